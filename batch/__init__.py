@@ -1,0 +1,24 @@
+"""promptmill: a batch job runner for bulk prompts on OpenAI-compatible endpoints.
+
+`import batch` is cheap: the names below load their modules when they are first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from batch.transport.endpoint import Endpoint as Endpoint
+
+__version__ = "0.1.0"
+
+_HOMES = {"Endpoint": "batch.transport.endpoint"}
+
+__all__ = ["Endpoint", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'batch' has no attribute {name!r}")

@@ -1,0 +1,31 @@
+"""Time as a seam: all waits and deadlines are on a monotonic clock, wall time is for records only."""
+
+from __future__ import annotations
+
+import time
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """A source of time, in seconds."""
+
+    def monotonic(self) -> float:
+        """A clock that never goes back: for deadlines and durations."""
+
+    def wall(self) -> float:
+        """Seconds since the epoch: for records."""
+
+
+class SystemClock:
+    """The machine's clock. Wall time is read once and carried on by the monotonic clock, so that a clock set back or forward has no effect."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.monotonic()
+
+    def monotonic(self) -> float:
+        """The machine's monotonic clock."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Seconds since the epoch as of the start, plus the time gone since."""
+        return self._offset + time.monotonic()

@@ -1,0 +1,136 @@
+"""The errors of promptmill, one tree; foreign exceptions are mapped to it at the boundary where they arise.
+
+PromptmillError
+├── JobError                a job file that cannot be used: every problem, each with its place
+├── InputError              input that cannot be used
+│   └── RowError            one row that cannot become a request (kind input)
+├── RunDirectoryError       a run directory that cannot be used
+│   ├── LockedError         another runner holds it
+│   ├── DamagedError        a journal record that is not as it was written: file and offset
+│   └── ChangedError        the job differs from the one that the directory holds
+├── StorageError            the disk refuses (full, read-only, I/O error)
+├── SetupError              something that must be there first is missing (a key's variable, an extra, model weights)
+└── EndpointError           an attempt that did not give an answer; has an ErrorInfo {kind, code, message, http_status}
+    ├── NetworkError        kind network   codes: resolve connect tls reset timeout_connect timeout_first_byte timeout_idle timeout_attempt proxy
+    ├── APIError            kind api       codes: rate_limit overloaded loading server_error bad_request context_length too_large
+    │                                             authentication permission quota model_not_found not_found content_filter redirect
+    ├── ProtocolError       kind protocol  codes: not_json no_choices truncated_body truncated_stream error_in_body too_big
+    └── OutputError         kind output    codes: schema_violation
+
+Codes of kind input: bad_row missing_column bad_template bad_id bad_messages. The codes are part of the output format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from batch.records import ErrorInfo, ErrorKind
+
+
+class PromptmillError(Exception):
+    """Base of all errors that promptmill raises on purpose; its text is for people and says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake in a job file: `place` is "job.toml:12", `key` the dotted key, `hint` what to do about it."""
+
+    place: str
+    key: str
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        text = f"{self.place}: {self.key}: {self.message}" if self.key else f"{self.place}: {self.message}"
+        return f"{text} ({self.hint})" if self.hint else text
+
+
+class JobError(PromptmillError):
+    """A job file that cannot be used."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class InputError(PromptmillError):
+    """Input that cannot be used: a missing file, an unknown format, an id that stands twice."""
+
+
+class RowError(InputError):
+    """A row that cannot become a request; `code` is one of the input codes."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
+
+    @property
+    def info(self) -> ErrorInfo:
+        """The error as it is journaled."""
+        return ErrorInfo(ErrorKind.INPUT, self.code, str(self))
+
+
+class RunDirectoryError(PromptmillError):
+    """A run directory that cannot be used."""
+
+
+class LockedError(RunDirectoryError):
+    """Another runner holds the run directory."""
+
+
+class DamagedError(RunDirectoryError):
+    """A journal record that is not as it was written."""
+
+    def __init__(self, path: str, offset: int, reason: str) -> None:
+        self.path, self.offset = path, offset
+        super().__init__(f"{path}: damaged at byte {offset}: {reason}")
+
+
+class ChangedError(RunDirectoryError):
+    """The job or its input differs from what the run directory was begun with."""
+
+
+class StorageError(PromptmillError):
+    """The disk refuses: full, read-only, or an I/O error."""
+
+
+class SetupError(PromptmillError):
+    """Something that must be there first is missing; the text has the command that gets it."""
+
+
+class EndpointError(PromptmillError):
+    """An attempt that gave no answer."""
+
+    def __init__(self, info: ErrorInfo) -> None:
+        self.info = info
+        super().__init__(info.message)
+
+
+class NetworkError(EndpointError):
+    """No whole reply came over the wire."""
+
+
+class APIError(EndpointError):
+    """The endpoint refused."""
+
+
+class ProtocolError(EndpointError):
+    """The endpoint's reply is not of the OpenAI protocol."""
+
+
+class OutputError(EndpointError):
+    """The answer is not what the job demands of it."""
+
+
+_BY_KIND: dict[ErrorKind, type[EndpointError]] = {
+    ErrorKind.NETWORK: NetworkError,
+    ErrorKind.API: APIError,
+    ErrorKind.PROTOCOL: ProtocolError,
+    ErrorKind.OUTPUT: OutputError,
+}
+
+
+def endpoint_error(info: ErrorInfo) -> EndpointError:
+    """The exception for an ErrorInfo of an attempt."""
+    return _BY_KIND.get(info.kind, EndpointError)(info)

@@ -1,0 +1,50 @@
+"""What a run tells while it goes. Displays implement `Observer`; the engine knows nothing of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from batch.records import Tally
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The run is set up and about to send; `tallies` are by variant name and change in place while it goes."""
+
+    name: str
+    directory: str
+    tallies: Mapping[str, Tally]
+
+
+@dataclass(frozen=True, slots=True)
+class Progressed:
+    """Time to redraw; the counts are in `tallies`. Sent a few times a second, never per row."""
+
+    tallies: Mapping[str, Tally]
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """Something a person should know now (a pause, an outage, a repaired journal), as one sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """Nothing more is sent; `reason` is None when all rows have their outcome."""
+
+    tallies: Mapping[str, Tally]
+    reason: str | None
+
+
+Event = RunStarted | Progressed | Noticed | RunEnded
+
+
+class Observer(Protocol):
+    """Something that is told the events of a run; it must not block and must not raise."""
+
+    def notify(self, event: Event) -> None:
+        """Take note of `event`."""

@@ -1,0 +1,226 @@
+"""The data that flows through a run: row → request → task → exchange → outcome.
+
+Every stage knows these records and not the other stages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+Api = Literal["chat/completions", "completions", "embeddings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One input record.
+
+    `ordinal` is its place in the whole input from 0; `id` the user's key as text, or the ordinal.
+    `file` and `line` (from 1; for Parquet the row's number in its file) say where it stands.
+    """
+
+    ordinal: int
+    id: str
+    columns: Mapping[str, Any]
+    file: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """An input record that cannot be read; it takes an ordinal and becomes an error of kind input.
+
+    `digest` is the 16-byte hash of the raw record, so that a mended line is seen as a new one.
+    """
+
+    ordinal: int
+    id: str
+    message: str
+    file: str
+    line: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The JSON body that is sent for a task.
+
+    `key` is a 16-byte hash of everything that decides the answer: provider, API, model, body (but not whether it is streamed).
+    """
+
+    api: Api
+    body: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """(row, variant, repeat): the unit that is sent, retried and journaled."""
+
+    ordinal: int
+    id: str
+    variant: str
+    repeat: int
+    request: Request
+
+
+class ErrorKind(StrEnum):
+    """Whose fault a failed outcome is."""
+
+    NETWORK = "network"
+    API = "api"
+    PROTOCOL = "protocol"
+    INPUT = "input"
+    OUTPUT = "output"
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorInfo:
+    """Why a task failed: `code` is promptmill's own stable name (see errors.py), `message` is for people and redacted."""
+
+    kind: ErrorKind
+    code: str
+    message: str
+    http_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyError:
+    """The error object that an endpoint put into a body, whatever its envelope."""
+
+    message: str
+    code: str | None = None
+    type: str | None = None
+    status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply body of the OpenAI protocol, read.
+
+    `usage` is the endpoint's own object, unchanged. `embedding` is set for the embeddings API only.
+    `error` is set when the body is an error object, also inside a 200.
+    """
+
+    text: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    reasoning: str | None = None
+    finish_reason: str | None = None
+    usage: dict[str, Any] | None = None
+    embedding: list[float] | None = None
+    model: str | None = None
+    error: ReplyError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What went wrong on the wire: `code` is a name of the network or protocol family in errors.py.
+
+    `sent` is False only when it is certain that the endpoint never got the request (so no double billing is possible).
+    """
+
+    kind: ErrorKind
+    code: str
+    message: str
+    sent: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """How one attempt ended, as seen on the wire. Times are monotonic seconds.
+
+    `status` is None when no status line came. `headers` has lower-case names. `body` is the whole reply, or a sample of it when
+    it cannot be read; a stream is reassembled into the body that the plain reply would have had.
+    `reply` is None when there is no body that can be read. `fault` may stand beside a status (a body cut short).
+    """
+
+    status: int | None
+    headers: Mapping[str, str]
+    body: bytes
+    reply: Reply | None
+    fault: Fault | None
+    sent_at: float
+    first_token_at: float | None
+    done_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A task's final record. Times are seconds since the epoch; `response` is the reply body, verbatim JSON."""
+
+    ordinal: int
+    id: str
+    repeat: int
+    key: bytes
+    attempts: int
+    error: ErrorInfo | None = None
+    api: Api | None = None
+    finish_reason: str | None = None
+    http_status: int | None = None
+    sent: float | None = None
+    first_token: float | None = None
+    done: float | None = None
+    usage: Mapping[str, Any] | None = None
+    cost_usd: float | None = None
+    response: bytes | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether this is a completion."""
+        return self.error is None
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """An answer, as `Endpoint.complete()` gives it. `response` is the endpoint's own JSON object."""
+
+    text: str | None
+    tool_calls: list[dict[str, Any]] | None
+    reasoning: str | None
+    finish_reason: str | None
+    usage: Mapping[str, Any] | None
+    embedding: list[float] | None
+    response: dict[str, Any]
+    attempts: int
+    latency_s: float
+    first_token_s: float | None
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of one variant in a run. `total` is rows × repeats, None while unknown.
+
+    rows in = kept + ok + failed + not attempted. `kept` were final before this session; `durable` counts those of ok + failed
+    that are synced. `doubled` counts attempts that were repeated although the endpoint may have answered and billed them.
+    """
+
+    total: int | None = None
+    kept_ok: int = 0
+    kept_failed: int = 0
+    ok: int = 0
+    failed: int = 0
+    durable: int = 0
+    truncated: int = 0
+    filtered: int = 0
+    requests: int = 0
+    retries: int = 0
+    doubled: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    priced: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> int:
+        """Tasks with a final record, of this session and of earlier ones."""
+        return self.kept_ok + self.kept_failed + self.ok + self.failed
+
+    @property
+    def not_attempted(self) -> int | None:
+        """Tasks without a final record; None while the total is unknown."""
+        return None if self.total is None else max(0, self.total - self.finished)

