@@ -17,7 +17,10 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock. Wall time is read once and carried on by the monotonic clock, so that a clock set back or forward has no effect."""
+    """The machine's clock.
+
+    Wall time is read once and carried on by the monotonic clock, so that a clock set back or forward has no effect.
+    """
 
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()

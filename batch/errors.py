@@ -11,11 +11,12 @@ PromptmillError
 ├── StorageError            the disk refuses (full, read-only, I/O error)
 ├── SetupError              something that must be there first is missing (a key's variable, an extra, model weights)
 └── EndpointError           an attempt that did not give an answer; has an ErrorInfo {kind, code, message, http_status}
-    ├── NetworkError        kind network   codes: resolve connect tls reset timeout_connect timeout_first_byte timeout_idle timeout_attempt proxy
-    ├── APIError            kind api       codes: rate_limit overloaded loading server_error bad_request context_length too_large
-    │                                             authentication permission quota model_not_found not_found content_filter redirect
-    ├── ProtocolError       kind protocol  codes: not_json no_choices truncated_body truncated_stream error_in_body too_big
-    └── OutputError         kind output    codes: schema_violation
+    ├── NetworkError        kind network: resolve connect tls reset proxy
+    │                       timeout_connect timeout_first_byte timeout_idle timeout_attempt
+    ├── APIError            kind api: rate_limit overloaded loading server_error bad_request context_length too_large
+    │                       authentication permission quota model_not_found not_found content_filter redirect
+    ├── ProtocolError       kind protocol: not_json no_choices truncated_body truncated_stream error_in_body too_big
+    └── OutputError         kind output: schema_violation
 
 Codes of kind input: bad_row missing_column bad_template bad_id bad_messages. The codes are part of the output format.
 """

@@ -173,6 +173,17 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Chunk:
+    """One event of a streamed answer: what it adds. `tool_calls` are the raw deltas; empty strings mean nothing was added."""
+
+    text: str = ""
+    reasoning: str = ""
+    tool_calls: tuple[dict[str, Any], ...] = ()
+    finish_reason: str | None = None
+    usage: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Completion:
     """An answer, as `Endpoint.complete()` gives it. `response` is the endpoint's own JSON object."""
 

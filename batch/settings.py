@@ -94,7 +94,9 @@ class Variant:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
-    """How the tasks are run. The time-outs are of one attempt, but for `task_timeout_s` (a task with all its attempts and waits),
+    """How the tasks are run.
+
+    The time-outs are of one attempt, but for `task_timeout_s` (a task with all its attempts and waits),
     `outage_timeout_s` (how long an endpoint that serves nothing is waited for) and `grace_s` (what in-flight requests get on Ctrl-C).
     """
 
