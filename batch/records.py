@@ -8,9 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import PurePath
 from typing import Any, Literal
 
 Api = Literal["chat/completions", "completions", "embeddings"]
+
+
+def place(file: str, line: int) -> str:
+    """Where a record stands, for people: `countries.jsonl:17`."""
+    return f"{PurePath(file).name}:{line}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +25,7 @@ class Row:
 
     `ordinal` is its place in the whole input from 0; `id` the user's key as text, or the ordinal.
     `file` and `line` (from 1; for Parquet the row's number in its file) say where it stands.
+    `padded` is True for Parquet, where a struct's absent field is stored as null.
     """
 
     ordinal: int
@@ -26,13 +33,15 @@ class Row:
     columns: Mapping[str, Any]
     file: str
     line: int
+    padded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
     """An input record that cannot be read; it takes an ordinal and becomes an error of kind input.
 
-    `digest` is the 16-byte hash of the raw record, so that a mended line is seen as a new one.
+    `digest` is the 16-byte hash of the raw record, so that a mended line is seen as a new one. `message` begins with the place.
+    `id` is always the ordinal, so it may equal another row's own id. `code` is bad_row or bad_id.
     """
 
     ordinal: int
@@ -41,6 +50,7 @@ class BadRow:
     file: str
     line: int
     digest: bytes
+    code: str = "bad_row"
 
 
 @dataclass(frozen=True, slots=True)

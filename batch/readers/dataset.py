@@ -1,0 +1,159 @@
+"""A job's input as one sequence of rows over all its files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from batch.errors import InputError
+from batch.readers.ids import Identified, check_unique, id_text
+from batch.readers.record import Flaw, Format, digest
+from batch.records import BadRow, Row, place
+from batch.settings import InputSettings
+from batch.storage import expand
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FORMAT_OF_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_PACKED = (".gz", ".zst")
+_BATCH_BYTES = 16 << 20
+
+
+class Dataset:
+    """The rows of the input files, in order; each pass reads them anew, in memory that does not depend on their number.
+
+    Raises:
+        InputError: when made: a path matches nothing, or a file's format is unknown.
+    """
+
+    def __init__(self, settings: InputSettings) -> None:
+        self._settings = settings
+        self.files: list[str] = expand(settings.paths)
+        self._formats = [_format_name(file, settings.format) for file in self.files]
+
+    def count(self) -> int | None:
+        """How many rows `batches` gives, bad ones included, without making them.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        limit = self._settings.limit
+        total = 0
+        for file, format_name in zip(self.files, self._formats, strict=True):
+            if limit is not None and total >= limit:
+                break
+            total += _format(format_name).count(file)
+        return total if limit is None else min(total, limit)
+
+    def batches(self, size: int = 256) -> Iterator[list[Row | BadRow]]:
+        """The rows, `size` at a time, fewer where they are large (16 MiB of input make a batch).
+
+        A record that cannot be read, or has no id where the job names an id column, comes as a BadRow.
+
+        Raises:
+            InputError: a file cannot be read to its end.
+        """
+        batch: list[Row | BadRow] = []
+        held = 0
+        for row, row_bytes in islice(self._rows(), self._settings.limit):
+            batch.append(row)
+            held += row_bytes
+            if len(batch) >= size or held >= _BATCH_BYTES:
+                yield batch
+                batch, held = [], 0
+        if batch:
+            yield batch
+
+    def check_ids(self) -> None:
+        """See that every row that can be read has an id and that no id stands twice; nothing where the job names no id column.
+
+        Takes 9 bytes a row and one pass over the input.
+
+        Raises:
+            InputError: names the line of a missing id, or both lines of a doubled one.
+        """
+        if self._settings.id is not None:
+            check_unique(self._identified)
+
+    def identity(self) -> list[dict[str, Any]]:
+        """For each file {path, size in bytes, mtime_ns}: enough to see that the input is not what it was.
+
+        Raises:
+            InputError: a file is gone.
+        """
+        identity = []
+        for file in self.files:
+            try:
+                status = Path(file).stat()
+            except OSError as error:
+                raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+            identity.append({"path": file, "size": status.st_size, "mtime_ns": status.st_mtime_ns})
+        return identity
+
+    def column_types(self) -> pa.Schema | None:
+        """The exact column types, for carrying columns over unchanged: known when all files are Parquet and agree."""
+        if set(self._formats) != {"parquet"}:
+            return None
+        from batch.readers import parquet
+
+        return parquet.schema(self.files)
+
+    def columns(self) -> list[str]:
+        """The column names of the first row that can be read; none when there is no such row."""
+        first = next((row for row, _ in islice(self._rows(), self._settings.limit) if isinstance(row, Row)), None)
+        return list(first.columns) if first else []
+
+    def _rows(self) -> Iterator[tuple[Row | BadRow, int]]:
+        id_column = self._settings.id
+        ordinal = -1
+        for file, format_name in zip(self.files, self._formats, strict=True):
+            padded = format_name == "parquet"
+            for line, columns, row_bytes in _format(format_name).read(file):
+                ordinal += 1
+                if isinstance(columns, Flaw):
+                    bad = BadRow(ordinal, str(ordinal), f"{place(file, line)}: {columns.message}", file, line, columns.digest)
+                    yield bad, row_bytes
+                    continue
+                identifier = str(ordinal) if id_column is None else id_text(columns.get(id_column))
+                if identifier is None:
+                    yield _without_id(ordinal, cast("str", id_column), columns, file, line), row_bytes
+                else:
+                    yield Row(ordinal, identifier, columns, file, line, padded), row_bytes
+
+    def _identified(self) -> Iterator[Identified]:
+        for row, _ in islice(self._rows(), self._settings.limit):
+            if isinstance(row, Row):
+                yield row.id, row.file, row.line
+            elif row.code == "bad_id":
+                raise InputError(row.message)
+
+
+def _without_id(ordinal: int, id_column: str, columns: dict[str, Any], file: str, line: int) -> BadRow:
+    message = f"{place(file, line)}: the id column {id_column!r} is {'empty' if id_column in columns else 'missing'}"
+    if id_column not in columns:
+        message += f"; the row has: {', '.join(columns)}"
+    return BadRow(ordinal, str(ordinal), message, file, line, digest(repr(columns).encode(errors="surrogatepass")), "bad_id")
+
+
+def _format(name: str) -> Format:
+    """The format's module, loaded when it is needed: one of them loads pyarrow."""
+    return cast("Format", import_module(f"batch.readers.{name}"))
+
+
+def _format_name(file: str, wanted: str) -> str:
+    suffixes = [suffix.lower() for suffix in Path(file).suffixes]
+    packed = bool(suffixes) and suffixes[-1] in _PACKED
+    inner = suffixes[-2:-1] if packed else suffixes[-1:]
+    name = _FORMAT_OF_SUFFIX.get(inner[0] if inner else "") if wanted == "auto" else wanted
+    if name is None:
+        raise InputError(
+            f"{file}: its format is not known by its name; known are {', '.join(_FORMAT_OF_SUFFIX)} (all but Parquet also as .gz or .zst); "
+            'or set format = "jsonl", "csv" or "parquet" in [input] (jsonl: one JSON object per line)'
+        )
+    if name == "parquet" and packed:
+        raise InputError(f"{file}: Parquet is packed by itself; unpack the {suffixes[-1]} first")
+    return name

@@ -1,0 +1,82 @@
+"""The user's own keys: as text, and whether each stands once."""
+
+from __future__ import annotations
+
+import json
+from array import array
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from batch.errors import InputError
+
+_BUCKETS = 256
+_MAX_SUSPECTS = 1000
+
+# (id as text, file, line)
+Identified = tuple[str, str, int]
+
+
+def id_text(value: Any) -> str | None:
+    """An id as text: strings as they are, lists and objects as compact JSON, others as Python writes them.
+
+    None where there is none: null, NaN, or an empty string.
+    """
+    if type(value) is str:
+        return value or None
+    if value is None or value != value:  # NaN differs from itself
+        return None
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case list() | tuple() | dict():
+            return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+        case bytes():
+            return value.hex()
+        case _:
+            return str(value)
+
+
+def check_unique(ids: Callable[[], Iterable[Identified]]) -> None:
+    """Refuse an id that stands twice. `ids` is called a second time only when a double is suspected.
+
+    Holds 9 bytes for each id: its hash, in buckets that are searched one by one; the second pass tells a double from
+    two ids of one hash.
+
+    Raises:
+        InputError: names the id and both its places.
+    """
+    buckets = [array("q") for _ in range(_BUCKETS)]
+    for text, _, _ in ids():
+        hashed = hash(text)
+        buckets[hashed % _BUCKETS].append(hashed)
+    suspects: set[int] = set()
+    for bucket in buckets:
+        if len(suspects) < _MAX_SUSPECTS and len(seen := set(bucket)) < len(bucket):
+            suspects |= _doubled(bucket, seen)
+    if suspects:
+        _refuse_double(ids(), suspects)
+
+
+def _doubled(bucket: array[int], unseen: set[int]) -> set[int]:
+    doubled = set()
+    for hashed in bucket:
+        if hashed in unseen:
+            unseen.remove(hashed)
+        else:
+            doubled.add(hashed)
+    return doubled
+
+
+def _refuse_double(ids: Iterable[Identified], suspects: set[int]) -> None:
+    places: dict[str, str] = {}
+    for text, file, line in ids:
+        if hash(text) not in suspects:
+            continue
+        if text in places:
+            raise InputError(f"the id {shortened(text)} stands twice: {places[text]} and {file}:{line}; ids must be unique")
+        places[text] = f"{file}:{line}"
+
+
+def shortened(text: str, limit: int = 80) -> str:
+    """An id as it is shown to people."""
+    return text if len(text) <= limit else f"{text[:limit]}… ({len(text):,} characters)"

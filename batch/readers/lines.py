@@ -1,0 +1,108 @@
+"""The lines of a text file, by blocks, whatever their length.
+
+Lines end at line feeds only: U+2028 and lone carriage returns are data, in JSON as in CSV.
+"""
+
+from __future__ import annotations
+
+import io
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import cast
+
+from batch.errors import InputError
+from batch.storage import open_input
+
+BLOCK_BYTES = 1 << 20
+MAX_LINE_BYTES = 256 << 20
+_UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+
+
+@dataclass(frozen=True, slots=True)
+class Overlong:
+    """A line above MAX_LINE_BYTES, read over without being held."""
+
+    size: int
+    digest: bytes
+
+    def __str__(self) -> str:
+        return f"the line has {self.size:,} bytes; at most {MAX_LINE_BYTES:,} are read"
+
+
+Line = bytes | Overlong
+
+
+class _Pending:
+    """The beginning of a line whose end is not read yet."""
+
+    def __init__(self) -> None:
+        self._clear()
+
+    def _clear(self) -> None:
+        self._parts: list[bytes] = []
+        self._hash: blake2b | None = None
+        self.size = 0
+
+    def add(self, part: bytes) -> None:
+        self.size += len(part)
+        if self._hash is None and self.size > MAX_LINE_BYTES:
+            self._hash = blake2b(b"".join(self._parts), digest_size=16)
+            self._parts.clear()
+        if self._hash is None:
+            self._parts.append(part)
+        else:
+            self._hash.update(part)
+
+    def take(self) -> Line:
+        line: Line = b"".join(self._parts) if self._hash is None else Overlong(self.size, self._hash.digest())
+        self._clear()
+        return line
+
+
+def line_groups(path: str) -> Iterator[list[Line]]:
+    """The lines of `path` in order, without their newlines, grouped as the blocks bring them; a group may be empty.
+
+    A byte order mark at the start is dropped; a last line without newline counts; carriage returns stay.
+
+    Raises:
+        InputError: the file cannot be read or unpacked to its end, or is UTF-16.
+    """
+    pending = _Pending()
+    for block in _blocks(path):
+        lines = cast("list[Line]", block.split(b"\n"))
+        if len(lines) > 1:
+            if pending.size:
+                pending.add(cast("bytes", lines[0]))
+                lines[0] = pending.take()
+            pending.add(cast("bytes", lines.pop()))
+            yield lines
+        else:
+            pending.add(block)
+    if pending.size:
+        yield [pending.take()]
+
+
+def _blocks(path: str) -> Iterator[bytes]:
+    with open_input(path) as stream:
+        try:
+            start = stream.read(len(_UTF8_BOM))
+            if start.startswith(_UTF16_BOMS):
+                raise InputError(f"{path}: is UTF-16; save it as UTF-8")
+            if start != _UTF8_BOM:
+                yield start
+            while block := stream.read(BLOCK_BYTES):
+                yield block
+        except (OSError, EOFError, zlib.error, io.UnsupportedOperation) as error:
+            raise InputError(f"{path}: cannot be read to its end (is it cut or damaged?): {error}") from error
+
+
+def encoding_problem(raw: bytes) -> str | None:
+    """What is wrong with `raw` as UTF-8, for people; None when nothing is."""
+    try:
+        raw.decode()
+    except UnicodeDecodeError as error:
+        return f"not UTF-8: byte 0x{raw[error.start]:02x} at column {error.start + 1}"
+    return None

@@ -1,0 +1,122 @@
+"""Parquet, a few rows at a time, as Python objects: Decimal, datetime, lists and dicts.
+
+A value finer than a microsecond is cut to microseconds, Python's own limit; `schema` still names the column's exact type.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from batch.errors import InputError
+from batch.readers.record import Flaw, Record, digest
+
+BATCH_BYTES = 32 << 20
+_MAX_BATCH_ROWS = 256
+_READ_BUFFER_BYTES = 1 << 20
+# ArrowInvalid and UnicodeDecodeError are ValueErrors.
+_UNREPRESENTABLE = (ValueError, OverflowError)
+
+
+def read(path: str) -> Iterator[Record]:
+    """The records of a Parquet file; memory depends on the widest rows, not on the size of a row group.
+
+    Raises:
+        InputError: it is no Parquet file, or a damaged one, or names a column twice.
+    """
+    with _open(path) as file:
+        names = file.schema_arrow.names
+        number = 1
+        for batch in _record_batches(path, file):
+            problems: dict[int, str] = {}
+            columns = [_values(name, column, problems) for name, column in zip(names, batch.columns, strict=True)]
+            size = batch.nbytes // max(1, batch.num_rows)
+            for index, values in enumerate(zip(*columns, strict=True)):
+                if index in problems:
+                    yield number, Flaw(problems[index], digest(batch.slice(index, 1).serialize())), size
+                else:
+                    yield number, dict(zip(names, values, strict=True)), size
+                number += 1
+
+
+def count(path: str) -> int:
+    """How many records `read` gives, from the file's metadata.
+
+    Raises:
+        InputError: it is no Parquet file.
+    """
+    with _open(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def schema(paths: Sequence[str]) -> pa.Schema | None:
+    """The exact column types of all files together; None when two files disagree on a column.
+
+    Raises:
+        InputError: one of them is no Parquet file.
+    """
+    schemas = []
+    for path in paths:
+        with _open(path) as file:
+            schemas.append(file.schema_arrow.remove_metadata())
+    try:
+        return pa.unify_schemas(schemas)
+    except pa.ArrowException:
+        return None
+
+
+def _open(path: str) -> pq.ParquetFile:
+    try:
+        # A buffer makes Arrow read column chunks piece by piece; prefetching would hold whole row groups.
+        file = pq.ParquetFile(path, buffer_size=_READ_BUFFER_BYTES, pre_buffer=False)
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
+    names = file.schema_arrow.names
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{path}: names the column {twice!r} twice")
+    return file
+
+
+def _record_batches(path: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
+    row_bytes = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
+    try:
+        yield from file.iter_batches(batch_size=min(_MAX_BATCH_ROWS, max(1, BATCH_BYTES // max(1, row_bytes))))
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read to its end: {error}") from error
+
+
+def _values(name: str, column: pa.Array, problems: dict[int, str]) -> list[Any]:
+    """The values of `column`; where one cannot be held by Python, `problems` says so under its index."""
+    try:
+        return column.to_pylist()  # type: ignore[no-any-return]
+    except _UNREPRESENTABLE:
+        column = column.cast(_in_microseconds(column.type), safe=False)
+    values = []
+    for index, scalar in enumerate(column):
+        try:
+            values.append(scalar.as_py())
+        except _UNREPRESENTABLE as error:
+            values.append(None)
+            problems[index] = f"the column {name!r} ({column.type}) holds a value that cannot be read: {error}"
+    return values
+
+
+def _in_microseconds(kind: pa.DataType) -> pa.DataType:
+    """`kind` with all times in nanoseconds, also nested ones, in microseconds."""
+    if pa.types.is_timestamp(kind) and kind.unit == "ns":
+        return pa.timestamp("us", kind.tz)
+    if pa.types.is_time64(kind):
+        return pa.time64("us")
+    if pa.types.is_duration(kind) and kind.unit == "ns":
+        return pa.duration("us")
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_in_microseconds(field.type)) for field in kind])
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        make = pa.list_ if pa.types.is_list(kind) else pa.large_list
+        return make(kind.value_field.with_type(_in_microseconds(kind.value_type)))
+    return kind
