@@ -1,0 +1,130 @@
+"""The endpoints of a job, made ready: keys read, embedded servers started, models checked, connections allowed for."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from difflib import get_close_matches
+
+import anyio
+
+from batch.clock import Clock
+from batch.errors import EndpointError, JobError, Problem, SetupError
+from batch.server.embedded import EmbeddedServer
+from batch.settings import ProviderSettings, RunSettings, Variant
+from batch.transport.client import Client
+from batch.transport.engines import open_engine
+
+PREFLIGHT_TIMEOUT_S = 15.0
+# Files that the process has open beside its connections.
+OTHER_FILES = 64
+
+
+def read_keys(variants: Iterable[Variant], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The keys by the name of their variable. Raises SetupError that names every variable that is not set."""
+    names = {v.provider.api_key_env: v.provider.name for v in variants if v.provider.api_key_env}
+    missing = [f"{name} (the key of provider {provider})" for name, provider in names.items() if not environ.get(name)]
+    if missing:
+        raise SetupError("not set: " + ", ".join(missing) + "; export it and run the same command again")
+    return {name: environ[name].strip() for name in names}
+
+
+def allow_connections(run: RunSettings, lanes: int, notice: Callable[[str], None]) -> RunSettings:
+    """Raise the soft limit of open files to what the connections need, or lower the concurrency to what it allows, said aloud."""
+    needed = run.concurrency * lanes + OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return run
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+    if allowed >= needed:
+        return run
+    lowered = max(1, (allowed - OTHER_FILES) // lanes)
+    notice(f"concurrency {run.concurrency} → {lowered}: only {allowed} files may be open here (ulimit -n)")
+    return replace(run, concurrency=lowered)
+
+
+def warn_of_proxies(run: RunSettings, environ: Mapping[str, str], notice: Callable[[str], None]) -> None:
+    """Say that proxy variables are set and not used."""
+    names = [name for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy") if environ.get(name)]
+    if names and not run.trust_env:
+        notice(f"{', '.join(names)} not used: requests go straight to the endpoint (run.trust_env = true uses proxies)")
+
+
+@asynccontextmanager
+async def started(variants: Sequence[Variant]) -> AsyncIterator[tuple[Variant, ...]]:
+    """The variants, with the base URLs of embedded models filled in while their servers run. Raises SetupError."""
+    async with AsyncExitStack() as stack:
+        urls: dict[tuple[str, str], str] = {}
+        ready: list[Variant] = []
+        for variant in variants:
+            settings = variant.provider.embedded
+            if settings is None:
+                ready.append(variant)
+                continue
+            key = (variant.provider.name, variant.model)
+            if key not in urls:
+                urls[key] = (await stack.enter_async_context(EmbeddedServer(settings, variant.model))).base_url
+            ready.append(replace(variant, provider=replace(variant.provider, base_url=urls[key])))
+        yield tuple(ready)
+
+
+def by_endpoint(variants: Iterable[Variant]) -> list[list[Variant]]:
+    """The variants in groups that share an endpoint: base URL and key."""
+    groups: dict[tuple[str, str | None], list[Variant]] = {}
+    for variant in variants:
+        groups.setdefault((variant.provider.base_url, variant.provider.api_key_env), []).append(variant)
+    return list(groups.values())
+
+
+@asynccontextmanager
+async def clients(
+    providers: Sequence[ProviderSettings], keys: Mapping[str, str], run: RunSettings, clock: Clock
+) -> AsyncIterator[list[Client]]:
+    """A client for each provider, over one HTTP engine."""
+    engine = open_engine(run, run.concurrency * len(providers))
+    async with engine:
+        yield [
+            Client(provider, keys[provider.api_key_env] if provider.api_key_env else None, run, clock=clock, engine=engine)
+            for provider in providers
+        ]
+
+
+async def check_models(client: Client, variants: Sequence[Variant]) -> None:
+    """Ask the endpoint what it serves before anything is sent.
+
+    An endpoint that has no list, or cannot be reached yet, is believed. Raises JobError for a model that is not there, with near
+    names, and EndpointError when the key is refused.
+    """
+    served: list[str] | None = None
+    with anyio.move_on_after(PREFLIGHT_TIMEOUT_S):
+        try:
+            served = await client.models()
+        except EndpointError as error:
+            if error.info.code in {"authentication", "permission", "quota"}:
+                raise
+    if not served:
+        return
+    problems = [_unknown_model(variant, served) for variant in variants if not _is_served(variant.model, served)]
+    if problems:
+        raise JobError(problems)
+
+
+def _is_served(model: str, served: Sequence[str]) -> bool:
+    """Whether a list of models holds `model`, by the ways in which providers shorten names.
+
+    OpenRouter takes "model:suffix" for a listed model, Ollama lists "model:latest", Gemini lists "models/model".
+    """
+    base = model.split(":", maxsplit=1)[0]
+    return any(name in (model, base) or name.split(":")[0] == model or name.removeprefix("models/") == model for name in served)
+
+
+def _unknown_model(variant: Variant, served: Sequence[str]) -> Problem:
+    near = get_close_matches(variant.model, served, n=3, cutoff=0.5)
+    tail = [name for name in served if name.split("/")[-1] == variant.model.split("/")[-1]]
+    names = list(dict.fromkeys([*tail, *near]))[:3]
+    shown = f"did you mean {' or '.join(names)}?" if names else f"it serves: {', '.join(served[:5])}{', …' if len(served) > 5 else ''}"
+    return Problem(variant.provider.base_url, f"model {variant.model!r}", "is not served there", shown)

@@ -1,0 +1,161 @@
+"""What a run directory and a job make of each other before anything is sent: what is kept, what is left, what changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from batch import __version__
+from batch.engine.feed import Changed, Feed, Plan
+from batch.errors import ChangedError
+from batch.job import LoadedJob
+from batch.journal.directory import RunDirectory
+from batch.journal.index import ResumeIndex
+from batch.journal.journal import Journal
+from batch.policy.changes import differences
+from batch.prompts import RequestBuilder
+from batch.readers import Dataset
+from batch.records import Tally
+from batch.settings import Job, Variant
+
+ROWS_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A job with its open journals. `changed` tells whether requests of finished rows may differ from what was sent."""
+
+    job: Job
+    directory: RunDirectory
+    dataset: Dataset
+    journals: Mapping[str, Journal]
+    indexes: Mapping[str, ResumeIndex]
+    tallies: dict[str, Tally]
+    changed: bool
+    notices: tuple[str, ...]
+
+
+@contextmanager
+def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, changed: Changed) -> Iterator[Prepared]:
+    """Open the journals of a job, compare it with the run that they hold, and write run.json.
+
+    Raises InputError, DamagedError, ChangedError (which says what differs and what can be done), StorageError.
+    """
+    job = loaded.job
+    dataset = Dataset(job.input)
+    dataset.check_ids()
+    manifest = _manifest(loaded, dataset)
+    previous = directory.manifest if directory.exists else None
+    notices: list[str] = []
+    with ExitStack() as stack:
+        journals: dict[str, Journal] = {}
+        for variant in job.variants:
+            journal = Journal(directory.journal_dir(variant.slug), job.run.durability)
+            stack.callback(journal.close)
+            journals[variant.name] = journal
+            if journal.repaired:
+                notices.append(journal.repaired)
+        indexes = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
+        tallies = {name: Tally(total=manifest["rows"] * job.run.repeats, kept_ok=i.ok, kept_failed=i.failed) for name, i in indexes.items()}
+        compare = previous is not None and _may_differ(previous, manifest)
+        if previous is not None and compare:
+            feed = Feed(
+                dataset,
+                [Plan(v.name, RequestBuilder(v, stream=False), indexes[v.name]) for v in job.variants],
+                repeats=job.run.repeats,
+                by_id=job.input.id is not None,
+                compare=True,
+                changed=changed,
+                retry_failed=retry_failed,
+            )
+            reviews = _review(feed, tallies)
+            if changed == "refuse" and any(review.changed for review in reviews.values()):
+                raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
+        directory.write_manifest(manifest if previous is None else {**manifest, "created": previous["created"]})
+        yield Prepared(job, directory, dataset, journals, indexes, tallies, compare, tuple(notices))
+
+
+def _manifest(loaded: LoadedJob, dataset: Dataset) -> dict[str, Any]:
+    job = loaded.job
+    return {
+        "promptmill": __version__,
+        "name": job.name,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "job": loaded.document,
+        "variants": {variant.name: _described(variant) for variant in job.variants},
+        "input": {"files": dataset.identity(), "id": job.input.id, "limit": job.input.limit},
+        "rows": dataset.count(),
+        "repeats": job.run.repeats,
+    }
+
+
+def _described(variant: Variant) -> dict[str, Any]:
+    """What decides a variant's answers: the comparison of two of these explains why requests differ."""
+    return {
+        "slug": variant.slug,
+        "provider": variant.provider.name,
+        "model": variant.model,
+        "parameters": dict(variant.parameters),
+        "prompt": asdict(variant.prompt),
+    }
+
+
+def _may_differ(previous: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
+    """Whether a request of a finished row could be another one now; if not, finished rows need not be rendered again."""
+    kept = previous["variants"].keys() & manifest["variants"].keys()
+    return (
+        previous["promptmill"] != manifest["promptmill"]
+        or previous["input"] != manifest["input"]
+        or any(previous["variants"][name] != manifest["variants"][name] for name in kept)
+    )
+
+
+@dataclass(slots=True)
+class Review:
+    """The finished rows of one variant, held against the input as it is now."""
+
+    kept_ok: int = 0
+    kept_failed: int = 0
+    changed: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+def _review(feed: Feed, tallies: Mapping[str, Tally]) -> dict[str, Review]:
+    """Compare the requests of all finished rows; sets the kept counts of `tallies` to what of them is still in the input."""
+    reviews = {name: Review() for name in tallies}
+    for batch in feed.candidates():
+        for candidate in batch:
+            if candidate.entry is None:
+                continue
+            review = reviews[candidate.task.variant]
+            if not candidate.entry.ok:
+                review.kept_failed += 1
+                continue
+            review.kept_ok += 1
+            if candidate.changed:
+                review.changed += 1
+                if len(review.examples) < ROWS_NAMED:
+                    review.examples.append(candidate.task.id)
+    for name, review in reviews.items():
+        tallies[name].kept_ok, tallies[name].kept_failed = review.kept_ok, review.kept_failed
+    return reviews
+
+
+def _explain(reviews: Mapping[str, Review], previous: Mapping[str, Any], manifest: Mapping[str, Any], *, by_id: bool) -> str:
+    lines = []
+    for name, review in reviews.items():
+        if not review.changed:
+            continue
+        settings = differences(previous["variants"].get(name, {}), manifest["variants"][name])
+        why = ", ".join(settings) if settings else f"the input changed (for example {', '.join(review.examples)})"
+        lines.append(f"{review.changed:,} finished rows of {name} differ: {why}")
+        if not settings and not by_id:
+            lines.append('rows are known by their place in the input; with [input] id = "COLUMN" they are followed when rows are inserted')
+    lines.append(
+        "nothing was sent; --changed rerun sends these rows again, --changed keep keeps their answers, "
+        "and another [output] dir (or --fresh) begins a new run"
+    )
+    return "\n".join(lines)

@@ -1,0 +1,166 @@
+"""`run` and `resume`: open the run directory, see what is left to do, do it, write the outputs."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import Literal
+
+import anyio
+from anyio.abc import TaskStatus
+
+from batch.app import endpoints
+from batch.app.plan import Prepared, prepare
+from batch.clock import SystemClock
+from batch.engine.feed import Changed, Feed, Plan
+from batch.engine.pace import Pace
+from batch.engine.pool import Stop
+from batch.engine.recorder import Recorder
+from batch.engine.run import Lane, Run
+from batch.errors import EndpointError
+from batch.events import Event, Noticed, Observer, RunEnded, RunStarted
+from batch.job import LoadedJob, from_document
+from batch.journal.directory import RunDirectory
+from batch.prompts import RequestBuilder
+from batch.records import Tally
+from batch.results.outputs import write_outputs
+from batch.settings import RunSettings, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line may ask of a run beside its job."""
+
+    retry_failed: bool = False
+    fresh: bool = False
+    changed: Changed = "refuse"
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """How a run ended. `reason` is None when all rows have their outcome; `outputs` are the files that were written."""
+
+    directory: Path
+    tallies: dict[str, Tally]
+    reason: str | None
+    cause: Literal["interrupted", "refused", "storage", "input"] | None
+    outputs: tuple[Path, ...]
+    elapsed_s: float
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether somebody stopped it."""
+        return self.cause == "interrupted"
+
+    @property
+    def refused(self) -> bool:
+        """Whether an endpoint or the disk stopped it."""
+        return self.cause is not None and not self.interrupted
+
+    @property
+    def exit_code(self) -> int:
+        """DESIGN's exit codes: 0 all done, 1 some failed, 5 stopped early, 130 interrupted."""
+        if self.cause is not None:
+            return 130 if self.interrupted else 5
+        return 1 if any(tally.failed + tally.kept_failed for tally in self.tallies.values()) else 0
+
+
+def run(loaded: LoadedJob, options: RunOptions, observers: Sequence[Observer]) -> RunReport:
+    """Run, or go on with, a job. SIGINT and SIGTERM drain it, a second one stops it at once.
+
+    Raises JobError, InputError, SetupError, RunDirectoryError before anything is sent, StorageError when the outputs cannot be written.
+    """
+    started = monotonic()
+    job = loaded.job
+    keys = endpoints.read_keys(job.variants)
+    directory = RunDirectory(Path(job.output.dir))
+    with directory.lock():
+        if options.fresh:
+            _notify(observers, Noticed(directory.clear()))
+        with prepare(loaded, directory, retry_failed=options.retry_failed, changed=options.changed) as prepared:
+            for notice in prepared.notices:
+                _notify(observers, Noticed(notice))
+            stop = anyio.run(partial(_send, prepared, keys, options, observers))
+        outputs: list[Path] = []
+        if stop is None or stop.cause == "refused":
+            outputs = write_outputs(job, directory, prepared.dataset)
+    _notify(observers, RunEnded(prepared.tallies, stop.reason if stop else None))
+    return RunReport(
+        directory.path, prepared.tallies, stop.reason if stop else None, stop.cause if stop else None, tuple(outputs), monotonic() - started
+    )
+
+
+def resume(directory: Path, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
+    """Go on with a run from its directory alone. Raises as `run` does."""
+    loaded = from_document(RunDirectory(directory).manifest["job"], overrides)
+    # The directory may have been moved since it was begun.
+    job = replace(loaded.job, output=replace(loaded.job.output, dir=str(directory.absolute())))
+    return run(replace(loaded, job=job), options, observers)
+
+
+async def _send(prepared: Prepared, keys: dict[str, str], options: RunOptions, observers: Sequence[Observer]) -> Stop | None:
+    job, clock = prepared.job, SystemClock()
+    endpoints.warn_of_proxies(job.run, os.environ, lambda text: _notify(observers, Noticed(text)))
+    async with endpoints.started(job.variants) as variants:
+        groups = endpoints.by_endpoint(variants)
+        settings = endpoints.allow_connections(job.run, len(groups), lambda text: _notify(observers, Noticed(text)))
+        async with endpoints.clients([group[0].provider for group in groups], keys, settings, clock) as clients:
+            try:
+                for client, group in zip(clients, groups, strict=True):
+                    await endpoints.check_models(client, group)
+            except EndpointError as error:
+                return Stop("refused", f"refused before a row was sent: {error}")
+            lanes = [
+                Lane(client, Pace(group[0].provider.name, settings, rng=random.Random()), _feed(prepared, group, settings, options))  # noqa: S311
+                for client, group in zip(clients, groups, strict=True)
+            ]
+            recorder = Recorder(prepared.journals, prepared.tallies, clock)
+            session = Run(lanes, recorder, settings, clock=clock, observers=observers)
+            _notify(observers, RunStarted(job.name, str(prepared.directory.path), prepared.tallies))
+            return await _watched(session, observers)
+
+
+def _feed(prepared: Prepared, variants: Sequence[Variant], settings: RunSettings, options: RunOptions) -> Feed:
+    plans = [Plan(v.name, RequestBuilder(v, stream=settings.stream), prepared.indexes[v.name]) for v in variants]
+    return Feed(
+        prepared.dataset,
+        plans,
+        repeats=settings.repeats,
+        by_id=prepared.job.input.id is not None,
+        compare=prepared.changed,
+        changed=options.changed,
+        retry_failed=options.retry_failed,
+    )
+
+
+async def _watched(session: Run, observers: Sequence[Observer]) -> Stop | None:
+    """Run to the end, with the first signal as a request to drain and the second as one to stop at once."""
+
+    async def watch_signals(*, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            received = 0
+            async for _ in signals:
+                received += 1
+                if received == 1:
+                    _notify(observers, Noticed("stopping: requests in flight may end; once more stops at once"))
+                    session.drain()
+                else:
+                    session.abort()
+
+    async with anyio.create_task_group() as group:
+        await group.start(watch_signals)
+        stop = await session.execute()
+        group.cancel_scope.cancel()
+    return stop
+
+
+def _notify(observers: Sequence[Observer], event: Event) -> None:
+    for observer in observers:
+        observer.notify(event)

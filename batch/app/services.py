@@ -1,0 +1,45 @@
+"""What an endpoint serves, and the embedded model as an endpoint for others."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+import anyio
+
+from batch.app import endpoints
+from batch.clock import SystemClock
+from batch.errors import SetupError
+from batch.job import provider_settings
+from batch.server.embedded import EmbeddedServer
+from batch.settings import EmbeddedModelSettings, ProviderSettings, RunSettings
+
+
+def models(provider: str, base_url: str | None = None) -> list[str] | None:
+    """The model ids that an endpoint lists; None when it has no list. Raises EndpointError, SetupError, JobError."""
+    settings = provider_settings(provider, os.environ)
+    return anyio.run(partial(_models, replace(settings, base_url=base_url) if base_url else settings))
+
+
+async def _models(provider: ProviderSettings) -> list[str] | None:
+    if provider.embedded is not None:
+        raise SetupError(f"{provider.name} is the embedded model: it is loaded when a job runs, or by `promptmill serve`")
+    name = provider.api_key_env
+    if name and not os.environ.get(name):
+        raise SetupError(f"not set: {name} (the key of provider {provider.name}); export it and run the same command again")
+    keys = {name: os.environ[name].strip()} if name else {}
+    async with endpoints.clients([provider], keys, RunSettings(concurrency=1), SystemClock()) as (client,):
+        return await client.models()
+
+
+def serve(settings: EmbeddedModelSettings, alias: str, port: int | None, on_ready: Callable[[str], None]) -> None:
+    """Serve the embedded model until the process is told to stop; `on_ready` gets its base URL. Raises SetupError."""
+
+    async def forever() -> None:
+        async with EmbeddedServer(settings, alias, port=port) as server:
+            on_ready(server.base_url)
+            await server.wait()
+
+    anyio.run(forever)

@@ -1,0 +1,77 @@
+"""`try`: one row of a job, sent and streamed; nothing is journaled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+
+import anyio
+
+from batch.app import endpoints
+from batch.clock import SystemClock
+from batch.errors import InputError, JobError, Problem
+from batch.job import LoadedJob
+from batch.policy.verdicts import judge
+from batch.prompts import RequestBuilder
+from batch.readers import Dataset
+from batch.records import BadRow, Chunk, ErrorInfo, Exchange, Row, Task
+from batch.settings import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class TryResult:
+    """What came of one row; `error` is None for an answer."""
+
+    task: Task
+    row: Row
+    exchange: Exchange
+    error: ErrorInfo | None
+
+
+def try_row(
+    loaded: LoadedJob,
+    ordinal: int,
+    on_request: Callable[[Task], None],
+    on_chunk: Callable[[Chunk], None],
+    *,
+    variant: str | None = None,
+) -> TryResult:
+    """Send one row of the job, streamed, to its first variant or the one named. Raises as `run` does, and RowError."""
+    row = _row(Dataset(loaded.job.input), ordinal)
+    return anyio.run(partial(_try, loaded, _variant(loaded, variant), row, on_request, on_chunk))
+
+
+async def _try(
+    loaded: LoadedJob, variant: Variant, row: Row, on_request: Callable[[Task], None], on_chunk: Callable[[Chunk], None]
+) -> TryResult:
+    settings = replace(loaded.job.run, stream=True, concurrency=1)
+    task = Task(row.ordinal, row.id, variant.name, 0, RequestBuilder(variant, stream=True).build(row))
+    on_request(task)
+    keys = endpoints.read_keys([variant])
+    clock = SystemClock()
+    async with endpoints.started([variant]) as (ready,), endpoints.clients([ready.provider], keys, settings, clock) as (client,):
+        await endpoints.check_models(client, [ready])
+        exchange = await client.exchange(task.request, on_chunk)
+    return TryResult(task, row, exchange, judge(exchange, clock.wall()).error)
+
+
+def _variant(loaded: LoadedJob, name: str | None) -> Variant:
+    variants = {variant.name: variant for variant in loaded.job.variants}
+    if name is None:
+        return loaded.job.variants[0]
+    if name not in variants:
+        raise JobError([Problem(loaded.source, "variant", f"there is no {name!r}", "there are: " + ", ".join(variants))])
+    return variants[name]
+
+
+def _row(dataset: Dataset, ordinal: int) -> Row:
+    seen = 0
+    for batch in dataset.batches():
+        if ordinal < seen + len(batch):
+            row = batch[ordinal - seen]
+            if isinstance(row, BadRow):
+                raise InputError(f"{row.file}:{row.line}: {row.message}")
+            return row
+        seen += len(batch)
+    raise InputError(f"there is no row {ordinal}: the input has {seen:,} rows, counted from 0")

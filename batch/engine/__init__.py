@@ -1,0 +1,1 @@
+"""The engine: tasks in, attempts paced and retried, outcomes into the journal."""

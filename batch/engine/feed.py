@@ -1,0 +1,120 @@
+"""Rows into work: what of the input is still to be sent, as requests.
+
+Runs in a worker thread, one batch at a time; nothing here touches the event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from batch.engine.pace import Work
+from batch.errors import RowError
+from batch.journal.index import Entry, ResumeIndex
+from batch.journal.lines import task_hash
+from batch.prompts import RequestBuilder
+from batch.readers import Dataset
+from batch.records import BadRow, ErrorInfo, ErrorKind, Request, Row, Task
+
+Changed = Literal["refuse", "rerun", "keep"]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be done for one variant: how its requests are built, and what its journal already holds."""
+
+    variant: str
+    builder: RequestBuilder
+    index: ResumeIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """Work that cannot be sent, and why."""
+
+    work: Work
+    error: ErrorInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A task as the input has it now, beside what the journal knows of it."""
+
+    task: Task
+    error: ErrorInfo | None
+    entry: Entry | None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the journal holds an outcome of another request under this task."""
+        return self.entry is not None and self.entry.key != self.task.request.key[:8]
+
+
+class Feed:
+    """The work of one endpoint's variants. `compare` rebuilds the requests of finished rows too, to see whether they changed."""
+
+    def __init__(
+        self, dataset: Dataset, plans: Sequence[Plan], *, repeats: int, by_id: bool, compare: bool, changed: Changed, retry_failed: bool
+    ) -> None:
+        self._dataset = dataset
+        self._plans = plans
+        self._repeats = repeats
+        self._by_id = by_id
+        self._compare = compare
+        self._changed = changed
+        self._retry_failed = retry_failed
+
+    def batches(self) -> Iterator[list[Work | Refused]]:
+        """What is to be sent (or, where that is impossible, journaled as failed), batch by batch in input order."""
+        for candidates in self.candidates(skip_finished=not self._compare):
+            yield [_work(candidate) for candidate in candidates if self._wanted(candidate)]
+
+    def candidates(self, *, skip_finished: bool = False) -> Iterator[list[Candidate]]:
+        """All tasks of the input, batch by batch; with `skip_finished` without those that the journal has as final."""
+        for rows in self._dataset.batches():
+            batch: list[Candidate] = []
+            for plan in self._plans:
+                batch += self._of_plan(plan, rows, skip_finished)
+            yield batch
+
+    def _of_plan(self, plan: Plan, rows: Sequence[Row | BadRow], skip_finished: bool) -> Iterator[Candidate]:
+        repeats = range(self._repeats)
+        entries = iter(plan.index.lookup([self._hash(row, repeat) for row in rows for repeat in repeats]))
+        for row in rows:
+            request: Request | None = None
+            error: ErrorInfo | None = None
+            for repeat in repeats:
+                entry = next(entries)
+                if skip_finished and entry is not None and (entry.ok or not self._retry_failed):
+                    continue
+                if request is None:
+                    request, error = _request(plan.builder, row)
+                yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry)
+
+    def _hash(self, row: Row | BadRow, repeat: int) -> int:
+        return task_hash(row.id if self._by_id else None, row.ordinal, repeat)
+
+    def _wanted(self, candidate: Candidate) -> bool:
+        entry = candidate.entry
+        if entry is None:
+            return True
+        if entry.ok:
+            return candidate.changed and self._changed == "rerun"
+        # A failure cost nothing that is worth keeping: when its request changed, the new one is tried.
+        return self._retry_failed or candidate.changed
+
+
+def _request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, ErrorInfo | None]:
+    if isinstance(row, BadRow):
+        return Request("chat/completions", b"", row.digest), ErrorInfo(ErrorKind.INPUT, "bad_row", row.message)
+    try:
+        return builder.build(row), None
+    except RowError as error:
+        return Request("chat/completions", b"", bytes(16)), error.info
+
+
+def _work(candidate: Candidate) -> Work | Refused:
+    entry = candidate.entry
+    work = Work(candidate.task, previous=None if entry is None else "ok" if entry.ok else "failed")
+    return work if candidate.error is None else Refused(work, candidate.error)

@@ -1,0 +1,90 @@
+"""Outcomes into journals, counts into tallies: the only place where a task becomes final."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from batch.clock import Clock
+from batch.engine.pace import Work
+from batch.journal.journal import Journal
+from batch.journal.lines import encode
+from batch.records import ErrorInfo, Exchange, Outcome, Tally
+
+
+class Recorder:
+    """Writes the outcomes of a run, each to the journal of its variant, and counts them."""
+
+    def __init__(self, journals: Mapping[str, Journal], tallies: Mapping[str, Tally], clock: Clock) -> None:
+        self.tallies = tallies
+        self._journals = journals
+        self._epoch = clock.wall() - clock.monotonic()
+
+    def completed(self, work: Work, exchange: Exchange) -> None:
+        """Journal an answer. Raises StorageError."""
+        self._write(work, self._outcome(work, exchange, None))
+
+    def failed(self, work: Work, error: ErrorInfo, exchange: Exchange | None) -> None:
+        """Journal a failure; `exchange` is None when nothing was sent. Raises StorageError."""
+        self._write(work, self._outcome(work, exchange, error))
+
+    async def sync(self, variant: str | None = None) -> None:
+        """Make what was written durable, of one variant or of all. Raises StorageError."""
+        for name, journal in self._journals.items():
+            if variant is None or name == variant:
+                self.tallies[name].durable = await journal.sync()
+
+    def _outcome(self, work: Work, exchange: Exchange | None, error: ErrorInfo | None) -> Outcome:
+        task = work.task
+        if exchange is None:
+            return Outcome(task.ordinal, task.id, task.repeat, task.request.key, work.tries, error)
+        reply = exchange.reply
+        usage = reply.usage if reply else None
+        return Outcome(
+            ordinal=task.ordinal,
+            id=task.id,
+            repeat=task.repeat,
+            key=task.request.key,
+            attempts=work.tries,
+            error=error,
+            api=task.request.api,
+            finish_reason=reply.finish_reason if reply else None,
+            http_status=exchange.status,
+            sent=self._epoch + exchange.sent_at,
+            first_token=None if exchange.first_token_at is None else self._epoch + exchange.first_token_at,
+            done=self._epoch + exchange.done_at,
+            usage=usage,
+            cost_usd=_reported_cost(usage),
+            response=exchange.body if error is None else None,
+        )
+
+    def _write(self, work: Work, outcome: Outcome) -> None:
+        self._journals[work.task.variant].append(encode(outcome))
+        tally = self.tallies[work.task.variant]
+        _count(tally, outcome)
+        if work.previous == "ok":
+            tally.kept_ok -= 1
+        elif work.previous == "failed":
+            tally.kept_failed -= 1
+
+
+def _reported_cost(usage: Mapping[str, object] | None) -> float | None:
+    """What the endpoint itself says that it charged (OpenRouter: usage.cost, in US dollars)."""
+    cost = usage.get("cost") if usage else None
+    return float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else None
+
+
+def _count(tally: Tally, outcome: Outcome) -> None:
+    if outcome.error is not None:
+        tally.failed += 1
+        tally.failures[outcome.error.code] = tally.failures.get(outcome.error.code, 0) + 1
+    else:
+        tally.ok += 1
+        tally.truncated += outcome.finish_reason == "length"
+        tally.filtered += outcome.finish_reason == "content_filter"
+    usage = outcome.usage
+    if usage:
+        tally.prompt_tokens += usage.get("prompt_tokens") or 0
+        tally.completion_tokens += usage.get("completion_tokens") or 0
+    if outcome.cost_usd is not None:
+        tally.cost_usd += outcome.cost_usd
+        tally.priced += 1

@@ -1,0 +1,114 @@
+"""A run: the pools of all endpoints side by side, the regular sync of the journals, and the reports to those who watch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from batch.clock import Clock
+from batch.engine.feed import Feed
+from batch.engine.pace import Pace
+from batch.engine.pool import Pool, Stop
+from batch.engine.recorder import Recorder
+from batch.errors import StorageError
+from batch.events import Event, Noticed, Observer, Progressed
+from batch.records import Tally
+from batch.settings import RunSettings
+from batch.transport.client import Client
+
+SYNC_INTERVAL_S = 0.5
+REPORT_INTERVAL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """An endpoint with all that is to be sent to it."""
+
+    client: Client
+    pace: Pace
+    feed: Feed
+
+
+class Run:
+    """Runs the lanes of a job to their end. Not reusable."""
+
+    def __init__(self, lanes: Sequence[Lane], recorder: Recorder, run: RunSettings, *, clock: Clock, observers: Sequence[Observer]) -> None:
+        self._recorder = recorder
+        self._run = run
+        self._observers = observers
+        self._stop: Stop | None = None
+        self._pools = [
+            Pool(
+                lane.client,
+                lane.pace,
+                lane.feed,
+                recorder,
+                run,
+                clock=clock,
+                notice=self._notice,
+                storage_failed=self._storage_failed,
+            )
+            for lane in lanes
+        ]
+
+    @property
+    def tallies(self) -> Mapping[str, Tally]:
+        """The counts by variant; they change in place."""
+        return self._recorder.tallies
+
+    async def execute(self) -> Stop | None:
+        """Send what is to be sent; returns why the run ended early, None when every task has its outcome, on disk."""
+        async with anyio.create_task_group() as helpers:
+            helpers.start_soon(self._sync_regularly)
+            helpers.start_soon(self._report_regularly)
+            async with anyio.create_task_group() as pools:
+                for pool in self._pools:
+                    pools.start_soon(pool.run)
+            helpers.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await self._sync()
+        if self._stop is None:
+            self._stop = next((pool.stopped for pool in self._pools if pool.stopped is not None), None)
+        return self._stop
+
+    def drain(self) -> None:
+        """Read and send nothing more; let what is in flight end, up to the grace time."""
+        self._stop_pools(Stop("interrupted", "interrupted"), self._run.grace_s)
+
+    def abort(self) -> None:
+        """Stop at once; what is in flight is given up and will be sent again."""
+        self._stop_pools(Stop("interrupted", "interrupted"), 0.0)
+
+    def _storage_failed(self, stop: Stop) -> None:
+        # Answers that cannot be kept are not waited for.
+        self._stop_pools(stop, 0.0)
+
+    def _stop_pools(self, stop: Stop, grace_s: float) -> None:
+        self._stop = self._stop or stop
+        for pool in self._pools:
+            pool.stop(stop, grace_s)
+
+    async def _sync_regularly(self) -> None:
+        while True:
+            await anyio.sleep(SYNC_INTERVAL_S)
+            await self._sync()
+
+    async def _sync(self) -> None:
+        try:
+            await self._recorder.sync()
+        except StorageError as error:
+            self._storage_failed(Stop("storage", str(error)))
+
+    async def _report_regularly(self) -> None:
+        while True:
+            self._notify(Progressed(self.tallies))
+            await anyio.sleep(REPORT_INTERVAL_S)
+
+    def _notice(self, text: str) -> None:
+        self._notify(Noticed(text))
+
+    def _notify(self, event: Event) -> None:
+        for observer in self._observers:
+            observer.notify(event)

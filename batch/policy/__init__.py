@@ -1,0 +1,1 @@
+"""Pure policy: verdicts, waits, limits. No I/O; `now` is an argument."""

@@ -1,0 +1,37 @@
+"""How many requests an endpoint gets at once: a fixed number that is cut, once an episode, while the endpoint refuses."""
+
+from __future__ import annotations
+
+import math
+
+CUT = 0.7
+
+
+class Concurrency:
+    """A limit between 1 and `most`: multiplied by 0.7 on a refusal, then grown by one a round of answers up to `most` again."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._limit = float(most)
+        self._cut_at = -math.inf
+
+    @property
+    def limit(self) -> int:
+        """Requests that may be in flight at once."""
+        return int(self._limit)
+
+    def served(self) -> None:
+        """An answer came."""
+        if self._limit < self.most:
+            self._limit = min(self.most, self._limit + 1 / self._limit)
+
+    def refused(self, sent_at: float, now: float) -> bool:
+        """The endpoint refused a request sent at `sent_at`; True when that cut the limit.
+
+        Requests that were already on their way when the limit was cut belong to the same episode.
+        """
+        if sent_at < self._cut_at:
+            return False
+        self._cut_at = now
+        self._limit = max(1.0, self._limit * CUT)
+        return True
