@@ -1,0 +1,67 @@
+"""Secrets taken out of texts and bytes before these reach a file, a log or a person."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Iterable, Iterator
+from urllib.parse import quote, quote_plus
+
+MARK = "[redacted]"
+
+SHORTEST_SECRET = 8
+"""Shorter "keys" ("EMPTY", "none", "ollama") are placeholders; taking such words out of answers would spoil these."""
+
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+class Redactor:
+    """Replaces each secret by `[redacted]`, also where it stands URL-encoded, JSON-escaped or in base64."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        real = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+        forms = {form for secret in real for form in _forms(secret)}
+        self._texts = sorted(forms, key=len, reverse=True)
+        self._bytes = [form.encode() for form in self._texts]
+
+    def text(self, text: str) -> str:
+        """`text` without the secrets."""
+        for form in self._texts:
+            if form in text:
+                text = text.replace(form, MARK)
+        return text
+
+    def bytes(self, data: bytes) -> bytes:
+        """`data` without the secrets; it stays as it was, and the same object, when there are none."""
+        for form in self._bytes:
+            if form in data:
+                data = data.replace(form, MARK.encode())
+        return data
+
+
+def sample(body: bytes, limit: int = 500) -> str:
+    """The beginning of a body as one printable line of at most `limit` characters."""
+    text = body[: 4 * limit + 4].decode("utf-8", "replace")
+    text = _UNPRINTABLE.sub(" ", text).strip()
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _forms(secret: str) -> Iterator[str]:
+    yield secret
+    yield quote(secret, safe="")
+    yield quote_plus(secret)
+    yield json.dumps(secret)[1:-1]
+    yield json.dumps(secret, ensure_ascii=False)[1:-1]
+    yield json.dumps(secret)[1:-1].replace("/", "\\/")
+    yield from _base64_forms(secret.encode())
+
+
+def _base64_forms(secret: bytes) -> Iterator[str]:
+    # Base64 of a longer text that holds the secret (as in "Basic user:secret") shows it in one of three alignments;
+    # the characters that also depend on its neighbours are left out.
+    for offset in range(3):
+        encoded = base64.b64encode(bytes(offset) + secret).rstrip(b"=")
+        whole = encoded[(0, 2, 3)[offset] : (len(secret) + offset) * 8 // 6]
+        yield whole.decode()
+        yield whole.translate(bytes.maketrans(b"+/", b"-_")).decode()
