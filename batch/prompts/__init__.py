@@ -1,0 +1,8 @@
+"""Rows into requests: templates, messages, bodies and their keys. Pure."""
+
+from __future__ import annotations
+
+from batch.prompts.requests import RequestBuilder
+from batch.prompts.templates import check_template
+
+__all__ = ["RequestBuilder", "check_template"]

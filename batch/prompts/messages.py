@@ -1,0 +1,111 @@
+"""The messages of a chat request: written in the job, or stored in a column as whole chats."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from batch.errors import RowError
+from batch.prompts.templates import Template, missing_column, row_place
+from batch.records import Row
+from batch.settings import PromptSettings
+
+# From a row to a JSON value.
+Maker = Callable[[Row], Any]
+
+_SYSTEM_ROLES = ("system", "developer")
+
+
+def messages_maker(prompt: PromptSettings) -> Maker:
+    """What gives the messages of a row, as `prompt` says.
+
+    Raises:
+        ValueError: a template in `prompt` cannot be compiled, or there is neither `user` nor `messages`.
+    """
+    if isinstance(prompt.messages, str):
+        return _stored_messages(prompt.messages, Template(prompt.system) if prompt.system is not None else None)
+    if prompt.messages is not None:
+        return _made(list(prompt.messages))
+    if prompt.user is None:
+        raise ValueError("a chat needs user or messages")
+    system = [] if prompt.system is None else [{"role": "system", "content": prompt.system}]
+    return _made([*system, {"role": "user", "content": prompt.user}])
+
+
+def tools_maker(column: str) -> Maker:
+    """What gives the list of tools that stands in `column`, or None where the row has none."""
+
+    def tools(row: Row) -> Any:
+        if row.columns.get(column) is None:
+            return None
+        stored = _stored_list(row, column)
+        if not all(isinstance(tool, Mapping) for tool in stored):
+            raise RowError("bad_messages", f"{row_place(row)}: the column {column!r} must hold a list of tools, each an object")
+        return stored or None
+
+    return tools
+
+
+def _made(value: Any) -> Maker:
+    """What gives `value` for a row, every string in it rendered as a template, dictionary keys excepted."""
+    match value:
+        case str():
+            template = Template(value)
+            return template.render if template.constant is None else lambda _: template.constant
+        case Mapping():
+            makers = {key: _made(item) for key, item in value.items()}
+            return lambda row: {key: make(row) for key, make in makers.items()}
+        case list() | tuple():
+            items = [_made(item) for item in value]
+            return lambda row: [make(row) for make in items]
+        case _:
+            return lambda _: value
+
+
+def _stored_messages(column: str, system: Template | None) -> Maker:
+    def messages(row: Row) -> list[Any]:
+        stored = _stored_list(row, column)
+        if not stored:
+            raise RowError("bad_messages", f"{row_place(row)}: the column {column!r} holds an empty chat")
+        for number, message in enumerate(stored, 1):
+            if not isinstance(message, Mapping) or not isinstance(message.get("role"), str):
+                raise RowError("bad_messages", f"{row_place(row)}: message {number} in the column {column!r} is not an object with a role")
+        if system is not None and not any(message["role"] in _SYSTEM_ROLES for message in stored):
+            return [{"role": "system", "content": system.render(row)}, *stored]
+        return stored
+
+    return messages
+
+
+def _stored_list(row: Row, column: str) -> list[Any]:
+    """The list in `column`, which may also be the JSON text of one (CSV holds nothing else).
+
+    It is passed on as it is, but for the nulls that Parquet puts where a struct's field is absent.
+    """
+    if column not in row.columns:
+        raise missing_column(row, column)
+    stored = row.columns[column]
+    if isinstance(stored, str):
+        try:
+            stored = json.loads(stored, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError) as error:
+            raise RowError(
+                "bad_messages", f"{row_place(row)}: the column {column!r} holds text that is not a JSON list: {error}"
+            ) from error
+    elif row.padded and isinstance(stored, list):
+        stored = [_unpadded(item, keep=("content",)) for item in stored]
+    if not isinstance(stored, list):
+        raise RowError("bad_messages", f"{row_place(row)}: the column {column!r} must hold a list, not {type(stored).__name__}")
+    return stored
+
+
+def _unpadded(value: Any, keep: tuple[str, ...] = ()) -> Any:
+    """`value` without the null fields of its objects; `keep` names those of the outermost that mean something as null."""
+    if isinstance(value, dict):
+        return {key: _unpadded(item) for key, item in value.items() if item is not None or key in keep}
+    return [_unpadded(item) for item in value] if isinstance(value, list) else value
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
