@@ -1,0 +1,79 @@
+"""promptmill providers and models: what is known of the endpoints, and what they serve."""
+
+from __future__ import annotations
+
+import os
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import click
+
+from batch.cli.console import printable, put, say, table
+
+if TYPE_CHECKING:
+    from batch.providers.presets import Preset
+
+
+@click.command("providers")
+@click.argument("name", required=False)
+def providers_command(name: str | None) -> None:
+    """List the provider presets, or explain one.
+
+    The part of a model's id before the first slash names the provider: id = "groq/MODEL".
+    Keys are read from the variable that is shown, never from a file.
+    """
+    from batch.providers.presets import PRESETS
+
+    if name is None:
+        rows = [("PROVIDER", "KEY VARIABLE", "", "BASE URL")]
+        rows += [(p.name, p.api_key_env or "-", _key_state(p), p.base_url or "(embedded)") for p in PRESETS.values()]
+        put(table(rows))
+        return
+    if name not in PRESETS:
+        nearest = get_close_matches(name, PRESETS, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else "the presets are: " + ", ".join(PRESETS)
+        raise click.BadParameter(f"there is no preset {name!r}; {hint}")
+    put(_explained(PRESETS[name]))
+
+
+@click.command("models")
+@click.argument("provider")
+@click.option("--base-url", metavar="URL", help="Ask this URL instead of the provider's own.")
+def models_command(provider: str, base_url: str | None) -> None:
+    r"""List the models that an endpoint serves.
+
+    \b
+    Examples:
+      promptmill models openai
+      promptmill models vllm --base-url http://gpu-7:8000
+    """
+    from batch import app
+
+    names = app.models(provider, base_url)
+    if names is None:
+        say("promptmill: this endpoint has no list of models; the names in a job are sent as they are")
+    elif not names:
+        say("promptmill: this endpoint serves no model")
+    else:
+        put("\n".join(map(printable, names)))
+
+
+def _key_state(preset: Preset) -> str:
+    if preset.api_key_env is None:
+        return "no key"
+    return "set" if os.environ.get(preset.api_key_env) else "not set"
+
+
+def _explained(preset: Preset) -> str:
+    facts = [("base URL", preset.base_url or "(embedded: a server is started for the run)")]
+    facts.append(("key", f"{preset.api_key_env} ({_key_state(preset)})" if preset.api_key_env else "none"))
+    facts.append(("models", f'id = "{preset.name}/MODEL"'))
+    facts += [("header", f"{name}: {value}") for name, value in preset.headers.items()]
+    facts += [("query", f"{name}={value}") for name, value in preset.query.items()]
+    facts += [("sent as", f"{ours} → {theirs}") for ours, theirs in preset.renames.items()]
+    text = [preset.title, "", table(facts)]
+    if preset.note:
+        text += ["", click.wrap_text(preset.note, width=80)]
+    if preset.options:
+        text += ["", "Request parameters beside the common ones:", table([(f"  {name}", line) for name, line in preset.options.items()])]
+    return "\n".join(text)

@@ -1,0 +1,45 @@
+"""promptmill serve: the embedded model as an OpenAI-compatible server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from batch.cli.console import put, say
+from batch.settings import EmbeddedModelSettings
+
+DEFAULT_ALIAS = "smollm2-135m-instruct"
+_DEFAULTS = EmbeddedModelSettings()
+
+
+@click.command("serve")
+@click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="The port on 127.0.0.1.  [default: a free one]")
+@click.option("--model-path", metavar="FILE.gguf", help="The weights to serve.  [default: SmolLM2-135M-Instruct]")
+@click.option("--alias", metavar="NAME", help="The model's name in requests.  [default: after the weights]")
+@click.option("--parallel", type=click.IntRange(min=1), default=_DEFAULTS.parallel, show_default=True, help="Requests at once.")
+@click.option("--context", type=click.IntRange(min=64), default=_DEFAULTS.context, show_default=True, help="Tokens for each of them.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: llama.cpp's choice]")
+@click.option("--embedding", is_flag=True, help="Serve embeddings instead of answers.")
+def serve_command(
+    port: int | None, model_path: str | None, alias: str | None, parallel: int, context: int, threads: int | None, embedding: bool
+) -> None:
+    r"""Serve the embedded local model to other programs.
+
+    Prints the base URL to stdout when it is ready, and serves until Ctrl-C. No key is needed.
+
+    \b
+    Example:
+      promptmill serve --port 8080
+    """
+    from batch import app
+
+    settings = EmbeddedModelSettings(model_path=model_path, parallel=parallel, context=context, threads=threads, embedding=embedding)
+    name = alias or (Path(model_path).stem if model_path else DEFAULT_ALIAS)
+
+    def ready(base_url: str) -> None:
+        put(base_url)
+        say(f"promptmill: serving {name}; Ctrl-C stops it")
+
+    say(f"promptmill: loading {name} …")
+    app.serve(settings, name, port, ready)

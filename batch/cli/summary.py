@@ -1,0 +1,141 @@
+"""The closing summary of a run: what became of the rows, what it took, where the files are, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from batch.cli.console import printable, table
+from batch.cli.exits import ExitCode
+from batch.progress import duration, near, noun_for, rate, sum_tallies
+from batch.records import Tally
+
+if TYPE_CHECKING:
+    from batch.app import RunReport
+
+SHOWN_FAILURES = 5
+_LABEL_WIDTH = 11
+
+
+def closing_summary(report: RunReport, command: str) -> str:
+    """The summary, as lines for stderr. `command` is what goes on with the run when it is called again."""
+    counts = sum_tallies(report.tallies)
+    parts = [
+        ("rows" if noun_for(report.tallies) == "rows" else "tasks", accounting(counts)),
+        ("", _kept(counts)),
+        ("answers", _labelled(counts)),
+        ("failures", top_failures(counts.failures)),
+        ("requests", _requests(counts)),
+        ("tokens", _tokens(counts, report.elapsed_s)),
+        ("cost", cost(counts)),
+        ("saved", _unsaved(counts)),
+        ("files", "\n".join(near(path) for path in report.outputs) or near(report.directory)),
+        ("next", next_step(report, command)),
+    ]
+    lines = [f"promptmill: {_headline(report, counts)}"]
+    lines += [_labelled_lines(label, text) for label, text in parts if text]
+    if len(report.tallies) > 1:
+        lines.insert(1, _indented(variant_table(report.tallies)))
+    return "\n".join(lines)
+
+
+def accounting(counts: Tally) -> str:
+    """Rows in = ok + failed + not attempted."""
+    ok, failed = counts.kept_ok + counts.ok, counts.kept_failed + counts.failed
+    if counts.total is None:
+        return f"{ok:,} ok + {failed:,} failed; how many there are in all is not known yet"
+    return f"{counts.total:,} = {ok:,} ok + {failed:,} failed + {counts.not_attempted or 0:,} not attempted"
+
+
+def top_failures(failures: Mapping[str, int]) -> str:
+    """The most frequent error codes with their counts."""
+    ranked = sorted(failures.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{count:,} {code}" for code, count in ranked[:SHOWN_FAILURES]]
+    others = sum(count for _, count in ranked[SHOWN_FAILURES:])
+    return ", ".join([*shown, f"{others:,} of other kinds"] if others else shown)
+
+
+def cost(counts: Tally) -> str:
+    """What the answers of this session cost, as far as it is known."""
+    if not counts.ok:
+        return ""
+    if not counts.priced:
+        return "unknown"
+    dollars = f"${counts.cost_usd:,.2f}" if counts.cost_usd >= 1 else f"${counts.cost_usd:.4f}"
+    return dollars if counts.priced >= counts.ok else f"{dollars} for {counts.priced:,} of {counts.ok:,} answers, the rest unknown"
+
+
+def variant_table(tallies: Mapping[str, Tally]) -> str:
+    """One line for each variant."""
+    rows: list[tuple[str, ...]] = [("model", "ok", "failed", "not attempted", "tokens in", "tokens out")]
+    for name, tally in tallies.items():
+        missing = tally.not_attempted
+        ok, failed = tally.kept_ok + tally.ok, tally.kept_failed + tally.failed
+        counts = (ok, failed, missing, tally.prompt_tokens, tally.completion_tokens)
+        rows.append((name, *("?" if count is None else f"{count:,}" for count in counts)))
+    return table(rows)
+
+
+def next_step(report: RunReport, command: str) -> str:
+    """What to do after each exit code; nothing after 0."""
+    code = report.exit_code
+    if code == ExitCode.FAILED_ROWS:
+        errors = next((near(path) for path in report.outputs if path.name.startswith("errors.")), "the errors file")
+        return f"read {errors}; to send the failed rows again:\n{command} --retry-failed"
+    if code == ExitCode.INTERRUPTED:
+        return f"the same command goes on where this one stopped:\n{command}"
+    if code == ExitCode.STOPPED:
+        return f"when the reason is gone, the same command goes on:\n{command}"
+    return ""
+
+
+def _headline(report: RunReport, counts: Tally) -> str:
+    took = duration(report.elapsed_s)
+    if report.interrupted:
+        return f"interrupted after {took}; what was done is kept"
+    if report.reason is not None:
+        return f"stopped early after {took}: {printable(report.reason)}"
+    failed = counts.failed + counts.kept_failed
+    return f"finished in {took}, {failed:,} failed" if failed else f"all {noun_for(report.tallies)} done in {took}"
+
+
+def _kept(counts: Tally) -> str:
+    kept = counts.kept_ok + counts.kept_failed
+    return f"{kept:,} of them kept from before" if kept else ""
+
+
+def _labelled(counts: Tally) -> str:
+    """Answers that are there but not whole."""
+    cut = f"{counts.truncated:,} cut short by the token limit (finish_reason length)" if counts.truncated else ""
+    filtered = f"{counts.filtered:,} stopped by a content filter" if counts.filtered else ""
+    return "\n".join(filter(None, (cut, filtered)))
+
+
+def _requests(counts: Tally) -> str:
+    parts = [f"{counts.requests:,}", f"{counts.retries:,} of them retries" if counts.retries else "no retries"]
+    if counts.doubled:
+        parts.append(f"{counts.doubled:,} possibly billed twice")
+    return ", ".join(parts)
+
+
+def _tokens(counts: Tally, elapsed_s: float) -> str:
+    whole = counts.prompt_tokens + counts.completion_tokens
+    if not whole:
+        return "not reported" if counts.ok else ""
+    speed = f", {rate(whole / elapsed_s)} tokens/s" if elapsed_s > 0 else ""
+    return f"{counts.prompt_tokens:,} in + {counts.completion_tokens:,} out{speed}"
+
+
+def _unsaved(counts: Tally) -> str:
+    """Outcomes that a power cut could still take: only after the disk refused, or with durability os."""
+    unsaved = counts.ok + counts.failed - counts.durable
+    return f"{unsaved:,} outcomes may not be on the disk; those that are not will be sent again" if unsaved > 0 else ""
+
+
+def _labelled_lines(label: str, text: str) -> str:
+    first, *rest = text.split("\n")
+    return "\n".join([f"  {label:<{_LABEL_WIDTH}}{first}", *(f"  {'':<{_LABEL_WIDTH}}{line}" for line in rest)])
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}" for line in text.split("\n"))

@@ -1,0 +1,161 @@
+"""promptmill try: one row, its request shown, its answer streamed to the terminal."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batch.cli.console import complain, json_bytes, printable, put, put_json, say
+from batch.cli.exits import ExitCode
+from batch.cli.options import json_option, overrides, set_option
+from batch.records import Chunk, Exchange, Task
+
+if TYPE_CHECKING:
+    from batch.app import TryResult
+
+# Images are sent as base64 text; a person wants to see that they are there, not what they hold.
+LONGEST_SHOWN = 2000
+SHOWN_NUMBERS = 4
+
+
+@click.command("try")
+@click.argument("job", metavar="JOB.toml")
+@click.option("--row", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Which row to send, from 0.")
+@click.option("--variant", metavar="NAME", help="Which of the job's models to ask.  [default: the first]")
+@set_option
+@json_option
+@click.pass_context
+def try_command(ctx: click.Context, job: str, row: int, variant: str | None, settings: tuple[str, ...], as_json: bool) -> None:
+    r"""Send one row; show the request and stream the answer.
+
+    The request is shown on stderr, the answer goes to stdout as it comes, then a line with
+    finish_reason, tokens and times. Nothing is written to the run directory.
+
+    \b
+    Examples:
+      promptmill try jobs/tickets.toml --row 17
+      promptmill try jobs/tickets.toml --set model.0.temperature=1
+    """
+    from batch import app
+    from batch.job import load
+
+    loaded = load(job, overrides(settings, None))
+    show = _Quiet() if as_json else _Shown()
+    result = app.try_row(loaded, row, show.request, show.chunk, variant=variant)
+    if as_json:
+        put_json(_as_json(result))
+    else:
+        _show_end(result, streamed=show.wrote)
+    if result.error is not None:
+        complain(f"{result.error.code}: {result.error.message}")
+        ctx.exit(ExitCode.FAILED_ROWS)
+
+
+class _Quiet:
+    wrote = False
+
+    def request(self, task: Task) -> None:
+        """Shown at the end, as part of the JSON."""
+
+    def chunk(self, chunk: Chunk) -> None:
+        """Shown at the end, as part of the JSON."""
+
+
+class _Shown:
+    """The request and the answer as they go over the wire. Reasoning goes to stderr: it is not part of the answer."""
+
+    def __init__(self) -> None:
+        self.wrote = False
+        self._reasoning = False
+        self._terminal = sys.stdout is not None and sys.stdout.isatty()
+
+    def request(self, task: Task) -> None:
+        import orjson
+
+        say(click.style(f"row {task.ordinal} (id {printable(task.id)}) → {task.variant}, {task.request.api}", bold=True))
+        say(json_bytes(_shortened(orjson.loads(task.request.body))).decode())
+        say("")
+
+    def chunk(self, chunk: Chunk) -> None:
+        if chunk.reasoning and sys.stderr is not None:
+            click.echo(click.style(printable(chunk.reasoning), dim=True), nl=False, file=sys.stderr)
+            self._reasoning = True
+        if chunk.text:
+            if self._reasoning:
+                say("\n")
+                self._reasoning = False
+            put(printable(chunk.text) if self._terminal else chunk.text, end="")
+            self.wrote = True
+
+
+def _show_end(result: TryResult, *, streamed: bool) -> None:
+    """What was not streamed (tool calls, embeddings, plain replies), then a line of figures."""
+    reply = result.exchange.reply
+    if reply is not None:
+        if streamed:
+            put("")
+        elif reply.text and result.error is None:
+            put(reply.text)
+        if reply.tool_calls:
+            put_json(reply.tool_calls)
+        if reply.embedding is not None:
+            put(_embedding_text(reply.embedding, whole=sys.stdout is not None and not sys.stdout.isatty()))
+    say(click.style(figures_of(result.exchange), dim=True))
+
+
+def figures_of(exchange: Exchange) -> str:
+    """One line: finish_reason, tokens, time to the first token, time in all."""
+    reply, took = exchange.reply, exchange.done_at - exchange.sent_at
+    parts = [f"HTTP {exchange.status}"] if exchange.status not in (None, 200) else []
+    if reply is not None and reply.finish_reason:
+        parts.append(f"finish_reason {printable(reply.finish_reason)}")
+    usage = (reply.usage if reply is not None else None) or {}
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if isinstance(prompt, int):
+        parts.append(f"{prompt:,} tokens in" + (f" + {completion:,} out" if isinstance(completion, int) else ""))
+    if exchange.first_token_at is not None:
+        parts.append(f"first token after {exchange.first_token_at - exchange.sent_at:.2f} s")
+    parts.append(f"{took:.2f} s in all")
+    writing = exchange.done_at - exchange.first_token_at if exchange.first_token_at is not None else took
+    if isinstance(completion, int) and completion > 1 and writing > 0:
+        parts.append(f"{completion / writing:,.0f} tokens/s")
+    return ", ".join(parts)
+
+
+def _as_json(result: TryResult) -> dict[str, Any]:
+    import orjson
+
+    task, exchange, reply = result.task, result.exchange, result.exchange.reply
+    first = exchange.first_token_at
+    return {
+        "row": task.ordinal,
+        "id": task.id,
+        "variant": task.variant,
+        "api": task.request.api,
+        "request": orjson.loads(task.request.body),
+        "http_status": exchange.status,
+        "completion": reply.text if reply is not None else None,
+        "reasoning": reply.reasoning if reply is not None else None,
+        "tool_calls": reply.tool_calls if reply is not None else None,
+        "embedding": reply.embedding if reply is not None else None,
+        "finish_reason": reply.finish_reason if reply is not None else None,
+        "usage": reply.usage if reply is not None else None,
+        "first_token_s": None if first is None else round(first - exchange.sent_at, 6),
+        "latency_s": round(exchange.done_at - exchange.sent_at, 6),
+        "error": result.error,
+    }
+
+
+def _shortened(value: Any) -> Any:
+    if isinstance(value, str) and len(value) > LONGEST_SHOWN:
+        return f"{value[:LONGEST_SHOWN]}… ({len(value):,} characters)"
+    if isinstance(value, list):
+        return [_shortened(item) for item in value]
+    return {key: _shortened(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def _embedding_text(embedding: list[float], *, whole: bool) -> str:
+    numbers = ", ".join(map(str, embedding if whole else embedding[:SHOWN_NUMBERS]))
+    return f"[{numbers}]" if whole else f"[{numbers}, …] ({len(embedding):,} numbers)"
