@@ -10,7 +10,7 @@ from typing import Any
 
 from batch import __version__
 from batch.engine.feed import Changed, Feed, Plan
-from batch.errors import ChangedError
+from batch.errors import ChangedError, RunDirectoryError
 from batch.job import LoadedJob
 from batch.journal.directory import RunDirectory
 from batch.journal.index import ResumeIndex
@@ -48,7 +48,7 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
     dataset = Dataset(job.input)
     dataset.check_ids()
     manifest = _manifest(loaded, dataset)
-    previous = directory.manifest if directory.exists else None
+    previous = directory.manifest
     notices: list[str] = []
     with ExitStack() as stack:
         journals: dict[str, Journal] = {}
@@ -78,6 +78,14 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
         yield Prepared(job, directory, dataset, journals, indexes, tallies, compare, tuple(notices))
 
 
+def held_job(directory: RunDirectory) -> dict[str, Any]:
+    """The document of the job that a run directory was begun with. Raises RunDirectoryError when there is none."""
+    manifest = directory.manifest
+    if manifest is None:
+        raise RunDirectoryError(f"{directory.path}: is no run directory (it has no run.json)")
+    return dict(manifest["job"])
+
+
 def _manifest(loaded: LoadedJob, dataset: Dataset) -> dict[str, Any]:
     job = loaded.job
     return {
@@ -85,7 +93,8 @@ def _manifest(loaded: LoadedJob, dataset: Dataset) -> dict[str, Any]:
         "name": job.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "job": loaded.document,
-        "variants": {variant.name: _described(variant) for variant in job.variants},
+        "variants": {variant.slug: variant.name for variant in job.variants},
+        "requests": {variant.name: _described(variant) for variant in job.variants},
         "input": {"files": dataset.identity(), "id": job.input.id, "limit": job.input.limit},
         "rows": dataset.count(),
         "repeats": job.run.repeats,
@@ -95,7 +104,6 @@ def _manifest(loaded: LoadedJob, dataset: Dataset) -> dict[str, Any]:
 def _described(variant: Variant) -> dict[str, Any]:
     """What decides a variant's answers: the comparison of two of these explains why requests differ."""
     return {
-        "slug": variant.slug,
         "provider": variant.provider.name,
         "model": variant.model,
         "parameters": dict(variant.parameters),
@@ -105,11 +113,11 @@ def _described(variant: Variant) -> dict[str, Any]:
 
 def _may_differ(previous: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
     """Whether a request of a finished row could be another one now; if not, finished rows need not be rendered again."""
-    kept = previous["variants"].keys() & manifest["variants"].keys()
+    kept = previous["requests"].keys() & manifest["requests"].keys()
     return (
         previous["promptmill"] != manifest["promptmill"]
         or previous["input"] != manifest["input"]
-        or any(previous["variants"][name] != manifest["variants"][name] for name in kept)
+        or any(previous["requests"][name] != manifest["requests"][name] for name in kept)
     )
 
 
@@ -149,7 +157,7 @@ def _explain(reviews: Mapping[str, Review], previous: Mapping[str, Any], manifes
     for name, review in reviews.items():
         if not review.changed:
             continue
-        settings = differences(previous["variants"].get(name, {}), manifest["variants"][name])
+        settings = differences(previous["requests"].get(name, {}), manifest["requests"][name])
         why = ", ".join(settings) if settings else f"the input changed (for example {', '.join(review.examples)})"
         lines.append(f"{review.changed:,} finished rows of {name} differ: {why}")
         if not settings and not by_id:

@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from batch.app import endpoints
-from batch.app.plan import Prepared, prepare
+from batch.app.plan import Prepared, held_job, prepare
 from batch.clock import SystemClock
 from batch.engine.feed import Changed, Feed, Plan
 from batch.engine.pace import Pace
@@ -82,10 +82,10 @@ def run(loaded: LoadedJob, options: RunOptions, observers: Sequence[Observer]) -
     directory = RunDirectory(Path(job.output.dir))
     with directory.lock():
         if options.fresh:
-            _notify(observers, Noticed(directory.clear()))
+            _say(observers, directory.clear())
         with prepare(loaded, directory, retry_failed=options.retry_failed, changed=options.changed) as prepared:
             for notice in prepared.notices:
-                _notify(observers, Noticed(notice))
+                _say(observers, notice)
             stop = anyio.run(partial(_send, prepared, keys, options, observers))
         outputs: list[Path] = []
         if stop is None or stop.cause == "refused":
@@ -98,7 +98,7 @@ def run(loaded: LoadedJob, options: RunOptions, observers: Sequence[Observer]) -
 
 def resume(directory: Path, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
     """Go on with a run from its directory alone. Raises as `run` does."""
-    loaded = from_document(RunDirectory(directory).manifest["job"], overrides)
+    loaded = from_document(held_job(RunDirectory(directory)), overrides)
     # The directory may have been moved since it was begun.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=str(directory.absolute())))
     return run(replace(loaded, job=job), options, observers)
@@ -106,10 +106,10 @@ def resume(directory: Path, overrides: Sequence[str], options: RunOptions, obser
 
 async def _send(prepared: Prepared, keys: dict[str, str], options: RunOptions, observers: Sequence[Observer]) -> Stop | None:
     job, clock = prepared.job, SystemClock()
-    endpoints.warn_of_proxies(job.run, os.environ, lambda text: _notify(observers, Noticed(text)))
+    endpoints.warn_of_proxies(job.run, os.environ, partial(_say, observers))
     async with endpoints.started(job.variants) as variants:
         groups = endpoints.by_endpoint(variants)
-        settings = endpoints.allow_connections(job.run, len(groups), lambda text: _notify(observers, Noticed(text)))
+        settings = endpoints.allow_connections(job.run, len(groups), partial(_say, observers))
         async with endpoints.clients([group[0].provider for group in groups], keys, settings, clock) as clients:
             try:
                 for client, group in zip(clients, groups, strict=True):
@@ -159,6 +159,11 @@ async def _watched(session: Run, observers: Sequence[Observer]) -> Stop | None:
         stop = await session.execute()
         group.cancel_scope.cancel()
     return stop
+
+
+def _say(observers: Sequence[Observer], text: str | None) -> None:
+    if text is not None:
+        _notify(observers, Noticed(text))
 
 
 def _notify(observers: Sequence[Observer], event: Event) -> None:

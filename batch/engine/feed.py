@@ -107,7 +107,7 @@ class Feed:
 
 def _request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, ErrorInfo | None]:
     if isinstance(row, BadRow):
-        return Request("chat/completions", b"", row.digest), ErrorInfo(ErrorKind.INPUT, "bad_row", row.message)
+        return Request("chat/completions", b"", row.digest), ErrorInfo(ErrorKind.INPUT, row.code, row.message)
     try:
         return builder.build(row), None
     except RowError as error:

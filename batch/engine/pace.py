@@ -95,7 +95,8 @@ class Pace:
         wait = verdict.wait if verdict.wait is not None and verdict.wait <= ABSURD_WAIT_S else None
         refused = verdict.shrink or wait is not None
         notice = self._refused(verdict, wait, sent_at, now) if refused else None
-        if not refused or not self.breaker.closed:
+        # A rate limit says that the endpoint lives; only as the answer to a probe it tells the breaker something.
+        if _code(verdict) != "rate_limit" or not self.breaker.closed:
             task = (work.task.variant, work.task.ordinal, work.task.repeat)
             if self.breaker.failed(task, now, unready=_code(verdict) in UNREADY):
                 notice = f"{self.name} is out of order ({_reason(verdict)}); probing until it serves again"
