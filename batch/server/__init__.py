@@ -1,0 +1,1 @@
+"""The embedded model: llama.cpp's own OpenAI-compatible server, in a child process."""
