@@ -1,6 +1,6 @@
 """Parquet, a few rows at a time, as Python objects: Decimal, datetime, lists and dicts.
 
-A value finer than a microsecond is cut to microseconds, Python's own limit; `schema` still names the column's exact type.
+Times finer than a microsecond are cut to microseconds, Python's own limit; `schema` still names the column's exact type.
 """
 
 from __future__ import annotations
@@ -92,10 +92,13 @@ def _record_batches(path: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]
 
 def _values(name: str, column: pa.Array, problems: dict[int, str]) -> list[Any]:
     """The values of `column`; where one cannot be held by Python, `problems` says so under its index."""
+    # Nanoseconds would come as pandas' types where pandas is installed, and be refused elsewhere.
+    if (kind := _in_microseconds(column.type)) != column.type:
+        column = column.cast(kind, safe=False)
     try:
         return column.to_pylist()  # type: ignore[no-any-return]
     except _UNREPRESENTABLE:
-        column = column.cast(_in_microseconds(column.type), safe=False)
+        pass
     values = []
     for index, scalar in enumerate(column):
         try:
