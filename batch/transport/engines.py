@@ -1,0 +1,110 @@
+"""The HTTP engines under httpx's transport seam: pyreqwest (the default, chosen by measurement), aiohttp, and httpx's own.
+
+All follow no redirects, keep no cookies, unpack nothing by themselves, check certificates, and use a proxy only where the user asks.
+"""
+
+from __future__ import annotations
+
+import ssl
+from datetime import timedelta
+from functools import cache, partial
+
+import httpx
+
+from batch.errors import SetupError
+from batch.settings import RunSettings
+from batch.transport.proxies import Proxied, proxies_of_environment
+
+KEEP_ALIVE_S = 4.0
+"""How long a connection may idle: less than usual servers allow (uvicorn and Node: 5 s), so that none is closed as it is taken."""
+
+LONGEST_HEADER = 65536
+
+
+def open_engine(run: RunSettings, connections: int) -> httpx.AsyncBaseTransport:
+    """The engine that `run.http` names, for `connections` at once; the caller closes it.
+
+    Raises:
+        SetupError: the engine's package is not installed.
+    """
+    build = {"pyreqwest": _pyreqwest, "aiohttp": _aiohttp, "httpx": _httpx}[run.http]
+    engine = partial(build, run.connect_timeout_s, connections)
+    proxies = proxies_of_environment() if run.trust_env else {}
+    if not proxies:
+        return engine(None)
+    return Proxied(engine(None), {scheme: engine(url) for scheme, url in proxies.items()})
+
+
+def _pyreqwest(connect_timeout_s: float, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
+    from pyreqwest.client import ClientBuilder
+    from pyreqwest.compatibility.httpx import HttpxTransport
+    from pyreqwest.proxy import ProxyBuilder
+
+    builder = (
+        ClientBuilder()
+        .http1_only()
+        .follow_redirects(enable=False)
+        .referer(enable=False)
+        .gzip(enable=False)
+        .brotli(enable=False)
+        .zstd(enable=False)
+        .deflate(enable=False)
+        .connect_timeout(timedelta(seconds=connect_timeout_s))
+        .pool_idle_timeout(timedelta(seconds=KEEP_ALIVE_S))
+        .pool_max_idle_per_host(connections)
+        .tcp_keepalive(timedelta(seconds=60))
+    )
+    # no_proxy() first: without it reqwest reads the environment.
+    builder = builder.no_proxy()
+    if proxy is not None:
+        builder = builder.proxy(ProxyBuilder.all(proxy))
+    return HttpxTransport(builder.build())
+
+
+def _aiohttp(connect_timeout_s: float, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
+    del connections
+    try:
+        import aiohttp
+        from httpx_aiohttp import AiohttpTransport
+    except ImportError:
+        raise SetupError("the HTTP engine aiohttp is not installed: pip install 'promptmill[aiohttp]'") from None
+
+    def session() -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ssl=_tls_context())
+        return aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            trust_env=False,
+            max_line_size=LONGEST_HEADER,
+            max_field_size=LONGEST_HEADER,
+        )
+
+    return _ConnectTimeout(AiohttpTransport(client=session, proxy=httpx.Proxy(proxy) if proxy else None), connect_timeout_s)
+
+
+def _httpx(connect_timeout_s: float, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE_S)
+    engine = httpx.AsyncHTTPTransport(verify=_tls_context(), trust_env=False, limits=limits, proxy=proxy)
+    return _ConnectTimeout(engine, connect_timeout_s)
+
+
+class _ConnectTimeout(httpx.AsyncBaseTransport):
+    """Puts the connect deadline on each request, where these engines look for it."""
+
+    def __init__(self, engine: httpx.AsyncBaseTransport, connect_timeout_s: float) -> None:
+        self._engine = engine
+        self._timeout = {"connect": connect_timeout_s}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.extensions["timeout"] = self._timeout
+        return await self._engine.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        await self._engine.aclose()
+
+
+@cache
+def _tls_context() -> ssl.SSLContext:
+    """The one TLS context of the process: making one reads hundreds of certificates. SSL_CERT_FILE and SSL_CERT_DIR count."""
+    return httpx.create_ssl_context(trust_env=True)

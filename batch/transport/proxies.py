@@ -1,0 +1,51 @@
+"""Proxies of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), the same for every HTTP engine; used only with `trust_env`."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed has no second
+
+import httpx
+
+
+def proxies_of_environment() -> dict[str, str]:
+    """Proxy URLs by the scheme of the requests that they are for ("http", "https"); ALL_PROXY fills in for both."""
+    found = getproxies_environment()
+    urls = {scheme: found.get(scheme) or found.get("all") for scheme in ("http", "https")}
+    return {scheme: url if "://" in url else f"http://{url}" for scheme, url in urls.items() if url}
+
+
+def is_bypassed(host: str) -> bool:
+    """Whether requests to `host` go straight: this machine always, others by NO_PROXY."""
+    bare = host.strip("[]")
+    if bare == "localhost" or bare.endswith(".localhost"):
+        return True
+    try:
+        if ipaddress.ip_address(bare).is_loopback:
+            return True
+    except ValueError:
+        pass
+    return bool(proxy_bypass_environment(host))
+
+
+class Proxied(httpx.AsyncBaseTransport):
+    """Sends each request straight or through the proxy of its scheme."""
+
+    def __init__(self, direct: httpx.AsyncBaseTransport, proxied: Mapping[str, httpx.AsyncBaseTransport]) -> None:
+        self._direct = direct
+        self._proxied = proxied
+        self._bypassed: dict[str, bool] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """The reply, by the way that the environment says."""
+        host = request.url.host
+        if host not in self._bypassed:
+            self._bypassed[host] = is_bypassed(host)
+        engine = self._direct if self._bypassed[host] else self._proxied.get(request.url.scheme, self._direct)
+        return await engine.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Close all engines."""
+        for engine in (self._direct, *self._proxied.values()):
+            await engine.aclose()

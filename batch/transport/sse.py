@@ -1,0 +1,83 @@
+"""A decoder of server-sent events that does no I/O.
+
+Source: WHATWG HTML, section 9.2.6 "Interpreting an event stream". Lines end at CR, LF and CRLF only, as the bytes come; nothing is
+decoded before it is split, so that a character or a line may be cut anywhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class ServerSentEvent:
+    """One event: its type ("message" unless it says otherwise), its data as UTF-8 bytes, and the last id seen."""
+
+    event: str
+    data: bytes
+    id: str = ""
+
+
+class SSEDecoder:
+    """Feed it bytes, cut anywhere, and take the events that they complete."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._skip_newline = False
+        self._at_start = True
+        self._event = ""
+        self._data: list[bytes] = []
+        self._id = ""
+
+    def feed(self, data: bytes) -> list[ServerSentEvent]:
+        """The events that are complete with `data`. Comments and events without data give nothing."""
+        if self._at_start:
+            data = b"".join([*self._pieces, data])
+            if len(data) < len(_BOM) and _BOM.startswith(data):
+                self._pieces = [data]
+                return []
+            data, self._pieces, self._at_start = data.removeprefix(_BOM), [], False
+        if self._skip_newline and data:
+            data = data.removeprefix(b"\n")
+            self._skip_newline = False
+        if b"\n" not in data and b"\r" not in data:
+            self._pieces.append(data)
+            return []
+        self._skip_newline = data.endswith(b"\r")
+        self._pieces.append(data)
+        lines = b"".join(self._pieces).splitlines()
+        self._pieces = [] if data.endswith((b"\n", b"\r")) else [lines.pop()]
+        events = []
+        for line in lines:
+            if line:
+                self._take(line)
+            elif (event := self._dispatch()) is not None:
+                events.append(event)
+        return events
+
+    def close(self) -> ServerSentEvent | None:
+        """The event that the end of the stream leaves incomplete; the specification drops it, the caller may know better."""
+        if rest := b"".join(self._pieces):
+            self._take(rest)
+            self._pieces = []
+        return self._dispatch()
+
+    def _take(self, line: bytes) -> None:
+        name, _, value = line.partition(b":")
+        value = value.removeprefix(b" ")
+        if name == b"data":
+            self._data.append(value)
+        elif name == b"event":
+            self._event = value.decode("utf-8", "replace")
+        elif name == b"id" and b"\0" not in value:
+            self._id = value.decode("utf-8", "replace")
+
+    def _dispatch(self) -> ServerSentEvent | None:
+        event, self._event = self._event, ""
+        if not self._data:
+            return None
+        data = self._data[0] if len(self._data) == 1 else b"\n".join(self._data)
+        self._data = []
+        return ServerSentEvent(event or "message", data, self._id)
