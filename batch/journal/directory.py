@@ -1,0 +1,152 @@
+"""The run directory: its lock, its manifest, and where everything in it lies.
+
+`run.json` is written by the app; `results` reads of it `name`, `rows` (of the input, or null), `repeats` and `variants` ({name: {slug}}).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batch.errors import LockedError, RunDirectoryError, StorageError
+from batch.journal.disk import Disk, refusal
+from batch.storage import replace_atomically, sync_directory
+
+LAYOUT = "1.0"
+
+# What --fresh moves aside, the truth first: a crash in between leaves a run without outcomes, never outcomes without a run.
+_CONTENTS = ("journal", "run.json", "completions.*", "errors.*", "scores", "report.html")
+
+
+class RunDirectory:
+    """One run's folder, which need not be there yet."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the run directory, which is created when it is missing. The lock ends with the process, however that ends.
+
+        Raises:
+            LockedError: another runner holds it; the text names the holder.
+            RunDirectoryError: the path is not a folder.
+            StorageError: it cannot be written to.
+        """
+        try:
+            self._make()
+            descriptor = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StorageError(refusal(error, self.path)) from error
+        try:
+            self._hold(descriptor)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return (self.path / "run.json").exists()
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What `run.json` says.
+
+        Raises:
+            RunDirectoryError: there is none, it cannot be read, or it is of a layout that this version does not know.
+        """
+        path = self.path / "run.json"
+        try:
+            manifest = orjson.loads(path.read_bytes())
+            layout = str(manifest["layout"])
+        except (FileNotFoundError, NotADirectoryError):
+            raise RunDirectoryError(f"{self.path}: no run was begun here (there is no run.json); give the folder of a run") from None
+        except OSError as error:
+            raise RunDirectoryError(f"{path}: cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunDirectoryError(f"{path}: is not a promptmill run; take another output dir, or give --fresh to begin anew") from error
+        if layout.partition(".")[0] != LAYOUT.partition(".")[0]:
+            raise RunDirectoryError(
+                f"{path}: has layout {layout}, this promptmill writes {LAYOUT}; "
+                "go on with the version that began the run, or take another output dir"
+            )
+        return dict(manifest)
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Put `run.json` in place, whole and durable; `layout` is added.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        text = json.dumps({"layout": LAYOUT, **manifest}, indent=2)
+        with replace_atomically(self.path / "run.json") as file:
+            file.write(text.encode() + b"\n")
+
+    def journal_dir(self, slug: str) -> Path:
+        """Where the journal of a variant is."""
+        return self.path / "journal" / slug
+
+    def slugs(self) -> list[str]:
+        """The variants that have a journal, sorted by name."""
+        root = self.path / "journal"
+        return sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
+
+    def clear(self) -> str:
+        """Begin anew; hold the lock. What was paid for is not deleted but moved to `old/<time>/`; returns a sentence that says so.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        present = [entry for pattern in _CONTENTS for entry in sorted(self.path.glob(pattern))]
+        if not present:
+            return f"Nothing of an earlier run was in {self.path}."
+        try:
+            aside = self._aside()
+            for entry in present:
+                entry.rename(aside / entry.name)
+            sync_directory(aside)
+            sync_directory(self.path)
+        except OSError as error:
+            raise StorageError(refusal(error, self.path)) from error
+        return f"The earlier results were moved to {aside}; delete that folder when you need them no longer."
+
+    def _aside(self) -> Path:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        names = [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]
+        aside = next(path for name in names if not (path := self.path / "old" / name).exists())
+        aside.mkdir(parents=True)
+        return aside
+
+    def _make(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise RunDirectoryError(f"{self.path}: is a file, not a folder; take another output dir")
+        Disk().make_directory(self.path)
+
+    def _hold(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise LockedError(f"{self.path} is in use by {_holder(descriptor)}; wait for it, or stop it first") from None
+        except OSError as error:
+            raise StorageError(f"{self.path}: cannot be locked ({error.strerror}); take an output dir on a local disk") from error
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "started": started}).encode() + b"\n", 0)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = orjson.loads(os.pread(descriptor, 4096, 0))
+        return f"pid {holder['pid']} on host {holder['host']} since {holder['started']}"
+    except (ValueError, KeyError, TypeError):
+        return "another runner"

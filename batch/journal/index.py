@@ -1,0 +1,215 @@
+"""What a journal holds of each task, in memory: 31 bytes a task, searched in batches.
+
+The segments are read in blocks (mapping them would count towards resident memory), every checksum is verified, and the heads
+are sliced by numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batch.errors import DamagedError
+from batch.journal.lines import HEAD_BYTES, KEY_AT, OK_AT, SUM_AT, SUMMED_FROM, TASK_AT
+from batch.journal.segments import read_tail, segment_paths, tail_segment
+
+_BLOCK = 1 << 22
+_NEWLINE = 10
+_FRAME = np.frombuffer(b'{"sum":""', np.uint8)
+_SLICED = np.r_[0 : SUM_AT + 9, TASK_AT : TASK_AT + 16, KEY_AT : KEY_AT + 16, OK_AT]
+_TASK_SLICE = slice(SUMMED_FROM, SUMMED_FROM + 16)
+_KEY_SLICE = slice(SUMMED_FROM + 16, SUMMED_FROM + 32)
+
+_HEX = np.full(256, 255, np.uint8)
+_HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
+
+Column: TypeAlias = NDArray[np.generic]
+
+
+class Entry(NamedTuple):
+    """What the journal's newest record of a task says: the first 8 bytes of its request key, and whether it is a completion."""
+
+    key: bytes
+    ok: bool
+
+
+class Location(NamedTuple):
+    """Where a record is: the index of its segment in `ResumeIndex.segments`, its first byte, and its length without the newline."""
+
+    segment: int
+    offset: int
+    length: int
+
+
+class ResumeIndex:
+    """The newest record of each task of one journal. Made by `load`."""
+
+    def __init__(self, segments: Sequence[Path], columns: Sequence[Column], records: int) -> None:
+        self.segments = tuple(segments)
+        self.records = records
+        self._task, self._key, self._ok, self._segment, self._offset, self._length = columns
+
+    @classmethod
+    def load(cls, directory: Path, on_damage: Callable[[DamagedError], None] | None = None) -> ResumeIndex:
+        """Read the journal in `directory` (empty when it is not there), passing over a torn tail and changing nothing.
+
+        With `on_damage`, damaged records are reported and left out.
+
+        Raises:
+            DamagedError: a record is not as it was written, unless `on_damage` is given.
+            OSError: the disk refuses.
+        """
+        paths = segment_paths(directory)
+        tail = tail_segment(paths)
+        blocks: list[tuple[Column, ...]] = []
+        for number, path in enumerate(paths):
+            end = _end(path, on_damage) if path == tail else path.stat().st_size
+            blocks += _scan(path, number, end, may_lack_newline=path == tail, on_damage=on_damage or _raise)
+        columns = [np.concatenate(parts) for parts in zip(*blocks, strict=True)] or [np.empty(0, kind) for kind in _KINDS]
+        records = len(columns[0])
+        del blocks
+        newest = _newest(columns[0])
+        for position, column in enumerate(columns):
+            columns[position] = column[newest]
+        return cls(paths, columns, records)
+
+    def __len__(self) -> int:
+        return len(self._task)
+
+    @property
+    def ok(self) -> int:
+        """How many tasks have a completion."""
+        return int(np.count_nonzero(self._ok))
+
+    @property
+    def failed(self) -> int:
+        """How many tasks have failed."""
+        return len(self) - self.ok
+
+    @property
+    def superseded(self) -> int:
+        """How many records a newer one of the same task has replaced."""
+        return self.records - len(self)
+
+    @property
+    def nbytes(self) -> int:
+        """The memory that the index holds, in bytes."""
+        return sum(column.nbytes for column in (self._task, self._key, self._ok, self._segment, self._offset, self._length))
+
+    def positions(self, task_hashes: Sequence[int]) -> list[int]:
+        """For each task its place in this index (0 ≤ place < len), or -1."""
+        if not len(self):
+            return [-1] * len(task_hashes)
+        wanted = np.array(task_hashes, np.uint64)
+        places = np.searchsorted(self._task, wanted)
+        places[places == len(self)] = 0
+        return np.where(self._task[places] == wanted, places, -1).tolist()  # type: ignore[no-any-return]
+
+    def lookup(self, task_hashes: Sequence[int]) -> list[Entry | None]:
+        """What the journal holds of each task; None for those without a record. Give many at once."""
+        places = self.positions(task_hashes)
+        if not len(self):
+            return [None] * len(places)
+        keys = self._key[places].astype(">u8").tobytes()
+        ok = self._ok[places].tolist()
+        return [None if place < 0 else Entry(keys[8 * i : 8 * i + 8], ok[i]) for i, place in enumerate(places)]
+
+    def locate(self, task_hashes: Sequence[int]) -> list[Location | None]:
+        """Where the newest record of each task is; None for those without. Give many at once."""
+        places = self.positions(task_hashes)
+        if not len(self):
+            return [None] * len(places)
+        found = zip(places, *(column[places].tolist() for column in (self._segment, self._offset, self._length)), strict=True)
+        return [None if place < 0 else Location(segment, offset, length) for place, segment, offset, length in found]
+
+    def locations(self, batch: int = 1024) -> Iterator[list[Location]]:
+        """Where the newest records of all tasks are, in the order they were written."""
+        order = np.lexsort((self._offset, self._segment))
+        for start in range(0, len(order), batch):
+            places = order[start : start + batch]
+            yield list(map(Location, *(column[places].tolist() for column in (self._segment, self._offset, self._length))))
+
+
+_KINDS = (np.uint64, np.uint64, np.bool_, np.uint16, np.uint64, np.uint32)
+
+
+def _raise(damage: DamagedError) -> None:
+    raise damage
+
+
+def _end(path: Path, on_damage: Callable[[DamagedError], None] | None) -> int:
+    try:
+        return read_tail(path).keep
+    except DamagedError:
+        if on_damage is None:
+            raise
+        return path.stat().st_size
+
+
+def _newest(task: Column) -> NDArray[np.intp]:
+    """The places of each task's last record, sorted by task."""
+    order = np.argsort(task, kind="stable")
+    in_order = task[order]
+    last = np.ones(len(order), np.bool_)
+    np.not_equal(in_order[1:], in_order[:-1], out=last[:-1])
+    return order[last]
+
+
+def _scan(
+    path: Path, number: int, end: int, *, may_lack_newline: bool, on_damage: Callable[[DamagedError], None]
+) -> Iterator[tuple[Column, ...]]:
+    rest = b""
+    start = 0
+    with path.open("rb", buffering=0) as file:
+        while (left := end - start - len(rest)) > 0:
+            more = file.read(min(_BLOCK, left))
+            block = rest + more
+            whole = block.rfind(b"\n") + 1
+            rest = block[whole:]
+            if whole:
+                yield _sliced(block[:whole], path, number, start, on_damage)
+                start += whole
+            if not more:
+                break
+    if rest and may_lack_newline:
+        yield _sliced(rest + b"\n", path, number, start, on_damage)
+    elif rest:
+        on_damage(DamagedError(str(path), start, "the file ends within a record"))
+
+
+def _sliced(block: bytes, path: Path, number: int, start: int, on_damage: Callable[[DamagedError], None]) -> tuple[Column, ...]:
+    """The columns of the lines of `block`, which begins at byte `start` of the segment."""
+    data = np.frombuffer(block, np.uint8)
+    ends = np.flatnonzero(data == _NEWLINE)
+    starts = np.concatenate((np.zeros(1, ends.dtype), ends[:-1] + 1))
+    lengths = ends - starts
+    view = memoryview(block)
+    sums = np.fromiter(
+        (crc32(view[first:last]) for first, last in zip((starts + SUMMED_FROM).tolist(), ends.tolist(), strict=True)), np.uint32, len(ends)
+    )
+    heads = data[np.minimum(starts[:, None] + _SLICED, len(data) - 1)]
+    written = _HEX[heads[:, SUM_AT : SUM_AT + 8]]
+    framed = np.delete(heads[:, :SUMMED_FROM], np.s_[SUM_AT : SUM_AT + 8], axis=1)
+    good = (lengths >= HEAD_BYTES) & (written < 16).all(axis=1) & (framed == _FRAME).all(axis=1) & (_packed(written, ">u4") == sums)
+    for bad in np.flatnonzero(~good).tolist():
+        on_damage(DamagedError(str(path), start + int(starts[bad]), "the checksum does not match"))
+    heads, starts, lengths = heads[good], starts[good], lengths[good]
+    return (
+        _packed(_HEX[heads[:, _TASK_SLICE]], ">u8"),
+        _packed(_HEX[heads[:, _KEY_SLICE]], ">u8"),
+        heads[:, -1] == ord("1"),
+        np.full(len(starts), number, np.uint16),
+        starts.astype(np.uint64) + np.uint64(start),
+        lengths.astype(np.uint32),
+    )
+
+
+def _packed(digits: NDArray[np.uint8], kind: str) -> Column:
+    """Rows of hexadecimal digits as unsigned numbers of this machine."""
+    pairs = np.ascontiguousarray(digits[:, ::2] << 4 | digits[:, 1::2])
+    return pairs.view(kind)[:, 0].astype(kind.replace(">", "="))

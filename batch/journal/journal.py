@@ -1,0 +1,185 @@
+"""The one writer of a journal: appends outcomes, makes them durable, and stops for good when the disk refuses."""
+
+from __future__ import annotations
+
+import errno
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import anyio
+import anyio.to_thread
+
+from batch.errors import StorageError
+from batch.journal.disk import Disk, refusal
+from batch.journal.segments import Tail, read_tail, segment_path, segment_paths, tail_segment
+from batch.settings import Durability
+
+SEGMENT_BYTES = 256 * 1024 * 1024
+
+
+class Journal:
+    """Appends to the journal in `directory`, which is created when it is missing; hold the run directory's lock.
+
+    Opening repairs one torn tail and makes durable what is there. A segment is followed by the next at the first sync after it
+    reached `segment_bytes`. With durability "os" a sync does not wait for the disk, but segments are still closed in order.
+
+    Raises:
+        DamagedError: the last record is not as it was written, and not torn.
+        StorageError: the disk refuses.
+    """
+
+    def __init__(self, directory: Path, durability: Durability, *, segment_bytes: int = SEGMENT_BYTES, disk: Disk | None = None) -> None:
+        self.repaired: str | None = None
+        self._directory = directory
+        self._awaits_disk = durability != "os"
+        self._segment_bytes = segment_bytes
+        self._disk = disk or Disk()
+        self._appended = self._durable = 0
+        self._refusal: str | None = None
+        self._sync_failed = False
+        self._syncing: anyio.Event | None = None
+        self._next: int | None = None
+        try:
+            self._disk.make_directory(directory)
+            paths = segment_paths(directory)
+            tail = tail_segment(paths)
+            if tail is not None:
+                self._settle(tail)
+            self._number = len(paths) or 1
+            self._path = segment_path(directory, self._number)
+            self._descriptor = self._create() if not paths else self._disk.open(self._path)
+            self._size = self._path.stat().st_size
+        except OSError as error:
+            raise StorageError(refusal(error, directory)) from error
+
+    def append(self, line: bytes) -> None:
+        """Write one encoded line. When this returns, the line survives the death of the process (but for power loss see `sync`).
+
+        Raises:
+            StorageError: the disk refuses; what was written of the line is cut off again, and nothing more is taken.
+        """
+        if self._refusal is not None:
+            raise StorageError(self._refusal)
+        try:
+            self._write(line)
+        except OSError as error:
+            # Where even this is refused, the torn tail is repaired at the next opening.
+            with suppress(OSError):
+                self._disk.truncate(self._descriptor, self._size)
+            raise self._refuse(error) from error
+        self._size += len(line)
+        self._appended += 1
+
+    async def sync(self) -> int:
+        """Make durable what was appended before this call; returns how many records of this session are durable now.
+
+        Callers that come while the disk is busy share the next sync. May be called after a refused append, for what came before.
+
+        Raises:
+            StorageError: a sync failed, now or earlier. The system may have dropped what it could not write, so it is never tried again.
+        """
+        wanted = self._appended
+        while self._durable < wanted or self._sync_failed:
+            if self._sync_failed:
+                raise StorageError(self._refusal or "")
+            if self._syncing is not None:
+                await self._syncing.wait()
+                continue
+            self._syncing = anyio.Event()
+            try:
+                await self._sync()
+            finally:
+                self._syncing.set()
+                self._syncing = None
+        return self._durable
+
+    def close(self) -> None:
+        """Give the files back; syncs nothing."""
+        for descriptor in (self._descriptor, self._next):
+            if descriptor is not None and descriptor >= 0:
+                self._disk.close(descriptor)
+        self._descriptor, self._next = -1, None
+        self._refusal = self._refusal or f"{self._directory}: this journal is closed"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self.close()
+
+    def _write(self, line: bytes) -> None:
+        written = self._disk.write(self._descriptor, line)
+        while written < len(line):
+            more = self._disk.write(self._descriptor, memoryview(line)[written:])
+            if not more:
+                raise OSError(errno.EIO, "nothing was written")
+            written += more
+
+    async def _sync(self) -> None:
+        covered = self._appended
+        try:
+            if self._awaits_disk:
+                await anyio.to_thread.run_sync(self._disk.sync, self._descriptor)
+            self._durable = covered
+            if self._size >= self._segment_bytes:
+                await self._roll()
+        except OSError as error:
+            self._sync_failed = True
+            raise self._refuse(error) from error
+
+    async def _roll(self) -> None:
+        if self._next is None:
+            try:
+                self._next = await anyio.to_thread.run_sync(self._create, self._number + 1)
+            except OSError as error:
+                # The old segment can still be synced: only appending ends here.
+                self._refuse(error)
+                return
+        covered = self._appended
+        await anyio.to_thread.run_sync(self._disk.sync, self._descriptor)
+        if self._appended != covered:
+            # The records of the last milliseconds: the one sync on the event loop, once in a segment's life. Without it the
+            # successor could get records before the old segment is durable, and a power loss could tear both.
+            self._disk.sync(self._descriptor)
+        self._durable = self._appended
+        self._disk.close(self._descriptor)
+        self._descriptor, self._next = self._next, None
+        self._number += 1
+        self._path = segment_path(self._directory, self._number)
+        self._size = 0
+
+    def _create(self, number: int = 1) -> int:
+        descriptor = self._disk.open(segment_path(self._directory, number))
+        self._disk.sync_directory(self._directory)
+        return descriptor
+
+    def _settle(self, path: Path) -> None:
+        """Repair the tail and sync: the resume takes what it reads here for final."""
+        tail = read_tail(path)
+        descriptor = self._disk.open(path)
+        try:
+            if tail.lacks_newline:
+                self._disk.write(descriptor, b"\n")
+            elif tail.keep < tail.size:
+                self._disk.truncate(descriptor, tail.keep)
+            self._disk.sync(descriptor)
+        finally:
+            self._disk.close(descriptor)
+        self.repaired = _told(path, tail)
+
+    def _refuse(self, error: OSError) -> StorageError:
+        self._refusal = refusal(error, self._path)
+        return StorageError(self._refusal)
+
+
+def _told(path: Path, tail: Tail) -> str | None:
+    if tail.lacks_newline:
+        return f"{path}: the last record lacked its newline, as after a crash; it is whole and was kept"
+    if tail.keep < tail.size:
+        return (
+            f"{path}: the last {tail.size - tail.keep} bytes were a record that a crash had cut short; they were removed, "
+            "and its row will be sent again"
+        )
+    return None

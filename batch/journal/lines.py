@@ -1,0 +1,167 @@
+"""One outcome as one checksummed JSON line, and back.
+
+A line begins with a head of fixed width, so that an index is built by slicing:
+
+    {"sum":"<crc32, 8 hex>","task":"<16 hex>","key":"<32 hex>","ok":1,"row":…,…,"response":{…}}
+
+`sum` is the CRC-32 (zlib's) of all bytes after its own closing quote, without the newline. `response`, if any, stands last and
+is the endpoint's body byte for byte (raw line breaks between its tokens become spaces). A body that is not JSON is kept as a JSON string.
+A line never holds a NUL byte or a raw newline, and is always valid JSON: text with lone surrogates is escaped.
+"""
+
+from __future__ import annotations
+
+import json
+from hashlib import blake2b
+from typing import Any, NoReturn
+from zlib import crc32
+
+import orjson
+
+from batch.records import ErrorInfo, ErrorKind, Outcome
+
+SUM_AT = 8
+SUMMED_FROM = 17
+TASK_AT = 26
+KEY_AT = 51
+OK_AT = 90
+HEAD_BYTES = 91
+KEY_BYTES = 16
+
+_RESPONSE = b',"response":'
+_LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+
+
+def task_hash(id: str | None, ordinal: int, repeat: int) -> int:  # noqa: A002 - the word of the design
+    """The 64-bit name of a task in its variant's journal: by `id` when the job has ids (else None), by `ordinal` when it has not.
+
+    An id that is an ordinal as text hashes like the ordinal, so that a record alone (whose id is one or the other) gives its task.
+    """
+    name = str(ordinal) if id is None else id
+    return int(_task_hex(name, repeat), 16)
+
+
+def encode(outcome: Outcome) -> bytes:
+    """`outcome` as a journal line, newline included.
+
+    Raises:
+        ValueError: its key does not have 16 bytes.
+    """
+    if len(outcome.key) != KEY_BYTES:
+        raise ValueError(f"a request key has {KEY_BYTES} bytes, not {len(outcome.key)}")
+    error = outcome.error
+    fields = {
+        "row": outcome.ordinal,
+        "id": outcome.id,
+        "repeat": outcome.repeat,
+        "status": "ok" if error is None else "failed",
+        "finish_reason": outcome.finish_reason,
+        "attempts": outcome.attempts,
+        "sent": outcome.sent,
+        "first_token": outcome.first_token,
+        "done": outcome.done,
+        "http_status": outcome.http_status,
+        "api": outcome.api,
+        "usage": outcome.usage,
+        "cost_usd": outcome.cost_usd,
+    }
+    if error is not None:
+        fields["error"] = {"kind": error.kind, "code": error.code, "message": error.message, "http_status": error.http_status}
+    task = _task_hex(outcome.id, outcome.repeat)
+    summed = f',"task":"{task}","key":"{outcome.key.hex()}","ok":{1 if error is None else 0},'.encode() + _json(fields)[1:-1]
+    summed = b"%s%s%s}" % (summed, _RESPONSE, _one_line(outcome.response)) if outcome.response else summed + b"}"
+    return b'{"sum":"%08x"%s\n' % (crc32(summed), summed)
+
+
+def is_whole(line: bytes) -> bool:
+    """Whether `line` (without its newline) is a record as it was written: the checksum holds."""
+    return line.startswith(b'{"sum":"') and line[SUM_AT:SUMMED_FROM] == b'%08x"' % crc32(memoryview(line)[SUMMED_FROM:])
+
+
+def decode(line: bytes) -> Outcome:
+    """The outcome of a journal line, with or without its newline.
+
+    Raises:
+        ValueError: the line is not as it was written.
+    """
+    line = line.removesuffix(b"\n")
+    if len(line) < HEAD_BYTES or not is_whole(line):
+        raise ValueError("the checksum does not match")
+    fields, response = _split(line)
+    error = fields.get("error")
+    return Outcome(
+        fields["row"],
+        fields["id"],
+        fields["repeat"],
+        bytes.fromhex(fields["key"]),
+        fields["attempts"],
+        None if error is None else ErrorInfo(ErrorKind(error["kind"]), error["code"], error["message"], error["http_status"]),
+        fields["api"],
+        fields["finish_reason"],
+        fields["http_status"],
+        fields["sent"],
+        fields["first_token"],
+        fields["done"],
+        fields["usage"],
+        fields["cost_usd"],
+        response,
+    )
+
+
+def _task_hex(name: str, repeat: int) -> str:
+    try:
+        text = f"{repeat}:{name}".encode()
+    except UnicodeEncodeError:
+        text = f"{repeat}:{name}".encode("utf-8", "surrogatepass")
+    return blake2b(text, digest_size=8).hexdigest()
+
+
+def _split(line: bytes) -> tuple[dict[str, Any], bytes | None]:
+    """The fields and the untouched response. A cut inside `usage` leaves braces open, so only the true place parses."""
+    place = line.find(_RESPONSE, HEAD_BYTES)
+    while place >= 0:
+        try:
+            return _parsed(line[:place] + b"}"), line[place + len(_RESPONSE) : -1]
+        except ValueError:
+            place = line.find(_RESPONSE, place + 1)
+    return _parsed(line), None
+
+
+def _parsed(text: bytes) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)  # takes lone surrogates
+
+
+def _json(fields: dict[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(fields)
+    except TypeError:
+        # Lone surrogates and integers beyond 64 bits: the standard library escapes the ones and writes the others out.
+        plain = json.loads(json.dumps(fields), parse_constant=lambda _: None)
+        return json.dumps(plain, separators=(",", ":")).encode()
+
+
+def _one_line(body: bytes) -> bytes:
+    try:
+        orjson.loads(body)
+    except orjson.JSONDecodeError:
+        if not _is_json(body):
+            return orjson.dumps(body.decode("utf-8", "replace"))
+    if b"\n" in body or b"\r" in body:
+        return body.translate(_LINE_BREAKS)
+    return body
+
+
+def _is_json(body: bytes) -> bool:
+    """Whether `body` is JSON that orjson does not take: lone surrogates, numbers beyond a double."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(constant)
+
+    try:
+        json.loads(body.decode(), parse_constant=refuse, parse_int=len, parse_float=len)
+    except (ValueError, RecursionError):
+        return False
+    return True

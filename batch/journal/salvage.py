@@ -1,0 +1,112 @@
+"""The way on from a damaged journal: every whole record kept, the damaged file set aside, what was lost said."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch.errors import DamagedError, StorageError
+from batch.journal.disk import Disk, refusal
+from batch.journal.lines import HEAD_BYTES, is_whole
+from batch.journal.segments import lines, read_tail, segment_paths, tail_segment
+from batch.storage import replace_atomically, sync_directory
+
+_HEAD = b'{"sum":"'
+
+
+@dataclass(frozen=True, slots=True)
+class Salvaged:
+    """One segment that was written anew: `lost` are the byte ranges of the damaged file (kept as `aside`) that held no whole record."""
+
+    path: Path
+    aside: Path | None
+    kept: int
+    lost: tuple[tuple[int, int], ...]
+
+    def __str__(self) -> str:
+        if self.aside is None:
+            return f"{self.path}: was missing; its rows will be sent again"
+        places = ", ".join(f"{start}-{end}" for start, end in self.lost[:10]) + (", …" if len(self.lost) > 10 else "")
+        return f"{self.path}: {self.kept} records kept, {len(self.lost)} places lost (bytes {places}); the damaged file is {self.aside}"
+
+
+def salvage_journal(directory: Path) -> list[Salvaged]:
+    """Write the damaged segments of a journal anew; hold the run directory's lock. A torn tail is left for the next opening.
+
+    Raises:
+        StorageError: the disk refuses; each segment is the old one or the new one then.
+    """
+    try:
+        done = list(_fill_gaps(directory))
+        paths = segment_paths(directory)
+        tail = tail_segment(paths)
+        for path in paths:
+            end = _end(path) if path == tail else path.stat().st_size
+            pieces, lost = _sorted_out(path, end)
+            if lost:
+                done.append(_rewrite(path, pieces, lost))
+    except OSError as error:
+        raise StorageError(refusal(error, directory)) from error
+    return done
+
+
+def _fill_gaps(directory: Path) -> Iterator[Salvaged]:
+    while True:
+        try:
+            segment_paths(directory)
+        except DamagedError as gap:
+            path = Path(gap.path)
+            disk = Disk()
+            disk.close(disk.open(path))
+            disk.sync_directory(directory)
+            yield Salvaged(path, None, 0, ())
+        else:
+            return
+
+
+def _end(path: Path) -> int:
+    try:
+        return read_tail(path).keep
+    except DamagedError:
+        return path.stat().st_size
+
+
+def _sorted_out(path: Path, end: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """The byte ranges (start, length) of whole records, and those (start, end) of the rest."""
+    pieces: list[tuple[int, int]] = []
+    lost: list[tuple[int, int]] = []
+    for offset, line in lines(path, end):
+        if len(line) >= HEAD_BYTES and is_whole(line):
+            pieces.append((offset, len(line)))
+            continue
+        found = [(offset + start, length) for start, length in _within(line)]
+        pieces += found
+        lost.append((offset, offset + len(line)))
+    return pieces, lost
+
+
+def _within(line: bytes) -> Iterator[tuple[int, int]]:
+    """Whole records inside a damaged line: a damaged newline joins two records that are themselves sound."""
+    starts = []
+    place = line.find(_HEAD)
+    while place >= 0:
+        starts.append(place)
+        place = line.find(_HEAD, place + 1)
+    for start, end in zip(starts, [*starts[1:], len(line)], strict=True):
+        yield from ((start, stop - start) for stop in (end - 1, end) if stop - start >= HEAD_BYTES and is_whole(line[start:stop]))
+
+
+def _rewrite(path: Path, pieces: list[tuple[int, int]], lost: list[tuple[int, int]]) -> Salvaged:
+    candidates = (path.with_name(f"{path.name}.damaged{suffix}") for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
+    aside = next(candidate for candidate in candidates if not candidate.exists())
+    shutil.copy2(path, aside)
+    sync_directory(path.parent)
+    with path.open("rb") as old, replace_atomically(path) as new:
+        os.fchmod(new.fileno(), 0o600)
+        for offset, length in pieces:
+            old.seek(offset)
+            new.write(old.read(length) + b"\n")
+    return Salvaged(path, aside, len(pieces), tuple(lost))

@@ -1,0 +1,119 @@
+"""Input and journals joined: every task of the job, in input order, with its newest outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import numpy as np
+
+from batch.journal.directory import RunDirectory
+from batch.journal.index import Location, ResumeIndex
+from batch.journal.lines import task_hash
+from batch.journal.reading import RecordReader
+from batch.readers import Dataset
+from batch.records import BadRow, Outcome, Row
+from batch.settings import Job, Variant
+
+# How many bytes of records are in memory at a time; one task's record is always read whole.
+_HELD_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A task with its newest outcome, None when it was not attempted (or its attempt was cut off)."""
+
+    row: Row | BadRow
+    variant: Variant
+    repeat: int
+    outcome: Outcome | None
+
+
+class Matched:
+    """Marks which records of a journal the input has asked for."""
+
+    def __init__(self, index: ResumeIndex) -> None:
+        self._index = index
+        self._seen = np.zeros(len(index), np.bool_)
+        self.doubled = 0
+
+    def mark(self, task_hashes: Sequence[int]) -> None:
+        """Note that the input has these tasks."""
+        places = [place for place in self._index.positions(task_hashes) if place >= 0]
+        self.doubled += int(np.count_nonzero(self._seen[places])) + len(places) - len(set(places))
+        self._seen[places] = True
+
+    @property
+    def orphaned(self) -> int:
+        """How many tasks with an outcome are no longer in the input."""
+        return len(self._seen) - int(np.count_nonzero(self._seen))
+
+
+def results(
+    dataset: Dataset,
+    job: Job,
+    directory: RunDirectory,
+    variants: Sequence[Variant] | None = None,
+    *,
+    indexes: Mapping[str, ResumeIndex] | None = None,
+    matched: Mapping[str, Matched] | None = None,
+) -> Iterator[Result]:
+    """Every task: rows in input order, for each row the variants (default: the job's) in theirs, for each the repeats.
+
+    Memory is bounded but for the indexes, which are loaded unless they are given (by slug). `matched` (by slug) is told of each task.
+
+    Raises:
+        InputError: the input cannot be read.
+        DamagedError: a journal is not as it was written.
+    """
+    chosen = job.variants if variants is None else tuple(variants)
+    with ExitStack() as stack:
+        columns = []
+        for variant in chosen:
+            index = indexes[variant.slug] if indexes is not None else ResumeIndex.load(directory.journal_dir(variant.slug))
+            reader = stack.enter_context(RecordReader(index.segments))
+            columns.append(_Column(variant, index, reader, None if matched is None else matched[variant.slug]))
+        for rows in dataset.batches():
+            yield from _joined(rows, columns, job)
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    variant: Variant
+    index: ResumeIndex
+    reader: RecordReader
+    matched: Matched | None
+
+
+def _joined(rows: Sequence[Row | BadRow], columns: Sequence[_Column], job: Job) -> Iterator[Result]:
+    repeats = range(job.run.repeats)
+    by_id = job.input.id is not None
+    hashes = [task_hash(row.id if by_id else None, row.ordinal, repeat) for row in rows for repeat in repeats]
+    found: list[list[tuple[Location | None, ...]]] = []
+    for column in columns:
+        if column.matched is not None:
+            column.matched.mark(hashes)
+        locations = column.index.locate(hashes)
+        found.append([tuple(locations[start : start + len(repeats)]) for start in range(0, len(hashes), len(repeats))])
+    for start, end in _portions(found, len(rows)):
+        outcomes = [
+            iter(column.reader.read([location for row in locations[start:end] for location in row]))
+            for column, locations in zip(columns, found, strict=True)
+        ]
+        for row in rows[start:end]:
+            for column, read in zip(columns, outcomes, strict=True):
+                for repeat in repeats:
+                    yield Result(row, column.variant, repeat, next(read))
+
+
+def _portions(found: Sequence[Sequence[Sequence[Location | None]]], rows: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows whose records together are not too large to be held."""
+    start = held = 0
+    for row in range(rows):
+        size = sum(location.length for locations in found for location in locations[row] if location is not None)
+        if held and held + size > _HELD_BYTES:
+            yield start, row
+            start, held = row, 0
+        held += size
+    yield start, rows

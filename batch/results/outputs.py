@@ -1,0 +1,77 @@
+"""Completions and errors, derived from journals and input in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+from batch.errors import StorageError
+from batch.journal.directory import RunDirectory
+from batch.journal.disk import refusal
+from batch.readers import Dataset
+from batch.results.join import Result, results
+from batch.results.lines import ERROR_COLUMNS, completion_columns, completion_line, error_line
+from batch.settings import Job, OutputFormat
+from batch.writers import Layout, open_writer
+
+_LINES = 256
+
+
+def write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path]:
+    """Write completions and errors in the job's format into the run directory; each takes its old file's place whole.
+
+    The errors file is written also when nothing failed. Tasks that were not attempted are in neither.
+
+    Raises:
+        InputError: the input cannot be read.
+        DamagedError: a journal is not as it was written.
+        StorageError: the disk refuses.
+    """
+    return export(job, directory, dataset, job.output.format)
+
+
+def export(
+    job: Job,
+    directory: RunDirectory,
+    dataset: Dataset,
+    format: OutputFormat,  # noqa: A002 - the option's name
+    destination: Path | None = None,
+) -> list[Path]:
+    """Write completions and errors in `format` into the folder `destination` (default: the run directory). Raises as `write_outputs`."""
+    folder = directory.path if destination is None else destination
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(refusal(error, folder)) from error
+    paths = output_paths(folder, format)
+    write_lines(job, dataset, results(dataset, job, directory), format, paths)
+    return paths
+
+
+def output_paths(folder: Path, format: OutputFormat) -> list[Path]:  # noqa: A002 - the option's name
+    """Where completions and errors are."""
+    return [folder / f"completions.{format}", folder / f"errors.{format}"]
+
+
+def write_lines(
+    job: Job,
+    dataset: Dataset,
+    tasks: Iterable[Result],
+    format: OutputFormat,  # noqa: A002 - the option's name
+    paths: list[Path],
+) -> None:
+    """Write `tasks` as completions and errors to the two `paths`."""
+    carried = job.output.columns
+    types = dataset.column_types() if carried and format == "parquet" else None
+    own = completion_columns(job)
+    embedding = "embedding" in own
+    with (
+        open_writer(format, paths[0], Layout(own, carried, types)) as completions,
+        open_writer(format, paths[1], Layout(ERROR_COLUMNS, carried, types)) as errors,
+    ):
+        remaining = iter(tasks)
+        while batch := list(islice(remaining, _LINES)):
+            known = [(result, result.outcome) for result in batch if result.outcome is not None]
+            completions.write([completion_line(r, o, carried, embedding=embedding) for r, o in known if o.ok])
+            errors.write([error_line(r, o, carried) for r, o in known if not o.ok])

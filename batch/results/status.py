@@ -1,0 +1,157 @@
+"""The counts of a run, from its journals alone; a running runner is not disturbed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from batch.errors import DamagedError
+from batch.journal.directory import RunDirectory
+from batch.journal.index import ResumeIndex
+from batch.journal.reading import RecordReader
+from batch.records import Outcome
+
+# A longer time without any outcome is a pause between two sessions, and does not count for the rate.
+_PAUSE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """The failed tasks of one kind and code, with one of them as an example."""
+
+    kind: str
+    code: str
+    count: int
+    message: str
+    id: str
+    row: int
+
+
+@dataclass(frozen=True, slots=True)
+class VariantStatus:
+    """The counts of one variant. Times are seconds since the epoch; `active_s` is without the pauses between sessions.
+
+    `total` is rows × repeats, None when run.json does not tell. `records` counts the journal's lines; those beyond ok + failed
+    were replaced by newer ones. `priced` is how many answers have a cost. `failures` has the most frequent first.
+    """
+
+    name: str
+    slug: str
+    total: int | None
+    ok: int = 0
+    failed: int = 0
+    records: int = 0
+    damaged: int = 0
+    truncated: int = 0
+    filtered: int = 0
+    attempts: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    priced: int = 0
+    first: float | None = None
+    last: float | None = None
+    active_s: float = 0.0
+    failures: tuple[Failures, ...] = ()
+
+    @property
+    def not_attempted(self) -> int | None:
+        """Tasks without an outcome; None while the total is unknown."""
+        return None if self.total is None else max(0, self.total - self.ok - self.failed)
+
+    @property
+    def rate(self) -> float | None:
+        """Outcomes a second while it ran."""
+        return (self.ok + self.failed) / self.active_s if self.active_s > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A run as it is now."""
+
+    directory: Path
+    name: str
+    variants: tuple[VariantStatus, ...]
+
+
+def read_status(directory: RunDirectory) -> Status:
+    """Count what the journals hold. A torn tail is passed over, damaged records are counted apart.
+
+    Raises:
+        RunDirectoryError: no run was begun there.
+        DamagedError: a file of a journal is missing.
+    """
+    manifest = directory.manifest
+    rows = manifest.get("rows")
+    total = rows * manifest.get("repeats", 1) if isinstance(rows, int) else None
+    names = {described["slug"]: name for name, described in manifest.get("variants", {}).items()}
+    slugs = [*names, *(slug for slug in directory.slugs() if slug not in names)]
+    variants = tuple(_variant(directory, slug, names.get(slug, slug), total) for slug in slugs)
+    return Status(directory.path, manifest.get("name", directory.path.name), variants)
+
+
+def _variant(directory: RunDirectory, slug: str, name: str, total: int | None) -> VariantStatus:
+    damage: list[DamagedError] = []
+    index = ResumeIndex.load(directory.journal_dir(slug), damage.append)
+    counts = _Counts()
+    with RecordReader(index.segments) as reader:
+        for locations in index.locations():
+            for outcome in reader.read(locations):
+                if outcome is not None:
+                    counts.add(outcome)
+    status = VariantStatus(name, slug, total, ok=index.ok, failed=index.failed, records=index.records, damaged=len(damage))
+    return replace(status, **counts.sums, first=counts.first, last=counts.last, active_s=counts.active_s, failures=counts.failures())
+
+
+class _Counts:
+    def __init__(self) -> None:
+        self.sums: dict[str, Any] = dict.fromkeys(
+            ("truncated", "filtered", "attempts", "prompt_tokens", "completion_tokens", "cost_usd", "priced"), 0
+        )
+        self.first: float | None = None
+        self.last: float | None = None
+        self.active_s = 0.0
+        self._done: float | None = None
+        self._failures: dict[tuple[str, str], Failures] = {}
+
+    def add(self, outcome: Outcome) -> None:
+        sums = self.sums
+        sums["attempts"] += outcome.attempts
+        sums["truncated"] += outcome.ok and outcome.finish_reason == "length"
+        sums["filtered"] += outcome.ok and outcome.finish_reason == "content_filter"
+        usage = outcome.usage or {}
+        sums["prompt_tokens"] += _count(usage, "prompt_tokens")
+        sums["completion_tokens"] += _count(usage, "completion_tokens")
+        if outcome.cost_usd is not None:
+            sums["cost_usd"] += outcome.cost_usd
+            sums["priced"] += 1
+        if outcome.error is not None:
+            key = (outcome.error.kind.value, outcome.error.code)
+            seen = self._failures.get(key)
+            example = seen or Failures(*key, 0, outcome.error.message, outcome.id, outcome.ordinal)
+            self._failures[key] = replace(example, count=example.count + 1)
+        self._time(outcome)
+
+    def failures(self) -> tuple[Failures, ...]:
+        return tuple(sorted(self._failures.values(), key=lambda failures: -failures.count))
+
+    def _time(self, outcome: Outcome) -> None:
+        """Outcomes come in the order they were written, so the gaps between them are the time that went by."""
+        if outcome.sent is None or outcome.done is None:
+            return
+        self.first = outcome.sent if self.first is None else min(self.first, outcome.sent)
+        self.last = outcome.done if self.last is None else max(self.last, outcome.done)
+        since = self._done
+        gap = outcome.done - (outcome.sent if since is None else since)
+        # After a pause the session began no later than this outcome was sent.
+        if gap > _PAUSE_S:
+            gap = min(gap, outcome.done - outcome.sent)
+        self.active_s += max(0.0, gap)
+        self._done = outcome.done if since is None else max(since, outcome.done)
+
+
+def _count(usage: Mapping[str, Any], name: str) -> int:
+    value = usage.get(name)
+    return value if type(value) is int else 0

@@ -1,0 +1,61 @@
+"""Derived files as CSV for spreadsheets: UTF-8, a header, nested values as JSON text.
+
+Text that a spreadsheet would take for a formula gets a ' before it (OWASP, "CSV Injection").
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from batch.writers import Layout
+from batch.writers.difference import first_difference
+from batch.writers.values import clean, json_bytes
+
+__all__ = ["first_difference", "open_lines"]
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+class CsvLines:
+    """One record a line; None is an empty cell."""
+
+    def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
+        self._file = file
+        self._columns = columns
+        self._put([[_cell(name) for name in columns]])
+
+    def write(self, lines: Sequence[Mapping[str, Any]]) -> None:
+        """Add lines."""
+        self._put([[_cell(line[name]) for name in self._columns] for line in lines])
+
+    def close(self) -> None:
+        """Nothing is left: lines are written as they come."""
+
+    def abandon(self) -> None:
+        """Nothing is held."""
+
+    def _put(self, records: Sequence[Sequence[Any]]) -> None:
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows(records)
+        self._file.write(clean(text.getvalue()).encode())
+
+
+def open_lines(file: BinaryIO, layout: Layout, folder: Path) -> CsvLines:  # noqa: ARG001 - a CSV cell needs no type
+    """A writer to `file`."""
+    return CsvLines(file, layout.columns)
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return f"'{value}" if value.startswith(_FORMULA) else value
+    if type(value) in (int, float):
+        return value
+    text = json_bytes(value).decode()
+    # Dates, decimals and bytes: their JSON is a string or a number; a cell needs no quotes.
+    return text if isinstance(value, Mapping | list | tuple) else _cell(text.strip('"'))

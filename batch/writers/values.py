@@ -1,0 +1,55 @@
+"""Values of any kind as JSON and as text: what a row may carry over, from every input format."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any
+
+import orjson
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_OPTIONS = orjson.OPT_NON_STR_KEYS
+
+
+def json_bytes(value: Any) -> bytes:
+    """`value` as one line of valid JSON.
+
+    Decimals and integers of any size are written digit for digit, dates and times as ISO 8601, bytes as base64, NaN and infinities as null,
+    and lone surrogates are escaped, as the input must have had them.
+    """
+    try:
+        return orjson.dumps(value, default=_default, option=_OPTIONS)
+    except TypeError:
+        return _by_parts(value)
+
+
+def clean(text: str) -> str:
+    """`text` with lone surrogates, which UTF-8 cannot hold, as U+FFFD."""
+    return _SURROGATES.sub("\ufffd", text)
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return orjson.Fragment(str(value)) if value.is_finite() else None
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return list(value)
+    return str(value)
+
+
+def _by_parts(value: Any) -> bytes:
+    """For what orjson refuses anywhere inside: integers beyond 64 bits and lone surrogates."""
+    if isinstance(value, Mapping):
+        return b"{" + b",".join(json.dumps(str(key)).encode() + b":" + json_bytes(item) for key, item in value.items()) + b"}"
+    if isinstance(value, list | tuple):
+        return b"[" + b",".join(map(json_bytes, value)) + b"]"
+    if isinstance(value, int | str):
+        return json.dumps(value).encode()
+    return json.dumps(str(value)).encode()
