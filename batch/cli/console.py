@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import dataclasses
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ import click
 
 _ASCII = {"…": "...", "·": "-", "–": "-", "—": "-", "×": "x", "→": "->", "“": '"', "”": '"', "’": "'", "µ": "u", "\u00a0": " "}
 _VISIBLE_CONTROLS = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if chr(code) not in "\n\t"}
+_NUMBER = re.compile(r"\?|[\d,.]+")
 
 
 def prepare_streams() -> None:
@@ -88,13 +90,13 @@ def printable(text: str) -> str:
 
 
 def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as aligned columns, two spaces apart; cells that look like numbers stand to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [cell.rjust(width) if cell[:1].isdigit() else cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    """Rows of cells as aligned columns, two spaces apart; columns of numbers, below a heading of any kind, stand to the right."""
+    columns = []
+    for cells in zip(*rows, strict=True):
+        width = max(map(len, cells))
+        numbers = all(map(_NUMBER.fullmatch, cells[1:])) and len(cells) > 1
+        columns.append([cell.rjust(width) if numbers else cell.ljust(width) for cell in cells])
+    return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
 
 
 def command_line(*words: str) -> str:

@@ -162,5 +162,7 @@ def test_json_is_utf_8_in_any_locale() -> None:
 
 
 def test_tables_line_up() -> None:
-    """Words stand to the left, numbers to the right."""
-    assert console.table([("name", "count"), ("a", "7"), ("longer", "1,200")]) == "name    count\na           7\nlonger  1,200"
+    """Words stand to the left, numbers with their headings to the right."""
+    assert console.table([("name", "ok"), ("a", "7"), ("longer", "1,200"), ("b", "?")]) == (
+        "name       ok\na           7\nlonger  1,200\nb           ?"
+    )

@@ -1,0 +1,135 @@
+"""promptmill status and verify: what a run directory holds, and whether it is sound."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batch.cli.console import command_line, printable, put, put_json, table
+from batch.cli.exits import ExitCode
+from batch.cli.options import directory_argument, json_option
+
+if TYPE_CHECKING:
+    from batch.results.status import Status, VariantStatus
+    from batch.results.verify import Verification
+
+LONGEST_EXAMPLE = 160
+
+
+@click.command("status")
+@directory_argument
+@json_option
+def status_command(directory: str, as_json: bool) -> None:
+    """Counts, tokens, and what failed and why.
+
+    Reads the journal alone, so that it can be asked at any time, also while the run goes.
+    Each kind of failure is shown with one row as an example.
+    """
+    from batch import app
+
+    status = app.status(Path(directory))
+    if as_json:
+        put_json({**asdict(status), "variants": [_variant_json(variant) for variant in status.variants]})
+    else:
+        put(_status_text(status))
+
+
+@click.command("verify")
+@directory_argument
+@click.option("--salvage", is_flag=True, help="First write damaged journals anew, with every whole record, and say what was lost.")
+@json_option
+@click.pass_context
+def verify_command(ctx: click.Context, directory: str, salvage: bool, as_json: bool) -> None:
+    """Check input, journal and outputs against each other.
+
+    Says what is missing, doubled or damaged. Ends with 0 when all is sound (rows that are not
+    attempted yet are no fault), with 2 when it is not.
+    """
+    from batch import app
+
+    salvaged = app.salvage(Path(directory)) if salvage else []
+    found = app.verify(Path(directory))
+    if as_json:
+        put_json({**asdict(found), "sound": found.sound, "complete": found.complete, "salvaged": salvaged})
+    else:
+        put("\n".join([*salvaged, _verification_text(found, directory)]))
+    if not found.sound:
+        ctx.exit(ExitCode.UNUSABLE)
+
+
+def _variant_json(variant: VariantStatus) -> dict[str, Any]:
+    return {**asdict(variant), "not_attempted": variant.not_attempted, "rows_per_s": variant.rate}
+
+
+def _status_text(status: Status) -> str:
+    from batch.progress import near, rate
+
+    rows: list[tuple[str, ...]] = [("model", "total", "ok", "failed", "not attempted", "tokens in", "tokens out", "rows/s")]
+    for v in status.variants:
+        counts = (v.total, v.ok, v.failed, v.not_attempted, v.prompt_tokens, v.completion_tokens)
+        rows.append((v.name, *map(_number, counts), "?" if v.rate is None else rate(v.rate)))
+    parts = [f"{status.name} in {near(status.directory)}", "", table(rows)]
+    notes = [f"{v.name}: {note}" for v in status.variants for note in _notes(v)]
+    parts += ["", *notes] if notes else []
+    for v in status.variants:
+        if v.failures:
+            parts += ["", f"failures of {v.name}:", *(_failure_lines(v))]
+    return "\n".join(parts)
+
+
+def _notes(variant: VariantStatus) -> list[str]:
+    """What is only worth a line when there is any of it."""
+    notes = []
+    if variant.truncated:
+        notes.append(f"{variant.truncated:,} answers cut short by the token limit (finish_reason length)")
+    if variant.filtered:
+        notes.append(f"{variant.filtered:,} answers stopped by a content filter")
+    if variant.priced:
+        notes.append(f"${variant.cost_usd:,.4f} for {variant.priced:,} answers")
+    if variant.damaged:
+        notes.append(f"{variant.damaged:,} damaged journal records; `promptmill verify` has the places")
+    if variant.last is not None:
+        notes.append(f"last outcome {datetime.fromtimestamp(variant.last).astimezone():%Y-%m-%d %H:%M:%S %Z}")
+    return notes
+
+
+def _failure_lines(variant: VariantStatus) -> list[str]:
+    lines = []
+    for failures in variant.failures:
+        message = printable(" ".join(failures.message.split()))
+        shown = message if len(message) <= LONGEST_EXAMPLE else f"{message[: LONGEST_EXAMPLE - 1]}…"
+        lines += [
+            f"  {failures.count:,} {failures.code} ({failures.kind})",
+            f"    row {failures.row}, id {printable(failures.id)}: {shown}",
+        ]
+    return lines
+
+
+def _verification_text(found: Verification, directory: str) -> str:
+    rows: list[tuple[str, ...]] = [("model", "tasks", "ok", "failed", "missing", "doubled", "superseded", "orphaned")]
+    for check in found.variants:
+        counts = (check.tasks, check.ok, check.failed, check.missing, check.doubled, check.superseded, check.orphaned)
+        rows.append((check.name, *map(_number, counts)))
+    parts = [table(rows)] if found.variants else []
+    parts += [f"damaged: {damage}" for damage in found.damage]
+    parts += [f"output: {fault}" for fault in found.outputs]
+    return "\n".join([*parts, _verdict(found, directory)])
+
+
+def _verdict(found: Verification, directory: str) -> str:
+    if found.damage:
+        return f"not sound; to keep every whole record: {command_line('verify', directory, '--salvage')}"
+    if not found.sound:
+        return "not sound: see above"
+    if not found.complete:
+        missing = sum(check.missing for check in found.variants)
+        return f"sound so far; {missing:,} tasks have no outcome yet: {command_line('resume', directory)}"
+    return "sound and complete"
+
+
+def _number(count: int | None) -> str:
+    return "?" if count is None else f"{count:,}"
