@@ -61,8 +61,10 @@ class Client:
         Faults of the wire, time-outs included, are in the Exchange and never raised. Cancelling closes the connection.
         """
         run = self._run
-        headers = [*self._headers, (b"Content-Length", b"%d" % len(request.body))]
-        outgoing = httpx.Request("POST", self._urls[request.api], headers=headers, stream=httpx.ByteStream(request.body))
+        outgoing = httpx.Request("POST", self._urls[request.api], headers=self._headers, stream=httpx.ByteStream(request.body))
+        outgoing.headers["Content-Length"] = str(len(request.body))
+        # Else each request's headers are searched for an encoding that fits.
+        outgoing.headers.encoding = "utf-8"
         # Read now, the body is there whole for engines that would otherwise stream it.
         outgoing.read()
         stream = run.stream and request.api != "embeddings"
@@ -117,7 +119,7 @@ def _join(root: httpx.URL, path: str, query: Mapping[str, str]) -> httpx.URL:
     return url.copy_merge_params(dict(query)) if query else url
 
 
-def _headers(provider: ProviderSettings, key: str | None, base: httpx.URL, *, stream: bool) -> list[tuple[bytes, bytes]]:
+def _headers(provider: ProviderSettings, key: str | None, base: httpx.URL, *, stream: bool) -> httpx.Headers:
     headers = {
         "Host": base.netloc.decode("ascii"),
         "Accept": "text/event-stream, application/json" if stream else "application/json",
@@ -135,7 +137,7 @@ def _headers(provider: ProviderSettings, key: str | None, base: httpx.URL, *, st
     named = {name.lower(): name for name in headers}
     for name, value in provider.headers.items():
         headers[named.get(name.lower(), name)] = value
-    return [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()]
+    return httpx.Headers(headers, encoding="utf-8")
 
 
 def _secrets(headers: Mapping[str, str], key: str | None, base: httpx.URL, query: Mapping[str, str]) -> list[str]:
