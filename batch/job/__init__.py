@@ -1,0 +1,45 @@
+"""The job file: TOML in, frozen settings out, or every mistake at once.
+
+pydantic and tree-sitter live only in this package.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from batch.job.loading import LoadedJob as LoadedJob
+from batch.job.loading import load_document, load_file, load_preset
+from batch.job.schema import json_schema as json_schema
+from batch.settings import ProviderSettings
+
+__all__ = ["LoadedJob", "from_document", "json_schema", "load", "provider_settings"]
+
+
+def load(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> LoadedJob:
+    """Load a job file, with `--set` texts ("run.concurrency=64") laid over it.
+
+    Raises:
+        JobError: with every mistake, each with file and line.
+    """
+    return load_file(Path(path), overrides, environ)
+
+
+def from_document(document: dict[str, Any], overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> LoadedJob:
+    """Load a job from the document that an earlier LoadedJob had, as run.json keeps it.
+
+    Raises:
+        JobError: with every mistake.
+    """
+    return load_document(document, overrides, environ)
+
+
+def provider_settings(name: str, environ: Mapping[str, str] = os.environ) -> ProviderSettings:
+    """The settings of a preset as it is, for `promptmill models PROVIDER`.
+
+    Raises:
+        JobError: when there is no such preset, or a variable that its URL needs is not set.
+    """
+    return load_preset(name, environ)

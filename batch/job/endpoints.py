@@ -1,0 +1,181 @@
+"""From a provider's name to its endpoint: the job's own table over the preset, variables filled in, the URL normalised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from batch.job.filling import filled
+from batch.job.model import ProviderSection
+from batch.job.paths import KeyPath
+from batch.job.problems import Problems, nearest
+from batch.providers.presets import PRESETS, Preset
+from batch.providers.urls import normalise_base_url
+from batch.settings import EmbeddedModelSettings, ProviderSettings
+
+_EMBEDDED_ONLY = ("model_path", "parallel", "context", "threads", "embedding")
+_REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage")
+_SECRET_HEADERS = {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A provider of the job: its settings and the request parameters that it takes beyond the common ones."""
+
+    settings: ProviderSettings
+    options: frozenset[str]
+
+
+@dataclass(slots=True)
+class Endpoints:
+    """The providers of one job, each made when it is first used, so that what is not used needs no variables."""
+
+    tables: Mapping[str, ProviderSection | None]
+    model_paths: Mapping[str, str]
+    environ: Mapping[str, str]
+    problems: Problems
+    _made: dict[str, Endpoint | None] = field(default_factory=dict)
+
+    def get(self, name: str, used_at: KeyPath) -> Endpoint | None:
+        """The provider's endpoint; None when it was complained of. `used_at` is where the job asks for it."""
+        if name not in self._made:
+            self._made[name] = self._make(name, used_at)
+        return self._made[name]
+
+    @property
+    def options(self) -> frozenset[str]:
+        """What any provider takes beyond the common request parameters, for models whose provider is not known."""
+        presets = {option for preset in PRESETS.values() for option in preset.options}
+        return frozenset(presets | {option for table in self.tables.values() if table for option in table.options})
+
+    @property
+    def names(self) -> list[str]:
+        """All providers that may be used."""
+        return [*self.tables, *(name for name in PRESETS if name not in self.tables)]
+
+    def _make(self, name: str, used_at: KeyPath) -> Endpoint | None:
+        table = self.tables.get(name, ProviderSection())
+        place = ("provider", name)
+        if table is None:
+            return None
+        preset = PRESETS.get(table.preset or name)
+        if preset is None and table.preset is not None:
+            near = nearest(table.preset, PRESETS)
+            hint = f"did you mean {near}?" if near else None
+            self.problems.add((*place, "preset"), f"there is no preset '{table.preset}'", hint or f"presets: {', '.join(PRESETS)}")
+            return None
+        _check_secrets(table, place, self.problems)
+        options = frozenset(preset.options if preset else ()) | frozenset(table.options)
+        renames = {**(preset.renames if preset else {}), **table.renames}
+        if preset is not None and preset.name == "local":
+            _refuse(table, _REMOTE_ONLY, place, "the embedded model has no such setting", self.problems)
+            return Endpoint(self._embedded(name, table, renames), options)
+        _refuse(table, _EMBEDDED_ONLY, place, 'is only for the embedded model (preset = "local")', self.problems)
+        settings = self._remote(name, table, preset, renames, used_at)
+        return Endpoint(settings, options) if settings else None
+
+    def _embedded(self, name: str, table: ProviderSection, renames: Mapping[str, str]) -> ProviderSettings:
+        embedded = EmbeddedModelSettings(
+            model_path=self.model_paths.get(name),
+            parallel=table.parallel,
+            context=table.context,
+            threads=table.threads,
+            embedding=table.embedding,
+        )
+        return ProviderSettings(name=name, base_url="", auth="none", renames=renames, embedded=embedded)
+
+    def _remote(
+        self, name: str, table: ProviderSection, preset: Preset | None, renames: Mapping[str, str], used_at: KeyPath
+    ) -> ProviderSettings | None:
+        place = ("provider", name)
+        url = self._base_url(name, table, preset, used_at)
+        query = {}
+        for key, value in {**(preset.query if preset else {}), **table.query}.items():
+            at = (*place, "query", key) if key in table.query else used_at
+            query[key] = filled(value, self.environ, at, self.problems, f"[provider.{name}]") or ""
+        if url is None:
+            return None
+        api_key_env, auth = _authentication(table, preset)
+        return ProviderSettings(
+            name=name,
+            base_url=url,
+            api_key_env=api_key_env,
+            auth=auth,
+            headers={**(preset.headers if preset else {}), **table.headers},
+            query=query,
+            renames=renames,
+            stream_usage=table.stream_usage if table.stream_usage is not None else preset is None or preset.stream_usage,
+        )
+
+    def _base_url(self, name: str, table: ProviderSection, preset: Preset | None, used_at: KeyPath) -> str | None:
+        place: KeyPath = ("provider", name, "base_url")
+        if table.base_url is not None:
+            source = table.base_url
+        elif preset is not None:
+            source, place = preset.base_url, used_at
+        else:
+            if not self.problems.touch(place) and not self.problems.touch(("provider", name, "preset")):
+                self.problems.add(place, "is missing", f"[provider.{name}] needs a base_url, or a preset to build on")
+            return None
+        text = filled(source, self.environ, place, self.problems, f"provider {name}", preset.note if preset else "")
+        if text is None:
+            return None
+        try:
+            return normalise_base_url(text)
+        except ValueError as error:
+            by = f" (from {source})" if "${" in source else ""
+            self.problems.add(place, f"{error}{by}")
+            return None
+
+
+def unknown_provider(name: str, model_id: str, names: list[str]) -> tuple[str, str]:
+    """What to say of a model id whose first part is no provider: (message, hint)."""
+    listed = f"providers: {', '.join(names)}"
+    provider, slash, model = model_id.partition("/")
+    # Stricter than for settings: meta-llama is not ollama.
+    near = nearest(re.split(r"[-_.:]", name)[0] if not slash else name, names, 0.7)
+    if not slash:
+        example = f"{near or 'openai'}/{model_id}"
+        return "names no provider; an id is PROVIDER/MODEL", f"{'did you mean' if near else 'such as'} {example}? {listed}"
+    own = f"If '{model_id}' is the model's own name, put its provider before it. "
+    if near:
+        # Owners of models have names like those of providers: mistralai, deepseek-ai.
+        return f"there is no provider '{provider}'", f"did you mean {near}/{model}? {own if provider.startswith(near) else ''}{listed}"
+    return f"there is no provider '{provider}'", f"{own}{listed}"
+
+
+def preset_settings(name: str, environ: Mapping[str, str], problems: Problems) -> ProviderSettings | None:
+    """The settings of a preset as it is, without a job."""
+    if name not in PRESETS:
+        near = nearest(name, PRESETS)
+        problems.add((), f"there is no provider '{name}'", (f"did you mean {near}? " if near else "") + f"providers: {', '.join(PRESETS)}")
+        return None
+    endpoint = Endpoints({}, {}, environ, problems).get(name, ())
+    return endpoint.settings if endpoint else None
+
+
+def _authentication(table: ProviderSection, preset: Preset | None) -> tuple[str | None, Literal["bearer", "api-key", "none"]]:
+    """A key that is named in the job is sent, also to a server whose preset needs none."""
+    api_key_env = table.api_key_env or (preset.api_key_env if preset else None)
+    auth = table.auth or (preset.auth if preset else "bearer")
+    if api_key_env is None or table.auth == "none":
+        return None, "none"
+    return api_key_env, "bearer" if auth == "none" else auth
+
+
+def _refuse(table: ProviderSection, keys: tuple[str, ...], place: KeyPath, message: str, problems: Problems) -> None:
+    for key in keys:
+        if key in table.model_fields_set:
+            problems.add((*place, key), message)
+
+
+def _check_secrets(table: ProviderSection, place: KeyPath, problems: Problems) -> None:
+    if table.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", table.api_key_env):
+        problems.add((*place, "api_key_env"), "must be the name of an environment variable, not a key", 'such as "HOUSE_KEY"')
+    for header, value in table.headers.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", header) or not (value.isascii() and value.isprintable()):
+            problems.add((*place, "headers", header), "is not a header that can be sent", "names and values are plain ASCII on one line")
+        if header.lower() in _SECRET_HEADERS:
+            problems.add((*place, "headers", header), "a key must not stand in the job file", "name its variable in api_key_env")

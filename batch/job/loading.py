@@ -1,0 +1,147 @@
+"""A job file, whole: layers merged, sections checked, paths made absolute, variants made; or every mistake at once."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batch.job.endpoints import Endpoints, preset_settings
+from batch.job.filling import resolve_path
+from batch.job.model import InputSection, OutputSection
+from batch.job.overrides import apply_override
+from batch.job.paths import KeyPath
+from batch.job.problems import Places, Problems
+from batch.job.prompts import check_templates
+from batch.job.sections import Sections, read_sections
+from batch.job.toml_file import FileLayer, Layer, SetLayer, merged, read_layers
+from batch.job.variants import make_variants, slugify
+from batch.settings import InputSettings, Job, OutputSettings, ProviderSettings, RunSettings
+
+_COMPLETION_COLUMNS = (
+    "id",
+    "row",
+    "variant",
+    "repeat",
+    "completion",
+    "tool_calls",
+    "reasoning",
+    "finish_reason",
+    "usage",
+    "attempts",
+    "latency_s",
+    "first_token_s",
+    "cost_usd",
+    "error",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedJob:
+    """A job that can be run.
+
+    `document` is the TOML behind it as plain JSON values: `extends` merged, `--set` applied, paths absolute and with their variables
+    filled in, URLs with their `${VAR}` as written, so that it holds no secret. `source` is the job file's path.
+    """
+
+    job: Job
+    document: dict[str, Any]
+    source: str
+
+
+def load_file(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> LoadedJob:
+    """Load a job file. Raises JobError."""
+    layers = read_layers(path, environ)
+    document = merged(layers)
+    document.setdefault("name", path.name.removesuffix(".toml"))
+    return _load(layers, document, overrides, environ, str(path))
+
+
+def load_document(document: Mapping[str, Any], overrides: Sequence[str], environ: Mapping[str, str]) -> LoadedJob:
+    """Load a job from the document of an earlier LoadedJob. Raises JobError."""
+    layer = FileLayer("run.json", Path.cwd(), copy.deepcopy(dict(document)), None)
+    return _load([layer], merged([layer]), overrides, environ, "run.json")
+
+
+def load_preset(name: str, environ: Mapping[str, str]) -> ProviderSettings:
+    """The settings of a preset. Raises JobError."""
+    problems = Problems(Places([FileLayer(f"provider {name}", Path.cwd(), {}, None)]))
+    settings = preset_settings(name, environ, problems)
+    problems.raise_found()
+    if settings is None:
+        raise AssertionError("a provider that cannot be made leaves a problem")
+    return settings
+
+
+def _load(
+    files: Sequence[FileLayer], document: dict[str, Any], overrides: Sequence[str], environ: Mapping[str, str], source: str
+) -> LoadedJob:
+    applied = [apply_override(text, document) for text in overrides]
+    layers: list[Layer] = [*files, *(item for item in applied if isinstance(item, SetLayer))]
+    problems = Problems(Places(layers))
+    for item in applied:
+        if not isinstance(item, SetLayer):
+            problems.add_placed(item)
+    sections = read_sections(document, problems)
+    check_templates(sections, problems)
+    input_settings = _input(sections.input, environ, problems)
+    output = _output(sections.output, sections.name, environ, problems)
+    model_paths = _model_paths(sections, environ, problems)
+    variants = make_variants(sections, Endpoints(sections.providers, model_paths, environ, problems), problems)
+    problems.raise_found()
+    if input_settings is None or output is None or sections.run is None:
+        raise AssertionError("a section that cannot be used leaves a problem")
+    job = Job(name=sections.name, input=input_settings, variants=variants, run=RunSettings(**sections.run.model_dump()), output=output)
+    return LoadedJob(job, _resolved(document, job, model_paths), source)
+
+
+def _input(section: InputSection | None, environ: Mapping[str, str], problems: Problems) -> InputSettings | None:
+    if section is None:
+        return None
+    written = section.path if isinstance(section.path, list) else [section.path]
+    places: list[KeyPath] = [("input", "path", index) for index in range(len(written))]
+    if isinstance(section.path, str):
+        places = [("input", "path")]
+    paths = [
+        resolve_path(text, problems.places.layer(place).base, environ, place, problems) for text, place in zip(written, places, strict=True)
+    ]
+    known = tuple(path for path in paths if path is not None)
+    return InputSettings(paths=known, id=section.id, format=section.format, limit=section.limit) if len(known) == len(paths) else None
+
+
+def _output(section: OutputSection | None, name: str, environ: Mapping[str, str], problems: Problems) -> OutputSettings | None:
+    if section is None:
+        return None
+    seen: set[str] = set()
+    for index, column in enumerate(section.columns):
+        place = ("output", "columns", index)
+        if column in _COMPLETION_COLUMNS:
+            why = "the id is written anyway: leave it out" if column == "id" else "rename the column in the input, or leave it out"
+            problems.add(place, f"'{column}' is a name that promptmill's own columns have", why)
+        elif column in seen:
+            problems.add(place, f"'{column}' stands twice")
+        seen.add(column)
+    directory = resolve_path(section.dir or f"runs/{slugify(name)}", Path.cwd(), environ, ("output", "dir"), problems)
+    return OutputSettings(dir=directory, format=section.format, columns=tuple(section.columns)) if directory else None
+
+
+def _model_paths(sections: Sections, environ: Mapping[str, str], problems: Problems) -> dict[str, str]:
+    found = {}
+    for name, table in sections.providers.items():
+        if table is not None and table.model_path is not None:
+            place = ("provider", name, "model_path")
+            path = resolve_path(table.model_path, problems.places.layer(place).base, environ, place, problems)
+            if path is not None:
+                found[name] = path
+    return found
+
+
+def _resolved(document: dict[str, Any], job: Job, model_paths: Mapping[str, str]) -> dict[str, Any]:
+    paths = list(job.input.paths)
+    document["input"]["path"] = paths[0] if len(paths) == 1 else paths
+    document.setdefault("output", {})["dir"] = job.output.dir
+    for name, path in model_paths.items():
+        document["provider"][name]["model_path"] = path
+    return document

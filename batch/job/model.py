@@ -1,0 +1,195 @@
+"""The shape of a job file, as pydantic models; the JSON Schema for editors comes from them too.
+
+Only what can be seen in one place is checked here; what needs two places (templates, providers, names) is in checks.py,
+endpoints.py and variants.py. Values are taken strictly: "5" is not a number and true is not 1.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.json_schema import SkipJsonSchema
+
+from batch.providers.parameters import COMMON_PARAMETERS
+from batch.settings import EmbeddedModelSettings, RunSettings
+
+Absent = SkipJsonSchema[None]
+Text = Annotated[str, Field(min_length=1)]
+Whole = Annotated[int, Field(ge=1)]
+NotNegative = Annotated[float, Field(ge=0)]
+Seconds = Annotated[float, Field(gt=0)]
+Penalty = Annotated[float, Field(ge=-2, le=2)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+_RUN = RunSettings()
+_EMBEDDED = EmbeddedModelSettings()
+
+
+class Section(BaseModel):
+    """A table of the job file: unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class InputSection(Section):
+    """Where the rows are."""
+
+    path: Text | Annotated[list[Text], Field(min_length=1)] = Field(
+        description="A file, a glob, or a list of them, relative to this file: .jsonl .jsonl.gz .jsonl.zst .parquet .csv. May hold ${VAR}."
+    )
+    id: Text | Absent = Field(
+        default=None, description="The column with the rows' ids; each must be unique. Without it rows go by their place."
+    )
+    format: Literal["auto", "jsonl", "csv", "parquet"] = Field(
+        default="auto", description="How to read the input; auto goes by the file's name."
+    )
+    limit: Whole | Absent = Field(default=None, description="Read only this many first rows.")
+
+
+class PromptSection(Section):
+    """How a row becomes a request; texts are Jinja2 templates over the row's columns."""
+
+    api: Literal["chat/completions", "completions", "embeddings"] = Field(default="chat/completions", description="Which API is called.")
+    system: str | Absent = Field(default=None, description="The system message, a template. Goes with user.")
+    user: str | Absent = Field(default=None, description="The user message, a template such as {{ question }}.")
+    messages: Text | Annotated[list[dict[str, Any]], Field(min_length=1)] | Absent = Field(
+        default=None,
+        description="Whole chats: the name of a column that holds them, or a list of {role, content} tables whose texts are templates.",
+    )
+    text: str | Absent = Field(default=None, description="The text to complete or to embed, a template. For completions and embeddings.")
+    tools: Text | Absent = Field(default=None, description="The column with each row's list of tools.")
+
+
+class ProviderSection(Section):
+    """An endpoint that no preset covers, or changes to a preset."""
+
+    preset: Text | Absent = Field(default=None, description="The preset to build on; by default the one of the same name, if there is one.")
+    base_url: Text | Absent = Field(
+        default=None, description="The URL that /chat/completions is joined to, with or without /v1. May hold ${VAR}."
+    )
+    api_key_env: Text | Absent = Field(default=None, description="The name of the environment variable that holds the key.")
+    auth: Literal["bearer", "api-key", "none"] | Absent = Field(default=None, description="Which header carries the key.")
+    headers: dict[str, str] = Field(default_factory=dict, description="Extra headers. No secrets: the key goes by api_key_env.")
+    query: dict[str, str] = Field(default_factory=dict, description="Query parameters of each request. May hold ${VAR}.")
+    renames: dict[str, str] = Field(default_factory=dict, description="Request parameters that this provider calls by another name.")
+    options: list[Text] = Field(
+        default_factory=list, description="Names of request parameters that this provider takes beyond the common ones."
+    )
+    stream_usage: bool | Absent = Field(default=None, description="Whether stream_options = {include_usage = true} may be sent.")
+    model_path: Text | Absent = Field(default=None, description="Only for local: a GGUF file, relative to this file.")
+    parallel: Annotated[int, Field(ge=1, le=256)] = Field(
+        default=_EMBEDDED.parallel, description="Only for local: rows answered at the same time."
+    )
+    context: Annotated[int, Field(ge=16)] = Field(
+        default=_EMBEDDED.context, description="Only for local: tokens of context for each of them."
+    )
+    threads: Whole | Absent = Field(default=None, description="Only for local: CPU threads.")
+    embedding: bool = Field(default=_EMBEDDED.embedding, description="Only for local: serve embeddings instead of answers.")
+
+
+def _parameter(name: str) -> Any:
+    return Field(default=None, description=COMMON_PARAMETERS[name])
+
+
+class Parameters(Section):
+    """The request parameters that all providers share. Others are let in here and judged by the provider's options."""
+
+    model_config = ConfigDict(extra="allow")
+
+    temperature: NotNegative | Absent = _parameter("temperature")
+    top_p: Share | Absent = _parameter("top_p")
+    max_tokens: Whole | Absent = _parameter("max_tokens")
+    max_completion_tokens: Whole | Absent = _parameter("max_completion_tokens")
+    frequency_penalty: Penalty | Absent = _parameter("frequency_penalty")
+    presence_penalty: Penalty | Absent = _parameter("presence_penalty")
+    logit_bias: dict[str, float] | Absent = _parameter("logit_bias")
+    logprobs: bool | Annotated[int, Field(ge=0)] | Absent = _parameter("logprobs")
+    top_logprobs: Annotated[int, Field(ge=0)] | Absent = _parameter("top_logprobs")
+    seed: int | Absent = _parameter("seed")
+    stop: str | list[str] | Absent = _parameter("stop")
+    user: str | Absent = _parameter("user")
+    response_format: dict[str, Any] | Absent = _parameter("response_format")
+    tools: list[dict[str, Any]] | Absent = _parameter("tools")
+    tool_choice: str | dict[str, Any] | Absent = _parameter("tool_choice")
+    parallel_tool_calls: bool | Absent = _parameter("parallel_tool_calls")
+    reasoning_effort: Text | Absent = _parameter("reasoning_effort")
+    verbosity: Text | Absent = _parameter("verbosity")
+    modalities: list[str] | Absent = _parameter("modalities")
+    audio: dict[str, Any] | Absent = _parameter("audio")
+    prediction: dict[str, Any] | Absent = _parameter("prediction")
+    web_search_options: dict[str, Any] | Absent = _parameter("web_search_options")
+    service_tier: Text | Absent = _parameter("service_tier")
+    store: bool | Absent = _parameter("store")
+    metadata: dict[str, str] | Absent = _parameter("metadata")
+    safety_identifier: str | Absent = _parameter("safety_identifier")
+    prompt_cache_key: str | Absent = _parameter("prompt_cache_key")
+    prompt_cache_retention: str | Absent = _parameter("prompt_cache_retention")
+    suffix: str | Absent = _parameter("suffix")
+    echo: bool | Absent = _parameter("echo")
+    best_of: Whole | Absent = _parameter("best_of")
+    dimensions: Whole | Absent = _parameter("dimensions")
+    encoding_format: Literal["float", "base64"] | Absent = _parameter("encoding_format")
+
+
+class ModelSection(Parameters):
+    """A model with its request parameters: a variant of its own, or several with a sweep."""
+
+    id: Text = Field(description="PROVIDER/MODEL; the model part may hold slashes, as in anyscale/mistralai/Mistral-7B-Instruct-v0.1.")
+    name: Text | Absent = Field(default=None, description="The variant's name in results and folders; by default the id.")
+    sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+        default_factory=dict, description="A grid: a list of values for each parameter; each combination is a variant."
+    )
+    extra_body: dict[str, Any] = Field(default_factory=dict, description="Sent in the request body as it is, unchecked.")
+    prompt: PromptSection | Absent = Field(default=None, description="What this model's prompt changes in [prompt].")
+
+
+class RunSection(Section):
+    """How the tasks are run."""
+
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=_RUN.concurrency, description="Requests in flight at the same time."
+    )
+    attempts: Annotated[int, Field(ge=1, le=100)] = Field(default=_RUN.attempts, description="The most attempts that a task gets.")
+    repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(default=_RUN.repeats, description="How often each row is sent to each model.")
+    stream: bool = Field(
+        default=_RUN.stream, description="Stream the answers: adds the time to the first token, and answers cut short are seen."
+    )
+    durability: Literal["row", "group", "os"] = Field(
+        default=_RUN.durability, description="When outcomes are synced to disk: each row, every half second, or when the system likes."
+    )
+    http: Literal["pyreqwest", "aiohttp", "httpx"] = Field(default=_RUN.http, description="The HTTP engine.")
+    trust_env: bool = Field(default=_RUN.trust_env, description="Whether HTTP_PROXY and its kin are obeyed.")
+    connect_timeout_s: Seconds = Field(default=_RUN.connect_timeout_s, description="Seconds to connect.")
+    first_byte_timeout_s: Seconds = Field(default=_RUN.first_byte_timeout_s, description="Seconds until an answer begins.")
+    idle_timeout_s: Seconds = Field(default=_RUN.idle_timeout_s, description="Seconds that an answer may stand still.")
+    attempt_timeout_s: Seconds = Field(default=_RUN.attempt_timeout_s, description="Seconds for one attempt.")
+    task_timeout_s: Seconds = Field(default=_RUN.task_timeout_s, description="Seconds for a task with all its attempts and waits.")
+    outage_timeout_s: Seconds = Field(
+        default=_RUN.outage_timeout_s, description="Seconds that an endpoint which serves nothing is waited for."
+    )
+    grace_s: NotNegative = Field(default=_RUN.grace_s, description="Seconds that requests in flight get when the run is interrupted.")
+    max_reply_bytes: Annotated[int, Field(ge=1024)] = Field(default=_RUN.max_reply_bytes, description="The longest reply that is read.")
+
+
+class OutputSection(Section):
+    """What becomes of the outcomes."""
+
+    dir: Text | Absent = Field(
+        default=None, description="The run directory, relative to the working directory; by default runs/NAME. May hold ${VAR}."
+    )
+    format: Literal["jsonl", "parquet", "csv"] = Field(default="jsonl", description="The format of completions and errors.")
+    columns: list[Text] = Field(default_factory=list, description="Input columns that are carried over, unchanged.")
+
+
+class JobFile(Section):
+    """A promptmill job: which rows go to which models, and where the answers are put."""
+
+    name: Text | Absent = Field(default=None, description="The job's name; by default the file's name without .toml.")
+    extends: Text | Absent = Field(default=None, description="Another job file that this one builds on, relative to this one.")
+    input: InputSection
+    prompt: PromptSection | Absent = None
+    provider: dict[str, ProviderSection] = Field(default_factory=dict, description="Endpoints by name; only needed where no preset serves.")
+    model: list[ModelSection] = Field(min_length=1, description="The models; each is a variant of its own.")
+    run: RunSection = Field(default_factory=RunSection, description="How the tasks are run.")
+    output: OutputSection = Field(default_factory=OutputSection, description="What becomes of the outcomes.")

@@ -1,0 +1,217 @@
+"""From the merged document to checked sections, noting every mistake of shape on the way.
+
+What is wrong is taken out and the rest is checked on, so that one mistake does not hide another.
+"""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from batch.job.model import (
+    InputSection,
+    JobFile,
+    ModelSection,
+    OutputSection,
+    Parameters,
+    PromptSection,
+    ProviderSection,
+    RunSection,
+    Section,
+)
+from batch.job.paths import KeyPath, looks_secret
+from batch.job.problems import Problems, nearest
+from batch.job.schema import section_schema
+from batch.job.wording import expectation, find, shown
+
+AnySection = TypeVar("AnySection", bound=Section)
+
+_SECTIONS: Mapping[str, type[Section]] = {"input": InputSection, "prompt": PromptSection, "run": RunSection, "output": OutputSection}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A `[[model]]` entry: `raw` holds the values as they were written, since 0 and 0.0 are sent differently."""
+
+    index: int
+    section: ModelSection
+    raw: Mapping[str, Any]
+
+    @property
+    def path(self) -> KeyPath:
+        """The entry's place in the job."""
+        return ("model", self.index)
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """The parts of a job file; None for one that cannot be used. A provider that is None has been complained of."""
+
+    name: str
+    input: InputSection | None
+    prompt: PromptSection | None
+    providers: Mapping[str, ProviderSection | None]
+    entries: tuple[Entry, ...]
+    run: RunSection | None
+    output: OutputSection | None
+
+
+def read_sections(document: Mapping[str, Any], problems: Problems) -> Sections:
+    """Check the shape of the whole document."""
+    for key in document:
+        if key not in JobFile.model_fields:
+            _unknown(problems, (key,), JobFile)
+    name = document.get("name")
+    if not isinstance(name, str) or not name.strip():
+        problems.add(("name",), f"must be text that is not empty, not {shown(name)}", _quoting_hint(name))
+    if "input" not in document:
+        problems.add(("input",), "is missing", 'say where the rows are: [input] and path = "rows.jsonl"')
+    tables = _tables(document, "provider", problems)
+    providers = {key: validated(ProviderSection, table, ("provider", key), problems) for key, table in tables.items()}
+    return Sections(
+        name=str(name),
+        input=validated(InputSection, document["input"], ("input",), problems) if "input" in document else None,
+        prompt=validated(PromptSection, document["prompt"], ("prompt",), problems) if "prompt" in document else None,
+        providers=providers,
+        entries=tuple(_entries(document, problems)),
+        run=validated(RunSection, document.get("run", {}), ("run",), problems),
+        output=validated(OutputSection, document.get("output", {}), ("output",), problems),
+    )
+
+
+def validated(section: type[AnySection], data: Any, path: KeyPath, problems: Problems) -> AnySection | None:
+    """The section that `data` makes, without what is wrong in it; None when nothing can be made of it."""
+    try:
+        return section.model_validate(data)
+    except ValidationError as error:
+        broken = [_report(section, item, data, path, problems) for item in error.errors(include_url=False)]
+    rest = copy.deepcopy(data)
+    for location in broken:
+        _remove(rest, location)
+    try:
+        return section.model_validate(rest)
+    except ValidationError:
+        return None
+
+
+def check_json(value: Any, path: KeyPath, problems: Problems) -> None:
+    """Note what cannot be sent as JSON: TOML's dates, inf and nan."""
+    if isinstance(value, dict):
+        for key, item in value.items():
+            check_json(item, (*path, key), problems)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            check_json(item, (*path, index), problems)
+    elif isinstance(value, dt.date | dt.time):
+        problems.add(path, f"{shown(value)} cannot be sent as JSON", "put it in quotes")
+    elif isinstance(value, float) and not math.isfinite(value):
+        problems.add(path, f"{shown(value)} cannot be sent as JSON")
+
+
+def _entries(document: Mapping[str, Any], problems: Problems) -> Iterable[Entry]:
+    models = document.get("model")
+    if models is None or models == []:
+        problems.add(("model",), "is missing", 'say which models: [[model]] and id = "openai/gpt-5-mini"')
+        return
+    if not isinstance(models, list):
+        problems.add(("model",), f"must be a list of tables, not {shown(models)}", "each model begins with [[model]], in double brackets")
+        return
+    for index, raw in enumerate(models):
+        path = ("model", index)
+        section = validated(ModelSection, raw, path, problems)
+        if section is None:
+            continue
+        _check_sweep(section, path, problems)
+        yield Entry(index, section, raw)
+
+
+def _check_sweep(section: ModelSection, path: KeyPath, problems: Problems) -> None:
+    schema = section_schema(Parameters)
+    for key, values in section.sweep.items():
+        place = (*path, "sweep", key)
+        if key in section.model_fields_set:
+            problems.add(place, f"{key} stands in the sweep and beside it", "keep one of the two")
+        for index, value in enumerate(values):
+            try:
+                Parameters.model_validate({key: value})
+            except ValidationError:
+                node, _ = find(schema, (key,))
+                problems.add((*place, index), f"must be {expectation(node)}, not {shown(value)}", _quoting_hint(value, node))
+
+
+def _tables(document: Mapping[str, Any], key: str, problems: Problems) -> dict[str, Any]:
+    tables = document.get(key, {})
+    if not isinstance(tables, dict):
+        problems.add((key,), f"must be tables such as [{key}.house], not {shown(tables)}")
+        return {}
+    return tables
+
+
+def _report(section: type[Section], error: ErrorDetails, data: Any, path: KeyPath, problems: Problems) -> KeyPath:
+    """Note one of pydantic's complaints in plain words; gives the place in `data` that is to be left out."""
+    location: KeyPath = tuple(error["loc"])
+    if error["type"] == "extra_forbidden":
+        parent, _ = find(section_schema(section), location[:-1])
+        _unknown(problems, (*path, *location), section, parent.get("properties", ()))
+        return location
+    if error["type"] == "missing":
+        node, known = find(section_schema(section), location)
+        problems.add((*path, *known), "is missing", node.get("description", "").removesuffix(".") or None)
+        return known
+    node, known = find(section_schema(section), location)
+    value = _value_at(data, known)
+    seen = "that" if known and looks_secret(str(known[-1])) else shown(value)
+    problems.add((*path, *known), f"must be {expectation(node)}, not {seen}", _quoting_hint(value, node))
+    return known
+
+
+def _unknown(problems: Problems, path: KeyPath, section: type[Section], known: Iterable[str] | None = None) -> None:
+    key = str(path[-1])
+    names = list(section.model_fields if known is None else known)
+    homes = [name for name, other in _SECTIONS.items() if key in other.model_fields and (name,) != path[:-1]]
+    if key in {"api_key", "key", "token"}:
+        hint = "keys stay in the environment: name the variable in api_key_env"
+    elif homes:
+        hint = "it belongs in " + " or ".join(f"[{home}]" for home in homes)
+    elif near := nearest(key, names):
+        hint = f"did you mean {near}?"
+    else:
+        hint = "known are " + ", ".join(names)
+    problems.add(path, "is not a known setting", hint)
+
+
+def _quoting_hint(value: Any, node: Mapping[str, Any] | None = None) -> str | None:
+    wants_text = node is None or node.get("type") == "string"
+    if wants_text and isinstance(value, int | float | dt.date | dt.time):
+        return f'put it in quotes: "{value}"'
+    if node is not None and node.get("type") in {"integer", "number", "boolean"} and isinstance(value, str):
+        try:
+            float(value)
+        except ValueError:
+            return None if value not in {"true", "false"} else "without quotes"
+        return "without quotes"
+    return None
+
+
+def _value_at(data: Any, path: KeyPath) -> Any:
+    for part in path:
+        data = data[part]
+    return data
+
+
+def _remove(data: Any, path: KeyPath) -> None:
+    """Take the value at `path` out; with an item of a list goes the whole list, since the others would move up."""
+    whole = next((path[:depth] for depth, part in enumerate(path) if isinstance(part, int)), path)
+    for part in whole[:-1]:
+        if not isinstance(data, dict) or part not in data:
+            return
+        data = data[part]
+    if whole and isinstance(data, dict):
+        data.pop(whole[-1], None)

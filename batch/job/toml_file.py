@@ -1,0 +1,154 @@
+"""Reading a job file and the files it extends: the layers that its settings come from, and their merge."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batch.errors import JobError, Problem
+from batch.job.environment import substitute
+from batch.job.paths import KeyPath, looks_secret
+
+
+@dataclass(frozen=True, slots=True)
+class FileLayer:
+    """A TOML file: `label` names it in problems, paths in it are relative to `base`. `text` is None for run.json."""
+
+    label: str
+    base: Path
+    document: dict[str, Any]
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetLayer:
+    """A `--set`: the value that it put at each of `paths`. Paths in it are relative to the working directory."""
+
+    label: str
+    base: Path
+    paths: tuple[KeyPath, ...]
+    value: Any
+
+
+Layer = FileLayer | SetLayer
+
+
+def read_layers(path: Path, environ: Mapping[str, str]) -> list[FileLayer]:
+    """The job file and all that it extends, the farthest parent first.
+
+    A parent's `name` is left out: it would make two jobs share one run directory.
+
+    Raises:
+        JobError: when a file is missing or is not TOML, or when they extend each other in a circle.
+    """
+    layer = _read(path, None)
+    layers, seen = [layer], [path.resolve()]
+    while (parent := _parent(layer, environ)) is not None:
+        if parent.resolve() in seen:
+            chain = " → ".join(_label(file) for file in [*seen, parent.resolve()])
+            raise _extends_error(layer, f"the files extend each other in a circle: {chain}", None)
+        seen.append(parent.resolve())
+        layer = _read(parent, layer)
+        layers.insert(0, layer)
+    for layer in layers:
+        layer.document.pop("extends", None)
+    for layer in layers[:-1]:
+        layer.document.pop("name", None)
+    return layers
+
+
+def merged(layers: list[FileLayer]) -> dict[str, Any]:
+    """The settings of all layers: tables are merged deeply, everything else of a later layer replaces the earlier."""
+    result: dict[str, Any] = {}
+    for layer in layers:
+        result = _merge(result, layer.document)
+    return result
+
+
+def _merge(old: Any, new: Any) -> Any:
+    if isinstance(new, dict):
+        below = old if isinstance(old, dict) else {}
+        return {**below, **{key: _merge(below.get(key), value) for key, value in new.items()}}
+    return [_merge(None, item) for item in new] if isinstance(new, list) else new
+
+
+def _read(path: Path, asked_by: FileLayer | None) -> FileLayer:
+    label = str(path) if asked_by is None else _label(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        message = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        if asked_by is not None:
+            raise _extends_error(asked_by, f"{label}: {message}", _near_files(path)) from None
+        raise JobError([Problem(label, "", message, _near_files(path))]) from None
+    except UnicodeDecodeError as error:
+        raise JobError([Problem(label, "", f"is not UTF-8 text (byte {error.start})", "save it as UTF-8")]) from None
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise JobError([_syntax_problem(label, text, str(error))]) from None
+    return FileLayer(label, path.parent.absolute(), document, text)
+
+
+def _parent(layer: FileLayer, environ: Mapping[str, str]) -> Path | None:
+    extends = layer.document.get("extends")
+    if extends is None:
+        return None
+    if not isinstance(extends, str):
+        raise _extends_error(layer, "must be the path of one other job file", None)
+    try:
+        return layer.base / Path(substitute(extends, environ)).expanduser()
+    except ValueError as error:
+        raise _extends_error(layer, str(error), None) from None
+
+
+def _extends_error(layer: FileLayer, message: str, hint: str | None) -> JobError:
+    from batch.job.lines import key_lines
+
+    line = key_lines(layer.text or "").get(("extends",), 1)
+    return JobError([Problem(f"{layer.label}:{line}", "extends", message, hint)])
+
+
+def _syntax_problem(label: str, text: str, message: str) -> Problem:
+    """The problem behind a TOMLDecodeError, which tells the place only in its text: "… (at line 3, column 5)" or "(at end of document)"."""
+    found = re.fullmatch(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", message, re.DOTALL)
+    what = found["what"] if found else message
+    line = int(found["line"]) if found and found["line"] else text.count("\n") + 1
+    lines = text.splitlines()
+    source = lines[line - 1].strip() if line <= len(lines) else ""
+    if looks_secret(source.partition("=")[0]):
+        source = ""
+    what = f"not valid TOML: {what[:1].lower()}{what[1:]}"
+    return Problem(f"{label}:{line}", "", f"{what} in: {source}" if source else what, _syntax_hint(source))
+
+
+def _syntax_hint(source: str) -> str | None:
+    key, equals, value = (part.strip() for part in source.partition("="))
+    if equals and re.match(r"[A-Za-z./{]", value) and not re.match(r"(true|false|inf|nan)\b|\{", value):
+        return f'texts stand in quotes: {key} = "{value}"'
+    if key and not equals and not key.startswith("["):
+        return "a setting is written key = value"
+    return None
+
+
+def _near_files(path: Path) -> str | None:
+    import difflib
+
+    if not path.parent.is_dir():
+        return f"there is no folder {path.parent}"
+    names = sorted(item.name for item in path.parent.glob("*.toml"))
+    near = difflib.get_close_matches(path.name, [*names, *(name.removesuffix(".toml") for name in names)], n=1, cutoff=0.6)
+    if not near:
+        return None
+    name = near[0] if near[0] in names else f"{near[0]}.toml"
+    return f"did you mean {path.parent / name}?"
+
+
+def _label(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith("..") else relative

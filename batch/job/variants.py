@@ -1,0 +1,190 @@
+"""From `[[model]]` entries to variants: providers found, parameters checked, sweeps expanded, names and folders given."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from batch.job.endpoints import Endpoint, Endpoints, unknown_provider
+from batch.job.paths import KeyPath
+from batch.job.problems import Problems, nearest
+from batch.job.prompts import prompt_of
+from batch.job.sections import Entry, Sections, check_json
+from batch.providers.parameters import COMMON_PARAMETERS, PARAMETERS_OF
+from batch.settings import PromptSettings, ProviderSettings, Variant
+
+MAX_VARIANTS = 1000
+SLUG_LENGTH = 100
+
+_OF_ENTRY = frozenset({"id", "name", "sweep", "extra_body", "prompt"})
+_MADE_BY_US = {
+    "model": "the model is named by id",
+    "messages": "the messages are made from [prompt]",
+    "input": "the input is made from prompt.text",
+    "stream": "use run.stream",
+    "stream_options": "use run.stream; provider.NAME.stream_usage says whether stream_options may be sent",
+    "api_key": "keys stay in the environment: name the variable in [provider.NAME] api_key_env",
+    "base_url": "it belongs in [provider.NAME]",
+    "provider": "the provider is the first part of id: PROVIDER/MODEL",
+}
+
+
+def make_variants(sections: Sections, endpoints: Endpoints, problems: Problems) -> tuple[Variant, ...]:
+    """The variants of a job in the order of its entries; what is wrong with them is noted."""
+    count = sum(math.prod(len(values) for values in entry.section.sweep.values()) for entry in sections.entries)
+    if count > MAX_VARIANTS:
+        widest = max(sections.entries, key=lambda entry: math.prod(len(values) for values in entry.section.sweep.values()))
+        problems.add((*widest.path, "sweep"), f"makes {count} variants of this job; {MAX_VARIANTS} are the most", "sweep over fewer values")
+        return ()
+    found: list[tuple[Entry, Variant]] = []
+    for entry in sections.entries:
+        endpoint = _endpoint_of(entry, endpoints, problems)
+        prompt = prompt_of(entry, sections, problems)
+        options = endpoint.options if endpoint else endpoints.options
+        _check_parameters(entry, options, prompt, problems)
+        if endpoint is not None and prompt is not None:
+            _check_pairs(entry, endpoint.settings, prompt, problems)
+        if endpoint is not None and prompt is not None:
+            found += [(entry, variant) for variant in _expand(entry, endpoint, prompt)]
+    _check_names(found, problems)
+    return tuple(variant for _, variant in found)
+
+
+def slugify(name: str) -> str:
+    """`name` as a folder name of at most 100 plain characters, never hidden.
+
+    Where letters are lost or the end is cut off, a hash keeps different names apart.
+    """
+    plain = re.sub(r"[^A-Za-z0-9._=-]+", "-", name.replace("/", "--")).strip("-.")
+    if len(plain) <= SLUG_LENGTH and plain and name.isascii():
+        return plain
+    digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+    return f"{plain[: SLUG_LENGTH - 9]}-{digest}".lstrip("-")
+
+
+def _endpoint_of(entry: Entry, endpoints: Endpoints, problems: Problems) -> Endpoint | None:
+    provider, slash, model = entry.section.id.partition("/")
+    place = (*entry.path, "id")
+    if not slash or provider not in endpoints.names:
+        problems.add(place, *unknown_provider(provider, entry.section.id, endpoints.names))
+        return None
+    if not model:
+        problems.add(place, "names no model; an id is PROVIDER/MODEL", f"promptmill models {provider} lists them")
+        return None
+    return endpoints.get(provider, place)
+
+
+def _check_parameters(entry: Entry, options: frozenset[str], prompt: PromptSettings | None, problems: Problems) -> None:
+    """Note parameters that are unknown, made by promptmill itself, or set twice."""
+    top, swept, extra = _top_parameters(entry), entry.section.sweep, entry.section.extra_body
+    for where, keys in (((), top), (("sweep",), swept), (("extra_body",), extra)):
+        for key in keys:
+            place = (*entry.path, *where, key)
+            if key in _MADE_BY_US and key not in options:
+                problems.add(place, "cannot be set here", _MADE_BY_US[key])
+            elif key == "n":
+                _check_n(place, swept["n"] if where == ("sweep",) else [keys["n"]], problems)
+            elif where == ("extra_body",):
+                if key in top or key in swept:
+                    problems.add(place, f"{key} stands in extra_body and beside it", "keep one of the two")
+            elif key not in options:
+                _check_known(key, place, options, prompt, problems)
+    for key in ("sweep", "extra_body"):
+        check_json(entry.raw.get(key), (*entry.path, key), problems)
+    check_json(top, entry.path, problems)
+
+
+def _check_n(place: KeyPath, values: Sequence[Any], problems: Problems) -> None:
+    if any(value != 1 for value in values):
+        problems.add(place, "only n = 1 can be sent: one request gives one answer", "use run.repeats for several answers to a row")
+
+
+def _check_known(key: str, place: KeyPath, options: frozenset[str], prompt: PromptSettings | None, problems: Problems) -> None:
+    anyway = "put it under extra_body to send it all the same"
+    if key not in COMMON_PARAMETERS:
+        near = nearest(key, [*COMMON_PARAMETERS, *options, *_OF_ENTRY])
+        problems.add(place, "is not a known request parameter", f"did you mean {near}? Otherwise {anyway}" if near else anyway)
+    elif prompt is not None and key not in PARAMETERS_OF[prompt.api]:
+        problems.add(place, f"is not a request parameter of the {prompt.api} API", anyway)
+
+
+def _check_pairs(entry: Entry, provider: ProviderSettings, prompt: PromptSettings, problems: Problems) -> None:
+    """Note what does not go together: two names for one parameter, two sources of tools, an embedded model of the other kind."""
+    parameters = {**_top_parameters(entry), **entry.section.sweep}
+    for key, sent_as in _renames_for(entry, provider, prompt).items():
+        if key in parameters and (sent_as in parameters or sent_as in entry.section.extra_body):
+            problems.add((*entry.path, key), f"is sent as {sent_as}, which is set too", "keep one of the two")
+    if "tools" in parameters and prompt.tools is not None:
+        problems.add((*entry.path, "tools"), "stands beside prompt.tools, the column with each row's own tools", "keep one of the two")
+    if provider.embedded is not None and provider.embedded.embedding != (prompt.api == "embeddings"):
+        wanted = "true" if prompt.api == "embeddings" else "false"
+        message = f"the embedded model is not set up for {prompt.api}"
+        problems.add((*entry.path, "id"), message, f"set embedding = {wanted} in [provider.{provider.name}]")
+
+
+def _top_parameters(entry: Entry) -> dict[str, Any]:
+    """The request parameters of the entry itself as they were written, without those that are wrong."""
+    sound = {*entry.section.model_fields_set, *(entry.section.model_extra or ())}
+    return {key: value for key, value in entry.raw.items() if key in sound and key not in _OF_ENTRY}
+
+
+def _renames_for(entry: Entry, provider: ProviderSettings, prompt: PromptSettings) -> dict[str, str]:
+    """Only the renames whose new name the API has: OpenAI's completions API still takes max_tokens. extra_body is sent as it is."""
+    known = PARAMETERS_OF[prompt.api]
+    fitting = {key: new for key, new in provider.renames.items() if new in known or new not in COMMON_PARAMETERS}
+    return {key: new for key, new in fitting.items() if key not in entry.section.extra_body}
+
+
+def _expand(entry: Entry, endpoint: Endpoint, prompt: PromptSettings) -> Iterator[Variant]:
+    section = entry.section
+    provider = replace(endpoint.settings, renames=_renames_for(entry, endpoint.settings, prompt))
+    keys = list(section.sweep)
+    for values in itertools.product(*section.sweep.values()):
+        point = dict(zip(keys, values, strict=True))
+        name = " ".join([section.name or section.id, *(f"{key}={_short(value)}" for key, value in point.items())])
+        yield Variant(
+            name=name,
+            slug=slugify(name),
+            provider=provider,
+            model=section.id.partition("/")[2],
+            parameters={**_top_parameters(entry), **point, **section.extra_body},
+            prompt=prompt,
+        )
+
+
+def _short(value: Any) -> str:
+    """A swept value in a name: as JSON, texts without quotes; a long one is told apart by its hash."""
+    text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
+    if len(text) <= 40 and text.isprintable():
+        return text
+    return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+
+
+def _check_names(found: Sequence[tuple[Entry, Variant]], problems: Problems) -> None:
+    seen: dict[str, tuple[Entry, Variant]] = {}
+    for entry, variant in found:
+        # Folder names are compared without case, as some file systems do.
+        first = seen.setdefault(variant.slug.lower(), (entry, variant))
+        if first[1] is variant:
+            continue
+        if first[0] is entry:
+            problems.add((*entry.path, "sweep"), f"makes two variants named '{variant.name}'", "each value must stand once")
+            continue
+        place = (*entry.path, "name" if entry.section.name else "id")
+        same = "the name" if first[1].name == variant.name else "the folder name"
+        proposal = _proposed_name(first[1], variant)
+        problems.add(place, f"{same} of '{variant.name}' is that of model[{first[0].index}] too", f'set name = "{proposal}" here')
+
+
+def _proposed_name(first: Variant, second: Variant) -> str:
+    """A name that says in what the second differs, if that is short."""
+    differing = {key: value for key, value in second.parameters.items() if first.parameters.get(key) != value}
+    parts = [f"{key}={_short(value)}" for key, value in differing.items()][:3]
+    return " ".join([second.name, *parts]) if parts else f"{second.name} 2"

@@ -1,0 +1,81 @@
+"""Base URLs as people write them, made into the one form that the transport joins API paths to.
+
+`https://host`, `https://host/`, `https://host/v1/` and `https://host/v1/chat/completions` all mean `https://host/v1`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import MappingProxyType
+from urllib.parse import SplitResult, urlsplit
+
+RETIRED_HOSTS: Mapping[str, str] = MappingProxyType(
+    {
+        "api.endpoints.anyscale.com": (
+            "Anyscale's public Endpoints ended on 2024-08-01; its models are now served by Ray Serve LLM on Anyscale Services, each service"
+            " with a URL of its own: set ANYSCALE_BASE_URL to the one that its Query button shows"
+        ),
+    }
+)
+"""Hosts that serve no more, with what happened and what to do."""
+
+_VERSION = re.compile(r"v\d+[a-z0-9]*")
+_API_PATHS = ("/chat/completions", "/completions", "/embeddings")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def normalise_base_url(url: str) -> str:
+    """The base URL that API paths are joined to: no trailing slash, any prefix kept, `/v1` added when there is no version in the path.
+
+    A version anywhere in the path is believed (Gemini's `/v1beta/openai`, gateways with `/v4`), and so is Azure's
+    `/openai/deployments/NAME`, which has none. Normalising twice changes nothing.
+
+    Raises:
+        ValueError: with a text for people, when this cannot be a base URL or its host is retired. The text never holds a password.
+    """
+    parts = _split(url)
+    host = parts.hostname or ""
+    if host in RETIRED_HOSTS:
+        raise ValueError(f"{host} serves no more: {RETIRED_HOSTS[host]}")
+    path = _api_root(re.sub(r"/{2,}", "/", parts.path))
+    return f"{parts.scheme}://{_authority(parts)}{path}"
+
+
+def _split(url: str) -> SplitResult:
+    stripped = url.strip()
+    if not re.match(r"https?://", stripped, re.IGNORECASE):
+        raise ValueError("a base URL begins with http:// or https://")
+    if re.search(r"[\s\x00-\x1f\x7f]", stripped):
+        raise ValueError("a base URL has no spaces")
+    try:
+        parts = urlsplit(stripped)
+    except ValueError:
+        raise ValueError("the host of this base URL cannot be read") from None
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("a base URL holds no user name or password; name the variable of the key in api_key_env")
+    if parts.query or parts.fragment:
+        raise ValueError('a base URL ends with its path; what follows "?" goes into query')
+    if not parts.hostname:
+        raise ValueError("a base URL needs a host")
+    return parts
+
+
+def _authority(parts: SplitResult) -> str:
+    try:
+        port = parts.port
+    except ValueError:
+        raise ValueError("the port of a base URL is a number from 1 to 65535") from None
+    host = parts.hostname or ""
+    if ":" in host:
+        host = f"[{host}]"
+    return host if port is None or port == _DEFAULT_PORTS[parts.scheme] else f"{host}:{port}"
+
+
+def _api_root(path: str) -> str:
+    path = path.rstrip("/")
+    while suffix := next((end for end in _API_PATHS if path.endswith(end)), None):
+        path = path.removesuffix(suffix).rstrip("/")
+    if "/openai/deployments/" in path or any(_VERSION.fullmatch(segment) for segment in path.split("/")):
+        return path
+    return f"{path}/v1"
