@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batch.app.plan import held_job
 from batch.job import from_document
 from batch.journal.directory import RunDirectory
 from batch.readers import Dataset
@@ -42,4 +41,4 @@ def export(directory: Path, format: OutputFormat, destination: Path | None) -> l
 
 def _open(directory: Path) -> tuple[RunDirectory, Job]:
     run_directory = RunDirectory(directory)
-    return run_directory, from_document(held_job(run_directory)).job
+    return run_directory, from_document(run_directory.manifest["job"]).job

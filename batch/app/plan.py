@@ -10,7 +10,7 @@ from typing import Any
 
 from batch import __version__
 from batch.engine.feed import Changed, Feed, Plan
-from batch.errors import ChangedError, RunDirectoryError
+from batch.errors import ChangedError
 from batch.job import LoadedJob
 from batch.journal.directory import RunDirectory
 from batch.journal.index import ResumeIndex
@@ -48,7 +48,7 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
     dataset = Dataset(job.input)
     dataset.check_ids()
     manifest = _manifest(loaded, dataset)
-    previous = directory.manifest
+    previous = directory.manifest if directory.exists else None
     notices: list[str] = []
     with ExitStack() as stack:
         journals: dict[str, Journal] = {}
@@ -76,14 +76,6 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
                 raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
         directory.write_manifest(manifest if previous is None else {**manifest, "created": previous["created"]})
         yield Prepared(job, directory, dataset, journals, indexes, tallies, compare, tuple(notices))
-
-
-def held_job(directory: RunDirectory) -> dict[str, Any]:
-    """The document of the job that a run directory was begun with. Raises RunDirectoryError when there is none."""
-    manifest = directory.manifest
-    if manifest is None:
-        raise RunDirectoryError(f"{directory.path}: is no run directory (it has no run.json)")
-    return dict(manifest["job"])
 
 
 def _manifest(loaded: LoadedJob, dataset: Dataset) -> dict[str, Any]:

@@ -16,7 +16,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 from batch.app import endpoints
-from batch.app.plan import Prepared, held_job, prepare
+from batch.app.plan import Prepared, prepare
 from batch.clock import SystemClock
 from batch.engine.feed import Changed, Feed, Plan
 from batch.engine.pace import Pace
@@ -98,7 +98,7 @@ def run(loaded: LoadedJob, options: RunOptions, observers: Sequence[Observer]) -
 
 def resume(directory: Path, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
     """Go on with a run from its directory alone. Raises as `run` does."""
-    loaded = from_document(held_job(RunDirectory(directory)), overrides)
+    loaded = from_document(RunDirectory(directory).manifest["job"], overrides)
     # The directory may have been moved since it was begun.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=str(directory.absolute())))
     return run(replace(loaded, job=job), options, observers)

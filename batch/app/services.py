@@ -38,7 +38,7 @@ def serve(settings: EmbeddedModelSettings, alias: str, port: int | None, on_read
     """Serve the embedded model until the process is told to stop; `on_ready` gets its base URL. Raises SetupError."""
 
     async def forever() -> None:
-        async with EmbeddedServer(settings, alias, port=port) as server:
+        async with EmbeddedServer(settings, alias, port=port or 0) as server:
             on_ready(server.base_url)
             await server.wait()
 

@@ -40,7 +40,7 @@ def _serve(settings: dict[str, Any]) -> Any:
     params.model.path = settings["model_path"]
     params.model_alias = {settings["alias"]}
     params.hostnames = ["127.0.0.1"]
-    params.port = 0  # the system picks a free one
+    params.port = settings["port"]  # 0: the system picks a free one
     params.n_parallel = settings["parallel"]
     params.n_ctx = settings["context"] * settings["parallel"]  # llama.cpp divides it among the slots
     params.n_threads_http = _HTTP_THREADS

@@ -49,7 +49,7 @@ def weights_path(settings: EmbeddedModelSettings) -> Path:
 class EmbeddedServer:
     """The embedded model, serving while the `async with` block runs.
 
-    `base_url` is "http://127.0.0.1:PORT/v1" and `pid` the child's; `alias` is the model id that it answers to.
+    `base_url` is "http://127.0.0.1:PORT/v1" and `pid` the child's; `alias` is the model id that it answers to, `port` 0 takes a free one.
     The child ends with this process, however that ends. Entering raises SetupError when something is not installed
     or the model cannot be loaded.
     """
@@ -57,9 +57,10 @@ class EmbeddedServer:
     base_url: str
     pid: int
 
-    def __init__(self, settings: EmbeddedModelSettings, alias: str) -> None:
+    def __init__(self, settings: EmbeddedModelSettings, alias: str, *, port: int = 0) -> None:
         self._settings = settings
         self._alias = alias
+        self._port = port
         self._process: Process | None = None
 
     async def __aenter__(self) -> Self:
@@ -82,12 +83,18 @@ class EmbeddedServer:
         if self._process is not None:
             await self._stop(self._process, grace_s=_STOP_TIMEOUT_S)
 
+    async def wait(self) -> None:
+        """Wait until the server ends by itself, as it does when it crashes."""
+        if self._process is not None:
+            await self._process.wait()
+
     def _child_settings(self) -> str:
         settings = self._settings
         return json.dumps(
             {
                 "model_path": str(weights_path(settings)),
                 "alias": self._alias,
+                "port": self._port,
                 "parallel": settings.parallel,
                 "context": settings.context,
                 "threads": settings.threads,

@@ -79,7 +79,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         folder = JobFolder(tmp_path, endpoint.url, rows=100, concurrency=4)
         endpoint.handler = lambda received: after(600 if len(endpoint.requests) > 40 else 0.01)(received)
         process = folder.start()
-        wait_for_requests(endpoint, 45, folder, process)
+        wait_for_requests(endpoint, 43, folder, process)
         process.send_signal(signal.SIGINT)
         time.sleep(0.3)
         assert process.poll() is None
