@@ -22,7 +22,7 @@ _UNREPRESENTABLE = (ValueError, OverflowError)
 
 
 def read(path: str) -> Iterator[Record]:
-    """The records of a Parquet file; memory depends on the widest rows, not on the size of a row group.
+    """The records of a Parquet file; memory depends on the widest rows and the largest page, not on the size of a row group.
 
     Raises:
         InputError: it is no Parquet file, or a damaged one, or names a column twice.
