@@ -41,7 +41,7 @@ class BadRow:
     """An input record that cannot be read; it takes an ordinal and becomes an error of kind input.
 
     `digest` is the 16-byte hash of the raw record, so that a mended line is seen as a new one. `message` begins with the place.
-    `id` is always the ordinal, so it may equal another row's own id. `code` is bad_row or bad_id.
+    `id` is its place and ordinal where the job names an id column, else the ordinal. `code` is bad_row or bad_id.
     """
 
     ordinal: int

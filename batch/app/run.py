@@ -112,7 +112,7 @@ async def _send(prepared: Prepared, keys: dict[str, str], options: RunOptions, o
         settings = endpoints.allow_connections(job.run, len(groups), partial(_say, observers))
         async with endpoints.clients([group[0].provider for group in groups], keys, settings, clock) as clients:
             try:
-                for client, group in zip(clients, groups, strict=True):
+                for client, group in zip(clients, groups, strict=True) if settings.preflight else ():
                     await endpoints.check_models(client, group)
             except EndpointError as error:
                 return Stop("refused", f"refused before a row was sent: {error}")

@@ -51,7 +51,8 @@ async def _try(
     keys = endpoints.read_keys([variant])
     clock = SystemClock()
     async with endpoints.started([variant]) as (ready,), endpoints.clients([ready.provider], keys, settings, clock) as (client,):
-        await endpoints.check_models(client, [ready])
+        if settings.preflight:
+            await endpoints.check_models(client, [ready])
         exchange = await client.exchange(task.request, on_chunk)
     return TryResult(task, row, exchange, judge(exchange, clock.wall()).error)
 

@@ -159,6 +159,7 @@ class RunSection(Section):
         default=_RUN.durability, description="When outcomes are synced to disk: each row, every half second, or when the system likes."
     )
     http: Literal["pyreqwest", "aiohttp", "httpx"] = Field(default=_RUN.http, description="The HTTP engine.")
+    preflight: bool = Field(default=_RUN.preflight, description="Whether the endpoint is asked for its models before anything is sent.")
     trust_env: bool = Field(default=_RUN.trust_env, description="Whether HTTP_PROXY and its kin are obeyed.")
     connect_timeout_s: Seconds = Field(default=_RUN.connect_timeout_s, description="Seconds to connect.")
     first_byte_timeout_s: Seconds = Field(default=_RUN.first_byte_timeout_s, description="Seconds until an answer begins.")

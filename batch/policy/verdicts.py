@@ -58,7 +58,7 @@ _BAD_REQUEST = _Ruling(_FAIL, "bad_request")
 _SERVER_ERROR = _Ruling(_RETRY, "server_error")
 _MAYBE_ANSWERED = _Ruling(_RETRY, "server_error", doubled=True)
 _OVERLOADED = _Ruling(_RETRY, "overloaded", shrink=True)
-_RATE_LIMIT = _Ruling(_RETRY, "rate_limit", shrink=True)
+_RATE_LIMIT = _Ruling(_RETRY, "rate_limit", charged=False, shrink=True)  # it says nothing of the row; its wait bounds the retries
 _LOADING = _Ruling(_RETRY, "loading", charged=False)
 _QUOTA = _Ruling(_STOP, "quota")
 _QUOTA_FOR_NOW = _Ruling(_RETRY, "quota")

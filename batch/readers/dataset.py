@@ -115,8 +115,9 @@ class Dataset:
             for line, columns, row_bytes in _format(format_name).read(file):
                 ordinal += 1
                 if isinstance(columns, Flaw):
-                    bad = BadRow(ordinal, str(ordinal), f"{place(file, line)}: {columns.message}", file, line, columns.digest)
-                    yield bad, row_bytes
+                    where = place(file, line)
+                    identifier = str(ordinal) if id_column is None else _stand_in(where, ordinal)
+                    yield BadRow(ordinal, identifier, f"{where}: {columns.message}", file, line, columns.digest), row_bytes
                     continue
                 identifier = str(ordinal) if id_column is None else id_text(columns.get(id_column))
                 if identifier is None:
@@ -133,10 +134,16 @@ class Dataset:
 
 
 def _without_id(ordinal: int, id_column: str, columns: dict[str, Any], file: str, line: int) -> BadRow:
-    message = f"{place(file, line)}: the id column {id_column!r} is {'empty' if id_column in columns else 'missing'}"
+    where = place(file, line)
+    message = f"{where}: the id column {id_column!r} is {'empty' if id_column in columns else 'missing'}"
     if id_column not in columns:
         message += f"; the row has: {', '.join(columns)}"
-    return BadRow(ordinal, str(ordinal), message, file, line, digest(repr(columns).encode(errors="surrogatepass")), "bad_id")
+    return BadRow(ordinal, _stand_in(where, ordinal), message, file, line, digest(repr(columns).encode(errors="surrogatepass")), "bad_id")
+
+
+def _stand_in(where: str, ordinal: int) -> str:
+    """The id of a row whose own cannot be known. A bare ordinal could be another row's id, and take its place in the journal."""
+    return f"{where} (row {ordinal})"
 
 
 def _format(name: str) -> Format:

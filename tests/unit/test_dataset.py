@@ -32,7 +32,7 @@ def test_ordinals_run_over_all_files_and_formats(tmp_path: Path) -> None:
     read = dataset(*mixed(tmp_path), id="id")
     rows = rows_of(read)
     assert [row.ordinal for row in rows] == list(range(8))
-    assert [row.id for row in rows] == ["a1", "a2", "b1", "3", "p1", "p2", "1", "2"]
+    assert [row.id for row in rows] == ["a1", "a2", "b1", "b.csv:3 (row 3)", "p1", "p2", "1", "2"]
     assert [row.line for row in rows] == [1, 2, 2, 3, 1, 2, 1, 3]
     assert isinstance(rows[3], BadRow)
     assert read.count() == 8
@@ -73,7 +73,7 @@ def test_a_row_without_id_is_named(tmp_path: Path, line: bytes, says: str) -> No
         read.check_ids()
     bad = rows_of(read)[2]
     assert isinstance(bad, BadRow)
-    assert (bad.id, bad.code) == ("2", "bad_id")
+    assert (bad.id, bad.code) == ("a.jsonl:3 (row 2)", "bad_id")
     assert f"a.jsonl:3: the id column 'id' is {says}" in bad.message
     assert len(bad.digest) == 16
 
