@@ -14,6 +14,7 @@ from batch.records import Api
 InputFormat = Literal["auto", "jsonl", "csv", "parquet"]
 OutputFormat = Literal["jsonl", "parquet", "csv"]
 Durability = Literal["row", "group", "os"]
+Metric = Literal["strict", "answered", "coverage"]
 HttpEngine = Literal["pyreqwest", "aiohttp", "httpx"]
 
 
@@ -106,6 +107,7 @@ class RunSettings:
     stream: bool = False
     durability: Durability = "group"
     http: HttpEngine = "pyreqwest"
+    preflight: bool = True
     trust_env: bool = False
     connect_timeout_s: float = 10.0
     first_byte_timeout_s: float = 300.0
@@ -127,11 +129,43 @@ class OutputSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoreSettings:
+    """One `[[score]]` entry. `name` is unique in the job, `kind` one of evaluation.scorers.KINDS, `options` that kind's own.
+
+    `expected` is a template when it holds a "{", else a column's name. `cluster` is the column that groups rows which belong together,
+    `slices` are the columns by whose values the rows are broken down.
+    """
+
+    name: str
+    kind: str
+    expected: str | None = None
+    cluster: str | None = None
+    slices: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateSettings:
+    """One `[[gate]]` entry: a bound that `metric` of the score named `score` must keep, shown by its interval, not by its point.
+
+    `variant` None means every variant. `minimum` must not be above the interval's lower end, `maximum` not below its upper end.
+    """
+
+    score: str
+    metric: Metric = "strict"
+    variant: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A job, whole: its variants all read the same input."""
+    """A job, whole: its variants all read the same input. Scores and gates judge what was answered; they change no request."""
 
     name: str
     input: InputSettings
     variants: tuple[Variant, ...]
     run: RunSettings
     output: OutputSettings
+    scores: tuple[ScoreSettings, ...] = ()
+    gates: tuple[GateSettings, ...] = ()
