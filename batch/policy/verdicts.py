@@ -124,7 +124,7 @@ _STATUS_OF_NAME: dict[str, int] = {
 }
 """Codes and types that stand in an error inside a 200, where no status says what they mean."""
 
-# The words that stop a run are looked for at a message's beginning only: servers quote rows in their messages.
+# The words that stop a run are looked for at a message's beginning and before any quote only: servers quote rows in their messages.
 
 _CLIENT_ERRORS = frozenset({400, 403, 404, 413, 422})
 
@@ -146,13 +146,13 @@ _KINDS: tuple[_Kind, ...] = (
             r"insufficient_(quota|balance|credits|funds)|credit_balance_exhausted|.*spend_limit_exceeded"
             r"|organization_usage_limit_exceeded|billing_(hard_limit_reached|not_active)"
         ),
-        re.compile(r"^.{0,40}(credit balance is too low|insufficient (balance|credits)|key limit exceeded|billing hard limit)"),
+        re.compile(r"^[^'\"{\[]{0,40}(credit balance is too low|insufficient (balance|credits)|key limit exceeded|billing hard limit)"),
     ),
     _Kind(
         _AUTHENTICATION,
         frozenset({400, 403}),
         re.compile(r"invalid_api_key|api_key_invalid"),
-        re.compile(r"^.{0,40}(api key not valid|invalid api key|incorrect api key)"),
+        re.compile(r"^[^'\"{\[]{0,40}(api key not valid|invalid api key|incorrect api key)"),
     ),
     _Kind(
         _CONTENT_FILTER,
@@ -174,7 +174,7 @@ _KINDS: tuple[_Kind, ...] = (
         _CLIENT_ERRORS,
         re.compile(r"model_not_found|model_not_available|invalid_model|deploymentnotfound|unknown_model"),
         re.compile(
-            r"^.{0,40}(model:? \S{1,200} (was |is |does |has been )?(not found|not exist|deprecated|decommissioned)|model not (found|exist)"
+            r"^[^'\"{\[]{0,40}(model:? \S{1,200} (was |is |does |has been )?(not found|not exist|deprecated|decommissioned)|model not (found|exist)"
             r"|models/\S+ is not found|(invalid|unknown|no such) model\b|unable to access model)|^\S{1,200} is not a valid model"
         ),
     ),

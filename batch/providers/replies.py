@@ -19,7 +19,7 @@ from batch.records import Api, Reply, ReplyError
 
 LONGEST_MESSAGE = 2000
 
-_BROKEN_OFF = {"error", "abort"}
+_BROKEN_OFF = ("error", "abort")
 """What OpenRouter and vLLM give as finish_reason of an answer that the server itself broke off."""
 
 

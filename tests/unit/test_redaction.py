@@ -1,0 +1,58 @@
+"""Secrets taken out of texts and bytes."""
+
+from __future__ import annotations
+
+import base64
+import json
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.policy.redaction import Redactor, sample
+
+SECRET = 'sk-"canary"/é+1234='
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        SECRET,
+        quote(SECRET, safe=""),
+        json.dumps(SECRET),
+        json.dumps(SECRET, ensure_ascii=False),
+        json.dumps(SECRET).replace("/", "\\/"),
+        base64.b64encode(SECRET.encode()).decode(),
+        base64.b64encode(f"u:{SECRET}x".encode()).decode(),
+        base64.urlsafe_b64encode(f"Bearer {SECRET}".encode()).decode(),
+    ],
+)
+def test_every_form_is_taken_out(shown: str) -> None:
+    """Fault 29: the key is found plain, URL-encoded, JSON-escaped and within base64, in texts and in bytes."""
+    redactor = Redactor([SECRET])
+    assert "[redacted]" in redactor.text(f"key {shown} was wrong")
+    assert b"[redacted]" in redactor.bytes(f"key {shown} was wrong".encode())
+    assert "canary" not in redactor.text(f"key {shown} was wrong")
+
+
+def test_placeholders_and_clean_bodies_stay() -> None:
+    """A placeholder such as "EMPTY" is no secret, and a body without secrets is not even copied."""
+    body = b"an EMPTY answer"
+    assert Redactor(["EMPTY", "", SECRET]).bytes(body) is body
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=["Cs"]), min_size=8), st.text(), st.text())
+def test_no_secret_is_left(secret: str, before: str, after: str) -> None:
+    """Promise 12: after redaction the secret is nowhere, but where the mark itself makes it up."""
+    text = Redactor([secret]).text(before + secret + after)
+    assert secret not in text or secret in "[redacted]" or "[redacted]" in text.replace(secret, "")
+
+
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [(b"", ""), (b"<html>\r\n\x00\x1b[31m</html>", "<html> [31m</html>"), (b"\xff\xfe", "��"), (b"a" * 600, "a" * 499 + "…")],
+)
+def test_sample(body: bytes, shown: str) -> None:
+    """Fault 9: a sample is one short printable line, whatever the bytes were."""
+    assert sample(body) == shown
