@@ -174,8 +174,9 @@ _KINDS: tuple[_Kind, ...] = (
         _CLIENT_ERRORS,
         re.compile(r"model_not_found|model_not_available|invalid_model|deploymentnotfound|unknown_model"),
         re.compile(
-            r"^[^'\"{\[]{0,40}(model:? \S{1,200} (was |is |does |has been )?(not found|not exist|deprecated|decommissioned)|model not (found|exist)"
-            r"|models/\S+ is not found|(invalid|unknown|no such) model\b|unable to access model)|^\S{1,200} is not a valid model"
+            r"^[^'\"{\[]{0,40}(model:? \S{1,200} (was |is |does |has been )?(not found|not exist|deprecated|decommissioned)"
+            r"|model not (found|exist)|models/\S+ is not found|(invalid|unknown|no such) model\b|unable to access model)"
+            r"|^\S{1,200} is not a valid model"
         ),
     ),
     _Kind(_LOADING, frozenset({503, 500, 502}), None, re.compile(r"loading model|(model|currently|still) .{0,200}loading|is loading")),
