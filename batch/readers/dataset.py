@@ -116,8 +116,8 @@ class Dataset:
                 ordinal += 1
                 if isinstance(columns, Flaw):
                     where = place(file, line)
-                    identifier = str(ordinal) if id_column is None else _stand_in(where, ordinal)
-                    yield BadRow(ordinal, identifier, f"{where}: {columns.message}", file, line, columns.digest), row_bytes
+                    stand_in = str(ordinal) if id_column is None else _stand_in(where, ordinal)
+                    yield BadRow(ordinal, stand_in, f"{where}: {columns.message}", file, line, columns.digest), row_bytes
                     continue
                 identifier = str(ordinal) if id_column is None else id_text(columns.get(id_column))
                 if identifier is None:

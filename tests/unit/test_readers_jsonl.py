@@ -100,7 +100,7 @@ def test_a_bad_line_is_a_bad_row_that_says_what_is_wrong(tmp_path: Path, line: b
     assert isinstance(last, Row)
     assert (last.ordinal, last.line) == (2, 4)
     assert isinstance(bad, BadRow)
-    assert (bad.ordinal, bad.id, bad.line, bad.file, bad.code) == (1, "1", 3, str(path), "bad_row")
+    assert (bad.ordinal, bad.id, bad.line, bad.file, bad.code) == (1, "rows.jsonl:3 (row 1)", 3, str(path), "bad_row")
     with pytest.raises(AssertionError, match=rf"rows\.jsonl:3: .*{says}"):
         raise AssertionError(bad.message)
 
