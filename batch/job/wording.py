@@ -20,8 +20,6 @@ def find(schema: Schema, path: KeyPath) -> tuple[Schema, KeyPath]:
     The walk ends at a value that may have several types, since the rest of the path then depends on which was meant.
     """
     for depth, part in enumerate(path):
-        if "anyOf" in schema:
-            return schema, path[:depth]
         below = schema.get("items") if isinstance(part, int) else schema.get("properties", {}).get(part, schema.get("additionalProperties"))
         if not isinstance(below, Mapping):
             return schema, path[:depth]

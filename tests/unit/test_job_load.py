@@ -129,6 +129,7 @@ def test_byte_order_mark(tmp_path: Path) -> None:
         ('model[0].extra_body."a.b"=[1, "x"]', ("model", 0, "extra_body", "a.b"), [1, "x"]),
         ("prompt.user=What is {{ x }}?", ("prompt", "user"), "What is {{ x }}?"),
         ("prompt.user=a = 1\nb = 2", ("prompt", "user"), "a = 1\nb = 2"),
+        ("prompt.user=1\nb = 2", ("prompt", "user"), "1\nb = 2"),
         ("prompt.user=", ("prompt", "user"), ""),
         ("output.columns=['a']", ("output", "columns"), ["a"]),
     ],

@@ -230,6 +230,7 @@ def test_both_kinds_of_tools(tmp_path: Path) -> None:
         ("=3", "--set =3", "has no key that can be read"),
         ("a..b=3", "--set a..b=3", "has no key that can be read"),
         ("extends=x.toml", "--set extends=x.toml", "can only be set in the job file"),
+        ("provider.x.token=sk-12345", "--set provider.x.token=…", "not a known setting"),
         ("provider.x.api_key=sk-12345", "--set provider.x.api_key=…", "not a known setting"),
     ],
 )
@@ -246,6 +247,13 @@ def test_mistake_of_a_parent(tmp_path: Path) -> None:
     write(tmp_path, '[run]\nattempts = 0\nconcurrency = "x"\n[[model]]\nid = "nobody/x"\n', "base.toml")
     found = problems(tmp_path, 'extends = "base.toml"\n' + GOOD + '[run]\nconcurrency = 1\nhttp = "x"\n')
     assert [(item.place, item.key) for item in found] == [("job.toml:12", "run.http"), ("base.toml:2", "run.attempts")]
+
+
+def test_mistake_in_what_a_child_replaces(tmp_path: Path) -> None:
+    """A model of the child is placed in the child, also for a key that only the parent's model at that place has."""
+    write(tmp_path, GOOD, "base.toml")
+    found = problem(tmp_path, 'extends = "base.toml"\n\n[[model]]\nseed = 1\n')
+    assert (found.place, found.key) == ("job.toml:3", "model[0].id")
 
 
 @pytest.mark.parametrize(

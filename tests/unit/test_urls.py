@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batch.providers.urls import RETIRED_HOSTS, normalise_base_url
@@ -74,6 +74,7 @@ segments = st.lists(
 )
 
 
+@example(scheme="http", host="host", port=None, path=["v1", "embeddings", "completions", "chat", "completions"], slash="/")
 @given(
     scheme=st.sampled_from(["http", "https", "HTTPS"]),
     host=st.sampled_from(["host", "Host.example.com", "127.0.0.1", "[::1]"]),
