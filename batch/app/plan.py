@@ -85,8 +85,7 @@ def _manifest(loaded: LoadedJob, dataset: Dataset) -> dict[str, Any]:
         "name": job.name,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "job": loaded.document,
-        "variants": {variant.slug: variant.name for variant in job.variants},
-        "requests": {variant.name: _described(variant) for variant in job.variants},
+        "variants": {variant.name: _described(variant) for variant in job.variants},
         "input": {"files": dataset.identity(), "id": job.input.id, "limit": job.input.limit},
         "rows": dataset.count(),
         "repeats": job.run.repeats,
@@ -96,6 +95,7 @@ def _manifest(loaded: LoadedJob, dataset: Dataset) -> dict[str, Any]:
 def _described(variant: Variant) -> dict[str, Any]:
     """What decides a variant's answers: the comparison of two of these explains why requests differ."""
     return {
+        "slug": variant.slug,
         "provider": variant.provider.name,
         "model": variant.model,
         "parameters": dict(variant.parameters),
@@ -105,11 +105,11 @@ def _described(variant: Variant) -> dict[str, Any]:
 
 def _may_differ(previous: Mapping[str, Any], manifest: Mapping[str, Any]) -> bool:
     """Whether a request of a finished row could be another one now; if not, finished rows need not be rendered again."""
-    kept = previous["requests"].keys() & manifest["requests"].keys()
+    kept = previous["variants"].keys() & manifest["variants"].keys()
     return (
         previous["promptmill"] != manifest["promptmill"]
         or previous["input"] != manifest["input"]
-        or any(previous["requests"][name] != manifest["requests"][name] for name in kept)
+        or any(previous["variants"][name] != manifest["variants"][name] for name in kept)
     )
 
 
@@ -149,7 +149,7 @@ def _explain(reviews: Mapping[str, Review], previous: Mapping[str, Any], manifes
     for name, review in reviews.items():
         if not review.changed:
             continue
-        settings = differences(previous["requests"].get(name, {}), manifest["requests"][name])
+        settings = differences(previous["variants"].get(name, {}), manifest["variants"][name])
         why = ", ".join(settings) if settings else f"the input changed (for example {', '.join(review.examples)})"
         lines.append(f"{review.changed:,} finished rows of {name} differ: {why}")
         if not settings and not by_id:
