@@ -13,8 +13,11 @@ import pytest
 
 from batch.job import json_schema, load
 from batch.job.model import Parameters, RunSection
+from batch.prompts import RequestBuilder
 from batch.providers.parameters import COMMON_PARAMETERS
 from batch.providers.presets import PRESETS
+from batch.readers import Dataset
+from batch.records import Row
 from batch.settings import RunSettings
 
 JOBS = Path(__file__).parents[2] / "jobs"
@@ -62,10 +65,14 @@ def test_run_settings_are_all_in_the_job_file() -> None:
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_examples_load(path: Path) -> None:
-    """Every job in jobs/ loads, names its schema, and reads only columns that its input has."""
+    """Every job in jobs/ loads, names its schema, and can make a request of the first row of its input."""
     job = load(path, environ=ENVIRON).job
     assert path.read_text(encoding="utf-8").startswith("#:schema ./job.schema.json\n")
-    assert all("/sample_data/" in item for item in job.input.paths)
+    row = next(Dataset(job.input).batches())[0]
+    assert isinstance(row, Row)
+    assert set(job.output.columns) <= set(row.columns)
+    for variant in job.variants:
+        assert RequestBuilder(variant, stream=job.run.stream).build(row).body
 
 
 def test_examples_are_there() -> None:
