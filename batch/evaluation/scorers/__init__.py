@@ -1,0 +1,77 @@
+"""Scorers: pure functions from an answer and what it should have been to a mark. Model code is never executed.
+
+Each kind is made from the options of its `[[score]]` entry; `KINDS` names them all. What cannot be read is unscored, never 0.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch.errors import SetupError
+from batch.evaluation.scorers import choice, matching, number, overlap, structured, user_function
+from batch.evaluation.scorers.sample import Sample as Sample
+from batch.evaluation.scorers.sample import Scorer as Scorer
+from batch.settings import ScoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of scorer. `version` rises with every change of its marks, so that they are made anew.
+
+    `binary` says that all its marks are 0 or 1. `file_option` names the option that is a file, whose content decides the marks too.
+    """
+
+    make: Callable[..., Scorer]
+    binary: bool = True
+    version: int = 1
+    file_option: str | None = None
+
+
+KINDS = {
+    "exact": Kind(matching.exact),
+    "contains": Kind(matching.contains),
+    "regex": Kind(matching.regex),
+    "choice": Kind(choice.choice),
+    "number": Kind(number.number),
+    "json": Kind(structured.valid_json),
+    "json_schema": Kind(structured.json_schema, file_option="schema"),
+    "json_fields": Kind(structured.json_fields, binary=False),
+    "token_f1": Kind(overlap.token_f1, binary=False),
+    "rouge_l": Kind(overlap.rouge_l, binary=False),
+    "edit": Kind(overlap.edit, binary=False),
+    "bleu": Kind(overlap.bleu, binary=False),
+    "chrf": Kind(overlap.chrf, binary=False),
+    "python": Kind(user_function.python, binary=False, file_option="function"),
+}
+
+
+def make_scorer(settings: ScoreSettings) -> Scorer:
+    """The scorer of a `[[score]]` entry.
+
+    Raises:
+        SetupError: a file or a library that it needs is missing.
+    """
+    return KINDS[settings.kind].make(**settings.options)
+
+
+def scorer_version(settings: ScoreSettings) -> str:
+    """A hash of all that decides a scorer's marks but the answers: kind, its version, expected value, options, and the content of its file.
+
+    Raises:
+        SetupError: its file cannot be read.
+    """
+    kind = KINDS[settings.kind]
+    known = [settings.kind, kind.version, settings.expected, sorted(settings.options.items())]
+    digest = hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16)
+    if kind.file_option is not None:
+        named = str(settings.options[kind.file_option])
+        path = user_function.split(named)[0] if settings.kind == "python" else Path(named)
+        try:
+            digest.update(path.read_bytes())
+        except OSError as error:
+            raise SetupError(f"{path}: cannot be read: {error.strerror}") from error
+    return digest.hexdigest()

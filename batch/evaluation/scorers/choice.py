@@ -1,0 +1,149 @@
+"""The choice scorer: which lettered option an answer takes, also when it says so in prose."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from batch.evaluation.scorers.sample import Sample, Scorer, scored, unscored
+from batch.evaluation.scorers.texts import answer_text, as_text, expected_texts, folded, normalised
+from batch.evaluation.table import Cell
+
+LABELS = "ABCDEFGHIJ"
+
+_OPEN, _CLOSE = r"[\s(\[{*_\"'`:]*", r"[)\]}*_\"'`.,;:!]"
+# "A" is also an article and "I" a pronoun: what may follow them where they are meant as a label.
+_AFTER_ARTICLE = r"(?:because|since|as|is|was|due|for|which|with|based|given|when|while|where|therefore|so|then|but|not|and|or|if)\b"
+
+
+class _Patterns:
+    """The ways in which a label is said, from the clearest to the least clear."""
+
+    def __init__(self, labels: str) -> None:
+        upper, lower = re.escape(labels.upper()), re.escape(labels.lower())
+        plain = "".join(label for label in labels.upper() if label not in "AI")
+        label = (
+            rf"(?:(?P<closed>[{upper}{lower}])(?=\s*(?:{_CLOSE}|$))|(?P<plain>[{re.escape(plain)}])(?![\w'])"
+            rf"|(?P<article>A)(?=\s+(?:{_AFTER_ARTICLE}|[^\sa-z])))"
+            if plain
+            else rf"(?P<closed>[{upper}{lower}])(?=\s*(?:{_CLOSE}|$))"
+        )
+        self.only = re.compile(rf"\W*([{upper}{lower}])\W*")
+        self.declared = re.compile(
+            r"(?:\\boxed\s*\{\s*(?:\\text\w*\s*\{)?|####\s*"
+            r"|\b(?i:answer|choice|option|choose|select|pick|go\s+with|opt\s+for)\b"
+            r"(?P<between>[^\n.]{0,40}?(?i:\bis|\bare|\bbe|\bwould\s+be|\bshould\s+be|\bwas|:|=|→)|)"
+            rf"(?i:\s*(?:clearly|therefore|thus|definitely|option|choice|answer|letter)\b)*){_OPEN}{label}"
+        )
+        self.line = re.compile(rf"^[ \t>#*_(\[\-]*([{upper}])(?:[)\]*_]*[.:)\]]|[)\]*_]+(?=\s|$)|[ \t]*$)", re.MULTILINE)
+        self.marked = re.compile(rf"(?:\(|\[|\*\*|__|`|\")\(?([{upper}])\)?(?:\)|\]|\*\*|__|`|\")(?!\w)")
+        self.bare = re.compile(rf"(?<![\w'.&/+-])([{upper}])(?![\w'&/+#-])")
+        self.listed = re.compile(rf"\s*{_CLOSE}*\s*(?:,\s*)?(?:(?:or|and)\b|[,/&])\s*(?:(?i:option)\s*)?[(*\"]*([{upper}])(?![\w'])")
+        self.denied_before = re.compile(
+            r"(?:\bnot|n't|n’t|\bnever|\brather\s+than|\binstead\s+of|\bneither|\bnor|\bexcept|\brules?\s+out|\beliminates?|\bexcludes?)\s+"
+            r"(?:be\s+|the\s+)?(?:(?:option|choice|answer)\s+)?[(*\"\[]*$",
+            re.IGNORECASE,
+        )
+        self.denied_after = re.compile(
+            r"[)*\"\]]*[^.\n]{0,20}?\b(?:is|was|are|seems)\s+(?:\w+ly\s+)?(?:wrong|incorrect|false|not|out|eliminated|ruled)|[)*\"\]]*\s+isn't",
+            re.IGNORECASE,
+        )
+
+
+def choice(*, labels: str = LABELS, options: str | None = None) -> Scorer:
+    """1 when the answer takes the expected option, given as its letter or, with `options`, also as its text or its number from 0.
+
+    `options` names the column with the options' texts: a list, or a table by label. An answer that states several options without
+    settling on one, or none, is unscored; of several clear statements ("the answer is …") the last counts.
+    """
+    patterns = _Patterns(labels)
+
+    def score(sample: Sample) -> Cell:
+        text = answer_text(sample)
+        if isinstance(text, Cell):
+            return text
+        texts = _options(sample.columns.get(options), labels) if options else {}
+        wanted = [label for each in expected_texts(sample.expected) if (label := _label_of(each, labels, texts))]
+        if not wanted:
+            return unscored(f"the expected value is none of {', '.join(texts or labels)}")
+        found, reason = _chosen(folded(text), patterns, texts)
+        if found is None:
+            return unscored(reason)
+        return scored(found in wanted, found, reason)
+
+    return score
+
+
+def _chosen(text: str, patterns: _Patterns, texts: Mapping[str, str]) -> tuple[str | None, str]:
+    """The label that an answer takes, and by which words it is known; or None, and why."""
+    if only := patterns.only.fullmatch(text):
+        return only[1].upper(), "the letter alone"
+    if (declared := _declared(text, patterns)) is not None:
+        return declared
+    whole = normalised(text)
+    if texts and (same := [label for label, each in texts.items() if normalised(each) == whole]):
+        return (same[0], "the option's text") if len(same) == 1 else (None, "several options have this text")
+    for pattern, reason in (
+        (patterns.line, "the letter before the text"),
+        (patterns.marked, "a marked letter"),
+        (patterns.bare, "the only letter"),
+    ):
+        found = _letters(pattern, text, patterns)
+        if len(found) == 1:
+            return found[0], reason
+        if found:
+            return None, f"ambiguous: {', '.join(found)}"
+    named = [label for label, each in texts.items() if each and re.search(rf"(?<!\w){re.escape(normalised(each))}(?!\w)", whole)]
+    if len(named) == 1:
+        return named[0], "the option's text"
+    return None, f"ambiguous: the texts of {', '.join(named)}" if named else "no option is named" if text.strip() else "empty answer"
+
+
+def _declared(text: str, patterns: _Patterns) -> tuple[str | None, str] | None:
+    """The last clear statement; an ambiguous one when it names two; None when there is no statement."""
+    last: tuple[str | None, str] | None = None
+    for match in patterns.declared.finditer(text):
+        label = next(found for name in ("closed", "plain", "article") if (found := match.groupdict().get(name))).upper()
+        if re.search(r"\bnot\b|n't", match["between"] or "") or _denied(match.end(), match.end(), text, patterns):
+            continue
+        if (other := patterns.listed.match(text, match.end())) and other[1] != label:
+            last = None, f"ambiguous: {label}, {other[1]}"
+        else:
+            last = label, "stated"
+    return last
+
+
+def _letters(pattern: re.Pattern[str], text: str, patterns: _Patterns) -> list[str]:
+    """The labels that `pattern` finds, each once, without those that the answer denies and without articles and pronouns."""
+    found: dict[str, None] = {}
+    for match in pattern.finditer(text):
+        start, end = match.span(1)
+        if pattern is patterns.bare and match[1] in "AI" and re.match(r"\s+[a-z]", text[end:]):
+            continue
+        if not _denied(start, end, text, patterns):
+            found[match[1]] = None
+    return list(found)
+
+
+def _denied(start: int, end: int, text: str, patterns: _Patterns) -> bool:
+    return patterns.denied_before.search(text[max(0, start - 40) : start]) is not None or patterns.denied_after.match(text, end) is not None
+
+
+def _options(value: Any, labels: str) -> dict[str, str]:
+    if isinstance(value, Mapping):
+        return {str(label).strip().upper(): as_text(text) for label, text in value.items() if text is not None}
+    items: Iterable[Any] = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    return {label.upper(): as_text(text) for label, text in zip(labels, items, strict=False)}
+
+
+def _label_of(expected: str, labels: str, texts: Mapping[str, str]) -> str | None:
+    """The label that an expected value means: itself, an option's number from 0, or an option's text."""
+    known = list(texts) or list(labels.upper())
+    bare = normalised(expected).upper()
+    if bare in known:
+        return bare
+    same = [label for label, text in texts.items() if normalised(text) == normalised(expected)]
+    if len(same) == 1:
+        return same[0]
+    return known[int(bare)] if texts and bare.isdecimal() and int(bare) < len(known) else None

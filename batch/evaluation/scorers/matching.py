@@ -1,0 +1,109 @@
+"""Scorers that look for a text: exact, contains, regex."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+from batch.evaluation.scorers.sample import Sample, Scorer, scored, shown, unscored
+from batch.evaluation.scorers.texts import answer_text, expected_texts, is_spaceless, normalised
+from batch.evaluation.table import Cell
+
+NO_EXPECTED = "the row has no expected value"
+
+
+def exact(*, case_sensitive: bool = False, punctuation: bool = False, articles: bool = True) -> Scorer:
+    """1 when the whole answer is the expected text, or one of them.
+
+    Unicode forms and spaces never count. Case, punctuation around the text and, with `articles` false, English articles are left out.
+    """
+
+    def score(sample: Sample) -> Cell:
+        text = answer_text(sample)
+        if isinstance(text, Cell):
+            return text
+        wanted = expected_texts(sample.expected)
+        if not wanted:
+            return unscored(NO_EXPECTED)
+        found = normalised(text, case_sensitive=case_sensitive, punctuation=punctuation, articles=articles)
+        for each in wanted:
+            if found == normalised(each, case_sensitive=case_sensitive, punctuation=punctuation, articles=articles):
+                return scored(1, found, "equal")
+        return scored(0, found, "empty answer" if not text.strip() else f"not {_listed(wanted)}")
+
+    return score
+
+
+def contains(*, case_sensitive: bool = False, whole_words: bool = True, need: Literal["any", "all"] = "any") -> Scorer:
+    """1 when the expected text stands in the answer; of several, any or all of them.
+
+    With `whole_words`, "art" is not in "party" and "5" is neither in "15" nor in "5.2". What is said about the text ("not Paris")
+    is not understood.
+    """
+
+    def score(sample: Sample) -> Cell:
+        text = answer_text(sample)
+        if isinstance(text, Cell):
+            return text
+        wanted = [each for each in expected_texts(sample.expected) if each.strip()]
+        if not wanted:
+            return unscored(NO_EXPECTED)
+        hay = normalised(text, case_sensitive=case_sensitive, punctuation=True)
+        found = [each for each in wanted if _stands_in(normalised(each, case_sensitive=case_sensitive), hay, whole_words=whole_words)]
+        missing = [each for each in wanted if each not in found]
+        if found and (need == "any" or not missing):
+            return scored(1, ", ".join(found), "found")
+        return scored(0, ", ".join(found) or None, f"without {_listed(missing)}")
+
+    return score
+
+
+def regex(*, pattern: str, ignore_case: bool = False, which: Literal["first", "last"] = "last") -> Scorer:
+    """1 when `pattern` (Python's `re`) is found; with an expected value, when what it caught is that value.
+
+    What it caught is its first group, or all of it without one; it is compared as `exact` does. With an expected value, an answer in
+    which nothing is found is unscored.
+    """
+    compiled = re.compile(pattern, re.IGNORECASE if ignore_case else 0)
+
+    def score(sample: Sample) -> Cell:
+        text = answer_text(sample)
+        if isinstance(text, Cell):
+            return text
+        matches = list(compiled.finditer(text))
+        chosen = matches[0 if which == "first" else -1] if matches else None
+        found = None if chosen is None else (chosen[1] if compiled.groups else chosen[0])
+        if sample.expected is None:
+            return scored(1, found, "found") if chosen else scored(0, None, "the pattern is not found")
+        wanted = expected_texts(sample.expected)
+        if found is None:
+            return unscored("the pattern is not found")
+        if not wanted:
+            return unscored(NO_EXPECTED, found)
+        right = normalised(found) in map(normalised, wanted)
+        return scored(right, found, "equal" if right else f"not {_listed(wanted)}")
+
+    return score
+
+
+def _stands_in(needle: str, hay: str, *, whole_words: bool) -> bool:
+    start = hay.find(needle)
+    while start >= 0:
+        end = start + len(needle)
+        if not whole_words or not (_goes_on(hay[:start][::-1][:2], needle[:1]) or _goes_on(hay[end : end + 2], needle[-1:])):
+            return True
+        start = hay.find(needle, start + 1)
+    return False
+
+
+def _goes_on(beside: str, edge: str) -> bool:
+    """Whether the word or number that has `edge` at its end goes on in `beside` (its nearest character first)."""
+    if not beside or not edge.isalnum() or is_spaceless(edge):
+        return False
+    if edge.isdigit() and beside[0] in ".," and beside[1:2].isdigit():
+        return True
+    return beside[0].isalnum() and not is_spaceless(beside[0])
+
+
+def _listed(texts: list[str]) -> str:
+    return " or ".join(repr(shown(text, 40)) for text in texts[:3]) + (" …" if len(texts) > 3 else "")

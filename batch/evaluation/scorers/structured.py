@@ -1,0 +1,200 @@
+"""Scorers of structured answers: json, json_schema, json_fields. Tool calls count as JSON where an answer has no text."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from batch.errors import SetupError
+from batch.evaluation.scorers.extra import library
+from batch.evaluation.scorers.sample import Sample, Scorer, scored, shown, unscored
+from batch.evaluation.scorers.texts import answer_text, as_text, normalised
+from batch.evaluation.table import Cell
+
+_FENCE = re.compile(
+    r"^[ \t]*(?P<mark>```+|~~~+)[ \t]*(?:json\w*)?[ \t]*\r?\n(?P<inside>.*?)^[ \t]*(?P=mark)[ \t]*$",
+    re.DOTALL | re.MULTILINE | re.IGNORECASE,
+)
+_DECODER = json.JSONDecoder()
+_MISSING = object()
+
+
+def valid_json() -> Scorer:
+    """1 when the answer is JSON as RFC 8259 has it (no NaN): the whole answer, or a ``` block in it."""
+
+    def score(sample: Sample) -> Cell:
+        text = _json_text(sample)
+        if isinstance(text, Cell):
+            return text
+        try:
+            value = _read(text)
+        except ValueError as error:
+            return scored(0, text, _fault(text, error, sample))
+        return scored(1, text, f"JSON: {_kind(value)}")
+
+    return score
+
+
+def json_schema(*, schema: str, embedded: bool = False) -> Scorer:
+    """1 when the answer is JSON that the JSON Schema in the file `schema` accepts; what is no JSON is wrong, not unscored.
+
+    With `embedded`, an object or a list within prose is taken as well.
+
+    Raises:
+        SetupError: the file cannot be read, holds no schema, or the extra `eval` is not installed.
+    """
+    check = _validator(Path(schema))
+
+    def score(sample: Sample) -> Cell:
+        text = _json_text(sample)
+        if isinstance(text, Cell):
+            return text
+        try:
+            value = _read(text, embedded=embedded)
+        except ValueError as error:
+            return scored(0, text, _fault(text, error, sample))
+        complaint = check(value)
+        return scored(complaint is None, text, complaint or "fits the schema")
+
+    return score
+
+
+def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, case_sensitive: bool = False) -> Scorer:
+    """The share of the expected object's fields that the answer has with an equal value.
+
+    The expected value is an object, or its JSON text; fields of nested objects count one by one ("address.city"), lists as a whole.
+    Texts are compared as `exact` does, numbers by value. `fields` says which ones count. Fields that were not asked for do not count.
+    """
+
+    def score(sample: Sample) -> Cell:
+        text = _json_text(sample)
+        if isinstance(text, Cell):
+            return text
+        wanted = _expected_fields(sample.expected, fields)
+        if not wanted:
+            return unscored("the expected value is no JSON object, or has none of the fields")
+        try:
+            value = _read(text, embedded=embedded)
+        except ValueError as error:
+            return unscored(_fault(text, error, sample), text)
+        if not isinstance(value, dict):
+            return unscored(f"the answer is not an object but {_kind(value)}", text)
+        given = dict(_leaves(value, inside=wanted))
+        wrong = [name for name, right in wanted.items() if not _same(given.get(name, _MISSING), right, case_sensitive=case_sensitive)]
+        reason = f"differs in {shown(', '.join(wrong), 120)}" if wrong else f"all {len(wanted)} fields equal"
+        return scored(1 - len(wrong) / len(wanted), text, reason)
+
+    return score
+
+
+def _json_text(sample: Sample) -> str | Cell:
+    """The text that should be JSON: the answer, or the arguments of its only tool call."""
+    if sample.text is None and sample.tool_calls and len(sample.tool_calls) == 1:
+        function = sample.tool_calls[0].get("function")
+        arguments = function.get("arguments") if isinstance(function, Mapping) else None
+        if arguments is not None:
+            return as_text(arguments)
+    return answer_text(sample)
+
+
+def _read(text: str, *, embedded: bool = False) -> Any:
+    """The JSON in an answer. Raises ValueError when there is none."""
+    blocks = [match["inside"] for match in _FENCE.finditer(text)]
+    fault: ValueError = ValueError("no JSON")
+    for candidate in (text, *reversed(blocks)):
+        try:
+            return json.loads(candidate, parse_constant=_refuse)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
+        except ValueError as error:
+            fault = error if candidate is text or not blocks else fault
+    if embedded:
+        for match in re.finditer(r"[{\[]", text):
+            try:
+                return _DECODER.raw_decode(text, match.start())[0]
+            except (ValueError, RecursionError):
+                continue
+    raise fault
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def _fault(text: str, error: ValueError, sample: Sample) -> str:
+    if not text.strip():
+        return "empty answer"
+    return f"not JSON{' (cut off)' if sample.truncated else ''}: {error}"
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", bool: "a truth value", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def _validator(path: Path) -> Callable[[Any], str | None]:
+    try:
+        schema = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SetupError(f"{path}: is no JSON Schema that can be read: {error}") from error
+    module = library("jsonschema", "json_schema")
+    maker = module.validators.validator_for(schema)
+    try:
+        maker.check_schema(schema)
+    except module.SchemaError as error:
+        raise SetupError(f"{path}: is no valid JSON Schema: {error.message}") from error
+    validator = maker(schema)
+
+    def check(value: Any) -> str | None:
+        error = module.exceptions.best_match(validator.iter_errors(value))
+        return None if error is None else shown(f"{error.json_path}: {error.message}", 160)
+
+    return check
+
+
+def _expected_fields(expected: Any, fields: Sequence[str]) -> dict[str, Any]:
+    if isinstance(expected, str):
+        try:
+            expected = json.loads(expected)
+        except ValueError:
+            return {}
+    if not isinstance(expected, Mapping):
+        return {}
+    leaves = dict(_leaves(expected))
+    return {
+        name: value
+        for name, value in leaves.items()
+        if not fields or any(name == field or name.startswith(f"{field}.") for field in fields)
+    }
+
+
+def _leaves(value: Mapping[str, Any], prefix: str = "", inside: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
+    """The values of an object by dotted name; objects that are themselves among the names of `inside` stay whole."""
+    for key, item in value.items():
+        name = f"{prefix}{key}"
+        if isinstance(item, Mapping) and item and not (inside is not None and name in inside):
+            yield from _leaves(item, f"{name}.", inside)
+        else:
+            yield name, item
+
+
+def _same(given: Any, wanted: Any, *, case_sensitive: bool) -> bool:
+    if wanted is None:
+        return given is None or given is _MISSING
+    if given is _MISSING or given is None or isinstance(given, bool) != isinstance(wanted, bool):
+        return False
+    if isinstance(wanted, int | float) and isinstance(given, int | float):
+        return given == wanted or abs(given - wanted) <= 1e-9 * abs(wanted)
+    if isinstance(wanted, list | tuple):
+        same_length = isinstance(given, list) and len(given) == len(wanted)
+        return same_length and all(_same(a, b, case_sensitive=case_sensitive) for a, b in zip(given, wanted, strict=True))
+    if isinstance(wanted, Mapping):
+        return isinstance(given, Mapping) and all(
+            _same(given.get(key, _MISSING), item, case_sensitive=case_sensitive) for key, item in wanted.items()
+        )
+    if isinstance(given, dict | list):
+        return False
+    return normalised(as_text(given), case_sensitive=case_sensitive) == normalised(as_text(wanted), case_sensitive=case_sensitive)

@@ -1,0 +1,141 @@
+"""The choice scorer: letters said in prose, and the traps in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from batch.evaluation.scorers.choice import choice
+from batch.evaluation.scorers.sample import Sample
+
+CLEAR = [
+    ("B", "B"),
+    ("b", "B"),
+    ("(B)", "B"),
+    ("B.", "B"),
+    ("**B**", "B"),
+    ("`B`\n", "B"),
+    ("Ｂ", "B"),
+    ("The answer is (B).", "B"),
+    ("The answer is B", "B"),
+    ("the answer is b.", "B"),
+    ("Answer: B", "B"),
+    ("ANSWER: B) Paris", "B"),
+    ("**Answer:** B", "B"),
+    ("**Answer: B**", "B"),
+    ("Final answer: **(B)**", "B"),
+    ("The correct answer is option B.", "B"),
+    ("The correct answer is: B. Paris", "B"),
+    ("I would choose option B because it fits.", "B"),
+    ("I'd go with B.", "B"),
+    ("My answer would be clearly B", "B"),
+    (r"So \boxed{B}", "B"),
+    (r"$\boxed{\text{B}}$", "B"),
+    ("#### B", "B"),
+    ("B) Paris", "B"),
+    ("B. Paris", "B"),
+    ("B: Paris", "B"),
+    ("(B) Paris is the capital.", "B"),
+    ("**B) Paris**", "B"),
+    ("- B) Paris", "B"),
+    ("It is Paris, so (B).", "B"),
+    ("I think it's B", "B"),
+    ("Clearly B fits best.", "B"),
+    ("A good question. The answer is B.", "B"),
+    ("A good question! I think B.", "B"),
+    ("I am sure: B", "B"),
+    ("The answer is A because it is large.", "A"),
+    ("The answer is A", "A"),
+    ("The answer is A: Paris", "A"),
+    ("Answer: A good case can be made for all, but the answer is C.", "C"),
+    ("My answer: I think B is right.", "B"),
+    ("The answer is A. Wait, that is wrong. The answer is B.", "B"),
+    ("Answer: A\n\nOn reflection:\nAnswer: B", "B"),
+    ("The answer is not A but B.", "B"),
+    ("It isn't A. It's B.", "B"),
+    ("A is wrong, so B.", "B"),
+    ("(A) is incorrect. (B) remains.", "B"),
+    ("I would rule out A, which leaves B.", "B"),
+    ("Options:\nA) London\nB) Paris\n\nThe answer is B.", "B"),
+    ("<think>The answer is A. Hmm.</think>B", "B"),
+    ("The answer is A.</think>\n\nB", "B"),
+    ("Vitamin C and vitamin D aside, the answer is B.", "B"),
+    ("Antwort: die richtige Option ist B.", "B"),
+]
+
+UNCLEAR = [
+    "",
+    "  \n",
+    "A good question",
+    "I do not know.",
+    "Paris",
+    "The answer is A or B.",
+    "The answer is (A) and (C).",
+    "Answer: A/B",
+    "Either B or C.",
+    "A) London\nB) Paris\nC) Rome",
+    "The answer is not B.",
+    "Not B.",
+    "It depends on the facts at hand.",
+    "A\nB",
+    "<think>The answer is B, or",
+    "Z",
+    "BBC",
+    "The answer is Berlin",
+    "R&B is a C-major thing",
+]
+
+
+@pytest.mark.parametrize(("text", "letter"), CLEAR)
+def test_clear_choices_are_read(text: str, letter: str) -> None:
+    """A letter that is clearly taken is found, in whichever words, and scored by whether it is the expected one."""
+    cell = choice()(Sample(text, letter))
+    assert (cell.state, cell.value, cell.extracted) == ("scored", 1, letter)
+    assert choice()(Sample(text, "J")).value == 0
+
+
+@pytest.mark.parametrize("text", UNCLEAR)
+def test_unclear_choices_are_unscored(text: str) -> None:
+    """An answer that takes no option, or several, is unscored and never 0; the reason is told."""
+    cell = choice()(Sample(text, "B"))
+    assert (cell.state, cell.value) == ("unscored", None)
+    assert cell.reason
+
+
+def test_tool_calls_only_are_unscored() -> None:
+    """A null completion has no choice to be read."""
+    assert choice()(Sample(None, "B", tool_calls=[{"function": {"name": "f", "arguments": "{}"}}])).state == "unscored"
+
+
+OPTIONS = {"choices": ["London", "Paris", "Rome"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "value"),
+    [
+        ("Paris", "B", 1),
+        ("paris.", "Paris", 1),
+        ("The capital of France is Paris.", 1, 1),
+        ("It is Rome", 1, 0),
+        ("B", "Paris", 1),
+        ("London or Paris", "B", None),
+        ("Parisian", "B", None),
+        ("B", "Madrid", None),
+    ],
+)
+def test_option_texts_name_options(text: str, expected: object, value: float | None) -> None:
+    """With the options' texts, an answer and an expected value may name an option by its text, and an expected value by its number."""
+    assert choice(options="choices")(Sample(text, expected, columns=OPTIONS)).value == value
+
+
+def test_a_table_of_options_brings_its_own_labels() -> None:
+    """Options as a table: its keys are the labels that an expected value may have."""
+    columns = {"choices": {"a": "London", "b": "Paris"}}
+    assert choice(options="choices")(Sample("I say Paris", "b", columns=columns)).value == 1
+
+
+def test_few_labels() -> None:
+    """With labels Y and N, other letters are words."""
+    scorer = choice(labels="YN")
+    assert scorer(Sample("A: Y", "Y")).value == 1
+    assert scorer(Sample("N", "Y")).value == 0
+    assert scorer(Sample("B", "Y")).value is None
