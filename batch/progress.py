@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from threading import RLock
 from typing import Any, Protocol, TextIO
@@ -115,16 +115,17 @@ class LineDisplay:
             case Noticed():
                 self._write(event.text)
             case RunEnded():
-                self._write_progress(event.tallies)
+                self._write_progress(event.tallies, ended=True)
                 self.close()
 
     def close(self) -> None:
         """Write no further lines of progress."""
         self._due = math.inf
 
-    def _write_progress(self, tallies: Mapping[str, Tally]) -> None:
+    def _write_progress(self, tallies: Mapping[str, Tally], *, ended: bool = False) -> None:
         self._due = self._clock.monotonic() + self._interval_s
-        self._write(progress_line(self._meter.read(tallies), noun_for(tallies)))
+        reading = self._meter.read(tallies)
+        self._write(progress_line(replace(reading, left_s=None) if ended else reading, noun_for(tallies)))
 
     def _write(self, text: str) -> None:
         # A run goes on when nobody listens any more: stderr may be a closed pipe.
@@ -275,7 +276,9 @@ def _columns_of_counts(tallies: list[Tally]) -> list[str]:
     """What stands right of each bar, in columns of equal width so that the bars end at the same place."""
     done = [f"{tally.finished:,}" if tally.total is None else f"{tally.finished:,}/{tally.total:,}" for tally in tallies]
     percent = ["" if tally.total is None else f"{_percent(tally)}%" for tally in tallies]
-    failed = [f"{tally.failed + tally.kept_failed:,} failed" if tally.failed + tally.kept_failed else "" for tally in tallies]
+    # A single bar has its failures in the line of figures.
+    several = len(tallies) > 1
+    failed = [f"{tally.failed + tally.kept_failed:,} failed" if several and tally.failed + tally.kept_failed else "" for tally in tallies]
     columns = [[cell.rjust(max(map(len, column))) for cell in column] for column in (percent, done, failed)]
     return ["  ".join(cell for cell in row if cell) for row in zip(*columns, strict=True)]
 

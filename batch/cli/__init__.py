@@ -74,8 +74,6 @@ class CommandGroup(click.Group):
         """Run the command; what it raises ends in a message and an exit code."""
         try:
             super().invoke(ctx)
-            if sys.stdout is not None:
-                sys.stdout.flush()
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place where an error can be told in words

@@ -54,9 +54,10 @@ def complain(text: str) -> None:
 
 
 def put(text: str, *, end: str = "\n") -> None:
-    """Write data to stdout at once."""
+    """Write data to stdout at once, and unchanged: click.echo would take escape sequences out of an answer."""
     if sys.stdout is not None:
-        click.echo(text + end, nl=False, file=sys.stdout)
+        sys.stdout.write(text + end)
+        sys.stdout.flush()
 
 
 def put_json(value: Any) -> None:

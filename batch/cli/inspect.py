@@ -126,8 +126,8 @@ def _verdict(found: Verification, directory: str) -> str:
     if not found.sound:
         return "not sound: see above"
     if not found.complete:
-        missing = sum(check.missing for check in found.variants)
-        return f"sound so far; {missing:,} tasks have no outcome yet: {command_line('resume', directory)}"
+        missing, tasks = sum(check.missing for check in found.variants), sum(check.tasks for check in found.variants)
+        return f"sound so far; {missing:,} of {tasks:,} tasks have no outcome yet: {command_line('resume', directory)}"
     return "sound and complete"
 
 

@@ -9,19 +9,10 @@ import click
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
-
-def _check_settings(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:  # noqa: ARG001 - click's signature
-    for setting in value:
-        if "=" not in setting:
-            raise click.BadParameter(f"{setting!r} has no '='; write KEY=VALUE, as in run.concurrency=16")
-    return value
-
-
 set_option = click.option(
     "--set",
     "settings",
     multiple=True,
-    callback=_check_settings,
     metavar="KEY=VALUE",
     help="Override a setting of the job, as in --set run.concurrency=16. Repeatable.",
 )

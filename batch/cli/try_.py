@@ -36,7 +36,7 @@ def try_command(ctx: click.Context, job: str, row: int, variant: str | None, set
     \b
     Examples:
       promptmill try jobs/tickets.toml --row 17
-      promptmill try jobs/tickets.toml --set model.0.temperature=1
+      promptmill try jobs/tickets.toml --set model.temperature=1
     """
     from batch import app
     from batch.job import load

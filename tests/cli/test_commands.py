@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -76,11 +78,11 @@ def test_quiet_does_not_hide_failures(tmp_path: Path) -> None:
 def test_limit_and_set_change_the_job(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
     """--limit takes the first rows only, --set overrides a setting, and the next run takes the rest."""
     job = JobFolder(tmp_path, endpoint.url)
-    result = job.run("run", "test.toml", "--limit", "3", "--set", "model.0.temperature=0.5")
+    result = job.run("run", "test.toml", "--limit", "3", "--set", "model.temperature=0.5")
     assert result.returncode == 0, result.stderr
     assert sorted(endpoint.counts()) == ["question 0", "question 1", "question 2"]
     assert {received.json()["temperature"] for received in endpoint.requests if received.body} == {0.5}
-    assert job.run("run", "test.toml", "--set", "model.0.temperature=0.5").returncode == 0
+    assert job.run("run", "test.toml", "--set", "model.temperature=0.5").returncode == 0
     assert ids(job.completions()) == [f"r{number}" for number in range(10)]
     assert set(endpoint.counts().values()) == {1}
 
@@ -179,6 +181,18 @@ def test_try_as_json_is_one_object(tmp_path: Path) -> None:
     assert 0 <= told["first_token_s"] <= told["latency_s"]
 
 
+def test_an_answer_cannot_steer_the_terminal_but_is_data_elsewhere(tmp_path: Path) -> None:
+    """Escape sequences in an answer are shown on a terminal, and kept as they are in a pipe."""
+    with ScriptedEndpoint(lambda received: [sse_text("a\x1b[2Jb")] if received.body else answer(received)) as endpoint:
+        job = JobFolder(tmp_path, endpoint.url)
+        assert job.run("try", "test.toml").stdout == "a\x1b[2Jb\n"
+        screen, line = os.openpty()
+        subprocess.run(job.command("try", "test.toml"), cwd=tmp_path, stdout=line, stderr=subprocess.DEVNULL, check=True)
+        os.close(line)
+        assert os.read(screen, 1000) == b"a\\x1b[2Jb\r\n"
+        os.close(screen)
+
+
 def test_try_of_a_failing_row_says_why(tmp_path: Path) -> None:
     """A row that the endpoint refuses ends with 1, nothing on stdout and the error's code."""
     with ScriptedEndpoint(refuse_every_third) as endpoint:
@@ -232,3 +246,84 @@ def test_providers_are_listed_and_explained(endpoint: ScriptedEndpoint, tmp_path
     explained = job.run("providers", "anyscale").stdout
     assert "2024-08-01" in explained
     assert "guided_json" in explained
+
+
+@pytest.fixture
+def failed_run(tmp_path: Path) -> JobFolder:
+    """A finished run of ten rows of which four failed."""
+    with ScriptedEndpoint(refuse_every_third) as endpoint:
+        job = JobFolder(tmp_path, endpoint.url)
+        assert job.run().returncode == 1
+    return job
+
+
+def test_status_shows_counts_and_failures(failed_run: JobFolder) -> None:
+    """`status` has a line for each model, and each kind of failure with its count and an example."""
+    result = failed_run.run("status", "runs/test")
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines[0] == "test in runs/test"
+    heading, counts = lines[2:4]
+    assert heading.split("  ")[0] == "model"
+    assert counts.split()[:5] == ["house/test-model", "10", "6", "4", "0"]
+    assert "  4 context_length (api)" in lines
+    assert "    row 0, id r0: too long" in lines
+
+
+def test_status_as_json(failed_run: JobFolder) -> None:
+    """`status --json` has the same as one JSON object."""
+    status = json.loads(failed_run.run("status", "runs/test", "--json").stdout)
+    [variant] = status["variants"]
+    assert status["directory"].endswith("runs/test")
+    assert (variant["name"], variant["total"], variant["ok"], variant["failed"], variant["not_attempted"]) == (
+        "house/test-model",
+        10,
+        6,
+        4,
+        0,
+    )
+    assert [(failures["code"], failures["count"]) for failures in variant["failures"]] == [("context_length", 4)]
+
+
+def test_verify_of_a_sound_run(failed_run: JobFolder) -> None:
+    """`verify` ends with 0 when input, journal and outputs agree."""
+    result = failed_run.run("verify", "runs/test")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines()[-1] == "sound and complete"
+
+
+def test_verify_names_damage_and_salvage_mends_it(failed_run: JobFolder) -> None:
+    """A flipped byte is named with its offset and refused by `run`; `--salvage` keeps the rest, `resume` sends the lost row (fault 40)."""
+    [journal] = failed_run.directory.glob("journal/*/*.jsonl")
+    text = journal.read_bytes()
+    begin = text.index(b"\n") + 1
+    journal.write_bytes(text[: begin + 200] + bytes([text[begin + 200] ^ 1]) + text[begin + 201 :])
+    found = failed_run.run("verify", "runs/test")
+    assert found.returncode == 2
+    assert f"damaged at byte {begin}" in found.stdout
+    assert found.stdout.splitlines()[-1] == "not sound; to keep every whole record: promptmill verify runs/test --salvage"
+    assert failed_run.run().returncode == 2
+    failed_run.run("verify", "runs/test", "--salvage")
+    with ScriptedEndpoint(refuse_every_third) as endpoint:
+        result = failed_run.run("resume", "runs/test", "--set", f"provider.house.base_url={endpoint.url}", "--changed", "keep")
+        assert sum(endpoint.counts().values()) == 1, result.stderr
+    assert failed_run.run("verify", "runs/test").stdout.splitlines()[-1] == "sound and complete"
+
+
+def test_verify_tells_what_is_left(failed_run: JobFolder) -> None:
+    """Rows without an outcome are no fault; the way on is shown. JSON says the same."""
+    with (failed_run.path / "rows.jsonl").open("a") as rows:
+        rows.write('{"id": "r10", "text": "question 10"}\n')
+    result = failed_run.run("verify", "runs/test")
+    assert result.returncode == 0, result.stdout
+    assert result.stdout.splitlines()[-1] == "sound so far; 1 of 11 tasks have no outcome yet: promptmill resume runs/test"
+    found = json.loads(failed_run.run("verify", "runs/test", "--json").stdout)
+    assert (found["sound"], found["complete"], found["variants"][0]["missing"]) == (True, False, 1)
+
+
+def test_export_prints_the_files_it_wrote(failed_run: JobFolder) -> None:
+    """`export` writes both files in the format that was asked for, and stdout has their paths for other programs."""
+    result = failed_run.run("export", "runs/test", "--format", "csv", "--output", "for-excel")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == ["for-excel/completions.csv", "for-excel/errors.csv"]
+    assert len((failed_run.path / "for-excel/completions.csv").read_text().splitlines()) == 7

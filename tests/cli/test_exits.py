@@ -131,7 +131,8 @@ def test_output_into_a_closed_pipe_ends_silently() -> None:
     """When nobody has read stdout at all, the command ends like one that SIGPIPE ended (fault 58)."""
     reader, writer = os.pipe()
     os.close(reader)
-    result = subprocess.run([sys.executable, "-m", "batch", "providers"], stdout=writer, stderr=subprocess.PIPE, check=False)
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    result = subprocess.run([sys.executable, "-m", "batch", "providers"], stdout=writer, stderr=subprocess.PIPE, env=environ, check=False)
     os.close(writer)
     assert (result.returncode, result.stderr) == (ExitCode.STDOUT_CLOSED, b"")
 

@@ -175,6 +175,7 @@ def test_plain_lines_come_at_the_start_every_interval_and_at_the_end(clock: Fake
         display.notify(Progressed(tallies))
     display.notify(Noticed("paused 12 s: 429 from api.example.org"))
     display.notify(RunEnded(tallies, None))
+    clock.now += 60
     display.notify(Progressed(tallies))
     assert stream.getvalue().splitlines() == [
         "promptmill: tickets: results go to /elsewhere/tickets",
@@ -182,7 +183,7 @@ def test_plain_lines_come_at_the_start_every_interval_and_at_the_end(clock: Fake
         "promptmill: 60 of 1,000 rows (6 %), 2.0 rows/s, 0 tokens/s, 7 min 50 s left",
         "promptmill: 120 of 1,000 rows (12 %), 2.0 rows/s, 0 tokens/s, 7 min 20 s left",
         "promptmill: paused 12 s: 429 from api.example.org",
-        "promptmill: 130 of 1,000 rows (13 %), 2.0 rows/s, 0 tokens/s, 7 min 15 s left",
+        "promptmill: 130 of 1,000 rows (13 %), 2.0 rows/s, 0 tokens/s",
     ]
 
 
@@ -246,7 +247,7 @@ def test_many_variants_share_one_bar(terminal: Terminal, clock: FakeClock) -> No
     run_on(display, clock, {f"m{number}": Tally(total=4000) for number in range(7)})
     *_, bar, figures = drawn_lines(terminal.read())
     assert bar.startswith("7 models ")
-    assert bar.endswith("50%  14,000/28,000  70 failed")
+    assert bar.endswith("50%  14,000/28,000")
     assert "2,800 rows/s" not in bar
     assert "1,400 rows/s" in figures
     display.close()
@@ -257,14 +258,28 @@ def test_closed_bars_stay_and_the_figures_go(terminal: Terminal, clock: FakeCloc
     display = BarDisplay(terminal.stream, clock)
     tallies = {"m": Tally(total=2000)}
     run_on(display, clock, tallies)
-    terminal.read()
-    display.notify(RunEnded(tallies, None))
+    assert "200 rows/s" in terminal.read()
+    display.close()
     last = terminal.read()
     assert last.endswith("\n")
-    assert drawn_lines(last)[-1].endswith("100%  2,000/2,000  10 failed")
+    assert drawn_lines(last)[-1].endswith("100%  2,000/2,000")
+    assert "rows/s" not in last
     display.notify(Progressed(tallies))
     display.close()
     assert terminal.read() == ""
+
+
+def test_the_end_of_a_run_closes_the_bars(terminal: Terminal, clock: FakeClock) -> None:
+    """When a run has ended its bars are drawn a last time, and what is written next stands below them."""
+    display = BarDisplay(terminal.stream, clock)
+    tallies = {"m": Tally(total=4000)}
+    run_on(display, clock, tallies)
+    terminal.read()
+    tallies["m"].ok += 2000
+    display.notify(RunEnded(tallies, None))
+    last = terminal.read()
+    assert last.endswith("\n")
+    assert drawn_lines(last)[-1].endswith("100%  4,000/4,000")
 
 
 def test_a_notice_stands_above_the_bars(terminal: Terminal, clock: FakeClock) -> None:
@@ -275,5 +290,5 @@ def test_a_notice_stands_above_the_bars(terminal: Terminal, clock: FakeClock) ->
     display.notify(Noticed("paused 12 s: 429 from api.example.org"))
     lines = drawn_lines(terminal.read())
     assert lines[0] == "promptmill: paused 12 s: 429 from api.example.org"
-    assert any(line.endswith("2,000/4,000  10 failed") for line in lines[1:])
+    assert any(line.endswith("2,000/4,000") for line in lines[1:])
     display.close()
