@@ -1,4 +1,4 @@
-"""Derived files as CSV for spreadsheets: UTF-8, a header, nested values as JSON text.
+"""Derived files as CSV for spreadsheets: RFC 4180, UTF-8, a header, nested values as JSON text.
 
 Text that a spreadsheet would take for a formula gets a ' before it (OWASP, "CSV Injection").
 """
@@ -10,6 +10,8 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import orjson
 
 from batch.writers import Layout
 from batch.writers.difference import first_difference
@@ -40,7 +42,7 @@ class CsvLines:
 
     def _put(self, records: Sequence[Sequence[Any]]) -> None:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(records)
+        csv.writer(text).writerows(records)
         self._file.write(clean(text.getvalue()).encode())
 
 
@@ -56,6 +58,6 @@ def _cell(value: Any) -> Any:
         return f"'{value}" if value.startswith(_FORMULA) else value
     if type(value) in (int, float):
         return value
-    text = json_bytes(value).decode()
-    # Dates, decimals and bytes: their JSON is a string or a number; a cell needs no quotes.
-    return text if isinstance(value, Mapping | list | tuple) else _cell(text.strip('"'))
+    text = json_bytes(value)
+    # Dates, times and bytes are strings in JSON; a cell holds them without the quotes.
+    return _cell(orjson.loads(text)) if text.startswith(b'"') else text.decode()

@@ -12,6 +12,7 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from itertools import zip_longest
 from pathlib import Path
@@ -81,8 +82,9 @@ class TypedLines:
         self._writer.close()
 
     def abandon(self) -> None:
-        """Nothing is held but memory."""
-        self._batches = []
+        """Let Arrow end the file that will be thrown away; it would complain later."""
+        with suppress(OSError):
+            self._writer.close()
 
     def _flush(self) -> None:
         if self._batches:
@@ -98,6 +100,7 @@ class InferredLines:
         self._file = file
         self._layout = layout
         self._seen: dict[str, _Seen] = defaultdict(_Seen)
+        self._typed: TypedLines | None = None
         self._own = [pa.field(name, _OWN_TYPES[name]) for name in layout.own]
         schema = pa.schema([*self._own, *(pa.field(name, pa.string()) for name in layout.carried)])
         self._put_by: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close and abandon
@@ -111,7 +114,8 @@ class InferredLines:
         for name in self._layout.carried:
             values = [line[name] for line in lines]
             self._seen[name].add(values)
-            arrays.append(pa.array([None if value is None else json_bytes(value) for value in values], pa.string()))
+            texts = [None if value is None else json_bytes(value) for value in values]
+            arrays.append(pa.array([None if text == b"null" else text for text in texts], pa.string()))
         self._stream.write_batch(pa.record_batch(arrays, names=list(self._layout.columns)))
 
     def close(self) -> None:
@@ -119,7 +123,7 @@ class InferredLines:
         self._stream.close()
         self._put_by.seek(0)
         carried = [self._seen[name].field(name) for name in self._layout.carried]
-        typed = TypedLines(self._file, self._own, carried)
+        self._typed = typed = TypedLines(self._file, self._own, carried)
         for batch in pa.ipc.open_stream(self._put_by):
             typed.add([*batch.columns[: len(self._own)], *map(_from_json, batch.columns[len(self._own) :], carried)])
         typed.close()
@@ -127,6 +131,8 @@ class InferredLines:
 
     def abandon(self) -> None:
         """Give the disk space back."""
+        if self._typed is not None:
+            self._typed.abandon()
         self._put_by.close()
 
 
