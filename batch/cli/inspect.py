@@ -68,7 +68,7 @@ def _variant_json(variant: VariantStatus) -> dict[str, Any]:
 def _status_text(status: Status) -> str:
     from batch.progress import near, rate
 
-    rows: list[tuple[str, ...]] = [("model", "total", "ok", "failed", "not attempted", "tokens in", "tokens out", "rows/s")]
+    rows: list[tuple[str, ...]] = [("model", "total", "ok", "failed", "left", "tokens in", "tokens out", "rows/s")]
     for v in status.variants:
         counts = (v.total, v.ok, v.failed, v.not_attempted, v.prompt_tokens, v.completion_tokens)
         rows.append((v.name, *map(_number, counts), "?" if v.rate is None else rate(v.rate)))

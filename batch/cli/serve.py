@@ -37,9 +37,19 @@ def serve_command(
     settings = EmbeddedModelSettings(model_path=model_path, parallel=parallel, context=context, threads=threads, embedding=embedding)
     name = alias or (Path(model_path).stem if model_path else DEFAULT_ALIAS)
 
+    serving = False
+
     def ready(base_url: str) -> None:
+        nonlocal serving
+        serving = True
         put(base_url)
         say(f"promptmill: serving {name}; Ctrl-C stops it")
 
     say(f"promptmill: loading {name} …")
-    app.serve(settings, name, port, ready)
+    try:
+        app.serve(settings, name, port, ready)
+    except KeyboardInterrupt:
+        # Ctrl-C is how a server is meant to end, but not how loading is.
+        if not serving:
+            raise
+        say("promptmill: stopped")
