@@ -18,6 +18,12 @@ from batch.transport.proxies import Proxied, proxies_of_environment
 KEEP_ALIVE_S = 4.0
 """How long a connection may idle: less than usual servers allow (uvicorn and Node: 5 s), so that none is closed as it is taken."""
 
+LATER_S = 1.0
+"""How much later than our own deadlines pyreqwest closes a silent connection: ours have names, so they come first."""
+
+# The client's own deadlines are what counts. Rust's come after them, to close the connections of requests that were cancelled.
+BACKSTOP_S = 5.0
+
 LONGEST_HEADER = 65536
 
 
@@ -28,17 +34,18 @@ def open_engine(run: RunSettings, connections: int) -> httpx.AsyncBaseTransport:
         SetupError: the engine's package is not installed.
     """
     build = {"pyreqwest": _pyreqwest, "aiohttp": _aiohttp, "httpx": _httpx}[run.http]
-    engine = partial(build, run.connect_timeout_s, connections)
+    engine = partial(build, run, connections)
     proxies = proxies_of_environment() if run.trust_env else {}
     if not proxies:
         return engine(None)
     return Proxied(engine(None), {scheme: engine(url) for scheme, url in proxies.items()})
 
 
-def _pyreqwest(connect_timeout_s: float, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
+def _pyreqwest(run: RunSettings, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
     from pyreqwest.client import ClientBuilder
-    from pyreqwest.compatibility.httpx import HttpxTransport
     from pyreqwest.proxy import ProxyBuilder
+
+    from batch.transport.pyreqwest_engine import PyreqwestTransport
 
     builder = (
         ClientBuilder()
@@ -49,7 +56,8 @@ def _pyreqwest(connect_timeout_s: float, connections: int, proxy: str | None) ->
         .brotli(enable=False)
         .zstd(enable=False)
         .deflate(enable=False)
-        .connect_timeout(timedelta(seconds=connect_timeout_s))
+        .connect_timeout(timedelta(seconds=run.connect_timeout_s))
+        .read_timeout(timedelta(seconds=_longest_silence(run) + LATER_S))
         .pool_idle_timeout(timedelta(seconds=KEEP_ALIVE_S))
         .pool_max_idle_per_host(connections)
         .tcp_keepalive(timedelta(seconds=60))
@@ -58,10 +66,10 @@ def _pyreqwest(connect_timeout_s: float, connections: int, proxy: str | None) ->
     builder = builder.no_proxy()
     if proxy is not None:
         builder = builder.proxy(ProxyBuilder.all(proxy))
-    return HttpxTransport(builder.build())
+    return PyreqwestTransport(builder.build())
 
 
-def _aiohttp(connect_timeout_s: float, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
+def _aiohttp(run: RunSettings, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
     del connections
     try:
         import aiohttp
@@ -80,13 +88,17 @@ def _aiohttp(connect_timeout_s: float, connections: int, proxy: str | None) -> h
             max_field_size=LONGEST_HEADER,
         )
 
-    return _ConnectTimeout(AiohttpTransport(client=session, proxy=httpx.Proxy(proxy) if proxy else None), connect_timeout_s)
+    return _ConnectTimeout(AiohttpTransport(client=session, proxy=httpx.Proxy(proxy) if proxy else None), run.connect_timeout_s)
 
 
-def _httpx(connect_timeout_s: float, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
+def _httpx(run: RunSettings, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE_S)
     engine = httpx.AsyncHTTPTransport(verify=_tls_context(), trust_env=False, limits=limits, proxy=proxy)
-    return _ConnectTimeout(engine, connect_timeout_s)
+    return _ConnectTimeout(engine, run.connect_timeout_s)
+
+
+def _longest_silence(run: RunSettings) -> float:
+    return min(max(run.first_byte_timeout_s, run.idle_timeout_s), run.attempt_timeout_s)
 
 
 class _ConnectTimeout(httpx.AsyncBaseTransport):
