@@ -14,7 +14,7 @@ from batch.records import Api
 InputFormat = Literal["auto", "jsonl", "csv", "parquet"]
 OutputFormat = Literal["jsonl", "parquet", "csv"]
 Durability = Literal["row", "group", "os"]
-Metric = Literal["strict", "answered", "coverage"]
+Metric = Literal["strict", "coverage", "difference"]
 HttpEngine = Literal["pyreqwest", "aiohttp", "httpx"]
 
 
@@ -148,12 +148,14 @@ class ScoreSettings:
 class GateSettings:
     """One `[[gate]]` entry: a bound that `metric` of the score named `score` must keep, shown by its interval, not by its point.
 
-    `variant` None means every variant. `minimum` must not be above the interval's lower end, `maximum` not below its upper end.
+    `variant` None means every variant (but `against`). `minimum` must not be above the interval's lower end, `maximum` not below its
+    upper end. `difference` is the strict score less that of the variant `against`, which is given for it only.
     """
 
     score: str
     metric: Metric = "strict"
     variant: str | None = None
+    against: str | None = None
     minimum: float | None = None
     maximum: float | None = None
 

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from batch.job.loading import LoadedJob as LoadedJob
-from batch.job.loading import load_document, load_file, load_preset
+from batch.job.loading import load_document, load_file, load_preset, load_score
 from batch.job.schema import json_schema as json_schema
-from batch.settings import ProviderSettings
+from batch.settings import ProviderSettings, ScoreSettings
 
-__all__ = ["LoadedJob", "from_document", "json_schema", "load", "provider_settings"]
+__all__ = ["LoadedJob", "from_document", "json_schema", "load", "provider_settings", "score_settings"]
 
 
 def load(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> LoadedJob:
@@ -43,3 +43,12 @@ def provider_settings(name: str, environ: Mapping[str, str] = os.environ) -> Pro
         JobError: when there is no such preset, or a variable that its URL needs is not set.
     """
     return load_preset(name, environ)
+
+
+def score_settings(entry: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> ScoreSettings:
+    """The settings of a score that stands in no job file, from the keys of a `[[score]]` entry.
+
+    Raises:
+        JobError: with every mistake.
+    """
+    return load_score(entry, environ)

@@ -15,10 +15,11 @@ from batch.job.overrides import apply_override
 from batch.job.paths import KeyPath
 from batch.job.problems import Places, Problems
 from batch.job.prompts import check_templates
+from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores
 from batch.job.sections import Sections, read_sections
 from batch.job.toml_file import FileLayer, Layer, SetLayer, merged, read_layers
 from batch.job.variants import make_variants, slugify
-from batch.settings import InputSettings, Job, OutputSettings, ProviderSettings, RunSettings
+from batch.settings import InputSettings, Job, OutputSettings, ProviderSettings, RunSettings, ScoreSettings
 
 _COMPLETION_COLUMNS = (
     "id",
@@ -75,6 +76,17 @@ def load_preset(name: str, environ: Mapping[str, str]) -> ProviderSettings:
     return settings
 
 
+def load_score(entry: Mapping[str, Any], environ: Mapping[str, str]) -> ScoreSettings:
+    """The settings of one `[[score]]` entry that stands in no job file; paths are relative to the working directory. Raises JobError."""
+    document = {"score": [copy.deepcopy(dict(entry))]}
+    problems = Problems(Places([FileLayer("the score", Path.cwd(), document, None)]))
+    score = make_score(document["score"][0], ("score", 0), environ, problems)
+    problems.raise_found()
+    if score is None:
+        raise AssertionError("a score that cannot be made leaves a problem")
+    return score
+
+
 def _load(
     files: Sequence[FileLayer], document: dict[str, Any], overrides: Sequence[str], environ: Mapping[str, str], source: str
 ) -> LoadedJob:
@@ -90,10 +102,20 @@ def _load(
     output = _output(sections.output, sections.name, environ, problems)
     model_paths = _model_paths(sections, environ, problems)
     variants = make_variants(sections, Endpoints(sections.providers, model_paths, environ, problems), problems)
+    scores = make_scores(document, environ, problems)
+    gates = make_gates(document, scores, [variant.name for variant in variants], problems)
     problems.raise_found()
     if input_settings is None or output is None or sections.run is None:
         raise AssertionError("a section that cannot be used leaves a problem")
-    job = Job(name=sections.name, input=input_settings, variants=variants, run=RunSettings(**sections.run.model_dump()), output=output)
+    job = Job(
+        name=sections.name,
+        input=input_settings,
+        variants=variants,
+        run=RunSettings(**sections.run.model_dump()),
+        output=output,
+        scores=scores,
+        gates=gates,
+    )
     return LoadedJob(job, _resolved(document, job, model_paths), source)
 
 
@@ -144,4 +166,6 @@ def _resolved(document: dict[str, Any], job: Job, model_paths: Mapping[str, str]
     document.setdefault("output", {})["dir"] = job.output.dir
     for name, path in model_paths.items():
         document["provider"][name]["model_path"] = path
+    for raw, score in zip(document.get("score", []), job.scores, strict=True):
+        raw.update({option: value for option, value in score.options.items() if option in FILE_OPTIONS})
     return document

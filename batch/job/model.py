@@ -1,35 +1,22 @@
 """The shape of a job file, as pydantic models; the JSON Schema for editors comes from them too.
 
 Only what can be seen in one place is checked here; what needs two places (templates, providers, names) is in checks.py,
-endpoints.py and variants.py. Values are taken strictly: "5" is not a number and true is not 1.
+endpoints.py and variants.py.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.json_schema import SkipJsonSchema
+from pydantic import ConfigDict, Field
 
+from batch.job.score_model import AnyScore, GateSection
+from batch.job.section import Absent, NotNegative, Penalty, Seconds, Section, Share, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
 from batch.settings import EmbeddedModelSettings, RunSettings
 
-Absent = SkipJsonSchema[None]
-Text = Annotated[str, Field(min_length=1)]
-Whole = Annotated[int, Field(ge=1)]
-NotNegative = Annotated[float, Field(ge=0)]
-Seconds = Annotated[float, Field(gt=0)]
-Penalty = Annotated[float, Field(ge=-2, le=2)]
-Share = Annotated[float, Field(ge=0, le=1)]
-
 _RUN = RunSettings()
 _EMBEDDED = EmbeddedModelSettings()
-
-
-class Section(BaseModel):
-    """A table of the job file: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
 class InputSection(Section):
@@ -194,3 +181,7 @@ class JobFile(Section):
     model: list[ModelSection] = Field(min_length=1, description="The models; each is a variant of its own.")
     run: RunSection = Field(default_factory=RunSection, description="How the tasks are run.")
     output: OutputSection = Field(default_factory=OutputSection, description="What becomes of the outcomes.")
+    score: list[AnyScore] = Field(default_factory=list, description="How the answers are judged; changes no request.")
+    gate: list[GateSection] = Field(
+        default_factory=list, description="Bounds on scores: score and compare end with 3 where one is not kept."
+    )

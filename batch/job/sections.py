@@ -24,11 +24,11 @@ from batch.job.model import (
     PromptSection,
     ProviderSection,
     RunSection,
-    Section,
 )
 from batch.job.paths import KeyPath, looks_secret
 from batch.job.problems import Problems, nearest
 from batch.job.schema import section_schema
+from batch.job.section import Section
 from batch.job.wording import expectation, find, shown
 
 AnySection = TypeVar("AnySection", bound=Section)

@@ -1,0 +1,186 @@
+"""The shape of `[[score]]` and `[[gate]]`: one section per kind of scorer. The defaults of their options are the scorers' own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from batch.job.section import Absent, NotNegative, Section, Text
+from batch.settings import Metric
+
+_EXPECTED = "The column with the right value (a list: several right ones), or a template such as {{ city }}."
+_CASE = "Whether upper and lower case differ.  [default: false]"
+_EMBEDDED = "Whether JSON within prose is taken too."
+
+
+class ScoreSection(Section):
+    """What all kinds of scorers have."""
+
+    name: Text | Absent = Field(
+        default=None, description="The score's name in tables and file names: letters, digits, _ - and .; by default the kind."
+    )
+    cluster: Text | Absent = Field(
+        default=None, description="The column that groups rows which belong together, such as questions on one document."
+    )
+    slices: list[Text] = Field(default_factory=list, description="Columns by whose values the scores are broken down.")
+
+
+class ComparingSection(ScoreSection):
+    """A scorer that compares with the right value."""
+
+    expected: Text = Field(description=_EXPECTED)
+
+
+class ExactSection(ComparingSection):
+    """The whole answer is the right value."""
+
+    kind: Literal["exact"]
+    case_sensitive: bool | Absent = Field(default=None, description=_CASE)
+    punctuation: bool | Absent = Field(default=None, description="Whether punctuation around the text counts.  [default: false]")
+    articles: bool | Absent = Field(default=None, description="Whether a, an and the count.  [default: true]")
+
+
+class ContainsSection(ComparingSection):
+    """The right value stands in the answer."""
+
+    kind: Literal["contains"]
+    case_sensitive: bool | Absent = Field(default=None, description=_CASE)
+    whole_words: bool | Absent = Field(default=None, description="Whether it must be a word or number of its own.  [default: true]")
+    need: Literal["any", "all"] | Absent = Field(default=None, description="Of several right values: any of them, or all.  [default: any]")
+
+
+class RegexSection(ScoreSection):
+    """A pattern is found; with a right value: what it caught is that value."""
+
+    kind: Literal["regex"]
+    expected: Text | Absent = Field(default=None, description=_EXPECTED)
+    pattern: Text = Field(description="A regular expression of Python; its first group is what is compared.")
+    ignore_case: bool | Absent = Field(default=None, description="Whether case is left out.  [default: false]")
+    which: Literal["first", "last"] | Absent = Field(default=None, description="Which match counts.  [default: last]")
+
+
+class ChoiceSection(ComparingSection):
+    """The answer takes the right one of lettered options."""
+
+    kind: Literal["choice"]
+    labels: Text | Absent = Field(default=None, description="The letters of the options.  [default: ABCDEFGHIJ]")
+    options: Text | Absent = Field(
+        default=None, description="The column with the options' texts (a list, or a table by letter), so that these count too."
+    )
+
+
+class NumberSection(ComparingSection):
+    """The answer's number is the right one."""
+
+    kind: Literal["number"]
+    tolerance: NotNegative | Absent = Field(default=None, description="How far it may be off.  [default: 0]")
+    relative: NotNegative | Absent = Field(default=None, description="How far it may be off, as a share of the right value.  [default: 0]")
+    percent: Literal["lenient", "strict"] | Absent = Field(
+        default=None, description="Whether 60% is both 60 and 0.6, or only 0.6.  [default: lenient]"
+    )
+    decimal: Literal["auto", "point", "comma"] | Absent = Field(default=None, description="The decimal sign.  [default: auto]")
+    which: Literal["last", "first", "only"] | Absent = Field(
+        default=None, description="Which number counts where none is stated as the answer.  [default: last]"
+    )
+
+
+class JsonSection(ScoreSection):
+    """The answer is JSON."""
+
+    kind: Literal["json"]
+
+
+class JsonSchemaSection(ScoreSection):
+    """The answer is JSON that a JSON Schema accepts."""
+
+    kind: Literal["json_schema"]
+    schema_: Text = Field(alias="schema", description="The file with the JSON Schema, relative to this file.")
+    embedded: bool | Absent = Field(default=None, description=f"{_EMBEDDED}  [default: false]")
+
+
+class JsonFieldsSection(ComparingSection):
+    """The share of the right object's fields that the answer has."""
+
+    kind: Literal["json_fields"]
+    fields_: list[Text] | Absent = Field(
+        alias="fields", default=None, description="The fields that count, such as address.city.  [default: all]"
+    )
+    embedded: bool | Absent = Field(default=None, description=f"{_EMBEDDED}  [default: true]")
+    case_sensitive: bool | Absent = Field(default=None, description=_CASE)
+
+
+class TokenF1Section(ComparingSection):
+    """The F1 of words in common, as SQuAD has it."""
+
+    kind: Literal["token_f1"]
+
+
+class RougeSection(ComparingSection):
+    """The longest common subsequence of words, as F1."""
+
+    kind: Literal["rouge_l"]
+
+
+class EditSection(ComparingSection):
+    """1 less the edit distance as a share of the longer text."""
+
+    kind: Literal["edit"]
+    case_sensitive: bool | Absent = Field(default=None, description=_CASE)
+
+
+class BleuSection(ComparingSection):
+    """BLEU of each answer."""
+
+    kind: Literal["bleu"]
+
+
+class ChrfSection(ComparingSection):
+    """chrF of each answer."""
+
+    kind: Literal["chrf"]
+
+
+class PythonSection(ScoreSection):
+    """What a function of yours says; it runs with your rights."""
+
+    kind: Literal["python"]
+    expected: Text | Absent = Field(default=None, description=_EXPECTED)
+    function: Text = Field(description='"file.py:name", relative to this file; called as name(answer, expected, row), it gives 0 to 1.')
+
+
+AnyScore = (
+    ExactSection
+    | ContainsSection
+    | RegexSection
+    | ChoiceSection
+    | NumberSection
+    | JsonSection
+    | JsonSchemaSection
+    | JsonFieldsSection
+    | TokenF1Section
+    | RougeSection
+    | EditSection
+    | BleuSection
+    | ChrfSection
+    | PythonSection
+)
+
+SCORES: dict[str, type[ScoreSection]] = {section.model_fields["kind"].annotation.__args__[0]: section for section in AnyScore.__args__}
+
+
+class GateSection(Section):
+    """A bound on a score; where it is not kept, score and compare end with exit code 3."""
+
+    score: Text = Field(description="The name of the score.")
+    metric: Metric = Field(
+        default="strict", description="The strict score, the coverage, or the difference of the strict score to that of `against`."
+    )
+    variant: Text | Absent = Field(default=None, description="The variant that is tested; by default each one.")
+    against: Text | Absent = Field(default=None, description="For metric = difference: the variant that the others are compared with.")
+    min: Annotated[float, Field(ge=-1, le=1)] | Absent = Field(
+        default=None, description="The lower end of the 95 % interval must reach this; from 0 to 1 (for a difference: from -1)."
+    )
+    max: Annotated[float, Field(ge=-1, le=1)] | Absent = Field(
+        default=None, description="The upper end of the 95 % interval must not exceed this."
+    )

@@ -1,0 +1,160 @@
+"""[[score]] and [[gate]]: what becomes of them, and every mistake in them."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+
+from batch.errors import JobError
+from batch.evaluation.scorers import KINDS
+from batch.job import from_document, score_settings
+from batch.job.score_model import SCORES, ComparingSection, ScoreSection
+from batch.settings import GateSettings, ScoreSettings
+from tests.support.job_files import GOOD, loaded, problem, problems
+
+SCORED = GOOD + (
+    '[[score]]\nkind = "exact"\nexpected = "capital"\n'
+    '[[score]]\nkind = "number"\nname = "sum"\nexpected = "{{ a + b }}"\ntolerance = 1\nslices = ["level"]\ncluster = "sheet"\n'
+    '[[gate]]\nscore = "sum"\nmin = 0.9\n'
+)
+
+
+def test_scores_and_gates(tmp_path: Path) -> None:
+    """Entries become settings; options that are not given are not among them; the name is the kind by default."""
+    job = loaded(tmp_path, SCORED).job
+    assert job.scores == (
+        ScoreSettings(name="exact", kind="exact", expected="capital"),
+        ScoreSettings(name="sum", kind="number", expected="{{ a + b }}", cluster="sheet", slices=("level",), options={"tolerance": 1}),
+    )
+    assert job.gates == (GateSettings(score="sum", minimum=0.9),)
+
+
+def test_a_job_without_scores(tmp_path: Path) -> None:
+    """Scores and gates may be absent."""
+    job = loaded(tmp_path, GOOD).job
+    assert (job.scores, job.gates) == ((), ())
+
+
+def test_files_are_relative_to_the_job_file_and_survive_resuming(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of scorers are absolute in settings and document, so that a run directory can be scored from anywhere (promise 9)."""
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    text = GOOD + '[[score]]\nkind = "python"\nfunction = "mine.py:good"\n[[score]]\nkind = "json_schema"\nschema = "../a.json"\n'
+    job = loaded(tmp_path, text)
+    assert [score.options for score in job.job.scores] == [
+        {"function": f"{tmp_path}/mine.py:good"},
+        {"schema": f"{tmp_path.parent}/a.json"},
+    ]
+    monkeypatch.chdir("/")
+    assert from_document(job.document).job.scores == job.job.scores
+
+
+MISTAKES = [
+    ('kind = "exakt"\nexpected = "x"', "score[0].kind", "'exakt' is no kind of score", "did you mean exact?"),
+    ('expected = "x"', "score[0].kind", "is missing", "known are exact"),
+    ("kind = 3", "score[0].kind", "3 is no kind of score", "known are exact"),
+    ('kind = "exact"', "score[0].expected", "is missing", "The column with the right value"),
+    ('kind = "exact"\nexpected = "x"\ntolerance = 1', "score[0].tolerance", "is not a known setting", "known are"),
+    (
+        'kind = "exact"\nexpected = "x"\ncase_sensitiv = true',
+        "score[0].case_sensitiv",
+        "is not a known setting",
+        "did you mean case_sensitive?",
+    ),
+    ('kind = "number"\nexpected = "x"\ntolerance = -1', "score[0].tolerance", "must be a number, at least 0, not -1", None),
+    ('kind = "number"\nexpected = "x"\ntolerance = "1"', "score[0].tolerance", "must be a number, at least 0, not '1'", "without quotes"),
+    ('kind = "number"\nexpected = "x"\nwhich = "best"', "score[0].which", 'must be one of "last", "first", "only", not \'best\'', None),
+    ('kind = "exact"\nexpected = "{{ x"', "score[0].expected", "not a template", None),
+    ('kind = "regex"\npattern = "("', "score[0].pattern", "is no regular expression", None),
+    (
+        'kind = "choice"\nexpected = "x"\nlabels = "AAB"',
+        "score[0].labels",
+        "are no letters of which each stands once",
+        'write labels = "ABCD"',
+    ),
+    ('kind = "json"\nname = "a/b"', "score[0].name", "'a/b' cannot be a score's name", "use letters"),
+    ('kind = "python"\nfunction = "mine.py"', "score[0].function", "names no function of a file", "write function"),
+    ('kind = "python"', "score[0].function", "is missing", None),
+    ('kind = "json"\n[[score]]\nkind = "json"\nname = "JSON"', "score[1].name", "'JSON' is the name of two scores", "a name of its own"),
+    ('kind = "json"\n[[gate]]\nscore = "jsom"\nmin = 1', "gate[0].score", "there is no score 'jsom'", "did you mean json?"),
+    ('kind = "json"\n[[gate]]\nscore = "json"', "gate[0]", "has neither min nor max", "say what must hold"),
+    ('kind = "json"\n[[gate]]\nscore = "json"\nmin = 90', "gate[0].min", "must be a number from -1 to 1, not 90", None),
+    ('kind = "json"\n[[gate]]\nscore = "json"\nmin = -0.1', "gate[0].min", "must be a number from 0 to 1, not -0.1", "only a difference"),
+    (
+        'kind = "json"\n[[gate]]\nscore = "json"\nmin = 0\nvariant = "x"',
+        "gate[0].variant",
+        "there is no variant 'x'",
+        "known are openai/gpt-5-mini",
+    ),
+    ('kind = "json"\n[[gate]]\nscore = "json"\nmin = 0\nmetric = "difference"', "gate[0].against", "goes with metric", "name the variant"),
+    (
+        'kind = "json"\n[[gate]]\nscore = "json"\nmin = 0\nagainst = "openai/gpt-5-mini"',
+        "gate[0].against",
+        "goes with metric",
+        'write metric = "difference"',
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "key", "message", "hint"), MISTAKES)
+def test_mistakes(tmp_path: Path, text: str, key: str, message: str, hint: str | None) -> None:
+    """Each mistake is told once, with its key, its line and what to do."""
+    found = problem(tmp_path, f"{GOOD}[[score]]\n{text}\n")
+    assert found.key == key
+    assert message in found.message
+    assert hint is None or (found.hint is not None and hint in found.hint)
+    assert found.place.startswith("job.toml:")
+
+
+def test_scores_must_be_tables_in_a_list(tmp_path: Path) -> None:
+    """[score] with single brackets is a mistake with its remedy."""
+    found = problem(tmp_path, f'{GOOD}[score]\nkind = "json"\n')
+    assert (found.key, found.message) == ("score", "must be a list of tables, not a table")
+    assert found.hint == "each begins with [[score]], in double brackets"
+
+
+def test_several_mistakes_at_once(tmp_path: Path) -> None:
+    """A mistake in one score hides none in another, and a gate on a bad score is not complained of."""
+    text = f'{GOOD}[[score]]\nkind = "exact"\n[[score]]\nkind = "jso"\n[[gate]]\nscore = "sum"\nmin = 2\n'
+    assert [found.key for found in problems(tmp_path, text)] == ["score[0].expected", "score[1].kind", "gate[0].min"]
+
+
+def test_a_score_of_no_job() -> None:
+    """`promptmill score FILE.jsonl` takes the keys of an entry, and tells its mistakes."""
+    assert score_settings({"kind": "number", "expected": "n", "tolerance": 0.5}).options == {"tolerance": 0.5}
+    with pytest.raises(JobError, match=r"the score: score\[0\]\.expected: is missing"):
+        score_settings({"kind": "number"})
+
+
+def test_sections_and_scorers_agree() -> None:
+    """Every kind of scorer has its section, and the options of the two are the same: needed ones are needed in both."""
+    assert SCORES.keys() == KINDS.keys()
+    common = set(ScoreSection.model_fields) | {"kind", "expected"}
+    for name, section in SCORES.items():
+        known = {field.alias or key: field.is_required() for key, field in section.model_fields.items() if key not in common}
+        parameters = inspect.signature(KINDS[name].make).parameters
+        assert known == {key: parameter.default is parameter.empty for key, parameter in parameters.items()}, name
+
+
+def test_defaults_in_the_help_are_the_scorers_own() -> None:
+    """What the schema says of an option's default is what the scorer does."""
+    for name, section in SCORES.items():
+        parameters = inspect.signature(KINDS[name].make).parameters
+        for key, field in section.model_fields.items():
+            _, told, default = (field.description or "").partition("[default: ")
+            if told:
+                value = parameters[field.alias or key].default
+                said = {"true": True, "false": False, "all": ()}.get(default.removesuffix("]"), default.removesuffix("]"))
+                assert said == value or said == str(value), (name, key)
+
+
+def test_comparing_kinds_need_an_expected_value() -> None:
+    """What compares cannot do without."""
+    assert {name for name, section in SCORES.items() if issubclass(section, ComparingSection)} == set(KINDS) - {
+        "regex",
+        "json",
+        "json_schema",
+        "python",
+    }
