@@ -1,0 +1,146 @@
+"""What a score table says, as numbers: standings, pairs, slices. The verdict puts them into words, the report into charts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from batch.evaluation.statistics.best import probability_best
+from batch.evaluation.statistics.intervals import Codes, Floats
+from batch.evaluation.statistics.marks import Summary, cluster_codes, row_marks, summarise
+from batch.evaluation.statistics.paired import Pair, compare_all
+from batch.evaluation.statistics.racing import Stop
+from batch.evaluation.statistics.slices import Slice, find_slices
+from batch.evaluation.table import ScoreTable
+
+GAP = 0.02
+"""The gap that sentences on needed rows speak of, unless another is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """US dollars; None where a price is unknown (or, per correct answer, where there is none).
+
+    `per_1000_rows` is for asking each row once, `per_correct` divides by the strict sum of marks.
+    """
+
+    total: float | None
+    per_1000_rows: float | None
+    per_correct: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One variant among the others.
+
+    `rank_best` and `rank_worst` are the places it may have: 1 + those separably better, and all less those separably worse; equals
+    thus share their places. Both are None for a variant that was not compared (stopped by the race, or without a finished task).
+    `top` says that no other is separably better. `probability_best` is by bootstrap over the compared variants.
+    `failures` are counts by code, most first.
+    """
+
+    summary: Summary
+    rank_best: int | None
+    rank_worst: int | None
+    top: bool
+    probability_best: float | None
+    cost: Cost
+    failures: tuple[tuple[str, int], ...]
+    stop: Stop | None
+
+    @property
+    def variant(self) -> str:
+        """The variant's name."""
+        return self.summary.variant
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """All numbers of one scorer. `standings` have the highest strict score first, `pairs` the higher one first; `slices` the worst first.
+
+    `rows` and `clusters` (None: rows stand for themselves) are the table's; `gap` is what the pairs' `rows_for_gap` is for.
+    """
+
+    scorer: str
+    binary: bool
+    rows: int
+    repeats: int
+    clusters: int | None
+    alpha: float
+    gap: float
+    standings: tuple[Standing, ...]
+    pairs: tuple[Pair, ...]
+    slices: tuple[Slice, ...]
+
+    @property
+    def top(self) -> tuple[Standing, ...]:
+        """The winner, or those who tie at the top: nobody is separably better than any of them."""
+        return tuple(standing for standing in self.standings if standing.top)
+
+
+def find(
+    table: ScoreTable,
+    *,
+    costs: Mapping[str, float | None] | None = None,
+    failures: Mapping[str, Mapping[str, int]] | None = None,
+    columns: Mapping[str, Sequence[str | None]] | None = None,
+    stops: Sequence[Stop] = (),
+    alpha: float = 0.05,
+    gap: float = GAP,
+    seed: int = 0,
+) -> Findings:
+    """Everything that the table says; the same table and seed give the same findings.
+
+    `costs` are US dollars for all of a variant's finished tasks; `failures` counts by error code; `columns` are the input's columns to
+    slice by, one value per row. Variants in `stops` are not compared: a fixed-size test after an early stop would be too sure.
+    """
+    clusters = cluster_codes(table)
+    plain = table.binary and table.repeats == 1
+    strict = row_marks(table).strict
+    stopped = {stop.variant: stop for stop in stops}
+    summaries = summarise(table, level=1 - alpha)
+    order = sorted(range(len(summaries)), key=lambda at: -_score(summaries[at]))
+    compared = [at for at in order if summaries[at].strict is not None and summaries[at].variant not in stopped]
+    rng = np.random.default_rng(seed)
+    names = [table.variants[at] for at in compared]
+    pairs = compare_all(names, strict[compared], clusters, plain=plain, alpha=alpha, gap=gap, rng=rng)
+    best = _probabilities(names, strict[compared], clusters, rng)
+    standings = []
+    for at in (*compared, *(at for at in order if at not in compared)):
+        name = table.variants[at]
+        cost = _cost(summaries[at], (costs or {}).get(name), float(np.nansum(table.values[at])))
+        codes = tuple(sorted((failures or {}).get(name, {}).items(), key=lambda item: (-item[1], item[0])))
+        first, last = _ranks(name, pairs, len(names)) if name in names else (None, None)
+        standings.append(Standing(summaries[at], first, last, first == 1, best.get(name), cost, codes, stopped.get(name)))
+    slices = find_slices(table.variants, strict, columns or {}, clusters, plain=plain)
+    groups = None if clusters is None else int(clusters.max(initial=-1)) + 1
+    return Findings(table.scorer, table.binary, len(table.row_ids), table.repeats, groups, alpha, gap, tuple(standings), pairs, slices)
+
+
+def _score(summary: Summary) -> float:
+    return -1.0 if summary.strict is None else summary.strict.estimate
+
+
+def _probabilities(names: Sequence[str], strict: Floats, clusters: Codes | None, rng: np.random.Generator) -> dict[str, float]:
+    if len(names) < 2:
+        return {}
+    shares = probability_best(strict, clusters, rng)
+    return {name: float(share) for name, share in zip(names, shares, strict=True) if not np.isnan(share)}
+
+
+def _ranks(name: str, pairs: Sequence[Pair], compared: int) -> tuple[int, int]:
+    better = worse = 0
+    for pair in pairs:
+        if pair.separable and name in (pair.first, pair.second):
+            won = (pair.difference.estimate > 0) == (pair.first == name)
+            worse, better = (worse + 1, better) if won else (worse, better + 1)
+    return 1 + better, compared - worse
+
+
+def _cost(summary: Summary, usd: float | None, right: float) -> Cost:
+    finished = summary.counts.finished
+    if usd is None or not finished:
+        return Cost(usd, None, None)
+    return Cost(usd, usd / finished * 1000, usd / right if right else None)

@@ -1,0 +1,175 @@
+"""Tests of pairs of variants over the rows that both have, and the correction for testing many pairs."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batch.evaluation.statistics.distributions import fair_coin_tail
+from batch.evaluation.statistics.intervals import Codes, Floats, Interval, cluster_sums, difference_interval
+from batch.evaluation.statistics.power import required_rows, smallest_gap, unit_spread
+
+DRAWS = 9_999
+"""Monte Carlo draws: the least p is 1/10,000, which Holm's correction can still multiply by 45 pairs (10 variants) and more."""
+
+ENUMERATED_UNITS = 14
+"""Up to so many units that differ, all 2^units sign patterns are counted instead of drawn."""
+
+_CHUNK = 4_000_000  # numbers held at a time: 32 MB
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two variants compared, `first` minus `second`, in scores from -1 to 1, on strict marks.
+
+    `wins` and `losses` count the rows where the first, or the second, has the higher mark. `p` is two-sided, `p_holm` is it
+    corrected over all pairs of the family. `discordance` is the mean squared difference: for single right/wrong marks the share of rows
+    on which they disagree. `separable` needs p_holm at most alpha and an interval that leaves out 0. `rows_for_gap` is how many
+    rows a true gap of the asked size would need, `smallest_gap` the gap that this pair's rows find, both with 80 % power against the first
+    step of Holm's correction.
+    """
+
+    first: str
+    second: str
+    difference: Interval
+    wins: int
+    losses: int
+    discordance: float
+    p: float
+    p_holm: float
+    separable: bool
+    rows_for_gap: int
+    smallest_gap: float
+
+
+def mcnemar(wins: int, losses: int) -> float:
+    """Two-sided exact McNemar p: a fair coin's tail, doubled.
+
+    McNemar 1947, Psychometrika 12:153; Fagerland, Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91.
+    """
+    return min(1.0, 2 * fair_coin_tail(min(wins, losses), wins + losses))
+
+
+def sign_flip(differences: Floats, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
+    """Two-sided p per pair that the sum of its differences comes from signs alone (Fisher's randomisation test).
+
+    `differences` has shape (pairs, units): one sum per cluster, or one difference per row; 0 where the pair has nothing.
+    Exact for few units; else Monte Carlo with one added above and below (Phipson & Smyth 2010, SAGMB 9:39), the same
+    signs for all pairs.
+    """
+    observed = np.abs(differences.sum(axis=1))
+    few = np.count_nonzero(differences, axis=1) <= ENUMERATED_UNITS
+    p = np.ones(len(differences))
+    for index in np.flatnonzero(few):
+        p[index] = _enumerated(differences[index], observed[index])
+    drawn = np.flatnonzero(~few)
+    if drawn.size:
+        p[drawn] = _sampled(differences[drawn], observed[drawn], rng, draws)
+    return p
+
+
+def _reached(sums: Floats, observed: Floats | np.float64) -> NDArray[np.bool_]:
+    # Sums that are equal but for rounding are ties, and a tie counts.
+    return np.abs(sums) >= observed * (1 - 1e-9) - 1e-9
+
+
+def _enumerated(differences: Floats, observed: np.float64) -> float:
+    sums = np.zeros(1)
+    for unit in differences[differences != 0]:
+        sums = np.concatenate((sums + unit, sums - unit))
+    return float(np.mean(_reached(sums, observed)))
+
+
+def _sampled(differences: Floats, observed: Floats, rng: np.random.Generator, draws: int) -> Floats:
+    used = differences[:, np.any(differences != 0, axis=0)]
+    units = used.shape[1]
+    reached = np.zeros(len(used), dtype=np.int64)
+    chunk = max(1, _CHUNK // units)
+    for start in range(0, draws, chunk):
+        count = min(chunk, draws - start)
+        bits = np.unpackbits(np.frombuffer(rng.bytes((count * units + 7) // 8), dtype=np.uint8), count=count * units)
+        # sum(s d) = 2 sum(bit d) - sum(d): the bits need not become signs.
+        sums = 2 * (bits.reshape(count, units).astype(np.float64) @ used.T) - used.sum(axis=1)
+        reached += np.count_nonzero(_reached(sums, observed), axis=0)
+    return (reached + 1) / (draws + 1)
+
+
+def holm(p: Floats) -> Floats:
+    """P values corrected so that the chance of any false finding keeps to alpha (Holm 1979, Scand. J. Stat. 6:65)."""
+    return _restored(p, lambda ordered: np.maximum.accumulate(ordered * np.arange(len(p), 0, -1)))
+
+
+def benjamini_hochberg(p: Floats) -> Floats:
+    """P values corrected so that the expected share of false findings keeps to alpha (Benjamini & Hochberg 1995, JRSS B 57:289)."""
+    steps = len(p) / np.arange(1, len(p) + 1)
+    return _restored(p, lambda ordered: np.minimum.accumulate((ordered * steps)[::-1])[::-1])
+
+
+def _restored(p: Floats, correct: Callable[[Floats], Floats]) -> Floats:
+    order = np.argsort(p)
+    corrected = np.empty(len(p))
+    corrected[order] = np.minimum(correct(p[order]), 1.0)
+    return corrected
+
+
+def compare_all(
+    variants: Sequence[str],
+    strict: Floats,
+    clusters: Codes | None,
+    *,
+    plain: bool,
+    alpha: float,
+    gap: float,
+    rng: np.random.Generator,
+) -> tuple[Pair, ...]:
+    """Every pair of variants, in order; `strict` has shape (variants, rows), NaN where a variant has no finished task.
+
+    `plain` says that each mark is one right/wrong answer: unclustered, that is tested by McNemar, all else by flipping the
+    signs of clusters or rows. Holm's family is all these pairs. The intervals are each at 1 - alpha, not corrected. `gap` is from 0 to 1.
+    """
+    names = list(itertools.combinations(variants, 2))
+    if not names:
+        return ()
+    left, right = np.array(list(itertools.combinations(range(len(variants)), 2))).T
+    differences = strict[left] - strict[right]
+    if plain and clusters is None:
+        p = np.array([mcnemar(int(np.sum(one > 0)), int(np.sum(one < 0))) for one in differences])
+    else:
+        p = sign_flip(cluster_sums(differences, clusters), rng)
+    question = _Question(alpha, gap, plain, len(names))
+    each = zip(names, differences, p.tolist(), holm(p).tolist(), strict=True)
+    return tuple(_pair(pair, rows, clusters, one, corrected, question) for pair, rows, one, corrected in each)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked of each of so many pairs."""
+
+    alpha: float
+    gap: float
+    plain: bool
+    pairs: int
+
+
+def _pair(names: tuple[str, str], differences: Floats, clusters: Codes | None, p: float, p_holm: float, question: _Question) -> Pair:
+    interval = difference_interval(differences, clusters, level=1 - question.alpha)
+    spread = unit_spread(differences, clusters)
+    first_step = question.alpha / question.pairs
+    return Pair(
+        first=names[0],
+        second=names[1],
+        difference=interval,
+        wins=int(np.count_nonzero(differences > 0)),
+        losses=int(np.count_nonzero(differences < 0)),
+        discordance=float(np.nanmean(differences**2)) if interval.rows else 0.0,
+        p=p,
+        p_holm=p_holm,
+        separable=p_holm <= question.alpha and not interval.low <= 0 <= interval.high,
+        # Right/wrong marks cannot be a gap apart without differing on as many rows.
+        rows_for_gap=required_rows(question.gap, max(spread, question.gap) if question.plain else spread, alpha=first_step),
+        smallest_gap=smallest_gap(interval.rows, spread, alpha=first_step),
+    )
