@@ -75,8 +75,9 @@ class Attempt:
             fault = replace(fault, message=redactor.text(fault.message))
         if reply is not None and reply.error is not None:
             reply = replace(reply, error=replace(reply.error, message=redactor.text(reply.error.message)))
+        headers = self.headers if self._is_success else {name: redactor.text(value) for name, value in self.headers.items()}
         first_token_at = self._stream.first_token_at if self._stream is not None else None
-        return Exchange(self.status, self.headers, body, reply, fault, sent_at, first_token_at, done_at)
+        return Exchange(self.status, headers, body, reply, fault, sent_at, first_token_at, done_at)
 
     @property
     def _is_success(self) -> bool:

@@ -21,9 +21,6 @@ KEEP_ALIVE_S = 4.0
 LATER_S = 1.0
 """How much later than our own deadlines pyreqwest closes a silent connection: ours have names, so they come first."""
 
-# The client's own deadlines are what counts. Rust's come after them, to close the connections of requests that were cancelled.
-BACKSTOP_S = 5.0
-
 LONGEST_HEADER = 65536
 
 

@@ -21,6 +21,7 @@ _TEXTS = {
     "proxy": "the proxy refused",
     "reset": "the connection broke before the reply came",
     "timeout_connect": "connecting took longer than connect_timeout_s",
+    "timeout_first_byte": "no answer began within first_byte_timeout_s",
     "not_json": "the reply is not HTTP",
     "truncated_body": "the connection broke within the reply",
 }
@@ -113,7 +114,10 @@ def _by_class(chain: list[BaseException]) -> str | None:
     for link in [link for link in chain if not isinstance(link, httpx.HTTPError)] + chain:
         if type(link).__module__.partition(".")[0] not in _ENGINES and not isinstance(link, httpx.HTTPError | httpx.StreamError):
             continue
-        if _SEND_PHASE in _causes(link) and "Decode" not in type(link).__name__:
+        causes = _causes(link)
+        if causes and _CONNECT_PHASE not in causes and isinstance(link, TimeoutError):
+            return "timeout_first_byte"
+        if _SEND_PHASE in causes and "Decode" not in type(link).__name__:
             return "reset"
         for base in type(link).__mro__:
             if base.__name__ in _BY_NAME:

@@ -15,8 +15,6 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, TypeVar
 
 import anyio.lowlevel
-import anyio
-import anyio.lowlevel
 import httpx
 from pyreqwest.client import Client
 from pyreqwest.response import Response
@@ -60,14 +58,5 @@ async def _cancellable(awaitable: Awaitable[T]) -> T:
         return await awaitable
     except asyncio.CancelledError:
         # pyreqwest raises one of its own making, which anyio would not know as its scope's: let the scope cancel again.
-        await anyio.lowlevel.checkpoint_if_cancelled()
-        raise
-
-
-async def _cancelling(work: Awaitable[Any]) -> Any:
-    """`work`, whose CancelledError is pyreqwest's own: anyio's scopes only end with theirs, so that is raised in its place."""
-    try:
-        return await work
-    except asyncio.CancelledError:
         await anyio.lowlevel.checkpoint_if_cancelled()
         raise
