@@ -19,7 +19,7 @@ _DEFAULTS = EmbeddedModelSettings()
 @click.option("--alias", metavar="NAME", help="The model's name in requests.  [default: after the weights]")
 @click.option("--parallel", type=click.IntRange(min=1), default=_DEFAULTS.parallel, show_default=True, help="Requests at once.")
 @click.option("--context", type=click.IntRange(min=64), default=_DEFAULTS.context, show_default=True, help="Tokens for each of them.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: llama.cpp's choice]")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores but one]")
 @click.option("--embedding", is_flag=True, help="Serve embeddings instead of answers.")
 def serve_command(
     port: int | None, model_path: str | None, alias: str | None, parallel: int, context: int, threads: int | None, embedding: bool

@@ -49,8 +49,7 @@ def _serve(settings: dict[str, Any]) -> Any:
     params.endpoint_slots = False
     params.cors_origins = _ONLY_OURSELVES
     params.verbosity = _LOG_ERRORS
-    if settings["threads"] is not None:
-        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
     if settings["embedding"]:
         params.embedding = True
         params.n_batch = params.n_ubatch = settings["context"]  # an input must fit into one physical batch

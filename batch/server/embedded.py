@@ -18,6 +18,7 @@ import anyio
 from anyio.abc import ByteReceiveStream, Process
 
 from batch.errors import SetupError
+from batch.server.cores import spare_threads, usable_cores
 from batch.settings import EmbeddedModelSettings
 
 _CHILD = Path(__file__).with_name("child.py")
@@ -97,7 +98,7 @@ class EmbeddedServer:
                 "port": self._port,
                 "parallel": settings.parallel,
                 "context": settings.context,
-                "threads": settings.threads,
+                "threads": settings.threads or spare_threads(usable_cores()),
                 "embedding": settings.embedding,
                 "mean_pooling": settings.model_path is None,  # SmolLM2 was not made for embeddings and names no pooling
             }

@@ -52,9 +52,10 @@ def child_command(**changes: object) -> list[str]:
     settings = {
         "model_path": str(weights_path(EmbeddedModelSettings())),
         "alias": "smollm2",
+        "port": 0,
         "parallel": 1,
         "context": 512,
-        "threads": None,
+        "threads": 1,
         "embedding": False,
         "mean_pooling": True,
     }
