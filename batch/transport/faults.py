@@ -89,7 +89,7 @@ def fault_of(error: BaseException, *, in_body: bool) -> Fault | None:
         return None
     words = " ".join(text for link in chain for text in (str(link), *_causes(link))).lower()
     if in_body:
-        code = "reset" if code == "reset" and "reset by peer" in words else "truncated_body"
+        code = "reset" if "reset by peer" in words else "truncated_body"
     elif code == "not_json" and "disconnected" in words:
         code = "reset"
     elif code in _NEVER_SENT:

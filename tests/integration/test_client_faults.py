@@ -1,0 +1,339 @@
+"""Faults of the wire, provoked for real, look the same over every HTTP engine."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import anyio
+import pytest
+
+from batch.errors import SetupError
+from batch.policy.verdicts import Action, judge
+from batch.records import ErrorKind, Exchange
+from batch.transport.engines import _tls_context
+from tests.support.scripted import (
+    CLOSE,
+    HANG,
+    RESET,
+    BlackHole,
+    Handler,
+    Received,
+    ScriptedEndpoint,
+    Sleep,
+    chat_body,
+    chat_reply,
+    error,
+    event,
+    http,
+    stream_head,
+    unused_port,
+)
+from tests.support.scripted import (
+    Action as Act,
+)
+from tests.support.wire import ENGINES, KEY, TEST_CA, open_client, request, tls_server, until
+
+pytestmark = pytest.mark.parametrize("engine", ENGINES)
+
+
+async def attempt(engine: str, *script: Act, **run: Any) -> Exchange:
+    """One exchange with an endpoint that does this."""
+    with ScriptedEndpoint(lambda _: script) as endpoint:
+        async with open_client(endpoint.url, http=engine, **run) as client:
+            return await client.exchange(request())
+
+
+def codes(exchange: Exchange) -> tuple[int | None, str | None]:
+    return exchange.status, exchange.fault and exchange.fault.code
+
+
+async def test_a_plain_reply(engine: str) -> None:
+    """The reply comes whole and verbatim, over one kept connection, with our headers and none of the engine's own."""
+    with ScriptedEndpoint() as endpoint:
+        async with open_client(endpoint.url, http=engine) as client:
+            exchanges = [await client.exchange(request()) for _ in range(3)]
+    assert {codes(exchange) for exchange in exchanges} == {(200, None)}
+    assert exchanges[0].body == chat_body("answer to hi")
+    assert exchanges[0].reply is not None
+    assert exchanges[0].reply.text == "answer to hi"
+    assert exchanges[0].sent_at <= exchanges[0].done_at
+    assert (endpoint.connections, endpoint.requests[0].path) == (1, "/v1/chat/completions")
+    headers = endpoint.requests[0].headers
+    assert headers["authorization"] == f"Bearer {KEY}"
+    assert headers["accept-encoding"] == "identity"
+    assert headers["content-type"] == "application/json"
+    assert headers["user-agent"].startswith("promptmill/")
+    assert endpoint.requests[0].body == request().body
+
+
+async def test_refused(engine: str) -> None:
+    """Fault 13: nobody listens: no attempt is charged."""
+    async with open_client(f"http://127.0.0.1:{unused_port()}/v1", http=engine) as client:
+        exchange = await client.exchange(request())
+    assert codes(exchange) == (None, "connect")
+    assert judge(exchange, 0.0).charged is False
+
+
+async def test_unresolved(engine: str) -> None:
+    """Fault 33: a host name that cannot be resolved."""
+    async with open_client("http://no-such-host.invalid/v1", http=engine) as client:
+        exchange = await client.exchange(request())
+    assert codes(exchange) == (None, "resolve")
+    assert judge(exchange, 0.0).charged is False
+
+
+async def test_black_hole(engine: str) -> None:
+    """Fault 16: a SYN that nobody answers ends at the connect deadline."""
+    with BlackHole() as hole:
+        async with open_client(hole.url, http=engine, connect_timeout_s=0.2) as client:
+            exchange = await client.exchange(request())
+    assert codes(exchange) == (None, "timeout_connect")
+    assert judge(exchange, 0.0).charged is False
+
+
+@pytest.mark.parametrize("ending", [RESET, CLOSE])
+async def test_broken_before_headers(engine: str, ending: Act) -> None:
+    """Fault 14: a connection that breaks before the reply may have been answered: retried, and counted as a possible double."""
+    exchange = await attempt(engine, ending)
+    assert codes(exchange) == (None, "reset")
+    verdict = judge(exchange, 0.0)
+    assert (verdict.action, verdict.charged, verdict.doubled) == (Action.RETRY, True, True)
+
+
+async def test_idle_connection_closed_by_the_server(engine: str) -> None:
+    """Fault 15: a connection that the server closed while it was idle is replaced, unseen."""
+    with ScriptedEndpoint(lambda _: [chat_reply(), CLOSE]) as endpoint:
+        async with open_client(endpoint.url, http=engine) as client:
+            for _ in range(3):
+                assert codes(await client.exchange(request())) == (200, None)
+                await until(lambda: not endpoint.open_connections)
+                await anyio.sleep(0.05)  # the server has closed; now the client may see it
+    assert (endpoint.connections, len(endpoint.requests)) == (3, 3)
+
+
+@pytest.mark.parametrize(
+    ("script", "code"),
+    [
+        ((http(200, b'{"choices"', {"content-length": "1000"}), CLOSE), "truncated_body"),
+        ((stream_head({"content-type": "application/json"}) + event("x"), CLOSE), "truncated_body"),
+        ((http(200, b'{"choices"', {"content-length": "1000"}), Sleep(0.05), RESET), "reset"),
+    ],
+)
+async def test_cut_within_the_body(engine: str, script: tuple[Act, ...], code: str) -> None:
+    """Fault 19: a body shorter than it says is retried, and what came is kept as a sample."""
+    exchange = await attempt(engine, *script)
+    assert codes(exchange) == (200, code)
+    assert (exchange.reply, judge(exchange, 0.0).action) == (None, Action.RETRY)
+
+
+async def test_not_http(engine: str) -> None:
+    """Fault 9: what is not even HTTP is a protocol fault."""
+    exchange = await attempt(engine, b"hello, this is no web server\r\n\r\n", CLOSE)
+    assert codes(exchange) == (None, "not_json")
+    assert exchange.fault is not None
+    assert exchange.fault.kind is ErrorKind.PROTOCOL
+
+
+@pytest.mark.parametrize(
+    ("body", "code"), [(b"<html>busy</html>", "not_json"), (b"", "not_json"), (b'{"choices":null}', "no_choices"), (b"[]", "no_choices")]
+)
+async def test_garbage_inside_a_200(engine: str, body: bytes, code: str) -> None:
+    """Fault 9: HTML, nothing or no choices is no answer; a sample is kept."""
+    exchange = await attempt(engine, http(200, body))
+    assert codes(exchange) == (200, code)
+    assert exchange.body == body
+    assert exchange.fault is not None
+    assert body.decode() in exchange.fault.message
+
+
+async def test_error_inside_a_200(engine: str) -> None:
+    """Fault 8: an error in a 200 counts by its inner code."""
+    exchange = await attempt(engine, http(200, b'{"error":{"code":429,"message":"slow down"}}', {"retry-after": "7"}))
+    verdict = judge(exchange, 0.0)
+    assert (verdict.action, verdict.wait, verdict.error and verdict.error.code) == (Action.RETRY, 7.0, "rate_limit")
+
+
+DRIP = (http(200, b"", {"content-length": "100"}), *[b" ", Sleep(0.02)] * 99)
+
+DEADLINES: list[tuple[str, dict[str, float], tuple[Act, ...]]] = [
+    ("timeout_first_byte", {"first_byte_timeout_s": 0.1, "idle_timeout_s": 1}, (HANG,)),
+    ("timeout_idle", {"idle_timeout_s": 0.1}, (http(200, b"{", {"content-length": "100"}), HANG)),
+    ("timeout_attempt", {"attempt_timeout_s": 0.3, "idle_timeout_s": 0.2}, DRIP),
+    ("timeout_attempt", {"attempt_timeout_s": 0.1}, (HANG,)),
+]
+
+
+@pytest.mark.parametrize(("code", "run", "script"), DEADLINES)
+async def test_deadlines(engine: str, code: str, run: dict[str, float], script: tuple[Act, ...]) -> None:
+    """Faults 17 and 18: silence before, silence within, and one byte at a time end at their own deadlines; the connection is closed."""
+    with ScriptedEndpoint(lambda _: script) as endpoint:
+        async with open_client(endpoint.url, http=engine, **run) as client:
+            exchange = await client.exchange(request())
+            assert exchange.fault is not None
+            assert exchange.fault.code == code
+            await until(lambda: not endpoint.open_connections)
+
+
+async def test_a_held_loop_is_no_timeout(engine: str) -> None:
+    """Fault 34: an answer that came while the process was held is read, although its deadline has passed."""
+    with ScriptedEndpoint(lambda _: [Sleep(0.02), chat_reply()]) as endpoint:
+        async with open_client(endpoint.url, http=engine, first_byte_timeout_s=0.3) as client, anyio.create_task_group() as group:
+
+            async def hold() -> None:
+                await until(lambda: endpoint.requests)
+                time.sleep(0.6)  # noqa: ASYNC251 - this is what the test is about
+
+            group.start_soon(hold)
+            assert codes(await client.exchange(request())) == (200, None)
+
+
+async def test_cancelling_closes_the_connection(engine: str) -> None:
+    """A cancelled exchange leaves no connection behind, before the reply and within it.
+
+    Before the reply pyreqwest only closes it at the longest silence that the run allows, and a second.
+    """
+    scripts: list[tuple[Act, ...]] = [(HANG,), (http(200, b"{", {"content-length": "100"}), HANG)]
+    for script in scripts:
+        with ScriptedEndpoint(lambda _, script=script: script) as endpoint:  # type: ignore[misc]
+            times = {"first_byte_timeout_s": 1.0, "idle_timeout_s": 1.0}
+            async with open_client(endpoint.url, http=engine, **times) as client, anyio.create_task_group() as group:
+                group.start_soon(client.exchange, request())
+                await until(lambda: endpoint.requests)
+                await anyio.sleep(0.05)
+                group.cancel_scope.cancel()
+            await until(lambda: not endpoint.open_connections)
+
+
+async def test_redirect_is_refused(engine: str) -> None:
+    """Fault 27, promise 12: a redirect is not followed, and the other host sees neither key nor request."""
+    with ScriptedEndpoint() as other:
+        exchange = await attempt(engine, http(307, b"", {"location": other.url}))
+        assert not other.requests
+    verdict = judge(exchange, 0.0)
+    assert (exchange.status, verdict.action, verdict.error and verdict.error.code) == (307, Action.STOP, "redirect")
+
+
+async def test_cookies_are_not_kept(engine: str) -> None:
+    """Nothing that an endpoint sets comes back to it."""
+    with ScriptedEndpoint(lambda _: [chat_reply(headers={"set-cookie": "a=b; path=/"})]) as endpoint:
+        async with open_client(endpoint.url, http=engine) as client:
+            for _ in range(2):
+                await client.exchange(request())
+    assert "cookie" not in endpoint.requests[1].headers
+
+
+def endless(_: Received) -> Iterable[Act]:
+    yield stream_head({"content-type": "application/json"})
+    while True:
+        yield b"10000\r\n" + bytes(65536) + b"\r\n"
+        yield Sleep(0)
+
+
+BIG: list[Handler] = [
+    lambda _: [http(200, b" ", {"content-length": str(5 * 2**30)}), HANG],
+    endless,
+    lambda _: [http(200, gzip.compress(bytes(50_000_000)), {"content-encoding": "gzip"})],
+]
+
+
+@pytest.mark.parametrize("handler", BIG)
+async def test_too_big(engine: str, handler: Handler) -> None:
+    """Fault 28: a 5 GB body, an endless one and a gzip bomb are aborted at the cap."""
+    with ScriptedEndpoint(handler) as endpoint:
+        async with open_client(endpoint.url, http=engine, max_reply_bytes=1_000_000) as client:
+            exchange = await client.exchange(request())
+    assert codes(exchange) == (200, "too_big")
+    assert len(exchange.body) <= 2000
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", lambda data: zlib.compress(data, wbits=-15)), ("identity", bytes)],
+)
+async def test_compressed_although_not_asked(engine: str, encoding: str, pack: Any) -> None:
+    """Fault 28: a compressed reply is unpacked all the same."""
+    exchange = await attempt(engine, http(200, pack(chat_body("Paris")), {"content-encoding": encoding}))
+    assert exchange.body == chat_body("Paris")
+
+
+@pytest.mark.parametrize(("encoding", "body"), [("br", b"x"), ("gzip", b"not gzip"), ("gzip", gzip.compress(chat_body())[:-9])])
+async def test_compressed_and_unreadable(engine: str, encoding: str, body: bytes) -> None:
+    """Fault 28: what cannot be unpacked is a protocol fault."""
+    exchange = await attempt(engine, http(200, body, {"content-encoding": encoding}))
+    assert exchange.fault is not None
+    assert exchange.fault.kind is ErrorKind.PROTOCOL
+
+
+async def test_bad_certificate(engine: str) -> None:
+    """Fault 31: a certificate that nobody known vouches for fails, and stops the run."""
+    with ScriptedEndpoint(tls=tls_server()) as endpoint:
+        async with open_client(endpoint.url, http=engine) as client:
+            exchange = await client.exchange(request())
+    assert (codes(exchange), endpoint.requests) == ((None, "tls"), [])
+    assert judge(exchange, 0.0).action is Action.STOP
+
+
+async def test_own_certificate_authority(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 31: SSL_CERT_FILE is the way to trust an authority of one's own."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(TEST_CA))
+    _tls_context.cache_clear()
+    with ScriptedEndpoint(tls=tls_server()) as endpoint:
+        async with open_client(endpoint.url, http=engine) as client:
+            assert codes(await client.exchange(request())) == (200, None)
+    _tls_context.cache_clear()
+
+
+async def test_key_echoed(engine: str) -> None:
+    """Fault 29, promise 12: a key that the endpoint throws back is in nothing that the client gives."""
+    bodies = [
+        error(401, f"bad key {KEY}"),
+        error(500, f"<html>{KEY}</html>".encode()),
+        http(200, f"<html>{KEY}</html>".encode()),
+        http(302, b"", {"location": f"https://elsewhere.example/?{KEY}"}),
+        chat_reply(f"your key is {KEY}"),
+        error(400, b'{"error":{"message":"\\u0073' + KEY[1:].encode() + b'"}}'),
+    ]
+    for body in bodies:
+        exchange = await attempt(engine, body)
+        assert KEY not in repr((exchange.body, exchange.reply, exchange.fault, judge(exchange, 0.0)))
+
+
+@pytest.mark.parametrize(
+    ("provider", "header", "value"),
+    [
+        ({"auth": "bearer"}, "authorization", f"Bearer {KEY}"),
+        ({"auth": "api-key"}, "api-key", KEY),
+        ({"auth": "none"}, "authorization", None),
+        ({"headers": {"X-Title": "mill"}}, "x-title", "mill"),
+        ({"headers": {"user-agent": "mine"}}, "user-agent", "mine"),
+    ],
+)
+async def test_headers(engine: str, provider: dict[str, Any], header: str, value: str | None) -> None:
+    """The key goes where the provider wants it, and its own headers come over ours."""
+    with ScriptedEndpoint() as endpoint:
+        async with open_client(f"{endpoint.origin}/a/b", http=engine, provider={**provider, "query": {"api-version": "1 2"}}) as client:
+            await client.exchange(request("embeddings"))
+    assert endpoint.requests[0].headers.get(header) == value
+    assert endpoint.requests[0].path in {"/a/b/embeddings?api-version=1+2", "/a/b/embeddings?api-version=1%202"}
+
+
+async def test_a_key_that_is_no_header(engine: str) -> None:
+    """A key with a line break in it is told of at once, without the key."""
+    with pytest.raises(SetupError) as caught:
+        async with open_client("http://127.0.0.1/v1", http=engine, key="sk-secret\r\nX: y"):
+            pass
+    assert "sk-secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["completions", "embeddings"])
+async def test_other_apis(engine: str, path: Any) -> None:
+    """Completions and embeddings are read as chats are."""
+    with ScriptedEndpoint() as endpoint:
+        async with open_client(endpoint.url, http=engine) as client:
+            exchange = await client.exchange(request(path))
+    assert exchange.reply is not None
+    assert exchange.reply.text == "answer to hi" or exchange.reply.embedding == [0.5, -0.25]

@@ -1,0 +1,48 @@
+"""The engines' exceptions, mapped to names."""
+
+from __future__ import annotations
+
+import aiohttp
+import httpx
+import pytest
+from aiohttp import client_exceptions
+from pyreqwest import exceptions as pyreqwest_exceptions
+
+from batch import errors
+from batch.records import ErrorKind
+from batch.transport import faults
+from batch.transport.faults import fault_of
+
+CODES = set((errors.__doc__ or "").replace("│", " ").split())
+
+
+def classes(module: object, *bases: type[BaseException]) -> list[type[BaseException]]:
+    return [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, bases)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        *classes(httpx, httpx.HTTPError, httpx.StreamError, httpx.InvalidURL),
+        *classes(client_exceptions, aiohttp.ClientError),
+        *classes(pyreqwest_exceptions, pyreqwest_exceptions.PyreqwestError),
+    ],
+)
+def test_every_class_of_every_engine_is_mapped(error: type[BaseException]) -> None:
+    """No exception of an engine is without a name, and every name stands in errors.py."""
+    code = faults._by_class([error.__new__(error)])
+    assert code in CODES
+    assert code in faults._TEXTS
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), RuntimeError("x")])
+def test_what_is_no_fault_of_the_wire(error: Exception) -> None:
+    """A bug is not taken for a fault of the wire."""
+    assert fault_of(error, in_body=False) is None
+
+
+def test_bare_system_errors() -> None:
+    """An error of the operating system that an engine lets through is a lost connection, perhaps after sending."""
+    fault = fault_of(OSError(104, "Connection reset by peer"), in_body=False)
+    assert fault is not None
+    assert (fault.kind, fault.code, fault.sent) == (ErrorKind.NETWORK, "reset", True)
