@@ -74,7 +74,9 @@ def encode(outcome: Outcome) -> bytes:
 
 
 def is_whole(line: bytes) -> bool:
-    """Whether `line` (without its newline) is a record as it was written: the checksum holds."""
+    """Whether `line` (without its newline) is a record as it was written: it has a head, and the checksum holds."""
+    if len(line) < HEAD_BYTES:
+        return False
     return line.startswith(b'{"sum":"') and line[SUM_AT:SUMMED_FROM] == b'%08x"' % crc32(memoryview(line)[SUMMED_FROM:])
 
 
@@ -85,7 +87,7 @@ def decode(line: bytes) -> Outcome:
         ValueError: the line is not as it was written.
     """
     line = line.removesuffix(b"\n")
-    if len(line) < HEAD_BYTES or not is_whole(line):
+    if not is_whole(line):
         raise ValueError("the checksum does not match")
     fields, response = _split(line)
     error = fields.get("error")

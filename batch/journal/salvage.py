@@ -10,7 +10,7 @@ from pathlib import Path
 
 from batch.errors import DamagedError, StorageError
 from batch.journal.disk import Disk, refusal
-from batch.journal.lines import HEAD_BYTES, is_whole
+from batch.journal.lines import is_whole
 from batch.journal.segments import lines, read_tail, segment_paths, tail_segment
 from batch.storage import replace_atomically, sync_directory
 
@@ -79,7 +79,7 @@ def _sorted_out(path: Path, end: int) -> tuple[list[tuple[int, int]], list[tuple
     pieces: list[tuple[int, int]] = []
     lost: list[tuple[int, int]] = []
     for offset, line in lines(path, end):
-        if len(line) >= HEAD_BYTES and is_whole(line):
+        if is_whole(line):
             pieces.append((offset, len(line)))
             continue
         found = [(offset + start, length) for start, length in _within(line)]
@@ -96,7 +96,7 @@ def _within(line: bytes) -> Iterator[tuple[int, int]]:
         starts.append(place)
         place = line.find(_HEAD, place + 1)
     for start, end in zip(starts, [*starts[1:], len(line)], strict=True):
-        yield from ((start, stop - start) for stop in (end - 1, end) if stop - start >= HEAD_BYTES and is_whole(line[start:stop]))
+        yield from ((start, stop - start) for stop in (end - 1, end) if is_whole(line[start:stop]))
 
 
 def _rewrite(path: Path, pieces: list[tuple[int, int]], lost: list[tuple[int, int]]) -> Salvaged:

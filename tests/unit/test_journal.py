@@ -253,6 +253,19 @@ async def test_records_that_come_while_a_segment_rolls(tmp_path: Path) -> None:
     assert records_by_segment(tmp_path) == [3, 1]
 
 
+async def test_full_disk_in_a_later_segment(tmp_path: Path) -> None:
+    """What is cut off again is counted from the segment's own beginning, and the segment is not left before it is full (fault 41)."""
+    line = encode(outcome(1))
+    with Journal(tmp_path, "group", segment_bytes=2 * len(line), disk=FullDisk(3 * len(line) + 50, errno.ENOSPC)) as journal:
+        for _ in range(3):
+            journal.append(line)
+            await journal.sync()
+        with pytest.raises(StorageError):
+            journal.append(line)
+
+    assert [path.read_bytes() for path in sorted(tmp_path.iterdir())] == [line * 2, line]  # noqa: ASYNC240 - nothing else runs
+
+
 async def test_a_segment_that_cannot_be_followed(tmp_path: Path) -> None:
     """When there is no room for the next segment, what is there is durable and the next append is refused (fault 41)."""
 

@@ -134,7 +134,7 @@ def test_every_flipped_bit_is_seen() -> None:
 
 def test_response_is_found_behind_a_usage_that_has_one() -> None:
     """A usage object with a `response` of its own does not confuse the reader."""
-    before = replace(outcome(1), usage={"n": 1, "response": {"x": ',"response":'}})
+    before = replace(outcome(1), usage={"n": 1, "response": {"x": ',"response":'}}, response=b'{"n":1,"response":{"n":2,"response":3}}')
 
     assert decode(encode(before)) == before
 

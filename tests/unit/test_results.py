@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.errors import DamagedError, StorageError
+from batch.journal.index import Location
 from batch.records import BadRow
 from batch.results import join
 from batch.results.join import results
@@ -136,6 +137,17 @@ def test_input_order_newest_wins(
     for name, ok in (("completions", True), ("errors", False)):
         expected = [(*task, newest[task] + 1) for task in tasks if task in newest and bool(newest[task] % 3) == ok]
         assert [(line["variant"], line["row"], line["repeat"], line["attempts"]) for line in run.lines(name)] == expected
+
+
+def test_large_records_are_read_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only so many bytes of records are in memory at a time, however large they are; a row's records stay together (promise 8)."""
+    monkeypatch.setattr(join, "_HELD_BYTES", 100)
+    lengths = [60, 40, 1, 250, None, 99, 1, 1]
+    found = [(None if length is None else Location(0, 0, length), None) for length in lengths]
+
+    portions = list(join._portions([found], len(lengths)))
+
+    assert portions == [(0, 2), (2, 3), (3, 4), (4, 7), (7, 8)]
 
 
 def test_rows_with_ids_are_followed(tmp_path: Path) -> None:

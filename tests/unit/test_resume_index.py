@@ -124,7 +124,17 @@ def test_damage_can_be_gone_past(tmp_path: Path) -> None:
     assert any("ends within a record" in str(item) for item in damage)
 
 
-@pytest.mark.parametrize("junk", [b"\n", b"{}\n", b"x" * 200 + b"\n", b'{"sum":"' + b"0" * 300 + b"\n"])
+def test_a_checksum_of_other_characters_is_refused(tmp_path: Path) -> None:
+    """A digit of the checksum that is none is seen, whatever it would count for (promise 3, fault 40)."""
+    place = 8
+    line = next(line for line in map(encode, map(outcome, range(100))) if line[place] == ord("f"))
+    (tmp_path / "000001.jsonl").write_bytes(line[:place] + b"g" + line[place + 1 :] + encode(outcome(200)))
+
+    with pytest.raises(DamagedError):
+        ResumeIndex.load(tmp_path)
+
+
+@pytest.mark.parametrize("junk", [b"\n", b"{}\n", b"x" * 200 + b"\n", b'{"sum":"' + b"0" * 300 + b"\n", b'{"sum":"fcb6e20c"}\n'])
 def test_foreign_lines_are_damage(tmp_path: Path, junk: bytes) -> None:
     """A line that promptmill did not write is damage, however short (fault 40)."""
     (tmp_path / "000001.jsonl").write_bytes(junk + encode(outcome(1)))
