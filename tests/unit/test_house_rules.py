@@ -1,0 +1,89 @@
+"""The rules of CONTRIBUTING.md that no linter holds."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CODE = sorted(ROOT.glob("batch/**/*.py"))
+TESTS = sorted(ROOT.glob("tests/**/test_*.py"))
+MAX_FILE_LINES = 320
+MAX_FUNCTION_LINES = 60
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+# Put together here, so that this file does not name them.
+REGISTRY_HOSTS = [
+    ".".join(parts) for parts in (("pypi", "org"), ("pythonhosted", "org"), ("npmjs", "org"), ("anaconda", "org"), ("jsdelivr", "net"))
+]
+INDEX_OPTIONS = ["index" + "-url", "find" + "-links", "trusted" + "-host"]
+LOCK_FILES = {"uv.lock", "poetry.lock", "pdm.lock", "Pipfile.lock", "pylock.toml", "package-lock.json", "yarn.lock", "conda-lock.yml"}
+
+
+def short(path: Path) -> str:
+    """A test's name for a file."""
+    return str(path.relative_to(ROOT))
+
+
+def functions(path: Path) -> Iterator[Function]:
+    """All functions of a file, methods and inner ones too."""
+    return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, Function))
+
+
+def committed() -> list[Path]:
+    """The files of the repository; those of the folder where there is no git, as in an unpacked source archive."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    names = listed.stdout.split("\0") if listed.returncode == 0 else [short(path) for path in [*CODE, *TESTS, *ROOT.glob("*.*")]]
+    return [ROOT / name for name in names if (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("path", CODE, ids=short)
+def test_code_is_in_small_pieces(path: Path) -> None:
+    """Files stay under about 300 lines and functions under about 40; beyond these bounds they are to be divided."""
+    assert len(path.read_text().splitlines()) <= MAX_FILE_LINES
+    long = {node.name: length for node in functions(path) if (length := (node.end_lineno or 0) - node.lineno + 1) > MAX_FUNCTION_LINES}
+    assert not long
+
+
+@pytest.mark.parametrize("path", CODE, ids=short)
+def test_modules_say_what_they_are(path: Path) -> None:
+    """Every module begins with a docstring."""
+    assert ast.get_docstring(ast.parse(path.read_text()))
+
+
+@pytest.mark.parametrize("path", TESTS, ids=short)
+def test_tests_say_what_must_hold(path: Path) -> None:
+    """Every test has a docstring."""
+    assert not [node.name for node in functions(path) if node.name.startswith("test_") and not ast.get_docstring(node)]
+
+
+def test_no_package_registry_is_named() -> None:
+    """A checkout works with whatever registry the machine is set up for: no file names one, or an option that picks one."""
+    named = [
+        f"{short(path)}: {text}"
+        for path in committed()
+        for content in [path.read_bytes()]
+        for text in REGISTRY_HOSTS + INDEX_OPTIONS
+        if text.encode() in content
+    ]
+    assert not named
+
+
+def test_no_lock_file_is_committed() -> None:
+    """Versions are pinned in constraints.txt, by name and number only."""
+    assert not [short(path) for path in committed() if path.name in LOCK_FILES]
+    for line in (ROOT / "constraints.txt").read_text().splitlines():
+        assert line.startswith("#") or line.count("==") == 1, line
+        assert "://" not in line
+
+
+def test_readme_names_the_two_commands() -> None:
+    """Somebody who comes with a fresh clone finds the demo and the tests in the README, and both are in the Makefile."""
+    readme = (ROOT / "README.md").read_text()
+    makefile = (ROOT / "Makefile").read_text().splitlines()
+    for target in ("demo", "test"):
+        assert f"make {target}" in readme
+        assert any(line.startswith(f"{target}:") for line in makefile)
