@@ -158,7 +158,10 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A task's final record. Times are seconds since the epoch; `response` is the reply body, verbatim JSON."""
+    """A task's final record. Times are seconds since the epoch; `response` is the reply body, verbatim JSON.
+
+    `doubled` counts attempts that were repeated although the endpoint may have answered and billed them.
+    """
 
     ordinal: int
     id: str
@@ -175,6 +178,7 @@ class Outcome:
     usage: Mapping[str, Any] | None = None
     cost_usd: float | None = None
     response: bytes | None = None
+    doubled: int = 0
 
     @property
     def ok(self) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from difflib import get_close_matches
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -17,6 +18,7 @@ from batch.server.embedded import EmbeddedServer
 from batch.settings import ProviderSettings, RunSettings, Variant
 from batch.transport.client import Client
 from batch.transport.engines import open_engine
+from batch.transport.proxies import is_bypassed
 
 PREFLIGHT_TIMEOUT_S = 15.0
 # Files that the process has open beside its connections.
@@ -47,11 +49,18 @@ def allow_connections(run: RunSettings, lanes: int, notice: Callable[[str], None
     return replace(run, concurrency=lowered)
 
 
-def warn_of_proxies(run: RunSettings, environ: Mapping[str, str], notice: Callable[[str], None]) -> None:
-    """Say that proxy variables are set and not used."""
+def warn_of_proxies(
+    run: RunSettings, providers: Iterable[ProviderSettings], environ: Mapping[str, str], notice: Callable[[str], None]
+) -> None:
+    """Say which requests do not go through the proxies that the environment names."""
     names = [name for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy") if environ.get(name)]
     if names and not run.trust_env:
         notice(f"{', '.join(names)} not used: requests go straight to the endpoint (run.trust_env = true uses proxies)")
+    elif names:
+        hosts = {provider.name: urlsplit(provider.base_url).hostname or "" for provider in providers if provider.embedded is None}
+        straight = [f"{name} ({host})" for name, host in hosts.items() if is_bypassed(host)]
+        if straight:
+            notice(f"requests to {', '.join(straight)} go past the proxy: this machine always does, others by NO_PROXY")
 
 
 @asynccontextmanager
@@ -96,15 +105,15 @@ async def clients(
 async def check_models(client: Client, variants: Sequence[Variant]) -> None:
     """Ask the endpoint what it serves before anything is sent.
 
-    An endpoint that has no list, or cannot be reached yet, is believed. Raises JobError for a model that is not there, with near
-    names, and EndpointError when the key is refused.
+    An endpoint that has no list, does not show it to this key, or cannot be reached yet, is believed. Raises JobError for a model that
+    is not there, with near names, and EndpointError when the key is refused or the certificate is bad.
     """
     served: list[str] | None = None
     with anyio.move_on_after(PREFLIGHT_TIMEOUT_S):
         try:
             served = await client.models()
         except EndpointError as error:
-            if error.info.code in {"authentication", "permission", "quota"}:
+            if error.info.code in {"authentication", "quota", "tls"}:
                 raise
     if not served:
         return

@@ -20,9 +20,9 @@ from batch.app.plan import Prepared, prepare
 from batch.clock import SystemClock
 from batch.engine.feed import Changed, Feed, Plan
 from batch.engine.pace import Pace
-from batch.engine.pool import Stop
 from batch.engine.recorder import Recorder
 from batch.engine.run import Lane, Run
+from batch.engine.stop import Stop
 from batch.errors import EndpointError
 from batch.events import Event, Noticed, Observer, RunEnded, RunStarted
 from batch.job import LoadedJob, from_document
@@ -106,7 +106,7 @@ def resume(directory: Path, overrides: Sequence[str], options: RunOptions, obser
 
 async def _send(prepared: Prepared, keys: dict[str, str], options: RunOptions, observers: Sequence[Observer]) -> Stop | None:
     job, clock = prepared.job, SystemClock()
-    endpoints.warn_of_proxies(job.run, os.environ, partial(_say, observers))
+    endpoints.warn_of_proxies(job.run, [variant.provider for variant in job.variants], os.environ, partial(_say, observers))
     async with endpoints.started(job.variants) as variants:
         groups = endpoints.by_endpoint(variants)
         settings = endpoints.allow_connections(job.run, len(groups), partial(_say, observers))

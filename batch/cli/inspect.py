@@ -88,6 +88,8 @@ def _notes(variant: VariantStatus) -> list[str]:
         notes.append(f"{variant.truncated:,} answers cut short by the token limit (finish_reason length)")
     if variant.filtered:
         notes.append(f"{variant.filtered:,} answers stopped by a content filter")
+    if variant.doubled:
+        notes.append(f"{variant.doubled:,} attempts were repeated after a lost reply: possibly billed twice")
     if variant.priced:
         notes.append(f"${variant.cost_usd:,.4f} for {variant.priced:,} answers")
     if variant.damaged:

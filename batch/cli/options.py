@@ -27,6 +27,11 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
         set_option,
         click.option("--retry-failed", is_flag=True, help="Send the rows again that failed before."),
         click.option(
+            "--max-failures",
+            metavar="N|N%",
+            help="Stop when more rows than this failed: a number, or a share of the outcomes. As --set run.max_failures.",
+        ),
+        click.option(
             "--changed",
             type=click.Choice(["rerun", "keep"]),
             help="What to do with done rows whose request is another now: rerun them, or keep the old answers. Without this: refuse.",
@@ -38,11 +43,14 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def overrides(settings: Sequence[str], limit: int | None) -> list[str]:
-    """KEY=VALUE overrides as the job loader takes them; a limit is one of them."""
-    return [*settings, *([f"input.limit={limit}"] if limit is not None else [])]
+def overrides(settings: Sequence[str], limit: int | None, max_failures: str | None = None) -> list[str]:
+    """KEY=VALUE overrides as the job loader takes them; the options that stand for one are among them."""
+    named = {"input.limit": limit, "run.max_failures": max_failures}
+    return [*settings, *(f"{key}={value}" for key, value in named.items() if value is not None)]
 
 
-def as_words(settings: Sequence[str], limit: int | None) -> list[str]:
+def as_words(settings: Sequence[str], limit: int | None, max_failures: str | None = None) -> list[str]:
     """The same options as they were given, for a command line to be called again."""
-    return [*(word for setting in settings for word in ("--set", setting)), *(["--limit", str(limit)] if limit is not None else [])]
+    named = {"--limit": limit, "--max-failures": max_failures}
+    given = [(option, str(value)) for option, value in named.items() if value is not None]
+    return [word for pair in [*(("--set", setting) for setting in settings), *given] for word in pair]

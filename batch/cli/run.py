@@ -31,6 +31,7 @@ def run_command(
     limit: int | None,
     settings: tuple[str, ...],
     retry_failed: bool,
+    max_failures: str | None,
     changed: Changed,
     quiet: bool,
     fresh: bool,
@@ -51,9 +52,9 @@ def run_command(
     from batch import app
     from batch.job import load
 
-    loaded = load(job, overrides(settings, limit))
+    loaded = load(job, overrides(settings, limit, max_failures))
     options = app.RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed or "refuse")
-    again = command_line("run", job, *as_words(settings, limit))
+    again = command_line("run", job, *as_words(settings, limit, max_failures))
     _run_shown(ctx, lambda observers: app.run(loaded, options, observers), again, quiet)
 
 
@@ -67,6 +68,7 @@ def resume_command(
     limit: int | None,
     settings: tuple[str, ...],
     retry_failed: bool,
+    max_failures: str | None,
     changed: Changed,
     quiet: bool,
 ) -> None:
@@ -82,8 +84,8 @@ def resume_command(
     from batch import app
 
     options = app.RunOptions(retry_failed=retry_failed, changed=changed or "refuse")
-    given = overrides(settings, limit)
-    again = command_line("resume", directory, *as_words(settings, limit))
+    given = overrides(settings, limit, max_failures)
+    again = command_line("resume", directory, *as_words(settings, limit, max_failures))
     _run_shown(ctx, lambda observers: app.resume(Path(directory), given, options, observers), again, quiet)
 
 

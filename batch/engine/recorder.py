@@ -45,6 +45,7 @@ class Recorder:
             repeat=task.repeat,
             key=task.request.key,
             attempts=work.tries,
+            doubled=work.doubled,
             error=error,
             api=task.request.api,
             finish_reason=reply.finish_reason if reply else None,

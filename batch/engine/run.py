@@ -10,8 +10,9 @@ import anyio
 from batch.clock import Clock
 from batch.engine.feed import Feed
 from batch.engine.pace import Pace
-from batch.engine.pool import Pool, Stop
+from batch.engine.pool import Pool
 from batch.engine.recorder import Recorder
+from batch.engine.stop import Stop
 from batch.errors import StorageError
 from batch.events import Event, Noticed, Observer, Progressed
 from batch.records import Tally
@@ -20,6 +21,8 @@ from batch.transport.client import Client
 
 SYNC_INTERVAL_S = 0.5
 REPORT_INTERVAL_S = 0.25
+# A report that comes so much too late is worth a word.
+HELD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,7 @@ class Run:
     def __init__(self, lanes: Sequence[Lane], recorder: Recorder, run: RunSettings, *, clock: Clock, observers: Sequence[Observer]) -> None:
         self._recorder = recorder
         self._run = run
+        self._clock = clock
         self._observers = observers
         self._stop: Stop | None = None
         self._pools = [
@@ -48,7 +52,7 @@ class Run:
                 run,
                 clock=clock,
                 notice=self._notice,
-                storage_failed=self._storage_failed,
+                stop_run=self._stop_pools,
             )
             for lane in lanes
         ]
@@ -69,9 +73,10 @@ class Run:
             helpers.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await self._sync()
-        if self._stop is None:
-            self._stop = next((pool.stopped for pool in self._pools if pool.stopped is not None), None)
-        return self._stop
+        stopped = [pool.stopped for pool in self._pools if pool.stopped is not None]
+        if self._stop is not None and (stopped or self._stop.cause == "storage"):
+            return self._stop
+        return next(iter(stopped), None)
 
     def drain(self) -> None:
         """Read and send nothing more; let what is in flight end, up to the grace time."""
@@ -80,10 +85,6 @@ class Run:
     def abort(self) -> None:
         """Stop at once; what is in flight is given up and will be sent again."""
         self._stop_pools(Stop("interrupted", "interrupted"), 0.0)
-
-    def _storage_failed(self, stop: Stop) -> None:
-        # Answers that cannot be kept are not waited for.
-        self._stop_pools(stop, 0.0)
 
     def _stop_pools(self, stop: Stop, grace_s: float) -> None:
         self._stop = self._stop or stop
@@ -99,12 +100,17 @@ class Run:
         try:
             await self._recorder.sync()
         except StorageError as error:
-            self._storage_failed(Stop("storage", str(error)))
+            # Answers that cannot be kept are not waited for.
+            self._stop_pools(Stop("storage", str(error)), 0.0)
 
     async def _report_regularly(self) -> None:
         while True:
             self._notify(Progressed(self.tallies))
+            due = self._clock.monotonic() + REPORT_INTERVAL_S
             await anyio.sleep(REPORT_INTERVAL_S)
+            late = self._clock.monotonic() - due
+            if late > HELD_S:
+                self._notice(f"this process stood still for {late:,.0f} s: it was suspended, or the machine is overloaded")
 
     def _notice(self, text: str) -> None:
         self._notify(Noticed(text))

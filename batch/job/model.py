@@ -138,6 +138,11 @@ class RunSection(Section):
         default=_RUN.concurrency, description="Requests in flight at the same time."
     )
     attempts: Annotated[int, Field(ge=1, le=100)] = Field(default=_RUN.attempts, description="The most attempts that a task gets.")
+    max_failures: Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$", examples=["10%"])] | Absent = Field(
+        default=_RUN.max_failures,
+        description='Stop when more rows than this failed: a number, or a share such as "10%". Without it a run stops only when the'
+        ' first 20 rows of a model all fail for the same reason; "100%" never stops.',
+    )
     repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(default=_RUN.repeats, description="How often each row is sent to each model.")
     stream: bool = Field(
         default=_RUN.stream, description="Stream the answers: adds the time to the first token, and answers cut short are seen."

@@ -45,6 +45,8 @@ def expectation(schema: Schema) -> str:
             return f"a list{what}" + (" that is not empty" if schema.get("minItems") else "")
         case "object":
             return "a table"
+        case _ if "examples" in schema:
+            return f"text such as {json.dumps(schema['examples'][0])}"
         case _:
             return "text that is not empty" if schema.get("minLength") else "text"
 

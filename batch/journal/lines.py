@@ -65,6 +65,8 @@ def encode(outcome: Outcome) -> bytes:
         "usage": outcome.usage,
         "cost_usd": outcome.cost_usd,
     }
+    if outcome.doubled:
+        fields["doubled"] = outcome.doubled
     if error is not None:
         fields["error"] = {"kind": error.kind, "code": error.code, "message": error.message, "http_status": error.http_status}
     task = _task_hex(outcome.id, outcome.repeat)
@@ -107,6 +109,7 @@ def decode(line: bytes) -> Outcome:
         fields["usage"],
         fields["cost_usd"],
         response,
+        fields.get("doubled", 0),
     )
 
 

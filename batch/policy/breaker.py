@@ -16,14 +16,19 @@ LONGEST_PROBE_S = 15.0
 
 
 class Breaker:
-    """The breaker of one endpoint. All times are monotonic seconds, given by the caller."""
+    """The breaker of one endpoint. All times are monotonic seconds, given by the caller.
 
-    def __init__(self) -> None:
+    `patience_s` is how long the endpoint is waited for at all: the probes come often enough for several of them to fit into it.
+    """
+
+    def __init__(self, patience_s: float = math.inf) -> None:
+        self._first = min(FIRST_PROBE_S, patience_s / 20)
+        self._longest = min(LONGEST_PROBE_S, patience_s / 10)
         self._failing: set[Hashable] = set()
         self._faults = 0
         self._probe_at: float | None = None
-        self._probing = False
-        self._interval = FIRST_PROBE_S
+        self._probe: Hashable | None = None
+        self._interval = self._first
 
     @property
     def closed(self) -> bool:
@@ -39,19 +44,20 @@ class Breaker:
         """Seconds until a request may be sent: 0 now, infinity while a probe is under way."""
         if self._probe_at is None:
             return 0.0
-        return math.inf if self._probing else max(0.0, self._probe_at - now)
+        return math.inf if self._probe is not None else max(0.0, self._probe_at - now)
 
-    def sent(self) -> None:
-        """A request leaves; in an open breaker it is the probe."""
-        self._probing = self._probe_at is not None
+    def sent(self, task: Hashable) -> None:
+        """A request of `task` leaves; in an open breaker it is the probe."""
+        if self._probe_at is not None:
+            self._probe = task
 
     def served(self) -> bool:
         """The endpoint answered a request as it should; True when that closes the breaker."""
         was_open = not self.closed
         if self._faults:
-            self._probe_at, self._probing = None, False
+            self._probe_at = self._probe = None
             self._failing.clear()
-            self._faults, self._interval = 0, FIRST_PROBE_S
+            self._faults, self._interval = 0, self._first
         return was_open
 
     def failed(self, task: Hashable, now: float, *, unready: bool) -> bool:
@@ -59,9 +65,10 @@ class Breaker:
         self._failing.add(task)
         self._faults += 1
         if not self.closed:
-            if self._probing:
-                self._probing = False
-                self._interval = min(2 * self._interval, LONGEST_PROBE_S)
+            # What was in flight when it opened tells nothing new; only the probe does.
+            if task == self._probe:
+                self._probe = None
+                self._interval = min(2 * self._interval, self._longest)
                 self._probe_at = now + self._interval
             return False
         if unready or (len(self._failing) >= DISTINCT_TASKS and self._faults >= FAULTS_IN_A_ROW):

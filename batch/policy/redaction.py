@@ -13,6 +13,8 @@ MARK = "[redacted]"
 SHORTEST_SECRET = 8
 """Shorter "keys" ("EMPTY", "none", "ollama") are placeholders; taking such words out of answers would spoil these."""
 
+_met: set[str] = set()
+
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -21,6 +23,7 @@ class Redactor:
 
     def __init__(self, secrets: Iterable[str]) -> None:
         real = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
+        _met.update(real)
         forms = {form for secret in real for form in _forms(secret)}
         self._texts = sorted(forms, key=len, reverse=True)
         self._bytes = [form.encode() for form in self._texts]
@@ -38,6 +41,11 @@ class Redactor:
             if form in data:
                 data = data.replace(form, MARK.encode())
         return data
+
+
+def without_secrets(text: str) -> str:
+    """`text` without any secret that a Redactor of this process was made for: for what is told last, such as a traceback."""
+    return Redactor(_met).text(text)
 
 
 def sample(body: bytes, limit: int = 500) -> str:

@@ -34,7 +34,8 @@ class VariantStatus:
     """The counts of one variant. Times are seconds since the epoch; `active_s` is without the pauses between sessions.
 
     `total` is rows × repeats, None when run.json does not tell. `records` counts the journal's lines; those beyond ok + failed
-    were replaced by newer ones. `priced` is how many answers have a cost. `failures` has the most frequent first.
+    were replaced by newer ones. `doubled` counts attempts that were repeated and may be billed twice. `priced` is how many answers
+    have a cost. `failures` has the most frequent first.
     """
 
     name: str
@@ -47,6 +48,7 @@ class VariantStatus:
     truncated: int = 0
     filtered: int = 0
     attempts: int = 0
+    doubled: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
@@ -108,7 +110,7 @@ def _variant(directory: RunDirectory, slug: str, name: str, total: int | None) -
 class _Counts:
     def __init__(self) -> None:
         self.sums: dict[str, Any] = dict.fromkeys(
-            ("truncated", "filtered", "attempts", "prompt_tokens", "completion_tokens", "cost_usd", "priced"), 0
+            ("truncated", "filtered", "attempts", "doubled", "prompt_tokens", "completion_tokens", "cost_usd", "priced"), 0
         )
         self.first: float | None = None
         self.last: float | None = None
@@ -119,6 +121,7 @@ class _Counts:
     def add(self, outcome: Outcome) -> None:
         sums = self.sums
         sums["attempts"] += outcome.attempts
+        sums["doubled"] += outcome.doubled
         sums["truncated"] += outcome.ok and outcome.finish_reason == "length"
         sums["filtered"] += outcome.ok and outcome.finish_reason == "content_filter"
         usage = outcome.usage or {}

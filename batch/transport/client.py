@@ -21,6 +21,7 @@ from batch.settings import ProviderSettings, RunSettings
 from batch.transport.attempt import Attempt
 from batch.transport.deadlines import Deadlines
 from batch.transport.faults import fault_of
+from batch.transport.proxies import proxy_passwords
 from batch.transport.reading import UnreadableError
 
 _SECRET_NAME = re.compile(r"key|token|secret|password|auth|credential|signature|^sig$", re.IGNORECASE)
@@ -53,7 +54,8 @@ class Client:
         self._clock = clock
         self._engine = engine
         self._soonest = min(run.first_byte_timeout_s, run.idle_timeout_s, run.attempt_timeout_s)
-        self.redactor = Redactor(_secrets(provider.headers, key, base, query))
+        proxies = proxy_passwords() if run.trust_env else []
+        self.redactor = Redactor([*_secrets(provider.headers, key, base, query), *proxies])
 
     async def exchange(self, request: Request, on_chunk: Callable[[Chunk], None] | None = None) -> Exchange:
         """Send `request` once. When the run streams, `on_chunk` is told each chunk as it comes; what it raises is raised on.

@@ -16,6 +16,11 @@ def proxies_of_environment() -> dict[str, str]:
     return {scheme: url if "://" in url else f"http://{url}" for scheme, url in urls.items() if url}
 
 
+def proxy_passwords() -> list[str]:
+    """The passwords in the URLs of these proxies: errors can quote them."""
+    return [password for url in proxies_of_environment().values() if (password := httpx.URL(url).password)]
+
+
 def is_bypassed(host: str) -> bool:
     """Whether requests to `host` go straight: this machine always, others by NO_PROXY."""
     bare = host.strip("[]")

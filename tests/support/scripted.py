@@ -181,8 +181,9 @@ def answer(received: Received) -> Iterable[Action]:
 class ScriptedEndpoint:
     """The endpoint: a context manager. `requests` are all that came; `max_concurrent` the most that were open at once."""
 
-    def __init__(self, handler: Handler = answer, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, handler: Handler = answer, *, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.handler = handler
+        self.port = port
         self.requests: list[Received] = []
         self.connections = 0
         self.open_connections = 0
@@ -210,7 +211,7 @@ class ScriptedEndpoint:
 
     async def _listen(self) -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        return await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0, backlog=4096, ssl=self._tls)
+        return await loop.create_server(lambda: _Connection(self), "127.0.0.1", self.port, backlog=4096, ssl=self._tls)
 
     async def _shut(self) -> None:
         self._server.close()

@@ -51,7 +51,7 @@ def test_a_success_between_keeps_it_closed() -> None:
 def test_only_one_probe_is_under_way() -> None:
     """While a probe is out nothing else is sent."""
     breaker = opened()
-    breaker.sent()
+    breaker.sent("a task")
     assert breaker.hold(FIRST_PROBE_S) == math.inf
 
 
@@ -60,7 +60,7 @@ def test_failed_probes_come_ever_later_up_to_a_cap() -> None:
     breaker, now, waits = opened(), 0.0, []
     for _ in range(8):
         now += breaker.hold(now)
-        breaker.sent()
+        breaker.sent("a task")
         assert not breaker.failed("a task", now, unready=True)
         waits.append(breaker.hold(now))
     assert waits == sorted(waits)
@@ -73,12 +73,26 @@ def test_late_failures_of_requests_sent_before_do_not_delay_the_probe() -> None:
     breaker = opened()
     assert not breaker.failed("another", 0.9, unready=True)
     assert breaker.hold(0.9) < FIRST_PROBE_S
+    breaker.sent("a task")
+    assert not breaker.failed("another", 1.5, unready=True)
+    assert breaker.hold(1.5) == math.inf
+
+
+def test_a_short_patience_has_several_probes() -> None:
+    """Fault 10: where the endpoint is given up after 2 s it is asked several times before that."""
+    breaker, now, probes = Breaker(patience_s=2.0), 0.0, 0
+    assert breaker.failed("a task", now, unready=True)
+    while (now := now + breaker.hold(now)) < 2.0:
+        breaker.sent("a task")
+        breaker.failed("a task", now, unready=True)
+        probes += 1
+    assert 5 <= probes <= 20
 
 
 def test_a_success_closes_it_and_forgets() -> None:
     """After an outage the endpoint starts afresh."""
     breaker = opened()
-    breaker.sent()
+    breaker.sent("a task")
     assert breaker.served()
     assert breaker.closed
     assert breaker.hold(100.0) == 0.0

@@ -1,0 +1,71 @@
+"""Work that waits for its turn: new rows in input order, and retries by the time they are due."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections import deque
+from itertools import count
+
+from batch.engine.pace import Work
+
+READY_BYTES = 64 * 1024 * 1024
+
+
+class Backlog:
+    """Bounded by those who fill it: they stop while it `is_full`."""
+
+    def __init__(self, high_water: int) -> None:
+        self.ready: deque[Work] = deque()
+        self._ready_bytes = 0
+        self._retries: list[tuple[float, int, Work]] = []
+        self._numbers = count()
+        self._high_water = high_water
+
+    def __bool__(self) -> bool:
+        return bool(self.ready or self._retries)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no further rows should be read."""
+        return len(self.ready) + len(self._retries) >= self._high_water or self._ready_bytes > READY_BYTES
+
+    @property
+    def has_only_retries(self) -> bool:
+        """Whether there is no new row here."""
+        return not self.ready and bool(self._retries)
+
+    @property
+    def next_due(self) -> float:
+        """When the first retry is due; infinity when there is none."""
+        return self._retries[0][0] if self._retries else math.inf
+
+    @property
+    def next_retry(self) -> Work:
+        """The retry that is due first."""
+        return self._retries[0][2]
+
+    def due(self, now: float) -> int:
+        """How many retries are due."""
+        if not self._retries or self._retries[0][0] > now:
+            return 0
+        return sum(1 for at, _, _ in self._retries if at <= now)
+
+    def add(self, work: Work) -> None:
+        """A new row."""
+        self.ready.append(work)
+        self._ready_bytes += len(work.task.request.body)
+
+    def take(self) -> Work:
+        """The next new row."""
+        work = self.ready.popleft()
+        self._ready_bytes -= len(work.task.request.body)
+        return work
+
+    def postpone(self, work: Work, due: float) -> None:
+        """Work that is to be tried again at `due` (monotonic seconds)."""
+        heapq.heappush(self._retries, (due, next(self._numbers), work))
+
+    def take_retry(self) -> Work:
+        """The retry that is due first."""
+        return heapq.heappop(self._retries)[2]

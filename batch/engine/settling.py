@@ -1,0 +1,125 @@
+"""What becomes of attempts that gave no answer, and of rows that cannot be sent: tried again, failed, or the end of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from batch.engine.backlog import Backlog
+from batch.engine.pace import Pace, Work
+from batch.engine.recorder import Recorder
+from batch.engine.stop import Stop
+from batch.errors import StorageError
+from batch.policy.failures import FailureLimit
+from batch.policy.verdicts import Action, Verdict
+from batch.records import ErrorInfo, Exchange
+from batch.settings import RunSettings
+
+# So many different rows must be forbidden, and none answered between, before it is held to be about the key and not the rows.
+FORBIDDEN_ROWS = 5
+
+
+class Settler:
+    """Settles the attempts of one pool. What it cannot settle for good it puts into the backlog.
+
+    `stop` ends this pool, `stop_run` all of them. `exhausted` tells whether all rows have been read.
+    """
+
+    def __init__(
+        self,
+        pace: Pace,
+        backlog: Backlog,
+        recorder: Recorder,
+        run: RunSettings,
+        *,
+        exhausted: Callable[[], bool],
+        notice: Callable[[str], None],
+        stop: Callable[[Stop, float], None],
+        stop_run: Callable[[Stop, float], None],
+    ) -> None:
+        self.withheld: list[tuple[Work, ErrorInfo, Exchange]] = []
+        self._pace = pace
+        self._backlog = backlog
+        self._recorder = recorder
+        self._run = run
+        self._limit = FailureLimit(run.max_failures)
+        self._exhausted = exhausted
+        self._notice = notice
+        self._stop = stop
+        self._stop_run = stop_run
+
+    def settle(self, work: Work, verdict: Verdict, exchange: Exchange) -> None:
+        """Act on a verdict other than done."""
+        error = verdict.error
+        assert error is not None  # noqa: S101 - only done comes without one
+        if verdict.action is Action.RETRY:
+            self._retry(work, verdict, error, exchange)
+        elif verdict.action is Action.FAIL:
+            self._refuse(work, error, exchange)
+        elif error.code == "tls" and self._recorder.tallies[work.task.variant].ok:
+            # Who has served has no wrong certificate: a handshake broke.
+            self._retry(work, replace(verdict, action=Action.RETRY, charged=False), error, exchange)
+        else:
+            self._backlog.postpone(work, exchange.done_at)
+            self._stop(Stop("refused", f"{self._pace.name}: {error.message}"), self._run.grace_s)
+
+    def fail(self, work: Work, error: ErrorInfo, exchange: Exchange | None) -> None:
+        """The row has failed; `exchange` is None when nothing was sent."""
+        try:
+            self._recorder.failed(work, error, exchange)
+        except StorageError as problem:
+            self.storage_failed(problem)
+            return
+        tallies = self._recorder.tallies
+        reason = self._limit.exceeded(tallies.values(), tallies[work.task.variant], error)
+        if reason is not None:
+            example = f"row {work.task.ordinal}, id {work.task.id}: {error.message}"
+            self._stop_run(Stop("refused", f"{reason}; for example {example}"), self._run.grace_s)
+
+    def release(self) -> None:
+        """Fail the rows that were forbidden: others are served, or there are no others."""
+        withheld, self.withheld = self.withheld, []
+        for work, error, exchange in withheld:
+            self.fail(work, error, exchange)
+
+    def storage_failed(self, error: StorageError) -> None:
+        """Nothing can be recorded any more, so no answer is waited for."""
+        self._stop_run(Stop("storage", str(error)), 0.0)
+
+    def _refuse(self, work: Work, error: ErrorInfo, exchange: Exchange) -> None:
+        if self._pace.answered():
+            self._notice(f"{self._pace.name} serves again")
+        if error.code == "permission":
+            self._withhold(work, error, exchange)
+        else:
+            self.fail(work, error, exchange)
+
+    def _withhold(self, work: Work, error: ErrorInfo, exchange: Exchange) -> None:
+        """Keep a forbidden row until it is known whether it is about the row: a key without rights must not fail the first rows."""
+        self.withheld.append((work, error, exchange))
+        if len({work.task.ordinal for work, _, _ in self.withheld}) < FORBIDDEN_ROWS:
+            return
+        for forbidden, _, _ in self.withheld:
+            self._backlog.postpone(forbidden, exchange.done_at)
+        self.withheld = []
+        self._stop(Stop("refused", f"{self._pace.name} forbids every request: {error.message}"), self._run.grace_s)
+
+    def _retry(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> None:
+        due, notice = self._pace.postpone(work, verdict, exchange.sent_at, exchange.done_at)
+        if notice:
+            self._notice(notice)
+        spent = work.attempts >= self._run.attempts or due - (work.first_sent or due) > self._run.task_timeout_s
+        if spent and not self._blames_endpoint():
+            self.fail(work, error, exchange)
+            return
+        tally = self._recorder.tallies[work.task.variant]
+        if verdict.doubled:
+            work.doubled += 1
+            tally.doubled += 1
+        work.charged_retry = verdict.charged
+        self._backlog.postpone(work, due)
+        tally.waiting += 1
+
+    def _blames_endpoint(self) -> bool:
+        """Whether a row that failed too often is spared: the endpoint fails for all, and other rows are there to test it with."""
+        return self._pace.breaker.suspects_endpoint and (bool(self._backlog.ready) or not self._exhausted())

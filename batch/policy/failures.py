@@ -1,0 +1,48 @@
+"""When failed rows end a run: row after row for one and the same reason, or more of them than the user bears."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from batch.records import ErrorInfo, ErrorKind, Tally
+
+ALL_ALIKE = 20
+"""So many rows of a variant failing for the same reason, and none answered ever, end a run: the job is wrong, not the rows."""
+
+FEWEST_FOR_A_SHARE = 20
+"""A share of failed rows is judged from so many outcomes on, or the first failed row would be 100 %."""
+
+# What the next row cannot be expected to change. Content filters are about each row.
+_SAME_FOR_ALL = frozenset({"bad_request", "context_length", "too_large", "not_found", "too_big"})
+
+
+class FailureLimit:
+    """The limit that `run.max_failures` sets: a number of rows ("more than 100"), a share of the outcomes ("10%"), or None.
+
+    Counts are of one session. Without a limit only a run is ended whose first outcomes are all failures of one deterministic code;
+    "100%" ends none.
+    """
+
+    def __init__(self, limit: int | str | None) -> None:
+        self._number = limit if isinstance(limit, int) else None
+        self._share = float(limit.removesuffix("%")) / 100 if isinstance(limit, str) else None
+
+    def exceeded(self, tallies: Iterable[Tally], own: Tally, error: ErrorInfo) -> str | None:
+        """Why the failure `error`, already counted in `own` (its variant's tally), ends the run; None when it does not."""
+        if self._number is None and self._share is None:
+            return self._all_alike(own, error)
+        failed = ok = 0
+        for tally in tallies:
+            failed, ok = failed + tally.failed, ok + tally.ok
+        if self._number is not None:
+            return f"more than {self._number:,} rows failed (run.max_failures)" if failed > self._number else None
+        if self._share is not None and failed >= FEWEST_FOR_A_SHARE and failed > self._share * (failed + ok):
+            return f"{failed:,} of {failed + ok:,} rows failed, more than {100 * self._share:g}% (run.max_failures)"
+        return None
+
+    def _all_alike(self, own: Tally, error: ErrorInfo) -> str | None:
+        if own.ok or own.kept_ok or own.failed < ALL_ALIKE or len(own.failures) > 1:
+            return None
+        if error.kind is not ErrorKind.INPUT and error.code not in _SAME_FOR_ALL:
+            return None
+        return f'the first {own.failed:,} rows all failed with {error.code} (run.max_failures = "100%" goes on all the same)'
