@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batch.evaluation.scorers.choice import choice
-from batch.evaluation.scorers.sample import Sample
+from batch.evaluation.scorers.sample import ExpectedError, Sample
 
 CLEAR = [
     ("B", "B"),
@@ -119,12 +119,19 @@ OPTIONS = {"choices": ["London", "Paris", "Rome"]}
         ("B", "Paris", 1),
         ("London or Paris", "B", None),
         ("Parisian", "B", None),
-        ("B", "Madrid", None),
     ],
 )
 def test_option_texts_name_options(text: str, expected: object, value: float | None) -> None:
     """With the options' texts, an answer and an expected value may name an option by its text, and an expected value by its number."""
     assert choice(options="choices")(Sample(text, expected, columns=OPTIONS)).value == value
+
+
+@pytest.mark.parametrize("expected", ["Madrid", None, [], "", 3])
+def test_expected_values_that_name_no_option(expected: object) -> None:
+    """An expected value that is none of the options is a fault of the row, whatever the answer."""
+    for text in ("B", None):
+        with pytest.raises(ExpectedError):
+            choice(options="choices")(Sample(text, expected, columns=OPTIONS))
 
 
 def test_a_table_of_options_brings_its_own_labels() -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from batch.evaluation.scorers.number import number
 from batch.evaluation.scorers.numbers import numbers
-from batch.evaluation.scorers.sample import Sample
+from batch.evaluation.scorers.sample import ExpectedError, Sample
 
 EQUAL = [
     ("5", 5),
@@ -160,9 +160,11 @@ def test_answers_without_a_number_are_unscored(text: str) -> None:
 
 
 @pytest.mark.parametrize("expected", [None, "twelve", "", "3 of 5", True, float("nan"), []])
-def test_expected_values_that_are_no_number_leave_the_row_unscored(expected: object) -> None:
-    """An expected value that is no number is a fault of the data, not of the answer."""
-    assert number()(Sample("5", expected)).state == "unscored"
+def test_expected_values_that_are_no_number(expected: object) -> None:
+    """An expected value that is no number is a fault of the row, whatever the answer."""
+    for text in ("5", "", None):
+        with pytest.raises(ExpectedError):
+            number()(Sample(text, expected))
 
 
 def test_tolerances() -> None:

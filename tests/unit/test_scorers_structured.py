@@ -10,7 +10,7 @@ import pytest
 
 from batch.errors import SetupError
 from batch.evaluation.scorers import KINDS, make_scorer, scorer_version
-from batch.evaluation.scorers.sample import Sample
+from batch.evaluation.scorers.sample import ExpectedError, Sample
 from batch.evaluation.scorers.structured import json_fields, json_schema, valid_json
 from batch.evaluation.scorers.user_function import python
 from batch.settings import ScoreSettings
@@ -108,7 +108,9 @@ def test_json_fields_of_choice() -> None:
     answer = '{"city": "Lyon", "address": {"zip": "75001"}}'
     assert json_fields(fields=["address"])(Sample(answer, EXPECTED)).value == 1
     assert json_fields(fields=["city"])(Sample(answer, EXPECTED)).value == 0
-    assert json_fields(fields=["town"])(Sample(answer, EXPECTED)).state == "unscored"
+    for expected in (EXPECTED, None, "Paris", "[1]", {}):
+        with pytest.raises(ExpectedError):
+            json_fields(fields=["town"])(Sample(answer, expected))
 
 
 def test_a_lone_tool_call_is_structured_output() -> None:
@@ -182,4 +184,5 @@ def test_every_kind_can_be_made(tmp_path: Path, user_file: Path) -> None:
     needed = {"regex": {"pattern": "x"}, "json_schema": {"schema": str(schema)}, "python": {"function": f"{user_file}:nothing"}}
     for kind in KINDS:
         scorer = make_scorer(ScoreSettings(name=kind, kind=kind, options=needed.get(kind, {})))
-        assert scorer(Sample(None, "x")).state == "unscored", kind
+        expected = {"choice": "A", "number": 1, "json_fields": {"a": 1}}.get(kind, "x")
+        assert scorer(Sample(None, expected)).state == "unscored", kind

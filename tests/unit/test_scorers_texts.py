@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from batch.errors import SetupError
 from batch.evaluation.scorers import extra, matching, overlap
-from batch.evaluation.scorers.sample import Sample
+from batch.evaluation.scorers.sample import ExpectedError, Sample
 from batch.evaluation.scorers.texts import normalised
 
 EXACT = [
@@ -47,8 +47,6 @@ EXACT = [
     ("<think>Lyon?</think>\nParis", "Paris", 1),
     ("Hm, Lyon?</think>\nParis", "Paris", 1),
     ("<think>Paris", "Paris", None),
-    ("Paris", None, None),
-    ("Paris", [], None),
     (None, "Paris", None),
 ]
 
@@ -92,7 +90,6 @@ CONTAINS = [
     ("Paris or Lyon", ["Rome", "Lyon"], 1),
     ("party art", "art", 1),
     ("", "Paris", 0),
-    ("anything", "", None),
     (None, "Paris", None),
     ("C++ it is", "C++", 1),
 ]
@@ -189,10 +186,18 @@ GRADED = [overlap.token_f1, overlap.rouge_l, overlap.edit, overlap.bleu, overlap
 
 
 @pytest.mark.parametrize("make", GRADED)
-def test_graded_scorers_leave_unscored_what_has_no_text_or_no_expected_value(make: Any) -> None:
-    """Null completions and rows without an expected value are unscored."""
+def test_graded_scorers_leave_unscored_what_has_no_text(make: Any) -> None:
+    """Null completions are unscored."""
     assert make()(Sample(None, "x", tool_calls=[{}])).state == "unscored"
-    assert make()(Sample("x", None)).state == "unscored"
+
+
+@pytest.mark.parametrize("make", [*GRADED, matching.exact, matching.contains])
+@pytest.mark.parametrize("text", ["x", "", None])
+def test_a_row_without_an_expected_value_is_told(make: Any, text: str | None) -> None:
+    """Without anything to compare with, it is the row that is at fault, whatever the answer."""
+    for expected in (None, [], [None]):
+        with pytest.raises(ExpectedError):
+            make()(Sample(text, expected))
 
 
 @given(text=st.text(max_size=30), expected=st.text(max_size=30))

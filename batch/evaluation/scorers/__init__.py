@@ -13,6 +13,7 @@ from pathlib import Path
 
 from batch.errors import SetupError
 from batch.evaluation.scorers import choice, matching, number, overlap, structured, user_function
+from batch.evaluation.scorers.sample import ExpectedError as ExpectedError
 from batch.evaluation.scorers.sample import Sample as Sample
 from batch.evaluation.scorers.sample import Scorer as Scorer
 from batch.settings import ScoreSettings
@@ -22,11 +23,15 @@ from batch.settings import ScoreSettings
 class Kind:
     """A kind of scorer. `version` rises with every change of its marks, so that they are made anew.
 
-    `binary` says that all its marks are 0 or 1. `file_option` names the option that is a file, whose content decides the marks too.
+    `binary` says that all its marks are 0 or 1. `compares` says that it looks at the expected value before the answer, and raises
+    ExpectedError for one that is of no use. `slow` marks are kept as long as answer, row and version are the same.
+    `file_option` names the option that is a file, whose content decides the marks too.
     """
 
     make: Callable[..., Scorer]
     binary: bool = True
+    compares: bool = True
+    slow: bool = False
     version: int = 1
     file_option: str | None = None
 
@@ -37,15 +42,15 @@ KINDS = {
     "regex": Kind(matching.regex),
     "choice": Kind(choice.choice),
     "number": Kind(number.number),
-    "json": Kind(structured.valid_json),
-    "json_schema": Kind(structured.json_schema, file_option="schema"),
+    "json": Kind(structured.valid_json, compares=False),
+    "json_schema": Kind(structured.json_schema, compares=False, file_option="schema"),
     "json_fields": Kind(structured.json_fields, binary=False),
     "token_f1": Kind(overlap.token_f1, binary=False),
     "rouge_l": Kind(overlap.rouge_l, binary=False),
     "edit": Kind(overlap.edit, binary=False),
     "bleu": Kind(overlap.bleu, binary=False),
     "chrf": Kind(overlap.chrf, binary=False),
-    "python": Kind(user_function.python, binary=False, file_option="function"),
+    "python": Kind(user_function.python, binary=False, compares=False, slow=True, file_option="function"),
 }
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from batch.evaluation.scorers.sample import Sample, Scorer, scored, unscored
+from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, unscored
 from batch.evaluation.scorers.texts import answer_text, as_text, expected_texts, folded, normalised
 from batch.evaluation.table import Cell
 
@@ -60,13 +60,13 @@ def choice(*, labels: str = LABELS, options: str | None = None) -> Scorer:
     patterns = _Patterns(labels)
 
     def score(sample: Sample) -> Cell:
-        text = answer_text(sample)
-        if isinstance(text, Cell):
-            return text
         texts = _options(sample.columns.get(options), labels) if options else {}
         wanted = [label for each in expected_texts(sample.expected) if (label := _label_of(each, labels, texts))]
         if not wanted:
-            return unscored(f"the expected value is none of {', '.join(texts or labels)}")
+            raise ExpectedError(f"the expected value is none of {', '.join(texts or labels)}")
+        text = answer_text(sample)
+        if isinstance(text, Cell):
+            return text
         found, reason = _chosen(folded(text), patterns, texts)
         if found is None:
             return unscored(reason)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from batch.evaluation.scorers.sample import Sample, Scorer, scored, shown, unscored
+from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, shown, unscored
 from batch.evaluation.scorers.texts import answer_text, expected_texts, is_spaceless, normalised
 from batch.evaluation.table import Cell
-
-NO_EXPECTED = "the row has no expected value"
 
 
 def exact(*, case_sensitive: bool = False, punctuation: bool = False, articles: bool = True) -> Scorer:
@@ -19,12 +17,10 @@ def exact(*, case_sensitive: bool = False, punctuation: bool = False, articles: 
     """
 
     def score(sample: Sample) -> Cell:
+        wanted = expected_texts(sample.expected)
         text = answer_text(sample)
         if isinstance(text, Cell):
             return text
-        wanted = expected_texts(sample.expected)
-        if not wanted:
-            return unscored(NO_EXPECTED)
         found = normalised(text, case_sensitive=case_sensitive, punctuation=punctuation, articles=articles)
         for each in wanted:
             if found == normalised(each, case_sensitive=case_sensitive, punctuation=punctuation, articles=articles):
@@ -42,12 +38,12 @@ def contains(*, case_sensitive: bool = False, whole_words: bool = True, need: Li
     """
 
     def score(sample: Sample) -> Cell:
+        wanted = [each for each in expected_texts(sample.expected) if each.strip()]
+        if not wanted:
+            raise ExpectedError("the expected value is empty")
         text = answer_text(sample)
         if isinstance(text, Cell):
             return text
-        wanted = [each for each in expected_texts(sample.expected) if each.strip()]
-        if not wanted:
-            return unscored(NO_EXPECTED)
         hay = normalised(text, case_sensitive=case_sensitive, punctuation=True)
         found = [each for each in wanted if _stands_in(normalised(each, case_sensitive=case_sensitive), hay, whole_words=whole_words)]
         missing = [each for each in wanted if each not in found]
@@ -67,19 +63,17 @@ def regex(*, pattern: str, ignore_case: bool = False, which: Literal["first", "l
     compiled = re.compile(pattern, re.IGNORECASE if ignore_case else 0)
 
     def score(sample: Sample) -> Cell:
+        wanted = None if sample.expected is None else expected_texts(sample.expected)
         text = answer_text(sample)
         if isinstance(text, Cell):
             return text
         matches = list(compiled.finditer(text))
         chosen = matches[0 if which == "first" else -1] if matches else None
         found = None if chosen is None else (chosen[1] if compiled.groups else chosen[0])
-        if sample.expected is None:
+        if wanted is None:
             return scored(1, found, "found") if chosen else scored(0, None, "the pattern is not found")
-        wanted = expected_texts(sample.expected)
         if found is None:
             return unscored("the pattern is not found")
-        if not wanted:
-            return unscored(NO_EXPECTED, found)
         right = normalised(found) in map(normalised, wanted)
         return scored(right, found, "equal" if right else f"not {_listed(wanted)}")
 

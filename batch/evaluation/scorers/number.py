@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any, Literal
 
 from batch.evaluation.scorers.numbers import Decimal, Number, numbers, one_number, plain_latex
-from batch.evaluation.scorers.sample import Sample, Scorer, scored, unscored
+from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, unscored
 from batch.evaluation.scorers.texts import answer_text, expected_texts
 from batch.evaluation.table import Cell
 
@@ -43,14 +43,14 @@ def number(
     """
 
     def score(sample: Sample) -> Cell:
-        text = answer_text(sample)
-        if isinstance(text, Cell):
-            return text
         wanted = [
             _expected(value, decimal) for value in (sample.expected if isinstance(sample.expected, list | tuple) else [sample.expected])
         ]
         if not wanted or None in wanted:
-            return unscored(f"the expected value is not a number: {', '.join(expected_texts(sample.expected))[:60]}")
+            raise ExpectedError(f"the expected value is not a number: {', '.join(expected_texts(sample.expected))[:60]}")
+        text = answer_text(sample)
+        if isinstance(text, Cell):
+            return text
         plain = plain_latex(text)
         found, reason = _given(plain, decimal, which)
         if found is None:

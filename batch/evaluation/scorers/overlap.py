@@ -8,8 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from batch.evaluation.scorers.extra import library
-from batch.evaluation.scorers.matching import NO_EXPECTED
-from batch.evaluation.scorers.sample import Sample, Scorer, scored, unscored
+from batch.evaluation.scorers.sample import Sample, Scorer, scored
 from batch.evaluation.scorers.texts import answer_text, expected_texts, folded, normalised, squad_tokens, words_apart
 from batch.evaluation.table import Cell
 
@@ -65,12 +64,10 @@ def _sacrebleu(metric: Any) -> Scorer:
 
 def _nearest(measure: Callable[[str, str], float]) -> Scorer:
     def score(sample: Sample) -> Cell:
+        wanted = expected_texts(sample.expected)
         text = answer_text(sample)
         if isinstance(text, Cell):
             return text
-        wanted = expected_texts(sample.expected)
-        if not wanted:
-            return unscored(NO_EXPECTED)
         value, nearest = max(((measure(text, each), each) for each in wanted), key=lambda pair: pair[0])
         reason = (
             "empty answer" if not text.strip() else f"{value:.2f} to the nearest of {len(wanted)}" if len(wanted) > 1 else f"{value:.2f}"

@@ -27,6 +27,11 @@ class Sample:
 
 
 Scorer: TypeAlias = Callable[[Sample], Cell]
+"""Raises ExpectedError for a row whose expected value is of no use, whatever the answer."""
+
+
+class ExpectedError(ValueError):
+    """The row has no expected value that the scorer can compare with: a fault of the data, which must count against no model."""
 
 
 def scored(value: float, extracted: str | None, reason: str) -> Cell:

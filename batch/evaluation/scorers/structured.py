@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from batch.errors import SetupError
 from batch.evaluation.scorers.extra import library
-from batch.evaluation.scorers.sample import Sample, Scorer, scored, shown, unscored
+from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, shown, unscored
 from batch.evaluation.scorers.texts import answer_text, as_text, normalised
 from batch.evaluation.table import Cell
 
@@ -70,12 +70,12 @@ def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, case_sensi
     """
 
     def score(sample: Sample) -> Cell:
+        wanted = _expected_fields(sample.expected, fields)
+        if not wanted:
+            raise ExpectedError("the expected value is no JSON object, or has none of the fields")
         text = _json_text(sample)
         if isinstance(text, Cell):
             return text
-        wanted = _expected_fields(sample.expected, fields)
-        if not wanted:
-            return unscored("the expected value is no JSON object, or has none of the fields")
         try:
             value = _read(text, embedded=embedded)
         except ValueError as error:

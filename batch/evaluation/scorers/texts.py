@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from batch.evaluation.scorers.sample import Sample
+from batch.evaluation.scorers.sample import ExpectedError, Sample, unscored
 from batch.evaluation.table import Cell
 
 _QUOTES = str.maketrans(
@@ -42,8 +42,6 @@ _HEADLESS_THINKING = re.compile(r"\A(?:(?!<think).)*?</think(?:ing)?>", re.DOTAL
 
 def answer_text(sample: Sample) -> str | Cell:
     """The text to be judged, without a leading block of thinking; the reason why there is none, as an unscored cell."""
-    from batch.evaluation.scorers.sample import unscored
-
     if sample.text is None:
         return unscored("tool calls only, no text" if sample.tool_calls else "the answer has no text")
     text = sample.text
@@ -57,9 +55,12 @@ def answer_text(sample: Sample) -> str | Cell:
 
 
 def expected_texts(expected: Any) -> list[str]:
-    """The right values as text: one, or each of a list's; none when there is no value."""
+    """The right values as text: one, or each of a list's. Raises ExpectedError when there is none."""
     values = expected if isinstance(expected, list | tuple) else [expected]
-    return [as_text(value) for value in values if value is not None]
+    texts = [as_text(value) for value in values if value is not None]
+    if not texts:
+        raise ExpectedError("the row has no expected value")
+    return texts
 
 
 def as_text(value: Any) -> str:

@@ -1,0 +1,98 @@
+"""Scoring and comparing what was answered, in a run directory or in files of other tools. Nothing is sent."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from batch.errors import InputError
+from batch.evaluation.answers import run_answers, run_state
+from batch.evaluation.foreign import read_foreign
+from batch.evaluation.gates import GateResult, check_gates
+from batch.evaluation.reading import Evaluation, Judged, VariantFacts, read_evaluation
+from batch.evaluation.scoring import score_answers
+from batch.evaluation.verdict import Verdict, reach_verdict
+from batch.job import from_document, load, score_settings
+from batch.journal.directory import RunDirectory
+from batch.readers import Dataset
+from batch.settings import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One score: what it is made of, and what it allows one to say."""
+
+    judged: Judged
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluationReport:
+    """All scores of a run or of files, the facts of the variants, and the gates. `folder` has the scores' files, None when none are kept.
+
+    `fresh` names the scores that were made anew; the others were read back.
+    """
+
+    name: str
+    comparisons: tuple[Comparison, ...]
+    variants: tuple[VariantFacts, ...]
+    gates: tuple[GateResult, ...]
+    fresh: tuple[str, ...]
+    folder: Path | None
+
+    @property
+    def failed_gate(self) -> GateResult | None:
+        """The first gate that is not passed."""
+        return next((gate for gate in self.gates if not gate.passed), None)
+
+
+def evaluate(directory: Path, job_file: Path | None = None) -> EvaluationReport:
+    """Score a run by its own `[[score]]` entries, or by those of `job_file`, and compare its variants.
+
+    Raises:
+        RunDirectoryError, InputError, JobError, SetupError, StorageError.
+    """
+    run_directory = RunDirectory(directory)
+    job = from_document(run_directory.manifest["job"]).job
+    judging = load(job_file).job if job_file is not None else job
+    if not judging.scores:
+        where = job_file if job_file is not None else f"the job of {directory}"
+        raise InputError(
+            f'{where} has no [[score]]; add one (kind = "exact", expected = "COLUMN") and run: promptmill score {directory} --job JOB.toml'
+        )
+    folder = run_directory.path / "scores"
+    dataset = Dataset(job.input)
+    fresh = score_answers(lambda: run_answers(dataset, job, run_directory), run_state(dataset, job, run_directory), judging.scores, folder)
+    evaluation = read_evaluation(folder, judging.scores, [variant.name for variant in job.variants], fresh)
+    return _report(job.name, evaluation, judging, folder)
+
+
+def evaluate_files(
+    paths: Sequence[Path], score: Mapping[str, Any], *, answer: str | None = None, rows: Path | None = None, row_id: str | None = None
+) -> EvaluationReport:
+    """Score answers that stand in files, by one scorer, given as the keys of a `[[score]]` entry.
+
+    Raises:
+        InputError, JobError, SetupError.
+    """
+    settings = score_settings(score)
+    answers = read_foreign(paths, answer=answer, rows=rows, row_id=row_id)
+    variants = list(dict.fromkeys(each.variant for each in answers))
+    with tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
+        score_answers(lambda: answers, "", [settings], Path(temporary))
+        evaluation = read_evaluation(Path(temporary), [settings], variants, [settings.name])
+    return _report(", ".join(path.name for path in paths), evaluation, None, None)
+
+
+def _report(name: str, evaluation: Evaluation, judging: Job | None, folder: Path | None) -> EvaluationReport:
+    costs = {facts.variant: facts.cost_usd for facts in evaluation.variants}
+    failures = {facts.variant: facts.failures for facts in evaluation.variants}
+    comparisons = tuple(
+        Comparison(judged, reach_verdict(judged.table, costs=costs, failures=failures, columns=judged.columns))
+        for judged in evaluation.scores
+    )
+    gates = check_gates(evaluation, judging.gates) if judging is not None else ()
+    return EvaluationReport(name, comparisons, evaluation.variants, gates, evaluation.fresh, folder)

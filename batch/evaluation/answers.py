@@ -1,0 +1,93 @@
+"""What was answered, one record per task: read from a run directory. Other sources are in foreign.py."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from batch.journal.directory import RunDirectory
+from batch.journal.segments import segment_paths
+from batch.providers.replies import read_reply
+from batch.readers import Dataset
+from batch.records import BadRow, Outcome, Row
+from batch.results.join import Result, results
+from batch.settings import Job
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A task as evaluation sees it. `row` has its columns; rows that cannot be read have no answers.
+
+    `failure` is the error's code when the task failed. `missing` says that it has no outcome yet. Times are in seconds.
+    """
+
+    row: Row
+    variant: str
+    repeat: int = 0
+    text: str | None = None
+    tool_calls: list[dict[str, Any]] | None = None
+    truncated: bool = False
+    failure: str | None = None
+    missing: bool = False
+    latency_s: float | None = None
+    first_token_s: float | None = None
+    cost_usd: float | None = None
+    usage: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run_answers(dataset: Dataset, job: Job, directory: RunDirectory) -> Iterator[Answer]:
+    """Every task of a run, row by row, for each row all variants and repeats.
+
+    Raises:
+        InputError: the input cannot be read.
+        DamagedError: a journal is not as it was written.
+    """
+    for result in results(dataset, job, directory):
+        if not isinstance(result.row, BadRow):
+            yield _answer(result, result.row)
+
+
+def run_state(dataset: Dataset, job: Job, directory: RunDirectory) -> str:
+    """A hash that is another one whenever the run's tasks or outcomes may be others. Reads no outcome.
+
+    Raises:
+        InputError: a file of the input is gone.
+    """
+    journals = {variant.slug: [_stamp(path) for path in segment_paths(directory.journal_dir(variant.slug))] for variant in job.variants}
+    known = [dataset.identity(), job.input.id, job.input.limit, job.run.repeats, [variant.name for variant in job.variants], journals]
+    return hashlib.blake2b(json.dumps(known).encode(), digest_size=16).hexdigest()
+
+
+def _stamp(path: Path) -> tuple[str, int, int]:
+    status = path.stat()
+    return path.name, status.st_size, status.st_mtime_ns
+
+
+def _answer(result: Result, row: Row) -> Answer:
+    outcome, name, repeat = result.outcome, result.variant.name, result.repeat
+    if outcome is None:
+        return Answer(row, name, repeat, missing=True)
+    facts: dict[str, Any] = {
+        "latency_s": _seconds(outcome.sent, outcome.done),
+        "first_token_s": _seconds(outcome.sent, outcome.first_token),
+        "cost_usd": outcome.cost_usd,
+        "usage": outcome.usage or {},
+    }
+    if outcome.error is not None:
+        return Answer(row, name, repeat, failure=outcome.error.code, **facts)
+    return Answer(row, name, repeat, **_said(outcome, result), **facts)
+
+
+def _said(outcome: Outcome, result: Result) -> dict[str, Any]:
+    if outcome.response is None:
+        return {}
+    reply = read_reply(outcome.api or result.variant.prompt.api, outcome.response)
+    return {"text": reply.text, "tool_calls": reply.tool_calls, "truncated": outcome.finish_reason == "length"}
+
+
+def _seconds(start: float | None, end: float | None) -> float | None:
+    return None if start is None or end is None else end - start

@@ -1,0 +1,188 @@
+"""Answers from files that another tool, or another run, wrote: one JSON object per line, or one document with a list of samples.
+
+Known by their keys: promptmill's own completions and errors; results of OpenAI's Batch API ({custom_id, response}); exports of promptfoo
+(lines, or {results: {results}}) and of inspect ({eval, samples}); and any line with its answer under a usual name, or the one asked for.
+The facts: platform.openai.com/docs/guides/batch; EvaluateResult in promptfoo's src/types/index.ts; EvalSample in inspect's log/_log.py and
+ModelOutput in its model/_model_output.py.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batch.errors import InputError
+from batch.evaluation.answers import Answer
+from batch.providers.replies import read_reply
+from batch.readers import Dataset
+from batch.records import Reply, Row
+from batch.settings import InputSettings
+
+USUAL_NAMES = ("completion", "output", "response", "answer", "prediction", "text")
+"""The names under which an answer is looked for, in this order."""
+
+Line = tuple[str, str, dict[str, Any], dict[str, Any]]
+"""id, variant, what is said of the answer (fields of Answer), and the row's columns."""
+
+
+def read_foreign(paths: Sequence[Path], *, answer: str | None = None, rows: Path | None = None, row_id: str | None = None) -> list[Answer]:
+    """The answers in `paths`, all of a row together, rows in the order of their first answer.
+
+    `answer` names the key of the answer where it is none of the known ones. `rows` is a file (JSONL, CSV, Parquet) with further columns,
+    joined by its column `row_id`. Several answers of one variant to one id are repeats.
+
+    Raises:
+        InputError: a file cannot be read, holds no answers that are known, or an answer's row is not in `rows`.
+    """
+    known = {} if rows is None else _rows_by_id(rows, row_id)
+    found: dict[str, Row] = {}
+    answers: dict[str, list[Answer]] = defaultdict(list)
+    times: dict[tuple[str, str], int] = defaultdict(int)
+    for path in paths:
+        for number, (identifier, variant, said, columns) in enumerate(_lines(path, answer), start=1):
+            identity = identifier or str(number - 1)
+            if rows is not None and identity not in known:
+                raise InputError(
+                    f"{path}: the answer with id {identity[:80]!r} has no row in {rows}; --id names the column that holds the ids"
+                )
+            if identity not in found:
+                found[identity] = Row(len(found), identity, {**columns, **known.get(identity, {})}, str(path), number)
+            answers[identity].append(Answer(found[identity], variant, times[identity, variant], **said))
+            times[identity, variant] += 1
+    if not answers:
+        raise InputError(f"{', '.join(map(str, paths))}: holds no answers")
+    return [each for identity in found for each in answers[identity]]
+
+
+def _rows_by_id(rows: Path, row_id: str | None) -> dict[str, Mapping[str, Any]]:
+    dataset = Dataset(InputSettings(paths=(str(rows),), id=row_id))
+    dataset.check_ids()
+    return {row.id: row.columns for batch in dataset.batches() for row in batch if isinstance(row, Row)}
+
+
+def _lines(path: Path, answer: str | None) -> Iterator[Line]:
+    documents = list(_documents(path))
+    if not all(isinstance(document, dict) for document in documents):
+        raise InputError(f"{path}: must hold JSON objects")
+    if len(documents) == 1 and isinstance(documents[0].get("samples"), list):
+        yield from _of_inspect(documents[0])
+        return
+    if len(documents) == 1 and isinstance(results := documents[0].get("results"), dict) and isinstance(results.get("results"), list):
+        documents = results["results"]
+    if answer is None and documents and documents[0].keys() >= {"vars", "provider", "testIdx"}:
+        yield from _of_promptfoo(documents)
+    else:
+        yield from (_of_line(document, answer, path) for document in documents)
+
+
+def _documents(path: Path) -> Iterator[Any]:
+    """The one JSON document in a file, or those of its lines."""
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror}") from error
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.strip():
+                try:
+                    yield orjson.loads(line)
+                except orjson.JSONDecodeError as error:
+                    raise InputError(f"{path}:{number}: is not JSON: {error}") from error
+        return
+    yield from document if isinstance(document, list) else [document]
+
+
+def _of_line(line: dict[str, Any], answer: str | None, path: Path) -> Line:
+    if answer is None and "custom_id" in line and "response" in line:
+        return _of_openai_batch(line)
+    name = answer or next((usual for usual in USUAL_NAMES if usual in line), None)
+    if name is None or (name not in line and not line.get("error")):
+        if not line.get("error"):
+            raise InputError(
+                f"{path}: has no answer under {name or ', '.join(USUAL_NAMES)}; it has: {', '.join(line)}; --answer names the key"
+            )
+        name = None
+    said = _failed(line["error"]) if line.get("error") else _own(line, line.get(name) if name else None)
+    return _id(line.get("id")), str(line.get("variant") or line.get("model") or "answers"), said, line
+
+
+def _own(line: Mapping[str, Any], text: Any) -> dict[str, Any]:
+    said = {key: line[key] for key in ("tool_calls", "latency_s", "first_token_s", "cost_usd") if line.get(key) is not None}
+    usage = line.get("usage")
+    return {
+        **said,
+        "text": _text(text),
+        "truncated": line.get("finish_reason") == "length",
+        "usage": usage if isinstance(usage, dict) else {},
+    }
+
+
+def _of_openai_batch(line: Mapping[str, Any]) -> Line:
+    response = line.get("response") or {}
+    body = response.get("body") or {}
+    variant = str(body.get("model") or "answers")
+    if line.get("error") or response.get("status_code") != 200:
+        return _id(line["custom_id"]), variant, _failed(line.get("error") or body.get("error") or response.get("status_code")), {}
+    try:
+        reply = read_reply("completions" if body.get("object") == "text_completion" else "chat/completions", orjson.dumps(body))
+    except ValueError:
+        reply = Reply()
+    said = {"text": reply.text, "tool_calls": reply.tool_calls, "truncated": reply.finish_reason == "length", "usage": reply.usage or {}}
+    return _id(line["custom_id"]), variant, said, {}
+
+
+def _of_promptfoo(lines: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+    several_prompts = len({line.get("promptId") for line in lines}) > 1
+    for line in lines:
+        response, provider, latency = line.get("response") or {}, line["provider"], line.get("latencyMs")
+        variant = str((provider.get("label") or provider.get("id")) if isinstance(provider, dict) else provider)
+        if several_prompts:
+            variant += f" prompt {str(line.get('promptId'))[:6]}"
+        # An assertion that was not met is an error of its own there, beside an answer.
+        error = response.get("error") or (line.get("error") if response.get("output") is None else None)
+        said = {
+            "text": _text(response.get("output")),
+            "cost_usd": line.get("cost"),
+            "latency_s": latency / 1000 if latency is not None else None,
+        }
+        yield _id(line["testIdx"]), variant, _failed(error) if error else said, dict(line["vars"] or {})
+
+
+def _of_inspect(document: Mapping[str, Any]) -> Iterator[Line]:
+    variant = str((document.get("eval") or {}).get("model") or "answers")
+    for sample in document["samples"]:
+        columns = {"input": sample.get("input"), "target": sample.get("target"), **(sample.get("metadata") or {})}
+        output = sample.get("output") or {}
+        choice: dict[str, Any] = next(iter(output.get("choices") or []), {})
+        if sample.get("error") or output.get("error") or not choice:
+            yield _id(sample.get("id")), variant, _failed(sample.get("error") or output.get("error") or "no_choices"), columns
+            continue
+        message = choice.get("message") or {}
+        said = {"text": _text(message.get("content")), "truncated": choice.get("stop_reason") in {"max_tokens", "model_length"}}
+        yield _id(sample.get("id")), variant, {**said, "latency_s": output.get("time")}, columns
+
+
+def _failed(error: Any) -> dict[str, Any]:
+    """A failed task; what is no code of its own is called "error"."""
+    code = error.get("code") if isinstance(error, dict) else error
+    return {"failure": code if isinstance(code, str) and code.isidentifier() else f"http_{code}" if isinstance(code, int) else "error"}
+
+
+def _text(content: Any) -> str | None:
+    """An answer's text: as it is, of its text parts, or a structured answer as JSON."""
+    if content is None or isinstance(content, str):
+        return content
+    if isinstance(content, list) and all(isinstance(part, dict) and "type" in part for part in content):
+        texts = [str(part["text"]) for part in content if part["type"] == "text" and "text" in part]
+        return "".join(texts) if texts else None
+    return orjson.dumps(content).decode()
+
+
+def _id(value: Any) -> str:
+    return "" if value is None else str(value)

@@ -1,0 +1,124 @@
+"""Scores and tasks as Parquet files in a run's `scores/` folder: for reading them back, and for anyone's own tools."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from batch.storage import replace_atomically
+from batch.writers.values import clean
+
+_GROUP_ROWS = 1 << 16
+_METADATA = "promptmill"
+_TASK = [("row", pa.int64()), ("id", pa.string()), ("variant", pa.string()), ("repeat", pa.int32())]
+MARKS = pa.schema(
+    [*_TASK, ("state", pa.string()), ("value", pa.float64()), ("extracted", pa.string()), ("reason", pa.string()), ("digest", pa.int64())]
+)
+TASKS = pa.schema(
+    [
+        *_TASK,
+        ("failure", pa.string()),
+        ("missing", pa.bool_()),
+        ("latency_s", pa.float64()),
+        ("first_token_s", pa.float64()),
+        ("cost_usd", pa.float64()),
+        ("prompt_tokens", pa.int64()),
+        ("completion_tokens", pa.int64()),
+    ]
+)
+
+
+class TableWriter:
+    """Adds lines, which are tuples in the schema's order, and writes them group by group."""
+
+    def __init__(self, schema: pa.Schema, writer: pq.ParquetWriter) -> None:
+        self._schema = schema
+        self._writer = writer
+        self._lines: list[tuple[Any, ...]] = []
+
+    def add(self, line: tuple[Any, ...]) -> None:
+        """Add one line."""
+        self._lines.append(line)
+        if len(self._lines) >= _GROUP_ROWS:
+            self.flush()
+
+    def describe(self, metadata: Mapping[str, Any]) -> None:
+        """Put `metadata` (JSON) into the file."""
+        self._writer.add_key_value_metadata({_METADATA: json.dumps(metadata)})
+
+    def flush(self) -> None:
+        """Write the lines that are held."""
+        columns = zip(*self._lines, strict=True) if self._lines else ((),) * len(self._schema)
+        arrays = [_array(column, item.type) for column, item in zip(columns, self._schema, strict=True)]
+        self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+        self._lines = []
+
+
+def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
+    try:
+        return pa.array(values, kind)
+    except UnicodeEncodeError:  # lone surrogates, which UTF-8 cannot hold
+        return pa.array([clean(value) if isinstance(value, str) else value for value in values], kind)
+
+
+@contextmanager
+def open_table(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
+    """A writer whose file takes the place of `path` when the body ends, and leaves it untouched when the body raises.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    with replace_atomically(path) as file, pq.ParquetWriter(file, schema, compression="zstd") as parquet:
+        writer = TableWriter(schema, parquet)
+        yield writer
+        writer.flush()
+
+
+def with_text_columns(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
+    """`schema` and text columns of these names, which are marked as the input's own by "in:"."""
+    return pa.schema([*schema, *((f"in:{name}", pa.string()) for name in names)])
+
+
+def described(path: Path) -> dict[str, Any]:
+    """The metadata of a written file; empty when there is no such file, or when it is not ours or not whole."""
+    try:
+        found: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[_METADATA.encode()])
+    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+        return {}
+    return found
+
+
+class Columns:
+    """The columns of a written file."""
+
+    def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
+        self._table = pq.read_table(path, columns=None if names is None else list(names))
+
+    def __len__(self) -> int:
+        return int(self._table.num_rows)
+
+    def array(self, name: str) -> NDArray[Any]:
+        """A column as an array; nulls of numbers are NaN."""
+        found: NDArray[Any] = self._table[name].to_numpy()
+        return found
+
+    def values(self, name: str) -> list[Any]:
+        """A column as Python values."""
+        found: list[Any] = self._table[name].to_pylist()
+        return found
+
+    def codes(self, name: str, known: Sequence[str]) -> NDArray[np.int64]:
+        """A column of texts as their indices in `known`; -1 for any other."""
+        found: NDArray[np.int64] = (
+            pc.fill_null(pc.index_in(self._table[name], pa.array(known, pa.string())), -1).to_numpy().astype(np.int64)
+        )
+        return found

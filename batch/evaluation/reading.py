@@ -1,0 +1,128 @@
+"""A run's scores read back: score tables, and what its variants cost, took and failed by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batch.evaluation.parquet import Columns, described
+from batch.evaluation.scorers import KINDS
+from batch.evaluation.scoring import TASKS_FILE, marks_path
+from batch.evaluation.table import ScoreTable, State
+from batch.settings import ScoreSettings
+
+_STATES = ("missing", "scored", "unscored", "failed")
+
+
+@dataclass(frozen=True, slots=True)
+class VariantFacts:
+    """What a variant's tasks took, whichever scorer judges them. Times are seconds, None where none is known.
+
+    `cost_usd` is None unless every answer has a price. `failures` are counts by error code, the most frequent first.
+    """
+
+    variant: str
+    tasks: int
+    failed: int
+    missing: int
+    failures: Mapping[str, int]
+    cost_usd: float | None
+    latency_p50_s: float | None
+    latency_p95_s: float | None
+    first_token_p50_s: float | None
+    prompt_tokens: int
+    completion_tokens: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """One score. `columns` are what it is broken down by, a value per row of the table.
+
+    `left_out` rows have no right value of use, and are in no figure; `left_out_example` says why one of them is among them.
+    """
+
+    settings: ScoreSettings
+    table: ScoreTable
+    columns: Mapping[str, tuple[str | None, ...]]
+    left_out: int
+    left_out_example: str | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evaluation:
+    """All scores of a run, and the facts of its variants in the job's order. `fresh` names the scores that were made anew."""
+
+    scores: tuple[Judged, ...]
+    variants: tuple[VariantFacts, ...]
+    fresh: tuple[str, ...] = ()
+
+
+def read_evaluation(folder: Path, scores: Sequence[ScoreSettings], variants: Sequence[str], fresh: Sequence[str] = ()) -> Evaluation:
+    """The files that `scoring.score_answers` brought up to date."""
+    grouping = described(folder / TASKS_FILE)["columns"]
+    tasks = Columns(folder / TASKS_FILE)
+    rows, first = np.unique(tasks.array("row"), return_index=True)
+    texts = {name: np.asarray(tasks.values(f"in:{name}"), dtype=object)[first] for name in grouping}
+    facts = _facts(tasks, variants)
+    return Evaluation(tuple(_judged(folder, score, variants, rows, texts) for score in scores), facts, tuple(fresh))
+
+
+def _judged(folder: Path, score: ScoreSettings, variants: Sequence[str], rows: NDArray[Any], texts: Mapping[str, NDArray[Any]]) -> Judged:
+    path = marks_path(folder, score)
+    metadata, marks = described(path), Columns(path)
+    known, first, at = np.unique(marks.array("row"), return_index=True, return_inverse=True)
+    place = marks.codes("variant", variants), at, marks.array("repeat")
+    shape = len(variants), len(known), int(place[2].max(initial=0)) + 1
+    values, states = np.full(shape, np.nan), np.full(shape, State.MISSING, dtype=np.uint8)
+    values[place], states[place] = marks.array("value"), marks.codes("state", _STATES)
+    kind = KINDS[score.kind]
+    binary = kind.binary or (score.kind == "python" and not np.any((values > 0) & (values < 1)))
+    ids = np.asarray(marks.values("id"), dtype=object)[first]
+    where = np.searchsorted(rows, known)
+    clusters = None
+    if score.cluster is not None:
+        named = texts[score.cluster][where]
+        clusters = tuple(f"of {text}" if text is not None else f"alone {row}" for text, row in zip(named, known, strict=True))
+    table = ScoreTable(score.name, binary, tuple(variants), tuple(ids), clusters, values, states)
+    columns = {name: tuple(texts[name][where]) for name in score.slices}
+    return Judged(score, table, columns, metadata.get("left_out", 0), metadata.get("left_out_example"))
+
+
+def _facts(tasks: Columns, variants: Sequence[str]) -> tuple[VariantFacts, ...]:
+    codes = tasks.codes("variant", variants)
+    failures = np.asarray([code or "" for code in tasks.values("failure")])
+    failed, missing = failures != "", tasks.array("missing").astype(np.bool_)
+    costs, latency, first_token = (tasks.array(name) for name in ("cost_usd", "latency_s", "first_token_s"))
+    tokens = [np.nan_to_num(tasks.array(name).astype(np.float64)) for name in ("prompt_tokens", "completion_tokens")]
+    facts = []
+    for code, name in enumerate(variants):
+        own = codes == code
+        answered = own & ~failed & ~missing
+        named, counts = np.unique(failures[own & failed], return_counts=True)
+        priced = answered.any() and not np.isnan(costs[answered]).any()
+        facts.append(
+            VariantFacts(
+                variant=name,
+                tasks=int(own.sum()),
+                failed=int((own & failed).sum()),
+                missing=int((own & missing).sum()),
+                failures={str(named[at]): int(counts[at]) for at in np.argsort(-counts, kind="stable")},
+                cost_usd=float(np.nansum(costs[own])) if priced else None,
+                latency_p50_s=_quantile(latency[answered], 0.5),
+                latency_p95_s=_quantile(latency[answered], 0.95),
+                first_token_p50_s=_quantile(first_token[answered], 0.5),
+                prompt_tokens=int(tokens[0][own].sum()),
+                completion_tokens=int(tokens[1][own].sum()),
+            )
+        )
+    return tuple(facts)
+
+
+def _quantile(values: NDArray[Any], share: float) -> float | None:
+    known = values[~np.isnan(values)]
+    return float(np.quantile(known, share)) if len(known) else None

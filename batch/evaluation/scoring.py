@@ -1,0 +1,188 @@
+"""Scoring: answers and scorers become marks in files, and files become score tables. Only what changed is scored anew.
+
+`scores/NAME.parquet` has a line per task: state, value, the answer that was found, and the reason. `scores/_tasks.parquet` has what does
+not depend on a scorer: failures, times, costs, tokens, and the input's columns that scores are broken down by. Both say which state of
+the run and which version of the scorer they were made from; when neither differs, a file is read and not written.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batch.evaluation.answers import Answer
+from batch.evaluation.expected import expected_value, no_row_can_be_judged
+from batch.evaluation.parquet import MARKS, TASKS, Columns, TableWriter, described, open_table, with_text_columns
+from batch.evaluation.scorers import KINDS, ExpectedError, Sample, make_scorer, scorer_version
+from batch.evaluation.scorers.texts import as_text
+from batch.evaluation.table import Cell
+from batch.records import Row
+from batch.settings import ScoreSettings
+
+TASKS_FILE = "_tasks.parquet"
+
+
+def marks_path(folder: Path, settings: ScoreSettings) -> Path:
+    """Where a score's marks are."""
+    return folder / f"{settings.name}.parquet"
+
+
+def grouping_columns(scores: Sequence[ScoreSettings]) -> list[str]:
+    """The input's columns that clusters and slices need, each once."""
+    names = [name for score in scores for name in (*score.slices, *([score.cluster] if score.cluster else []))]
+    return list(dict.fromkeys(names))
+
+
+def score_answers(answers: Callable[[], Iterable[Answer]], state: str, scores: Sequence[ScoreSettings], folder: Path) -> tuple[str, ...]:
+    """Bring the files in `folder` up to date with the answers, whose `state` is a hash; gives the names of the scores made anew.
+
+    `answers` are read at most once, row by row (all tasks of a row together), and not at all when nothing changed.
+
+    Raises:
+        InputError: no row has a right value for a score, or the input cannot be read.
+        SetupError: a scorer's file or library is missing.
+        StorageError: the disk refuses.
+    """
+    versions = {score.name: scorer_version(score) for score in scores}
+    stale = [score for score in scores if not _fresh(described(marks_path(folder, score)), state, versions[score.name])]
+    grouping = grouping_columns(scores)
+    known = described(folder / TASKS_FILE)
+    if not stale and known.get("state") == state and set(grouping) <= set(known.get("columns", ())):
+        return ()
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        tasks = stack.enter_context(open_table(folder / TASKS_FILE, with_text_columns(TASKS, grouping)))
+        markers = [_marker(score, versions[score.name], folder, stack) for score in stale]
+        columns: list[str] = []
+        for row, of_row in _by_row(answers()):
+            columns = columns or list(row.columns)
+            for answer in of_row:
+                tasks.add(_task_line(answer, grouping))
+            for marker in markers:
+                marker.mark(row, of_row)
+        for marker in markers:
+            marker.close(state, versions[marker.settings.name], columns)
+        tasks.describe({"state": state, "columns": grouping})
+    return tuple(score.name for score in stale)
+
+
+def _fresh(metadata: dict[str, Any], state: str, version: str) -> bool:
+    return metadata.get("state") == state and metadata.get("version") == version
+
+
+def _by_row(answers: Iterable[Answer]) -> Iterator[tuple[Row, list[Answer]]]:
+    held: list[Answer] = []
+    for answer in answers:
+        if held and answer.row is not held[0].row and answer.row.ordinal != held[0].row.ordinal:
+            yield held[0].row, held
+            held = []
+        held.append(answer)
+    if held:
+        yield held[0].row, held
+
+
+def _task_line(answer: Answer, grouping: Sequence[str]) -> tuple[Any, ...]:
+    row, usage = answer.row, answer.usage
+    return (
+        row.ordinal,
+        row.id,
+        answer.variant,
+        answer.repeat,
+        answer.failure,
+        answer.missing,
+        answer.latency_s,
+        answer.first_token_s,
+        answer.cost_usd,
+        _count(usage.get("prompt_tokens")),
+        _count(usage.get("completion_tokens")),
+        *(None if (value := row.columns.get(name)) is None else as_text(value) for name in grouping),
+    )
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+@dataclass(slots=True)
+class _Marker:
+    """One score being made. `left_out` counts the rows without a right value, by reason; `kept` are earlier marks of a slow scorer."""
+
+    settings: ScoreSettings
+    writer: TableWriter
+    kept: dict[int, Cell]
+    left_out: Counter[str] = field(default_factory=Counter)
+    judged: int = 0
+    _score: Callable[[Sample], Cell] = field(init=False)
+    _expected: Callable[[Row], Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._score = make_scorer(self.settings)
+        self._expected = expected_value(self.settings)
+
+    def mark(self, row: Row, answers: Sequence[Answer]) -> None:
+        """Write the marks of all answers to a row, or none when the row has no right value."""
+        kind = KINDS[self.settings.kind]
+        try:
+            expected = self._expected(row)
+            if kind.compares and self.settings.expected is not None:
+                self._score(Sample("", expected, columns=row.columns))
+        except ExpectedError as error:
+            self.left_out[str(error)] += 1
+            return
+        self.judged += 1
+        for answer in answers:
+            digest = _digest(answer, expected) if kind.slow else None
+            cell = self._cell(answer, expected, digest)
+            self.writer.add(
+                (row.ordinal, row.id, answer.variant, answer.repeat, cell.state, cell.value, cell.extracted, cell.reason, digest)
+            )
+
+    def _cell(self, answer: Answer, expected: Any, digest: int | None) -> Cell:
+        if answer.missing:
+            return Cell(None, "missing", None, "no outcome yet")
+        if answer.failure is not None:
+            return Cell(None, "failed", None, answer.failure)
+        if digest is not None and digest in self.kept:
+            return self.kept[digest]
+        return self._score(Sample(answer.text, expected, answer.tool_calls, answer.truncated, answer.row.columns))
+
+    def close(self, state: str, version: str, columns: Sequence[str]) -> None:
+        """Describe the file. Raises InputError when no row could be judged although there are rows."""
+        if self.left_out and not self.judged:
+            raise no_row_can_be_judged(self.settings, self.left_out.most_common(1)[0][0], columns)
+        self.writer.describe(
+            {
+                "state": state,
+                "version": version,
+                "score": self.settings.name,
+                "kind": self.settings.kind,
+                "left_out": self.left_out.total(),
+                "left_out_example": next((reason for reason, _ in self.left_out.most_common(1)), None),
+            }
+        )
+
+
+def _marker(settings: ScoreSettings, version: str, folder: Path, stack: ExitStack) -> _Marker:
+    path = marks_path(folder, settings)
+    kept = _kept(path) if KINDS[settings.kind].slow and described(path).get("version") == version else {}
+    return _Marker(settings, stack.enter_context(open_table(path, MARKS)), kept)
+
+
+def _kept(path: Path) -> dict[int, Cell]:
+    """The marks of an earlier scoring by the digest of what was judged."""
+    table = Columns(path)
+    names = ("digest", "value", "state", "extracted", "reason")
+    lines = zip(*(table.values(name) for name in names), strict=True)
+    return {digest: Cell(*cell) for digest, *cell in lines if cell[1] in {"scored", "unscored"}}
+
+
+def _digest(answer: Answer, expected: Any) -> int:
+    judged = orjson.dumps([answer.text, answer.tool_calls, expected, dict(answer.row.columns)], default=str, option=orjson.OPT_NON_STR_KEYS)
+    return int.from_bytes(hashlib.blake2b(judged, digest_size=8).digest(), "big", signed=True)
