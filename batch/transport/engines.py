@@ -55,6 +55,7 @@ def _pyreqwest(run: RunSettings, connections: int, proxy: str | None) -> httpx.A
         .deflate(enable=False)
         .connect_timeout(timedelta(seconds=run.connect_timeout_s))
         .read_timeout(timedelta(seconds=_longest_silence(run) + LATER_S))
+        .timeout(timedelta(seconds=run.attempt_timeout_s + LATER_S))
         .pool_idle_timeout(timedelta(seconds=KEEP_ALIVE_S))
         .pool_max_idle_per_host(connections)
         .tcp_keepalive(timedelta(seconds=60))
