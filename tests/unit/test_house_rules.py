@@ -5,9 +5,12 @@ from __future__ import annotations
 import ast
 import subprocess
 from collections.abc import Iterator
+from importlib.metadata import distributions, metadata, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted(ROOT.glob("batch/**/*.py"))
@@ -31,6 +34,11 @@ def short(path: Path) -> str:
 def functions(path: Path) -> Iterator[Function]:
     """All functions of a file, methods and inner ones too."""
     return (node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, Function))
+
+
+def find_distribution(name: str) -> bool:
+    """Whether a distribution is installed; markers and platforms leave some out."""
+    return next(iter(distributions(name=name)), None) is not None
 
 
 def committed() -> list[Path]:
@@ -78,6 +86,23 @@ def test_no_lock_file_is_committed() -> None:
     for line in (ROOT / "constraints.txt").read_text().splitlines():
         assert line.startswith("#") or line.count("==") == 1, line
         assert "://" not in line
+
+
+def test_everything_that_is_installed_is_pinned() -> None:
+    """constraints.txt pins what promptmill and all its extras bring, and what that brings in its turn, so that fresh installs are alike."""
+    pins = {canonicalize_name(line.partition("==")[0]) for line in (ROOT / "constraints.txt").read_text().splitlines()}
+    seen: set[tuple[str, str]] = set()
+    todo = [("promptmill", extra) for extra in ("", *metadata("promptmill").get_all("Provides-Extra", []))]
+    while todo:
+        name, extra = todo.pop()
+        if (name, extra) in seen or not find_distribution(name):
+            continue
+        seen.add((name, extra))
+        for text in requires(name) or []:
+            needed = Requirement(text)
+            if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                todo += [(canonicalize_name(needed.name), wanted) for wanted in ("", *needed.extras)]
+    assert not {name for name, _ in seen} - pins - {"promptmill"}
 
 
 def test_readme_names_the_two_commands() -> None:
