@@ -49,7 +49,7 @@ class Client:
         query = dict(base.params) | dict(provider.query)
         root = base.copy_with(query=None, fragment=None, userinfo=b"")
         self._urls = {path: _join(root, path, query) for path in ("chat/completions", "completions", "embeddings", "models")}
-        self._headers = _headers(provider, key, base, stream=run.stream)
+        self._headers = httpx.Headers(_headers(provider, key, base, stream=run.stream))
         self._run = run
         self._clock = clock
         self._engine = engine
@@ -64,7 +64,6 @@ class Client:
         """
         run = self._run
         outgoing = httpx.Request("POST", self._urls[request.api], headers=self._headers, stream=httpx.ByteStream(request.body))
-        outgoing.headers["Content-Length"] = str(len(request.body))
         # Else each request's headers are searched for an encoding that fits.
         outgoing.headers.encoding = "utf-8"
         # Read now, the body is there whole for engines that would otherwise stream it.

@@ -86,21 +86,21 @@ def _aiohttp(run: RunSettings, connections: int, proxy: str | None) -> httpx.Asy
             max_field_size=LONGEST_HEADER,
         )
 
-    return _ConnectTimeout(AiohttpTransport(client=session, proxy=httpx.Proxy(proxy) if proxy else None), run.connect_timeout_s)
+    return _Prepared(AiohttpTransport(client=session, proxy=httpx.Proxy(proxy) if proxy else None), run.connect_timeout_s)
 
 
 def _httpx(run: RunSettings, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE_S)
     engine = httpx.AsyncHTTPTransport(verify=_tls_context(), trust_env=False, limits=limits, proxy=proxy)
-    return _ConnectTimeout(engine, run.connect_timeout_s)
+    return _Prepared(engine, run.connect_timeout_s)
 
 
 def _longest_silence(run: RunSettings) -> float:
     return min(max(run.first_byte_timeout_s, run.idle_timeout_s), run.attempt_timeout_s)
 
 
-class _ConnectTimeout(httpx.AsyncBaseTransport):
-    """Puts the connect deadline on each request, where these engines look for it."""
+class _Prepared(httpx.AsyncBaseTransport):
+    """Puts on each request what these engines look for there: the connect deadline and the length of the body."""
 
     def __init__(self, engine: httpx.AsyncBaseTransport, connect_timeout_s: float) -> None:
         self._engine = engine
@@ -108,6 +108,8 @@ class _ConnectTimeout(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         request.extensions["timeout"] = self._timeout
+        if request.content:
+            request.headers["Content-Length"] = str(len(request.content))
         return await self._engine.handle_async_request(request)
 
     async def aclose(self) -> None:
