@@ -126,7 +126,10 @@ async def test_idle_connection_closed_by_the_server(engine: str) -> None:
 async def test_cut_within_the_body(engine: str, script: tuple[Act, ...], code: str) -> None:
     """Fault 19: a body shorter than it says is retried, and what came is kept as a sample."""
     exchange = await attempt(engine, *script)
-    assert codes(exchange) == (200, code)
+    assert exchange.fault is not None
+    assert exchange.fault.code == code
+    # pyreqwest gives the status of a short plain reply only together with its body.
+    assert exchange.status == 200 or engine == "pyreqwest"
     assert (exchange.reply, judge(exchange, 0.0).action) == (None, Action.RETRY)
 
 
@@ -157,11 +160,13 @@ async def test_error_inside_a_200(engine: str) -> None:
     assert (verdict.action, verdict.wait, verdict.error and verdict.error.code) == (Action.RETRY, 7.0, "rate_limit")
 
 
+# More than the 64 KiB that pyreqwest holds back.
+LONG = b" " * 70_000
 DRIP = (http(200, b"", {"content-length": "100"}), *[b" ", Sleep(0.02)] * 99)
 
 DEADLINES: list[tuple[str, dict[str, float], tuple[Act, ...]]] = [
     ("timeout_first_byte", {"first_byte_timeout_s": 0.1, "idle_timeout_s": 1}, (HANG,)),
-    ("timeout_idle", {"idle_timeout_s": 0.1}, (http(200, b"{", {"content-length": "100"}), HANG)),
+    ("timeout_idle", {"idle_timeout_s": 0.1}, (http(200, LONG, {"content-length": "100000"}), HANG)),
     ("timeout_attempt", {"attempt_timeout_s": 0.3, "idle_timeout_s": 0.2}, DRIP),
     ("timeout_attempt", {"attempt_timeout_s": 0.1}, (HANG,)),
 ]
@@ -194,7 +199,7 @@ async def test_a_held_loop_is_no_timeout(engine: str) -> None:
 async def test_cancelling_closes_the_connection(engine: str) -> None:
     """A cancelled exchange leaves no connection behind, before the reply and within it.
 
-    Before the reply pyreqwest only closes it at the longest silence that the run allows, and a second.
+    pyreqwest only closes it at the longest silence that the run allows and a second, before it has given a reply.
     """
     scripts: list[tuple[Act, ...]] = [(HANG,), (http(200, b"{", {"content-length": "100"}), HANG)]
     for script in scripts:
@@ -234,7 +239,7 @@ def endless(_: Received) -> Iterable[Act]:
 
 
 BIG: list[Handler] = [
-    lambda _: [http(200, b" ", {"content-length": str(5 * 2**30)}), HANG],
+    lambda _: [http(200, LONG, {"content-length": str(5 * 2**30)}), HANG],
     endless,
     lambda _: [http(200, gzip.compress(bytes(50_000_000)), {"content-encoding": "gzip"})],
 ]

@@ -90,6 +90,8 @@ INCOMPLETE: dict[str, tuple[Sequence[Act], str]] = {
     "20 closed without finish": ((BEGUN, CLOSE), "truncated_stream"),
     "20 reset without finish": ((BEGUN, Sleep(0.05), RESET), "reset"),
     "23 only pings": ((stream_head(), *[PING, Sleep(0.03)] * 99), "timeout_first_byte"),
+    "23 only pings, as events": ((stream_head(), *[piece(b"event: ping\ndata: {}\n\n"), Sleep(0.03)] * 99), "timeout_first_byte"),
+    "23 only pings, as data": ((stream_head(), *[event({"type": "ping"}), Sleep(0.03)] * 99), "timeout_first_byte"),
     "24 pings after a token": ((BEGUN, *[PING, Sleep(0.03)] * 99), "timeout_idle"),
     "17 silence after a token": ((BEGUN, HANG), "timeout_idle"),
     "9 nothing": ((stream_head() + STREAM_END,), "not_json"),
@@ -150,6 +152,16 @@ async def test_what_is_an_answer(engine: str, kind: str) -> None:
     exchange = await streamed(*COMPLETE[kind], engine=engine, idle_timeout_s=0.3)
     assert (exchange.status, exchange.fault, text(exchange)) == (200, None, "Paris")
     assert judge(exchange, 0.0).action is Action.DONE
+
+
+@every_engine
+@pytest.mark.parametrize("end", [event("[DONE]"), ERROR])
+async def test_nothing_waits_for_the_close(engine: str, end: bytes) -> None:
+    """Fault 23: after [DONE], or an error, an open socket is not waited for, and is not left open either."""
+    with ScriptedEndpoint(lambda _: [FINISHED + end, HANG]) as endpoint, anyio.fail_after(10):
+        async with open_client(endpoint.url, http=engine, stream=True, idle_timeout_s=60.0) as client:
+            await client.exchange(request())
+            await until(lambda: not endpoint.open_connections)
 
 
 @every_engine
