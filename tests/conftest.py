@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Generator
+from collections.abc import Generator, Iterator
 from typing import TypeVar
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 
 from batch.server.embedded import EmbeddedServer
 from batch.settings import EmbeddedModelSettings
@@ -24,9 +25,12 @@ def anyio_backend() -> str:
 
 
 @pytest.fixture(scope="session")
-async def embedded_server(anyio_backend: str) -> AsyncIterator[EmbeddedServer]:
-    """The real model, answering to `smollm2` on 4 slots; for tests marked local_model."""
-    async with EmbeddedServer(EmbeddedModelSettings(), "smollm2") as server:
+def embedded_server() -> Iterator[EmbeddedServer]:
+    """The real model, answering to `smollm2` on 4 slots; for tests marked local_model.
+
+    Its event loop has a thread of its own: an async fixture of the session would leave a loop open under all other tests.
+    """
+    with start_blocking_portal() as portal, portal.wrap_async_context_manager(EmbeddedServer(EmbeddedModelSettings(), "smollm2")) as server:
         yield server
 
 
