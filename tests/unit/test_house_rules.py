@@ -12,6 +12,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from batch.job import load
+
 ROOT = Path(__file__).parents[2]
 CODE = sorted(ROOT.glob("batch/**/*.py"))
 TESTS = sorted(ROOT.glob("tests/**/test_*.py"))
@@ -112,3 +114,17 @@ def test_readme_names_the_two_commands() -> None:
     for target in ("demo", "test"):
         assert f"make {target}" in readme
         assert any(line.startswith(f"{target}:") for line in makefile)
+
+
+def test_readme_shows_a_job_that_loads(tmp_path: Path) -> None:
+    """The job in the README is one that promptmill takes, with the model, the rows and the prompt of the real quickstart."""
+    shown = tmp_path / "jobs" / "quickstart.toml"
+    shown.parent.mkdir()
+    (tmp_path / "sample_data").symlink_to(ROOT / "sample_data")
+    shown.write_text((ROOT / "README.md").read_text().partition("```toml\n")[2].partition("```")[0])
+    ours, real = (load(path).job for path in (shown, ROOT / "jobs" / "quickstart.toml"))
+    assert ours.name == real.name
+    for one, other in zip(ours.variants, real.variants, strict=True):
+        assert (one.name, one.parameters, one.prompt) == (other.name, other.parameters, other.prompt)
+    assert ours.output.columns == real.output.columns
+    assert [Path(path).resolve() for path in ours.input.paths] == [Path(path) for path in real.input.paths]
