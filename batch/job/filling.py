@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from batch.job.environment import UnsetVariableError, substitute
 from batch.job.paths import KeyPath
 from batch.job.problems import Problems
+from batch.providers.variables import UnsetVariableError, substitute
 
 
 def filled(text: str, environ: Mapping[str, str], path: KeyPath, problems: Problems, what: str, note: str = "") -> str | None:

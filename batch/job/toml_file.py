@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import JobError, Problem
-from batch.job.environment import substitute
 from batch.job.paths import KeyPath, looks_secret
+from batch.providers.variables import substitute
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ import pytest
 
 from batch.errors import JobError
 from batch.job import provider_settings
-from batch.job.environment import substitute
 from batch.providers.parameters import COMMON_PARAMETERS, PARAMETERS_OF
 from batch.providers.presets import PRESETS
 from batch.providers.urls import normalise_base_url
+from batch.providers.variables import substitute
 from batch.settings import EmbeddedModelSettings
 from tests.support.job_files import GOOD, loaded, problem, problems
 
