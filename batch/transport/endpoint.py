@@ -88,7 +88,7 @@ class Endpoint:
         self._portal: BlockingPortal | None = None
 
     async def __aenter__(self) -> Self:
-        self._engine = open_engine(self._run, self._run.concurrency)
+        self._engine = open_engine(self._run, self._run.most_in_flight)
         for stream in (False, True):
             run = replace(self._run, stream=stream)
             self._clients[stream] = Client(self._provider, self._key, run, clock=self._clock, engine=self._engine)

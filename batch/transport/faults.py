@@ -31,8 +31,6 @@ _ENGINES = {"httpx", "aiohttp", "pyreqwest"}
 
 # Words in reqwest's causes. Within its phase "Connect" nothing has been sent; a break in "SendRequest" comes as a ConnectError too.
 _CONNECT_PHASE, _SEND_PHASE = "client error (Connect)", "client error (SendRequest)"
-# pyreqwest gives a short reply whole or not at all, so a body that breaks can come before the status was seen.
-_IN_BODY = "error reading a body from connection"
 _CONNECT_WORDS = {
     "resolve": ("dns error",),
     "tls": ("certificate", "fatal alert", "handshake", "corrupt message", "protocol version", "invalidcontenttype"),
@@ -90,7 +88,6 @@ def fault_of(error: BaseException, *, in_body: bool) -> Fault | None:
     if code is None:
         return None
     words = " ".join(text for link in chain for text in (str(link), *_causes(link))).lower()
-    in_body = in_body or _IN_BODY in words
     if in_body:
         code = "reset" if "reset by peer" in words else "truncated_body"
     elif code == "not_json" and "disconnected" in words:

@@ -126,10 +126,7 @@ async def test_idle_connection_closed_by_the_server(engine: str) -> None:
 async def test_cut_within_the_body(engine: str, script: tuple[Act, ...], code: str) -> None:
     """Fault 19: a body shorter than it says is retried, and what came is kept as a sample."""
     exchange = await attempt(engine, *script)
-    assert exchange.fault is not None
-    assert exchange.fault.code == code
-    # pyreqwest gives the status of a short plain reply only together with its body.
-    assert exchange.status == 200 or engine == "pyreqwest"
+    assert codes(exchange) == (200, code)
     assert (exchange.reply, judge(exchange, 0.0).action) == (None, Action.RETRY)
 
 
@@ -160,13 +157,11 @@ async def test_error_inside_a_200(engine: str) -> None:
     assert (verdict.action, verdict.wait, verdict.error and verdict.error.code) == (Action.RETRY, 7.0, "rate_limit")
 
 
-# More than the 64 KiB that pyreqwest holds back.
-LONG = b" " * 70_000
 DRIP = (http(200, b"", {"content-length": "100"}), *[b" ", Sleep(0.02)] * 99)
 
 DEADLINES: list[tuple[str, dict[str, float], tuple[Act, ...]]] = [
     ("timeout_first_byte", {"first_byte_timeout_s": 0.1, "idle_timeout_s": 1}, (HANG,)),
-    ("timeout_idle", {"idle_timeout_s": 0.1}, (http(200, LONG, {"content-length": "100000"}), HANG)),
+    ("timeout_idle", {"idle_timeout_s": 0.1}, (http(200, b"{", {"content-length": "100"}), HANG)),
     ("timeout_attempt", {"attempt_timeout_s": 0.3, "idle_timeout_s": 0.2}, DRIP),
     ("timeout_attempt", {"attempt_timeout_s": 0.1}, (HANG,)),
 ]
@@ -239,7 +234,7 @@ def endless(_: Received) -> Iterable[Act]:
 
 
 BIG: list[Handler] = [
-    lambda _: [http(200, LONG, {"content-length": str(5 * 2**30)}), HANG],
+    lambda _: [http(200, b" ", {"content-length": str(5 * 2**30)}), HANG],
     endless,
     lambda _: [http(200, gzip.compress(bytes(50_000_000)), {"content-encoding": "gzip"})],
 ]
