@@ -21,6 +21,8 @@ COMMANDS = (
     ("Look into a run", "status", "inspect", "Counts, tokens, and what failed and why."),
     ("Look into a run", "verify", "inspect", "Check input, journal and outputs against each other."),
     ("Look into a run", "export", "export", "Write completions and errors in another format."),
+    ("Evaluate", "score", "evaluate", "Score the answers of a run, or of any file; sends nothing."),
+    ("Evaluate", "compare", "evaluate", "Compare the models of a run, and say what can be said."),
     ("Endpoints", "providers", "providers", "List the provider presets, or explain one."),
     ("Endpoints", "models", "providers", "List the models that an endpoint serves."),
     ("Endpoints", "serve", "serve", "Serve the embedded local model to other programs."),
@@ -34,7 +36,8 @@ Example:
 
 \b
 Exit codes: 0 all rows done, 1 some rows failed, 2 bad job, input or usage,
-5 stopped early, 130 interrupted. After 1, 5 and 130 the same command goes on."""
+3 a gate failed, 5 stopped early, 130 interrupted.
+After 1, 5 and 130 the same command goes on."""
 
 
 class CommandGroup(click.Group):

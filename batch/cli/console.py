@@ -60,6 +60,12 @@ def put(text: str, *, end: str = "\n") -> None:
         sys.stdout.flush()
 
 
+def put_styled(text: str) -> None:
+    """Write text of our own to stdout; its bold and colour are left out where that is no terminal."""
+    if sys.stdout is not None:
+        click.echo(text, file=sys.stdout)
+
+
 def put_json(value: Any) -> None:
     """Write `value` (JSON, dataclasses, paths) to stdout, indented; in UTF-8 whatever the locale, as JSON must be."""
     if sys.stdout is not None:

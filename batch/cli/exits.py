@@ -22,6 +22,7 @@ class ExitCode(IntEnum):
     DONE = 0
     FAILED_ROWS = 1
     UNUSABLE = 2
+    GATE = 3
     STOPPED = 5
     BUG = 70
     INTERRUPTED = 130

@@ -167,9 +167,8 @@ def test_marks_of_a_users_function_are_kept(run: FinishedRun, tmp_path: Path) ->
     """A function that may be slow is called again only for answers that are new."""
     calls = tmp_path / "calls"
     file = tmp_path / "mine.py"
-    file.write_text(
-        f"def good(answer, expected, row):\n    with open({str(calls)!r}, 'a') as f:\n        f.write('x')\n    return answer == row['capital']\n"
-    )
+    body = f"    with open({str(calls)!r}, 'a') as f:\n        f.write('x')\n    return answer == row['capital']\n"
+    file.write_text(f"def good(answer, expected, row):\n{body}")
     mine = ScoreSettings(name="mine", kind="python", options={"function": f"{file}:good"})
     assert scored(run, mine).scores[0].table.binary, "all marks are 0 or 1"
     assert len(calls.read_text()) == 6

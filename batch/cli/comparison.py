@@ -1,0 +1,218 @@
+"""Scores as text for the terminal: the verdict, the leaderboard, the pairs, the gates. Fits the width it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import click
+
+from batch.cli.console import printable
+
+if TYPE_CHECKING:
+    from batch.app.evaluate import Comparison, EvaluationReport
+    from batch.evaluation.findings import Standing
+    from batch.evaluation.reading import VariantFacts
+    from batch.evaluation.statistics.intervals import Interval
+    from batch.evaluation.statistics.paired import Pair
+
+MOST_PAIRS = 10
+_TEXT_WIDTH = 100
+_BAR_CELLS = 25
+_GAP = "  "
+_DASH = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table. Those with a higher `spare` are left out first where the table is too wide; 0 is never left out."""
+
+    head: str
+    cells: tuple[str, ...]
+    spare: int = 0
+    left: bool = False
+
+    @property
+    def width(self) -> int:
+        """How many signs it takes."""
+        return max(len(self.head), *map(len, self.cells)) if self.cells else len(self.head)
+
+
+def leaderboards(report: EvaluationReport, width: int) -> str:
+    """What `score` prints: each score's leaderboard, and the gates."""
+    parts = [_score_head(comparison, report) + _leaderboard(comparison, report, width) for comparison in report.comparisons]
+    return "\n\n".join([*("\n".join(part) for part in parts), *_gates(report)])
+
+
+def comparisons(report: EvaluationReport, width: int) -> str:
+    """What `compare` prints: for each score the verdict, the leaderboard, the pairs and all other sentences; then the gates."""
+    blocks = []
+    for comparison in report.comparisons:
+        first, *others = comparison.verdict.sentences
+        headline = click.style(_wrapped(first.text, width), bold=True)
+        block = ["\n".join([*_score_head(comparison, report), headline]), "\n".join(_leaderboard(comparison, report, width))]
+        if pairs := _pairs(comparison, width):
+            block.append("\n".join(pairs))
+        # Who is behind whom stands in the table of pairs.
+        told = [sentence for sentence in others if sentence.kind != "behind"]
+        if told:
+            block.append("\n".join(_wrapped(sentence.text, width, bullet="- ") for sentence in told))
+        blocks.append("\n\n".join(block))
+    return "\n\n".join([*blocks, *_gates(report)])
+
+
+def _score_head(comparison: Comparison, report: EvaluationReport) -> list[str]:
+    judged = comparison.judged
+    settings, table = judged.settings, judged.table
+    of = f" against {settings.expected}" if settings.expected is not None else ""
+    repeats = f", each asked {table.repeats} times" if table.repeats > 1 else ""
+    title = click.style(printable(f"{report.name}: {settings.name}"), underline=True)
+    lines = [f"{title} ({settings.kind}{printable(of)}; {len(table.row_ids):,} rows{repeats})"]
+    if judged.left_out:
+        lines.append(f"{judged.left_out:,} rows cannot be judged and are in no figure: {printable(str(judged.left_out_example))}")
+    return lines
+
+
+def _leaderboard(comparison: Comparison, report: EvaluationReport, width: int) -> list[str]:
+    standings = comparison.verdict.findings.standings
+    facts = {each.variant: each for each in report.variants}
+    counts = [standing.summary.counts for standing in standings]
+    columns = [
+        Column("place", tuple(_place(standing) for standing in standings)),
+        Column("score", tuple(_percent(s.summary.strict.estimate if s.summary.strict else None) for s in standings)),
+        Column("95 % interval", tuple(_limits(standing.summary.strict) for standing in standings), left=True),
+        Column(
+            "0 %" + " " * (_BAR_CELLS - 8) + "100 %", tuple(_bar(standing.summary.strict) for standing in standings), spare=4, left=True
+        ),
+        Column("scored", tuple(f"{each.scored:,}" for each in counts)),
+        Column("failed", tuple(f"{each.failed:,}" for each in counts)),
+        Column("unscored", tuple(f"{each.unscored:,}" for each in counts)),
+    ]
+    if any(each.missing for each in counts):
+        columns.append(Column("not asked", tuple(f"{each.missing:,}" for each in counts)))
+    columns += [
+        Column("answered", tuple(_percent(standing.summary.answered) for standing in standings), spare=3),
+        Column("coverage", tuple(_percent(standing.summary.coverage) for standing in standings), spare=2),
+        *_cost_columns(standings),
+        *_time_columns([facts[standing.variant] for standing in standings]),
+    ]
+    return _table("model", [standing.variant for standing in standings], columns, width)
+
+
+def _cost_columns(standings: Sequence[Standing]) -> Iterator[Column]:
+    from batch.evaluation.verdict import dollars
+
+    if any(standing.cost.total is not None for standing in standings):
+        yield Column("per 1,000", tuple(dollars(standing.cost.per_1000_rows) for standing in standings), spare=1)
+        yield Column("per right", tuple(dollars(standing.cost.per_correct) for standing in standings), spare=5)
+
+
+def _time_columns(facts: Sequence[VariantFacts]) -> Iterator[Column]:
+    for head, times, spare in (
+        ("p50", [each.latency_p50_s for each in facts], 1),
+        ("p95", [each.latency_p95_s for each in facts], 6),
+        ("first token", [each.first_token_p50_s for each in facts], 7),
+    ):
+        if any(time is not None for time in times):
+            yield Column(head, tuple(_DASH if time is None else f"{time:.2f} s" for time in times), spare=spare)
+
+
+def _pairs(comparison: Comparison, width: int) -> list[str]:
+    pairs = comparison.verdict.findings.pairs
+    if not pairs:
+        return []
+    shown = pairs[:MOST_PAIRS]
+    columns = [
+        Column("difference", tuple(_points(pair.difference.estimate) for pair in shown)),
+        Column("95 % interval", tuple(f"[{_points(pair.difference.low)}, {_points(pair.difference.high)}]" for pair in shown), left=True),
+        Column("won", tuple(f"{pair.wins:,}" for pair in shown)),
+        Column("lost", tuple(f"{pair.losses:,}" for pair in shown)),
+        Column("p (Holm)", tuple(_p(pair.p_holm) for pair in shown)),
+        Column("separable", tuple("yes" if pair.separable else "no" for pair in shown), left=True),
+        Column("rows for 2 pt", tuple(_rows(pair) for pair in shown), spare=1),
+    ]
+    lines = _table("pair, by row", [f"{pair.first} vs {pair.second}" for pair in shown], columns, width)
+    rest = len(pairs) - len(shown)
+    return [*lines, f"and {rest:,} more pairs: --json has all of them"] if rest else lines
+
+
+def _gates(report: EvaluationReport) -> list[str]:
+    lines = [
+        f"{click.style('pass', fg='green')}  {printable(gate.text)}"
+        if gate.passed
+        else f"{click.style('FAIL', fg='red')}  {printable(gate.text)}"
+        for gate in report.gates
+    ]
+    return ["\n".join(["gates", *lines])] if lines else []
+
+
+def _table(label: str, names: Sequence[str], columns: Sequence[Column], width: int) -> list[str]:
+    """Rows with their names before them; where that is too wide, spare columns are left out, then names get lines of their own."""
+    shown = [printable(name) for name in names]
+    name_width = max(map(len, [label, *shown]))
+    beside = name_width + _total([column for column in columns if not column.spare]) <= width
+    indent = name_width if beside else 2
+    kept = list(columns)
+    for spare in sorted({column.spare for column in columns if column.spare}, reverse=True):
+        if indent + _total(kept) > width:
+            kept = [column for column in kept if column.spare != spare]
+    lines = [click.style(f"{(label if beside else ''):{indent}}{_line(kept, None)}".rstrip(), dim=True)]
+    for at, name in enumerate(shown):
+        if beside:
+            lines.append(f"{name:{indent}}{_line(kept, at)}".rstrip())
+        else:
+            lines += [_wrapped(name, width), f"{'':{indent}}{_line(kept, at)}".rstrip()]
+    return lines
+
+
+def _total(columns: Sequence[Column]) -> int:
+    return sum(len(_GAP) + column.width for column in columns)
+
+
+def _line(columns: Sequence[Column], at: int | None) -> str:
+    cells = [(column.head if at is None else column.cells[at], column) for column in columns]
+    return "".join(_GAP + (cell.ljust(column.width) if column.left else cell.rjust(column.width)) for cell, column in cells)
+
+
+def _wrapped(text: str, width: int, bullet: str = "") -> str:
+    return click.wrap_text(printable(text), min(width, _TEXT_WIDTH), initial_indent=bullet, subsequent_indent=" " * len(bullet))
+
+
+def _place(standing: Standing) -> str:
+    if standing.rank_best is None:
+        return _DASH
+    return f"{standing.rank_best}" if standing.rank_best == standing.rank_worst else f"{standing.rank_best}-{standing.rank_worst}"
+
+
+def _percent(share: float | None) -> str:
+    return _DASH if share is None else f"{100 * share:.1f} %"
+
+
+def _limits(interval: Interval | None) -> str:
+    return _DASH if interval is None else f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+
+
+def _bar(interval: Interval | None) -> str:
+    """The interval on a line from 0 to 100 %, in ASCII for every terminal: |--o--|."""
+    if interval is None:
+        return ""
+    low, middle, high = (round(share * (_BAR_CELLS - 1)) for share in (interval.low, interval.estimate, interval.high))
+    cells = ["." if low > at or at > high else "-" for at in range(_BAR_CELLS)]
+    cells[low] = cells[high] = "|"
+    cells[middle] = "o"
+    return "".join(cells)
+
+
+def _points(difference: float) -> str:
+    from batch.evaluation.verdict import points
+
+    return points(difference)
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _rows(pair: Pair) -> str:
+    return f"{pair.rows_for_gap:,}"

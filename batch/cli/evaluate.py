@@ -1,0 +1,156 @@
+"""promptmill score and compare: how good the answers are, and what can be said of the models. Nothing is sent."""
+
+from __future__ import annotations
+
+import shutil
+import tomllib
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batch.cli.comparison import comparisons, leaderboards
+from batch.cli.console import complain, put_json, put_styled, say
+from batch.cli.exits import ExitCode
+from batch.cli.options import directory_argument, json_option
+
+if TYPE_CHECKING:
+    from batch.app.evaluate import EvaluationReport
+
+job_option = click.option(
+    "--job", "job", metavar="JOB.toml", help="Take [[score]] and [[gate]] from this file, not from the run's own job."
+)
+
+
+@click.command("score")
+@click.argument("targets", metavar="RUN_DIR|FILE...", nargs=-1, required=True)
+@job_option
+@click.option("--kind", help="For files: the kind of score, such as exact, contains, choice or number.")
+@click.option("--expected", metavar="COLUMN", help="For files: the key with the right value, or a template such as '{{ city }}'.")
+@click.option(
+    "--option", "options", multiple=True, metavar="KEY=VALUE", help="For files: what else a [[score]] may have, as in tolerance=0.01."
+)
+@click.option("--answer", metavar="KEY", help="For files: the key with the answer.  [default: completion, output, response, ...]")
+@click.option("--rows", metavar="FILE", help="For files: a file with the right values, joined by id.")
+@click.option("--id", "row_id", metavar="COLUMN", help="For files: the column of --rows that holds the ids.")
+@json_option
+@click.pass_context
+def score_command(ctx: click.Context, /, targets: tuple[str, ...], job: str | None, as_json: bool, **file_options: Any) -> None:
+    r"""Score answers; nothing is sent.
+
+    Of a run, the scores of its job are brought up to date: only what changed is scored anew.
+    They lie in RUN_DIR/scores, as Parquet. Any other answers can be scored too: lines of JSON
+    with an answer, results of OpenAI's Batch API, exports of promptfoo and inspect. A python
+    scorer runs with your rights; what a model wrote is never run.
+
+    Ends with 3 when a gate is not passed.
+
+    \b
+    Examples:
+      promptmill score runs/tickets --job jobs/tickets.toml
+      promptmill score answers.jsonl --kind number --expected answer --option tolerance=0.01
+      promptmill score batch_output.jsonl --rows tickets.csv --id id --kind exact --expected label
+    """
+    from batch.app.evaluate import evaluate, evaluate_files
+
+    if len(targets) == 1 and Path(targets[0]).is_dir():
+        if given := [name for name, value in file_options.items() if value]:
+            raise click.UsageError(
+                f"--{given[0].replace('row_id', 'id').rstrip('s')} is for files; a run is scored by its job, or by that of --job."
+            )
+        report = evaluate(Path(targets[0]), Path(job) if job else None)
+    else:
+        if job:
+            raise click.UsageError("--job is for runs; files are scored by --kind.")
+        if not file_options["kind"]:
+            raise click.UsageError("Say how to score these files: --kind exact --expected COLUMN, for example.")
+        rows = Path(file_options["rows"]) if file_options["rows"] else None
+        paths = [Path(target) for target in targets]
+        report = evaluate_files(paths, _entry(file_options), answer=file_options["answer"], rows=rows, row_id=file_options["row_id"])
+    if as_json:
+        put_json(_as_json(report))
+    else:
+        put_styled(leaderboards(report, _width()))
+        _say_files(report)
+    _end(ctx, report)
+
+
+@click.command("compare")
+@directory_argument
+@job_option
+@json_option
+@click.pass_context
+def compare_command(ctx: click.Context, directory: str, job: str | None, as_json: bool) -> None:
+    r"""Compare the models of a run, and say what can be said.
+
+    For each score: who wins by how much with which certainty, who cannot be separated and how
+    many rows that would need, what each model costs, where it is weak, and what failed.
+    Failed calls and answers that cannot be read count as wrong. Ends with 3 when a gate is
+    not passed.
+
+    \b
+    Example:
+      promptmill compare runs/tickets
+    """
+    from batch.app.evaluate import evaluate
+
+    report = evaluate(Path(directory), Path(job) if job else None)
+    if as_json:
+        put_json(_as_json(report))
+    else:
+        put_styled(comparisons(report, _width()))
+    _end(ctx, report)
+
+
+def _width() -> int:
+    return shutil.get_terminal_size((100, 24)).columns
+
+
+def _entry(file_options: dict[str, Any]) -> dict[str, Any]:
+    """The options for files as a [[score]] entry."""
+    entry = {key: file_options[key] for key in ("kind", "expected") if file_options[key]}
+    for option in file_options["options"]:
+        key, equals, text = option.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{option!r} has no '='; write KEY=VALUE, as in tolerance=0.01", param_hint="--option")
+        try:
+            entry[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            entry[key.strip()] = text
+    return entry
+
+
+def _say_files(report: EvaluationReport) -> None:
+    from batch.progress import near
+
+    if report.folder is not None:
+        say(f"promptmill: {'scored anew: ' + ', '.join(report.fresh) if report.fresh else 'nothing had changed'}; in {near(report.folder)}")
+
+
+def _end(ctx: click.Context, report: EvaluationReport) -> None:
+    failed = report.failed_gate
+    if failed is not None:
+        complain(f"gate failed: {failed.text}")
+        ctx.exit(ExitCode.GATE)
+
+
+def _as_json(report: EvaluationReport) -> dict[str, Any]:
+    return {
+        "name": report.name,
+        "scores": [
+            {
+                "name": comparison.judged.settings.name,
+                "settings": asdict(comparison.judged.settings),
+                "left_out": comparison.judged.left_out,
+                "left_out_example": comparison.judged.left_out_example,
+                "winner": comparison.verdict.winner,
+                "verdict": [sentence.text for sentence in comparison.verdict.sentences],
+                "findings": asdict(comparison.verdict.findings),
+            }
+            for comparison in report.comparisons
+        ],
+        "variants": [asdict(facts) for facts in report.variants],
+        "gates": [asdict(gate) for gate in report.gates],
+        "scored_anew": report.fresh,
+    }

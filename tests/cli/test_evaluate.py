@@ -1,0 +1,204 @@
+"""promptmill score and compare, end to end and as text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import click
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from batch.app.evaluate import Comparison, EvaluationReport
+from batch.cli.comparison import comparisons, leaderboards
+from batch.evaluation.gates import GateResult
+from batch.evaluation.reading import Judged, VariantFacts
+from batch.evaluation.table import ScoreTable, State
+from batch.evaluation.verdict import reach_verdict
+from batch.settings import GateSettings, ScoreSettings
+from tests.support.jobs import JobFolder
+from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
+
+ROWS = [{"id": f"r{number}", "text": f"question {number}", "right": number} for number in range(20)]
+SCORE = '[[score]]\nkind = "number"\nexpected = "right"\n'
+
+
+def reply(received: Received) -> Iterable[Action]:
+    """The number of the question, 99 for those from 15 on; question 7 is refused."""
+    if not received.path.endswith("/chat/completions"):
+        return answer(received)
+    number = int(received.prompt.split()[-1])
+    if number == 7:
+        return [error(400, {"error": {"message": "no", "code": "context_length_exceeded"}})]
+    return [chat_reply(f"The answer is {number if number < 15 else 99}.")]
+
+
+def asked(endpoint: ScriptedEndpoint) -> int:
+    """How many prompts were sent."""
+    return sum(received.path.endswith("/chat/completions") for received in endpoint.requests)
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Iterator[tuple[JobFolder, ScriptedEndpoint]]:
+    """A run with 14 right, 5 wrong and 1 failed of 20 rows."""
+    with ScriptedEndpoint(reply) as endpoint:
+        job = JobFolder(tmp_path, endpoint.url, rows=ROWS)
+        job.job.write_text(job.job.read_text() + SCORE)
+        assert job.run().returncode == 1
+        yield job, endpoint
+
+
+def test_score_and_compare_send_nothing(finished: tuple[JobFolder, ScriptedEndpoint]) -> None:
+    """Scores are made once and read back; leaderboard to stdout, the rest to stderr; marks as Parquet; not one request more."""
+    job, endpoint = finished
+    sent = asked(endpoint)
+    first, second = job.run("score", "runs/test"), job.run("score", "runs/test")
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr
+    assert "house/test-model" in first.stdout
+    assert "70.0 %" in first.stdout
+    assert first.stderr == "promptmill: scored anew: number; in runs/test/scores\n"
+    assert (second.stdout, second.stderr) == (first.stdout, "promptmill: nothing had changed; in runs/test/scores\n")
+    compared = job.run("compare", "runs/test")
+    assert compared.stdout.splitlines()[1].startswith("house/test-model scores 70.0 %")
+    marks = pq.read_table(job.directory / "scores/number.parquet").to_pylist()
+    assert [(mark["id"], mark["state"], mark["value"], mark["extracted"]) for mark in marks[5:8]] == [
+        ("r5", "scored", 1.0, "5"),
+        ("r6", "scored", 1.0, "6"),
+        ("r7", "failed", None, None),
+    ]
+    assert asked(endpoint) == sent
+
+
+def test_other_scores_send_nothing_again(finished: tuple[JobFolder, ScriptedEndpoint]) -> None:
+    """Scores and gates are no part of a request: a run goes on with others, and --job takes them without a run (promise 9)."""
+    job, endpoint = finished
+    sent = asked(endpoint)
+    job.job.write_text(job.job.read_text() + '[[score]]\nkind = "contains"\nname = "says-answer"\nexpected = "answer {{ \'\' }}"\n')
+    scored = job.run("score", "runs/test", "--job", "test.toml")
+    assert scored.returncode == 0, scored.stderr
+    assert scored.stderr == "promptmill: scored anew: number, says-answer; in runs/test/scores\n"
+    again = job.run()
+    assert (again.returncode, asked(endpoint)) == (1, sent), again.stderr
+    assert "says-answer" in job.run("compare", "runs/test").stdout
+
+
+@pytest.mark.parametrize("command", ["score", "compare"])
+@pytest.mark.parametrize(("bound", "code"), [("min = 0.4", 0), ("min = 0.65", 3), ("max = 0.9", 0), ("max = 0.75", 3)])
+def test_gates_set_the_exit_code(finished: tuple[JobFolder, ScriptedEndpoint], command: str, bound: str, code: int) -> None:
+    """A gate that is not passed ends with 3 and one line that says why."""
+    job, _ = finished
+    job.job.write_text(f'{job.job.read_text()}[[gate]]\nscore = "number"\n{bound}\n')
+    result = job.run(command, "runs/test", "--job", "test.toml")
+    assert result.returncode == code, result.stderr
+    told = [line for line in result.stderr.splitlines() if "gate failed" in line]
+    assert len(told) == (code == 3)
+    assert code == 0 or told[0].startswith("promptmill: error: gate failed: number: house/test-model: score 70.0 % [")
+
+
+def test_json(finished: tuple[JobFolder, ScriptedEndpoint]) -> None:
+    """--json has the findings, the sentences and the facts."""
+    job, _ = finished
+    document = json.loads(job.run("compare", "runs/test", "--json").stdout)
+    (score,) = document["scores"]
+    assert score["findings"]["standings"][0]["summary"]["counts"] == {"scored": 19, "unscored": 0, "failed": 1, "missing": 0}
+    assert score["verdict"][0].startswith("house/test-model scores 70.0 %")
+    assert document["variants"][0]["failures"] == {"context_length": 1}
+
+
+def test_a_run_without_scores(tmp_path: Path) -> None:
+    """What is missing is told, with an example."""
+    with ScriptedEndpoint() as endpoint:
+        job = JobFolder(tmp_path, endpoint.url)
+        job.run()
+    result = job.run("score", "runs/test")
+    assert result.returncode == 2
+    assert 'has no [[score]]; add one (kind = "exact", expected = "COLUMN")' in result.stderr
+
+
+def test_files_of_others(tmp_path: Path) -> None:
+    """Any lines with answers are scored, with right values in them or in another file."""
+    job = JobFolder(tmp_path, "http://127.0.0.1:9")
+    answers = [{"id": f"r{number}", "model": model, "output": f"It is {number + (model == 'b')}"} for model in "ab" for number in range(4)]
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(each) + "\n" for each in answers))
+    (tmp_path / "right.csv").write_text("code,right\n" + "".join(f"r{number},{number}\n" for number in range(4)))
+    options = ["--kind", "number", "--expected", "right", "--rows", "right.csv", "--id", "code"]
+    result = job.run("score", "answers.jsonl", *options)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[0] == "answers.jsonl: number (number against right; 4 rows)"
+    assert [line.split()[:3] for line in lines[2:4]] == [["a", "1-2", "100.0"], ["b", "1-2", "0.0"]]
+    lenient = job.run("score", "answers.jsonl", *options, "--option", "tolerance=1")
+    assert [line.split()[2] for line in lenient.stdout.splitlines()[2:4]] == ["100.0", "100.0"]
+
+
+MISUSES = [
+    (["score", "answers.jsonl"], "Say how to score these files"),
+    (["score", "answers.jsonl", "--kind", "exakt", "--expected", "x"], "'exakt' is no kind of score (did you mean exact?)"),
+    (["score", "answers.jsonl", "--kind", "number"], "expected: is missing"),
+    (["score", "answers.jsonl", "--kind", "number", "--expected", "x", "--option", "y"], "'y' has no '='"),
+    (
+        ["score", "answers.jsonl", "--kind", "number", "--expected", "x", "--option", "tolerance=-1"],
+        "tolerance: must be a number, at least 0",
+    ),
+    (["score", "answers.jsonl", "--job", "test.toml"], "--job is for runs"),
+    (["score", ".", "--kind", "number"], "--kind is for files"),
+    (["score", ".", "--option", "a=1"], "--option is for files"),
+    (["score", ".", "--id", "a"], "--id is for files"),
+    (["score", "."], "no run was begun here"),
+    (["compare", "nowhere"], "no run was begun here"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), MISUSES)
+def test_misuse(tmp_path: Path, words: Sequence[str], message: str) -> None:
+    """Wrong use ends with 2 and says what to do."""
+    job = JobFolder(tmp_path, "http://127.0.0.1:9")
+    (tmp_path / "answers.jsonl").write_text('{"output": "5"}\n')
+    result = job.run(*words)
+    assert result.returncode == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def report_of(names: Sequence[str], rows: int = 200) -> EvaluationReport:
+    """A report on seeded marks, each variant worse than the one before, with some failures."""
+    rng = np.random.default_rng(7)
+    chances = np.linspace(0.9, 0.6, len(names))[:, None, None]
+    values = (rng.random((len(names), rows, 1)) < chances).astype(float)
+    states = np.full(values.shape, State.SCORED, np.uint8)
+    failed = rng.random(values.shape) < 0.05
+    values[failed], states[failed] = np.nan, State.FAILED
+    table = ScoreTable("exact", True, tuple(names), tuple(map(str, range(rows))), None, values, states)
+    verdict = reach_verdict(table, costs=dict.fromkeys(names, 1.5), failures={names[0]: {"server_error": 4}})
+    judged = Judged(ScoreSettings(name="exact", kind="exact", expected="right"), table, {}, 3, "the row has no right")
+    facts = tuple(VariantFacts(name, rows, 0, 0, {}, 1.5, 1.2, 3.4, 0.3, 100, 100) for name in names)
+    gate = GateResult(GateSettings(score="exact", minimum=0.5), names[0], True, None, "exact: kept")
+    return EvaluationReport("job", (Comparison(judged, verdict),), facts, (gate,), (), None)
+
+
+@pytest.mark.parametrize("width", [60, 80, 100, 132, 200])
+@pytest.mark.parametrize(
+    "names", [["a", "b"], ["openai/gpt-5-mini temperature=0.7 top_p=0.95", "anyscale/mistralai/Mistral-7B-Instruct-v0.1"], list("abcdef")]
+)
+def test_text_fits_the_terminal(names: Sequence[str], width: int) -> None:
+    """Nothing is wider than the terminal; every name and every count is there at any width."""
+    for text in (click.unstyle(leaderboards(report_of(names), width)), click.unstyle(comparisons(report_of(names), width))):
+        assert max(map(len, text.splitlines())) <= max(width, 66)
+        assert text.isascii()
+        for word in (*names, "score", "scored", "failed", "unscored", "3 rows cannot be judged", "pass exact: kept"):
+            assert word in " ".join(text.split()), (word, text)
+
+
+def test_a_wide_terminal_shows_more() -> None:
+    """With room, there are intervals as bars, costs and times."""
+    wide, narrow = (comparisons(report_of(["a", "b"]), width) for width in (200, 80))
+    for word in ("per right", "p95", "first token", "|"):
+        assert word in wide
+    assert "first token" not in narrow
+
+
+def test_many_pairs_are_cut_short_and_say_so() -> None:
+    """Of more than ten pairs, ten are shown."""
+    assert "and 5 more pairs: --json has all of them" in comparisons(report_of(list("abcdef")), 100)
