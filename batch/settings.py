@@ -98,7 +98,7 @@ class Variant:
 class RunSettings:
     """How the tasks are run.
 
-    The time-outs are of one attempt, but for `task_timeout_s` (a task with all its attempts and waits),
+    The time-outs are of one attempt, but for `task_timeout_s` (a task with all its attempts and waits, but not the outages in it),
     `outage_timeout_s` (how long an endpoint that serves nothing is waited for) and `grace_s` (what in-flight requests get on Ctrl-C).
     `max_failures` ends a session in which more rows than this failed: a number, or a share of its outcomes such as "10%" (judged from
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.

@@ -12,6 +12,7 @@ from batch.app import endpoints
 from batch.clock import SystemClock
 from batch.errors import InputError, JobError, Problem
 from batch.job import LoadedJob
+from batch.policy.redaction import RedactedStream, Redactor
 from batch.policy.verdicts import judge
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
@@ -53,8 +54,26 @@ async def _try(
     async with endpoints.started([variant]) as (ready,), endpoints.clients([ready.provider], keys, settings, clock) as (client,):
         if settings.preflight:
             await endpoints.check_models(client, [ready])
-        exchange = await client.exchange(task.request, on_chunk)
+        show = _Redacted(client.redactor, on_chunk)
+        exchange = await client.exchange(task.request, show.chunk)
+        show.close()
     return TryResult(task, row, exchange, judge(exchange, clock.wall()).error)
+
+
+class _Redacted:
+    """Hands on chunks without the secrets, which an endpoint may spread over several of them."""
+
+    def __init__(self, redactor: Redactor, on_chunk: Callable[[Chunk], None]) -> None:
+        self._text, self._reasoning = RedactedStream(redactor), RedactedStream(redactor)
+        self._on_chunk = on_chunk
+
+    def chunk(self, chunk: Chunk) -> None:
+        self._on_chunk(replace(chunk, text=self._text.feed(chunk.text), reasoning=self._reasoning.feed(chunk.reasoning)))
+
+    def close(self) -> None:
+        rest = Chunk(text=self._text.close(), reasoning=self._reasoning.close())
+        if rest != Chunk():
+            self._on_chunk(rest)
 
 
 def _variant(loaded: LoadedJob, name: str | None) -> Variant:

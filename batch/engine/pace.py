@@ -37,7 +37,11 @@ class Work:
 
 
 class Pace:
-    """The pace of one endpoint. Until `paused_until` nothing is sent to it, because it asked for that."""
+    """The pace of one endpoint.
+
+    Until `asked_until` nothing is sent to it, because it asked for that. `outage_since` is when the first attempt failed after the
+    last answer; None while it serves.
+    """
 
     def __init__(self, name: str, run: RunSettings, *, rng: random.Random) -> None:
         self.name = name
@@ -46,19 +50,20 @@ class Pace:
         self.budget = RetryBudget(floor=max(20, 2 * run.concurrency))
         self._patience_s = run.outage_timeout_s
         self._random = rng
-        self.paused_until = 0.0
+        self.asked_until = 0.0
+        self._paused_until = 0.0
         self._refusals = 0
-        self._outage_since: float | None = None
+        self.outage_since: float | None = None
         self._last_fault = ""
 
     @property
     def outage_deadline(self) -> float | None:
         """When an endpoint that serves nothing is given up; None while it serves."""
-        return None if self._outage_since is None else self._outage_since + self._patience_s
+        return None if self.outage_since is None else self.outage_since + self._patience_s
 
     def hold(self, now: float) -> float:
         """Seconds until something may be sent: 0 now, infinity until a probe has come back."""
-        return max(self.breaker.hold(now), self.paused_until - now, 0.0)
+        return max(self.breaker.hold(now), self._paused_until - now, 0.0)
 
     def sent(self, work: Work) -> None:
         """A request leaves."""
@@ -70,12 +75,12 @@ class Pace:
         """An answer came; True when that ended an outage."""
         self.concurrency.served()
         self._refusals = 0
-        self._outage_since = None
+        self.outage_since = None
         return self.breaker.served()
 
     def answered(self) -> bool:
         """The endpoint refused a row for the row's own fault: it is alive. True when that ended an outage."""
-        self._outage_since = None
+        self.outage_since = None
         return self.breaker.served()
 
     def postpone(self, work: Work, verdict: Verdict, sent_at: float, now: float) -> tuple[float, str | None]:
@@ -83,8 +88,8 @@ class Pace:
 
         A server's wait is never shortened; one refusal pauses the whole endpoint once.
         """
-        if self._outage_since is None:
-            self._outage_since = now
+        if self.outage_since is None:
+            self.outage_since = now
         code, self._last_fault = (verdict.error.code, verdict.error.message) if verdict.error else ("", "")
         wait = verdict.wait if verdict.wait is not None and verdict.wait <= ABSURD_WAIT_S else None
         refused = verdict.shrink or wait is not None
@@ -93,19 +98,20 @@ class Pace:
         if (code != "rate_limit" or not self.breaker.closed) and self.breaker.failed(_key(work.task), now, unready=code in UNREADY):
             notice = f"{self.name} is out of order ({self._reason}); probing until it serves again"
         own = now + backoff(max(1, work.tries), self._random.random())
-        return max(own, self.paused_until), notice
+        return max(own, self._paused_until), notice
 
     def put_off(self, seconds: float) -> None:
         """The process itself stood still for so long: that is no time in which the endpoint served nothing."""
-        if self._outage_since is not None:
-            self._outage_since += seconds
+        if self.outage_since is not None:
+            self.outage_since += seconds
 
     def outage(self, now: float) -> str:
         """In one sentence, why the endpoint is given up."""
-        if self.paused_until > now:
-            wait, limit = _seconds(self.paused_until - now), _seconds(self._patience_s)
-            return f"{self.name} asks to wait for {wait} more, and run.outage_timeout_s is {limit}: {self._reason}"
-        since = now if self._outage_since is None else self._outage_since
+        wait = self.asked_until - now
+        if wait > self._patience_s:
+            limit = _seconds(self._patience_s)
+            return f"{self.name} asks to wait for {_seconds(wait)}, and run.outage_timeout_s is {limit}: {self._reason}"
+        since = now if self.outage_since is None else self.outage_since
         return f"{self.name} has served nothing for {_seconds(now - since)} (run.outage_timeout_s): {self._reason}"
 
     @property
@@ -121,16 +127,18 @@ class Pace:
         cut = verdict.shrink and self.concurrency.refused(sent_at, now)
         if cut:
             self._refusals += 1
+        if wait is not None:
+            self.asked_until = max(self.asked_until, now + wait)
         if wait is None and cut and self._refusals > 1:
             wait = backoff(self._refusals - 1, self._random.random())
         return None if wait is None else self._pause(wait, code, now)
 
     def _pause(self, wait: float, code: str, now: float) -> str | None:
         until = now + wait
-        if until <= self.paused_until:
+        if until <= self._paused_until:
             return None
-        news = until - self.paused_until > 1.0
-        self.paused_until = until
+        news = until - self._paused_until > 1.0
+        self._paused_until = until
         if not news or wait < 1.0:
             return None
         verb = "parked" if wait > MAX_WAIT_S else "paused"

@@ -82,9 +82,11 @@ class Pool:
     async def run(self) -> None:
         """Work until nothing is left. Raises nothing: why it ended early is in `stopped`."""
         async with anyio.create_task_group() as group:
-            group.start_soon(self._read)
             group.start_soon(self._keep_time, group)
-            await self._done.wait()
+            async with anyio.create_task_group() as reading:
+                reading.start_soon(self._read)
+                await self._done.wait()
+                self._room.set()
             if self._exhausted and not self._backlog and not self._in_flight and not self._settler.withheld:
                 self.stopped = None  # It was told to stop, and had nothing left to do.
             group.cancel_scope.cancel()
@@ -231,7 +233,7 @@ class Pool:
         if self._exhausted and not self._backlog:
             self._settler.release()
             return True
-        if deadline is not None and (self._pace.paused_until >= deadline or (now >= deadline and self._next_sending(now) > now)):
+        if deadline is not None and (self._pace.asked_until >= deadline or (now >= deadline and self._next_sending(now) > now)):
             self._give_up(now)
         elif self._retries_are_spent(now):
             self.stop(Stop("refused", f"{self._pace.name} fails too often: the retry budget of this run is spent"), 0.0)

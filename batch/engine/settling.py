@@ -108,8 +108,7 @@ class Settler:
         due, notice = self._pace.postpone(work, verdict, exchange.sent_at, exchange.done_at)
         if notice:
             self._notice(notice)
-        spent = work.attempts >= self._run.attempts or due - (work.first_sent or due) > self._run.task_timeout_s
-        if spent and not self._blames_endpoint():
+        if self._is_spent(work) and not self._blames_endpoint():
             self.fail(work, error, exchange)
             return
         tally = self._recorder.tallies[work.task.variant]
@@ -119,6 +118,12 @@ class Settler:
         work.charged_retry = verdict.charged
         self._backlog.postpone(work, due)
         tally.waiting += 1
+
+    def _is_spent(self, work: Work) -> bool:
+        """Whether the row had all its attempts, or all its time; that in which the endpoint served nobody does not count."""
+        served_until, first_sent = self._pace.outage_since, work.first_sent
+        overdue = served_until is not None and first_sent is not None and served_until - first_sent > self._run.task_timeout_s
+        return overdue or work.attempts >= self._run.attempts
 
     def _blames_endpoint(self) -> bool:
         """Whether a row that failed too often is spared: the endpoint fails for all, and other rows are there to test it with."""

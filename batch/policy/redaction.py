@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import quote, quote_plus
 
 MARK = "[redacted]"
+CUT = "…"
 
 SHORTEST_SECRET = 8
 """Shorter "keys" ("EMPTY", "none", "ollama") are placeholders; taking such words out of answers would spoil these."""
 
 _met: set[str] = set()
 
+_PERCENT = re.compile("%[0-9A-F]{2}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
 class Redactor:
-    """Replaces each secret by `[redacted]`, also where it stands URL-encoded, JSON-escaped or in base64."""
+    """Replaces each secret by `[redacted]`, also where it stands URL-encoded, escaped for JSON or HTML, or in base64."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         real = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
@@ -29,11 +32,20 @@ class Redactor:
         self._bytes = [form.encode() for form in self._texts]
 
     def text(self, text: str) -> str:
-        """`text` without the secrets."""
+        """`text` without the secrets, nor the beginning of one where a sample was cut off."""
         for form in self._texts:
             if form in text:
                 text = text.replace(form, MARK)
+        if text.endswith(CUT):
+            begun = self.begun(text[: -len(CUT)])
+            if begun >= SHORTEST_SECRET:
+                return text[: -begun - len(CUT)] + MARK + CUT
         return text
+
+    def begun(self, text: str) -> int:
+        """How many characters at the end of `text` may be the beginning of a secret."""
+        longest = min(len(text), max(map(len, self._texts), default=1) - 1)
+        return next((size for size in range(longest, 0, -1) if any(form.startswith(text[-size:]) for form in self._texts)), 0)
 
     def bytes(self, data: bytes) -> bytes:
         """`data` without the secrets; it stays as it was, and the same object, when there are none."""
@@ -41,6 +53,26 @@ class Redactor:
             if form in data:
                 data = data.replace(form, MARK.encode())
         return data
+
+
+class RedactedStream:
+    """A text that comes in pieces, without the secrets: what may be the beginning of one is held back until more is known."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        self._redactor = redactor
+        self._held = ""
+
+    def feed(self, piece: str) -> str:
+        """What can be shown after this piece."""
+        text = self._redactor.text(self._held + piece)
+        shown = len(text) - self._redactor.begun(text)
+        self._held = text[shown:]
+        return text[:shown]
+
+    def close(self) -> str:
+        """The rest."""
+        rest, self._held = self._held, ""
+        return rest
 
 
 def without_secrets(text: str) -> str:
@@ -52,13 +84,15 @@ def sample(body: bytes, limit: int = 500) -> str:
     """The beginning of a body as one printable line of at most `limit` characters."""
     text = body[: 4 * limit + 4].decode("utf-8", "replace")
     text = _UNPRINTABLE.sub(" ", text).strip()
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + CUT
 
 
 def _forms(secret: str) -> Iterator[str]:
     yield secret
-    yield quote(secret, safe="")
-    yield quote_plus(secret)
+    for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield encoded
+        yield _PERCENT.sub(lambda match: match[0].lower(), encoded)
+    yield html.escape(secret)
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
     yield json.dumps(secret)[1:-1].replace("/", "\\/")

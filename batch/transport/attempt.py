@@ -130,7 +130,7 @@ class Attempt:
     def _streamed(self, redactor: Redactor) -> tuple[bytes, Reply | None, Fault | None]:
         stream = self._stream
         assert stream is not None and self._api is not None  # noqa: S101, PT018 - _is_stream
-        head = redactor.bytes(stream.sample)
+        head = redactor.bytes(stream.sample)[:SAMPLE_BYTES]
         if stream.error is not None:
             return head, Reply(error=stream.error), None
         if not stream.complete:

@@ -106,8 +106,8 @@ class StreamReading:
 
     @property
     def sample(self) -> bytes:
-        """The first bytes as they came."""
-        return self._head[:SAMPLE_BYTES]
+        """The first bytes as they came; more than is kept, so that a secret at the cut is seen whole."""
+        return self._head
 
     def incomplete(self) -> Fault:
         """Why a stream that ended by itself is not an answer."""

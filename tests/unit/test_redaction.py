@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 from urllib.parse import quote
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.policy.redaction import Redactor, sample
+from batch.policy.redaction import RedactedStream, Redactor, sample
 
 SECRET = 'sk-"canary"/é+1234='
 
@@ -20,6 +21,9 @@ SECRET = 'sk-"canary"/é+1234='
     [
         SECRET,
         quote(SECRET, safe=""),
+        quote(SECRET),
+        quote(SECRET, safe="").replace("%2B", "%2b").replace("%2F", "%2f").replace("%3D", "%3d").replace("%C3%A9", "%c3%a9"),
+        html.escape(SECRET),
         json.dumps(SECRET),
         json.dumps(SECRET, ensure_ascii=False),
         json.dumps(SECRET).replace("/", "\\/"),
@@ -34,6 +38,21 @@ def test_every_form_is_taken_out(shown: str) -> None:
     assert "[redacted]" in redactor.text(f"key {shown} was wrong")
     assert b"[redacted]" in redactor.bytes(f"key {shown} was wrong".encode())
     assert "canary" not in redactor.text(f"key {shown} was wrong")
+
+
+def test_the_beginning_of_a_key_where_a_sample_was_cut() -> None:
+    """Fault 29: a sample that ends within the key does not show its beginning either."""
+    text = Redactor([SECRET]).text(sample(("x" * 480 + SECRET + "y" * 100).encode()))
+    assert text == "x" * 480 + "[redacted]…"
+
+
+@pytest.mark.parametrize("size", range(1, 25))
+def test_a_key_in_pieces(size: int) -> None:
+    """Fault 29: a key that a stream spreads over its chunks is not shown, all else is, and nothing is held back in the end."""
+    text = f"one {SECRET} two {SECRET[:5]} three sk"
+    stream = RedactedStream(Redactor([SECRET]))
+    shown = "".join(stream.feed(text[start : start + size]) for start in range(0, len(text), size)) + stream.close()
+    assert shown == f"one [redacted] two {SECRET[:5]} three sk"
 
 
 def test_placeholders_and_clean_bodies_stay() -> None:

@@ -1,0 +1,189 @@
+"""Endpoints that fail for everybody, or are not there, and rows that fail alone: faults 10 to 13, 16 and 33."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.jobs import JobFolder, ids
+from tests.support.scripted import RESET, Action, BlackHole, Received, ScriptedEndpoint, Sleep, answer, error, http, unused_port
+from tests.support.scripts import Deck, for_rows, row_number
+from tests.support.sessions import rows_sent, run_here, whole_records
+
+WORKERS = 16
+# An upper bound that a machine under load keeps too; without a breaker it would be hundreds.
+PROBES = 40
+LOADING = error(503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}})
+OUTAGES: dict[str, Action] = {
+    "500": error(500, "boom"),
+    "502 of a proxy": http(502, b"<html>Bad Gateway</html>", content_type="text/html"),
+    "503": error(503, "overloaded"),
+    "500 with a wait": error(500, "boom", {"retry-after-ms": "50"}),
+    "resets": RESET,
+    "a page with 200": http(200, b"<html>We are down for maintenance</html>", content_type="text/html"),
+    "loading": LOADING,
+}
+
+
+@pytest.mark.parametrize("name", OUTAGES)
+def test_an_endpoint_that_serves_nothing_is_given_up(tmp_path: Path, name: str) -> None:
+    """Faults 9, 10, 12: the breaker opens, few probes are sent, the run stops with 5 by its deadline, and no row is lost or failed."""
+    with ScriptedEndpoint(for_rows(lambda _: [OUTAGES[name]])) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=300, concurrency=WORKERS, outage_timeout_s=1.0, attempts=3)
+        session = run_here(folder)
+        assert session.exit_code == 5
+        assert session.reason.startswith("house has served nothing for ")
+        assert (session.tally.ok, session.tally.failed, session.tally.not_attempted) == (0, 0, 300)
+        assert 5 <= rows_sent(endpoint) <= 2 * WORKERS + PROBES
+        assert sum("out of order" in notice for notice in session.notices) <= 1
+        endpoint.handler = answer
+        again = run_here(folder)
+        assert (again.exit_code, again.tally.requests) == (0, 300)
+
+
+@pytest.mark.parametrize("what", ["refused", "unresolved", "no answer to SYN"])
+def test_an_endpoint_that_is_not_there_is_given_up(tmp_path: Path, what: str) -> None:
+    """Faults 13, 16, 33: nobody listens, no such host, a black hole: stopped with 5 by the deadline; with the right URL it goes on."""
+    with BlackHole() as hole, ScriptedEndpoint() as endpoint:
+        urls = {
+            "refused": f"http://127.0.0.1:{unused_port()}/v1",
+            "unresolved": "http://no-such-host.invalid/v1",
+            "no answer to SYN": hole.url,
+        }
+        folder = JobFolder(tmp_path, urls[what], rows=50, concurrency=WORKERS)
+        session = run_here(folder, "run.outage_timeout_s=1.0", "run.connect_timeout_s=0.2", "run.attempts=1")
+        assert session.exit_code == 5
+        assert session.reason.startswith("house has served nothing for ")
+        assert (session.tally.failed, session.tally.not_attempted) == (0, 50)
+        assert session.tally.requests <= 3 * WORKERS + PROBES
+        folder.url = endpoint.url
+        folder.write()
+        assert run_here(folder).exit_code == 0
+
+
+def test_a_server_that_loads_is_waited_for(tmp_path: Path) -> None:
+    """Fault 12: while the server loads its model it is only probed; rows have one attempt, and none is charged for the loading."""
+    ready_at = time.monotonic() + 1.0
+
+    def handler(received: Received) -> Iterable[Action]:
+        return answer(received) if time.monotonic() > ready_at else [LOADING]
+
+    with ScriptedEndpoint(handler) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=100, concurrency=WORKERS, attempts=1, outage_timeout_s=5))
+        assert rows_sent(endpoint) <= 100 + WORKERS + PROBES
+    assert (session.exit_code, session.tally.ok) == (0, 100)
+    assert session.notices == ["house is out of order (Loading model); probing until it serves again", "house serves again"]
+
+
+def test_an_endpoint_that_dies_in_mid_run_and_comes_back(tmp_path: Path) -> None:
+    """Faults 10, 13: its process is gone (resets, then refused connections) and is there again later: every row ok, retries bounded."""
+
+    def slowly(received: Received) -> Iterable[Action]:
+        return [Sleep(0.02), *answer(received)]
+
+    first = ScriptedEndpoint(for_rows(slowly))
+    second: list[ScriptedEndpoint] = []
+
+    def die_and_come_back() -> None:
+        while len(first.requests) < 100:
+            time.sleep(0.005)
+        first.__exit__(None, None, None)
+        time.sleep(1.0)
+        second.append(ScriptedEndpoint(port=first.port).__enter__())
+
+    first.__enter__()
+    fate = threading.Thread(target=die_and_come_back)
+    fate.start()
+    session = run_here(JobFolder(tmp_path, first.url, rows=400, concurrency=WORKERS, attempts=2, outage_timeout_s=20))
+    fate.join()
+    second[0].__exit__(None, None, None)
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (0, 400, 0)
+    assert session.tally.requests <= 400 + 3 * WORKERS + PROBES
+    assert first.connections <= 2 * WORKERS
+    assert session.notices[-1] == "house serves again"
+
+
+def test_an_outage_in_mid_run_fails_no_row(tmp_path: Path) -> None:
+    """Fault 10: a second of nothing but 500 while other rows wait: rows with two attempts survive it, since it is not about them."""
+    outage: list[float] = []
+
+    def handler(received: Received) -> Iterable[Action]:
+        if rows_sent(endpoint) >= 100 and not outage:
+            outage.append(time.monotonic() + 1.0)
+        return [error(500, "boom")] if outage and time.monotonic() < outage[0] else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=300, concurrency=WORKERS, attempts=2, outage_timeout_s=4))
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (0, 300, 0)
+    assert session.tally.requests <= 300 + WORKERS + PROBES
+
+
+@pytest.mark.parametrize("poison", [{7}, {99}, {97, 98, 99}, {0, 50, 99}], ids=["among others", "last", "the last three", "scattered"])
+@pytest.mark.parametrize("attempts", [2, 4])
+def test_poisonous_rows_fail_alone(tmp_path: Path, poison: set[int], attempts: int) -> None:
+    """Fault 10: rows that the server always answers with 500 fail after their attempts; all others are ok, and the run ends with 1."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [error(500, "boom")] if row_number(received) in poison else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=100, concurrency=8, attempts=attempts, outage_timeout_s=10)
+        session = run_here(folder)
+        assert rows_sent(endpoint) == 100 + len(poison) * (attempts - 1)
+    assert (session.exit_code, session.tally.ok) == (1, 100 - len(poison))
+    assert ids(folder.errors()) == [f"r{number}" for number in sorted(poison)]
+    assert {line["attempts"] for line in folder.errors()} == {attempts}
+
+
+def test_one_request_in_ten_fails(tmp_path: Path) -> None:
+    """Fault 11: 10 % of 5xx of all kinds, seeded: every row succeeds, and retries are as many as faults."""
+    statuses = (500, 502, 503, 504, 529)
+    deck = Deck([(2, lambda _, status=status: [error(status, "boom")]) for status in statuses], seed=11)
+    with ScriptedEndpoint(for_rows(deck)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=900, concurrency=WORKERS)
+        session = run_here(folder)
+        assert rows_sent(endpoint) == session.tally.requests == 1000
+    assert (session.exit_code, session.tally.ok, session.tally.retries) == (0, 900, 100)
+    assert session.tally.doubled == sum(record.doubled for record in whole_records(folder.directory)) == 40
+    assert session.notices == []
+
+
+def test_a_fault_that_is_most_of_the_answers_spends_the_retry_budget(tmp_path: Path) -> None:
+    """Promise 6: where more than half of all requests fail, retries end at the run's budget: stopped with 5, what was answered is kept."""
+    with ScriptedEndpoint(for_rows(Deck([(60, lambda _: [error(500, "boom")])], seed=6))) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=1000, concurrency=4, attempts=50)
+        session = run_here(folder)
+    assert session.exit_code == 5
+    assert session.reason == "house fails too often: the retry budget of this run is spent"
+    assert session.tally.retries <= 20 + 0.2 * session.tally.requests + 4
+    assert session.tally.failed == 0
+    assert session.tally.ok > 300
+
+
+def test_name_resolution_that_fails_in_bursts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 33: the resolver fails for a while and then works: every row is ok, no attempt is charged, and it is not stormed."""
+    looked_up: list[float] = []
+    resolve = socket.getaddrinfo
+
+    def flaky(host: Any, *args: Any, **options: Any) -> Any:
+        if host not in {"endpoint.test", b"endpoint.test"}:
+            return resolve(host, *args, **options)
+        looked_up.append(time.monotonic())
+        if looked_up[-1] < looked_up[0] + 1.0:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return resolve("127.0.0.1", *args, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", flaky)
+    with ScriptedEndpoint() as endpoint:
+        url = endpoint.url.replace("127.0.0.1", "endpoint.test")
+        folder = JobFolder(tmp_path, url, rows=100, concurrency=WORKERS, attempts=1, http="httpx", outage_timeout_s=10)
+        session = run_here(folder)
+    assert (session.exit_code, session.tally.ok) == (0, 100)
+    assert len(looked_up) <= 3 * WORKERS + PROBES
+    assert any("the host name could not be resolved" in notice for notice in session.notices)
