@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo test test-long lint format clean
+.PHONY: demo test test-long bench bench-floor lint format clean
 
 demo: .venv/.demo-ready
 	$(BIN)/promptmill run jobs/quickstart.toml
@@ -23,6 +23,14 @@ test: lint
 test-long: .venv/.test-ready
 	$(PYTEST) -m long -s --timeout=3600
 
+# Against the peers and the bare engines, on this machine: docs/benchmarks.md (under half an hour; QUICK=1: three minutes, nothing is
+# written). The peers get environments of their own in .venv-bench. Needs nginx with the echo module; root on Debian installs it.
+bench: .venv/.test-ready
+	$(BIN)/python -m tests.benchmarks run $(if $(QUICK),--quick)
+
+bench-floor: .venv/.test-ready
+	$(BIN)/python -m tests.benchmarks floor
+
 lint: .venv/.test-ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,7 +42,7 @@ format: .venv/.test-ready
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv runs .coverage* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench runs .coverage* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "promptmill needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which one: make PYTHON=python3.13 …")'

@@ -1,0 +1,51 @@
+"""A run directory as promptmill leaves it after so many rows, made without sending them: `python -m tests.benchmarks.finished JOB ROWS`.
+
+A program of its own, since it imports promptmill (see the package's docstring).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from batch.job import load
+from batch.journal.directory import RunDirectory
+from batch.journal.lines import encode
+from batch.journal.segments import segment_path
+from batch.prompts import RequestBuilder
+from batch.readers import Dataset
+from batch.records import BadRow, Outcome
+from batch.settings import Job
+from tests.benchmarks.endpoint import reply
+
+SEGMENT_BYTES = 256 * 1024 * 1024
+
+
+def write_journal(job: Job, rows: int) -> None:
+    """Outcomes of the first `rows` rows of the job, in their order, as a journal of whole segments."""
+    variant = job.variants[0]
+    builder = RequestBuilder(variant, stream=False)
+    folder = RunDirectory(job.output.dir).journal_dir(variant.slug)
+    folder.mkdir(parents=True)
+    response, usage, number = reply().encode(), {"prompt_tokens": 20, "completion_tokens": 7, "total_tokens": 27}, 1
+    file = segment_path(folder, number).open("wb")
+    for batch in Dataset(job.input).batches():
+        for row in batch:
+            if isinstance(row, BadRow) or row.ordinal >= rows:
+                file.close()
+                return
+            if file.tell() >= SEGMENT_BYTES:
+                file.close()
+                number += 1
+                file = segment_path(folder, number).open("wb")
+            at = 1_763_832_000 + row.ordinal / 5000
+            request = builder.build(row)
+            outcome = Outcome(
+                row.ordinal, row.id, 0, request.key, 1, None, request.api, "stop", 200, at, None, at + 0.02, usage, None, response
+            )
+            file.write(encode(outcome))
+    file.close()
+
+
+if __name__ == "__main__":
+    write_journal(load(Path(sys.argv[1])).job, int(sys.argv[2]))

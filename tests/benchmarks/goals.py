@@ -1,0 +1,163 @@
+"""The goals of PERFORMANCE.md against what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from tests.benchmarks.contenders import FLOOR, LOOP, OURS, PEERS
+from tests.benchmarks.figures import middle, number, ratio_of_medians
+from tests.benchmarks.samples import Sample, Samples
+
+INDEX_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One goal: what was measured for it, and whether it is reached (None: not measured here)."""
+
+    name: str
+    goal: str
+    measured: str
+    reached: bool | None
+
+    @property
+    def verdict(self) -> str:
+        """The last column."""
+        return {True: "reached", False: "**not reached**", None: "not measured"}[self.reached]
+
+
+def findings(samples: Samples) -> list[Finding]:
+    """All goals, in their order."""
+    checks: list[Callable[[Samples], Finding]] = [_p1, _p2, _p3, _p4, _p5, _p6, _p7, _p10, _p11]
+    others = [
+        Finding("P8", "processes = 2: ≥ 1.5 × one process", "not by this benchmark", None),
+        Finding("P9", 'concurrency = "auto" near the best fixed setting', "by the pace simulation, not by this benchmark", None),
+    ]
+    return sorted([*others, *(check(samples) for check in checks)], key=lambda finding: int(finding.name[1:]))
+
+
+def by_round(samples: Sequence[Sample], contender: str, value: Callable[[Sample], float | None]) -> dict[int, float]:
+    """A figure of one contender by round, of runs that did not fail."""
+    found = {sample.round: value(sample) for sample in samples if sample.contender == contender and not sample.failure}
+    return {key: figure for key, figure in found.items() if figure is not None}
+
+
+def _rate(sample: Sample) -> float:
+    return sample.rate
+
+
+def _whole(sample: Sample) -> float:
+    return sample.whole_rate
+
+
+def _p1(samples: Samples) -> Finding:
+    runs = samples.newest("fast")
+    rates = ratio_of_medians(by_round(runs, OURS.name, _rate), by_round(runs, FLOOR.name, _rate))
+    costs = ratio_of_medians(by_round(runs, OURS.name, lambda s: s.cpu_us), by_round(runs, FLOOR.name, lambda s: s.cpu_us))
+    measured = f"{number(rates, 2)} of its rows/s, {number(costs, 2)} × its CPU a row"
+    return Finding("P1", "fast: ≥ 0.5 of the bare loop on the same engine; then 0.7", measured, _at_least(rates, 0.5))
+
+
+def _p2(samples: Samples) -> Finding:
+    runs = samples.newest("fast")
+    rates = {peer.title: by_round(runs, peer.name, _whole) for peer in PEERS}
+    rates = {title: figures for title, figures in rates.items() if figures}
+    goal = "fast, whole process: ≥ 5 × the fastest peer that keeps its results; then 10 ×"
+    if not rates:
+        return Finding("P2", goal, "no peer ran", None)
+    best = max(rates, key=lambda title: middle(list(rates[title].values())) or 0)
+    ratio = ratio_of_medians(by_round(runs, OURS.name, _whole), rates[best])
+    # A loop that nobody publishes is no peer, but it keeps its answers: without it the ratio would say more than it should.
+    loop = ratio_of_medians(by_round(runs, OURS.name, _whole), by_round(runs, LOOP.name, _whole))
+    told = f"{number(ratio, 1)} × {best}; {number(loop, 1)} × a {LOOP.title}; {_rows(runs)} rows"
+    return Finding("P2", goal, told, _at_least(ratio, 5))
+
+
+def _p3(samples: Samples) -> Finding:
+    slow = middle(list(by_round(samples.newest("slow"), OURS.name, _rate).values()))
+    crowd = middle(list(by_round(samples.newest("crowd"), OURS.name, _rate).values()))
+    goal = "slow, 1,000 connections: ≥ 90 % of the ideal 2,000 rows/s; 4,000 connections at 2 s: ≥ 90 %"
+    shares = [rate / 2000 for rate in (slow, crowd) if rate is not None]
+    floors = [middle(list(by_round(samples.newest(part), FLOOR.name, _rate).values())) for part in ("slow", "crowd")]
+    beside = " and ".join(_percent(floor / 2000 if floor else None) for floor in floors)
+    told = f"{_percent(slow / 2000 if slow else None)}; {_percent(crowd / 2000 if crowd else None)} (bare loop: {beside})"
+    return Finding("P3", goal, told, all(share >= 0.9 for share in shares) if len(shares) == 2 else None)
+
+
+def _p4(samples: Samples) -> Finding:
+    told, reached = [], []
+    for connections, bound in ((64, 120), (1000, 250)):
+        runs = sorted((run for run in samples.newest(f"memory{connections}") if not run.failure), key=lambda run: run.rows)
+        if not runs:
+            continue
+        told.append(f"{connections:,} connections: " + ", ".join(f"{run.peak_mb:.0f} MB at {run.rows:,} rows" for run in runs))
+        reached += [run.peak_mb <= bound + INDEX_BYTES * run.rows / 1e6 for run in runs]
+    goal = "≤ 120 MB at 64 connections, ≤ 250 MB at 1,000, whatever the number of rows; beside it ≤ 64 bytes a row"
+    return Finding("P4", goal, "; ".join(told) or "–", all(reached) if reached else None)
+
+
+def _p5(samples: Samples) -> Finding:
+    runs = [run for run in samples.newest("going-on") if not run.failure]
+    first = middle([run.first_request_s for run in runs])
+    before = middle([run.extra["peak_mb_before_sending"] for run in runs if run.extra])
+    told = f"{number(first, 1)} s, {number(before)} MB until then, {number(middle([run.peak_mb for run in runs]))} MB at the end"
+    reached = None if first is None or before is None else first <= 5 and before <= 200
+    goal = "going on with 1 million finished rows: first request within 5 s, ≤ 200 MB"
+    return Finding("P5", goal, f"{told}, {_rows(runs)} rows", reached)
+
+
+def _p6(samples: Samples) -> Finding:
+    told, reached, runs = [], [], []
+    for output_format in ("jsonl", "parquet"):
+        runs = [run for run in samples.newest(output_format) if not run.failure]
+        seconds, peak = middle([run.wall_s for run in runs]), middle([run.peak_mb for run in runs])
+        if seconds is not None and peak is not None:
+            told.append(f"{output_format} {seconds:.0f} s, {peak:.0f} MB")
+            reached.append(seconds <= 30 and peak <= 300)
+    goal = "finishing 1 million rows, JSONL and Parquet: ≤ 30 s each, ≤ 300 MB"
+    return Finding("P6", goal, f"{'; '.join(told) or '–'}, {_rows(runs)} rows", all(reached) if reached else None)
+
+
+def _p7(samples: Samples) -> Finding:
+    help_s = middle([run.wall_s for run in samples.newest("help") if not run.failure])
+    ten = samples.newest("ten")
+    ten_s = middle(list(by_round(ten, OURS.name, lambda s: s.wall_s).values()))
+    peers = [run.wall_s for run in ten if run.contender != OURS.name and not run.failure]
+    beside = f" (peers {min(peers):.1f} to {max(peers):.1f} s)" if peers else ""
+    reached = None if help_s is None or ten_s is None else help_s <= 0.15 and ten_s <= 1
+    told = f"{number(help_s * 1000 if help_s else None)} ms; {number(ten_s, 2)} s{beside}"
+    return Finding("P7", "--help ≤ 150 ms; ten rows ≤ 1 s, all in", told, reached)
+
+
+def _p10(samples: Samples) -> Finding:
+    runs = samples.newest("streamed")
+    ours = by_round(runs, OURS.name, _rate)
+    ratios = {name: ratio_of_medians(ours, by_round(runs, name, _rate)) for name in ("openai", "openai-aiohttp", FLOOR.name)}
+    told = (
+        f"{number(ratios['openai'], 1)} × the SDK, {number(ratios['openai-aiohttp'], 1)} × with its aiohttp client, "
+        f"{number(ratios[FLOOR.name], 2)} of the bare loop"
+    )
+    measured = [ratio for ratio in (ratios["openai"], ratios["openai-aiohttp"]) if ratio is not None]
+    goal = "streamed, 60 chunks an answer: ≥ 2.5 × the OpenAI SDK's rows/s"
+    return Finding("P10", goal, told, min(measured) >= 2.5 if measured else None)
+
+
+def _p11(samples: Samples) -> Finding:
+    runs = samples.newest("delay")
+    middles = {name: middle([run.extra[name] for run in runs if name in run.extra]) for name in ("added_ms_p50", "added_ms_p99")}
+    told = f"from sending to having read: p50 {number(middles['added_ms_p50'], 1)} ms, p99 {number(middles['added_ms_p99'], 1)} ms"
+    reached = None if middles["added_ms_p99"] is None else middles["added_ms_p99"] <= 50
+    return Finding("P11", "a row's added delay p99 ≤ 50 ms at 1,000 rows/s (500 connections, answers after 0.5 s)", told, reached)
+
+
+def _at_least(value: float | None, bound: float) -> bool | None:
+    return None if value is None else value >= bound
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{share:.0%}"
+
+
+def _rows(runs: Sequence[Sample]) -> str:
+    return f"{runs[0].rows:,}" if runs else "no"

@@ -1,0 +1,172 @@
+"""The parts of the benchmark: each runs something against the endpoint and keeps its samples."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tests.benchmarks.contenders import FLOOR, FLOORS, OURS, ROOT, Contender, promptmill, run_environment
+from tests.benchmarks.endpoint import FAST, SLOW, SLOWER, STREAMED
+from tests.benchmarks.figures import quantile
+from tests.benchmarks.inputs import job, write_rows
+from tests.benchmarks.samples import Sample
+from tests.benchmarks.session import Session
+
+FRESH_ROWS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """How large the parts are. `limit_s` ends a contender that takes longer; what it did until then counts."""
+
+    rounds: int = 3
+    fast_rows: int = 20_000
+    slow_rows: int = 6_000
+    crowd_rows: int = 16_000
+    streamed_rows: int = 3_000
+    finished_rows: int = 1_000_000
+    memory_rows: tuple[int, ...] = (10_000, 200_000)
+    starts: int = 10
+    limit_s: float = 60.0
+
+
+QUICK = Scale(
+    rounds=1,
+    fast_rows=4_000,
+    slow_rows=3_000,
+    crowd_rows=8_000,
+    streamed_rows=600,
+    finished_rows=100_000,
+    memory_rows=(5_000, 20_000),
+    starts=3,
+    limit_s=15.0,
+)
+
+
+def fast(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P1, P2: an endpoint that answers at once, 64 connections."""
+    _compare(session, scale, "fast", [OURS, *FLOORS, *peers], scale.fast_rows, 64)
+
+
+def slow(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P3: answers after half a second, 1,000 connections."""
+    _compare(session, scale, "slow", [OURS, *FLOORS, *peers], scale.slow_rows, 1000)
+
+
+def crowd(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P3: answers after two seconds, 4,000 connections."""
+    del peers
+    _compare(session, scale, "crowd", [OURS, FLOOR], scale.crowd_rows, 4000)
+
+
+def streamed(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P10: answers as streams of 60 chunks, 64 connections."""
+    sdk = [peer for peer in peers if peer.environment == "openai"]
+    _compare(session, scale, "streamed", [OURS, FLOOR, *sdk], scale.streamed_rows, 64)
+
+
+def delay(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P11, in part: what 1,000 rows a second add to answers that take half a second, from sending to having read."""
+    del peers
+    rows = scale.slow_rows
+    scratch = session.scratch()
+    path = scratch / "job.toml"
+    path.write_text(
+        job(write_rows(session.folder / f"rows{rows}.jsonl", rows), session.endpoint.url(SLOW), scratch / "run", connections=500)
+    )
+    sample, _ = session.command("delay", OURS.name, promptmill("run", str(path)), scratch, site=SLOW, limit_s=scale.limit_s, rows=rows)
+    with (scratch / "run" / "completions.jsonl").open() as file:
+        added = [(json.loads(line)["latency_s"] - SLOW.delay_s) * 1000 for line in file]
+    session.keep(replace(sample, extra={"added_ms_p50": quantile(added, 0.5), "added_ms_p99": quantile(added, 0.99)}))
+
+
+def memory(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P4: the peak memory of few rows and many, at 64 and 1,000 connections."""
+    del peers
+    for connections in (64, 1000):
+        for rows in scale.memory_rows:
+            part = f"memory{connections}"
+            session.contend(part, FAST, OURS, rows=rows, connections=connections, limit_s=20 * scale.limit_s)
+
+
+def start(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P7: --help, and ten rows all in, peers' too."""
+    for number in range(scale.starts + 1):
+        scratch = session.scratch()
+        sample, _ = session.command("help", OURS.name, promptmill("--help"), scratch, limit_s=scale.limit_s, number=number)
+        if number:  # the first fills the disk's cache
+            session.keep(sample)
+    for number in range(scale.starts):
+        for contender in [OURS, *(peers if number == 0 else [])]:
+            session.contend("ten", FAST, contender, rows=10, connections=64, limit_s=scale.limit_s, number=number)
+
+
+def finished(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P5, P6: going on after a million finished rows, and writing the outputs of a million rows."""
+    del peers
+    run = FinishedRun(session, scale.finished_rows)
+    for number in range(scale.rounds + 1):
+        run.rewind()
+        command = promptmill("run", str(run.job))
+        sample, _ = session.command(
+            "going-on", OURS.name, command, session.scratch(), site=FAST, limit_s=600, number=number, rows=scale.finished_rows
+        )
+        if number:  # the first writes run.json
+            session.keep(sample)
+    for number in range(scale.rounds):
+        for output_format in ("jsonl", "parquet"):
+            scratch = session.scratch()
+            command = promptmill("export", str(run.directory), "--format", output_format, "--output", str(scratch / "out"))
+            sample, _ = session.command(output_format, OURS.name, command, scratch, limit_s=600, number=number, rows=scale.finished_rows)
+            session.keep(sample)
+            shutil.rmtree(scratch)
+
+
+PARTS: dict[str, Callable[[Session, Scale, Sequence[Contender]], None]] = {
+    "fast": fast,
+    "slow": slow,
+    "crowd": crowd,
+    "streamed": streamed,
+    "start": start,
+    "delay": delay,
+    "memory": memory,
+    "finished": finished,
+}
+
+
+class FinishedRun:
+    """A run of which `rows` are finished and `FRESH_ROWS` are not, that can be put back to there."""
+
+    def __init__(self, session: Session, rows: int) -> None:
+        scratch = session.scratch()
+        self.directory = scratch / "run"
+        self.job = scratch / "job.toml"
+        path = write_rows(session.folder / f"rows{rows + FRESH_ROWS}.jsonl", rows + FRESH_ROWS)
+        self.job.write_text(job(path, session.endpoint.url(FAST), self.directory, connections=64))
+        making = [sys.executable, "-m", "tests.benchmarks.finished", str(self.job), str(rows)]
+        subprocess.run(making, cwd=ROOT, env=run_environment(session.folder), check=True)
+        self._sizes = {path: path.stat().st_size for path in self._segments()}
+
+    def rewind(self) -> None:
+        """Forget what was appended to the journal since it was made, and the outputs."""
+        for path in self._segments():
+            if path not in self._sizes:
+                path.unlink()
+            elif path.stat().st_size > self._sizes[path]:
+                with path.open("r+b") as file:
+                    file.truncate(self._sizes[path])
+        for path in [*self.directory.glob("completions.*"), *self.directory.glob("errors.*")]:
+            path.unlink()
+
+    def _segments(self) -> list[Path]:
+        return sorted(self.directory.glob("journal/*/*.jsonl"))
+
+
+def _compare(session: Session, scale: Scale, part: str, contenders: Sequence[Contender], rows: int, connections: int) -> list[Sample]:
+    site = {"fast": FAST, "slow": SLOW, "crowd": SLOWER, "streamed": STREAMED}[part]
+    return session.compare(part, site, contenders, rows=rows, connections=connections, rounds=scale.rounds, limit_s=scale.limit_s)
