@@ -60,7 +60,8 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
                 notices.append(journal.repaired)
         indexes = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
         tallies = {name: Tally(total=manifest["rows"] * job.run.repeats, kept_ok=i.ok, kept_failed=i.failed) for name, i in indexes.items()}
-        compare = previous is not None and _may_differ(previous, manifest)
+        compare = previous is not None and (changed == "rerun" or not previous.get("settled", True) or _may_differ(previous, manifest))
+        settled = True
         if previous is not None and compare:
             feed = Feed(
                 dataset,
@@ -74,7 +75,9 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
             reviews = _review(feed, tallies)
             if changed == "refuse" and any(review.changed for review in reviews.values()):
                 raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
-        directory.write_manifest(manifest if previous is None else {**manifest, "created": previous["created"]})
+            settled = all(review.is_settled(len(indexes[name]), changed) for name, review in reviews.items())
+        created = manifest["created"] if previous is None else previous["created"]
+        directory.write_manifest({**manifest, "created": created, "settled": settled})
         yield Prepared(job, directory, dataset, journals, indexes, tallies, compare, tuple(notices))
 
 
@@ -120,7 +123,16 @@ class Review:
     kept_ok: int = 0
     kept_failed: int = 0
     changed: int = 0
+    changed_failed: int = 0
     examples: list[str] = field(default_factory=list)
+
+    def is_settled(self, recorded: int, changed: Changed) -> bool:
+        """Whether the next session may take the `recorded` tasks for those of the input, without a review.
+
+        Not when some are no longer in the input, nor when this session sets out to send some again: it may be cut off before it did.
+        """
+        again = self.changed_failed + (self.changed if changed == "rerun" else 0)
+        return not again and self.kept_ok + self.kept_failed == recorded
 
 
 def _review(feed: Feed, tallies: Mapping[str, Tally]) -> dict[str, Review]:
@@ -133,6 +145,7 @@ def _review(feed: Feed, tallies: Mapping[str, Tally]) -> dict[str, Review]:
             review = reviews[candidate.task.variant]
             if not candidate.entry.ok:
                 review.kept_failed += 1
+                review.changed_failed += candidate.changed
                 continue
             review.kept_ok += 1
             if candidate.changed:
@@ -150,9 +163,10 @@ def _explain(reviews: Mapping[str, Review], previous: Mapping[str, Any], manifes
         if not review.changed:
             continue
         settings = differences(previous["variants"].get(name, {}), manifest["variants"][name])
-        why = ", ".join(settings) if settings else f"the input changed (for example {', '.join(review.examples)})"
+        cause = "the input changed" if previous["input"] != manifest["input"] else "their answers are to an earlier version of this job"
+        why = ", ".join(settings) if settings else f"{cause} (for example {', '.join(review.examples)})"
         lines.append(f"{review.changed:,} finished rows of {name} differ: {why}")
-        if not settings and not by_id:
+        if not settings and not by_id and previous["input"] != manifest["input"]:
             lines.append('rows are known by their place in the input; with [input] id = "COLUMN" they are followed when rows are inserted')
     lines.append(
         "nothing was sent; --changed rerun sends these rows again, --changed keep keeps their answers, "

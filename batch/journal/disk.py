@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from batch.storage import sync_directory
@@ -45,10 +46,15 @@ class Disk:
         os.close(descriptor)
 
     def make_directory(self, path: Path) -> None:
-        """A folder, with its parents, for its owner's eyes only; its name is made durable."""
-        if not path.is_dir():
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self.sync_directory(path.parent)
+        """A folder, with its parents, for its owner's eyes only; its name and those of the parents that were missing are made durable."""
+        missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in missing:
+            self.sync_directory(folder.parent)
+        if not missing:
+            # Its maker may have been killed before the name was durable. Where the parent is not ours to read, it was not ours to make.
+            with suppress(PermissionError):
+                self.sync_directory(path.parent)
 
     def sync_directory(self, path: Path) -> None:
         """Make the names in a folder durable."""

@@ -49,7 +49,8 @@ class Journal:
                 self._settle(tail)
             self._number = len(paths) or 1
             self._path = segment_path(directory, self._number)
-            self._descriptor = self._create() if not paths else self._disk.open(self._path)
+            # Also of a file that is there the name may not be durable: its maker may have been killed.
+            self._descriptor = self._create(self._number)
             self._size = self._path.stat().st_size
         except OSError as error:
             raise StorageError(refusal(error, directory)) from error
@@ -150,7 +151,7 @@ class Journal:
         self._path = segment_path(self._directory, self._number)
         self._size = 0
 
-    def _create(self, number: int = 1) -> int:
+    def _create(self, number: int) -> int:
         descriptor = self._disk.open(segment_path(self._directory, number))
         self._disk.sync_directory(self._directory)
         return descriptor

@@ -330,7 +330,21 @@ def test_repair_is_durable_before_anything_is_appended(tmp_path: Path) -> None:
     with Journal(tmp_path, "group", disk=disk) as journal:
         journal.append(encode(outcome(2)))
 
-    assert disk.done == ["open 000001.jsonl", "sync", "open 000001.jsonl", "write"]
+    names = "sync directory"
+    assert disk.done == [names, "open 000001.jsonl", "sync", "open 000001.jsonl", names, "write"]
+
+
+def test_names_left_by_a_killed_process_are_made_durable(tmp_path: Path) -> None:
+    """A folder and a file that are there may have been made by a process that died before it synced their names (promise 2)."""
+    directory = tmp_path / "journal" / "v"
+    directory.mkdir(parents=True)
+    (directory / "000001.jsonl").touch()
+    disk = WatchedDisk()
+
+    with Journal(directory, "group", disk=disk):
+        pass
+
+    assert disk.done == ["sync directory", "open 000001.jsonl", "sync directory"]
 
 
 @pytest.mark.parametrize("tail", [b"\0" * 9000, b'{"sum":"00' + b"\0" * 500 + b"}\n", b"\0\0\n" * 3])
