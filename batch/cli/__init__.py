@@ -23,6 +23,7 @@ COMMANDS = (
     ("Look into a run", "export", "export", "Write completions and errors in another format."),
     ("Evaluate", "score", "evaluate", "Score the answers of a run, or of any file; sends nothing."),
     ("Evaluate", "compare", "evaluate", "Compare the models of a run, and say what can be said."),
+    ("Evaluate", "report", "report", "Write a run as one HTML file: verdict, charts, all samples."),
     ("Endpoints", "providers", "providers", "List the provider presets, or explain one."),
     ("Endpoints", "models", "providers", "List the models that an endpoint serves."),
     ("Endpoints", "serve", "serve", "Serve the embedded local model to other programs."),

@@ -1,0 +1,45 @@
+"""The report of a run: one HTML file, made of its scores, its outcomes and its input. Nothing is sent."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from batch.app.evaluate import evaluate
+from batch.evaluation.answers import run_answers, run_state
+from batch.evaluation.reading import read_evaluation
+from batch.evaluation.report.page import Evaluated, write_report
+from batch.evaluation.scoring import score_answers
+from batch.job import from_document
+from batch.journal.directory import RunDirectory
+from batch.readers import Dataset
+from batch.settings import Job
+
+
+def report(directory: Path, job_file: Path | None = None) -> Path:
+    """Bring the scores of a run up to date, write its report.html, and give its path. A run without scores has a report too.
+
+    `job_file` has the scores, where they are not the run's own.
+
+    Raises:
+        RunDirectoryError, InputError, DamagedError, JobError, SetupError, StorageError.
+    """
+    run_directory = RunDirectory(directory)
+    job = from_document(run_directory.manifest["job"]).job
+    dataset = Dataset(job.input)
+    evaluated = _scored(directory, job_file) if job.scores or job_file is not None else _unscored(job, run_directory, dataset)
+    return write_report(job, run_directory, dataset, evaluated, datetime.now(UTC))
+
+
+def _scored(directory: Path, job_file: Path | None) -> Evaluated:
+    found = evaluate(directory, job_file)
+    assert found.folder is not None  # noqa: S101 - the scores of a run are kept
+    scores = [(comparison.judged, comparison.verdict) for comparison in found.comparisons]
+    return Evaluated(scores, found.gates, found.variants, found.folder)
+
+
+def _unscored(job: Job, directory: RunDirectory, dataset: Dataset) -> Evaluated:
+    folder = directory.path / "scores"
+    score_answers(lambda: run_answers(dataset, job, directory), run_state(dataset, job, directory), (), folder)
+    facts = read_evaluation(folder, (), [variant.name for variant in job.variants]).variants
+    return Evaluated((), (), facts, folder)

@@ -1,0 +1,46 @@
+"""Data inside the page: gzip in base64, in script elements that no browser runs; the page's own script unpacks them when it needs them."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+from typing import BinaryIO
+
+CHUNK_BYTES = 1 << 20
+"""About how many bytes of lines are packed together: few enough to be unpacked while a key is held down."""
+
+DATA_TYPE = "application/x-gzip-base64"
+_LEVEL = 6
+
+
+def data_element(name: str, data: bytes) -> bytes:
+    """A script element that holds `data`. Base64 has no sign that means anything in HTML. Equal data make an equal element."""
+    packed = base64.b64encode(gzip.compress(data, _LEVEL, mtime=0))
+    return b'<script type="%s" id="%s">%s</script>\n' % (DATA_TYPE.encode(), name.encode(), packed)
+
+
+class ChunkWriter:
+    """Writes lines as elements "texts-0", "texts-1", … to a file. `starts` are the numbers of the chunks' first lines."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self._held: list[bytes] = []
+        self._held_bytes = 0
+        self._lines = 0
+        self.starts: list[int] = []
+
+    def add(self, line: bytes) -> None:
+        """Add a line, which has no line break in it."""
+        if not self._held:
+            self.starts.append(self._lines)
+        self._held.append(line)
+        self._held_bytes += len(line)
+        self._lines += 1
+        if self._held_bytes >= CHUNK_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if self._held:
+            self._file.write(data_element(f"texts-{len(self.starts) - 1}", b"\n".join(self._held)))
+            self._held, self._held_bytes = [], 0

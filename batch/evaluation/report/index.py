@@ -1,0 +1,130 @@
+"""The index of the samples: what the page's list and filters need of every row, without its texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from batch.evaluation.scorers.texts import as_text
+from batch.evaluation.table import Cell
+from batch.records import BadRow, Outcome, Row
+
+MISSING, FAILED, UNSCORED, WRONG, PARTIAL, RIGHT, ANSWERED = "0123456"
+"""A task's state, as a digit. ANSWERED: there is an answer, which no score judges."""
+
+DISAGREEMENT = 0.25
+"""From this difference between the highest and the lowest mark of a row on, its variants disagree. Right and wrong differ by 1."""
+
+MOST_VALUES = 200
+"""A column with more values is no filter."""
+
+_FIRST_CODE = 48
+_MOST_FINISHES = 40
+
+
+def state_of(outcome: Outcome | None, cell: Cell | None) -> str:
+    """The state of a task that has this outcome and this mark."""
+    if cell is not None and cell.state == "scored":
+        return RIGHT if cell.value == 1 else PARTIAL if cell.value else WRONG
+    if cell is not None and cell.state == "unscored":
+        return UNSCORED
+    if outcome is None:
+        return MISSING
+    return ANSWERED if outcome.ok else FAILED
+
+
+def marks_disagree(cells: Sequence[Cell | None], repeats: int) -> bool:
+    """Whether the variants' marks of a row differ; a variant's repeats are averaged, what is not scored is passed over."""
+    marks = [None if cell is None else cell.value for cell in cells]
+    if repeats == 1:
+        known = [mark for mark in marks if mark is not None]
+    else:
+        groups = (marks[at : at + repeats] for at in range(0, len(marks), repeats))
+        scored = ([mark for mark in group if mark is not None] for group in groups)
+        known = [float(np.mean(group)) for group in scored if group]
+    return len(known) > 1 and max(known) - min(known) >= DISAGREEMENT
+
+
+def texts_disagree(texts: Sequence[str | None]) -> bool:
+    """Whether the answers of a row differ by more than case and space."""
+    return len({" ".join(text.split()).casefold() for text in texts if text is not None}) > 1
+
+
+class SampleIndex:
+    """Collects the index row by row. Strings with a sign per row, or per task in the order of the results, hold codes."""
+
+    def __init__(self, columns: Sequence[str], scores: int) -> None:
+        self._ids: list[str] = []
+        self._ordinals: list[int] = []
+        self._previews: list[str] = []
+        self._columns = {name: _Column() for name in columns}
+        self._finishes: dict[str, str] = {}
+        self._finish_codes: list[str] = []
+        self._states: list[list[str]] = [[] for _ in range(max(1, scores))]
+        self._disagree: list[list[str]] = [[] for _ in range(max(1, scores))]
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add_row(self, row: Row | BadRow, preview: str) -> None:
+        """Begin a row."""
+        self._ids.append(row.id)
+        self._ordinals.append(row.ordinal)
+        self._previews.append(preview)
+        values: Mapping[str, Any] = {} if isinstance(row, BadRow) else row.columns
+        for name, column in self._columns.items():
+            column.add(values.get(name))
+
+    def add_marks(self, score: int, states: Sequence[str], *, disagree: bool) -> None:
+        """The states of the row's tasks by one score."""
+        self._states[score].append("".join(states))
+        self._disagree[score].append("1" if disagree else "0")
+
+    def add_finishes(self, outcomes: Sequence[Outcome | None]) -> None:
+        """How the row's answers ended."""
+        self._finish_codes.append("".join(self._finish(outcome) for outcome in outcomes))
+
+    def _finish(self, outcome: Outcome | None) -> str:
+        reason = "" if outcome is None or not outcome.ok else outcome.finish_reason or ""
+        if reason not in self._finishes:
+            if len(self._finishes) > _MOST_FINISHES:
+                reason = "other"
+            self._finishes.setdefault(reason, chr(_FIRST_CODE + len(self._finishes)))
+        return self._finishes[reason]
+
+    def document(self) -> dict[str, Any]:
+        """The index as JSON."""
+        return {
+            "ids": self._ids,
+            "ordinals": self._ordinals,
+            "previews": self._previews,
+            "columns": [{"name": name, **column.document()} for name, column in self._columns.items() if column.is_filter],
+            "finishes": list(self._finishes),
+            "finishCodes": "".join(self._finish_codes),
+            "states": ["".join(states) for states in self._states],
+            "disagree": ["".join(flags) for flags in self._disagree],
+        }
+
+
+class _Column:
+    """The values of a column as numbers of its different ones."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+        self._codes: list[int] = []
+
+    def add(self, value: Any) -> None:
+        text = None if value is None else as_text(value)
+        if text is None or (len(self._known) > MOST_VALUES and text not in self._known):
+            self._codes.append(-1)
+        else:
+            self._codes.append(self._known.setdefault(text, len(self._known)))
+
+    @property
+    def is_filter(self) -> bool:
+        return 1 < len(self._known) <= MOST_VALUES
+
+    def document(self) -> dict[str, Any]:
+        return {"values": list(self._known), "codes": self._codes}

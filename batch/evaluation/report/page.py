@@ -1,0 +1,188 @@
+"""The page, put together: static files of this package, the report's own markup, and the packed data."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import BinaryIO
+
+from batch import __version__
+from batch.evaluation.gates import GateResult
+from batch.evaluation.reading import Judged, VariantFacts
+from batch.evaluation.report.chunks import ChunkWriter, data_element
+from batch.evaluation.report.details import calls_html, charts_html, failures_html, pairs_html, slices_html
+from batch.evaluation.report.marks import MarksReader
+from batch.evaluation.report.markup import Markup, joined, tag
+from batch.evaluation.report.samples import MOST_TASKS, Samples, write_samples
+from batch.evaluation.report.summary import leaderboard_html, verdict_html
+from batch.evaluation.report.texts import longest_text
+from batch.evaluation.report.wording import Keys
+from batch.evaluation.scoring import marks_path
+from batch.evaluation.verdict import Verdict
+from batch.journal.directory import RunDirectory
+from batch.journal.segments import segment_paths
+from batch.readers import Dataset
+from batch.results.join import results
+from batch.settings import Job
+from batch.storage import replace_atomically
+from batch.writers.values import json_bytes
+
+SCRIPTS = ("chunks.js", "filters.js", "list.js", "detail.js", "page.js")
+_TEXTS = "<!-- texts -->"
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """What the report says of a run: its scores with what they allow one to say, the gates, and the facts of its variants.
+
+    `folder` has the scores' files.
+    """
+
+    scores: Sequence[tuple[Judged, Verdict]]
+    gates: Sequence[GateResult]
+    facts: Sequence[VariantFacts]
+    folder: Path
+
+
+def write_report(job: Job, directory: RunDirectory, dataset: Dataset, evaluated: Evaluated, now: datetime) -> Path:
+    """Write the run's `report.html`, whole or not at all, and give its path. Texts wait in a temporary file of the run directory.
+
+    Raises:
+        InputError: the input cannot be read.
+        DamagedError: a journal is not as it was written.
+        StorageError: the disk refuses.
+    """
+    path = directory.path / "report.html"
+    with tempfile.TemporaryFile(dir=directory.path) as texts:
+        samples = _write_texts(job, directory, dataset, evaluated, texts)
+        texts.seek(0)
+        with replace_atomically(path) as file:
+            before, after = _page(job, evaluated, samples, now)
+            file.write(before)
+            shutil.copyfileobj(texts, file)
+            file.write(after)
+    return path
+
+
+def _write_texts(job: Job, directory: RunDirectory, dataset: Dataset, evaluated: Evaluated, texts: BinaryIO) -> Samples:
+    scores = [judged.settings for judged, _ in evaluated.scores]
+    stored = sum(path.stat().st_size for variant in job.variants for path in segment_paths(directory.journal_dir(variant.slug)))
+    tasks = sum(facts.tasks for facts in evaluated.facts)
+    return write_samples(
+        results(dataset, job, directory),
+        job,
+        scores,
+        [MarksReader(marks_path(evaluated.folder, score)) for score in scores],
+        ChunkWriter(texts),
+        longest=longest_text(stored, tasks),
+        every=-(-tasks // MOST_TASKS) or 1,
+    )
+
+
+def _page(job: Job, evaluated: Evaluated, samples: Samples, now: datetime) -> tuple[bytes, bytes]:
+    """The page before and after the texts."""
+    style, script = _static("page.css"), _script()
+    before, _, after = _static("page.html").partition(_TEXTS)
+    filled = Template(before).substitute(
+        policy=policy(style, script),
+        version=__version__,
+        title=joined(job.name),
+        subtitle=_subtitle(job, samples, evaluated.gates, now),
+        style=style,
+        script=script,
+        body=_body(job, evaluated, samples),
+        samples_note=_samples_note(samples),
+        index=data_element("index", json_bytes(samples.index)).decode(),
+    )
+    return filled.encode(), after.encode()
+
+
+def policy(style: str, script: str) -> str:
+    """The Content-Security-Policy of a page with this style and script: it may do nothing else, and turn no text into markup."""
+    return (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; connect-src 'none'; base-uri 'none'; "
+        "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _script() -> str:
+    """All scripts as one, whose names nothing else sees."""
+    return '"use strict";\n(() => {\n' + "\n".join(map(_static, SCRIPTS)) + "\n})();"
+
+
+def _static(name: str) -> str:
+    return files("batch.evaluation.report").joinpath("page", name).read_text("utf-8")
+
+
+def _subtitle(job: Job, samples: Samples, gates: Sequence[GateResult], now: datetime) -> Markup:
+    variants = f"{len(job.variants):,} {'variant' if len(job.variants) == 1 else 'variants'}"
+    repeats = f", each asked {job.run.repeats} times" if job.run.repeats > 1 else ""
+    told = f"{variants} × {samples.rows:,} rows{repeats} · {now:%Y-%m-%d %H:%M} UTC · promptmill {__version__}"
+    failed = sum(not gate.passed for gate in gates)
+    if not gates:
+        return joined(told)
+    word = f"{failed} of {len(gates)} gates failed" if failed else "all gates passed"
+    return joined(told, " · ", tag("strong", word, class_="refused" if failed else "passed"))
+
+
+def _samples_note(samples: Samples) -> Markup:
+    if samples.shown == samples.rows:
+        return Markup()
+    every = -(-samples.rows // samples.shown)
+    return tag(
+        "p", f"Every {every}th row is here: {samples.shown:,} of {samples.rows:,}. All figures above are of all rows.", class_="note"
+    )
+
+
+def _body(job: Job, evaluated: Evaluated, samples: Samples) -> Markup:
+    keys = Keys(tuple(variant.name for variant in job.variants))
+    facts: Mapping[str, VariantFacts] = {one.variant: one for one in evaluated.facts}
+    sections = [_score(at, judged, verdict, evaluated.gates, facts, keys) for at, (judged, verdict) in enumerate(evaluated.scores)]
+    calls = tag("section", calls_html(samples.calls, facts, keys), failures_html(samples.failures, keys), id="calls")
+    return joined(_tabs(evaluated), sections or _unscored(), calls)
+
+
+def _tabs(evaluated: Evaluated) -> Markup:
+    """Buttons that choose a score, where there are several. Without script, and in print, all scores show."""
+    if len(evaluated.scores) < 2:
+        return Markup()
+    names = [
+        tag("button", judged.settings.name, type="button", role="tab", id=f"tab-{at}", aria_controls=f"score-{at}", data_score=at)
+        for at, (judged, _) in enumerate(evaluated.scores)
+    ]
+    return tag("div", names, role="tablist", aria_label="Scores", id="tabs")
+
+
+def _unscored() -> Markup:
+    return tag("p", "This run has no scores: its job has no [[score]]. Counts, errors and samples are below.", class_="note")
+
+
+def _score(at: int, judged: Judged, verdict: Verdict, gates: Sequence[GateResult], facts: Mapping[str, VariantFacts], keys: Keys) -> Markup:
+    findings = verdict.findings
+    clusters = f", in {findings.clusters:,} clusters by {judged.settings.cluster}" if findings.clusters is not None else ""
+    told = f"{judged.settings.kind}, {findings.rows:,} rows{clusters}"
+    return tag(
+        "section",
+        tag("h2", judged.settings.name, " ", tag("small", told)),
+        verdict_html(verdict, judged, [gate for gate in gates if gate.settings.score == judged.settings.name], keys),
+        tag("h3", "Leaderboard"),
+        leaderboard_html(findings, facts, keys),
+        pairs_html(findings, keys),
+        charts_html(findings, facts, keys),
+        slices_html(findings, keys),
+        class_="score",
+        id=f"score-{at}",
+        data_score=at,
+    )

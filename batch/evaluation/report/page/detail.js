@@ -1,0 +1,161 @@
+// One row, read whole: its prompt, what was expected, and the answers of all variants side by side.
+
+// A text as nodes, with every place that holds `words` marked.
+const marked = (text, words) => {
+  const fragment = document.createDocumentFragment();
+  const sought = words.toLowerCase();
+  const lower = text.toLowerCase();
+  let from = 0;
+  // Some letters change their length in lower case; then places would be wrong, and nothing is marked.
+  for (let at = sought && lower.length === text.length ? lower.indexOf(sought) : -1; at >= 0; at = lower.indexOf(sought, from)) {
+    fragment.append(text.slice(from, at), element("mark", null, text.slice(at, at + sought.length)));
+    from = at + sought.length;
+  }
+  fragment.append(text.slice(from));
+  return fragment;
+};
+
+const seconds = (value) => (value < 0.9995 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`);
+
+const dollars = (value) => (value === 0 ? "$0" : `$${value.toPrecision(2)}`);
+
+class Detail {
+  constructor(index, texts, moved) {
+    this.index = index;
+    this.texts = texts;
+    this.moved = moved;
+    this.box = document.getElementById("detail");
+    this.row = null;
+    this.words = "";
+  }
+
+  async show(row, score, words) {
+    this.row = row;
+    this.words = words;
+    if (row === null) {
+      this.box.replaceChildren(element("p", { class: "note" }, "No row passes these filters."));
+      return;
+    }
+    const texts = await this.texts.row(row);
+    // Another row may have been chosen while this one was unpacked.
+    if (this.row !== row) return;
+    const [id, prompts, carried, expected, tasks] = texts;
+    const shared = tasks.every((task) => !task || task[0] === null || task[0] === 0) && prompts.length === 1;
+    this.box.replaceChildren(
+      this.head(row, id),
+      this.facts(carried, expected),
+      shared ? this.prompt(prompts[0], "Prompt", true) : "",
+      element("div", { class: "answers", tabIndex: 0, role: "group", "aria-label": "Answers" }, ...this.answers(tasks, prompts, shared, row, score)),
+    );
+    this.box.scrollTop = 0;
+  }
+
+  head(row, id) {
+    const step = (by, text, title) => {
+      const button = element("button", { type: "button", title, "aria-label": title }, text);
+      button.addEventListener("click", () => this.moved(by));
+      return button;
+    };
+    const close = element("button", { type: "button", class: "close" }, "Back");
+    close.addEventListener("click", () => this.moved(0));
+    return element(
+      "div",
+      { class: "head" },
+      element("h3", { tabIndex: -1 }, this.text(id)),
+      element("span", { class: "quiet" }, `row ${this.index.ordinals[row]}`),
+      element("span", { class: "steps" }, close, step(-1, "‹", "Previous row"), step(1, "›", "Next row")),
+    );
+  }
+
+  facts(carried, expected) {
+    const list = element("dl", { class: "facts" });
+    const add = (name, value) => value !== null && value !== undefined && list.append(element("dt", null, name), element("dd", null, this.text(value)));
+    const alike = new Set(expected).size === 1;
+    expected.slice(0, alike ? 1 : undefined).forEach((value, at) => add(alike ? "Expected" : `Expected (${this.index.scores[at]})`, value));
+    carried.forEach((value, at) => add(this.index.carried[at], value));
+    return list;
+  }
+
+  prompt(messages, title, open) {
+    const parts = messages.map(([role, text]) =>
+      element("div", { class: "message" }, role ? element("span", { class: "role" }, role) : "", element("pre", null, this.text(text))));
+    return element("details", { class: "prompt", open }, element("summary", null, title), ...parts);
+  }
+
+  answers(tasks, prompts, shared, row, score) {
+    const { variants, repeats } = this.index;
+    return variants.map((variant, at) => {
+      const title = element("h4", null, element("span", { class: "key" }, letter(at)), " ", element("span", { class: "name" }, variant.name));
+      const how = element("details", { class: "how" }, element("summary", null, variant.model), element("pre", null, variant.parameters));
+      const made = Array.from({ length: repeats }, (_, repeat) => {
+        const task = tasks[at * repeats + repeat];
+        const own = !shared && task && task[0] !== null && repeat === 0 ? this.prompt(prompts[task[0]], "Prompt", false) : "";
+        return element("div", { class: "task" }, own, ...this.task(task, row, at, repeat, score));
+      });
+      return element("section", { class: "answer" }, title, how, ...made);
+    });
+  }
+
+  task(task, row, variant, repeat, score) {
+    const state = STATE_NAMES[this.index.state(score, row, variant, repeat)];
+    const badge = element("span", { class: `badge ${state.name}` }, state.title);
+    const counted = this.index.repeats > 1 ? element("span", { class: "quiet" }, `time ${repeat + 1}`) : null;
+    if (!task) return [element("p", { class: "verdict" }, badge, counted)];
+    const [, other, text, reasoning, tools, error, record, marks] = task;
+    const finish = this.index.finishes[this.index.finishCodes.charCodeAt(row * this.index.perRow + variant * this.index.repeats + repeat) - 48];
+    const cut = finish && finish !== "stop" ? element("span", { class: "badge plain" }, finish) : null;
+    return [
+      element("p", { class: "verdict" }, badge, cut, counted),
+      other ? element("p", { class: "note" }, "Another prompt was sent: the job or its input has changed since.") : null,
+      error ? this.error(error) : null,
+      text === null ? (error || tools ? null : element("p", { class: "note" }, "No text.")) : this.said(text),
+      tools ? element("pre", { class: "tools" }, this.text(tools)) : null,
+      reasoning ? element("details", null, element("summary", null, "Reasoning"), element("pre", null, this.text(reasoning))) : null,
+      ...this.marks(marks, score, text),
+      element("p", { class: "record quiet" }, this.record(record)),
+    ].filter(Boolean);
+  }
+
+  said(text) {
+    return text === "" ? element("p", { class: "note" }, "An empty text.") : element("pre", { class: "said" }, this.text(text));
+  }
+
+  error([kind, code, message, status]) {
+    const name = element("strong", null, this.text(code));
+    return element("p", { class: "error" }, name, ` (${kind}${status ? `, HTTP ${status}` : ""}): `, this.text(message));
+  }
+
+  // The marks of the score that is looked at, and those of the others to be unfolded.
+  marks(marks, score, text) {
+    const lists = marks.map((mark, at) => mark && this.mark(mark, this.index.scores[at], text));
+    const others = lists.filter((list, at) => list && at !== score);
+    const folded = others.length ? element("details", null, element("summary", null, "Other scores"), ...others) : null;
+    return [lists[score] ?? null, folded];
+  }
+
+  mark([value, extracted, reason], name, text) {
+    const list = element("dl", { class: "facts" });
+    const add = (term, said) => list.append(element("dt", null, term), element("dd", null, said));
+    if (this.index.scores.length > 1 || (value !== null && value !== 0 && value !== 1)) {
+      add(name, value === null ? "no mark" : String(Math.round(value * 1000) / 1000));
+    }
+    const whole = extracted !== null && extracted.trim().toLowerCase() === text?.trim().toLowerCase();
+    if (extracted !== null && !whole) add("Extracted", this.text(extracted));
+    if (reason) add("Reason", this.text(reason));
+    return list;
+  }
+
+  record([took, first, tokensIn, tokensOut, cost, attempts]) {
+    const parts = [];
+    if (took !== null) parts.push(seconds(took));
+    if (first !== null) parts.push(`first token ${seconds(first)}`);
+    if (tokensIn !== null || tokensOut !== null) parts.push(`${tokensIn ?? "?"} + ${tokensOut ?? "?"} tokens`);
+    if (cost !== null) parts.push(dollars(cost));
+    if (attempts > 1) parts.push(`${attempts} attempts`);
+    return parts.join(" · ");
+  }
+
+  text(text) {
+    return marked(String(text), this.words);
+  }
+}

@@ -1,0 +1,123 @@
+// Which rows are shown. The index alone decides, but for the search, which marks rows in `hits`.
+
+const STATES = [
+  ["5", "right", "right"],
+  ["4", "partial", "partly right"],
+  ["3", "wrong", "wrong"],
+  ["2", "unscored", "unscored"],
+  ["1", "failed", "failed"],
+  ["0", "missing", "not done"],
+  ["6", "answered", "answered"],
+];
+const STATE_NAMES = Object.fromEntries(STATES.map(([code, name, title]) => [code, { name, title }]));
+const STATE_GROUPS = { ...Object.fromEntries(STATES.map(([code, name]) => [name, code])), lost: "1234" };
+
+class Index {
+  constructor(document) {
+    Object.assign(this, document);
+    this.rows = this.ids.length;
+    this.perRow = this.variants.length * this.repeats;
+  }
+
+  state(score, row, variant, repeat = 0) {
+    return this.states[score][row * this.perRow + variant * this.repeats + repeat];
+  }
+
+  // The rows that pass. `wanted`: score, disagree, variant (null: any), states (a string of codes), finish, column and value, hits.
+  matching(wanted) {
+    const passed = [];
+    const finish = wanted.finish === null ? null : String.fromCharCode(48 + wanted.finish);
+    const from = wanted.variant === null ? 0 : wanted.variant * this.repeats;
+    const until = wanted.variant === null ? this.perRow : from + this.repeats;
+    const ofTasks = wanted.states !== null || finish !== null;
+    const states = this.states[wanted.score];
+    const codes = wanted.column === null ? null : this.columns[wanted.column].codes;
+    for (let row = 0; row < this.rows; row++) {
+      if (wanted.hits && !wanted.hits[row]) continue;
+      if (wanted.disagree && this.disagree[wanted.score][row] !== "1") continue;
+      if (codes && codes[row] !== wanted.value) continue;
+      if (ofTasks && !this.anyTask(states, row * this.perRow, from, until, wanted.states, finish)) continue;
+      passed.push(row);
+    }
+    return passed;
+  }
+
+  anyTask(states, first, from, until, wantedStates, finish) {
+    for (let task = first + from; task < first + until; task++) {
+      const stateFits = wantedStates === null || wantedStates.includes(states[task]);
+      if (stateFits && (finish === null || this.finishCodes[task] === finish)) return true;
+    }
+    return false;
+  }
+}
+
+const letter = (at) => (at >= 26 ? String.fromCharCode(64 + Math.floor(at / 26)) : "") + String.fromCharCode(65 + (at % 26));
+
+const option = (value, text, title) => element("option", { value, title }, text);
+
+// The form's controls: filled from the index, read and set as one.
+class Filters {
+  constructor(index, changed) {
+    this.index = index;
+    this.changed = changed;
+    for (const name of ["disagree", "variant", "state", "finish", "slice", "search", "reset"]) this[name] = document.getElementById(name);
+    this.fill();
+    for (const select of [this.variant, this.state, this.finish, this.slice]) select.addEventListener("change", () => changed());
+    this.disagree.addEventListener("click", () => {
+      this.press(this.disagree.getAttribute("aria-pressed") !== "true");
+      changed();
+    });
+    this.reset.addEventListener("click", () => this.set({}));
+    document.getElementById("filters").addEventListener("submit", (event) => event.preventDefault());
+  }
+
+  fill() {
+    const { index } = this;
+    this.variant.append(option("", "any"), ...index.variants.map((one, at) => option(at, `${letter(at)} ${one.name}`)));
+    const seen = STATES.filter(([code]) => index.states.some((codes) => codes.includes(code)));
+    this.state.append(option("", "any"), ...seen.map(([, name, title]) => option(name, title)));
+    if (index.scores.length) this.state.append(option("lost", "not right"));
+    this.finish.append(option("", "any"));
+    index.finishes.forEach((reason, at) => reason && this.finish.append(option(at, reason)));
+    this.slice.append(option("", "any"));
+    index.columns.forEach((column, at) => {
+      const values = column.values.map((value, code) => [value, option(`${at}:${code}`, value.slice(0, 60), value)]);
+      values.sort(([one], [other]) => one.localeCompare(other, undefined, { numeric: true }));
+      this.slice.append(element("optgroup", { label: column.name }, ...values.map(([, made]) => made)));
+    });
+    this.slice.closest("label").hidden = !index.columns.length;
+    this.disagree.hidden = index.variants.length < 2;
+    this.variant.closest("label").hidden = index.variants.length < 2;
+  }
+
+  press(pressed) {
+    this.disagree.setAttribute("aria-pressed", String(pressed));
+  }
+
+  // Sets all filters at once; `to` has names, not numbers: variant, state, column, value, search.
+  set(to) {
+    const { index } = this;
+    const variant = index.variants.findIndex((one) => one.name === to.variant);
+    const column = index.columns.findIndex((one) => one.name === to.column);
+    const code = column < 0 ? -1 : index.columns[column].values.indexOf(to.value);
+    this.press(false);
+    this.variant.value = variant < 0 ? "" : variant;
+    this.state.value = to.state ?? "";
+    this.finish.value = "";
+    this.slice.value = code < 0 ? "" : `${column}:${code}`;
+    this.search.value = to.search ?? "";
+    this.changed();
+  }
+
+  get wanted() {
+    const [column, value] = this.slice.value ? this.slice.value.split(":").map(Number) : [null, null];
+    return {
+      disagree: this.disagree.getAttribute("aria-pressed") === "true",
+      variant: this.variant.value === "" ? null : Number(this.variant.value),
+      states: this.state.value === "" ? null : STATE_GROUPS[this.state.value],
+      finish: this.finish.value === "" ? null : Number(this.finish.value),
+      column,
+      value,
+    };
+  }
+}

@@ -1,0 +1,164 @@
+// The page at work: theme, score tabs, filters, search, keyboard.
+
+const SEARCH_DELAY = 150;
+
+const theme = () => {
+  const button = document.getElementById("theme");
+  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
+  const show = (dark) => {
+    document.documentElement.dataset.theme = dark ? "dark" : "light";
+    button.setAttribute("aria-pressed", String(dark));
+  };
+  button.setAttribute("aria-pressed", String(prefersDark.matches));
+  button.addEventListener("click", () => show(button.getAttribute("aria-pressed") !== "true"));
+  prefersDark.addEventListener("change", (event) => show(event.matches));
+};
+
+const tabs = (changed) => {
+  const buttons = [...document.querySelectorAll("#tabs [role=tab]")];
+  const show = (score) => {
+    for (const button of buttons) {
+      const chosen = Number(button.dataset.score) === score;
+      button.setAttribute("aria-selected", String(chosen));
+      button.tabIndex = chosen ? 0 : -1;
+    }
+    for (const section of document.querySelectorAll(".score")) section.classList.toggle("other", Number(section.dataset.score) !== score);
+    changed(score);
+  };
+  for (const button of buttons) button.addEventListener("click", () => show(Number(button.dataset.score)));
+  document.getElementById("tabs")?.addEventListener("keydown", (event) => {
+    const by = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!by) return;
+    const next = buttons[(buttons.indexOf(document.activeElement) + by + buttons.length) % buttons.length];
+    next.focus();
+    show(Number(next.dataset.score));
+  });
+  if (buttons.length) show(0);
+};
+
+class Browser {
+  constructor(index) {
+    this.index = index;
+    this.score = 0;
+    this.hits = null;
+    this.searching = 0;
+    this.words = "";
+    this.count = document.getElementById("count");
+    this.texts = new Texts(index.starts, index.rows);
+    this.detail = new Detail(index, this.texts, (by) => (by ? this.list.move(by) : this.close()));
+    this.list = new RowList(index, (row) => this.detail.show(row, this.score, this.words), () => this.open());
+    this.filters = new Filters(index, () => this.changed());
+    let timer;
+    this.filters.search.addEventListener("input", () => {
+      clearTimeout(timer);
+      timer = setTimeout(() => this.changed(), SEARCH_DELAY);
+    });
+    document.addEventListener("keydown", (event) => this.key(event));
+    for (const button of document.querySelectorAll("[data-filter]")) {
+      button.addEventListener("click", () => this.jump(JSON.parse(button.dataset.filter)));
+    }
+    const seen = STATES.filter(([code]) => index.states.some((codes) => codes.includes(code)));
+    document.getElementById("legend").append(...seen.map(([, name, title]) => element("span", null, element("i", { class: `mark ${name}` }), title)));
+    this.apply();
+    const named = /^#row-(\d+)$/.exec(location.hash);
+    if (named && Number(named[1]) < index.rows) this.list.choose(Number(named[1]));
+  }
+
+  jump(filters) {
+    this.filters.set(filters);
+    document.getElementById("samples").scrollIntoView();
+    this.list.box.focus({ preventScroll: true });
+  }
+
+  useScore(score) {
+    this.score = score;
+    this.apply();
+  }
+
+  changed() {
+    const words = this.filters.search.value.trim();
+    if (words === this.words) this.apply();
+    else this.search(words);
+  }
+
+  apply() {
+    performance.mark("filter-start");
+    const rows = this.index.matching({ ...this.filters.wanted, score: this.score, hits: this.hits });
+    this.list.show(rows, this.score);
+    this.tell();
+    performance.measure("filter", "filter-start");
+  }
+
+  async search(words) {
+    const turn = ++this.searching;
+    this.words = words;
+    this.hits = words ? new Uint8Array(this.index.rows) : null;
+    this.apply();
+    if (!words) return;
+    const stopped = () => turn !== this.searching;
+    performance.mark("search-start");
+    await this.texts.search(words, this.hits, (share) => this.found(share), stopped);
+    if (!stopped()) performance.measure("search", "search-start");
+  }
+
+  found(share) {
+    this.list.extend(this.index.matching({ ...this.filters.wanted, score: this.score, hits: this.hits }));
+    this.tell(share < 1 ? `, ${Math.round(100 * share)} % searched` : "");
+  }
+
+  tell(more = "") {
+    const number = (value) => value.toLocaleString("en");
+    this.count.textContent = `${number(this.list.rows.length)} of ${number(this.index.rows)} rows${more}`;
+  }
+
+  open() {
+    document.getElementById("browser").classList.add("open");
+    this.detail.box.focus({ preventScroll: true });
+  }
+
+  close() {
+    document.getElementById("browser").classList.remove("open");
+    this.list.box.focus({ preventScroll: true });
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    const inSearch = event.target === this.filters.search;
+    if (!inSearch && event.target.closest?.("input, select, textarea")) return;
+    if (inSearch ? this.searchKey(event.key) : this.browseKey(event.key, event.target)) event.preventDefault();
+  }
+
+  searchKey(key) {
+    if (key === "Escape" && this.filters.search.value) {
+      this.filters.search.value = "";
+      this.changed();
+    } else if (key === "Escape" || key === "Enter" || key === "ArrowDown") {
+      if (key !== "Escape") this.changed();
+      this.list.box.focus();
+    } else return false;
+    return true;
+  }
+
+  browseKey(key, target) {
+    const inList = target === this.list.box;
+    const moves = { j: 1, k: -1 };
+    if (inList) {
+      const { length } = this.list.rows;
+      Object.assign(moves, { ArrowDown: 1, ArrowUp: -1, PageDown: this.list.page, PageUp: -this.list.page, Home: -length, End: length });
+    }
+    if (Object.hasOwn(moves, key)) this.list.move(moves[key]);
+    else if (key === "/") this.filters.search.focus();
+    else if (key === "Enter" && inList) this.open();
+    else if (key === "Escape" && this.detail.box.contains(target)) this.close();
+    else return false;
+    return true;
+  }
+}
+
+theme();
+unpack(document.getElementById("index")).then((text) => {
+  const browser = new Browser(new Index(JSON.parse(text)));
+  tabs((score) => browser.useScore(score));
+  document.documentElement.dataset.ready = "true";
+  performance.mark("ready");
+});

@@ -1,0 +1,108 @@
+"""What is said first: the gates, the verdict in words, and the leaderboard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+from batch.evaluation.findings import Findings, Standing
+from batch.evaluation.gates import GateResult
+from batch.evaluation.reading import Judged, VariantFacts
+from batch.evaluation.report.charts import Scale, interval_strip, strip_axis, strip_scale
+from batch.evaluation.report.markup import Content, Markup, joined, tag
+from batch.evaluation.report.wording import UNKNOWN, Keys, seconds, short, table, with_help
+from batch.evaluation.statistics.marks import ANSWERED_FROM
+from batch.evaluation.verdict import Sentence, Verdict, dollars, percent
+
+_GROUPS = {
+    "pair": "Against the top",
+    "behind": "Against the top",
+    "race": "The race",
+    "coverage": "Coverage",
+    "failure": "Failures",
+    "noise": "Asked again",
+    "cost": "Cost",
+    "slice": "Slices",
+    "rows": "What the rows can show",
+    "tie": "Verdict",
+    "winner": "Verdict",
+}
+
+
+def verdict_html(verdict: Verdict, judged: Judged, gates: Sequence[GateResult], keys: Keys) -> Markup:
+    """The headline, the score's gates, and the other sentences under what they are about."""
+    rest = sorted(verdict.sentences[1:], key=lambda sentence: list(_GROUPS.values()).index(_GROUPS[sentence.kind]))
+    groups = [
+        (name, [_sentence(one, keys) for one in sentences]) for name, sentences in groupby(rest, lambda sentence: _GROUPS[sentence.kind])
+    ]
+    if gates:
+        groups.insert(0, ("Gates", list(map(_gate, gates))))
+    if judged.left_out:
+        reason = f" (for example: {judged.left_out_example})" if judged.left_out_example else ""
+        groups.append(("Left out", [tag("p", f"{judged.left_out:,} rows have no right value{reason}.")]))
+    told = tag("dl", [joined(tag("dt", name), tag("dd", said)) for name, said in groups], class_="sentences") if groups else None
+    return joined(_sentence(verdict.sentences[0], keys, class_="headline"), told)
+
+
+def _sentence(sentence: Sentence, keys: Keys, class_: str | None = None) -> Markup:
+    """A sentence in which its variants have their letters: a name may be words of its own."""
+    names = sorted(sentence.variants, key=len, reverse=True)
+    if not names:
+        return tag("p", sentence.text, class_=class_)
+    pieces = re.split(rf"(?<!\w)({'|'.join(map(re.escape, names))})(?!\w)", sentence.text)
+    return tag("p", [tag("b", keys.named(piece)) if at % 2 else piece for at, piece in enumerate(pieces)], class_=class_)
+
+
+def _gate(gate: GateResult) -> Markup:
+    word = tag("strong", "Passed", class_="passed") if gate.passed else tag("strong", "Failed", class_="refused")
+    return tag("p", word, ": ", gate.text)
+
+
+def leaderboard_html(findings: Findings, facts: Mapping[str, VariantFacts], keys: Keys) -> Markup:
+    """The variants, the highest strict score first, with what each takes and costs."""
+    intervals = [one.summary.strict for one in findings.standings if one.summary.strict is not None]
+    scale = strip_scale(intervals)
+    level = f"{100 * (1 - findings.alpha):g} %"
+    head = [
+        "Variant",
+        with_help("Rank", "The places it may have: those that cannot be told apart share theirs."),
+        with_help("Score", f"Strict: failed calls and answers that could not be scored count as wrong. In brackets the {level} interval."),
+        strip_axis(scale) if intervals else None,
+        with_help("Answered", f"The score on scored answers alone; shown from {100 * ANSWERED_FROM:g} % coverage."),
+        with_help("Coverage", "The share of finished calls whose answer could be scored."),
+        with_help("P(best)", "The share of resamples of the rows in which it comes out best."),
+        with_help("$ / 1,000", "US dollars for asking 1,000 rows once."),
+        with_help("$ / correct", f"US dollars per {'correct answer' if findings.binary else 'full mark'}."),
+        with_help("p50 / p95", "Half of the answers came within the first time, 19 of 20 within the second."),
+        with_help("Tokens", "All tokens of prompts + of answers, as the endpoint counted them."),
+    ]
+    rows = [list(_standing(one, facts[one.variant], scale, keys)) for one in findings.standings]
+    return table("Leaderboard", head, rows, class_="figures board")
+
+
+def _standing(one: Standing, facts: VariantFacts, scale: Scale, keys: Keys) -> Iterator[Content]:
+    interval, answered = one.summary.strict, one.summary.answered
+    yield keys.named(one.variant)
+    yield _rank(one)
+    if interval is None:
+        yield "not known"
+    else:
+        limits = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+        yield joined(tag("strong", percent(interval.estimate)), " ", tag("span", limits, class_="quiet"))
+    yield None if interval is None else interval_strip(interval, scale, one.variant)
+    yield "–" if answered is None else percent(answered)
+    yield percent(one.summary.coverage)
+    yield "–" if one.probability_best is None else percent(one.probability_best)
+    yield dollars(one.cost.per_1000_rows)
+    yield dollars(one.cost.per_correct) if one.cost.total is None or one.cost.per_correct is not None else "–"
+    known = facts.latency_p50_s is not None
+    yield f"{seconds(facts.latency_p50_s)} / {seconds(facts.latency_p95_s)}" if known else UNKNOWN
+    counted = facts.prompt_tokens or facts.completion_tokens
+    yield f"{short(facts.prompt_tokens)} + {short(facts.completion_tokens)}" if counted else UNKNOWN
+
+
+def _rank(one: Standing) -> str:
+    if one.rank_best is None:
+        return "stopped" if one.stop is not None else "–"
+    return str(one.rank_best) if one.rank_best == one.rank_worst else f"{one.rank_best}–{one.rank_worst}"
