@@ -18,6 +18,8 @@ from batch.settings import RunSettings
 
 # Codes by which an endpoint, or the network before it, says that it serves nobody at the moment.
 UNREADY = frozenset({"loading", "connect", "resolve", "tls"})
+# What says nothing against the endpoint: it limits, or we stood still. Only what became of a probe the breaker must know all the same.
+NO_FAULT = frozenset({"rate_limit", "held"})
 # A wait that no server means (10^30 s); it is treated as if none had been given.
 ABSURD_WAIT_S = 7 * 86_400.0
 LONGEST_REASON = 300
@@ -94,8 +96,7 @@ class Pace:
         wait = verdict.wait if verdict.wait is not None and verdict.wait <= ABSURD_WAIT_S else None
         refused = verdict.shrink or wait is not None
         notice = self._refused(verdict, wait, code, sent_at, now) if refused else None
-        # A rate limit says that the endpoint lives; only as the answer to a probe it tells the breaker something.
-        if (code != "rate_limit" or not self.breaker.closed) and self.breaker.failed(_key(work.task), now, unready=code in UNREADY):
+        if (code not in NO_FAULT or not self.breaker.closed) and self.breaker.failed(_key(work.task), now, unready=code in UNREADY):
             notice = f"{self.name} is out of order ({self._reason}); probing until it serves again"
         own = now + backoff(max(1, work.tries), self._random.random())
         return max(own, self._paused_until), notice

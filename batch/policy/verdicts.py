@@ -187,6 +187,7 @@ _PLAIN_404 = re.compile(r"\s*(not found|404 page not found|404 not found|)\s*\.?
 _FAULTS: dict[str, _Ruling] = {
     "tls": _Ruling(_STOP, "tls"),
     "too_big": _Ruling(_FAIL, "too_big"),
+    "held": _Ruling(_RETRY, "held", charged=False, doubled=True),
 }
 
 

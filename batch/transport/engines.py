@@ -19,7 +19,11 @@ KEEP_ALIVE_S = 4.0
 """How long a connection may idle: less than usual servers allow (uvicorn and Node: 5 s), so that none is closed as it is taken."""
 
 LATER_S = 1.0
-"""How much later than our own deadlines pyreqwest closes a silent connection: ours have names, so they come first."""
+"""How much later than our own deadlines pyreqwest closes a silent connection: ours have names, so they come first.
+
+Where its own comes first all the same, the process stood still. It looks at its clock before it looks at the wire, so an answer that came
+meanwhile is lost (code held, fault 34).
+"""
 
 LONGEST_HEADER = 65536
 

@@ -21,7 +21,7 @@ _TEXTS = {
     "proxy": "the proxy refused",
     "reset": "the connection broke before the reply came",
     "timeout_connect": "connecting took longer than connect_timeout_s",
-    "timeout_first_byte": "no answer began within first_byte_timeout_s",
+    "held": "this process stood still for so long that the answer is lost",
     "not_json": "the reply is not HTTP",
     "truncated_body": "the connection broke within the reply",
 }
@@ -88,6 +88,8 @@ def fault_of(error: BaseException, *, in_body: bool) -> Fault | None:
     if code is None:
         return None
     words = " ".join(text for link in chain for text in (str(link), *_causes(link))).lower()
+    if code == "held":
+        return Fault(ErrorKind.NETWORK, code, _TEXTS[code])
     if in_body:
         code = "reset" if "reset by peer" in words else "truncated_body"
     elif code == "not_json" and "disconnected" in words:
@@ -116,7 +118,7 @@ def _by_class(chain: list[BaseException]) -> str | None:
             continue
         causes = _causes(link)
         if causes and _CONNECT_PHASE not in causes and isinstance(link, TimeoutError):
-            return "timeout_first_byte"
+            return "held"
         if _SEND_PHASE in causes and "Decode" not in type(link).__name__:
             return "reset"
         for base in type(link).__mro__:
