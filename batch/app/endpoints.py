@@ -36,7 +36,7 @@ def read_keys(variants: Iterable[Variant], environ: Mapping[str, str] = os.envir
 
 def allow_connections(run: RunSettings, lanes: int, notice: Callable[[str], None]) -> RunSettings:
     """Raise the soft limit of open files to what the connections need, or lower the concurrency to what it allows, said aloud."""
-    needed = run.concurrency * lanes + OTHER_FILES
+    needed = run.most_in_flight * lanes + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return run
@@ -45,6 +45,9 @@ def allow_connections(run: RunSettings, lanes: int, notice: Callable[[str], None
     if allowed >= needed:
         return run
     lowered = max(1, (allowed - OTHER_FILES) // lanes)
+    if run.concurrency == "auto":
+        # Nobody asked for so many, and most endpoints bear fewer.
+        return replace(run, max_concurrency=lowered)
     notice(f"concurrency {run.concurrency} → {lowered}: only {allowed} files may be open here (ulimit -n)")
     return replace(run, concurrency=lowered)
 
@@ -94,7 +97,7 @@ async def clients(
     providers: Sequence[ProviderSettings], keys: Mapping[str, str], run: RunSettings, clock: Clock
 ) -> AsyncIterator[list[Client]]:
     """A client for each provider, over one HTTP engine."""
-    engine = open_engine(run, run.concurrency * len(providers))
+    engine = open_engine(run, run.most_in_flight * len(providers))
     async with engine:
         yield [
             Client(provider, keys[provider.api_key_env] if provider.api_key_env else None, run, clock=clock, engine=engine)

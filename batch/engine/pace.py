@@ -8,12 +8,14 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from batch.policy.adaptive import AdaptiveConcurrency
 from batch.policy.breaker import Breaker
 from batch.policy.budget import RetryBudget
 from batch.policy.concurrency import Concurrency
+from batch.policy.rates import Rates, tokens_of
 from batch.policy.verdicts import Verdict
 from batch.policy.waits import MAX_WAIT_S, backoff
-from batch.records import Task
+from batch.records import Exchange, Task
 from batch.settings import RunSettings
 
 # Codes by which an endpoint, or the network before it, says that it serves nobody at the moment.
@@ -23,11 +25,17 @@ NO_FAULT = frozenset({"rate_limit", "held"})
 # A wait that no server means (10^30 s); it is treated as if none had been given.
 ABSURD_WAIT_S = 7 * 86_400.0
 LONGEST_REASON = 300
+TOO_MANY = 429
+# The floor of the retry budget under "auto", whose most says little about how many are in flight.
+AUTO_RETRIES = 64
 
 
 @dataclass(slots=True)
 class Work:
-    """A task on its way through the pool. `attempts` are those that count, `tries` all of them; `doubled` may be billed twice."""
+    """A task on its way through the pool. `attempts` are those that count, `tries` all of them; `doubled` may be billed twice.
+
+    Of its last attempt: its `number` among all that its endpoint got, and the `tokens` that it was expected to use.
+    """
 
     task: Task
     previous: str | None = None
@@ -36,6 +44,8 @@ class Work:
     doubled: int = 0
     first_sent: float | None = None
     charged_retry: bool = False
+    number: int = 0
+    tokens: float = 0.0
 
 
 class Pace:
@@ -47,9 +57,11 @@ class Pace:
 
     def __init__(self, name: str, run: RunSettings, *, rng: random.Random) -> None:
         self.name = name
-        self.concurrency = Concurrency(run.concurrency)
+        auto = run.concurrency == "auto"
+        self.concurrency: Concurrency | AdaptiveConcurrency = (AdaptiveConcurrency if auto else Concurrency)(run.most_in_flight)
+        self.rates = Rates(run.requests_per_minute, run.tokens_per_minute)
         self.breaker = Breaker(run.outage_timeout_s)
-        self.budget = RetryBudget(floor=max(20, 2 * run.concurrency))
+        self.budget = RetryBudget(floor=max(20, 2 * min(run.most_in_flight, AUTO_RETRIES) if auto else 2 * run.most_in_flight))
         self._patience_s = run.outage_timeout_s
         self._random = rng
         self.asked_until = 0.0
@@ -65,17 +77,26 @@ class Pace:
 
     def hold(self, now: float) -> float:
         """Seconds until something may be sent: 0 now, infinity until a probe has come back."""
-        return max(self.breaker.hold(now), self._paused_until - now, 0.0)
+        return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), 0.0)
 
-    def sent(self, work: Work) -> None:
+    def sent(self, work: Work, now: float) -> None:
         """A request leaves."""
+        self.concurrency.sent(now)
+        work.number, work.tokens = self.rates.sent(work.task.request.body, now)
         if not self.breaker.closed:
             self.breaker.sent(_key(work.task))
         self.budget.sent(retry=work.charged_retry)
 
-    def served(self) -> bool:
+    def ended(self, work: Work, exchange: Exchange) -> None:
+        """An attempt is over, however it went: what its headers and its usage say about the rates."""
+        self.concurrency.ended(exchange.done_at)
+        usage = exchange.reply.usage if exchange.reply else None
+        self.rates.ended(work.number, work.tokens, exchange.headers, usage, exchange.done_at, refused=exchange.status == TOO_MANY)
+
+    def served(self, exchange: Exchange) -> bool:
         """An answer came; True when that ended an outage."""
-        self.concurrency.served()
+        usage = exchange.reply.usage if exchange.reply else None
+        self.concurrency.served(exchange.sent_at, exchange.done_at, max(1.0, tokens_of(usage, "completion_tokens")))
         self._refusals = 0
         self.outage_since = None
         return self.breaker.served()
@@ -96,6 +117,8 @@ class Pace:
         wait = verdict.wait if verdict.wait is not None and verdict.wait <= ABSURD_WAIT_S else None
         refused = verdict.shrink or wait is not None
         notice = self._refused(verdict, wait, code, sent_at, now) if refused else None
+        if not verdict.shrink:
+            self.concurrency.faulted()
         if (code not in NO_FAULT or not self.breaker.closed) and self.breaker.failed(_key(work.task), now, unready=code in UNREADY):
             notice = f"{self.name} is out of order ({self._reason}); probing until it serves again"
         own = now + backoff(max(1, work.tries), self._random.random())

@@ -59,7 +59,7 @@ class Pool:
         self._run = run
         self._clock = clock
         self._notice = notice
-        self._backlog = Backlog(max(512, 2 * run.concurrency))
+        self._backlog = Backlog(max(512, 2 * run.most_in_flight))
         self._settler = Settler(
             pace,
             self._backlog,
@@ -161,7 +161,7 @@ class Pool:
 
     async def _attempt(self, work: Work) -> None:
         tally = self._recorder.tallies[work.task.variant]
-        self._pace.sent(work)
+        self._pace.sent(work, self._clock.monotonic())
         work.tries += 1
         tally.requests += 1
         tally.retries += work.tries > 1
@@ -172,6 +172,7 @@ class Pool:
         finally:
             tally.in_flight -= 1
         self._in_flight -= 1
+        self._pace.ended(work, exchange)
         if work.first_sent is None:
             work.first_sent = exchange.sent_at
         verdict = judge(exchange, self._clock.wall())
@@ -185,11 +186,14 @@ class Pool:
             await self._sync(work.task.variant)
         if self._in_flight == 0 or self.stopped is not None:
             self._alarm.set()
-        elif self._parked and self._backlog.ready and self._in_flight + 1 < self._pace.concurrency.limit:
-            self._parked.popleft().set()
+        elif self._backlog.ready and self._in_flight + 1 < self._pace.concurrency.limit:
+            if self._parked:
+                self._parked.popleft().set()
+            elif self._workers < self._pace.concurrency.limit:
+                self._alarm.set()
 
     def _complete(self, work: Work, exchange: Exchange) -> None:
-        if self._pace.served():
+        if self._pace.served(exchange):
             self._notice(f"{self._pace.name} serves again")
             self._alarm.set()
         if self._settler.withheld:
@@ -262,7 +266,7 @@ class Pool:
         for _ in range(min(wanted, len(self._parked))):
             self._parked.popleft().set()
             wanted -= 1
-        hired = min(wanted, HIRED_AT_ONCE, self._run.concurrency - self._workers)
+        hired = min(wanted, HIRED_AT_ONCE, self._run.most_in_flight - self._workers)
         for _ in range(hired):
             self._workers += 1
             group.start_soon(self._work)

@@ -65,6 +65,10 @@ class ProviderSection(Section):
     )
     stream_usage: bool | Absent = Field(default=None, description="Whether stream_options = {include_usage = true} may be sent.")
     model_path: Text | Absent = Field(default=None, description="Only for local: a GGUF file, relative to this file.")
+    chat_template: Text | Absent = Field(
+        default=None,
+        description="Only for local: a Jinja file that makes a prompt of a chat, relative to this file. [default: the one in the weights]",
+    )
     parallel: Annotated[int, Field(ge=1, le=256)] = Field(
         default=_EMBEDDED.parallel, description="Only for local: rows answered at the same time."
     )
@@ -134,8 +138,18 @@ class ModelSection(Parameters):
 class RunSection(Section):
     """How the tasks are run."""
 
-    concurrency: Annotated[int, Field(ge=1, le=100_000)] = Field(
-        default=_RUN.concurrency, description="Requests in flight at the same time."
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
+        default=_RUN.concurrency, description='Requests in flight at the same time; "auto" finds by itself how many the endpoint bears.'
+    )
+    max_concurrency: Annotated[int, Field(ge=1, le=100_000)] = Field(
+        default=_RUN.max_concurrency, description='The most requests in flight under concurrency = "auto".'
+    )
+    requests_per_minute: Whole | Absent = Field(
+        default=_RUN.requests_per_minute, description="The most requests sent to an endpoint in a minute, spread evenly."
+    )
+    tokens_per_minute: Whole | Absent = Field(
+        default=_RUN.tokens_per_minute,
+        description="The most tokens sent to and got from an endpoint in a minute: estimated before, corrected by usage.",
     )
     attempts: Annotated[int, Field(ge=1, le=100)] = Field(default=_RUN.attempts, description="The most attempts that a task gets.")
     max_failures: Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$", examples=["10%"])] | Absent = Field(

@@ -191,7 +191,8 @@ def _quoting_hint(value: Any, node: Mapping[str, Any] | None = None) -> str | No
     wants_text = node is None or node.get("type") == "string"
     if wants_text and isinstance(value, int | float | dt.date | dt.time):
         return f'put it in quotes: "{value}"'
-    if node is not None and node.get("type") in {"integer", "number", "boolean"} and isinstance(value, str):
+    types = {branch.get("type") for branch in (node or {}).get("anyOf", [node or {}])}
+    if types & {"integer", "number", "boolean"} and isinstance(value, str):
         try:
             float(value)
         except ValueError:

@@ -31,6 +31,8 @@ def expectation(schema: Schema) -> str:
     """What the value must be: "a whole number from 1 to 100000"."""
     if "anyOf" in schema:
         return " or ".join(expectation(branch) for branch in schema["anyOf"])
+    if "const" in schema:
+        return json.dumps(schema["const"])
     if "enum" in schema:
         return "one of " + ", ".join(json.dumps(choice) for choice in schema["enum"])
     match schema.get("type"):

@@ -20,7 +20,16 @@ class Concurrency:
         """Requests that may be in flight at once."""
         return int(self._limit)
 
-    def served(self) -> None:
+    def sent(self, now: float) -> None:
+        """A request leaves: nothing to a fixed number."""
+
+    def ended(self, now: float) -> None:
+        """A request ended: nothing to a fixed number."""
+
+    def faulted(self) -> None:
+        """The endpoint failed: nothing to a fixed number."""
+
+    def served(self, sent_at: float, now: float, tokens: float) -> None:  # noqa: ARG002 - as the adaptive one has it
         """An answer came."""
         if self._limit < self.most:
             self._limit = min(self.most, self._limit + 1 / self._limit)

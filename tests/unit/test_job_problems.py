@@ -47,10 +47,10 @@ def test_five_mistakes_are_all_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "key", "message", "hint"),
     [
-        ("[run]\nconcurrency = 'abc'", "run.concurrency", "must be a whole number from 1 to 100000, not 'abc'", None),
-        ("[run]\nconcurrency = '64'", "run.concurrency", "must be a whole number from 1 to 100000, not '64'", "without quotes"),
-        ("[run]\nconcurrency = true", "run.concurrency", "must be a whole number from 1 to 100000, not true", None),
-        ("[run]\nconcurrency = 0", "run.concurrency", "must be a whole number from 1 to 100000, not 0", None),
+        ("[run]\nconcurrency = 'abc'", "run.concurrency", "must be a whole number from 1 to 100000 or \"auto\", not 'abc'", None),
+        ("[run]\nconcurrency = '64'", "run.concurrency", "must be a whole number from 1 to 100000 or \"auto\", not '64'", "without quotes"),
+        ("[run]\nconcurrency = true", "run.concurrency", 'must be a whole number from 1 to 100000 or "auto", not true', None),
+        ("[run]\nconcurrency = 0", "run.concurrency", 'must be a whole number from 1 to 100000 or "auto", not 0', None),
         ("[run]\nstream = 1", "run.stream", "must be true or false, not 1", None),
         ("[run]\ngrace_s = -1", "run.grace_s", "must be a number, at least 0, not -1", None),
         ("[run]\nidle_timeout_s = nan", "run.idle_timeout_s", "must be a number above 0, not nan", None),
@@ -71,7 +71,7 @@ def test_five_mistakes_are_all_shown(tmp_path: Path) -> None:
         ("prompt = 1", "model[0].prompt", "must be a table, not 1", None),
         ("[provider]\nx = 1", "provider.x", "must be a table, not 1", None),
         ("[run]\nlimit = 5", "run.limit", "is not a known setting", "it belongs in [input]"),
-        ("[run]\nrubbish = 1", "run.rubbish", "is not a known setting", "known are concurrency, attempts, "),
+        ("[run]\nrubbish = 1", "run.rubbish", "is not a known setting", "known are concurrency, max_concurrency, "),
         ("[provider.x]\ntoken = 1", "provider.x.token", "is not a known setting", "keys stay in the environment"),
         ("[runn]", "runn", "is not a known setting", "did you mean run?"),
         ("stream = true", "model[0].stream", "cannot be set here", "use run.stream"),
@@ -219,7 +219,7 @@ def test_both_kinds_of_tools(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("override", "place", "says"),
     [
-        ("run.concurrency=abc", "--set run.concurrency=abc", "must be a whole number from 1 to 100000, not 'abc'"),
+        ("run.concurrency=abc", "--set run.concurrency=abc", "must be a whole number from 1 to 100000 or \"auto\", not 'abc'"),
         ("runn.x=1", "--set runn.x=1", "not a known setting (did you mean run?)"),
         ("model[3].seed=1", "--set model[3].seed=1", "there is no model[3]; model has 1, counted from 0"),
         ("model.seed=x", "--set model.seed=x", "model[0].seed: must be a whole number"),

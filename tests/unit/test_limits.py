@@ -29,7 +29,7 @@ def test_the_limit_never_falls_below_one_and_grows_back_to_the_most() -> None:
         concurrency.refused(sent_at=float(number), now=number + 0.5)
     assert concurrency.limit == 1
     for _ in range(1000):
-        concurrency.served()
+        concurrency.served(0.0, 1.0, 1)
     assert concurrency.limit == 8
 
 
