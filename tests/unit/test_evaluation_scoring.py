@@ -81,6 +81,20 @@ def test_unscored_is_not_zero(run: FinishedRun) -> None:
     }
 
 
+def test_answers_that_were_cut_off_are_known(tmp_path: Path) -> None:
+    """A number at the end of an answer that the token limit cut off may lack digits: it is unscored; a whole answer is not."""
+    cut = replace(outcome(0, text="It is 12"), finish_reason="length")
+    run = FinishedRun(tmp_path, [{"text": "q", "n": 12}] * 2, {"m": [cut, outcome(1, text="It is 12")]})
+    number = ScoreSettings(name="n", kind="number", expected="n")
+    assert scored(run, number).scores[0].table.states.tolist() == [[[State.UNSCORED], [State.SCORED]]]
+
+
+def test_graded_scores_stay_graded(tmp_path: Path) -> None:
+    """A graded score is one even where it happens to have only full marks."""
+    run = FinishedRun(tmp_path, [{"text": "q", "capital": "x"}], {"m": [outcome(0, text="x")]})
+    assert not scored(run, replace(EXACT, kind="token_f1")).scores[0].table.binary
+
+
 def test_facts_of_the_variants(run: FinishedRun) -> None:
     """Failures by code, tokens and times; a cost only where every answer has a price."""
     good, bad = scored(run, EXACT).variants
@@ -211,6 +225,7 @@ GATES = [
     (GateSettings(score="exact", variant="better", minimum=0.9), [False]),
     (GateSettings(score="exact", variant="better", maximum=0.95), [True]),
     (GateSettings(score="exact", variant="better", maximum=0.9), [False]),
+    (GateSettings(score="exact", variant="better", minimum=0.8, maximum=0.9), [False]),
     (GateSettings(score="exact", minimum=0.8), [True, False]),
     (GateSettings(score="exact", metric="coverage", minimum=0.9), [True, False]),
     (GateSettings(score="exact", metric="difference", against="worse", minimum=0.1), [True]),
@@ -236,6 +251,7 @@ def test_a_gate_waits_for_the_whole_run(run: FinishedRun) -> None:
     """Nothing passes by not being asked: tasks without an outcome fail a gate."""
     gates = check_gates(scored(run, EXACT), [GateSettings(score="exact", minimum=0.0)])
     assert [gate.passed for gate in gates] == [True, False]
+    assert gates[0].text.endswith("keeps at least 0.0 %")
     assert gates[1].text == "exact: bad: score is not known yet: 1 tasks have no outcome"
 
 

@@ -59,6 +59,19 @@ CLEAR = [
     ("<think>The answer is A. Hmm.</think>B", "B"),
     ("The answer is A.</think>\n\nB", "B"),
     ("Vitamin C and vitamin D aside, the answer is B.", "B"),
+    ("The best answer is C. Option A is wrong; option B is also wrong.", "C"),
+    ("The answer is A. Option B would need a river.", "A"),
+    ("Option B says Rome, which is false. Option A says Paris. I choose option A.", "A"),
+    ("The answer's B.", "B"),
+    ("Of all of them, B is the correct one.", "B"),
+    ("(B) is correct, while (A) is not correct.", "B"),
+    ("A is clearly right.", "A"),
+    ("B is correct. No: C is correct.", "C"),
+    ("I'm going with **B**.", "B"),
+    ("Answer: (A), because B is wrong.", "A"),
+    ("The answer is:\n\nB", "B"),
+    ("Answer\n\nB", "B"),
+    ("Is it C or D? The answer is B because it fits.", "B"),
     ("Antwort: die richtige Option ist B.", "B"),
 ]
 
@@ -81,6 +94,9 @@ UNCLEAR = [
     "Z",
     "BBC",
     "The answer is Berlin",
+    "Answer: none of them",
+    "Option A says Paris, option B says Rome.",
+    "I would not choose B.",
     "R&B is a C-major thing",
 ]
 

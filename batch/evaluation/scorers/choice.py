@@ -32,9 +32,13 @@ class _Patterns:
         self.only = re.compile(rf"\W*([{upper}{lower}])\W*")
         self.declared = re.compile(
             r"(?:\\boxed\s*\{\s*(?:\\text\w*\s*\{)?|####\s*"
-            r"|\b(?i:answer|choice|option|choose|select|pick|go\s+with|opt\s+for)\b"
-            r"(?P<between>[^\n.]{0,40}?(?i:\bis|\bare|\bbe|\bwould\s+be|\bshould\s+be|\bwas|:|=|→)|)"
-            rf"(?i:\s*(?:clearly|therefore|thus|definitely|option|choice|answer|letter)\b)*){_OPEN}{label}"
+            r"|\b(?i:(?:answer|choice|option)\b(?P<between>[^\n.]{0,40}?(?:\bis\b|\bbe\b|\bwas\b|'s\b|’s\b|:|=|→)))"
+            r"|\b(?i:choose|select|pick|go(?:ing)?\s+with|opt\s+for|settle\s+on)\b)"
+            rf"(?i:\s*\b(?:clearly|therefore|thus|definitely|option|choice|answer|letter)\b)*{_OPEN}{label}"
+        )
+        self.confirmed = re.compile(
+            rf"(?<![\w'])(?P<closed>[{upper}])[)*\"]*\s+(?i:is|was|must\s+be)\s+(?i:\w+ly\s+)?(?i:the\s+)?"
+            r"(?i:correct|right|best|true|answer|one)\b"
         )
         self.line = re.compile(rf"^[ \t>#*_(\[\-]*([{upper}])(?:[)\]*_]*[.:)\]]|[)\]*_]+(?=\s|$)|[ \t]*$)", re.MULTILINE)
         self.marked = re.compile(rf"(?:\(|\[|\*\*|__|`|\")\(?([{upper}])\)?(?:\)|\]|\*\*|__|`|\")(?!\w)")
@@ -42,11 +46,11 @@ class _Patterns:
         self.listed = re.compile(rf"\s*{_CLOSE}*\s*(?:,\s*)?(?:(?:or|and)\b|[,/&])\s*(?:(?i:option)\s*)?[(*\"]*([{upper}])(?![\w'])")
         self.denied_before = re.compile(
             r"(?:\bnot|n't|n’t|\bnever|\brather\s+than|\binstead\s+of|\bneither|\bnor|\bexcept|\brules?\s+out|\beliminates?|\bexcludes?)\s+"
-            r"(?:be\s+|the\s+)?(?:(?:option|choice|answer)\s+)?[(*\"\[]*$",
+            r"(?:(?:be|the|choose|select|pick|go\s+with)\s+)?(?:(?:option|choice|answer)\s+)?[(*\"\[]*$",
             re.IGNORECASE,
         )
         self.denied_after = re.compile(
-            r"[)*\"\]]*[^.\n]{0,20}?\b(?:is|was|are|seems)\s+(?:\w+ly\s+)?(?:wrong|incorrect|false|not|out|eliminated|ruled)|[)*\"\]]*\s+isn't",
+            r"[)*\"\]]*\s+(?:\w+ly\s+|also\s+)?(?:is|was|are|seems)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not|out|eliminated|ruled)|[)*\"\]]*\s+isn't",
             re.IGNORECASE,
         )
 
@@ -103,11 +107,16 @@ def _chosen(text: str, patterns: _Patterns, texts: Mapping[str, str]) -> tuple[s
 def _declared(text: str, patterns: _Patterns) -> tuple[str | None, str] | None:
     """The last clear statement; an ambiguous one when it names two; None when there is no statement."""
     last: tuple[str | None, str] | None = None
-    for match in patterns.declared.finditer(text):
-        label = next(found for name in ("closed", "plain", "article") if (found := match.groupdict().get(name))).upper()
-        if re.search(r"\bnot\b|n't", match["between"] or "") or _denied(match.end(), match.end(), text, patterns):
+    found = [*patterns.declared.finditer(text), *patterns.confirmed.finditer(text)]
+    for match in sorted(found, key=re.Match.end):
+        groups = match.groupdict()
+        label = next(caught for name in ("closed", "plain", "article") if (caught := groups.get(name))).upper()
+        start, end = next(match.span(name) for name in ("closed", "plain", "article") if groups.get(name))
+        before = text[max(0, match.start() - 40) : match.start()]
+        denied = patterns.denied_before.search(before) or re.search(r"\bnot\b|n't", groups.get("between") or "")
+        if denied or _denied(start, end, text, patterns):
             continue
-        if (other := patterns.listed.match(text, match.end())) and other[1] != label:
+        if (other := patterns.listed.match(text, end)) and other[1] != label:
             last = None, f"ambiguous: {label}, {other[1]}"
         else:
             last = label, "stated"
@@ -119,7 +128,8 @@ def _letters(pattern: re.Pattern[str], text: str, patterns: _Patterns) -> list[s
     found: dict[str, None] = {}
     for match in pattern.finditer(text):
         start, end = match.span(1)
-        if pattern is patterns.bare and match[1] in "AI" and re.match(r"\s+[a-z]", text[end:]):
+        is_word = match[1] in "AI" and re.match(r"\s+[a-z]", text[end : end + 9])
+        if pattern is patterns.bare and is_word and not re.search(r"(?i:option|choice|answer)\s$", text[max(0, start - 9) : start]):
             continue
         if not _denied(start, end, text, patterns):
             found[match[1]] = None

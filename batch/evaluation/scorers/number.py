@@ -41,6 +41,7 @@ def number(
     answer denies ("not 5") are passed over. Units and currencies are not compared. Where percent is lenient, "60%" is 60 and 0.6, and
     "3 million" is 3 and 3,000,000; where it is strict, only the latter. Numbers in words are not read: such an answer is unscored.
     """
+    limits = Fraction(str(tolerance)), Fraction(str(relative))
 
     def score(sample: Sample) -> Cell:
         wanted = [
@@ -57,7 +58,6 @@ def number(
             return unscored(reason)
         if sample.truncated and found.end >= len(plain.rstrip()):
             return unscored("the answer was cut off at its number", found.text)
-        limits = Fraction(str(tolerance)), Fraction(str(relative))
         right = any(_equal(found, each, limits, lenient=percent == "lenient") for each in wanted if each is not None)
         return scored(right, found.text, reason if right else f"not {' or '.join(each.text for each in wanted if each)}")
 
@@ -127,4 +127,4 @@ def _equal(found: Number, wanted: Number, limits: tuple[Fraction, Fraction], *, 
     pairs = [(found.meant, wanted.meant)]
     if lenient and found.bare != wanted.bare:
         pairs.append((found.value, wanted.value))
-    return any(abs(a - b) <= max(tolerance, relative * abs(b), noise * abs(b)) for a, b in pairs)
+    return any(a == b or abs(a - b) <= max(tolerance, relative * abs(b), noise * abs(b)) for a, b in pairs)

@@ -53,7 +53,7 @@ class Number:
     @property
     def meant(self) -> Fraction:
         """The value by the rules of arithmetic: "60%" is 0.6, "3 million" is 3,000,000."""
-        return (self.value / 100 if self.percent else self.value) * Fraction(10) ** self.scale
+        return self.value if self.bare else (self.value / 100 if self.percent else self.value) * 10**self.scale
 
     @property
     def bare(self) -> bool:
@@ -120,7 +120,8 @@ def _from_match(match: re.Match[str], decimal: Decimal) -> Number | None:
     exponent = int((match["exponent"] or match["power"] or (match["super"] or "0").translate(_SUPERSCRIPTS)).replace("−", "-")[:8])
     if value is None or abs(exponent) > _MAX_EXPONENT:
         return None
-    value *= Fraction(10) ** exponent
+    if exponent:
+        value *= Fraction(10) ** exponent
     if match["vulgar"]:
         value += _vulgar(match["vulgar"])
     for over, under, base in ((value, match["under"], Fraction(0)), (match["mixed_over"], match["mixed_under"], value)):
