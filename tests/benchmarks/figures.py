@@ -20,11 +20,10 @@ def paired_ratio(ours: Mapping[int, float], theirs: Mapping[int, float]) -> floa
 
 
 def ratio_of_medians(ours: Mapping[int, float], theirs: Mapping[int, float]) -> float | None:
-    """As `paired_ratio` where rounds are shared, else of the medians."""
+    """As `paired_ratio` where rounds are shared, else of the medians; None where theirs is nothing."""
     paired = paired_ratio(ours, theirs)
-    if paired is not None or not ours or not theirs:
-        return paired
-    return median(ours.values()) / median(theirs.values())
+    over, under = middle(list(ours.values())), middle(list(theirs.values()))
+    return over / under if paired is None and over is not None and under else paired
 
 
 def ideal_seconds(rows: int, connections: int, delay_s: float) -> float:

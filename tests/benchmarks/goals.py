@@ -39,7 +39,7 @@ def findings(samples: Samples) -> list[Finding]:
 
 def by_round(samples: Sequence[Sample], contender: str, value: Callable[[Sample], float | None]) -> dict[int, float]:
     """A figure of one contender by round, of runs that did not fail."""
-    found = {sample.round: value(sample) for sample in samples if sample.contender == contender and not sample.failure}
+    found = {sample.round: value(sample) for sample in samples if sample.contender == contender and not sample.problem}
     return {key: figure for key, figure in found.items() if figure is not None}
 
 

@@ -98,7 +98,7 @@ def _middle(runs: Sequence[Sample], name: str, value: object) -> float | None:
 
 
 def _failures(runs: Sequence[Sample]) -> list[str]:
-    failed = {(run.part, run.contender): run.failure.strip().splitlines()[-1][:160] for run in runs if run.failure}
+    failed = {(run.part, run.contender): run.problem.strip().splitlines()[-1][:160] for run in runs if run.problem}
     if not failed:
         return []
     return ["Not measured:", "\n".join(f"- {ALL[name].title}, {part}: {why}" for (part, name), why in failed.items())]

@@ -34,6 +34,11 @@ class Sample:
     extra: dict[str, float] = field(default_factory=dict)
 
     @property
+    def problem(self) -> str:
+        """Why this is no measurement of speed; empty where it is one."""
+        return self.failure or ("cut at the time limit before its first answer" if self.cut and not self.answered else "")
+
+    @property
     def rate(self) -> float:
         """Rows a second, from the first request to the last reply."""
         return self.answered / self.sending_s if self.sending_s else 0.0

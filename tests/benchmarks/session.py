@@ -101,7 +101,7 @@ class Session:
         """Into the file, and a line for who waits."""
         samples.append(self.store, sample)
         cpu = sample.cpu_us
-        told = sample.failure.strip().splitlines()[-1] if sample.failure else ""
+        told = sample.problem.strip().splitlines()[-1] if sample.problem else ""
         if not told:
             per_row = f"{sample.rate:8,.0f} rows/s {cpu:8,.0f} µs/row" if cpu else ""
             told = f"{sample.wall_s:7.2f} s {per_row} {sample.peak_mb:6.0f} MB{'  cut at the time limit' if sample.cut else ''}"

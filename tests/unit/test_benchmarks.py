@@ -35,6 +35,7 @@ def test_ratio_without_a_common_round() -> None:
     assert figures.paired_ratio({0: 1.0}, {1: 1.0}) is None
     assert figures.ratio_of_medians({0: 3.0}, {1: 2.0}) == 1.5
     assert figures.ratio_of_medians({}, {1: 2.0}) is None
+    assert figures.ratio_of_medians({0: 3.0}, {0: 0.0}) is None
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 50), (0.99, 99), (1.0, 100), (0.0, 1)])
@@ -150,10 +151,12 @@ def test_document_says_what_was_cut_and_what_failed() -> None:
             sample("fast", "promptmill", 4000, load=50.0),
             sample("fast", "inspect", 20, load=50.0, cut=True),
             sample("fast", "curator", 1, load=50.0, failure="exit code 1: no route"),
+            sample("fast", "lm-eval", 1, load=50.0, cut=True, answered=0, sending_s=0.0),
         ]
     )
     text = document(samples, "make bench")
     assert "| inspect_ai † |" in text
     assert "- curator, fast: exit code 1: no route" in text
+    assert "- lm-eval, local-chat-completions, fast: cut at the time limit before its first answer" in text
     assert "shared" in text
     assert comparison(samples) in text
