@@ -1,0 +1,48 @@
+"""The pace of a real run, as the endpoint sees it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.jobs import JobFolder
+from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer, error
+from tests.support.scripts import for_rows
+from tests.support.sessions import run_here
+
+
+def test_auto_finds_what_an_endpoint_bears(tmp_path: Path) -> None:
+    """P9: an endpoint that refuses over 20 at once is filled to nearly 20, with few refusals, and every row is answered."""
+    served = [0, 0, 0]  # now, at most, refused
+
+    def handler(received: Received) -> Iterator[Action]:
+        if served[0] >= 20:
+            served[2] += 1
+            yield error(429, "slow down")
+            return
+        served[0] += 1
+        served[1] = max(served[:2])
+        yield Sleep(0.05)
+        served[0] -= 1
+        yield from answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=2000, concurrency="auto"))
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (0, 2000, 0)
+    assert served[1] == 20
+    assert served[2] <= 0.03 * 2000
+
+
+def test_requests_per_minute_are_held(tmp_path: Path) -> None:
+    """6,000 a minute: no more than 100 and a burst of 20 arrive in any second."""
+    arrived: list[float] = []
+
+    def handler(received: Received) -> Iterator[Action]:
+        arrived.append(time.monotonic())
+        yield from answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=300, concurrency=64, requests_per_minute=6000))
+    assert (session.exit_code, session.tally.ok) == (0, 300)
+    assert all(late - early > 1.0 for early, late in zip(arrived, arrived[125:], strict=False))
