@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.support.browser import OpenReport, chromium
 
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WIDE, NARROW = {"width": 1280, "height": 1240}, {"width": 390, "height": 844}
 
 
 def main(report: Path, folder: Path) -> None:
@@ -19,7 +19,7 @@ def main(report: Path, folder: Path) -> None:
             shown.page.screenshot(path=folder / f"report-{scheme}.png")
             if scheme == "light":
                 shown.page.locator("#disagree").click()
-                shown.page.locator("#samples").scroll_into_view_if_needed()
+                shown.page.set_viewport_size({"width": 1280, "height": 900})
                 shown.page.locator("#list").focus()
                 shown.page.locator("#samples").screenshot(path=folder / "report-samples.png")
             shown.close()

@@ -29,7 +29,7 @@ class Keys:
 
     def named(self, variant: str) -> Markup:
         """Letter and name."""
-        return joined(tag("span", self.of(variant), class_="key", aria_hidden="true"), " ", tag("span", variant, class_="name"))
+        return joined(tag("span", self.of(variant), class_="key", aria_hidden="true"), "\u00a0", tag("span", variant, class_="name"))
 
 
 def seconds(value: float | None) -> str:
