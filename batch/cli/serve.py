@@ -16,13 +16,21 @@ _DEFAULTS = EmbeddedModelSettings()
 @click.command("serve")
 @click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="The port on 127.0.0.1.  [default: a free one]")
 @click.option("--model-path", metavar="FILE.gguf", help="The weights to serve.  [default: SmolLM2-135M-Instruct]")
+@click.option("--chat-template", metavar="FILE.jinja", help="What makes a prompt of a chat.  [default: the one in the weights]")
 @click.option("--alias", metavar="NAME", help="The model's name in requests.  [default: after the weights]")
 @click.option("--parallel", type=click.IntRange(min=1), default=_DEFAULTS.parallel, show_default=True, help="Requests at once.")
 @click.option("--context", type=click.IntRange(min=64), default=_DEFAULTS.context, show_default=True, help="Tokens for each of them.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: all cores but one]")
 @click.option("--embedding", is_flag=True, help="Serve embeddings instead of answers.")
 def serve_command(
-    port: int | None, model_path: str | None, alias: str | None, parallel: int, context: int, threads: int | None, embedding: bool
+    port: int | None,
+    model_path: str | None,
+    chat_template: str | None,
+    alias: str | None,
+    parallel: int,
+    context: int,
+    threads: int | None,
+    embedding: bool,
 ) -> None:
     r"""Serve the embedded local model to other programs.
 
@@ -34,7 +42,14 @@ def serve_command(
     """
     from batch import app
 
-    settings = EmbeddedModelSettings(model_path=model_path, parallel=parallel, context=context, threads=threads, embedding=embedding)
+    settings = EmbeddedModelSettings(
+        model_path=model_path,
+        chat_template=chat_template,
+        parallel=parallel,
+        context=context,
+        threads=threads,
+        embedding=embedding,
+    )
     name = alias or (Path(model_path).stem if model_path else DEFAULT_ALIAS)
 
     serving = False

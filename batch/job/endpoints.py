@@ -15,7 +15,7 @@ from batch.providers.presets import PRESETS, Preset
 from batch.providers.urls import normalise_base_url
 from batch.settings import EmbeddedModelSettings, ProviderSettings
 
-_EMBEDDED_ONLY = ("model_path", "parallel", "context", "threads", "embedding")
+_EMBEDDED_ONLY = ("model_path", "chat_template", "parallel", "context", "threads", "embedding")
 _REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage")
 _SECRET_HEADERS = {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
 
@@ -33,7 +33,7 @@ class Endpoints:
     """The providers of one job, each made when it is first used, so that what is not used needs no variables."""
 
     tables: Mapping[str, ProviderSection | None]
-    model_paths: Mapping[str, str]
+    embedded_files: Mapping[str, Mapping[str, str]]
     environ: Mapping[str, str]
     problems: Problems
     _made: dict[str, Endpoint | None] = field(default_factory=dict)
@@ -78,7 +78,7 @@ class Endpoints:
 
     def _embedded(self, name: str, table: ProviderSection, renames: Mapping[str, str]) -> ProviderSettings:
         embedded = EmbeddedModelSettings(
-            model_path=self.model_paths.get(name),
+            **self.embedded_files.get(name, {}),
             parallel=table.parallel,
             context=table.context,
             threads=table.threads,

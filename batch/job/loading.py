@@ -100,8 +100,8 @@ def _load(
     check_templates(sections, problems)
     input_settings = _input(sections.input, environ, problems)
     output = _output(sections.output, sections.name, environ, problems)
-    model_paths = _model_paths(sections, environ, problems)
-    variants = make_variants(sections, Endpoints(sections.providers, model_paths, environ, problems), problems)
+    embedded_files = _embedded_files(sections, environ, problems)
+    variants = make_variants(sections, Endpoints(sections.providers, embedded_files, environ, problems), problems)
     scores = make_scores(document, environ, problems)
     gates = make_gates(document, scores, [variant.name for variant in variants], problems)
     problems.raise_found()
@@ -116,7 +116,7 @@ def _load(
         scores=scores,
         gates=gates,
     )
-    return LoadedJob(job, _resolved(document, job, model_paths), source)
+    return LoadedJob(job, _resolved(document, job, embedded_files), source)
 
 
 def _input(section: InputSection | None, environ: Mapping[str, str], problems: Problems) -> InputSettings | None:
@@ -149,23 +149,25 @@ def _output(section: OutputSection | None, name: str, environ: Mapping[str, str]
     return OutputSettings(dir=directory, format=section.format, columns=tuple(section.columns)) if directory else None
 
 
-def _model_paths(sections: Sections, environ: Mapping[str, str], problems: Problems) -> dict[str, str]:
-    found = {}
+def _embedded_files(sections: Sections, environ: Mapping[str, str], problems: Problems) -> dict[str, dict[str, str]]:
+    """The files that embedded models are made of, by provider and key, as absolute paths."""
+    found: dict[str, dict[str, str]] = {}
     for name, table in sections.providers.items():
-        if table is not None and table.model_path is not None:
-            place = ("provider", name, "model_path")
-            path = resolve_path(table.model_path, problems.places.layer(place).base, environ, place, problems)
-            if path is not None:
-                found[name] = path
+        for key in ("model_path", "chat_template"):
+            if (text := getattr(table, key, None)) is not None:
+                place = ("provider", name, key)
+                path = resolve_path(text, problems.places.layer(place).base, environ, place, problems)
+                if path is not None:
+                    found.setdefault(name, {})[key] = path
     return found
 
 
-def _resolved(document: dict[str, Any], job: Job, model_paths: Mapping[str, str]) -> dict[str, Any]:
+def _resolved(document: dict[str, Any], job: Job, embedded_files: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     paths = list(job.input.paths)
     document["input"]["path"] = paths[0] if len(paths) == 1 else paths
     document.setdefault("output", {})["dir"] = job.output.dir
-    for name, path in model_paths.items():
-        document["provider"][name]["model_path"] = path
+    for name, paths_by_key in embedded_files.items():
+        document["provider"][name].update(paths_by_key)
     for raw, score in zip(document.get("score", []), job.scores, strict=True):
         raw.update({option: value for option, value in score.options.items() if option in FILE_OPTIONS})
     return document

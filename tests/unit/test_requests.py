@@ -50,6 +50,7 @@ def test_the_key_follows_all_that_decides_the_answer() -> None:
         key(api="completions", text="{{ q }}"),
         key(api="embeddings", text="{{ q }}"),
         key(provider={"embedded": EmbeddedModelSettings(model_path="/m.gguf")}),
+        key(provider={"embedded": EmbeddedModelSettings(chat_template="/m.gguf")}),
     ]
     assert len(set(keys)) == len(keys)
     assert {len(one) for one in keys} == {16}
