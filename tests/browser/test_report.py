@@ -268,6 +268,19 @@ def test_everything_has_a_name_for_those_who_hear_it(report: Path, opened: Opene
     assert shown.page.evaluate("(ids => ids.length - new Set(ids).size)([...document.querySelectorAll('[id]')].map(one => one.id))") == 0
 
 
+def test_repeats_stand_below_each_other(tmp_path: Path, opened: Opener) -> None:
+    """A row that was asked twice shows both answers of a variant; where they ended differently the list shows it as partly right."""
+    twice = [[label, label] for label in LABELS]
+    twice[1] = ["wrong answer", LABELS[1]]
+    shown = opened(ReportedRun(tmp_path, INPUTS, {"steady": twice, "shaky": [[label, label] for label in LABELS]}).report())
+    shown.page.locator("#variant").select_option(label="A steady")
+    shown.page.locator("#state").select_option(label="wrong")
+    shown.count("1 of 120 rows")
+    assert shown.ids == ["1"]
+    assert shown.page.locator("#row-1 .mark").evaluate_all("marks => marks.map(one => one.className)") == ["mark partial", "mark right"]
+    assert shown.page.locator(".answer").first.locator(".said").all_inner_texts() == ["wrong answer", "city 1"]
+
+
 def test_a_run_without_scores(tmp_path: Path, opened: Opener) -> None:
     """Without scores the samples can be browsed too: answered or failed, and rows whose answers differ."""
     path = ReportedRun(tmp_path, INPUTS, {"steady": wrong_at(3), "shaky": [*LABELS[:-1], LIMITED]}, scores=()).report()

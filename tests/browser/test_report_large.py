@@ -52,3 +52,20 @@ def test_a_large_report_opens_fast(rows: int, tmp_path: Path, opened: Opener) ->
         f"usable after {ready:.0f} ms, parsed whole after {parsed:.0f} ms, filters {min(filters):.1f} to {max(filters):.1f} ms, "
         f"search of all texts {shown.measured('search'):.0f} ms, heap {heap / MIB:.0f} MiB"
     )
+
+
+def test_a_row_that_comes_late_is_not_shown(tmp_path: Path, opened: Opener) -> None:
+    """When a row has been left before its chunk was unpacked, the row that was gone to stays."""
+    shown = opened(large_run(tmp_path, 500).report())
+    page = shown.page
+    page.locator("#detail h3", has_text="0").wait_for()
+    page.evaluate("""() => {
+        window.seen = [];
+        const detail = document.getElementById("detail");
+        new MutationObserver(() => window.seen.push(detail.querySelector("h3")?.textContent)).observe(detail, { childList: true });
+        const list = document.getElementById("list");
+        for (const key of ["End", "Home"]) list.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    }""")
+    page.locator("#search").fill("row 0:")  # goes through all chunks, so that the last one is unpacked when it is done
+    shown.count("1 of 500 rows")
+    assert set(page.evaluate("window.seen")) <= {"0", None}

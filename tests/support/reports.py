@@ -16,6 +16,7 @@ from batch.evaluation.reading import read_evaluation
 from batch.evaluation.report.page import Evaluated, write_report
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.verdict import reach_verdict
+from batch.journal.lines import encode
 from batch.prompts import RequestBuilder
 from batch.records import ErrorInfo, ErrorKind, Outcome, Row
 from batch.settings import GateSettings, ScoreSettings
@@ -26,16 +27,20 @@ NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 EXACT = ScoreSettings(name="exact", kind="exact", expected="label", slices=("topic",))
 
 
+Said = str | ErrorInfo | Outcome | None
+
+
 @dataclass
 class ReportedRun:
     """A run over `rows` and its report. `answers` gives each variant a text, an error or None (not done) for each row.
 
-    A text is the answer, an ErrorInfo the failure, an Outcome is taken for all but its key. Costs are one hundredth of a cent.
+    A text is the answer, an ErrorInfo the failure, an Outcome is taken for all but its key, and a list has one of these for each
+    repeat. Costs are one hundredth of a cent.
     """
 
     path: Path
     rows: Sequence[Mapping[str, Any] | str]
-    answers: Mapping[str, Sequence[str | ErrorInfo | Outcome | None]]
+    answers: Mapping[str, Sequence[Said | Sequence[Said]]]
     scores: Sequence[ScoreSettings] = (EXACT,)
     gates: Sequence[GateSettings] = ()
     columns: Sequence[str] = ("topic",)
@@ -45,17 +50,19 @@ class ReportedRun:
     def make(self) -> FinishedRun:
         """The run directory with its journals, whose outcomes have the keys of the requests that the job makes."""
         variants = [replace(variant(f"v{at}", **self.prompts.get(name, {})), name=name) for at, name in enumerate(self.answers)]
-        run = FinishedRun(self.path, self.rows, {}, columns=self.columns, variants=variants, segment_bytes=1 << 28)
+        repeats = max((len(said) for of_rows in self.answers.values() for said in of_rows if isinstance(said, list)), default=1)
+        run = FinishedRun(self.path, self.rows, {}, columns=self.columns, variants=variants, repeats=repeats)
         rows = [row for batch in run.dataset.batches() for row in batch]
         for one in variants:
             builder = RequestBuilder(one, stream=False)
             folder = run.directory.journal_dir(one.slug)
             folder.mkdir(parents=True)
             with (folder / "000001.jsonl").open("wb") as file:
-                for row, said in zip(rows, self.answers[one.name], strict=True):
-                    if said is not None:
-                        key = builder.build(row).key if isinstance(row, Row) else bytes(16)
-                        file.write(_encoded(self._outcome(row.ordinal, said), key))
+                for row, of_row in zip(rows, self.answers[one.name], strict=True):
+                    key = builder.build(row).key if isinstance(row, Row) else bytes(16)
+                    for repeat, said in enumerate(of_row if isinstance(of_row, list) else [of_row]):
+                        if said is not None:
+                            file.write(encode(replace(self._outcome(row.ordinal, said), key=key, repeat=repeat)))
         return run
 
     def _outcome(self, ordinal: int, said: str | ErrorInfo | Outcome) -> Outcome:
@@ -79,12 +86,6 @@ class ReportedRun:
         """Score the run, which is made unless it is given, and write its report."""
         run = run or self.make()
         return write_report(run.job, run.directory, run.dataset, self.evaluated(run), NOW)
-
-
-def _encoded(made: Outcome, key: bytes) -> bytes:
-    from batch.journal.lines import encode
-
-    return encode(replace(made, key=key))
 
 
 def large_run(path: Path, rows: int, *, variants: int = 5, characters: int = 600) -> ReportedRun:

@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,12 +105,12 @@ def test_variants_with_prompts_of_their_own(tmp_path: Path) -> None:
     run = ReportedRun(
         tmp_path,
         ROWS,
-        {"one": answers("right"), "two": answers("right"), "three": answers("right")},
-        prompts={"two": {"user": "Please: {{ text }}"}},
+        {name: answers("right") for name in ("one", "two", "three", "four")},
+        prompts={name: {"user": "Please: {{ text }}"} for name in ("two", "four")},
     )
     line = texts_of(run.report())[1]
     assert line[1] == [[["user", "question 1"]], [["user", "Please: question 1"]]]
-    assert [task[0] for task in line[4]] == [0, 1, 0]
+    assert [task[0] for task in line[4]] == [0, 1, 0, 1]
 
 
 def test_several_scores_have_a_section_and_marks_each(tmp_path: Path) -> None:
@@ -120,6 +121,18 @@ def test_several_scores_have_a_section_and_marks_each(tmp_path: Path) -> None:
     body = html.partition("<body>")[2]
     assert (body.count('class="score"'), body.count('role="tab"')) == (2, 2)
     assert (index["states"][0][:4], index["states"][1][:4]) == ("3555", "5355")
+
+
+def test_repeats_are_all_there(tmp_path: Path) -> None:
+    """Each repeat is a task of its own, in its place; variants disagree by the means of their repeats."""
+    twice: list[Any] = [["no", "no"], ["yes", "no"], [None, "no"], [LIMITED, "no"], *([row["label"]] * 2 for row in ROWS[4:])]
+    path = ReportedRun(tmp_path, ROWS, {"one": twice, "two": [[row["label"]] * 2 for row in ROWS]}).report()
+    index, lines = json.loads(unpacked(path, "index")), texts_of(path)
+    assert index["repeats"] == 2
+    assert [index["states"][0][at : at + 4] for at in range(0, 16, 4)] == ["5555", "5355", "0555", "1355"]
+    assert index["disagree"][0][:4] == "0101"
+    assert [task and task[2] for task in lines[1][4]] == ["yes", "no", "yes", "yes"]
+    assert "each asked 2 times" in visible(path.read_text())
 
 
 def test_rows_without_a_right_value_are_shown_and_not_judged(tmp_path: Path) -> None:

@@ -51,17 +51,19 @@ class Texts {
     return low;
   }
 
-  async lines(chunk) {
-    let lines = this.kept.get(chunk);
+  // A promise of the chunk's lines. It is kept itself, so that nothing is unpacked twice at a time.
+  lines(chunk) {
+    const lines = this.kept.get(chunk) ?? this.unpacked(chunk);
     this.kept.delete(chunk);
-    if (!lines) {
-      const name = `texts-${chunk}`;
-      if (!document.getElementById(name)) await pageParsed;
-      lines = (await unpack(document.getElementById(name))).split("\n");
-    }
     this.kept.set(chunk, lines);
     if (this.kept.size > Texts.MOST_KEPT) this.kept.delete(this.kept.keys().next().value);
     return lines;
+  }
+
+  async unpacked(chunk) {
+    const name = `texts-${chunk}`;
+    if (!document.getElementById(name)) await pageParsed;
+    return (await unpack(document.getElementById(name))).split("\n");
   }
 
   async row(row) {
