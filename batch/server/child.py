@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Any
 
 _PR_SET_PDEATHSIG = 1
@@ -39,7 +40,7 @@ def _serve(settings: dict[str, Any]) -> Any:
     params = xllamacpp.CommonParams()
     params.model.path = settings["model_path"]
     if settings["chat_template"] is not None:
-        params.chat_template = settings["chat_template"]
+        params.chat_template = Path(settings["chat_template"]).read_text(encoding="utf-8")
     params.model_alias = {settings["alias"]}
     params.hostnames = ["127.0.0.1"]
     params.port = settings["port"]  # 0: the system picks a free one

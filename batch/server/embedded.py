@@ -47,11 +47,10 @@ def weights_path(settings: EmbeddedModelSettings) -> Path:
     raise SetupError(f"The weights of the embedded model are not installed. Get them with: {_GET_WEIGHTS}")
 
 
-def _chat_template(settings: EmbeddedModelSettings) -> str | None:
-    if settings.chat_template is None:
-        return None
+def _check_chat_template(settings: EmbeddedModelSettings) -> None:
     try:
-        return Path(settings.chat_template).read_text(encoding="utf-8")
+        if settings.chat_template is not None:
+            Path(settings.chat_template).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or error
         raise SetupError(f"The chat template {settings.chat_template} cannot be read: {why}") from error
@@ -101,10 +100,11 @@ class EmbeddedServer:
 
     def _child_settings(self) -> str:
         settings = self._settings
+        _check_chat_template(settings)
         return json.dumps(
             {
                 "model_path": str(weights_path(settings)),
-                "chat_template": _chat_template(settings),
+                "chat_template": settings.chat_template,
                 "alias": self._alias,
                 "port": self._port,
                 "parallel": settings.parallel,
