@@ -36,6 +36,20 @@ def test_everything_hangs(tmp_path: Path) -> None:
     assert "no answer began within first_byte_timeout_s" in session.reason
 
 
+def test_a_probe_that_hangs_does_not_outlive_the_deadline(tmp_path: Path) -> None:
+    """Faults 10, 35: everything fails, then the probe gets no answer at all: the outage's deadline ends the run, not the probe's own."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [HANG] if rows_sent(endpoint) > 12 else [error(500, "boom")]
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=50, concurrency=10, outage_timeout_s=1.0, grace_s=0.3)
+        session = run_here(folder)
+        assert rows_sent(endpoint) <= 12 + 10
+    assert (session.exit_code, session.tally.failed, session.tally.not_attempted) == (5, 0, 50)
+    assert session.report.elapsed_s < 60
+
+
 def test_a_stop_waits_for_what_is_in_flight_only_so_long(tmp_path: Path) -> None:
     """Promise 7: the key is revoked while other requests hang: they get their grace time, then the run ends with 5."""
     begun: list[int] = []

@@ -60,6 +60,13 @@ def test_who_will_not_serve_stops_the_run(tmp_path: Path, name: str) -> None:
     assert ids(folder.completions()) == ids(folder.rows)
 
 
+def test_a_stop_on_the_last_row_is_a_stop(tmp_path: Path) -> None:
+    """Fault 3: the money runs out with the very last row: it is not attempted, so the run is not finished."""
+    with ScriptedEndpoint(after_ten(STOPS["openai quota"][0])) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=11, concurrency=1))
+    assert (session.exit_code, session.tally.ok, session.tally.not_attempted) == (5, 10, 1)
+
+
 def test_the_command_says_why_it_stopped_and_how_to_go_on(tmp_path: Path) -> None:
     """Fault 3: exit code 5, one sentence with the provider's own words, the counts, and the command to call again."""
     with ScriptedEndpoint(after_ten(STOPS["openai quota"][0])) as endpoint:

@@ -283,6 +283,7 @@ def test_redirects_stop(status: int) -> None:
         ("tls", False, STOP, False, False),
         ("reset", True, RETRY, True, True),
         ("timeout_first_byte", True, RETRY, True, True),
+        ("held", True, RETRY, False, True),
         ("timeout_idle", True, RETRY, True, True),
         ("timeout_attempt", True, RETRY, True, True),
     ],
