@@ -13,7 +13,7 @@ from batch.evaluation.statistics.intervals import Interval
 STRIP_WIDTH, STRIP_HEIGHT = 150, 22
 _MARGIN = 10
 WIDTH, HEIGHT = 420, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 18, 14, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 26, 14, 40
 _LOG_FROM = 20
 """From this ratio of largest to smallest on, an axis is logarithmic."""
 

@@ -67,7 +67,7 @@ def charts_html(findings: Findings, facts: Mapping[str, VariantFacts], keys: Key
             times.append(Point(key, one.variant, time, interval, f"{seconds(time)} at the median"))
     figures = []
     if costs:
-        ticks = [dollars(tick) for tick in positive_ticks([point.x for point in costs])]
+        ticks = [f"${tick:g}" for tick in positive_ticks([point.x for point in costs])]
         figures.append(_figure("Score against cost", scatter("Score against cost", "US dollars per 1,000 rows", costs, ticks)))
     if times:
         ticks = [seconds(tick) if tick else "0" for tick in positive_ticks([point.x for point in times])]
