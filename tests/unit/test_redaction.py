@@ -75,3 +75,11 @@ def test_no_secret_is_left(secret: str, before: str, after: str) -> None:
 def test_sample(body: bytes, shown: str) -> None:
     """Fault 9: a sample is one short printable line, whatever the bytes were."""
     assert sample(body) == shown
+
+
+@pytest.mark.parametrize("body", ['"\\u0073k-canary+/1234567"', '"sk-canary\\u002B/1234567"', '"sk\\u002dcanary\\u002b\\/1234567"'])
+def test_a_needless_escape_hides_nothing(body: str) -> None:
+    """Promise 12: JSON may spell any character as an escape; .NET does so for a plus sign."""
+    secret = "sk-canary+/1234567"
+    assert json.loads(body) == secret
+    assert Redactor([secret]).bytes(body.encode()) == b'"[redacted]"'
