@@ -112,7 +112,7 @@ _COOKBOOK = ("aiohttp", "tiktoken", "litellm")  # litellm brings the encoding
 PEERS = (
     _of("openai-aiohttp", "OpenAI SDK, aiohttp client, semaphore", "openai", _OPENAI, "openai_sdk.py", "--http", "aiohttp", steady=True),
     _of("openai", "OpenAI SDK, semaphore", "openai", _OPENAI, "openai_sdk.py", steady=True),
-    _of("cookbook", "OpenAI cookbook's parallel processor, own rendering", "cookbook", _COOKBOOK, "cookbook.py"),
+    _of("cookbook", "OpenAI cookbook's parallel processor, own rendering", "cookbook", _COOKBOOK, "cookbook.py", steady=True),
     _of("curator", "curator", "curator", ("bespokelabs-curator",), "curator_llm.py"),
     _of("lm-eval", "lm-eval, local-chat-completions", "lm_eval", ("lm-eval[api]",), "lm_eval_local.py"),
     _of("langchain", "langchain-openai, abatch_as_completed", "langchain", ("langchain-openai",), "langchain_abatch.py"),

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.benchmarks.contenders import ALL, OURS, PEERS, ROOT
+from tests.benchmarks.contenders import ALL, OURS, PEERS
 from tests.benchmarks.figures import middle, number, ratio_of_medians, table
 from tests.benchmarks.goals import by_round, findings
 from tests.benchmarks.samples import Sample, Samples
@@ -28,6 +28,9 @@ HEAD = (
     "peak MB, fast / slow",
 )
 SLOW_IDEAL = 2000
+BUSY = """\
+The machine was shared while this was measured. Only ratios within one run count, and of these the CPU's more than the rows/s': two that
+wait for the same busy cores draw together, and a contender that ran in the first round only met another load than the others."""
 NOTES = """\
 *Fast*: the endpoint answers at once, 64 connections, {fast} rows. *Slow*: it answers after 0.5 s, 1,000 connections, {slow} rows (ideal:
 2,000 rows/s). Rows/s are counted by the endpoint's log, from the first request to the last reply; *whole process* is from start to exit,
@@ -54,15 +57,16 @@ def document(samples: Samples, command: str) -> str:
     parts = [
         "# Benchmarks",
         f"Made by `{command}`; do not edit. {_machine(samples)}",
-        "The machine was shared while this was measured: only ratios within one run count."
-        if _loads(samples) > (os.cpu_count() or 1)
-        else "Only ratios within one run count: machines differ, and swing.",
+        BUSY if _loads(samples) > (os.cpu_count() or 1) else "Only ratios within one run count: machines differ, and swing.",
         "## promptmill and its peers on the same rows",
         comparison(samples),
         NOTES.format(fast=_rows(fast), slow=_rows(slow)),
         *_failures([*fast, *slow]),
         "## Goals",
         goals,
+        "## When",
+        "The parts were measured one after the other, with the time limits shown; the code may have changed between them.",
+        _sessions(samples),
         "## Versions",
         _versions(samples),
     ]
@@ -125,12 +129,22 @@ def _processor() -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
+def _sessions(samples: Samples) -> str:
+    lines = []
+    for part in dict.fromkeys(sample.part for sample in samples.all):
+        runs = samples.newest(part)
+        limits = {run.limit_s for run in runs if run.limit_s}
+        limit = f"{max(limits):.0f} s" if limits else "not noted"
+        load = f"{min(run.load for run in runs):.1f} to {max(run.load for run in runs):.1f}"
+        lines.append((part, runs[0].session, runs[0].commit or "not noted", number(len({run.round for run in runs})), limit, load))
+    return table(("part", "begun", "commit", "rounds", "time limit", "load average"), lines, texts=3)
+
+
 def _versions(samples: Samples) -> str:
     from importlib.metadata import version
 
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip().rpartition("/")[2]
-    own = [f"promptmill {version('promptmill')} ({commit})", f"Python {platform.python_version()}"]
+    own = [f"promptmill {version('promptmill')}", f"Python {platform.python_version()}"]
     own += [f"{name} {version(name)}" for name in ("pyreqwest", "httpx", "aiohttp")]
     ran = {sample.contender for sample in samples.all}
     peers = dict.fromkeys(version_of(peer) for peer in PEERS if peer.name in ran)

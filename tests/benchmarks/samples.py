@@ -12,8 +12,9 @@ from pathlib import Path
 class Sample:
     """One run. Only samples of the same `part`, `session` and `round` may be compared: the machine differs from one to the next.
 
-    `load` is the machine's load average before the run (2 cores are busy at 2). `answered` is what the endpoint served within
-    `sending_s`, from its first request to its last reply; `first_request_s` is how long after its start the command sent the first.
+    `load` is the machine's load average before the run (2 cores are busy at 2); `commit` is promptmill's, with a + where its files
+    differed from that. `answered` is what the endpoint served within `sending_s`, from its first request to its last reply;
+    `first_request_s` is how long after its start the command sent the first.
     """
 
     part: str
@@ -31,6 +32,8 @@ class Sample:
     kept: int | None = None
     cut: bool = False
     failure: str = ""
+    commit: str = ""
+    limit_s: float = 0.0
     extra: dict[str, float] = field(default_factory=dict)
 
     @property

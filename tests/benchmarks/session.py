@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tests.benchmarks import measure, samples
-from tests.benchmarks.contenders import ENVIRONMENTS, Contender, Load, run_environment
+from tests.benchmarks.contenders import ENVIRONMENTS, ROOT, Contender, Load, run_environment
 from tests.benchmarks.endpoint import Endpoint, Served, Site
 from tests.benchmarks.inputs import write_rows
 from tests.benchmarks.samples import Sample
@@ -27,6 +28,7 @@ class Session:
         self.folder = folder
         self.store = store
         self.name = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._commit = _commit()
         self._runs = 0
 
     def compare(
@@ -77,7 +79,9 @@ class Session:
         cost = measure.run(command, env=run_environment(self.folder), folder=scratch, log=log, limit_s=limit_s)
         served = self.endpoint.served(site, mark, cost.began) if site else []
         failure = "" if cost.exit_code == 0 or cost.cut else f"exit code {cost.exit_code}: {log.read_text(errors='replace')[-OUTPUT_KEPT:]}"
-        sample = Sample(part, name, self.name, number, rows, cost.wall_s, cost.cpu_s, cost.peak_mb, load, cut=cost.cut, failure=failure)
+        sample = Sample(
+            part, name, self.name, number, rows, cost.wall_s, cost.cpu_s, cost.peak_mb, load, cut=cost.cut, failure=failure, limit_s=limit_s
+        )
         if served:
             first = min(reply.came for reply in served)
             before = [megabytes for at, megabytes in cost.memory if at <= first]
@@ -99,6 +103,7 @@ class Session:
 
     def keep(self, sample: Sample) -> Sample:
         """Into the file, and a line for who waits."""
+        sample = replace(sample, commit=self._commit)
         samples.append(self.store, sample)
         cpu = sample.cpu_us
         told = sample.problem.strip().splitlines()[-1] if sample.problem else ""
@@ -113,6 +118,13 @@ def _is_installed(contender: Contender) -> bool:
     if contender.environment is not None:
         return (ENVIRONMENTS / contender.environment / ".ready").exists()
     return contender.name != "wrk" or shutil.which("wrk") is not None
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no", "batch") else "")
 
 
 def _lines(path: Path) -> int:

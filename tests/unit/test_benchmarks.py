@@ -135,6 +135,16 @@ def test_goals_are_judged_by_what_was_measured() -> None:
     assert list(verdicts) == [f"P{number}" for number in range(1, 12)]
 
 
+def test_memory_that_grows_with_the_rows_is_told() -> None:
+    """A peak below its bound does not reach the goal when it grows by more than the index with each row."""
+    few = sample("memory64", "promptmill", 4000, peak_mb=60.0)
+    grown = [few, sample("memory64", "promptmill", 4000, rows=101_000, peak_mb=80.0)]
+    flat = [few, sample("memory64", "promptmill", 4000, rows=101_000, peak_mb=64.0)]
+    verdicts = [next(f for f in findings(Samples(samples)) if f.name == "P4") for samples in (grown, flat)]
+    assert [finding.reached for finding in verdicts] == [False, True]
+    assert "200 bytes a row" in verdicts[0].measured
+
+
 def test_loop_of_ones_own_is_told_beside_the_peers() -> None:
     """The goal against peers is judged by peers, but a faster loop that keeps its answers is never left out of what is said."""
     samples = Samples([sample("fast", "promptmill", 4000), sample("fast", "openai", 500), sample("fast", "loop", 8000)])
