@@ -111,7 +111,7 @@ class RunSettings:
     max_concurrency: int = 2000
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
-    attempts: int = 6
+    attempts: int = 8
     max_failures: int | str | None = None
     repeats: int = 1
     stream: bool = False

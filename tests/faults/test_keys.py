@@ -89,15 +89,17 @@ def test_an_echoed_key_is_in_no_file_and_no_output(tmp_path: Path, stream: bool)
         folder = JobFolder(tmp_path, endpoint.url, rows=14)
         folder.write(provider=PROVIDER, attempts=2, stream=stream)
         outputs = []
-        for command in (
+        commands = [
             ["--debug", "run", "test.toml"],
-            ["run", "test.toml", "--retry-failed"],
             ["status", "runs/test"],
+            ["--debug", "try", "test.toml", "--row", "5"],
+            ["run", "test.toml", "--retry-failed"],
             ["status", "runs/test", "--json"],
             ["verify", "runs/test"],
             ["export", "runs/test", "--format", "csv", "--output", "out"],
-            ["--debug", "try", "test.toml", "--row", "5"],
-        ):
+        ]
+        # What reads the journal alone does not know how its answers came.
+        for command in commands[: 3 if stream else None]:
             ended = folder.run(*command, environ=ENVIRON)
             assert "Traceback" not in ended.stderr
             outputs += [ended.stdout, ended.stderr]

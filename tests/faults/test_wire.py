@@ -140,7 +140,8 @@ def mixture(seed: int) -> Deck:
 def test_all_rows_right_over_a_bad_endpoint(tmp_path: Path, rows: int, capsys: pytest.CaptureFixture[str]) -> None:
     """Fault 11 and issue 3: all of it at once, 23 faults in each 100 requests: every row right, requests at most 1.3 x rows."""
     with ScriptedEndpoint(for_rows(mixture(seed=3))) as endpoint:
-        folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=64, stream=True)
+        # 18 in 100 requests are charged: with the 8 attempts of the default one row in 900,000 fails, which is luck enough to spoil a test.
+        folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=64, stream=True, attempts=12)
         session = run_here(folder)
         sent = rows_sent(endpoint)
     assert (session.exit_code, session.tally.ok, session.tally.failed) == (0, rows, 0)
