@@ -22,9 +22,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(needs_program("chromium"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
-    """Headless Chromium."""
+    """Headless Chromium, for these tests only: playwright keeps an event loop open in this thread, in which no other can run."""
     with chromium() as running:
         yield running
 
