@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,8 @@ DOCUMENT = ROOT / "docs" / "benchmarks.md"
 def main(words: list[str]) -> None:
     """Do what the words say."""
     options = _parser().parse_args(words)
+    # Ended by SIGTERM, too, it stops nginx and what it measures.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     {"run": run, "floor": floor, "report": report, "profile": profile}[options.command](options)
 
 

@@ -12,6 +12,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
+from math import inf
 from pathlib import Path
 from time import monotonic, sleep
 from urllib.error import URLError
@@ -40,11 +42,11 @@ SITES = (FAST, SLOW, SLOWER, STREAMED)
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One reply as nginx logged it: when its request came and when it was sent, in seconds since the epoch (to the millisecond)."""
+    """Replies as nginx logged them: how many, when the first request came and the last reply was sent (epoch, to the millisecond)."""
 
-    came: float
-    replied: float
-    status: int
+    count: int
+    first: float
+    last: float
 
 
 def reply() -> str:
@@ -105,22 +107,25 @@ class Endpoint:
         """A place in the log of a site, for `served`."""
         return _log(self._folder, site).stat().st_size
 
-    def served(self, site: Site, mark: int, since: float) -> list[Served]:
+    def served(self, site: Site, mark: int, since: float) -> Served:
         """What was answered with success, logged after `mark` and asked for after `since` (epoch).
 
-        Waits until nginx has flushed its log.
+        Waits until nginx has flushed its log, and keeps none of its lines: this process must stay small (see the package's docstring).
         """
         sleep(2 * LOG_FLUSH_S)
+        count, first, last = 0, inf, -inf
         with _log(self._folder, site).open() as log:
             log.seek(mark)
-            lines = [served_line(line) for line in log]
-        return [line for line in lines if line.status == 200 and line.came >= since]
+            for came, replied, status in map(log_line, log):
+                if status == HTTPStatus.OK and came >= since:
+                    count, first, last = count + 1, min(first, came), max(last, replied)
+        return Served(count, first, last)
 
 
-def served_line(line: str) -> Served:
-    """A line of the log, read: `1763832000.123 0.500 200`."""
+def log_line(line: str) -> tuple[float, float, int]:
+    """When a request came and when it was answered (seconds since the epoch), and the status, of `1763832000.123 0.500 200`."""
     replied, took, status = line.split()
-    return Served(float(replied) - float(took), float(replied), int(status))
+    return float(replied) - float(took), float(replied), int(status)
 
 
 @contextmanager

@@ -41,7 +41,13 @@ def run(command: Sequence[str], *, env: Mapping[str, str], folder: Path, log: Pa
         process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=folder, env=dict(env), start_new_session=True
         )
-    cut, memory = _watch(process.pid, start + limit_s)
+    try:
+        cut, memory = _watch(process.pid, start + limit_s)
+    except BaseException:
+        # Its session is its own: a Ctrl-C here would not reach it.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
     _, status, usage = os.wait4(process.pid, 0)
     wall = monotonic() - start
     process.returncode = os.waitstatus_to_exitcode(status)

@@ -79,7 +79,7 @@ def delay(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
     path.write_text(
         job(write_rows(session.folder / f"rows{rows}.jsonl", rows), session.endpoint.url(SLOW), scratch / "run", connections=500)
     )
-    sample, _ = session.command("delay", OURS.name, promptmill("run", str(path)), scratch, site=SLOW, limit_s=scale.limit_s, rows=rows)
+    sample = session.command("delay", OURS.name, promptmill("run", str(path)), scratch, site=SLOW, limit_s=scale.limit_s, rows=rows)
     with (scratch / "run" / "completions.jsonl").open() as file:
         added = [(json.loads(line)["latency_s"] - SLOW.delay_s) * 1000 for line in file]
     session.keep(replace(sample, extra={"added_ms_p50": quantile(added, 0.5), "added_ms_p99": quantile(added, 0.99)}))
@@ -98,7 +98,7 @@ def start(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
     """P7: --help, and ten rows all in, peers' too."""
     for number in range(scale.starts + 1):
         scratch = session.scratch()
-        sample, _ = session.command("help", OURS.name, promptmill("--help"), scratch, limit_s=scale.limit_s, number=number)
+        sample = session.command("help", OURS.name, promptmill("--help"), scratch, limit_s=scale.limit_s, number=number)
         if number:  # the first fills the disk's cache
             session.keep(sample)
     for number in range(scale.starts):
@@ -113,7 +113,7 @@ def finished(session: Session, scale: Scale, peers: Sequence[Contender]) -> None
     for number in range(scale.rounds + 1):
         run.rewind()
         command = promptmill("run", str(run.job))
-        sample, _ = session.command(
+        sample = session.command(
             "going-on", OURS.name, command, session.scratch(), site=FAST, limit_s=600, number=number, rows=scale.finished_rows
         )
         if number:  # the first writes run.json
@@ -122,7 +122,7 @@ def finished(session: Session, scale: Scale, peers: Sequence[Contender]) -> None
         for output_format in ("jsonl", "parquet"):
             scratch = session.scratch()
             command = promptmill("export", str(run.directory), "--format", output_format, "--output", str(scratch / "out"))
-            sample, _ = session.command(output_format, OURS.name, command, scratch, limit_s=600, number=number, rows=scale.finished_rows)
+            sample = session.command(output_format, OURS.name, command, scratch, limit_s=600, number=number, rows=scale.finished_rows)
             session.keep(sample)
             shutil.rmtree(scratch)
 

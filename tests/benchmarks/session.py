@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.benchmarks import measure, samples
 from tests.benchmarks.contenders import ENVIRONMENTS, ROOT, Contender, Load, run_environment
-from tests.benchmarks.endpoint import Endpoint, Served, Site
+from tests.benchmarks.endpoint import Endpoint, Site
 from tests.benchmarks.inputs import write_rows
 from tests.benchmarks.samples import Sample
 
@@ -53,7 +53,7 @@ class Session:
             failure = "not installed: " + ("make bench" if contender.environment else "apt-get install wrk")
             return self.keep(Sample(part, contender.name, self.name, number, rows, 0, 0, 0, failure=failure))
         command = contender.command(load)
-        sample, _ = self.command(part, contender.name, command, scratch, site=site, limit_s=limit_s, number=number, rows=rows)
+        sample = self.command(part, contender.name, command, scratch, site=site, limit_s=limit_s, number=number, rows=rows)
         if contender.kept and not sample.failure:
             kept = _lines(scratch / contender.kept)
             sample = replace(sample, kept=kept, failure="" if kept == rows or sample.cut else f"kept {kept} of {rows} results")
@@ -71,28 +71,27 @@ class Session:
         site: Site | None = None,
         number: int = 0,
         rows: int = 0,
-    ) -> tuple[Sample, list[Served]]:
-        """Any command, measured but not kept, with what the endpoint served meanwhile."""
+    ) -> Sample:
+        """Any command, measured but not kept."""
         mark = self.endpoint.mark(site) if site else 0
         load = os.getloadavg()[0]
         log = scratch / "output.log"
         cost = measure.run(command, env=run_environment(self.folder), folder=scratch, log=log, limit_s=limit_s)
-        served = self.endpoint.served(site, mark, cost.began) if site else []
+        served = self.endpoint.served(site, mark, cost.began) if site else None
         failure = "" if cost.exit_code == 0 or cost.cut else f"exit code {cost.exit_code}: {log.read_text(errors='replace')[-OUTPUT_KEPT:]}"
         sample = Sample(
             part, name, self.name, number, rows, cost.wall_s, cost.cpu_s, cost.peak_mb, load, cut=cost.cut, failure=failure, limit_s=limit_s
         )
-        if served:
-            first = min(reply.came for reply in served)
-            before = [megabytes for at, megabytes in cost.memory if at <= first]
+        if served and served.count:
+            before = [megabytes for at, megabytes in cost.memory if at <= served.first]
             sample = replace(
                 sample,
-                answered=len(served),
-                sending_s=max(reply.replied for reply in served) - first,
-                first_request_s=first - cost.began,
+                answered=served.count,
+                sending_s=served.last - served.first,
+                first_request_s=served.first - cost.began,
                 extra={"peak_mb_before_sending": max(before, default=0.0)},
             )
-        return sample, served
+        return sample
 
     def scratch(self) -> Path:
         """A new empty folder."""
