@@ -1,0 +1,201 @@
+"""The endpoint, in memory, under httpx's transport seam; and the witness: what came, when, and whether it was allowed to come."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import httpx
+import orjson
+
+from batch.settings import RunSettings
+from tests.simulation.weather import Plight, Weather, plight
+from tests.simulation.world import EPOCH, BrokenPromiseError, World, require
+
+# A wait that no server means is not slept on (FAULTS.md, fault 2).
+ABSURD_WAIT_S = 7 * 86_400.0
+
+
+@dataclass
+class Witness:
+    """What one host saw in one session. Its judgement is made of the replies it gave, not of the client's own counts."""
+
+    world: World
+    run: RunSettings
+    requests: int = 0
+    in_flight: int = 0
+    free_retries: int = 0
+    not_before: float = 0.0
+    suspects: Counter[str] = field(default_factory=Counter)
+    unready: bool = False
+    last_meaning: dict[str, str] = field(default_factory=dict)
+    charged: Counter[str] = field(default_factory=Counter)
+    forgiven: Counter[str] = field(default_factory=Counter)
+    sent: Counter[str] = field(default_factory=Counter)
+    answered: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def suspicious(self) -> bool:
+        """Whether the endpoint, and not the rows, must seem to be at fault."""
+        return self.unready or sum(min(failures, self.run.repeats) for failures in self.suspects.values()) >= 3
+
+    def arrives(self, key: str) -> None:
+        """A request came."""
+        now = self.world.time()
+        self.requests += 1
+        self.in_flight += 1
+        self.sent[key] += 1
+        early = self.not_before - now
+        self._require(early <= 1e-6, "6 (waits)", f"{key} came {early:.3f} s before the server's wait was over")
+        self._require(
+            self.in_flight <= self.run.most_in_flight, "6", f"{self.in_flight} requests at once, {self.run.most_in_flight} allowed"
+        )
+        if self.last_meaning.get(key) == "charged" and self.sent[key] > self.run.repeats and not self.suspicious:
+            self.free_retries += 1
+            allowed = max(20, 2 * self.run.most_in_flight) + 0.2 * self.requests + 1
+            self._require(self.free_retries <= allowed, "6 (budget)", f"{self.free_retries} retries of {self.requests} requests")
+
+    def ended(self, key: str, given: Plight) -> None:
+        """The client has what there is of the reply."""
+        now = self.world.time()
+        self.in_flight -= 1
+        self.last_meaning[key] = given.meaning
+        if given.wait is not None:
+            until = -given.wait - EPOCH if given.wait < 0 else now + given.wait
+            self.not_before = max(self.not_before, until) if until - now <= ABSURD_WAIT_S else self.not_before
+        if given.meaning in ("answered", "failed"):
+            self.suspects.clear()
+            self.unready = False
+            self.answered[key] += given.meaning == "answered"
+            return
+        if not given.name.startswith("429"):
+            self.suspects[key] += 1
+        self.unready = self.unready or given.meaning == "unready"
+        if given.meaning == "charged":
+            self._count_attempt(key)
+
+    def _count_attempt(self, key: str) -> None:
+        """A row is given up after so many attempts; those that end while the endpoint seems to be at fault may be forgiven."""
+        self.charged[key] += 1
+        allowed = self.run.attempts * self.run.repeats + self.forgiven[key]
+        self._require(self.charged[key] <= allowed, "6 (attempts)", f"{key} got {self.charged[key]} attempts, {allowed} allowed")
+        self.forgiven[key] += self.suspicious
+
+    def _require(self, condition: bool, promise: str, text: str) -> None:
+        try:
+            require(condition, promise, text)
+        except BrokenPromiseError as error:
+            self.world.accuse(error)
+
+
+class Endpoint(httpx.AsyncBaseTransport):
+    """All hosts of a session. Answers are made of what was asked, so that each can be told to be whole and of its own request."""
+
+    def __init__(self, world: World, weather: Weather, run: RunSettings, poison: dict[str, str]) -> None:
+        self._world = world
+        self._weather = weather
+        self.run = run
+        self._poison = poison
+        self.witnesses: dict[str, Witness] = {}
+        self.last_progress = world.time()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        world = self._world
+        if world.dead:
+            await asyncio.get_running_loop().create_future()
+        if request.method == "GET":
+            return await self._models()
+        document = orjson.loads(request.content)
+        prompt = document["messages"][-1]["content"]
+        key = f"{document['model']}|{prompt}|{document['temperature']}"
+        witness = self._witness(request.url.host)
+        given = self._choose(prompt, answer_to(document["model"], prompt, document["temperature"]), stream=bool(document.get("stream")))
+        world.tick(f"{key} arrives: {given.name}")
+        witness.arrives(key)
+        exchange = _Exchange(world, witness, self, key, given)
+        try:
+            return await exchange.head()
+        except BaseException:
+            exchange.end()
+            raise
+
+    def ended(self, witness: Witness, key: str, given: Plight) -> None:
+        """One exchange is over."""
+        if self._world.dead:
+            return
+        witness.ended(key, given)
+        if given.meaning in ("answered", "failed"):
+            self.last_progress = self._world.time()
+
+    def _choose(self, prompt: str, answer: str, *, stream: bool) -> Plight:
+        world, weather = self._world, self._weather
+        now = world.time()
+        name = next((name for begin, end, name in weather.outages if begin <= now < end), None) or self._poison.get(prompt)
+        if name is None:
+            name = world.chance.choices((*weather.faults, "ok"), (*weather.faults.values(), max(0.05, 1 - sum(weather.faults.values()))))[0]
+        return plight(name, prompt, answer, world.chance, stream=stream, slowness=weather.slowness, now=now)
+
+    def _witness(self, host: str) -> Witness:
+        return self.witnesses.setdefault(host, Witness(self._world, self.run))
+
+    async def _models(self) -> httpx.Response:
+        await asyncio.sleep(0.05)
+        if self._weather.lists_models:
+            return httpx.Response(200, content=orjson.dumps({"data": [{"id": "alpha"}, {"id": "beta"}]}))
+        return httpx.Response(404, content=b"")
+
+
+class _Exchange(httpx.AsyncByteStream):
+    """One request's reply, given piece by piece."""
+
+    def __init__(self, world: World, witness: Witness, endpoint: Endpoint, key: str, given: Plight) -> None:
+        self._world, self._witness, self._endpoint = world, witness, endpoint
+        self._key, self._given = key, given
+        self._is_over = False
+        self._is_whole = False
+
+    async def head(self) -> httpx.Response:
+        given = self._given
+        await asyncio.sleep(given.seconds)
+        if given.status is None:
+            if given.hangs:
+                await asyncio.get_running_loop().create_future()
+            assert given.ending is not None
+            raise given.ending
+        self._is_whole = not given.body
+        return httpx.Response(given.status, headers=list(given.headers), stream=self)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        given = self._given
+        size = max(1, -(-len(given.body) // given.pieces))
+        try:
+            for start in range(0, len(given.body), size):
+                if start:
+                    await asyncio.sleep(given.gap)
+                self._is_whole = start + size >= len(given.body)
+                yield given.body[start : start + size]
+            if given.hangs:
+                await asyncio.get_running_loop().create_future()
+            if given.ending is not None:
+                raise given.ending
+        finally:
+            self.end()
+
+    async def aclose(self) -> None:
+        self.end()
+
+    def end(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._world.tick(f"{self._key} ends: {self._given.name}")
+            if self._is_whole or self._given.meaning in ("charged", "unready"):
+                self._endpoint.ended(self._witness, self._key, self._given)
+            else:
+                self._witness.in_flight -= 1
+
+
+def answer_to(model: str, prompt: str, temperature: float) -> str:
+    """The one right answer to a request."""
+    return f"{model} answers {prompt} at {temperature}"

@@ -1,0 +1,286 @@
+"""A history: sessions over one run directory, with crashes, signals, disk troubles and edits between them, all drawn from a seed."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from batch.app.run import RunOptions, RunReport
+from batch.errors import ChangedError, StorageError
+from batch.job import LoadedJob
+from batch.journal.directory import RunDirectory
+from batch.readers import Dataset
+from batch.results.verify import verify
+from batch.settings import InputSettings, Job, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
+from tests.simulation import checks
+from tests.simulation.checks import Before
+from tests.simulation.disk import SimDisk, Trouble
+from tests.simulation.endpoint import Endpoint
+from tests.simulation.model import Records, read_outputs
+from tests.simulation.stage import Session
+from tests.simulation.weather import ROW, Weather, draw_weather
+from tests.simulation.world import Crash, CrashedError, World, require
+
+EDITS = ("append", "insert", "change", "delete", "junk", "temperature")
+# Deadlines short enough that outages are lived through often.
+TIMES = {
+    "connect_timeout_s": 3.0,
+    "first_byte_timeout_s": 10.0,
+    "idle_timeout_s": 5.0,
+    "attempt_timeout_s": 20.0,
+    "task_timeout_s": 120.0,
+    "outage_timeout_s": 60.0,
+    "grace_s": 5.0,
+}
+# Promise 7. After the last sign of life of an endpoint a wait that it asked for before is waited out, if it is no longer than the
+# patience for an outage; an attempt fails, which begins the outage; that ends, and after it an attempt that was under way and one that
+# is sent to see whether it serves again; then the rest may end. Some seconds are for disk and threads.
+STALL_S = 2 * TIMES["outage_timeout_s"] + 3 * TIMES["attempt_timeout_s"] + TIMES["grace_s"] + 5.0
+
+
+class History:
+    """One run directory in `folder` and what befalls it. Every method raises BrokenPromiseError when a promise does not hold."""
+
+    def __init__(
+        self, seed: int, folder: Path, trace: Callable[[str], None] | None = None, weather: str | None = None, rows: int | None = None
+    ) -> None:
+        self.chance = chance = random.Random(seed)
+        self.world = World(random.Random(chance.random()), trace)
+        self.disk = SimDisk(self.world)
+        self.folder = folder / "run"
+        self._weather = weather
+        self._input = folder / "in.jsonl"
+        self._rows: list[dict[str, Any] | str] = []
+        self._numbers = 0
+        self._edits = 0
+        self._by_id = chance.random() < 0.6
+        self._temperature = 0.0
+        self._models = ("alpha", "beta")[: chance.choice((1, 1, 2))]
+        self._hosts = chance.choice((1, 1, 2))
+        self._repeats = chance.choice((1, 1, 1, 2))
+        self._segment_bytes = chance.choice((700, 2500, 1 << 28))
+        self._durability = chance.choice(("group", "group", "row", "os"))
+        self._poison: dict[str, str] = {}
+        self._floor: dict[str, int] = {}
+        self._accepted: checks.Accepted = set()
+        for _ in range(rows or chance.choice((1, 3, 8, 15, 25, 40))):
+            self._rows.append(self._new_row())
+        self._write()
+
+    def play(self) -> None:
+        """Live through a whole history, whose last session has fair weather and comes to the right end."""
+        chance = self.chance
+        for _ in range(chance.choice((1, 2, 2, 3, 4))):
+            if chance.random() < 0.4:
+                self.edit(chance.choice(EDITS))
+            self.session()
+        self.finish()
+
+    def edit(self, kind: str) -> None:
+        """Change the input, or the job's temperature."""
+        chance, rows = self.chance, self._rows
+        self.world.log(f"EDIT {kind}")
+        if kind == "append" or not rows:
+            rows += [self._new_row() for _ in range(chance.randint(1, 4))]
+        elif kind == "insert":
+            rows.insert(chance.randrange(len(rows) + 1), self._new_row())
+        elif kind == "change":
+            position = chance.randrange(len(rows))
+            row = self._new_row()
+            old = rows[position]
+            rows[position] = row if isinstance(old, str) else {**row, "id": old["id"]}
+        elif kind == "delete" and len(rows) > 1:
+            del rows[chance.randrange(len(rows))]
+        elif kind == "junk":
+            rows.insert(len(rows), chance.choice(('{"id": 7', "[1, 2]")))
+        elif kind == "temperature":
+            self._temperature = chance.choice((0.0, 0.3, 0.7))
+        self._write()
+
+    def session(self) -> None:
+        """One process, in drawn weather, with a drawn end."""
+        chance, world = self.chance, self.world
+        tasks = len(self._rows) * len(self._models) * self._repeats
+        crash_at = chance.randint(1, 15 + 5 * tasks) if chance.random() < 0.5 else None
+        signals = [chance.random() * 4, *([chance.random() * 3] if chance.random() < 0.5 else [])] if chance.random() < 0.25 else []
+        options = RunOptions(retry_failed=chance.random() < 0.25, changed=chance.choice(("refuse", "refuse", "rerun", "keep")))
+        weather, trouble = draw_weather(chance, world.now, self._weather), self._draw_trouble(tasks)
+        self.run(options, weather, trouble, crash_at, chance.choice(("kill", "power")), signals)
+
+    def finish(self) -> None:
+        """The same command once more, in fair weather: everything must come to its right end, and verify must agree."""
+        report = self.run(RunOptions(changed="rerun"), Weather(slowness=0.02), Trouble(), None, "kill", [])
+        require(report is not None and report.cause is None, "9", f"the last session did not end well: {report and report.reason}")
+        job = self.job(self._run_settings())
+        found = verify(job, RunDirectory(self.folder), Dataset(job.input))
+        require(found.sound and found.complete, "11", f"verify says: {found}")
+
+    def run(
+        self, options: RunOptions, weather: Weather, trouble: Trouble, crash_at: int | None, crash: Crash, signals: list[float]
+    ) -> RunReport | None:
+        """One process, and what must hold after it. Returns its report, None when it crashed or refused."""
+        world, disk = self.world, self.disk
+        settings = self._run_settings()
+        job = self.job(settings)
+        before = Before(job, options, Records(job, self.folder, may_be_torn=True), self._accepted, read_outputs(self.folder))
+        world.log(f"SESSION {options} {weather} {trouble} crash_at={crash_at} {crash} signals={signals} {settings}")
+        world.begin(crash_at, crash)
+        disk.trouble = trouble
+        endpoint = Endpoint(world, weather, settings, self._poison)
+        session = Session(
+            world, disk, endpoint, segment_bytes=self._segment_bytes, signals=signals, stall_s=STALL_S, grace_s=TIMES["grace_s"]
+        )
+        report: RunReport | None = None
+        crashed = refused = False
+        try:
+            report = session.go(LoadedJob(job, {}, "simulated"), options)
+        except CrashedError:
+            crashed = True
+        except ChangedError as error:
+            world.log(f"refused: {error}")
+            refused = True
+        except StorageError as error:
+            world.log(f"storage: {error}")
+            require(trouble.counts and self._has_trouble(trouble), "2", f"the disk refused nothing: {error}")
+        if world.broken is not None:
+            raise world.broken
+        written = Records(job, self.folder, may_be_torn=True)
+        if crashed and crash == "power":
+            disk.power_loss()
+        checks.outputs_are_right(before, written, self.folder, written=report is not None and report.cause in (None, "refused"))
+        may_lose = bool(signals) or self._has_trouble(trouble)
+        self._settle(before, endpoint, session, report, crashed=crashed, refused=refused, may_lose=may_lose)
+        if report is not None:
+            faults = bool(weather.faults or weather.outages or self._has_trouble(trouble))
+            after = Records(job, self.folder, may_be_torn=True, with_unended=False)
+            checks.report_is_right(before, after, before.records.counts(), report, signals=bool(signals), faults=faults)
+            world.log(f"END cause={report.cause} reason={report.reason} exit={report.exit_code}")
+        return report
+
+    def _settle(
+        self,
+        before: Before,
+        endpoint: Endpoint,
+        session: Session,
+        report: RunReport | None,
+        *,
+        crashed: bool,
+        refused: bool,
+        may_lose: bool,
+    ) -> None:
+        world, job = self.world, before.job
+        after = Records(job, self.folder, may_be_torn=crashed or may_lose)
+        found = before.records.counts()
+        words = world.last_words
+        started = session.watcher.has_started
+        durable = {name: self._floor.get(name, 0) for name in found}
+        if started and self._durability != "os":
+            reported = words.durable if words is not None else {name: tally.durable for name, tally in world.tallies.items()}
+            durable = {name: found[name] + reported[name] for name in found}
+        if words is None or words.crash == "kill":
+            reported = words.reported if words is not None else {name: tally.ok + tally.failed for name, tally in world.tallies.items()}
+            checks.survived(before, after, {name: found[name] + reported.get(name, 0) for name in found})
+        checks.survived(before, after, durable)
+        kept = {name: min(count, len(after.lines[name])) for name, count in found.items()}
+        checks.records_are_right(before, after, kept, endpoint)
+        checks.nothing_final_was_sent(before, endpoint)
+        if refused:
+            require(not endpoint.witnesses, "9", "something was sent although the job was refused")
+            require(before.differing(), "9", "a job was refused whose answers are all of its own requests")
+            require(after.lines == before.records.lines, "9", "a refused job changed the journal")
+        if words is not None:
+            lost = checks.allowed_to_lose(words, self._durability)
+        else:
+            lost = job.run.most_in_flight * len(job.variants) if may_lose else 0
+        if started:
+            checks.cost_is_honest(before, after, kept, endpoint, lost)
+            checks.changes_were_heeded(before, after, report)
+        if before.options.changed == "keep" and not refused:
+            self._accepted = self._accepted | before.differing()
+        if report is not None and report.cause != "storage" and self._durability != "os":
+            require(not self.disk.unsynced, "2", f"the run ended with {self.disk.unsynced} bytes not synced")
+        self._floor = after.counts() if words is not None and words.crash == "power" else durable
+
+    def job(self, settings: RunSettings) -> Job:
+        """The job as it is now."""
+        variants = tuple(
+            Variant(
+                name=model,
+                slug=model,
+                provider=ProviderSettings(name=f"sim{number % self._hosts}", base_url=f"http://sim{number % self._hosts}/v1"),
+                model=model,
+                parameters={"temperature": self._temperature},
+                prompt=PromptSettings(user="{{ text }}"),
+            )
+            for number, model in enumerate(self._models)
+        )
+        return Job(
+            name="simulated",
+            input=InputSettings(paths=(str(self._input),), id="id" if self._by_id else None),
+            variants=variants,
+            run=settings,
+            output=OutputSettings(dir=str(self.folder), columns=("text",)),
+        )
+
+    def _run_settings(self) -> RunSettings:
+        chance = self.chance
+        return RunSettings(
+            concurrency=chance.choice((1, 2, 4, 8, "auto")),
+            max_concurrency=8,
+            requests_per_minute=chance.choice((None, None, None, 300)),
+            attempts=chance.choice((1, 2, 3, 4)),
+            repeats=self._repeats,
+            stream=chance.random() < 0.4,
+            durability=self._durability,
+            preflight=chance.random() < 0.5,
+            **TIMES,
+        )
+
+    def _draw_trouble(self, tasks: int) -> Trouble:
+        chance = self.chance
+        short = chance.choice((0.0, 0.0, 0.3))
+        if chance.random() > 0.2:
+            return Trouble(short=short)
+        code = chance.choice((errno.ENOSPC, errno.EDQUOT, errno.EIO))
+        kind = chance.choice(("write", "sync", "open"))
+        at = chance.randint(1, {"write": tasks + 2, "sync": 8, "open": 4}[kind])
+        return Trouble(**{kind: at}, code=code, truncates=chance.random() < 0.7, short=short)
+
+    @staticmethod
+    def _has_trouble(trouble: Trouble) -> bool:
+        return any(at is not None for at in (trouble.write, trouble.sync, trouble.open))
+
+    def _new_row(self) -> dict[str, Any]:
+        self._numbers += 1
+        text = f"q{self._numbers}"
+        row = {"id": f"r{self._numbers}", "text": text}
+        luck = self.chance.random()
+        if luck < 0.06:
+            self._poison[text] = self.chance.choice(ROW)
+        elif luck < 0.1 and sum(name in ("500", "cut") for name in self._poison.values()) < 2 // (len(self._models) * self._repeats):
+            # No more than two tasks: three that fail and no other that is served are held for an endpoint out of order.
+            self._poison[text] = self.chance.choice(("500", "cut"))
+        elif luck < 0.12:
+            del row["text"]
+        return row
+
+    def _write(self) -> None:
+        self._edits += 1
+        self._input.write_text("".join((row if isinstance(row, str) else json.dumps(row)) + "\n" for row in self._rows))
+        os.utime(self._input, ns=(self._edits * 10**9, self._edits * 10**9))
+
+
+def play(seed: int, folder: Path, trace: Callable[[str], None] | None = None, weather: str | None = None, rows: int | None = None) -> None:
+    """The history of `seed`, in a folder that is removed afterwards; `weather` is that of all sessions, `rows` are in the first input."""
+    place = folder / f"history-{seed}-{os.getpid()}"
+    place.mkdir()
+    try:
+        History(seed, place, trace, weather, rows).play()
+    finally:
+        shutil.rmtree(place)

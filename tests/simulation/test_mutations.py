@@ -1,0 +1,190 @@
+"""The test of the simulation: each planted bug is found within a stated number of seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from batch.engine import pool, settling
+from batch.engine.pace import Pace
+from batch.engine.recorder import Recorder
+from batch.journal import index, journal
+from batch.journal.journal import Journal
+from batch.transport.assemble import Assembler
+from tests.simulation.history import play
+from tests.simulation.world import BrokenPromiseError
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def skips_fsync(patch: pytest.MonkeyPatch) -> None:
+    """Counts as durable what no disk was asked for."""
+
+    async def sync(self: Any) -> int:
+        self._durable = self._appended
+        return self._durable
+
+    patch.setattr(Journal, "sync", sync)
+
+
+def keeps_torn_tail(patch: pytest.MonkeyPatch) -> None:
+    """Appends behind a torn tail."""
+    patch.setattr(Journal, "_settle", lambda self, path: None)
+
+
+def counts_all_appended_as_durable(patch: pytest.MonkeyPatch) -> None:
+    """Counts as durable also what was appended while the disk was busy."""
+    right = Journal.sync
+
+    async def sync(self: Any) -> int:
+        await right(self)
+        return self._appended
+
+    patch.setattr(Journal, "sync", sync)
+
+
+def counts_before_durable(patch: pytest.MonkeyPatch) -> None:
+    """Reports records as durable before it asks the disk."""
+    right = Recorder.sync
+
+    async def sync(self: Any, variant: str | None = None) -> None:
+        for name, tally in self.tallies.items():
+            tally.durable = self._journals[name]._appended
+        await right(self, variant)
+
+    patch.setattr(Recorder, "sync", sync)
+
+
+def forgets_names(patch: pytest.MonkeyPatch) -> None:
+    """Does not make the names of new segments durable."""
+    patch.setattr(Journal, "_create", lambda self, number=1: self._disk.open(journal.segment_path(self._directory, number)))
+
+
+def shortens_waits(patch: pytest.MonkeyPatch) -> None:
+    """Comes back after 0.9 of the server's wait."""
+    right = Pace._pause
+    patch.setattr(Pace, "_pause", lambda self, wait, *rest: right(self, 0.9 * wait, *rest))
+
+
+def retries_without_end(patch: pytest.MonkeyPatch) -> None:
+    """Never gives up a row."""
+    patch.setattr(settling.Settler, "_blames_endpoint", lambda self: True)
+
+
+def ignores_the_budget(patch: pytest.MonkeyPatch) -> None:
+    """Retries as often as it likes, in the whole run."""
+    patch.setattr(pool.Pool, "_may_retry", lambda self, work: True)
+
+
+def believes_cut_streams(patch: pytest.MonkeyPatch) -> None:
+    """Takes a stream that was cut off for an answer."""
+    right = Assembler.body
+
+    def body(self: Any) -> bytes:
+        for choice in self._choices.values():
+            choice.finish_reason = choice.finish_reason or "stop"
+        return right(self)
+
+    patch.setattr(Assembler, "body", body)
+    patch.setattr(Assembler, "finished", property(lambda self: bool(self._choices)))
+
+
+def records_twice(patch: pytest.MonkeyPatch) -> None:
+    """Writes an outcome twice."""
+    right = Journal.append
+
+    def append(self: Any, line: bytes) -> None:
+        right(self, line)
+        if line.find(b'"row":2,') > 0:
+            right(self, line)
+
+    patch.setattr(Journal, "append", append)
+
+
+def oldest_wins(patch: pytest.MonkeyPatch) -> None:
+    """Lets a task's first record win."""
+    patch.setattr(index, "_newest", lambda task: np.unique(task, return_index=True)[1])
+
+
+def forgets_what_is_there(patch: pytest.MonkeyPatch) -> None:
+    """Sends the first finished row of each lookup again."""
+    right = index.ResumeIndex.lookup
+    patch.setattr(index.ResumeIndex, "lookup", lambda self, hashes: [None, *right(self, hashes)[1:]])
+
+
+def loses_an_answer(patch: pytest.MonkeyPatch) -> None:
+    """Throws an answer away now and then, and sends the row again."""
+    right = pool.Pool._complete
+    seen: set[str] = set()
+
+    def complete(self: Any, work: Any, exchange: Any) -> None:
+        if work.task.ordinal == 3 and work.task.id not in seen:
+            seen.add(work.task.id)
+            self._backlog.postpone(work, 0.0)
+            self._recorder.tallies[work.task.variant].waiting += 1
+            return
+        right(self, work, exchange)
+
+    patch.setattr(pool.Pool, "_complete", complete)
+
+
+def waits_for_ever(patch: pytest.MonkeyPatch) -> None:
+    """Never gives up an endpoint that serves nothing."""
+    patch.setattr(Pace, "outage_deadline", property(lambda self: None))
+
+
+@dataclass(frozen=True)
+class Planted:
+    """A bug, the promise that must be found broken, and, where it needs certain weather or many rows to show, those."""
+
+    plant: Patch
+    promise: str
+    weather: str | None = None
+    rows: int | None = None
+
+
+# How many histories may pass before a planted bug is found.
+MOST_SEEDS = 40
+MUTATIONS = [
+    Planted(skips_fsync, "promise 2"),
+    Planted(keeps_torn_tail, ""),
+    Planted(counts_all_appended_as_durable, "promise 2"),
+    Planted(counts_before_durable, "promise 2"),
+    Planted(forgets_names, "promise 2"),
+    Planted(shortens_waits, "promise 6 (waits)", "refusing"),
+    Planted(retries_without_end, "promise 6 (attempts)"),
+    Planted(ignores_the_budget, "promise 6 (budget)", "lossy", rows=150),
+    Planted(believes_cut_streams, "promise 5"),
+    Planted(records_twice, "promise 1"),
+    Planted(oldest_wins, ""),
+    Planted(forgets_what_is_there, "promise 4"),
+    Planted(loses_an_answer, "promise 4", "calm"),
+    Planted(waits_for_ever, "promise 7", "outage"),
+]
+
+
+def seeds_until_found(planted: Planted, folder: Path) -> tuple[int, str]:
+    """How many seeds it took, and what was found; (0, "") when nothing was."""
+    for seed in range(MOST_SEEDS):
+        try:
+            play(seed, folder, weather=planted.weather, rows=planted.rows)
+        except BrokenPromiseError as error:
+            return seed + 1, str(error)
+        except Exception as error:  # noqa: BLE001 - a bug may also show as a crash of the program
+            return seed + 1, f"{type(error).__name__}: {error}"
+    return 0, ""
+
+
+@pytest.mark.parametrize("planted", MUTATIONS, ids=[planted.plant.__name__ for planted in MUTATIONS])
+def test_a_planted_bug_is_found(planted: Planted, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The simulation would notice: a planted bug breaks its promise within 40 histories."""
+    planted.plant(monkeypatch)
+    seeds, found = seeds_until_found(planted, tmp_path)
+    print(f"{planted.plant.__name__}: found by history {seeds}: {found}")
+    assert seeds, f"not found in {MOST_SEEDS} histories"
+    assert planted.promise in found
