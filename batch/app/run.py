@@ -15,9 +15,9 @@ from typing import Literal
 import anyio
 from anyio.abc import TaskStatus
 
-from batch.app import endpoints
 from batch.app.plan import Prepared, prepare
 from batch.clock import SystemClock
+from batch.engine import endpoints
 from batch.engine.feed import Changed, Feed, Plan
 from batch.engine.pace import Pace
 from batch.engine.recorder import Recorder

@@ -9,8 +9,8 @@ from functools import partial
 
 import anyio
 
-from batch.app import endpoints
 from batch.clock import SystemClock
+from batch.engine import endpoints
 from batch.errors import SetupError
 from batch.job import provider_settings
 from batch.server.embedded import EmbeddedServer

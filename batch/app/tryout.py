@@ -8,8 +8,8 @@ from functools import partial
 
 import anyio
 
-from batch.app import endpoints
 from batch.clock import SystemClock
+from batch.engine import endpoints
 from batch.errors import InputError, JobError, Problem
 from batch.job import LoadedJob
 from batch.policy.redaction import RedactedStream, Redactor

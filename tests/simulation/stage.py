@@ -19,8 +19,9 @@ import anyio.to_thread
 from anyio._backends import _asyncio
 
 from batch import storage
-from batch.app import endpoints, plan
+from batch.app import plan
 from batch.app.run import RunOptions, RunReport, run
+from batch.engine import endpoints
 from batch.events import Event, RunStarted
 from batch.job import LoadedJob
 from batch.journal.journal import Journal
