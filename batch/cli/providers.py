@@ -40,7 +40,7 @@ def providers_command(name: str | None) -> None:
 @click.argument("provider")
 @click.option("--base-url", metavar="URL", help="Ask this URL instead of the provider's own.")
 def models_command(provider: str, base_url: str | None) -> None:
-    r"""List the models that an endpoint serves.
+    """List the models that an endpoint serves.
 
     \b
     Examples:

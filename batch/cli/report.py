@@ -14,7 +14,7 @@ from batch.cli.options import directory_argument
 @directory_argument
 @click.option("--job", "job", metavar="JOB.toml", help="Take [[score]] and [[gate]] from this file, not from the run's own job.")
 def report_command(directory: str, job: str | None) -> None:
-    r"""Write RUN_DIR/report.html: what the scores say, and every sample.
+    """Write RUN_DIR/report.html: what the scores say, and every sample.
 
     One file that needs no network: the verdict, the leaderboard, pairs, charts, slices, errors,
     and all prompts and answers, side by side, to be searched. The scores are brought up to date

@@ -36,7 +36,7 @@ def run_command(
     quiet: bool,
     fresh: bool,
 ) -> None:
-    r"""Run a job, or go on with it.
+    """Run a job, or go on with it.
 
     Rows that are done already are not sent again. Ctrl-C lets the requests in flight end and
     stops; the same command goes on. Results are in the job's run directory.
@@ -72,7 +72,7 @@ def resume_command(
     changed: Changed,
     quiet: bool,
 ) -> None:
-    r"""Go on from a run directory alone.
+    """Go on from a run directory alone.
 
     The job is read from the directory; the job file is not needed. The input must still be
     where it was.

@@ -9,7 +9,7 @@ from batch.cli.console import put_json
 
 @click.command("schema")
 def schema_command() -> None:
-    r"""Print the JSON Schema of the job file.
+    """Print the JSON Schema of the job file.
 
     Editors complete and check a job file whose first line is "#:schema ./job.schema.json"
     when the schema lies there:

@@ -32,7 +32,7 @@ def serve_command(
     threads: int | None,
     embedding: bool,
 ) -> None:
-    r"""Serve the embedded local model to other programs.
+    """Serve the embedded local model to other programs.
 
     Prints the base URL to stdout when it is ready, and serves until Ctrl-C. No key is needed.
 

@@ -28,7 +28,7 @@ SHOWN_NUMBERS = 4
 @json_option
 @click.pass_context
 def try_command(ctx: click.Context, job: str, row: int, variant: str | None, settings: tuple[str, ...], as_json: bool) -> None:
-    r"""Send one row; show the request and stream the answer.
+    """Send one row; show the request and stream the answer.
 
     The request is shown on stderr, the answer goes to stdout as it comes, then a line with
     finish_reason, tokens and times. Nothing is written to the run directory.

@@ -19,7 +19,7 @@ _PAUSE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """The failed tasks of one kind and code, with one of them as an example."""
+    """The failed tasks of one kind and code, with the first of them in the input as an example."""
 
     kind: str
     code: str
@@ -133,8 +133,10 @@ class _Counts:
         if outcome.error is not None:
             key = (outcome.error.kind.value, outcome.error.code)
             seen = self._failures.get(key)
-            example = seen or Failures(*key, 0, outcome.error.message, outcome.id, outcome.ordinal)
-            self._failures[key] = replace(example, count=example.count + 1)
+            count = 1 if seen is None else seen.count + 1
+            if seen is None or outcome.ordinal < seen.row:
+                seen = Failures(*key, count, outcome.error.message, outcome.id, outcome.ordinal)
+            self._failures[key] = replace(seen, count=count)
         self._time(outcome)
 
     def failures(self) -> tuple[Failures, ...]:

@@ -101,3 +101,11 @@ def test_python_dash_m_is_the_command() -> None:
     """`python -m batch` is the same as `promptmill`."""
     result = subprocess.run([sys.executable, "-m", "batch", "--version"], capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (0, f"promptmill {__version__}\n")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_examples_keep_their_lines(name: str) -> None:
+    """Each example of a command's help stands on a line of its own."""
+    text = CliRunner().invoke(promptmill, [name, "--help"]).stdout
+    assert "\\b" not in text
+    assert "Examples" not in text or "\n    promptmill " in text
