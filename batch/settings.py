@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from batch.records import Api
 
-InputFormat = Literal["auto", "jsonl", "csv", "parquet"]
+InputFormat = Literal["auto", "jsonl", "csv", "parquet", "arrow"]
 OutputFormat = Literal["jsonl", "parquet", "csv"]
 Durability = Literal["row", "group", "os"]
 Metric = Literal["strict", "coverage", "difference"]
@@ -20,11 +20,17 @@ HttpEngine = Literal["pyreqwest", "aiohttp", "httpx"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSettings:
-    """Where the rows are: `paths` are absolute files or globs, read in this order (a glob's files sorted by name)."""
+    """Where the rows are: `paths` are absolute files or globs, read in this order (a glob's files sorted by name).
+
+    Of these rows those are taken for which `where` holds (readers/where.py), of them `sample` drawn by `seed`, of them the first `limit`.
+    """
 
     paths: tuple[str, ...]
     id: str | None = None
     format: InputFormat = "auto"
+    where: str | None = None
+    sample: int | None = None
+    seed: int = 0
     limit: int | None = None
 
 

@@ -89,7 +89,7 @@ def _manifest(loaded: LoadedJob, dataset: Dataset) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "job": loaded.document,
         "variants": {variant.name: _described(variant) for variant in job.variants},
-        "input": {"files": dataset.identity(), "id": job.input.id, "limit": job.input.limit},
+        "input": {"files": dataset.identity(), **dataset.selection},
         "rows": dataset.count(),
         "repeats": job.run.repeats,
     }

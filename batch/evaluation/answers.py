@@ -58,7 +58,7 @@ def run_state(dataset: Dataset, job: Job, directory: RunDirectory) -> str:
         InputError: a file of the input is gone.
     """
     journals = {variant.slug: [_stamp(path) for path in segment_paths(directory.journal_dir(variant.slug))] for variant in job.variants}
-    known = [dataset.identity(), job.input.id, job.input.limit, job.run.repeats, [variant.name for variant in job.variants], journals]
+    known = [dataset.identity(), dataset.selection, job.run.repeats, [variant.name for variant in job.variants], journals]
     return hashlib.blake2b(json.dumps(known).encode(), digest_size=16).hexdigest()
 
 

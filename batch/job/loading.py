@@ -19,6 +19,7 @@ from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores
 from batch.job.sections import Sections, read_sections
 from batch.job.toml_file import FileLayer, Layer, SetLayer, merged, read_layers
 from batch.job.variants import make_variants, slugify
+from batch.readers.where import Condition
 from batch.settings import InputSettings, Job, OutputSettings, ProviderSettings, RunSettings, ScoreSettings
 
 _COMPLETION_COLUMNS = (
@@ -129,8 +130,15 @@ def _input(section: InputSection | None, environ: Mapping[str, str], problems: P
     paths = [
         resolve_path(text, problems.places.layer(place).base, environ, place, problems) for text, place in zip(written, places, strict=True)
     ]
+    if section.where is not None:
+        try:
+            Condition(section.where)
+        except ValueError as error:
+            problems.add(("input", "where"), str(error))
     known = tuple(path for path in paths if path is not None)
-    return InputSettings(paths=known, id=section.id, format=section.format, limit=section.limit) if len(known) == len(paths) else None
+    if len(known) < len(paths):
+        return None
+    return InputSettings(**{**section.model_dump(exclude={"path"}), "paths": known})
 
 
 def _output(section: OutputSection | None, name: str, environ: Mapping[str, str], problems: Problems) -> OutputSettings | None:

@@ -23,15 +23,24 @@ class InputSection(Section):
     """Where the rows are."""
 
     path: Text | Annotated[list[Text], Field(min_length=1)] = Field(
-        description="A file, a glob, or a list of them, relative to this file: .jsonl .jsonl.gz .jsonl.zst .parquet .csv. May hold ${VAR}."
+        description="A file, a glob, or a list of them, relative to this file: .jsonl .csv (or .gz .zst) .parquet .arrow. May hold ${VAR}."
     )
     id: Text | Absent = Field(
         default=None, description="The column with the rows' ids; each must be unique. Without it rows go by their place."
     )
-    format: Literal["auto", "jsonl", "csv", "parquet"] = Field(
+    format: Literal["auto", "jsonl", "csv", "parquet", "arrow"] = Field(
         default="auto", description="How to read the input; auto goes by the file's name."
     )
-    limit: Whole | Absent = Field(default=None, description="Read only this many first rows.")
+    where: Text | Absent = Field(
+        default=None,
+        description='Take only the rows for which this holds, such as label == "x" and score > 3: columns, values, and or not,'
+        " == != < <= > >=, in, len(). Rows that cannot be read are kept, as errors.",
+    )
+    sample: Whole | Absent = Field(
+        default=None, description="Of these, draw this many at random, in input order; a larger sample holds the smaller one."
+    )
+    seed: int = Field(default=0, description="Another seed draws another sample.")
+    limit: Whole | Absent = Field(default=None, description="Of these, take only this many first rows.")
 
 
 class PromptSection(Section):

@@ -93,11 +93,21 @@ def _stored_list(row: Row, column: str) -> list[Any]:
             raise RowError(
                 "bad_messages", f"{row_place(row)}: the column {column!r} holds text that is not a JSON list: {error}"
             ) from error
-    elif row.padded and isinstance(stored, list):
-        stored = [_unpadded(item, keep=("content",)) for item in stored]
+    elif row.padded:
+        if isinstance(stored, Mapping):
+            stored = _transposed(stored)
+        if isinstance(stored, list):
+            stored = [_unpadded(item, keep=("content",)) for item in stored]
     if not isinstance(stored, list):
         raise RowError("bad_messages", f"{row_place(row)}: the column {column!r} must hold a list, not {type(stored).__name__}")
     return stored
+
+
+def _transposed(stored: Mapping[str, Any]) -> Any:
+    """A list of objects that is stored as one object of lists, as Hugging Face's `Sequence` of a dictionary is."""
+    if not stored or not all(isinstance(items, list) for items in stored.values()) or len({len(items) for items in stored.values()}) > 1:
+        return stored
+    return [dict(zip(stored, items, strict=True)) for items in zip(*stored.values(), strict=True)]
 
 
 def _unpadded(value: Any, keep: tuple[str, ...] = ()) -> Any:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from batch.errors import InputError
 from batch.readers.ids import Identified, check_unique, id_text
 from batch.readers.record import Flaw, Format, digest
+from batch.readers.selection import Selection, Sized
 from batch.records import BadRow, Row, place
 from batch.settings import InputSettings
 from batch.storage import expand
@@ -18,7 +19,17 @@ from batch.storage import expand
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FORMAT_OF_SUFFIX = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_FORMAT_OF_SUFFIX = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
+}
+# Formats of typed columns: packed by themselves, with a null where a struct's field is absent.
+_COLUMNAR = ("parquet", "arrow")
 _PACKED = (".gz", ".zst")
 _BATCH_BYTES = 16 << 20
 
@@ -34,20 +45,27 @@ class Dataset:
         self._settings = settings
         self.files: list[str] = expand(settings.paths)
         self._formats = [_format_name(file, settings.format) for file in self.files]
+        self._selection = Selection(settings)
 
     def count(self) -> int | None:
-        """How many rows `batches` gives, bad ones included, without making them.
+        """How many rows `batches` gives, bad ones included. They are made only where a condition (`where`) must be tried on them.
 
         Raises:
-            InputError: a file cannot be read.
+            InputError: a file cannot be read, or `where` names a column that no row has.
         """
-        limit = self._settings.limit
+        selection = self._selection
+        total = selection.holding(self._rows()) if selection.has_condition else self._count_files()
+        sizes = [size for size in (self._settings.sample, self._settings.limit) if size is not None]
+        return min(total, *sizes) if sizes else total
+
+    def _count_files(self) -> int:
+        enough = self._settings.limit if self._settings.sample is None else None
         total = 0
         for file, format_name in zip(self.files, self._formats, strict=True):
-            if limit is not None and total >= limit:
+            if enough is not None and total >= enough:
                 break
             total += _format(format_name).count(file)
-        return total if limit is None else min(total, limit)
+        return total
 
     def batches(self, size: int = 256) -> Iterator[list[Row | BadRow]]:
         """The rows, `size` at a time, fewer where they are large (16 MiB of input make a batch).
@@ -59,7 +77,7 @@ class Dataset:
         """
         batch: list[Row | BadRow] = []
         held = 0
-        for row, row_bytes in islice(self._rows(), self._settings.limit):
+        for row, row_bytes in self._selected():
             batch.append(row)
             held += row_bytes
             if len(batch) >= size or held >= _BATCH_BYTES:
@@ -94,24 +112,42 @@ class Dataset:
             identity.append({"path": file, "size": status.st_size, "mtime_ns": status.st_mtime_ns})
         return identity
 
-    def column_types(self) -> pa.Schema | None:
-        """The exact column types, for carrying columns over unchanged: known when all files are Parquet and agree."""
-        if set(self._formats) != {"parquet"}:
-            return None
-        from batch.readers import parquet
+    @property
+    def selection(self) -> dict[str, Any]:
+        """The settings that decide which rows are taken and what they are called: {id, limit}, and {where, sample, seed} as far as set."""
+        settings = self._settings
+        named = {"where": settings.where, "sample": settings.sample, "seed": settings.seed if settings.sample is not None else None}
+        return {"id": settings.id, "limit": settings.limit, **{name: value for name, value in named.items() if value is not None}}
 
-        return parquet.schema(self.files)
+    def column_types(self) -> pa.Schema | None:
+        """The exact column types, for carrying columns over unchanged: known when all files are Parquet, or all Arrow, and agree."""
+        if len(formats := set(self._formats)) > 1 or not formats <= set(_COLUMNAR):
+            return None
+        from batch.readers import arrow, parquet
+
+        return (parquet if formats == {"parquet"} else arrow).schema(self.files)
 
     def columns(self) -> list[str]:
         """The column names of the first row that can be read; none when there is no such row."""
-        first = next((row for row, _ in islice(self._rows(), self._settings.limit) if isinstance(row, Row)), None)
+        first = next((row for row, _ in self._selected() if isinstance(row, Row)), None)
         return list(first.columns) if first else []
 
-    def _rows(self) -> Iterator[tuple[Row | BadRow, int]]:
+    def _selected(self) -> Iterator[Sized]:
+        """The rows that the job takes; their ordinals are those of the whole input."""
+        if not self._selection.draws:
+            return islice(self._selection.of(self._rows()), self._settings.limit)
+        if not self._selection.drawn:
+            if self._selection.has_condition:
+                self._selection.draw_from(row.ordinal for row, _ in self._selection.of(self._rows()))
+            else:
+                self._selection.draw_from(range(self._count_files()))
+        return islice(self._selection.of(self._rows()), self._settings.limit)
+
+    def _rows(self) -> Iterator[Sized]:
         id_column = self._settings.id
         ordinal = -1
         for file, format_name in zip(self.files, self._formats, strict=True):
-            padded = format_name == "parquet"
+            padded = format_name in _COLUMNAR
             for line, columns, row_bytes in _format(format_name).read(file):
                 ordinal += 1
                 if isinstance(columns, Flaw):
@@ -126,7 +162,7 @@ class Dataset:
                     yield Row(ordinal, identifier, columns, file, line, padded), row_bytes
 
     def _identified(self) -> Iterator[Identified]:
-        for row, _ in islice(self._rows(), self._settings.limit):
+        for row, _ in self._selected():
             if isinstance(row, Row):
                 yield row.id, row.file, row.line
             elif row.code == "bad_id":
@@ -158,9 +194,9 @@ def _format_name(file: str, wanted: str) -> str:
     name = _FORMAT_OF_SUFFIX.get(inner[0] if inner else "") if wanted == "auto" else wanted
     if name is None:
         raise InputError(
-            f"{file}: its format is not known by its name; known are {', '.join(_FORMAT_OF_SUFFIX)} (all but Parquet also as .gz or .zst); "
-            'or set format = "jsonl", "csv" or "parquet" in [input] (jsonl: one JSON object per line)'
+            f"{file}: its format is not known by its name; known are {', '.join(_FORMAT_OF_SUFFIX)} (text also as .gz or .zst); "
+            'or set format = "jsonl", "csv", "parquet" or "arrow" in [input] (jsonl: one JSON object per line)'
         )
-    if name == "parquet" and packed:
-        raise InputError(f"{file}: Parquet is packed by itself; unpack the {suffixes[-1]} first")
+    if name in _COLUMNAR and packed:
+        raise InputError(f"{file}: {name.capitalize()} is packed by itself; unpack the {suffixes[-1]} first")
     return name

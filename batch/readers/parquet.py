@@ -5,7 +5,7 @@ Times finer than a microsecond are cut to microseconds, Python's own limit; `sch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -28,18 +28,22 @@ def read(path: str) -> Iterator[Record]:
         InputError: it is no Parquet file, or a damaged one, or names a column twice.
     """
     with _open(path) as file:
-        names = file.schema_arrow.names
-        number = 1
-        for batch in _record_batches(path, file):
-            problems: dict[int, str] = {}
-            columns = [_values(name, column, problems) for name, column in zip(names, batch.columns, strict=True)]
-            size = batch.nbytes // max(1, batch.num_rows)
-            for index, values in enumerate(zip(*columns, strict=True)):
-                if index in problems:
-                    yield number, Flaw(problems[index], digest(batch.slice(index, 1).serialize())), size
-                else:
-                    yield number, dict(zip(names, values, strict=True)), size
-                number += 1
+        yield from records(file.schema_arrow.names, _record_batches(path, file))
+
+
+def records(names: Sequence[str], batches: Iterable[pa.RecordBatch]) -> Iterator[Record]:
+    """The rows of `batches`, whose columns have these names, numbered from 1."""
+    number = 1
+    for batch in batches:
+        problems: dict[int, str] = {}
+        columns = [_values(name, column, problems) for name, column in zip(names, batch.columns, strict=True)]
+        size = batch.nbytes // max(1, batch.num_rows)
+        for index, values in enumerate(zip(*columns, strict=True)):
+            if index in problems:
+                yield number, Flaw(problems[index], digest(batch.slice(index, 1).serialize())), size
+            else:
+                yield number, dict(zip(names, values, strict=True)), size
+            number += 1
 
 
 def count(path: str) -> int:
@@ -61,9 +65,14 @@ def schema(paths: Sequence[str]) -> pa.Schema | None:
     schemas = []
     for path in paths:
         with _open(path) as file:
-            schemas.append(file.schema_arrow.remove_metadata())
+            schemas.append(file.schema_arrow)
+    return unified(schemas)
+
+
+def unified(schemas: Iterable[pa.Schema]) -> pa.Schema | None:
+    """The column types of all `schemas` together; None when two disagree on a column."""
     try:
-        return pa.unify_schemas(schemas)
+        return pa.unify_schemas([schema.remove_metadata() for schema in schemas])
     except pa.ArrowException:
         return None
 
@@ -74,11 +83,15 @@ def _open(path: str) -> pq.ParquetFile:
         file = pq.ParquetFile(path, buffer_size=_READ_BUFFER_BYTES, pre_buffer=False)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
-    names = file.schema_arrow.names
+    check_names(path, file.schema_arrow.names)
+    return file
+
+
+def check_names(path: str, names: Sequence[str]) -> None:
+    """Refuse a column that is named twice. Raises InputError."""
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{path}: names the column {twice!r} twice")
-    return file
 
 
 def _record_batches(path: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,6 +26,7 @@ class Run:
     def __init__(self, path: Path, rows: int) -> None:
         self.path = path
         self.temperature = 0.0
+        self.selection: dict[str, Any] = {"id": "id"}
         self.directory = RunDirectory(path / "run")
         self.write(range(rows))
 
@@ -38,7 +40,7 @@ class Run:
         provider = ProviderSettings(name="house", base_url="http://127.0.0.1:1/v1")
         prompt = PromptSettings(user="{{ text }}")
         variant = Variant(name="m", slug="m", provider=provider, model="m", parameters={"temperature": self.temperature}, prompt=prompt)
-        source = InputSettings(paths=(str(self.path / "in.jsonl"),), id="id")
+        source = InputSettings(paths=(str(self.path / "in.jsonl"),), **self.selection)
         return Job(name="t", input=source, variants=(variant,), run=RunSettings(), output=OutputSettings(dir=str(self.directory.path)))
 
     def session(self, changed: Changed = "refuse", answers: int = 0, failures: int = 0) -> tuple[Prepared, list[str]]:
@@ -46,7 +48,15 @@ class Run:
         with prepare(LoadedJob(self.job, {}, "t"), self.directory, retry_failed=False, changed=changed) as prepared:
             builder = RequestBuilder(self.job.variants[0], stream=False)
             plan = Plan("m", builder, prepared.indexes["m"])
-            feed = Feed(prepared.dataset, [plan], repeats=1, by_id=True, compare=prepared.changed, changed=changed, retry_failed=False)
+            feed = Feed(
+                prepared.dataset,
+                [plan],
+                repeats=1,
+                by_id="id" in self.selection,
+                compare=prepared.changed,
+                changed=changed,
+                retry_failed=False,
+            )
             wanted = [item.task.id for batch in feed.batches() for item in batch]
             for number, id_ in enumerate(wanted[: answers + failures]):
                 error = None if number < answers else ErrorInfo(ErrorKind.API, "bad_request", "no")
@@ -101,3 +111,28 @@ def test_outcomes_of_deleted_rows_are_never_counted(tmp_path: Path) -> None:
     for _ in range(3):
         tally = run.session()[0].tallies["m"]
         assert (tally.total, tally.kept_ok, tally.kept_failed, tally.not_attempted) == (4, 3, 1, 0)
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_another_selection_keeps_what_was_answered(tmp_path: Path, by_id: bool) -> None:
+    """Promises 1 and 9: where, sample and limit may change in any way; only rows that were never answered are sent, and all adds up."""
+    run = Run(tmp_path, 40)
+    names = {"id": "id"} if by_id else {}
+    run.selection = {**names, "where": "text in ['q3', 'q7', 'q11']"}
+    prepared, wanted = run.session(answers=2)
+    assert (len(wanted), prepared.tallies["m"].total) == (3, 3)
+    assert [int(id_.removeprefix("r")) for id_ in wanted] == [3, 7, 11]
+    for selection in ({"sample": 10}, {"sample": 20}, {"sample": 20, "limit": 15}, {"where": "text != 'q3'"}, {}):
+        run.selection = {**names, **selection}
+        before = _answered(run)
+        prepared, wanted = run.session(answers=100)
+        tally = prepared.tallies["m"]
+        taken = {row.ordinal for rows in Dataset(run.job.input).batches() for row in rows}
+        assert {int(id_.removeprefix("r")) for id_ in wanted} == taken - before
+        assert (tally.total, tally.kept_ok) == (len(taken), len(taken & before))
+    assert _answered(run) == set(range(40))
+
+
+def _answered(run: Run) -> set[int]:
+    lines = (line for path in run.directory.journal_dir("m").glob("*.jsonl") for line in path.read_text().splitlines())
+    return {json.loads(line)["row"] for line in lines}

@@ -189,6 +189,29 @@ def test_parquet_input_is_carried_over_with_its_types(tmp_path: Path) -> None:
     assert pq.read_table(errors).select(["when", "tags"]).equals(source.slice(0, 1))
 
 
+def test_arrow_input_is_carried_over_with_its_types(tmp_path: Path) -> None:
+    """So are those of an Arrow file: dictionary, view and chat columns, as Hugging Face keeps them (promise 11, fault 53)."""
+    chat = pa.list_(pa.struct([("role", pa.string()), ("content", pa.large_string())]))
+    table = pa.table(
+        {
+            "text": ["a", "b"],
+            "label": pa.array(["x", "y"]).dictionary_encode(),
+            "chat": pa.array([[{"role": "user", "content": "q"}], None], chat),
+            "note": pa.array(["n", None], pa.large_string()),
+        }
+    )
+    with pa.ipc.new_stream(tmp_path / "in.arrow", table.schema) as writer:
+        writer.write_table(table)
+    carried = ["label", "chat", "note"]
+    run = FinishedRun(tmp_path, rows(2), {"v": [outcome(0), outcome(1)]}, columns=carried, output_format="parquet")
+    job = replace(run.job, input=InputSettings(paths=(str(tmp_path / "in.arrow"),)))
+
+    completions, _ = write_outputs(job, run.directory, type(run.dataset)(job.input))
+
+    assert pq.read_table(completions).select(carried).to_pylist() == table.select(carried).to_pylist()
+    assert pq.read_schema(completions).field("chat").type == chat
+
+
 def test_errors_file_is_renewed(tmp_path: Path) -> None:
     """Errors that a later success replaced do not stay in the file (fault 48)."""
     run = FinishedRun(tmp_path, rows(1), {"v": [outcome(0, error="quota")]})

@@ -1,0 +1,102 @@
+"""Arrow IPC, as files (Feather version 2) and as streams (the cache of Hugging Face's `datasets`), known by their first bytes.
+
+The values are those that Parquet gives. A record batch that is not compressed is mapped into memory and costs none.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+
+from batch.errors import InputError
+from batch.readers.parquet import BATCH_BYTES, check_names, records, unified
+from batch.readers.record import Record
+
+_FILE_MAGIC = b"ARROW1"
+_FEATHER_1 = b"FEA1"
+_END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
+_MAX_BATCH_ROWS = 256
+
+
+def read(path: str) -> Iterator[Record]:
+    """The records of an Arrow file.
+
+    Raises:
+        InputError: it is no Arrow file, or a damaged one, or names a column twice.
+    """
+    with _opened(path) as reader:
+        yield from records(reader.schema.names, _portions(path, reader))
+
+
+def count(path: str) -> int:
+    """How many records `read` gives; their values are not read.
+
+    Raises:
+        InputError: it is no Arrow file.
+    """
+    with _opened(path) as reader:
+        return sum(batch.num_rows for batch in _batches(path, reader))
+
+
+def schema(paths: Sequence[str]) -> pa.Schema | None:
+    """The exact column types of all files together; None when two files disagree on a column.
+
+    Raises:
+        InputError: one of them is no Arrow file.
+    """
+    schemas = []
+    for path in paths:
+        with _opened(path) as reader:
+            schemas.append(reader.schema)
+    return unified(schemas)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader]:
+    try:
+        source = pa.memory_map(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    with source:
+        magic = source.read(len(_FILE_MAGIC))
+        source.seek(0)
+        if magic.startswith(_FEATHER_1):
+            raise InputError(f"{path}: is Feather version 1, which is out of use; write it anew as version 2")
+        try:
+            reader = pa.ipc.open_file(source) if magic == _FILE_MAGIC else pa.ipc.open_stream(source)
+        except (OSError, pa.ArrowException) as error:
+            raise InputError(f"{path}: cannot be read as Arrow: {error}") from error
+        check_names(path, reader.schema.names)
+        yield reader
+
+
+def _batches(path: str, reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader) -> Iterator[pa.RecordBatch]:
+    try:
+        if isinstance(reader, pa.ipc.RecordBatchStreamReader):
+            yield from reader
+            _check_end(path)
+        else:
+            yield from map(reader.get_batch, range(reader.num_record_batches))
+    except (OSError, pa.ArrowException) as error:
+        raise InputError(f"{path}: cannot be read to its end: {error}") from error
+
+
+def _check_end(path: str) -> None:
+    """A stream that was cut between two batches reads as a shorter one; only the end mark, which all writers set, tells."""
+    with Path(path).open("rb") as file:
+        file.seek(-len(_END_OF_STREAM), os.SEEK_END)
+        if file.read() != _END_OF_STREAM:
+            raise InputError(f"{path}: cannot be read to its end: the stream has no end mark (is it cut?)")
+
+
+def _portions(path: str, reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader) -> Iterator[pa.RecordBatch]:
+    """Few rows at a time, since as Python objects they take many times the memory."""
+    for batch in _batches(path, reader):
+        row_bytes = batch.nbytes // max(1, batch.num_rows)
+        step = min(_MAX_BATCH_ROWS, max(1, BATCH_BYTES // max(1, row_bytes)))
+        for start in range(0, batch.num_rows, step):
+            yield batch.slice(start, step)
