@@ -54,6 +54,21 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Mark:
+    """Where in the input the row `ordinal` stands, so that reading can begin there.
+
+    `file` is its place among the files, `record` and `line` count the file's records and lines before it. `offset` is where the
+    format begins to read: a byte (JSONL), a row group (Parquet); its first record is `record`.
+    """
+
+    ordinal: int
+    file: int = 0
+    record: int = 0
+    line: int = 0
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """The JSON body that is sent for a task.
 

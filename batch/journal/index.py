@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from batch.errors import DamagedError
 from batch.journal.lines import HEAD_BYTES, KEY_AT, OK_AT, SUM_AT, SUMMED_FROM, TASK_AT
-from batch.journal.segments import read_tail, segment_paths, tail_segment
+from batch.journal.segments import Segment, segments
 
 _BLOCK = 1 << 22
 _NEWLINE = 10
@@ -64,19 +64,28 @@ class ResumeIndex:
             DamagedError: a record is not as it was written, unless `on_damage` is given.
             OSError: the disk refuses.
         """
-        paths = segment_paths(directory)
-        tail = tail_segment(paths)
+        return cls.of(segments(directory), on_damage)
+
+    @classmethod
+    def of(cls, found: Sequence[Segment], on_damage: Callable[[DamagedError], None] | None = None) -> ResumeIndex:
+        """The index of some segments of a journal, in their order. Raises as `load`."""
         blocks: list[tuple[Column, ...]] = []
-        for number, path in enumerate(paths):
-            end = _end(path, on_damage) if path == tail else path.stat().st_size
-            blocks += _scan(path, number, end, may_lack_newline=path == tail, on_damage=on_damage or _raise)
+        for number, segment in enumerate(found):
+            end = _end(segment, on_damage)
+            blocks += _scan(segment.path, number, end, may_lack_newline=segment.may_be_torn, on_damage=on_damage or _raise)
         columns = [np.concatenate(parts) for parts in zip(*blocks, strict=True)] or [np.empty(0, kind) for kind in _KINDS]
         records = len(columns[0])
         del blocks
         newest = _newest(columns[0])
         for position, column in enumerate(columns):
             columns[position] = column[newest]
-        return cls(paths, columns, records)
+        return cls([segment.path for segment in found], columns, records)
+
+    def save(self, path: Path) -> None:
+        """Write what `lookup` needs to a file, 17 bytes a task, for `Known`. Raises OSError."""
+        with path.open("wb") as file:
+            for column, kind in ((self._task, np.uint64), (self._key, np.uint64), (self._ok, np.bool_)):
+                file.write(np.ascontiguousarray(column, kind).data)
 
     def __len__(self) -> int:
         return len(self._task)
@@ -142,13 +151,15 @@ def _raise(damage: DamagedError) -> None:
     raise damage
 
 
-def _end(path: Path, on_damage: Callable[[DamagedError], None] | None) -> int:
+def _end(segment: Segment, on_damage: Callable[[DamagedError], None] | None) -> int:
     try:
-        return read_tail(path).keep
-    except DamagedError:
+        return segment.end()
+    except DamagedError as damage:
         if on_damage is None:
             raise
-        return path.stat().st_size
+        if segment.sealed_at is not None:
+            on_damage(damage)
+        return segment.path.stat().st_size
 
 
 def _newest(task: Column) -> NDArray[np.intp]:
@@ -203,7 +214,7 @@ def _sliced(block: bytes, path: Path, number: int, start: int, on_damage: Callab
         _packed(_HEX[heads[:, _TASK_SLICE]], ">u8"),
         _packed(_HEX[heads[:, _KEY_SLICE]], ">u8"),
         heads[:, -1] == ord("1"),
-        np.full(len(starts), number, np.uint16),
+        np.full(len(starts), number, np.uint16 if number < 1 << 16 else np.uint32),
         starts.astype(np.uint64) + np.uint64(start),
         lengths.astype(np.uint32),
     )

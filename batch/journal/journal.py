@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ import anyio.to_thread
 
 from batch.errors import StorageError
 from batch.journal.disk import Disk, refusal
-from batch.journal.segments import Tail, read_tail, segment_path, segment_paths, tail_segment
+from batch.journal.segments import Tail, read_tail, segment_path, segments, unsettled
 from batch.settings import Durability
 
 SEGMENT_BYTES = 256 * 1024 * 1024
@@ -32,6 +33,20 @@ class Journal:
 
     def __init__(self, directory: Path, durability: Durability, *, segment_bytes: int = SEGMENT_BYTES, disk: Disk | None = None) -> None:
         self.repaired: str | None = None
+        self._prepare(directory, durability, segment_bytes, disk)
+        try:
+            self._disk.make_directory(directory)
+            found = segments(directory)
+            self.repaired = settle([segment.path for segment in unsettled(found)], self._disk)
+            # After a session over several processes comes a number of its own: within one number, nothing tells what is newest.
+            self._number = found[-1].name.number + (found[-1].name.shard >= 0) if found else 1
+            # Also of a file that is there the name may not be durable: its maker may have been killed.
+            self._descriptor = self._create(self._number)
+            self._size = self._path.stat().st_size
+        except OSError as error:
+            raise StorageError(refusal(error, directory)) from error
+
+    def _prepare(self, directory: Path, durability: Durability, segment_bytes: int, disk: Disk | None) -> None:
         self._directory = directory
         self._awaits_disk = durability != "os"
         self._segment_bytes = segment_bytes
@@ -41,19 +56,7 @@ class Journal:
         self._sync_failed = False
         self._syncing: anyio.Event | None = None
         self._next: int | None = None
-        try:
-            self._disk.make_directory(directory)
-            paths = segment_paths(directory)
-            tail = tail_segment(paths)
-            if tail is not None:
-                self._settle(tail)
-            self._number = len(paths) or 1
-            self._path = segment_path(directory, self._number)
-            # Also of a file that is there the name may not be durable: its maker may have been killed.
-            self._descriptor = self._create(self._number)
-            self._size = self._path.stat().st_size
-        except OSError as error:
-            raise StorageError(refusal(error, directory)) from error
+        self._number, self._descriptor, self._size = 1, -1, 0
 
     def append(self, line: bytes) -> None:
         """Write one encoded line. When this returns, the line survives the death of the process (but for power loss see `sync`).
@@ -148,31 +151,46 @@ class Journal:
         self._disk.close(self._descriptor)
         self._descriptor, self._next = self._next, None
         self._number += 1
-        self._path = segment_path(self._directory, self._number)
         self._size = 0
 
+    @property
+    def _path(self) -> Path:
+        return self._segment_path(self._number)
+
+    def _segment_path(self, number: int) -> Path:
+        return segment_path(self._directory, number)
+
     def _create(self, number: int) -> int:
-        descriptor = self._disk.open(segment_path(self._directory, number))
+        descriptor = self._disk.open(self._segment_path(number))
         self._disk.sync_directory(self._directory)
         return descriptor
-
-    def _settle(self, path: Path) -> None:
-        """Repair the tail and sync: the resume takes what it reads here for final."""
-        tail = read_tail(path)
-        descriptor = self._disk.open(path)
-        try:
-            if tail.lacks_newline:
-                self._disk.write(descriptor, b"\n")
-            elif tail.keep < tail.size:
-                self._disk.truncate(descriptor, tail.keep)
-            self._disk.sync(descriptor)
-        finally:
-            self._disk.close(descriptor)
-        self.repaired = _told(path, tail)
 
     def _refuse(self, error: OSError) -> StorageError:
         self._refusal = refusal(error, self._path)
         return StorageError(self._refusal)
+
+
+def settle(paths: Sequence[Path], disk: Disk) -> str | None:
+    """Repair the tails of these files and sync them, since a resume takes what it reads there for final; the sentences that say so.
+
+    Raises:
+        DamagedError: the last record of one is not as it was written, and not torn.
+        OSError: the disk refuses.
+    """
+    told = []
+    for path in paths:
+        tail = read_tail(path)
+        descriptor = disk.open(path)
+        try:
+            if tail.lacks_newline:
+                disk.write(descriptor, b"\n")
+            elif tail.keep < tail.size:
+                disk.truncate(descriptor, tail.keep)
+            disk.sync(descriptor)
+        finally:
+            disk.close(descriptor)
+        told.append(_told(path, tail))
+    return "\n".join(filter(None, told)) or None
 
 
 def _told(path: Path, tail: Tail) -> str | None:

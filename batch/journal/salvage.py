@@ -11,7 +11,7 @@ from pathlib import Path
 from batch.errors import DamagedError, StorageError
 from batch.journal.disk import Disk, refusal
 from batch.journal.lines import is_whole
-from batch.journal.segments import lines, read_tail, segment_paths, tail_segment
+from batch.journal.segments import Segment, lines, read_seal, segment_names, segments, write_seal
 from batch.storage import replace_atomically, sync_directory
 
 _HEAD = b'{"sum":"'
@@ -41,13 +41,11 @@ def salvage_journal(directory: Path) -> list[Salvaged]:
     """
     try:
         done = list(_fill_gaps(directory))
-        paths = segment_paths(directory)
-        tail = tail_segment(paths)
-        for path in paths:
-            end = _end(path) if path == tail else path.stat().st_size
-            pieces, lost = _sorted_out(path, end)
+        for segment in segments(directory):
+            pieces, lost = _sorted_out(segment.path, _end(segment))
             if lost:
-                done.append(_rewrite(path, pieces, lost))
+                done.append(_rewrite(segment.path, pieces, lost))
+                _seal_anew(directory, segment)
     except OSError as error:
         raise StorageError(refusal(error, directory)) from error
     return done
@@ -56,7 +54,7 @@ def salvage_journal(directory: Path) -> list[Salvaged]:
 def _fill_gaps(directory: Path) -> Iterator[Salvaged]:
     while True:
         try:
-            segment_paths(directory)
+            segment_names(directory)
         except DamagedError as gap:
             path = Path(gap.path)
             disk = Disk()
@@ -67,11 +65,18 @@ def _fill_gaps(directory: Path) -> Iterator[Salvaged]:
             return
 
 
-def _end(path: Path) -> int:
+def _end(segment: Segment) -> int:
     try:
-        return read_tail(path).keep
+        return segment.end()
     except DamagedError:
-        return path.stat().st_size
+        return segment.path.stat().st_size
+
+
+def _seal_anew(directory: Path, segment: Segment) -> None:
+    """What was written anew is all that counts of a sealed segment."""
+    if segment.sealed_at is not None:
+        sealed = read_seal(segment.name.seal(directory))
+        write_seal(directory, segment.name.lease, {**sealed, segment.path.name: segment.path.stat().st_size})
 
 
 def _sorted_out(path: Path, end: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:

@@ -1,6 +1,13 @@
-"""The files of one journal: 000001.jsonl, 000002.jsonl, … and what a crash may have left at their end.
+"""The files of one journal, in the order in which they are read: the newest outcome of a task is the last one.
 
-Only the tail of the last segment that is not empty may be torn: a segment is synced before its successor gets records. Torn is
+000001.jsonl, 000002.jsonl, … are of sessions in one process. A session over several processes takes a number E of its own (which an
+empty 00000E.jsonl claims), and its workers write E-SSSSS-GGG.jsonl: S is the shard, G the generation of the shard's lease; a file
+that became too long is followed by E-SSSSS-GGG-02.jsonl. Tasks of different shards are different ones, so names alone give the order.
+When a lease has passed on, E-SSSSS-GGG.sealed (JSON: {file: bytes}) says how much of the former holder's files counts; what he
+writes later is not read.
+
+Only the tail of the last unsealed file that is not empty may be torn, of those of one process and of each lease: a segment is synced
+before its successor gets records. Torn is
 - what stands after the last newline, unless it is a whole record that lacks only the newline, and
 - a last line whose checksum fails and which holds NUL bytes: pages that never reached the disk when the power went (a line as
   it was written never holds one).
@@ -10,16 +17,73 @@ Anything else that is not as it was written is damage, which is never repaired s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
+
+import orjson
 
 from batch.errors import DamagedError
 from batch.journal.lines import is_whole
+from batch.storage import replace_atomically
 
-_NAME = re.compile(r"(\d{6,})\.jsonl")
+_NAME = re.compile(r"(\d{6,})(?:-(\d{5})-(\d{3})(?:-(\d{2,}))?)?\.jsonl")
 _STEP = 1 << 16
+
+
+class Name(NamedTuple):
+    """What a segment's file name says; a segment of one process has shard -1 and generation 0. Names sort as segments are read."""
+
+    number: int
+    shard: int = -1
+    generation: int = 0
+    roll: int = 1
+
+    @property
+    def lease(self) -> Name:
+        """The first file of the same lease."""
+        return self._replace(roll=1)
+
+    @property
+    def stem(self) -> str:
+        """The file name without its ending."""
+        if self.shard < 0:
+            return f"{self.number:06d}"
+        return f"{self.number:06d}-{self.shard:05d}-{self.generation:03d}" + (f"-{self.roll:02d}" if self.roll > 1 else "")
+
+    def path(self, directory: Path) -> Path:
+        """Its file."""
+        return directory / f"{self.stem}.jsonl"
+
+    def seal(self, directory: Path) -> Path:
+        """The file that says how much of its lease counts."""
+        return directory / f"{self.lease.stem}.sealed"
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A file of a journal. `sealed_at` is how many of its bytes count, where that was decided; else `may_be_torn` may be True."""
+
+    name: Name
+    path: Path
+    sealed_at: int | None = None
+    may_be_torn: bool = False
+
+    def end(self) -> int:
+        """How many bytes count: all but a torn tail.
+
+        Raises:
+            DamagedError: the last line is not as it was written, and not torn; or what was sealed is not all there.
+        """
+        if self.may_be_torn:
+            return read_tail(self.path).keep
+        size = self.path.stat().st_size
+        if self.sealed_at is None:
+            return size
+        if size < self.sealed_at:
+            raise DamagedError(str(self.path), size, "the file ends before what was sealed of it")
+        return self.sealed_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +96,101 @@ class Tail:
 
 
 def segment_path(directory: Path, number: int) -> Path:
-    """The file of a journal's segment, numbered from 1."""
-    return directory / f"{number:06d}.jsonl"
+    """The file of one process's segment, numbered from 1."""
+    return Name(number).path(directory)
+
+
+def segments(directory: Path) -> list[Segment]:
+    """The files of a journal in their order; none when the folder is not there.
+
+    Raises:
+        DamagedError: one is missing, or a seal cannot be read.
+    """
+    names = segment_names(directory)
+    torn: dict[Name, Name] = {}
+    for name in names:
+        # Those of one process follow each other as those of one lease do.
+        if name.path(directory).stat().st_size:
+            torn[name.lease if name.shard >= 0 else Name(0)] = name
+    tails = set(torn.values())
+    leases = {name.lease for name in names if name.shard >= 0}
+    seals = {lease: read_seal(lease.seal(directory)) for lease in leases if lease.seal(directory).exists()}
+    return [
+        Segment(name, name.path(directory), seals[name.lease].get(f"{name.stem}.jsonl", 0))
+        if name.lease in seals
+        else Segment(name, name.path(directory), may_be_torn=name in tails)
+        for name in names
+    ]
 
 
 def segment_paths(directory: Path) -> list[Path]:
-    """The segments of a journal in their order; none when the folder is not there.
+    """The paths of `segments`. Raises as it does."""
+    return [segment.path for segment in segments(directory)]
+
+
+def segment_names(directory: Path) -> list[Name]:
+    """The names of a journal's files in their order.
 
     Raises:
-        DamagedError: one is missing.
+        DamagedError: a number, or a file in the middle of a lease, is missing.
     """
     if not directory.is_dir():
         return []
-    numbers = sorted(int(match[1]) for entry in directory.iterdir() if (match := _NAME.fullmatch(entry.name)))
-    for expected, number in enumerate(numbers, 1):
-        if number != expected:
-            raise DamagedError(str(segment_path(directory, expected)), 0, "this file of the journal is missing")
-    return [segment_path(directory, number) for number in numbers]
+    found = (_NAME.fullmatch(entry.name) for entry in directory.iterdir())
+    names = sorted(_parsed(match) for match in found if match)
+    before = Name(0)
+    for name in names:
+        if name.number > before.number + 1:
+            raise _missing(Name(before.number + 1).path(directory))
+        if name.roll > (before.roll + 1 if name.lease == before.lease else 1):
+            raise _missing(name._replace(roll=before.roll + 1 if name.lease == before.lease else 1).path(directory))
+        before = name
+    return names
 
 
-def tail_segment(paths: list[Path]) -> Path | None:
-    """The segment whose tail may be torn: the last that is not empty."""
-    return next((path for path in reversed(paths) if path.stat().st_size), None)
+def _parsed(match: re.Match[str]) -> Name:
+    number, shard, generation, roll = match.groups()
+    return Name(int(number)) if shard is None else Name(int(number), int(shard), int(generation), int(roll or 1))
+
+
+def _missing(path: Path) -> DamagedError:
+    return DamagedError(str(path), 0, "this file of the journal is missing")
+
+
+def read_seal(path: Path) -> dict[str, int]:
+    """How many bytes count of each file of a lease that has passed on.
+
+    Raises:
+        DamagedError: the seal is not as it was written.
+    """
+    try:
+        return {str(name): int(size) for name, size in orjson.loads(path.read_bytes()).items()}
+    except (ValueError, TypeError, AttributeError) as error:
+        raise DamagedError(str(path), 0, "this seal of a journal is not as it was written") from error
+
+
+def write_seal(directory: Path, lease: Name, files: dict[str, int]) -> None:
+    """Put a seal in place, whole and durable.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    with replace_atomically(lease.seal(directory)) as file:
+        file.write(orjson.dumps(files))
+
+
+def lease_segments(directory: Path, lease: Name) -> list[Segment]:
+    """The files of one lease, in their order. Raises as `segments`."""
+    return [segment for segment in segments(directory) if segment.name.lease == lease]
+
+
+def unsettled(found: Sequence[Segment]) -> list[Segment]:
+    """The segments whose tails the next session must see to: those of the last number, and the last of one process.
+
+    Earlier ones were seen to before a later number was taken.
+    """
+    last = found[-1].name.number if found else 0
+    return [segment for segment in found if segment.may_be_torn and (segment.name.shard < 0 or segment.name.number == last)]
 
 
 def read_tail(path: Path) -> Tail:

@@ -1,0 +1,56 @@
+"""What a journal holds, for those who only ask whether a task is done: an index in a file that many processes share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from batch.journal.index import Entry, ResumeIndex
+
+_BYTES_PER_TASK = 17
+
+
+class Known:
+    """The tasks that `ResumeIndex.save` wrote to `path` (None: none), mapped, so that all processes of a machine hold them once.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        size = path.stat().st_size if path is not None else 0
+        self._count = count = size // _BYTES_PER_TASK
+        if path is not None and count:
+            whole = np.memmap(path, np.uint8, "r")
+            self._task = whole[: 8 * count].view(np.uint64)
+            self._key = whole[8 * count : 16 * count].view(np.uint64)
+            self._ok = whole[16 * count :].view(np.bool_)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def lookup(self, task_hashes: Sequence[int]) -> list[Entry | None]:
+        """What the journal holds of each task; None for those without a record. Give many at once."""
+        if not self._count:
+            return [None] * len(task_hashes)
+        wanted = np.array(task_hashes, np.uint64)
+        places = np.searchsorted(self._task, wanted)
+        places[places == self._count] = 0
+        found = (self._task[places] == wanted).tolist()
+        keys = self._key[places].astype(">u8").tobytes()
+        ok = self._ok[places].tolist()
+        return [Entry(keys[8 * i : 8 * i + 8], ok[i]) if found[i] else None for i in range(len(found))]
+
+
+class Overlaid:
+    """What an earlier index knows, and over it a later one, as far as that knows more."""
+
+    def __init__(self, earlier: Known, later: ResumeIndex) -> None:
+        self._earlier, self._later = earlier, later
+
+    def lookup(self, task_hashes: Sequence[int]) -> list[Entry | None]:
+        """What the two hold of each task."""
+        pairs = zip(self._later.lookup(task_hashes), self._earlier.lookup(task_hashes), strict=True)
+        return [newer or older for newer, older in pairs]

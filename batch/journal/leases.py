@@ -1,0 +1,104 @@
+"""Journals of a run that is shared out: the number that a session takes for its own, the files of a lease, and their sealing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio.to_thread
+
+from batch.errors import StorageError
+from batch.journal.disk import Disk, refusal
+from batch.journal.journal import SEGMENT_BYTES, Journal, settle
+from batch.journal.segments import Name, lease_segments, segment_names, segments, unsettled, write_seal
+from batch.settings import Durability
+
+
+def claim_number(directory: Path, disk: Disk | None = None) -> tuple[int, str | None]:
+    """Take the next number of the journal in `directory` for a session over several processes; hold the run directory's lock.
+
+    Earlier sessions' torn tails are repaired first: the second value says so. An empty file claims the number for good, so that
+    a worker who outlives his session can never write where a later one does.
+
+    Raises:
+        DamagedError: the journal is not as it was written.
+        StorageError: the disk refuses.
+    """
+    disk = disk or Disk()
+    try:
+        disk.make_directory(directory)
+        found = segments(directory)
+        repaired = settle([segment.path for segment in unsettled(found)], disk)
+        number = found[-1].name.number + 1 if found else 1
+        disk.close(disk.open(Name(number).path(directory)))
+        disk.sync_directory(directory)
+    except OSError as error:
+        raise StorageError(refusal(error, directory)) from error
+    return number, repaired
+
+
+def seal(directory: Path, lease: Name) -> dict[Path, int]:
+    """Decide, for good, how much of a lease's files counts: their whole records as of now. Returns their paths with these sizes.
+
+    Call it before the shard is handed on; its former holder may still be writing.
+
+    Raises:
+        DamagedError: a record is not as it was written.
+        StorageError: the disk refuses.
+    """
+    try:
+        sizes = {segment.path: segment.end() for segment in lease_segments(directory, lease)}
+    except OSError as error:
+        raise StorageError(refusal(error, directory)) from error
+    write_seal(directory, lease, {path.name: size for path, size in sizes.items()})
+    return sizes
+
+
+def earlier_generations(directory: Path, lease: Name) -> list[Name]:
+    """The leases that the same shard had before, in the same session, as far as they left files."""
+    names = segment_names(directory)
+    return sorted({n.lease for n in names if (n.number, n.shard) == (lease.number, lease.shard) and n.generation < lease.generation})
+
+
+class LeasedJournal(Journal):
+    """Appends to the files of one lease, which only its holder writes. The first is made with the first record."""
+
+    def __init__(
+        self, directory: Path, lease: Name, durability: Durability, *, segment_bytes: int = SEGMENT_BYTES, disk: Disk | None = None
+    ) -> None:
+        self.repaired = None
+        self._lease = lease
+        self._named = False
+        self._prepare(directory, durability, segment_bytes, disk)
+
+    @property
+    def appended_bytes(self) -> tuple[int, int]:
+        """How many files it has begun to fill, and how many bytes are in the last one."""
+        return self._number, self._size
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether all that was appended is synced."""
+        return self._durable == self._appended
+
+    def append(self, line: bytes) -> None:
+        """Write one encoded line; as a Journal does."""
+        if self._descriptor < 0 and self._refusal is None:
+            try:
+                self._descriptor = self._disk.open(self._path)
+            except OSError as error:
+                raise self._refuse(error) from error
+        super().append(line)
+
+    async def _sync(self) -> None:
+        if not self._named and self._awaits_disk:
+            # The name of its first file becomes durable together with its first records, and not on the event loop.
+            try:
+                await anyio.to_thread.run_sync(self._disk.sync_directory, self._directory)
+            except OSError as error:
+                self._sync_failed = True
+                raise self._refuse(error) from error
+        self._named = True
+        await super()._sync()
+
+    def _segment_path(self, number: int) -> Path:
+        return self._lease._replace(roll=number).path(self._directory)
