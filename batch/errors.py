@@ -16,7 +16,7 @@ PromptmillError
     ├── APIError            kind api: rate_limit overloaded loading server_error bad_request context_length too_large
     │                       authentication permission quota model_not_found not_found content_filter redirect
     ├── ProtocolError       kind protocol: not_json no_choices truncated_body truncated_stream error_in_body too_big
-    └── OutputError         kind output: schema_violation
+    └── OutputError         kind output: schema_violation answer_not_json refusal
 
 Codes of kind input: bad_row missing_column bad_template bad_id bad_messages. The codes are part of the output format.
 """

@@ -126,7 +126,8 @@ class Reply:
     """A reply body of the OpenAI protocol, read.
 
     `usage` is the endpoint's own object, unchanged. `embedding` is set for the embeddings API only.
-    `error` is set when the body is an error object, also inside a 200.
+    `error` is set when the body is an error object, also inside a 200. `refusal` is what OpenAI's models say instead of an answer that
+    would fit a schema.
     """
 
     text: str | None = None
@@ -137,6 +138,7 @@ class Reply:
     embedding: list[float] | None = None
     model: str | None = None
     error: ReplyError | None = None
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,8 @@ class Exchange:
 class Outcome:
     """A task's final record. Times are seconds since the epoch; `response` is the reply body, verbatim JSON.
 
-    `doubled` counts attempts that were repeated although the endpoint may have answered and billed them.
+    `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. An answer that does not fit the
+    job's schema is kept in `response` too, beside its error; `usage` is of all answers that the task got.
     """
 
     ordinal: int
@@ -233,7 +236,8 @@ class Tally:
     """The counts of one variant in a run. `total` is rows × repeats, None while unknown.
 
     rows in = kept + ok + failed + not attempted. `kept` were final before this session; `durable` counts those of ok + failed
-    that are synced. `doubled` counts attempts that were repeated although the endpoint may have answered and billed them.
+    that are synced. `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. `repairs` counts
+    answers that were asked for again, since they did not fit the job's schema.
     """
 
     total: int | None = None
@@ -247,6 +251,7 @@ class Tally:
     requests: int = 0
     retries: int = 0
     doubled: int = 0
+    repairs: int = 0
     in_flight: int = 0
     waiting: int = 0
     prompt_tokens: int = 0

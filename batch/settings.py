@@ -16,6 +16,9 @@ OutputFormat = Literal["jsonl", "parquet", "csv"]
 Durability = Literal["row", "group", "os"]
 Metric = Literal["strict", "coverage", "difference"]
 HttpEngine = Literal["pyreqwest", "aiohttp", "httpx"]
+SchemaSupport = Literal["enforced", "strict", "sent", "json_object"]
+"""What an endpoint does with a JSON Schema for its answers: holds them to it; does so where strict is asked for; takes it and promises
+nothing; takes none, and is asked for JSON only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class PromptSettings:
 
     For chat/completions: `user` (and `system`), or `messages`: the name of a column of stored chats, or a tuple of messages whose
     strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
+    `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
     """
 
     api: Api = "chat/completions"
@@ -48,6 +52,9 @@ class PromptSettings:
     messages: str | tuple[Mapping[str, Any], ...] | None = None
     text: str | None = None
     tools: str | None = None
+    schema: Mapping[str, Any] | None = None
+    schema_strict: bool = False
+    check_schema: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +91,7 @@ class ProviderSettings:
     query: Mapping[str, str] = field(default_factory=dict)
     renames: Mapping[str, str] = field(default_factory=dict)
     stream_usage: bool = True
+    json_schema: SchemaSupport = "sent"
     embedded: EmbeddedModelSettings | None = None
 
 
@@ -111,6 +119,8 @@ class RunSettings:
     `max_concurrency` bounds a concurrency of "auto"; the rates are of one endpoint and key.
     `max_failures` ends a session in which more rows than this failed: a number, or a share of its outcomes such as "10%" (judged from
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
+    `repair` is how often an answer that does not fit the prompt's schema is asked for again; None: once, where the endpoint itself does
+    not promise answers that fit.
     """
 
     concurrency: int | Literal["auto"] = 64
@@ -120,6 +130,7 @@ class RunSettings:
     attempts: int = 8
     max_failures: int | str | None = None
     repeats: int = 1
+    repair: int | None = None
     stream: bool = False
     durability: Durability = "group"
     http: HttpEngine = "pyreqwest"

@@ -18,6 +18,7 @@ from anyio.abc import TaskStatus
 from batch.app.plan import Prepared, prepare
 from batch.clock import SystemClock
 from batch.engine import endpoints
+from batch.engine.demands import demands_of
 from batch.engine.feed import Changed, Feed, Plan
 from batch.engine.pace import Pace
 from batch.engine.recorder import Recorder
@@ -117,7 +118,12 @@ async def _send(prepared: Prepared, keys: dict[str, str], options: RunOptions, o
             except EndpointError as error:
                 return Stop("refused", f"refused before a row was sent: {error}")
             lanes = [
-                Lane(client, Pace(group[0].provider.name, settings, rng=random.Random()), _feed(prepared, group, settings, options))  # noqa: S311
+                Lane(
+                    client,
+                    Pace(group[0].provider.name, settings, rng=random.Random()),  # noqa: S311
+                    _feed(prepared, group, settings, options),
+                    demands_of(group, settings),
+                )
                 for client, group in zip(clients, groups, strict=True)
             ]
             recorder = Recorder(prepared.journals, prepared.tallies, clock)

@@ -14,7 +14,8 @@ from batch.errors import InputError, JobError, Problem
 from batch.job import LoadedJob
 from batch.policy.redaction import RedactedStream, Redactor
 from batch.policy.verdicts import judge
-from batch.prompts import RequestBuilder
+from batch.prompts import RequestBuilder, Schema
+from batch.prompts.schemas import fault_of
 from batch.readers import Dataset
 from batch.records import BadRow, Chunk, ErrorInfo, Exchange, Row, Task
 from batch.settings import Variant
@@ -57,7 +58,13 @@ async def _try(
         show = _Redacted(client.redactor, on_chunk)
         exchange = await client.exchange(task.request, show.chunk)
         show.close()
-    return TryResult(task, row, exchange, judge(exchange, clock.wall()).error)
+    return TryResult(task, row, exchange, judge(exchange, clock.wall()).error or _misfit(variant, exchange))
+
+
+def _misfit(variant: Variant, exchange: Exchange) -> ErrorInfo | None:
+    """Why the answer is not what the prompt's schema demands."""
+    schema = variant.prompt.schema if variant.prompt.check_schema else None
+    return None if schema is None or exchange.reply is None else fault_of(Schema(schema), exchange.reply)
 
 
 class _Redacted:

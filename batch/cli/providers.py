@@ -12,6 +12,7 @@ from batch.cli.console import printable, put, say, table
 
 if TYPE_CHECKING:
     from batch.providers.presets import Preset
+    from batch.settings import SchemaSupport
 
 
 @click.command("providers")
@@ -58,6 +59,14 @@ def models_command(provider: str, base_url: str | None) -> None:
         put("\n".join(map(printable, names)))
 
 
+_SCHEMAS: dict[SchemaSupport, str] = {
+    "enforced": "sent; the server holds answers to it",
+    "strict": "sent; the provider holds answers to it where strict is asked for (prompt.schema_strict)",
+    "sent": "sent; answers that do not fit are asked for again (run.repair)",
+    "json_object": "not taken here, only JSON is asked for: write the form into the prompt; answers are checked all the same",
+}
+
+
 def _key_state(preset: Preset) -> str:
     if preset.api_key_env is None:
         return "no key"
@@ -68,6 +77,7 @@ def _explained(preset: Preset) -> str:
     facts = [("base URL", preset.base_url or "(embedded: a server is started for the run)")]
     facts.append(("key", f"{preset.api_key_env} ({_key_state(preset)})" if preset.api_key_env else "none"))
     facts.append(("models", f'id = "{preset.name}/MODEL"'))
+    facts.append(("prompt.schema", _SCHEMAS[preset.json_schema]))
     facts += [("header", f"{name}: {value}") for name, value in preset.headers.items()]
     facts += [("query", f"{name}={value}") for name, value in preset.query.items()]
     facts += [("sent as", f"{ours} → {theirs}") for ours, theirs in preset.renames.items()]

@@ -113,6 +113,8 @@ def _labelled(counts: Tally) -> str:
 
 def _requests(counts: Tally) -> str:
     parts = [f"{counts.requests:,}", f"{counts.retries:,} of them retries" if counts.retries else "no retries"]
+    if counts.repairs:
+        parts.append(f"{counts.repairs:,} for answers that did not fit the schema")
     if counts.doubled:
         parts.append(f"{counts.doubled:,} possibly billed twice")
     return ", ".join(parts)

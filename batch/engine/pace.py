@@ -6,7 +6,9 @@ Pure but for its state: times are monotonic seconds and come from the caller.
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from batch.policy.adaptive import AdaptiveConcurrency
 from batch.policy.breaker import Breaker
@@ -15,7 +17,7 @@ from batch.policy.concurrency import Concurrency
 from batch.policy.rates import Rates, tokens_of
 from batch.policy.verdicts import Verdict
 from batch.policy.waits import MAX_WAIT_S, backoff
-from batch.records import Exchange, Task
+from batch.records import Exchange, Request, Task
 from batch.settings import RunSettings
 
 # Codes by which an endpoint, or the network before it, says that it serves nobody at the moment.
@@ -35,6 +37,8 @@ class Work:
     """A task on its way through the pool. `attempts` are those that count, `tries` all of them; `doubled` may be billed twice.
 
     Of its last attempt: its `number` among all that its endpoint got, and the `tokens` that it was expected to use.
+    `mended` is sent instead of the task's own request once an answer did not fit the schema, `repairs` times in all; `used` is the usage of
+    the answers before.
     """
 
     task: Task
@@ -46,6 +50,14 @@ class Work:
     charged_retry: bool = False
     number: int = 0
     tokens: float = 0.0
+    repairs: int = 0
+    mended: Request | None = None
+    used: Mapping[str, Any] | None = None
+
+    @property
+    def request(self) -> Request:
+        """What is sent."""
+        return self.mended or self.task.request
 
 
 class Pace:
@@ -82,7 +94,7 @@ class Pace:
     def sent(self, work: Work, now: float) -> None:
         """A request leaves."""
         self.concurrency.sent(now)
-        work.number, work.tokens = self.rates.sent(work.task.request.body, now)
+        work.number, work.tokens = self.rates.sent(work.request.body, now)
         if not self.breaker.closed:
             self.breaker.sent(_key(work.task))
         self.budget.sent(retry=work.charged_retry)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import anyio
 import anyio.to_thread
@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 
 from batch.clock import Clock
 from batch.engine.backlog import Backlog
+from batch.engine.demands import Demand
 from batch.engine.feed import Feed, Refused
 from batch.engine.pace import Pace, Work
 from batch.engine.recorder import Recorder
@@ -47,6 +48,7 @@ class Pool:
         recorder: Recorder,
         run: RunSettings,
         *,
+        demands: Mapping[str, Demand],
         clock: Clock,
         notice: Callable[[str], None],
         stop_run: Callable[[Stop, float], None],
@@ -57,6 +59,7 @@ class Pool:
         self._feed = feed
         self._recorder = recorder
         self._run = run
+        self._demands = demands
         self._clock = clock
         self._notice = notice
         self._backlog = Backlog(max(512, 2 * run.most_in_flight))
@@ -65,6 +68,7 @@ class Pool:
             self._backlog,
             recorder,
             run,
+            demands=demands,
             exhausted=lambda: self._exhausted,
             notice=notice,
             stop=self.stop,
@@ -168,7 +172,7 @@ class Pool:
         tally.in_flight += 1
         self._in_flight += 1
         try:
-            exchange = await self._client.exchange(work.task.request)
+            exchange = await self._client.exchange(work.request)
         finally:
             tally.in_flight -= 1
         self._in_flight -= 1
@@ -198,6 +202,9 @@ class Pool:
             self._alarm.set()
         if self._settler.withheld:
             self._settler.release()
+        if self._demands and self._settler.rejects(work, exchange):
+            self._alarm.set()
+            return
         try:
             self._recorder.completed(work, exchange)
         except StorageError as error:

@@ -8,7 +8,8 @@ from batch.clock import Clock
 from batch.engine.pace import Work
 from batch.journal.journal import Journal
 from batch.journal.lines import encode
-from batch.records import ErrorInfo, Exchange, Outcome, Tally
+from batch.policy.usage import added
+from batch.records import ErrorInfo, ErrorKind, Exchange, Outcome, Tally
 
 
 class Recorder:
@@ -38,7 +39,7 @@ class Recorder:
         if exchange is None:
             return Outcome(task.ordinal, task.id, task.repeat, task.request.key, work.tries, error)
         reply = exchange.reply
-        usage = reply.usage if reply else None
+        usage = added(work.used, reply.usage if reply else None)
         return Outcome(
             ordinal=task.ordinal,
             id=task.id,
@@ -55,7 +56,7 @@ class Recorder:
             done=self._epoch + exchange.done_at,
             usage=usage,
             cost_usd=_reported_cost(usage),
-            response=exchange.body if error is None else None,
+            response=exchange.body if error is None or error.kind is ErrorKind.OUTPUT else None,
         )
 
     def _write(self, work: Work, outcome: Outcome) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import anyio
 
 from batch.clock import Clock
+from batch.engine.demands import Demand
 from batch.engine.feed import Feed
 from batch.engine.pace import Pace
 from batch.engine.pool import Pool
@@ -27,11 +28,12 @@ HELD_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """An endpoint with all that is to be sent to it."""
+    """An endpoint with all that is to be sent to it; `demands` are by variant, for those whose answers must fit a schema."""
 
     client: Client
     pace: Pace
     feed: Feed
+    demands: Mapping[str, Demand] = field(default_factory=dict)
 
 
 class Run:
@@ -50,6 +52,7 @@ class Run:
                 lane.feed,
                 recorder,
                 run,
+                demands=lane.demands,
                 clock=clock,
                 notice=self._notice,
                 stop_run=self._stop_pools,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from batch.engine.backlog import Backlog
+from batch.engine.demands import Demand
 from batch.engine.pace import Pace, Work
 from batch.engine.recorder import Recorder
 from batch.engine.stop import Stop
@@ -32,6 +33,7 @@ class Settler:
         recorder: Recorder,
         run: RunSettings,
         *,
+        demands: Mapping[str, Demand],
         exhausted: Callable[[], bool],
         notice: Callable[[str], None],
         stop: Callable[[Stop, float], None],
@@ -42,6 +44,7 @@ class Settler:
         self._backlog = backlog
         self._recorder = recorder
         self._run = run
+        self._demands = demands
         self._limit = FailureLimit(run.max_failures)
         self._exhausted = exhausted
         self._notice = notice
@@ -62,6 +65,21 @@ class Settler:
         else:
             self._backlog.postpone(work, exchange.done_at)
             self._stop(Stop("refused", f"{self._pace.name}: {error.message}"), self._run.grace_s)
+
+    def rejects(self, work: Work, exchange: Exchange) -> bool:
+        """Whether the answer does not fit the variant's schema: then it is asked for again, or the row has failed."""
+        demand = self._demands.get(work.task.variant)
+        error = demand.fault(exchange) if demand is not None else None
+        if demand is None or error is None:
+            return False
+        if demand.repair(work, exchange, error):
+            tally = self._recorder.tallies[work.task.variant]
+            tally.repairs += 1
+            tally.waiting += 1
+            self._backlog.postpone(work, exchange.done_at)
+        else:
+            self.fail(work, error, exchange)
+        return True
 
     def fail(self, work: Work, error: ErrorInfo, exchange: Exchange | None) -> None:
         """The row has failed; `exchange` is None when nothing was sent."""

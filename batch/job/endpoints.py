@@ -16,7 +16,7 @@ from batch.providers.urls import normalise_base_url
 from batch.settings import EmbeddedModelSettings, ProviderSettings
 
 _EMBEDDED_ONLY = ("model_path", "chat_template", "parallel", "context", "threads", "embedding")
-_REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage")
+_REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage", "json_schema")
 _SECRET_HEADERS = {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
 
 
@@ -84,7 +84,7 @@ class Endpoints:
             threads=table.threads,
             embedding=table.embedding,
         )
-        return ProviderSettings(name=name, base_url="", auth="none", renames=renames, embedded=embedded)
+        return ProviderSettings(name=name, base_url="", auth="none", renames=renames, json_schema="enforced", embedded=embedded)
 
     def _remote(
         self, name: str, table: ProviderSection, preset: Preset | None, renames: Mapping[str, str], used_at: KeyPath
@@ -106,6 +106,7 @@ class Endpoints:
             headers={**(preset.headers if preset else {}), **table.headers},
             query=query,
             renames=renames,
+            json_schema=table.json_schema or (preset.json_schema if preset else "sent"),
             stream_usage=table.stream_usage if table.stream_usage is not None else preset is None or preset.stream_usage,
         )
 

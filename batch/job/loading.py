@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch.job.answer_schemas import put_in, read_schemas
 from batch.job.endpoints import Endpoints, preset_settings
 from batch.job.filling import resolve_path
 from batch.job.model import InputSection, OutputSection
@@ -102,7 +103,8 @@ def _load(
     input_settings = _input(sections.input, environ, problems)
     output = _output(sections.output, sections.name, environ, problems)
     embedded_files = _embedded_files(sections, environ, problems)
-    variants = make_variants(sections, Endpoints(sections.providers, embedded_files, environ, problems), problems)
+    schemas = read_schemas(sections, environ, problems)
+    variants = make_variants(sections, schemas, Endpoints(sections.providers, embedded_files, environ, problems), problems)
     scores = make_scores(document, environ, problems)
     gates = make_gates(document, scores, [variant.name for variant in variants], problems)
     problems.raise_found()
@@ -117,6 +119,7 @@ def _load(
         scores=scores,
         gates=gates,
     )
+    put_in(document, schemas)
     return LoadedJob(job, _resolved(document, job, embedded_files), source)
 
 

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, NotNegative, Penalty, Seconds, Section, Share, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
-from batch.settings import EmbeddedModelSettings, RunSettings
+from batch.settings import EmbeddedModelSettings, RunSettings, SchemaSupport
 
 _RUN = RunSettings()
 _EMBEDDED = EmbeddedModelSettings()
@@ -55,6 +55,16 @@ class PromptSection(Section):
     )
     text: str | Absent = Field(default=None, description="The text to complete or to embed, a template. For completions and embeddings.")
     tools: Text | Absent = Field(default=None, description="The column with each row's list of tools.")
+    schema_: Text | dict[str, Any] | Absent = Field(
+        alias="schema",
+        default=None,
+        description="A JSON Schema that answers must fit, or the file with it, relative to this one: sent as response_format, and checked.",
+    )
+    schema_strict: bool | Absent = Field(
+        default=None,
+        description="Whether strict = true goes with the schema.  [default: where the schema is in the form that OpenAI demands for it]",
+    )
+    check_schema: bool = Field(default=True, description="Whether answers are checked against the schema as they come.")
 
 
 class ProviderSection(Section):
@@ -71,6 +81,11 @@ class ProviderSection(Section):
     renames: dict[str, str] = Field(default_factory=dict, description="Request parameters that this provider calls by another name.")
     options: list[Text] = Field(
         default_factory=list, description="Names of request parameters that this provider takes beyond the common ones."
+    )
+    json_schema: SchemaSupport | Absent = Field(
+        default=None,
+        description="What the endpoint does with prompt.schema: holds answers to it (enforced), does so with strict (strict), promises"
+        " nothing (sent, the default without a preset), or takes none, so that only JSON is asked for (json_object).",
     )
     stream_usage: bool | Absent = Field(default=None, description="Whether stream_options = {include_usage = true} may be sent.")
     model_path: Text | Absent = Field(default=None, description="Only for local: a GGUF file, relative to this file.")
@@ -167,6 +182,11 @@ class RunSection(Section):
         ' first 20 rows of a model all fail for the same reason; "100%" never stops.',
     )
     repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(default=_RUN.repeats, description="How often each row is sent to each model.")
+    repair: Annotated[int, Field(ge=0, le=10)] | Absent = Field(
+        default=_RUN.repair,
+        description="How often an answer that does not fit prompt.schema is asked for again, with what was wrong with it."
+        "  [default: 1, and 0 where the endpoint itself promises answers that fit]",
+    )
     stream: bool = Field(
         default=_RUN.stream, description="Stream the answers: adds the time to the first token, and answers cut short are seen."
     )

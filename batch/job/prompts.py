@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from batch.job.answer_schemas import AnswerSchemas
 from batch.job.model import PromptSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Problems
 from batch.job.sections import Entry, Sections, check_json
+from batch.prompts.schemas import is_strict_form
 from batch.settings import PromptSettings
 
 _CONTENT = ("user", "messages", "text")
@@ -27,7 +29,7 @@ def check_templates(sections: Sections, problems: Problems) -> None:
         _compile(templates, problems)
 
 
-def prompt_of(entry: Entry, sections: Sections, problems: Problems) -> PromptSettings | None:
+def prompt_of(entry: Entry, sections: Sections, schemas: AnswerSchemas, problems: Problems) -> PromptSettings | None:
     """The prompt of one model's variants; None when it was complained of.
 
     A model that brings a user, messages or text of its own replaces what [prompt] has of these; system stays beside user.
@@ -38,14 +40,21 @@ def prompt_of(entry: Entry, sections: Sections, problems: Problems) -> PromptSet
         if not problems.touch(("prompt",)):
             problems.add(("prompt",), "is missing", 'say what is asked: [prompt] and user = "{{ question }}", by the names of your columns')
         return None
-    fields = sections.prompt.model_dump(exclude_unset=True) if sections.prompt else {}
-    changes = own.model_dump(exclude_unset=True) if own else {}
+    fields = _fields(sections.prompt, ("prompt",), schemas)
+    changes = _fields(own, path, schemas)
     if any(key in changes for key in _CONTENT):
         fields = {key: value for key, value in fields.items() if key not in _CONTENT and (key != "system" or "user" in changes)}
     fields |= changes
-    if any(problems.touch((*at, key)) for at in {path, ("prompt",)} for key in ("api", *_CONTENT, "system", "tools")):
+    if any(problems.touch((*at, key)) for at in {path, ("prompt",)} for key in ("api", *_CONTENT, "system", "tools", "schema")):
         return None
     return _settings(fields, path, problems)
+
+
+def _fields(section: PromptSection | None, path: KeyPath, schemas: AnswerSchemas) -> dict[str, Any]:
+    if section is None:
+        return {}
+    fields = section.model_dump(exclude_unset=True, by_alias=True)
+    return fields | {"schema": schemas[path]} if path in schemas else fields
 
 
 def _settings(fields: Mapping[str, Any], path: KeyPath, problems: Problems) -> PromptSettings | None:
@@ -63,12 +72,17 @@ def _settings(fields: Mapping[str, Any], path: KeyPath, problems: Problems) -> P
         problems.add((*path, fitting[1]), "stands beside user", "keep one of the two")
     if "system" in fields and given and "user" not in given:
         problems.add((*path, "system"), "goes with user only", "put a system message into messages" if "messages" in fields else None)
-    if "tools" in fields and api != "chat/completions":
-        problems.add((*path, "tools"), f"does not go with api = {api!r}")
+    for key in ("tools", "schema"):
+        if fields.get(key) and api != "chat/completions":
+            problems.add((*path, key), f"does not go with api = {api!r}")
     if problems.touch(path):
         return None
     messages = fields.get("messages")
-    return PromptSettings(**{**fields, "messages": tuple(messages) if isinstance(messages, list) else messages})
+    # An empty table takes away the schema of the [prompt] that a model builds on.
+    schema = fields.get("schema") or None
+    strict = fields.get("schema_strict", is_strict_form(schema))
+    made = {"messages": tuple(messages) if isinstance(messages, list) else messages, "schema": schema, "schema_strict": strict}
+    return PromptSettings(**{**fields, **made})
 
 
 def _message_texts(messages: Iterable[Mapping[str, Any]], path: KeyPath, problems: Problems) -> list[tuple[KeyPath, str]]:

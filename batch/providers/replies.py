@@ -102,7 +102,9 @@ def _read_choices(document: dict[str, Any]) -> Reply:
     usage = document.get("usage")
     model = document.get("model")
     message = first.get("message")
+    refusal = None
     if isinstance(message, dict):
+        refusal = message.get("refusal")
         text, thinking = content_text(message.get("content"))
         reasoning = message.get("reasoning_content") or message.get("reasoning") or thinking
         tool_calls = message.get("tool_calls") or None
@@ -119,6 +121,7 @@ def _read_choices(document: dict[str, Any]) -> Reply:
         finish_reason=first["finish_reason"],
         usage=usage if isinstance(usage, dict) else None,
         model=model if isinstance(model, str) else None,
+        refusal=refusal if isinstance(refusal, str) else None,
     )
 
 

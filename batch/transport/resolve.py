@@ -37,6 +37,7 @@ def resolve(model: str, base_url: str | None, api_key: str | None, environ: Mapp
         query={key: _filled(value, name, environ) for key, value in preset.query.items()},
         renames=preset.renames,
         stream_usage=preset.stream_usage,
+        json_schema=preset.json_schema,
     )
     return settings, own_name, api_key if api_key is not None else _key(preset, environ)
 

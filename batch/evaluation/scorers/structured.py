@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from batch.errors import SetupError
-from batch.evaluation.scorers.extra import library
 from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, shown, unscored
 from batch.evaluation.scorers.texts import answer_text, as_text, normalised
 from batch.evaluation.table import Cell
+from batch.prompts import Schema
 
 _FENCE = re.compile(
     r"^[ \t]*(?P<mark>```+|~~~+)[ \t]*(?:json\w*)?[ \t]*\r?\n(?P<inside>.*?)^[ \t]*(?P=mark)[ \t]*$",
@@ -44,7 +44,7 @@ def json_schema(*, schema: str, embedded: bool = False) -> Scorer:
     With `embedded`, an object or a list within prose is taken as well.
 
     Raises:
-        SetupError: the file cannot be read, holds no schema, or the extra `eval` is not installed.
+        SetupError: the file cannot be read, or holds no schema.
     """
     check = _validator(Path(schema))
 
@@ -140,17 +140,14 @@ def _validator(path: Path) -> Callable[[Any], str | None]:
         schema = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise SetupError(f"{path}: is no JSON Schema that can be read: {error}") from error
-    module = library("jsonschema", "json_schema")
-    maker = module.validators.validator_for(schema)
     try:
-        maker.check_schema(schema)
-    except module.SchemaError as error:
-        raise SetupError(f"{path}: is no valid JSON Schema: {error.message}") from error
-    validator = maker(schema)
+        compiled = Schema(schema)
+    except ValueError as error:
+        raise SetupError(f"{path}: is no valid JSON Schema: {error}") from error
 
     def check(value: Any) -> str | None:
-        error = module.exceptions.best_match(validator.iter_errors(value))
-        return None if error is None else shown(f"{error.json_path}: {error.message}", 160)
+        complaint = compiled.complaint(value)
+        return None if complaint is None else shown(complaint, 160)
 
     return check
 

@@ -1,0 +1,190 @@
+"""JSON Schemas that answers are held to: how one is asked for, whether an answer fits, and how a model is told that its own did not.
+
+The request: `response_format: {type: json_schema, json_schema: {name, schema, strict}}`,
+https://platform.openai.com/docs/guides/structured-outputs
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from batch.records import ErrorInfo, ErrorKind, Reply, Request
+from batch.settings import PromptSettings, SchemaSupport
+
+LONGEST_COMPLAINT = 300
+# Answers of which a second one would be no better: cut off by the limit of tokens, filtered, or refused.
+_FINAL_REASONS = frozenset({"length", "content_filter"})
+# What OpenAI's strict mode takes; a schema with anything else is refused there when strict is asked for.
+_STRICT_KEYWORDS = {
+    *("$schema", "$ref", "$defs", "definitions", "title", "description", "type", "enum", "const", "anyOf"),
+    *("properties", "required", "additionalProperties", "items", "minItems", "maxItems", "pattern", "format"),
+    *("multipleOf", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"),
+}
+
+
+class Schema:
+    """A JSON Schema, ready to check values with. Nothing is ever fetched for it.
+
+    Raises:
+        ValueError: it is no valid schema, or refers to another document; the text says where.
+    """
+
+    def __init__(self, schema: Any) -> None:
+        import jsonschema
+        from jsonschema_specifications import REGISTRY
+
+        if not isinstance(schema, Mapping):
+            raise ValueError("a JSON Schema for answers is an object")  # noqa: TRY004 - it is about a user's text
+        maker = jsonschema.validators.validator_for(schema)
+        try:
+            maker.check_schema(schema)
+        except jsonschema.SchemaError as error:
+            raise ValueError(f"{error.json_path}: {error.message}"[:LONGEST_COMPLAINT]) from error
+        self._validator = maker(schema, registry=REGISTRY)
+        self._best = jsonschema.exceptions.best_match
+        self._check_references(schema)
+
+    def complaint(self, value: Any) -> str | None:
+        """In what `value` does not fit, with its place: "$.label: 'x' is not one of […]"; None when it fits."""
+        try:
+            if self._validator.is_valid(value):
+                return None
+            error = self._best(self._validator.iter_errors(value))
+        except RecursionError:
+            return "$: nested too deeply"
+        if error is None:
+            return None
+        text = f"{error.json_path}: {error.message}"
+        return text if len(text) <= LONGEST_COMPLAINT else text[: LONGEST_COMPLAINT - 1] + "…"
+
+    def _check_references(self, schema: Mapping[str, Any]) -> None:
+        from jsonschema_specifications import REGISTRY
+        from referencing.exceptions import Unresolvable
+        from referencing.jsonschema import DRAFT202012, specification_with
+
+        specification = specification_with(str(schema.get("$schema", "")), default=DRAFT202012)
+        resolver = REGISTRY.resolver_with_root(specification.create_resource(schema))
+        for reference in _references(schema):
+            try:
+                resolver.lookup(reference)
+            except Unresolvable:
+                hint = "" if reference.startswith("#") else "; other documents are not fetched, so put it into $defs"
+                raise ValueError(f"$ref {reference!r} leads nowhere{hint}") from None
+        try:
+            self._validator.is_valid({})
+        except RecursionError:
+            raise ValueError("its references go round in a circle") from None
+
+
+def fault_of(schema: Schema, reply: Reply) -> ErrorInfo | None:
+    """Why an answer is not what `schema` demands, as an error of kind output; None when it is, or is a call of tools.
+
+    The codes: refusal, answer_not_json, schema_violation.
+    """
+    if reply.tool_calls and not reply.text:
+        return None
+    if reply.refusal and not reply.text:
+        return ErrorInfo(ErrorKind.OUTPUT, "refusal", f"the model refused: {reply.refusal}"[:LONGEST_COMPLAINT])
+    text = reply.text or ""
+    try:
+        value = _parsed(text)
+    except (ValueError, RecursionError) as error:
+        cause = "the answer is empty" if not text.strip() else f"the answer is not JSON: {error}"
+        return ErrorInfo(ErrorKind.OUTPUT, "answer_not_json", cause + _end(reply))
+    complaint = schema.complaint(value)
+    return None if complaint is None else ErrorInfo(ErrorKind.OUTPUT, "schema_violation", f"the answer does not fit: {complaint}")
+
+
+def is_mendable(reply: Reply) -> bool:
+    """Whether the same model might do better when told; not where it was cut off, filtered, or refused."""
+    return reply.finish_reason not in _FINAL_REASONS and not (reply.refusal and not reply.text)
+
+
+def mending(request: Request, answer: str, complaint: str, schema: Mapping[str, Any]) -> Request:
+    """`request` with the answer that did not fit, and what was wrong with it, as two more messages. The key stays: it is the same task."""
+    body = json.loads(request.body)  # orjson would lose what stands in integers beyond 64 bits
+    wish = "Answer again, with nothing but JSON (no code fence, no comment) that fits this JSON Schema"
+    demand = f"{complaint[:1].upper()}{complaint[1:]}. {wish}: {_dumped(schema).decode()}"
+    body["messages"] += [{"role": "assistant", "content": answer}, {"role": "user", "content": demand}]
+    return Request(request.api, _dumped(body), request.key)
+
+
+def response_format(prompt: PromptSettings, support: SchemaSupport) -> dict[str, Any]:
+    """What asks an endpoint for answers that fit the prompt's schema; only for JSON where it takes no schema."""
+    if support == "json_object":
+        return {"type": "json_object"}
+    schema = prompt.schema or {}
+    wrapped: dict[str, Any] = {"name": _name_of(schema), "schema": schema}
+    if prompt.schema_strict:
+        wrapped["strict"] = True
+    return {"type": "json_schema", "json_schema": wrapped}
+
+
+def is_enforced(prompt: PromptSettings, support: SchemaSupport) -> bool:
+    """Whether the endpoint itself promises answers that fit."""
+    return support == "enforced" or (support == "strict" and prompt.schema_strict)
+
+
+def is_strict_form(schema: Any, *, root: bool = True) -> bool:
+    """Whether OpenAI's strict mode would take `schema`: closed objects, all properties required, no keyword beyond its subset."""
+    if not isinstance(schema, Mapping):
+        return schema is True and not root
+    if not set(schema) <= _STRICT_KEYWORDS or (root and schema.get("type") != "object"):
+        return False
+    kind = schema.get("type", "")
+    if "object" in ([kind] if isinstance(kind, str) else kind) or "properties" in schema:
+        properties = schema.get("properties", {})
+        if schema.get("additionalProperties") is not False or set(schema.get("required", ())) != set(properties):
+            return False
+    below = [*(schema.get("properties") or {}).values(), *(schema.get("$defs") or schema.get("definitions") or {}).values()]
+    below += schema.get("anyOf", [])
+    if "items" in schema:
+        below.append(schema["items"])
+    return all(is_strict_form(item, root=False) for item in below)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        try:
+            return json.loads(text, parse_constant=_refuse)  # what orjson cannot hold: lone surrogates
+        except json.JSONDecodeError:
+            raise error from None
+
+
+def _refuse(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _end(reply: Reply) -> str:
+    if reply.finish_reason == "length":
+        return " (it was cut off by the limit of tokens: raise max_tokens)"
+    return " (the content filter ended it)" if reply.finish_reason == "content_filter" else ""
+
+
+def _name_of(schema: Mapping[str, Any]) -> str:
+    """A name that OpenAI takes: letters, digits, _ and -, at most 64."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "_", str(schema.get("title") or ""))[:64].strip("_") or "answer"
+
+
+def _references(node: Any, depth: int = 0) -> Iterator[str]:
+    if isinstance(node, Mapping):
+        if "$id" in node and depth:
+            return  # its references are relative to it
+        if isinstance(reference := node.get("$ref"), str):
+            yield reference
+        for item in node.values():
+            yield from _references(item, depth + 1)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _references(item, depth + 1)
+
+
+def _dumped(value: Any) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
