@@ -16,7 +16,8 @@ Api = Literal["chat/completions", "completions", "embeddings"]
 
 def place(file: str, line: int) -> str:
     """Where a record stands, for people: `countries.jsonl:17`."""
-    return f"{PurePath(file).name}:{line}"
+    # An object's address may have options, which hold addresses in their turn.
+    return f"{PurePath(file.partition('?')[0] if '://' in file else file).name}:{line}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -12,6 +13,7 @@ from anyio.from_thread import start_blocking_portal
 from batch.server.embedded import EmbeddedServer
 from batch.settings import EmbeddedModelSettings
 from tests.support.needs import NOT_INSTALLED, needs_module
+from tests.support.s3 import S3Server, s3_server
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 REQUIRE_ALL = os.environ.get("PROMPTMILL_REQUIRE_ALL") == "1"
@@ -32,6 +34,23 @@ def embedded_server() -> Iterator[EmbeddedServer]:
     """
     with start_blocking_portal() as portal, portal.wrap_async_context_manager(EmbeddedServer(EmbeddedModelSettings(), "smollm2")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def s3_process() -> Iterator[S3Server]:
+    """An S3 server on loopback for the session."""
+    pytest.importorskip("moto")
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S3Server:
+    """The S3 server, which this process and its children find by their environment; their caches are the test's own."""
+    for name, value in s3_process.environ.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return s3_process
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

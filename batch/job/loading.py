@@ -131,7 +131,8 @@ def _input(section: InputSection | None, environ: Mapping[str, str], problems: P
     if isinstance(section.path, str):
         places = [("input", "path")]
     paths = [
-        resolve_path(text, problems.places.layer(place).base, environ, place, problems) for text, place in zip(written, places, strict=True)
+        resolve_path(text, problems.places.layer(place).base, environ, place, problems, stores=True)
+        for text, place in zip(written, places, strict=True)
     ]
     if section.where is not None:
         try:

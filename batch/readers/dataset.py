@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib import import_module
 from itertools import islice
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
 
 from batch.errors import InputError
@@ -14,7 +14,7 @@ from batch.readers.record import Flaw, Format, digest
 from batch.readers.selection import Selection, Sized
 from batch.records import BadRow, Row, place
 from batch.settings import InputSettings
-from batch.storage import expand
+from batch.storage import expand, file_name, identity
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -103,14 +103,7 @@ class Dataset:
         Raises:
             InputError: a file is gone.
         """
-        identity = []
-        for file in self.files:
-            try:
-                status = Path(file).stat()
-            except OSError as error:
-                raise InputError(f"{file}: cannot be read: {error.strerror}") from error
-            identity.append({"path": file, "size": status.st_size, "mtime_ns": status.st_mtime_ns})
-        return identity
+        return identity(self.files)
 
     @property
     def selection(self) -> dict[str, Any]:
@@ -188,7 +181,7 @@ def _format(name: str) -> Format:
 
 
 def _format_name(file: str, wanted: str) -> str:
-    suffixes = [suffix.lower() for suffix in Path(file).suffixes]
+    suffixes = [suffix.lower() for suffix in PurePath(file_name(file)).suffixes]
     packed = bool(suffixes) and suffixes[-1] in _PACKED
     inner = suffixes[-2:-1] if packed else suffixes[-1:]
     name = _FORMAT_OF_SUFFIX.get(inner[0] if inner else "") if wanted == "auto" else wanted

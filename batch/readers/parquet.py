@@ -13,10 +13,13 @@ import pyarrow.parquet as pq
 
 from batch.errors import InputError
 from batch.readers.record import Flaw, Record, digest
+from batch.storage import is_url, seekable
 
 BATCH_BYTES = 32 << 20
 _MAX_BATCH_ROWS = 256
 _READ_BUFFER_BYTES = 1 << 20
+# A request to a store takes as long as some megabytes.
+_STORE_BUFFER_BYTES = 8 << 20
 # ArrowInvalid and UnicodeDecodeError are ValueErrors.
 _UNREPRESENTABLE = (ValueError, OverflowError)
 
@@ -80,7 +83,7 @@ def unified(schemas: Iterable[pa.Schema]) -> pa.Schema | None:
 def _open(path: str) -> pq.ParquetFile:
     try:
         # A buffer makes Arrow read column chunks piece by piece; prefetching would hold whole row groups.
-        file = pq.ParquetFile(path, buffer_size=_READ_BUFFER_BYTES, pre_buffer=False)
+        file = pq.ParquetFile(seekable(path), buffer_size=_STORE_BUFFER_BYTES if is_url(path) else _READ_BUFFER_BYTES, pre_buffer=False)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
     check_names(path, file.schema_arrow.names)

@@ -194,9 +194,10 @@ def test_half_a_reference_in_a_path(tmp_path: Path) -> None:
     assert "written ${NAME}" in problem(tmp_path, GOOD.replace("rows", "${DATA/rows")).message
 
 
-def test_object_stores_are_not_read_yet(tmp_path: Path) -> None:
-    """A URL as the input is refused, not taken for a file's name."""
-    assert "must be a path on this machine, not s3://" in problem(tmp_path, GOOD.replace("rows", "s3://bucket/rows")).message
+def test_stores_that_are_not_known(tmp_path: Path) -> None:
+    """An address of an unknown store is refused, not taken for a file's name; the known ones are named."""
+    assert "object stores are s3:// and gs://" in problem(tmp_path, GOOD.replace("rows", "abfs://bucket/rows")).message
+    assert "must hold no key" in problem(tmp_path, GOOD.replace("rows", "s3://AK:secret@bucket/rows")).message
 
 
 def test_unset_variable_in_a_path(tmp_path: Path) -> None:

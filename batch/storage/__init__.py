@@ -1,0 +1,13 @@
+"""Files as the rest of promptmill sees them: inputs found and opened unpacked, whole files put in place of others.
+
+Paths are local, or addresses of object stores (urls.py). Arrow is loaded when the first address is met.
+"""
+
+from __future__ import annotations
+
+from batch.storage.finding import expand, identity
+from batch.storage.local import replace_atomically, sync_directory
+from batch.storage.opening import file_name, open_input, seekable
+from batch.storage.urls import is_url
+
+__all__ = ["expand", "file_name", "identity", "is_url", "open_input", "replace_atomically", "seekable", "sync_directory"]

@@ -1,0 +1,154 @@
+"""Input files found by path, address or pattern, and told apart from what they were: on disk and on object stores."""
+
+from __future__ import annotations
+
+import difflib
+import glob
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from batch.errors import InputError
+from batch.storage import stores
+from batch.storage.troubles import StoreError
+from batch.storage.urls import StoreUrl, is_url, parse
+
+_MAGIC = re.compile(r"[*?[]")
+
+
+def expand(paths: Sequence[str]) -> list[str]:
+    """The files that `paths` name: each is a file, or a glob (`**` goes into subfolders) whose files come sorted by name.
+
+    A path that exists is taken as it is, whatever brackets are in its name. Addresses on object stores are expanded alike.
+
+    Raises:
+        InputError: nothing matches, a path is no regular file (input is read more than once), or a file would be read twice.
+    """
+    files: list[str] = []
+    for path in paths:
+        files += _in_store(path) if is_url(path) else _on_disk(path)
+    twice = next((file for i, file in enumerate(files) if file in files[:i]), None) if len(set(files)) < len(files) else None
+    if twice:
+        raise InputError(f"{twice}: named twice by the input paths; its rows would be sent twice")
+    return files
+
+
+def identity(files: Sequence[str]) -> list[dict[str, Any]]:
+    """For each file {path, size in bytes, mtime_ns}: enough to see that the input is not what it was.
+
+    Raises:
+        InputError: a file is gone.
+    """
+    remote = [file for file in files if is_url(file)]
+    try:
+        found = dict(zip(remote, stores.infos([parse(file) for file in remote]), strict=True))
+    except StoreError as error:
+        raise InputError(str(error)) from error
+    identities = []
+    for file in files:
+        if file in found:
+            stored = found[file]
+            if stored is None:
+                raise InputError(f"{file}: cannot be read: there is no such object any more")
+            identities.append({"path": file, "size": stored.size, "mtime_ns": stored.mtime_ns})
+            continue
+        try:
+            status = Path(file).stat()
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+        identities.append({"path": file, "size": status.st_size, "mtime_ns": status.st_mtime_ns})
+    return identities
+
+
+def _on_disk(path: str) -> list[str]:
+    found = [path] if Path(path).exists() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - takes absolute patterns
+    is_pattern = found != [path]
+    found = [file for file in found if not (is_pattern and Path(file).is_dir())]
+    if not found:
+        raise InputError(f"{path}: no such file{_near_names(path)}")
+    for file in found:
+        _check_regular(file)
+    return found
+
+
+def _check_regular(file: str) -> None:
+    path = Path(file)
+    if path.is_dir():
+        raise InputError(f"{file}: is a folder; name its files, for example {path / '*.jsonl'}")
+    if not path.is_file():
+        raise InputError(f"{file}: is not a regular file; input is read more than once, so write it to a file first")
+
+
+def _near_names(path: str) -> str:
+    folder = Path(path).parent
+    if glob.has_magic(str(folder)):
+        return ""
+    if not folder.is_dir():
+        return f"; the folder {folder} does not exist"
+    return _near(Path(path).name, [entry.name for entry in folder.iterdir()], str(folder))
+
+
+def _near(name: str, names: Sequence[str], folder: str) -> str:
+    near = difflib.get_close_matches(name, names, n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else f" in {folder}"
+
+
+def _in_store(path: str) -> list[str]:
+    try:
+        url = parse(path)
+        if stores.info(url) is not None:
+            return [path]
+        found = _matching(url)
+        if found:
+            return [str(each) for each in found]
+        if stores.is_folder(url):
+            raise InputError(f"{path}: is a folder; name its files, for example {url.joined('*.parquet')}")
+        stores.check_bucket(url)
+        folder = url.parent
+        if _MAGIC.search(folder.key):
+            raise InputError(f"{path}: no such object")
+        names = [each.url.name for each in stores.listing(folder)]
+        raise InputError(f"{path}: no such object{_near(url.name, names, str(folder))}")
+    except (StoreError, ValueError) as error:
+        raise InputError(str(error)) from error
+
+
+def _matching(pattern: StoreUrl) -> list[StoreUrl]:
+    """The objects whose keys match; `*` and `?` stop at slashes, `**` does not, and hidden names are for patterns that say the dot."""
+    magic = _MAGIC.search(pattern.key)
+    if magic is None:
+        return []
+    base = pattern.at(f"{pattern.bucket}/{pattern.key[: magic.start()].rpartition('/')[0]}")
+    wanted = re.compile(_translated(pattern.key))
+    recursive = "/" in pattern.key[magic.start() :] or "**" in pattern.key
+    return [each.url for each in stores.listing(base, recursive=recursive) if wanted.fullmatch(each.url.key)]
+
+
+def _translated(pattern: str) -> str:
+    """A glob as a regular expression, part by part."""
+    parts = PurePosixPath(pattern).parts
+    text = ""
+    for number, part in enumerate(parts, 1):
+        last = number == len(parts)
+        if part == "**":
+            text += r"(?:[^./][^/]*/)*" + (r"[^./][^/]*" if last else "")
+        else:
+            text += ("" if part.startswith(".") else r"(?!\.)") + _translated_part(part) + ("" if last else "/")
+    return text
+
+
+def _translated_part(part: str) -> str:
+    text = ""
+    place = 0
+    while place < len(part):
+        char = part[place]
+        end = part.find("]", place + 2) if char == "[" else -1
+        if end > 0:
+            inside = part[place + 1 : end].replace("\\", "\\\\")
+            text += f"(?!/)[{'^' + inside[1:] if inside.startswith('!') else inside}]"
+            place = end
+        else:
+            text += {"*": "[^/]*", "?": "[^/]"}.get(char) or re.escape(char)
+        place += 1
+    return text

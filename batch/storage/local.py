@@ -1,0 +1,75 @@
+"""A whole file put in place of another, on disk."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from batch.errors import StorageError
+
+
+@contextmanager
+def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """A new file for `path`, to be written by the body; it takes the place of the old one when the body ends.
+
+    Guarantees, whenever the process or the machine dies: `path` is the old file, whole, or the new one, whole; once the block
+    has ended it is the new one, on disk (file synced, then renamed, then the folder synced). When the body raises, `path` is
+    untouched and the new file is removed. The new file lies in the same folder as `.NAME.HOST-PID.tmp`; what a killed process
+    left there is removed by the next call for the same `path` on the same host. The mode is what the umask gives.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name}.{socket.gethostname()}-{os.getpid()}.tmp")
+    try:
+        _remove_leftovers(target)
+        try:
+            with temporary.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(target)
+            sync_directory(target.parent)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise StorageError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def _remove_leftovers(target: Path) -> None:
+    prefix = f".{target.name}.{socket.gethostname()}-"
+    for entry in list(target.parent.iterdir()):
+        pid = entry.name.removeprefix(prefix).removesuffix(".tmp")
+        if entry.name == f"{prefix}{pid}.tmp" and pid.isdecimal() and not _is_alive(int(pid)):
+            entry.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except OSError as error:
+        return error.errno == errno.EPERM
+    except OverflowError:
+        return False
+    return True
+
+
+def sync_directory(path: str | os.PathLike[str]) -> None:
+    """Make the names in the folder `path` durable: files created, renamed or removed there.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

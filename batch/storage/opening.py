@@ -1,0 +1,62 @@
+"""Input files opened for reading, on disk and on object stores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from batch.errors import InputError
+from batch.storage import stores
+from batch.storage.urls import is_url, parse
+
+_READ_AHEAD = 1 << 20
+
+
+def open_input(path: str) -> BinaryIO:
+    """`path` opened for reading; .gz and .zst are unpacked as they are read, also when they hold several members or frames.
+
+    Reading a cut file raises EOFError or OSError when its end comes.
+
+    Raises:
+        InputError: the file cannot be opened.
+    """
+    name = file_name(path)
+    try:
+        if name.endswith(".gz"):
+            import gzip
+
+            return cast("BinaryIO", gzip.open(_buffered(path) if is_url(path) else path, "rb"))
+        if name.endswith(".zst"):
+            import pyarrow as pa
+
+            # Not the zstandard package: its stream reader takes the end of a cut file for the end of the data.
+            return cast("BinaryIO", pa.CompressedInputStream(_buffered(path) if is_url(path) else pa.OSFile(path), "zstd"))
+        return cast("BinaryIO", _buffered(path)) if is_url(path) else Path(path).open("rb")
+    except OSError as error:
+        raise InputError(str(error) if is_url(path) else f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def seekable(path: str) -> Any:
+    """What pyarrow's readers take for `path`: the path itself, or on a store a file that is fetched by ranges as it is read.
+
+    Raises:
+        InputError: the object cannot be opened.
+    """
+    if not is_url(path):
+        return path
+    try:
+        return stores.open_object(parse(path))
+    except OSError as error:
+        raise InputError(str(error)) from error
+
+
+def file_name(path: str) -> str:
+    """The last part of a path or of an address, without its options."""
+    return parse(path).name if is_url(path) else Path(path).name
+
+
+def _buffered(path: str) -> Any:
+    import pyarrow as pa
+
+    # Fewer and larger requests: a range for each megabyte, whatever small pieces are asked for.
+    return pa.BufferedInputStream(stores.open_object(parse(path)), _READ_AHEAD)
