@@ -5,21 +5,21 @@ The values are those that Parquet gives. A record batch that is not compressed i
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import pyarrow as pa
 
 from batch.errors import InputError
 from batch.readers.parquet import BATCH_BYTES, check_names, records, unified
 from batch.readers.record import Record
+from batch.storage import is_url, mapped
 
 _FILE_MAGIC = b"ARROW1"
 _FEATHER_1 = b"FEA1"
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 _MAX_BATCH_ROWS = 256
+_READ_AHEAD = 1 << 20
 
 
 def read(path: str) -> Iterator[Record]:
@@ -57,21 +57,22 @@ def schema(paths: Sequence[str]) -> pa.Schema | None:
 
 @contextmanager
 def _opened(path: str) -> Iterator[pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader]:
-    try:
-        source = pa.memory_map(path)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error}") from error
-    with source:
+    with mapped(path) as source:
         magic = source.read(len(_FILE_MAGIC))
         source.seek(0)
         if magic.startswith(_FEATHER_1):
             raise InputError(f"{path}: is Feather version 1, which is out of use; write it anew as version 2")
         try:
-            reader = pa.ipc.open_file(source) if magic == _FILE_MAGIC else pa.ipc.open_stream(source)
+            reader = pa.ipc.open_file(source) if magic == _FILE_MAGIC else pa.ipc.open_stream(_flowing(path, source))
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{path}: cannot be read as Arrow: {error}") from error
         check_names(path, reader.schema.names)
         yield reader
+
+
+def _flowing(path: str, source: pa.NativeFile) -> pa.NativeFile:
+    """A stream's many small reads put together, where each is a request to a store."""
+    return pa.BufferedInputStream(source, _READ_AHEAD) if is_url(path) else source
 
 
 def _batches(path: str, reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader) -> Iterator[pa.RecordBatch]:
@@ -87,8 +88,8 @@ def _batches(path: str, reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatc
 
 def _check_end(path: str) -> None:
     """A stream that was cut between two batches reads as a shorter one; only the end mark, which all writers set, tells."""
-    with Path(path).open("rb") as file:
-        file.seek(-len(_END_OF_STREAM), os.SEEK_END)
+    with mapped(path) as file:
+        file.seek(max(0, file.size() - len(_END_OF_STREAM)))
         if file.read() != _END_OF_STREAM:
             raise InputError(f"{path}: cannot be read to its end: the stream has no end mark (is it cut?)")
 

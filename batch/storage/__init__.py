@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from batch.storage.finding import expand, identity
 from batch.storage.local import replace_atomically, sync_directory
-from batch.storage.opening import file_name, open_input, seekable
+from batch.storage.opening import file_name, mapped, open_input, seekable
 from batch.storage.urls import is_url
 
-__all__ = ["expand", "file_name", "identity", "is_url", "open_input", "replace_atomically", "seekable", "sync_directory"]
+__all__ = ["expand", "file_name", "identity", "is_url", "mapped", "open_input", "replace_atomically", "seekable", "sync_directory"]

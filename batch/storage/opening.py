@@ -50,6 +50,22 @@ def seekable(path: str) -> Any:
         raise InputError(str(error)) from error
 
 
+def mapped(path: str) -> Any:
+    """A seekable pyarrow.NativeFile: mapped into memory, or on a store fetched by ranges as it is read.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    import pyarrow as pa
+
+    if is_url(path):
+        return seekable(path)
+    try:
+        return pa.memory_map(path)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
 def file_name(path: str) -> str:
     """The last part of a path or of an address, without its options."""
     return parse(path).name if is_url(path) else Path(path).name

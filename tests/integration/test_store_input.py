@@ -128,6 +128,23 @@ def test_sharded_parquet_is_one_dataset_with_its_types(s3: S3Server, tmp_path: P
     assert schema.field("n").type == pa.int16()
 
 
+@pytest.mark.parametrize("kind", ["new_file", "new_stream"])
+def test_arrow_is_read_by_ranges(s3: S3Server, kind: str) -> None:
+    """Arrow files and streams are read from a store; one that was cut is refused."""
+    bucket = s3.bucket()
+    sink = pa.BufferOutputStream()
+    batch = pa.record_batch({"n": range(1000)})
+    with getattr(pa.ipc, kind)(sink, batch.schema) as writer:
+        writer.write_batch(batch)
+        writer.write_batch(batch)
+    data = sink.getvalue().to_pybytes()
+    s3.put(f"{bucket}/rows.arrow", data)
+    assert [row.columns["n"] for row in rows_of(dataset(f"s3://{bucket}/rows.arrow")) if isinstance(row, Row)] == [*range(1000)] * 2
+    s3.put(f"{bucket}/rows.arrow", data[:-8])
+    with pytest.raises(InputError):
+        rows_of(dataset(f"s3://{bucket}/rows.arrow"))
+
+
 def test_a_job_reads_from_the_store_into_a_local_run(s3: S3Server, tmp_path: Path) -> None:
     """Input on S3, run directory here: run, resume and verify work as with local files."""
     bucket = s3.bucket()
