@@ -9,13 +9,21 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batch.app.python import Results as Results
+    from batch.app.python import RunResult as RunResult
+    from batch.app.python import arun as arun
+    from batch.app.python import load_job as load_job
+    from batch.app.python import run as run
     from batch.transport.endpoint import Endpoint as Endpoint
 
 __version__ = "0.1.0"
 
-_HOMES = {"Endpoint": "batch.transport.endpoint"}
+_HOMES = {
+    "Endpoint": "batch.transport.endpoint",
+    **dict.fromkeys(("Results", "RunResult", "arun", "load_job", "run"), "batch.app.python"),
+}
 
-__all__ = ["Endpoint", "__version__"]
+__all__ = ["Endpoint", "Results", "RunResult", "__version__", "arun", "load_job", "run"]
 
 
 def __getattr__(name: str) -> Any:

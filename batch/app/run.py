@@ -13,9 +13,9 @@ from time import monotonic
 from typing import Literal
 
 import anyio
-from anyio.abc import TaskStatus
 
 from batch.app.plan import Prepared, prepare
+from batch.app.stopping import Stopper, watch
 from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.demands import demands_of
@@ -72,8 +72,15 @@ class RunReport:
         return 1 if any(tally.failed + tally.kept_failed for tally in self.tallies.values()) else 0
 
 
-def run(loaded: LoadedJob, options: RunOptions, observers: Sequence[Observer]) -> RunReport:
-    """Run, or go on with, a job. SIGINT and SIGTERM drain it, a second one stops it at once.
+def run(
+    loaded: LoadedJob,
+    options: RunOptions,
+    observers: Sequence[Observer],
+    *,
+    signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
+    stopper: Stopper | None = None,
+) -> RunReport:
+    """Run, or go on with, a job. The stopper, or one of `signals` (in the main thread only), drains it, the next stops it at once.
 
     Raises JobError, InputError, SetupError, RunDirectoryError before anything is sent, StorageError when the outputs cannot be written.
     """
@@ -87,7 +94,7 @@ def run(loaded: LoadedJob, options: RunOptions, observers: Sequence[Observer]) -
         with prepare(loaded, directory, retry_failed=options.retry_failed, changed=options.changed) as prepared:
             for notice in prepared.notices:
                 _say(observers, notice)
-            stop = anyio.run(partial(_send, prepared, keys, options, observers))
+            stop = anyio.run(partial(_send, prepared, keys, options, observers, signals, stopper or Stopper()))
         outputs: list[Path] = []
         if stop is None or stop.cause == "refused":
             outputs = write_outputs(job, directory, prepared.dataset)
@@ -105,7 +112,14 @@ def resume(directory: Path, overrides: Sequence[str], options: RunOptions, obser
     return run(replace(loaded, job=job), options, observers)
 
 
-async def _send(prepared: Prepared, keys: dict[str, str], options: RunOptions, observers: Sequence[Observer]) -> Stop | None:
+async def _send(
+    prepared: Prepared,
+    keys: dict[str, str],
+    options: RunOptions,
+    observers: Sequence[Observer],
+    signals: Sequence[signal.Signals],
+    stopper: Stopper,
+) -> Stop | None:
     job, clock = prepared.job, SystemClock()
     endpoints.warn_of_proxies(job.run, [variant.provider for variant in job.variants], os.environ, partial(_say, observers))
     async with endpoints.started(job.variants) as variants:
@@ -129,7 +143,7 @@ async def _send(prepared: Prepared, keys: dict[str, str], options: RunOptions, o
             recorder = Recorder(prepared.journals, prepared.tallies, clock)
             session = Run(lanes, recorder, settings, clock=clock, observers=observers)
             _notify(observers, RunStarted(job.name, str(prepared.directory.path), prepared.tallies))
-            return await _watched(session, observers)
+            return await _executed(session, signals, stopper, observers)
 
 
 def _feed(prepared: Prepared, variants: Sequence[Variant], settings: RunSettings, options: RunOptions) -> Feed:
@@ -145,23 +159,10 @@ def _feed(prepared: Prepared, variants: Sequence[Variant], settings: RunSettings
     )
 
 
-async def _watched(session: Run, observers: Sequence[Observer]) -> Stop | None:
-    """Run to the end, with the first signal as a request to drain and the second as one to stop at once."""
-
-    async def watch_signals(*, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            task_status.started()
-            received = 0
-            async for _ in signals:
-                received += 1
-                if received == 1:
-                    _notify(observers, Noticed("stopping: requests in flight may end; once more stops at once"))
-                    session.drain()
-                else:
-                    session.abort()
-
+async def _executed(session: Run, signals: Sequence[signal.Signals], stopper: Stopper, observers: Sequence[Observer]) -> Stop | None:
+    """Run to the end, or until somebody stops it."""
     async with anyio.create_task_group() as group:
-        await group.start(watch_signals)
+        await group.start(watch, session, signals, stopper, partial(_say, observers))
         stop = await session.execute()
         group.cancel_scope.cancel()
     return stop

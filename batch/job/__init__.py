@@ -27,13 +27,15 @@ def load(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, 
     return load_file(Path(path), overrides, environ)
 
 
-def from_document(document: dict[str, Any], overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> LoadedJob:
-    """Load a job from the document that an earlier LoadedJob had, as run.json keeps it.
+def from_document(
+    document: Mapping[str, Any], overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ, *, source: str = "run.json"
+) -> LoadedJob:
+    """Load a job from the document that an earlier LoadedJob had, as run.json keeps it, or from one like it; `source` names it in mistakes.
 
     Raises:
         JobError: with every mistake.
     """
-    return load_document(document, overrides, environ)
+    return load_document(document, overrides, environ, source)
 
 
 def provider_settings(name: str, environ: Mapping[str, str] = os.environ) -> ProviderSettings:

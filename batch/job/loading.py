@@ -62,10 +62,10 @@ def load_file(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) 
     return _load(layers, document, overrides, environ, str(path))
 
 
-def load_document(document: Mapping[str, Any], overrides: Sequence[str], environ: Mapping[str, str]) -> LoadedJob:
+def load_document(document: Mapping[str, Any], overrides: Sequence[str], environ: Mapping[str, str], source: str) -> LoadedJob:
     """Load a job from the document of an earlier LoadedJob. Raises JobError."""
-    layer = FileLayer("run.json", Path.cwd(), copy.deepcopy(dict(document)), None)
-    return _load([layer], merged([layer]), overrides, environ, "run.json")
+    layer = FileLayer(source, Path.cwd(), copy.deepcopy(dict(document)), None)
+    return _load([layer], merged([layer]), overrides, environ, source)
 
 
 def load_preset(name: str, environ: Mapping[str, str]) -> ProviderSettings:

@@ -1,0 +1,224 @@
+"""`batch.run` and its kin: jobs from Python, with their results as Arrow tables."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import anyio
+import anyio.to_thread
+
+from batch.app.run import RunOptions, RunReport
+from batch.app.run import run as run_job
+from batch.app.stopping import Stopper
+from batch.engine.feed import Changed
+from batch.events import Observer
+from batch.job import LoadedJob, from_document, load
+from batch.journal.directory import RunDirectory
+from batch.records import Tally
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from batch.results.tables import Tables
+
+AnyJob = str | Path | Mapping[str, Any] | LoadedJob
+
+
+class Results:
+    """The results of a run directory, also of one whose run goes on or was stopped: as its journals are when they are first asked for.
+
+    It is itself a stream of completions in Arrow's C interface, so that `polars.DataFrame(results)`, `pyarrow.table(results)` and
+    `duckdb.sql("from results")` take it as it is; `results.completions().to_pandas()` is for pandas.
+
+    Raises:
+        RunDirectoryError: there is no run there.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        _ = RunDirectory(self.directory).manifest
+        self._made: Tables | None = None
+
+    def completions(self) -> pa.Table:
+        """One row per answer, in input order. Columns: those of completions.parquet. Raises InputError, DamagedError, StorageError."""
+        return self._tables.completions()
+
+    def errors(self) -> pa.Table:
+        """One row per failed task, in input order. Columns: those of errors.parquet. Raises as `completions`."""
+        return self._tables.errors()
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        return self._tables.stream().__arrow_c_stream__(requested_schema)
+
+    @property
+    def _tables(self) -> Tables:
+        from batch.results.tables import Tables
+
+        if self._made is None:
+            directory = RunDirectory(self.directory)
+            self._made = Tables(from_document(directory.manifest["job"]).job, directory)
+        return self._made
+
+
+class RunResult(Results):
+    """How a run ended, with its results.
+
+    `tallies` are the counts by variant, `reason` says in a sentence why it ended early (None: every row has its outcome), `exit_code` is
+    that of the command, `outputs` are the files that were written.
+    """
+
+    def __init__(self, report: RunReport) -> None:
+        super().__init__(report.directory)
+        self.tallies: dict[str, Tally] = report.tallies
+        self.reason: str | None = report.reason
+        self.exit_code: int = report.exit_code
+        self.outputs: tuple[Path, ...] = report.outputs
+        self.elapsed_s: float = report.elapsed_s
+
+    def __repr__(self) -> str:
+        ok = sum(tally.ok + tally.kept_ok for tally in self.tallies.values())
+        failed = sum(tally.failed + tally.kept_failed for tally in self.tallies.values())
+        return f"<RunResult {str(self.directory)!r}: {ok:,} ok, {failed:,} failed{', ' + self.reason if self.reason else ''}>"
+
+
+def load_job(job: AnyJob, overrides: Sequence[str] = ()) -> LoadedJob:
+    """A job from its file, from the same tables as a dict (paths relative to the working directory), or one that is loaded already.
+
+    Raises:
+        JobError: with every mistake.
+    """
+    if isinstance(job, LoadedJob):
+        return from_document(job.document, overrides, source=job.source) if overrides else job
+    if isinstance(job, Mapping):
+        return from_document({"name": "job", **job}, overrides, source="the job")
+    return load(job, overrides)
+
+
+def run(
+    job: AnyJob,
+    *,
+    overrides: Sequence[str] = (),
+    retry_failed: bool = False,
+    fresh: bool = False,
+    changed: Literal["refuse", "rerun", "keep"] = "refuse",
+    progress: bool = False,
+    observers: Sequence[Observer] = (),
+) -> RunResult:
+    """Run a job, or go on with it, and wait for its end.
+
+    Ctrl-C lets the requests in flight end and then raises KeyboardInterrupt; a second one stops at once. What was done is kept, and the
+    same call goes on. It also works where an event loop runs already, as in a notebook, and blocks it meanwhile (`arun` does not), and in
+    any thread. SIGTERM is left to the program: a killed run loses nothing that was durable.
+
+    Args:
+        job: the path of a job file, its tables as a dict, or a LoadedJob.
+        overrides: settings that come over the job's, as `--set` takes them: "run.concurrency=64".
+        retry_failed: send the rows again that failed before.
+        fresh: start over; what was done before is set aside.
+        changed: what to do with done rows whose request is another now.
+        progress: show the progress on stderr.
+        observers: are told the events of the run (`batch.events`), in the thread that runs it.
+
+    Raises:
+        JobError, InputError, SetupError, RunDirectoryError: before anything is sent.
+        StorageError: the outputs cannot be written.
+    """
+    start = partial(_started, load_job(job, overrides), _options(retry_failed, fresh, changed), observers, progress)
+    report = _in_a_thread(start) if _in_event_loop() else start(Stopper())
+    if report.interrupted:
+        raise KeyboardInterrupt
+    return RunResult(report)
+
+
+async def arun(
+    job: AnyJob,
+    *,
+    overrides: Sequence[str] = (),
+    retry_failed: bool = False,
+    fresh: bool = False,
+    changed: Literal["refuse", "rerun", "keep"] = "refuse",
+    progress: bool = False,
+    observers: Sequence[Observer] = (),
+) -> RunResult:
+    """As `run`, for async code: the run has a thread of its own. Cancelling lets the requests in flight end, up to run.grace_s."""
+    loaded = await anyio.to_thread.run_sync(load_job, job, overrides)
+    start = partial(_started, loaded, _options(retry_failed, fresh, changed), observers, progress)
+    stopper, over = Stopper(), anyio.Event()
+    ended: list[RunReport | Exception] = []
+
+    async def work() -> None:
+        with anyio.CancelScope(shield=True):
+            try:
+                ended.append(await anyio.to_thread.run_sync(start, stopper, limiter=anyio.CapacityLimiter(1)))
+            except Exception as error:  # noqa: BLE001 - raised below, outside of the task group that would wrap it
+                ended.append(error)
+        over.set()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(work)
+        try:
+            await over.wait()
+        except anyio.get_cancelled_exc_class():
+            stopper.ask()
+            raise
+    (outcome,) = ended
+    if isinstance(outcome, Exception):
+        raise outcome
+    return RunResult(outcome)
+
+
+def _options(retry_failed: bool, fresh: bool, changed: Changed) -> RunOptions:
+    if fresh and changed != "refuse":
+        raise ValueError("fresh starts over, so nothing is left for changed to decide; use one of them")
+    return RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed)
+
+
+def _started(loaded: LoadedJob, options: RunOptions, observers: Sequence[Observer], progress: bool, stopper: Stopper) -> RunReport:
+    # A program that handles SIGINT by itself goes on doing so.
+    own = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with ExitStack() as stack:
+        watching = list(observers)
+        if progress and sys.stderr is not None:
+            from batch.clock import SystemClock
+            from batch.progress import display_for
+
+            display = display_for(sys.stderr, SystemClock())
+            stack.callback(display.close)
+            watching.append(display)
+        return run_job(loaded, options, watching, signals=(signal.SIGINT,) if own else (), stopper=stopper)
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _in_a_thread(start: Callable[[Stopper], RunReport]) -> RunReport:
+    """Run beside an event loop that holds this thread; Ctrl-C is passed on."""
+    stopper = Stopper()
+    with ThreadPoolExecutor(1, "promptmill") as pool, _interrupts(stopper):
+        return pool.submit(start, stopper).result()
+
+
+@contextmanager
+def _interrupts(stopper: Stopper) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: stopper.ask())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,80 @@
+"""Asking a run to stop: by signals, where they can be had, and from other threads."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import anyio
+from anyio.abc import TaskStatus
+
+from batch.engine.run import Run
+
+AskAgain = Callable[[int], None]
+
+
+class Stopper:
+    """Asks a run to stop, from any thread and at any time, also before it sends: the first time to drain it, then to stop at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()  # a signal's handler may come while the same thread holds it
+        self._asked = 0
+        self._tell: AskAgain | None = None
+
+    def ask(self) -> None:
+        """Ask once more."""
+        with self._lock:
+            self._asked += 1
+            if self._tell is not None:
+                self._tell(self._asked)
+
+    @contextmanager
+    def attached(self, stop: AskAgain) -> Iterator[None]:
+        """Within the body `stop` is called, in the running event loop, with how often it was asked by then."""
+        loop = asyncio.get_running_loop()
+
+        def tell(asked: int) -> None:
+            loop.call_soon_threadsafe(stop, asked)
+
+        with self._lock:
+            self._tell = tell
+            if self._asked:
+                stop(self._asked)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._tell = None
+
+
+async def watch(
+    session: Run,
+    signals: Sequence[signal.Signals],
+    stopper: Stopper,
+    notice: Callable[[str], None],
+    *,
+    task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Drain `session` on the first of these signals, or when the stopper is asked, and abort it on the next; never returns.
+
+    Signals are for the main thread only; elsewhere there is the stopper.
+    """
+
+    def stop(asked: int) -> None:
+        if asked == 1:
+            notice("stopping: requests in flight may end; once more stops at once")
+            session.drain()
+        else:
+            session.abort()
+
+    with stopper.attached(stop):
+        if not signals or threading.current_thread() is not threading.main_thread():
+            task_status.started()
+            await anyio.sleep_forever()
+        with anyio.open_signal_receiver(*signals) as received:
+            task_status.started()
+            async for _ in received:
+                stopper.ask()
