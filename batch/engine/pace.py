@@ -5,6 +5,7 @@ Pure but for its state: times are monotonic seconds and come from the caller.
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,6 +81,7 @@ class Pace:
         self._paused_until = 0.0
         self._refusals = 0
         self.outage_since: float | None = None
+        self._failed_from = -math.inf
         self._last_fault = ""
 
     @property
@@ -87,8 +89,21 @@ class Pace:
         """When an endpoint that serves nothing is given up; None while it serves."""
         return None if self.outage_since is None else self.outage_since + self._patience_s
 
+    @property
+    def failed_late(self) -> bool:
+        """Whether an attempt failed that was sent after the outage's deadline: it was asked once more, in vain."""
+        deadline = self.outage_deadline
+        return deadline is not None and self._failed_from >= deadline
+
+    def asks_too_much(self, now: float) -> bool:
+        """Whether the endpoint asks to wait beyond the deadline, or, if it served after it asked, for longer than it is waited for."""
+        deadline = self.outage_deadline
+        return self.asked_until > now and self.asked_until >= (now + self._patience_s if deadline is None else deadline)
+
     def hold(self, now: float) -> float:
-        """Seconds until something may be sent: 0 now, infinity until a probe has come back."""
+        """Seconds until something may be sent: 0 now, infinity until a probe has come back, or for good when it `failed_late`."""
+        if self.outage_since is not None and self.failed_late:
+            return math.inf
         return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), 0.0)
 
     def sent(self, work: Work, now: float) -> None:
@@ -125,6 +140,7 @@ class Pace:
         """
         if self.outage_since is None:
             self.outage_since = now
+        self._failed_from = max(self._failed_from, sent_at)
         code, self._last_fault = (verdict.error.code, verdict.error.message) if verdict.error else ("", "")
         wait = verdict.wait if verdict.wait is not None and verdict.wait <= ABSURD_WAIT_S else None
         refused = verdict.shrink or wait is not None
@@ -147,8 +163,10 @@ class Pace:
         if wait > self._patience_s:
             limit = _seconds(self._patience_s)
             return f"{self.name} asks to wait for {_seconds(wait)}, and run.outage_timeout_s is {limit}: {self._reason}"
-        since = now if self.outage_since is None else self.outage_since
-        return f"{self.name} has served nothing for {_seconds(now - since)} (run.outage_timeout_s): {self._reason}"
+        silent = f"{self.name} has served nothing for {_seconds(now - (now if self.outage_since is None else self.outage_since))}"
+        if self.asks_too_much(now):
+            return f"{silent} and asks to wait for {_seconds(wait)} more, beyond run.outage_timeout_s: {self._reason}"
+        return f"{silent} (run.outage_timeout_s): {self._reason}"
 
     @property
     def _reason(self) -> str:

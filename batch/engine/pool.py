@@ -244,7 +244,7 @@ class Pool:
         if self._exhausted and not self._backlog:
             self._settler.release()
             return True
-        if deadline is not None and (self._pace.asked_until >= deadline or (now >= deadline and self._next_sending(now) > now)):
+        if self._pace.asks_too_much(now) or (deadline is not None and now >= deadline and self._next_sending(now) > now):
             self._give_up(now)
         elif self._retries_are_spent(now):
             self.stop(Stop("refused", f"{self._pace.name} fails too often: the retry budget of this run is spent"), 0.0)

@@ -90,7 +90,9 @@ class Run:
         self._stop_pools(Stop("interrupted", "interrupted"), 0.0)
 
     def _stop_pools(self, stop: Stop, grace_s: float) -> None:
-        self._stop = self._stop or stop
+        # A disk that refuses is told in any case: what was in flight could not be kept.
+        if self._stop is None or (stop.cause == "storage" and self._stop.cause != "storage"):
+            self._stop = stop
         for pool in self._pools:
             pool.stop(stop, grace_s)
 

@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import Counter
 from functools import partial
 from pathlib import Path
 
@@ -22,13 +23,12 @@ def fast_folder() -> str | None:
     return str(SHM) if SHM.is_dir() and os.access(SHM, os.W_OK) else None
 
 
-def attempt(folder: Path, seed: int) -> tuple[int, str | None]:
-    """Play one history; what went wrong, as a text."""
+def attempt(folder: Path, seed: int) -> tuple[int, Counter[str] | str]:
+    """Play one history: what was lived through, or what went wrong, as a text."""
     try:
-        play(seed, folder)
+        return seed, play(seed, folder)
     except Exception:  # noqa: BLE001 - whatever it is, it is a finding
         return seed, traceback.format_exc(limit=-4)
-    return seed, None
 
 
 def main() -> int:
@@ -51,17 +51,21 @@ def main() -> int:
 def sweep(options: argparse.Namespace, folder: Path) -> int:
     """Many histories, on all cores."""
     begin = time.monotonic()
-    failed = 0
+    number = failed = 0
+    lived: Counter[str] = Counter()
     seeds = range(options.first, options.first + options.histories)
     with multiprocessing.Pool(options.processes) as pool:
-        for number, (seed, problem) in enumerate(pool.imap_unordered(partial(attempt, folder), seeds, chunksize=20), 1):
-            if problem is not None:
+        for number, (seed, found) in enumerate(pool.imap_unordered(partial(attempt, folder), seeds, chunksize=20), 1):
+            if isinstance(found, str):
                 failed += 1
-                print(f"seed {seed} (python -m tests.simulation --seed {seed}):\n{problem}", flush=True)
+                print(f"seed {seed} breaks a promise; replay it: python -m tests.simulation --seed {seed}\n{found}", flush=True)
                 if failed >= options.failures:
                     break
+            else:
+                lived += found
             if number % 1000 == 0:
                 print(f"{number:,} histories in {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+    print("lived through: " + ", ".join(f"{count:,} {what}" for what, count in lived.items()))
     print(f"{number:,} histories in {time.monotonic() - begin:.1f} s on {options.processes} processes: {failed} broke a promise")
     return 1 if failed else 0
 

@@ -44,6 +44,11 @@ class Trouble:
     short: float = 0.0
     counts: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def comes(self) -> bool:
+        """Whether anything is refused at all."""
+        return any(at is not None for at in (self.write, self.sync, self.open))
+
     def strikes(self, call: str) -> bool:
         """Count a call; whether it fails."""
         number = self.counts[call] = self.counts.get(call, 0) + 1

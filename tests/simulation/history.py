@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from batch.settings import InputSettings, Job, OutputSettings, PromptSettings, P
 from tests.simulation import checks
 from tests.simulation.checks import Before
 from tests.simulation.disk import SimDisk, Trouble
+from tests.simulation.drawing import STALL_S, TIMES, draw_settings, draw_trouble
 from tests.simulation.endpoint import Endpoint
 from tests.simulation.model import Records, read_outputs
 from tests.simulation.stage import Session
@@ -28,20 +29,6 @@ from tests.simulation.weather import ROW, Weather, draw_weather
 from tests.simulation.world import Crash, CrashedError, World, require
 
 EDITS = ("append", "insert", "change", "delete", "junk", "temperature")
-# Deadlines short enough that outages are lived through often.
-TIMES = {
-    "connect_timeout_s": 3.0,
-    "first_byte_timeout_s": 10.0,
-    "idle_timeout_s": 5.0,
-    "attempt_timeout_s": 20.0,
-    "task_timeout_s": 120.0,
-    "outage_timeout_s": 60.0,
-    "grace_s": 5.0,
-}
-# Promise 7. After the last sign of life of an endpoint a wait that it asked for before is waited out, if it is no longer than the
-# patience for an outage; an attempt fails, which begins the outage; that ends, and after it an attempt that was under way and one that
-# is sent to see whether it serves again; then the rest may end. Some seconds are for disk and threads.
-STALL_S = 2 * TIMES["outage_timeout_s"] + 3 * TIMES["attempt_timeout_s"] + TIMES["grace_s"] + 5.0
 
 
 class History:
@@ -68,6 +55,7 @@ class History:
         self._durability = chance.choice(("group", "group", "row", "os"))
         self._poison: dict[str, str] = {}
         self._floor: dict[str, int] = {}
+        self.lived: Counter[str] = Counter()
         self._accepted: checks.Accepted = set()
         for _ in range(rows or chance.choice((1, 3, 8, 15, 25, 40))):
             self._rows.append(self._new_row())
@@ -110,14 +98,14 @@ class History:
         crash_at = chance.randint(1, 15 + 5 * tasks) if chance.random() < 0.5 else None
         signals = [chance.random() * 4, *([chance.random() * 3] if chance.random() < 0.5 else [])] if chance.random() < 0.25 else []
         options = RunOptions(retry_failed=chance.random() < 0.25, changed=chance.choice(("refuse", "refuse", "rerun", "keep")))
-        weather, trouble = draw_weather(chance, world.now, self._weather), self._draw_trouble(tasks)
+        weather, trouble = draw_weather(chance, world.now, self._weather), draw_trouble(chance, tasks)
         self.run(options, weather, trouble, crash_at, chance.choice(("kill", "power")), signals)
 
     def finish(self) -> None:
         """The same command once more, in fair weather: everything must come to its right end, and verify must agree."""
         report = self.run(RunOptions(changed="rerun"), Weather(slowness=0.02), Trouble(), None, "kill", [])
         require(report is not None and report.cause is None, "9", f"the last session did not end well: {report and report.reason}")
-        job = self.job(self._run_settings())
+        job = self.job(draw_settings(self.chance, self._repeats, self._durability))
         found = verify(job, RunDirectory(self.folder), Dataset(job.input))
         require(found.sound and found.complete, "11", f"verify says: {found}")
 
@@ -126,7 +114,7 @@ class History:
     ) -> RunReport | None:
         """One process, and what must hold after it. Returns its report, None when it crashed or refused."""
         world, disk = self.world, self.disk
-        settings = self._run_settings()
+        settings = draw_settings(self.chance, self._repeats, self._durability)
         job = self.job(settings)
         before = Before(job, options, Records(job, self.folder, may_be_torn=True), self._accepted, read_outputs(self.folder))
         world.log(f"SESSION {options} {weather} {trouble} crash_at={crash_at} {crash} signals={signals} {settings}")
@@ -147,21 +135,32 @@ class History:
             refused = True
         except StorageError as error:
             world.log(f"storage: {error}")
-            require(trouble.counts and self._has_trouble(trouble), "2", f"the disk refused nothing: {error}")
+            require(trouble.counts and trouble.comes, "2", f"the disk refused nothing: {error}")
         if world.broken is not None:
             raise world.broken
         written = Records(job, self.folder, may_be_torn=True)
         if crashed and crash == "power":
             disk.power_loss()
+        self._count(endpoint, crash if crashed else None, trouble)
         checks.outputs_are_right(before, written, self.folder, written=report is not None and report.cause in (None, "refused"))
-        may_lose = bool(signals) or self._has_trouble(trouble)
+        may_lose = bool(signals) or trouble.comes
         self._settle(before, endpoint, session, report, crashed=crashed, refused=refused, may_lose=may_lose)
         if report is not None:
-            faults = bool(weather.faults or weather.outages or self._has_trouble(trouble))
+            faults = bool(weather.faults or weather.outages or trouble.comes)
             after = Records(job, self.folder, may_be_torn=True, with_unended=False)
             checks.report_is_right(before, after, before.records.counts(), report, signals=bool(signals), faults=faults)
             world.log(f"END cause={report.cause} reason={report.reason} exit={report.exit_code}")
         return report
+
+    def _count(self, endpoint: Endpoint, crash: Crash | None, trouble: Trouble) -> None:
+        """What was lived through, for the summary."""
+        self.lived["sessions"] += 1
+        self.lived["kills"] += crash == "kill"
+        self.lived["losses of power"] += crash == "power"
+        self.lived["disk faults"] += trouble.comes
+        for witness in endpoint.witnesses.values():
+            self.lived["requests"] += witness.requests
+            self.lived["answers"] += witness.answered.total()
 
     def _settle(
         self,
@@ -228,34 +227,6 @@ class History:
             output=OutputSettings(dir=str(self.folder), columns=("text",)),
         )
 
-    def _run_settings(self) -> RunSettings:
-        chance = self.chance
-        return RunSettings(
-            concurrency=chance.choice((1, 2, 4, 8, "auto")),
-            max_concurrency=8,
-            requests_per_minute=chance.choice((None, None, None, 300)),
-            attempts=chance.choice((1, 2, 3, 4)),
-            repeats=self._repeats,
-            stream=chance.random() < 0.4,
-            durability=self._durability,
-            preflight=chance.random() < 0.5,
-            **TIMES,
-        )
-
-    def _draw_trouble(self, tasks: int) -> Trouble:
-        chance = self.chance
-        short = chance.choice((0.0, 0.0, 0.3))
-        if chance.random() > 0.2:
-            return Trouble(short=short)
-        code = chance.choice((errno.ENOSPC, errno.EDQUOT, errno.EIO))
-        kind = chance.choice(("write", "sync", "open"))
-        at = chance.randint(1, {"write": tasks + 2, "sync": 8, "open": 4}[kind])
-        return Trouble(**{kind: at}, code=code, truncates=chance.random() < 0.7, short=short)
-
-    @staticmethod
-    def _has_trouble(trouble: Trouble) -> bool:
-        return any(at is not None for at in (trouble.write, trouble.sync, trouble.open))
-
     def _new_row(self) -> dict[str, Any]:
         self._numbers += 1
         text = f"q{self._numbers}"
@@ -276,11 +247,18 @@ class History:
         os.utime(self._input, ns=(self._edits * 10**9, self._edits * 10**9))
 
 
-def play(seed: int, folder: Path, trace: Callable[[str], None] | None = None, weather: str | None = None, rows: int | None = None) -> None:
-    """The history of `seed`, in a folder that is removed afterwards; `weather` is that of all sessions, `rows` are in the first input."""
+def play(
+    seed: int, folder: Path, trace: Callable[[str], None] | None = None, weather: str | None = None, rows: int | None = None
+) -> Counter[str]:
+    """The history of `seed`, in a folder that is removed afterwards; `weather` is that of all sessions, `rows` are in the first input.
+
+    Returns how much of what was lived through.
+    """
     place = folder / f"history-{seed}-{os.getpid()}"
     place.mkdir()
     try:
-        History(seed, place, trace, weather, rows).play()
+        history = History(seed, place, trace, weather, rows)
+        history.play()
+        return history.lived
     finally:
         shutil.rmtree(place)

@@ -10,19 +10,27 @@ from typing import Any
 
 from anyio._backends import _asyncio
 
+# Turns of the loop at one moment of time. A history takes a few hundred.
+MOST_TURNS = 100_000
+
 
 class StalledError(Exception):
-    """Nothing is ready and no timer is set: the program waits for ever."""
+    """Nothing is ready and no timer is set: the program waits for ever; or it is always busy, and time does not pass."""
 
 
 class _Jumping(selectors.SelectSelector):
     """Instead of waiting for I/O, which there is none of, moves the time."""
 
     jump: Callable[[float | None], None]
+    _turns = 0
 
     def select(self, timeout: float | None = None) -> list[Any]:
+        self._turns += 1
         if timeout != 0:
+            self._turns = 0
             self.jump(timeout)
+        elif self._turns > MOST_TURNS:
+            raise StalledError("the program is always busy, and no time passes")
         return []
 
 
@@ -70,7 +78,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _jump(self, timeout: float | None) -> None:
         if timeout is None:
-            raise StalledError
+            raise StalledError("nothing is ready and no timer is set")
         self._now += timeout
         self._watch(self._now)
 

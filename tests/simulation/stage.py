@@ -149,8 +149,8 @@ class Session:
         world.loop = VirtualLoop(world.now, self._watch)
         try:
             stop = run_on(world.loop, main(), hold)
-        except StalledError:
-            raise BrokenPromiseError("7", "the run waits for ever: nothing is ready and no timer is set") from None
+        except StalledError as error:
+            raise BrokenPromiseError("7", f"the run goes on for ever: {error}") from None
         except (Exception, BaseExceptionGroup, asyncio.CancelledError):
             if world.dead:
                 raise CrashedError from None

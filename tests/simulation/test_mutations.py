@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,11 +121,9 @@ def forgets_what_is_there(patch: pytest.MonkeyPatch) -> None:
 def loses_an_answer(patch: pytest.MonkeyPatch) -> None:
     """Throws an answer away now and then, and sends the row again."""
     right = pool.Pool._complete
-    seen: set[str] = set()
 
     def complete(self: Any, work: Any, exchange: Any) -> None:
-        if work.task.ordinal == 3 and work.task.id not in seen:
-            seen.add(work.task.id)
+        if work.task.ordinal == 3 and work.tries == 1:
             self._backlog.postpone(work, 0.0)
             self._recorder.tallies[work.task.variant].waiting += 1
             return
@@ -140,7 +139,7 @@ def waits_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Planted:
-    """A bug, the promise that must be found broken, and, where it needs certain weather or many rows to show, those."""
+    """A bug, a pattern of the promise that must be found broken, and, where it needs certain weather or many rows to show, those."""
 
     plant: Patch
     promise: str
@@ -152,17 +151,17 @@ class Planted:
 MOST_SEEDS = 40
 MUTATIONS = [
     Planted(skips_fsync, "promise 2"),
-    Planted(keeps_torn_tail, ""),
+    Planted(keeps_torn_tail, "DamagedError|promise 3"),
     Planted(counts_all_appended_as_durable, "promise 2"),
     Planted(counts_before_durable, "promise 2"),
     Planted(forgets_names, "promise 2"),
-    Planted(shortens_waits, "promise 6 (waits)", "refusing"),
-    Planted(retries_without_end, "promise 6 (attempts)"),
-    Planted(ignores_the_budget, "promise 6 (budget)", "lossy", rows=150),
+    Planted(shortens_waits, r"promise 6 \(waits\)", "refusing"),
+    Planted(retries_without_end, r"promise 6 \(attempts\)"),
+    Planted(ignores_the_budget, r"promise 6 \(budget\)", "lossy", rows=150),
     Planted(believes_cut_streams, "promise 5"),
     Planted(records_twice, "promise 1"),
-    Planted(oldest_wins, ""),
-    Planted(forgets_what_is_there, "promise 4"),
+    Planted(oldest_wins, "promise (1|11)"),
+    Planted(forgets_what_is_there, "promise (1|4)"),
     Planted(loses_an_answer, "promise 4", "calm"),
     Planted(waits_for_ever, "promise 7", "outage"),
 ]
@@ -187,4 +186,4 @@ def test_a_planted_bug_is_found(planted: Planted, monkeypatch: pytest.MonkeyPatc
     seeds, found = seeds_until_found(planted, tmp_path)
     print(f"{planted.plant.__name__}: found by history {seeds}: {found}")
     assert seeds, f"not found in {MOST_SEEDS} histories"
-    assert planted.promise in found
+    assert re.match(planted.promise, found)
