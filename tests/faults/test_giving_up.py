@@ -14,7 +14,7 @@ from tests.support.sessions import rows_sent, run_here
 
 
 def test_after_the_deadline_an_endpoint_that_hangs_is_asked_once_more_and_not_again(tmp_path: Path) -> None:
-    """Promise 7, fault 17: rows are there that were never sent, and the breaker is closed still: one attempt after the deadline is enough."""
+    """Promise 7, fault 17: rows are there that were never sent, and the breaker is closed: one attempt after the deadline is enough."""
     with ScriptedEndpoint(for_rows(lambda _: [HANG])) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=50, concurrency=1, first_byte_timeout_s=0.4, outage_timeout_s=0.6)
         session = run_here(folder)
