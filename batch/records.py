@@ -11,7 +11,9 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, Literal
 
-Api = Literal["chat/completions", "completions", "embeddings"]
+Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations"]
+STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions"})
+"""The APIs whose answers can be streamed here."""
 
 
 def place(file: str, line: int) -> str:
@@ -126,7 +128,7 @@ class ReplyError:
 class Reply:
     """A reply body of the OpenAI protocol, read.
 
-    `usage` is the endpoint's own object, unchanged. `embedding` is set for the embeddings API only.
+    `usage` is the endpoint's own object (of the responses API also under a chat's names). `embedding` is set for the embeddings API only.
     `error` is set when the body is an error object, also inside a 200. `refusal` is what OpenAI's models say instead of an answer that
     would fit a schema.
     """

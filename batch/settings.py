@@ -11,7 +11,10 @@ from typing import Any, Literal
 
 from batch.records import Api
 
-InputFormat = Literal["auto", "jsonl", "csv", "parquet", "arrow"]
+InputFormat = Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"]
+OWN_MODEL = "*"
+"""The model of a variant whose requests name their own."""
+
 OutputFormat = Literal["jsonl", "parquet", "csv"]
 Durability = Literal["row", "group", "os"]
 Metric = Literal["strict", "coverage", "difference"]
@@ -44,6 +47,7 @@ class PromptSettings:
     For chat/completions: `user` (and `system`), or `messages`: the name of a column of stored chats, or a tuple of messages whose
     strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
     `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
+    `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
     """
 
     api: Api = "chat/completions"
@@ -55,6 +59,7 @@ class PromptSettings:
     schema: Mapping[str, Any] | None = None
     schema_strict: bool = False
     check_schema: bool = True
+    stored: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ import anyio
 from batch.clock import Clock
 from batch.errors import EndpointError, JobError, Problem, SetupError
 from batch.server.embedded import EmbeddedServer
-from batch.settings import ProviderSettings, RunSettings, Variant
+from batch.settings import OWN_MODEL, ProviderSettings, RunSettings, Variant
 from batch.transport.client import Client
 from batch.transport.engines import open_engine
 from batch.transport.proxies import is_bypassed
@@ -79,7 +79,7 @@ async def started(variants: Sequence[Variant]) -> AsyncIterator[tuple[Variant, .
                 continue
             key = (variant.provider.name, variant.model)
             if key not in urls:
-                urls[key] = (await stack.enter_async_context(EmbeddedServer(settings, variant.model))).base_url
+                urls[key] = (await stack.enter_async_context(EmbeddedServer(settings, _alias(variant)))).base_url
             ready.append(replace(variant, provider=replace(variant.provider, base_url=urls[key])))
         yield tuple(ready)
 
@@ -120,9 +120,14 @@ async def check_models(client: Client, variants: Sequence[Variant]) -> None:
                 raise
     if not served:
         return
-    problems = [_unknown_model(variant, served) for variant in variants if not _is_served(variant.model, served)]
+    named = [variant for variant in variants if variant.model != OWN_MODEL]
+    problems = [_unknown_model(variant, served) for variant in named if not _is_served(variant.model, served)]
     if problems:
         raise JobError(problems)
+
+
+def _alias(variant: Variant) -> str:
+    return variant.provider.name if variant.model == OWN_MODEL else variant.model
 
 
 def _is_served(model: str, served: Sequence[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores
 from batch.job.sections import Sections, read_sections
 from batch.job.toml_file import FileLayer, Layer, SetLayer, merged, read_layers
 from batch.job.variants import make_variants, slugify
+from batch.readers.requests import REQUEST_ID, holds_requests
 from batch.readers.where import Condition
 from batch.settings import InputSettings, Job, OutputSettings, ProviderSettings, RunSettings, ScoreSettings
 
@@ -100,7 +101,8 @@ def _load(
             problems.add_placed(item)
     sections = read_sections(document, problems)
     check_templates(sections, problems)
-    input_settings = _input(sections.input, environ, problems)
+    input_settings = _with_requests(_input(sections.input, environ, problems), sections, problems)
+    sections = replace(sections, stored=input_settings is not None and input_settings.format == "openai-batch")
     output = _output(sections.output, sections.name, environ, problems)
     embedded_files = _embedded_files(sections, environ, problems)
     schemas = read_schemas(sections, environ, problems)
@@ -145,6 +147,20 @@ def _input(section: InputSection | None, environ: Mapping[str, str], problems: P
     return InputSettings(**{**section.model_dump(exclude={"path"}), "paths": known})
 
 
+def _with_requests(settings: InputSettings | None, sections: Sections, problems: Problems) -> InputSettings | None:
+    """With the format openai-batch, the id that it has; the format is found out where the job has no prompt, which all others need."""
+    if settings is None:
+        return None
+    prompts = [sections.prompt, *(entry.section.prompt for entry in sections.entries)]
+    if settings.format == "auto" and not any(prompts) and not problems.touch(("prompt",)) and holds_requests(settings):
+        settings = replace(settings, format="openai-batch")
+    if settings.format != "openai-batch":
+        return settings
+    if settings.id not in (None, REQUEST_ID):
+        problems.add(("input", "id"), f"must be {REQUEST_ID!r} where the rows are requests", "leave it out")
+    return replace(settings, id=REQUEST_ID)
+
+
 def _output(section: OutputSection | None, name: str, environ: Mapping[str, str], problems: Problems) -> OutputSettings | None:
     if section is None:
         return None
@@ -177,6 +193,8 @@ def _embedded_files(sections: Sections, environ: Mapping[str, str], problems: Pr
 def _resolved(document: dict[str, Any], job: Job, embedded_files: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
     paths = list(job.input.paths)
     document["input"]["path"] = paths[0] if len(paths) == 1 else paths
+    if job.input.format == "openai-batch":
+        document["input"]["format"] = job.input.format
     document.setdefault("output", {})["dir"] = job.output.dir
     for name, paths_by_key in embedded_files.items():
         document["provider"][name].update(paths_by_key)

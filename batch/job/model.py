@@ -28,8 +28,10 @@ class InputSection(Section):
     id: Text | Absent = Field(
         default=None, description="The column with the rows' ids; each must be unique. Without it rows go by their place."
     )
-    format: Literal["auto", "jsonl", "csv", "parquet", "arrow"] = Field(
-        default="auto", description="How to read the input; auto goes by the file's name."
+    format: Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"] = Field(
+        default="auto",
+        description="How to read the input; auto goes by the file's name. openai-batch: JSON lines {custom_id, method, url, body} that are"
+        " sent as they are; auto knows them too, where there is no prompt.",
     )
     where: Text | Absent = Field(
         default=None,
@@ -150,7 +152,10 @@ class Parameters(Section):
 class ModelSection(Parameters):
     """A model with its request parameters: a variant of its own, or several with a sweep."""
 
-    id: Text = Field(description="PROVIDER/MODEL; the model part may hold slashes, as in anyscale/mistralai/Mistral-7B-Instruct-v0.1.")
+    id: Text = Field(
+        description="PROVIDER/MODEL; the model part may hold slashes, as in anyscale/mistralai/Mistral-7B-Instruct-v0.1. PROVIDER/* where"
+        " each request names its own (openai-batch)."
+    )
     name: Text | Absent = Field(default=None, description="The variant's name in results and folders; by default the id.")
     sweep: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
         default_factory=dict, description="A grid: a list of values for each parameter; each combination is a variant."

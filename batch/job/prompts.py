@@ -36,9 +36,18 @@ def prompt_of(entry: Entry, sections: Sections, schemas: AnswerSchemas, problems
     """
     own = entry.section.prompt
     path: KeyPath = ("prompt",) if own is None else (*entry.path, "prompt")
+    if sections.stored:
+        if own is not None or sections.prompt is not None:
+            problems.add(path, "does not go with format = 'openai-batch'", "the rows are whole requests: leave it out")
+        return PromptSettings(stored=True)
     if sections.prompt is None and own is None:
         if not problems.touch(("prompt",)):
-            problems.add(("prompt",), "is missing", 'say what is asked: [prompt] and user = "{{ question }}", by the names of your columns')
+            problems.add(
+                ("prompt",),
+                "is missing",
+                'say what is asked: [prompt] and user = "{{ question }}", by the names of your columns;'
+                ' or [input] format = "openai-batch" for lines {custom_id, method, url, body}',
+            )
         return None
     fields = _fields(sections.prompt, ("prompt",), schemas)
     changes = _fields(own, path, schemas)

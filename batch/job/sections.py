@@ -52,7 +52,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """The parts of a job file; None for one that cannot be used. A provider that is None has been complained of."""
+    """The parts of a job file; None for one that cannot be used. A provider that is None has been complained of.
+
+    `stored` says that the rows are whole requests, so that no prompt is needed.
+    """
 
     name: str
     input: InputSection | None
@@ -61,6 +64,7 @@ class Sections:
     entries: tuple[Entry, ...]
     run: RunSection | None
     output: OutputSection | None
+    stored: bool = False
 
 
 def read_sections(document: Mapping[str, Any], problems: Problems) -> Sections:

@@ -19,7 +19,7 @@ from batch.job.problems import Problems, nearest
 from batch.job.prompts import prompt_of
 from batch.job.sections import Entry, Sections, check_json
 from batch.providers.parameters import COMMON_PARAMETERS, PARAMETERS_OF
-from batch.settings import PromptSettings, ProviderSettings, Variant
+from batch.settings import OWN_MODEL, PromptSettings, ProviderSettings, Variant
 
 MAX_VARIANTS = 1000
 SLUG_LENGTH = 100
@@ -46,7 +46,7 @@ def make_variants(sections: Sections, schemas: AnswerSchemas, endpoints: Endpoin
         return ()
     found: list[tuple[Entry, Variant]] = []
     for entry in sections.entries:
-        endpoint = _endpoint_of(entry, endpoints, problems)
+        endpoint = _endpoint_of(entry, endpoints, problems, stored=sections.stored)
         prompt = prompt_of(entry, sections, schemas, problems)
         options = endpoint.options if endpoint else endpoints.options
         _check_parameters(entry, options, prompt, problems)
@@ -70,7 +70,7 @@ def slugify(name: str) -> str:
     return f"{plain[: SLUG_LENGTH - 9]}-{digest}".lstrip("-")
 
 
-def _endpoint_of(entry: Entry, endpoints: Endpoints, problems: Problems) -> Endpoint | None:
+def _endpoint_of(entry: Entry, endpoints: Endpoints, problems: Problems, *, stored: bool) -> Endpoint | None:
     provider, slash, model = entry.section.id.partition("/")
     place = (*entry.path, "id")
     if not slash or provider not in endpoints.names:
@@ -79,7 +79,15 @@ def _endpoint_of(entry: Entry, endpoints: Endpoints, problems: Problems) -> Endp
     if not model:
         problems.add(place, "names no model; an id is PROVIDER/MODEL", f"promptmill models {provider} lists them")
         return None
-    return endpoints.get(provider, place)
+    if model == OWN_MODEL and not stored:
+        problems.add(place, "names no model; * is for requests that name their own", '[input] format = "openai-batch" reads such')
+        return None
+    endpoint = endpoints.get(provider, place)
+    if stored and endpoint is not None and endpoint.settings.embedded is not None:
+        # Set up for embeddings, it answers as well: a file may hold requests of both kinds.
+        embedded = replace(endpoint.settings.embedded, embedding=True)
+        return replace(endpoint, settings=replace(endpoint.settings, embedded=embedded))
+    return endpoint
 
 
 def _check_parameters(entry: Entry, options: frozenset[str], prompt: PromptSettings | None, problems: Problems) -> None:
@@ -112,7 +120,7 @@ def _check_known(key: str, place: KeyPath, options: frozenset[str], prompt: Prom
     if key not in COMMON_PARAMETERS:
         near = nearest(key, [*COMMON_PARAMETERS, *options, *_OF_ENTRY])
         problems.add(place, "is not a known request parameter", f"did you mean {near}? Otherwise {anyway}" if near else anyway)
-    elif prompt is not None and key not in PARAMETERS_OF[prompt.api]:
+    elif prompt is not None and not prompt.stored and key not in PARAMETERS_OF[prompt.api]:
         problems.add(place, f"is not a request parameter of the {prompt.api} API", anyway)
 
 
@@ -128,7 +136,7 @@ def _check_pairs(entry: Entry, provider: ProviderSettings, prompt: PromptSetting
         problems.add(
             (*entry.path, "response_format"), "stands beside prompt.schema, which is sent as response_format", "keep one of the two"
         )
-    if provider.embedded is not None and provider.embedded.embedding != (prompt.api == "embeddings"):
+    if provider.embedded is not None and not prompt.stored and provider.embedded.embedding != (prompt.api == "embeddings"):
         wanted = "true" if prompt.api == "embeddings" else "false"
         message = f"the embedded model is not set up for {prompt.api}"
         problems.add((*entry.path, "id"), message, f"set embedding = {wanted} in [provider.{provider.name}]")

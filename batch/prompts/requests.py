@@ -5,19 +5,15 @@ Bodies: `{"model", "messages" | "prompt" | "input", …}`, https://platform.open
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
-from decimal import Decimal
-from hashlib import blake2b
 from typing import Any
 
-import orjson
-
-from batch.errors import InputError, RowError
+from batch.errors import InputError
+from batch.prompts.encoding import encoded, encoded_setting, identity, member, stream_members
 from batch.prompts.messages import Maker, messages_maker, tools_maker
 from batch.prompts.schemas import response_format
-from batch.prompts.templates import Template, row_place
-from batch.records import Api, Request, Row
+from batch.prompts.stored import StoredRequests
+from batch.prompts.templates import Template
+from batch.records import STREAMED, Api, Request, Row
 from batch.settings import Variant
 
 _CONTENT_KEY: dict[Api, str] = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input"}
@@ -36,6 +32,9 @@ class RequestBuilder:
 
     def __init__(self, variant: Variant, stream: bool) -> None:
         prompt = variant.prompt
+        self._stored = StoredRequests(variant, stream) if prompt.stored else None
+        if self._stored is not None:
+            return
         self._api = prompt.api
         content_key = _CONTENT_KEY[prompt.api]
         parameters = _renamed(variant, content_key)
@@ -44,24 +43,26 @@ class RequestBuilder:
         self._default_tools = parameters.pop("tools", None) if prompt.tools else None
         self._tools: Maker | None = tools_maker(prompt.tools) if prompt.tools else None
         self._content = messages_maker(prompt) if prompt.api == "chat/completions" else _text_maker(prompt.text)
-        self._prefix = b'{"model":' + _encoded_setting(variant, variant.model) + f',"{content_key}":'.encode()
-        self._suffix = b"".join(_member(name, _encoded_setting(variant, value)) for name, value in sorted(parameters.items()))
+        self._prefix = b'{"model":' + encoded_setting(variant, variant.model) + f',"{content_key}":'.encode()
+        self._suffix = b"".join(member(name, encoded_setting(variant, value)) for name, value in sorted(parameters.items()))
         self._stream_suffix = b""
-        if stream and prompt.api != "embeddings":
-            self._stream_suffix = b',"stream":true' + _stream_options(variant, stream_options)
-        self._key = blake2b(_identity(variant), digest_size=16)
+        if stream and prompt.api in STREAMED:
+            self._stream_suffix = stream_members(variant, stream_options)
+        self._key = identity(variant, prompt.api)
 
     def build(self, row: Row) -> Request:
         """The request for `row`.
 
         Raises:
-            RowError: missing_column, bad_template or bad_messages.
+            RowError: missing_column, bad_template or bad_messages; for stored requests bad_row.
         """
-        body = self._prefix + _encoded(row, self._content(row))
+        if self._stored is not None:
+            return self._stored.build(row)
+        body = self._prefix + encoded(row, self._content(row))
         if self._tools is not None:
             tools = self._tools(row) or self._default_tools
             if tools is not None:
-                body += _member("tools", _encoded(row, tools))
+                body += member("tools", encoded(row, tools))
         body += self._suffix
         key = self._key.copy()
         key.update(body)
@@ -79,52 +80,7 @@ def _renamed(variant: Variant, content_key: str) -> dict[str, Any]:
     return parameters
 
 
-def _identity(variant: Variant) -> bytes:
-    """All that decides an answer beside the body. Not the base URL: a server may move, and the embedded one always does."""
-    embedded = variant.provider.embedded
-    files = (embedded.model_path, embedded.chat_template) if embedded else (None, None)
-    identity = "\0".join((variant.provider.name, variant.prompt.api, *(file or "" for file in files))).encode()
-    if variant.prompt.schema is not None:
-        # Also where the endpoint is not told of it: answers are held to it.
-        identity += b"\0" + _encoded_setting(variant, variant.prompt.schema)
-    return identity
-
-
 def _text_maker(text: str | None) -> Maker:
     if text is None:
         raise ValueError("completions and embeddings need text")
     return Template(text).render
-
-
-def _stream_options(variant: Variant, wanted: Any) -> bytes:
-    options = {"include_usage": True} if variant.provider.stream_usage else {}
-    options |= wanted if isinstance(wanted, Mapping) else {}
-    return _member("stream_options", _encoded_setting(variant, options)) if options else b""
-
-
-def _member(name: str, value: bytes) -> bytes:
-    return b"," + orjson.dumps(name) + b":" + value
-
-
-def _encoded_setting(variant: Variant, value: Any) -> bytes:
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{variant.name}: a parameter cannot be sent as JSON: {error}") from error
-
-
-def _encoded(row: Row, value: Any) -> bytes:
-    """`value` as JSON. What orjson refuses (integers beyond 64 bits, deep nesting) the standard library may still write."""
-    try:
-        return orjson.dumps(value, default=_as_text)
-    except orjson.JSONEncodeError:
-        try:
-            return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_text).encode()
-        except (ValueError, TypeError, RecursionError) as error:
-            raise RowError("bad_messages", f"{row_place(row)}: the prompt cannot be sent as JSON: {error}") from error
-
-
-def _as_text(value: Any) -> str:
-    if isinstance(value, Decimal) or hasattr(value, "isoformat"):
-        return str(value)
-    raise TypeError(f"a value of type {type(value).__name__}")

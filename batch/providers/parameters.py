@@ -56,6 +56,23 @@ _EMBEDDINGS_ONLY: dict[str, str] = {
     "encoding_format": 'How numbers are sent: "float" or "base64".',
 }
 
+# Not tools: theirs have another form.
+_RESPONSES = frozenset(
+    {
+        "metadata",
+        "parallel_tool_calls",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "temperature",
+        "top_logprobs",
+        "top_p",
+        "user",
+    }
+)
+
 COMMON_PARAMETERS: Mapping[str, str] = MappingProxyType({**_GENERATION, **_CHAT_ONLY, **_COMPLETIONS_ONLY, **_EMBEDDINGS_ONLY})
 """Every known request parameter with one line of help."""
 
@@ -64,6 +81,8 @@ PARAMETERS_OF: Mapping[Api, frozenset[str]] = MappingProxyType(
         "chat/completions": frozenset(_GENERATION) | frozenset(_CHAT_ONLY),
         "completions": frozenset(_GENERATION) | frozenset(_COMPLETIONS_ONLY),
         "embeddings": frozenset(_EMBEDDINGS_ONLY) | {"user"},
+        "responses": _RESPONSES,
+        "moderations": frozenset[str](),
     }
 )
 """Which of them each API takes."""

@@ -1,34 +1,20 @@
-"""Replies of the OpenAI protocol, read: chats, completions, embeddings, and every envelope that errors come in.
+"""Replies of the OpenAI protocol, read: chats and completions here, embeddings, responses and moderations in other_replies.py.
 
-Envelopes seen: {"error": {…}} (OpenAI), {"error": "text"} (Ollama, TGI), {"detail": "Not Found"} and {"detail": [{…}]} (FastAPI, Mistral),
-a bare {"object": "error", …} (vLLM before 0.10, Mistral), [{"error": {…}}] (Gemini), {"message": …} (gateways), and an `error`
-inside a choice (OpenRouter).
+The envelopes of errors are in envelopes.py.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
-import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
 
-from batch.records import Api, Reply, ReplyError
+from batch.providers.envelopes import ReplyFormatError, read_error
+from batch.providers.other_replies import read_embedding, read_moderation, read_response
+from batch.records import Api, Reply
 
-LONGEST_MESSAGE = 2000
-
-_BROKEN_OFF = ("error", "abort")
-"""What OpenRouter and vLLM give as finish_reason of an answer that the server itself broke off."""
-
-
-class ReplyFormatError(ValueError):
-    """A body that is not of the protocol; `code` is one of errors.py's protocol codes."""
-
-    def __init__(self, code: str, message: str) -> None:
-        self.code = code
-        super().__init__(message)
+__all__ = ["ReplyFormatError", "api_of", "content_text", "read_error", "read_reply"]
 
 
 def read_reply(api: Api, body: bytes) -> Reply:
@@ -47,28 +33,18 @@ def read_reply(api: Api, body: bytes) -> Reply:
         return Reply(error=error)
     if not isinstance(document, dict):
         raise ReplyFormatError("no_choices", "the reply is JSON, but not an object")
-    return _read_embedding(document) if api == "embeddings" else _read_choices(document)
+    return _READERS.get(api, _read_choices)(document)
 
 
-def read_error(document: Any) -> ReplyError | None:
-    """The error object in a parsed body or stream event, or None when there is none."""
-    if isinstance(document, list):
-        return read_error(document[0]) if document and isinstance(document[0], dict) else None
-    if not isinstance(document, dict):
-        return None
-    inner = document.get("error")
-    if inner:
-        return _from_object(inner) if isinstance(inner, dict) else _from_text(inner, document)
-    if document.get("object") == "error":
-        return _from_object(document)
-    choices = document.get("choices")
-    if choices and isinstance(choices, list):
-        return _in_choices(choices)
-    if "choices" in document or "data" in document:
-        return None
-    if document.get("detail"):
-        return _from_text(_detail(document["detail"]), document)
-    return _from_object(document) if document.get("message") else None
+def api_of(body: Mapping[str, Any]) -> Api:
+    """Which API a parsed reply is of, where nothing but the reply is known."""
+    if body.get("object") == "response":
+        return "responses"
+    if body.get("object") == "text_completion":
+        return "completions"
+    if isinstance(body.get("data"), list):
+        return "embeddings"
+    return "moderations" if isinstance(body.get("results"), list) else "chat/completions"
 
 
 def content_text(content: Any) -> tuple[str | None, str | None]:
@@ -125,107 +101,8 @@ def _read_choices(document: dict[str, Any]) -> Reply:
     )
 
 
-def _read_embedding(document: dict[str, Any]) -> Reply:
-    data = document.get("data")
-    item = data[0] if isinstance(data, list) and data else None
-    vector = item.get("embedding") if isinstance(item, dict) else None
-    if isinstance(vector, str):
-        vector = _unpack(vector)
-    if not isinstance(vector, list) or not vector:
-        raise ReplyFormatError("no_choices", "the reply holds no embedding")
-    usage = document.get("usage")
-    model = document.get("model")
-    return Reply(
-        embedding=vector,
-        usage=usage if isinstance(usage, dict) else None,
-        model=model if isinstance(model, str) else None,
-    )
-
-
-def _unpack(text: str) -> list[float]:
-    """The numbers of `encoding_format: base64`: little-endian 32-bit floats."""
-    try:
-        data = base64.b64decode(text, validate=True)
-        return list(struct.unpack(f"<{len(data) // 4}f", data))
-    except (binascii.Error, struct.error):
-        raise ReplyFormatError("no_choices", "the reply's embedding is not base64 of 32-bit floats") from None
-
-
-def _in_choices(choices: list[Any]) -> ReplyError | None:
-    for choice in choices:
-        if not isinstance(choice, dict):
-            continue
-        inner = choice.get("error")
-        if inner:
-            return _from_object(inner) if isinstance(inner, dict) else ReplyError(_text(inner))
-        if choice.get("finish_reason") in _BROKEN_OFF:
-            return ReplyError(
-                f"the endpoint broke the answer off (finish_reason {choice['finish_reason']})", code="server_error", status=500
-            )
-    return None
-
-
-def _from_object(error: Mapping[str, Any]) -> ReplyError:
-    code = error.get("code")
-    status = _status(code) or _status(error.get("status_code")) or _status(error.get("status"))
-    kind = error.get("type") or (error.get("status") if isinstance(error.get("status"), str) else None)
-    message = error.get("message") or error.get("detail") or error.get("msg")
-    detail = error.get("innererror") or error.get("metadata")
-    text = _text(message or error)
-    if isinstance(detail, dict):
-        text += _more(detail)
-    return ReplyError(
-        text[:LONGEST_MESSAGE],
-        code=None if code is None else str(code),
-        type=None if kind is None else str(kind),
-        status=status,
-    )
-
-
-def _more(detail: Mapping[str, Any]) -> str:
-    """What Azure (innererror) and OpenRouter (metadata) know beyond the message."""
-    known = [detail.get(name) for name in ("code", "raw", "reasons", "provider_name")]
-    said = [_text(value) for value in known if value]
-    return f" ({'; '.join(said)})" if said else ""
-
-
-def _from_text(message: Any, document: Mapping[str, Any]) -> ReplyError:
-    kind = document.get("error_type") or document.get("type")
-    code = document.get("code")
-    status = _status(code) or _status(document.get("status")) or _status(document.get("status_code"))
-    return ReplyError(
-        _text(message)[:LONGEST_MESSAGE],
-        code=None if code is None else str(code),
-        type=None if kind is None else str(kind),
-        status=status,
-    )
-
-
-def _detail(detail: Any) -> Any:
-    """FastAPI's validation errors as one line: `body.messages: field required`."""
-    if not isinstance(detail, list):
-        return detail
-    lines = []
-    for item in detail:
-        if isinstance(item, dict) and "msg" in item:
-            where = item.get("loc")
-            place = ".".join(map(str, where)) if isinstance(where, list) else ""
-            lines.append(f"{place}: {item['msg']}" if place else str(item["msg"]))
-        else:
-            lines.append(_text(item))
-    return "; ".join(lines)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict) and set(value) == {"detail"}:
-        return _text(_detail(value["detail"]))
-    return orjson.dumps(value).decode()
-
-
-def _status(code: Any) -> int | None:
-    """An HTTP status that stands where a code should."""
-    if isinstance(code, str) and code.isascii() and code.isdecimal() and len(code) == len("404"):
-        code = int(code)
-    return code if isinstance(code, int) and not isinstance(code, bool) and 400 <= code <= 599 else None
+_READERS: Mapping[Api, Callable[[dict[str, Any]], Reply]] = {
+    "embeddings": read_embedding,
+    "responses": read_response,
+    "moderations": read_moderation,
+}

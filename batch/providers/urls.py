@@ -21,7 +21,7 @@ RETIRED_HOSTS: Mapping[str, str] = MappingProxyType(
 """Hosts that serve no more, with what happened and what to do."""
 
 _VERSION = re.compile(r"v\d+[a-z0-9]*")
-_API_PATHS = ("/chat/completions", "/completions", "/embeddings")
+_API_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/moderations")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 

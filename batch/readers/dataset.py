@@ -158,7 +158,7 @@ class Dataset:
         for row, _ in self._selected():
             if isinstance(row, Row):
                 yield row.id, row.file, row.line
-            elif row.code == "bad_id":
+            elif row.code == "bad_id" and self._settings.format != "openai-batch":
                 raise InputError(row.message)
 
 
@@ -192,4 +192,4 @@ def _format_name(file: str, wanted: str) -> str:
         )
     if name in _COLUMNAR and packed:
         raise InputError(f"{file}: {name.capitalize()} is packed by itself; unpack the {suffixes[-1]} first")
-    return name
+    return "jsonl" if name == "openai-batch" else name

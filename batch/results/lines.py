@@ -19,8 +19,8 @@ OWN_COLUMNS = frozenset((*_TASK, *_ANSWER, "embedding", *_RECORD, *ERROR_COLUMNS
 
 
 def completion_columns(job: Job) -> tuple[str, ...]:
-    """The columns of completions: `embedding` only where a variant asks for embeddings."""
-    embedding = ("embedding",) if any(variant.prompt.api == "embeddings" for variant in job.variants) else ()
+    """The columns of completions: `embedding` only where a variant may ask for embeddings."""
+    embedding = ("embedding",) if any(v.prompt.stored or v.prompt.api == "embeddings" for v in job.variants) else ()
     return (*_TASK, *_ANSWER, *embedding, *_RECORD)
 
 

@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
+from typing import get_args
 
 import anyio
 import httpx
@@ -16,7 +17,7 @@ from batch.clock import Clock
 from batch.errors import SetupError, endpoint_error
 from batch.policy.redaction import Redactor, sample
 from batch.policy.verdicts import judge
-from batch.records import Chunk, ErrorInfo, ErrorKind, Exchange, Fault, Request
+from batch.records import STREAMED, Api, Chunk, ErrorInfo, ErrorKind, Exchange, Fault, Request
 from batch.settings import ProviderSettings, RunSettings
 from batch.transport.attempt import Attempt
 from batch.transport.deadlines import Deadlines
@@ -48,7 +49,7 @@ class Client:
         base = httpx.URL(provider.base_url)
         query = dict(base.params) | dict(provider.query)
         root = base.copy_with(query=None, fragment=None, userinfo=b"")
-        self._urls = {path: _join(root, path, query) for path in ("chat/completions", "completions", "embeddings", "models")}
+        self._urls = {path: _join(root, path, query) for path in (*get_args(Api), "models")}
         self._headers = httpx.Headers(_headers(provider, key, base, stream=run.stream))
         self._run = run
         self._clock = clock
@@ -68,7 +69,7 @@ class Client:
         outgoing.headers.encoding = "utf-8"
         # Read now, the body is there whole for engines that would otherwise stream it.
         outgoing.read()
-        stream = run.stream and request.api != "embeddings"
+        stream = run.stream and request.api in STREAMED
         attempt = Attempt(request.api, run.max_reply_bytes, self._clock.monotonic, stream=stream, on_chunk=on_chunk)
         return await self._carry_out(outgoing, attempt)
 

@@ -20,7 +20,7 @@ from batch.clock import SystemClock
 from batch.errors import endpoint_error
 from batch.policy.verdicts import Action, Verdict, judge
 from batch.policy.waits import MAX_WAIT_S, backoff
-from batch.records import Api, Chunk, Completion, Exchange, Reply, Request
+from batch.records import STREAMED, Api, Chunk, Completion, Exchange, Reply, Request
 from batch.settings import HttpEngine, RunSettings
 from batch.transport.client import Client
 from batch.transport.engines import open_engine
@@ -28,7 +28,7 @@ from batch.transport.resolve import resolve
 
 Prompt = str | Sequence[Mapping[str, Any]]
 
-_CONTENT_KEY: dict[Api, str] = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input"}
+_CONTENT_KEY: dict[Api, str] = {"chat/completions": "messages", "completions": "prompt"}  # the others: "input"
 
 
 class Endpoint:
@@ -50,7 +50,7 @@ class Endpoint:
         model: "PROVIDER/MODEL" with the name of a preset; with `base_url`, the model's own name, slashes and all.
         base_url: with or without /v1.
         api_key: the key's value; by default it is read from the variable that the preset names, and none is sent without a preset.
-        api: "chat/completions" (the default), "completions" or "embeddings".
+        api: "chat/completions" (the default), "completions", "embeddings", "responses" or "moderations"; the last three are not streamed.
         attempts: how often a call is tried in all; waiting for a server that is loading costs none.
         timeout_s: how long one attempt may take, in seconds.
         outage_timeout_s: how long an endpoint that cannot be reached, or is loading, is waited for, in seconds.
@@ -185,9 +185,11 @@ class Endpoint:
             content = [{"role": "user", "content": prompt}]
         renames = self._provider.renames
         merged = {**self._parameters, **parameters}
-        document = {"model": self._model, _CONTENT_KEY[self._api]: content} | {renames.get(name, name): merged[name] for name in merged}
-        if stream and self._api == "embeddings":
-            raise ValueError("embeddings cannot be streamed")
+        document = {"model": self._model, _CONTENT_KEY.get(self._api, "input"): content} | {
+            renames.get(name, name): merged[name] for name in merged
+        }
+        if stream and self._api not in STREAMED:
+            raise ValueError(f"{self._api} cannot be streamed")
         if stream:
             document["stream"] = True
             if self._provider.stream_usage:

@@ -36,7 +36,9 @@ def cut(text: str, longest: int) -> str:
 def sent_prompt(request: Request, longest: int) -> list[Message]:
     """The prompt of a request as it is sent: messages, a text, and tools."""
     body = orjson.loads(request.body)
-    said = [(str(message.get("role", "")), _message(message)) for message in body["messages"]] if "messages" in body else []
+    # Requests of batch files are sent as they are, whatever their messages look like.
+    messages = body["messages"] if isinstance(body.get("messages"), list) else []
+    said = [(str(message.get("role", "")), _message(message)) for message in messages if isinstance(message, Mapping)]
     said += [("", _content(body[name])) for name in ("prompt", "input") if name in body]
     if "tools" in body:
         said.append(("tools", pretty(body["tools"])))

@@ -1,0 +1,121 @@
+"""Replies of the APIs that are no chats: embeddings, responses, moderations.
+
+Source: the OpenAI API reference, and its Python SDK's types (types/responses/response.py, types/moderation.py).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from batch.providers.envelopes import ReplyFormatError
+from batch.records import Reply, ReplyError
+
+_INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
+"""The finish_reason of a chat that says what a response's incomplete_details say."""
+
+
+def read_response(document: dict[str, Any]) -> Reply:
+    """A response: its texts joined, function calls in the form of a chat's tool_calls, finish_reason in a chat's words.
+
+    `usage` has the counts under a chat's names too. A response that failed gives a Reply with `error`.
+    Raises ReplyFormatError: truncated_body for a response that has not ended, or was broken off for another reason.
+    """
+    status = document.get("status")
+    if status in ("failed", "cancelled"):
+        return Reply(error=ReplyError(f"the response {'has failed' if status == 'failed' else 'was cancelled'}", code="server_error"))
+    items = document.get("output")
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise ReplyFormatError("no_choices", "the reply holds no output")
+    calls = [_tool_call(item) for item in items if item.get("type") == "function_call"]
+    texts = [*_texts(items, "message", "content", "output_text")]
+    refusals = [*_texts(items, "message", "content", "refusal")]
+    thoughts = [*_texts(items, "reasoning", "content", "reasoning_text")] or [*_texts(items, "reasoning", "summary", "summary_text")]
+    usage = document.get("usage")
+    model = document.get("model")
+    return Reply(
+        text="".join(texts) if texts else None,
+        tool_calls=calls or None,
+        reasoning="\n".join(thoughts) or None,
+        finish_reason=_finish_reason(document, called=bool(calls)),
+        refusal="".join(refusals) or None,
+        usage=_chat_usage(usage) if isinstance(usage, dict) else None,
+        model=model if isinstance(model, str) else None,
+    )
+
+
+def _finish_reason(document: Mapping[str, Any], *, called: bool) -> str:
+    status = document.get("status")
+    if status == "completed":
+        return "tool_calls" if called else "stop"
+    details = document.get("incomplete_details")
+    reason = details.get("reason") if isinstance(details, Mapping) else None
+    if status == "incomplete" and reason in _INCOMPLETE:
+        return _INCOMPLETE[reason]
+    raise ReplyFormatError("truncated_body", f"the response has not ended: its status is {status}{f' ({reason})' if reason else ''}")
+
+
+def _texts(items: Iterable[Mapping[str, Any]], kind: str, member: str, part_kind: str) -> Iterable[str]:
+    for item in items:
+        parts = item.get(member)
+        if item.get("type") == kind and isinstance(parts, list):
+            for part in parts:
+                text = part.get("refusal" if part_kind == "refusal" else "text") if isinstance(part, dict) else None
+                if isinstance(text, str) and part.get("type") == part_kind:
+                    yield text
+
+
+def _tool_call(item: Mapping[str, Any]) -> dict[str, Any]:
+    function = {"name": item.get("name"), "arguments": item.get("arguments")}
+    return {"id": item.get("call_id"), "type": "function", "function": function}
+
+
+def _chat_usage(usage: dict[str, Any]) -> dict[str, Any]:
+    counts = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
+    return {**{name: count for name, count in counts.items() if count is not None}, **usage}
+
+
+def read_moderation(document: dict[str, Any]) -> Reply:
+    """A moderation: its result as JSON text, the list of them where there are several. Raises ReplyFormatError."""
+    results = document.get("results")
+    if not isinstance(results, list) or not results or not all(isinstance(each, dict) and "flagged" in each for each in results):
+        raise ReplyFormatError("no_choices", "the reply holds no moderation results")
+    usage = document.get("usage")
+    model = document.get("model")
+    return Reply(
+        text=orjson.dumps(results[0] if len(results) == 1 else results).decode(),
+        usage=usage if isinstance(usage, dict) else None,
+        model=model if isinstance(model, str) else None,
+    )
+
+
+def read_embedding(document: dict[str, Any]) -> Reply:
+    """The first vector of an embeddings reply. Raises ReplyFormatError."""
+    data = document.get("data")
+    item = data[0] if isinstance(data, list) and data else None
+    vector = item.get("embedding") if isinstance(item, dict) else None
+    if isinstance(vector, str):
+        vector = _unpack(vector)
+    if not isinstance(vector, list) or not vector:
+        raise ReplyFormatError("no_choices", "the reply holds no embedding")
+    usage = document.get("usage")
+    model = document.get("model")
+    return Reply(
+        embedding=vector,
+        usage=usage if isinstance(usage, dict) else None,
+        model=model if isinstance(model, str) else None,
+    )
+
+
+def _unpack(text: str) -> list[float]:
+    """The numbers of `encoding_format: base64`: little-endian 32-bit floats."""
+    try:
+        data = base64.b64decode(text, validate=True)
+        return list(struct.unpack(f"<{len(data) // 4}f", data))
+    except (binascii.Error, struct.error):
+        raise ReplyFormatError("no_choices", "the reply's embedding is not base64 of 32-bit floats") from None
