@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
 
+import hypothesis
 import pytest
 from anyio.from_thread import start_blocking_portal
 
@@ -14,6 +15,10 @@ from batch.server.embedded import EmbeddedServer
 from batch.settings import EmbeddedModelSettings
 from tests.support.needs import NOT_INSTALLED, needs_module
 from tests.support.s3 import S3Server, s3_server
+
+# A loaded machine is no fault of an example.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 REQUIRE_ALL = os.environ.get("PROMPTMILL_REQUIRE_ALL") == "1"

@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from batch.errors import InputError
 from batch.readers.parquet import BATCH_BYTES, check_names, records, unified
-from batch.readers.record import Record
+from batch.readers.record import EVERYTHING, START, Record, Skip
+from batch.records import Mark
 from batch.storage import is_url, mapped
 
 _FILE_MAGIC = b"ARROW1"
@@ -22,14 +23,25 @@ _MAX_BATCH_ROWS = 256
 _READ_AHEAD = 1 << 20
 
 
-def read(path: str) -> Iterator[Record]:
-    """The records of an Arrow file.
+def read(path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
+    """The records of an Arrow file from `mark` on.
 
     Raises:
         InputError: it is no Arrow file, or a damaged one, or names a column twice.
     """
     with _opened(path) as reader:
-        yield from records(reader.schema.names, _portions(path, reader))
+        yield from records(reader.schema.names, _portions(path, reader, mark.offset), mark.line + 1, skip)
+
+
+def marks(path: str, every: int) -> tuple[int, list[Mark]]:  # noqa: ARG001 - record batches are as they are
+    """How many records `read` gives, and where its record batches begin (of a stream: only the first). Raises InputError as `count`."""
+    found, record = [START], 0
+    with _opened(path) as reader:
+        for number, batch in enumerate(_batches(path, reader)):
+            if record and not isinstance(reader, pa.ipc.RecordBatchStreamReader):
+                found.append(Mark(0, 0, record, record, number))
+            record += batch.num_rows
+    return record, found
 
 
 def count(path: str) -> int:
@@ -75,13 +87,13 @@ def _flowing(path: str, source: pa.NativeFile) -> pa.NativeFile:
     return pa.BufferedInputStream(source, _READ_AHEAD) if is_url(path) else source
 
 
-def _batches(path: str, reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader) -> Iterator[pa.RecordBatch]:
+def _batches(path: str, reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader, first: int = 0) -> Iterator[pa.RecordBatch]:
     try:
         if isinstance(reader, pa.ipc.RecordBatchStreamReader):
             yield from reader
             _check_end(path)
         else:
-            yield from map(reader.get_batch, range(reader.num_record_batches))
+            yield from map(reader.get_batch, range(first, reader.num_record_batches))
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read to its end: {error}") from error
 
@@ -94,9 +106,9 @@ def _check_end(path: str) -> None:
             raise InputError(f"{path}: cannot be read to its end: the stream has no end mark (is it cut?)")
 
 
-def _portions(path: str, reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader) -> Iterator[pa.RecordBatch]:
+def _portions(path: str, reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader, first: int = 0) -> Iterator[pa.RecordBatch]:
     """Few rows at a time, since as Python objects they take many times the memory."""
-    for batch in _batches(path, reader):
+    for batch in _batches(path, reader, first):
         row_bytes = batch.nbytes // max(1, batch.num_rows)
         step = min(_MAX_BATCH_ROWS, max(1, BATCH_BYTES // max(1, row_bytes)))
         for start in range(0, batch.num_rows, step):

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 from batch.errors import InputError
 from batch.readers.lines import MAX_LINE_BYTES, Overlong, encoding_problem, line_groups
-from batch.readers.record import Flaw, Record, digest
+from batch.readers.record import EVERYTHING, START, Flaw, Record, Skip, digest
+from batch.records import Mark
 
 
 class _Lines:
@@ -44,7 +45,7 @@ class _Lines:
             return line.decode(errors="replace") + "\n"
 
 
-def read(path: str) -> Iterator[Record]:
+def read(path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Record]:  # noqa: ARG001 - always read from the start
     """The records of a CSV file; newlines within quotes are data, blank lines are passed over.
 
     Raises:
@@ -70,6 +71,10 @@ def read(path: str) -> Iterator[Record]:
         if header is None:
             header = _checked_header(path, line, row, problem)
             continue
+        if skip.records:
+            skip.records -= 1
+            yield line, None, 0
+            continue
         if not problem and len(row) != len(header):
             problem = f"{_fields(len(row))} where the header has {len(header)}"
         size = sum(map(len, source.raw))
@@ -83,6 +88,11 @@ def count(path: str) -> int:
         InputError: as `read`.
     """
     return sum(1 for _ in read(path))
+
+
+def marks(path: str, every: int) -> tuple[int, list[Mark]]:  # noqa: ARG001 - quotes decide where a record begins, from the start on
+    """How many records `read` gives; it can only begin at the start. Raises InputError as `read`."""
+    return count(path), [START]
 
 
 def _checked_header(path: str, line: int, names: list[str], problem: str | None) -> list[str]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from importlib import import_module
 from itertools import islice
 from pathlib import PurePath
@@ -10,9 +11,9 @@ from typing import TYPE_CHECKING, Any, cast
 
 from batch.errors import InputError
 from batch.readers.ids import Identified, check_unique, id_text
-from batch.readers.record import Flaw, Format, digest
+from batch.readers.record import EVERYTHING, PACKED, START, Flaw, Format, Skip, digest
 from batch.readers.selection import Selection, Sized
-from batch.records import BadRow, Row, place
+from batch.records import BadRow, Mark, Row, place
 from batch.settings import InputSettings
 from batch.storage import expand, file_name, identity
 
@@ -30,7 +31,6 @@ _FORMAT_OF_SUFFIX = {
 }
 # Formats of typed columns: packed by themselves, with a null where a struct's field is absent.
 _COLUMNAR = ("parquet", "arrow")
-_PACKED = (".gz", ".zst")
 _BATCH_BYTES = 16 << 20
 
 
@@ -41,11 +41,11 @@ class Dataset:
         InputError: when made: a path matches nothing, or a file's format is unknown.
     """
 
-    def __init__(self, settings: InputSettings) -> None:
+    def __init__(self, settings: InputSettings, drawn: int | None = None) -> None:
         self._settings = settings
         self.files: list[str] = expand(settings.paths)
         self._formats = [_format_name(file, settings.format) for file in self.files]
-        self._selection = Selection(settings)
+        self._selection = Selection(settings, drawn)
 
     def count(self) -> int | None:
         """How many rows `batches` gives, bad ones included. They are made only where a condition (`where`) must be tried on them.
@@ -54,7 +54,7 @@ class Dataset:
             InputError: a file cannot be read, or `where` names a column that no row has.
         """
         selection = self._selection
-        total = selection.holding(self._rows()) if selection.has_condition else self._count_files()
+        total = selection.holding(self.rows()) if selection.has_condition else self._count_files()
         sizes = [size for size in (self._settings.sample, self._settings.limit) if size is not None]
         return min(total, *sizes) if sizes else total
 
@@ -67,6 +67,34 @@ class Dataset:
             total += _format(format_name).count(file)
         return total
 
+    def marks(self, every: int) -> tuple[int, list[Mark]]:
+        """Before which ordinal all rows are that `batches` gives, and where reading can begin.
+
+        That is at each file and, where its format allows, at each so many rows. No more is read than for `count`, but where
+        `limit` is to be applied to rows that `where` or `sample` takes.
+
+        Raises:
+            InputError: a file cannot be read.
+        """
+        total = 0
+        found: list[Mark] = []
+        for number, (file, format_name) in enumerate(zip(self.files, self._formats, strict=True)):
+            rows, marks = _format(format_name).marks(file, every)
+            found += [replace(mark, ordinal=total + mark.record, file=number) for mark in marks]
+            total += rows
+        limit = self._settings.limit
+        if limit is None or total <= limit:
+            return total, found
+        if self._selection.selects:
+            return max((row.ordinal + 1 for row, _ in self.selected()), default=0), found
+        return limit, found
+
+    @property
+    def drawn(self) -> int | None:
+        """What tells the drawn sample, for a Dataset of the same settings elsewhere."""
+        self._draw()
+        return self._selection.highest
+
     def batches(self, size: int = 256) -> Iterator[list[Row | BadRow]]:
         """The rows, `size` at a time, fewer where they are large (16 MiB of input make a batch).
 
@@ -75,16 +103,7 @@ class Dataset:
         Raises:
             InputError: a file cannot be read to its end.
         """
-        batch: list[Row | BadRow] = []
-        held = 0
-        for row, row_bytes in self._selected():
-            batch.append(row)
-            held += row_bytes
-            if len(batch) >= size or held >= _BATCH_BYTES:
-                yield batch
-                batch, held = [], 0
-        if batch:
-            yield batch
+        yield from in_batches(self.selected(), size)
 
     def check_ids(self) -> None:
         """See that every row that can be read has an id and that no id stands twice; nothing where the job names no id column.
@@ -122,27 +141,43 @@ class Dataset:
 
     def columns(self) -> list[str]:
         """The column names of the first row that can be read; none when there is no such row."""
-        first = next((row for row, _ in self._selected() if isinstance(row, Row)), None)
+        first = next((row for row, _ in self.selected() if isinstance(row, Row)), None)
         return list(first.columns) if first else []
 
-    def _selected(self) -> Iterator[Sized]:
-        """The rows that the job takes; their ordinals are those of the whole input."""
-        if not self._selection.draws:
-            return islice(self._selection.of(self._rows()), self._settings.limit)
-        if not self._selection.drawn:
-            if self._selection.has_condition:
-                self._selection.draw_from(row.ordinal for row, _ in self._selection.of(self._rows()))
-            else:
-                self._selection.draw_from(range(self._count_files()))
-        return islice(self._selection.of(self._rows()), self._settings.limit)
+    def selected(self) -> Iterator[Sized]:
+        """The rows that the job takes, with their sizes; their ordinals are those of the whole input. Raises InputError."""
+        self._draw()
+        return islice(self._selection.of(self.rows()), self._settings.limit)
 
-    def _rows(self) -> Iterator[Sized]:
+    def taken(self, rows: Iterator[Sized]) -> Iterator[Sized]:
+        """Those of some rows that the job takes, but for its limit. Raises InputError."""
+        self._draw()
+        return self._selection.of(rows)
+
+    def _draw(self) -> None:
+        if not self._selection.draws or self._selection.highest is not None:
+            return
+        if self._selection.has_condition:
+            self._selection.draw_from(row.ordinal for row, _ in self._selection.of(self.rows()))
+        else:
+            self._selection.draw_from(range(self._count_files()))
+
+    def rows(self, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Sized]:
+        """All rows of the input from `mark` on but for those that `skip` says, with their sizes in bytes.
+
+        Raises:
+            InputError: a file cannot be read to its end.
+        """
         id_column = self._settings.id
-        ordinal = -1
-        for file, format_name in zip(self.files, self._formats, strict=True):
+        ordinal = mark.ordinal - 1
+        for file, format_name in list(zip(self.files, self._formats, strict=True))[mark.file :]:
             padded = format_name in _COLUMNAR
-            for line, columns, row_bytes in _format(format_name).read(file):
+            records = _format(format_name).read(file, mark, skip)
+            mark = START
+            for line, columns, row_bytes in records:
                 ordinal += 1
+                if columns is None:
+                    continue
                 if isinstance(columns, Flaw):
                     where = place(file, line)
                     stand_in = str(ordinal) if id_column is None else _stand_in(where, ordinal)
@@ -155,11 +190,25 @@ class Dataset:
                     yield Row(ordinal, identifier, columns, file, line, padded), row_bytes
 
     def _identified(self) -> Iterator[Identified]:
-        for row, _ in self._selected():
+        for row, _ in self.selected():
             if isinstance(row, Row):
                 yield row.id, row.file, row.line
             elif row.code == "bad_id" and self._settings.format != "openai-batch":
                 raise InputError(row.message)
+
+
+def in_batches(rows: Iterable[tuple[Row | BadRow, int]], size: int) -> Iterator[list[Row | BadRow]]:
+    """Rows with their sizes in bytes, `size` at a time, fewer where they are large."""
+    batch: list[Row | BadRow] = []
+    held = 0
+    for row, row_bytes in rows:
+        batch.append(row)
+        held += row_bytes
+        if len(batch) >= size or held >= _BATCH_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
 
 
 def _without_id(ordinal: int, id_column: str, columns: dict[str, Any], file: str, line: int) -> BadRow:
@@ -182,7 +231,7 @@ def _format(name: str) -> Format:
 
 def _format_name(file: str, wanted: str) -> str:
     suffixes = [suffix.lower() for suffix in PurePath(file_name(file)).suffixes]
-    packed = bool(suffixes) and suffixes[-1] in _PACKED
+    packed = bool(suffixes) and suffixes[-1] in PACKED
     inner = suffixes[-2:-1] if packed else suffixes[-1:]
     name = _FORMAT_OF_SUFFIX.get(inner[0] if inner else "") if wanted == "auto" else wanted
     if name is None:

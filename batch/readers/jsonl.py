@@ -8,31 +8,36 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import orjson
 
-from batch.readers.lines import Line, Overlong, encoding_problem, line_groups
-from batch.readers.record import Flaw, Record, digest
+from batch.readers.lines import Line, Overlong, encoding_problem, first_line, line_groups
+from batch.readers.record import EVERYTHING, PACKED, START, Flaw, Record, Skip, digest
+from batch.records import Mark
+from batch.storage import file_name
 
 # Two C-speed passes (translate, find) cost a quarter of a regular expression's search.
 _DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isascii() and chr(byte).isdigit() else ord(" ") for byte in range(256))
 _LONG_INTEGER = b"0" * 19
 
 
-def read(path: str) -> Iterator[Record]:
-    """The records of a JSONL file; blank lines are passed over, but counted as lines.
+def read(path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
+    """The records of a JSONL file from `mark` on; blank lines are passed over, but counted as lines.
 
     Raises:
         InputError: the file cannot be read to its end.
     """
-    number = 0
-    for lines in line_groups(path):
+    number = mark.line
+    for lines in line_groups(path, mark.offset):
         for number, line in enumerate(lines, number + 1):  # noqa: B020 - the count goes on over the groups
             if not line or _is_blank(line):
                 continue
-            if isinstance(line, Overlong):
+            if skip.records:
+                skip.records -= 1
+                yield number, None, 0
+            elif isinstance(line, Overlong):
                 yield number, Flaw(str(line), line.digest), line.size
             else:
                 yield number, parse(line), len(line)
@@ -44,7 +49,44 @@ def count(path: str) -> int:
     Raises:
         InputError: the file cannot be read to its end.
     """
-    return sum(sum(1 for line in lines if line and not _is_blank(line)) for lines in line_groups(path))
+    return sum(map(_records, line_groups(path)))
+
+
+def marks(path: str, every: int) -> tuple[int, list[Mark]]:
+    """How many records `read` gives, without parsing one, and where every so many of them begin (in a packed file: only the first).
+
+    Raises:
+        InputError: the file cannot be read to its end.
+    """
+    if file_name(path).endswith(PACKED):
+        return count(path), [START]
+    found = [Mark(0, offset=first_line(path))]
+    records = line = 0
+    offset = found[0].offset
+    for lines in line_groups(path):
+        held = _records(lines)
+        if records + held > found[-1].record + every:
+            found += _marks_within(lines, Mark(0, 0, records, line, offset), found[-1].record + every, every)
+        records += held
+        line += len(lines)
+        offset += sum(map(len, lines)) + len(lines)
+    return records, found
+
+
+def _marks_within(lines: Sequence[Line], at: Mark, due: int, every: int) -> Iterator[Mark]:
+    """Where the records `due`, `due + every`, … begin in a group of lines that begins at `at`."""
+    record, offset = at.record, at.offset
+    for number, line in enumerate(lines, at.line):
+        if line and not _is_blank(line):
+            if record == due:
+                yield Mark(0, 0, record, number, offset)
+                due += every
+            record += 1
+        offset += len(line) + 1
+
+
+def _records(lines: Sequence[Line]) -> int:
+    return sum(1 for line in lines if line and not _is_blank(line))
 
 
 def _is_blank(line: Line) -> bool:

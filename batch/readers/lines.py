@@ -16,6 +16,7 @@ from batch.errors import InputError
 from batch.storage import open_input
 
 BLOCK_BYTES = 1 << 20
+SHORT_BLOCK_BYTES = 1 << 16
 MAX_LINE_BYTES = 256 << 20
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -27,6 +28,9 @@ class Overlong:
 
     size: int
     digest: bytes
+
+    def __len__(self) -> int:
+        return self.size
 
     def __str__(self) -> str:
         return f"the line has {self.size:,} bytes; at most {MAX_LINE_BYTES:,} are read"
@@ -62,8 +66,10 @@ class _Pending:
         return line
 
 
-def line_groups(path: str) -> Iterator[list[Line]]:
+def line_groups(path: str, offset: int = 0) -> Iterator[list[Line]]:
     """The lines of `path` in order, without their newlines, grouped as the blocks bring them; a group may be empty.
+
+    With `offset` from that byte on, at which a line must begin.
 
     A byte order mark at the start is dropped; a last line without newline counts; carriage returns stay.
 
@@ -71,7 +77,7 @@ def line_groups(path: str) -> Iterator[list[Line]]:
         InputError: the file cannot be read or unpacked to its end, or is UTF-16.
     """
     pending = _Pending()
-    for block in _blocks(path):
+    for block in _blocks(path, offset):
         lines = cast("list[Line]", block.split(b"\n"))
         if len(lines) > 1:
             if pending.size:
@@ -85,13 +91,25 @@ def line_groups(path: str) -> Iterator[list[Line]]:
         yield [pending.take()]
 
 
-def _blocks(path: str) -> Iterator[bytes]:
+def first_line(path: str) -> int:
+    """The byte at which the first line begins: behind a byte order mark. Raises InputError."""
     with open_input(path) as stream:
+        return len(_UTF8_BOM) if stream.read(len(_UTF8_BOM)) == _UTF8_BOM else 0
+
+
+def _blocks(path: str, offset: int) -> Iterator[bytes]:
+    with open_input(path, offset) as stream:
         try:
-            start = stream.read(len(_UTF8_BOM))
+            if offset:
+                # Whoever begins in the middle often wants no more than a part of a block.
+                size = SHORT_BLOCK_BYTES
+                while size < BLOCK_BYTES and (block := stream.read(size)):
+                    yield block
+                    size *= 2
+            start = stream.read(len(_UTF8_BOM)) if not offset else b""
             if start.startswith(_UTF16_BOMS):
                 raise InputError(f"{path}: is UTF-16; save it as UTF-8")
-            if start != _UTF8_BOM:
+            if start != _UTF8_BOM and start:
                 yield start
             while block := stream.read(BLOCK_BYTES):
                 yield block

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.errors import InputError
-from batch.readers.record import Flaw, Record, digest
+from batch.readers.record import EVERYTHING, START, Flaw, Record, Skip, digest
+from batch.records import Mark
 from batch.storage import is_url, seekable
 
 BATCH_BYTES = 32 << 20
@@ -24,29 +25,48 @@ _STORE_BUFFER_BYTES = 8 << 20
 _UNREPRESENTABLE = (ValueError, OverflowError)
 
 
-def read(path: str) -> Iterator[Record]:
-    """The records of a Parquet file; memory depends on the widest rows and the largest page, not on the size of a row group.
+def read(path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
+    """The records of a Parquet file from `mark` on; memory depends on the widest rows and the largest page, not on a row group's size.
 
     Raises:
         InputError: it is no Parquet file, or a damaged one, or names a column twice.
     """
     with _open(path) as file:
-        yield from records(file.schema_arrow.names, _record_batches(path, file))
+        yield from records(file.schema_arrow.names, _record_batches(path, file, mark.offset), mark.line + 1, skip)
 
 
-def records(names: Sequence[str], batches: Iterable[pa.RecordBatch]) -> Iterator[Record]:
-    """The rows of `batches`, whose columns have these names, numbered from 1."""
-    number = 1
+def records(names: Sequence[str], batches: Iterable[pa.RecordBatch], number: int = 1, skip: Skip = EVERYTHING) -> Iterator[Record]:
+    """The rows of `batches`, whose columns have these names, numbered from `number`."""
     for batch in batches:
+        passed = min(skip.records, batch.num_rows)
+        for _ in range(passed):
+            skip.records -= 1
+            yield number, None, 0
+            number += 1
         problems: dict[int, str] = {}
-        columns = [_values(name, column, problems) for name, column in zip(names, batch.columns, strict=True)]
+        rest = batch.slice(passed)
+        columns = [_values(name, column, problems) for name, column in zip(names, rest.columns, strict=True)]
         size = batch.nbytes // max(1, batch.num_rows)
         for index, values in enumerate(zip(*columns, strict=True)):
-            if index in problems:
-                yield number, Flaw(problems[index], digest(batch.slice(index, 1).serialize())), size
+            if skip.records:
+                skip.records -= 1
+                yield number, None, 0
+            elif index in problems:
+                yield number, Flaw(problems[index], digest(rest.slice(index, 1).serialize())), size
             else:
                 yield number, dict(zip(names, values, strict=True)), size
             number += 1
+
+
+def marks(path: str, every: int) -> tuple[int, list[Mark]]:  # noqa: ARG001 - row groups are as they are
+    """How many records `read` gives, and where the row groups begin, from the file's metadata. Raises InputError as `count`."""
+    found, record = [START], 0
+    with _open(path) as file:
+        for group in range(file.metadata.num_row_groups):
+            if record:
+                found.append(Mark(0, 0, record, record, group))
+            record += file.metadata.row_group(group).num_rows
+    return record, found
 
 
 def count(path: str) -> int:
@@ -97,11 +117,12 @@ def check_names(path: str, names: Sequence[str]) -> None:
         raise InputError(f"{path}: names the column {twice!r} twice")
 
 
-def _record_batches(path: str, file: pq.ParquetFile) -> Iterator[pa.RecordBatch]:
+def _record_batches(path: str, file: pq.ParquetFile, first_group: int = 0) -> Iterator[pa.RecordBatch]:
     groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
     row_bytes = max((group.total_byte_size // max(1, group.num_rows) for group in groups), default=0)
     try:
-        yield from file.iter_batches(batch_size=min(_MAX_BATCH_ROWS, max(1, BATCH_BYTES // max(1, row_bytes))))
+        rows = min(_MAX_BATCH_ROWS, max(1, BATCH_BYTES // max(1, row_bytes)))
+        yield from file.iter_batches(batch_size=rows, row_groups=list(range(first_group, len(groups))))
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read to its end: {error}") from error
 

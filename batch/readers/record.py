@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
+from batch.records import Mark
+
 
 @dataclass(frozen=True, slots=True)
 class Flaw:
@@ -16,15 +18,38 @@ class Flaw:
     digest: bytes
 
 
-# (line from 1, columns, size in bytes): a plain tuple, since one is made for each row.
-Record = tuple[int, dict[str, Any] | Flaw, int]
+# (line from 1, columns, size in bytes): a plain tuple, since one is made for each row. Columns are None where the record was passed over.
+Record = tuple[int, dict[str, Any] | Flaw | None, int]
+
+PACKED = (".gz", ".zst")
+"""Endings of files that are unpacked as they are read, and cannot be begun in the middle."""
+
+START = Mark(0)
+"""Where a file begins."""
+
+
+@dataclass(slots=True)
+class Skip:
+    """How many of the next records nobody wants: they are passed over, if the format allows without being read."""
+
+    records: int = 0
+
+
+EVERYTHING = Skip()
+"""Nothing is passed over; never changed."""
 
 
 class Format(Protocol):
-    """What each format's module offers. Both raise InputError when the file as a whole cannot be read."""
+    """What each format's module offers. All raise InputError when the file as a whole cannot be read."""
 
-    def read(self, path: str) -> Iterator[Record]:
-        """The records of one file, in order."""
+    def read(self, path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
+        """The records of one file from `mark` on, in order, but for those that `skip` says, also when it is changed on the way."""
+
+    def marks(self, path: str, every: int) -> tuple[int, list[Mark]]:
+        """How many records `read` gives, and where reading can begin: at the start and, where that is possible, at about every so many.
+
+        Of each mark `ordinal` and `file` are left to the caller.
+        """
 
     def count(self, path: str) -> int:
         """How many records `read` gives, bad ones included."""

@@ -19,12 +19,15 @@ Sized = tuple[Row | BadRow, int]
 
 
 class Selection:
-    """The rows that the settings select. A sample is drawn once, from the ordinals of all rows for which `where` holds."""
+    """The rows that the settings select. A sample is drawn once, from the ordinals of all rows for which `where` holds.
 
-    def __init__(self, settings: InputSettings) -> None:
+    `highest` is the highest rank of the drawn sample; None while it is not drawn.
+    """
+
+    def __init__(self, settings: InputSettings, highest: int | None = None) -> None:
         self._condition = None if settings.where is None else Condition(settings.where)
         self._size, self._seed = settings.sample, settings.seed
-        self._highest: int | None = None
+        self.highest = highest
 
     @property
     def has_condition(self) -> bool:
@@ -37,18 +40,18 @@ class Selection:
         return self._size is not None
 
     @property
-    def drawn(self) -> bool:
-        """Whether it is known which rows the sample has."""
-        return self._highest is not None
+    def selects(self) -> bool:
+        """Whether some rows may be left out."""
+        return self.draws or self.has_condition
 
     def draw_from(self, ordinals: Iterable[int]) -> None:
         """Draw the sample."""
-        self._highest = highest_rank(ordinals, self._size or 0, self._seed)
+        self.highest = highest_rank(ordinals, self._size or 0, self._seed)
 
     def of(self, rows: Iterator[Sized]) -> Iterator[Sized]:
         """Those of `rows` that are selected; while no sample is drawn, all for which `where` holds."""
-        if self._highest is not None:
-            highest, seed = self._highest, self._seed
+        if self.highest is not None:
+            highest, seed = self.highest, self._seed
             rows = (sized for sized in rows if rank(sized[0].ordinal, seed) <= highest)
         if self._condition is not None:
             holds = self._condition.holds

@@ -12,10 +12,11 @@ from batch.storage.urls import is_url, parse
 _READ_AHEAD = 1 << 20
 
 
-def open_input(path: str) -> BinaryIO:
+def open_input(path: str, offset: int = 0) -> BinaryIO:
     """`path` opened for reading; .gz and .zst are unpacked as they are read, also when they hold several members or frames.
 
-    Reading a cut file raises EOFError or OSError when its end comes.
+    `offset` is the byte at which reading begins; of packed files it can only be 0. Reading a cut file raises EOFError or OSError
+    when its end comes.
 
     Raises:
         InputError: the file cannot be opened.
@@ -31,7 +32,7 @@ def open_input(path: str) -> BinaryIO:
 
             # Not the zstandard package: its stream reader takes the end of a cut file for the end of the data.
             return cast("BinaryIO", pa.CompressedInputStream(_buffered(path) if is_url(path) else pa.OSFile(path), "zstd"))
-        return cast("BinaryIO", _buffered(path)) if is_url(path) else Path(path).open("rb")
+        return cast("BinaryIO", _buffered(path, offset)) if is_url(path) else _local(path, offset)
     except OSError as error:
         raise InputError(str(error) if is_url(path) else f"{path}: cannot be read: {error.strerror or error}") from error
 
@@ -71,8 +72,16 @@ def file_name(path: str) -> str:
     return parse(path).name if is_url(path) else Path(path).name
 
 
-def _buffered(path: str) -> Any:
+def _local(path: str, offset: int) -> BinaryIO:
+    file = Path(path).open("rb")  # noqa: SIM115 - the caller closes it
+    file.seek(offset)
+    return file
+
+
+def _buffered(path: str, offset: int = 0) -> Any:
     import pyarrow as pa
 
+    source = stores.open_object(parse(path))
+    source.seek(offset)
     # Fewer and larger requests: a range for each megabyte, whatever small pieces are asked for.
-    return pa.BufferedInputStream(stores.open_object(parse(path)), _READ_AHEAD)
+    return pa.BufferedInputStream(source, _READ_AHEAD)

@@ -13,6 +13,7 @@ import zstandard
 
 from batch.errors import InputError
 from batch.readers import Dataset
+from batch.readers.ranges import Ranges
 from batch.records import BadRow, Row
 from batch.settings import InputSettings
 from batch.storage import expand, open_input
@@ -160,3 +161,15 @@ def test_a_job_reads_from_the_store_into_a_local_run(s3: S3Server, tmp_path: Pat
         assert set(endpoint.counts().values()) == {1}
     assert ids(folder.completions()) == [row["id"] for row in folder.rows]
     assert folder.run("verify", str(folder.directory)).returncode == 0
+
+
+def test_ranges_of_an_object_are_read_from_where_they_begin(s3: S3Server) -> None:
+    """A worker reads its rows of an object on a store from the nearest known byte."""
+    bucket = s3.bucket()
+    s3.put(f"{bucket}/rows.jsonl", jsonl(*range(1000)))
+    data = dataset(f"s3://{bucket}/rows.jsonl")
+    end, marks = data.marks(100)
+    assert (end, [mark.ordinal for mark in marks]) == (1000, list(range(0, 1000, 100)))
+    ranges = Ranges(data)
+    read = [row for mark in marks[::-1] for batch in ranges.batches(mark.ordinal, mark.ordinal + 100, mark) for row in batch]
+    assert sorted(read, key=lambda row: row.ordinal) == rows_of(data)

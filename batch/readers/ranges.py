@@ -1,0 +1,47 @@
+"""Ranges of rows, one after the other, read from the nearest known place and without reading anything twice where that can be helped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from batch.errors import InputError
+from batch.readers.dataset import Dataset, in_batches
+from batch.readers.record import Skip
+from batch.records import BadRow, Mark, Row
+
+
+class Ranges:
+    """Reads ranges of a dataset; cheap where they come in their order, since one open file is read on."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._dataset = dataset
+        self._rows: Iterator[tuple[Row | BadRow, int]] = iter(())
+        self._skip = Skip()
+        self._next = -1
+
+    def batches(self, start: int, stop: int, mark: Mark, size: int = 256) -> Iterator[list[Row | BadRow]]:
+        """Those rows with ordinals from `start` up to `stop` that the job takes; `mark` is a place at or before `start`.
+
+        The job's limit is the caller's business.
+
+        Raises:
+            InputError: a file cannot be read to its end, or does not have these rows any more.
+        """
+        if not mark.ordinal <= self._next <= start:
+            self._skip = Skip()
+            self._rows, self._next = self._dataset.rows(mark, self._skip), mark.ordinal
+        self._skip.records = start - self._next
+        self._next = -1
+        read = 0
+
+        def counted() -> Iterator[tuple[Row | BadRow, int]]:
+            nonlocal read
+            for sized in islice(self._rows, stop - start):
+                read += 1
+                yield sized
+
+        yield from in_batches(self._dataset.taken(counted()), size)
+        if read < stop - start:
+            raise InputError(f"the input ends before row {stop:,}: it was changed while it was read")
+        self._next = stop
