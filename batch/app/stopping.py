@@ -27,9 +27,15 @@ class Stopper:
     def ask(self) -> None:
         """Ask once more."""
         with self._lock:
-            self._asked += 1
+            asked = self.count()
             if self._tell is not None:
-                self._tell(self._asked)
+                self._tell(asked)
+
+    def count(self) -> int:
+        """How often it was asked, this time included."""
+        with self._lock:
+            self._asked += 1
+            return self._asked
 
     @contextmanager
     def attached(self, stop: AskAgain) -> Iterator[None]:
@@ -77,4 +83,4 @@ async def watch(
         with anyio.open_signal_receiver(*signals) as received:
             task_status.started()
             async for _ in received:
-                stopper.ask()
+                stop(stopper.count())

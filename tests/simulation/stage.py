@@ -19,7 +19,7 @@ import anyio.to_thread
 from anyio._backends import _asyncio
 
 from batch import storage
-from batch.app import plan
+from batch.app import plan, stopping
 from batch.app.run import RunOptions, RunReport, run
 from batch.engine import endpoints
 from batch.events import Event, RunStarted
@@ -127,6 +127,7 @@ class Session:
         with ExitStack() as stack:
             for target, name, value in (
                 (app_run, "anyio", _Anyio(self._run_async, self._signal_receiver)),
+                (stopping, "anyio", _Anyio(self._run_async, self._signal_receiver)),
                 (app_run, "SystemClock", partial(SimClock, world)),
                 (app_run, "random", SimpleNamespace(Random=lambda: chance)),
                 (endpoints, "open_engine", lambda run, connections: self._endpoint),
