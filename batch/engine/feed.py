@@ -7,17 +7,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from batch.engine.pace import Work
 from batch.errors import RowError
-from batch.journal.index import Entry, ResumeIndex
+from batch.journal.index import Entry
 from batch.journal.lines import task_hash
 from batch.prompts import RequestBuilder
-from batch.readers import Dataset
 from batch.records import BadRow, ErrorInfo, ErrorKind, Request, Row, Task
 
 Changed = Literal["refuse", "rerun", "keep"]
+
+
+class Lookup(Protocol):
+    """What a journal holds of tasks."""
+
+    def lookup(self, task_hashes: Sequence[int]) -> list[Entry | None]:
+        """What it holds of each task; None for those without a record. Give many at once."""
+
+
+class Rows(Protocol):
+    """The rows of a dataset, or a part of them."""
+
+    def batches(self) -> Iterator[list[Row | BadRow]]:
+        """The rows, some at a time."""
+
+
+class Source(Protocol):
+    """Where the work of one endpoint comes from."""
+
+    def batches(self) -> Iterator[list[Work | Refused]]:
+        """What is to be sent (or, where that is impossible, journaled as failed), batch by batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +46,7 @@ class Plan:
 
     variant: str
     builder: RequestBuilder
-    index: ResumeIndex
+    index: Lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +75,7 @@ class Feed:
     """The work of one endpoint's variants. `compare` rebuilds the requests of finished rows too, to see whether they changed."""
 
     def __init__(
-        self, dataset: Dataset, plans: Sequence[Plan], *, repeats: int, by_id: bool, compare: bool, changed: Changed, retry_failed: bool
+        self, dataset: Rows, plans: Sequence[Plan], *, repeats: int, by_id: bool, compare: bool, changed: Changed, retry_failed: bool
     ) -> None:
         self._dataset = dataset
         self._plans = plans

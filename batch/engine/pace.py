@@ -15,6 +15,7 @@ from batch.policy.adaptive import AdaptiveConcurrency
 from batch.policy.breaker import Breaker
 from batch.policy.budget import RetryBudget
 from batch.policy.concurrency import Concurrency
+from batch.policy.leased import LeasedConcurrency
 from batch.policy.rates import Rates, tokens_of
 from batch.policy.verdicts import Verdict
 from batch.policy.waits import MAX_WAIT_S, backoff
@@ -37,6 +38,7 @@ AUTO_RETRIES = 64
 class Work:
     """A task on its way through the pool. `attempts` are those that count, `tries` all of them; `doubled` may be billed twice.
 
+    `shard` is the piece of the input that it belongs to, where rows are shared out over workers.
     Of its last attempt: its `number` among all that its endpoint got, and the `tokens` that it was expected to use.
     `mended` is sent instead of the task's own request once an answer did not fit the schema, `repairs` times in all; `used` is the usage of
     the answers before.
@@ -51,6 +53,7 @@ class Work:
     charged_retry: bool = False
     number: int = 0
     tokens: float = 0.0
+    shard: int = 0
     repairs: int = 0
     mended: Request | None = None
     used: Mapping[str, Any] | None = None
@@ -62,17 +65,26 @@ class Work:
 
 
 class Pace:
-    """The pace of one endpoint.
+    """The pace of one endpoint. `concurrency` and `rates` are given where others send to it too, and limits are shared out.
 
     Until `asked_until` nothing is sent to it, because it asked for that. `outage_since` is when the first attempt failed after the
     last answer; None while it serves.
     """
 
-    def __init__(self, name: str, run: RunSettings, *, rng: random.Random) -> None:
+    def __init__(
+        self,
+        name: str,
+        run: RunSettings,
+        *,
+        rng: random.Random,
+        concurrency: LeasedConcurrency | None = None,
+        rates: Rates | None = None,
+    ) -> None:
         self.name = name
         auto = run.concurrency == "auto"
-        self.concurrency: Concurrency | AdaptiveConcurrency = (AdaptiveConcurrency if auto else Concurrency)(run.most_in_flight)
-        self.rates = Rates(run.requests_per_minute, run.tokens_per_minute)
+        own = (AdaptiveConcurrency if auto else Concurrency)(run.most_in_flight)
+        self.concurrency: Concurrency | AdaptiveConcurrency | LeasedConcurrency = own if concurrency is None else concurrency
+        self.rates = rates or Rates(run.requests_per_minute, run.tokens_per_minute)
         self.breaker = Breaker(run.outage_timeout_s)
         self.budget = RetryBudget(floor=max(20, 2 * min(run.most_in_flight, AUTO_RETRIES) if auto else 2 * run.most_in_flight))
         self._patience_s = run.outage_timeout_s
@@ -151,6 +163,14 @@ class Pace:
             notice = f"{self.name} is out of order ({self._reason}); probing until it serves again"
         own = now + backoff(max(1, work.tries), self._random.random())
         return max(own, self._paused_until), notice
+
+    def pause(self, seconds: float, now: float) -> None:
+        """The endpoint asked others to wait for so long."""
+        self._paused_until = max(self._paused_until, now + seconds)
+
+    def paused(self, now: float) -> float:
+        """Seconds that it has yet to wait, because the endpoint asked for that."""
+        return max(0.0, self._paused_until - now)
 
     def put_off(self, seconds: float) -> None:
         """The process itself stood still for so long: that is no time in which the endpoint served nothing."""

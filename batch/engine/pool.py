@@ -18,7 +18,7 @@ from anyio.abc import TaskGroup
 from batch.clock import Clock
 from batch.engine.backlog import Backlog
 from batch.engine.demands import Demand
-from batch.engine.feed import Feed, Refused
+from batch.engine.feed import Refused, Source
 from batch.engine.pace import Pace, Work
 from batch.engine.recorder import Recorder
 from batch.engine.settling import Settler
@@ -44,7 +44,7 @@ class Pool:
         self,
         client: Client,
         pace: Pace,
-        feed: Feed,
+        feed: Source,
         recorder: Recorder,
         run: RunSettings,
         *,
@@ -100,6 +100,15 @@ class Pool:
         if self.stopped is None:
             self.stopped = stop
         self._grace_until = min(self._grace_until, self._clock.monotonic() + grace_s)
+        self._alarm.set()
+
+    @property
+    def has_ready_work(self) -> bool:
+        """Whether something could be sent now, if the endpoint's limits allow."""
+        return bool(self._backlog.ready) or self._backlog.next_due <= self._clock.monotonic()
+
+    def wake(self) -> None:
+        """The limits have changed: look again what can be sent."""
         self._alarm.set()
 
     # The reader's side

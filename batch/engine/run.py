@@ -9,7 +9,7 @@ import anyio
 
 from batch.clock import Clock
 from batch.engine.demands import Demand
-from batch.engine.feed import Feed
+from batch.engine.feed import Source
 from batch.engine.pace import Pace
 from batch.engine.pool import Pool
 from batch.engine.recorder import Recorder
@@ -32,7 +32,7 @@ class Lane:
 
     client: Client
     pace: Pace
-    feed: Feed
+    feed: Source
     demands: Mapping[str, Demand] = field(default_factory=dict)
 
 
@@ -45,7 +45,7 @@ class Run:
         self._clock = clock
         self._observers = observers
         self._stop: Stop | None = None
-        self._pools = [
+        self.pools: Sequence[Pool] = [
             Pool(
                 lane.client,
                 lane.pace,
@@ -71,15 +71,24 @@ class Run:
             helpers.start_soon(self._sync_regularly)
             helpers.start_soon(self._report_regularly)
             async with anyio.create_task_group() as pools:
-                for pool in self._pools:
+                for pool in self.pools:
                     pools.start_soon(pool.run)
             helpers.cancel_scope.cancel()
         with anyio.CancelScope(shield=True):
             await self._sync()
-        stopped = [pool.stopped for pool in self._pools if pool.stopped is not None]
+        stopped = [pool.stopped for pool in self.pools if pool.stopped is not None]
         if self._stop is not None and (stopped or self._stop.cause == "storage"):
             return self._stop
         return next(iter(stopped), None)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped, or one of its pools has stopped by itself."""
+        return self._stop is not None or any(pool.stopped is not None for pool in self.pools)
+
+    def stop(self, stop: Stop, grace_s: float) -> None:
+        """Read and send nothing more; what is in flight gets `grace_s` to end."""
+        self._stop_pools(stop, grace_s)
 
     def drain(self) -> None:
         """Read and send nothing more; let what is in flight end, up to the grace time."""
@@ -93,7 +102,7 @@ class Run:
         # A disk that refuses is told in any case: what was in flight could not be kept.
         if self._stop is None or (stop.cause == "storage" and self._stop.cause != "storage"):
             self._stop = stop
-        for pool in self._pools:
+        for pool in self.pools:
             pool.stop(stop, grace_s)
 
     async def _sync_regularly(self) -> None:

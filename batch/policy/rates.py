@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from batch.policy.waits import MAX_WAIT_S, parse_duration
 
@@ -75,12 +75,25 @@ class Left:
         self._until = now + min(reset, MAX_WAIT_S) if remaining <= used_since else -math.inf
 
 
-class Rates:
-    """The rates of one endpoint and key."""
+class Limit(Protocol):
+    """What may be taken over time."""
 
-    def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
-        self._requests = Bucket(requests_per_minute) if requests_per_minute else None
-        self._tokens = Bucket(tokens_per_minute) if tokens_per_minute else None
+    def hold(self, now: float) -> float:
+        """Seconds until something may be taken: 0 now."""
+
+    def take(self, amount: float, now: float) -> None:
+        """Take so much, whether it is there or not."""
+
+    def correct(self, amount: float) -> None:
+        """It was so much more (or less, below 0) than was taken."""
+
+
+class Rates:
+    """The rates of one endpoint and key. `limit` makes what holds a rate, given as so much per minute."""
+
+    def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None, limit: Callable[[int], Limit] = Bucket) -> None:
+        self._requests = limit(requests_per_minute) if requests_per_minute else None
+        self._tokens = limit(tokens_per_minute) if tokens_per_minute else None
         self._left_requests, self._left_tokens = Left("requests"), Left("tokens")
         self._sent = 0
         self._answers = 0

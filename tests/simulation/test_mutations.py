@@ -35,7 +35,7 @@ def skips_fsync(patch: pytest.MonkeyPatch) -> None:
 
 def keeps_torn_tail(patch: pytest.MonkeyPatch) -> None:
     """Appends behind a torn tail."""
-    patch.setattr(Journal, "_settle", lambda self, path: None)
+    patch.setattr(journal, "settle", lambda paths, disk: None)
 
 
 def counts_all_appended_as_durable(patch: pytest.MonkeyPatch) -> None:
