@@ -181,7 +181,8 @@ class Outcome:
     """A task's final record. Times are seconds since the epoch; `response` is the reply body, verbatim JSON.
 
     `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. An answer that does not fit the
-    job's schema is kept in `response` too, beside its error; `usage` is of all answers that the task got.
+    job's schema is kept in `response` too, beside its error; `usage` is of all answers that the task got. `cost_usd` is for all attempts
+    whose usage is known, `extra_usd` the most that the others may have cost. `copy_of` is the row whose equal request was sent instead.
     """
 
     ordinal: int
@@ -200,6 +201,8 @@ class Outcome:
     cost_usd: float | None = None
     response: bytes | None = None
     doubled: int = 0
+    extra_usd: float = 0.0
+    copy_of: int | None = None
 
     @property
     def ok(self) -> bool:
@@ -240,7 +243,8 @@ class Tally:
 
     rows in = kept + ok + failed + not attempted. `kept` were final before this session; `durable` counts those of ok + failed
     that are synced. `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. `repairs` counts
-    answers that were asked for again, since they did not fit the job's schema.
+    answers that were asked for again, since they did not fit the job's schema. `copies` counts
+    those of ok + failed for which the outcome of an equal request was taken, `priced` the answers whose cost is known.
     """
 
     total: int | None = None
@@ -255,6 +259,7 @@ class Tally:
     retries: int = 0
     doubled: int = 0
     repairs: int = 0
+    copies: int = 0
     in_flight: int = 0
     waiting: int = 0
     prompt_tokens: int = 0

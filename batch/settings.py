@@ -101,10 +101,37 @@ class ProviderSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """US dollars for a million tokens of each kind; `input` is for those that are neither read from a cache nor written to one."""
+
+    input: float
+    output: float
+    cached_input: float
+    cache_write: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What the requests of a model cost.
+
+    `above` has other rates for requests with more prompt tokens than so many, in ascending order; they hold for all tokens of such a
+    request. `per_request` is in US dollars. `source` says for people where the price is from, and of which date it is. `context` is the
+    most tokens that the model takes, where that is known.
+    """
+
+    rates: Rates
+    above: tuple[tuple[int, Rates], ...] = ()
+    per_request: float = 0.0
+    source: str = "the job file"
+    context: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """One `[[model]]` entry after its sweep is expanded. `slug` is its name as a folder name, unique in the job.
 
-    `parameters` go into the request body as they are (sweep and extra_body already merged, names not yet renamed).
+    `parameters` go into the request body as they are (sweep and extra_body already merged, names not yet renamed). `price` is the one that
+    the job gives; without it the price list is asked.
     """
 
     name: str
@@ -113,6 +140,7 @@ class Variant:
     model: str
     parameters: Mapping[str, Any]
     prompt: PromptSettings
+    price: Price | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +154,7 @@ class RunSettings:
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
     `repair` is how often an answer that does not fit the prompt's schema is asked for again; None: once, where the endpoint itself does
     not promise answers that fit.
+    `max_cost_usd` is for all sessions of a run together. `dedupe` sends equal requests once where their answers are equal too.
     """
 
     concurrency: int | Literal["auto"] = 64
@@ -134,8 +163,10 @@ class RunSettings:
     tokens_per_minute: int | None = None
     attempts: int = 8
     max_failures: int | str | None = None
+    max_cost_usd: float | None = None
     repeats: int = 1
     repair: int | None = None
+    dedupe: bool = True
     stream: bool = False
     durability: Durability = "group"
     http: HttpEngine = "pyreqwest"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from batch import __version__
+from batch.app.costs import UNRECORDED
 from batch.engine.feed import Changed, Feed, Plan
 from batch.errors import ChangedError
 from batch.job import LoadedJob
@@ -77,7 +78,8 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
                 raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
             settled = all(review.is_settled(len(indexes[name]), changed) for name, review in reviews.items())
         created = manifest["created"] if previous is None else previous["created"]
-        directory.write_manifest({**manifest, "created": created, "settled": settled})
+        unrecorded = {} if previous is None or UNRECORDED not in previous else {UNRECORDED: previous[UNRECORDED]}
+        directory.write_manifest({**manifest, **unrecorded, "created": created, "settled": settled})
         yield Prepared(job, directory, dataset, journals, indexes, tallies, compare, tuple(notices))
 
 

@@ -14,10 +14,12 @@ from typing import Literal
 
 import anyio
 
+from batch.app.costs import costs_of, keep_unrecorded
 from batch.app.plan import Prepared, prepare
 from batch.app.stopping import Stopper, watch
 from batch.clock import SystemClock
 from batch.engine import endpoints
+from batch.engine.costs import Costs
 from batch.engine.demands import demands_of
 from batch.engine.feed import Changed, Feed, Plan
 from batch.engine.pace import Pace
@@ -50,7 +52,7 @@ class RunReport:
     directory: Path
     tallies: dict[str, Tally]
     reason: str | None
-    cause: Literal["interrupted", "refused", "storage", "input"] | None
+    cause: Literal["interrupted", "refused", "storage", "input", "budget"] | None
     outputs: tuple[Path, ...]
     elapsed_s: float
 
@@ -61,14 +63,14 @@ class RunReport:
 
     @property
     def refused(self) -> bool:
-        """Whether an endpoint or the disk stopped it."""
-        return self.cause is not None and not self.interrupted
+        """Whether an endpoint, the input or the disk stopped it."""
+        return self.cause in {"refused", "storage", "input"}
 
     @property
     def exit_code(self) -> int:
-        """DESIGN's exit codes: 0 all done, 1 some failed, 5 stopped early, 130 interrupted."""
+        """DESIGN's exit codes: 0 all done, 1 some failed, 4 the budget is spent, 5 stopped early, 130 interrupted."""
         if self.cause is not None:
-            return 130 if self.interrupted else 5
+            return {"interrupted": 130, "budget": 4}.get(self.cause, 5)
         return 1 if any(tally.failed + tally.kept_failed for tally in self.tallies.values()) else 0
 
 
@@ -94,9 +96,11 @@ def run(
         with prepare(loaded, directory, retry_failed=options.retry_failed, changed=options.changed) as prepared:
             for notice in prepared.notices:
                 _say(observers, notice)
-            stop = anyio.run(partial(_send, prepared, keys, options, observers, signals, stopper or Stopper()))
+            costs = costs_of(job, directory)
+            stop = anyio.run(partial(_send, prepared, costs, keys, options, observers, signals, stopper or Stopper()))
+            keep_unrecorded(directory, costs)
         outputs: list[Path] = []
-        if stop is None or stop.cause == "refused":
+        if stop is None or stop.cause in {"refused", "budget"}:
             outputs = write_outputs(job, directory, prepared.dataset)
     _notify(observers, RunEnded(prepared.tallies, stop.reason if stop else None))
     return RunReport(
@@ -114,6 +118,7 @@ def resume(directory: Path, overrides: Sequence[str], options: RunOptions, obser
 
 async def _send(
     prepared: Prepared,
+    costs: Costs,
     keys: dict[str, str],
     options: RunOptions,
     observers: Sequence[Observer],
@@ -140,8 +145,8 @@ async def _send(
                 )
                 for client, group in zip(clients, groups, strict=True)
             ]
-            recorder = Recorder(prepared.journals, prepared.tallies, clock)
-            session = Run(lanes, recorder, settings, clock=clock, observers=observers)
+            recorder = Recorder(prepared.journals, prepared.tallies, clock, costs)
+            session = Run(lanes, recorder, costs, settings, clock=clock, observers=observers)
             _notify(observers, RunStarted(job.name, str(prepared.directory.path), prepared.tallies))
             return await _executed(session, signals, stopper, observers)
 

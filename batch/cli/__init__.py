@@ -37,8 +37,8 @@ Example:
 
 \b
 Exit codes: 0 all rows done, 1 some rows failed, 2 bad job, input or usage,
-3 a gate failed, 5 stopped early, 130 interrupted.
-After 1, 5 and 130 the same command goes on."""
+3 a gate failed, 4 budget spent, 5 stopped early, 130 interrupted.
+After 1, 4, 5 and 130 the same command goes on."""
 
 
 class CommandGroup(click.Group):

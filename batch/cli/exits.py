@@ -1,6 +1,6 @@
 """How a command ends: the exit codes, and which error means which.
 
-After 1, 5 and 130 the same command goes on where it stopped.
+After 1, 4, 5 and 130 the same command goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ class ExitCode(IntEnum):
     FAILED_ROWS = 1
     UNUSABLE = 2
     GATE = 3
+    BUDGET = 4
     STOPPED = 5
     BUG = 70
     INTERRUPTED = 130

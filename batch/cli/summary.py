@@ -84,6 +84,8 @@ def next_step(report: RunReport, command: str) -> str:
         return f"read {errors}; to send the failed rows again:\n{command} --retry-failed"
     if code == ExitCode.INTERRUPTED:
         return f"the same command goes on where this one stopped:\n{command}"
+    if code == ExitCode.BUDGET:
+        return f"the same command goes on with a higher run.max_cost_usd, in the job file or as --set run.max_cost_usd=…:\n{command}"
     if code == ExitCode.STOPPED:
         return f"when the reason is gone, the same command goes on:\n{command}"
     return ""

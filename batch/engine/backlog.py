@@ -45,6 +45,11 @@ class Backlog:
         """The retry that is due first."""
         return self._retries[0][2]
 
+    @property
+    def next(self) -> Work:
+        """New work, or where there is none the retry that is due first."""
+        return self.ready[0] if self.ready else self.next_retry
+
     def due(self, now: float) -> int:
         """How many retries are due."""
         if not self._retries or self._retries[0][0] > now:

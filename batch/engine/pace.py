@@ -39,9 +39,10 @@ class Work:
     """A task on its way through the pool. `attempts` are those that count, `tries` all of them; `doubled` may be billed twice.
 
     `shard` is the piece of the input that it belongs to, where rows are shared out over workers.
-    Of its last attempt: its `number` among all that its endpoint got, and the `tokens` that it was expected to use.
     `mended` is sent instead of the task's own request once an answer did not fit the schema, `repairs` times in all; `used` is the usage of
     the answers before.
+    Of its last attempt: its `number` among all that its endpoint got, the `tokens` that it was expected to use, and the US dollars that
+    are `reserved` for it. `cost_usd` is what its attempts cost as far as it is known, `extra_usd` the most that the others may have cost.
     """
 
     task: Task
@@ -54,6 +55,9 @@ class Work:
     number: int = 0
     tokens: float = 0.0
     shard: int = 0
+    reserved: float = 0.0
+    cost_usd: float | None = None
+    extra_usd: float = 0.0
     repairs: int = 0
     mended: Request | None = None
     used: Mapping[str, Any] | None = None

@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 
 from batch.clock import Clock
 from batch.engine.backlog import Backlog
+from batch.engine.costs import Costs
 from batch.engine.demands import Demand
 from batch.engine.feed import Refused, Source
 from batch.engine.pace import Pace, Work
@@ -46,6 +47,7 @@ class Pool:
         pace: Pace,
         feed: Source,
         recorder: Recorder,
+        costs: Costs,
         run: RunSettings,
         *,
         demands: Mapping[str, Demand],
@@ -58,6 +60,7 @@ class Pool:
         self._pace = pace
         self._feed = feed
         self._recorder = recorder
+        self._costs = costs
         self._run = run
         self._demands = demands
         self._clock = clock
@@ -158,13 +161,14 @@ class Pool:
         if self._pace.hold(now) > 0:
             return None
         backlog = self._backlog
-        if backlog.next_due <= now and self._may_retry(backlog.next_retry):
+        retries = backlog.next_due <= now and self._may_retry(backlog.next_retry)
+        if not (retries or backlog.ready) or not self._costs.reserve(backlog.next_retry if retries else backlog.ready[0]):
+            return None
+        if retries:
             work = backlog.take_retry()
             self._recorder.tallies[work.task.variant].waiting -= 1
-        elif backlog.ready:
-            work = backlog.take()
         else:
-            return None
+            work = backlog.take()
         if not self._room.is_set() and not backlog.is_full:
             self._room.set()
         return work
@@ -175,6 +179,7 @@ class Pool:
     async def _attempt(self, work: Work) -> None:
         tally = self._recorder.tallies[work.task.variant]
         self._pace.sent(work, self._clock.monotonic())
+        self._costs.sent(work)
         work.tries += 1
         tally.requests += 1
         tally.retries += work.tries > 1
@@ -190,6 +195,7 @@ class Pool:
             work.first_sent = exchange.sent_at
         verdict = judge(exchange, self._clock.wall())
         work.attempts += verdict.charged
+        self._costs.ended(work, exchange, verdict)
         if verdict.action is Action.DONE:
             self._complete(work, exchange)
         else:
@@ -255,6 +261,8 @@ class Pool:
             return True
         if self._pace.asks_too_much(now) or (deadline is not None and now >= deadline and self._next_sending(now) > now):
             self._give_up(now)
+        elif self._backlog and self._costs.is_spent(work := self._backlog.next):
+            self.stop(Stop("budget", self._costs.exhausted(work)), 0.0)
         elif self._retries_are_spent(now):
             self.stop(Stop("refused", f"{self._pace.name} fails too often: the retry budget of this run is spent"), 0.0)
         return self.stopped is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from batch.clock import Clock
+from batch.engine.costs import Costs
 from batch.engine.pace import Work
 from batch.journal.journal import Journal
 from batch.journal.lines import encode
@@ -15,8 +16,9 @@ from batch.records import ErrorInfo, ErrorKind, Exchange, Outcome, Tally
 class Recorder:
     """Writes the outcomes of a run, each to the journal of its variant, and counts them."""
 
-    def __init__(self, journals: Mapping[str, Journal], tallies: Mapping[str, Tally], clock: Clock) -> None:
+    def __init__(self, journals: Mapping[str, Journal], tallies: Mapping[str, Tally], clock: Clock, costs: Costs) -> None:
         self.tallies = tallies
+        self._costs = costs
         self._journals = journals
         self._epoch = clock.wall() - clock.monotonic()
 
@@ -37,7 +39,7 @@ class Recorder:
     def _outcome(self, work: Work, exchange: Exchange | None, error: ErrorInfo | None) -> Outcome:
         task = work.task
         if exchange is None:
-            return Outcome(task.ordinal, task.id, task.repeat, task.request.key, work.tries, error)
+            return Outcome(task.ordinal, task.id, task.repeat, task.request.key, work.tries, error, extra_usd=work.extra_usd)
         reply = exchange.reply
         usage = added(work.used, reply.usage if reply else None)
         return Outcome(
@@ -55,7 +57,8 @@ class Recorder:
             first_token=None if exchange.first_token_at is None else self._epoch + exchange.first_token_at,
             done=self._epoch + exchange.done_at,
             usage=usage,
-            cost_usd=_reported_cost(usage),
+            cost_usd=work.cost_usd,
+            extra_usd=work.extra_usd,
             response=exchange.body if error is None or error.kind is ErrorKind.OUTPUT else None,
         )
 
@@ -63,16 +66,11 @@ class Recorder:
         self._journals[work.task.variant].append(encode(outcome))
         tally = self.tallies[work.task.variant]
         _count(tally, outcome)
+        self._costs.recorded((outcome.cost_usd or 0.0) + outcome.extra_usd)
         if work.previous == "ok":
             tally.kept_ok -= 1
         elif work.previous == "failed":
             tally.kept_failed -= 1
-
-
-def _reported_cost(usage: Mapping[str, object] | None) -> float | None:
-    """What the endpoint itself says that it charged (OpenRouter: usage.cost, in US dollars)."""
-    cost = usage.get("cost") if usage else None
-    return float(cost) if isinstance(cost, int | float) and not isinstance(cost, bool) else None
 
 
 def _count(tally: Tally, outcome: Outcome) -> None:

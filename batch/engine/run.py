@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from batch.clock import Clock
+from batch.engine.costs import Costs
 from batch.engine.demands import Demand
 from batch.engine.feed import Source
 from batch.engine.pace import Pace
@@ -39,7 +40,9 @@ class Lane:
 class Run:
     """Runs the lanes of a job to their end. Not reusable."""
 
-    def __init__(self, lanes: Sequence[Lane], recorder: Recorder, run: RunSettings, *, clock: Clock, observers: Sequence[Observer]) -> None:
+    def __init__(
+        self, lanes: Sequence[Lane], recorder: Recorder, costs: Costs, run: RunSettings, *, clock: Clock, observers: Sequence[Observer]
+    ) -> None:
         self._recorder = recorder
         self._run = run
         self._clock = clock
@@ -51,6 +54,7 @@ class Run:
                 lane.pace,
                 lane.feed,
                 recorder,
+                costs,
                 run,
                 demands=lane.demands,
                 clock=clock,

@@ -10,5 +10,5 @@ from typing import Literal
 class Stop:
     """Why a run ends before all rows have their outcome; `reason` is a sentence for people."""
 
-    cause: Literal["interrupted", "refused", "storage", "input"]
+    cause: Literal["interrupted", "refused", "storage", "input", "budget"]
     reason: str

@@ -149,6 +149,16 @@ class Parameters(Section):
     encoding_format: Literal["float", "base64"] | Absent = _parameter("encoding_format")
 
 
+class PriceSection(Section):
+    """What a model costs, in US dollars for a million tokens."""
+
+    input: NotNegative = Field(description="Prompt tokens.")
+    output: NotNegative | Absent = Field(default=None, description="Tokens of answers, reasoning included. Embeddings have none.")
+    cached_input: NotNegative | Absent = Field(
+        default=None, description="Prompt tokens that the provider read from its cache. [default: as input]"
+    )
+
+
 class ModelSection(Parameters):
     """A model with its request parameters: a variant of its own, or several with a sweep."""
 
@@ -162,6 +172,10 @@ class ModelSection(Parameters):
     )
     extra_body: dict[str, Any] = Field(default_factory=dict, description="Sent in the request body as it is, unchecked.")
     prompt: PromptSection | Absent = Field(default=None, description="What this model's prompt changes in [prompt].")
+    price: PriceSection | Absent = Field(
+        default=None,
+        description="US dollars for a million tokens: {input = 0.25, output = 2.0}. [default: the list price, where it is known]",
+    )
 
 
 class RunSection(Section):
@@ -186,11 +200,21 @@ class RunSection(Section):
         description='Stop when more rows than this failed: a number, or a share such as "10%". Without it a run stops only when the'
         ' first 20 rows of a model all fail for the same reason; "100%" never stops.',
     )
+    max_cost_usd: Annotated[float, Field(gt=0)] | Absent = Field(
+        default=_RUN.max_cost_usd,
+        description="The most US dollars that the run may cost, all its sessions together. What a request may cost at most is set aside"
+        " before it is sent. Needs prices for all models.",
+    )
     repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(default=_RUN.repeats, description="How often each row is sent to each model.")
     repair: Annotated[int, Field(ge=0, le=10)] | Absent = Field(
         default=_RUN.repair,
         description="How often an answer that does not fit prompt.schema is asked for again, with what was wrong with it."
         "  [default: 1, and 0 where the endpoint itself promises answers that fit]",
+    )
+    dedupe: bool = Field(
+        default=_RUN.dedupe,
+        description="Send equal requests once, and give all their rows the one answer; only at temperature = 0, for embeddings, and"
+        " without repeats.",
     )
     stream: bool = Field(
         default=_RUN.stream, description="Stream the answers: adds the time to the first token, and answers cut short are seen."

@@ -15,6 +15,7 @@ import orjson
 from batch.job.answer_schemas import AnswerSchemas
 from batch.job.endpoints import Endpoint, Endpoints, unknown_provider
 from batch.job.paths import KeyPath
+from batch.job.prices import check_prices, own_price
 from batch.job.problems import Problems, nearest
 from batch.job.prompts import prompt_of
 from batch.job.sections import Entry, Sections, check_json
@@ -24,7 +25,7 @@ from batch.settings import OWN_MODEL, PromptSettings, ProviderSettings, Variant
 MAX_VARIANTS = 1000
 SLUG_LENGTH = 100
 
-_OF_ENTRY = frozenset({"id", "name", "sweep", "extra_body", "prompt"})
+_OF_ENTRY = frozenset({"id", "name", "sweep", "extra_body", "prompt", "price"})
 _MADE_BY_US = {
     "model": "the model is named by id",
     "messages": "the messages are made from [prompt]",
@@ -55,6 +56,7 @@ def make_variants(sections: Sections, schemas: AnswerSchemas, endpoints: Endpoin
         if endpoint is not None and prompt is not None:
             found += [(entry, variant) for variant in _expand(entry, endpoint, prompt)]
     _check_names(found, problems)
+    check_prices(found, sections.run, problems)
     return tuple(variant for _, variant in found)
 
 
@@ -169,6 +171,7 @@ def _expand(entry: Entry, endpoint: Endpoint, prompt: PromptSettings) -> Iterato
             model=section.id.partition("/")[2],
             parameters={**_top_parameters(entry), **point, **section.extra_body},
             prompt=prompt,
+            price=own_price(section.price),
         )
 
 

@@ -67,6 +67,10 @@ def encode(outcome: Outcome) -> bytes:
     }
     if outcome.doubled:
         fields["doubled"] = outcome.doubled
+    if outcome.extra_usd:
+        fields["extra_usd"] = outcome.extra_usd
+    if outcome.copy_of is not None:
+        fields["copy_of"] = outcome.copy_of
     if error is not None:
         fields["error"] = {"kind": error.kind, "code": error.code, "message": error.message, "http_status": error.http_status}
     task = _task_hex(outcome.id, outcome.repeat)
@@ -110,6 +114,8 @@ def decode(line: bytes) -> Outcome:
         fields["cost_usd"],
         response,
         fields.get("doubled", 0),
+        fields.get("extra_usd", 0.0),
+        fields.get("copy_of"),
     )
 
 

@@ -24,12 +24,14 @@ class JobFolder:
         self.job = path / "test.toml"
         self.write(**settings)
 
-    def write(self, *, user: str = "{{ text }}", model: str = "house/test-model", provider: str = "", **run: Any) -> None:
-        """Write the job file; `run` are the settings of its [run] table, `provider` further lines of [provider.house]."""
+    def write(
+        self, *, user: str = "{{ text }}", model: str = "house/test-model", provider: str = "", parameters: str = "", **run: Any
+    ) -> None:
+        """Write the job file; `run` are the settings of [run], `provider` and `parameters` more lines of [provider.house] and [[model]]."""
         lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in run.items())
         self.job.write_text(
             f'[input]\npath = "rows.jsonl"\nid = "id"\n\n[prompt]\nuser = {json.dumps(user)}\n\n'
-            f'[provider.house]\nbase_url = "{self.url}"\n{provider}\n\n[[model]]\nid = "{model}"\ntemperature = 0\n\n'
+            f'[provider.house]\nbase_url = "{self.url}"\n{provider}\n\n[[model]]\nid = "{model}"\ntemperature = 0\n{parameters}\n\n'
             f'[run]\n{lines}\n\n[output]\ndir = "runs/test"\ncolumns = ["text"]\n'
         )
 

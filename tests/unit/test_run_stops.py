@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from batch.clock import SystemClock
+from batch.engine.costs import Costs
 from batch.engine.pace import Work
 from batch.engine.recorder import Recorder
 from batch.engine.run import Run
@@ -28,8 +29,8 @@ async def test_a_disk_that_refuses_is_told_also_when_the_run_was_stopped_before(
     disk = WatchedDisk()
     disk.on_sync = refuse
     with Journal(tmp_path / "m", "group", disk=disk) as journal:
-        recorder = Recorder({"m": journal}, {"m": Tally(total=1)}, SystemClock())
-        run = Run([], recorder, RunSettings(), clock=SystemClock(), observers=())
+        recorder = Recorder({"m": journal}, {"m": Tally(total=1)}, SystemClock(), Costs({}, ()))
+        run = Run([], recorder, Costs({}, ()), RunSettings(), clock=SystemClock(), observers=())
         if drained:
             run.drain()
         work = Work(Task(0, "r0", "m", 0, Request("chat/completions", b"{}", bytes(16))))

@@ -1,0 +1,86 @@
+"""What the requests of a run cost and may cost: counted by usage, and asked for from the budget before they are sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from batch.engine.pace import Work
+from batch.policy.pricing import WorstCase, cost_of
+from batch.policy.spending import Budget
+from batch.policy.verdicts import Action, Verdict
+from batch.records import Exchange
+from batch.settings import Price, Variant
+
+
+class Costs:
+    """The prices of a run's variants, and its budget, which is None where the job sets no bound."""
+
+    def __init__(self, prices: Mapping[str, Price], variants: Sequence[Variant], budget: Budget | None = None) -> None:
+        self._prices = prices
+        self._budget = budget
+        self._worst = {v.name: WorstCase(prices[v.name], v) for v in variants if v.name in prices}
+        self._paid = self._recorded = self._in_flight = 0.0
+
+    @property
+    def unrecorded(self) -> float:
+        """US dollars of this session that are in no outcome: of tasks that it left without one, and of requests that it gave up."""
+        return max(0.0, self._paid + self._in_flight - self._recorded)
+
+    def reserve(self, work: Work) -> bool:
+        """Set aside what `work` may cost; False while that could pass the budget."""
+        if self._budget is None:
+            return True
+        work.reserved = self._dollars(work)
+        return self._budget.reserve(work.reserved)
+
+    def is_spent(self, work: Work) -> bool:
+        """Whether the budget has no room for `work` any more, whatever becomes of the requests in flight."""
+        return self._budget is not None and self._budget.never(self._dollars(work))
+
+    def exhausted(self, work: Work) -> str:
+        """In one sentence, why `work` is not sent."""
+        assert self._budget is not None  # noqa: S101 - without a budget none is spent
+        spent, cap = self._budget.spent, self._budget.cap
+        return (
+            f"the budget is spent: of run.max_cost_usd = {cap:g}, ${spent:,.4f} used (earlier sessions"
+            f" included), and the next request may cost ${self._dollars(work):,.4f}"
+        )
+
+    def sent(self, work: Work) -> None:
+        """A request leaves."""
+        if self._budget is None:
+            work.reserved = self._dollars(work)
+        self._in_flight += work.reserved
+
+    def ended(self, work: Work, exchange: Exchange, verdict: Verdict) -> None:
+        """An attempt is over: adds what it cost, or may have cost, to `work`.
+
+        An attempt that may have been billed, but whose usage nobody told, counts for what it may have cost at most.
+        """
+        variant = work.task.variant
+        usage = exchange.reply.usage if exchange.reply else None
+        paid = cost_of(self._prices.get(variant), usage)
+        answered = verdict.action is Action.DONE
+        if paid is not None:
+            work.cost_usd = (work.cost_usd or 0.0) + paid
+            if answered and variant in self._worst:
+                self._worst[variant].observe(work.request, usage)
+        else:
+            paid = self._dollars(work) if answered or verdict.doubled else 0.0
+            work.extra_usd += paid
+            if answered:
+                # What is known of earlier attempts is not what the answer cost.
+                work.extra_usd, work.cost_usd = work.extra_usd + (work.cost_usd or 0.0), None
+        self._paid += paid
+        self._in_flight -= work.reserved
+        if self._budget is not None:
+            self._budget.settle(work.reserved, paid)
+        work.reserved = 0.0
+
+    def recorded(self, dollars: float) -> None:
+        """An outcome with such a cost is in the journal."""
+        self._recorded += dollars
+
+    def _dollars(self, work: Work) -> float:
+        worst = self._worst.get(work.task.variant)
+        return worst.dollars(work.request) if worst is not None else 0.0

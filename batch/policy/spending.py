@@ -1,0 +1,55 @@
+"""The budget of a run in US dollars: what may be spent, what is spent, and what requests in flight may still cost."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+# Sums of many small amounts are off by less than this; so small an excess is none.
+_ROUNDING_USD = 1e-9
+
+
+class Budget(Protocol):
+    """What is asked before a request is sent. Amounts are in US dollars; `cap` and `spent` are those of the whole run, as far as known."""
+
+    cap: float
+    spent: float
+
+    def reserve(self, amount: float) -> bool:
+        """Set `amount` aside for a request; False when that could overspend."""
+
+    def settle(self, reserved: float, actual: float) -> None:
+        """A request for which `reserved` was set aside has cost `actual`."""
+
+    def never(self, amount: float) -> bool:
+        """Whether `amount` can never be reserved any more, even when all that is in flight costs nothing."""
+
+
+class Spending:
+    """A budget of one process: `spent` and `reserved` together never pass `cap` by what `reserve` granted.
+
+    `spent` begins with what earlier sessions spent. It passes the cap only where a request costs more than was reserved for it.
+    """
+
+    def __init__(self, cap: float, spent: float = 0.0) -> None:
+        self.cap = cap
+        self.spent = spent
+        self.reserved = 0.0
+        self._open = 0
+
+    def reserve(self, amount: float) -> bool:
+        """Set `amount` aside for a request; False when that could overspend."""
+        if self.spent + self.reserved + amount > self.cap + _ROUNDING_USD:
+            return False
+        self.reserved += amount
+        self._open += 1
+        return True
+
+    def settle(self, reserved: float, actual: float) -> None:
+        """A request for which `reserved` was set aside has cost `actual`."""
+        self.spent += actual
+        self._open -= 1
+        self.reserved = self.reserved - reserved if self._open else 0.0
+
+    def never(self, amount: float) -> bool:
+        """Whether `amount` can never be reserved any more, even when all that is in flight costs nothing."""
+        return self.spent + amount > self.cap + _ROUNDING_USD

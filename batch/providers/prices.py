@@ -1,0 +1,140 @@
+"""List prices, from the data inside the package genai-prices; nothing is asked over the network.
+
+The package takes a quarter of a second and 30 MB to load, so it is loaded only for endpoints that may be in it.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from collections.abc import Callable, Iterable
+from datetime import UTC, date, datetime, timedelta
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from batch.settings import Price, Rates, Variant
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice, Provider
+
+# Hosts under which the package does not know a provider, and those by which it does.
+_KNOWN_AS = {"api.together.ai": "api.together.xyz"}
+# Service tiers by which a request is billed; "auto" leaves it to the provider's project settings.
+_BILLED_TIERS = frozenset({"flex", "priority", "fast"})
+
+
+def price_of(variant: Variant, at: datetime, *, batch: bool = False) -> Price | None:
+    """What a variant's requests cost: the job's own price, or the list price at that moment; None is unknown.
+
+    With `batch`, what they cost through the provider's Batch API; None also where it has none for this model.
+    """
+    if variant.price is not None:
+        return None if batch else variant.price
+    url = variant.provider.base_url
+    if not _is_public(url):
+        return None
+    found = _find(_known_url(url), variant.model)
+    if found is None:
+        return None
+    provider, model = found
+    tier = variant.parameters.get("service_tier")
+    context = {"service_tier": str(tier)} if tier in _BILLED_TIERS else {}
+    if not batch:
+        return _made(model, lambda moment: model.get_prices(moment, context), at, variant)
+    if not any(model is own for own in provider.models):
+        return None
+    through = model.get_prices(at, {"processing": "batch"})
+    return None if through == model.get_prices(at) else _made(model, lambda _: through, at, variant)
+
+
+def list_name() -> str:
+    """The price list's name and date, for people."""
+    return f"genai-prices {version('genai-prices')} of {_list_date()}"
+
+
+def _is_public(url: str) -> bool:
+    """Whether the URL is of a host that others could bill for: not this machine, nor a bare address or name of a local network."""
+    host = urlsplit(url).hostname or ""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." in host
+    return False
+
+
+def _known_url(url: str) -> str:
+    host = urlsplit(url).hostname or ""
+    return url.replace(host, _KNOWN_AS[host], 1) if host in _KNOWN_AS else url
+
+
+def _find(url: str, model: str) -> tuple[Provider, ModelInfo] | None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    try:
+        return get_snapshot().find_provider_model(model, None, None, url)
+    except LookupError:
+        return None
+
+
+def _made(model: ModelInfo, prices_at: Callable[[datetime], ModelPrice], at: datetime, variant: Variant) -> Price | None:
+    """The price as ours: of a day with cheaper hours, the dearest."""
+    midnight = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    during_day = {id(prices): prices for hour in range(24) for prices in [prices_at(midnight + timedelta(hours=hour))]}
+    made = [price for prices in during_day.values() if (price := _converted(model, prices, variant)) is not None]
+    return max(made, key=lambda price: price.rates.input + price.rates.output, default=None)
+
+
+def _converted(model: ModelInfo, prices: ModelPrice, variant: Variant) -> Price | None:
+    kinds = {
+        "input": prices.input_mtok,
+        "output": prices.output_mtok,
+        "cached_input": prices.cache_read_mtok,
+        "cache_write": prices.cache_write_mtok,
+    }
+    if kinds["input"] is None or (kinds["output"] is None and variant.prompt.api != "embeddings" and not variant.prompt.stored):
+        return None
+    starts = sorted({tier.start for price in kinds.values() for tier in getattr(price, "tiers", ())})
+    per_thousand = getattr(prices, "requests_kcount", None)
+    return Price(
+        rates=_rates(kinds, 0),
+        above=tuple((start, _rates(kinds, start + 1)) for start in starts),
+        per_request=_at(per_thousand, 0) / 1000,
+        source=list_name(),
+        context=model.context_window,
+    )
+
+
+def _rates(kinds: dict[str, Any], prompt_tokens: int) -> Rates:
+    fresh = _at(kinds["input"], prompt_tokens)
+    return Rates(
+        input=fresh,
+        output=_at(kinds["output"], prompt_tokens),
+        cached_input=fresh if kinds["cached_input"] is None else _at(kinds["cached_input"], prompt_tokens),
+        cache_write=fresh if kinds["cache_write"] is None else _at(kinds["cache_write"], prompt_tokens),
+    )
+
+
+def _at(price: Any, prompt_tokens: int) -> float:
+    """A price of the package (a decimal, or decimals by the size of the prompt) for so many prompt tokens."""
+    tiers: Iterable[Any] = getattr(price, "tiers", ())
+    value = getattr(price, "base", price)
+    for tier in tiers:
+        if prompt_tokens > tier.start:
+            value = tier.price
+    return float(value or 0)
+
+
+@functools.cache
+def _list_date() -> date:
+    """The date of the list: that of the newest price in it, since it does not tell its own. Changes announced for later are passed over."""
+    from genai_prices.data_snapshot import get_snapshot
+    from genai_prices.types import StartDateConstraint
+
+    today = datetime.now(UTC).date()
+    dates: list[date] = []
+    for provider in get_snapshot().providers:
+        for model in provider.models:
+            dated = [*(model.prices if isinstance(model.prices, list) else ()), *(model.price_variants or ())]
+            dates += [each.constraint.start_date for each in dated if isinstance(each.constraint, StartDateConstraint)]
+    return max(each for each in dates if each <= today)
