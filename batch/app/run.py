@@ -26,7 +26,7 @@ from batch.engine.pace import Pace
 from batch.engine.recorder import Recorder
 from batch.engine.run import Lane, Run
 from batch.engine.stop import Stop
-from batch.errors import EndpointError
+from batch.errors import EndpointError, StorageError
 from batch.events import Event, Noticed, Observer, RunEnded, RunStarted
 from batch.job import LoadedJob, from_document
 from batch.journal.directory import RunDirectory
@@ -101,7 +101,7 @@ def run(
             keep_unrecorded(directory, costs)
         outputs: list[Path] = []
         if stop is None or stop.cause in {"refused", "budget"}:
-            outputs = write_outputs(job, directory, prepared.dataset)
+            outputs = _write_outputs(prepared)
     _notify(observers, RunEnded(prepared.tallies, stop.reason if stop else None))
     return RunReport(
         directory.path, prepared.tallies, stop.reason if stop else None, stop.cause if stop else None, tuple(outputs), monotonic() - started
@@ -149,6 +149,13 @@ async def _send(
             session = Run(lanes, recorder, costs, settings, clock=clock, observers=observers)
             _notify(observers, RunStarted(job.name, str(prepared.directory.path), prepared.tallies))
             return await _executed(session, signals, stopper, observers)
+
+
+def _write_outputs(prepared: Prepared) -> list[Path]:
+    try:
+        return write_outputs(prepared.job, prepared.directory, prepared.dataset)
+    except StorageError as error:
+        raise StorageError(f"{error}; all outcomes are in the journal; give the same command again, nothing is sent twice") from error
 
 
 def _feed(prepared: Prepared, variants: Sequence[Variant], settings: RunSettings, options: RunOptions) -> Feed:
