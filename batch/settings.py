@@ -15,7 +15,7 @@ InputFormat = Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"
 OWN_MODEL = "*"
 """The model of a variant whose requests name their own."""
 
-OutputFormat = Literal["jsonl", "parquet", "csv"]
+OutputFormat = Literal["jsonl", "parquet", "csv", "openai-batch"]
 Durability = Literal["row", "group", "os"]
 Metric = Literal["strict", "coverage", "difference"]
 HttpEngine = Literal["pyreqwest", "aiohttp", "httpx"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from batch.app.batch_files import export_files, export_requests, verify_files
 from batch.app.inspect import export, salvage, status, verify
 from batch.app.run import RunOptions, RunReport, resume, run
 from batch.app.services import models, serve
@@ -12,6 +13,8 @@ __all__ = [
     "RunReport",
     "TryResult",
     "export",
+    "export_files",
+    "export_requests",
     "models",
     "resume",
     "run",
@@ -20,4 +23,5 @@ __all__ = [
     "status",
     "try_row",
     "verify",
+    "verify_files",
 ]

@@ -1,32 +1,69 @@
-"""promptmill export: the results of a run in another format."""
+"""promptmill export: the results of a run in another format, or the requests of a job for a Batch API."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import click
 
-from batch.cli.console import put
-from batch.cli.options import directory_argument
+from batch.cli.console import complain, put, say
+from batch.cli.exits import ExitCode
 from batch.settings import OutputFormat
+
+REQUESTS = "openai-batch-input"
 
 
 @click.command("export")
-@directory_argument
-@click.option("--format", "format_", type=click.Choice(get_args(OutputFormat)), required=True, help="The format to write.")
+@click.argument("source", metavar="RUN_DIR | JOB.toml | ANSWERS.jsonl")
+@click.option("--format", "format_", type=click.Choice([*get_args(OutputFormat), REQUESTS]), required=True, help="The format to write.")
 @click.option("--output", "-o", metavar="DIR", help="Where to write.  [default: the run directory]")
-def export_command(directory: str, format_: OutputFormat, output: str | None) -> None:
+@click.pass_context
+def export_command(ctx: click.Context, source: str, format_: str, output: str | None) -> None:
     """Write completions and errors in another format.
 
     The files hold the same rows as those of the run, in input order. Their paths are printed.
+    The results may also be those of another batch runner, in OpenAI's output format.
+
+    openai-batch-input writes the requests that a job would send, as input files for OpenAI's
+    Batch API; it sends nothing. openai-batch writes results in that API's output format.
 
     \b
-    Example:
+    Examples:
       promptmill export runs/tickets --format csv --output for-excel/
+      promptmill export jobs/tickets.toml --format openai-batch-input --output .
+      promptmill export batch_123_output.jsonl --format parquet --output results/
     """
+    from batch import app
+    from batch.job import load
+    from batch.progress import near
+
+    destination = Path(output) if output else None
+    if format_ == REQUESTS:
+        _write_requests(ctx, Path(source), destination)
+        return
+    form = cast("OutputFormat", format_)
+    if Path(source).suffix == ".toml" and Path(source).is_file():
+        paths = app.export(Path(load(source).job.output.dir), form, destination)
+    elif Path(source).is_file():
+        if destination is None:
+            raise click.UsageError("say where to write: --output DIR")
+        paths = app.export_files([Path(source)], form, destination)
+    else:
+        paths = app.export(Path(source), form, destination)
+    for path in paths:
+        put(near(path))
+
+
+def _write_requests(ctx: click.Context, source: Path, destination: Path | None) -> None:
     from batch import app
     from batch.progress import near
 
-    for path in app.export(Path(directory), format_, Path(output) if output else None):
+    written = app.export_requests(source, destination)
+    for path in written.paths:
         put(near(path))
+    say(f"promptmill: {written.requests:,} requests in {len(written.paths)} files; nothing was sent")
+    if written.unsendable:
+        complain(f"{written.unsendable:,} rows cannot be sent:")
+        complain("\n".join(written.examples))
+        ctx.exit(ExitCode.FAILED_ROWS)

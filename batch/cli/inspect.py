@@ -39,24 +39,37 @@ def status_command(directory: str, as_json: bool) -> None:
 
 
 @click.command("verify")
-@directory_argument
+@click.argument("paths", nargs=-1, required=True, metavar="RUN_DIR | ANSWERS.jsonl...")
 @click.option("--salvage", is_flag=True, help="First write damaged journals anew, with every whole record, and say what was lost.")
+@click.option("--input", "requests", metavar="BATCH.jsonl", help="With answers: the requests that they must belong to.")
 @json_option
 @click.pass_context
-def verify_command(ctx: click.Context, directory: str, salvage: bool, as_json: bool) -> None:
+def verify_command(ctx: click.Context, paths: tuple[str, ...], salvage: bool, requests: str | None, as_json: bool) -> None:
     """Check input, journal and outputs against each other.
 
     Says what is missing, doubled or damaged. Ends with 0 when all is sound (rows that are not
     attempted yet are no fault), with 2 when it is not.
+
+    Of files it checks the answers of a batch runner: OpenAI's output and error files, those of
+    vLLM's run-batch, or our own.
+
+    \b
+    Examples:
+      promptmill verify runs/tickets
+      promptmill verify output.jsonl error.jsonl --input batch.jsonl
     """
     from batch import app
 
+    directory = paths[0]
+    of_files = requests is not None or len(paths) > 1 or Path(directory).is_file()
+    if of_files and salvage:
+        raise click.UsageError("--salvage is for a run directory")
     salvaged = app.salvage(Path(directory)) if salvage else []
-    found = app.verify(Path(directory))
+    found = app.verify_files([*map(Path, paths)], Path(requests) if requests else None) if of_files else app.verify(Path(directory))
     if as_json:
         put_json({**asdict(found), "sound": found.sound, "complete": found.complete, "salvaged": salvaged})
     else:
-        put("\n".join([*salvaged, _verification_text(found, directory)]))
+        put("\n".join([*salvaged, _verification_text(found, None if of_files else directory)]))
     if not found.sound:
         ctx.exit(ExitCode.UNUSABLE)
 
@@ -111,7 +124,7 @@ def _failure_lines(variant: VariantStatus) -> list[str]:
     return lines
 
 
-def _verification_text(found: Verification, directory: str) -> str:
+def _verification_text(found: Verification, directory: str | None) -> str:
     rows: list[tuple[str, ...]] = [("model", "tasks", "ok", "failed", "missing", "doubled", "superseded", "orphaned")]
     for check in found.variants:
         counts = (check.tasks, check.ok, check.failed, check.missing, check.doubled, check.superseded, check.orphaned)
@@ -122,7 +135,10 @@ def _verification_text(found: Verification, directory: str) -> str:
     return "\n".join([*parts, _verdict(found, directory)])
 
 
-def _verdict(found: Verification, directory: str) -> str:
+def _verdict(found: Verification, directory: str | None) -> str:
+    if directory is None:
+        missing = sum(check.missing for check in found.variants)
+        return "not sound: see above" if not found.sound else f"sound; {missing:,} without an answer" if missing else "sound and complete"
     if found.damage:
         return f"not sound; to keep every whole record: {command_line('verify', directory, '--salvage')}"
     if not found.sound:

@@ -215,6 +215,7 @@ class Pool:
         if self._pace.served(exchange):
             self._notice(f"{self._pace.name} serves again")
             self._alarm.set()
+        self._settler.served.add(work.task.request.api)
         if self._settler.withheld:
             self._settler.release()
         if self._demands and self._settler.rejects(work, exchange):

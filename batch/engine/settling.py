@@ -13,7 +13,7 @@ from batch.engine.stop import Stop
 from batch.errors import StorageError
 from batch.policy.failures import FailureLimit
 from batch.policy.verdicts import Action, Verdict
-from batch.records import ErrorInfo, Exchange
+from batch.records import Api, ErrorInfo, Exchange
 from batch.settings import RunSettings
 
 # So many different rows must be forbidden, and none answered between, before it is held to be about the key and not the rows.
@@ -23,7 +23,8 @@ FORBIDDEN_ROWS = 5
 class Settler:
     """Settles the attempts of one pool. What it cannot settle for good it puts into the backlog.
 
-    `stop` ends this pool, `stop_run` all of them. `exhausted` tells whether all rows have been read.
+    `served` are the APIs that have given an answer. `stop` ends this pool, `stop_run` all of them. `exhausted` tells whether all rows
+    have been read.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Settler:
         stop_run: Callable[[Stop, float], None],
     ) -> None:
         self.withheld: list[tuple[Work, ErrorInfo, Exchange]] = []
+        self.served: set[Api] = set()
         self._pace = pace
         self._backlog = backlog
         self._recorder = recorder
@@ -62,6 +64,9 @@ class Settler:
         elif error.code == "tls" and self._recorder.tallies[work.task.variant].ok:
             # Who has served has no wrong certificate: a handshake broke.
             self._retry(work, replace(verdict, action=Action.RETRY, charged=False), error, exchange)
+        elif error.code == "not_found" and self.served and work.task.request.api not in self.served:
+            # The address is right, for another API is served there; this one is not.
+            self._refuse(work, error, exchange)
         else:
             self._backlog.postpone(work, exchange.done_at)
             self._stop(Stop("refused", f"{self._pace.name}: {error.message}"), self._run.grace_s)

@@ -1,6 +1,6 @@
 """Answers from files that another tool, or another run, wrote: one JSON object per line, or one document with a list of samples.
 
-Known by their keys: promptmill's own completions and errors; results of OpenAI's Batch API ({custom_id, response}); exports of promptfoo
+Known by their keys: promptmill's own completions and errors; results of OpenAI's Batch API and of vLLM's run-batch; exports of promptfoo
 (lines, or {results: {results}}) and of inspect ({eval, samples}); and any line with its answer under a usual name, or the one asked for.
 The facts: platform.openai.com/docs/guides/batch; EvaluateResult in promptfoo's src/types/index.ts; EvalSample in inspect's log/_log.py and
 ModelOutput in its model/_model_output.py.
@@ -19,7 +19,8 @@ from batch.errors import InputError
 from batch.evaluation.answers import Answer
 from batch.providers.replies import read_reply
 from batch.readers import Dataset
-from batch.records import Reply, Row
+from batch.records import Row
+from batch.results.batch_files import is_batch_answer, only_model, read_batch_line
 from batch.settings import InputSettings
 
 USUAL_NAMES = ("completion", "output", "response", "answer", "prediction", "text")
@@ -75,6 +76,8 @@ def _lines(path: Path, answer: str | None) -> Iterator[Line]:
         documents = results["results"]
     if answer is None and documents and documents[0].keys() >= {"vars", "provider", "testIdx"}:
         yield from _of_promptfoo(documents)
+    elif answer is None and documents and all(map(is_batch_answer, documents)):
+        yield from _of_batches(documents)
     else:
         yield from (_of_line(document, answer, path) for document in documents)
 
@@ -99,8 +102,6 @@ def _documents(path: Path) -> Iterator[Any]:
 
 
 def _of_line(line: dict[str, Any], answer: str | None, path: Path) -> Line:
-    if answer is None and "custom_id" in line and "response" in line:
-        return _of_openai_batch(line)
     name = answer or next((usual for usual in USUAL_NAMES if usual in line), None)
     if name is None or (name not in line and not line.get("error")):
         if not line.get("error"):
@@ -123,18 +124,20 @@ def _own(line: Mapping[str, Any], text: Any) -> dict[str, Any]:
     }
 
 
-def _of_openai_batch(line: Mapping[str, Any]) -> Line:
-    response = line.get("response") or {}
-    body = response.get("body") or {}
-    variant = str(body.get("model") or "answers")
-    if line.get("error") or response.get("status_code") != 200:
-        return _id(line["custom_id"]), variant, _failed(line.get("error") or body.get("error") or response.get("status_code")), {}
-    try:
-        reply = read_reply("completions" if body.get("object") == "text_completion" else "chat/completions", orjson.dumps(body))
-    except ValueError:
-        reply = Reply()
-    said = {"text": reply.text, "tool_calls": reply.tool_calls, "truncated": reply.finish_reason == "length", "usage": reply.usage or {}}
-    return _id(line["custom_id"]), variant, said, {}
+def _of_batches(lines: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+    answers = [read_batch_line(line) for line in lines]
+    # Lines of failed requests do not say which model failed.
+    model = only_model(answer.model for answer in answers) or "answers"
+    for answer in answers:
+        outcome = answer.outcome
+        said: dict[str, Any] = {}
+        if outcome.error is not None:
+            said = {"failure": outcome.error.code}
+        elif outcome.api is not None and outcome.response is not None:
+            reply = read_reply(outcome.api, outcome.response)
+            said = {"text": reply.text, "tool_calls": reply.tool_calls}
+            said |= {"truncated": reply.finish_reason == "length", "usage": reply.usage or {}}
+        yield answer.custom_id, answer.model or model, said, {}
 
 
 def _of_promptfoo(lines: Sequence[Mapping[str, Any]]) -> Iterator[Line]:

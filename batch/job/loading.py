@@ -173,6 +173,8 @@ def _output(section: OutputSection | None, name: str, environ: Mapping[str, str]
         elif column in seen:
             problems.add(place, f"'{column}' stands twice")
         seen.add(column)
+    if section.format == "openai-batch" and section.columns:
+        problems.add(("output", "columns"), "does not go with format = 'openai-batch', which has no place for them", "leave it out")
     directory = resolve_path(section.dir or f"runs/{slugify(name)}", Path.cwd(), environ, ("output", "dir"), problems)
     return OutputSettings(dir=directory, format=section.format, columns=tuple(section.columns)) if directory else None
 

@@ -243,7 +243,9 @@ class OutputSection(Section):
     dir: Text | Absent = Field(
         default=None, description="The run directory, relative to the working directory; by default runs/NAME. May hold ${VAR}."
     )
-    format: Literal["jsonl", "parquet", "csv"] = Field(default="jsonl", description="The format of completions and errors.")
+    format: Literal["jsonl", "parquet", "csv", "openai-batch"] = Field(
+        default="jsonl", description="The format of completions and errors; openai-batch is that of OpenAI's Batch API."
+    )
     columns: list[Text] = Field(default_factory=list, description="Input columns that are carried over, unchanged.")
 
 

@@ -10,6 +10,7 @@ from batch.errors import StorageError
 from batch.journal.directory import RunDirectory
 from batch.journal.disk import refusal
 from batch.readers import Dataset
+from batch.results.batch_lines import batch_paths, write_batch_lines
 from batch.results.join import Result, results
 from batch.results.lines import ERROR_COLUMNS, completion_columns, completion_line, error_line
 from batch.settings import Job, OutputFormat
@@ -44,26 +45,31 @@ def export(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(refusal(error, folder)) from error
-    paths = output_paths(folder, format)
+    paths = output_paths(job, folder, format)
     write_lines(job, dataset, results(dataset, job, directory), format, paths)
     return paths
 
 
-def output_paths(folder: Path, format: OutputFormat) -> list[Path]:  # noqa: A002 - the option's name
-    """Where completions and errors are."""
+def output_paths(job: Job, folder: Path, format: OutputFormat) -> list[Path]:  # noqa: A002 - the option's name
+    """Where completions and errors are; of the format openai-batch each variant may have two files of its own."""
+    if format == "openai-batch":
+        return batch_paths(job, folder)
     return [folder / f"completions.{format}", folder / f"errors.{format}"]
 
 
 def write_lines(
     job: Job,
-    dataset: Dataset,
+    dataset: Dataset | None,
     tasks: Iterable[Result],
     format: OutputFormat,  # noqa: A002 - the option's name
     paths: list[Path],
 ) -> None:
-    """Write `tasks` as completions and errors to the two `paths`."""
+    """Write `tasks` as completions and errors to the `paths` that `output_paths` gave."""
+    if format == "openai-batch":
+        write_batch_lines(job, tasks, paths)
+        return
     carried = job.output.columns
-    types = dataset.column_types() if carried and format == "parquet" else None
+    types = dataset.column_types() if dataset is not None and carried and format == "parquet" else None
     own = completion_columns(job)
     embedding = "embedding" in own
     with (

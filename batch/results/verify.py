@@ -108,12 +108,12 @@ def _counted(tasks: Iterable[Result], checks: dict[str, VariantCheck]) -> Iterat
 
 def _compared(job: Job, directory: RunDirectory, dataset: Dataset, tasks: Iterable[Result]) -> Iterator[str]:
     """Outputs may be absent, for they can be derived again; what is there must be what would be derived now."""
-    present = [form for form in get_args(OutputFormat) if any(path.exists() for path in output_paths(directory.path, form))]
+    present = [form for form in get_args(OutputFormat) if any(path.exists() for path in output_paths(job, directory.path, form))]
     for form in present:
         with tempfile.TemporaryDirectory(prefix="verify-", dir=directory.path) as folder:
-            fresh = output_paths(Path(folder), form)
+            fresh = output_paths(job, Path(folder), form)
             write_lines(job, dataset, tasks, form, fresh)
-            for mine, theirs in zip(fresh, output_paths(directory.path, form), strict=True):
+            for mine, theirs in zip(fresh, output_paths(job, directory.path, form), strict=True):
                 fault = _difference(mine, theirs, form)
                 if fault:
                     yield fault

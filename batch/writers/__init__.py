@@ -75,4 +75,5 @@ def open_writer(format: OutputFormat, path: Path, layout: Layout) -> Iterator[Li
 
 def writing(format: OutputFormat) -> Writing:  # noqa: A002 - the setting's name
     """The module of a format, loaded when it is needed: one of them loads pyarrow."""
-    return cast("Writing", import_module(f"batch.writers.{format}"))
+    name = "jsonl" if format == "openai-batch" else format
+    return cast("Writing", import_module(f"batch.writers.{name}"))

@@ -1,0 +1,79 @@
+"""Batch files without a run: answers of any batch runner checked and converted, a job's requests written for one. Nothing is sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from batch.errors import StorageError
+from batch.job import from_document, load
+from batch.job.variants import slugify
+from batch.journal.directory import RunDirectory
+from batch.journal.disk import refusal
+from batch.readers import Dataset
+from batch.records import Row
+from batch.results.batch_files import only_model, read_batch_files
+from batch.results.batch_input import WrittenRequests, write_requests
+from batch.results.batch_verify import verify_batch_files
+from batch.results.join import Result
+from batch.results.outputs import output_paths, write_lines
+from batch.results.verify import Verification
+from batch.settings import InputSettings, Job, OutputFormat, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
+
+
+def export_requests(source: Path, destination: Path | None) -> WrittenRequests:
+    """Write the requests of a job, given as its file or its run directory, as input files of a Batch API; by default to the run directory.
+
+    Raises:
+        JobError, RunDirectoryError, InputError, StorageError.
+    """
+    job = from_document(RunDirectory(source).manifest["job"]).job if source.is_dir() else load(source).job
+    folder = source if source.is_dir() else Path(job.output.dir)
+    return write_requests(job, Dataset(job.input), destination or folder)
+
+
+def verify_files(paths: Sequence[Path], requests: Path | None) -> Verification:
+    """Check the answers in batch files, against the input file `requests` where it is given. Raises InputError."""
+    return verify_batch_files(paths, requests)
+
+
+def export_files(paths: Sequence[Path], format: OutputFormat, folder: Path) -> list[Path]:  # noqa: A002 - the option's name
+    """Write the answers in batch files into `folder`, in their order; the variant of each is the model that its reply names.
+
+    Several answers of one model to a custom_id are repeats. Lines of failed requests name no model: theirs is the only one of the files,
+    else "answers".
+
+    Raises:
+        InputError: a file cannot be read, or has a line of another kind.
+        StorageError: the disk refuses.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(refusal(error, folder)) from error
+    models = {answer.model for answer in read_batch_files(paths)}
+    unnamed = only_model(models) or "answers"
+    variants = {name: _variant(name) for name in sorted({model or unnamed for model in models})}
+    output = OutputSettings(dir=str(folder), format=format)
+    job = Job(name="", input=InputSettings(paths=()), variants=tuple(variants.values()), run=RunSettings(), output=output)
+    targets = output_paths(job, folder, format)
+    write_lines(job, None, _results(paths, variants, unnamed), format, targets)
+    return targets
+
+
+def _variant(model: str) -> Variant:
+    provider = ProviderSettings(name="", base_url="")
+    prompt = PromptSettings(stored=True)
+    return Variant(name=model, slug=slugify(model) or "model", provider=provider, model=model, parameters={}, prompt=prompt)
+
+
+def _results(paths: Sequence[Path], variants: Mapping[str, Variant], unnamed: str) -> Iterator[Result]:
+    ordinals: dict[str, int] = {}
+    times: Counter[tuple[str, str]] = Counter()
+    for answer in read_batch_files(paths):
+        variant = variants[answer.model or unnamed]
+        ordinal = ordinals.setdefault(answer.custom_id, len(ordinals))
+        row = Row(ordinal, answer.custom_id, {}, answer.file, answer.line)
+        yield Result(row, variant, times[answer.custom_id, variant.name], answer.outcome)
+        times[answer.custom_id, variant.name] += 1
