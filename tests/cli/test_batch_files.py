@@ -107,9 +107,7 @@ def moderate(received: Received) -> Any:
         return [
             http(
                 200,
-                orjson.dumps(
-                    {"object": "response", "status": "completed", "output": output, "usage": usage}
-                ),
+                orjson.dumps({"object": "response", "status": "completed", "output": output, "usage": usage}),
             )
         ]
     return answer(received)
