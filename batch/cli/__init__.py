@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -29,6 +30,11 @@ COMMANDS = (
     ("Endpoints", "serve", "serve", "Serve the embedded local model to other programs."),
     ("Job files", "schema", "schema", "Print the JSON Schema of the job file, for editors."),
 )
+
+# New objects between two looks of Python's collector at the young ones, and how many looks go by until it looks at the older ones.
+# Rows, requests and outcomes hold no cycles: they go with their last holder. By default the collector searches them for cycles every
+# 700 objects, a sixth of the time that it takes to write outputs, and now and then all that was ever imported, a stop of 50 ms.
+COLLECTED_EVERY = (20_000, 20, 100)
 
 EPILOG = """\b
 Example:
@@ -125,5 +131,6 @@ def promptmill(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001 - Comma
 
 def main(args: Sequence[str] | None = None) -> None:
     """The `promptmill` command; ends the process with the command's exit code."""
+    gc.set_threshold(*COLLECTED_EVERY)
     prepare_streams()
     promptmill.main(args, prog_name="promptmill")
