@@ -30,7 +30,8 @@ _GROUP_BYTES = 64 << 20
 _EXACT_IN_DOUBLE = 1 << 53
 _INT64 = 1 << 63
 
-_USAGE = pa.struct([("prompt_tokens", pa.int64()), ("completion_tokens", pa.int64()), ("total_tokens", pa.int64()), ("json", pa.string())])
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+_USAGE = pa.struct([*((name, pa.int64()) for name in _COUNTS), ("json", pa.string())])
 _OWN_TYPES: Mapping[str, pa.DataType] = {
     "id": pa.string(),
     "row": pa.int64(),
@@ -64,7 +65,7 @@ class TypedLines:
     def write(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Add lines."""
         if lines:
-            carried = [_array([line[field.name] for line in lines], field.type) for field in self._carried]
+            carried = [_array(_column(field, lines), field.type) for field in self._carried]
             self.add([*_own_arrays(self._own, lines), *carried])
 
     def add(self, arrays: Sequence[pa.Array]) -> None:
@@ -198,13 +199,19 @@ def _input_field(types: pa.Schema | None, name: str) -> pa.Field:
 def _own_arrays(fields: Sequence[pa.Field], lines: Sequence[Mapping[str, Any]]) -> list[pa.Array]:
     arrays = []
     for field in fields:
-        values: list[Any] = [line[field.name] for line in lines]
+        values = _column(field, lines)
         if field.name == "usage":
-            values = [None if usage is None else _usage(usage) for usage in values]
-        elif field.name == "tool_calls":
+            arrays.append(_usage(values))
+            continue
+        if field.name == "tool_calls":
             values = [None if calls is None else json_bytes(calls) for calls in values]
         arrays.append(_array(values, field.type))
     return arrays
+
+
+def _column(field: pa.Field, lines: Sequence[Mapping[str, Any]]) -> list[Any]:
+    name = field.name  # Arrow makes a new text of it each time
+    return [line[name] for line in lines]
 
 
 def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
@@ -216,10 +223,19 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
         return pa.array(_cleaned(values), kind)
 
 
-def _usage(usage: Mapping[str, Any]) -> dict[str, Any]:
-    counts = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
-    whole = {name: value if type(value) is int and abs(value) < _INT64 else None for name, value in counts.items()}
-    return {**whole, "json": json_bytes(usage)}
+def _usage(usages: Sequence[Mapping[str, Any] | None]) -> pa.Array:
+    """Member by member: Arrow takes a struct apart four times as slowly."""
+    none: Mapping[str, Any] = {}
+    counts = [[_whole((usage or none).get(name)) for usage in usages] for name in _COUNTS]
+    texts = [None if usage is None else json_bytes(usage) for usage in usages]
+    absent = pa.array([usage is None for usage in usages], pa.bool_())
+    return pa.StructArray.from_arrays(
+        [*(pa.array(count, pa.int64()) for count in counts), pa.array(texts, pa.string())], fields=list(_USAGE), mask=absent
+    )
+
+
+def _whole(value: Any) -> int | None:
+    return value if type(value) is int and abs(value) < _INT64 else None
 
 
 def _cleaned(value: Any) -> Any:
