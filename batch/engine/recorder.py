@@ -63,7 +63,7 @@ class Recorder:
         )
 
     def _write(self, work: Work, outcome: Outcome) -> None:
-        self._journals[work.task.variant].append(encode(outcome))
+        self._journals[work.task.variant].append(encode(outcome, is_json=True))  # a response is kept only when its reply was read
         tally = self.tallies[work.task.variant]
         _count(tally, outcome)
         self._costs.recorded((outcome.cost_usd or 0.0) + outcome.extra_usd)

@@ -12,6 +12,7 @@ A line never holds a NUL byte or a raw newline, and is always valid JSON: text w
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, NoReturn
 from zlib import crc32
@@ -41,8 +42,8 @@ def task_hash(id: str | None, ordinal: int, repeat: int) -> int:  # noqa: A002 -
     return int(_task_hex(name, repeat), 16)
 
 
-def encode(outcome: Outcome) -> bytes:
-    """`outcome` as a journal line, newline included.
+def encode(outcome: Outcome, *, is_json: bool = False) -> bytes:
+    """`outcome` as a journal line, newline included. `is_json` when its response is known to be JSON: it was parsed before.
 
     Raises:
         ValueError: its key does not have 16 bytes.
@@ -75,7 +76,7 @@ def encode(outcome: Outcome) -> bytes:
         fields["error"] = {"kind": error.kind, "code": error.code, "message": error.message, "http_status": error.http_status}
     task = _task_hex(outcome.id, outcome.repeat)
     summed = f',"task":"{task}","key":"{outcome.key.hex()}","ok":{1 if error is None else 0},'.encode() + _json(fields)[1:-1]
-    summed = b"%s%s%s}" % (summed, _RESPONSE, _one_line(outcome.response)) if outcome.response else summed + b"}"
+    summed = b"%s%s%s}" % (summed, _RESPONSE, _one_line(outcome.response, is_json)) if outcome.response else summed + b"}"
     return b'{"sum":"%08x"%s\n' % (crc32(summed), summed)
 
 
@@ -154,19 +155,19 @@ def _json(fields: dict[str, Any]) -> bytes:
         return json.dumps(plain, separators=(",", ":")).encode()
 
 
-def _one_line(body: bytes) -> bytes:
-    try:
-        orjson.loads(body)
-    except orjson.JSONDecodeError:
-        if not _is_json(body):
-            return orjson.dumps(body.decode("utf-8", "replace"))
+def _one_line(body: bytes, is_json: bool) -> bytes:
+    if not is_json and not _is_json(body):
+        return orjson.dumps(body.decode("utf-8", "replace"))
     if b"\n" in body or b"\r" in body:
         return body.translate(_LINE_BREAKS)
     return body
 
 
 def _is_json(body: bytes) -> bool:
-    """Whether `body` is JSON that orjson does not take: lone surrogates, numbers beyond a double."""
+    """Whether `body` is JSON, also such as orjson does not take: lone surrogates, numbers beyond a double."""
+    with suppress(orjson.JSONDecodeError):
+        orjson.loads(body)
+        return True
 
     def refuse(constant: str) -> NoReturn:
         raise ValueError(constant)
