@@ -149,6 +149,7 @@ class RunSettings:
 
     The time-outs are of one attempt, but for `task_timeout_s` (a task with all its attempts and waits, but not the outages in it),
     `outage_timeout_s` (how long an endpoint that serves nothing is waited for) and `grace_s` (what in-flight requests get on Ctrl-C).
+    `flush_interval_s` is how long outcomes wait for each other where the run directory is on an object store.
     `max_concurrency` bounds a concurrency of "auto"; the rates are of one endpoint and key.
     `max_failures` ends a session in which more rows than this failed: a number, or a share of its outcomes such as "10%" (judged from
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
@@ -169,6 +170,7 @@ class RunSettings:
     dedupe: bool = True
     stream: bool = False
     durability: Durability = "group"
+    flush_interval_s: float = 5.0
     http: HttpEngine = "pyreqwest"
     preflight: bool = True
     trust_env: bool = False

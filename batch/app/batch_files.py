@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from batch.errors import StorageError
 from batch.job import from_document, load
 from batch.job.variants import slugify
-from batch.journal.directory import RunDirectory
 from batch.journal.disk import refusal
+from batch.journal.locating import run_directory
 from batch.readers import Dataset
 from batch.records import Row
 from batch.results.batch_files import only_model, read_batch_files
@@ -20,17 +21,23 @@ from batch.results.join import Result
 from batch.results.outputs import output_paths, write_lines
 from batch.results.verify import Verification
 from batch.settings import InputSettings, Job, OutputFormat, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
+from batch.storage import is_url, uploading
 
 
-def export_requests(source: Path, destination: Path | None) -> WrittenRequests:
+def export_requests(source: Path | str, destination: Path | str | None) -> WrittenRequests:
     """Write the requests of a job, given as its file or its run directory, as input files of a Batch API; by default to the run directory.
 
     Raises:
         JobError, RunDirectoryError, InputError, StorageError.
     """
-    job = from_document(RunDirectory(source).manifest["job"]).job if source.is_dir() else load(source).job
-    folder = source if source.is_dir() else Path(job.output.dir)
-    return write_requests(job, Dataset(job.input), destination or folder)
+    is_run = is_url(str(source)) or Path(source).is_dir()
+    job = from_document(run_directory(source).manifest["job"]).job if is_run else load(source).job
+    folder = str(destination or (source if is_run else job.output.dir))
+    if not is_url(folder):
+        return write_requests(job, Dataset(job.input), Path(folder))
+    with uploading(folder) as (local, addresses):
+        written = write_requests(job, Dataset(job.input), local)
+    return replace(written, paths=tuple(addresses))
 
 
 def verify_files(paths: Sequence[Path], requests: Path | None) -> Verification:
@@ -38,8 +45,8 @@ def verify_files(paths: Sequence[Path], requests: Path | None) -> Verification:
     return verify_batch_files(paths, requests)
 
 
-def export_files(paths: Sequence[Path], format: OutputFormat, folder: Path) -> list[Path]:  # noqa: A002 - the option's name
-    """Write the answers in batch files into `folder`, in their order; the variant of each is the model that its reply names.
+def export_files(paths: Sequence[Path], format: OutputFormat, destination: Path | str) -> list[Path | str]:  # noqa: A002 - the option's name
+    """Write the answers in batch files into the folder `destination`, in their order; the variant of each is the model that its reply names.
 
     Several answers of one model to a custom_id are repeats. Lines of failed requests name no model: theirs is the only one of the files,
     else "answers".
@@ -48,6 +55,14 @@ def export_files(paths: Sequence[Path], format: OutputFormat, folder: Path) -> l
         InputError: a file cannot be read, or has a line of another kind.
         StorageError: the disk refuses.
     """
+    if is_url(str(destination)):
+        with uploading(str(destination)) as (folder, addresses):
+            _write_files(paths, format, folder)
+        return [*addresses]
+    return [*_write_files(paths, format, Path(destination))]
+
+
+def _write_files(paths: Sequence[Path], format: OutputFormat, folder: Path) -> list[Path]:  # noqa: A002 - the option's name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -16,7 +16,7 @@ from batch.evaluation.reading import Evaluation, Judged, VariantFacts, read_eval
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.verdict import Verdict, reach_verdict
 from batch.job import from_document, load, score_settings
-from batch.journal.directory import RunDirectory
+from batch.journal.locating import run_directory
 from batch.readers import Dataset
 from batch.settings import Job
 
@@ -49,23 +49,25 @@ class EvaluationReport:
         return next((gate for gate in self.gates if not gate.passed), None)
 
 
-def evaluate(directory: Path, job_file: Path | None = None) -> EvaluationReport:
+def evaluate(directory: Path | str, job_file: Path | None = None) -> EvaluationReport:
     """Score a run by its own `[[score]]` entries, or by those of `job_file`, and compare its variants.
 
     Raises:
         RunDirectoryError, InputError, JobError, SetupError, StorageError.
     """
-    run_directory = RunDirectory(directory)
-    job = from_document(run_directory.manifest["job"]).job
+    found = run_directory(directory)
+    job = from_document(found.manifest["job"]).job
     judging = load(job_file).job if job_file is not None else job
     if not judging.scores:
         where = job_file if job_file is not None else f"the job of {directory}"
         raise InputError(
             f'{where} has no [[score]]; add one (kind = "exact", expected = "COLUMN") and run: promptmill score {directory} --job JOB.toml'
         )
-    folder = run_directory.path / "scores"
+    folder = found.path / "scores"
+    found.fetch("scores")
     dataset = Dataset(job.input)
-    fresh = score_answers(lambda: run_answers(dataset, job, run_directory), run_state(dataset, job, run_directory), judging.scores, folder)
+    fresh = score_answers(lambda: run_answers(dataset, job, found), run_state(dataset, job, found), judging.scores, folder)
+    found.publish(folder)
     evaluation = read_evaluation(folder, judging.scores, [variant.name for variant in job.variants], fresh)
     return _report(job.name, evaluation, judging, folder)
 

@@ -16,6 +16,7 @@ from batch.job import LoadedJob
 from batch.journal.directory import RunDirectory
 from batch.journal.index import ResumeIndex
 from batch.journal.journal import Journal
+from batch.journal.store_journal import StoreJournal
 from batch.policy.changes import differences
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
@@ -32,7 +33,7 @@ class Prepared:
     job: Job
     directory: RunDirectory
     dataset: Dataset
-    journals: Mapping[str, Journal]
+    journals: Mapping[str, Journal | StoreJournal]
     indexes: Mapping[str, ResumeIndex]
     tallies: dict[str, Tally]
     changed: bool
@@ -52,9 +53,9 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
     previous = directory.manifest if directory.exists else None
     notices: list[str] = []
     with ExitStack() as stack:
-        journals: dict[str, Journal] = {}
+        journals: dict[str, Journal | StoreJournal] = {}
         for variant in job.variants:
-            journal = Journal(directory.journal_dir(variant.slug), job.run.durability)
+            journal = directory.open_journal(variant.slug, job.run)
             stack.callback(journal.close)
             journals[variant.name] = journal
             if journal.repaired:

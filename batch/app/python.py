@@ -22,7 +22,7 @@ from batch.app.stopping import Stopper
 from batch.engine.feed import Changed
 from batch.events import Observer
 from batch.job import LoadedJob, from_document, load
-from batch.journal.directory import RunDirectory
+from batch.journal.locating import run_directory
 from batch.records import Tally
 
 if TYPE_CHECKING:
@@ -44,8 +44,9 @@ class Results:
     """
 
     def __init__(self, directory: str | Path) -> None:
-        self.directory = Path(directory)
-        _ = RunDirectory(self.directory).manifest
+        self._directory = run_directory(directory)
+        self.directory: Path | str = self._directory.place
+        _ = self._directory.manifest
         self._made: Tables | None = None
 
     def completions(self) -> pa.Table:
@@ -64,8 +65,7 @@ class Results:
         from batch.results.tables import Tables
 
         if self._made is None:
-            directory = RunDirectory(self.directory)
-            self._made = Tables(from_document(directory.manifest["job"]).job, directory)
+            self._made = Tables(from_document(self._directory.manifest["job"]).job, self._directory)
         return self._made
 
 
@@ -81,7 +81,7 @@ class RunResult(Results):
         self.tallies: dict[str, Tally] = report.tallies
         self.reason: str | None = report.reason
         self.exit_code: int = report.exit_code
-        self.outputs: tuple[Path, ...] = report.outputs
+        self.outputs: tuple[Path | str, ...] = report.outputs
         self.elapsed_s: float = report.elapsed_s
 
     def __repr__(self) -> str:

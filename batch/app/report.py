@@ -12,11 +12,12 @@ from batch.evaluation.report.page import Evaluated, write_report
 from batch.evaluation.scoring import score_answers
 from batch.job import from_document
 from batch.journal.directory import RunDirectory
+from batch.journal.locating import run_directory
 from batch.readers import Dataset
 from batch.settings import Job
 
 
-def report(directory: Path, job_file: Path | None = None) -> Path:
+def report(directory: Path | str, job_file: Path | None = None) -> Path | str:
     """Bring the scores of a run up to date, write its report.html, and give its path. A run without scores has a report too.
 
     `job_file` has the scores, where they are not the run's own.
@@ -24,14 +25,14 @@ def report(directory: Path, job_file: Path | None = None) -> Path:
     Raises:
         RunDirectoryError, InputError, DamagedError, JobError, SetupError, StorageError.
     """
-    run_directory = RunDirectory(directory)
-    job = from_document(run_directory.manifest["job"]).job
+    found = run_directory(directory)
+    job = from_document(found.manifest["job"]).job
     dataset = Dataset(job.input)
-    evaluated = _scored(directory, job_file) if job.scores or job_file is not None else _unscored(job, run_directory, dataset)
-    return write_report(job, run_directory, dataset, evaluated, datetime.now(UTC))
+    evaluated = _scored(directory, job_file) if job.scores or job_file is not None else _unscored(job, found, dataset)
+    return found.publish(write_report(job, found, dataset, evaluated, datetime.now(UTC)))[0]
 
 
-def _scored(directory: Path, job_file: Path | None) -> Evaluated:
+def _scored(directory: Path | str, job_file: Path | None) -> Evaluated:
     found = evaluate(directory, job_file)
     assert found.folder is not None  # noqa: S101 - the scores of a run are kept
     scores = [(comparison.judged, comparison.verdict) for comparison in found.comparisons]
@@ -40,6 +41,8 @@ def _scored(directory: Path, job_file: Path | None) -> Evaluated:
 
 def _unscored(job: Job, directory: RunDirectory, dataset: Dataset) -> Evaluated:
     folder = directory.path / "scores"
+    directory.fetch("scores")
     score_answers(lambda: run_answers(dataset, job, directory), run_state(dataset, job, directory), (), folder)
+    directory.publish(folder)
     facts = read_evaluation(folder, (), [variant.name for variant in job.variants]).variants
     return Evaluated((), (), facts, folder)

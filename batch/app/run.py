@@ -29,7 +29,7 @@ from batch.engine.stop import Stop
 from batch.errors import EndpointError, StorageError
 from batch.events import Event, Noticed, Observer, RunEnded, RunStarted
 from batch.job import LoadedJob, from_document
-from batch.journal.directory import RunDirectory
+from batch.journal.locating import place_of, run_directory
 from batch.prompts import RequestBuilder
 from batch.records import Tally
 from batch.results.outputs import write_outputs
@@ -47,13 +47,16 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class RunReport:
-    """How a run ended. `reason` is None when all rows have their outcome; `outputs` are the files that were written."""
+    """How a run ended. `reason` is None when all rows have their outcome; `outputs` are the files that were written.
 
-    directory: Path
+    What is on an object store is named by its address, as text.
+    """
+
+    directory: Path | str
     tallies: dict[str, Tally]
     reason: str | None
     cause: Literal["interrupted", "refused", "storage", "input", "budget"] | None
-    outputs: tuple[Path, ...]
+    outputs: tuple[Path | str, ...]
     elapsed_s: float
 
     @property
@@ -89,8 +92,8 @@ def run(
     started = monotonic()
     job = loaded.job
     keys = endpoints.read_keys(job.variants)
-    directory = RunDirectory(Path(job.output.dir))
-    with directory.lock():
+    directory = run_directory(job.output.dir)
+    with directory.lock(partial(_say, observers)):
         if options.fresh:
             _say(observers, directory.clear())
         with prepare(loaded, directory, retry_failed=options.retry_failed, changed=options.changed) as prepared:
@@ -99,20 +102,26 @@ def run(
             costs = costs_of(job, directory)
             stop = anyio.run(partial(_send, prepared, costs, keys, options, observers, signals, stopper or Stopper()))
             keep_unrecorded(directory, costs)
-        outputs: list[Path] = []
+        outputs: list[Path | str] = []
         if stop is None or stop.cause in {"refused", "budget"}:
             outputs = _write_outputs(prepared)
     _notify(observers, RunEnded(prepared.tallies, stop.reason if stop else None))
     return RunReport(
-        directory.path, prepared.tallies, stop.reason if stop else None, stop.cause if stop else None, tuple(outputs), monotonic() - started
+        directory.place,
+        prepared.tallies,
+        stop.reason if stop else None,
+        stop.cause if stop else None,
+        tuple(outputs),
+        monotonic() - started,
     )
 
 
-def resume(directory: Path, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
+def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
     """Go on with a run from its directory alone. Raises as `run` does."""
-    loaded = from_document(RunDirectory(directory).manifest["job"], overrides)
+    found = run_directory(directory)
+    loaded = from_document(found.manifest["job"], overrides)
     # The directory may have been moved since it was begun.
-    job = replace(loaded.job, output=replace(loaded.job.output, dir=str(directory.absolute())))
+    job = replace(loaded.job, output=replace(loaded.job.output, dir=place_of(found)))
     return run(replace(loaded, job=job), options, observers)
 
 
@@ -147,7 +156,7 @@ async def _send(
             ]
             recorder = Recorder(prepared.journals, prepared.tallies, clock, costs)
             session = Run(lanes, recorder, costs, settings, clock=clock, observers=observers)
-            _notify(observers, RunStarted(job.name, str(prepared.directory.path), prepared.tallies))
+            _notify(observers, RunStarted(job.name, str(prepared.directory.place), prepared.tallies))
             return await _executed(session, signals, stopper, observers)
 
 

@@ -14,6 +14,7 @@ from batch.cli.comparison import comparisons, leaderboards
 from batch.cli.console import complain, put_json, put_styled, say
 from batch.cli.exits import ExitCode
 from batch.cli.options import directory_argument, json_option
+from batch.storage import is_url, named
 
 if TYPE_CHECKING:
     from batch.app.evaluate import EvaluationReport
@@ -54,12 +55,12 @@ def score_command(ctx: click.Context, /, targets: tuple[str, ...], job: str | No
     """
     from batch.app.evaluate import evaluate, evaluate_files
 
-    if len(targets) == 1 and Path(targets[0]).is_dir():
+    if len(targets) == 1 and (is_url(targets[0]) or Path(targets[0]).is_dir()):
         if given := [name for name, value in file_options.items() if value]:
             raise click.UsageError(
                 f"--{given[0].replace('row_id', 'id').rstrip('s')} is for files; a run is scored by its job, or by that of --job."
             )
-        report = evaluate(Path(targets[0]), Path(job) if job else None)
+        report = evaluate(targets[0], Path(job) if job else None)
     else:
         if job:
             raise click.UsageError("--job is for runs; files are scored by --kind.")
@@ -95,7 +96,7 @@ def compare_command(ctx: click.Context, directory: str, job: str | None, as_json
     """
     from batch.app.evaluate import evaluate
 
-    report = evaluate(Path(directory), Path(job) if job else None)
+    report = evaluate(directory, Path(job) if job else None)
     if as_json:
         put_json(_as_json(report))
     else:
@@ -125,7 +126,8 @@ def _say_files(report: EvaluationReport) -> None:
     from batch.progress import near
 
     if report.folder is not None:
-        say(f"promptmill: {'scored anew: ' + ', '.join(report.fresh) if report.fresh else 'nothing had changed'}; in {near(report.folder)}")
+        what = f"scored anew: {', '.join(report.fresh)}" if report.fresh else "nothing had changed"
+        say(f"promptmill: {what}; in {near(named(report.folder))}")
 
 
 def _end(ctx: click.Context, report: EvaluationReport) -> None:

@@ -38,24 +38,23 @@ def export_command(ctx: click.Context, source: str, format_: str, output: str | 
     from batch.job import load
     from batch.progress import near
 
-    destination = Path(output) if output else None
     if format_ == REQUESTS:
-        _write_requests(ctx, Path(source), destination)
+        _write_requests(ctx, source, output)
         return
     form = cast("OutputFormat", format_)
     if Path(source).suffix == ".toml" and Path(source).is_file():
-        paths = app.export(Path(load(source).job.output.dir), form, destination)
+        paths = app.export(load(source).job.output.dir, form, output)
     elif Path(source).is_file():
-        if destination is None:
+        if output is None:
             raise click.UsageError("say where to write: --output DIR")
-        paths = app.export_files([Path(source)], form, destination)
+        paths = app.export_files([Path(source)], form, output)
     else:
-        paths = app.export(Path(source), form, destination)
+        paths = app.export(source, form, output)
     for path in paths:
         put(near(path))
 
 
-def _write_requests(ctx: click.Context, source: Path, destination: Path | None) -> None:
+def _write_requests(ctx: click.Context, source: str, destination: str | None) -> None:
     from batch import app
     from batch.progress import near
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -31,7 +30,7 @@ def status_command(directory: str, as_json: bool) -> None:
     """
     from batch import app
 
-    status = app.status(Path(directory))
+    status = app.status(directory)
     if as_json:
         put_json({**asdict(status), "variants": [_variant_json(variant) for variant in status.variants]})
     else:
@@ -64,8 +63,8 @@ def verify_command(ctx: click.Context, paths: tuple[str, ...], salvage: bool, re
     of_files = requests is not None or len(paths) > 1 or Path(directory).is_file()
     if of_files and salvage:
         raise click.UsageError("--salvage is for a run directory")
-    salvaged = app.salvage(Path(directory)) if salvage else []
-    found = app.verify_files([*map(Path, paths)], Path(requests) if requests else None) if of_files else app.verify(Path(directory))
+    salvaged = app.salvage(directory) if salvage else []
+    found = app.verify_files([*map(Path, paths)], Path(requests) if requests else None) if of_files else app.verify(directory)
     if as_json:
         put_json({**asdict(found), "sound": found.sound, "complete": found.complete, "salvaged": salvaged})
     else:

@@ -27,4 +27,4 @@ def report_command(directory: str, job: str | None) -> None:
     from batch.app.report import report
     from batch.progress import near
 
-    put(near(report(Path(directory), Path(job) if job else None)))
+    put(near(report(directory, Path(job) if job else None)))

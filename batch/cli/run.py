@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import click
@@ -86,7 +85,7 @@ def resume_command(
     options = app.RunOptions(retry_failed=retry_failed, changed=changed or "refuse")
     given = overrides(settings, limit, max_failures)
     again = command_line("resume", directory, *as_words(settings, limit, max_failures))
-    _run_shown(ctx, lambda observers: app.resume(Path(directory), given, options, observers), again, quiet)
+    _run_shown(ctx, lambda observers: app.resume(directory, given, options, observers), again, quiet)
 
 
 def _run_shown(ctx: click.Context, start: Callable[[Sequence[Observer]], RunReport], again: str, quiet: bool) -> None:

@@ -80,7 +80,7 @@ def next_step(report: RunReport, command: str) -> str:
     """What to do after each exit code; nothing after 0."""
     code = report.exit_code
     if code == ExitCode.FAILED_ROWS:
-        errors = next((near(path) for path in report.outputs if path.name.startswith("errors.")), "the errors file")
+        errors = next((near(path) for path in report.outputs if "/errors." in str(path)), "the errors file")
         return f"read {errors}; to send the failed rows again:\n{command} --retry-failed"
     if code == ExitCode.INTERRUPTED:
         return f"the same command goes on where this one stopped:\n{command}"

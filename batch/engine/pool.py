@@ -201,7 +201,7 @@ class Pool:
         else:
             self._settler.settle(work, verdict, exchange)
             self._alarm.set()
-        if self._run.durability == "row":
+        if self._run.durability == "row" or self._recorder.is_behind(work.task.variant):
             await self._sync(work.task.variant)
         if self._in_flight == 0 or self.stopped is not None:
             self._alarm.set()

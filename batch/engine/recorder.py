@@ -9,6 +9,7 @@ from batch.engine.costs import Costs
 from batch.engine.pace import Work
 from batch.journal.journal import Journal
 from batch.journal.lines import encode
+from batch.journal.store_journal import StoreJournal
 from batch.policy.usage import added
 from batch.records import ErrorInfo, ErrorKind, Exchange, Outcome, Tally
 
@@ -16,7 +17,7 @@ from batch.records import ErrorInfo, ErrorKind, Exchange, Outcome, Tally
 class Recorder:
     """Writes the outcomes of a run, each to the journal of its variant, and counts them."""
 
-    def __init__(self, journals: Mapping[str, Journal], tallies: Mapping[str, Tally], clock: Clock, costs: Costs) -> None:
+    def __init__(self, journals: Mapping[str, Journal | StoreJournal], tallies: Mapping[str, Tally], clock: Clock, costs: Costs) -> None:
         self.tallies = tallies
         self._costs = costs
         self._journals = journals
@@ -30,11 +31,15 @@ class Recorder:
         """Journal a failure; `exchange` is None when nothing was sent. Raises StorageError."""
         self._write(work, self._outcome(work, exchange, error))
 
-    async def sync(self, variant: str | None = None) -> None:
-        """Make what was written durable, of one variant or of all. Raises StorageError."""
+    async def sync(self, variant: str | None = None, *, due: bool = False) -> None:
+        """Make what was written durable, of one variant or of all; with `due`, of those whose time has come. Raises StorageError."""
         for name, journal in self._journals.items():
-            if variant is None or name == variant:
+            if (variant is None or name == variant) and (not due or journal.is_due):
                 self.tallies[name].durable = await journal.sync()
+
+    def is_behind(self, variant: str) -> bool:
+        """Whether so much of a variant waits to become durable that nothing more should be sent before."""
+        return self._journals[variant].is_behind
 
     def _outcome(self, work: Work, exchange: Exchange | None, error: ErrorInfo | None) -> Outcome:
         task = work.task

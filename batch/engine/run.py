@@ -112,11 +112,11 @@ class Run:
     async def _sync_regularly(self) -> None:
         while True:
             await anyio.sleep(SYNC_INTERVAL_S)
-            await self._sync()
+            await self._sync(due=True)
 
-    async def _sync(self) -> None:
+    async def _sync(self, *, due: bool = False) -> None:
         try:
-            await self._recorder.sync()
+            await self._recorder.sync(due=due)
         except StorageError as error:
             # Answers that cannot be kept are not waited for.
             self._stop_pools(Stop("storage", str(error)), 0.0)

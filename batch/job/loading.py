@@ -175,7 +175,7 @@ def _output(section: OutputSection | None, name: str, environ: Mapping[str, str]
         seen.add(column)
     if section.format == "openai-batch" and section.columns:
         problems.add(("output", "columns"), "does not go with format = 'openai-batch', which has no place for them", "leave it out")
-    directory = resolve_path(section.dir or f"runs/{slugify(name)}", Path.cwd(), environ, ("output", "dir"), problems)
+    directory = resolve_path(section.dir or f"runs/{slugify(name)}", Path.cwd(), environ, ("output", "dir"), problems, stores=True)
     return OutputSettings(dir=directory, format=section.format, columns=tuple(section.columns)) if directory else None
 
 

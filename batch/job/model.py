@@ -222,6 +222,11 @@ class RunSection(Section):
     durability: Literal["row", "group", "os"] = Field(
         default=_RUN.durability, description="When outcomes are synced to disk: each row, every half second, or when the system likes."
     )
+    flush_interval_s: Seconds = Field(
+        default=_RUN.flush_interval_s,
+        description="Seconds that outcomes wait for each other where the run directory is on an object store: one object is put for"
+        " what came meanwhile, or sooner for 8 MiB.",
+    )
     http: Literal["pyreqwest", "aiohttp", "httpx"] = Field(default=_RUN.http, description="The HTTP engine.")
     preflight: bool = Field(default=_RUN.preflight, description="Whether the endpoint is asked for its models before anything is sent.")
     trust_env: bool = Field(default=_RUN.trust_env, description="Whether HTTP_PROXY and its kin are obeyed.")

@@ -1,4 +1,4 @@
-"""The run directory: its lock, its manifest, and where everything in it lies.
+"""The run directory on disk: its lock, its manifest, and where everything in it lies.
 
 `run.json` is written by the app; `results` reads of it `name`, `rows` (of the input, or null), `repeats` and `variants` ({name: {slug}}).
 """
@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,12 +19,16 @@ import orjson
 
 from batch.errors import LockedError, RunDirectoryError, StorageError
 from batch.journal.disk import Disk, refusal
+from batch.journal.journal import Journal
+from batch.journal.salvage import Salvaged, salvage_journal
+from batch.journal.store_journal import StoreJournal
+from batch.settings import RunSettings
 from batch.storage import replace_atomically, sync_directory
 
 LAYOUT = "1.0"
 
 # What --fresh moves aside, the truth first: a crash in between leaves a run without outcomes, never outcomes without a run.
-_CONTENTS = ("journal", "run.json", "completions.*", "errors.*", "scores", "report.html")
+CONTENTS = ("journal", "run.json", "completions.*", "errors.*", "scores", "report.html")
 
 
 class RunDirectory:
@@ -33,9 +37,16 @@ class RunDirectory:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
+    @property
+    def place(self) -> Path | str:
+        """Where it is, for people: a path, or the address of a folder on an object store."""
+        return self.path
+
     @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self, notice: Callable[[str], None] | None = None) -> Iterator[None]:  # noqa: ARG002 - flock answers at once
         """Hold the run directory, which is created when it is missing. The lock ends with the process, however that ends.
+
+        `notice` is told when that takes a while.
 
         Raises:
             LockedError: another runner holds it; the text names the holder.
@@ -65,14 +76,14 @@ class RunDirectory:
         Raises:
             RunDirectoryError: there is none, it cannot be read, or it is of a layout that this version does not know.
         """
-        path = self.path / "run.json"
+        path = f"{self.place}: run.json"
         try:
-            manifest = orjson.loads(path.read_bytes())
+            manifest = orjson.loads(self._read_manifest())
             layout = str(manifest["layout"])
         except (FileNotFoundError, NotADirectoryError):
-            raise RunDirectoryError(f"{self.path}: no run was begun here (there is no run.json); give the folder of a run") from None
+            raise RunDirectoryError(f"{self.place}: no run was begun here (there is no run.json); give the folder of a run") from None
         except OSError as error:
-            raise RunDirectoryError(f"{path}: cannot be read: {error.strerror}") from error
+            raise RunDirectoryError(f"{path}: cannot be read: {error.strerror or error}") from error
         except (ValueError, KeyError, TypeError) as error:
             raise RunDirectoryError(f"{path}: is not a promptmill run; take another output dir, or give --fresh to begin anew") from error
         if layout.partition(".")[0] != LAYOUT.partition(".")[0]:
@@ -88,13 +99,26 @@ class RunDirectory:
         Raises:
             StorageError: the disk refuses.
         """
-        text = json.dumps({"layout": LAYOUT, **manifest}, indent=2)
-        with replace_atomically(self.path / "run.json") as file:
-            file.write(text.encode() + b"\n")
+        self._put_manifest(json.dumps({"layout": LAYOUT, **manifest}, indent=2).encode() + b"\n")
 
     def journal_dir(self, slug: str) -> Path:
-        """Where the journal of a variant is."""
+        """Where the journal of a variant is; of one on a store a local copy, which each call brings up to date. Raises StorageError."""
         return self.path / "journal" / slug
+
+    def open_journal(self, slug: str, run: RunSettings) -> Journal | StoreJournal:
+        """The writer of a variant's journal; hold the lock. Raises as Journal does."""
+        return Journal(self.journal_dir(slug), run.durability)
+
+    def salvage(self, slug: str) -> list[Salvaged]:
+        """Write the damaged segments of a journal anew; hold the lock. Raises StorageError."""
+        return salvage_journal(self.journal_dir(slug))
+
+    def fetch(self, *names: str) -> None:
+        """Bring derived files under `path` up to date: folders (`scores`), or files by pattern (`errors.*`). Raises StorageError."""
+
+    def publish(self, *paths: Path) -> list[Path | str]:
+        """Make files and folders that were written under `path` those of the run; returns where they are. Raises StorageError."""
+        return list(paths)
 
     def slugs(self) -> list[str]:
         """The variants that have a journal, sorted by name."""
@@ -107,7 +131,7 @@ class RunDirectory:
         Raises:
             StorageError: the disk refuses.
         """
-        present = [entry for pattern in _CONTENTS for entry in sorted(self.path.glob(pattern))]
+        present = [entry for pattern in CONTENTS for entry in sorted(self.path.glob(pattern))]
         if not present:
             return f"Nothing of an earlier run was in {self.path}."
         try:
@@ -126,6 +150,13 @@ class RunDirectory:
         aside = next(path for name in names if not (path := self.path / "old" / name).exists())
         aside.mkdir(parents=True)
         return aside
+
+    def _read_manifest(self) -> bytes:
+        return (self.path / "run.json").read_bytes()
+
+    def _put_manifest(self, text: bytes) -> None:
+        with replace_atomically(self.path / "run.json") as file:
+            file.write(text)
 
     def _make(self) -> None:
         if self.path.exists() and not self.path.is_dir():

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from batch.errors import DamagedError
 from batch.journal.lines import HEAD_BYTES, KEY_AT, OK_AT, SUM_AT, SUMMED_FROM, TASK_AT
 from batch.journal.segments import Segment, segments
+from batch.storage import named
 
 _BLOCK = 1 << 22
 _NEWLINE = 10
@@ -190,7 +191,7 @@ def _scan(
     if rest and may_lack_newline:
         yield _sliced(rest + b"\n", path, number, start, on_damage)
     elif rest:
-        on_damage(DamagedError(str(path), start, "the file ends within a record"))
+        on_damage(DamagedError(named(path), start, "the file ends within a record"))
 
 
 def _sliced(block: bytes, path: Path, number: int, start: int, on_damage: Callable[[DamagedError], None]) -> tuple[Column, ...]:
@@ -208,7 +209,7 @@ def _sliced(block: bytes, path: Path, number: int, start: int, on_damage: Callab
     framed = np.delete(heads[:, :SUMMED_FROM], np.s_[SUM_AT : SUM_AT + 8], axis=1)
     good = (lengths >= HEAD_BYTES) & (written < 16).all(axis=1) & (framed == _FRAME).all(axis=1) & (_packed(written, ">u4") == sums)
     for bad in np.flatnonzero(~good).tolist():
-        on_damage(DamagedError(str(path), start + int(starts[bad]), "the checksum does not match"))
+        on_damage(DamagedError(named(path), start + int(starts[bad]), "the checksum does not match"))
     heads, starts, lengths = heads[good], starts[good], lengths[good]
     return (
         _packed(_HEX[heads[:, _TASK_SLICE]], ">u8"),

@@ -58,6 +58,16 @@ class Journal:
         self._next: int | None = None
         self._number, self._descriptor, self._size = 1, -1, 0
 
+    @property
+    def is_due(self) -> bool:
+        """Whether a sync is worth its while: always, since it costs little."""
+        return True
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether appending should wait for a sync: never, since what was appended is not held in memory."""
+        return False
+
     def append(self, line: bytes) -> None:
         """Write one encoded line. When this returns, the line survives the death of the process (but for power loss see `sync`).
 

@@ -13,6 +13,7 @@ from batch.errors import DamagedError
 from batch.journal.index import Location
 from batch.journal.lines import decode
 from batch.records import Outcome
+from batch.storage import named
 
 _OPEN_FILES = 16
 _GAP = 1 << 14
@@ -42,7 +43,7 @@ class RecordReader:
                 try:
                     outcomes[place] = decode(data[start : start + location.length])
                 except ValueError as error:
-                    raise DamagedError(str(self._segments[location.segment]), location.offset, str(error)) from error
+                    raise DamagedError(named(self._segments[location.segment]), location.offset, str(error)) from error
         return outcomes
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ from batch.errors import DamagedError, StorageError
 from batch.journal.disk import Disk, refusal
 from batch.journal.lines import is_whole
 from batch.journal.segments import Segment, lines, read_seal, segment_names, segments, write_seal
-from batch.storage import replace_atomically, sync_directory
+from batch.storage import named, replace_atomically, sync_directory
 
 _HEAD = b'{"sum":"'
 
@@ -28,9 +28,10 @@ class Salvaged:
 
     def __str__(self) -> str:
         if self.aside is None:
-            return f"{self.path}: was missing; its rows will be sent again"
+            return f"{named(self.path)}: was missing; its rows will be sent again"
         places = ", ".join(f"{start}-{end}" for start, end in self.lost[:10]) + (", …" if len(self.lost) > 10 else "")
-        return f"{self.path}: {self.kept} records kept, {len(self.lost)} places lost (bytes {places}); the damaged file is {self.aside}"
+        kept = f"{self.kept} records kept, {len(self.lost)} places lost (bytes {places})"
+        return f"{named(self.path)}: {kept}; the damaged file is {named(self.aside)}"
 
 
 def salvage_journal(directory: Path) -> list[Salvaged]:
@@ -56,7 +57,7 @@ def _fill_gaps(directory: Path) -> Iterator[Salvaged]:
         try:
             segment_names(directory)
         except DamagedError as gap:
-            path = Path(gap.path)
+            path = directory / Path(gap.path.partition("?")[0]).name
             disk = Disk()
             disk.close(disk.open(path))
             disk.sync_directory(directory)

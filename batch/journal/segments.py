@@ -3,6 +3,7 @@
 000001.jsonl, 000002.jsonl, … are of sessions in one process. A session over several processes takes a number E of its own (which an
 empty 00000E.jsonl claims), and its workers write E-SSSSS-GGG.jsonl: S is the shard, G the generation of the shard's lease; a file
 that became too long is followed by E-SSSSS-GGG-02.jsonl. Tasks of different shards are different ones, so names alone give the order.
+On an object store, where nothing can be appended, each flush is an object: 000001-000007.jsonl, E-SSSSS-GGG-000007.jsonl.
 When a lease has passed on, E-SSSSS-GGG.sealed (JSON: {file: bytes}) says how much of the former holder's files counts; what he
 writes later is not read.
 
@@ -26,31 +27,34 @@ import orjson
 
 from batch.errors import DamagedError
 from batch.journal.lines import is_whole
-from batch.storage import replace_atomically
+from batch.storage import named, replace_atomically
 
-_NAME = re.compile(r"(\d{6,})(?:-(\d{5})-(\d{3})(?:-(\d{2,}))?)?\.jsonl")
+_NAME = re.compile(r"(\d{6,})(?:-(\d{5})-(\d{3})(?:-(\d{2,5}))?)?(?:-(\d{6}))?\.jsonl")
 _STEP = 1 << 16
 
 
 class Name(NamedTuple):
-    """What a segment's file name says; a segment of one process has shard -1 and generation 0. Names sort as segments are read."""
+    """What a segment's file name says; a segment of one process has shard -1 and generation 0. Names sort as segments are read.
+
+    `part` is 0 for a file that is appended to, and counts from 1 where each flush is an object of its own.
+    """
 
     number: int
     shard: int = -1
     generation: int = 0
     roll: int = 1
+    part: int = 0
 
     @property
     def lease(self) -> Name:
         """The first file of the same lease."""
-        return self._replace(roll=1)
+        return self._replace(roll=1, part=0)
 
     @property
     def stem(self) -> str:
         """The file name without its ending."""
-        if self.shard < 0:
-            return f"{self.number:06d}"
-        return f"{self.number:06d}-{self.shard:05d}-{self.generation:03d}" + (f"-{self.roll:02d}" if self.roll > 1 else "")
+        lease = f"-{self.shard:05d}-{self.generation:03d}" if self.shard >= 0 else ""
+        return f"{self.number:06d}{lease}" + (f"-{self.roll:02d}" if self.roll > 1 else "") + (f"-{self.part:06d}" if self.part else "")
 
     def path(self, directory: Path) -> Path:
         """Its file."""
@@ -82,7 +86,7 @@ class Segment:
         if self.sealed_at is None:
             return size
         if size < self.sealed_at:
-            raise DamagedError(str(self.path), size, "the file ends before what was sealed of it")
+            raise DamagedError(named(self.path), size, "the file ends before what was sealed of it")
         return self.sealed_at
 
 
@@ -109,8 +113,8 @@ def segments(directory: Path) -> list[Segment]:
     names = segment_names(directory)
     torn: dict[Name, Name] = {}
     for name in names:
-        # Those of one process follow each other as those of one lease do.
-        if name.path(directory).stat().st_size:
+        # Those of one process follow each other as those of one lease do. An object on a store is there whole, or not at all.
+        if not name.part and name.path(directory).stat().st_size:
             torn[name.lease if name.shard >= 0 else Name(0)] = name
     tails = set(torn.values())
     leases = {name.lease for name in names if name.shard >= 0}
@@ -144,17 +148,21 @@ def segment_names(directory: Path) -> list[Name]:
             raise _missing(Name(before.number + 1).path(directory))
         if name.roll > (before.roll + 1 if name.lease == before.lease else 1):
             raise _missing(name._replace(roll=before.roll + 1 if name.lease == before.lease else 1).path(directory))
+        last = before.part if name.lease == before.lease else 0
+        if name.part > last + 1:
+            raise _missing(name._replace(part=last + 1).path(directory))
         before = name
     return names
 
 
 def _parsed(match: re.Match[str]) -> Name:
-    number, shard, generation, roll = match.groups()
-    return Name(int(number)) if shard is None else Name(int(number), int(shard), int(generation), int(roll or 1))
+    number, shard, generation, roll, part = match.groups()
+    whole = Name(int(number)) if shard is None else Name(int(number), int(shard), int(generation), int(roll or 1))
+    return whole._replace(part=int(part or 0))
 
 
 def _missing(path: Path) -> DamagedError:
-    return DamagedError(str(path), 0, "this file of the journal is missing")
+    return DamagedError(named(path), 0, "this file of the journal is missing")
 
 
 def read_seal(path: Path) -> dict[str, int]:
@@ -166,7 +174,7 @@ def read_seal(path: Path) -> dict[str, int]:
     try:
         return {str(name): int(size) for name, size in orjson.loads(path.read_bytes()).items()}
     except (ValueError, TypeError, AttributeError) as error:
-        raise DamagedError(str(path), 0, "this seal of a journal is not as it was written") from error
+        raise DamagedError(named(path), 0, "this seal of a journal is not as it was written") from error
 
 
 def write_seal(directory: Path, lease: Name, files: dict[str, int]) -> None:
@@ -206,14 +214,14 @@ def read_tail(path: Path) -> Tail:
         if fragment and is_whole(fragment):
             return Tail(size, size, lacks_newline=True)
         if fragment and is_whole(fragment[:-1]):
-            raise DamagedError(str(path), size - 1, "the newline of the last record is not as it was written")
+            raise DamagedError(named(path), size - 1, "the newline of the last record is not as it was written")
         while keep:
             start = _after_newline(file, keep - 1)
             line = _read(file, start, keep - 1)
             if is_whole(line):
                 break
             if b"\0" not in line:
-                raise DamagedError(str(path), start, "the checksum does not match")
+                raise DamagedError(named(path), start, "the checksum does not match")
             keep = start
         return Tail(keep, size, lacks_newline=False)
 

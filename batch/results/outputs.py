@@ -14,12 +14,13 @@ from batch.results.batch_lines import batch_paths, write_batch_lines
 from batch.results.join import Result, results
 from batch.results.lines import ERROR_COLUMNS, completion_columns, completion_line, error_line
 from batch.settings import Job, OutputFormat
+from batch.storage import is_url, uploading
 from batch.writers import Layout, open_writer
 
 _LINES = 256
 
 
-def write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path]:
+def write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path | str]:
     """Write completions and errors in the job's format into the run directory; each takes its old file's place whole.
 
     The errors file is written also when nothing failed. Tasks that were not attempted are in neither.
@@ -37,10 +38,22 @@ def export(
     directory: RunDirectory,
     dataset: Dataset,
     format: OutputFormat,  # noqa: A002 - the option's name
-    destination: Path | None = None,
-) -> list[Path]:
-    """Write completions and errors in `format` into the folder `destination` (default: the run directory). Raises as `write_outputs`."""
-    folder = directory.path if destination is None else destination
+    destination: Path | str | None = None,
+) -> list[Path | str]:
+    """Write completions and errors in `format` into the folder `destination` (default: the run directory). Raises as `write_outputs`.
+
+    `destination` may be a folder on an object store, given as text.
+    """
+    if isinstance(destination, str) and is_url(destination):
+        with uploading(destination) as (folder, addresses):
+            _write(job, directory, dataset, format, folder)
+        return [*addresses]
+    if destination is None:
+        return directory.publish(*_write(job, directory, dataset, format, directory.path))
+    return [*_write(job, directory, dataset, format, Path(destination))]
+
+
+def _write(job: Job, directory: RunDirectory, dataset: Dataset, format: OutputFormat, folder: Path) -> list[Path]:  # noqa: A002
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -73,7 +73,7 @@ class VariantStatus:
 class Status:
     """A run as it is now."""
 
-    directory: Path
+    directory: Path | str
     name: str
     variants: tuple[VariantStatus, ...]
 
@@ -91,7 +91,7 @@ def read_status(directory: RunDirectory) -> Status:
     names = {described["slug"]: name for name, described in manifest.get("variants", {}).items()}
     slugs = [*names, *(slug for slug in directory.slugs() if slug not in names)]
     variants = tuple(_variant(directory, slug, names.get(slug, slug), total) for slug in slugs)
-    return Status(directory.path, manifest.get("name", directory.path.name), variants)
+    return Status(directory.place, manifest.get("name", directory.path.name), variants)
 
 
 def _variant(directory: RunDirectory, slug: str, name: str, total: int | None) -> VariantStatus:

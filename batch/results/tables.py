@@ -41,7 +41,7 @@ class Tables:
         return pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches())
 
     @cached_property
-    def _files(self) -> list[Path]:
+    def _files(self) -> list[Path | str]:
         folder = tempfile.mkdtemp(prefix="promptmill-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
         return export(self._job, self._directory, Dataset(self._job.input), "parquet", Path(folder))

@@ -13,11 +13,11 @@ from batch.errors import DamagedError, StorageError
 from batch.journal.directory import RunDirectory
 from batch.journal.disk import refusal
 from batch.journal.index import ResumeIndex
-from batch.journal.salvage import salvage_journal
 from batch.readers import Dataset
 from batch.results.join import Matched, Result, results
 from batch.results.outputs import output_paths, write_lines
 from batch.settings import Job, OutputFormat
+from batch.storage import named
 from batch.writers import writing
 
 
@@ -90,7 +90,7 @@ def salvage(directory: RunDirectory) -> list[str]:
     Raises:
         StorageError: the disk refuses.
     """
-    return [str(salvaged) for slug in directory.slugs() for salvaged in salvage_journal(directory.journal_dir(slug))]
+    return [str(salvaged) for slug in directory.slugs() for salvaged in directory.salvage(slug)]
 
 
 def _counted(tasks: Iterable[Result], checks: dict[str, VariantCheck]) -> Iterator[Result]:
@@ -108,6 +108,7 @@ def _counted(tasks: Iterable[Result], checks: dict[str, VariantCheck]) -> Iterat
 
 def _compared(job: Job, directory: RunDirectory, dataset: Dataset, tasks: Iterable[Result]) -> Iterator[str]:
     """Outputs may be absent, for they can be derived again; what is there must be what would be derived now."""
+    directory.fetch("completions.*", "errors.*")
     present = [form for form in get_args(OutputFormat) if any(path.exists() for path in output_paths(job, directory.path, form))]
     for form in present:
         with tempfile.TemporaryDirectory(prefix="verify-", dir=directory.path) as folder:
@@ -124,9 +125,9 @@ def _compared(job: Job, directory: RunDirectory, dataset: Dataset, tasks: Iterab
 
 def _difference(fresh: Path, written: Path, form: OutputFormat) -> str | None:
     if not written.exists():
-        return f"{written}: is missing; `promptmill export` writes it again"
+        return f"{named(written)}: is missing; `promptmill export` writes it again"
     try:
         line = writing(form).first_difference(fresh, written)
     except (ValueError, OSError) as error:
-        return f"{written}: cannot be read ({error}); `promptmill export` writes it again"
-    return None if line is None else f"{written}: differs from the journal from line {line} on; `promptmill export` writes it again"
+        return f"{named(written)}: cannot be read ({error}); `promptmill export` writes it again"
+    return None if line is None else f"{named(written)}: differs from the journal from line {line} on; `promptmill export` writes it again"

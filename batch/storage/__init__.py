@@ -7,7 +7,21 @@ from __future__ import annotations
 
 from batch.storage.finding import expand, identity
 from batch.storage.local import replace_atomically, sync_directory
+from batch.storage.mirror import Mirror, named, uploading
 from batch.storage.opening import file_name, mapped, open_input, seekable
 from batch.storage.urls import is_url
 
-__all__ = ["expand", "file_name", "identity", "is_url", "mapped", "open_input", "replace_atomically", "seekable", "sync_directory"]
+__all__ = [
+    "Mirror",
+    "expand",
+    "file_name",
+    "identity",
+    "is_url",
+    "mapped",
+    "named",
+    "open_input",
+    "replace_atomically",
+    "seekable",
+    "sync_directory",
+    "uploading",
+]
