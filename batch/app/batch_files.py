@@ -37,7 +37,7 @@ def export_requests(source: Path | str, destination: Path | str | None) -> Writt
         return write_requests(job, Dataset(job.input), Path(folder))
     with uploading(folder) as (local, addresses):
         written = write_requests(job, Dataset(job.input), local)
-    return replace(written, paths=tuple(addresses))
+    return replace(written, paths=[*addresses])
 
 
 def verify_files(paths: Sequence[Path], requests: Path | None) -> Verification:
@@ -46,7 +46,7 @@ def verify_files(paths: Sequence[Path], requests: Path | None) -> Verification:
 
 
 def export_files(paths: Sequence[Path], format: OutputFormat, destination: Path | str) -> list[Path | str]:  # noqa: A002 - the option's name
-    """Write the answers in batch files into the folder `destination`, in their order; the variant of each is the model that its reply names.
+    """Write the answers in batch files into the folder `destination`, in their order; the variant of each is the model its reply names.
 
     Several answers of one model to a custom_id are repeats. Lines of failed requests name no model: theirs is the only one of the files,
     else "answers".

@@ -160,7 +160,7 @@ async def _send(
             return await _executed(session, signals, stopper, observers)
 
 
-def _write_outputs(prepared: Prepared) -> list[Path]:
+def _write_outputs(prepared: Prepared) -> list[Path | str]:
     try:
         return write_outputs(prepared.job, prepared.directory, prepared.dataset)
     except StorageError as error:

@@ -31,7 +31,7 @@ _SHOWN = 3
 class WrittenRequests:
     """`unsendable` counts tasks that cannot become requests; `examples` say why of the first few."""
 
-    paths: list[Path]
+    paths: list[Path | str]
     requests: int = 0
     unsendable: int = 0
     examples: tuple[str, ...] = ()

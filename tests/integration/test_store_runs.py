@@ -143,6 +143,8 @@ def test_status_export_and_report_work_from_another_machine(s3: S3Server, tmp_pa
     app.export(folder.address, "csv", tmp_path / "csv")
     assert (tmp_path / "csv" / "completions.csv").read_bytes() == s3.get(f"{folder.bucket}/out/completions.csv")
     assert app.export(folder.address, "csv", None) == [f"{folder.address}/completions.csv", f"{folder.address}/errors.csv"]
+    written = app.export_requests(folder.address, f"s3://{folder.bucket}/requests")
+    assert [s3.get(str(path).removeprefix("s3://")).count(b"custom_id") for path in written.paths] == [2]
     assert report(folder.address) == f"{folder.address}/report.html"
     assert b"</html>" in s3.get(f"{folder.at}/report.html")
 
