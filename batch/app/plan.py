@@ -63,7 +63,7 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
         indexes = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
         tallies = {name: Tally(total=manifest["rows"] * job.run.repeats, kept_ok=i.ok, kept_failed=i.failed) for name, i in indexes.items()}
         compare = previous is not None and (changed == "rerun" or not previous.get("settled", True) or _may_differ(previous, manifest))
-        settled = True
+        settled, orphaned = True, {}
         if previous is not None and compare:
             feed = Feed(
                 dataset,
@@ -78,9 +78,10 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
             if changed == "refuse" and any(review.changed for review in reviews.values()):
                 raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
             settled = all(review.is_settled(len(indexes[name]), changed) for name, review in reviews.items())
+            orphaned = {name: review.orphaned(indexes[name]) for name, review in reviews.items() if any(review.orphaned(indexes[name]))}
         created = manifest["created"] if previous is None else previous["created"]
         unrecorded = {} if previous is None or UNRECORDED not in previous else {UNRECORDED: previous[UNRECORDED]}
-        directory.write_manifest({**manifest, **unrecorded, "created": created, "settled": settled})
+        directory.write_manifest({**manifest, **unrecorded, "created": created, "settled": settled, "orphaned": orphaned})
         yield Prepared(job, directory, dataset, journals, indexes, tallies, compare, tuple(notices))
 
 
@@ -128,6 +129,10 @@ class Review:
     changed: int = 0
     changed_failed: int = 0
     examples: list[str] = field(default_factory=list)
+
+    def orphaned(self, index: ResumeIndex) -> tuple[int, int]:
+        """How many ok and how many failed outcomes belong to no row of the input: removed, left out, or a bad line that was mended."""
+        return index.ok - self.kept_ok, index.failed - self.kept_failed
 
     def is_settled(self, recorded: int, changed: Changed) -> bool:
         """Whether the next session may take the `recorded` tasks for those of the input, without a review.

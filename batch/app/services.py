@@ -13,6 +13,7 @@ from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.errors import SetupError
 from batch.job import provider_settings
+from batch.providers.urls import normalise_base_url
 from batch.server.embedded import EmbeddedServer
 from batch.settings import EmbeddedModelSettings, ProviderSettings, RunSettings
 
@@ -20,7 +21,12 @@ from batch.settings import EmbeddedModelSettings, ProviderSettings, RunSettings
 def models(provider: str, base_url: str | None = None) -> list[str] | None:
     """The model ids that an endpoint lists; None when it has no list. Raises EndpointError, SetupError, JobError."""
     settings = provider_settings(provider, os.environ)
-    return anyio.run(partial(_models, replace(settings, base_url=base_url) if base_url else settings))
+    if base_url:
+        try:
+            settings = replace(settings, base_url=normalise_base_url(base_url))
+        except ValueError as error:
+            raise SetupError(f"--base-url: {error}") from None
+    return anyio.run(partial(_models, settings))
 
 
 async def _models(provider: ProviderSettings) -> list[str] | None:

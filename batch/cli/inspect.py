@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from batch.results.status import Status, VariantStatus
     from batch.results.verify import Verification
 
+_ORPHANS = "rows that are not in the input (removed, left out by --limit, given another id, or a bad line that was mended)"
 LONGEST_EXAMPLE = 160
 
 
@@ -90,7 +91,8 @@ def _status_text(status: Status) -> str:
     parts += ["", *notes] if notes else []
     for v in status.variants:
         if v.failures:
-            parts += ["", f"failures of {v.name}:", *(_failure_lines(v))]
+            more = f" (with {v.orphaned_failed:,} of rows that are not in the input)" if v.orphaned_failed else ""
+            parts += ["", f"failures of {v.name}{more}:", *(_failure_lines(v))]
     return "\n".join(parts)
 
 
@@ -105,6 +107,8 @@ def _notes(variant: VariantStatus) -> list[str]:
         notes.append(f"{variant.doubled:,} attempts were repeated after a lost reply: possibly billed twice")
     if variant.priced:
         notes.append(f"${variant.cost_usd:,.4f} for {variant.priced:,} answers")
+    if variant.orphaned:
+        notes.append(f"{variant.orphaned:,} of the outcomes are of {_ORPHANS}; they count in tokens and costs only")
     if variant.damaged:
         notes.append(f"{variant.damaged:,} damaged journal records; `promptmill verify` has the places")
     if variant.last is not None:
@@ -130,6 +134,8 @@ def _verification_text(found: Verification, directory: str | None) -> str:
         counts = (check.tasks, check.ok, check.failed, check.missing, check.doubled, check.superseded, check.orphaned)
         rows.append((check.name, *map(_number, counts)))
     parts = [table(rows)] if found.variants else []
+    if any(check.orphaned for check in found.variants):
+        parts.append(f"orphaned: outcomes of {_ORPHANS}; no fault, and in no output")
     parts += [f"damaged: {damage}" for damage in found.damage]
     parts += [f"output: {fault}" for fault in found.outputs]
     return "\n".join([*parts, _verdict(found, directory)])

@@ -227,7 +227,10 @@ def _on_status(exchange: Exchange, status: int, now_wall: float) -> Verdict:
         ruling = ruling._replace(action=_FAIL)
     elif should_retry == "true" and ruling.action is _FAIL:
         ruling = ruling._replace(action=_RETRY)
-    return _verdict(ruling, ErrorInfo(ErrorKind.API, ruling.code, _message(status, error, exchange.body), status), wait)
+    message = _message(status, error, exchange.body)
+    if ruling is _NO_SUCH_PATH:
+        message = f"{message}: nothing is served at this path, see that base_url is right"
+    return _verdict(ruling, ErrorInfo(ErrorKind.API, ruling.code, message, status), wait)
 
 
 def _on_inner_error(exchange: Exchange, error: ReplyError, now_wall: float) -> Verdict:

@@ -35,7 +35,8 @@ class VariantStatus:
 
     `total` is rows × repeats, None when run.json does not tell. `records` counts the journal's lines; those beyond ok + failed
     were replaced by newer ones. `doubled` counts attempts that were repeated and may be billed twice. `priced` is how many answers
-    have a cost. `failures` has the most frequent first.
+    have a cost. `failures` has the most frequent first. `orphaned` outcomes, `orphaned_failed` of them failures, are of rows that the
+    last session did not find in the input; ok and failed are without them, the other counts are not.
     """
 
     name: str
@@ -43,6 +44,8 @@ class VariantStatus:
     total: int | None
     ok: int = 0
     failed: int = 0
+    orphaned: int = 0
+    orphaned_failed: int = 0
     records: int = 0
     damaged: int = 0
     truncated: int = 0
@@ -66,7 +69,7 @@ class VariantStatus:
     @property
     def rate(self) -> float | None:
         """Outcomes a second while it ran."""
-        return (self.ok + self.failed) / self.active_s if self.active_s > 0 else None
+        return (self.ok + self.failed + self.orphaned) / self.active_s if self.active_s > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +93,14 @@ def read_status(directory: RunDirectory) -> Status:
     total = rows * manifest.get("repeats", 1) if isinstance(rows, int) else None
     names = {described["slug"]: name for name, described in manifest.get("variants", {}).items()}
     slugs = [*names, *(slug for slug in directory.slugs() if slug not in names)]
-    variants = tuple(_variant(directory, slug, names.get(slug, slug), total) for slug in slugs)
+    orphaned = {name: (ok, failed) for name, (ok, failed) in manifest.get("orphaned", {}).items()}
+    variants = tuple(
+        _variant(directory, slug, names.get(slug, slug), total, *orphaned.get(names.get(slug, slug), (0, 0))) for slug in slugs
+    )
     return Status(directory.place, manifest.get("name", directory.path.name), variants)
 
 
-def _variant(directory: RunDirectory, slug: str, name: str, total: int | None) -> VariantStatus:
+def _variant(directory: RunDirectory, slug: str, name: str, total: int | None, orphaned_ok: int, orphaned_failed: int) -> VariantStatus:
     damage: list[DamagedError] = []
     index = ResumeIndex.load(directory.journal_dir(slug), damage.append)
     counts = _Counts()
@@ -103,8 +109,19 @@ def _variant(directory: RunDirectory, slug: str, name: str, total: int | None) -
             for outcome in reader.read(locations):
                 if outcome is not None:
                     counts.add(outcome)
-    status = VariantStatus(name, slug, total, ok=index.ok, failed=index.failed, records=index.records, damaged=len(damage))
-    return replace(status, **counts.sums, first=counts.first, last=counts.last, active_s=counts.active_s, failures=counts.failures())
+    status = VariantStatus(
+        name,
+        slug,
+        total,
+        ok=index.ok - orphaned_ok,
+        failed=index.failed - orphaned_failed,
+        orphaned=orphaned_ok + orphaned_failed,
+        orphaned_failed=orphaned_failed,
+        records=index.records,
+        damaged=len(damage),
+    )
+    failures = counts.failures() if status.failed else ()
+    return replace(status, **counts.sums, first=counts.first, last=counts.last, active_s=counts.active_s, failures=failures)
 
 
 class _Counts:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from batch.readers import Dataset
 from batch.results.join import Matched, Result, results
 from batch.results.outputs import output_paths, write_lines
 from batch.settings import Job, OutputFormat
-from batch.storage import named
+from batch.storage import named, scratch_folder
 from batch.writers import writing
 
 
@@ -111,8 +110,8 @@ def _compared(job: Job, directory: RunDirectory, dataset: Dataset, tasks: Iterab
     directory.fetch("completions.*", "errors.*")
     present = [form for form in get_args(OutputFormat) if any(path.exists() for path in output_paths(job, directory.path, form))]
     for form in present:
-        with tempfile.TemporaryDirectory(prefix="verify-", dir=directory.path) as folder:
-            fresh = output_paths(job, Path(folder), form)
+        with scratch_folder(directory.path, "verify") as folder:
+            fresh = output_paths(job, folder, form)
             write_lines(job, dataset, tasks, form, fresh)
             for mine, theirs in zip(fresh, output_paths(job, directory.path, form), strict=True):
                 fault = _difference(mine, theirs, form)

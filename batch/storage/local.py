@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -44,11 +45,33 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         raise StorageError(f"{target}: cannot be written: {error.strerror or error}") from error
 
 
+@contextmanager
+def scratch_folder(parent: str | os.PathLike[str], name: str) -> Iterator[Path]:
+    """A folder in `parent` for files that nobody keeps, removed when the body ends.
+
+    Its name is `.NAME.HOST-PID.tmp`; what a killed process left there is removed by the next call on the same host.
+
+    Raises:
+        OSError: the disk refuses.
+    """
+    folder = Path(parent) / f".{name}.{socket.gethostname()}-{os.getpid()}.tmp"
+    _remove_leftovers(Path(parent) / name)
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def _remove_leftovers(target: Path) -> None:
     prefix = f".{target.name}.{socket.gethostname()}-"
     for entry in list(target.parent.iterdir()):
         pid = entry.name.removeprefix(prefix).removesuffix(".tmp")
-        if entry.name == f"{prefix}{pid}.tmp" and pid.isdecimal() and not _is_alive(int(pid)):
+        if entry.name != f"{prefix}{pid}.tmp" or not pid.isdecimal() or _is_alive(int(pid)):
+            continue
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
             entry.unlink(missing_ok=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import get_args
 
@@ -86,7 +87,8 @@ class Client:
             return None
         error = judge(exchange, self._clock.wall()).error
         if error is not None:
-            raise endpoint_error(error)
+            where = self.redactor.text(str(self._urls["models"].copy_with(query=None)))
+            raise endpoint_error(replace(error, message=f"{where}: {error.message}") if error.kind is ErrorKind.NETWORK else error)
         names = _model_names(exchange.body)
         if names is None:
             message = f"the list of models cannot be read: {sample(exchange.body)}"

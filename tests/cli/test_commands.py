@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.jobs import JobFolder, ids
-from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer, error, sse_text
+from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer, error, sse_text, unused_port
+from tests.support.sessions import status_json
 
 
 @pytest.fixture
@@ -215,6 +216,7 @@ def test_try_names_what_there_is(words: tuple[str, ...], message: str, endpoint:
 def test_models_lists_what_the_endpoint_serves(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
     """`models` prints one id per line."""
     result = JobFolder(tmp_path, endpoint.url).run("models", "vllm", "--base-url", endpoint.origin)
+    assert [received.path for received in endpoint.requests] == ["/v1/models"]
     assert (result.returncode, result.stdout, result.stderr) == (0, "test-model\n", "")
 
 
@@ -224,6 +226,35 @@ def test_models_of_an_endpoint_without_a_list(tmp_path: Path) -> None:
         result = JobFolder(tmp_path, endpoint.url).run("models", "vllm", "--base-url", endpoint.url)
     assert (result.returncode, result.stdout) == (0, "")
     assert "no list of models" in result.stderr
+
+
+def test_models_of_nobody_names_the_url(tmp_path: Path) -> None:
+    """Fault 13: where nobody listens the message says which address was asked, so that a wrong base URL is seen."""
+    url = f"http://127.0.0.1:{unused_port()}"
+    result = JobFolder(tmp_path, url).run("models", "vllm", "--base-url", url)
+    assert (result.returncode, result.stdout) == (5, "")
+    assert result.stderr.startswith(f"promptmill: error: {url}/v1/models: no connection could be made")
+    refused = JobFolder(tmp_path, url).run("models", "vllm", "--base-url", "gpu-7:8000")
+    assert (refused.returncode, refused.stderr) == (2, "promptmill: error: --base-url: a base URL begins with http:// or https://\n")
+
+
+def test_a_mended_line_leaves_an_outcome_that_is_explained(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
+    """Promise 1, fault 50: a bad line that was mended is a new row; its old failure is in no output, and status and verify say so."""
+    folder = JobFolder(tmp_path, endpoint.url, rows=4)
+    path = tmp_path / "rows.jsonl"
+    good = path.read_text()
+    path.write_text(good.replace('"question 2"}', '"question'))
+    assert folder.run().returncode == 1
+    path.write_text(good)
+    assert folder.run().returncode == 0
+    (variant,) = status_json(folder)
+    counts = {name: variant[name] for name in ("total", "ok", "failed", "not_attempted", "orphaned", "orphaned_failed", "failures")}
+    assert counts == {"total": 4, "ok": 4, "failed": 0, "not_attempted": 0, "orphaned": 1, "orphaned_failed": 1, "failures": []}
+    assert "or a bad line that was mended" in folder.run("status", str(folder.directory)).stdout
+    verified = folder.run("verify", str(folder.directory))
+    assert verified.returncode == 0
+    assert "or a bad line that was mended); no fault, and in no output" in verified.stdout
+    assert folder.errors() == []
 
 
 def test_schema_is_json_schema(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ STOPS = {
     "quota inside a 200": (http(200, b'{"error":{"code":402,"message":"Insufficient credits"}}'), "Insufficient credits"),
     "key revoked": (error(401, coded("Incorrect API key provided", "invalid_api_key")), "Incorrect API key provided"),
     "model gone": (error(404, coded("The model `test-model` does not exist", "model_not_found")), "The model `test-model` does not exist"),
-    "wrong path": (error(404, b"404 page not found"), "404 page not found"),
+    "wrong path": (error(404, b"404 page not found"), "404 page not found: nothing is served at this path, see that base_url is right"),
 }
 
 

@@ -24,6 +24,7 @@ from batch.app.run import RunOptions, RunReport, run
 from batch.engine import endpoints
 from batch.events import Event, RunStarted
 from batch.job import LoadedJob
+from batch.journal import directory
 from batch.journal.journal import Journal
 from batch.settings import Durability
 from tests.simulation.disk import SimDisk
@@ -133,7 +134,7 @@ class Session:
                 (endpoints, "open_engine", lambda run, connections: self._endpoint),
                 (app_run, "RequestBuilder", builder),
                 (plan, "RequestBuilder", builder),
-                (plan, "Journal", partial(Journal, segment_bytes=self._segment_bytes, disk=disk)),
+                (directory, "Journal", partial(Journal, segment_bytes=self._segment_bytes, disk=disk)),
                 (storage, "sync_directory", disk.sync_directory),
                 (anyio.to_thread, "run_sync", self._in_thread),
                 (_asyncio, "CancelScope", NumberedScope),

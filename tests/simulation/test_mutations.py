@@ -53,10 +53,10 @@ def counts_before_durable(patch: pytest.MonkeyPatch) -> None:
     """Reports records as durable before it asks the disk."""
     right = Recorder.sync
 
-    async def sync(self: Any, variant: str | None = None) -> None:
+    async def sync(self: Any, variant: str | None = None, **options: Any) -> None:
         for name, tally in self.tallies.items():
             tally.durable = self._journals[name]._appended
-        await right(self, variant)
+        await right(self, variant, **options)
 
     patch.setattr(Recorder, "sync", sync)
 

@@ -17,6 +17,7 @@ from batch.journal.lines import encode
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
 from batch.records import ErrorInfo, ErrorKind, Outcome, Row
+from batch.results.status import read_status
 from batch.settings import InputSettings, Job, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
 
 
@@ -104,13 +105,22 @@ def test_changed_failures_that_were_not_reached_are_tried_later(tmp_path: Path) 
 
 
 def test_outcomes_of_deleted_rows_are_never_counted(tmp_path: Path) -> None:
-    """Promise 1: rows in = ok + failed + not attempted, also in the sessions after the one that met the shorter input."""
+    """Promise 1: rows in = ok + failed + not attempted, also in the sessions after the one that met the shorter input, and in `status`;
+    when the rows come back, so do their outcomes.
+    """  # noqa: D205 - one sentence
     run = Run(tmp_path, 6)
     run.session(answers=4, failures=2)
     run.write(range(1, 5))
     for _ in range(3):
         tally = run.session()[0].tallies["m"]
         assert (tally.total, tally.kept_ok, tally.kept_failed, tally.not_attempted) == (4, 3, 1, 0)
+        (shown,) = read_status(run.directory).variants
+        assert (shown.total, shown.ok, shown.failed, shown.not_attempted) == (4, 3, 1, 0)
+        assert (shown.orphaned, shown.orphaned_failed) == (2, 1)
+    run.write(range(6))
+    assert run.session()[1] == []
+    (shown,) = read_status(run.directory).variants
+    assert (shown.total, shown.ok, shown.failed, shown.orphaned) == (6, 4, 2, 0)
 
 
 @pytest.mark.parametrize("by_id", [True, False])

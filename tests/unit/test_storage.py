@@ -6,6 +6,7 @@ import errno
 import gzip
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -15,7 +16,7 @@ from typing import BinaryIO
 import pytest
 
 from batch.errors import InputError, StorageError
-from batch.storage import expand, open_input, replace_atomically
+from batch.storage import expand, open_input, replace_atomically, scratch_folder
 
 
 def names_in(folder: Path) -> list[str]:
@@ -164,3 +165,23 @@ with replace_atomically(sys.argv[1]) as file:
         file.write(b"new")
     assert target.read_bytes() == b"new"
     assert names_in(tmp_path) == [other.name, "out"]
+
+
+def test_a_scratch_folder_of_a_killed_process_is_removed_by_the_next(tmp_path: Path) -> None:
+    """Fault 44: what a killed `verify` leaves in a run directory does not stay for ever, and no living process loses its own."""
+    code = """
+import os, signal, sys
+from batch.storage import scratch_folder
+with scratch_folder(sys.argv[1], "verify") as folder:
+    (folder / "half").touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code, str(tmp_path)], cwd=Path(__file__).parents[2]).returncode == -signal.SIGKILL
+    (left,) = names_in(tmp_path)
+    other = tmp_path / f".verify.{socket.gethostname()}-{os.getppid()}.tmp"
+    other.mkdir()
+    with scratch_folder(tmp_path, "verify") as folder:
+        (folder / "file").touch()
+        assert sorted(names_in(tmp_path)) == sorted([folder.name, other.name])
+    assert left != folder.name
+    assert names_in(tmp_path) == [other.name]
