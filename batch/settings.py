@@ -199,11 +199,36 @@ class OutputSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeSettings:
+    """The model that judges, and what it is asked. `variant` is what its requests are made of, but for messages and response format.
+
+    `rubric` and `template` (which takes the place of all but the form of the verdict) are templates over the row's columns, `question`,
+    `expected` and `completion` (pairwise: `first` and `second`). `question` is what the models were asked: a template, or a column's
+    name; None: the last user message of the job's first variant. `scale` says what each step of a rating means, None: 1 to 5. `reasons`
+    are asked for before the verdict. `structured` sends a JSON Schema. `baseline` is what pairs are made with, None: with each other.
+    """
+
+    variant: Variant
+    rubric: str = ""
+    scale: Mapping[int, str] | None = None
+    question: str | None = None
+    template: str | None = None
+    reasons: bool = True
+    structured: bool = False
+    baseline: str | None = None
+
+    @property
+    def model(self) -> str:
+        """PROVIDER/MODEL of the judge."""
+        return f"{self.variant.provider.name}/{self.variant.model}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreSettings:
     """One `[[score]]` entry. `name` is unique in the job, `kind` one of evaluation.scorers.KINDS, `options` that kind's own.
 
     `expected` is a template when it holds a "{", else a column's name. `cluster` is the column that groups rows which belong together,
-    `slices` are the columns by whose values the rows are broken down.
+    `slices` are the columns by whose values the rows are broken down. `judge` is set for the kinds that a model judges.
     """
 
     name: str
@@ -212,6 +237,7 @@ class ScoreSettings:
     cluster: str | None = None
     slices: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
+    judge: JudgeSettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Scoring and comparing what was answered, in a run directory or in files of other tools. Nothing is sent."""
+"""Scoring and comparing what was answered, in a run directory or in files of other tools. Nothing is sent: judges are in judge.py."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from batch.evaluation.gates import GateResult, check_gates
 from batch.evaluation.reading import Evaluation, Judged, VariantFacts, read_evaluation
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.verdict import Verdict, reach_verdict
-from batch.job import from_document, load, score_settings
+from batch.job import LoadedJob, from_document, load, score_settings
 from batch.journal.locating import run_directory
 from batch.readers import Dataset
 from batch.settings import Job
@@ -56,20 +56,31 @@ def evaluate(directory: Path | str, job_file: Path | None = None) -> EvaluationR
         RunDirectoryError, InputError, JobError, SetupError, StorageError.
     """
     found = run_directory(directory)
-    job = from_document(found.manifest["job"]).job
-    judging = load(job_file).job if job_file is not None else job
-    if not judging.scores:
+    ran, judging_job = open_scores(directory, job_file)
+    job, judging = ran.job, judging_job.job
+    folder = found.path / "scores"
+    found.fetch("scores")
+    dataset = Dataset(job.input)
+    fresh = score_answers(lambda: run_answers(dataset, job, found), run_state(dataset, job, found), judging.scores, folder, (job, found))
+    found.publish(folder)
+    evaluation = read_evaluation(folder, judging.scores, [variant.name for variant in job.variants], fresh)
+    return _report(job.name, evaluation, judging, folder)
+
+
+def open_scores(directory: Path | str, job_file: Path | None) -> tuple[LoadedJob, LoadedJob]:
+    """The job of a run, and the one whose scores count: the same, unless another file is given.
+
+    Raises:
+        RunDirectoryError, JobError; InputError when there are no scores.
+    """
+    ran = from_document(run_directory(directory).manifest["job"])
+    judging = load(job_file) if job_file is not None else ran
+    if not judging.job.scores:
         where = job_file if job_file is not None else f"the job of {directory}"
         raise InputError(
             f'{where} has no [[score]]; add one (kind = "exact", expected = "COLUMN") and run: promptmill score {directory} --job JOB.toml'
         )
-    folder = found.path / "scores"
-    found.fetch("scores")
-    dataset = Dataset(job.input)
-    fresh = score_answers(lambda: run_answers(dataset, job, found), run_state(dataset, job, found), judging.scores, folder)
-    found.publish(folder)
-    evaluation = read_evaluation(folder, judging.scores, [variant.name for variant in job.variants], fresh)
-    return _report(job.name, evaluation, judging, folder)
+    return ran, judging
 
 
 def evaluate_files(
@@ -93,7 +104,7 @@ def _report(name: str, evaluation: Evaluation, judging: Job | None, folder: Path
     costs = {facts.variant: facts.cost_usd for facts in evaluation.variants}
     failures = {facts.variant: facts.failures for facts in evaluation.variants}
     comparisons = tuple(
-        Comparison(judged, reach_verdict(judged.table, costs=costs, failures=failures, columns=judged.columns))
+        Comparison(judged, reach_verdict(judged.table, judge=judged.judge, costs=costs, failures=failures, columns=judged.columns))
         for judged in evaluation.scores
     )
     gates = check_gates(evaluation, judging.gates) if judging is not None else ()

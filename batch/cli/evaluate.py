@@ -1,10 +1,10 @@
-"""promptmill score and compare: how good the answers are, and what can be said of the models. Nothing is sent."""
+"""promptmill score and compare: how good the answers are, and what can be said of the models. Only judges are sent anything."""
 
 from __future__ import annotations
 
 import shutil
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,13 @@ import click
 from batch.cli.comparison import comparisons, leaderboards
 from batch.cli.console import complain, put_json, put_styled, say
 from batch.cli.exits import ExitCode
-from batch.cli.options import directory_argument, json_option
+from batch.cli.judging import run_judges
+from batch.cli.options import directory_argument, json_option, set_option
 from batch.storage import is_url, named
 
 if TYPE_CHECKING:
     from batch.app.evaluate import EvaluationReport
+    from batch.settings import ScoreSettings
 
 job_option = click.option(
     "--job", "job", metavar="JOB.toml", help="Take [[score]] and [[gate]] from this file, not from the run's own job."
@@ -35,15 +37,32 @@ job_option = click.option(
 @click.option("--answer", metavar="KEY", help="For files: the key with the answer.  [default: completion, output, response, ...]")
 @click.option("--rows", metavar="FILE", help="For files: a file with the right values, joined by id.")
 @click.option("--id", "row_id", metavar="COLUMN", help="For files: the column of --rows that holds the ids.")
+@click.option("--judges/--no-judges", default=True, help="Whether models that judge are asked; without, what they said so far counts.")
+@click.option("--retry-failed", is_flag=True, help="Ask judges again whose calls failed.")
+@set_option
+@click.option("--quiet", "-q", is_flag=True, help="No progress of the judges.")
 @json_option
 @click.pass_context
-def score_command(ctx: click.Context, /, targets: tuple[str, ...], job: str | None, as_json: bool, **file_options: Any) -> None:
-    """Score answers; nothing is sent.
+def score_command(
+    ctx: click.Context,
+    /,
+    targets: tuple[str, ...],
+    job: str | None,
+    judges: bool,
+    retry_failed: bool,
+    settings: tuple[str, ...],
+    quiet: bool,
+    as_json: bool,
+    **file_options: Any,
+) -> None:
+    """Score answers. The rows are not sent again.
 
     Of a run, the scores of its job are brought up to date: only what changed is scored anew.
-    They lie in RUN_DIR/scores, as Parquet. Any other answers can be scored too: lines of JSON
-    with an answer, results of OpenAI's Batch API, exports of promptfoo and inspect. A python
-    scorer runs with your rights; what a model wrote is never run.
+    They lie in RUN_DIR/scores, as Parquet. Nothing is sent but the calls of scores that a model
+    judges (kind judge or pairwise), each once: stopped in the middle, the same command goes on.
+    Any other answers can be scored too: lines of JSON with an answer, results of OpenAI's Batch
+    API, exports of promptfoo and inspect. A python scorer runs with your rights; what a model
+    wrote is never run.
 
     Ends with 3 when a gate is not passed.
 
@@ -60,8 +79,12 @@ def score_command(ctx: click.Context, /, targets: tuple[str, ...], job: str | No
             raise click.UsageError(
                 f"--{given[0].replace('row_id', 'id').rstrip('s')} is for files; a run is scored by its job, or by that of --job."
             )
+        failed_calls = False
+        if judges:
+            failed_calls = run_judges(ctx, targets[0], Path(job) if job else None, settings, retry_failed=retry_failed, quiet=quiet)
         report = evaluate(targets[0], Path(job) if job else None)
     else:
+        failed_calls = False
         if job:
             raise click.UsageError("--job is for runs; files are scored by --kind.")
         if not file_options["kind"]:
@@ -75,6 +98,8 @@ def score_command(ctx: click.Context, /, targets: tuple[str, ...], job: str | No
         put_styled(leaderboards(report, _width()))
         _say_files(report)
     _end(ctx, report)
+    if failed_calls:
+        ctx.exit(ExitCode.FAILED_ROWS)
 
 
 @click.command("compare")
@@ -87,8 +112,8 @@ def compare_command(ctx: click.Context, directory: str, job: str | None, as_json
 
     For each score: who wins by how much with which certainty, who cannot be separated and how
     many rows that would need, what each model costs, where it is weak, and what failed.
-    Failed calls and answers that cannot be read count as wrong. Ends with 3 when a gate is
-    not passed.
+    Failed calls and answers that cannot be read count as wrong. Nothing is sent: of models that
+    judge, what they said so far counts. Ends with 3 when a gate is not passed.
 
     \b
     Example:
@@ -143,7 +168,8 @@ def _as_json(report: EvaluationReport) -> dict[str, Any]:
         "scores": [
             {
                 "name": comparison.judged.settings.name,
-                "settings": asdict(comparison.judged.settings),
+                "settings": _settings(comparison.judged.settings),
+                "judge": comparison.judged.judge.document() if comparison.judged.judge is not None else None,
                 "left_out": comparison.judged.left_out,
                 "left_out_example": comparison.judged.left_out_example,
                 "winner": comparison.verdict.winner,
@@ -156,3 +182,14 @@ def _as_json(report: EvaluationReport) -> dict[str, Any]:
         "gates": [asdict(gate) for gate in report.gates],
         "scored_anew": report.fresh,
     }
+
+
+def _settings(score: ScoreSettings) -> dict[str, Any]:
+    """The settings of a score. Of a judge's provider only the name: its headers and query may hold what is nobody's business."""
+    known = asdict(replace(score, judge=None))
+    if score.judge is not None:
+        known["judge"] = {
+            **asdict(score.judge),
+            "variant": {"model": score.judge.model, "parameters": dict(score.judge.variant.parameters)},
+        }
+    return known

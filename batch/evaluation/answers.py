@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,18 @@ def run_answers(dataset: Dataset, job: Job, directory: RunDirectory) -> Iterator
     for result in results(dataset, job, directory):
         if not isinstance(result.row, BadRow):
             yield _answer(result, result.row)
+
+
+def by_row(answers: Iterable[Answer]) -> Iterator[tuple[Row, list[Answer]]]:
+    """The rows with all their answers, of which one row is held at a time."""
+    held: list[Answer] = []
+    for answer in answers:
+        if held and answer.row is not held[0].row and answer.row.ordinal != held[0].row.ordinal:
+            yield held[0].row, held
+            held = []
+        held.append(answer)
+    if held:
+        yield held[0].row, held
 
 
 def run_state(dataset: Dataset, job: Job, directory: RunDirectory) -> str:

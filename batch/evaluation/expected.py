@@ -17,9 +17,11 @@ Expected = Callable[[Row], Any]
 
 def expected_value(settings: ScoreSettings) -> Expected:
     """A function that gives a row's right value, None for a score that has none. It raises ExpectedError where a row has none."""
-    source = settings.expected
-    if source is None:
-        return lambda _: None
+    return column_or_template(settings.expected) if settings.expected is not None else lambda _: None
+
+
+def column_or_template(source: str) -> Expected:
+    """A function that gives a row's column, or what a template makes of the row. It raises ExpectedError where a row has none."""
     if "{" in source:
         template = Template(source)
 

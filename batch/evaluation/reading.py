@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from batch.evaluation.judges.asking import judge_of
+from batch.evaluation.judges.chats import DEFAULT_SCALE
+from batch.evaluation.judges.facts import JudgeFacts
 from batch.evaluation.parquet import Columns, described
 from batch.evaluation.scorers import KINDS
 from batch.evaluation.scoring import TASKS_FILE, marks_path
@@ -43,7 +46,8 @@ class VariantFacts:
 class Judged:
     """One score. `columns` are what it is broken down by, a value per row of the table.
 
-    `left_out` rows have no right value of use, and are in no figure; `left_out_example` says why one of them is among them.
+    `left_out` rows have no right value of use, and are in no figure; `left_out_example` says why one of them is among them. `judge` is
+    what is known of the model that judged, for the scores that have one.
     """
 
     settings: ScoreSettings
@@ -51,6 +55,7 @@ class Judged:
     columns: Mapping[str, tuple[str | None, ...]]
     left_out: int
     left_out_example: str | None
+    judge: JudgeFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +85,7 @@ def _judged(folder: Path, score: ScoreSettings, variants: Sequence[str], rows: N
     shape = len(variants), len(known), int(place[2].max(initial=0)) + 1
     values, states = np.full(shape, np.nan), np.full(shape, State.MISSING, dtype=np.uint8)
     values[place], states[place] = marks.array("value"), marks.codes("state", _STATES)
-    kind = KINDS[score.kind]
-    binary = kind.binary or (score.kind == "python" and not np.any((values > 0) & (values < 1)))
+    binary = _is_binary(score, values)
     ids = np.asarray(marks.values("id"), dtype=object)[first]
     where = np.searchsorted(rows, known)
     clusters = None
@@ -90,7 +94,16 @@ def _judged(folder: Path, score: ScoreSettings, variants: Sequence[str], rows: N
         clusters = tuple(f"of {text}" if text is not None else f"alone {row}" for text, row in zip(named, known, strict=True))
     table = ScoreTable(score.name, binary, tuple(variants), tuple(ids), clusters, values, states)
     columns = {name: tuple(texts[name][where]) for name in score.slices}
-    return Judged(score, table, columns, metadata.get("left_out", 0), metadata.get("left_out_example"))
+    judge = JudgeFacts.from_document(metadata["judge"]) if score.judge is not None else None
+    return Judged(score, table, columns, metadata.get("left_out", 0), metadata.get("left_out_example"), judge)
+
+
+def _is_binary(score: ScoreSettings, values: NDArray[Any]) -> bool:
+    """Whether all marks are right or wrong. A judge may name a step between two, and a function what it likes."""
+    may_be_graded = score.kind == "python" or (score.kind == "judge" and len(judge_of(score).scale or DEFAULT_SCALE) == 2)
+    if may_be_graded:
+        return not np.any((values > 0) & (values < 1))
+    return score.kind in KINDS and KINDS[score.kind].binary
 
 
 def _facts(tasks: Columns, variants: Sequence[str]) -> tuple[VariantFacts, ...]:

@@ -8,23 +8,29 @@ the run and which version of the scorer they were made from; when neither differ
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
-from batch.evaluation.answers import Answer
+from batch.evaluation.answers import Answer, by_row
 from batch.evaluation.expected import expected_value, no_row_can_be_judged
+from batch.evaluation.judges.asking import Asker
+from batch.evaluation.judges.calls import Judgements, judge_directory, judge_state
+from batch.evaluation.judges.marks import JudgeMarks
 from batch.evaluation.parquet import MARKS, TASKS, Columns, TableWriter, described, open_table, with_text_columns
 from batch.evaluation.scorers import KINDS, ExpectedError, Sample, make_scorer, scorer_version
 from batch.evaluation.scorers.texts import as_text
 from batch.evaluation.table import Cell
+from batch.journal.directory import RunDirectory
 from batch.records import Row
-from batch.settings import ScoreSettings
+from batch.settings import Job, ScoreSettings
+
+JudgedRun: TypeAlias = tuple[Job, RunDirectory]
 
 TASKS_FILE = "_tasks.parquet"
 
@@ -40,10 +46,13 @@ def grouping_columns(scores: Sequence[ScoreSettings]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def score_answers(answers: Callable[[], Iterable[Answer]], state: str, scores: Sequence[ScoreSettings], folder: Path) -> tuple[str, ...]:
+def score_answers(
+    answers: Callable[[], Iterable[Answer]], state: str, scores: Sequence[ScoreSettings], folder: Path, run: JudgedRun | None = None
+) -> tuple[str, ...]:
     """Bring the files in `folder` up to date with the answers, whose `state` is a hash; gives the names of the scores made anew.
 
-    `answers` are read at most once, row by row (all tasks of a row together), and not at all when nothing changed.
+    `answers` are read at most once, row by row (all tasks of a row together), and not at all when nothing changed. `run` is the
+    job and its directory, for scores that a model judges: they are made of the judge's answers so far.
 
     Raises:
         InputError: no row has a right value for a score, or the input cannot be read.
@@ -51,7 +60,9 @@ def score_answers(answers: Callable[[], Iterable[Answer]], state: str, scores: S
         StorageError: the disk refuses.
     """
     versions = {score.name: scorer_version(score) for score in scores}
-    stale = [score for score in scores if not _fresh(described(marks_path(folder, score)), state, versions[score.name])]
+    judges = {score.name: judge_directory(_directory(score, run), score) for score in scores if score.judge is not None}
+    states = {score.name: judge_state(state, judges[score.name], score) if score.judge else state for score in scores}
+    stale = [score for score in scores if not _fresh(described(marks_path(folder, score)), states[score.name], versions[score.name])]
     grouping = grouping_columns(scores)
     known = described(folder / TASKS_FILE)
     if not stale and known.get("state") == state and set(grouping) <= set(known.get("columns", ())):
@@ -59,33 +70,28 @@ def score_answers(answers: Callable[[], Iterable[Answer]], state: str, scores: S
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         tasks = stack.enter_context(open_table(folder / TASKS_FILE, with_text_columns(TASKS, grouping)))
-        markers = [_marker(score, versions[score.name], folder, stack) for score in stale]
+        markers = [_marker(score, versions[score.name], folder, run, stack) for score in stale]
         columns: list[str] = []
-        for row, of_row in _by_row(answers()):
+        for row, of_row in by_row(answers()):
             columns = columns or list(row.columns)
             for answer in of_row:
                 tasks.add(_task_line(answer, grouping))
             for marker in markers:
                 marker.mark(row, of_row)
         for marker in markers:
-            marker.close(state, versions[marker.settings.name], columns)
+            marker.close(states[marker.settings.name], versions[marker.settings.name], columns)
         tasks.describe({"state": state, "columns": grouping})
     return tuple(score.name for score in stale)
 
 
+def _directory(score: ScoreSettings, run: JudgedRun | None) -> RunDirectory:
+    if run is None:
+        raise ValueError(f"score {score.name}: a model judges the answers of a run only")
+    return run[1]
+
+
 def _fresh(metadata: dict[str, Any], state: str, version: str) -> bool:
     return metadata.get("state") == state and metadata.get("version") == version
-
-
-def _by_row(answers: Iterable[Answer]) -> Iterator[tuple[Row, list[Answer]]]:
-    held: list[Answer] = []
-    for answer in answers:
-        if held and answer.row is not held[0].row and answer.row.ordinal != held[0].row.ordinal:
-            yield held[0].row, held
-            held = []
-        held.append(answer)
-    if held:
-        yield held[0].row, held
 
 
 def _task_line(answer: Answer, grouping: Sequence[str]) -> tuple[Any, ...]:
@@ -110,69 +116,100 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) else None
 
 
-@dataclass(slots=True)
-class _Marker:
-    """One score being made. `left_out` counts the rows without a right value, by reason; `kept` are earlier marks of a slow scorer."""
+class _Marker(ABC):
+    """One score being made. `_left_out` counts the rows without a right value, by reason."""
 
-    settings: ScoreSettings
-    writer: TableWriter
-    kept: dict[int, Cell]
-    left_out: Counter[str] = field(default_factory=Counter)
-    judged: int = 0
-    _score: Callable[[Sample], Cell] = field(init=False)
-    _expected: Callable[[Row], Any] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._score = make_scorer(self.settings)
-        self._expected = expected_value(self.settings)
+    def __init__(self, settings: ScoreSettings, writer: TableWriter) -> None:
+        self.settings = settings
+        self._writer = writer
+        self._left_out: Counter[str] = Counter()
+        self._judged = 0
 
     def mark(self, row: Row, answers: Sequence[Answer]) -> None:
         """Write the marks of all answers to a row, or none when the row has no right value."""
-        kind = KINDS[self.settings.kind]
         try:
-            expected = self._expected(row)
-            if kind.compares and self.settings.expected is not None:
-                self._score(Sample("", expected, columns=row.columns))
+            cells = self._cells(row, answers)
         except ExpectedError as error:
-            self.left_out[str(error)] += 1
+            self._left_out[str(error)] += 1
             return
-        self.judged += 1
-        for answer in answers:
-            digest = _digest(answer, expected) if kind.slow else None
-            cell = self._cell(answer, expected, digest)
-            self.writer.add(
+        self._judged += 1
+        for answer, (cell, digest) in zip(answers, cells, strict=True):
+            self._writer.add(
                 (row.ordinal, row.id, answer.variant, answer.repeat, cell.state, cell.value, cell.extracted, cell.reason, digest)
             )
+
+    def close(self, state: str, version: str, columns: Sequence[str]) -> None:
+        """Describe the file. Raises InputError when no row could be judged although there are rows."""
+        if self._left_out and not self._judged:
+            raise no_row_can_be_judged(self.settings, self._left_out.most_common(1)[0][0], columns)
+        self._writer.describe(
+            {
+                "state": state,
+                "version": version,
+                "score": self.settings.name,
+                "kind": self.settings.kind,
+                "left_out": self._left_out.total(),
+                "left_out_example": next((reason for reason, _ in self._left_out.most_common(1)), None),
+                **self._more(),
+            }
+        )
+
+    @abstractmethod
+    def _cells(self, row: Row, answers: Sequence[Answer]) -> list[tuple[Cell, int | None]]:
+        """The marks of all answers to a row, each with a digest of what was judged where marks are kept by it. Raises ExpectedError."""
+
+    def _more(self) -> dict[str, Any]:
+        return {}
+
+
+class _ScorerMarker(_Marker):
+    """A score that a scorer makes; `kept` are earlier marks of a slow one."""
+
+    def __init__(self, settings: ScoreSettings, writer: TableWriter, kept: Mapping[int, Cell]) -> None:
+        super().__init__(settings, writer)
+        self._kept = kept
+        self._score = make_scorer(settings)
+        self._expected = expected_value(settings)
+
+    def _cells(self, row: Row, answers: Sequence[Answer]) -> list[tuple[Cell, int | None]]:
+        kind = KINDS[self.settings.kind]
+        expected = self._expected(row)
+        if kind.compares and self.settings.expected is not None:
+            self._score(Sample("", expected, columns=row.columns))
+        digests = [_digest(answer, expected) if kind.slow else None for answer in answers]
+        return [(self._cell(answer, expected, digest), digest) for answer, digest in zip(answers, digests, strict=True)]
 
     def _cell(self, answer: Answer, expected: Any, digest: int | None) -> Cell:
         if answer.missing:
             return Cell(None, "missing", None, "no outcome yet")
         if answer.failure is not None:
             return Cell(None, "failed", None, answer.failure)
-        if digest is not None and digest in self.kept:
-            return self.kept[digest]
+        if digest is not None and digest in self._kept:
+            return self._kept[digest]
         return self._score(Sample(answer.text, expected, answer.tool_calls, answer.truncated, answer.row.columns))
 
-    def close(self, state: str, version: str, columns: Sequence[str]) -> None:
-        """Describe the file. Raises InputError when no row could be judged although there are rows."""
-        if self.left_out and not self.judged:
-            raise no_row_can_be_judged(self.settings, self.left_out.most_common(1)[0][0], columns)
-        self.writer.describe(
-            {
-                "state": state,
-                "version": version,
-                "score": self.settings.name,
-                "kind": self.settings.kind,
-                "left_out": self.left_out.total(),
-                "left_out_example": next((reason for reason, _ in self.left_out.most_common(1)), None),
-            }
-        )
+
+class _JudgeMarker(_Marker):
+    """A score that a model made; its answers are read, never asked for."""
+
+    def __init__(self, settings: ScoreSettings, writer: TableWriter, marks: JudgeMarks) -> None:
+        super().__init__(settings, writer)
+        self._marks = marks
+
+    def _cells(self, row: Row, answers: Sequence[Answer]) -> list[tuple[Cell, int | None]]:
+        return [(cell, None) for cell in self._marks.cells(row, answers)]
+
+    def _more(self) -> dict[str, Any]:
+        return {"judge": self._marks.facts.document()}
 
 
-def _marker(settings: ScoreSettings, version: str, folder: Path, stack: ExitStack) -> _Marker:
+def _marker(settings: ScoreSettings, version: str, folder: Path, run: JudgedRun | None, stack: ExitStack) -> _Marker:
     path = marks_path(folder, settings)
+    if settings.judge is not None and run is not None:
+        judgements = stack.enter_context(Judgements(judge_directory(run[1], settings), settings))
+        return _JudgeMarker(settings, stack.enter_context(open_table(path, MARKS)), JudgeMarks(Asker(settings, run[0]), run[0], judgements))
     kept = _kept(path) if KINDS[settings.kind].slow and described(path).get("version") == version else {}
-    return _Marker(settings, stack.enter_context(open_table(path, MARKS)), kept)
+    return _ScorerMarker(settings, stack.enter_context(open_table(path, MARKS)), kept)
 
 
 def _kept(path: Path) -> dict[int, Cell]:

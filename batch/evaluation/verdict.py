@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from batch.evaluation.findings import Findings, Standing, find
+from batch.evaluation.judges.facts import JudgeFacts, judge_sentences
 from batch.evaluation.statistics.marks import ANSWERED_FROM
 from batch.evaluation.statistics.paired import Pair
 from batch.evaluation.statistics.slices import Slice
 from batch.evaluation.table import ScoreTable
 
-Kind = Literal["winner", "tie", "pair", "behind", "race", "coverage", "failure", "cost", "slice", "noise", "rows"]
+Kind = Literal["winner", "tie", "pair", "behind", "race", "coverage", "failure", "cost", "slice", "noise", "rows", "judge"]
 
 MOST_SLICES = 5
 
@@ -47,10 +48,11 @@ class Verdict:
         return top[0].variant if alone else None
 
 
-def reach_verdict(table: ScoreTable, **options: Any) -> Verdict:
-    """The verdict on one scorer's table; the options are those of `findings.find`."""
+def reach_verdict(table: ScoreTable, *, judge: JudgeFacts | None = None, **options: Any) -> Verdict:
+    """The verdict on one scorer's table, with what is to be known of the model that judged; the options are those of `findings.find`."""
     findings = find(table, **options)
-    return Verdict(findings, tuple(_sentences(findings)))
+    told = judge_sentences(judge, table.variants, dollars(judge.cost_usd)) if judge is not None else ()
+    return Verdict(findings, (*_sentences(findings), *(Sentence("judge", text) for text in told)))
 
 
 def percent(share: float) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from batch.job.answer_schemas import put_in, read_schemas
 from batch.job.endpoints import Endpoints, preset_settings
 from batch.job.filling import resolve_path
+from batch.job.judges import Judges
 from batch.job.model import InputSection, OutputSection
 from batch.job.overrides import apply_override
 from batch.job.paths import KeyPath
@@ -106,9 +107,11 @@ def _load(
     output = _output(sections.output, sections.name, environ, problems)
     embedded_files = _embedded_files(sections, environ, problems)
     schemas = read_schemas(sections, environ, problems)
-    variants = make_variants(sections, schemas, Endpoints(sections.providers, embedded_files, environ, problems), problems)
-    scores = make_scores(document, environ, problems)
-    gates = make_gates(document, scores, [variant.name for variant in variants], problems)
+    endpoints = Endpoints(sections.providers, embedded_files, environ, problems)
+    variants = make_variants(sections, schemas, endpoints, problems)
+    names = [variant.name for variant in variants]
+    scores = make_scores(document, Judges(endpoints, names, sections.run, problems), environ, problems)
+    gates = make_gates(document, scores, names, problems)
     problems.raise_found()
     if input_settings is None or output is None or sections.run is None:
         raise AssertionError("a section that cannot be used leaves a problem")

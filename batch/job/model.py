@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from batch.job.score_model import AnyScore, GateSection
-from batch.job.section import Absent, NotNegative, Penalty, Seconds, Section, Share, Text, Whole
+from batch.job.section import Absent, NotNegative, Penalty, PriceSection, Seconds, Section, Share, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
 from batch.settings import EmbeddedModelSettings, RunSettings, SchemaSupport
 
@@ -147,16 +147,6 @@ class Parameters(Section):
     best_of: Whole | Absent = _parameter("best_of")
     dimensions: Whole | Absent = _parameter("dimensions")
     encoding_format: Literal["float", "base64"] | Absent = _parameter("encoding_format")
-
-
-class PriceSection(Section):
-    """What a model costs, in US dollars for a million tokens."""
-
-    input: NotNegative = Field(description="Prompt tokens.")
-    output: NotNegative | Absent = Field(default=None, description="Tokens of answers, reasoning included. Embeddings have none.")
-    cached_input: NotNegative | Absent = Field(
-        default=None, description="Prompt tokens that the provider read from its cache. [default: as input]"
-    )
 
 
 class ModelSection(Parameters):

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from batch.job.model import PriceSection, RunSection
+from batch.job.model import RunSection
 from batch.job.problems import Problems
+from batch.job.section import PriceSection
 from batch.job.sections import Entry
 from batch.providers.prices import price_of
 from batch.settings import Price, Rates, Variant
@@ -22,12 +23,12 @@ def own_price(section: PriceSection | None) -> Price | None:
     return Price(rates=Rates(input=section.input, output=section.output or 0.0, cached_input=cached, cache_write=section.input))
 
 
-def check_prices(found: Sequence[tuple[Entry, Variant]], run: RunSection | None, problems: Problems) -> None:
-    """Note prices without one for answers, and, where the job has a budget, variants without a price."""
+def check_prices(found: Sequence[tuple[Entry, Variant]], run: RunSection | None, problems: Problems, *, id_key: str = "id") -> None:
+    """Note prices without one for answers, and, where the job has a budget, variants without a price. `id_key` names the model."""
     for entry, variant in found:
         section = entry.section.price
         if section is not None and section.output is None and variant.prompt.api != "embeddings":
             problems.add((*entry.path, "price", "output"), "is missing", f"answers cost something too: {_EXAMPLE}")
         elif run is not None and run.max_cost_usd is not None and price_of(variant, datetime.now(UTC)) is None:
             hint = f"give it one, in US dollars for a million tokens: {_EXAMPLE}; or leave run.max_cost_usd out"
-            problems.add((*entry.path, "id"), "has no known price, so run.max_cost_usd cannot be held", hint)
+            problems.add((*entry.path, id_key), "has no known price, so run.max_cost_usd cannot be held", hint)

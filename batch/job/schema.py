@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache
 from typing import Any
 
@@ -9,6 +10,8 @@ from pydantic import BaseModel
 
 from batch.job.model import JobFile
 from batch.providers.presets import PRESETS
+
+_OF_MODEL = frozenset({"id", "name", "sweep", "prompt"})
 
 
 @cache
@@ -21,11 +24,15 @@ def section_schema(section: type[BaseModel]) -> dict[str, Any]:
 
 def json_schema() -> dict[str, Any]:
     """The schema of a whole job file: draft 7 without references, which every TOML editor understands."""
-    schema = section_schema(JobFile)
+    schema = copy.deepcopy(section_schema(JobFile))
     model = schema["properties"]["model"]["items"]
     properties = {**model["properties"], **_options(set(model["properties"]))}
     # Any key is let in: an option that [provider.x] options names is right, and an editor cannot see that.
     item = {**model, "properties": properties, "additionalProperties": True}
+    request = {name: node for name, node in properties.items() if name not in _OF_MODEL}
+    for kind in schema["properties"]["score"]["items"]["anyOf"]:
+        if (parameters := kind["properties"].get("parameters")) is not None:
+            parameters["properties"] = request
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "promptmill job",

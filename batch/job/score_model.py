@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from batch.job.section import Absent, NotNegative, Section, Text
+from batch.job.section import Absent, NotNegative, PriceSection, Section, Text
 from batch.settings import Metric
 
 _EXPECTED = "The column with the right value (a list: several right ones), or a template such as {{ city }}."
@@ -149,6 +149,50 @@ class PythonSection(ScoreSection):
     function: Text = Field(description='"file.py:name", relative to this file; called as name(answer, expected, row), it gives 0 to 1.')
 
 
+class JudgingSection(ScoreSection):
+    """A model judges: `promptmill score` asks it, each answer once."""
+
+    judge: Text = Field(description="The model that judges, PROVIDER/MODEL.")
+    rubric: Text | Absent = Field(
+        default=None,
+        description="What makes an answer good: a template over the row's columns, question, expected, completion (pairs: first, second).",
+    )
+    expected: Text | Absent = Field(default=None, description=f"{_EXPECTED} The judge is shown it.")
+    question: Text | Absent = Field(
+        default=None,
+        description="What was asked: a column, or a template.  [default: the last user message of the first model]",
+    )
+    template: Text | Absent = Field(
+        default=None,
+        description="The judge's whole prompt, but for the form of its verdict: a template with what rubric may have, and rubric.",
+    )
+    reasons: bool | Absent = Field(default=None, description="Whether reasons come before the verdict.  [default: true]")
+    structured: bool | Absent = Field(
+        default=None, description="Whether a JSON Schema is sent as response_format.  [default: where the provider takes it]"
+    )
+    parameters: dict[str, Any] = Field(default_factory=dict, description="Request parameters of the judge, such as temperature.")
+    price: PriceSection | Absent = Field(
+        default=None,
+        description="US dollars for a million tokens of the judge: {input = 1.25, output = 10.0}. [default: the list price, where it is known]",
+    )
+
+
+class JudgeSection(JudgingSection):
+    """A model rates each answer on a scale."""
+
+    kind: Literal["judge"]
+    scale: Annotated[dict[Annotated[str, Field(pattern=r"^-?\d{1,4}$")], Text], Field(min_length=2)] | Absent = Field(
+        default=None, description="What each step of the rating means, by its whole number.  [default: 1 (wrong) to 5 (right)]"
+    )
+
+
+class PairwiseSection(JudgingSection):
+    """A model says which of two answers is better, each pair in both orders; a disagreement of the orders is a tie."""
+
+    kind: Literal["pairwise"]
+    baseline: Text | Absent = Field(default=None, description="The variant that all others are judged against.  [default: all pairs]")
+
+
 AnyScore = (
     ExactSection
     | ContainsSection
@@ -164,6 +208,8 @@ AnyScore = (
     | BleuSection
     | ChrfSection
     | PythonSection
+    | JudgeSection
+    | PairwiseSection
 )
 
 SCORES: dict[str, type[ScoreSection]] = {section.model_fields["kind"].annotation.__args__[0]: section for section in AnyScore.__args__}

@@ -7,24 +7,25 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from batch.job.filling import resolve_path
+from batch.job.judges import JUDGE_KEYS, Judges, no_run
 from batch.job.paths import KeyPath
 from batch.job.problems import Problems, nearest
-from batch.job.score_model import SCORES, GateSection
+from batch.job.score_model import SCORES, GateSection, JudgingSection
 from batch.job.sections import validated
 from batch.job.wording import shown
 from batch.settings import GateSettings, ScoreSettings
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
-_COMMON = {"kind", "name", "expected", "cluster", "slices"}
+_COMMON = {"kind", "name", "expected", "cluster", "slices", *JUDGE_KEYS}
 _FILES = {"json_schema": "schema", "python": "function"}
 FILE_OPTIONS = tuple(_FILES.values())
 
 
-def make_scores(document: Mapping[str, Any], environ: Mapping[str, str], problems: Problems) -> tuple[ScoreSettings, ...]:
+def make_scores(document: Mapping[str, Any], judges: Judges, environ: Mapping[str, str], problems: Problems) -> tuple[ScoreSettings, ...]:
     """The scores of a job; what is wrong is noted and left out."""
     scores: dict[str, ScoreSettings] = {}
     for path, raw in _tables(document, "score", problems):
-        score = make_score(raw, path, environ, problems)
+        score = make_score(raw, path, environ, problems, judges)
         if score is None:
             continue
         if score.name.lower() in scores:
@@ -33,8 +34,10 @@ def make_scores(document: Mapping[str, Any], environ: Mapping[str, str], problem
     return tuple(scores.values())
 
 
-def make_score(raw: Any, path: KeyPath, environ: Mapping[str, str], problems: Problems) -> ScoreSettings | None:
-    """One `[[score]]` entry; None when it cannot be used."""
+def make_score(
+    raw: Any, path: KeyPath, environ: Mapping[str, str], problems: Problems, judges: Judges | None = None
+) -> ScoreSettings | None:
+    """One `[[score]]` entry; None when it cannot be used. Without `judges`, none that a model judges."""
     kind = raw.get("kind") if isinstance(raw, Mapping) else None
     if not isinstance(kind, str) or kind not in SCORES:
         near = nearest(kind, SCORES) if isinstance(kind, str) else None
@@ -49,12 +52,26 @@ def make_score(raw: Any, path: KeyPath, environ: Mapping[str, str], problems: Pr
     name = section.name or kind
     if not _NAME.fullmatch(name):
         problems.add((*path, "name"), f"{shown(name)} cannot be a score's name", "use letters, digits, _ - and .")
-    _check_expected(given.get("expected"), path, problems)
+    for key in ("expected", "question", "rubric", "template"):
+        _check_template(given.get(key), (*path, key), problems)
     _check_options(options, path, problems)
     if kind in _FILES and not _resolve_file(_FILES[kind], options, path, environ, problems):
         return None
+    judge = None
+    if isinstance(section, JudgingSection):
+        judge = judges.make(section, raw, path) if judges else None
+        if judge is None:
+            if judges is None:
+                no_run(path, problems)
+            return None
     return ScoreSettings(
-        name=name, kind=kind, expected=given.get("expected"), cluster=section.cluster, slices=tuple(section.slices), options=options
+        name=name,
+        kind=kind,
+        expected=given.get("expected"),
+        cluster=section.cluster,
+        slices=tuple(section.slices),
+        options=options,
+        judge=judge,
     )
 
 
@@ -92,15 +109,15 @@ def _tables(document: Mapping[str, Any], key: str, problems: Problems) -> Iterat
         yield (key, index), raw
 
 
-def _check_expected(expected: str | None, path: KeyPath, problems: Problems) -> None:
+def _check_template(text: str | None, path: KeyPath, problems: Problems) -> None:
     from batch.prompts import check_template
 
-    if expected is None or "{" not in expected:
+    if text is None or "{" not in text:
         return
     try:
-        check_template(expected)
+        check_template(text)
     except ValueError as error:
-        problems.add((*path, "expected"), f"not a template: {str(error).partition(': ')[2]}")
+        problems.add(path, f"not a template: {str(error).partition(': ')[2]}")
 
 
 def _check_options(options: Mapping[str, Any], path: KeyPath, problems: Problems) -> None:

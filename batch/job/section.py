@@ -20,3 +20,13 @@ class Section(BaseModel):
     """A table of the job file: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+class PriceSection(Section):
+    """What a model costs, in US dollars for a million tokens."""
+
+    input: NotNegative = Field(description="Prompt tokens.")
+    output: NotNegative | Absent = Field(default=None, description="Tokens of answers, reasoning included. Embeddings have none.")
+    cached_input: NotNegative | Absent = Field(
+        default=None, description="Prompt tokens that the provider read from its cache. [default: as input]"
+    )

@@ -38,16 +38,20 @@ _SECTIONS: Mapping[str, type[Section]] = {"input": InputSection, "prompt": Promp
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A `[[model]]` entry: `raw` holds the values as they were written, since 0 and 0.0 are sent differently."""
+    """A `[[model]]` entry: `raw` holds the values as they were written, since 0 and 0.0 are sent differently.
+
+    `home` is its place where it is no `[[model]]`: a judge's parameters.
+    """
 
     index: int
     section: ModelSection
     raw: Mapping[str, Any]
+    home: KeyPath | None = None
 
     @property
     def path(self) -> KeyPath:
         """The entry's place in the job."""
-        return ("model", self.index)
+        return ("model", self.index) if self.home is None else self.home
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ def make_variants(sections: Sections, schemas: AnswerSchemas, endpoints: Endpoin
         return ()
     found: list[tuple[Entry, Variant]] = []
     for entry in sections.entries:
-        endpoint = _endpoint_of(entry, endpoints, problems, stored=sections.stored)
+        endpoint = find_endpoint(entry.section.id, (*entry.path, "id"), endpoints, problems, stored=sections.stored)
         prompt = prompt_of(entry, sections, schemas, problems)
         options = endpoint.options if endpoint else endpoints.options
         _check_parameters(entry, options, prompt, problems)
@@ -72,11 +72,18 @@ def slugify(name: str) -> str:
     return f"{plain[: SLUG_LENGTH - 9]}-{digest}".lstrip("-")
 
 
-def _endpoint_of(entry: Entry, endpoints: Endpoints, problems: Problems, *, stored: bool) -> Endpoint | None:
-    provider, slash, model = entry.section.id.partition("/")
-    place = (*entry.path, "id")
+def make_variant(entry: Entry, endpoint: Endpoint, prompt: PromptSettings, problems: Problems) -> Variant:
+    """The one variant of an entry without a sweep; what is wrong with its parameters is noted."""
+    _check_parameters(entry, endpoint.options, prompt, problems)
+    _check_pairs(entry, endpoint.settings, prompt, problems)
+    return next(_expand(entry, endpoint, prompt))
+
+
+def find_endpoint(model_id: str, place: KeyPath, endpoints: Endpoints, problems: Problems, *, stored: bool = False) -> Endpoint | None:
+    """The endpoint of PROVIDER/MODEL, asked for at `place`; None when it was complained of. `stored`: for requests that rows hold whole."""
+    provider, slash, model = model_id.partition("/")
     if not slash or provider not in endpoints.names:
-        problems.add(place, *unknown_provider(provider, entry.section.id, endpoints.names))
+        problems.add(place, *unknown_provider(provider, model_id, endpoints.names))
         return None
     if not model:
         problems.add(place, "names no model; an id is PROVIDER/MODEL", f"promptmill models {provider} lists them")

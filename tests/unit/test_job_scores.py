@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch.errors import JobError
-from batch.evaluation.scorers import KINDS
+from batch.evaluation.scorers import JUDGED_KINDS, KINDS
 from batch.job import from_document, score_settings
 from batch.job.score_model import SCORES, ComparingSection, ScoreSection
 from batch.settings import GateSettings, ScoreSettings
@@ -128,11 +128,15 @@ def test_a_score_of_no_job() -> None:
         score_settings({"kind": "number"})
 
 
+def _of_scorers() -> list[tuple[str, type[ScoreSection]]]:
+    return [(name, section) for name, section in SCORES.items() if name in KINDS]
+
+
 def test_sections_and_scorers_agree() -> None:
     """Every kind of scorer has its section, and the options of the two are the same: needed ones are needed in both."""
-    assert SCORES.keys() == KINDS.keys()
+    assert SCORES.keys() == KINDS.keys() | JUDGED_KINDS
     common = set(ScoreSection.model_fields) | {"kind", "expected"}
-    for name, section in SCORES.items():
+    for name, section in _of_scorers():
         known = {field.alias or key: field.is_required() for key, field in section.model_fields.items() if key not in common}
         parameters = inspect.signature(KINDS[name].make).parameters
         assert known == {key: parameter.default is parameter.empty for key, parameter in parameters.items()}, name
@@ -140,7 +144,7 @@ def test_sections_and_scorers_agree() -> None:
 
 def test_defaults_in_the_help_are_the_scorers_own() -> None:
     """What the schema says of an option's default is what the scorer does."""
-    for name, section in SCORES.items():
+    for name, section in _of_scorers():
         parameters = inspect.signature(KINDS[name].make).parameters
         for key, field in section.model_fields.items():
             _, told, default = (field.description or "").partition("[default: ")
@@ -158,3 +162,63 @@ def test_comparing_kinds_need_an_expected_value() -> None:
         "json_schema",
         "python",
     }
+
+
+JUDGE = '[[score]]\nkind = "judge"\njudge = "openai/gpt-5"\nrubric = "Is it right?"\n'
+SECOND = '[[model]]\nid = "openai/gpt-5"\n'
+
+
+def test_a_judge(tmp_path: Path) -> None:
+    """A judge is a model with parameters of its own, and a schema is sent where its provider is known to take one."""
+    text = JUDGE + 'scale = { 0 = "no", 1 = "yes" }\nreasons = false\nparameters = { temperature = 0, max_tokens = 64 }\n'
+    (score,) = loaded(tmp_path, GOOD + text).job.scores
+    assert score.options == {}
+    assert score.judge is not None
+    assert (score.judge.model, dict(score.judge.variant.parameters)) == ("openai/gpt-5", {"temperature": 0, "max_tokens": 64})
+    assert (score.judge.scale, score.judge.reasons, score.judge.structured) == ({0: "no", 1: "yes"}, False, True)
+    (score,) = loaded(tmp_path, f"{GOOD}{JUDGE}structured = false\n").job.scores
+    assert score.judge is not None
+    assert (score.judge.scale, score.judge.reasons, score.judge.structured) == (None, True, False)
+
+
+def test_pairs_against_a_baseline(tmp_path: Path) -> None:
+    """A baseline is a variant of the job."""
+    text = GOOD + SECOND + JUDGE.replace('"judge"', '"pairwise"') + 'baseline = "openai/gpt-5-mini"\n'
+    (score,) = loaded(tmp_path, text).job.scores
+    assert score.judge is not None
+    assert score.judge.baseline == "openai/gpt-5-mini"
+
+
+JUDGE_MISTAKES = [
+    (JUDGE.replace('rubric = "Is it right?"\n', ""), "score[0].rubric", "is missing", "say what makes an answer good"),
+    (JUDGE.replace('judge = "openai/gpt-5"\n', ""), "score[0].judge", "is missing", "PROVIDER/MODEL"),
+    (JUDGE.replace("openai/gpt-5", "opneai/gpt-5"), "score[0].judge", "there is no provider 'opneai'", "did you mean openai/gpt-5?"),
+    (JUDGE.replace("right?", "{{ right"), "score[0].rubric", "not a template", None),
+    (JUDGE + "parameters = { temprature = 0 }\n", "score[0].parameters.temprature", "is not a known request", "did you mean temperature?"),
+    (JUDGE + 'parameters = { temperature = "0" }\n', "score[0].parameters.temperature", "must be a number", "without quotes"),
+    (JUDGE + "parameters = { sweep = {} }\n", "score[0].parameters.sweep", "cannot be set here", "another [[score]]"),
+    (JUDGE + 'scale = { 1 = "only" }\n', "score[0].scale", "must be", None),
+    (JUDGE + 'scale = { low = "a", high = "b" }\n', "score[0].scale", "must be", None),
+    (JUDGE + 'baseline = "x"\n', "score[0].baseline", "is not a known setting", None),
+    (JUDGE.replace('"judge"', '"pairwise"'), "score[0]", "needs at least two variants", "add a [[model]]"),
+    (
+        SECOND + JUDGE.replace('"judge"', '"pairwise"') + 'baseline = "openai/gpt-6"\n',
+        "score[0].baseline",
+        "there is no variant 'openai/gpt-6'",
+        "did you mean openai/gpt-5",
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "key", "message", "hint"), JUDGE_MISTAKES)
+def test_mistakes_in_judges(tmp_path: Path, text: str, key: str, message: str, hint: str | None) -> None:
+    """A judge's parameters are checked as those of a model are, before anything is sent."""
+    found = problem(tmp_path, f"{GOOD}{text}")
+    assert (found.key, message in found.message) == (key, True), found
+    assert hint is None or (found.hint is not None and hint in found.hint)
+
+
+def test_judges_are_for_runs() -> None:
+    """Files of others are not judged: there is no run whose journal would keep what is paid for."""
+    with pytest.raises(JobError, match="a model judges the answers of a run only"):
+        score_settings({"kind": "judge", "judge": "openai/gpt-5", "rubric": "r"})

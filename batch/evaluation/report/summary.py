@@ -22,6 +22,7 @@ _GROUPS = {
     "coverage": "Coverage",
     "failure": "Failures",
     "noise": "Asked again",
+    "judge": "The judge",
     "cost": "Cost",
     "slice": "Slices",
     "rows": "What the rows can show",

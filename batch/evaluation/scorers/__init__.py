@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from batch.errors import SetupError
@@ -52,6 +52,8 @@ KINDS = {
     "chrf": Kind(overlap.chrf, binary=False),
     "python": Kind(user_function.python, binary=False, compares=False, slow=True, file_option="function"),
 }
+JUDGED_KINDS = frozenset({"judge", "pairwise"})
+"""The kinds whose marks a model gives; they are made in `judges/`."""
 
 
 def make_scorer(settings: ScoreSettings) -> Scorer:
@@ -63,12 +65,21 @@ def make_scorer(settings: ScoreSettings) -> Scorer:
     return KINDS[settings.kind].make(**settings.options)
 
 
+JUDGE_VERSION = 1
+"""Rises with every change of what a judge is asked, or of the marks that are made of its answers."""
+
+
 def scorer_version(settings: ScoreSettings) -> str:
     """A hash of all that decides a scorer's marks but the answers: kind, its version, expected value, options, and the content of its file.
+
+    For those that a model judges: of the judge and what it is asked.
 
     Raises:
         SetupError: its file cannot be read.
     """
+    if settings.judge is not None:
+        known = [settings.kind, JUDGE_VERSION, settings.expected, asdict(settings.judge)]
+        return hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16).hexdigest()
     kind = KINDS[settings.kind]
     known = [settings.kind, kind.version, settings.expected, sorted(settings.options.items())]
     digest = hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16)

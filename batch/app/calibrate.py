@@ -1,0 +1,74 @@
+"""Calibration: a sample of what a judge judged, opened for a person to label. Nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from batch.app.evaluate import open_scores
+from batch.errors import InputError
+from batch.evaluation.answers import by_row, run_answers
+from batch.evaluation.judges.asking import Asker
+from batch.evaluation.judges.calibration import Calibration, Labels, Unlabelled, calibrate, draw
+from batch.evaluation.judges.calls import Judgements, judge_directory
+from batch.evaluation.judges.marks import JudgedItem, JudgeMarks
+from batch.evaluation.scorers import ExpectedError
+from batch.journal.directory import RunDirectory
+from batch.journal.locating import place_of, run_directory
+from batch.readers import Dataset
+from batch.settings import Job, ScoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Labelling:
+    """A judged score, a sample of what was judged, and the labels that there are."""
+
+    settings: ScoreSettings
+    sample: tuple[Unlabelled, ...]
+    labels: Labels
+
+    @property
+    def result(self) -> Calibration:
+        """How judge and labels agree so far."""
+        return calibrate(self.settings, self.sample, self.labels)
+
+
+def open_labelling(directory: Path | str, score: str | None, rows: int, job_file: Path | None = None) -> Labelling:
+    """Draw `rows` of what the judge of a score (the only one, unless named) has judged; the same ones each time.
+
+    Raises:
+        RunDirectoryError, JobError, DamagedError; InputError when there is no such score, or nothing is judged yet.
+    """
+    ran, judging = open_scores(directory, job_file)
+    settings = _chosen(judging.job.scores, score)
+    judged = run_directory(directory)
+    sample = draw(_judged(judged, ran.job, settings), settings, rows)
+    if not sample:
+        raise InputError(f"score {settings.name}: nothing is judged yet; ask the judge first: promptmill score {directory}")
+    kept = run_directory(f"{place_of(judged)}/scores/calibration")
+    kept.fetch(f"{settings.name}.jsonl")
+    return Labelling(settings, tuple(sample), Labels(kept.path / f"{settings.name}.jsonl", kept.publish))
+
+
+def _chosen(scores: tuple[ScoreSettings, ...], name: str | None) -> ScoreSettings:
+    judged = [score for score in scores if score.judge is not None]
+    found = [score for score in judged if name is None or score.name == name]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(score.name for score in judged)
+    if not judged:
+        raise InputError('no score is judged by a model; add a [[score]] with kind = "judge" or "pairwise"')
+    raise InputError(
+        f"which score? --score NAME; judged ones are: {names}" if name is None else f"{name} is no judged score; there are: {names}"
+    )
+
+
+def _judged(judged: RunDirectory, job: Job, settings: ScoreSettings) -> Iterator[JudgedItem]:
+    with Judgements(judge_directory(judged, settings), settings) as judgements:
+        marks = JudgeMarks(Asker(settings, job), job, judgements)
+        for row, answers in by_row(run_answers(Dataset(job.input), job, judged)):
+            try:
+                yield from marks.judged(row, answers)
+            except ExpectedError:
+                continue

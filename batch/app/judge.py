@@ -1,0 +1,88 @@
+"""Judges: the scores that a model gives. Each is a run of its own in the judged run's scores/judge/NAME, by the same engine."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from batch.app.evaluate import open_scores
+from batch.app.run import RunOptions, RunReport, run
+from batch.errors import InputError
+from batch.evaluation.answers import run_answers, run_state
+from batch.evaluation.judges.asking import Asker, judge_of, judge_variant
+from batch.evaluation.judges.calls import CARRIED, count_open, judge_directory, write_calls
+from batch.events import Observer
+from batch.job import LoadedJob, from_document
+from batch.journal.locating import place_of, run_directory
+from batch.readers import Dataset
+from batch.settings import ScoreSettings
+
+# What a judge's run does not take over from [run]: how often a model is asked is no matter of its judge.
+_NOT_TAKEN = frozenset({"repeats"})
+
+
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """One judge of a run: its calls, and how many of them are still to be made. `loaded` is the job that makes them."""
+
+    score: str
+    model: str
+    calls: int
+    open: int
+    loaded: LoadedJob
+
+    def run(self, options: RunOptions, observers: Sequence[Observer]) -> RunReport:
+        """Make the open calls, or go on with them. Raises as `app.run` does."""
+        # Calls are known by all that decides them, so one that changed is another call.
+        return run(self.loaded, RunOptions(retry_failed=options.retry_failed, changed="rerun"), observers)
+
+
+def judgings(
+    directory: Path | str, job_file: Path | None = None, overrides: Sequence[str] = (), *, retry_failed: bool = False
+) -> list[Judging]:
+    """The judges of a run, with their calls written down; nothing is sent. `overrides` are for the judges' runs.
+
+    Raises:
+        RunDirectoryError, InputError, JobError, DamagedError, StorageError.
+    """
+    ran, judging = open_scores(directory, job_file)
+    judged, dataset, job = run_directory(directory), Dataset(ran.job.input), ran.job
+    found = []
+    for raw, score in zip(judging.document.get("score", []), judging.job.scores, strict=True):
+        if score.judge is None:
+            continue
+        if score.judge.baseline is not None and score.judge.baseline not in {variant.name for variant in job.variants}:
+            raise InputError(f"score {score.name}: the run has no variant {score.judge.baseline!r}, which is its baseline")
+        own = judge_directory(judged, score)
+        answers = partial(run_answers, dataset, job, judged)
+        place, calls = write_calls(Asker(score, job), answers, run_state(dataset, job, judged), own)
+        unmade = count_open(own, score, retry_failed=retry_failed)
+        loaded = from_document(_document(judging.document, raw, score, place, place_of(own)), overrides)
+        found.append(Judging(score.name, score.judge.model, calls, unmade, loaded))
+    return found
+
+
+def _document(judging: Mapping[str, Any], raw: Mapping[str, Any], score: ScoreSettings, calls: str, folder: str) -> dict[str, Any]:
+    """The job that asks a judge: providers and pace are those of the job that has the score."""
+    document = copy.deepcopy(dict(judging))
+    return {
+        "name": f"{document['name']}: {score.name}",
+        "input": {"path": calls, "id": "id"},
+        "prompt": {"messages": "messages"},
+        **({"provider": document["provider"]} if "provider" in document else {}),
+        "model": [_model(raw, score)],
+        "run": {key: value for key, value in document.get("run", {}).items() if key not in _NOT_TAKEN},
+        "output": {"dir": folder, "columns": list(CARRIED)},
+    }
+
+
+def _model(raw: Mapping[str, Any], score: ScoreSettings) -> dict[str, Any]:
+    """The judge as a `[[model]]`: what its `[[score]]` says, and the format of its answer."""
+    own = {key: value for key, value in judge_variant(score).parameters.items() if key == "response_format"}
+    written = copy.deepcopy(dict(raw.get("parameters", {})))
+    price = {"price": raw["price"]} if "price" in raw else {}
+    return {"id": judge_of(score).model, **price, **written, **({} if "response_format" in written.get("extra_body", {}) else own)}

@@ -1,0 +1,159 @@
+"""promptmill calibrate: label some answers, and see whether a judge agrees."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batch.cli.console import printable, put_json, put_styled, say, table
+from batch.cli.keys import Keys, keyboard
+from batch.cli.options import directory_argument, json_option
+
+if TYPE_CHECKING:
+    from batch.app.calibrate import Labelling
+    from batch.evaluation.judges.calibration import Calibration, Label, Unlabelled
+
+_OTHERS = ("s", "u", "q")
+_PAIR_KEYS: Mapping[str, Label] = {"a": "first", "t": "tie", "b": "second"}
+
+
+@click.command("calibrate")
+@directory_argument
+@click.option("--score", metavar="NAME", help="The judged score.  [default: the only one]")
+@click.option("--rows", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="How many answers to label.")
+@click.option("--job", "job", metavar="JOB.toml", help="Take [[score]] from this file, not from the run's own job.")
+@json_option
+def calibrate_command(directory: str, score: str | None, rows: int, job: str | None, as_json: bool) -> None:
+    r"""Label answers yourself, and see whether the judge agrees with you.
+
+    Shows a random sample of what a model judged, without its verdict and without the names of
+    the models that answered, and asks for yours: a key each. Stop at any time, the same command
+    goes on. Then Cohen's kappa between you and the judge: 1 is full agreement, 0 is what chance
+    gives. With --json nothing is asked: the agreement so far is written.
+
+    \b
+    Examples:
+      promptmill calibrate runs/tickets --score helpful --rows 30
+      promptmill calibrate runs/tickets --score helpful --json
+    """
+    from batch.app.calibrate import open_labelling
+
+    labelling = open_labelling(directory, score, rows, Path(job) if job else None)
+    if as_json:
+        put_json(_as_json(labelling.result))
+        return
+    _label(labelling)
+    put_styled(_told(labelling.result))
+
+
+def _label(labelling: Labelling) -> None:
+    """Ask for the labels that are missing, until all are there or the person has enough."""
+    from batch.evaluation.judges.calibration import as_judged
+
+    meanings = _labels_by_key(labelling)
+    sample, labels = labelling.sample, labelling.labels
+    todo = [item for item in sample if labels.get(item.key) is None]
+    if not todo:
+        return
+    say(_instructions(labelling, meanings))
+    at = 0
+    with keyboard([*meanings, *_OTHERS]) as keys:
+        while at < len(todo):
+            say(_shown(todo[at], at, len(todo)))
+            pressed = _press(keys, [*meanings, *_OTHERS])
+            if pressed == "q":
+                return
+            if pressed == "u":
+                at = max(0, at - 1)
+                continue
+            if pressed != "s":
+                labels.add(todo[at], as_judged(todo[at], meanings[pressed]))
+            at += 1
+
+
+def _labels_by_key(labelling: Labelling) -> Mapping[str, Label]:
+    from batch.evaluation.judges.calibration import labels_of
+
+    if labelling.settings.kind == "pairwise":
+        return _PAIR_KEYS
+    return {str(step): step for step in labels_of(labelling.settings)}
+
+
+def _press(keys: Keys, known: Sequence[str]) -> str:
+    """The next key that means something; the end of the input is a stop."""
+    while True:
+        pressed = keys.read()
+        if pressed is None:
+            return "q"
+        if pressed in known:
+            say(f"> {pressed}")
+            return pressed
+        if pressed:
+            say(f"> {printable(pressed)}? one of {', '.join(known)}")
+
+
+def _instructions(labelling: Labelling, keys: Mapping[str, Label]) -> str:
+    judge = labelling.settings.judge
+    lines = [f"promptmill: {labelling.settings.name}: label what {judge.model if judge else 'the judge'} judged; its verdicts are hidden"]
+    if judge is not None and judge.rubric:
+        lines.append(printable(judge.rubric))
+    lines += [f"  {key}  {printable(meaning)}" for key, meaning in _meanings(labelling, keys)]
+    return "\n".join([*lines, "  s  skip   u  go back one   q  stop; the same command goes on"])
+
+
+def _meanings(labelling: Labelling, keys: Mapping[str, Label]) -> list[tuple[str, str]]:
+    from batch.evaluation.judges.chats import DEFAULT_SCALE
+
+    if labelling.settings.kind == "pairwise":
+        return [("a", "A is better"), ("t", "tie"), ("b", "B is better")]
+    judge = labelling.settings.judge
+    scale = (judge.scale if judge else None) or DEFAULT_SCALE
+    return [(key, scale[int(step)]) for key, step in keys.items()]
+
+
+def _shown(item: Unlabelled, at: int, of: int) -> str:
+    parts = [("question", item.question)]
+    if item.expected is not None:
+        parts.append(("right answer", item.expected))
+    names = ("answer",) if len(item.texts) == 1 else ("answer A", "answer B")
+    parts += zip(names, item.texts, strict=True)
+    texts = "\n".join(f"{click.style(name, bold=True)}\n{printable(text)}" for name, text in parts)
+    return f"\n{click.style(f'{at + 1} of {of} · row {printable(item.row_id)}', dim=True)}\n{texts}"
+
+
+def _told(result: Calibration) -> str:
+    """The agreement for people, with the table of who said what."""
+    head = f"{result.score}: {result.judge} against {result.labelled:,} labels"
+    if result.agreement is None:
+        return f"{head}: nothing is labelled yet"
+    agreement = result.agreement
+    weighted = " (weighted by squares)" if result.weights == "quadratic" else ""
+    kappa = (
+        "cannot be told: all labels are the same"
+        if agreement.kappa is None
+        else f"{agreement.kappa:.2f} [{agreement.low:.2f}, {agreement.high:.2f}]"
+    )
+    lines = [
+        click.style(printable(head), underline=True),
+        click.style(f"Cohen's kappa{weighted} {kappa}; the same label for {100 * agreement.agreed:.1f} %", bold=True),
+    ]
+    if result.labelled < result.sampled:
+        lines.append(f"{result.sampled - result.labelled:,} of the sample of {result.sampled:,} are not labelled")
+    return "\n".join([*lines, "", *_counts(result)])
+
+
+def _counts(result: Calibration) -> Sequence[str]:
+    names = [str(label) for label in result.labels]
+    rows = [["you \\ judge", *names]]
+    rows += [[str(mine), *(f"{result.table.get((mine, its), 0):,}" for its in result.labels)] for mine in result.labels]
+    return table(rows).splitlines()
+
+
+def _as_json(result: Calibration) -> dict[str, Any]:
+    counts = [{"person": mine, "judge": its, "count": count} for (mine, its), count in sorted(result.table.items(), key=str)]
+    known = {key: value for key, value in asdict(result).items() if key not in {"table", "agreement"}}
+    return {**known, "agreement": asdict(result.agreement) if result.agreement else None, "table": counts}

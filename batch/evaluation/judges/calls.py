@@ -1,0 +1,154 @@
+"""The questions to a judge as the input of a run of their own, and the judge's answers read back from that run's journal.
+
+`scores/judge/NAME/` is a run directory: calls.jsonl is its input, a line per question. It is derived; the journal beside it is not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from batch.errors import StorageError
+from batch.evaluation.answers import Answer, by_row
+from batch.evaluation.expected import no_row_can_be_judged
+from batch.evaluation.judges.asking import Asker, judge_of
+from batch.evaluation.scorers import ExpectedError, scorer_version
+from batch.journal.directory import RunDirectory
+from batch.journal.disk import refusal
+from batch.journal.index import ResumeIndex
+from batch.journal.lines import task_hash
+from batch.journal.locating import place_of, run_directory
+from batch.journal.reading import RecordReader
+from batch.journal.segments import segment_paths
+from batch.readers import Dataset
+from batch.records import Outcome
+from batch.settings import InputSettings, ScoreSettings
+from batch.storage import replace_atomically
+from batch.writers.values import json_bytes
+
+CALLS_FILE = "calls.jsonl"
+_STAMP_FILE = "calls.json"
+CARRIED = ("judged_row", "judged")
+"""The columns of calls.jsonl beside id and messages: the id of the judged row, and the variants whose answers are judged."""
+
+
+def judge_directory(judged: RunDirectory, settings: ScoreSettings) -> RunDirectory:
+    """The run directory of a judge within that of the run which it judges. Raises StorageError."""
+    return run_directory(f"{place_of(judged)}/scores/judge/{settings.name}")
+
+
+def write_calls(asker: Asker, answers: Callable[[], Iterable[Answer]], state: str, directory: RunDirectory) -> tuple[str, int]:
+    """Bring calls.jsonl in a judge's `directory` up to date with the answers, whose `state` is a hash; gives its place and its lines.
+
+    Raises:
+        InputError: no row can be judged, or the input cannot be read.
+        StorageError: the disk refuses.
+    """
+    folder, place = directory.path, f"{place_of(directory)}/{CALLS_FILE}"
+    stamp = {"state": state, "version": scorer_version(asker.settings)}
+    known = _stamp(folder / _STAMP_FILE)
+    if {key: known.get(key) for key in stamp} == stamp and (folder / CALLS_FILE).exists():
+        return place, int(known["calls"])
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(refusal(error, folder)) from error
+    with replace_atomically(folder / CALLS_FILE) as file:
+        calls = 0
+        for line in _all_lines(asker, answers()):
+            file.write(json_bytes(line) + b"\n")
+            calls += 1
+    directory.publish(folder / CALLS_FILE)
+    with replace_atomically(folder / _STAMP_FILE) as file:
+        file.write(json.dumps({**stamp, "calls": calls}).encode())
+    return place, calls
+
+
+def _all_lines(asker: Asker, answers: Iterable[Answer]) -> Iterator[dict[str, Any]]:
+    left_out: Counter[str] = Counter()
+    judged = 0
+    columns: list[str] = []
+    for row, of_row in by_row(answers):
+        columns = columns or list(row.columns)
+        try:
+            yield from _lines(asker, of_row)
+            judged += 1
+        except ExpectedError as error:
+            left_out[str(error)] += 1
+    if left_out and not judged:
+        raise no_row_can_be_judged(asker.settings, left_out.most_common(1)[0][0], columns)
+
+
+def _lines(asker: Asker, of_row: Sequence[Answer]) -> list[dict[str, Any]]:
+    row = of_row[0].row
+    lines: dict[str, dict[str, Any]] = {}
+    for item in asker.items(row, of_row):
+        names = [answer.variant for answer in item.answers]
+        for call in item.calls:
+            line = lines.setdefault(call.id, {"id": call.id, "judged_row": row.id, "judged": [], "messages": call.messages})
+            line["judged"] += [name for name in names if name not in line["judged"]]
+    return list(lines.values())
+
+
+def _stamp(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def count_open(directory: RunDirectory, settings: ScoreSettings, *, retry_failed: bool) -> int:
+    """How many lines of a judge's calls.jsonl have no answer of it yet; with `retry_failed` also those whose call failed.
+
+    Raises:
+        DamagedError: the judge's journal is not as it was written.
+    """
+    index = ResumeIndex.load(_journal(directory, settings))
+    open_calls = 0
+    for rows in Dataset(InputSettings(paths=(str(directory.path / CALLS_FILE),), id="id")).batches():
+        entries = index.lookup([_task(row.id) for row in rows])
+        open_calls += sum(entry is None or (retry_failed and not entry.ok) for entry in entries)
+    return open_calls
+
+
+def judge_state(state: str, directory: RunDirectory, settings: ScoreSettings) -> str:
+    """A hash that is another one whenever the judged run (whose state is `state`) or the judge's outcomes may be others."""
+    paths = segment_paths(_journal(directory, settings))
+    stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    return hashlib.blake2b(json.dumps([state, stamps]).encode(), digest_size=16).hexdigest()
+
+
+class Judgements:
+    """The outcomes of a judge's calls, by id.
+
+    Raises:
+        DamagedError: the judge's journal is not as it was written.
+    """
+
+    def __init__(self, directory: RunDirectory, settings: ScoreSettings) -> None:
+        self._index = ResumeIndex.load(_journal(directory, settings))
+        self._reader = RecordReader(self._index.segments)
+
+    def read(self, ids: Sequence[str]) -> list[Outcome | None]:
+        """The newest outcome of each call; None for those that were not made."""
+        return self._reader.read(self._index.locate([_task(each) for each in ids]))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        self._reader.close()
+
+
+def _journal(directory: RunDirectory, settings: ScoreSettings) -> Path:
+    return directory.journal_dir(judge_of(settings).variant.slug)
+
+
+def _task(call_id: str) -> int:
+    return task_hash(call_id, 0, 0)

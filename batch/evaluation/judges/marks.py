@@ -1,0 +1,167 @@
+"""From a judge's answers to marks. Pairwise, a variant's mark on a row is its share of won pairs, a tie being half a win."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from batch.evaluation.answers import Answer
+from batch.evaluation.judges.asking import Asker, Item, judge_of, judged_text
+from batch.evaluation.judges.calls import Judgements
+from batch.evaluation.judges.facts import JudgeFacts, PairFacts
+from batch.evaluation.judges.families import favoured
+from batch.evaluation.judges.pairs import Judgement, both_orders
+from batch.evaluation.judges.replies import Preference, read_preference, read_rating
+from batch.evaluation.scorers.sample import scored, unscored
+from batch.evaluation.table import Cell
+from batch.providers.replies import read_reply
+from batch.records import Outcome, Row
+from batch.settings import Job
+
+# The other variant of a pair, the judgement from this one's side, and the judge's reasons.
+Side: TypeAlias = tuple[str, Judgement | None, str]
+
+_NOT_JUDGED = Cell(None, "missing", None, "not judged yet")
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedItem:
+    """An item with what the judge said of it: a `cell` (pointwise) or a `judgement` of the pair, None when its calls are not answered."""
+
+    item: Item
+    cell: Cell | None
+    judgement: Judgement | None
+    reason: str
+
+
+class JudgeMarks:
+    """Gives the marks of one judged score, row by row, and gathers the facts of the judge."""
+
+    def __init__(self, asker: Asker, job: Job, judgements: Judgements) -> None:
+        judge = judge_of(asker.settings)
+        models = {variant.name: f"{variant.provider.name}/{variant.model}" for variant in job.variants}
+        self.facts = JudgeFacts(judge.model, favoured=favoured(judge.model, models))
+        self._asker = asker
+        self._scale = judge.scale
+        self._judgements = judgements
+        self._pairs = {pair: PairFacts(*pair) for pair in asker.pairs} if asker.settings.kind == "pairwise" else {}
+        self.facts.pairs = list(self._pairs.values())
+
+    def cells(self, row: Row, answers: Sequence[Answer]) -> list[Cell]:
+        """The marks of all answers to a row, in their order. Raises ExpectedError when the row has no right value or question."""
+        judged = list(self.judged(row, answers))
+        if self._asker.settings.kind != "pairwise":
+            by_task = {_task(one.item.answers[0]): one.cell or _NOT_JUDGED for one in judged}
+            return [self._plain(answer) or by_task[_task(answer)] for answer in answers]
+        for one in judged:
+            if one.judgement is not None:
+                first, second = (answer.variant for answer in one.item.answers)
+                self._pairs[first, second].add(one.judgement, asked=bool(one.item.calls))
+        sides, of_task = _sides(judged), {_task(answer): answer for answer in answers}
+        return [self._plain(answer) or self._won(answer, sides.get(_task(answer), []), of_task) for answer in answers]
+
+    def judged(self, row: Row, answers: Sequence[Answer]) -> Iterator[JudgedItem]:
+        """What the judge said of a row's answers, each call counted once. Raises ExpectedError."""
+        items = self._asker.items(row, answers)
+        ids = list(dict.fromkeys(call.id for item in items for call in item.calls))
+        outcomes = dict(zip(ids, self._judgements.read(ids), strict=True))
+        read: dict[str, Cell] = {}
+        preferred: dict[str, tuple[Preference | None, str]] = {}
+        for call_id, outcome in outcomes.items():
+            self.facts.add(outcome)
+            if outcome is None or not outcome.ok:
+                continue
+            text = _said(outcome)
+            if self._asker.settings.kind == "pairwise":
+                preferred[call_id] = read_preference(text)
+                self.facts.unread += preferred[call_id][0] is None
+            else:
+                read[call_id] = _with_cause(read_rating(text, self._scale), outcome)
+                self.facts.unread += read[call_id].state == "unscored"
+        for item in items:
+            if self._asker.settings.kind == "pairwise":
+                yield _judged_pair(item, preferred)
+            else:
+                call = item.calls[0].id
+                cell = read.get(call) or _unanswered(outcomes[call])
+                yield JudgedItem(item, cell, None, cell.reason)
+
+    def _plain(self, answer: Answer) -> Cell | None:
+        """The mark of what is not judged."""
+        if answer.missing:
+            return Cell(None, "missing", None, "no outcome yet")
+        if answer.failure is not None:
+            return Cell(None, "failed", None, answer.failure)
+        text = judged_text(answer)
+        return text if isinstance(text, Cell) else None
+
+    def _won(self, answer: Answer, sides: Sequence[Side], of_task: Mapping[tuple[str, int], Answer]) -> Cell:
+        """The mark of one of several: over the pairs that were judged, and those that the other one lost by a failed call."""
+        if answer.variant == judge_of(self._asker.settings).baseline:
+            return scored(0.5, None, "what the others are judged against")
+        marks, told = [], []
+        for name in (name for pair in self._asker.pairs if answer.variant in pair for name in pair if name != answer.variant):
+            other = of_task.get((name, answer.repeat))
+            if other is None or other.missing:
+                return Cell(None, "missing", None, f"no outcome yet of {name}")
+            if other.failure is not None:
+                marks.append(1.0)
+                told.append(f"won: the call of {name} failed")
+        for name, judgement, reason in sides:
+            if judgement is None:
+                return Cell(None, "missing", None, f"not judged yet against {name}")
+            told.append(_told(name, judgement, reason))
+            if judgement.mark is not None:
+                marks.append(judgement.mark)
+        if not marks:
+            return unscored("; ".join(told) or "there is no other answer to judge it against")
+        return scored(sum(marks) / len(marks), f"{sum(marks):g} of {len(marks)}", "; ".join(told))
+
+
+def _task(answer: Answer) -> tuple[str, int]:
+    return answer.variant, answer.repeat
+
+
+def _judged_pair(item: Item, preferred: Mapping[str, tuple[Preference | None, str]]) -> JudgedItem:
+    if not item.calls:
+        return JudgedItem(item, None, Judgement("tie"), "equal answers")
+    if any(call.id not in preferred for call in item.calls):
+        return JudgedItem(item, None, None, "")
+    (forward, reason), (backward, _) = (preferred[call.id] for call in item.calls)
+    return JudgedItem(item, None, both_orders(forward, backward), reason)
+
+
+def _sides(judged: Sequence[JudgedItem]) -> dict[tuple[str, int], list[Side]]:
+    """For each task its pairs, from its own side: the other variant, the judgement, the judge's reasons in the first order."""
+    sides: dict[tuple[str, int], list[Side]] = {}
+    for one in judged:
+        first, second = one.item.answers
+        turned = None if one.judgement is None else one.judgement.turned
+        reason = f"{one.reason} (A is {first.variant})" if one.reason and one.item.calls else one.reason
+        sides.setdefault(_task(first), []).append((second.variant, one.judgement, reason))
+        sides.setdefault(_task(second), []).append((first.variant, turned, reason))
+    return sides
+
+
+def _told(other: str, judgement: Judgement, reason: str) -> str:
+    said = {"first": f"won against {other}", "second": f"lost against {other}", "tie": f"tied with {other}", None: f"no verdict on {other}"}
+    flipped = ", the orders disagree" if judgement.flipped else ""
+    return f"{said[judgement.preference]}{flipped}{f': {reason}' if reason else ''}"
+
+
+def _unanswered(outcome: Outcome | None) -> Cell:
+    if outcome is None or outcome.error is None:
+        return _NOT_JUDGED
+    return Cell(None, "missing", None, f"the judge's call failed: {outcome.error.code}")
+
+
+def _said(outcome: Outcome) -> str | None:
+    return None if outcome.response is None else read_reply(outcome.api or "chat/completions", outcome.response).text
+
+
+def _with_cause(cell: Cell, outcome: Outcome) -> Cell:
+    """A judge that was cut off before its verdict is told apart from one that gave none."""
+    if cell.state == "scored" or outcome.finish_reason != "length":
+        return cell
+    return unscored("the judge was cut off by its token limit; give it more in parameters", cell.extracted)

@@ -1,0 +1,52 @@
+"""Pairs of answers, each judged in both orders: where the orders disagree it is a tie, and counted as a flip."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+from batch.evaluation.judges.replies import Preference
+
+_TURNED: Mapping[Preference, Preference] = {"first": "second", "second": "first", "tie": "tie"}
+_MARKS: Mapping[Preference, float] = {"first": 1.0, "tie": 0.5, "second": 0.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A pair judged in both orders, from the side of the first one. `preference` None: unscored. `flipped`: the orders disagree."""
+
+    preference: Preference | None
+    flipped: bool = False
+
+    @property
+    def turned(self) -> Judgement:
+        """The same from the side of the second one."""
+        return Judgement(None if self.preference is None else _TURNED[self.preference], self.flipped)
+
+    @property
+    def mark(self) -> float | None:
+        """The mark of the first one: 1 won, 0.5 tie, 0 lost, None when it was not judged."""
+        return None if self.preference is None else _MARKS[self.preference]
+
+
+def pairs_of(variants: Sequence[str], baseline: str | None) -> list[tuple[str, str]]:
+    """The pairs to be judged: each variant against `baseline`, or all pairs without one."""
+    if baseline is not None:
+        return [(name, baseline) for name in variants if name != baseline]
+    return list(combinations(variants, 2))
+
+
+def both_orders(forward: Preference | None, backward: Preference | None) -> Judgement:
+    """What two judgements mean together; `backward` was given with the answers exchanged. Disagreement is a tie."""
+    if forward is None or backward is None:
+        return Judgement(None)
+    if forward == _TURNED[backward]:
+        return Judgement(forward)
+    return Judgement("tie", flipped=True)
+
+
+def flip_rate(judgements: Iterable[Judgement]) -> float | None:
+    """The share of judged pairs whose two orders disagree: how much of the judge's opinion is the place. None when none was judged."""
+    flips = [judgement.flipped for judgement in judgements if judgement.preference is not None]
+    return sum(flips) / len(flips) if flips else None

@@ -1,0 +1,88 @@
+"""The judge of a `[[score]]` entry as settings: its endpoint found, its parameters checked as those of a model are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from batch.job.endpoints import Endpoints
+from batch.job.model import ModelSection, RunSection
+from batch.job.paths import KeyPath
+from batch.job.prices import check_prices
+from batch.job.problems import Problems, nearest
+from batch.job.score_model import JudgingSection, PairwiseSection
+from batch.job.sections import Entry, validated
+from batch.job.variants import find_endpoint, make_variant
+from batch.job.wording import shown
+from batch.settings import JudgeSettings, PromptSettings
+
+JUDGE_KEYS = ("judge", "rubric", "scale", "question", "template", "reasons", "structured", "parameters", "price", "baseline")
+# What a promptmill judge is asked stands in a column of the file that is made for it.
+MESSAGES_COLUMN = "messages"
+_NOT_PARAMETERS = {
+    "id": "the judge is named by judge",
+    "name": "a judge has no name but its id",
+    "sweep": "a judge judges all answers alike; make another [[score]] for another judge",
+    "prompt": "what the judge is asked is in rubric or template",
+    "price": "it belongs beside judge",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """Makes the judges of a job with these `variants`."""
+
+    endpoints: Endpoints
+    variants: Sequence[str]
+    run: RunSection | None
+    problems: Problems
+
+    def make(self, section: JudgingSection, raw: Mapping[str, Any], path: KeyPath) -> JudgeSettings | None:
+        """The judge of one entry; None when it was complained of."""
+        if section.rubric is None and section.template is None and not self.problems.touch((*path, "rubric")):
+            self.problems.add((*path, "rubric"), "is missing", "say what makes an answer good, or give a whole template")
+        if isinstance(section, PairwiseSection):
+            self._check_pairs(section.baseline, path)
+        entry = self._entry(section, raw, path)
+        endpoint = find_endpoint(section.judge, (*path, "judge"), self.endpoints, self.problems)
+        if entry is None or endpoint is None:
+            return None
+        variant = make_variant(entry, endpoint, PromptSettings(messages=MESSAGES_COLUMN), self.problems)
+        check_prices([(replace(entry, home=path), variant)], self.run, self.problems, id_key="judge")
+        scale = getattr(section, "scale", None)
+        return JudgeSettings(
+            variant=variant,
+            rubric=section.rubric or "",
+            scale={int(step): meaning for step, meaning in scale.items()} if scale is not None else None,
+            question=section.question,
+            template=section.template,
+            reasons=section.reasons is not False,
+            structured=section.structured if section.structured is not None else variant.provider.json_schema != "json_object",
+            baseline=getattr(section, "baseline", None),
+        )
+
+    def _entry(self, section: JudgingSection, raw: Mapping[str, Any], path: KeyPath) -> Entry | None:
+        parameters = dict(section.parameters)
+        place = (*path, "parameters")
+        for key in _NOT_PARAMETERS.keys() & parameters.keys():
+            self.problems.add((*place, key), "cannot be set here", _NOT_PARAMETERS[key])
+            del parameters[key]
+        known = {"id": section.judge, **({"price": raw["price"]} if section.price is not None else {}), **parameters}
+        made = validated(ModelSection, known, place, self.problems)
+        return None if made is None else Entry(-1, made, known, place)
+
+    def _check_pairs(self, baseline: str | None, path: KeyPath) -> None:
+        if self.problems.touch(("model",)):
+            return
+        if len(self.variants) < 2:
+            self.problems.add(path, "needs at least two variants to judge between", 'add a [[model]], or use kind = "judge"')
+        elif baseline is not None and baseline not in self.variants:
+            near = nearest(baseline, self.variants)
+            hint = f"did you mean {near}?" if near else f"known are {', '.join(self.variants)}"
+            self.problems.add((*path, "baseline"), f"there is no variant {shown(baseline)}", hint)
+
+
+def no_run(path: KeyPath, problems: Problems) -> None:
+    """Note that a judge was asked for outside a run."""
+    problems.add((*path, "kind"), "a model judges the answers of a run only", "put the [[score]] into a job, and score its run directory")

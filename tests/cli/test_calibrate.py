@@ -1,0 +1,115 @@
+"""promptmill calibrate: labelling in a terminal, and from a pipe."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.judges import JudgedJob, judged_parts, judging
+
+# Ctrl-C is a signal to those only whose controlling terminal it is typed at.
+ON_A_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+CALIBRATE = ("calibrate", "runs/test", "--job", "test.toml")
+
+
+def verdict(prompt: str) -> str:
+    """5 for answers of model a, 1 for those of b."""
+    return f"It is what it is.\nRating: {5 if judged_parts(prompt)['ANSWER'].startswith('a') else 1}"
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JudgedJob]:
+    """A run with 20 judged answers."""
+    with judging(lambda model, question: f"{model} says {question}", verdict) as endpoint:
+        job = JudgedJob(tmp_path_factory.mktemp("judged"), endpoint, "")
+        job.run()
+        assert job.score().exit_code == 0
+        yield job
+
+
+@pytest.fixture(autouse=True)
+def unlabelled(judged: JudgedJob) -> None:
+    """No labels of other tests."""
+    (judged.folder.directory / "scores/calibration/s.jsonl").unlink(missing_ok=True)
+
+
+def test_labels_from_a_pipe(judged: JudgedJob) -> None:
+    """Verdicts and models stay hidden; a stop keeps what was labelled, and the same command goes on; the agreement goes to stdout."""
+    first = judged.call(*CALIBRATE, "--rows", "4", input="5\nwhat\n1\nu\n5\nq\n")
+    assert first.exit_code == 0, first.output
+    assert "Rating" not in first.output
+    assert "It is what it is" not in first.output
+    assert "house/a" not in first.output
+    assert "> what? one of 1, 2, 3, 4, 5, s, u, q" in first.stderr
+    assert "2 of the sample of 4 are not labelled" in first.stdout
+    second = judged.call(*CALIBRATE, "--rows", "4", input="s\n3\n")
+    assert second.stderr.count("1 of 2") == 1
+    assert second.stdout.startswith("s: house/judge against 3 labels\nCohen's kappa (weighted by squares) ")
+    assert "you \\ judge  1  2  3  4  5" in second.stdout
+    lines = [json.loads(line) for line in (judged.folder.directory / "scores/calibration/s.jsonl").read_text().splitlines()]
+    assert [line["label"] for line in lines] == [5, 1, 5, 3]
+
+
+def test_json_asks_nothing(judged: JudgedJob) -> None:
+    """--json writes the agreement so far."""
+    judged.call(*CALIBRATE, "--rows", "2", input="5\n1\n")
+    document = json.loads(judged.call(*CALIBRATE, "--rows", "2", "--json").stdout)
+    assert (document["score"], document["judge"], document["labelled"], document["weights"]) == ("s", "house/judge", 2, "quadratic")
+    assert sum(each["count"] for each in document["table"]) == 2
+    assert judged.call(*CALIBRATE, "--rows", "2", input="").stderr == "", "all are labelled: nothing is asked"
+
+
+def test_keys_in_a_terminal(judged: JudgedJob) -> None:
+    """On a terminal a key is enough, without Enter; arrows mean nothing; Ctrl-C ends it, and what was labelled is kept."""
+    leader, follower = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", ON_A_TERMINAL, *judged.folder.command(*CALIBRATE, "--rows", "3")],
+        cwd=judged.folder.path,
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        start_new_session=True,
+    )
+    os.close(follower)
+    seen = b""
+
+    def read_until(text: bytes) -> None:
+        nonlocal seen
+        while text not in seen:
+            ready, _, _ = select.select([leader], [], [], 60)
+            assert ready, seen
+            seen += os.read(leader, 65536)
+
+    try:
+        for at, key in ((1, b"5"), (2, b"\x1b[Ax1"), (3, b"\x03")):
+            read_until(b"%d of 3" % at)
+            os.write(leader, key)
+        assert process.wait(timeout=60) == 130
+    finally:
+        process.kill()
+        process.wait()
+        os.close(leader)
+    lines = (judged.folder.directory / "scores/calibration/s.jsonl").read_text().splitlines()
+    assert [json.loads(line)["label"] for line in lines] == [5, 1]
+
+
+def test_what_cannot_be_calibrated(judged: JudgedJob, tmp_path: Path) -> None:
+    """A score that is not there or that no model judges is told, as is one whose judge was not asked yet."""
+    other = judged.call(*CALIBRATE, "--score", "x")
+    assert (other.exit_code, "x is no judged score; there are: s" in other.stderr) == (2, True)
+    none = tmp_path / "none.toml"
+    none.write_text(judged.folder.job.read_text().partition("[[score]]")[0] + '[[score]]\nkind = "json"\n')
+    assert "no score is judged by a model" in judged.call("calibrate", "runs/test", "--job", str(none)).stderr
+    none.write_text(judged.folder.job.read_text().replace('name = "s"', 'name = "new"'))
+    assert (
+        "nothing is judged yet; ask the judge first: promptmill score runs/test"
+        in judged.call("calibrate", "runs/test", "--job", str(none)).stderr
+    )
