@@ -24,7 +24,7 @@ COMMANDS = (
     ("Look into a run", "export", "export", "Write completions and errors in another format."),
     ("Evaluate", "score", "evaluate", "Score the answers of a run, or of any file; only judges are asked."),
     ("Evaluate", "compare", "evaluate", "Compare the models of a run, and say what can be said."),
-    ("Evaluate", "calibrate", "calibrate", "Label some answers: does the judge agree with you?"),
+    ("Evaluate", "calibrate", "calibrate", "Label some answers yourself; see whether the judge agrees."),
     ("Evaluate", "report", "report", "Write a run as one HTML file: verdict, charts, all samples."),
     ("Endpoints", "providers", "providers", "List the provider presets, or explain one."),
     ("Endpoints", "models", "providers", "List the models that an endpoint serves."),
