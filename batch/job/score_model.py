@@ -173,7 +173,7 @@ class JudgingSection(ScoreSection):
     parameters: dict[str, Any] = Field(default_factory=dict, description="Request parameters of the judge, such as temperature.")
     price: PriceSection | Absent = Field(
         default=None,
-        description="US dollars for a million tokens of the judge: {input = 1.25, output = 10.0}. [default: the list price, where it is known]",
+        description="US dollars for a million tokens of the judge: {input = 1.25, output = 10.0}. [default: the list price, if known]",
     )
 
 

@@ -55,7 +55,8 @@ def write_calls(asker: Asker, answers: Callable[[], Iterable[Answer]], state: st
     if {key: known.get(key) for key in stamp} == stamp and (folder / CALLS_FILE).exists():
         return place, int(known["calls"])
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # A run directory, and as closed to others as those are.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(refusal(error, folder)) from error
     with replace_atomically(folder / CALLS_FILE) as file:
