@@ -28,7 +28,7 @@ _PAIR_KEYS: Mapping[str, Label] = {"a": "first", "t": "tie", "b": "second"}
 @click.option("--job", "job", metavar="JOB.toml", help="Take [[score]] from this file, not from the run's own job.")
 @json_option
 def calibrate_command(directory: str, score: str | None, rows: int, job: str | None, as_json: bool) -> None:
-    r"""Label answers yourself, and see whether the judge agrees with you.
+    """Label answers yourself, and see whether the judge agrees with you.
 
     Shows a random sample of what a model judged, without its verdict and without the names of
     the models that answered, and asks for yours: a key each. Stop at any time, the same command
