@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
 from collections import Counter
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.judges import JudgedJob, judged_parts, judging
+from tests.support.s3 import S3Server
 from tests.support.scripted import Action, Sleep, chat_reply, error
 
 HIGH = '{"reasons": "fine", "rating": 5}'
@@ -211,3 +213,22 @@ def test_only_new_answers_are_judged(tmp_path: Path) -> None:
         done = job.score()
         assert "20 calls, 12 answered now, 8 before" in done.stderr
         assert len(job.judged()) == len(set(job.judged())) == 20
+
+
+def test_judges_on_a_store(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A judge's run and a person's labels are where the judged run is: on another machine nothing is sent or asked again."""
+    address = f"s3://{s3.bucket()}/run"
+    with judging(numbered, lambda _: HIGH) as endpoint:
+        job = JudgedJob(tmp_path, endpoint, "", rows=4)
+        job.folder.job.write_text(job.folder.job.read_text().replace('"runs/test"', f'"{address}"'))
+        assert job.call("run", "test.toml").exit_code == 0
+        assert job.call("score", address).exit_code == 0
+        assert len(job.judged()) == 6
+        assert job.call("calibrate", address, "--rows", "2", input="5\n1\n").exit_code == 0
+        sent = len(endpoint.requests)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+        again = job.call("score", address)
+        assert (again.exit_code, len(endpoint.requests)) == (0, sent), again.output
+        assert "nothing had changed" in again.stderr
+        labelled = job.call("calibrate", address, "--rows", "2", "--json")
+    assert json.loads(labelled.stdout)["labelled"] == 2

@@ -14,12 +14,11 @@ import pytest
 from batch.errors import InputError
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.judges.asking import Asker, judge_of
-from batch.evaluation.judges.calls import CALLS_FILE, count_open, judge_folder, write_calls
+from batch.evaluation.judges.calls import CALLS_FILE, count_open, judge_directory, write_calls
 from batch.evaluation.judges.facts import JudgeFacts
 from batch.evaluation.reading import Judged, read_evaluation
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.table import State
-from batch.journal.directory import RunDirectory
 from batch.records import Outcome
 from batch.settings import JudgeSettings, ScoreSettings
 from tests.support.disks import outcome, write_journal
@@ -45,18 +44,19 @@ class Judging:
     def __init__(self, run: FinishedRun, score: ScoreSettings) -> None:
         self.run, self.score = run, score
         self.scores = run.directory.path / "scores"
-        self.folder = judge_folder(self.scores, score)
+        self.directory = judge_directory(run.directory, score)
+        self.folder = self.directory.path
 
     def calls(self) -> list[dict[str, Any]]:
         """The calls, written down."""
         write_calls(
-            Asker(self.score, self.run.job), self._answers, run_state(self.run.dataset, self.run.job, self.run.directory), self.folder
+            Asker(self.score, self.run.job), self._answers, run_state(self.run.dataset, self.run.job, self.run.directory), self.directory
         )
         return lines_of(self.folder / CALLS_FILE)
 
     def answer(self, verdict: Any, limit: int | None = None) -> None:
         """Answer the first `limit` calls, and no others."""
-        journal = RunDirectory(self.folder).journal_dir(judge_of(self.score).variant.slug)
+        journal = self.directory.journal_dir(judge_of(self.score).variant.slug)
         shutil.rmtree(journal, ignore_errors=True)
         outcomes = []
         for row, call in enumerate(self.calls()[:limit]):
@@ -68,7 +68,7 @@ class Judging:
     def judged(self) -> Judged:
         """The score as it is read back."""
         state = run_state(self.run.dataset, self.run.job, self.run.directory)
-        score_answers(self._answers, state, [self.score], self.scores, self.run.job)
+        score_answers(self._answers, state, [self.score], self.scores, (self.run.job, self.run.directory))
         return read_evaluation(self.scores, [self.score], [each.name for each in self.run.job.variants]).scores[0]
 
     def facts(self) -> JudgeFacts:
@@ -121,8 +121,8 @@ def test_states_of_rated_answers(tmp_path: Path) -> None:
     facts = judging.facts()
     assert (facts.calls, facts.failed, facts.open, facts.unread, facts.prompt_tokens) == (3, 1, 1, 1, 9)
     assert facts.cost_usd is None
-    assert count_open(judging.folder, RATED, retry_failed=False) == 1
-    assert count_open(judging.folder, RATED, retry_failed=True) == 2
+    assert count_open(judging.directory, RATED, retry_failed=False) == 1
+    assert count_open(judging.directory, RATED, retry_failed=True) == 2
 
 
 def test_a_scale_of_two_steps_is_right_or_wrong(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_judge_that_was_cut_off(tmp_path: Path) -> None:
     judging = Judging(run, RATED)
     (call,) = judging.calls()
     cut = replace(outcome(0, text="It is quite"), id=call["id"], finish_reason="length")
-    write_journal(RunDirectory(judging.folder).journal_dir("judge"), cut)
+    write_journal(judging.directory.journal_dir("judge"), cut)
     assert np.isnan(judging.judged().table.values).all()
     (mark,) = pq.read_table(judging.scores / "rated.parquet").to_pylist()
     assert mark["reason"] == "the judge was cut off by its token limit; give it more in parameters"
