@@ -141,8 +141,8 @@ async def _send(
         settings = endpoints.allow_connections(job.run, len(groups), partial(_say, observers))
         async with endpoints.clients([group[0].provider for group in groups], keys, settings, clock) as clients:
             try:
-                for client, group in zip(clients, groups, strict=True) if settings.preflight else ():
-                    await endpoints.check_models(client, group)
+                checked = zip(clients, groups, strict=True) if settings.preflight else ()
+                unready = {client: await endpoints.check_models(client, group) for client, group in checked}
             except EndpointError as error:
                 return Stop("refused", f"refused before a row was sent: {error}")
             lanes = [
@@ -154,6 +154,9 @@ async def _send(
                 )
                 for client, group in zip(clients, groups, strict=True)
             ]
+            for lane in lanes:
+                problem = unready.get(lane.client)
+                _say(observers, lane.pace.unready(problem, clock.monotonic()) if problem else None)
             recorder = Recorder(prepared.journals, prepared.tallies, clock, costs)
             session = Run(lanes, recorder, costs, settings, clock=clock, observers=observers)
             _notify(observers, RunStarted(job.name, str(prepared.directory.place), prepared.tallies))

@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 import anyio
 
 from batch.clock import Clock
+from batch.engine.pace import UNREADY
 from batch.errors import EndpointError, JobError, Problem, SetupError
+from batch.records import ErrorInfo
 from batch.server.embedded import EmbeddedServer
 from batch.settings import OWN_MODEL, ProviderSettings, RunSettings, Variant
 from batch.transport.client import Client
@@ -105,8 +107,8 @@ async def clients(
         ]
 
 
-async def check_models(client: Client, variants: Sequence[Variant]) -> None:
-    """Ask the endpoint what it serves before anything is sent.
+async def check_models(client: Client, variants: Sequence[Variant]) -> ErrorInfo | None:
+    """Ask the endpoint what it serves before anything is sent; returns why it cannot be reached, or is not ready, yet.
 
     An endpoint that has no list, does not show it to this key, or cannot be reached yet, is believed. Raises JobError for a model that
     is not there, with near names, and EndpointError when the key is refused or the certificate is bad.
@@ -118,12 +120,14 @@ async def check_models(client: Client, variants: Sequence[Variant]) -> None:
         except EndpointError as error:
             if error.info.code in {"authentication", "quota", "tls"}:
                 raise
+            return error.info if error.info.code in UNREADY else None
     if not served:
-        return
+        return None
     named = [variant for variant in variants if variant.model != OWN_MODEL]
     problems = [_unknown_model(variant, served) for variant in named if not _is_served(variant.model, served)]
     if problems:
         raise JobError(problems)
+    return None
 
 
 def _alias(variant: Variant) -> str:

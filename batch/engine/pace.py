@@ -19,7 +19,7 @@ from batch.policy.leased import LeasedConcurrency
 from batch.policy.rates import Rates, tokens_of
 from batch.policy.verdicts import Verdict
 from batch.policy.waits import MAX_WAIT_S, backoff
-from batch.records import Exchange, Request, Task
+from batch.records import ErrorInfo, Exchange, Task
 from batch.settings import RunSettings
 
 # Codes by which an endpoint, or the network before it, says that it serves nobody at the moment.
@@ -164,7 +164,7 @@ class Pace:
         if not verdict.shrink:
             self.concurrency.faulted()
         if (code not in NO_FAULT or not self.breaker.closed) and self.breaker.failed(_key(work.task), now, unready=code in UNREADY):
-            notice = f"{self.name} is out of order ({self._reason}); probing until it serves again"
+            notice = self._out_of_order
         own = now + backoff(max(1, work.tries), self._random.random())
         return max(own, self._paused_until), notice
 
@@ -175,6 +175,12 @@ class Pace:
     def paused(self, now: float) -> float:
         """Seconds that it has yet to wait, because the endpoint asked for that."""
         return max(0.0, self._paused_until - now)
+
+    def unready(self, error: ErrorInfo, now: float) -> str:
+        """The endpoint could not be reached before anything was sent: it is probed, by one row at a time. What a person should know."""
+        self.outage_since, self._last_fault = now, error.message
+        self.breaker.failed(None, now, unready=True)
+        return self._out_of_order
 
     def put_off(self, seconds: float) -> None:
         """The process itself stood still for so long: that is no time in which the endpoint served nothing."""
@@ -191,6 +197,10 @@ class Pace:
         if self.asks_too_much(now):
             return f"{silent} and asks to wait for {_seconds(wait)} more, beyond run.outage_timeout_s: {self._reason}"
         return f"{silent} (run.outage_timeout_s): {self._reason}"
+
+    @property
+    def _out_of_order(self) -> str:
+        return f"{self.name} is out of order ({self._reason}); probing until it serves again"
 
     @property
     def _reason(self) -> str:

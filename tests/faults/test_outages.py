@@ -167,7 +167,9 @@ def test_a_fault_that_is_most_of_the_answers_spends_the_retry_budget(tmp_path: P
 
 
 def test_name_resolution_that_fails_in_bursts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Fault 33: the resolver fails for a while and then works: every row is ok, no attempt is charged, and it is not stormed."""
+    """Fault 33: the resolver fails for a while and then works: every row is ok, no attempt is charged, and while it fails all rows share
+    one lookup at a time.
+    """  # noqa: D205 - one sentence
     looked_up: list[float] = []
     resolve = socket.getaddrinfo
 
@@ -185,5 +187,7 @@ def test_name_resolution_that_fails_in_bursts(tmp_path: Path, monkeypatch: pytes
         folder = JobFolder(tmp_path, url, rows=100, concurrency=WORKERS, attempts=1, http="httpx", outage_timeout_s=10)
         session = run_here(folder)
     assert (session.exit_code, session.tally.ok) == (0, 100)
-    assert len(looked_up) <= 3 * WORKERS + PROBES
+    # Once before anything is sent, then by probes that are 0.5 s apart and more; when it works, once for each new connection.
+    assert sum(at < looked_up[0] + 1.0 for at in looked_up) <= 4
+    assert len(looked_up) <= 2 * WORKERS
     assert any("the host name could not be resolved" in notice for notice in session.notices)

@@ -22,11 +22,20 @@ def pace() -> Pace:
     return Pace("house", RunSettings(concurrency=4, outage_timeout_s=PATIENCE_S), rng=random.Random(1))
 
 
+def work() -> Work:
+    """Some row's work."""
+    return Work(Task(0, "r0", "house/m", 0, Request("chat/completions", b"{}", bytes(16))))
+
+
+def answered(sent_at: float, done_at: float) -> Exchange:
+    """An answer."""
+    return Exchange(status=200, headers={}, body=b"{}", reply=None, fault=None, sent_at=sent_at, first_token_at=None, done_at=done_at)
+
+
 def fails(pace: Pace, *, sent_at: float, now: float, wait: float | None = None) -> None:
     """An attempt that was sent at `sent_at` fails at `now`, and the endpoint asks to wait for `wait` seconds."""
-    work = Work(Task(0, "r0", "house/m", 0, Request("chat/completions", b"{}", bytes(16))))
     error = BROKEN if wait is None else REFUSED
-    pace.postpone(work, Verdict(Action.RETRY, error, wait, charged=wait is None, shrink=wait is not None, doubled=False), sent_at, now)
+    pace.postpone(work(), Verdict(Action.RETRY, error, wait, charged=wait is None, shrink=wait is not None, doubled=False), sent_at, now)
 
 
 def test_only_an_attempt_sent_after_the_deadline_tells_that_it_was_asked_in_vain() -> None:
@@ -60,7 +69,7 @@ def test_a_wait_is_too_much_also_when_it_served_since_it_asked(wait: float, too_
     """Promise 7: a straggler's answer ends the outage, but not the wait: one longer than any outage is waited for stays too long."""
     house = pace()
     fails(house, sent_at=0.0, now=1.0, wait=wait)
-    house.served(Exchange(status=200, headers={}, body=b"{}", reply=None, fault=None, sent_at=0.5, first_token_at=None, done_at=2.0))
+    house.served(answered(0.5, 2.0))
     assert house.outage_deadline is None
     assert house.asks_too_much(2.0) is too_much
 
@@ -75,3 +84,19 @@ def test_the_sentences_of_giving_up_say_what_was_asked_for() -> None:
     assert asked.outage(31.0) == "house has served nothing for 30 s and asks to wait for 40 s more, beyond run.outage_timeout_s: slow down"
     fails(silent, sent_at=0.0, now=1.0)
     assert silent.outage(61.0) == "house has served nothing for 60 s (run.outage_timeout_s): boom"
+
+
+def test_an_endpoint_that_could_not_be_reached_before_anything_was_sent_is_probed() -> None:
+    """Faults 13, 33: one row at a time goes out until it serves, and the time counts as an outage."""
+    house = pace()
+    notice = house.unready(ErrorInfo(ErrorKind.NETWORK, "resolve", "the host name could not be resolved"), 5.0)
+    assert notice == "house is out of order (the host name could not be resolved); probing until it serves again"
+    assert house.outage_deadline == 65.0
+    assert 0 < house.hold(5.0) < PATIENCE_S
+    house.sent(work(), 10.0)
+    assert house.hold(10.0) == math.inf
+    assert house.served(
+        Exchange(status=200, headers={}, body=b"{}", reply=None, fault=None, sent_at=10.0, first_token_at=None, done_at=11.0)
+    )
+    assert house.hold(11.0) == 0.0
+    assert house.outage_deadline is None
