@@ -19,7 +19,7 @@ from batch.policy.leased import LeasedConcurrency
 from batch.policy.rates import Rates, tokens_of
 from batch.policy.verdicts import Verdict
 from batch.policy.waits import MAX_WAIT_S, backoff
-from batch.records import ErrorInfo, Exchange, Task
+from batch.records import ErrorInfo, Exchange, Request, Task
 from batch.settings import RunSettings
 
 # Codes by which an endpoint, or the network before it, says that it serves nobody at the moment.
