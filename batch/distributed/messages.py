@@ -104,6 +104,7 @@ class Assignment:
 
     `job` has the base URLs of embedded models filled in. `numbers` are the journal numbers that this session has taken, by variant;
     `known` the files that say what earlier sessions recorded (ResumeIndex.save), by variant, none for those without records.
+    `rows` is how many there are in all, `drawn` what tells the sample that was drawn of them (Dataset.drawn).
     """
 
     worker: str
@@ -111,6 +112,8 @@ class Assignment:
     directory: str
     numbers: Mapping[str, int]
     known: Mapping[str, str]
+    rows: int
+    drawn: int | None = None
     compare: bool = False
     changed: Changed = "refuse"
     retry_failed: bool = False

@@ -67,10 +67,13 @@ class Recorder:
             response=exchange.body if error is None or error.kind is ErrorKind.OUTPUT else None,
         )
 
+    def _journal(self, work: Work) -> Journal | StoreJournal:
+        return self._journals[work.task.variant]
+
     def _write(self, work: Work, outcome: Outcome) -> None:
-        self._journals[work.task.variant].append(encode(outcome, is_json=True))  # a response is kept only when its reply was read
+        self._journal(work).append(encode(outcome, is_json=True))  # a response is kept only when its reply was read
         tally = self.tallies[work.task.variant]
-        _count(tally, outcome)
+        count(tally, outcome)
         self._costs.recorded((outcome.cost_usd or 0.0) + outcome.extra_usd)
         if work.previous == "ok":
             tally.kept_ok -= 1
@@ -78,7 +81,8 @@ class Recorder:
             tally.kept_failed -= 1
 
 
-def _count(tally: Tally, outcome: Outcome) -> None:
+def count(tally: Tally, outcome: Outcome) -> None:
+    """Add an outcome."""
     if outcome.error is not None:
         tally.failed += 1
         tally.failures[outcome.error.code] = tally.failures.get(outcome.error.code, 0) + 1

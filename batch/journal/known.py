@@ -45,12 +45,12 @@ class Known:
 
 
 class Overlaid:
-    """What an earlier index knows, and over it a later one, as far as that knows more."""
+    """What an earlier index knows, and over it what was recorded in this very session: that is done, be it a failure."""
 
-    def __init__(self, earlier: Known, later: ResumeIndex) -> None:
-        self._earlier, self._later = earlier, later
+    def __init__(self, earlier: Known, session: ResumeIndex) -> None:
+        self._earlier, self._session = earlier, session
 
     def lookup(self, task_hashes: Sequence[int]) -> list[Entry | None]:
         """What the two hold of each task."""
-        pairs = zip(self._later.lookup(task_hashes), self._earlier.lookup(task_hashes), strict=True)
-        return [newer or older for newer, older in pairs]
+        pairs = zip(self._session.lookup(task_hashes), self._earlier.lookup(task_hashes), strict=True)
+        return [earlier if now is None else Entry(now.key, ok=True) for now, earlier in pairs]

@@ -9,7 +9,7 @@ import anyio.to_thread
 from batch.errors import StorageError
 from batch.journal.disk import Disk, refusal
 from batch.journal.journal import SEGMENT_BYTES, Journal, settle
-from batch.journal.segments import Name, lease_segments, segment_names, segments, unsettled, write_seal
+from batch.journal.segments import Name, Segment, lease_segments, segments, unsettled, write_seal
 from batch.settings import Durability
 
 
@@ -53,10 +53,10 @@ def seal(directory: Path, lease: Name) -> dict[Path, int]:
     return sizes
 
 
-def earlier_generations(directory: Path, lease: Name) -> list[Name]:
-    """The leases that the same shard had before, in the same session, as far as they left files."""
-    names = segment_names(directory)
-    return sorted({n.lease for n in names if (n.number, n.shard) == (lease.number, lease.shard) and n.generation < lease.generation})
+def earlier_segments(directory: Path, lease: Name) -> list[Segment]:
+    """What former holders of the same shard left in the same session, as far as it counts. Raises DamagedError."""
+    own = (lease.number, lease.shard)
+    return [each for each in segments(directory) if (each.name.number, each.name.shard) == own and each.name.generation < lease.generation]
 
 
 class LeasedJournal(Journal):
@@ -74,6 +74,11 @@ class LeasedJournal(Journal):
     def appended_bytes(self) -> tuple[int, int]:
         """How many files it has begun to fill, and how many bytes are in the last one."""
         return self._number, self._size
+
+    @property
+    def durable(self) -> int:
+        """How many of its records are synced."""
+        return self._durable
 
     @property
     def is_durable(self) -> bool:

@@ -79,7 +79,7 @@ class AdaptiveConcurrency:
         self._limit = float(min(START, most))
         self._target = self._limit
         self._phase = _Phase.RAMP
-        self._in_flight = 0
+        self._in_flight = 0.0
         self._at = 0.0
         self._window: _Window | None = None
         self._latency = 0.0
@@ -107,6 +107,16 @@ class AdaptiveConcurrency:
         """A request ended, however. To be called before `served`, `refused` or `faulted`."""
         self._advance(now)
         self._in_flight -= 1
+
+    @property
+    def limit_may_move(self) -> bool:
+        """Whether answers are of interest: always."""
+        return True
+
+    def occupied(self, in_flight: float, now: float) -> None:
+        """So many are in flight from now on, on the mean: instead of `sent` and `ended`, where several workers send."""
+        self._advance(now)
+        self._in_flight = in_flight
 
     def served(self, sent_at: float, now: float, tokens: float) -> None:
         """An answer came, of so many completion tokens (1 where the endpoint tells none)."""

@@ -20,6 +20,11 @@ class Concurrency:
         """Requests that may be in flight at once."""
         return int(self._limit)
 
+    @property
+    def limit_may_move(self) -> bool:
+        """Whether answers are of interest: while it is below its most."""
+        return self._limit < self.most
+
     def sent(self, now: float) -> None:
         """A request leaves: nothing to a fixed number."""
 

@@ -215,13 +215,13 @@ class LeasedBucket:
         self._used += amount
         self._debt += amount
 
-    def take_use(self, now: float) -> FlowUse:
-        """What was made of it since this was last asked."""
+    def take_use(self, now: float, *, ready: bool) -> FlowUse:
+        """What was made of it since this was last asked; `ready` tells whether there is something to send now."""
         self._settle(now)
         if not self._short:
             # Less was used than expected, and nobody waited for it: that is no stock for later.
             self._debt = max(0.0, self._debt)
-        use = FlowUse(self._used, sum(due.left for due in self._dues) - self._debt, self._short)
+        use = FlowUse(self._used, sum(due.left for due in self._dues) - self._debt, self._short and ready)
         self._used, self._short = 0.0, False
         return use
 

@@ -13,12 +13,12 @@ from batch.errors import DamagedError, StorageError
 from batch.journal.index import ResumeIndex
 from batch.journal.journal import Journal
 from batch.journal.known import Known, Overlaid
-from batch.journal.leases import LeasedJournal, claim_number, earlier_generations, seal
+from batch.journal.leases import LeasedJournal, claim_number, earlier_segments, seal
 from batch.journal.lines import encode, task_hash
 from batch.journal.reading import RecordReader
 from batch.journal.salvage import salvage_journal
 from batch.journal.segments import Name, segment_paths
-from batch.records import Outcome
+from batch.records import ErrorInfo, ErrorKind, Outcome
 from tests.support.disks import FullDisk, outcome
 
 
@@ -194,14 +194,14 @@ def test_a_full_disk_refuses_a_lease_journal(tmp_path: Path) -> None:
     assert set(read_back(tmp_path)) == {1}
 
 
-def test_earlier_generations_of_a_shard_are_found(tmp_path: Path) -> None:
+def test_earlier_segments_of_a_shard_are_found(tmp_path: Path) -> None:
     """Who takes over a shard reads what its former holders of this session left, and of no other shard."""
     number, _ = claim_number(tmp_path)
     for shard, generation in ((0, 1), (0, 2), (1, 1)):
         write(tmp_path, Name(number, shard, generation), outcome(shard))
 
-    assert earlier_generations(tmp_path, Name(number, 0, 3)) == [Name(number, 0, 1), Name(number, 0, 2)]
-    assert earlier_generations(tmp_path, Name(number, 0, 1)) == []
+    assert [segment.name for segment in earlier_segments(tmp_path, Name(number, 0, 3))] == [Name(number, 0, 1), Name(number, 0, 2)]
+    assert earlier_segments(tmp_path, Name(number, 0, 1)) == []
 
 
 def test_salvage_writes_a_sealed_file_anew_with_its_seal(tmp_path: Path) -> None:
@@ -239,3 +239,14 @@ def test_known_tells_what_the_index_tells(tmp_path: Path) -> None:
         journal.append(encode(outcome(0)))
     overlaid = Overlaid(known, ResumeIndex.load(tmp_path / "k")).lookup(hashes)
     assert [entry is not None for entry in overlaid] == [True, True, True, False, False, True, False, False]
+
+
+def test_what_failed_in_this_session_is_not_tried_again(tmp_path: Path) -> None:
+    """Who takes a shard over takes every outcome of its former holder for final, also where failed rows are to be retried."""
+    write(tmp_path, Name(1, 0, 1), outcome(1, error=ErrorInfo(ErrorKind.API, "bad_request", "no")))
+    index = ResumeIndex.load(tmp_path)
+    (entry,) = index.lookup([task_hash(None, 1, 0)])
+
+    assert entry is not None
+    assert not entry.ok
+    assert Overlaid(Known(None), index).lookup([task_hash(None, 1, 0)]) == [entry._replace(ok=True)]

@@ -1,0 +1,128 @@
+"""A worker's journals: for each lease its own, and when all rows of a lease have their outcome, on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from batch.clock import Clock
+from batch.distributed.messages import Example, Lease, LeaseKey
+from batch.engine.pace import Work
+from batch.engine.recorder import Recorder
+from batch.journal.directory import RunDirectory
+from batch.journal.journal import Journal
+from batch.journal.leases import LeasedJournal
+from batch.journal.segments import Name
+from batch.records import Outcome, Tally
+from batch.settings import Durability, Variant
+
+EXAMPLES = 20
+
+
+class Book:
+    """The journals of one lease by variant. `fed` tasks were given to the engine, `settled` of them have their outcome.
+
+    `is_read` is set when all its rows have been read. The feed's thread writes `fed` and then `is_read`, the event loop the rest.
+    """
+
+    def __init__(self, lease: Lease, journals: Mapping[str, LeasedJournal]) -> None:
+        self.lease = lease
+        self.journals = journals
+        self.fed = 0
+        self.settled = 0
+        self.is_read = False
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all its tasks have their outcome, on disk."""
+        return self.is_read and self.settled == self.fed and all(journal.is_durable for journal in self.journals.values())
+
+    @property
+    def written(self) -> dict[str, tuple[int, int]]:
+        """How far each journal is: (which file of the lease, bytes in it)."""
+        return {variant: journal.appended_bytes for variant, journal in self.journals.items()}
+
+
+class BookRecorder(Recorder):
+    """Records the outcomes of one lane, each in the journal of its lease."""
+
+    def __init__(
+        self,
+        variants: Sequence[Variant],
+        directory: RunDirectory,
+        numbers: Mapping[str, int],
+        durability: Durability,
+        tallies: Mapping[str, Tally],
+        clock: Clock,
+    ) -> None:
+        super().__init__({}, tallies, clock)
+        self._variants = variants
+        self._directory = directory
+        self._numbers = numbers
+        self._durability = durability
+        self._books: dict[int, Book] = {}
+        self._durable = dict.fromkeys(numbers, 0)
+        self.settled = 0
+        self.examples: list[Example] = []
+
+    def open(self, lease: Lease) -> Book:
+        """Begin to write for a lease."""
+        journals = {}
+        for variant in self._variants:
+            name = Name(self._numbers[variant.name], lease.shard.number, lease.generation)
+            journals[variant.name] = LeasedJournal(self.journal_dir(variant), name, self._durability)
+        book = self._books[lease.shard.number] = Book(lease, journals)
+        return book
+
+    def journal_dir(self, variant: Variant) -> Path:
+        """Where its journal is."""
+        return self._directory.journal_dir(variant.slug)
+
+    @property
+    def written(self) -> dict[LeaseKey, dict[str, tuple[int, int]]]:
+        """How far the journals of all open leases are."""
+        return {book.lease.key: book.written for book in self._books.values()}
+
+    async def sync(self, variant: str | None = None) -> None:
+        """Make what was written durable, of one variant or of all. Raises StorageError."""
+        for book in list(self._books.values()):
+            for name, journal in book.journals.items():
+                if (variant is None or name == variant) and not journal.is_durable:
+                    await journal.sync()
+        self._count_durable()
+
+    def take_done(self) -> list[LeaseKey]:
+        """The leases that are done since this was last asked; their files are closed."""
+        done = [book for book in self._books.values() if book.is_done]
+        for book in done:
+            del self._books[book.lease.shard.number]
+            for name, journal in book.journals.items():
+                self._durable[name] += journal.durable
+                journal.close()
+        return [book.lease.key for book in done]
+
+    def take_examples(self) -> tuple[Example, ...]:
+        """The failed rows that are to be told of."""
+        examples, self.examples = tuple(self.examples), []
+        return examples
+
+    def close(self) -> None:
+        """Give the files back."""
+        for book in self._books.values():
+            for journal in book.journals.values():
+                journal.close()
+
+    def _count_durable(self) -> None:
+        for variant in self._variants:
+            held = sum(book.journals[variant.name].durable for book in self._books.values())
+            self.tallies[variant.name].durable = self._durable[variant.name] + held
+
+    def _journal(self, work: Work) -> Journal:
+        return self._books[work.shard].journals[work.task.variant]
+
+    def _write(self, work: Work, outcome: Outcome) -> None:
+        super()._write(work, outcome)
+        self._books[work.shard].settled += 1
+        self.settled += 1
+        if outcome.error is not None and len(self.examples) < EXAMPLES:
+            self.examples.append(Example(work.task.variant, outcome.ordinal, outcome.id, outcome.error))

@@ -1,0 +1,189 @@
+"""The one who knows the whole run: hands out shards and shares to workers, adds up what they did, ends it.
+
+Local processes and Ray actors are the same to it. It does no I/O but what `recall` does for a dead worker's shards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+
+from batch.distributed.leases import MOST_GENERATIONS, Leases
+from batch.distributed.messages import Grant, Lease, Report
+from batch.distributed.shards import Shard
+from batch.distributed.shares import Shares
+from batch.engine.recorder import count
+from batch.engine.stop import Stop
+from batch.errors import DamagedError, StorageError
+from batch.policy.failures import FailureLimit
+from batch.policy.leased import Share
+from batch.records import Outcome, Tally
+from batch.settings import RunSettings
+
+CHECKIN_INTERVAL_S = 0.25
+# With more workers they check in less often, so that the coordinator has at most so many reports to read in a second.
+REPORTS_PER_SECOND = 400
+
+Written = Mapping[str, tuple[int, int]]
+Recall = Callable[[Lease, Written], Iterable[tuple[str, Outcome, bool | None]]]
+"""Seals the journals of a dead worker's lease, and gives the outcomes in them that he has not told of: (variant, outcome, and whether an
+earlier session had this task as ok, or as failed; None if it had none)."""
+
+_COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures"})
+
+
+class _Member:
+    """A worker that takes part: what it has told of last."""
+
+    def __init__(self) -> None:
+        self.tallies: Mapping[str, Tally] = {}
+        self.written: Mapping[tuple[int, int, int], Written] = {}
+
+
+class Coordinator:
+    """Of one run. `lanes` is how many endpoints there are, `tallies` the counts to add to (they hold what earlier sessions did).
+
+    All times are monotonic seconds, given by the caller. What a person should know goes to `notice`.
+    """
+
+    def __init__(
+        self,
+        run: RunSettings,
+        lanes: int,
+        shards: Sequence[Shard],
+        tallies: Mapping[str, Tally],
+        *,
+        recall: Recall,
+        notice: Callable[[str], None],
+    ) -> None:
+        self.tallies = tallies
+        self.stop: Stop | None = None
+        self._grace_s = run.grace_s
+        self._run = run
+        self._leases = Leases(lanes, shards)
+        self._shares = [Shares(run) for _ in range(lanes)]
+        self._limit = FailureLimit(run.max_failures)
+        self._members: dict[str, _Member] = {}
+        self._gone: set[str] = set()
+        self._recall = recall
+        self._notice = notice
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more is to be done: all rows have their outcome, or it was stopped."""
+        return self._leases.finished or self.stop is not None
+
+    @property
+    def finished(self) -> bool:
+        """Whether all rows have their outcome."""
+        return self._leases.finished
+
+    @property
+    def members(self) -> int:
+        """How many workers take part."""
+        return len(self._members)
+
+    def checkin(self, report: Report, now: float) -> Grant:
+        """Take note of what a worker did, and say what it may do."""
+        name = report.worker
+        if name in self._gone:
+            return Grant(over=True, stop=self.stop)
+        member = self._members.setdefault(name, _Member())
+        self._add(member, report.tallies)
+        member.written = report.written
+        for notice in report.notices:
+            self._notice(notice)
+        for key in report.done:
+            self._leases.done(name, key)
+        self._judge(report)
+        if report.ended:
+            self._leave(name)
+            return Grant(over=True, stop=self.stop)
+        again_s = max(CHECKIN_INTERVAL_S, len(self._members) / REPORTS_PER_SECOND)
+        leases, shares = self._grants(report, now, again_s)
+        drained = tuple(self._leases.drained(lane) for lane in range(len(self._shares)))
+        return Grant(leases, shares, drained, again_s, self.stop, self._grace_s, over=self._leases.finished)
+
+    def lost(self, name: str) -> None:
+        """A worker has died, or is given up: what it held goes to others, and nothing that it writes from here on counts."""
+        member = self._members.get(name)
+        if member is None:
+            return
+        self._leave(name)
+        for lease in self._leases.held_by(name):
+            try:
+                for variant, outcome, kept_ok in self._recall(lease, member.written.get(lease.key, {})):
+                    count(self.tallies[variant], outcome)
+                    self._replace_kept(self.tallies[variant], kept_ok)
+                    self.tallies[variant].durable += 1
+            except (StorageError, DamagedError) as error:
+                self.end(Stop("storage", str(error)), 0.0)
+                return
+            if not self._leases.hand_on(lease):
+                rows = f"rows {lease.shard.start:,} to {lease.shard.stop - 1:,}"
+                self.end(
+                    Stop("refused", f"{MOST_GENERATIONS} workers died while they sent {rows}: memory may be short here"), self._grace_s
+                )
+
+    def end(self, stop: Stop, grace_s: float) -> None:
+        """End the run; what is in flight gets `grace_s`. A second call can only shorten that."""
+        if self.stop is None or (stop.cause == "storage" and self.stop.cause != "storage"):
+            self.stop = stop
+        self._grace_s = min(self._grace_s, grace_s)
+
+    def drain(self) -> None:
+        """Send nothing more; let what is in flight end, up to the grace time."""
+        self.end(Stop("interrupted", "interrupted"), self._run.grace_s)
+
+    def abort(self) -> None:
+        """Stop at once; what is in flight is given up and will be sent again."""
+        self.end(Stop("interrupted", "interrupted"), 0.0)
+
+    def _leave(self, name: str) -> None:
+        member = self._members.pop(name)
+        self._gone.add(name)
+        for shares in self._shares:
+            shares.lost(name)
+        for variant, tally in member.tallies.items():
+            self.tallies[variant].in_flight -= tally.in_flight
+            self.tallies[variant].waiting -= tally.waiting
+
+    def _grants(self, report: Report, now: float, again_s: float) -> tuple[tuple[Lease, ...], tuple[Share, ...]]:
+        leases: list[Lease] = []
+        shares: list[Share] = []
+        for lane, shared in enumerate(self._shares):
+            wanted = report.wanted[lane] if lane < len(report.wanted) and not self.over else 0
+            available = wanted > 0 and not self._leases.drained(lane)
+            use = report.uses[lane] if lane < len(report.uses) else None
+            share = shared.checkin(report.worker, use, now, again_s, eager=available and (use is None or use.peak == 0))
+            shares.append(share)
+            # Who may send nothing would only keep its rows from others.
+            for _ in range(wanted if share.concurrency else 0):
+                lease = self._leases.take(report.worker, lane)
+                if lease is not None:
+                    leases.append(lease)
+        return tuple(leases), tuple(shares)
+
+    def _judge(self, report: Report) -> None:
+        """Whether the run ends by what the worker tells."""
+        if report.stop is not None:
+            self.end(report.stop, self._run.grace_s)
+        for example in report.examples:
+            reason = self._limit.exceeded(self.tallies.values(), self.tallies[example.variant], example.error)
+            if reason is not None:
+                where = f"row {example.ordinal}, id {example.id}: {example.error.message}"
+                self.end(Stop("refused", f"{reason}; for example {where}"), self._run.grace_s)
+
+    def _add(self, member: _Member, tallies: Mapping[str, Tally]) -> None:
+        for variant, now in tallies.items():
+            whole, before = self.tallies[variant], member.tallies.get(variant, Tally())
+            for name in _COUNTS:
+                setattr(whole, name, getattr(whole, name) + getattr(now, name) - getattr(before, name))
+            for code, failures in now.failures.items():
+                whole.failures[code] = whole.failures.get(code, 0) + failures - before.failures.get(code, 0)
+        member.tallies = tallies
+
+    def _replace_kept(self, tally: Tally, kept_ok: bool | None) -> None:
+        if kept_ok is not None:
+            tally.kept_ok -= kept_ok
+            tally.kept_failed -= not kept_ok
