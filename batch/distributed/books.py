@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from batch.clock import Clock
 from batch.distributed.messages import Example, Lease, LeaseKey
+from batch.engine.costs import Costs
 from batch.engine.pace import Work
 from batch.engine.recorder import Recorder
 from batch.journal.directory import RunDirectory
@@ -54,15 +55,17 @@ class BookRecorder(Recorder):
         durability: Durability,
         tallies: Mapping[str, Tally],
         clock: Clock,
+        costs: Costs,
+        on_failure: Callable[[], None],
     ) -> None:
-        super().__init__({}, tallies, clock)
+        super().__init__({}, tallies, clock, costs)
+        self._on_failure = on_failure
         self._variants = variants
         self._directory = directory
         self._numbers = numbers
         self._durability = durability
         self._books: dict[int, Book] = {}
         self._durable = dict.fromkeys(numbers, 0)
-        self.settled = 0
         self.examples: list[Example] = []
 
     def open(self, lease: Lease) -> Book:
@@ -123,6 +126,9 @@ class BookRecorder(Recorder):
     def _write(self, work: Work, outcome: Outcome) -> None:
         super()._write(work, outcome)
         self._books[work.shard].settled += 1
-        self.settled += 1
-        if outcome.error is not None and len(self.examples) < EXAMPLES:
-            self.examples.append(Example(work.task.variant, outcome.ordinal, outcome.id, outcome.error))
+        if outcome.error is not None:
+            if len(self.examples) < EXAMPLES:
+                self.examples.append(Example(work.task.variant, outcome.ordinal, outcome.id, outcome.error))
+            if not self.tallies[work.task.variant].ok:
+                # A job that is wrong is to end soon, and only the coordinator knows whether others have been answered.
+                self._on_failure()

@@ -5,18 +5,20 @@ Local processes and Ray actors are the same to it. It does no I/O but what `reca
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 
 from batch.distributed.leases import MOST_GENERATIONS, Leases
 from batch.distributed.messages import Grant, Lease, Report
+from batch.distributed.purse import Purse
 from batch.distributed.shards import Shard
 from batch.distributed.shares import Shares
 from batch.engine.recorder import count
 from batch.engine.stop import Stop
 from batch.errors import DamagedError, StorageError
 from batch.policy.failures import FailureLimit
-from batch.policy.leased import Share
+from batch.policy.leased import BudgetUse, Share
 from batch.records import Outcome, Tally
 from batch.settings import RunSettings
 
@@ -38,30 +40,34 @@ class _Member:
     def __init__(self) -> None:
         self.tallies: Mapping[str, Tally] = {}
         self.written: Mapping[tuple[int, int, int], Written] = {}
+        self.budget: BudgetUse | None = None
 
 
 class Coordinator:
-    """Of one run. `lanes` is how many endpoints there are, `tallies` the counts to add to (they hold what earlier sessions did).
+    """Of one run. `endpoints` is for each lane how many endpoints are paced by themselves in it.
 
-    All times are monotonic seconds, given by the caller. What a person should know goes to `notice`.
+    `tallies` are the counts to add to; they hold what earlier sessions did. All times are monotonic seconds, given by the caller. What a person should know goes to `notice`.
     """
 
     def __init__(
         self,
         run: RunSettings,
-        lanes: int,
+        endpoints: Sequence[int],
         shards: Sequence[Shard],
         tallies: Mapping[str, Tally],
         *,
+        spent_usd: float = 0.0,
         recall: Recall,
         notice: Callable[[str], None],
     ) -> None:
         self.tallies = tallies
         self.stop: Stop | None = None
-        self._grace_s = run.grace_s
+        self.grace_s = run.grace_s
         self._run = run
-        self._leases = Leases(lanes, shards)
-        self._shares = [Shares(run) for _ in range(lanes)]
+        self._leases = Leases(len(endpoints), shards)
+        self._lanes = [[Shares(run) for _ in range(count)] for count in endpoints]
+        self._purse = Purse(math.inf if run.max_cost_usd is None else run.max_cost_usd, spent_usd)
+        self._unrecorded = 0.0
         self._limit = FailureLimit(run.max_failures)
         self._members: dict[str, _Member] = {}
         self._gone: set[str] = set()
@@ -79,9 +85,13 @@ class Coordinator:
         return self._leases.finished
 
     @property
-    def members(self) -> int:
-        """How many workers take part."""
-        return len(self._members)
+    def unrecorded(self) -> float:
+        """US dollars that workers spent, or may have spent, and that are in no outcome. Known when all have ended."""
+        return max(0.0, self._unrecorded)
+
+    def knows(self, name: str) -> bool:
+        """Whether this worker takes part."""
+        return name in self._members
 
     def checkin(self, report: Report, now: float) -> Grant:
         """Take note of what a worker did, and say what it may do."""
@@ -90,30 +100,32 @@ class Coordinator:
             return Grant(over=True, stop=self.stop)
         member = self._members.setdefault(name, _Member())
         self._add(member, report.tallies)
-        member.written = report.written
+        member.written, member.budget = report.written, report.budget
         for notice in report.notices:
             self._notice(notice)
         for key in report.done:
             self._leases.done(name, key)
         self._judge(report)
         if report.ended:
-            self._leave(name)
+            self._leave(name, report.budget)
             return Grant(over=True, stop=self.stop)
         again_s = max(CHECKIN_INTERVAL_S, len(self._members) / REPORTS_PER_SECOND)
         leases, shares = self._grants(report, now, again_s)
-        drained = tuple(self._leases.drained(lane) for lane in range(len(self._shares)))
-        return Grant(leases, shares, drained, again_s, self.stop, self._grace_s, over=self._leases.finished)
+        drained = tuple(self._leases.drained(lane) for lane in range(len(self._lanes)))
+        budget = None if report.budget is None else self._purse.checkin(name, report.budget)
+        return Grant(leases, shares, drained, budget, again_s, self.stop, self.grace_s, over=self._leases.finished)
 
     def lost(self, name: str) -> None:
         """A worker has died, or is given up: what it held goes to others, and nothing that it writes from here on counts."""
         member = self._members.get(name)
         if member is None:
             return
-        self._leave(name)
+        self._leave(name, None)
         for lease in self._leases.held_by(name):
             try:
                 for variant, outcome, kept_ok in self._recall(lease, member.written.get(lease.key, {})):
                     count(self.tallies[variant], outcome)
+                    self._unrecorded -= (outcome.cost_usd or 0.0) + outcome.extra_usd
                     self._replace_kept(self.tallies[variant], kept_ok)
                     self.tallies[variant].durable += 1
             except (StorageError, DamagedError) as error:
@@ -121,15 +133,13 @@ class Coordinator:
                 return
             if not self._leases.hand_on(lease):
                 rows = f"rows {lease.shard.start:,} to {lease.shard.stop - 1:,}"
-                self.end(
-                    Stop("refused", f"{MOST_GENERATIONS} workers died while they sent {rows}: memory may be short here"), self._grace_s
-                )
+                self.end(Stop("refused", f"{MOST_GENERATIONS} workers died while they sent {rows}: memory may be short here"), self.grace_s)
 
     def end(self, stop: Stop, grace_s: float) -> None:
         """End the run; what is in flight gets `grace_s`. A second call can only shorten that."""
         if self.stop is None or (stop.cause == "storage" and self.stop.cause != "storage"):
             self.stop = stop
-        self._grace_s = min(self._grace_s, grace_s)
+        self.grace_s = min(self.grace_s, grace_s)
 
     def drain(self) -> None:
         """Send nothing more; let what is in flight end, up to the grace time."""
@@ -139,11 +149,15 @@ class Coordinator:
         """Stop at once; what is in flight is given up and will be sent again."""
         self.end(Stop("interrupted", "interrupted"), 0.0)
 
-    def _leave(self, name: str) -> None:
+    def _leave(self, name: str, budget: BudgetUse | None) -> None:
         member = self._members.pop(name)
         self._gone.add(name)
-        for shares in self._shares:
-            shares.lost(name)
+        self._purse.ended(name, budget)
+        told = budget or member.budget
+        self._unrecorded += told.unrecorded if told is not None else 0.0
+        for lane in self._lanes:
+            for shares in lane:
+                shares.lost(name)
         for variant, tally in member.tallies.items():
             self.tallies[variant].in_flight -= tally.in_flight
             self.tallies[variant].waiting -= tally.waiting
@@ -151,14 +165,18 @@ class Coordinator:
     def _grants(self, report: Report, now: float, again_s: float) -> tuple[tuple[Lease, ...], tuple[Share, ...]]:
         leases: list[Lease] = []
         shares: list[Share] = []
-        for lane, shared in enumerate(self._shares):
-            wanted = report.wanted[lane] if lane < len(report.wanted) and not self.over else 0
+        uses = iter(report.uses)
+        for lane, endpoints in enumerate(self._lanes):
+            wanted = report.wanted[lane] if report.wanted and not self.over else 0
             available = wanted > 0 and not self._leases.drained(lane)
-            use = report.uses[lane] if lane < len(report.uses) else None
-            share = shared.checkin(report.worker, use, now, again_s, eager=available and (use is None or use.peak == 0))
-            shares.append(share)
+            of_lane = []
+            for shared in endpoints:
+                use = next(uses, None)
+                eager = available and (use is None or use.peak == 0)
+                of_lane.append(shared.checkin(report.worker, use, now, again_s, eager=eager))
+            shares += of_lane
             # Who may send nothing would only keep its rows from others.
-            for _ in range(wanted if share.concurrency else 0):
+            for _ in range(wanted if any(share.concurrency for share in of_lane) else 0):
                 lease = self._leases.take(report.worker, lane)
                 if lease is not None:
                     leases.append(lease)
@@ -166,7 +184,7 @@ class Coordinator:
 
     def _judge(self, report: Report) -> None:
         """Whether the run ends by what the worker tells."""
-        if report.stop is not None:
+        if report.stop is not None and not self._leases.finished:
             self.end(report.stop, self._run.grace_s)
         for example in report.examples:
             reason = self._limit.exceeded(self.tallies.values(), self.tallies[example.variant], example.error)

@@ -41,7 +41,7 @@ class LeaseFeed:
     """The work of one lane. Leases are added on the event loop; `batches` runs in a thread, and waits there for the next lease.
 
     `starving` is called in that thread when there is none; `plans` gives what a lease's rows are held against, which reads what
-    former holders of the lease have recorded. It ends when it is closed.
+    former holders of the lease have recorded. It ends when it is closed. `begun` counts the leases that it has taken up.
     """
 
     def __init__(self, ranges: Ranges, how: How, plans: Callable[[Book], Sequence[Plan]], starving: Callable[[], None]) -> None:
@@ -51,6 +51,7 @@ class LeaseFeed:
         self._starving = starving
         self._books: queue.SimpleQueue[Book | None] = queue.SimpleQueue()
         self.closed = False
+        self.begun = 0
 
     @property
     def ahead(self) -> int:
@@ -70,6 +71,7 @@ class LeaseFeed:
     def batches(self) -> Iterator[list[Work | Refused]]:
         """What is to be sent, batch by batch. Raises InputError, DamagedError, OSError."""
         while (book := self._next()) is not None:
+            self.begun += 1
             how = self._how
             feed = Feed(
                 _Part(self._ranges, book.lease.shard),

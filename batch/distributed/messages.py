@@ -12,9 +12,9 @@ from typing import Protocol
 from batch.distributed.shards import Shard
 from batch.engine.feed import Changed
 from batch.engine.stop import Stop
-from batch.policy.leased import FlowUse, Share, Use
+from batch.policy.leased import BudgetShare, BudgetUse, Share, Use
 from batch.records import ErrorInfo, Tally
-from batch.settings import Job
+from batch.settings import Job, Price
 
 LeaseKey = tuple[int, int, int]
 """(lane, shard, generation)"""
@@ -48,9 +48,11 @@ class Example:
 class Report:
     """What a worker did: `tallies` since it began (kept counts fall below 0 where it replaced outcomes of earlier sessions).
 
-    `wanted` is for each lane how many more shards it could take. `done` are leases all of whose rows have their outcome, on disk.
+    `uses` are of all endpoints, lane by lane; `wanted` is for each lane how many more shards it could take. `done` are leases all of
+    whose rows have their outcome, on disk.
     `written` says how far the journals of its open leases are counted in `tallies`: by variant, (file of the lease, bytes in it).
-    `examples` are failed rows of which it has not told. `stop` is why it cannot go on. `ended` is its last word.
+    `examples` are failed rows of which it has not told. `budget` is what it used of the run's (its `unrecorded` also where there is no
+    bound). `stop` is why it cannot go on. `ended` is its last word.
     """
 
     worker: str
@@ -60,6 +62,7 @@ class Report:
     done: tuple[LeaseKey, ...] = ()
     written: Mapping[LeaseKey, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
+    budget: BudgetUse | None = None
     notices: tuple[str, ...] = ()
     stop: Stop | None = None
     ended: bool = False
@@ -69,7 +72,7 @@ class Report:
 class Grant:
     """What a worker may do until it checks in again, in `again_s` seconds at the latest.
 
-    `leases` are new ones. `shares` are for each lane what of its endpoint's limits is the worker's. `drained` says for each lane
+    `leases` are new ones. `shares` are for each endpoint, lane by lane, what of its limits is the worker's. `drained` says for each lane
     that there is nothing to lease at the moment (a shard whose worker dies may still come back). `stop` ends all sending; what is
     in flight gets `grace_s`. `over` means that everything is done, or that the worker was given up: it ends.
     """
@@ -77,6 +80,7 @@ class Grant:
     leases: tuple[Lease, ...] = ()
     shares: tuple[Share, ...] = ()
     drained: tuple[bool, ...] = ()
+    budget: BudgetShare | None = None
     again_s: float = 0.25
     stop: Stop | None = None
     grace_s: float = 0.0
@@ -104,7 +108,7 @@ class Assignment:
 
     `job` has the base URLs of embedded models filled in. `numbers` are the journal numbers that this session has taken, by variant;
     `known` the files that say what earlier sessions recorded (ResumeIndex.save), by variant, none for those without records.
-    `rows` is how many there are in all, `drawn` what tells the sample that was drawn of them (Dataset.drawn).
+    `prices` are by variant, where they are known; `drawn` tells the sample that was drawn of the rows (Dataset.drawn).
     """
 
     worker: str
@@ -112,11 +116,8 @@ class Assignment:
     directory: str
     numbers: Mapping[str, int]
     known: Mapping[str, str]
-    rows: int
+    prices: Mapping[str, Price]
     drawn: int | None = None
     compare: bool = False
     changed: Changed = "refuse"
     retry_failed: bool = False
-
-
-__all__ = ["Assignment", "Example", "FlowUse", "Grant", "Lease", "LeaseKey", "Link", "LinkError", "Report", "Share", "Use"]

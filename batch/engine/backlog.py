@@ -20,7 +20,7 @@ class Backlog:
         self._ready_bytes = 0
         self._retries: list[tuple[float, int, Work]] = []
         self._numbers = count()
-        self._high_water = high_water
+        self.high_water = high_water
 
     def __bool__(self) -> bool:
         return bool(self.ready or self._retries)
@@ -28,7 +28,7 @@ class Backlog:
     @property
     def is_full(self) -> bool:
         """Whether no further rows should be read."""
-        return len(self.ready) + len(self._retries) >= self._high_water or self._ready_bytes > READY_BYTES
+        return len(self.ready) + len(self._retries) >= self.high_water or self._ready_bytes > READY_BYTES
 
     @property
     def has_only_retries(self) -> bool:

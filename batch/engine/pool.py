@@ -24,7 +24,7 @@ from batch.engine.pace import Pace, Work
 from batch.engine.recorder import Recorder
 from batch.engine.settling import Settler
 from batch.engine.stop import Stop
-from batch.errors import InputError, StorageError
+from batch.errors import DamagedError, InputError, StorageError
 from batch.policy.verdicts import Action, judge
 from batch.records import Exchange
 from batch.settings import RunSettings
@@ -65,7 +65,7 @@ class Pool:
         self._demands = demands
         self._clock = clock
         self._notice = notice
-        self._backlog = Backlog(max(512, 2 * run.most_in_flight))
+        self._backlog = Backlog(_high_water(run.most_in_flight))
         self._settler = Settler(
             pace,
             self._backlog,
@@ -111,7 +111,8 @@ class Pool:
         return bool(self._backlog.ready) or self._backlog.next_due <= self._clock.monotonic()
 
     def wake(self) -> None:
-        """The limits have changed: look again what can be sent."""
+        """The limits have changed: look again what can be sent, and how far ahead it is worth to read."""
+        self._backlog.high_water = _high_water(self._pace.concurrency.limit)
         self._alarm.set()
 
     # The reader's side
@@ -132,7 +133,7 @@ class Pool:
                 if self._parked or self._workers < self._pace.concurrency.limit:
                     self._alarm.set()
                 await self._wait_for_room()
-        except (InputError, OSError) as error:
+        except (InputError, DamagedError, OSError) as error:
             self.stop(Stop("input", f"the input cannot be read further: {error}"), self._run.grace_s)
         self._alarm.set()
 
@@ -305,3 +306,7 @@ class Pool:
         hold = self._pace.hold(now)
         possible = now + hold if hold > 0 else self._backlog.next_due
         return min(math.inf if deadline is None or deadline <= now else deadline, possible if possible > now else math.inf)
+
+
+def _high_water(in_flight: int) -> int:
+    return max(512, 2 * in_flight)

@@ -73,7 +73,7 @@ class ResumeIndex:
         blocks: list[tuple[Column, ...]] = []
         for number, segment in enumerate(found):
             end = _end(segment, on_damage)
-            blocks += _scan(segment.path, number, end, may_lack_newline=segment.may_be_torn, on_damage=on_damage or _raise)
+            blocks += _scan(segment.path, number, end, may_lack_newline=segment.is_open_ended, on_damage=on_damage or _raise)
         columns = [np.concatenate(parts) for parts in zip(*blocks, strict=True)] or [np.empty(0, kind) for kind in _KINDS]
         records = len(columns[0])
         del blocks

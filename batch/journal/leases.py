@@ -36,8 +36,8 @@ def claim_number(directory: Path, disk: Disk | None = None) -> tuple[int, str | 
     return number, repaired
 
 
-def seal(directory: Path, lease: Name) -> dict[Path, int]:
-    """Decide, for good, how much of a lease's files counts: their whole records as of now. Returns their paths with these sizes.
+def seal(directory: Path, lease: Name) -> list[tuple[Segment, int]]:
+    """Decide, for good, how much of a lease's files counts: their whole records as of now. Returns them with these sizes.
 
     Call it before the shard is handed on; its former holder may still be writing.
 
@@ -46,10 +46,10 @@ def seal(directory: Path, lease: Name) -> dict[Path, int]:
         StorageError: the disk refuses.
     """
     try:
-        sizes = {segment.path: segment.end() for segment in lease_segments(directory, lease)}
+        sizes = [(segment, segment.end()) for segment in lease_segments(directory, lease)]
     except OSError as error:
         raise StorageError(refusal(error, directory)) from error
-    write_seal(directory, lease, {path.name: size for path, size in sizes.items()})
+    write_seal(directory, lease, {segment.path.name: size for segment, size in sizes})
     return sizes
 
 

@@ -74,6 +74,11 @@ class Segment:
     sealed_at: int | None = None
     may_be_torn: bool = False
 
+    @property
+    def is_open_ended(self) -> bool:
+        """Whether its last record may lack the newline: its writer was killed, or had not yet written it when it was sealed."""
+        return self.may_be_torn or self.sealed_at is not None
+
     def end(self) -> int:
         """How many bytes count: all but a torn tail.
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from batch.policy.rates import BURST_S, GATHER_S
+from batch.policy.spending import Spending
 
 LOCAL_CUT = 0.7
 
@@ -237,3 +238,62 @@ class LeasedBucket:
             if due.left > 0:
                 return
             self._dues.popleft()
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetUse:
+    """What a worker made of the run's budget, in US dollars: `spent` and still `reserved` by it, and what it lacks for its next request.
+
+    `unrecorded` of what it spent, or may have spent, is in no outcome.
+    """
+
+    spent: float
+    reserved: float
+    lacking: float
+    unrecorded: float
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetShare:
+    """What a worker may have spent and reserved in all, and what the whole run has spent; `over` means that what it lacks is not there."""
+
+    allowed: float
+    spent: float
+    over: bool
+
+
+class LeasedBudget:
+    """A part of the run's budget, as policy.spending.Budget wants it; `spent` is what is known of the whole run."""
+
+    def __init__(self, cap: float) -> None:
+        self.cap = cap
+        self.spent = 0.0
+        self._own = Spending(0.0)
+        self._lacking = 0.0
+        self._over = False
+
+    def grant(self, share: BudgetShare) -> None:
+        """What may be spent from now on."""
+        self._own.cap = share.allowed
+        self.spent, self._over = share.spent, share.over
+
+    def reserve(self, amount: float) -> bool:
+        """Set `amount` aside for a request; False when the worker's part has no room for it."""
+        if self._own.reserve(amount):
+            return True
+        self._lacking = max(self._lacking, amount)
+        return False
+
+    def settle(self, reserved: float, actual: float) -> None:
+        """A request for which `reserved` was set aside has cost `actual`."""
+        self._own.settle(reserved, actual)
+
+    def never(self, amount: float) -> bool:
+        """Whether `amount` can never be reserved any more: only the coordinator knows, and has said so."""
+        return self._over and self._own.never(amount)
+
+    def take_use(self, unrecorded: float) -> BudgetUse:
+        """What was made of it."""
+        use = BudgetUse(self._own.spent, self._own.reserved, self._lacking, unrecorded)
+        self._lacking = 0.0
+        return use

@@ -1,0 +1,189 @@
+"""One endpoint of a worker: its leases, its share of the limits, and the engine that runs while there is anything to send."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+from anyio import from_thread
+
+from batch.clock import Clock
+from batch.distributed.books import Book, BookRecorder
+from batch.distributed.feeding import How, LeaseFeed
+from batch.distributed.messages import Assignment, Lease
+from batch.engine.costs import Costs
+from batch.engine.demands import demands_of
+from batch.engine.feed import Plan
+from batch.engine.pace import Pace
+from batch.engine.run import Lane, Run
+from batch.engine.stop import Stop
+from batch.events import Observer
+from batch.journal.directory import RunDirectory
+from batch.journal.index import ResumeIndex
+from batch.journal.known import Known, Overlaid
+from batch.journal.leases import earlier_segments
+from batch.journal.segments import Name
+from batch.policy.leased import LeasedBucket, LeasedConcurrency, Share, Use
+from batch.policy.rates import Rates
+from batch.prompts import RequestBuilder
+from batch.readers import Dataset
+from batch.readers.ranges import Ranges
+from batch.records import Tally
+from batch.settings import RunSettings, Variant
+from batch.transport.client import Client
+
+
+class Owner(Observer, Protocol):
+    """The worker, as its lanes see it."""
+
+    def hurry(self) -> None:
+        """Check in at once."""
+
+    def stopped(self, stop: Stop) -> None:
+        """A lane cannot go on: the coordinator must know."""
+
+
+class WorkLane:
+    """Runs the engine over the leases that it is given; `tallies` and `costs` are the worker's."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        settings: RunSettings,
+        variants: Sequence[Variant],
+        client: Client,
+        worker: Owner,
+        clock: Clock,
+        tallies: Mapping[str, Tally],
+        costs: Costs,
+    ) -> None:
+        job = assignment.job
+        self._costs = costs
+        self._assignment = assignment
+        self._settings = settings
+        self._worker = worker
+        self._client = client
+        self._clock = clock
+        self._variants = variants
+        self._demands = demands_of(variants, settings)
+        self._concurrency = LeasedConcurrency(settings.most_in_flight)
+        rates = {"requests": settings.requests_per_minute, "tokens": settings.tokens_per_minute}
+        self._buckets = {name: LeasedBucket() for name, rate in rates.items() if rate}
+        limits = iter(self._buckets.values())
+        self._pace = Pace(
+            variants[0].provider.name,
+            settings,
+            rng=random.Random(),  # noqa: S311
+            concurrency=self._concurrency,
+            rates=Rates(rates["requests"], rates["tokens"], lambda _: next(limits)),
+        )
+        self.recorder = BookRecorder(
+            variants, RunDirectory(Path(assignment.directory)), assignment.numbers, settings.durability, tallies, clock, costs, worker.hurry
+        )
+        self._ranges = Ranges(Dataset(job.input, assignment.drawn))
+        self._how = How(settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed)
+        self._builders = {variant.name: RequestBuilder(variant, stream=settings.stream) for variant in variants}
+        self._known = {v.name: Known(Path(path) if (path := assignment.known.get(v.name)) else None) for v in variants}
+        self._begun_before = self._begun_lately = 0
+        self._feed: LeaseFeed | None = None
+        self._waiting: list[Book] = []
+        self._session: Run | None = None
+        self._begun = anyio.Event()
+        self._ended = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its engine runs."""
+        return self._session is not None
+
+    async def run(self) -> None:
+        """Send the rows of the leases that come, until it ends."""
+        while True:
+            await self._begun.wait()
+            if self._ended:
+                return
+            self._begun = anyio.Event()
+            self._begun_before += self._feed.begun if self._feed is not None else 0
+            self._feed = LeaseFeed(self._ranges, self._how, self._plans, partial(from_thread.run_sync, self._worker.hurry))
+            waiting, self._waiting = self._waiting, []
+            for book in waiting:
+                self._feed.add(book)
+            lane = Lane(self._client, self._pace, self._feed, self._demands)
+            self._session = Run([lane], self.recorder, self._costs, self._settings, clock=self._clock, observers=[self._worker])
+            stop = await self._session.execute()
+            self._session = None
+            if stop is not None and not self._ended:
+                self._worker.stopped(stop)
+            self._worker.hurry()
+
+    def take(self, lease: Lease) -> None:
+        """One more lease."""
+        book = self.recorder.open(lease)
+        if self._session is not None and self._feed is not None and not self._feed.closed:
+            self._feed.add(book)
+        else:
+            self._waiting.append(book)
+            self._begun.set()
+
+    def drain(self) -> None:
+        """There is nothing more to lease at the moment: finish what is there."""
+        if self._feed is not None:
+            self._feed.close()
+
+    def stop(self, stop: Stop, grace_s: float) -> None:
+        """Send nothing more."""
+        if self._session is not None:
+            self._session.stop(stop, grace_s)
+        self.drain()
+
+    def end(self, stop: Stop | None) -> None:
+        """It is over; what still runs is given up."""
+        self._ended = True
+        self.stop(stop or Stop("interrupted", "given up"), 0.0)
+        self._begun.set()
+
+    def share(self, share: Share, asked_at: float) -> None:
+        """What it may use of the endpoint's limits."""
+        self._concurrency.grant(share.concurrency)
+        for name, flow in share.flows.items():
+            self._buckets[name].grant(flow, asked_at)
+        self._pace.pause(share.pause_s, self._clock.monotonic())
+        if self._session is not None:
+            for pool in self._session.pools:
+                pool.wake()
+
+    def use(self) -> Use:
+        """What it made of its share."""
+        if self._session is not None and self._session.stopped:
+            self.drain()
+        now = self._clock.monotonic()
+        ready = self._session is not None and any(pool.has_ready_work for pool in self._session.pools)
+        flows = {name: bucket.take_use(now, ready=ready) for name, bucket in self._buckets.items()}
+        return self._concurrency.take_use(now, ready=ready, pause_s=self._pace.paused(now), flows=flows)
+
+    def wanted(self) -> int:
+        """How many more leases it could take: so that it does not run dry until the check-in after the next."""
+        begun = self._begun_before + (self._feed.begun if self._feed is not None else 0)
+        lately, self._begun_lately = begun - self._begun_lately, begun
+        if self._ended or (self._session is not None and self._session.stopped):
+            return 0
+        ahead = len(self._waiting) + (self._feed.ahead if self._feed is not None and not self._feed.closed else 0)
+        return max(0, 1 + 2 * lately - ahead)
+
+    def _plans(self, book: Book) -> list[Plan]:
+        lease = book.lease
+        plans = []
+        for variant in self._variants:
+            known = self._known[variant.name]
+            plan = Plan(variant.name, self._builders[variant.name], known)
+            if lease.generation > 1:
+                name = Name(self._assignment.numbers[variant.name], lease.shard.number, lease.generation)
+                earlier = ResumeIndex.of(earlier_segments(self.recorder.journal_dir(variant), name))
+                plan = replace(plan, index=Overlaid(known, earlier))
+            plans.append(plan)
+        return plans
