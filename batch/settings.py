@@ -150,6 +150,7 @@ class RunSettings:
     The time-outs are of one attempt, but for `task_timeout_s` (a task with all its attempts and waits, but not the outages in it),
     `outage_timeout_s` (how long an endpoint that serves nothing is waited for) and `grace_s` (what in-flight requests get on Ctrl-C).
     `flush_interval_s` is how long outcomes wait for each other where the run directory is on an object store.
+    `processes` is how many share the rows, "auto" one for each core; all limits are of all of them together.
     `max_concurrency` bounds a concurrency of "auto"; the rates are of one endpoint and key.
     `max_failures` ends a session in which more rows than this failed: a number, or a share of its outcomes such as "10%" (judged from
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
@@ -158,6 +159,7 @@ class RunSettings:
     `max_cost_usd` is for all sessions of a run together. `dedupe` sends equal requests once where their answers are equal too.
     """
 
+    processes: int | Literal["auto"] = 1
     concurrency: int | Literal["auto"] = 64
     max_concurrency: int = 2000
     requests_per_minute: int | None = None

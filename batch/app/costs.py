@@ -9,7 +9,7 @@ from batch.journal.directory import RunDirectory
 from batch.journal.spent import spent_usd
 from batch.policy.spending import Spending
 from batch.providers.prices import price_of
-from batch.settings import Job
+from batch.settings import Job, Price
 
 UNRECORDED = "unrecorded_usd"
 # Less is the rounding of many sums.
@@ -18,10 +18,14 @@ _WORTH_KEEPING_USD = 1e-9
 
 def costs_of(job: Job, directory: RunDirectory) -> Costs:
     """What the job's requests cost, and the budget that is left for them. Hold the lock, with the journals repaired."""
-    now = datetime.now(UTC)
-    prices = {variant.name: price for variant in job.variants if (price := price_of(variant, now)) is not None}
     cap = job.run.max_cost_usd
-    return Costs(prices, job.variants, None if cap is None else Spending(cap, run_spent_usd(directory)))
+    return Costs(prices_of(job), job.variants, None if cap is None else Spending(cap, run_spent_usd(directory)))
+
+
+def prices_of(job: Job) -> dict[str, Price]:
+    """The prices of the job's variants, as far as they are known."""
+    now = datetime.now(UTC)
+    return {variant.name: price for variant in job.variants if (price := price_of(variant, now)) is not None}
 
 
 def run_spent_usd(directory: RunDirectory) -> float:
@@ -33,8 +37,8 @@ def run_spent_usd(directory: RunDirectory) -> float:
     return recorded + (float(directory.manifest.get(UNRECORDED, 0.0)) if directory.exists else 0.0)
 
 
-def keep_unrecorded(directory: RunDirectory, costs: Costs) -> None:
+def keep_unrecorded(directory: RunDirectory, dollars: float) -> None:
     """Note in run.json what this session spent, or may have spent, on tasks that got no outcome. Raises StorageError."""
-    if costs.unrecorded > _WORTH_KEEPING_USD:
+    if dollars > _WORTH_KEEPING_USD:
         manifest = directory.manifest
-        directory.write_manifest({**manifest, UNRECORDED: manifest.get(UNRECORDED, 0.0) + costs.unrecorded})
+        directory.write_manifest({**manifest, UNRECORDED: manifest.get(UNRECORDED, 0.0) + dollars})

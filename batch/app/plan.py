@@ -10,6 +10,7 @@ from typing import Any
 
 from batch import __version__
 from batch.app.costs import UNRECORDED
+from batch.app.division import Division, divided
 from batch.engine.feed import Changed, Feed, Plan
 from batch.errors import ChangedError
 from batch.job import LoadedJob
@@ -28,7 +29,10 @@ ROWS_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A job with its open journals. `changed` tells whether requests of finished rows may differ from what was sent."""
+    """A job with its open journals, or with the `division` of its rows, whose journals the workers open.
+
+    `changed` tells whether requests of finished rows may differ from what was sent.
+    """
 
     job: Job
     directory: RunDirectory
@@ -38,6 +42,7 @@ class Prepared:
     tallies: dict[str, Tally]
     changed: bool
     notices: tuple[str, ...]
+    division: Division | None = None
 
 
 @contextmanager
@@ -49,12 +54,16 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
     job = loaded.job
     dataset = Dataset(job.input)
     dataset.check_ids()
+    division = divided(job, dataset, directory)
     manifest = _manifest(loaded, dataset)
     previous = directory.manifest if directory.exists else None
     notices: list[str] = []
     with ExitStack() as stack:
         journals: dict[str, Journal | StoreJournal] = {}
         for variant in job.variants:
+            if division is not None:
+                notices += division.claim(variant, directory)
+                continue
             journal = directory.open_journal(variant.slug, job.run)
             stack.callback(journal.close)
             journals[variant.name] = journal
@@ -82,7 +91,7 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
         created = manifest["created"] if previous is None else previous["created"]
         unrecorded = {} if previous is None or UNRECORDED not in previous else {UNRECORDED: previous[UNRECORDED]}
         directory.write_manifest({**manifest, **unrecorded, "created": created, "settled": settled, "orphaned": orphaned})
-        yield Prepared(job, directory, dataset, journals, indexes, tallies, compare, tuple(notices))
+        yield Prepared(job, directory, dataset, journals, indexes, tallies, compare, tuple(notices), division)
 
 
 def _manifest(loaded: LoadedJob, dataset: Dataset) -> dict[str, Any]:

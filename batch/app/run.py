@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,10 +16,10 @@ import anyio
 
 from batch.app.costs import costs_of, keep_unrecorded
 from batch.app.plan import Prepared, prepare
-from batch.app.stopping import Stopper, watch
+from batch.app.sharing import send_shared
+from batch.app.stopping import Stoppable, Stopper, watch
 from batch.clock import SystemClock
 from batch.engine import endpoints
-from batch.engine.costs import Costs
 from batch.engine.demands import demands_of
 from batch.engine.feed import Changed, Feed, Plan
 from batch.engine.pace import Pace
@@ -34,6 +34,7 @@ from batch.prompts import RequestBuilder
 from batch.records import Tally
 from batch.results.outputs import write_outputs
 from batch.settings import RunSettings, Variant
+from batch.transport.client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +100,8 @@ def run(
         with prepare(loaded, directory, retry_failed=options.retry_failed, changed=options.changed) as prepared:
             for notice in prepared.notices:
                 _say(observers, notice)
-            costs = costs_of(job, directory)
-            stop = anyio.run(partial(_send, prepared, costs, keys, options, observers, signals, stopper or Stopper()))
-            keep_unrecorded(directory, costs)
+            stop, unrecorded = anyio.run(partial(_send, prepared, keys, options, observers, signals, stopper or Stopper()))
+            keep_unrecorded(directory, unrecorded)
         outputs: list[Path | str] = []
         if stop is None or stop.cause in {"refused", "budget"}:
             outputs = _write_outputs(prepared)
@@ -127,40 +127,60 @@ def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions,
 
 async def _send(
     prepared: Prepared,
-    costs: Costs,
     keys: dict[str, str],
     options: RunOptions,
     observers: Sequence[Observer],
     signals: Sequence[signal.Signals],
     stopper: Stopper,
-) -> Stop | None:
-    job, clock = prepared.job, SystemClock()
-    endpoints.warn_of_proxies(job.run, [variant.provider for variant in job.variants], os.environ, partial(_say, observers))
+) -> tuple[Stop | None, float]:
+    """Send what is to be sent: why that ended early, and the US dollars that are in no outcome."""
+    job, clock, say = prepared.job, SystemClock(), partial(_say, observers)
+    started = RunStarted(job.name, str(prepared.directory.place), prepared.tallies)
+    endpoints.warn_of_proxies(job.run, [variant.provider for variant in job.variants], os.environ, say)
+    execute = partial(_executed, signals=signals, stopper=stopper, say=say)
     async with endpoints.started(job.variants) as variants:
         groups = endpoints.by_endpoint(variants)
-        settings = endpoints.allow_connections(job.run, len(groups), partial(_say, observers))
+        settings = endpoints.allow_connections(job.run, len(groups), say) if prepared.division is None else job.run
         async with endpoints.clients([group[0].provider for group in groups], keys, settings, clock) as clients:
             try:
                 checked = zip(clients, groups, strict=True) if settings.preflight else ()
                 unready = {client: await endpoints.check_models(client, group) for client, group in checked}
             except EndpointError as error:
-                return Stop("refused", f"refused before a row was sent: {error}")
-            lanes = [
-                Lane(
-                    client,
-                    Pace(group[0].provider.name, settings, rng=random.Random()),  # noqa: S311
-                    _feed(prepared, group, settings, options),
-                    demands_of(group, settings),
-                )
-                for client, group in zip(clients, groups, strict=True)
-            ]
-            for lane in lanes:
-                problem = unready.get(lane.client)
-                _say(observers, lane.pace.unready(problem, clock.monotonic()) if problem else None)
-            recorder = Recorder(prepared.journals, prepared.tallies, clock, costs)
-            session = Run(lanes, recorder, costs, settings, clock=clock, observers=observers)
-            _notify(observers, RunStarted(job.name, str(prepared.directory.place), prepared.tallies))
-            return await _executed(session, signals, stopper, observers)
+                return Stop("refused", f"refused before a row was sent: {error}"), 0.0
+            if prepared.division is None:
+                costs = costs_of(job, prepared.directory)
+                lanes = _lanes(prepared, list(zip(clients, groups, strict=True)), settings, options)
+                for lane in lanes:
+                    problem = unready.get(lane.client)
+                    _say(observers, lane.pace.unready(problem, clock.monotonic()) if problem else None)
+                recorder = Recorder(prepared.journals, prepared.tallies, clock, costs)
+                session = Run(lanes, recorder, costs, settings, clock=clock, observers=observers)
+                _notify(observers, started)
+                return await execute(session, session.execute), costs.unrecorded
+        _notify(observers, started)
+        return await send_shared(
+            prepared,
+            variants,
+            keys,
+            retry_failed=options.retry_failed,
+            changed=options.changed,
+            clock=clock,
+            observers=observers,
+            notice=say,
+            execute=execute,
+        )
+
+
+def _lanes(prepared: Prepared, parts: Sequence[tuple[Client, Sequence[Variant]]], settings: RunSettings, options: RunOptions) -> list[Lane]:
+    return [
+        Lane(
+            client,
+            Pace(group[0].provider.name, settings, rng=random.Random()),  # noqa: S311
+            _feed(prepared, group, settings, options),
+            demands_of(group, settings),
+        )
+        for client, group in parts
+    ]
 
 
 def _write_outputs(prepared: Prepared) -> list[Path | str]:
@@ -183,11 +203,18 @@ def _feed(prepared: Prepared, variants: Sequence[Variant], settings: RunSettings
     )
 
 
-async def _executed(session: Run, signals: Sequence[signal.Signals], stopper: Stopper, observers: Sequence[Observer]) -> Stop | None:
+async def _executed(
+    stoppable: Stoppable,
+    run_it: Callable[[], Awaitable[Stop | None]],
+    *,
+    signals: Sequence[signal.Signals],
+    stopper: Stopper,
+    say: Callable[[str], None],
+) -> Stop | None:
     """Run to the end, or until somebody stops it."""
     async with anyio.create_task_group() as group:
-        await group.start(watch, session, signals, stopper, partial(_say, observers))
-        stop = await session.execute()
+        await group.start(watch, stoppable, signals, stopper, say)
+        stop = await run_it()
         group.cancel_scope.cancel()
     return stop
 

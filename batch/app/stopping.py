@@ -7,11 +7,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import anyio
 from anyio.abc import TaskStatus
-
-from batch.engine.run import Run
 
 AskAgain = Callable[[int], None]
 
@@ -56,8 +55,18 @@ class Stopper:
                 self._tell = None
 
 
+class Stoppable(Protocol):
+    """What can be asked to stop: the session of one process, or the coordinator of several."""
+
+    def drain(self) -> None:
+        """Send nothing more; let what is in flight end."""
+
+    def abort(self) -> None:
+        """Stop at once."""
+
+
 async def watch(
-    session: Run,
+    session: Stoppable,
     signals: Sequence[signal.Signals],
     stopper: Stopper,
     notice: Callable[[str], None],

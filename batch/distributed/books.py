@@ -86,13 +86,17 @@ class BookRecorder(Recorder):
         """How far the journals of all open leases are."""
         return {book.lease.key: book.written for book in self._books.values()}
 
-    async def sync(self, variant: str | None = None) -> None:
+    async def sync(self, variant: str | None = None, *, due: bool = False) -> None:  # noqa: ARG002 - on disk all is due
         """Make what was written durable, of one variant or of all. Raises StorageError."""
         for book in list(self._books.values()):
             for name, journal in book.journals.items():
                 if (variant is None or name == variant) and not journal.is_durable:
                     await journal.sync()
         self._count_durable()
+
+    def is_behind(self, variant: str) -> bool:
+        """Whether so much of a variant waits to become durable that nothing more should be sent before."""
+        return any(book.journals[variant].is_behind for book in self._books.values())
 
     def take_done(self) -> list[LeaseKey]:
         """The leases that are done since this was last asked; their files are closed."""

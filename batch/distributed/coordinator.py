@@ -46,7 +46,8 @@ class _Member:
 class Coordinator:
     """Of one run. `endpoints` is for each lane how many endpoints are paced by themselves in it.
 
-    `tallies` are the counts to add to; they hold what earlier sessions did. All times are monotonic seconds, given by the caller. What a person should know goes to `notice`.
+    `tallies` are the counts to add to; they hold what earlier sessions did. All times are monotonic seconds, given by the caller.
+    What a person should know goes to `notice`.
     """
 
     def __init__(

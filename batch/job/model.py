@@ -171,6 +171,10 @@ class ModelSection(Parameters):
 class RunSection(Section):
     """How the tasks are run."""
 
+    processes: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+        default=_RUN.processes,
+        description='Worker processes that share the rows; "auto" is one for each core. All limits are of all of them together.',
+    )
     concurrency: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
         default=_RUN.concurrency, description='Requests in flight at the same time; "auto" finds by itself how many the endpoint bears.'
     )

@@ -46,6 +46,7 @@ class Dataset:
         self.files: list[str] = expand(settings.paths)
         self._formats = [_format_name(file, settings.format) for file in self.files]
         self._selection = Selection(settings, drawn)
+        self._total: int | None = None
 
     def count(self) -> int | None:
         """How many rows `batches` gives, bad ones included. They are made only where a condition (`where`) must be tried on them.
@@ -59,6 +60,8 @@ class Dataset:
         return min(total, *sizes) if sizes else total
 
     def _count_files(self) -> int:
+        if self._total is not None:
+            return self._total
         enough = self._settings.limit if self._settings.sample is None else None
         total = 0
         for file, format_name in zip(self.files, self._formats, strict=True):
@@ -82,6 +85,7 @@ class Dataset:
             rows, marks = _format(format_name).marks(file, every)
             found += [replace(mark, ordinal=total + mark.record, file=number) for mark in marks]
             total += rows
+        self._total = total
         limit = self._settings.limit
         if limit is None or total <= limit:
             return total, found

@@ -71,7 +71,7 @@ def test_five_mistakes_are_all_shown(tmp_path: Path) -> None:
         ("prompt = 1", "model[0].prompt", "must be a table, not 1", None),
         ("[provider]\nx = 1", "provider.x", "must be a table, not 1", None),
         ("[run]\nlimit = 5", "run.limit", "is not a known setting", "it belongs in [input]"),
-        ("[run]\nrubbish = 1", "run.rubbish", "is not a known setting", "known are concurrency, max_concurrency, "),
+        ("[run]\nrubbish = 1", "run.rubbish", "is not a known setting", "known are processes, concurrency, "),
         ("[provider.x]\ntoken = 1", "provider.x.token", "is not a known setting", "keys stay in the environment"),
         ("[runn]", "runn", "is not a known setting", "did you mean run?"),
         ("stream = true", "model[0].stream", "cannot be set here", "use run.stream"),

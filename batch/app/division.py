@@ -1,0 +1,36 @@
+"""Whether and how a run is shared out over worker processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from batch.distributed.local import wanted_processes
+from batch.distributed.shards import FEWEST_ROWS, Shard, divide
+from batch.journal.directory import RunDirectory
+from batch.journal.leases import claim_number
+from batch.readers import Dataset
+from batch.settings import Job, Variant
+
+
+@dataclass(frozen=True, slots=True)
+class Division:
+    """The rows of a job in shards, for so many processes; `numbers` are those that the session has taken in the variants' journals."""
+
+    shards: tuple[Shard, ...]
+    processes: int
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def claim(self, variant: Variant, directory: RunDirectory) -> list[str]:
+        """Take a number in a variant's journal; what was repaired there, in sentences. Raises DamagedError, StorageError."""
+        self.numbers[variant.name], repaired = claim_number(directory.journal_dir(variant.slug))
+        return [repaired] if repaired else []
+
+
+def divided(job: Job, dataset: Dataset, directory: RunDirectory) -> Division | None:
+    """How the job's rows are shared out; None where one process is wanted, or enough. Raises InputError."""
+    # A journal on an object store is written by one process.
+    if job.run.processes == 1 or isinstance(directory.place, str):
+        return None
+    shards = tuple(divide(*dataset.marks(FEWEST_ROWS)))
+    processes = wanted_processes(job.run.processes, len(shards))
+    return Division(shards, processes) if processes > 1 else None
