@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -54,7 +55,8 @@ def sweep(options: argparse.Namespace, folder: Path) -> int:
     number = failed = 0
     lived: Counter[str] = Counter()
     seeds = range(options.first, options.first + options.histories)
-    with multiprocessing.Pool(options.processes) as pool:
+    pool = multiprocessing.Pool(options.processes)
+    try:
         for number, (seed, found) in enumerate(pool.imap_unordered(partial(attempt, folder), seeds, chunksize=20), 1):
             if isinstance(found, str):
                 failed += 1
@@ -65,8 +67,13 @@ def sweep(options: argparse.Namespace, folder: Path) -> int:
                 lived += found
             if number % 1000 == 0:
                 print(f"{number:,} histories in {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+    finally:
+        pool.terminate()
+        pool.join()
     print("lived through: " + ", ".join(f"{count:,} {what}" for what, count in lived.items()))
-    print(f"{number:,} histories in {time.monotonic() - begin:.1f} s on {options.processes} processes: {failed} broke a promise")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    took = f"{time.monotonic() - begin:.1f} s ({used.ru_utime + used.ru_stime:.0f} s of CPU)"
+    print(f"{number:,} histories in {took} on {options.processes} processes: {failed} broke a promise")
     return 1 if failed else 0
 
 

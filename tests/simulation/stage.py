@@ -18,7 +18,6 @@ import anyio.lowlevel
 import anyio.to_thread
 from anyio._backends import _asyncio
 
-from batch import storage
 from batch.app import plan, stopping
 from batch.app.run import RunOptions, RunReport, run
 from batch.engine import endpoints
@@ -27,6 +26,7 @@ from batch.job import LoadedJob
 from batch.journal import directory
 from batch.journal.journal import Journal
 from batch.settings import Durability
+from batch.storage import local
 from tests.simulation.disk import SimDisk
 from tests.simulation.endpoint import Endpoint
 from tests.simulation.loop import NumberedScope, StalledError, VirtualLoop
@@ -135,7 +135,7 @@ class Session:
                 (app_run, "RequestBuilder", builder),
                 (plan, "RequestBuilder", builder),
                 (directory, "Journal", partial(Journal, segment_bytes=self._segment_bytes, disk=disk)),
-                (storage, "sync_directory", disk.sync_directory),
+                (local, "sync_directory", disk.sync_directory),
                 (anyio.to_thread, "run_sync", self._in_thread),
                 (_asyncio, "CancelScope", NumberedScope),
             ):

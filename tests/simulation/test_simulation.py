@@ -94,3 +94,5 @@ def test_a_seed_gives_the_same_history_in_every_process() -> None:
         traces.append(done.stdout)
     assert traces[0] == traces[1]
     assert traces[0].count("SESSION") > 1
+    # The seams are in use: the run goes by this clock, this endpoint and this disk.
+    assert all(word in traces[0] for word in ("arrives", "write ", "sync ends", "sync directory alpha", "sync directory run"))
