@@ -141,6 +141,8 @@ def _told(result: Calibration) -> str:
         click.style(printable(head), underline=True),
         click.style(f"Cohen's kappa{weighted} {kappa}; the same label for {100 * agreement.agreed:.1f} %", bold=True),
     ]
+    if len({its for _, its in result.table}) == 1:
+        lines.append("the judge said the same of all of them, so chance alone explains where it agrees")
     if result.labelled < result.sampled:
         lines.append(f"{result.sampled - result.labelled:,} of the sample of {result.sampled:,} are not labelled")
     return "\n".join([*lines, "", *_counts(result)])

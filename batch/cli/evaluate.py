@@ -64,7 +64,8 @@ def score_command(
     API, exports of promptfoo and inspect. A python scorer runs with your rights; what a model
     wrote is never run.
 
-    Ends with 3 when a gate is not passed.
+    Ends with 3 when a gate is not passed; where judges are asked, also as a run does: with 1, 4,
+    5 or 130.
 
     \b
     Examples:

@@ -52,7 +52,7 @@ def reach_verdict(table: ScoreTable, *, judge: JudgeFacts | None = None, **optio
     """The verdict on one scorer's table, with what is to be known of the model that judged; the options are those of `findings.find`."""
     findings = find(table, **options)
     told = judge_sentences(judge, table.variants, dollars(judge.cost_usd)) if judge is not None else ()
-    return Verdict(findings, (*_sentences(findings), *(Sentence("judge", text) for text in told)))
+    return Verdict(findings, (*_sentences(findings), *(Sentence("judge", *each) for each in told)))
 
 
 def percent(share: float) -> str:

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.judges import JudgedJob, judged_parts, judging
+from batch.server.embedded import EmbeddedServer
+from tests.support.jobs import JobFolder
+from tests.support.judges import JudgedJob, called, judged_parts, judging
 from tests.support.s3 import S3Server
 from tests.support.scripted import Action, Sleep, chat_reply, error
 
@@ -232,3 +234,25 @@ def test_judges_on_a_store(s3: S3Server, tmp_path: Path, monkeypatch: pytest.Mon
         assert "nothing had changed" in again.stderr
         labelled = job.call("calibrate", address, "--rows", "2", "--json")
     assert json.loads(labelled.stdout)["labelled"] == 2
+
+
+@pytest.mark.local_model
+def test_the_embedded_model_judges(embedded_server: EmbeddedServer, tmp_path: Path) -> None:
+    """A real model, weak as it is, rates each answer and judges each pair in both orders, in the form that it is held to."""
+    folder = JobFolder(tmp_path, embedded_server.base_url, rows=2, model="house/smollm2", user="Name a city. {{ text }}")
+    judge = 'judge = "house/smollm2"\nreasons = false\nparameters = { temperature = 0, max_tokens = 24 }\n'
+    folder.job.write_text(
+        folder.job.read_text().replace("temperature = 0\n", "temperature = 0\nmax_tokens = 8\n")
+        + '\n[[model]]\nid = "house/smollm2"\nname = "other"\ntemperature = 0\nmax_tokens = 3\n'
+        + f'\n[[score]]\nname = "rated"\nkind = "judge"\n{judge}template = "{{{{ completion }}}}\\nGrade it."\n'
+        + f'\n[[score]]\nname = "pairs"\nkind = "pairwise"\n{judge}template = "A: {{{{ first }}}}\\nB: {{{{ second }}}}"\n'
+    )
+    for command in (["run", "test.toml"], ["score", "runs/test"]):
+        ended = called(folder, *command)
+        assert ended.exit_code == 0, ended.stderr
+    rated, pairs = json.loads(called(folder, "compare", "runs/test", "--json").stdout)["scores"]
+    for score in (rated, pairs):
+        assert [one["summary"]["counts"]["scored"] for one in score["findings"]["standings"]] == [2, 2]
+        assert (score["judge"]["calls"], score["judge"]["unread"]) == (4, 0)
+        assert score["judge"]["favoured"] == ["house/smollm2", "other"]
+    assert pairs["judge"]["prompt_tokens"] > 0

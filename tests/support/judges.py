@@ -27,6 +27,12 @@ def judged_parts(prompt: str) -> dict[str, str]:
     return {name: text for name, _, text in found}
 
 
+def called(folder: JobFolder, *arguments: str, **options: Any) -> Result:
+    """`promptmill ARGUMENTS` in a folder, called in this process: a new one takes longer than what it does."""
+    with chdir(folder.path):
+        return CliRunner().invoke(promptmill, arguments, catch_exceptions=False, **options)
+
+
 class JudgedJob:
     """Rows for two models, a and b, whose answers (`answers`, by model and question) a third one judges by `verdict`."""
 
@@ -51,9 +57,8 @@ class JudgedJob:
         assert done.exit_code in {0, 1}, done.stderr
 
     def call(self, *arguments: str, **options: Any) -> Result:
-        """Call `promptmill ARGUMENTS` in this process: a new one takes longer than what it does."""
-        with chdir(self.folder.path):
-            return CliRunner().invoke(promptmill, arguments, catch_exceptions=False, **options)
+        """Call `promptmill ARGUMENTS` in this process."""
+        return called(self.folder, *arguments, **options)
 
     def score(self, *options: str) -> Result:
         """Call `promptmill score` with the job file as it is."""

@@ -91,22 +91,27 @@ def _count(value: Any) -> int:
     return value if type(value) is int else 0
 
 
-def judge_sentences(facts: JudgeFacts, variants: Sequence[str], dollars: str) -> Iterator[str]:
-    """The facts for people; `dollars` is the cost in words."""
+def judge_sentences(facts: JudgeFacts, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """The facts for people, each with the variants that it names; `dollars` is the cost in words."""
     tokens = f"{facts.prompt_tokens:,} + {facts.completion_tokens:,} tokens"
-    yield f"{facts.model} judged {facts.calls:,} times for {tokens}; the cost of that is {dollars}."
+    yield f"{facts.model} judged {facts.calls:,} times for {tokens}; the cost of that is {dollars}.", ()
     if facts.open:
-        yield f"{facts.open:,} calls to the judge are not made yet; promptmill score makes them."
+        yield f"{facts.open:,} calls to the judge are not made yet; promptmill score makes them.", ()
     if facts.failed:
-        yield f"{facts.failed:,} calls to the judge failed; what they were about has no mark (promptmill score --retry-failed tries again)."
+        yield (
+            f"{facts.failed:,} calls to the judge failed; what they were about has no mark (promptmill score --retry-failed tries again).",
+            (),
+        )
     if facts.unread:
-        yield f"{facts.unread:,} of the judge's answers gave no clear verdict; what they are about is unscored."
+        yield f"{facts.unread:,} of the judge's answers gave no clear verdict; what they are about is unscored.", ()
     if facts.favoured:
         whose = "all variants" if len(facts.favoured) == len(variants) > 1 else ", ".join(facts.favoured)
-        yield f"The judge is of one family with {whose}: judges tend to favour their own, so do not rely on this score alone."
+        text = f"The judge is of one family with {whose}: judges tend to favour their own, so do not rely on this score alone."
+        yield text, tuple(facts.favoured)
     if (rate := facts.flip_rate) is not None:
-        yield f"The judge changed its mind with the order of the answers in {100 * rate:.1f} % of the pairs; these count as ties."
+        yield f"The judge changed its mind with the order of the answers in {100 * rate:.1f} % of the pairs; these count as ties.", ()
     for pair in facts.pairs:
         if pair.won + pair.tied + pair.lost:
-            ties = f"{pair.tied:,} tied ({pair.flips:,} by the order, {pair.same:,} equal answers)"
-            yield f"Side by side {pair.first} won {pair.won:,}, {ties} and lost {pair.lost:,} against {pair.second}."
+            ties = f"tied {pair.tied:,} ({pair.flips:,} by the order, {pair.same:,} equal answers)"
+            text = f"{pair.first} against {pair.second}: won {pair.won:,}, {ties}, lost {pair.lost:,}."
+            yield text, (pair.first, pair.second)
