@@ -6,11 +6,12 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from batch.errors import StorageError
+from batch.errors import RunDirectoryError, StorageError
 from batch.journal.disk import Disk, refusal
 from batch.journal.journal import SEGMENT_BYTES, Journal, settle
 from batch.journal.segments import Name, Segment, lease_segments, segments, unsettled, write_seal
 from batch.settings import Durability
+from batch.storage import named
 
 
 def claim_number(directory: Path, disk: Disk | None = None) -> tuple[int, str | None]:
@@ -20,9 +21,14 @@ def claim_number(directory: Path, disk: Disk | None = None) -> tuple[int, str | 
     a worker who outlives his session can never write where a later one does.
 
     Raises:
+        RunDirectoryError: the journal is the copy of one on an object store: what workers put there would stay there.
         DamagedError: the journal is not as it was written.
         StorageError: the disk refuses.
     """
+    if named(directory) != str(directory):
+        raise RunDirectoryError(
+            f"{named(directory)}: a run on an object store is run by one process; leave out processes, or take a local dir"
+        )
     disk = disk or Disk()
     try:
         disk.make_directory(directory)

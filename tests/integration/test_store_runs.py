@@ -18,6 +18,7 @@ from batch.app.report import report
 from batch.errors import DamagedError, LockedError, PromptmillError, RunDirectoryError
 from batch.job import load
 from batch.journal import store_lock
+from batch.journal.leases import claim_number
 from batch.journal.lines import decode
 from batch.journal.locating import run_directory
 from batch.journal.store_lock import Pulse
@@ -230,6 +231,32 @@ def test_an_object_of_somebody_else_stops_the_run_and_it_goes_on(s3: S3Server, t
         assert folder.here().exit_code == 0
     assert sorted(record.id for record in folder.records()) == sorted(row["id"] for row in folder.rows)
     assert app.verify(folder.address).sound
+
+
+def test_who_lost_the_lock_puts_nothing_more(s3: S3Server, tmp_path: Path) -> None:
+    """Promise 10: when another runner has taken the lock, this one ends with exit 5 at its next flush; what it had put stays."""
+    with ScriptedEndpoint(slow) as endpoint:
+        folder = StoreJob(tmp_path, endpoint.url, s3, rows=20_000)
+
+        def intrude(received: Received) -> list[Action]:
+            if len(endpoint.requests) == 30:
+                s3.put(f"{folder.at}/run.lock", b'{"token": "x", "pid": 7, "host": "far", "started": "today"}')
+            return slow(received)
+
+        endpoint.handler = intrude
+        stopped = folder.here()
+        assert stopped.exit_code == 5
+        assert "run.lock was taken by pid 7 on host far since today" in (stopped.reason or "")
+        assert len(endpoint.requests) < 20_000
+    assert b'"far"' in s3.get(f"{folder.at}/run.lock")
+    assert all(record.ok for record in folder.records())
+
+
+def test_a_run_on_a_store_is_not_shared_out(s3: S3Server) -> None:
+    """What workers would write into the copy would never come to the store, so it is refused."""
+    directory = run_directory(f"s3://{s3.bucket()}/run")
+    with pytest.raises(RunDirectoryError, match="is run by one process"):
+        claim_number(directory.journal_dir("m"))
 
 
 def test_two_runners_do_not_share_a_directory(s3: S3Server, tmp_path: Path) -> None:
