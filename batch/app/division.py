@@ -26,6 +26,11 @@ class Division:
         return [repaired] if repaired else []
 
 
+def is_passed_over(job: Job, directory: RunDirectory) -> bool:
+    """Whether several processes were asked for by number where one does it: a journal on an object store is written by one."""
+    return isinstance(directory.place, str) and job.run.processes not in (1, "auto")
+
+
 def divided(job: Job, dataset: Dataset, directory: RunDirectory) -> Division | None:
     """How the job's rows are shared out; None where one process is wanted, or enough. Raises InputError."""
     # A journal on an object store is written by one process.

@@ -10,7 +10,7 @@ from typing import Any
 
 from batch import __version__
 from batch.app.costs import UNRECORDED
-from batch.app.division import Division, divided
+from batch.app.division import Division, divided, is_passed_over
 from batch.engine.feed import Changed, Feed, Plan
 from batch.errors import ChangedError
 from batch.job import LoadedJob
@@ -57,7 +57,9 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, c
     division = divided(job, dataset, directory)
     manifest = _manifest(loaded, dataset)
     previous = directory.manifest if directory.exists else None
-    notices: list[str] = []
+    notices = (
+        [f"run.processes = {job.run.processes}: a run on an object store is run by one process"] if is_passed_over(job, directory) else []
+    )
     with ExitStack() as stack:
         journals: dict[str, Journal | StoreJournal] = {}
         for variant in job.variants:
