@@ -36,6 +36,8 @@ from batch.results.outputs import write_outputs
 from batch.settings import RunSettings, Variant
 from batch.transport.client import Client
 
+ROWS_LOOKED_AT = 200
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -98,7 +100,7 @@ def run(
         if options.fresh:
             _say(observers, directory.clear())
         with prepare(loaded, directory, retry_failed=options.retry_failed, changed=options.changed) as prepared:
-            for notice in prepared.notices:
+            for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _say(observers, notice)
             stop, unrecorded = anyio.run(partial(_send, prepared, keys, options, observers, signals, stopper or Stopper()))
             keep_unrecorded(directory, unrecorded)
@@ -123,6 +125,16 @@ def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions,
     # The directory may have been moved since it was begun.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=place_of(found)))
     return run(replace(loaded, job=job), options, observers)
+
+
+def _missed_by_scores(prepared: Prepared) -> list[str]:
+    """What scores will miss in the input. A warning only: later rows may have it, and `score --job` takes mended scores."""
+    if not (scores := prepared.job.scores):
+        return []
+    # Scorers are slow to import: a run without scores does not wait for them.
+    from batch.evaluation.expected import lacking
+
+    return list(lacking(scores, prepared.dataset.first_rows(ROWS_LOOKED_AT)))
 
 
 async def _send(
