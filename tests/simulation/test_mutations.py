@@ -20,6 +20,7 @@ from batch.transport.assemble import Assembler
 from tests.simulation.history import play
 from tests.simulation.world import BrokenPromiseError
 
+pytestmark = pytest.mark.timeout(600)
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 
