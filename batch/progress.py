@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import RLock
 from typing import Any, Protocol, TextIO
@@ -15,8 +15,8 @@ from typing import Any, Protocol, TextIO
 from tqdm import tqdm
 
 from batch.clock import Clock
-from batch.events import Event, Noticed, Observer, Progressed, RunEnded, RunStarted
-from batch.records import Tally
+from batch.events import Event, Noticed, Observer, Progressed, RunEnded, RunStarted, Sharing
+from batch.records import Tally, sum_tallies
 
 WINDOW_S = 10.0
 LINE_INTERVAL_S = 30.0
@@ -37,21 +37,6 @@ def display_for(stream: TextIO, clock: Clock) -> Display:
     return LineDisplay(stream, clock)
 
 
-def sum_tallies(tallies: Mapping[str, Tally]) -> Tally:
-    """All variants as one; its total is unknown as long as one of theirs is."""
-    whole = Tally(total=0)
-    for tally in tallies.values():
-        for name in _COUNTS:
-            setattr(whole, name, getattr(whole, name) + getattr(tally, name))
-        whole.total = None if whole.total is None or tally.total is None else whole.total + tally.total
-        for code, count in tally.failures.items():
-            whole.failures[code] = whole.failures.get(code, 0) + count
-    return whole
-
-
-_COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures"})
-
-
 @dataclass(frozen=True, slots=True)
 class Reading:
     """Where a run stands: its counts, rates per second over the window, and the seconds left by them; None is unknown."""
@@ -60,6 +45,7 @@ class Reading:
     rows_per_s: float | None
     tokens_per_s: float | None
     left_s: float | None
+    sharing: Sharing | None = None
 
     @property
     def failed(self) -> int:
@@ -74,6 +60,7 @@ class Meter:
         self._clock = clock
         self._window_s = window_s
         self._samples: deque[tuple[float, int, int]] = deque()
+        self.sharing: Sharing | None = None
 
     def read(self, tallies: Mapping[str, Tally]) -> Reading:
         """The counts as of now; each call is also a sample for the rates of later ones."""
@@ -84,11 +71,11 @@ class Meter:
             self._samples.popleft()
         (began, rows, tokens), (_, rows_now, tokens_now) = self._samples[0], self._samples[-1]
         if now <= began:
-            return Reading(counts, None, None, None)
+            return Reading(counts, None, None, None, self.sharing)
         rows_per_s = (rows_now - rows) / (now - began)
         missing = counts.not_attempted
         left_s = missing / rows_per_s if missing and rows_per_s > 0 else None
-        return Reading(counts, rows_per_s, (tokens_now - tokens) / (now - began), left_s)
+        return Reading(counts, rows_per_s, (tokens_now - tokens) / (now - began), left_s, self.sharing)
 
 
 class LineDisplay:
@@ -108,6 +95,7 @@ class LineDisplay:
                 self._write(f"{event.name}: results go to {near(event.directory)}")
                 self._write_progress(event.tallies)
             case Progressed():
+                self._meter.sharing = event.sharing
                 if self._clock.monotonic() >= self._due:
                     self._write_progress(event.tallies)
                 else:
@@ -152,6 +140,7 @@ class BarDisplay:
                     self._open(event)
                     self._draw(event.tallies)
                 case Progressed():
+                    self._meter.sharing = event.sharing
                     self._draw(event.tallies)
                 case Noticed():
                     _Bar.write(f"promptmill: {event.text}", file=self._stream)
@@ -235,7 +224,9 @@ def figures(reading: Reading, *, left_first: bool = False) -> list[str]:
     rates = []
     if reading.rows_per_s is not None and reading.tokens_per_s is not None:
         rates = [f"{rate(reading.rows_per_s)} rows/s", f"{rate(reading.tokens_per_s)} tokens/s"]
-    return [*left, *rates, *failed, *retries] if left_first else [*failed, *retries, *rates, *left]
+    cost = [f"${reading.counts.cost_usd:,.2f}"] if reading.counts.priced else []
+    shared = [str(reading.sharing)] if reading.sharing else []
+    return [*left, *rates, *cost, *shared, *failed, *retries] if left_first else [*failed, *retries, *rates, *cost, *shared, *left]
 
 
 def rate(per_second: float) -> str:

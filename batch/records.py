@@ -6,7 +6,7 @@ Every stage knows these records and not the other stages.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, Literal
@@ -277,3 +277,18 @@ class Tally:
     def not_attempted(self) -> int | None:
         """Tasks without a final record; None while the total is unknown."""
         return None if self.total is None else max(0, self.total - self.finished)
+
+
+def sum_tallies(tallies: Mapping[str, Tally]) -> Tally:
+    """All variants as one; its total is unknown as long as one of theirs is."""
+    whole = Tally(total=0)
+    for tally in tallies.values():
+        for name in _COUNTS:
+            setattr(whole, name, getattr(whole, name) + getattr(tally, name))
+        whole.total = None if whole.total is None or tally.total is None else whole.total + tally.total
+        for code, count in tally.failures.items():
+            whole.failures[code] = whole.failures.get(code, 0) + count
+    return whole
+
+
+_COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures"})

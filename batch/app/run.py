@@ -6,11 +6,12 @@ import os
 import random
 import signal
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Literal
+from typing import Any, Literal
 
 import anyio
 
@@ -19,6 +20,7 @@ from batch.app.plan import Prepared, prepare
 from batch.app.sharing import send_shared
 from batch.app.stopping import Stoppable, Stopper, watch
 from batch.clock import SystemClock
+from batch.distributed.ray_session import connected, load_ray
 from batch.engine import endpoints
 from batch.engine.demands import demands_of
 from batch.engine.feed import Changed, Feed, Plan
@@ -36,16 +38,16 @@ from batch.results.outputs import write_outputs
 from batch.settings import RunSettings, Variant
 from batch.transport.client import Client
 
-ROWS_LOOKED_AT = 200
-
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line may ask of a run beside its job."""
+    """What the command line may ask of a run beside its job: also who sends, and for Ray where (batch.distributed.ray_session)."""
 
     retry_failed: bool = False
     fresh: bool = False
     changed: Changed = "refuse"
+    engine: Literal["live", "ray"] = "live"
+    ray_address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +96,19 @@ def run(
     """
     started = monotonic()
     job = loaded.job
+    on_ray = options.engine == "ray"
+    if on_ray:
+        load_ray()
     keys = endpoints.read_keys(job.variants)
     directory = run_directory(job.output.dir)
     with directory.lock(partial(_say, observers)):
         if options.fresh:
             _say(observers, directory.clear())
-        with prepare(loaded, directory, retry_failed=options.retry_failed, changed=options.changed) as prepared:
-            for notice in (*prepared.notices, *_missed_by_scores(prepared)):
+        with prepare(loaded, directory, retry_failed=options.retry_failed, changed=options.changed, cluster=on_ray) as prepared:
+            for notice in prepared.notices:
                 _say(observers, notice)
-            stop, unrecorded = anyio.run(partial(_send, prepared, keys, options, observers, signals, stopper or Stopper()))
+            with connected(options.ray_address) if on_ray else nullcontext() as ray:
+                stop, unrecorded = anyio.run(partial(_send, prepared, keys, ray, options, observers, signals, stopper or Stopper()))
             keep_unrecorded(directory, unrecorded)
         outputs: list[Path | str] = []
         if stop is None or stop.cause in {"refused", "budget"}:
@@ -127,19 +133,10 @@ def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions,
     return run(replace(loaded, job=job), options, observers)
 
 
-def _missed_by_scores(prepared: Prepared) -> list[str]:
-    """What scores will miss in the input. A warning only: later rows may have it, and `score --job` takes mended scores."""
-    if not (scores := prepared.job.scores):
-        return []
-    # Scorers are slow to import: a run without scores does not wait for them.
-    from batch.evaluation.expected import lacking
-
-    return list(lacking(scores, prepared.dataset.first_rows(ROWS_LOOKED_AT)))
-
-
 async def _send(
     prepared: Prepared,
     keys: dict[str, str],
+    ray: Any | None,
     options: RunOptions,
     observers: Sequence[Observer],
     signals: Sequence[signal.Signals],
@@ -174,6 +171,7 @@ async def _send(
             prepared,
             variants,
             keys,
+            ray,
             retry_failed=options.retry_failed,
             changed=options.changed,
             clock=clock,

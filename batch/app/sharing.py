@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from batch.app.costs import prices_of, run_spent_usd
 from batch.app.plan import Prepared
@@ -15,6 +16,8 @@ from batch.clock import Clock
 from batch.distributed.coordinator import Coordinator
 from batch.distributed.local import Launcher
 from batch.distributed.messages import Assignment
+from batch.distributed.ray_actor import brief_of
+from batch.distributed.ray_launcher import RayLauncher
 from batch.distributed.recalling import Recaller
 from batch.engine import endpoints
 from batch.engine.feed import Changed
@@ -31,6 +34,7 @@ async def send_shared(
     prepared: Prepared,
     variants: Sequence[Variant],
     keys: Mapping[str, str],
+    ray: Any | None,
     *,
     retry_failed: bool,
     changed: Changed,
@@ -39,7 +43,7 @@ async def send_shared(
     notice: Callable[[str], None],
     execute: Callable[[Coordinator, Callable[[], Awaitable[Stop | None]]], Awaitable[Stop | None]],
 ) -> tuple[Stop | None, float]:
-    """Send by worker processes; why it ended early, and the US dollars that are in no outcome.
+    """Send by worker processes, or by the workers of a Ray cluster; why it ended early, and the US dollars that are in no outcome.
 
     `variants` have their base URLs. `execute` runs the launcher while it watches for whoever wants to stop the coordinator.
     """
@@ -62,7 +66,22 @@ async def send_shared(
             changed=changed,
             retry_failed=retry_failed,
         )
-        launcher = Launcher(coordinator, assignment, keys, division.processes, clock=clock, observers=observers, notice=notice)
+        launcher: Launcher | RayLauncher
+        if ray is None:
+            launcher = Launcher(coordinator, assignment, keys, division.processes or 1, clock=clock, observers=observers, notice=notice)
+        else:
+            launcher = RayLauncher(
+                ray,
+                coordinator,
+                assignment,
+                keys,
+                brief_of(assignment.directory, prepared.dataset),
+                workers=division.processes,
+                most=len(division.shards) * len(lanes),
+                clock=clock,
+                observers=observers,
+                notice=notice,
+            )
         stop = await execute(coordinator, launcher.run)
     return stop, coordinator.unrecorded
 

@@ -51,7 +51,7 @@ def _run_shown(judging: Judging, options: RunOptions, *, quiet: bool) -> RunRepo
 def _told(judging: Judging, report: RunReport) -> str:
     """One line: how many calls the judge got and what became of them, or why it was stopped."""
     from batch.cli.summary import cost, top_failures
-    from batch.progress import sum_tallies
+    from batch.records import sum_tallies
 
     counts = sum_tallies(report.tallies)
     parts = [f"{judging.calls:,} calls, {counts.ok:,} answered now, {counts.kept_ok:,} before"]

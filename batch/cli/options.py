@@ -43,6 +43,33 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Who sends: this machine, or a Ray cluster."""
+    engine = click.option(
+        "--engine",
+        type=click.Choice(["live", "ray"]),
+        default="live",
+        help="Who sends: this machine (live), or the workers of a Ray cluster (ray; needs promptmill[ray]).",
+    )
+    address = click.option(
+        "--ray-address",
+        metavar="HOST:PORT|auto",
+        help="The Ray cluster; auto: the one that this machine belongs to. Without it RAY_ADDRESS, else Ray is started here.",
+    )
+    return engine(address(function))
+
+
+def check_engine(engine: str, ray_address: str | None) -> None:
+    """An address is for Ray alone. Raises UsageError."""
+    if ray_address is not None and engine != "ray":
+        raise click.UsageError("--ray-address is for --engine ray; give both")
+
+
+def engine_words(engine: str, ray_address: str | None) -> list[str]:
+    """The same options as they were given."""
+    return [*(["--engine", engine] if engine != "live" else []), *(["--ray-address", ray_address] if ray_address else [])]
+
+
 def overrides(settings: Sequence[str], limit: int | None, max_failures: str | None = None) -> list[str]:
     """KEY=VALUE overrides as the job loader takes them; the options that stand for one are among them."""
     named = {"input.limit": limit, "run.max_failures": max_failures}

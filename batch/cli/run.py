@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from batch.cli.console import command_line, say
-from batch.cli.options import as_words, directory_argument, overrides, run_options
+from batch.cli.options import as_words, check_engine, directory_argument, engine_options, engine_words, overrides, run_options
 
 if TYPE_CHECKING:
     from batch.app import RunReport
@@ -22,6 +22,7 @@ Changed = Literal["rerun", "keep"] | None
 @click.command("run")
 @click.argument("job", metavar="JOB.toml")
 @run_options
+@engine_options
 @click.option("--fresh", is_flag=True, help="Start over; what was done before is set aside.")
 @click.pass_context
 def run_command(
@@ -33,6 +34,8 @@ def run_command(
     max_failures: str | None,
     changed: Changed,
     quiet: bool,
+    engine: Literal["live", "ray"],
+    ray_address: str | None,
     fresh: bool,
 ) -> None:
     """Run a job, or go on with it.
@@ -45,21 +48,24 @@ def run_command(
       promptmill run jobs/tickets.toml
       promptmill run jobs/tickets.toml --limit 100 --set run.concurrency=16
       promptmill run jobs/tickets.toml --retry-failed
+      promptmill run jobs/tickets.toml --engine ray --ray-address auto
     """
     if fresh and changed:
         raise click.UsageError("--fresh starts over, so nothing is left for --changed to decide; use one of them")
+    check_engine(engine, ray_address)
     from batch import app
     from batch.job import load
 
     loaded = load(job, overrides(settings, limit, max_failures))
-    options = app.RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed or "refuse")
-    again = command_line("run", job, *as_words(settings, limit, max_failures))
+    options = app.RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed or "refuse", engine=engine, ray_address=ray_address)
+    again = command_line("run", job, *as_words(settings, limit, max_failures), *engine_words(engine, ray_address))
     _run_shown(ctx, lambda observers: app.run(loaded, options, observers), again, quiet)
 
 
 @click.command("resume")
 @directory_argument
 @run_options
+@engine_options
 @click.pass_context
 def resume_command(
     ctx: click.Context,
@@ -70,6 +76,8 @@ def resume_command(
     max_failures: str | None,
     changed: Changed,
     quiet: bool,
+    engine: Literal["live", "ray"],
+    ray_address: str | None,
 ) -> None:
     """Go on from a run directory alone.
 
@@ -80,11 +88,12 @@ def resume_command(
     Example:
       promptmill resume runs/tickets
     """
+    check_engine(engine, ray_address)
     from batch import app
 
-    options = app.RunOptions(retry_failed=retry_failed, changed=changed or "refuse")
+    options = app.RunOptions(retry_failed=retry_failed, changed=changed or "refuse", engine=engine, ray_address=ray_address)
     given = overrides(settings, limit, max_failures)
-    again = command_line("resume", directory, *as_words(settings, limit, max_failures))
+    again = command_line("resume", directory, *as_words(settings, limit, max_failures), *engine_words(engine, ray_address))
     _run_shown(ctx, lambda observers: app.resume(directory, given, options, observers), again, quiet)
 
 

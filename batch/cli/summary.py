@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from batch.cli.console import printable, table
 from batch.cli.exits import ExitCode
-from batch.progress import duration, near, noun_for, rate, sum_tallies
-from batch.records import Tally
+from batch.progress import duration, near, noun_for, rate
+from batch.records import Tally, sum_tallies
 
 if TYPE_CHECKING:
     from batch.app import RunReport

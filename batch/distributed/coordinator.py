@@ -17,6 +17,7 @@ from batch.distributed.shares import Shares
 from batch.engine.recorder import count
 from batch.engine.stop import Stop
 from batch.errors import DamagedError, StorageError
+from batch.events import Sharing
 from batch.policy.failures import FailureLimit
 from batch.policy.leased import BudgetUse, Share
 from batch.records import Outcome, Tally
@@ -89,6 +90,11 @@ class Coordinator:
     def unrecorded(self) -> float:
         """US dollars that workers spent, or may have spent, and that are in no outcome. Known when all have ended."""
         return max(0.0, self._unrecorded)
+
+    @property
+    def sharing(self) -> Sharing:
+        """How it stands."""
+        return Sharing(len(self._members), self._leases.done_count, self._leases.count)
 
     def knows(self, name: str) -> bool:
         """Whether this worker takes part."""

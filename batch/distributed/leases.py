@@ -23,12 +23,17 @@ class Leases:
         self._next = [0] * lanes
         self._returned: list[deque[Lease]] = [deque() for _ in range(lanes)]
         self._held: dict[LeaseKey, tuple[str, Lease]] = {}
-        self._left = lanes * len(shards)
+        self._left = self.count = lanes * len(shards)
 
     @property
     def finished(self) -> bool:
         """Whether all are done."""
         return self._left == 0
+
+    @property
+    def done_count(self) -> int:
+        """How many are done."""
+        return self.count - self._left
 
     def drained(self, lane: int) -> bool:
         """Whether there is nothing to take at the moment."""

@@ -128,7 +128,7 @@ class Launcher:
     async def _report_regularly(self) -> None:
         while True:
             for observer in self._observers:
-                observer.notify(Progressed(self._coordinator.tallies))
+                observer.notify(Progressed(self._coordinator.tallies, self._coordinator.sharing))
             await anyio.sleep(CHECKIN_INTERVAL_S)
 
 

@@ -17,9 +17,9 @@ from typing import TextIO
 
 import pytest
 
-from batch.events import Noticed, Progressed, RunEnded, RunStarted
-from batch.progress import BarDisplay, LineDisplay, Meter, display_for, duration, near, progress_line, rate, sum_tallies
-from batch.records import Tally
+from batch.events import Noticed, Progressed, RunEnded, RunStarted, Sharing
+from batch.progress import BarDisplay, LineDisplay, Meter, display_for, duration, near, progress_line, rate
+from batch.records import Tally, sum_tallies
 
 
 class FakeClock:
@@ -79,6 +79,18 @@ def test_a_progress_line_reads_as_documented(clock: FakeClock) -> None:
     clock.now += 2
     tally.ok, tally.failed, tally.prompt_tokens, tally.completion_tokens = 1197, 3, 10_000, 400
     assert progress_line(meter.read({"m": tally}), "rows") == ("1,200 of 2,000 rows (60 %), 3 failed, 600 rows/s, 5,200 tokens/s, 1 s left")
+
+
+def test_the_line_of_a_shared_run_names_cost_workers_and_shards(clock: FakeClock) -> None:
+    """A run over several workers has one line for all of them: also what was spent, who takes part, and the shards that are done."""
+    tally = Tally(total=2000)
+    meter = Meter(clock)
+    meter.read({"m": tally})
+    clock.now += 2
+    tally.ok, tally.prompt_tokens, tally.cost_usd, tally.priced = 1200, 2400, 1.234, 1200
+    meter.sharing = Sharing(workers=3, shards_done=12, shards=80)
+    line = progress_line(meter.read({"m": tally}), "rows")
+    assert line == "1,200 of 2,000 rows (60 %), 600 rows/s, 1,200 tokens/s, $1.23, 3 workers, 12 of 80 shards, 1 s left"
 
 
 def test_rates_forget_what_lies_before_the_window(clock: FakeClock) -> None:
