@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -17,12 +17,14 @@ import anyio
 
 from batch.app.costs import costs_of, keep_unrecorded
 from batch.app.plan import Prepared, prepare
+from batch.app.rounds import duplicates_of, in_rounds
 from batch.app.sharing import send_shared
 from batch.app.stopping import Stoppable, Stopper, watch
 from batch.clock import SystemClock
 from batch.distributed.ray_session import connected, load_ray
 from batch.engine import endpoints
 from batch.engine.demands import demands_of
+from batch.engine.duplicates import Duplicates
 from batch.engine.feed import Changed, Feed, Plan
 from batch.engine.pace import Pace
 from batch.engine.recorder import Recorder
@@ -36,7 +38,6 @@ from batch.prompts import RequestBuilder
 from batch.records import Tally
 from batch.results.outputs import write_outputs
 from batch.settings import RunSettings, Variant
-from batch.transport.client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,14 +159,28 @@ async def _send(
                 return Stop("refused", f"refused before a row was sent: {error}"), 0.0
             if prepared.division is None:
                 costs = costs_of(job, prepared.directory)
-                lanes = _lanes(prepared, list(zip(clients, groups, strict=True)), settings, options)
+                duplicates = duplicates_of(prepared)
+                plans = [[_plan(prepared, variant, settings) for variant in group] for group in groups]
+                lanes = [
+                    Lane(
+                        client,
+                        Pace(group[0].provider.name, settings, rng=random.Random()),  # noqa: S311
+                        _feed(prepared, own, settings, options, duplicates),
+                        demands_of(group, settings),
+                    )
+                    for client, group, own in zip(clients, groups, plans, strict=True)
+                ]
                 for lane in lanes:
                     problem = unready.get(lane.client)
                     _say(observers, lane.pace.unready(problem, clock.monotonic()) if problem else None)
                 recorder = Recorder(prepared.journals, prepared.tallies, clock, costs)
-                session = Run(lanes, recorder, costs, settings, clock=clock, observers=observers)
                 _notify(observers, started)
-                return await execute(session, session.execute), costs.unrecorded
+
+                async def go(lanes: Sequence[Lane]) -> Stop | None:
+                    session = Run(lanes, recorder, costs, settings, clock=clock, observers=observers)
+                    return await execute(session, session.execute)
+
+                return await in_rounds(prepared, lanes, plans, duplicates, go, say), costs.unrecorded
         _notify(observers, started)
         return await send_shared(
             prepared,
@@ -181,18 +196,6 @@ async def _send(
         )
 
 
-def _lanes(prepared: Prepared, parts: Sequence[tuple[Client, Sequence[Variant]]], settings: RunSettings, options: RunOptions) -> list[Lane]:
-    return [
-        Lane(
-            client,
-            Pace(group[0].provider.name, settings, rng=random.Random()),  # noqa: S311
-            _feed(prepared, group, settings, options),
-            demands_of(group, settings),
-        )
-        for client, group in parts
-    ]
-
-
 def _write_outputs(prepared: Prepared) -> list[Path | str]:
     try:
         return write_outputs(prepared.job, prepared.directory, prepared.dataset)
@@ -200,8 +203,13 @@ def _write_outputs(prepared: Prepared) -> list[Path | str]:
         raise StorageError(f"{error}; all outcomes are in the journal; give the same command again, nothing is sent twice") from error
 
 
-def _feed(prepared: Prepared, variants: Sequence[Variant], settings: RunSettings, options: RunOptions) -> Feed:
-    plans = [Plan(v.name, RequestBuilder(v, stream=settings.stream), prepared.indexes[v.name]) for v in variants]
+def _plan(prepared: Prepared, variant: Variant, settings: RunSettings) -> Plan:
+    return Plan(variant.name, RequestBuilder(variant, stream=settings.stream), prepared.indexes[variant.name])
+
+
+def _feed(
+    prepared: Prepared, plans: Sequence[Plan], settings: RunSettings, options: RunOptions, duplicates: Mapping[str, Duplicates]
+) -> Feed:
     return Feed(
         prepared.dataset,
         plans,
@@ -210,6 +218,7 @@ def _feed(prepared: Prepared, variants: Sequence[Variant], settings: RunSettings
         compare=prepared.changed,
         changed=options.changed,
         retry_failed=options.retry_failed,
+        sieves=duplicates,
     )
 
 

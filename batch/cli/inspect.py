@@ -105,8 +105,12 @@ def _notes(variant: VariantStatus) -> list[str]:
         notes.append(f"{variant.filtered:,} answers stopped by a content filter")
     if variant.doubled:
         notes.append(f"{variant.doubled:,} attempts were repeated after a lost reply: possibly billed twice")
-    if variant.priced:
-        notes.append(f"${variant.cost_usd:,.4f} for {variant.priced:,} answers")
+    if variant.copies:
+        notes.append(f"{variant.copies:,} rows took the outcome of an equal request (run.dedupe)")
+    if variant.priced > variant.copies:
+        notes.append(f"${variant.cost_usd:,.4f} for {variant.priced:,} rows{_beside(variant)}")
+    elif variant.ok:
+        notes.append("what it cost is unknown")
     if variant.orphaned:
         notes.append(f"{variant.orphaned:,} of the outcomes are of {_ORPHANS}; they count in tokens and costs only")
     if variant.damaged:
@@ -114,6 +118,13 @@ def _notes(variant: VariantStatus) -> list[str]:
     if variant.last is not None:
         notes.append(f"last outcome {datetime.fromtimestamp(variant.last).astimezone():%Y-%m-%d %H:%M:%S %Z}")
     return notes
+
+
+def _beside(variant: VariantStatus) -> str:
+    """What may have been billed beside what is known."""
+    rest = variant.ok - variant.priced
+    unknown = f", that of {rest:,} more is unknown" if rest > 0 else ""
+    return unknown + (f", and up to ${variant.extra_usd:,.4f} for attempts whose usage nobody told" if variant.extra_usd else "")
 
 
 def _failure_lines(variant: VariantStatus) -> list[str]:

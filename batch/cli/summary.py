@@ -59,7 +59,7 @@ def cost(counts: Tally) -> str:
     """What the answers of this session cost, as far as it is known."""
     if not counts.ok:
         return ""
-    if not counts.priced:
+    if counts.priced <= counts.copies:
         return "unknown"
     dollars = f"${counts.cost_usd:,.2f}" if counts.cost_usd >= 1 else f"${counts.cost_usd:.4f}"
     return dollars if counts.priced >= counts.ok else f"{dollars} for {counts.priced:,} of {counts.ok:,} answers, the rest unknown"
@@ -117,6 +117,8 @@ def _requests(counts: Tally) -> str:
     parts = [f"{counts.requests:,}", f"{counts.retries:,} of them retries" if counts.retries else "no retries"]
     if counts.repairs:
         parts.append(f"{counts.repairs:,} for answers that did not fit the schema")
+    if counts.copies:
+        parts.append(f"{counts.copies:,} rows took the outcome of an equal one")
     if counts.doubled:
         parts.append(f"{counts.doubled:,} possibly billed twice")
     return ", ".join(parts)

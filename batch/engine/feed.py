@@ -5,7 +5,7 @@ Runs in a worker thread, one batch at a time; nothing here touches the event loo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -14,7 +14,7 @@ from batch.errors import RowError
 from batch.journal.index import Entry
 from batch.journal.lines import task_hash
 from batch.prompts import RequestBuilder
-from batch.records import BadRow, ErrorInfo, ErrorKind, Request, Row, Task
+from batch.records import BadRow, ErrorInfo, ErrorKind, Outcome, Request, Row, Task
 
 Changed = Literal["refuse", "rerun", "keep"]
 
@@ -36,8 +36,8 @@ class Rows(Protocol):
 class Source(Protocol):
     """Where the work of one endpoint comes from."""
 
-    def batches(self) -> Iterator[list[Work | Refused]]:
-        """What is to be sent (or, where that is impossible, journaled as failed), batch by batch."""
+    def batches(self) -> Iterator[Sequence[Work | Refused | Copied]]:
+        """What is to be sent (or journaled without that), batch by batch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,21 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
+class Copied:
+    """Work that is done: another task's equal request has this outcome."""
+
+    work: Work
+    outcome: Outcome
+
+
+class Sieve(Protocol):
+    """What decides which work of a variant is sent now, and keeps the rest."""
+
+    def sift(self, works: Sequence[Work]) -> list[Work]:
+        """The work that is to be sent now."""
+
+
+@dataclass(frozen=True, slots=True)
 class Candidate:
     """A task as the input has it now, beside what the journal knows of it."""
 
@@ -72,10 +87,22 @@ class Candidate:
 
 
 class Feed:
-    """The work of one endpoint's variants. `compare` rebuilds the requests of finished rows too, to see whether they changed."""
+    """The work of one endpoint's variants. `compare` rebuilds the requests of finished rows too, to see whether they changed.
+
+    `sieves` are by variant; what they keep is left to who gave them.
+    """
 
     def __init__(
-        self, dataset: Rows, plans: Sequence[Plan], *, repeats: int, by_id: bool, compare: bool, changed: Changed, retry_failed: bool
+        self,
+        dataset: Rows,
+        plans: Sequence[Plan],
+        *,
+        repeats: int,
+        by_id: bool,
+        compare: bool,
+        changed: Changed,
+        retry_failed: bool,
+        sieves: Mapping[str, Sieve] | None = None,
     ) -> None:
         self._dataset = dataset
         self._plans = plans
@@ -84,11 +111,13 @@ class Feed:
         self._compare = compare
         self._changed = changed
         self._retry_failed = retry_failed
+        self._sieves = sieves or {}
 
     def batches(self) -> Iterator[list[Work | Refused]]:
         """What is to be sent (or, where that is impossible, journaled as failed), batch by batch in input order."""
         for candidates in self.candidates(skip_finished=not self._compare):
-            yield [_work(candidate) for candidate in candidates if self._wanted(candidate)]
+            works = [_work(candidate) for candidate in candidates if self._wanted(candidate)]
+            yield self._sifted(works) if self._sieves else works
 
     def candidates(self, *, skip_finished: bool = False) -> Iterator[list[Candidate]]:
         """All tasks of the input, batch by batch; with `skip_finished` without those that the journal has as final."""
@@ -109,8 +138,20 @@ class Feed:
                 if skip_finished and entry is not None and (entry.ok or not self._retry_failed):
                     continue
                 if request is None:
-                    request, error = _request(plan.builder, row)
+                    request, error = row_request(plan.builder, row)
                 yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry)
+
+    def _sifted(self, items: Sequence[Work | Refused]) -> list[Work | Refused]:
+        by_variant: dict[str, list[Work]] = {}
+        kept: list[Work | Refused] = []
+        for item in items:
+            if isinstance(item, Work) and item.task.variant in self._sieves:
+                by_variant.setdefault(item.task.variant, []).append(item)
+            else:
+                kept.append(item)
+        for variant, works in by_variant.items():
+            kept += self._sieves[variant].sift(works)
+        return kept
 
     def _hash(self, row: Row | BadRow, repeat: int) -> int:
         return task_hash(row.id if self._by_id else None, row.ordinal, repeat)
@@ -125,7 +166,8 @@ class Feed:
         return self._retry_failed or candidate.changed
 
 
-def _request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, ErrorInfo | None]:
+def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, ErrorInfo | None]:
+    """The request of a row, and why there is none that can be sent."""
     if isinstance(row, BadRow):
         return Request("chat/completions", b"", row.digest), ErrorInfo(ErrorKind.INPUT, row.code, row.message)
     try:

@@ -19,7 +19,7 @@ from batch.clock import Clock
 from batch.engine.backlog import Backlog
 from batch.engine.costs import Costs
 from batch.engine.demands import Demand
-from batch.engine.feed import Refused, Source
+from batch.engine.feed import Source
 from batch.engine.pace import Pace, Work
 from batch.engine.recorder import Recorder
 from batch.engine.settling import Settler
@@ -126,10 +126,10 @@ class Pool:
                     self._exhausted = True
                     break
                 for item in batch:
-                    if not isinstance(item, Refused):
+                    if isinstance(item, Work):
                         self._backlog.add(item)
                     elif self.stopped is None:
-                        self._settler.fail(item.work, item.error, None)
+                        self._settler.settle_unsent(item)
                 if self._parked or self._workers < self._pace.concurrency.limit:
                     self._alarm.set()
                 await self._wait_for_room()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from batch.clock import Clock
 from batch.engine.costs import Costs
@@ -30,6 +31,26 @@ class Recorder:
     def failed(self, work: Work, error: ErrorInfo, exchange: Exchange | None) -> None:
         """Journal a failure; `exchange` is None when nothing was sent. Raises StorageError."""
         self._write(work, self._outcome(work, exchange, error))
+
+    def copied(self, work: Work, outcome: Outcome) -> None:
+        """Journal the outcome of an equal request that was sent instead: no time, tokens or money of its own. Raises StorageError."""
+        task = work.task
+        copy = replace(
+            outcome,
+            ordinal=task.ordinal,
+            id=task.id,
+            repeat=task.repeat,
+            attempts=0,
+            doubled=0,
+            sent=None,
+            first_token=None,
+            done=None,
+            usage=None,
+            cost_usd=0.0,
+            extra_usd=0.0,
+            copy_of=outcome.ordinal if outcome.copy_of is None else outcome.copy_of,
+        )
+        self._write(work, copy)
 
     async def sync(self, variant: str | None = None, *, due: bool = False) -> None:
         """Make what was written durable, of one variant or of all; with `due`, of those whose time has come. Raises StorageError."""
@@ -90,6 +111,7 @@ def count(tally: Tally, outcome: Outcome) -> None:
         tally.ok += 1
         tally.truncated += outcome.finish_reason == "length"
         tally.filtered += outcome.finish_reason == "content_filter"
+    tally.copies += outcome.copy_of is not None
     usage = outcome.usage
     if usage:
         tally.prompt_tokens += usage.get("prompt_tokens") or 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from batch.engine.backlog import Backlog
 from batch.engine.demands import Demand
+from batch.engine.feed import Copied, Refused
 from batch.engine.pace import Pace, Work
 from batch.engine.recorder import Recorder
 from batch.engine.stop import Stop
@@ -92,7 +93,23 @@ class Settler:
             self._recorder.failed(work, error, exchange)
         except StorageError as problem:
             self.storage_failed(problem)
+        else:
+            self._count_failure(work, error)
+
+    def settle_unsent(self, item: Refused | Copied) -> None:
+        """Make work final that needs no attempt."""
+        if isinstance(item, Refused):
+            self.fail(item.work, item.error, None)
             return
+        try:
+            self._recorder.copied(item.work, item.outcome)
+        except StorageError as problem:
+            self.storage_failed(problem)
+        else:
+            if item.outcome.error is not None:
+                self._count_failure(item.work, item.outcome.error)
+
+    def _count_failure(self, work: Work, error: ErrorInfo) -> None:
         tallies = self._recorder.tallies
         reason = self._limit.exceeded(tallies.values(), tallies[work.task.variant], error)
         if reason is not None:

@@ -34,9 +34,10 @@ class VariantStatus:
     """The counts of one variant. Times are seconds since the epoch; `active_s` is without the pauses between sessions.
 
     `total` is rows × repeats, None when run.json does not tell. `records` counts the journal's lines; those beyond ok + failed
-    were replaced by newer ones. `doubled` counts attempts that were repeated and may be billed twice. `priced` is how many answers
-    have a cost. `failures` has the most frequent first. `orphaned` outcomes, `orphaned_failed` of them failures, are of rows that the
-    last session did not find in the input; ok and failed are without them, the other counts are not.
+    were replaced by newer ones. `doubled` counts attempts that were repeated and may be billed twice. `priced` is how many outcomes
+    have a cost, `copies` how many were taken from equal requests, `extra_usd` the most that attempts without a known cost may have cost.
+    `failures` has the most frequent first. `orphaned` outcomes, `orphaned_failed` of them failures, are of rows that the last session did
+    not find in the input; ok and failed are without them, the other counts are not.
     """
 
     name: str
@@ -52,9 +53,11 @@ class VariantStatus:
     filtered: int = 0
     attempts: int = 0
     doubled: int = 0
+    copies: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
+    extra_usd: float = 0.0
     priced: int = 0
     first: float | None = None
     last: float | None = None
@@ -124,11 +127,23 @@ def _variant(directory: RunDirectory, slug: str, name: str, total: int | None, o
     return replace(status, **counts.sums, first=counts.first, last=counts.last, active_s=counts.active_s, failures=failures)
 
 
+_SUMS = (
+    "truncated",
+    "filtered",
+    "attempts",
+    "doubled",
+    "copies",
+    "prompt_tokens",
+    "completion_tokens",
+    "cost_usd",
+    "extra_usd",
+    "priced",
+)
+
+
 class _Counts:
     def __init__(self) -> None:
-        self.sums: dict[str, Any] = dict.fromkeys(
-            ("truncated", "filtered", "attempts", "doubled", "prompt_tokens", "completion_tokens", "cost_usd", "priced"), 0
-        )
+        self.sums: dict[str, Any] = dict.fromkeys(_SUMS, 0)
         self.first: float | None = None
         self.last: float | None = None
         self.active_s = 0.0
@@ -139,11 +154,13 @@ class _Counts:
         sums = self.sums
         sums["attempts"] += outcome.attempts
         sums["doubled"] += outcome.doubled
+        sums["copies"] += outcome.copy_of is not None
         sums["truncated"] += outcome.ok and outcome.finish_reason == "length"
         sums["filtered"] += outcome.ok and outcome.finish_reason == "content_filter"
         usage = outcome.usage or {}
         sums["prompt_tokens"] += _count(usage, "prompt_tokens")
         sums["completion_tokens"] += _count(usage, "completion_tokens")
+        sums["extra_usd"] += outcome.extra_usd
         if outcome.cost_usd is not None:
             sums["cost_usd"] += outcome.cost_usd
             sums["priced"] += 1

@@ -1,0 +1,59 @@
+"""A set of request keys, 8 bytes each: which requests were there before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# 400 MB. Who has more different requests than that gains nothing by this.
+MOST_KEYS = 50_000_000
+
+
+class KeySet:
+    """Remembers the first 8 bytes of up to `most` keys, in sorted runs of falling size, each at least twice as long as the next.
+
+    Two different keys are taken for one with a chance of n²/2^65: who acts on it compares the whole keys.
+    """
+
+    def __init__(self, keys: NDArray[np.uint64] | None = None, *, most: int = MOST_KEYS) -> None:
+        self._most = most
+        self._runs: list[NDArray[np.uint64]] = []
+        if keys is not None and len(keys):
+            self._runs.append(np.sort(keys))
+
+    def __len__(self) -> int:
+        return sum(len(run) for run in self._runs)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more keys are remembered."""
+        return len(self) >= self._most
+
+    def add(self, keys: Sequence[bytes]) -> list[bool]:
+        """For each key whether it was there before it, also within `keys`; and remember all of them. Give many at once."""
+        if not keys:
+            return []
+        wanted = np.frombuffer(b"".join(key[:8] for key in keys), ">u8").astype(np.uint64)
+        known = np.zeros(len(wanted), np.bool_)
+        for run in self._runs:
+            places = np.searchsorted(run, wanted)
+            places[places == len(run)] = 0
+            known |= run[places] == wanted
+        different, first = np.unique(wanted, return_index=True)
+        if not self.is_full:
+            self._push(different[~known[first]])
+        repeated = np.ones(len(wanted), np.bool_)
+        repeated[first] = False
+        return (known | repeated).tolist()  # type: ignore[no-any-return]
+
+    def _push(self, run: NDArray[np.uint64]) -> None:
+        if not len(run):
+            return
+        while self._runs and len(self._runs[-1]) < 2 * len(run):
+            run = np.sort(np.concatenate((self._runs.pop(), run)), kind="stable")
+        self._runs.append(run)
