@@ -18,6 +18,7 @@ from batch.cli.exits import ExitCode, tell
 COMMANDS = (
     ("Run a job", "run", "run", "Run a job, or go on with it."),
     ("Run a job", "resume", "run", "Go on from a run directory alone."),
+    ("Run a job", "plan", "plan", "What it would send, cost and take; sends nothing."),
     ("Run a job", "try", "try_", "Send one row; show the request and stream the answer."),
     ("Look into a run", "status", "inspect", "Counts, tokens, and what failed and why."),
     ("Look into a run", "verify", "inspect", "Check input, journal and outputs against each other."),

@@ -116,7 +116,7 @@ class Feed:
     def batches(self) -> Iterator[list[Work | Refused]]:
         """What is to be sent (or, where that is impossible, journaled as failed), batch by batch in input order."""
         for candidates in self.candidates(skip_finished=not self._compare):
-            works = [_work(candidate) for candidate in candidates if self._wanted(candidate)]
+            works = [_work(candidate) for candidate in candidates if self.wants(candidate)]
             yield self._sifted(works) if self._sieves else works
 
     def candidates(self, *, skip_finished: bool = False) -> Iterator[list[Candidate]]:
@@ -156,7 +156,8 @@ class Feed:
     def _hash(self, row: Row | BadRow, repeat: int) -> int:
         return task_hash(row.id if self._by_id else None, row.ordinal, repeat)
 
-    def _wanted(self, candidate: Candidate) -> bool:
+    def wants(self, candidate: Candidate) -> bool:
+        """Whether a task is to be sent."""
         entry = candidate.entry
         if entry is None:
             return True

@@ -68,6 +68,7 @@ def records_are_right(before: Before, after: Records, kept: Mapping[str, int], e
     answered: Counter[str] = Counter()
     for witness in endpoint.witnesses.values():
         answered += witness.answered
+    sent = {(variant, outcome.key) for variant, outcome in after.since({}) if outcome.ok and outcome.copy_of is None}
     for variant, outcome in after.since(dict(kept)):
         name = (variant, outcome.id, outcome.repeat)
         require(name not in seen, "1", f"{name} has two records of one session")
@@ -81,7 +82,11 @@ def records_are_right(before: Before, after: Records, kept: Mapping[str, int], e
             right = answer_to(task.model, str(task.prompt), task.temperature)
             require(outcome.finish_reason in ("stop", "length", "content_filter"), "5", f"{name} is ok with {outcome.finish_reason}")
             require(text_of(outcome) == right, "5", f"{name} is ok with {text_of(outcome)!r} instead of {right!r}")
-            require(answered[key_of(task)] > 0, "5", f"{name} is ok and was never answered")
+            if outcome.copy_of is None:
+                require(answered[key_of(task)] > 0, "5", f"{name} is ok and was never answered")
+            else:
+                require((variant, outcome.key) in sent, "5", f"{name} is a copy of an answer that nobody got")
+                require((outcome.attempts, outcome.cost_usd) == (0, 0.0), "4", f"{name} is a copy and was charged for")
 
 
 def nothing_final_was_sent(before: Before, endpoint: Endpoint) -> None:
@@ -95,7 +100,7 @@ def nothing_final_was_sent(before: Before, endpoint: Endpoint) -> None:
 def cost_is_honest(before: Before, after: Records, kept: Mapping[str, int], endpoint: Endpoint, lost: int) -> None:
     """Promise 4: of the answers that were given, at most `lost` are not recorded."""
     given = sum(witness.answered.total() for witness in endpoint.witnesses.values())
-    recorded = sum(outcome.ok for _, outcome in after.since(dict(kept)))
+    recorded = sum(outcome.ok and outcome.copy_of is None for _, outcome in after.since(dict(kept)))
     require(given - recorded <= lost, "4", f"{given} answers were given and {recorded} recorded; {lost} may be lost")
     del before
 

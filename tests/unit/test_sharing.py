@@ -51,5 +51,5 @@ def test_only_what_repeats_itself_is_shared(of: Variant, api: Any, body: bytes, 
     ],
 )
 def test_failures_of_the_request_are_shared(kind: ErrorKind, code: str, shared: bool) -> None:
-    """What an endpoint says of the request itself holds for equal ones, and so does what is wrong with the answer; what befell an attempt does not."""
+    """What an endpoint says of a request holds for its equals, as does a fault of its answer; what befell an attempt does not."""
     assert shares_failure(ErrorInfo(kind, code, "why")) is shared

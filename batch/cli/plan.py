@@ -1,0 +1,215 @@
+"""promptmill plan: what a job would send, cost and take, before anything is sent."""
+
+from __future__ import annotations
+
+import shutil
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import click
+
+from batch.cli.console import printable, put, put_json, table
+from batch.cli.options import json_option, overrides, set_option
+
+if TYPE_CHECKING:
+    from batch.app.estimate import Estimate, VariantEstimate
+    from batch.policy.estimates import Range
+    from batch.settings import Price
+
+_HEAD = ("model", "requests", "tokens in", "tokens out", "cost", "Batch API")
+_LABEL_WIDTH = 10
+_WIDEST = 140
+
+
+@click.command("plan")
+@click.argument("job", metavar="JOB.toml")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N rows of the input.")
+@set_option
+@click.option("--retry-failed", is_flag=True, help="As if the rows that failed before were sent again.")
+@json_option
+def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_failed: bool, as_json: bool) -> None:
+    """Say what a job would send, what it would cost and how long it would take.
+
+    Sends nothing. What is done already is subtracted. Tokens are estimated from characters,
+    or, once the run has some answers, from those. Costs are from a dated price list inside
+    the program, or from the price that the job file gives a model; what is not known is
+    said to be unknown. After --limit 20, plan knows how long answers are.
+
+    \b
+    Examples:
+      promptmill plan jobs/tickets.toml
+      promptmill plan jobs/tickets.toml --set model.max_tokens=300
+    """
+    from batch import app
+    from batch.job import load
+
+    found = app.estimate(load(job, overrides(settings, limit)), retry_failed=retry_failed)
+    if as_json:
+        put_json({**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s})
+    else:
+        put(plan_text(found, min(_WIDEST, shutil.get_terminal_size().columns)))
+
+
+def plan_text(found: Estimate, width: int) -> str:
+    """A plan for people, in lines of `width` columns as far as names allow."""
+    parts = [_headline(found), _figures(found, width)]
+    notes = [*_prices(found), *_tokens(found), *_kept(found), *_budget(found), *_time(found), *_scores(found)]
+    shown: list[str] = []
+    before = ""
+    for label, text in notes:
+        indent = " " * _LABEL_WIDTH
+        first = (label if label != before else "").ljust(_LABEL_WIDTH)
+        lines = textwrap.wrap(printable(text), width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
+        shown += lines
+        before = label
+    return "\n\n".join([*parts, "\n".join(shown)])
+
+
+def _headline(found: Estimate) -> str:
+    models = f"{len(found.variants)} model{'s' if len(found.variants) > 1 else ''}"
+    times = f" × {found.repeats} repeats" if found.repeats > 1 else ""
+    tasks, requests = (sum(getattr(v, name) for v in found.variants) for name in ("tasks", "requests"))
+    return f"{found.name}: {found.rows:,} rows × {models}{times} = {tasks:,} tasks, {requests:,} requests to send (nothing was sent)"
+
+
+def _figures(found: Estimate, width: int) -> str:
+    rows = [_HEAD, *(_row(v) for v in found.variants)]
+    if len(found.variants) > 1:
+        requests = f"{sum(v.requests for v in found.variants):,}"
+        rows.append(("all", requests, "", "", _money(found.cost_usd), _money(_sum([v.batch_cost_usd for v in found.variants]))))
+    if all(row[-1] in ("Batch API", "unknown") for row in rows):
+        rows = [row[:-1] for row in rows]
+    whole = table(rows)
+    if max(map(len, whole.split("\n"))) <= width:
+        return whole
+    # Too narrow for the names: each stands on a line of its own.
+    figures = table([row[1:] for row in rows]).split("\n")
+    blocks = [f"{row[0]}\n  {line}" for row, line in zip(rows[1:], figures[1:], strict=True)]
+    return "\n".join([f"  {figures[0]}", *blocks])
+
+
+def _row(variant: VariantEstimate) -> tuple[str, ...]:
+    tokens = (_span(variant.prompt_tokens, _count), _span(variant.answer_tokens, _count))
+    return (variant.name, f"{variant.requests:,}", *tokens, _money(variant.cost_usd), _money(variant.batch_cost_usd))
+
+
+def _prices(found: Estimate) -> Iterator[tuple[str, str]]:
+    for v in found.variants:
+        if v.price is None:
+            yield "prices", f"{v.name}: unknown, {found.price_list} has none; give it one: price = {{input = …, output = …}}"
+        else:
+            yield "prices", f"{v.name}: {_rates(v.price)} ({v.price.source})"
+    if any(v.batch_cost_usd for v in found.variants):
+        yield "", "Batch API: what the provider's own, by which answers may take a day, would cost; promptmill does not use it."
+
+
+def _rates(price: Price) -> str:
+    rates = price.rates
+    cached = f", ${rates.cached_input:g} cached" if rates.cached_input != rates.input else ""
+    above = f", more above {price.above[0][0]:,} tokens" if price.above else ""
+    each = f", and ${price.per_request:g} a request" if price.per_request else ""
+    return f"${rates.input:g} in, ${rates.output:g} out a million tokens{cached}{above}{each}"
+
+
+def _tokens(found: Estimate) -> Iterator[tuple[str, str]]:
+    for v in found.variants:
+        if v.requests and v.answers:
+            yield "tokens", f"{v.name}: by {v.answers:,} answers of this run"
+    if any(v.requests and not v.answers for v in found.variants):
+        yield "tokens", "in: from characters, 2.5 to 6 of them a token; a few answers tell better: promptmill run … --limit 20"
+    limits = [v.answer_limit for v in found.variants if v.requests and not v.answers]
+    known = sorted({limit for limit in limits if limit})
+    if known:
+        yield "tokens", f"out: from 1 to max_tokens each ({', '.join(f'{limit:,}' for limit in known)})"
+    if None in limits:
+        yield "tokens", "out: where max_tokens is not set, nothing bounds the answers, nor the cost"
+    media = sum(v.media for v in found.variants)
+    if media:
+        yield "tokens", f"{media:,} requests hold images, sound or files, of which characters tell nothing"
+
+
+def _kept(found: Estimate) -> Iterator[tuple[str, str]]:
+    kept, copies = sum(v.kept for v in found.variants), sum(v.copies for v in found.variants)
+    if kept:
+        yield "done", f"{kept:,} tasks are done and are not counted above"
+    for v in found.variants:
+        if v.changed:
+            yield "changed", f"{v.name}: {v.changed:,} done rows have another request now; run asks what to do with them (--changed)"
+    if copies:
+        saved = _sum([v.saved_usd for v in found.variants if v.copies])
+        amount = "an unknown amount" if saved is None else _money(saved)
+        yield "dedupe", f"{copies:,} requests equal others and are not sent, which saves {amount}"
+    for v in found.variants:
+        if v.refused:
+            yield "refused", f"{v.name}: {v.refused:,} rows cannot be sent; for example {v.example}"
+
+
+def _budget(found: Estimate) -> Iterator[tuple[str, str]]:
+    if found.spent_usd:
+        yield "spent", f"${found.spent_usd:,.4f} by this run so far"
+    cap, cost = found.max_cost_usd, found.cost_usd
+    if cap is None:
+        return
+    left, high = cap - found.spent_usd, None if cost is None else cost.high
+    if cost is None or (high is None and cost.low <= left):
+        ends = "it may not suffice"
+    elif high is not None and high <= left:
+        ends = "it suffices"
+    else:
+        ends = "it may not suffice" if cost.low <= left else "it does not suffice"
+    yield "budget", f"run.max_cost_usd = {cap:g}, of which ${max(0.0, left):,.4f} is left: {ends}"
+
+
+def _time(found: Estimate) -> Iterator[tuple[str, str]]:
+    from batch.progress import duration
+
+    if found.expected_s is not None:
+        yield "time", f"about {duration(found.expected_s)}, when answers take as long as they did so far"
+    elif found.at_least_s is not None:
+        yield "time", f"at least {duration(found.at_least_s)}, by the job's rates"
+    else:
+        yield "time", "unknown until there are answers: it depends on the endpoint"
+
+
+def _scores(found: Estimate) -> Iterator[tuple[str, str]]:
+    if found.smallest_gap is not None:
+        gap = f"gaps of {100 * found.smallest_gap:.1f} points and more"
+        yield "scores", f"{found.rows:,} rows show {gap} between two models that disagree on a fifth of the rows (80 % power)"
+
+
+def _sum(ranges: Sequence[Range | None]) -> Range | None:
+    """All together; None when one is unknown."""
+    total: Range | None = None
+    for each in ranges:
+        if each is None:
+            return None
+        total = each if total is None else total + each
+    return total
+
+
+def _money(cost: Range | None) -> str:
+    return "unknown" if cost is None else _span(cost, _dollars)
+
+
+def _span(found: Range, show: Callable[[float], str]) -> str:
+    low = show(found.low)
+    if found.high is None:
+        return f"{low} or more"
+    high = show(found.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def _dollars(amount: float) -> str:
+    if amount >= 100 or amount == 0:
+        return f"${amount:,.0f}"
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.2g}" if amount >= 0.0001 else f"${amount:.6f}"
+
+
+def _count(amount: float) -> str:
+    for unit, size in (("B", 1e9), ("M", 1e6), ("k", 1e4)):
+        if amount >= size:
+            scaled = amount / (1e3 if unit == "k" else size)
+            return f"{scaled:,.1f}{unit}" if scaled < 100 else f"{scaled:,.0f}{unit}"
+    return f"{amount:,.0f}"
