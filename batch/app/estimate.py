@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 
 from batch.app.costs import run_spent_usd
 from batch.engine.feed import Candidate, Feed, Plan
 from batch.evaluation.statistics.power import smallest_gap
 from batch.job import LoadedJob
-from batch.journal.directory import RunDirectory
 from batch.journal.index import ResumeIndex
 from batch.journal.keys import KeySet
+from batch.journal.locating import run_directory
 from batch.journal.reading import RecordReader
 from batch.policy.estimates import Range, Sample, cost_range
 from batch.policy.pricing import answer_limit
@@ -70,7 +69,7 @@ class Estimate:
     """
 
     name: str
-    directory: Path
+    directory: str
     rows: int
     repeats: int
     variants: tuple[VariantEstimate, ...]
@@ -115,7 +114,7 @@ def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
     job = loaded.job
     dataset = Dataset(job.input)
     dataset.check_ids()
-    directory = RunDirectory(Path(job.output.dir))
+    directory = run_directory(job.output.dir)
     counts = [_Counts(job, variant, ResumeIndex.load(directory.journal_dir(variant.slug))) for variant in job.variants]
     feed = Feed(
         dataset,
@@ -135,7 +134,7 @@ def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
     now = datetime.now(UTC)
     return Estimate(
         name=job.name,
-        directory=directory.path,
+        directory=str(directory.place),
         rows=rows,
         repeats=job.run.repeats,
         variants=tuple(each.estimate(now) for each in counts),

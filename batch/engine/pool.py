@@ -130,6 +130,8 @@ class Pool:
                         self._backlog.add(item)
                     elif self.stopped is None:
                         self._settler.settle_unsent(item)
+                for variant in {item.work.task.variant for item in batch if not isinstance(item, Work)}:
+                    await self._sync_if_due(variant)
                 if self._parked or self._workers < self._pace.concurrency.limit:
                     self._alarm.set()
                 await self._wait_for_room()
@@ -202,8 +204,7 @@ class Pool:
         else:
             self._settler.settle(work, verdict, exchange)
             self._alarm.set()
-        if self._run.durability == "row" or self._recorder.is_behind(work.task.variant):
-            await self._sync(work.task.variant)
+        await self._sync_if_due(work.task.variant)
         if self._in_flight == 0 or self.stopped is not None:
             self._alarm.set()
         elif self._backlog.ready and self._in_flight + 1 < self._pace.concurrency.limit:
@@ -227,7 +228,9 @@ class Pool:
         except StorageError as error:
             self._settler.storage_failed(error)
 
-    async def _sync(self, variant: str) -> None:
+    async def _sync_if_due(self, variant: str) -> None:
+        if self._run.durability != "row" and not self._recorder.is_behind(variant):
+            return
         try:
             await self._recorder.sync(variant)
         except StorageError as error:
