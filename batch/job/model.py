@@ -207,8 +207,8 @@ class RunSection(Section):
     )
     dedupe: bool = Field(
         default=_RUN.dedupe,
-        description="Send equal requests once, and give all their rows the one answer; only at temperature = 0, for embeddings, and"
-        " without repeats.",
+        description="Send equal requests once, and give all their rows the one answer; only at temperature = 0 or for embeddings,"
+        " without repeats, and in one process.",
     )
     stream: bool = Field(
         default=_RUN.stream, description="Stream the answers: adds the time to the first token, and answers cut short are seen."

@@ -12,8 +12,11 @@ _OF_THE_REQUEST = frozenset({"bad_request", "context_length", "too_large", "cont
 
 
 def may_share(job: Job) -> bool:
-    """Whether a job lets equal requests share an answer: repeats are there to see how answers differ."""
-    return job.run.dedupe and job.run.repeats == 1
+    """Whether a job lets equal requests share an answer.
+
+    Repeats are there to see how answers differ, and several processes do not know each other's requests.
+    """
+    return job.run.dedupe and job.run.repeats == 1 and job.run.processes == 1
 
 
 def is_repeatable(variant: Variant, request: Request) -> bool:
