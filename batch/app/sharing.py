@@ -52,7 +52,16 @@ async def send_shared(
     lanes = endpoints.by_endpoint(variants)
     spent = 0.0 if job.run.max_cost_usd is None else run_spent_usd(prepared.directory)
     recall = Recaller(prepared.directory, lanes, division.numbers, prepared.indexes, by_id=job.input.id is not None)
-    coordinator = Coordinator(job.run, [1] * len(lanes), division.shards, prepared.tallies, spent_usd=spent, recall=recall, notice=notice)
+    coordinator = Coordinator(
+        job.run,
+        [1] * len(lanes),
+        division.shards,
+        prepared.tallies,
+        workers=division.processes or 1,
+        spent_usd=spent,
+        recall=recall,
+        notice=notice,
+    )
     with _saved(prepared.directory, prepared.indexes) as known:
         assignment = Assignment(
             worker="",

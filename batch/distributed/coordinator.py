@@ -48,7 +48,7 @@ class Coordinator:
     """Of one run. `endpoints` is for each lane how many endpoints are paced by themselves in it.
 
     `tallies` are the counts to add to; they hold what earlier sessions did. All times are monotonic seconds, given by the caller.
-    What a person should know goes to `notice`.
+    `workers` is how many there will be, `spent_usd` what earlier sessions spent. What a person should know goes to `notice`.
     """
 
     def __init__(
@@ -58,6 +58,7 @@ class Coordinator:
         shards: Sequence[Shard],
         tallies: Mapping[str, Tally],
         *,
+        workers: int,
         spent_usd: float = 0.0,
         recall: Recall,
         notice: Callable[[str], None],
@@ -73,6 +74,7 @@ class Coordinator:
         self._limit = FailureLimit(run.max_failures)
         self._members: dict[str, _Member] = {}
         self._gone: set[str] = set()
+        self._workers = workers
         self._recall = recall
         self._notice = notice
 
@@ -118,7 +120,7 @@ class Coordinator:
             return Grant(over=True, stop=self.stop)
         again_s = max(CHECKIN_INTERVAL_S, len(self._members) / REPORTS_PER_SECOND)
         leases, shares = self._grants(report, now, again_s)
-        drained = tuple(self._leases.drained(lane) for lane in range(len(self._lanes)))
+        drained = tuple(self._leases.untaken(lane) == 0 for lane in range(len(self._lanes)))
         budget = None if report.budget is None else self._purse.checkin(name, report.budget)
         return Grant(leases, shares, drained, budget, again_s, self.stop, self.grace_s, over=self._leases.finished)
 
@@ -175,11 +177,12 @@ class Coordinator:
         uses = iter(report.uses)
         for lane, endpoints in enumerate(self._lanes):
             wanted = report.wanted[lane] if report.wanted and not self.over else 0
-            available = wanted > 0 and not self._leases.drained(lane)
+            # The last shards go one by one, so that all workers have something to do to the end.
+            wanted = min(wanted, -(-self._leases.untaken(lane) // (2 * max(self._workers, len(self._members)))))
             of_lane = []
             for shared in endpoints:
                 use = next(uses, None)
-                eager = available and (use is None or use.peak == 0)
+                eager = wanted > 0 and (use is None or use.peak == 0)
                 of_lane.append(shared.checkin(report.worker, use, now, again_s, eager=eager))
             shares += of_lane
             # Who may send nothing would only keep its rows from others.

@@ -35,9 +35,9 @@ class Leases:
         """How many are done."""
         return self.count - self._left
 
-    def drained(self, lane: int) -> bool:
-        """Whether there is nothing to take at the moment."""
-        return self._next[lane] >= len(self._shards) and not self._returned[lane]
+    def untaken(self, lane: int) -> int:
+        """How many can be taken at the moment."""
+        return len(self._shards) - self._next[lane] + len(self._returned[lane])
 
     def take(self, worker: str, lane: int) -> Lease | None:
         """The next shard, those of the dead first; None when there is none."""

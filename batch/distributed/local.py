@@ -30,6 +30,8 @@ from batch.server.cores import usable_cores
 MOST_DEATHS = 20
 # A worker that has not checked in for so long hangs, or is stopped: its rows go to others.
 SILENT_S = 60.0
+# Before its first check-in it loads its code, on a machine that may be busy.
+BEGIN_S = 300.0
 # What a worker gets beyond the grace time to end when all is to end.
 LAST_WORD_S = 10.0
 _SHOWN_LINES = 12
@@ -95,7 +97,7 @@ class Launcher:
         try:
             await wire.send((replace(self._assignment, worker=name), dict(self._keys)))
             while True:
-                with anyio.move_on_after(self._patience) as waiting:
+                with anyio.move_on_after(self._patience if coordinator.knows(name) else BEGIN_S) as waiting:
                     report: Report = await wire.receive()
                 if waiting.cancelled_caught:
                     process.send_signal(signal.SIGKILL)

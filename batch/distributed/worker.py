@@ -124,7 +124,7 @@ class Worker:
             tuple(key for lane in self._lanes for key in lane.recorder.take_done()),
             {key: written for lane in self._lanes for key, written in lane.recorder.written.items()},
             tuple(example for lane in self._lanes for example in lane.recorder.take_examples()),
-            self._budget.take_use(unrecorded) if self._budget is not None else BudgetUse(0.0, 0.0, 0.0, unrecorded),
+            self._budget.use(unrecorded) if self._budget is not None else BudgetUse(0.0, 0.0, 0.0, unrecorded),
             notices,
             self._stop,
             ended,

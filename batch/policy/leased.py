@@ -279,10 +279,12 @@ class LeasedBudget:
 
     def reserve(self, amount: float) -> bool:
         """Set `amount` aside for a request; False when the worker's part has no room for it."""
-        if self._own.reserve(amount):
-            return True
-        self._lacking = max(self._lacking, amount)
-        return False
+        if not self._own.reserve(amount):
+            self._lacking = max(self._lacking, amount)
+            return False
+        if amount >= self._lacking:
+            self._lacking = 0.0
+        return True
 
     def settle(self, reserved: float, actual: float) -> None:
         """A request for which `reserved` was set aside has cost `actual`."""
@@ -292,8 +294,6 @@ class LeasedBudget:
         """Whether `amount` can never be reserved any more: only the coordinator knows, and has said so."""
         return self._over and self._own.never(amount)
 
-    def take_use(self, unrecorded: float) -> BudgetUse:
+    def use(self, unrecorded: float) -> BudgetUse:
         """What was made of it."""
-        use = BudgetUse(self._own.spent, self._own.reserved, self._lacking, unrecorded)
-        self._lacking = 0.0
-        return use
+        return BudgetUse(self._own.spent, self._own.reserved, self._lacking, unrecorded)
