@@ -63,18 +63,7 @@ async def send_shared(
         notice=notice,
     )
     with _saved(prepared.directory, prepared.indexes) as known:
-        assignment = Assignment(
-            worker="",
-            job=replace(job, variants=tuple(variants)),
-            directory=str(prepared.directory.path.absolute()),
-            numbers=division.numbers,
-            known=known,
-            prices=prices_of(job),
-            drawn=prepared.dataset.drawn,
-            compare=prepared.changed,
-            changed=changed,
-            retry_failed=retry_failed,
-        )
+        assignment = _assignment(prepared, variants, division.numbers, known, retry_failed=retry_failed, changed=changed)
         launcher: Launcher | RayLauncher
         if ray is None:
             launcher = Launcher(coordinator, assignment, keys, division.processes or 1, clock=clock, observers=observers, notice=notice)
@@ -93,6 +82,29 @@ async def send_shared(
             )
         stop = await execute(coordinator, launcher.run)
     return stop, coordinator.unrecorded
+
+
+def _assignment(
+    prepared: Prepared,
+    variants: Sequence[Variant],
+    numbers: Mapping[str, int],
+    known: Mapping[str, str],
+    *,
+    retry_failed: bool,
+    changed: Changed,
+) -> Assignment:
+    return Assignment(
+        worker="",
+        job=replace(prepared.job, variants=tuple(variants)),
+        directory=str(prepared.directory.path.absolute()),
+        numbers=numbers,
+        known=known,
+        prices=prices_of(prepared.job),
+        drawn=prepared.dataset.drawn,
+        compare=prepared.changed,
+        changed=changed,
+        retry_failed=retry_failed,
+    )
 
 
 @contextmanager
