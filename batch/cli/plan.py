@@ -55,7 +55,7 @@ def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_f
 def plan_text(found: Estimate, width: int) -> str:
     """A plan for people, in lines of `width` columns as far as names allow."""
     parts = [_headline(found), _figures(found, width)]
-    notes = [*_prices(found), *_tokens(found), *_kept(found), *_budget(found), *_time(found), *_scores(found)]
+    notes = [*_prices(found), *_tokens(found), *_kept(found), *_spending(found), *_scores(found)]
     shown: list[str] = []
     before = ""
     for label, text in notes:
@@ -146,9 +146,15 @@ def _kept(found: Estimate) -> Iterator[tuple[str, str]]:
             yield "refused", f"{v.name}: {v.refused:,} rows cannot be sent; for example {v.example}"
 
 
-def _budget(found: Estimate) -> Iterator[tuple[str, str]]:
+def _spending(found: Estimate) -> Iterator[tuple[str, str]]:
     if found.spent_usd:
         yield "spent", f"${found.spent_usd:,.4f} by this run so far"
+    if any(v.requests for v in found.variants):
+        yield from _budget(found)
+        yield from _time(found)
+
+
+def _budget(found: Estimate) -> Iterator[tuple[str, str]]:
     cap, cost = found.max_cost_usd, found.cost_usd
     if cap is None:
         return

@@ -76,6 +76,9 @@ def test_what_is_done_is_subtracted_and_tells_what_is_to_come(tmp_path: Path) ->
     assert before["cost_usd"]["low"] < low < high < before["cost_usd"]["high"]
     assert plan["spent_usd"] == pytest.approx(sum(line["cost_usd"] for line in folder.completions()[:20]))
     assert after["expected_s"] is not None
+    shown = folder.run("plan", folder.job.name, "--set", "run.max_cost_usd=0.001").stdout
+    assert "0 requests to send" in shown
+    assert not any(word in shown for word in ("suffice", "time "))
 
 
 def test_equal_requests_are_counted_once(tmp_path: Path) -> None:
