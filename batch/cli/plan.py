@@ -96,11 +96,14 @@ def _row(variant: VariantEstimate) -> tuple[str, ...]:
 
 
 def _prices(found: Estimate) -> Iterator[tuple[str, str]]:
+    """What each model's tokens cost; models of one price, as those of a sweep are, are told of together."""
+    priced: dict[str, list[str]] = {}
     for v in found.variants:
-        if v.price is None:
-            yield "prices", f"{v.name}: unknown, {found.price_list} has none; give it one: price = {{input = …, output = …}}"
-        else:
-            yield "prices", f"{v.name}: {_rates(v.price)} ({v.price.source})"
+        unknown = f"unknown, {found.price_list} has none; give a price = {{input = …, output = …}}"
+        priced.setdefault(unknown if v.price is None else f"{_rates(v.price)} ({v.price.source})", []).append(v.name)
+    for price, names in priced.items():
+        more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
+        yield "prices", f"{names[0]}{more}: {price}"
     if any(v.batch_cost_usd for v in found.variants):
         yield "", "Batch API: what the provider's own, by which answers may take a day, would cost; promptmill does not use it."
 
