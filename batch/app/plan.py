@@ -55,10 +55,12 @@ def prepare(
     """
     job = loaded.job
     dataset = Dataset(job.input)
-    dataset.check_ids()
+    previous = directory.manifest if directory.exists else None
+    # The ids of an input that is what it was have been checked: reading them again takes seconds for a million rows.
+    if previous is None or previous["input"] != _input_of(dataset):
+        dataset.check_ids()
     division = divided(job, dataset, directory, cluster=cluster)
     manifest = _manifest(loaded, dataset)
-    previous = directory.manifest if directory.exists else None
     notices: list[str] = []
     with ExitStack() as stack:
         journals: dict[str, Journal | StoreJournal] = {}
@@ -104,10 +106,14 @@ def _manifest(loaded: LoadedJob, dataset: Dataset) -> dict[str, Any]:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "job": loaded.document,
         "variants": {variant.name: _described(variant) for variant in job.variants},
-        "input": {"files": dataset.identity(), **dataset.selection},
+        "input": _input_of(dataset),
         "rows": dataset.count(),
         "repeats": job.run.repeats,
     }
+
+
+def _input_of(dataset: Dataset) -> dict[str, Any]:
+    return {"files": dataset.identity(), **dataset.selection}
 
 
 def _described(variant: Variant) -> dict[str, Any]:

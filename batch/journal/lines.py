@@ -39,7 +39,7 @@ def task_hash(id: str | None, ordinal: int, repeat: int) -> int:  # noqa: A002 -
     An id that is an ordinal as text hashes like the ordinal, so that a record alone (whose id is one or the other) gives its task.
     """
     name = str(ordinal) if id is None else id
-    return int(_task_hex(name, repeat), 16)
+    return int.from_bytes(_task_digest(name, repeat))
 
 
 def encode(outcome: Outcome, *, is_json: bool = False) -> bytes:
@@ -74,7 +74,7 @@ def encode(outcome: Outcome, *, is_json: bool = False) -> bytes:
         fields["copy_of"] = outcome.copy_of
     if error is not None:
         fields["error"] = {"kind": error.kind, "code": error.code, "message": error.message, "http_status": error.http_status}
-    task = _task_hex(outcome.id, outcome.repeat)
+    task = _task_digest(outcome.id, outcome.repeat).hex()
     summed = f',"task":"{task}","key":"{outcome.key.hex()}","ok":{1 if error is None else 0},'.encode() + _json(fields)[1:-1]
     summed = b"%s%s%s}" % (summed, _RESPONSE, _one_line(outcome.response, is_json)) if outcome.response else summed + b"}"
     return b'{"sum":"%08x"%s\n' % (crc32(summed), summed)
@@ -120,12 +120,12 @@ def decode(line: bytes) -> Outcome:
     )
 
 
-def _task_hex(name: str, repeat: int) -> str:
+def _task_digest(name: str, repeat: int) -> bytes:
     try:
         text = f"{repeat}:{name}".encode()
     except UnicodeEncodeError:
         text = f"{repeat}:{name}".encode("utf-8", "surrogatepass")
-    return blake2b(text, digest_size=8).hexdigest()
+    return blake2b(text, digest_size=8).digest()
 
 
 def _split(line: bytes) -> tuple[dict[str, Any], bytes | None]:

@@ -10,7 +10,7 @@ import pytest
 
 from batch.app.plan import Prepared, prepare
 from batch.engine.feed import Changed, Feed, Plan
-from batch.errors import ChangedError
+from batch.errors import ChangedError, InputError
 from batch.job import LoadedJob
 from batch.journal.directory import RunDirectory
 from batch.journal.lines import encode
@@ -146,3 +146,20 @@ def test_another_selection_keeps_what_was_answered(tmp_path: Path, by_id: bool) 
 def _answered(run: Run) -> set[int]:
     lines = (line for path in run.directory.journal_dir("m").glob("*.jsonl") for line in path.read_text().splitlines())
     return {json.loads(line)["row"] for line in lines}
+
+
+def test_ids_are_read_again_only_when_the_input_is_not_what_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 9: a session over the input of the last one does not read all its ids again; one over another input does."""
+    run = Run(tmp_path, 3)
+    run.session(answers=2)
+    checks: list[Dataset] = []
+    check_ids = Dataset.check_ids
+    monkeypatch.setattr(Dataset, "check_ids", lambda dataset: checks.append(dataset) or check_ids(dataset))
+    assert run.session()[1] == ["r2"]
+    assert not checks
+    with (tmp_path / "in.jsonl").open("a") as file:
+        file.write('{"id": "r1", "text": "once more"}\n')
+    with pytest.raises(InputError, match="stands twice"):
+        run.session()
+    with pytest.raises(InputError, match="stands twice"):
+        run.session()
