@@ -44,7 +44,7 @@ def sweep(folder: JobFolder, endpoint: ScriptedEndpoint, kills: int) -> int:
             time.sleep(chance.random())
         else:
             goal = len(endpoint.requests) + chance.randint(1, 2 * max(1, (rows - len(endpoint.requests)) // (kills - kill)))
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 300
             while process.poll() is None and len(endpoint.requests) < goal:
                 assert time.monotonic() < deadline, f"{len(endpoint.requests)} of {goal} requests came"
                 time.sleep(0.001)
@@ -54,10 +54,8 @@ def sweep(folder: JobFolder, endpoint: ScriptedEndpoint, kills: int) -> int:
     return struck
 
 
-@pytest.mark.parametrize(
-    ("rows", "kills"),
-    [(800, 8), pytest.param(20_000, 200, marks=[pytest.mark.long, pytest.mark.timeout(3600)])],
-)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(("rows", "kills"), [(800, 8), pytest.param(20_000, 200, marks=pytest.mark.long)])
 def test_killed_at_many_moments(tmp_path: Path, rows: int, kills: int) -> None:
     """Promises 1, 2, 4; fault 36: however often one run is killed, no row is lost or doubled; re-sent <= what was in flight."""
     with ScriptedEndpoint(slowly) as endpoint:
@@ -91,7 +89,7 @@ def traced(folder: JobFolder, *options: str) -> subprocess.CompletedProcess[str]
     run = folder.command("run", folder.job.name)
     command = ["strace", "-f", "-qq", "-e", "signal=none", "-o", str(folder.path / "calls"), *options, *run]
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    return subprocess.run(command, cwd=folder.path, env=environ, capture_output=True, text=True, timeout=100)
+    return subprocess.run(command, cwd=folder.path, env=environ, capture_output=True, text=True, timeout=300)
 
 
 def most_calls(folder: JobFolder) -> dict[str, int]:
@@ -116,7 +114,7 @@ def check_goes_on(folder: JobFolder, where: str) -> None:
         path = folder.directory / f"{name}.jsonl"
         if path.exists():
             assert len(path.read_text().splitlines()) == (SMALL if name == "completions" else 0), where
-    ended = folder.run()
+    ended = folder.run(timeout=300)
     assert ended.returncode == 0, (where, ended.stderr)
     assert ids(folder.completions()) == sorted(whole), where
     assert Counter(record["id"] for record in folder.journal()) == Counter(whole), where
@@ -130,8 +128,8 @@ def sampled(most: dict[str, int]) -> list[tuple[str, int]]:
 
 
 @needs_program("strace")
-@pytest.mark.timeout(600)
-@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=[pytest.mark.long, pytest.mark.timeout(3600)])])
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("whole", [False, pytest.param(True, marks=pytest.mark.long)])
 def test_killed_at_system_calls(tmp_path: Path, whole: bool) -> None:
     """Promises 2, 3, 11; faults 36 and 44: killed at any write, sync or rename, the same command goes on to the right end."""
     with ScriptedEndpoint(answer) as endpoint:

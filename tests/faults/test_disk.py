@@ -53,7 +53,7 @@ def on_small_disk(folder: JobFolder, kilobytes: int) -> subprocess.CompletedProc
     (folder.path / "runs").mkdir()
     script = f'mount -t tmpfs -o size={kilobytes}k tmpfs runs && {{ "$@"; code=$?; cp -a runs kept; exit $code; }}'
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", *folder.command("run", folder.job.name)]
-    ended = subprocess.run(command, cwd=folder.path, capture_output=True, text=True, timeout=100)
+    ended = subprocess.run(command, cwd=folder.path, capture_output=True, text=True, timeout=110)
     shutil.rmtree(folder.path / "runs")
     (folder.path / "kept").rename(folder.path / "runs")
     return ended
@@ -126,7 +126,7 @@ def test_the_kernel_refuses_the_journal(tmp_path: Path, call: str, code: str, sa
         traced = ["-P", str(journal), "-e", "trace=write,fdatasync", "-e", f"inject={call}:error={code}:when=3+"]
         strace = ["strace", "-f", "-qq", "-e", "signal=none", "-o", str(tmp_path / "calls"), *traced]
         ended = subprocess.run(
-            [*strace, *folder.command("run", folder.job.name)], cwd=tmp_path, capture_output=True, text=True, timeout=100
+            [*strace, *folder.command("run", folder.job.name)], cwd=tmp_path, capture_output=True, text=True, timeout=110
         )
         assert ended.returncode == 5, ended.stderr
         assert said in ended.stderr
