@@ -219,4 +219,8 @@ def test_the_models_of_each_are_looked_at_before(tmp_path: Path) -> None:
         assert session.exit_code == 0
         assert [notice for notice in session.notices if f"127.0.0.1:{first.port}" in notice and "is not served there" in notice]
         with pytest.raises(JobError, match="is not served there"):
-            run_here(folder, f"provider.house.base_url={[first.url, first.url.replace('127.0.0.1', 'localhost')]!r}", "output.dir=other")
+            run_here(
+                folder,
+                f"provider.house.base_url={[first.url, first.url.replace('127.0.0.1', 'localhost')]!r}",
+                f"output.dir={tmp_path / 'other'}",
+            )
