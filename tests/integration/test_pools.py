@@ -93,7 +93,7 @@ def run_noting(folder: JobFolder, notices: list[str], *urls: str) -> Session:
 def test_the_summary_says_how_many_moved(tmp_path: Path) -> None:
     """An endpoint that nobody listens at costs no row; the command shows how many attempts moved to another one."""
     with ScriptedEndpoint() as endpoint:
-        folder = JobFolder(tmp_path, endpoint.url, rows=50)
+        folder = JobFolder(tmp_path, endpoint.url, rows=50, preflight=False)
         ended = folder.run("run", "test.toml", "--set", f'provider.house.base_url=["http://127.0.0.1:{unused_port()}", "{endpoint.url}"]')
     assert ended.returncode == 0, ended.stderr
     assert len(folder.completions()) == 50
@@ -224,3 +224,14 @@ def test_the_models_of_each_are_looked_at_before(tmp_path: Path) -> None:
                 f"provider.house.base_url={[first.url, first.url.replace('127.0.0.1', 'localhost')]!r}",
                 f"output.dir={tmp_path / 'other'}",
             )
+
+
+def test_worker_processes_share_out_each_endpoint(tmp_path: Path) -> None:
+    """Several processes send to a pool: each endpoint's limit holds for all of them together, and what one cannot do the other does."""
+    with ScriptedEndpoint(for_rows(lambda r: [Sleep(0.01), *answer(r)])) as first, ScriptedEndpoint(first.handler) as second:
+        folder = JobFolder(tmp_path, first.url, rows=200, concurrency=4, processes=2)
+        dead = f"http://127.0.0.1:{unused_port()}"
+        session = run_pool(folder, first.url, second.url, dead)
+        assert min(rows_sent(first), rows_sent(second)) >= 20
+        assert max(first.max_concurrent, second.max_concurrent) <= 4
+    assert (session.exit_code, session.tally.ok) == (0, 200)
