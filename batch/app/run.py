@@ -176,9 +176,10 @@ async def _send(
             if prepared.division is None:
                 costs = costs_of(job, prepared.directory)
                 duplicates = duplicates_of(prepared)
+                plans = [[_plan(prepared, variant, settings) for variant in group] for group in groups]
                 lanes = [
-                    Lane(_fleet(pool, each, settings), _feed(prepared, group, settings, options, duplicates), demands_of(group, settings))
-                    for pool, each, group in zip(clients, pools, groups, strict=True)
+                    Lane(_fleet(pool, each, settings), _feed(prepared, own, settings, options, duplicates), demands_of(group, settings))
+                    for pool, each, group, own in zip(clients, pools, groups, plans, strict=True)
                 ]
                 for notice in _probed(lanes, unready, clock.monotonic()):
                     say(notice)
@@ -226,10 +227,13 @@ def _fleet(clients: Sequence[Client], providers: Sequence[ProviderSettings], set
     return Fleet(providers[0].name, members)
 
 
+def _plan(prepared: Prepared, variant: Variant, settings: RunSettings) -> Plan:
+    return Plan(variant.name, RequestBuilder(variant, stream=settings.stream), prepared.indexes[variant.name])
+
+
 def _feed(
-    prepared: Prepared, variants: Sequence[Variant], settings: RunSettings, options: RunOptions, duplicates: Mapping[str, Duplicates]
+    prepared: Prepared, plans: Sequence[Plan], settings: RunSettings, options: RunOptions, duplicates: Mapping[str, Duplicates]
 ) -> Feed:
-    plans = [Plan(v.name, RequestBuilder(v, stream=settings.stream), prepared.indexes[v.name]) for v in variants]
     return Feed(
         prepared.dataset,
         plans,
