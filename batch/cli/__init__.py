@@ -30,7 +30,8 @@ COMMANDS = (
     ("Endpoints", "providers", "providers", "List the provider presets, or explain one."),
     ("Endpoints", "models", "providers", "List the models that an endpoint serves."),
     ("Endpoints", "serve", "serve", "Serve the embedded local model to other programs."),
-    ("Job files", "schema", "schema", "Print the JSON Schema of the job file, for editors."),
+    ("Your editor and shell", "schema", "schema", "Print the JSON Schema of the job file, for editors."),
+    ("Your editor and shell", "completion", "completion", "Print what completes commands in bash, zsh or fish."),
 )
 
 # New objects between two looks of Python's collector at the young ones, and how many looks go by until it looks at the older ones.

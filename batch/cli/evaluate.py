@@ -14,7 +14,7 @@ from batch.cli.comparison import comparisons, leaderboards
 from batch.cli.console import complain, put_json, put_styled, say
 from batch.cli.exits import ExitCode
 from batch.cli.judging import run_judges
-from batch.cli.options import directory_argument, json_option, set_option
+from batch.cli.options import directory_argument, files, json_option, set_option
 from batch.storage import is_url, named
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ job_option = click.option(
 
 
 @click.command("score")
-@click.argument("targets", metavar="RUN_DIR|FILE...", nargs=-1, required=True)
+@click.argument("targets", metavar="RUN_DIR|FILE...", nargs=-1, required=True, shell_complete=files)
 @job_option
 @click.option("--kind", help="For files: the kind of score, such as exact, contains, choice or number.")
 @click.option("--expected", metavar="COLUMN", help="For files: the key with the right value, or a template such as '{{ city }}'.")

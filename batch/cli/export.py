@@ -9,13 +9,14 @@ import click
 
 from batch.cli.console import complain, put, say
 from batch.cli.exits import ExitCode
+from batch.cli.options import files
 from batch.settings import OutputFormat
 
 REQUESTS = "openai-batch-input"
 
 
 @click.command("export")
-@click.argument("source", metavar="RUN_DIR | JOB.toml | ANSWERS.jsonl")
+@click.argument("source", metavar="RUN_DIR | JOB.toml | ANSWERS.jsonl", shell_complete=files)
 @click.option("--format", "format_", type=click.Choice([*get_args(OutputFormat), REQUESTS]), required=True, help="The format to write.")
 @click.option("--output", "-o", metavar="DIR", help="Where to write.  [default: the run directory]")
 @click.pass_context

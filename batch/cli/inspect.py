@@ -11,7 +11,7 @@ import click
 
 from batch.cli.console import command_line, printable, put, put_json, table
 from batch.cli.exits import ExitCode
-from batch.cli.options import directory_argument, json_option
+from batch.cli.options import directory_argument, files, json_option
 
 if TYPE_CHECKING:
     from batch.results.status import Status, VariantStatus
@@ -40,7 +40,7 @@ def status_command(directory: str, as_json: bool) -> None:
 
 
 @click.command("verify")
-@click.argument("paths", nargs=-1, required=True, metavar="RUN_DIR | ANSWERS.jsonl...")
+@click.argument("paths", nargs=-1, required=True, metavar="RUN_DIR | ANSWERS.jsonl...", shell_complete=files)
 @click.option("--salvage", is_flag=True, help="First write damaged journals anew, with every whole record, and say what was lost.")
 @click.option("--input", "requests", metavar="BATCH.jsonl", help="With answers: the requests that they must belong to.")
 @json_option

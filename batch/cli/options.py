@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -17,7 +18,27 @@ set_option = click.option(
     help="Override a setting of the job, as in --set run.concurrency=16. Repeatable.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
-directory_argument = click.argument("directory", metavar="RUN_DIR")
+
+
+def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+    """Let the shell complete names of files."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def _folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+    return [CompletionItem(incomplete, type="dir")]
+
+
+def presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+    """Complete names of providers."""
+    from batch.providers.presets import PRESETS
+
+    return [CompletionItem(name, help=preset.title) for name, preset in PRESETS.items() if name.startswith(incomplete)]
+
+
+# Of a plain text click completes nothing, not even names of files.
+job_argument = click.argument("job", metavar="JOB.toml", shell_complete=files)
+directory_argument = click.argument("directory", metavar="RUN_DIR", shell_complete=_folders)
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batch.cli.console import printable, put, say, table
+from batch.cli.options import presets
 
 if TYPE_CHECKING:
     from batch.providers.presets import Preset
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("providers")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=presets)
 def providers_command(name: str | None) -> None:
     """List the provider presets, or explain one.
 
@@ -38,7 +39,7 @@ def providers_command(name: str | None) -> None:
 
 
 @click.command("models")
-@click.argument("provider")
+@click.argument("provider", shell_complete=presets)
 @click.option("--base-url", metavar="URL", help="Ask this URL instead of the provider's own.")
 def models_command(provider: str, base_url: str | None) -> None:
     """List the models that an endpoint serves.
@@ -59,7 +60,7 @@ def models_command(provider: str, base_url: str | None) -> None:
         put("\n".join(map(printable, names)))
 
 
-_SCHEMAS: dict[SchemaSupport, str] = {
+SCHEMA_HELP: dict[SchemaSupport, str] = {
     "enforced": "sent; the server holds answers to it",
     "strict": "sent; the provider holds answers to it where strict is asked for (prompt.schema_strict)",
     "sent": "sent; answers that do not fit are asked for again (run.repair)",
@@ -77,7 +78,7 @@ def _explained(preset: Preset) -> str:
     facts = [("base URL", preset.base_url or "(embedded: a server is started for the run)")]
     facts.append(("key", f"{preset.api_key_env} ({_key_state(preset)})" if preset.api_key_env else "none"))
     facts.append(("models", f'id = "{preset.name}/MODEL"'))
-    facts.append(("prompt.schema", _SCHEMAS[preset.json_schema]))
+    facts.append(("prompt.schema", SCHEMA_HELP[preset.json_schema]))
     facts += [("header", f"{name}: {value}") for name, value in preset.headers.items()]
     facts += [("query", f"{name}={value}") for name, value in preset.query.items()]
     facts += [("sent as", f"{ours} → {theirs}") for ours, theirs in preset.renames.items()]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from batch.cli.console import command_line, say
-from batch.cli.options import as_words, check_engine, directory_argument, engine_options, engine_words, overrides, run_options
+from batch.cli.options import as_words, check_engine, directory_argument, engine_options, engine_words, job_argument, overrides, run_options
 
 if TYPE_CHECKING:
     from batch.app import RunReport
@@ -20,7 +20,7 @@ Changed = Literal["rerun", "keep"] | None
 
 
 @click.command("run")
-@click.argument("job", metavar="JOB.toml")
+@job_argument
 @run_options
 @engine_options
 @click.option("--fresh", is_flag=True, help="Start over; what was done before is set aside.")

@@ -9,7 +9,7 @@ import click
 
 from batch.cli.console import complain, json_bytes, printable, put, put_json, say
 from batch.cli.exits import ExitCode
-from batch.cli.options import json_option, overrides, set_option
+from batch.cli.options import job_argument, json_option, overrides, set_option
 from batch.records import Chunk, Exchange, Task
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ SHOWN_NUMBERS = 4
 
 
 @click.command("try")
-@click.argument("job", metavar="JOB.toml")
+@job_argument
 @click.option("--row", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Which row to send, from 0.")
 @click.option("--variant", metavar="NAME", help="Which of the job's models to ask.  [default: the first]")
 @set_option
