@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo demo-eval test test-long bench bench-floor lint format clean
+.PHONY: demo demo-eval test test-long bench bench-floor docs lint format clean
 
 demo: .venv/.demo-ready
 	$(BIN)/promptmill run jobs/quickstart.toml
@@ -39,6 +39,10 @@ bench: .venv/.test-ready
 
 bench-floor: .venv/.test-ready
 	$(BIN)/python -m tests.benchmarks floor
+
+# The pages of docs/ that are made from the program.
+docs: .venv/.test-ready
+	$(BIN)/python -m tests.documents
 
 lint: .venv/.test-ready
 	$(BIN)/ruff check .

@@ -1,0 +1,12 @@
+"""The pages of docs/ that are made from the program: `make docs` writes them, tests/unit/test_documents.py holds them to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tests.documents.job_file import job_file_page
+from tests.documents.providers import providers_page
+
+ROOT = Path(__file__).parents[2]
+MADE: Mapping[str, Callable[[], str]] = {"docs/job-file.md": job_file_page, "docs/providers.md": providers_page}
