@@ -142,7 +142,7 @@ class Session:
                 stack.enter_context(patch.object(target, name, value))
             yield
 
-    def _run_async(self, main: Callable[[], Awaitable[Any]]) -> Any:
+    def _run_async(self, main: Callable[[], Awaitable[Any]], **_backend: Any) -> Any:
         world = self._world
 
         def hold(task: Any) -> None:
