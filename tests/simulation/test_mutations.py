@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from batch.engine import pool, settling
+from batch.engine import fleet, pool, settling
 from batch.engine.pace import Pace
 from batch.engine.recorder import Recorder
 from batch.journal import index, journal
@@ -75,12 +75,12 @@ def shortens_waits(patch: pytest.MonkeyPatch) -> None:
 
 def retries_without_end(patch: pytest.MonkeyPatch) -> None:
     """Never gives up a row."""
-    patch.setattr(settling.Settler, "_blames_endpoint", lambda self: True)
+    patch.setattr(settling.Settler, "_blames_endpoint", lambda self, work: True)
 
 
 def ignores_the_budget(patch: pytest.MonkeyPatch) -> None:
     """Retries as often as it likes, in the whole run."""
-    patch.setattr(pool.Pool, "_may_retry", lambda self, work: True)
+    patch.setattr(fleet.Fleet, "may_retry", lambda self, work: True)
 
 
 def believes_cut_streams(patch: pytest.MonkeyPatch) -> None:
