@@ -144,6 +144,14 @@ class Coordinator:
                 rows = f"rows {lease.shard.start:,} to {lease.shard.stop - 1:,}"
                 self.end(Stop("refused", f"{MOST_GENERATIONS} workers died while they sent {rows}: memory may be short here"), self.grace_s)
 
+        # The seals have made durable what it had not synced.
+        for variant, told in member.tallies.items():
+            self.tallies[variant].durable += told.ok + told.failed - told.durable
+
+    def expect(self, workers: int) -> None:
+        """There will be so many workers."""
+        self._workers = workers
+
     def end(self, stop: Stop, grace_s: float) -> None:
         """End the run; what is in flight gets `grace_s`. A second call can only shorten that."""
         if self.stop is None or (stop.cause == "storage" and self.stop.cause != "storage"):

@@ -32,6 +32,7 @@ LOOK_INTERVAL_S = 5.0
 WAIT_NOTICE_S = 30.0
 # After a lost worker, so that a node that is dying is not asked again at once.
 PAUSE_S = 1.0
+_LOSSES = {"ActorDiedError": "it died", "ActorUnavailableError": "it cannot be reached: its node may be dead"}
 # So many lost workers without an outcome in between are no accident.
 MOST_IDLE_DEATHS = 20
 
@@ -93,6 +94,7 @@ class RayLauncher:
             now = self._clock.monotonic()
             if now >= look_at:
                 look_at, room = now + LOOK_INTERVAL_S, await anyio.to_thread.run_sync(self._room)
+                self._coordinator.expect(room)
             while len(self._seats) < room:
                 self._started += 1
                 seat = _Seat(f"w{self._started}")
@@ -146,7 +148,7 @@ class RayLauncher:
         except exceptions.RayError as error:
             if getattr(error, "actor_init_failed", False):
                 self._coordinator.end(Stop("refused", f"no worker can be made on this Ray cluster: {_last_words(error)}"), 0.0)
-            return _first_words(error)
+            return _LOSSES.get(type(error).__name__) or _first_words(error)
 
     def _mourn(self, seat: _Seat, how: str) -> None:
         """Say so, and let others have its rows."""

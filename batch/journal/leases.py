@@ -43,7 +43,7 @@ def claim_number(directory: Path, disk: Disk | None = None) -> tuple[int, str | 
 
 
 def seal(directory: Path, lease: Name) -> list[tuple[Segment, int]]:
-    """Decide, for good, how much of a lease's files counts: their whole records as of now. Returns them with these sizes.
+    """Decide, for good, how much of a lease's files counts: their whole records as of now, made durable. Returns them with these sizes.
 
     Call it before the shard is handed on; its former holder may still be writing.
 
@@ -53,10 +53,21 @@ def seal(directory: Path, lease: Name) -> list[tuple[Segment, int]]:
     """
     try:
         sizes = [(segment, segment.end()) for segment in lease_segments(directory, lease)]
+        for segment, _ in sizes:
+            _sync(segment.path)
     except OSError as error:
         raise StorageError(refusal(error, directory)) from error
     write_seal(directory, lease, {segment.path.name: size for segment, size in sizes})
     return sizes
+
+
+def _sync(path: Path) -> None:
+    disk = Disk()
+    descriptor = disk.open(path)
+    try:
+        disk.sync(descriptor)
+    finally:
+        disk.close(descriptor)
 
 
 def earlier_segments(directory: Path, lease: Name) -> list[Segment]:

@@ -5,108 +5,23 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder, ids
-from tests.support.ray_nodes import ENVIRONMENT, RayCluster
-from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer
+from tests.support.ray_nodes import RayCluster
+from tests.support.ray_runs import CONCURRENCY, assert_each_row_once, folder_on, wait_for
 
 pytestmark = pytest.mark.ray
 
-CONCURRENCY = 32
 CANARY = "sk-canary-4f1d9b77"
-# A worker is given up after 3 s instead of 30.
-IMPATIENT = "import sys, batch.distributed.ray_launcher as launcher; launcher.SILENT_S = 3.0; from batch.cli import main; sys.exit(main())"
-
-
-def slowly(received: Received) -> list[Action]:
-    return [*([Sleep(0.1)] if received.body else []), *answer(received)]
-
-
-class RayFolder(JobFolder):
-    """A job whose runs are sent by a cluster; `workers` are the pids of those that took part."""
-
-    def __init__(self, path: Path, url: str, cluster: RayCluster, **settings: object) -> None:
-        super().__init__(path, url, **settings)
-        self.cluster = cluster
-
-    @property
-    def arguments(self) -> list[str]:
-        return ["run", self.job.name, "--engine", "ray", "--ray-address", self.cluster.address]
-
-    def begin(self, *, impatient: bool = False, **environ: str) -> subprocess.Popen[str]:
-        """Start the command on the cluster."""
-        command = [sys.executable, "-c", IMPATIENT] if impatient else self.command()
-        return subprocess.Popen(
-            [*command, *self.arguments],
-            cwd=self.path,
-            env={**os.environ, **ENVIRONMENT, **environ},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def end(self, process: subprocess.Popen[str]) -> str:
-        """Wait for its end, which must be a good one; what it wrote to stderr."""
-        _, err = process.communicate(timeout=100)
-        assert process.returncode == 0, err
-        return err
-
-    def logs(self) -> str:
-        """What the workers of this run wrote to Ray's logs."""
-        found = [path.read_text() for path in Path(self.cluster.session, "logs").glob("worker-*.err")]
-        return "".join(text for text in found if str(self.directory) in text)
-
-    @property
-    def workers(self) -> list[int]:
-        return [int(pid) for pid in re.findall(r"begins on \S+ \(pid (\d+)\)", self.logs())]
-
-    def wait_for_workers(self, number: int, process: subprocess.Popen[str]) -> None:
-        """Wait until so many have begun, the dead ones among them."""
-        deadline = time.monotonic() + 60
-        while len(self.workers) < number:
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, self.logs()
-            time.sleep(0.1)
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[RayCluster]:
     with RayCluster(nodes=2) as cluster:
         yield cluster
-
-
-@contextmanager
-def folder_on(cluster: RayCluster, path: Path, **settings: object) -> Iterator[tuple[RayFolder, ScriptedEndpoint]]:
-    with ScriptedEndpoint(slowly) as endpoint:
-        yield RayFolder(path, endpoint.url, cluster, **{"concurrency": CONCURRENCY, **settings}), endpoint
-
-
-def wait_for(endpoint: ScriptedEndpoint, number: int, process: subprocess.Popen[str]) -> None:
-    """Wait until so many requests came; the run must be alive until then."""
-    deadline = time.monotonic() + 60
-    while len(endpoint.requests) < number:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, f"only {len(endpoint.requests)} of {number} requests came"
-        time.sleep(0.01)
-
-
-def assert_each_row_once(folder: RayFolder, endpoint: ScriptedEndpoint, resent: int) -> None:
-    """All rows are answered, each has one record that counts, and no more than `resent` were sent again."""
-    assert ids(folder.completions()) == [row["id"] for row in folder.rows]
-    assert folder.errors() == []
-    verified = folder.run("verify", str(folder.directory))
-    assert verified.returncode == 0, verified.stdout + verified.stderr
-    sent = endpoint.counts()
-    assert set(sent) == {row["text"] for row in folder.rows}
-    assert sum(sent.values()) - len(folder.rows) <= resent
 
 
 def test_a_run_on_two_nodes_ends_like_any_other(cluster: RayCluster, tmp_path: Path) -> None:

@@ -1,0 +1,137 @@
+"""The coordinator of a thousand workers, on a clock of the test's own: no Ray, no processes."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+
+from batch.distributed.coordinator import Coordinator
+from batch.distributed.messages import Lease, LeaseKey, Report
+from batch.distributed.purse import Purse
+from batch.distributed.shards import divide
+from batch.engine.stop import Stop
+from batch.policy.leased import LeasedBudget, Share, Use
+from batch.records import Mark, Tally
+from batch.settings import RunSettings
+
+ROWS_PER_SHARD = 10_000
+
+
+def make(run: RunSettings, shards: int, recalled: list[Lease]) -> Coordinator:
+    def recall(lease: Lease, written: object):
+        recalled.append(lease)
+        return []
+
+    rows = shards * ROWS_PER_SHARD
+    return Coordinator(run, [1], divide(rows, [Mark(0)]), {"m": Tally(total=rows)}, workers=1000, recall=recall, notice=lambda _: None)
+
+
+class Worker:
+    """One that keeps to what it is granted: it has as much in flight as it may, and needs some seconds for a shard."""
+
+    def __init__(self, name: str, chance: random.Random) -> None:
+        self.name = name
+        self.chance = chance
+        self.leases: list[Lease] = []
+        self.share = Share(0)
+        self.due = chance.random()  # the first check-in
+        self.at = 0.0
+        self.ok = 0
+
+    def report(self, now: float) -> Report:
+        done: list[LeaseKey] = []
+        if self.leases and self.share.concurrency and self.chance.random() < 0.3:
+            done.append(self.leases.pop(0).key)
+            self.ok += ROWS_PER_SHARD
+        busy = self.share.concurrency if self.leases else 0
+        use = Use(max(now - self.at, 1e-3), busy, busy, busy * (now - self.at), busy > 0)
+        self.at = now
+        return Report(self.name, {"m": Tally(ok=self.ok, durable=self.ok)}, (use,), (max(0, 2 - len(self.leases)),), tuple(done))
+
+
+def test_a_thousand_workers_share_leases_and_concurrency_while_some_die() -> None:
+    """Issue 7: each shard is held by one at a time and done once, and no more is in flight than allowed, whoever dies."""
+    chance = random.Random(3)
+    recalled: list[Lease] = []
+    coordinator = make(RunSettings(concurrency=3000), 3000, recalled)
+    workers = {f"w{number}": Worker(f"w{number}", chance) for number in range(1000)}
+    holders: dict[int, str] = {}
+    finished: Counter[int] = Counter()
+    started, now, allowed = len(workers), 0.0, 0
+    due = [(worker.due, name) for name, worker in workers.items()]
+    heapq.heapify(due)
+    while not coordinator.finished:
+        now, name = heapq.heappop(due)
+        worker = workers[name]
+        assert now < 600, "the run does not end"
+        if chance.random() < 0.01:
+            coordinator.lost(worker.name)
+            for lease in worker.leases:
+                del holders[lease.shard.number]
+            del workers[worker.name]
+            workers[f"w{started}"] = newcomer = Worker(f"w{started}", chance)
+            heapq.heappush(due, (now + 3, newcomer.name))
+            allowed -= worker.share.concurrency
+            started += 1
+            continue
+        report = worker.report(now)
+        for _, shard, _ in report.done:
+            assert holders.pop(shard) == worker.name
+            finished[shard] += 1
+        grant = coordinator.checkin(report, now)
+        for lease in grant.leases:
+            assert lease.shard.number not in holders
+            holders[lease.shard.number] = worker.name
+        worker.leases += grant.leases
+        allowed += grant.shares[0].concurrency - worker.share.concurrency
+        assert allowed <= 3000
+        worker.share = grant.shares[0]
+        heapq.heappush(due, (now + grant.again_s, name))
+    assert set(finished.values()) == {1}
+    assert len(finished) == 3000
+    assert recalled, "nobody died with a lease"
+    # A thousand workers are not heard more than 400 times a second.
+    assert grant.again_s >= 2.4
+
+
+def test_a_thousand_workers_spend_one_budget() -> None:
+    """Issue 7: together they spend what there is, to within a request of each, and never a cent more, whoever dies."""
+    chance = random.Random(5)
+    cap, price = 50.0, 0.01
+    purse, spent = Purse(cap, 0.0), 0.0
+    budgets = {f"w{number}": LeasedBudget(cap) for number in range(1000)}
+    for turn in range(100):
+        for name, budget in list(budgets.items()):
+            if chance.random() < 0.001:
+                purse.ended(name, None)
+                budgets[f"{name}-{turn}"] = LeasedBudget(cap)
+                del budgets[name]
+                continue
+            while chance.random() < 0.7 and budget.reserve(price):
+                budget.settle(price, price)
+                spent += price
+            budget.grant(purse.checkin(name, budget.use(0.0)))
+            assert spent <= cap + 1e-6
+    assert spent >= 0.95 * cap
+
+
+def test_what_a_dead_worker_told_of_is_durable_with_its_seals() -> None:
+    """Promise 2: outcomes that it had told of and not synced are counted as durable once its journals are sealed."""
+    coordinator = make(RunSettings(), 4, [])
+    coordinator.checkin(Report("w1", {"m": Tally(ok=20, failed=1, durable=8)}, (), (1,)), 0.0)
+    assert coordinator.tallies["m"].durable == 8
+    coordinator.lost("w1")
+    assert coordinator.tallies["m"].durable == 21
+
+
+def test_one_stop_is_everybodys() -> None:
+    """Issue 7: what one worker is refused (a key, an empty account) ends the sending of all with their next check-in."""
+    coordinator = make(RunSettings(), 8, [])
+    for name in ("w1", "w2"):
+        coordinator.checkin(Report(name, wanted=(1,)), 0.0)
+    stop = Stop("refused", "401: the key is refused")
+    assert coordinator.checkin(Report("w1", stop=stop), 0.3).stop == stop
+    grant = coordinator.checkin(Report("w2", wanted=(1,)), 0.4)
+    assert grant.stop == stop
+    assert not grant.leases
