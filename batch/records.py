@@ -243,8 +243,8 @@ class Tally:
 
     rows in = kept + ok + failed + not attempted. `kept` were final before this session; `durable` counts those of ok + failed
     that are synced. `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. `repairs` counts
-    answers that were asked for again, since they did not fit the job's schema. `copies` counts
-    those of ok + failed for which the outcome of an equal request was taken, `priced` the answers whose cost is known.
+    answers that were asked for again, since they did not fit the job's schema, `failovers` attempts at another endpoint than the last.
+    `copies` counts those of ok + failed for which the outcome of an equal request was taken, `priced` the answers whose cost is known.
     """
 
     total: int | None = None
@@ -260,6 +260,7 @@ class Tally:
     doubled: int = 0
     repairs: int = 0
     copies: int = 0
+    failovers: int = 0
     in_flight: int = 0
     waiting: int = 0
     prompt_tokens: int = 0

@@ -83,6 +83,7 @@ class EmbeddedModelSettings:
 class ProviderSettings:
     """An endpoint to pace: a normalised base URL (…/v1, no trailing slash) and the name of the variable that holds its key.
 
+    `more_urls` are those of further endpoints that serve the same models with the same key: with the first they are one pool.
     `auth` says which header carries the key. `renames` maps parameter names of the job file to the provider's own.
     `stream_usage` tells whether `stream_options: {include_usage}` may be sent. `embedded` is set for `local` only, whose
     base URL is known when its server runs.
@@ -90,6 +91,7 @@ class ProviderSettings:
 
     name: str
     base_url: str
+    more_urls: tuple[str, ...] = ()
     api_key_env: str | None = None
     auth: Literal["bearer", "api-key", "none"] = "bearer"
     headers: Mapping[str, str] = field(default_factory=dict)

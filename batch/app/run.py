@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +27,7 @@ from batch.engine import endpoints
 from batch.engine.demands import demands_of
 from batch.engine.duplicates import Duplicates
 from batch.engine.feed import Changed, Feed, Plan
+from batch.engine.fleet import Fleet, Member
 from batch.engine.pace import Pace
 from batch.engine.recorder import Recorder
 from batch.engine.run import Lane, Run
@@ -36,9 +37,10 @@ from batch.events import Event, Noticed, Observer, RunEnded, RunStarted
 from batch.job import LoadedJob, from_document
 from batch.journal.locating import place_of, run_directory
 from batch.prompts import RequestBuilder
-from batch.records import Tally
+from batch.records import ErrorInfo, Tally
 from batch.results.outputs import write_outputs
-from batch.settings import RunSettings, Variant
+from batch.settings import ProviderSettings, RunSettings, Variant
+from batch.transport.client import Client
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,11 +165,12 @@ async def _send(
     execute = partial(_executed, signals=signals, stopper=stopper, say=say)
     async with endpoints.started(job.variants) as variants:
         groups = endpoints.by_endpoint(variants)
-        settings = endpoints.allow_connections(job.run, len(groups), say) if prepared.division is None else job.run
-        async with endpoints.clients([group[0].provider for group in groups], keys, settings, clock) as clients:
+        pools = [endpoints.each_url(group[0].provider) for group in groups]
+        settings = endpoints.allow_connections(job.run, sum(map(len, pools)), say) if prepared.division is None else job.run
+        async with endpoints.clients(pools, keys, settings, clock) as clients:
             try:
                 checked = zip(clients, groups, strict=True) if settings.preflight else ()
-                unready = {client: await endpoints.check_models(client, group) for client, group in checked}
+                unready = [await endpoints.check_pool(pool, group, say) for pool, group in checked]
             except EndpointError as error:
                 return Stop("refused", f"refused before a row was sent: {error}"), 0.0
             if prepared.division is None:
@@ -175,17 +178,11 @@ async def _send(
                 duplicates = duplicates_of(prepared)
                 plans = [[_plan(prepared, variant, settings) for variant in group] for group in groups]
                 lanes = [
-                    Lane(
-                        client,
-                        Pace(group[0].provider.name, settings, rng=random.Random()),  # noqa: S311
-                        _feed(prepared, own, settings, options, duplicates),
-                        demands_of(group, settings),
-                    )
-                    for client, group, own in zip(clients, groups, plans, strict=True)
+                    Lane(_fleet(pool, each, settings), _feed(prepared, own, settings, options, duplicates), demands_of(group, settings))
+                    for pool, each, group, own in zip(clients, pools, groups, plans, strict=True)
                 ]
-                for lane in lanes:
-                    problem = unready.get(lane.client)
-                    _say(observers, lane.pace.unready(problem, clock.monotonic()) if problem else None)
+                for notice in _probed(lanes, unready, clock.monotonic()):
+                    say(notice)
                 recorder = Recorder(prepared.journals, prepared.tallies, clock, costs)
                 _notify(observers, started)
 
@@ -209,11 +206,25 @@ async def _send(
         )
 
 
+def _probed(lanes: Sequence[Lane], unready: Sequence[Mapping[Client, ErrorInfo]], now: float) -> Iterator[str]:
+    """Endpoints that could not be reached are probed from the start; what a person should know of them."""
+    for lane, problems in zip(lanes, unready, strict=False):
+        for member in lane.fleet.members:
+            if member.client in problems:
+                yield member.pace.unready(problems[member.client], now)
+
+
 def _write_outputs(prepared: Prepared) -> list[Path | str]:
     try:
         return write_outputs(prepared.job, prepared.directory, prepared.dataset)
     except StorageError as error:
         raise StorageError(f"{error}; all outcomes are in the journal; give the same command again, nothing is sent twice") from error
+
+
+def _fleet(clients: Sequence[Client], providers: Sequence[ProviderSettings], settings: RunSettings) -> Fleet:
+    names = [endpoints.endpoint_name(provider, pooled=len(providers) > 1) for provider in providers]
+    members = [Member(client, Pace(name, settings, rng=random.Random())) for client, name in zip(clients, names, strict=True)]  # noqa: S311
+    return Fleet(providers[0].name, members)
 
 
 def _plan(prepared: Prepared, variant: Variant, settings: RunSettings) -> Plan:

@@ -36,7 +36,7 @@ async def _models(provider: ProviderSettings) -> list[str] | None:
     if name and not os.environ.get(name):
         raise SetupError(f"not set: {name} (the key of provider {provider.name}); export it and run the same command again")
     keys = {name: os.environ[name].strip()} if name else {}
-    async with endpoints.clients([provider], keys, RunSettings(concurrency=1), SystemClock()) as (client,):
+    async with endpoints.clients([[provider]], keys, RunSettings(concurrency=1), SystemClock()) as ((client,),):
         return await client.models()
 
 

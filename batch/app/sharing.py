@@ -50,11 +50,12 @@ async def send_shared(
     job, division = prepared.job, prepared.division
     assert division is not None  # noqa: S101 - the caller has seen it
     lanes = endpoints.by_endpoint(variants)
+    sizes = [len(endpoints.each_url(lane[0].provider)) for lane in lanes]
     spent = 0.0 if job.run.max_cost_usd is None else run_spent_usd(prepared.directory)
     recall = Recaller(prepared.directory, lanes, division.numbers, prepared.indexes, by_id=job.input.id is not None)
     coordinator = Coordinator(
         job.run,
-        [1] * len(lanes),
+        sizes,
         division.shards,
         prepared.tallies,
         workers=division.processes or 1,

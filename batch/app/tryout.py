@@ -52,7 +52,7 @@ async def _try(
     on_request(task)
     keys = endpoints.read_keys([variant])
     clock = SystemClock()
-    async with endpoints.started([variant]) as (ready,), endpoints.clients([ready.provider], keys, settings, clock) as (client,):
+    async with endpoints.started([variant]) as (ready,), endpoints.clients([[ready.provider]], keys, settings, clock) as ((client,),):
         if settings.preflight:
             await endpoints.check_models(client, [ready])
         show = _Redacted(client.redactor, on_chunk)

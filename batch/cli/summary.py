@@ -115,6 +115,8 @@ def _labelled(counts: Tally) -> str:
 
 def _requests(counts: Tally) -> str:
     parts = [f"{counts.requests:,}", f"{counts.retries:,} of them retries" if counts.retries else "no retries"]
+    if counts.failovers:
+        parts.append(f"{counts.failovers:,} moved to another endpoint of the pool")
     if counts.repairs:
         parts.append(f"{counts.repairs:,} for answers that did not fit the schema")
     if counts.copies:

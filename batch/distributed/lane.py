@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,9 @@ from batch.distributed.feeding import How, LeaseFeed
 from batch.distributed.messages import Assignment, Lease
 from batch.engine.costs import Costs
 from batch.engine.demands import demands_of
+from batch.engine.endpoints import each_url, endpoint_name
 from batch.engine.feed import Plan
+from batch.engine.fleet import Fleet, Member
 from batch.engine.pace import Pace
 from batch.engine.run import Lane, Run
 from batch.engine.stop import Stop
@@ -48,6 +50,36 @@ class Owner(Observer, Protocol):
         """A lane cannot go on: the coordinator must know."""
 
 
+class Leased:
+    """One endpoint that others send to as well: its pace, by what of its limits is this worker's."""
+
+    def __init__(self, name: str, client: Client, settings: RunSettings) -> None:
+        self._concurrency = LeasedConcurrency(settings.most_in_flight)
+        rates = {"requests": settings.requests_per_minute, "tokens": settings.tokens_per_minute}
+        self._buckets = {name: LeasedBucket() for name, rate in rates.items() if rate}
+        limits = iter(self._buckets.values())
+        pace = Pace(
+            name,
+            settings,
+            rng=random.Random(),  # noqa: S311
+            concurrency=self._concurrency,
+            rates=Rates(rates["requests"], rates["tokens"], lambda _: next(limits)),
+        )
+        self.member = Member(client, pace)
+
+    def grant(self, share: Share, asked_at: float, now: float) -> None:
+        """What it may use from now on."""
+        self._concurrency.grant(share.concurrency)
+        for name, flow in share.flows.items():
+            self._buckets[name].grant(flow, asked_at)
+        self.member.pace.pause(share.pause_s, now)
+
+    def take_use(self, now: float, *, ready: bool) -> Use:
+        """What was made of it; `ready` tells whether there is something to send now."""
+        flows = {name: bucket.take_use(now, ready=ready) for name, bucket in self._buckets.items()}
+        return self._concurrency.take_use(now, ready=ready, pause_s=self.member.pace.paused(now), flows=flows)
+
+
 class WorkLane:
     """Runs the engine over the leases that it is given; `tallies` and `costs` are the worker's."""
 
@@ -56,7 +88,7 @@ class WorkLane:
         assignment: Assignment,
         settings: RunSettings,
         variants: Sequence[Variant],
-        client: Client,
+        clients: Sequence[Client],
         worker: Owner,
         clock: Clock,
         tallies: Mapping[str, Tally],
@@ -67,21 +99,13 @@ class WorkLane:
         self._assignment = assignment
         self._settings = settings
         self._worker = worker
-        self._client = client
         self._clock = clock
         self._variants = variants
         self._demands = demands_of(variants, settings)
-        self._concurrency = LeasedConcurrency(settings.most_in_flight)
-        rates = {"requests": settings.requests_per_minute, "tokens": settings.tokens_per_minute}
-        self._buckets = {name: LeasedBucket() for name, rate in rates.items() if rate}
-        limits = iter(self._buckets.values())
-        self._pace = Pace(
-            variants[0].provider.name,
-            settings,
-            rng=random.Random(),  # noqa: S311
-            concurrency=self._concurrency,
-            rates=Rates(rates["requests"], rates["tokens"], lambda _: next(limits)),
-        )
+        provider = variants[0].provider
+        names = [endpoint_name(each, pooled=len(clients) > 1) for each in each_url(provider)]
+        self._endpoints = [Leased(name, client, settings) for name, client in zip(names, clients, strict=True)]
+        self._fleet = Fleet(provider.name, [endpoint.member for endpoint in self._endpoints])
         self.recorder = BookRecorder(
             variants, RunDirectory(Path(assignment.directory)), assignment.numbers, settings.durability, tallies, clock, costs, worker.hurry
         )
@@ -113,7 +137,7 @@ class WorkLane:
             waiting, self._waiting = self._waiting, []
             for book in waiting:
                 self._feed.add(book)
-            lane = Lane(self._client, self._pace, self._feed, self._demands)
+            lane = Lane(self._fleet, self._feed, self._demands)
             self._session = Run([lane], self.recorder, self._costs, self._settings, clock=self._clock, observers=[self._worker])
             stop = await self._session.execute()
             self._session = None
@@ -147,24 +171,22 @@ class WorkLane:
         self.stop(stop or Stop("interrupted", "given up"), 0.0)
         self._begun.set()
 
-    def share(self, share: Share, asked_at: float) -> None:
-        """What it may use of the endpoint's limits."""
-        self._concurrency.grant(share.concurrency)
-        for name, flow in share.flows.items():
-            self._buckets[name].grant(flow, asked_at)
-        self._pace.pause(share.pause_s, self._clock.monotonic())
+    def share(self, shares: Iterator[Share], asked_at: float) -> None:
+        """What it may use of its endpoints' limits: takes as many of `shares` as it has endpoints."""
+        now = self._clock.monotonic()
+        for endpoint, share in zip(self._endpoints, shares, strict=False):
+            endpoint.grant(share, asked_at, now)
         if self._session is not None:
             for pool in self._session.pools:
                 pool.wake()
 
-    def use(self) -> Use:
-        """What it made of its share."""
+    def uses(self) -> list[Use]:
+        """What it made of its shares, one for each endpoint."""
         if self._session is not None and self._session.stopped:
             self.drain()
         now = self._clock.monotonic()
         ready = self._session is not None and any(pool.has_ready_work for pool in self._session.pools)
-        flows = {name: bucket.take_use(now, ready=ready) for name, bucket in self._buckets.items()}
-        return self._concurrency.take_use(now, ready=ready, pause_s=self._pace.paused(now), flows=flows)
+        return [endpoint.take_use(now, ready=ready) for endpoint in self._endpoints]
 
     def wanted(self) -> int:
         """How many more leases it could take: so that it does not run dry until the check-in after the next."""

@@ -34,21 +34,22 @@ async def work(assignment: Assignment, keys: Mapping[str, str], link: Link, *, c
     variants = assignment.job.variants
     groups = endpoints.by_endpoint(variants)
     notices: list[str] = []
-    settings = replace(endpoints.allow_connections(assignment.job.run, len(groups), notices.append), max_failures="100%")
-    async with endpoints.clients([group[0].provider for group in groups], keys, settings, clock) as clients:
+    pools = [endpoints.each_url(group[0].provider) for group in groups]
+    settings = replace(endpoints.allow_connections(assignment.job.run, sum(map(len, pools)), notices.append), max_failures="100%")
+    async with endpoints.clients(pools, keys, settings, clock) as clients:
         worker = Worker(assignment, settings, list(zip(groups, clients, strict=True)), link, clock, notices)
         with suppress(LinkError):
             await worker.run()
 
 
 class Worker:
-    """One worker of a run; `parts` are its endpoints, in the order of the lanes."""
+    """One worker of a run; `parts` are the lanes: what is sent, and the clients of its endpoints."""
 
     def __init__(
         self,
         assignment: Assignment,
         settings: RunSettings,
-        parts: Sequence[tuple[Sequence[Variant], Client]],
+        parts: Sequence[tuple[Sequence[Variant], Sequence[Client]]],
         link: Link,
         clock: Clock,
         notices: list[str],
@@ -61,7 +62,7 @@ class Worker:
         self._costs = Costs(assignment.prices, assignment.job.variants, self._budget)
         self._tallies = {variant.name: Tally() for variant in assignment.job.variants}
         self._lanes = [
-            WorkLane(assignment, settings, variants, client, self, clock, self._tallies, self._costs) for variants, client in parts
+            WorkLane(assignment, settings, variants, clients, self, clock, self._tallies, self._costs) for variants, clients in parts
         ]
         self._stop: Stop | None = None
         self._told_stop = False
@@ -119,7 +120,7 @@ class Worker:
         return Report(
             self._name,
             deepcopy(self._tallies),
-            tuple(lane.use() for lane in self._lanes),
+            tuple(use for lane in self._lanes for use in lane.uses()),
             tuple(lane.wanted() for lane in self._lanes),
             tuple(key for lane in self._lanes for key in lane.recorder.take_done()),
             {key: written for lane in self._lanes for key, written in lane.recorder.written.items()},
@@ -133,8 +134,9 @@ class Worker:
     def _apply(self, grant: Grant, asked_at: float) -> None:
         if grant.budget is not None and self._budget is not None:
             self._budget.grant(grant.budget)
-        for lane, share in zip(self._lanes, grant.shares, strict=False):
-            lane.share(share, asked_at)
+        shares = iter(grant.shares)
+        for lane in self._lanes:
+            lane.share(shares, asked_at)
         for lease in grant.leases:
             self._lanes[lease.lane].take(lease)
         for lane, drained in zip(self._lanes, grant.drained, strict=False):

@@ -36,9 +36,9 @@ def read_keys(variants: Iterable[Variant], environ: Mapping[str, str] = os.envir
     return {name: environ[name].strip() for name in names}
 
 
-def allow_connections(run: RunSettings, lanes: int, notice: Callable[[str], None]) -> RunSettings:
+def allow_connections(run: RunSettings, endpoints: int, notice: Callable[[str], None]) -> RunSettings:
     """Raise the soft limit of open files to what the connections need, or lower the concurrency to what it allows, said aloud."""
-    needed = run.most_in_flight * lanes + OTHER_FILES
+    needed = run.most_in_flight * endpoints + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return run
@@ -46,7 +46,7 @@ def allow_connections(run: RunSettings, lanes: int, notice: Callable[[str], None
     resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
     if allowed >= needed:
         return run
-    lowered = max(1, (allowed - OTHER_FILES) // lanes)
+    lowered = max(1, (allowed - OTHER_FILES) // endpoints)
     if run.concurrency == "auto":
         # Nobody asked for so many, and most endpoints bear fewer.
         return replace(run, max_concurrency=lowered)
@@ -62,8 +62,9 @@ def warn_of_proxies(
     if names and not run.trust_env:
         notice(f"{', '.join(names)} not used: requests go straight to the endpoint (run.trust_env = true uses proxies)")
     elif names:
-        hosts = {provider.name: urlsplit(provider.base_url).hostname or "" for provider in providers if provider.embedded is None}
-        straight = [f"{name} ({host})" for name, host in hosts.items() if is_bypassed(host)]
+        urls = [(each.name, each.base_url) for provider in providers if provider.embedded is None for each in each_url(provider)]
+        hosts = dict.fromkeys((name, urlsplit(url).hostname or "") for name, url in urls)
+        straight = [f"{name} ({host})" for name, host in hosts if is_bypassed(host)]
         if straight:
             notice(f"requests to {', '.join(straight)} go past the proxy: this machine always does, others by NO_PROXY")
 
@@ -87,24 +88,67 @@ async def started(variants: Sequence[Variant]) -> AsyncIterator[tuple[Variant, .
 
 
 def by_endpoint(variants: Iterable[Variant]) -> list[list[Variant]]:
-    """The variants in groups that share an endpoint: base URL and key."""
-    groups: dict[tuple[str, str | None], list[Variant]] = {}
+    """The variants in groups that share an endpoint, or a pool of them: base URLs and key."""
+    groups: dict[tuple[frozenset[str], str | None], list[Variant]] = {}
     for variant in variants:
-        groups.setdefault((variant.provider.base_url, variant.provider.api_key_env), []).append(variant)
+        urls = frozenset((variant.provider.base_url, *variant.provider.more_urls))
+        groups.setdefault((urls, variant.provider.api_key_env), []).append(variant)
     return list(groups.values())
+
+
+def each_url(provider: ProviderSettings) -> list[ProviderSettings]:
+    """A provider as one for each of its URLs."""
+    return [replace(provider, base_url=url, more_urls=()) for url in (provider.base_url, *provider.more_urls)]
+
+
+def endpoint_name(provider: ProviderSettings, pooled: bool) -> str:
+    """What an endpoint is called in messages: its provider's name, with the host where there are several."""
+    return f"{provider.name} ({urlsplit(provider.base_url).netloc})" if pooled else provider.name
 
 
 @asynccontextmanager
 async def clients(
-    providers: Sequence[ProviderSettings], keys: Mapping[str, str], run: RunSettings, clock: Clock
-) -> AsyncIterator[list[Client]]:
-    """A client for each provider, over one HTTP engine."""
-    engine = open_engine(run, run.most_in_flight * len(providers))
+    pools: Sequence[Sequence[ProviderSettings]], keys: Mapping[str, str], run: RunSettings, clock: Clock
+) -> AsyncIterator[list[list[Client]]]:
+    """A client for each endpoint of each pool, over one HTTP engine."""
+    engine = open_engine(run, run.most_in_flight * sum(map(len, pools)))
     async with engine:
         yield [
-            Client(provider, keys[provider.api_key_env] if provider.api_key_env else None, run, clock=clock, engine=engine)
-            for provider in providers
+            [
+                Client(provider, keys[provider.api_key_env] if provider.api_key_env else None, run, clock=clock, engine=engine)
+                for provider in pool
+            ]
+            for pool in pools
         ]
+
+
+async def check_pool(clients: Sequence[Client], variants: Sequence[Variant], notice: Callable[[str], None]) -> dict[Client, ErrorInfo]:
+    """As `check_models` for each endpoint of a pool; what is wrong with some of them is only said, since the others go on without them.
+
+    Returns why some cannot be reached yet. Raises JobError and EndpointError when it is wrong with all.
+    """
+    faults: list[JobError | EndpointError] = []
+    unready: dict[Client, ErrorInfo] = {}
+
+    async def check(client: Client, provider: ProviderSettings) -> None:
+        try:
+            problem = await check_models(client, [replace(variant, provider=provider) for variant in variants])
+            if problem is not None:
+                unready[client] = problem
+        except (JobError, EndpointError) as error:
+            faults.append(error)
+            if len(faults) < len(clients):
+                notice(f"{endpoint_name(provider, pooled=True)}: {error}")
+
+    if len(clients) == 1:
+        problem = await check_models(clients[0], variants)
+        return {} if problem is None else {clients[0]: problem}
+    async with anyio.create_task_group() as group:
+        for client, provider in zip(clients, each_url(variants[0].provider), strict=True):
+            group.start_soon(check, client, provider)
+    if len(faults) == len(clients):
+        raise faults[0]
+    return unready
 
 
 async def check_models(client: Client, variants: Sequence[Variant]) -> ErrorInfo | None:

@@ -9,7 +9,7 @@ import math
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from batch.policy.adaptive import AdaptiveConcurrency
 from batch.policy.breaker import Breaker
@@ -21,6 +21,9 @@ from batch.policy.verdicts import Verdict
 from batch.policy.waits import MAX_WAIT_S, backoff
 from batch.records import ErrorInfo, Exchange, Request, Task
 from batch.settings import RunSettings
+
+if TYPE_CHECKING:
+    from batch.engine.fleet import Member
 
 # Codes by which an endpoint, or the network before it, says that it serves nobody at the moment.
 UNREADY = frozenset({"loading", "connect", "resolve", "tls"})
@@ -39,6 +42,7 @@ class Work:
     """A task on its way through the pool. `attempts` are those that count, `tries` all of them; `doubled` may be billed twice.
 
     `shard` is the piece of the input that it belongs to, where rows are shared out over workers.
+    `member` is the endpoint that got its last attempt, `failed_at` the same when it failed there; `shunned` are those that forbade the row.
     `mended` is sent instead of the task's own request once an answer did not fit the schema, `repairs` times in all; `used` is the usage of
     the answers before.
     Of its last attempt: its `number` among all that its endpoint got, the `tokens` that it was expected to use, and the US dollars that
@@ -54,6 +58,9 @@ class Work:
     charged_retry: bool = False
     number: int = 0
     tokens: float = 0.0
+    member: Member | None = None
+    failed_at: Member | None = None
+    shunned: tuple[Member, ...] = ()
     shard: int = 0
     reserved: float = 0.0
     cost_usd: float | None = None
@@ -152,7 +159,7 @@ class Pace:
     def postpone(self, work: Work, verdict: Verdict, sent_at: float, now: float) -> tuple[float, str | None]:
         """When `work` may be tried again after a fault that is not its own, and what a person should know about it.
 
-        A server's wait is never shortened; one refusal pauses the whole endpoint once.
+        A server's wait is never shortened, but stands in `paused`: one refusal pauses the whole endpoint once.
         """
         if self.outage_since is None:
             self.outage_since = now
@@ -166,7 +173,20 @@ class Pace:
         if (code not in NO_FAULT or not self.breaker.closed) and self.breaker.failed(_key(work.task), now, unready=code in UNREADY):
             notice = self._out_of_order
         own = now + backoff(max(1, work.tries), self._random.random())
-        return max(own, self._paused_until), notice
+        return own, notice
+
+    def refused_all(self, work: Work, error: ErrorInfo, sent_at: float, now: float) -> None:
+        """The endpoint refuses every request: it rests, and is probed."""
+        if self.outage_since is None:
+            self.outage_since = now
+        self._failed_from = max(self._failed_from, sent_at)
+        self._last_fault = error.message
+        self.breaker.failed(_key(work.task), now, unready=True)
+
+    def spare(self, now: float) -> None:
+        """Others serve in its place: if it is out of order, its outage counts from now on only."""
+        if self.outage_since is not None:
+            self.outage_since = now
 
     def pause(self, seconds: float, now: float) -> None:
         """The endpoint asked others to wait for so long."""

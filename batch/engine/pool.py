@@ -1,4 +1,4 @@
-"""The bounded pool of one endpoint: workers that take work, attempt it, and hand what came of it to the settler.
+"""The bounded pool of one endpoint, or of several equal ones: workers that take work, attempt it, and hand what came of it to the settler.
 
 Workers take their work themselves, so that a busy pool needs no switch between tasks for it; a worker that finds nothing to do parks.
 Work that waits for its retry lies in a heap by due time and holds no worker. One timekeeper wakes parked workers when time alone
@@ -20,7 +20,8 @@ from batch.engine.backlog import Backlog
 from batch.engine.costs import Costs
 from batch.engine.demands import Demand
 from batch.engine.feed import Source
-from batch.engine.pace import Pace, Work
+from batch.engine.fleet import Fleet, Member
+from batch.engine.pace import Work
 from batch.engine.recorder import Recorder
 from batch.engine.settling import Settler
 from batch.engine.stop import Stop
@@ -28,7 +29,6 @@ from batch.errors import DamagedError, InputError, StorageError
 from batch.policy.verdicts import Action, judge
 from batch.records import Exchange
 from batch.settings import RunSettings
-from batch.transport.client import Client
 
 # Connections are opened in steps: a listen queue (511 in nginx) overflows otherwise, and lost SYNs cost a second each.
 HIRED_AT_ONCE = 128
@@ -43,8 +43,7 @@ class Pool:
 
     def __init__(
         self,
-        client: Client,
-        pace: Pace,
+        fleet: Fleet,
         feed: Source,
         recorder: Recorder,
         costs: Costs,
@@ -56,8 +55,7 @@ class Pool:
         stop_run: Callable[[Stop, float], None],
     ) -> None:
         self.stopped: Stop | None = None
-        self._client = client
-        self._pace = pace
+        self._fleet = fleet
         self._feed = feed
         self._recorder = recorder
         self._costs = costs
@@ -65,9 +63,10 @@ class Pool:
         self._demands = demands
         self._clock = clock
         self._notice = notice
-        self._backlog = Backlog(_high_water(run.most_in_flight))
+        self._most_in_flight = run.most_in_flight * len(fleet)
+        self._backlog = Backlog(_high_water(self._most_in_flight))
         self._settler = Settler(
-            pace,
+            fleet,
             self._backlog,
             recorder,
             run,
@@ -112,7 +111,7 @@ class Pool:
 
     def wake(self) -> None:
         """The limits have changed: look again what can be sent, and how far ahead it is worth to read."""
-        self._backlog.high_water = _high_water(self._pace.concurrency.limit)
+        self._backlog.high_water = _high_water(self._fleet.limit)
         self._alarm.set()
 
     # The reader's side
@@ -132,7 +131,7 @@ class Pool:
                         self._settler.settle_unsent(item)
                 for variant in {item.work.task.variant for item in batch if not isinstance(item, Work)}:
                     await self._sync_if_due(variant)
-                if self._parked or self._workers < self._pace.concurrency.limit:
+                if self._parked or self._workers < self._fleet.limit:
                     self._alarm.set()
                 await self._wait_for_room()
         except (InputError, DamagedError, OSError) as error:
@@ -148,40 +147,39 @@ class Pool:
 
     async def _work(self) -> None:
         while True:
-            work = self._take()
-            if work is None:
+            taken = self._take()
+            if taken is None:
                 event = anyio.Event()
                 self._parked.append(event)
                 await event.wait()
                 continue
-            await self._attempt(work)
+            await self._attempt(*taken)
 
-    def _take(self) -> Work | None:
-        """The next work that may be sent now: retries that are due before new rows."""
-        if self.stopped is not None or self._in_flight >= self._pace.concurrency.limit:
+    def _take(self) -> tuple[Work, Member] | None:
+        """The next work that may be sent now, and where to: retries that are due before new rows."""
+        if self.stopped is not None:
             return None
         now = self._clock.monotonic()
-        if self._pace.hold(now) > 0:
-            return None
         backlog = self._backlog
-        retries = backlog.next_due <= now and self._may_retry(backlog.next_retry)
-        if not (retries or backlog.ready) or not self._costs.reserve(backlog.next_retry if retries else backlog.ready[0]):
+        retry = backlog.next_due <= now and self._fleet.may_retry(backlog.next_retry)
+        if not retry and not backlog.ready:
             return None
-        if retries:
+        candidate = backlog.next_retry if retry else backlog.ready[0]
+        member = self._fleet.pick(candidate, now)
+        if member is None or not self._costs.reserve(candidate):
+            return None
+        if retry:
             work = backlog.take_retry()
             self._recorder.tallies[work.task.variant].waiting -= 1
         else:
             work = backlog.take()
         if not self._room.is_set() and not backlog.is_full:
             self._room.set()
-        return work
+        return work, member
 
-    def _may_retry(self, work: Work) -> bool:
-        return not work.charged_retry or self._pace.budget.allows_retry or not self._pace.breaker.closed
-
-    async def _attempt(self, work: Work) -> None:
+    async def _attempt(self, work: Work, member: Member) -> None:
         tally = self._recorder.tallies[work.task.variant]
-        self._pace.sent(work, self._clock.monotonic())
+        tally.failovers += self._fleet.sent(member, work, self._clock.monotonic())
         self._costs.sent(work)
         work.tries += 1
         tally.requests += 1
@@ -189,11 +187,12 @@ class Pool:
         tally.in_flight += 1
         self._in_flight += 1
         try:
-            exchange = await self._client.exchange(work.request)
+            exchange = await member.client.exchange(work.request)
         finally:
             tally.in_flight -= 1
+            member.in_flight -= 1
         self._in_flight -= 1
-        self._pace.ended(work, exchange)
+        member.pace.ended(work, exchange)
         if work.first_sent is None:
             work.first_sent = exchange.sent_at
         verdict = judge(exchange, self._clock.wall())
@@ -207,15 +206,15 @@ class Pool:
         await self._sync_if_due(work.task.variant)
         if self._in_flight == 0 or self.stopped is not None:
             self._alarm.set()
-        elif self._backlog.ready and self._in_flight + 1 < self._pace.concurrency.limit:
+        elif self._backlog.ready and self._in_flight + 1 < (limit := self._fleet.limit):
             if self._parked:
                 self._parked.popleft().set()
-            elif self._workers < self._pace.concurrency.limit:
+            elif self._workers < limit:
                 self._alarm.set()
 
     def _complete(self, work: Work, exchange: Exchange) -> None:
-        if self._pace.served(exchange):
-            self._notice(f"{self._pace.name} serves again")
+        if (again := self._fleet.served(work, exchange)) is not None:
+            self._notice(f"{again} serves again")
             self._alarm.set()
         self._settler.served.add(work.task.request.api)
         if self._settler.withheld:
@@ -248,54 +247,54 @@ class Pool:
                 await self._alarm.wait()
             late = self._clock.monotonic() - wake_at
             if late > HELD_S:
-                self._pace.put_off(late)
+                self._fleet.put_off(late)
         self._done.set()
 
     def _is_over(self) -> bool:
         now = self._clock.monotonic()
         if self.stopped is not None:
             return self._in_flight == 0 or now >= self._grace_until
-        deadline = self._pace.outage_deadline
+        deadline = self._fleet.outage_deadline
         if self._in_flight:
             # What is in flight ends by deadlines of its own; only a probe can outlive the endpoint's.
-            if deadline is not None and now >= deadline and not self._pace.breaker.closed:
+            if deadline is not None and now >= deadline and self._fleet.is_probing:
                 self._give_up(now)
             return False
         if self._exhausted and not self._backlog:
             self._settler.release()
             return True
-        if self._pace.asks_too_much(now) or (deadline is not None and now >= deadline and self._next_sending(now) > now):
+        if self._fleet.asks_too_much(now) or (deadline is not None and now >= deadline and self._next_sending(now) > now):
             self._give_up(now)
         elif self._backlog and self._costs.is_spent(work := self._backlog.next):
             self.stop(Stop("budget", self._costs.exhausted(work)), 0.0)
         elif self._retries_are_spent(now):
-            self.stop(Stop("refused", f"{self._pace.name} fails too often: the retry budget of this run is spent"), 0.0)
+            self.stop(Stop("refused", f"{self._fleet.name} fails too often: the retry budget of this run is spent"), 0.0)
         return self.stopped is not None
 
     def _next_sending(self, now: float) -> float:
         """When something can be sent, with nothing in flight: now, if that is so, or later."""
-        free = now + self._pace.hold(now)
+        free = now + self._fleet.hold(now)
         return free if self._backlog.ready else max(free, self._backlog.next_due)
 
     def _retries_are_spent(self, now: float) -> bool:
         """Whether nothing but retries is left, or there is room for nothing else, and the budget does not allow the next."""
         backlog = self._backlog
         only_retries = not backlog.ready and (self._exhausted or backlog.is_full)
-        return only_retries and backlog.next_due <= now and not self._may_retry(backlog.next_retry)
+        return only_retries and backlog.next_due <= now and not self._fleet.may_retry(backlog.next_retry)
 
     def _give_up(self, now: float) -> None:
-        self.stop(Stop("refused", self._pace.outage(now)), self._run.grace_s)
+        self.stop(Stop("refused", self._fleet.outage(now)), self._run.grace_s)
 
     def _put_to_work(self, group: TaskGroup) -> bool:
         """Wake or hire as many workers as could send something now; True when more are to be hired after a moment."""
         now = self._clock.monotonic()
-        if self.stopped is not None or self._pace.hold(now) > 0:
+        if self.stopped is not None or self._fleet.hold(now) > 0:
             return False
-        wanted = min(self._pace.concurrency.limit - self._in_flight, len(self._backlog.ready) + self._backlog.due(now))
+        wanted = min(self._fleet.limit - self._in_flight, len(self._backlog.ready) + self._backlog.due(now))
         for _ in range(min(wanted, len(self._parked))):
             self._parked.popleft().set()
             wanted -= 1
-        hired = min(wanted, HIRED_AT_ONCE, self._run.most_in_flight - self._workers)
+        hired = min(wanted, HIRED_AT_ONCE, self._most_in_flight - self._workers)
         for _ in range(hired):
             self._workers += 1
             group.start_soon(self._work)
@@ -305,8 +304,8 @@ class Pool:
         """When time alone makes something possible, or ends something."""
         if self.stopped is not None:
             return self._grace_until
-        deadline = self._pace.outage_deadline
-        hold = self._pace.hold(now)
+        deadline = self._fleet.outage_deadline
+        hold = self._fleet.hold(now)
         possible = now + hold if hold > 0 else self._backlog.next_due
         return min(math.inf if deadline is None or deadline <= now else deadline, possible if possible > now else math.inf)
 

@@ -11,7 +11,7 @@ from batch.clock import Clock
 from batch.engine.costs import Costs
 from batch.engine.demands import Demand
 from batch.engine.feed import Source
-from batch.engine.pace import Pace
+from batch.engine.fleet import Fleet
 from batch.engine.pool import Pool
 from batch.engine.recorder import Recorder
 from batch.engine.stop import Stop
@@ -19,7 +19,6 @@ from batch.errors import StorageError
 from batch.events import Event, Noticed, Observer, Progressed
 from batch.records import Tally
 from batch.settings import RunSettings
-from batch.transport.client import Client
 
 SYNC_INTERVAL_S = 0.5
 REPORT_INTERVAL_S = 0.25
@@ -29,10 +28,12 @@ HELD_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """An endpoint with all that is to be sent to it; `demands` are by variant, for those whose answers must fit a schema."""
+    """An endpoint, or several equal ones, with all that is to be sent there.
 
-    client: Client
-    pace: Pace
+    `demands` are by variant, for those whose answers must fit a schema.
+    """
+
+    fleet: Fleet
     feed: Source
     demands: Mapping[str, Demand] = field(default_factory=dict)
 
@@ -50,8 +51,7 @@ class Run:
         self._stop: Stop | None = None
         self.pools: Sequence[Pool] = [
             Pool(
-                lane.client,
-                lane.pace,
+                lane.fleet,
                 lane.feed,
                 recorder,
                 costs,

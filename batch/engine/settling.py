@@ -8,7 +8,8 @@ from dataclasses import replace
 from batch.engine.backlog import Backlog
 from batch.engine.demands import Demand
 from batch.engine.feed import Copied, Refused
-from batch.engine.pace import Pace, Work
+from batch.engine.fleet import Fleet
+from batch.engine.pace import Work
 from batch.engine.recorder import Recorder
 from batch.engine.stop import Stop
 from batch.errors import StorageError
@@ -30,7 +31,7 @@ class Settler:
 
     def __init__(
         self,
-        pace: Pace,
+        fleet: Fleet,
         backlog: Backlog,
         recorder: Recorder,
         run: RunSettings,
@@ -43,7 +44,7 @@ class Settler:
     ) -> None:
         self.withheld: list[tuple[Work, ErrorInfo, Exchange]] = []
         self.served: set[Api] = set()
-        self._pace = pace
+        self._fleet = fleet
         self._backlog = backlog
         self._recorder = recorder
         self._run = run
@@ -69,8 +70,7 @@ class Settler:
             # The address is right, for another API is served there; this one is not.
             self._refuse(work, error, exchange)
         else:
-            self._backlog.postpone(work, exchange.done_at)
-            self._stop(Stop("refused", f"{self._pace.name}: {error.message}"), self._run.grace_s)
+            self._leave_out(work, verdict, error, exchange)
 
     def rejects(self, work: Work, exchange: Exchange) -> bool:
         """Whether the answer does not fit the variant's schema: then it is asked for again, or the row has failed."""
@@ -127,9 +127,11 @@ class Settler:
         self._stop_run(Stop("storage", str(error)), 0.0)
 
     def _refuse(self, work: Work, error: ErrorInfo, exchange: Exchange) -> None:
-        if self._pace.answered():
-            self._notice(f"{self._pace.name} serves again")
-        if error.code == "permission":
+        if (again := self._fleet.answered(work, exchange.done_at)) is not None:
+            self._notice(f"{again} serves again")
+        if error.code == "permission" and work.attempts < self._run.attempts and not self._fleet.forbids(work):
+            self._try_elsewhere(work, exchange.done_at)
+        elif error.code == "permission":
             self._withhold(work, error, exchange)
         else:
             self.fail(work, error, exchange)
@@ -142,13 +144,30 @@ class Settler:
         for forbidden, _, _ in self.withheld:
             self._backlog.postpone(forbidden, exchange.done_at)
         self.withheld = []
-        self._stop(Stop("refused", f"{self._pace.name} forbids every request: {error.message}"), self._run.grace_s)
+        self._stop(Stop("refused", f"{self._fleet.name} forbids every request: {error.message}"), self._run.grace_s)
 
-    def _retry(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> None:
-        due, notice = self._pace.postpone(work, verdict, exchange.sent_at, exchange.done_at)
+    def _leave_out(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> None:
+        """The endpoint refuses every request: others go on without it, and without others the run ends."""
+        notice = self._fleet.refused(work, error, exchange.sent_at, exchange.done_at)
+        if notice is None:
+            self._backlog.postpone(work, exchange.done_at)
+            self._stop(Stop("refused", f"{self._fleet.name}: {error.message}"), self._run.grace_s)
+            return
         if notice:
             self._notice(notice)
-        if self._is_spent(work) and not self._blames_endpoint():
+        work.attempts -= verdict.charged
+        self._try_elsewhere(work, exchange.done_at)
+
+    def _try_elsewhere(self, work: Work, now: float) -> None:
+        work.charged_retry = False
+        self._backlog.postpone(work, now)
+        self._recorder.tallies[work.task.variant].waiting += 1
+
+    def _retry(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> None:
+        due, notice = self._fleet.postpone(work, verdict, exchange.sent_at, exchange.done_at)
+        if notice:
+            self._notice(notice)
+        if self._is_spent(work, exchange.done_at) and not self._blames_endpoint(work):
             self.fail(work, error, exchange)
             return
         tally = self._recorder.tallies[work.task.variant]
@@ -159,12 +178,13 @@ class Settler:
         self._backlog.postpone(work, due)
         tally.waiting += 1
 
-    def _is_spent(self, work: Work) -> bool:
-        """Whether the row had all its attempts, or all its time; that in which the endpoint served nobody does not count."""
-        served_until, first_sent = self._pace.outage_since, work.first_sent
-        overdue = served_until is not None and first_sent is not None and served_until - first_sent > self._run.task_timeout_s
+    def _is_spent(self, work: Work, now: float) -> bool:
+        """Whether the row had all its attempts, or all its time; that in which nobody was served does not count."""
+        outage_since, first_sent = self._fleet.outage_since, work.first_sent
+        served_until = now if outage_since is None else outage_since
+        overdue = first_sent is not None and served_until - first_sent > self._run.task_timeout_s
         return overdue or work.attempts >= self._run.attempts
 
-    def _blames_endpoint(self) -> bool:
+    def _blames_endpoint(self, work: Work) -> bool:
         """Whether a row that failed too often is spared: the endpoint fails for all, and other rows are there to test it with."""
-        return self._pace.breaker.suspects_endpoint and (bool(self._backlog.ready) or not self._exhausted())
+        return self._fleet.suspects_endpoint(work) and (bool(self._backlog.ready) or not self._exhausted())

@@ -28,9 +28,11 @@ def load(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, 
 
 
 def from_document(
-    document: Mapping[str, Any], overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ, *, source: str = "run.json"
+    document: Mapping[str, Any], overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ, *, source: str | None = None
 ) -> LoadedJob:
-    """Load a job from the document that an earlier LoadedJob had, as run.json keeps it, or from one like it; `source` names it in mistakes.
+    """Load a job from the document that an earlier LoadedJob had, as run.json keeps it: whole, with all that it needs.
+
+    With a `source`, which names it in mistakes, it is one that was made by hand, and the user's own providers are known to it.
 
     Raises:
         JobError: with every mistake.

@@ -16,7 +16,7 @@ from batch.providers.urls import normalise_base_url
 from batch.settings import EmbeddedModelSettings, ProviderSettings
 
 _EMBEDDED_ONLY = ("model_path", "chat_template", "parallel", "context", "threads", "embedding")
-_REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage", "json_schema")
+_REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage", "json_schema", "exact_url")
 _SECRET_HEADERS = {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
 
 
@@ -36,6 +36,7 @@ class Endpoints:
     embedded_files: Mapping[str, Mapping[str, str]]
     environ: Mapping[str, str]
     problems: Problems
+    user_names: tuple[str, ...] = ()
     _made: dict[str, Endpoint | None] = field(default_factory=dict)
 
     def get(self, name: str, used_at: KeyPath) -> Endpoint | None:
@@ -52,8 +53,8 @@ class Endpoints:
 
     @property
     def names(self) -> list[str]:
-        """All providers that may be used."""
-        return [*self.tables, *(name for name in PRESETS if name not in self.tables)]
+        """All providers that may be used. What a job uses of `user_names` is among the tables."""
+        return list(dict.fromkeys([*self.tables, *PRESETS, *self.user_names]))
 
     def _make(self, name: str, used_at: KeyPath) -> Endpoint | None:
         table = self.tables.get(name, ProviderSection())
@@ -90,17 +91,18 @@ class Endpoints:
         self, name: str, table: ProviderSection, preset: Preset | None, renames: Mapping[str, str], used_at: KeyPath
     ) -> ProviderSettings | None:
         place = ("provider", name)
-        url = self._base_url(name, table, preset, used_at)
+        urls = self._base_urls(name, table, preset, used_at)
         query = {}
         for key, value in {**(preset.query if preset else {}), **table.query}.items():
             at = (*place, "query", key) if key in table.query else used_at
             query[key] = filled(value, self.environ, at, self.problems, f"[provider.{name}]") or ""
-        if url is None:
+        if not urls:
             return None
         api_key_env, auth = _authentication(table, preset)
         return ProviderSettings(
             name=name,
-            base_url=url,
+            base_url=urls[0],
+            more_urls=tuple(urls[1:]),
             api_key_env=api_key_env,
             auth=auth,
             headers={**(preset.headers if preset else {}), **table.headers},
@@ -110,21 +112,34 @@ class Endpoints:
             stream_usage=table.stream_usage if table.stream_usage is not None else preset is None or preset.stream_usage,
         )
 
-    def _base_url(self, name: str, table: ProviderSection, preset: Preset | None, used_at: KeyPath) -> str | None:
+    def _base_urls(self, name: str, table: ProviderSection, preset: Preset | None, used_at: KeyPath) -> list[str]:
+        """The normalised URLs; empty when one of them was complained of."""
         place: KeyPath = ("provider", name, "base_url")
-        if table.base_url is not None:
-            source = table.base_url
+        if isinstance(table.base_url, list):
+            sources = [(text, (*place, index)) for index, text in enumerate(table.base_url)]
+        elif table.base_url is not None:
+            sources = [(table.base_url, place)]
         elif preset is not None:
-            source, place = preset.base_url, used_at
+            sources = [(preset.base_url, used_at)]
         else:
             if not self.problems.touch(place) and not self.problems.touch(("provider", name, "preset")):
                 self.problems.add(place, "is missing", f"[provider.{name}] needs a base_url, or a preset to build on")
-            return None
+            return []
+        urls: list[str] = []
+        for source, at in sources:
+            url = self._base_url(name, source, at, preset, exact=table.exact_url)
+            if url in urls:
+                self.problems.add(at, f"{url} stands twice", "each endpoint of a pool stands once")
+            if url is not None:
+                urls.append(url)
+        return urls if len(urls) == len(sources) else []
+
+    def _base_url(self, name: str, source: str, place: KeyPath, preset: Preset | None, *, exact: bool) -> str | None:
         text = filled(source, self.environ, place, self.problems, f"provider {name}", preset.note if preset else "")
         if text is None:
             return None
         try:
-            return normalise_base_url(text)
+            return normalise_base_url(text, exact=exact)
         except ValueError as error:
             by = f" (from {source})" if "${" in source else ""
             self.problems.add(place, f"{error}{by}")
@@ -147,13 +162,16 @@ def unknown_provider(name: str, model_id: str, names: list[str]) -> tuple[str, s
     return f"there is no provider '{provider}'", f"{own}{listed}"
 
 
-def preset_settings(name: str, environ: Mapping[str, str], problems: Problems) -> ProviderSettings | None:
-    """The settings of a preset as it is, without a job."""
-    if name not in PRESETS:
-        near = nearest(name, PRESETS)
-        problems.add((), f"there is no provider '{name}'", (f"did you mean {near}? " if near else "") + f"providers: {', '.join(PRESETS)}")
+def preset_settings(
+    name: str, own: Mapping[str, ProviderSection], environ: Mapping[str, str], problems: Problems
+) -> ProviderSettings | None:
+    """The settings of a preset, or of one of the user's `own` providers, without a job."""
+    known = list(dict.fromkeys([*PRESETS, *own]))
+    if name not in known:
+        near = nearest(name, known)
+        problems.add((), f"there is no provider '{name}'", (f"did you mean {near}? " if near else "") + f"providers: {', '.join(known)}")
         return None
-    endpoint = Endpoints({}, {}, environ, problems).get(name, ())
+    endpoint = Endpoints(own, {}, environ, problems).get(name, ())
     return endpoint.settings if endpoint else None
 
 

@@ -20,6 +20,7 @@ from batch.job.prompts import check_templates
 from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores
 from batch.job.sections import Sections, read_sections
 from batch.job.toml_file import FileLayer, Layer, SetLayer, merged, read_layers
+from batch.job.user_providers import layer_of, names_in, read_user_file, sections_in, used_names
 from batch.job.variants import make_variants, slugify
 from batch.readers.requests import REQUEST_ID, holds_requests
 from batch.readers.where import Condition
@@ -59,21 +60,24 @@ class LoadedJob:
 def load_file(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> LoadedJob:
     """Load a job file. Raises JobError."""
     layers = read_layers(path, environ)
-    document = merged(layers)
-    document.setdefault("name", path.name.removesuffix(".toml"))
-    return _load(layers, document, overrides, environ, str(path))
+    layers[-1].document.setdefault("name", path.name.removesuffix(".toml"))
+    return _load_over_user(layers, overrides, environ, str(path))
 
 
-def load_document(document: Mapping[str, Any], overrides: Sequence[str], environ: Mapping[str, str], source: str) -> LoadedJob:
-    """Load a job from the document of an earlier LoadedJob. Raises JobError."""
-    layer = FileLayer(source, Path.cwd(), copy.deepcopy(dict(document)), None)
-    return _load([layer], merged([layer]), overrides, environ, source)
+def load_document(document: Mapping[str, Any], overrides: Sequence[str], environ: Mapping[str, str], source: str | None) -> LoadedJob:
+    """Load a job from the document of an earlier LoadedJob, or from one made by hand, which has a `source`. Raises JobError."""
+    layer = FileLayer(source or "run.json", Path.cwd(), copy.deepcopy(dict(document)), None)
+    if source is not None:
+        return _load_over_user([layer], overrides, environ, source)
+    return _load([layer], merged([layer]), overrides, environ, layer.label, ())
 
 
 def load_preset(name: str, environ: Mapping[str, str]) -> ProviderSettings:
     """The settings of a preset. Raises JobError."""
-    problems = Problems(Places([FileLayer(f"provider {name}", Path.cwd(), {}, None)]))
-    settings = preset_settings(name, environ, problems)
+    user = read_user_file(environ)
+    own = sections_in(user)
+    problems = Problems(Places([*layer_of(user, {name}), FileLayer(f"provider {name}", Path.cwd(), {}, None)]))
+    settings = preset_settings(name, own, environ, problems)
     problems.raise_found()
     if settings is None:
         raise AssertionError("a provider that cannot be made leaves a problem")
@@ -91,8 +95,19 @@ def load_score(entry: Mapping[str, Any], environ: Mapping[str, str]) -> ScoreSet
     return score
 
 
+def _load_over_user(files: Sequence[FileLayer], overrides: Sequence[str], environ: Mapping[str, str], source: str) -> LoadedJob:
+    user = read_user_file(environ)
+    layers = [*layer_of(user, used_names(merged(list(files)))), *files]
+    return _load(layers, merged(layers), overrides, environ, source, names_in(user))
+
+
 def _load(
-    files: Sequence[FileLayer], document: dict[str, Any], overrides: Sequence[str], environ: Mapping[str, str], source: str
+    files: Sequence[FileLayer],
+    document: dict[str, Any],
+    overrides: Sequence[str],
+    environ: Mapping[str, str],
+    source: str,
+    user_names: tuple[str, ...],
 ) -> LoadedJob:
     applied = [apply_override(text, document) for text in overrides]
     layers: list[Layer] = [*files, *(item for item in applied if isinstance(item, SetLayer))]
@@ -107,7 +122,7 @@ def _load(
     output = _output(sections.output, sections.name, environ, problems)
     embedded_files = _embedded_files(sections, environ, problems)
     schemas = read_schemas(sections, environ, problems)
-    endpoints = Endpoints(sections.providers, embedded_files, environ, problems)
+    endpoints = Endpoints(sections.providers, embedded_files, environ, problems, user_names)
     variants = make_variants(sections, schemas, endpoints, problems)
     names = [variant.name for variant in variants]
     scores = make_scores(document, Judges(endpoints, names, sections.run, problems), environ, problems)

@@ -73,9 +73,11 @@ class ProviderSection(Section):
     """An endpoint that no preset covers, or changes to a preset."""
 
     preset: Text | Absent = Field(default=None, description="The preset to build on; by default the one of the same name, if there is one.")
-    base_url: Text | Absent = Field(
-        default=None, description="The URL that /chat/completions is joined to, with or without /v1. May hold ${VAR}."
+    base_url: Text | Annotated[list[Text], Field(min_length=1)] | Absent = Field(
+        default=None,
+        description="The URL that /chat/completions is joined to, with or without /v1; may hold ${VAR}. A list is a pool of endpoints.",
     )
+    exact_url: bool = Field(default=False, description="Whether base_url is meant as it is, with no version in its path.")
     api_key_env: Text | Absent = Field(default=None, description="The name of the environment variable that holds the key.")
     auth: Literal["bearer", "api-key", "none"] | Absent = Field(default=None, description="Which header carries the key.")
     headers: dict[str, str] = Field(default_factory=dict, description="Extra headers. No secrets: the key goes by api_key_env.")

@@ -62,6 +62,11 @@ def read_layers(path: Path, environ: Mapping[str, str]) -> list[FileLayer]:
     return layers
 
 
+def read_file(path: Path) -> FileLayer:
+    """A TOML file that no other one asks for. Raises JobError."""
+    return _read(path, None)
+
+
 def merged(layers: list[FileLayer]) -> dict[str, Any]:
     """The settings of all layers: tables are merged deeply, everything else of a later layer replaces the earlier."""
     result: dict[str, Any] = {}

@@ -57,6 +57,7 @@ def make_variants(sections: Sections, schemas: AnswerSchemas, endpoints: Endpoin
             found += [(entry, variant) for variant in _expand(entry, endpoint, prompt)]
     _check_names(found, problems)
     check_prices(found, sections.run, problems)
+    _check_pools([variant.provider for _, variant in found], problems)
     return tuple(variant for _, variant in found)
 
 
@@ -204,6 +205,18 @@ def _check_names(found: Sequence[tuple[Entry, Variant]], problems: Problems) -> 
         same = "the name" if first[1].name == variant.name else "the folder name"
         proposal = _proposed_name(first[1], variant)
         problems.add(place, f"{same} of '{variant.name}' is that of model[{first[0].index}] too", f'set name = "{proposal}" here')
+
+
+def _check_pools(providers: Sequence[ProviderSettings], problems: Problems) -> None:
+    """An endpoint has one pace, so it cannot be in two pools."""
+    pools: dict[str, tuple[str, frozenset[str]]] = {}
+    for provider in providers:
+        urls = (provider.base_url, *provider.more_urls) if provider.embedded is None else ()
+        for url in urls:
+            name, pool = pools.setdefault(url, (provider.name, frozenset(urls)))
+            if pool != frozenset(urls):
+                place = ("provider", provider.name, "base_url")
+                problems.add(place, f"{url} is in the pool of {name} too, which has other endpoints", "give both the same list of base_url")
 
 
 def _proposed_name(first: Variant, second: Variant) -> str:

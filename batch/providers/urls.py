@@ -25,9 +25,10 @@ _API_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-def normalise_base_url(url: str) -> str:
+def normalise_base_url(url: str, *, exact: bool = False) -> str:
     """The base URL that API paths are joined to: no trailing slash, any prefix kept, `/v1` added when there is no version in the path.
 
+    With `exact` nothing is added: for services whose paths have no version.
     A version anywhere in the path is believed (Gemini's `/v1beta/openai`, gateways with `/v4`), and so is Azure's
     `/openai/deployments/NAME`, which has none. Normalising twice changes nothing.
 
@@ -38,7 +39,7 @@ def normalise_base_url(url: str) -> str:
     host = parts.hostname or ""
     if host in RETIRED_HOSTS:
         raise ValueError(f"{host} serves no more: {RETIRED_HOSTS[host]}")
-    path = _api_root(re.sub(r"/{2,}", "/", parts.path))
+    path = _api_root(re.sub(r"/{2,}", "/", parts.path), exact=exact)
     return f"{parts.scheme}://{_authority(parts)}{path}"
 
 
@@ -72,10 +73,10 @@ def _authority(parts: SplitResult) -> str:
     return host if port is None or port == _DEFAULT_PORTS[parts.scheme] else f"{host}:{port}"
 
 
-def _api_root(path: str) -> str:
+def _api_root(path: str, *, exact: bool) -> str:
     path = path.rstrip("/")
     while suffix := next((end for end in _API_PATHS if path.endswith(end)), None):
         path = path.removesuffix(suffix).rstrip("/")
-    if "/openai/deployments/" in path or any(_VERSION.fullmatch(segment) for segment in path.split("/")):
+    if exact or "/openai/deployments/" in path or any(_VERSION.fullmatch(segment) for segment in path.split("/")):
         return path
     return f"{path}/v1"

@@ -137,7 +137,7 @@ import sys
 from batch.engine.pool import Pool
 
 def broken(self, work, exchange):
-    raise RuntimeError(f"a bug that quotes {self._client._headers if hasattr(self._client, '_headers') else ''} Bearer %s" % KEY)
+    raise RuntimeError(f"a bug that quotes {work.member.client._headers} Bearer %s" % KEY)
 
 import os
 KEY = os.environ["HOUSE_KEY"]

@@ -113,6 +113,7 @@ class Play:
         error = ErrorInfo(ErrorKind.API, "rate_limit", "too many", 429)
         verdict = Verdict(Action.RETRY, error, 1.0 if self.model.tells_wait else None, charged=True, shrink=True, doubled=False)
         due, _ = self.pace.postpone(work, verdict, sent_at, self.now)
+        due = max(due, self.now + self.pace.paused(self.now))
         heapq.heappush(self.retries, (due, request, work))
 
 

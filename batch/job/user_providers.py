@@ -1,0 +1,80 @@
+"""The user's own providers: `[provider.NAME]` tables in providers.toml, for all jobs.
+
+The file is $XDG_CONFIG_HOME/promptmill/providers.toml, by default ~/.config/promptmill/providers.toml. A job's own table of the same name
+comes over it, key by key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from batch.job.model import ProviderSection
+from batch.job.problems import Places, Problems
+from batch.job.sections import validated
+from batch.job.toml_file import FileLayer, read_file
+from batch.job.wording import shown
+
+
+def providers_file(environ: Mapping[str, str]) -> Path | None:
+    """Where the file would be; None where there is no home."""
+    config, home = environ.get("XDG_CONFIG_HOME", ""), environ.get("HOME", "")
+    if Path(config).is_absolute():
+        folder = Path(config)
+    elif home:
+        folder = Path(home) / ".config"
+    else:
+        return None
+    return folder / "promptmill" / "providers.toml"
+
+
+def read_user_file(environ: Mapping[str, str]) -> FileLayer | None:
+    """The file as a layer beneath a job; None when there is none. Raises JobError."""
+    path = providers_file(environ)
+    if path is None or not path.exists():
+        return None
+    layer = read_file(path)
+    problems = Problems(Places([layer]))
+    for key in layer.document:
+        if key != "provider":
+            problems.add((key,), "does not belong here", "this file holds [provider.NAME] tables only")
+    tables = layer.document.get("provider", {})
+    if not isinstance(tables, dict):
+        problems.add(("provider",), f"must be tables such as [provider.house], not {shown(tables)}")
+    problems.raise_found()
+    return layer
+
+
+def layer_of(layer: FileLayer | None, names: Collection[str]) -> list[FileLayer]:
+    """What of the user's file concerns a job that uses the providers `names`: the rest is none of its business, right or wrong."""
+    tables = {} if layer is None else {name: table for name, table in layer.document.get("provider", {}).items() if name in names}
+    return [] if layer is None or not tables else [replace(layer, document={"provider": tables})]
+
+
+def names_in(layer: FileLayer | None) -> tuple[str, ...]:
+    """The names of the user's providers."""
+    return () if layer is None else tuple(layer.document.get("provider", {}))
+
+
+def sections_in(layer: FileLayer | None) -> dict[str, ProviderSection]:
+    """The user's providers. Raises JobError."""
+    if layer is None:
+        return {}
+    problems = Problems(Places([layer]))
+    tables: Mapping[str, Any] = layer.document.get("provider", {})
+    sections = {name: validated(ProviderSection, table, ("provider", name), problems) for name, table in tables.items()}
+    problems.raise_found()
+    return {name: section for name, section in sections.items() if section is not None}
+
+
+def used_names(document: Mapping[str, Any]) -> set[str]:
+    """The providers that the models and the judges of a job name."""
+    ids = [entry.get(key) for section, key in (("model", "id"), ("score", "judge")) for entry in _entries(document, section)]
+    return {name.partition("/")[0] for name in ids if isinstance(name, str)}
+
+
+def _entries(document: Mapping[str, Any], section: str) -> list[Mapping[str, Any]]:
+    entries = document.get(section)
+    return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
