@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 from batch.errors import SetupError
 
 LOOPBACK = "127.0.0.1"
+KNOCK_TIMEOUT_S = 10.0
 _OBJECT_STORE_BYTES = 80 * 1024 * 1024  # of which nothing is used; Ray wants at least 75 MiB
 _LOOPBACK_ONLY = "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"  # "0", on any system: Ray's processes talk over the loopback interface
 _USAGE_STATS = "RAY_USAGE_STATS_ENABLED"
@@ -42,6 +44,7 @@ def connected(address: str | None) -> Iterator[Any]:
         raise SetupError(
             f"{address}: run the command on a node of the cluster with --ray-address auto, or as a job: ray job submit -- promptmill run …"
         )
+    _knock(address)
     alone = address == "local"
     if alone:
         os.environ.setdefault(_LOOPBACK_ONLY, "0")
@@ -58,6 +61,16 @@ def connected(address: str | None) -> Iterator[Any]:
     finally:
         if mine:
             ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """See that somebody answers at HOST:PORT: Ray itself would try for minutes. Raises SetupError."""
+    host, _, port = address.rpartition(":")
+    if port.isdecimal():
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), KNOCK_TIMEOUT_S).close()
+        except OSError as error:
+            raise SetupError(f"no Ray cluster at {address} ({error}); `ray status` on its head says where it is") from error
 
 
 def _wants_usage_stats(config: Path) -> bool:

@@ -18,6 +18,7 @@ from batch.journal.directory import RunDirectory
 from batch.readers import Dataset
 from batch.settings import EmbeddedModelSettings
 from tests.support import job_files
+from tests.support.scripted import unused_port
 
 JOB = '[input]\npath = "rows.jsonl"\n[prompt]\nuser = "{{ text }}"\n[[model]]\nid = "vllm/m"\n'
 
@@ -150,6 +151,13 @@ def test_usage_statistics_are_off_unless_turned_on(monkeypatch: pytest.MonkeyPat
     environ = {}
     ray_session.load_ray(environ)
     assert environ == {}
+
+
+def test_an_address_where_nobody_answers_is_told_at_once() -> None:
+    """Ray would try for minutes; the command says that there is no cluster, and what says where it is."""
+    address = f"127.0.0.1:{unused_port()}"
+    with pytest.raises(SetupError, match=f"no Ray cluster at {address} .*refused.*`ray status`"), ray_session.connected(address):
+        pass
 
 
 def test_a_client_address_is_refused_with_the_way_to_go() -> None:
