@@ -13,6 +13,7 @@ import click
 from batch import __version__
 from batch.cli.console import colour_wanted, complain, prepare_streams, say
 from batch.cli.exits import ExitCode, tell
+from batch.ending import end_process
 
 # Section, command, module, and what it does in one line: --help shows these without loading the modules.
 COMMANDS = (
@@ -136,4 +137,4 @@ def main(args: Sequence[str] | None = None) -> None:
     """The `promptmill` command; ends the process with the command's exit code."""
     gc.set_threshold(*COLLECTED_EVERY)
     prepare_streams()
-    promptmill.main(args, prog_name="promptmill")
+    end_process(promptmill.main(args, prog_name="promptmill", standalone_mode=False) or ExitCode.DONE)

@@ -18,6 +18,7 @@ from anyio.abc import SocketStream
 from batch.distributed.messages import LinkError
 from batch.distributed.wire import Wire, WireLink
 from batch.distributed.worker import work
+from batch.ending import end_process
 from batch.errors import PromptmillError
 
 _PR_SET_PDEATHSIG = 1
@@ -46,7 +47,9 @@ def main() -> None:
     try:
         anyio.run(_main, int(sys.argv[1]))
     except PromptmillError as error:
-        sys.exit(str(error))
+        sys.stderr.write(f"{error}\n")
+        end_process(1)
+    end_process(0)
 
 
 if __name__ == "__main__":
