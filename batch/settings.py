@@ -158,6 +158,7 @@ class RunSettings:
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
     `repair` is how often an answer that does not fit the prompt's schema is asked for again; None: once, where the endpoint itself does
     not promise answers that fit.
+    `race` names the score by which variants that can no longer win are stopped early; None stops none.
     `max_cost_usd` is for all sessions of a run together. `dedupe` sends equal requests once where their answers are equal too.
     """
 
@@ -171,6 +172,7 @@ class RunSettings:
     max_cost_usd: float | None = None
     repeats: int = 1
     repair: int | None = None
+    race: str | None = None
     dedupe: bool = True
     stream: bool = False
     durability: Durability = "group"

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from batch.app.race import recorded_stops
 from batch.errors import InputError
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.foreign import read_foreign
 from batch.evaluation.gates import GateResult, check_gates
 from batch.evaluation.reading import Evaluation, Judged, VariantFacts, read_evaluation
 from batch.evaluation.scoring import score_answers
+from batch.evaluation.statistics.racing import Stop
 from batch.evaluation.verdict import Verdict, reach_verdict
 from batch.job import LoadedJob, from_document, load, score_settings
 from batch.journal.locating import run_directory
@@ -64,7 +66,7 @@ def evaluate(directory: Path | str, job_file: Path | None = None) -> EvaluationR
     fresh = score_answers(lambda: run_answers(dataset, job, found), run_state(dataset, job, found), judging.scores, folder, (job, found))
     found.publish(folder)
     evaluation = read_evaluation(folder, judging.scores, [variant.name for variant in job.variants], fresh)
-    return _report(job.name, evaluation, judging, folder)
+    return _report(job.name, evaluation, judging, folder, recorded_stops(found.manifest, job))
 
 
 def open_scores(directory: Path | str, job_file: Path | None) -> tuple[LoadedJob, LoadedJob]:
@@ -100,11 +102,16 @@ def evaluate_files(
     return _report(", ".join(path.name for path in paths), evaluation, None, None)
 
 
-def _report(name: str, evaluation: Evaluation, judging: Job | None, folder: Path | None) -> EvaluationReport:
+def _report(name: str, evaluation: Evaluation, judging: Job | None, folder: Path | None, stopped: Sequence[Stop] = ()) -> EvaluationReport:
+    # One that has all its rows all the same can be compared as if there had been no race.
+    unfinished = {facts.variant for facts in evaluation.variants if facts.missing}
+    stops = [stop for stop in stopped if stop.variant in unfinished]
     costs = {facts.variant: facts.cost_usd for facts in evaluation.variants}
     failures = {facts.variant: facts.failures for facts in evaluation.variants}
     comparisons = tuple(
-        Comparison(judged, reach_verdict(judged.table, judge=judged.judge, costs=costs, failures=failures, columns=judged.columns))
+        Comparison(
+            judged, reach_verdict(judged.table, judge=judged.judge, costs=costs, failures=failures, columns=judged.columns, stops=stops)
+        )
         for judged in evaluation.scores
     )
     gates = check_gates(evaluation, judging.gates) if judging is not None else ()

@@ -21,8 +21,8 @@ from batch.journal.locating import place_of, run_directory
 from batch.readers import Dataset
 from batch.settings import ScoreSettings
 
-# What a judge's run does not take over from [run]: how often a model is asked is no matter of its judge.
-_NOT_TAKEN = frozenset({"repeats"})
+# What a judge's run does not take over from [run]: how often a model is asked, and which one is stopped, is no matter of its judge.
+_NOT_TAKEN = frozenset({"repeats", "race"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ from batch.records import Tally
 from batch.settings import Job, Variant
 
 ROWS_NAMED = 3
+# What run.json says of a race: which variants it stopped, and by which version of the score.
+RACE = "race"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +95,9 @@ def prepare(
             settled = all(review.is_settled(len(indexes[name]), changed) for name, review in reviews.items())
             orphaned = {name: review.orphaned(indexes[name]) for name, review in reviews.items() if any(review.orphaned(indexes[name]))}
         created = manifest["created"] if previous is None else previous["created"]
-        unrecorded = {} if previous is None or UNRECORDED not in previous else {UNRECORDED: previous[UNRECORDED]}
-        directory.write_manifest({**manifest, **unrecorded, "created": created, "settled": settled, "orphaned": orphaned})
+        kept = [UNRECORDED, *([RACE] if job.run.race is not None and changed != "rerun" else [])]
+        carried = {key: previous[key] for key in kept if previous is not None and key in previous}
+        directory.write_manifest({**manifest, **carried, "created": created, "settled": settled, "orphaned": orphaned})
         yield Prepared(job, directory, dataset, journals, indexes, tallies, compare, tuple(notices), division)
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +18,7 @@ import anyio
 
 from batch.app.costs import costs_of, keep_unrecorded
 from batch.app.plan import Prepared, prepare
+from batch.app.race import open_race, raced_of
 from batch.app.rounds import duplicates_of, in_rounds
 from batch.app.sharing import send_shared
 from batch.app.stopping import Stoppable, Stopper, watch
@@ -58,7 +59,8 @@ class RunOptions:
 class RunReport:
     """How a run ended. `reason` is None when all rows have their outcome; `outputs` are the files that were written.
 
-    What is on an object store is named by its address, as text.
+    What is on an object store is named by its address, as text. `raced` are the variants that the race stopped before their last row, with
+    who beat each.
     """
 
     directory: Path | str
@@ -67,6 +69,7 @@ class RunReport:
     cause: Literal["interrupted", "refused", "storage", "input", "budget"] | None
     outputs: tuple[Path | str, ...]
     elapsed_s: float
+    raced: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def interrupted(self) -> bool:
@@ -126,6 +129,7 @@ def run(
         stop.cause if stop else None,
         tuple(outputs),
         monotonic() - started,
+        raced_of(directory, job, prepared.tallies),
     )
 
 
@@ -175,10 +179,12 @@ async def _send(
                 return Stop("refused", f"refused before a row was sent: {error}"), 0.0
             if prepared.division is None:
                 costs = costs_of(job, prepared.directory)
+                race = open_race(prepared, say, looking=not options.retry_failed and options.changed != "rerun")
+                left_out: Container[str] = race.left_out if race else frozenset()
                 duplicates = duplicates_of(prepared)
                 plans = [[_plan(prepared, variant, settings) for variant in group] for group in groups]
                 lanes = [
-                    Lane(_fleet(pool, each, settings), _feed(prepared, own, settings, options, duplicates), demands_of(group, settings))
+                    Lane(_fleet(pool, each, settings), _feed(prepared, own, settings, options, duplicates, left_out), demands_of(group, settings))
                     for pool, each, group, own in zip(clients, pools, groups, plans, strict=True)
                 ]
                 for notice in _probed(lanes, unready, clock.monotonic()):
@@ -188,7 +194,7 @@ async def _send(
 
                 async def go(lanes: Sequence[Lane]) -> Stop | None:
                     session = Run(lanes, recorder, costs, settings, clock=clock, observers=observers)
-                    return await execute(session, session.execute)
+                    return await execute(session, partial(race.run, session) if race else session.execute)
 
                 return await in_rounds(prepared, lanes, plans, duplicates, go, say), costs.unrecorded
         _notify(observers, started)
@@ -232,7 +238,12 @@ def _plan(prepared: Prepared, variant: Variant, settings: RunSettings) -> Plan:
 
 
 def _feed(
-    prepared: Prepared, plans: Sequence[Plan], settings: RunSettings, options: RunOptions, duplicates: Mapping[str, Duplicates]
+    prepared: Prepared,
+    plans: Sequence[Plan],
+    settings: RunSettings,
+    options: RunOptions,
+    duplicates: Mapping[str, Duplicates],
+    left_out: Container[str],
 ) -> Feed:
     return Feed(
         prepared.dataset,
@@ -243,6 +254,7 @@ def _feed(
         changed=options.changed,
         retry_failed=options.retry_failed,
         sieves=duplicates,
+        left_out=left_out,
     )
 
 

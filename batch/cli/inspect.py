@@ -99,6 +99,8 @@ def _status_text(status: Status) -> str:
 def _notes(variant: VariantStatus) -> list[str]:
     """What is only worth a line when there is any of it."""
     notes = []
+    if variant.beaten_by is not None and variant.not_attempted:
+        notes.append(f"stopped by the race: {variant.beaten_by} beats it; what is left is not sent")
     if variant.truncated:
         notes.append(f"{variant.truncated:,} answers cut short by the token limit (finish_reason length)")
     if variant.filtered:

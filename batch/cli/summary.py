@@ -23,6 +23,7 @@ def closing_summary(report: RunReport, command: str) -> str:
     parts = [
         ("rows" if noun_for(report.tallies) == "rows" else "tasks", accounting(counts)),
         ("", _kept(counts)),
+        ("race", "\n".join(f"{name} was stopped early: {better} beats it" for name, better in report.raced.items())),
         ("answers", _labelled(counts)),
         ("failures", top_failures(counts.failures)),
         ("requests", _requests(counts)),
@@ -98,7 +99,9 @@ def _headline(report: RunReport, counts: Tally) -> str:
     if report.reason is not None:
         return f"stopped early after {took}: {printable(report.reason)}"
     failed = counts.failed + counts.kept_failed
-    return f"finished in {took}, {failed:,} failed" if failed else f"all {noun_for(report.tallies)} done in {took}"
+    if failed or report.raced:
+        return f"finished in {took}, {failed:,} failed"
+    return f"all {noun_for(report.tallies)} done in {took}"
 
 
 def _kept(counts: Tally) -> str:

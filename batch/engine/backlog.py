@@ -21,6 +21,7 @@ class Backlog:
         self._retries: list[tuple[float, int, Work]] = []
         self._numbers = count()
         self.high_water = high_water
+        self._left_out: set[str] = set()
 
     def __bool__(self) -> bool:
         return bool(self.ready or self._retries)
@@ -56,8 +57,26 @@ class Backlog:
             return 0
         return sum(1 for at, _, _ in self._retries if at <= now)
 
+    def leave_out(self, variant: str) -> int:
+        """Drop the work of a variant, also what is still to come; how many retries were among it."""
+        self._left_out.add(variant)
+        kept = [retry for retry in self._retries if not self.leaves_out(retry[2])]
+        dropped = len(self._retries) - len(kept)
+        heapq.heapify(kept)
+        self._retries = kept
+        ready, self.ready, self._ready_bytes = self.ready, deque(), 0
+        for work in ready:
+            self.add(work)
+        return dropped
+
+    def leaves_out(self, work: Work) -> bool:
+        """Whether this is work of a variant that is left out."""
+        return work.task.variant in self._left_out
+
     def add(self, work: Work) -> None:
         """A new row."""
+        if self.leaves_out(work):
+            return
         self.ready.append(work)
         self._ready_bytes += len(work.task.request.body)
 
@@ -69,6 +88,8 @@ class Backlog:
 
     def postpone(self, work: Work, due: float) -> None:
         """Work that is to be tried again at `due` (monotonic seconds)."""
+        if self.leaves_out(work):
+            return
         heapq.heappush(self._retries, (due, next(self._numbers), work))
 
     def take_retry(self) -> Work:

@@ -5,7 +5,7 @@ Runs in a worker thread, one batch at a time; nothing here touches the event loo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -89,7 +89,8 @@ class Candidate:
 class Feed:
     """The work of one endpoint's variants. `compare` rebuilds the requests of finished rows too, to see whether they changed.
 
-    `sieves` are by variant; what they keep is left to who gave them.
+    `sieves` are by variant; what they keep is left to who gave them. `left_out` are variants of which nothing more is wanted; it may grow
+    while the rows are read.
     """
 
     def __init__(
@@ -103,6 +104,7 @@ class Feed:
         changed: Changed,
         retry_failed: bool,
         sieves: Mapping[str, Sieve] | None = None,
+        left_out: Container[str] = frozenset(),
     ) -> None:
         self._dataset = dataset
         self._plans = plans
@@ -112,6 +114,7 @@ class Feed:
         self._changed = changed
         self._retry_failed = retry_failed
         self._sieves = sieves or {}
+        self._left_out = left_out
 
     def batches(self) -> Iterator[list[Work | Refused]]:
         """What is to be sent (or, where that is impossible, journaled as failed), batch by batch in input order."""
@@ -122,8 +125,11 @@ class Feed:
     def candidates(self, *, skip_finished: bool = False) -> Iterator[list[Candidate]]:
         """All tasks of the input, batch by batch; with `skip_finished` without those that the journal has as final."""
         for rows in self._dataset.batches():
+            plans = [plan for plan in self._plans if plan.variant not in self._left_out]
+            if not plans:
+                return
             batch: list[Candidate] = []
-            for plan in self._plans:
+            for plan in plans:
                 batch += self._of_plan(plan, rows, skip_finished)
             yield batch
 

@@ -78,8 +78,7 @@ class Pool:
         )
         self._exhausted = False
         self._grace_until = math.inf
-        self._workers = 0
-        self._in_flight = 0
+        self._workers = self._in_flight = 0
         self._parked: deque[anyio.Event] = deque()
         self._alarm = anyio.Event()
         self._room = anyio.Event()
@@ -102,6 +101,12 @@ class Pool:
         if self.stopped is None:
             self.stopped = stop
         self._grace_until = min(self._grace_until, self._clock.monotonic() + grace_s)
+        self._alarm.set()
+
+    def leave_out(self, variant: str) -> None:
+        """Send no more of a variant; what is in flight ends."""
+        self._recorder.tallies[variant].waiting -= self._backlog.leave_out(variant)
+        self._room.set()
         self._alarm.set()
 
     @property

@@ -78,7 +78,7 @@ class Settler:
         error = demand.fault(exchange) if demand is not None else None
         if demand is None or error is None:
             return False
-        if demand.repair(work, exchange, error):
+        if not self._backlog.leaves_out(work) and demand.repair(work, exchange, error):
             tally = self._recorder.tallies[work.task.variant]
             tally.repairs += 1
             tally.waiting += 1
@@ -97,7 +97,9 @@ class Settler:
             self._count_failure(work, error)
 
     def settle_unsent(self, item: Refused | Copied) -> None:
-        """Make work final that needs no attempt."""
+        """Make work final that needs no attempt; nothing, when its variant is left out."""
+        if self._backlog.leaves_out(item.work):
+            return
         if isinstance(item, Refused):
             self.fail(item.work, item.error, None)
             return
@@ -176,7 +178,7 @@ class Settler:
             tally.doubled += 1
         work.charged_retry = verdict.charged
         self._backlog.postpone(work, due)
-        tally.waiting += 1
+        tally.waiting += not self._backlog.leaves_out(work)
 
     def _is_spent(self, work: Work, now: float) -> bool:
         """Whether the row had all its attempts, or all its time; that in which nobody was served does not count."""

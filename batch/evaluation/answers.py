@@ -48,7 +48,7 @@ def run_answers(dataset: Dataset, job: Job, directory: RunDirectory) -> Iterator
     """
     for result in results(dataset, job, directory):
         if not isinstance(result.row, BadRow):
-            yield _answer(result, result.row)
+            yield answer_of(result, result.row)
 
 
 def by_row(answers: Iterable[Answer]) -> Iterator[tuple[Row, list[Answer]]]:
@@ -79,7 +79,8 @@ def _stamp(path: Path) -> tuple[str, int, int]:
     return path.name, status.st_size, status.st_mtime_ns
 
 
-def _answer(result: Result, row: Row) -> Answer:
+def answer_of(result: Result, row: Row) -> Answer:
+    """A task as evaluation sees it; `row` is the result's."""
     outcome, name, repeat = result.outcome, result.variant.name, result.repeat
     if outcome is None:
         return Answer(row, name, repeat, missing=True)

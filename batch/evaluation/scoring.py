@@ -18,12 +18,13 @@ from typing import Any, TypeAlias
 import orjson
 
 from batch.evaluation.answers import Answer, by_row
-from batch.evaluation.expected import expected_value, no_row_can_be_judged
+from batch.evaluation.expected import no_row_can_be_judged
 from batch.evaluation.judges.asking import Asker
 from batch.evaluation.judges.calls import Judgements, judge_directory, judge_state
 from batch.evaluation.judges.marks import JudgeMarks
 from batch.evaluation.parquet import MARKS, TASKS, Columns, TableWriter, described, open_table, with_text_columns
-from batch.evaluation.scorers import KINDS, ExpectedError, Sample, make_scorer, scorer_version
+from batch.evaluation.rows import RowScorer
+from batch.evaluation.scorers import KINDS, ExpectedError, scorer_version
 from batch.evaluation.scorers.texts import as_text
 from batch.evaluation.table import Cell
 from batch.journal.directory import RunDirectory
@@ -168,25 +169,18 @@ class _ScorerMarker(_Marker):
     def __init__(self, settings: ScoreSettings, writer: TableWriter, kept: Mapping[int, Cell]) -> None:
         super().__init__(settings, writer)
         self._kept = kept
-        self._score = make_scorer(settings)
-        self._expected = expected_value(settings)
+        self._rows = RowScorer(settings)
 
     def _cells(self, row: Row, answers: Sequence[Answer]) -> list[tuple[Cell, int | None]]:
-        kind = KINDS[self.settings.kind]
-        expected = self._expected(row)
-        if kind.compares and self.settings.expected is not None:
-            self._score(Sample("", expected, columns=row.columns))
-        digests = [_digest(answer, expected) if kind.slow else None for answer in answers]
+        expected = self._rows.expected(row)
+        slow = KINDS[self.settings.kind].slow
+        digests = [_digest(answer, expected) if slow else None for answer in answers]
         return [(self._cell(answer, expected, digest), digest) for answer, digest in zip(answers, digests, strict=True)]
 
     def _cell(self, answer: Answer, expected: Any, digest: int | None) -> Cell:
-        if answer.missing:
-            return Cell(None, "missing", None, "no outcome yet")
-        if answer.failure is not None:
-            return Cell(None, "failed", None, answer.failure)
-        if digest is not None and digest in self._kept:
+        if digest is not None and digest in self._kept and not answer.missing and answer.failure is None:
             return self._kept[digest]
-        return self._score(Sample(answer.text, expected, answer.tool_calls, answer.truncated, answer.row.columns))
+        return self._rows.cell(answer, expected)
 
 
 class _JudgeMarker(_Marker):

@@ -209,7 +209,7 @@ def _costs(findings: Findings) -> Iterator[Sentence]:
             continue
         each = f"{dollars(one.cost.per_correct)} per {unit}" if one.cost.per_correct is not None else f"without a {unit}"
         yield Sentence("cost", f"{one.variant} costs {dollars(one.cost.per_1000_rows)} per 1,000 rows, {each}.", (one.variant,))
-    if unknown:
+    if 0 < len(unknown) < len(findings.standings):  # where none is known, cost is no matter of this run
         yield Sentence("cost", f"The cost of {listed(unknown)} is unknown.", tuple(unknown))
 
 

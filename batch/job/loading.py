@@ -17,6 +17,7 @@ from batch.job.overrides import apply_override
 from batch.job.paths import KeyPath
 from batch.job.problems import Places, Problems
 from batch.job.prompts import check_templates
+from batch.job.racing import race_score
 from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores
 from batch.job.sections import Sections, read_sections
 from batch.job.toml_file import FileLayer, Layer, SetLayer, merged, read_layers
@@ -127,6 +128,7 @@ def _load(
     names = [variant.name for variant in variants]
     scores = make_scores(document, Judges(endpoints, names, sections.run, problems), environ, problems)
     gates = make_gates(document, scores, names, problems)
+    race = race_score(sections.run, scores, output, problems)
     problems.raise_found()
     if input_settings is None or output is None or sections.run is None:
         raise AssertionError("a section that cannot be used leaves a problem")
@@ -134,7 +136,7 @@ def _load(
         name=sections.name,
         input=input_settings,
         variants=variants,
-        run=RunSettings(**sections.run.model_dump()),
+        run=RunSettings(**{**sections.run.model_dump(), "race": race}),
         output=output,
         scores=scores,
         gates=gates,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -12,7 +13,6 @@ from batch.journal.directory import RunDirectory
 from batch.journal.index import Location, ResumeIndex
 from batch.journal.lines import task_hash
 from batch.journal.reading import RecordReader
-from batch.readers import Dataset
 from batch.records import BadRow, Outcome, Row
 from batch.settings import Job, Variant
 
@@ -28,6 +28,13 @@ class Result:
     variant: Variant
     repeat: int
     outcome: Outcome | None
+
+
+class Rows(Protocol):
+    """The rows of an input, or a part of them."""
+
+    def batches(self) -> Iterator[list[Row | BadRow]]:
+        """The rows, some at a time, in the input's order. Raises InputError."""
 
 
 class Matched:
@@ -51,7 +58,7 @@ class Matched:
 
 
 def results(
-    dataset: Dataset,
+    dataset: Rows,
     job: Job,
     directory: RunDirectory,
     variants: Sequence[Variant] | None = None,

@@ -37,7 +37,8 @@ class VariantStatus:
     were replaced by newer ones. `doubled` counts attempts that were repeated and may be billed twice. `priced` is how many outcomes
     have a cost, `copies` how many were taken from equal requests, `extra_usd` the most that attempts without a known cost may have cost.
     `failures` has the most frequent first. `orphaned` outcomes, `orphaned_failed` of them failures, are of rows that the last session did
-    not find in the input; ok and failed are without them, the other counts are not.
+    not find in the input; ok and failed are without them, the other counts are not. `beaten_by` is the one
+    for which the race stopped it.
     """
 
     name: str
@@ -63,6 +64,7 @@ class VariantStatus:
     last: float | None = None
     active_s: float = 0.0
     failures: tuple[Failures, ...] = ()
+    beaten_by: str | None = None
 
     @property
     def not_attempted(self) -> int | None:
@@ -100,6 +102,8 @@ def read_status(directory: RunDirectory) -> Status:
     variants = tuple(
         _variant(directory, slug, names.get(slug, slug), total, *orphaned.get(names.get(slug, slug), (0, 0))) for slug in slugs
     )
+    beaten = {stop["variant"]: stop["beaten_by"] for stop in manifest.get("race", {}).get("stops", ())}
+    variants = tuple(replace(variant, beaten_by=beaten.get(variant.name)) for variant in variants)
     return Status(directory.place, manifest.get("name", directory.path.name), variants)
 
 

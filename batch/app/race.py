@@ -1,0 +1,122 @@
+"""A race beside a run: what the journals hold is looked at now and then, and variants that can no longer win are sent nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import anyio
+import anyio.to_thread
+
+from batch.app.plan import RACE, Prepared
+from batch.engine.run import Run
+from batch.engine.stop import Stop
+from batch.errors import PromptmillError
+from batch.journal.directory import RunDirectory
+from batch.records import Tally
+from batch.settings import Job
+
+if TYPE_CHECKING:
+    from batch.evaluation.racer import Racer
+    from batch.evaluation.statistics import racing
+
+LOOK_INTERVAL_S = 0.25
+# A look reads the journals' index anew, and takes longer the longer the run is: looks get rarer, so that they stay a twentieth of it.
+SHARE = 1 / 20
+
+
+class RunRace:
+    """The race of one session. `left_out` are the variants that are stopped, by this session or an earlier one.
+
+    Without `looking` those of earlier sessions stay stopped, and no other one is: a session that sends rows again would be judged by
+    answers that it is about to replace. Raises SetupError when a file or a library of the scorer is missing.
+    """
+
+    def __init__(self, prepared: Prepared, say: Callable[[str], None], *, looking: bool) -> None:
+        from batch.evaluation.racer import Racer
+
+        job = prepared.job
+        score = next(score for score in job.scores if score.name == job.run.race)
+        self.left_out: set[str] = set()
+        self._prepared = prepared
+        self._say = say
+        self._looking = looking
+        self._version = _version(job)
+        stops = recorded_stops(prepared.directory.manifest, job) if prepared.directory.exists else ()
+        self._racer: Racer = Racer(prepared.dataset, job, prepared.directory, score, stops)
+        self.left_out.update(stop.variant for stop in stops)
+
+    async def run(self, session: Run) -> Stop | None:
+        """Run the session to its end, and stop variants meanwhile."""
+        for variant in self.left_out:
+            session.leave_out(variant)
+        if self._finished():
+            await self._look(session)  # an earlier session may have ended before it came to that
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._look_regularly, session)
+            stop = await session.execute()
+            group.cancel_scope.cancel()
+        return stop
+
+    async def _look_regularly(self, session: Run) -> None:
+        seen, took = 0, 0.0
+        while self._looking and len(self._racer.running) > 1:
+            await anyio.sleep(max(LOOK_INTERVAL_S, took / SHARE))
+            if self._finished() == seen:
+                continue
+            seen, began = self._finished(), anyio.current_time()
+            await self._look(session)
+            took = anyio.current_time() - began
+
+    async def _look(self, session: Run) -> None:
+        if not self._looking:
+            return
+        try:
+            for stop in await anyio.to_thread.run_sync(self._racer.look):
+                self.left_out.add(stop.variant)
+                session.leave_out(stop.variant)
+                self._say(f"{stop.variant} is stopped by the race after {stop.after_rows:,} rows: {stop.beaten_by} beats it")
+                self._keep()
+        except PromptmillError as error:
+            self._looking = False
+            self._say(f"the race is off, and nobody is stopped any more: {error}")
+
+    def _keep(self) -> None:
+        directory = self._prepared.directory
+        stops = [asdict(stop) for stop in self._racer.stops]
+        directory.write_manifest({**directory.manifest, RACE: {"version": self._version, "stops": stops}})
+
+    def _finished(self) -> int:
+        return sum(self._prepared.tallies[name].finished for name in self._racer.running)
+
+
+def open_race(prepared: Prepared, say: Callable[[str], None], *, looking: bool) -> RunRace | None:
+    """The race of a run, None when the job wants none, or there is nobody to race against. Raises SetupError."""
+    wanted = prepared.job.run.race is not None and len(prepared.job.variants) > 1
+    return RunRace(prepared, say, looking=looking) if wanted else None
+
+
+def recorded_stops(manifest: Mapping[str, Any], job: Job) -> Sequence[racing.Stop]:
+    """The variants that the race of a run has stopped; none when the score that decided is another one now."""
+    from batch.evaluation.statistics.racing import Stop
+
+    race = manifest.get(RACE)
+    if race is None or job.run.race is None or race["version"] != _version(job):
+        return ()
+    names = {variant.name for variant in job.variants}
+    return [Stop(**stop) for stop in race["stops"] if stop["variant"] in names]
+
+
+def _version(job: Job) -> str:
+    from batch.evaluation.scorers import scorer_version
+
+    return scorer_version(next(score for score in job.scores if score.name == job.run.race))
+
+
+def raced_of(directory: RunDirectory, job: Job, tallies: Mapping[str, Tally]) -> dict[str, str]:
+    """The variants that the race stopped before their last row, with who beat each."""
+    if job.run.race is None:
+        return {}
+    stops = recorded_stops(directory.manifest, job)
+    return {stop.variant: stop.beaten_by for stop in stops if tallies[stop.variant].not_attempted}

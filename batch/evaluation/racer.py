@@ -1,0 +1,190 @@
+"""The race of a run's variants while it goes: marks read from the journals, in the input's order, and fed to the test of racing.py.
+
+Each pair has a race of its own, at its share of alpha, so that one that has not begun holds nobody up; its rows are those up to the first
+that one of the two has yet to finish. Looking again reads only what was not marked before. Memory: 4 bytes for each row and variant.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batch.evaluation.answers import Answer, answer_of
+from batch.evaluation.rows import RowScorer
+from batch.evaluation.scorers import ExpectedError
+from batch.evaluation.scorers.texts import as_text
+from batch.evaluation.statistics.racing import Race, Stop, advance, start_race
+from batch.journal.directory import RunDirectory
+from batch.readers import Dataset
+from batch.records import BadRow, Row
+from batch.results.join import Result, results
+from batch.settings import Job, ScoreSettings
+
+ALPHA = 0.05
+# Rows (or clusters) from one look of the test to the next; where they fall depends on nothing but the input.
+STEP = 10
+# So many rows after each other without an outcome: behind them there is little.
+_IDLE_ROWS = 1024
+# A row that some variant has yet to finish. NaN is one that has no mark: it has no right value, or cannot be read.
+_OPEN = -1.0
+
+
+class Racer:
+    """Finds the variants that can no longer win. `stops` are those of earlier sessions; `score` needs no judge.
+
+    `directory` is read while it is written to. Raises SetupError when a file or a library of the scorer is missing.
+    """
+
+    def __init__(self, dataset: Dataset, job: Job, directory: RunDirectory, score: ScoreSettings, stops: Sequence[Stop]) -> None:
+        self.stops = tuple(stops)
+        self._dataset = dataset
+        self._job = job
+        self._directory = directory
+        self._score = score
+        self._scorer = RowScorer(score)
+        self._names = tuple(variant.name for variant in job.variants)
+        self._marks = np.full((len(self._names), dataset.count() or 0), _OPEN, np.float32)
+        self._units: _Units | None = None
+        pairs = list(itertools.combinations(range(len(self._names)), 2))
+        self._pairs = [_PairRace(one, other, self._names, ALPHA / len(pairs)) for one, other in pairs]
+
+    @property
+    def running(self) -> tuple[str, ...]:
+        """The variants that are not stopped."""
+        out = {stop.variant for stop in self.stops}
+        return tuple(name for name in self._names if name not in out)
+
+    def look(self) -> tuple[Stop, ...]:
+        """Read what was answered since the last look; the variants that are beaten by it.
+
+        Raises:
+            InputError: the input cannot be read.
+            DamagedError: a journal is not as it was written.
+        """
+        if self._units is None:
+            self._units = _Units(self._dataset, self._score, self._marks.shape[1])
+        self._read()
+        found = []
+        for pair in self._pairs:
+            for stop in pair.advance(self._marks, self._units):
+                if stop.variant in self.running and len(self.running) > 1:
+                    self.stops += (stop,)
+                    found.append(stop)
+        return tuple(found)
+
+    def _read(self) -> None:
+        chosen = [variant for variant in self._job.variants if variant.name in self.running]
+        open_rows = np.flatnonzero((self._marks[[self._names.index(variant.name) for variant in chosen]] == _OPEN).any(axis=0))
+        if not open_rows.size:
+            return
+        first = int(open_rows[0])
+        tasks = len(chosen) * self._job.run.repeats
+        idle = 0
+        of_rows = _by_row(results(_From(self._dataset, first), self._job, self._directory, chosen), tasks)
+        for at, of_row in enumerate(of_rows, first):
+            if at >= self._marks.shape[1] or idle >= _IDLE_ROWS:
+                return
+            idle = idle + 1 if all(result.outcome is None for result in of_row) else 0
+            if idle == 0 or isinstance(of_row[0].row, BadRow):
+                self._mark(at, of_row)
+
+    def _mark(self, at: int, of_row: Sequence[Result]) -> None:
+        row = of_row[0].row
+        try:
+            expected = None if isinstance(row, BadRow) else self._scorer.expected(row)
+        except ExpectedError:
+            self._marks[:, at] = np.nan
+            return
+        repeats = self._job.run.repeats
+        for start in range(0, len(of_row), repeats):
+            variant = self._names.index(of_row[start].variant.name)
+            if self._marks[variant, at] == _OPEN:
+                self._marks[variant, at] = self._strict(row, expected, of_row[start : start + repeats])
+
+    def _strict(self, row: Row | BadRow, expected: object, of_variant: Sequence[Result]) -> float:
+        """The mean mark of a row's repeats: a failed call, and an answer without a mark, count as wrong."""
+        if isinstance(row, BadRow):
+            return float("nan")
+        if any(result.outcome is None for result in of_variant):
+            return _OPEN
+        answers: list[Answer] = [answer_of(result, row) for result in of_variant]
+        return sum(self._scorer.cell(answer, expected).value or 0.0 for answer in answers) / len(answers)
+
+
+class _PairRace:
+    def __init__(self, one: int, other: int, names: Sequence[str], alpha: float) -> None:
+        # A race of two spends its alpha on both directions, as the whole one does on all ordered pairs.
+        self._race: Race = start_race((names[one], names[other]), alpha)
+        self._places = [one, other]
+        self._taken = 0
+
+    def advance(self, marks: NDArray[np.float32], units: _Units) -> list[Stop]:
+        """Go on with the rows that both have now; who is beaten by them."""
+        both = marks[self._places]
+        open_rows = np.flatnonzero((both == _OPEN).any(axis=0))
+        known = int(open_rows[0]) if open_rows.size else both.shape[1]
+        found: list[Stop] = []
+        values, ends = units.averaged(both[:, :known].astype(np.float64))
+        while self._taken + STEP <= values.shape[1]:
+            before = len(self._race.stops)
+            self._race = advance(self._race, values[:, self._taken : self._taken + STEP])
+            self._taken += STEP
+            rows = int(ends[self._taken - 1]) + 1
+            found += [replace(stop, after_rows=rows) for stop in self._race.stops[before:]]
+        return found
+
+
+class _Units:
+    """What counts as one observation: a row, or a cluster at the place of its last row."""
+
+    def __init__(self, dataset: Dataset, score: ScoreSettings, rows: int) -> None:
+        self._clusters: NDArray[np.intp] | None = None
+        if score.cluster is None:
+            return
+        known: dict[str, int] = {}
+        codes = np.empty(rows, np.intp)
+        for at, row in zip(range(rows), itertools.chain.from_iterable(dataset.batches()), strict=False):
+            value = None if isinstance(row, BadRow) else row.columns.get(score.cluster)
+            name = f"alone {at}" if value is None else f"of {as_text(value)}"
+            codes[at] = known.setdefault(name, len(known))
+        self._clusters = codes
+        self._last = np.zeros(len(known), np.intp)
+        np.maximum.at(self._last, codes, np.arange(rows))
+
+    def averaged(self, marks: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Marks of shape (2, rows) as those of the marked units that are whole in these rows, and the last row of each."""
+        marked = ~np.isnan(marks).any(axis=0)
+        if self._clusters is None:
+            return marks[:, marked], np.flatnonzero(marked)
+        codes = self._clusters[: marks.shape[1]][marked]
+        size = len(self._last)
+        counts = np.bincount(codes, minlength=size)
+        whole = np.flatnonzero((counts > 0) & (self._last < marks.shape[1]))
+        whole = whole[np.argsort(self._last[whole])]
+        sums = np.stack([np.bincount(codes, weights=line[marked], minlength=size) for line in marks])
+        return sums[:, whole] / counts[whole], self._last[whole]
+
+
+class _From:
+    """The rows of a dataset from one on, by their number in it."""
+
+    def __init__(self, dataset: Dataset, first: int) -> None:
+        self._dataset = dataset
+        self._first = first
+
+    def batches(self) -> Iterator[list[Row | BadRow]]:
+        """As those of the dataset."""
+        left = self._first
+        for rows in self._dataset.batches():
+            if left < len(rows):
+                yield rows[left:]
+            left = max(0, left - len(rows))
+
+
+def _by_row(found: Iterator[Result], tasks: int) -> Iterator[list[Result]]:
+    while of_row := list(itertools.islice(found, tasks)):
+        yield of_row

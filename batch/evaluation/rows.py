@@ -1,0 +1,36 @@
+"""The marks of one row's answers by a scorer that needs no model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from batch.evaluation.answers import Answer
+from batch.evaluation.expected import expected_value
+from batch.evaluation.scorers import KINDS, Sample, make_scorer
+from batch.evaluation.table import Cell
+from batch.records import Row
+from batch.settings import ScoreSettings
+
+
+class RowScorer:
+    """Marks answers by a `[[score]]` entry. Raises SetupError when a file or a library that it needs is missing."""
+
+    def __init__(self, settings: ScoreSettings) -> None:
+        self._compares = KINDS[settings.kind].compares and settings.expected is not None
+        self._score = make_scorer(settings)
+        self._expected = expected_value(settings)
+
+    def expected(self, row: Row) -> Any:
+        """The row's right value. Raises ExpectedError when it has none of use."""
+        expected = self._expected(row)
+        if self._compares:
+            self._score(Sample("", expected, columns=row.columns))
+        return expected
+
+    def cell(self, answer: Answer, expected: Any) -> Cell:
+        """The mark of one answer to a row with this right value."""
+        if answer.missing:
+            return Cell(None, "missing", None, "no outcome yet")
+        if answer.failure is not None:
+            return Cell(None, "failed", None, answer.failure)
+        return self._score(Sample(answer.text, expected, answer.tool_calls, answer.truncated, answer.row.columns))
