@@ -207,8 +207,8 @@ class RunSection(Section):
         description="How often an answer that does not fit prompt.schema is asked for again, with what was wrong with it."
         "  [default: 1, and 0 where the endpoint itself promises answers that fit]",
     )
-    race: bool | Text = Field(
-        default=False,
+    race: bool | Text | Absent = Field(
+        default=_RUN.race,
         description="Stop models early that can no longer win, by the [[score]] of this name, or by the first one that needs no judge"
         " (true). Their other rows are not sent. Only with processes = 1.",
     )

@@ -17,7 +17,7 @@ def race_score(
     section: RunSection | None, scores: Sequence[ScoreSettings], output: OutputSettings | None, problems: Problems
 ) -> str | None:
     """The score that decides the race, None where there is none; what is wrong is noted. Call it last: scores may be left out."""
-    if section is None or section.race is False:
+    if section is None or section.race is None or section.race is False:
         return None
     if section.processes != 1:
         problems.add(_PLACE, "does not go with run.processes: a race is run by one process", "leave one of the two out")

@@ -173,6 +173,23 @@ def test_a_failure_and_a_weak_slice_lead_to_their_rows(report: Path, opened: Ope
     assert shown.page.evaluate("document.activeElement.id") == "list"
 
 
+def test_rows_won_lead_to_their_samples(report: Path, opened: Opener) -> None:
+    """A cell's counts of rows won and lost show just these rows, and say in the filters how they were chosen."""
+    shown = opened(report)
+    steady = shown.page.locator("table.pairs >> visible=true").locator("tbody tr").first
+    won, lost = steady.locator("button.show").all()
+    assert (won.inner_text(), lost.inner_text()) == ("3", "1")
+    won.click()
+    shown.count("3 of 120 rows")
+    assert shown.ids == ["8", "12", "20"]
+    assert shown.page.locator("#rightBy option:checked").inner_text() == "A steady"
+    lost.click()
+    shown.count("1 of 120 rows")
+    assert shown.ids == ["3"]
+    shown.page.locator("#reset").click()
+    shown.count("120 of 120 rows")
+
+
 def test_score_tabs_change_the_marks(report: Path, opened: Opener) -> None:
     """Choosing another score shows its section alone, and its marks in the list."""
     shown = opened(report)

@@ -10,7 +10,7 @@ from batch.evaluation.reading import VariantFacts
 from batch.evaluation.report.charts import Point, positive_ticks, scatter
 from batch.evaluation.report.markup import Content, Markup, joined, tag
 from batch.evaluation.report.tally import Calls, Failure
-from batch.evaluation.report.wording import Keys, p_value, seconds, table, with_help
+from batch.evaluation.report.wording import Keys, p_value, seconds, table, with_help, with_minus
 from batch.evaluation.statistics.paired import Pair
 from batch.evaluation.statistics.slices import Slice
 from batch.evaluation.verdict import dollars, percent, points
@@ -24,16 +24,19 @@ def pairs_html(findings: Findings, keys: Keys) -> Markup:
         return Markup()
     ranked = [one.variant for one in findings.standings if one.rank_best is not None]
     known = {(pair.first, pair.second): pair for pair in findings.pairs}
-    rows = [[keys.named(one), *(_pair_cell(known, one, other) for other in ranked)] for one in ranked]
+    # Of graded marks and of repeats the page does not know which were higher.
+    linked = findings.binary and findings.repeats == 1
+    rows = [[keys.named(one), *(_pair_cell(known, one, other, linked=linked) for other in ranked)] for one in ranked]
     explained = (
         "Rows won, tied and lost by the variant on the left against the one above, the difference in points, and p by Holm over "
         f"{len(findings.pairs):,} {'pair' if len(findings.pairs) == 1 else 'pairs'}. Coloured where the two can be told apart."
+        f"{' Rows won and lost lead to their samples.' if linked else ''}"
     )
     made = table("Pairs of variants", ["Variant", *(keys.badge(name) for name in ranked)], rows, class_="figures pairs")
     return joined(tag("h3", "Won, tied, lost"), tag("p", explained, class_="note"), made)
 
 
-def _pair_cell(known: Mapping[tuple[str, str], Pair], one: str, other: str) -> Content:
+def _pair_cell(known: Mapping[tuple[str, str], Pair], one: str, other: str, *, linked: bool) -> Content:
     if one == other:
         return None
     pair = known.get((one, other)) or known[other, one]
@@ -43,11 +46,23 @@ def _pair_cell(known: Mapping[tuple[str, str], Pair], one: str, other: str) -> C
         return tag("span", "no row in common", class_="quiet")
     class_ = None if not pair.separable else "ahead" if estimate > 0 else "behind"
     tied = pair.difference.rows - pair.wins - pair.losses
+    counts = tag("span", f"{won:,} · {tied:,} · {lost:,}", title=f"won {won:,}, tied {tied:,}, lost {lost:,}")
+    if linked:
+        counts = tag("span", _rows_won(won, one, other), f" · {tied:,} · ", _rows_won(lost, other, one))
     return tag(
         "span",
-        tag("span", f"{won:,} · {tied:,} · {lost:,}", title=f"won {won:,}, tied {tied:,}, lost {lost:,}"),
-        tag("span", f"{points(estimate)} pt, p {_equals(p_value(pair.p_holm))}", class_="quiet"),
+        counts,
+        tag("span", with_minus(f"{points(estimate)} pt, p {_equals(p_value(pair.p_holm))}"), class_="quiet"),
         class_=f"pair {class_ or ''}".strip(),
+    )
+
+
+def _rows_won(count: int, winner: str, loser: str) -> Content:
+    """How many rows one won over another, leading to them."""
+    if not count:
+        return "0"
+    return _show(
+        f"{count:,}", f"show the rows that {winner} has right and {loser} has not", "", variant=loser, state="lost", rightBy=winner
     )
 
 

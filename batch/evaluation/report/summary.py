@@ -11,7 +11,7 @@ from batch.evaluation.gates import GateResult
 from batch.evaluation.reading import Judged, VariantFacts
 from batch.evaluation.report.charts import Scale, interval_strip, strip_axis, strip_scale
 from batch.evaluation.report.markup import Content, Markup, joined, tag
-from batch.evaluation.report.wording import UNKNOWN, Keys, seconds, short, table, with_help
+from batch.evaluation.report.wording import UNKNOWN, Keys, seconds, short, table, with_help, with_minus
 from batch.evaluation.statistics.marks import ANSWERED_FROM
 from batch.evaluation.verdict import Sentence, Verdict, dollars, percent
 
@@ -50,9 +50,9 @@ def _sentence(sentence: Sentence, keys: Keys, class_: str | None = None) -> Mark
     """A sentence in which its variants have their letters: a name may be words of its own."""
     names = sorted(sentence.variants, key=len, reverse=True)
     if not names:
-        return tag("p", sentence.text, class_=class_)
+        return tag("p", with_minus(sentence.text), class_=class_)
     pieces = re.split(rf"(?<!\w)({'|'.join(map(re.escape, names))})(?!\w)", sentence.text)
-    return tag("p", [tag("b", keys.named(piece)) if at % 2 else piece for at, piece in enumerate(pieces)], class_=class_)
+    return tag("p", [tag("b", keys.named(piece)) if at % 2 else with_minus(piece) for at, piece in enumerate(pieces)], class_=class_)
 
 
 def _gate(gate: GateResult) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import string
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from batch.evaluation.report.markup import Content, Markup, joined, tag
 
 UNKNOWN = "unknown"
+# Before a number and after nothing that it could join: "[-0.6", " -3", never "gpt-4" or "2024-08".
+_HYPHEN = re.compile(r"(?<![^\s\[(])-(?=\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,11 @@ def short(count: int) -> str:
 def p_value(p: float) -> str:
     """A probability of chance: three digits, or "< 0.001"."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def with_minus(text: str) -> str:
+    """A text whose negative numbers have a true minus sign, as wide as the plus."""
+    return _HYPHEN.sub("\N{MINUS SIGN}", text)
 
 
 def table(caption: str, head: Sequence[Content], rows: Sequence[Sequence[Content]], *, class_: str | None = None) -> Markup:

@@ -23,18 +23,20 @@ class Index {
     return this.states[score][row * this.perRow + variant * this.repeats + repeat];
   }
 
-  // The rows that pass. `wanted`: score, disagree, variant (null: any), states (a string of codes), finish, column and value, hits.
+  // The rows that pass. `wanted`: score, disagree, variant (null: any), states (a string of codes), rightBy (a variant), finish, column and value, hits.
   matching(wanted) {
     const passed = [];
     const finish = wanted.finish === null ? null : String.fromCharCode(48 + wanted.finish);
     const from = wanted.variant === null ? 0 : wanted.variant * this.repeats;
     const until = wanted.variant === null ? this.perRow : from + this.repeats;
+    const right = wanted.rightBy * this.repeats;
     const ofTasks = wanted.states !== null || finish !== null;
     const states = this.states[wanted.score];
     const codes = wanted.column === null ? null : this.columns[wanted.column].codes;
     for (let row = 0; row < this.rows; row++) {
       if (wanted.hits && !wanted.hits[row]) continue;
       if (wanted.disagree && this.disagree[wanted.score][row] !== "1") continue;
+      if (wanted.rightBy !== null && !this.anyTask(states, row * this.perRow, right, right + this.repeats, "5", null)) continue;
       if (codes && codes[row] !== wanted.value) continue;
       if (ofTasks && !this.anyTask(states, row * this.perRow, from, until, wanted.states, finish)) continue;
       passed.push(row);
@@ -60,9 +62,9 @@ class Filters {
   constructor(index, changed) {
     this.index = index;
     this.changed = changed;
-    for (const name of ["disagree", "variant", "state", "finish", "slice", "search", "reset"]) this[name] = document.getElementById(name);
+    for (const name of ["disagree", "variant", "state", "rightBy", "finish", "slice", "search", "reset"]) this[name] = document.getElementById(name);
     this.fill();
-    for (const select of [this.variant, this.state, this.finish, this.slice]) select.addEventListener("change", () => changed());
+    for (const select of [this.variant, this.state, this.rightBy, this.finish, this.slice]) select.addEventListener("change", () => changed());
     this.disagree.addEventListener("click", () => {
       this.press(this.disagree.getAttribute("aria-pressed") !== "true");
       changed();
@@ -74,6 +76,7 @@ class Filters {
   fill() {
     const { index } = this;
     this.variant.append(option("", "any"), ...index.variants.map((one, at) => option(at, `${letter(at)} ${one.name}`)));
+    this.rightBy.append(option("", "any"), ...index.variants.map((one, at) => option(at, `${letter(at)} ${one.name}`)));
     const seen = STATES.filter(([code]) => index.states.some((codes) => codes.includes(code)));
     this.state.append(option("", "any"), ...seen.map(([, name, title]) => option(name, title)));
     if (index.scores.length) this.state.append(option("lost", "not right"));
@@ -88,21 +91,24 @@ class Filters {
     this.slice.closest("label").hidden = !index.columns.length;
     this.disagree.hidden = index.variants.length < 2;
     this.variant.closest("label").hidden = index.variants.length < 2;
+    this.rightBy.closest("label").hidden = index.variants.length < 2 || !index.scores.length;
   }
 
   press(pressed) {
     this.disagree.setAttribute("aria-pressed", String(pressed));
   }
 
-  // Sets all filters at once; `to` has names, not numbers: variant, state, column, value, search.
+  // Sets all filters at once; `to` has names, not numbers: variant, state, rightBy, column, value, search.
   set(to) {
     const { index } = this;
     const variant = index.variants.findIndex((one) => one.name === to.variant);
+    const rightBy = index.variants.findIndex((one) => one.name === to.rightBy);
     const column = index.columns.findIndex((one) => one.name === to.column);
     const code = column < 0 ? -1 : index.columns[column].values.indexOf(to.value);
     this.press(false);
     this.variant.value = variant < 0 ? "" : variant;
     this.state.value = to.state ?? "";
+    this.rightBy.value = rightBy < 0 ? "" : rightBy;
     this.finish.value = "";
     this.slice.value = code < 0 ? "" : `${column}:${code}`;
     this.search.value = to.search ?? "";
@@ -115,6 +121,7 @@ class Filters {
       disagree: this.disagree.getAttribute("aria-pressed") === "true",
       variant: this.variant.value === "" ? null : Number(this.variant.value),
       states: this.state.value === "" ? null : STATE_GROUPS[this.state.value],
+      rightBy: this.rightBy.value === "" ? null : Number(this.rightBy.value),
       finish: this.finish.value === "" ? null : Number(this.finish.value),
       column,
       value,
