@@ -33,7 +33,7 @@ from batch.engine.pace import Pace
 from batch.engine.recorder import Recorder
 from batch.engine.run import Lane, Run
 from batch.engine.stop import Stop
-from batch.errors import EndpointError, StorageError
+from batch.errors import EndpointError, SetupError, StorageError
 from batch.events import Event, Noticed, Observer, RunEnded, RunStarted
 from batch.job import LoadedJob, from_document
 from batch.journal.locating import place_of, run_directory
@@ -105,6 +105,10 @@ def run(
     job = loaded.job
     on_ray = options.engine == "ray"
     if on_ray:
+        if job.run.race is not None:
+            raise SetupError(
+                "run.race: a race is run by one process, not on Ray; run it without --engine ray, or give --set run.race=false"
+            )
         load_ray()
     keys = endpoints.read_keys(job.variants)
     directory = run_directory(job.output.dir)
@@ -180,11 +184,12 @@ async def _send(
             if prepared.division is None:
                 costs = costs_of(job, prepared.directory)
                 race = open_race(prepared, say, looking=not options.retry_failed and options.changed != "rerun")
-                left_out: Container[str] = race.left_out if race else frozenset()
-                duplicates = duplicates_of(prepared)
+                left, duplicates = race.left_out if race else set(), duplicates_of(prepared)
                 plans = [[_plan(prepared, variant, settings) for variant in group] for group in groups]
                 lanes = [
-                    Lane(_fleet(pool, each, settings), _feed(prepared, own, settings, options, duplicates, left_out), demands_of(group, settings))
+                    Lane(
+                        _fleet(pool, each, settings), _feed(prepared, own, settings, options, duplicates, left), demands_of(group, settings)
+                    )
                     for pool, each, group, own in zip(clients, pools, groups, plans, strict=True)
                 ]
                 for notice in _probed(lanes, unready, clock.monotonic()):

@@ -136,3 +136,9 @@ def test_a_race_needs_a_score_without_a_judge(tmp_path: Path) -> None:
     folder.job.write_text(folder.job.read_text().partition("[[score]]")[0])
     done = called(folder, "run", "test.toml")
     assert (done.exit_code, "needs a [[score]] that no model judges" in done.stderr) == (2, True)
+
+
+def test_a_race_is_not_run_on_ray(tmp_path: Path) -> None:
+    """It is refused before anything is sent, not left out in silence."""
+    done = called(job_of(tmp_path, "http://127.0.0.1:1/v1"), "run", "test.toml", "--engine", "ray")
+    assert (done.exit_code, "run.race: a race is run by one process, not on Ray" in done.stderr) == (2, True)
