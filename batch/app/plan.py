@@ -64,6 +64,8 @@ def prepare(
     division = divided(job, dataset, directory, cluster=cluster)
     manifest = _manifest(loaded, dataset)
     notices: list[str] = []
+    if job.run.processes != 1 and isinstance(directory.place, str) and not cluster:
+        notices.append("a run directory on an object store is written by one process: run.processes is of no effect")
     with ExitStack() as stack:
         journals: dict[str, Journal | StoreJournal] = {}
         for variant in job.variants:

@@ -134,6 +134,7 @@ class Coordinator:
             try:
                 for variant, outcome, kept_ok in self._recall(lease, member.written.get(lease.key, {})):
                     count(self.tallies[variant], outcome)
+                    self.tallies[variant].requests += outcome.attempts
                     self._unrecorded -= (outcome.cost_usd or 0.0) + outcome.extra_usd
                     self._replace_kept(self.tallies[variant], kept_ok)
                     self.tallies[variant].durable += 1
@@ -143,10 +144,12 @@ class Coordinator:
             if not self._leases.hand_on(lease):
                 rows = f"rows {lease.shard.start:,} to {lease.shard.stop - 1:,}"
                 self.end(Stop("refused", f"{MOST_GENERATIONS} workers died while they sent {rows}: memory may be short here"), self.grace_s)
-
-        # The seals have made durable what it had not synced.
         for variant, told in member.tallies.items():
-            self.tallies[variant].durable += told.ok + told.failed - told.durable
+            tally = self.tallies[variant]
+            # The seals have made durable what it had not synced.
+            tally.durable += told.ok + told.failed - told.durable
+            # About as much as it told of was in flight when it died: that is sent again, and may be billed twice.
+            tally.doubled += told.in_flight
 
     def expect(self, workers: int) -> None:
         """There will be so many workers."""
@@ -203,7 +206,8 @@ class Coordinator:
     def _judge(self, report: Report) -> None:
         """Whether the run ends by what the worker tells."""
         if report.stop is not None and not self._leases.finished:
-            self.end(report.stop, self._run.grace_s)
+            # Answers that cannot be kept are not waited for.
+            self.end(report.stop, 0.0 if report.stop.cause == "storage" else self._run.grace_s)
         for example in report.examples:
             reason = self._limit.exceeded(self.tallies.values(), self.tallies[example.variant], example.error)
             if reason is not None:
