@@ -94,6 +94,25 @@ def memory(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
             session.contend(part, FAST, OURS, rows=rows, connections=connections, limit_s=20 * scale.limit_s)
 
 
+def processes(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P8: the fast endpoint, by one process and by two."""
+    del peers
+    rows = 2 * scale.fast_rows
+    for number in range(scale.rounds):
+        for count in (1, 2):
+            scratch = session.scratch()
+            path = scratch / "job.toml"
+            path.write_text(
+                job(write_rows(session.folder / f"rows{rows}.jsonl", rows), session.endpoint.url(FAST), scratch / "run", connections=64)
+            )
+            command = promptmill("run", str(path), "--set", f"run.processes={count}")
+            name = f"processes-{count}"
+            session.keep(
+                session.command("processes", name, command, scratch, site=FAST, limit_s=2 * scale.limit_s, number=number, rows=rows)
+            )
+            shutil.rmtree(scratch)
+
+
 def start(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
     """P7: --help, and ten rows all in, peers' too."""
     for number in range(scale.starts + 1):
@@ -132,6 +151,7 @@ PARTS: dict[str, Callable[[Session, Scale, Sequence[Contender]], None]] = {
     "slow": slow,
     "crowd": crowd,
     "streamed": streamed,
+    "processes": processes,
     "start": start,
     "delay": delay,
     "memory": memory,
