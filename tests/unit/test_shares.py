@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from batch.distributed.purse import Purse
 from batch.distributed.shares import Shares, level
-from batch.policy.leased import LeasedBucket, LeasedBudget, LeasedConcurrency
+from batch.policy.leased import BudgetShare, LeasedBucket, LeasedBudget, LeasedConcurrency
 from batch.policy.rates import BURST_S
 from batch.settings import RunSettings
 
@@ -283,6 +283,7 @@ def live_purse(cap: float, workers: int, chance: random.Random) -> tuple[float, 
     spent = dearest = 0.0
     over = False
     wanted = [chance.uniform(0.01, 0.2) for _ in budgets]
+    answers: dict[int, BudgetShare] = {}
     for _ in range(20_000):
         if over:
             break
@@ -302,7 +303,12 @@ def live_purse(cap: float, workers: int, chance: random.Random) -> tuple[float, 
                 spent += actual
                 budget.settle(reserved, actual)
             case _:
-                budget.grant(purse.checkin(f"w{number}", budget.use(0.0)))
+                # The answer is under way for a while, and the worker goes on under what it had.
+                share = answers.pop(number, None)
+                if share is not None:
+                    budget.grant(share)
+                else:
+                    answers[number] = purse.checkin(f"w{number}", budget.use(0.0))
         assert spent + sum(map(sum, flying)) <= cap + 1e-6
     assert over
     return spent, dearest
