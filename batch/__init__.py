@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from batch.app.python import RunResult as RunResult
     from batch.app.python import arun as arun
     from batch.app.python import load_job as load_job
+    from batch.app.python import plan as plan
     from batch.app.python import run as run
     from batch.transport.endpoint import Endpoint as Endpoint
 
@@ -20,10 +21,10 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Endpoint": "batch.transport.endpoint",
-    **dict.fromkeys(("Results", "RunResult", "arun", "load_job", "run"), "batch.app.python"),
+    **dict.fromkeys(("Results", "RunResult", "arun", "load_job", "plan", "run"), "batch.app.python"),
 }
 
-__all__ = ["Endpoint", "Results", "RunResult", "__version__", "arun", "load_job", "run"]
+__all__ = ["Endpoint", "Results", "RunResult", "__version__", "arun", "load_job", "plan", "run"]
 
 
 def __getattr__(name: str) -> Any:

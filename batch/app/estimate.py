@@ -254,10 +254,11 @@ class _Counts:
     def _seconds(self, prompt: Range, answer: Range) -> tuple[float | None, float | None]:
         """By the job's rates, and by the time that answers took so far."""
         run = self.job.run
+        endpoints = 1 + len(self.variant.provider.more_urls)
         minutes = [self.requests / run.requests_per_minute] if run.requests_per_minute else []
         minutes += [(prompt.low + answer.low) / run.tokens_per_minute] if run.tokens_per_minute else []
-        at_least = 60 * max(minutes) if minutes else None
+        at_least = 60 * max(minutes) / endpoints if minutes else None
         latency = self.sample.latency_s
         if latency is None or run.concurrency == "auto":
             return at_least, None
-        return at_least, max(at_least or 0.0, self.requests * latency / run.concurrency)
+        return at_least, max(at_least or 0.0, self.requests * latency / (run.concurrency * endpoints))

@@ -28,6 +28,7 @@ from batch.records import Tally
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from batch.app.estimate import Estimate
     from batch.results.tables import Tables
 
 AnyJob = str | Path | Mapping[str, Any] | LoadedJob
@@ -101,6 +102,17 @@ def load_job(job: AnyJob, overrides: Sequence[str] = ()) -> LoadedJob:
     if isinstance(job, Mapping):
         return from_document({"name": "job", **job}, overrides, source="the job")
     return load(job, overrides)
+
+
+def plan(job: AnyJob, *, overrides: Sequence[str] = (), retry_failed: bool = False) -> Estimate:
+    """What a job would send, what that would cost and how long it would take; sends nothing and writes nothing.
+
+    Raises:
+        JobError, InputError, DamagedError, RunDirectoryError.
+    """
+    from batch.app.estimate import estimate
+
+    return estimate(load_job(job, overrides), retry_failed=retry_failed)
 
 
 def run(

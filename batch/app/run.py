@@ -235,7 +235,7 @@ def _write_outputs(prepared: Prepared) -> list[Path | str]:
 def _fleet(clients: Sequence[Client], providers: Sequence[ProviderSettings], settings: RunSettings) -> Fleet:
     names = [endpoints.endpoint_name(provider, pooled=len(providers) > 1) for provider in providers]
     members = [Member(client, Pace(name, settings, rng=random.Random())) for client, name in zip(clients, names, strict=True)]  # noqa: S311
-    return Fleet(providers[0].name, members)
+    return Fleet(providers[0].name, members, cuts_prompts=providers[0].cuts_prompts)
 
 
 def _plan(prepared: Prepared, variant: Variant, settings: RunSettings) -> Plan:

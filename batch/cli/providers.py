@@ -12,6 +12,7 @@ from batch.cli.console import printable, put, say, table
 from batch.cli.options import presets
 
 if TYPE_CHECKING:
+    from batch.job import OwnProvider
     from batch.providers.presets import Preset
     from batch.settings import SchemaSupport
 
@@ -19,23 +20,31 @@ if TYPE_CHECKING:
 @click.command("providers")
 @click.argument("name", required=False, shell_complete=presets)
 def providers_command(name: str | None) -> None:
-    """List the provider presets, or explain one.
+    """List the provider presets and your own providers, or explain one.
 
     The part of a model's id before the first slash names the provider: id = "groq/MODEL".
-    Keys are read from the variable that is shown, never from a file.
+    Keys are read from the variable that is shown, never from a file. Providers of your own
+    stand as [provider.NAME] in a job file or, for all jobs, in
+    ~/.config/promptmill/providers.toml.
     """
+    from batch.job import own_providers
     from batch.providers.presets import PRESETS
 
+    own = own_providers()
     if name is None:
         rows = [("PROVIDER", "KEY VARIABLE", "", "BASE URL")]
-        rows += [(p.name, p.api_key_env or "-", _key_state(p), p.base_url or "(embedded)") for p in PRESETS.values()]
+        rows += [(p.name, p.api_key_env or "-", _key_state(p.api_key_env), p.base_url or "(embedded)") for p in PRESETS.values()]
+        rows += [(each.name, each.api_key_env or "-", _key_state(each.api_key_env), each.described_urls) for each in own.values()]
         put(table(rows))
-        return
-    if name not in PRESETS:
-        nearest = get_close_matches(name, PRESETS, n=1)
-        hint = f"did you mean {nearest[0]}?" if nearest else "the presets are: " + ", ".join(PRESETS)
-        raise click.BadParameter(f"there is no preset {name!r}; {hint}")
-    put(_explained(PRESETS[name]))
+    elif name in own:
+        put(_own_explained(own[name]))
+    elif name in PRESETS:
+        put(_explained(PRESETS[name]))
+    else:
+        known = [*PRESETS, *own]
+        nearest = get_close_matches(name, known, n=1)
+        hint = f"did you mean {nearest[0]}?" if nearest else "the providers are: " + ", ".join(known)
+        raise click.BadParameter(f"there is no provider {name!r}; {hint}")
 
 
 @click.command("models")
@@ -68,15 +77,21 @@ SCHEMA_HELP: dict[SchemaSupport, str] = {
 }
 
 
-def _key_state(preset: Preset) -> str:
-    if preset.api_key_env is None:
+def _key_state(variable: str | None) -> str:
+    if variable is None:
         return "no key"
-    return "set" if os.environ.get(preset.api_key_env) else "not set"
+    return "set" if os.environ.get(variable) else "not set"
+
+
+def _own_explained(own: OwnProvider) -> str:
+    facts = [("base URL", own.described_urls), ("key", f"{own.api_key_env} ({_key_state(own.api_key_env)})" if own.api_key_env else "none")]
+    facts += [("builds on", own.preset)] if own.preset else []
+    return "\n".join([f"Your own, in {own.file}", "", table([*facts, ("models", f'id = "{own.name}/MODEL"')])])
 
 
 def _explained(preset: Preset) -> str:
     facts = [("base URL", preset.base_url or "(embedded: a server is started for the run)")]
-    facts.append(("key", f"{preset.api_key_env} ({_key_state(preset)})" if preset.api_key_env else "none"))
+    facts.append(("key", f"{preset.api_key_env} ({_key_state(preset.api_key_env)})" if preset.api_key_env else "none"))
     facts.append(("models", f'id = "{preset.name}/MODEL"'))
     facts.append(("prompt.schema", SCHEMA_HELP[preset.json_schema]))
     facts += [("header", f"{name}: {value}") for name, value in preset.headers.items()]

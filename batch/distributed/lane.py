@@ -105,7 +105,7 @@ class WorkLane:
         provider = variants[0].provider
         names = [endpoint_name(each, pooled=len(clients) > 1) for each in each_url(provider)]
         self._endpoints = [Leased(name, client, settings) for name, client in zip(names, clients, strict=True)]
-        self._fleet = Fleet(provider.name, [endpoint.member for endpoint in self._endpoints])
+        self._fleet = Fleet(provider.name, [endpoint.member for endpoint in self._endpoints], cuts_prompts=provider.cuts_prompts)
         self.recorder = BookRecorder(
             variants, RunDirectory(Path(assignment.directory)), assignment.numbers, settings.durability, tallies, clock, costs, worker.hurry
         )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch.engine.pace import Pace, Work
+from batch.policy.cut_prompts import cut_prompt
 from batch.policy.verdicts import Verdict
 from batch.records import ErrorInfo, Exchange
 from batch.transport.client import Client
@@ -29,10 +30,14 @@ class Member:
 
 
 class Fleet:
-    """What a pool of workers sends to. With one member it adds nothing to that member's pace."""
+    """What a pool of workers sends to. With one member it adds nothing to that member's pace.
 
-    def __init__(self, name: str, members: Sequence[Member]) -> None:
+    `cuts_prompts` tells that these cut prompts that are too long and say nothing: the first that shows it is told.
+    """
+
+    def __init__(self, name: str, members: Sequence[Member], *, cuts_prompts: bool = False) -> None:
         self.name = name
+        self._watches_prompts = cuts_prompts
         self.members = tuple(members)
         self._only = self.members[0] if len(self.members) == 1 else None
 
@@ -99,19 +104,22 @@ class Fleet:
         return moved
 
     def served(self, work: Work, exchange: Exchange) -> str | None:
-        """An answer came; the name of the endpoint when that ended its outage."""
+        """An answer came; what a person should know: that an outage is over, or that prompts are cut."""
         member = self._of(work)
         again = member.pace.served(exchange)
         member.refusal = None
         self._spare_others(member, exchange.done_at)
-        return member.pace.name if again else None
+        if self._watches_prompts and (cut := cut_prompt(work.request.body, exchange.reply.usage if exchange.reply else None)):
+            self._watches_prompts = False
+            return f"{member.pace.name} {_cut(work, *cut)}"
+        return f"{member.pace.name} serves again" if again else None
 
     def answered(self, work: Work, now: float) -> str | None:
-        """A row was refused for its own fault; the name of the endpoint when that ended its outage."""
+        """A row was refused for its own fault; what a person should know when that ended an outage."""
         member = self._of(work)
         again = member.pace.answered()
         self._spare_others(member, now)
-        return member.pace.name if again else None
+        return f"{member.pace.name} serves again" if again else None
 
     def postpone(self, work: Work, verdict: Verdict, sent_at: float, now: float) -> tuple[float, str | None]:
         """When `work` may be tried again, here or elsewhere, after a fault that is not its own, and what a person should know about it."""
@@ -176,3 +184,8 @@ class Fleet:
         if work.member is None:
             raise AssertionError("work that was never sent has no endpoint")
         return work.member
+
+
+def _cut(work: Work, characters: int, tokens: int) -> str:
+    seen = f"row {work.task.ordinal} (id {work.task.id}) has {characters:,} characters, and only {tokens:,} tokens were read"
+    return f"seems to cut prompts: {seen}; its answer is to a part. Give the server a longer context, or send less"

@@ -218,8 +218,8 @@ class Pool:
                 self._alarm.set()
 
     def _complete(self, work: Work, exchange: Exchange) -> None:
-        if (again := self._fleet.served(work, exchange)) is not None:
-            self._notice(f"{again} serves again")
+        if (news := self._fleet.served(work, exchange)) is not None:
+            self._notice(news)
             self._alarm.set()
         self._settler.served.add(work.task.request.api)
         if self._settler.withheld:

@@ -129,8 +129,8 @@ class Settler:
         self._stop_run(Stop("storage", str(error)), 0.0)
 
     def _refuse(self, work: Work, error: ErrorInfo, exchange: Exchange) -> None:
-        if (again := self._fleet.answered(work, exchange.done_at)) is not None:
-            self._notice(f"{again} serves again")
+        if (news := self._fleet.answered(work, exchange.done_at)) is not None:
+            self._notice(news)
         if error.code == "permission" and work.attempts < self._run.attempts and not self._fleet.forbids(work):
             self._try_elsewhere(work, exchange.done_at)
         elif error.code == "permission":

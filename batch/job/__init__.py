@@ -13,9 +13,11 @@ from typing import Any
 from batch.job.loading import LoadedJob as LoadedJob
 from batch.job.loading import load_document, load_file, load_preset, load_score
 from batch.job.schema import json_schema as json_schema
+from batch.job.user_providers import OwnProvider as OwnProvider
+from batch.job.user_providers import own_providers_in
 from batch.settings import ProviderSettings, ScoreSettings
 
-__all__ = ["LoadedJob", "from_document", "json_schema", "load", "provider_settings", "score_settings"]
+__all__ = ["LoadedJob", "OwnProvider", "from_document", "json_schema", "load", "own_providers", "provider_settings", "score_settings"]
 
 
 def load(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> LoadedJob:
@@ -38,6 +40,15 @@ def from_document(
         JobError: with every mistake.
     """
     return load_document(document, overrides, environ, source)
+
+
+def own_providers(environ: Mapping[str, str] = os.environ) -> dict[str, OwnProvider]:
+    """The user's own providers, of ~/.config/promptmill/providers.toml, by name.
+
+    Raises:
+        JobError: with every mistake in that file.
+    """
+    return own_providers_in(environ)
 
 
 def provider_settings(name: str, environ: Mapping[str, str] = os.environ) -> ProviderSettings:

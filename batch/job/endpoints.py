@@ -108,6 +108,7 @@ class Endpoints:
             headers={**(preset.headers if preset else {}), **table.headers},
             query=query,
             renames=renames,
+            cuts_prompts=preset is not None and preset.cuts_prompts,
             json_schema=table.json_schema or (preset.json_schema if preset else "sent"),
             stream_usage=table.stream_usage if table.stream_usage is not None else preset is None or preset.stream_usage,
         )

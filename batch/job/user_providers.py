@@ -7,7 +7,7 @@ comes over it, key by key.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,36 @@ from batch.job.problems import Places, Problems
 from batch.job.sections import validated
 from batch.job.toml_file import FileLayer, read_file
 from batch.job.wording import shown
+from batch.providers.presets import PRESETS
+
+
+@dataclass(frozen=True, slots=True)
+class OwnProvider:
+    """A provider of the user's as `promptmill providers` shows it; URLs are as they were written."""
+
+    name: str
+    file: str
+    urls: tuple[str, ...]
+    api_key_env: str | None
+    preset: str | None
+
+    @property
+    def described_urls(self) -> str:
+        """The URLs in one line."""
+        return ", ".join(self.urls)
+
+
+def own_providers_in(environ: Mapping[str, str]) -> dict[str, OwnProvider]:
+    """The user's own providers by name. Raises JobError."""
+    layer = read_user_file(environ)
+    found = {}
+    for name, section in sections_in(layer).items():
+        preset = PRESETS.get(section.preset or name)
+        urls = section.base_url or (preset.base_url if preset else "")
+        key = section.api_key_env or (preset.api_key_env if preset else None)
+        label = "" if layer is None else layer.label
+        found[name] = OwnProvider(name, label, (urls,) if isinstance(urls, str) else tuple(urls), key, preset.name if preset else None)
+    return found
 
 
 def providers_file(environ: Mapping[str, str]) -> Path | None:

