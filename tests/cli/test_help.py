@@ -81,7 +81,7 @@ def test_no_command_shows_help_and_is_a_usage_error() -> None:
         (["run", "job.toml", "--limit", "0"], "promptmill: error: Invalid value for '--limit'"),
         (["run", "job.toml", "--fresh", "--changed", "keep"], "promptmill: error: --fresh starts over"),
         (["export", "runs/x", "--format", "xml"], "promptmill: error: Invalid value for '--format'"),
-        (["providers", "grok"], "promptmill: error: Invalid value: there is no preset 'grok'; did you mean groq?"),
+        (["providers", "grok"], "promptmill: error: Invalid value: there is no provider 'grok'; did you mean groq?"),
     ],
 )
 def test_usage_errors_are_told_like_all_others(words: list[str], message: str) -> None:

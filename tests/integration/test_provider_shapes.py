@@ -12,7 +12,7 @@ import batch
 from batch.policy.cut_prompts import cut_prompt
 from batch.providers.presets import PRESETS
 from tests.support.jobs import JobFolder
-from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
+from tests.support.scripted import Action, Received, ScriptedEndpoint, chat_reply, error
 from tests.support.scripts import for_rows, row_number
 from tests.support.sessions import run_here
 
@@ -21,7 +21,7 @@ def sent_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, settings
     """The request that a job for this provider sends."""
     if key := PRESETS[name].api_key_env:
         monkeypatch.setenv(key, "sk-canary")
-    with ScriptedEndpoint(lambda r: answer(r) if r.body else [error(404, {"detail": "no list of models"})]) as endpoint:
+    with ScriptedEndpoint(lambda r: [chat_reply("ok") if r.body else error(404, {"detail": "no list of models"})]) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=1)
         table = {key: value.replace("HERE", endpoint.origin) if isinstance(value, str) else value for key, value in settings.items()}
         result = batch.run(
