@@ -26,7 +26,7 @@ demo-eval: .venv/.demo-ready
 	@echo "Open the report in a browser: file://$(CURDIR)/runs/demo-eval/report.html"
 
 test: lint
-	$(PYTEST) -m "not long" -n 3 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=95
+	$(PYTEST) -m "not long" -n 4 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=95
 
 # Full-size sweeps: kills, simulated histories, millions of rows. Takes long, prints its figures.
 test-long: .venv/.test-ready

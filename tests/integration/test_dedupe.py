@@ -82,7 +82,8 @@ def test_a_key_that_always_fails_ends_all_the_same(tmp_path: Path) -> None:
     with ScriptedEndpoint(for_rows(lambda r: [error(500, "boom")] if row_number(r) == 1 else answer(r))) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=rows(30, 3), attempts=1)
         session = run_here(folder)
-        assert rows_sent(endpoint) == 2 + 10
+        # So many failures are an outage for a while: rows are asked again after it, as many as were under way at most.
+        assert 2 + 10 <= rows_sent(endpoint) <= 2 + 10 + 64
     assert (session.tally.ok, session.tally.failed, session.tally.not_attempted) == (20, 10, 0)
 
 
