@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,7 +12,7 @@ import click
 from batch import __version__
 from batch.cli.console import colour_wanted, complain, prepare_streams, say
 from batch.cli.exits import ExitCode, tell
-from batch.ending import end_process
+from batch.process import collect_seldom, end_process
 
 # Section, command, module, and what it does in one line: --help shows these without loading the modules.
 COMMANDS = (
@@ -34,11 +33,6 @@ COMMANDS = (
     ("Your editor and shell", "schema", "schema", "Print the JSON Schema of the job file, for editors."),
     ("Your editor and shell", "completion", "completion", "Print what completes commands in bash, zsh or fish."),
 )
-
-# New objects between two looks of Python's collector at the young ones, and how many looks go by until it looks at the older ones.
-# Rows, requests and outcomes hold no cycles: they go with their last holder. By default the collector searches them for cycles every
-# 700 objects, a sixth of the time that it takes to write outputs, and now and then all that was ever imported, a stop of 50 ms.
-COLLECTED_EVERY = (20_000, 20, 100)
 
 EPILOG = """\b
 Example:
@@ -135,6 +129,6 @@ def promptmill(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001 - Comma
 
 def main(args: Sequence[str] | None = None) -> None:
     """The `promptmill` command; ends the process with the command's exit code."""
-    gc.set_threshold(*COLLECTED_EVERY)
+    collect_seldom()
     prepare_streams()
     end_process(promptmill.main(args, prog_name="promptmill", standalone_mode=False) or ExitCode.DONE)

@@ -7,7 +7,6 @@ It dies with its parent, however that ends. Signals are the parent's business: a
 from __future__ import annotations
 
 import ctypes
-import gc
 import signal
 import socket
 import sys
@@ -18,12 +17,10 @@ from anyio.abc import SocketStream
 from batch.distributed.messages import LinkError
 from batch.distributed.wire import Wire, WireLink
 from batch.distributed.worker import work
-from batch.ending import end_process
 from batch.errors import PromptmillError
+from batch.process import collect_seldom, end_process
 
 _PR_SET_PDEATHSIG = 1
-# As the command has it: rows, requests and outcomes hold no cycles.
-COLLECTED_EVERY = (20_000, 20, 100)
 
 
 async def _main(descriptor: int) -> None:
@@ -39,7 +36,7 @@ async def _main(descriptor: int) -> None:
 
 def main() -> None:
     """Work until it is over."""
-    gc.set_threshold(*COLLECTED_EVERY)
+    collect_seldom()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":

@@ -11,7 +11,7 @@ import pytest
 SCRIPT = """
 import atexit, os, sys
 {load}
-from batch.ending import end_process
+from batch.process import end_process
 class Late:
     def __del__(self, write=os.write): write(2, b"taken apart")
 late = Late()
