@@ -17,7 +17,7 @@ from tests.support.needs import NOT_INSTALLED, needs_module
 from tests.support.s3 import S3Server, s3_server
 
 # A loaded machine is no fault of an example.
-hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("untimed")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.jobs import JobFolder
-from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer, error, unused_port
+from tests.support.ports import unused_port
+from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer, error
 from tests.support.scripts import for_rows
 from tests.support.sessions import check_accounts, rows_sent
 

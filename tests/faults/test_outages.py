@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from tests.support.jobs import JobFolder, ids
-from tests.support.scripted import RESET, Action, BlackHole, Received, ScriptedEndpoint, Sleep, answer, error, http, unused_port
+from tests.support.ports import BlackHole, unused_port
+from tests.support.scripted import RESET, Action, Received, ScriptedEndpoint, Sleep, answer, error, http
 from tests.support.scripts import Deck, for_rows, row_number
 from tests.support.sessions import rows_sent, run_here, whole_records
 

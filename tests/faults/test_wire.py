@@ -8,24 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.jobs import JobFolder, ids
-from tests.support.scripted import (
-    CLOSE,
-    HANG,
-    RESET,
-    STREAM_END,
-    Action,
-    Received,
-    ScriptedEndpoint,
-    Sleep,
-    answer,
-    delta,
-    error,
-    event,
-    http,
-    stream_head,
-)
+from tests.support.scripted import CLOSE, HANG, RESET, Action, Received, ScriptedEndpoint, Sleep, answer, error, http
 from tests.support.scripts import Deck, Tries, for_rows, row_number, until
 from tests.support.sessions import rows_sent, run_here, status_json, whole_records
+from tests.support.streams import STREAM_END, delta, event, stream_head
 
 HTML = b"<html>maintenance page</html>"
 SHORT = {"first_byte_timeout_s": 0.3, "idle_timeout_s": 0.3, "attempt_timeout_s": 0.6}

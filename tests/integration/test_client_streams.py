@@ -13,26 +13,11 @@ from hypothesis import strategies as st
 
 from batch.policy.verdicts import Action, judge
 from batch.records import Chunk, Exchange
-from tests.support.scripted import (
-    CLOSE,
-    HANG,
-    RESET,
-    STREAM_END,
-    ScriptedEndpoint,
-    Sleep,
-    chat_body,
-    delta,
-    event,
-    http,
-    piece,
-    sse,
-    sse_text,
-    stream_head,
-    usage_chunk,
-)
+from tests.support.scripted import CLOSE, HANG, RESET, ScriptedEndpoint, Sleep, chat_body, http
 from tests.support.scripted import (
     Action as Act,
 )
+from tests.support.streams import STREAM_END, delta, event, piece, sse, sse_text, stream_head, usage_chunk
 from tests.support.wire import ENGINES, KEY, open_client, request, until
 
 every_engine = pytest.mark.parametrize("engine", ENGINES)

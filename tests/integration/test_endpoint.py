@@ -11,22 +11,9 @@ import pytest
 import batch
 from batch import Endpoint
 from batch.errors import APIError, NetworkError, ProtocolError, SetupError
-from tests.support.scripted import (
-    HANG,
-    RESET,
-    STREAM_END,
-    Action,
-    Received,
-    ScriptedEndpoint,
-    chat_reply,
-    delta,
-    error,
-    event,
-    http,
-    sse_text,
-    stream_head,
-    unused_port,
-)
+from tests.support.ports import unused_port
+from tests.support.scripted import HANG, RESET, Action, Received, ScriptedEndpoint, chat_reply, error, http
+from tests.support.streams import STREAM_END, delta, event, sse_text, stream_head
 from tests.support.wire import until
 
 LOADING = error(503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}})

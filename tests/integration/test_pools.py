@@ -12,7 +12,8 @@ import pytest
 
 from batch.errors import JobError
 from tests.support.jobs import JobFolder
-from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer, error, http, unused_port
+from tests.support.ports import unused_port
+from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer, error, http
 from tests.support.scripts import for_rows, row_number, until
 from tests.support.sessions import Session, rows_sent, run_here
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.scripted import Action, Received, ScriptedEndpoint, chat_reply, sse_text
+from tests.support.scripted import Action, Received, ScriptedEndpoint, chat_reply
+from tests.support.streams import sse_text
 
 DOCS = Path(__file__).parents[2] / "docs" / "python.md"
 ROWS = '{"id": "FR", "country": "France", "capital": "Paris"}\n{"id": "IT", "country": "Italy", "capital": "Rome"}\n'

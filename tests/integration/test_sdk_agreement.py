@@ -22,7 +22,8 @@ from batch.server.embedded import EmbeddedServer
 from batch.settings import EmbeddedModelSettings, ProviderSettings, RunSettings
 from batch.transport.client import Client
 from batch.transport.engines import open_engine
-from tests.support.scripted import ScriptedEndpoint, delta, http, sse, sse_text, usage_chunk
+from tests.support.scripted import ScriptedEndpoint, http
+from tests.support.streams import delta, sse, sse_text, usage_chunk
 from tests.support.wire import open_client, request
 
 TOOLS_TEMPLATE = Path(__file__).parents[1] / "support" / "tools.jinja"  # SmolLM2's own knows no tools

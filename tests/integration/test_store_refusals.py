@@ -12,8 +12,9 @@ from batch.storage import expand, stores
 from batch.storage.stores import open_object, put
 from batch.storage.troubles import StoreError, explained
 from batch.storage.urls import parse
+from tests.support.ports import unused_port
 from tests.support.s3 import ENVIRON, S3Server
-from tests.support.scripted import ScriptedEndpoint, http, unused_port
+from tests.support.scripted import ScriptedEndpoint, http
 
 NOT_THERE = "AWS Error NO_SUCH_BUCKET during CreateMultipartUpload operation: The specified bucket does not exist (Request ID: X)"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from batch.journal.disk import Disk
 from batch.journal.journal import Journal
-from batch.journal.lines import encode
+from batch.journal.lines import decode, encode
 from batch.records import ErrorInfo, ErrorKind, Outcome
 
 
@@ -143,3 +143,8 @@ def reopened(directory: Path) -> str | None:
     """What opening the journal repaired."""
     with Journal(directory, "group") as journal:
         return journal.repaired
+
+
+def read_back(directory: Path) -> list[Outcome]:
+    """All records of a journal, in order."""
+    return [decode(line) for path in sorted(directory.glob("*.jsonl")) for line in path.read_bytes().splitlines()]

@@ -25,6 +25,8 @@ from typing import Any, Self
 
 import orjson
 
+from tests.support.streams import sse_text
+
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
@@ -111,55 +113,6 @@ def error(status: int, body: bytes | str | Mapping[str, Any] | list[Any] = b"", 
     if isinstance(body, str):
         body = {"error": {"message": body, "type": None, "param": None, "code": None}}
     return http(status, body if isinstance(body, bytes) else orjson.dumps(body), headers)
-
-
-def stream_head(headers: Mapping[str, str] | None = None) -> bytes:
-    """The head of a streamed reply that ends with its connection's chunked body: follow it with `event` and `stream_end`."""
-    lines = "".join(f"{name}: {value}\r\n" for name, value in (headers or {}).items())
-    return f"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n{lines}\r\n".encode()
-
-
-def piece(data: bytes) -> bytes:
-    """One piece of a chunked body."""
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-def event(data: Mapping[str, Any] | list[Any] | str) -> bytes:
-    """One server-sent event as a piece of a chunked body."""
-    text = data if isinstance(data, str) else orjson.dumps(data).decode()
-    return piece(f"data: {text}\n\n".encode())
-
-
-STREAM_END = b"0\r\n\r\n"
-
-
-def delta(finish_reason: str | None = None, *, index: int = 0, **message: Any) -> dict[str, Any]:
-    """One chat.completion.chunk with this delta."""
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion.chunk",
-        "created": 1700000000,
-        "model": "test-model",
-        "choices": [{"index": index, "delta": message, "finish_reason": finish_reason}],
-    }
-
-
-def usage_chunk(prompt_tokens: int = 7, completion_tokens: int = 3) -> dict[str, Any]:
-    """The last chunk of a stream with `include_usage`: no choices, only the counts."""
-    usage = {"prompt_tokens": prompt_tokens, "completion_tokens": completion_tokens, "total_tokens": prompt_tokens + completion_tokens}
-    return delta() | {"choices": [], "usage": usage}
-
-
-def sse(*chunks: Mapping[str, Any] | str, done: bool = True, headers: Mapping[str, str] | None = None) -> bytes:
-    """A whole streamed reply of these chunks, with `[DONE]` at its end unless told otherwise."""
-    events = [event(dict(chunk) if isinstance(chunk, Mapping) else chunk) for chunk in chunks]
-    return b"".join([stream_head(headers), *events, event("[DONE]") if done else b"", STREAM_END])
-
-
-def sse_text(text: str, *, finish_reason: str = "stop") -> bytes:
-    """A whole streamed answer: a role chunk, one chunk per word, the finish, the usage."""
-    words = [delta(content=word) for word in text.split(" ")[:1]] + [delta(content=" " + word) for word in text.split(" ")[1:]]
-    return sse(delta(role="assistant", content=""), *words, delta(finish_reason), usage_chunk())
 
 
 def answer(received: Received) -> Iterable[Action]:
@@ -332,34 +285,3 @@ class _Connection(asyncio.Protocol):
     def _finish(self) -> None:
         self._actions = None
         self._endpoint.concurrent -= 1
-
-
-def unused_port() -> int:
-    """A port on which nothing listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-class BlackHole:
-    """A port that never answers a SYN: its queue of connections is full. A context manager; `.url` is its base URL."""
-
-    def __enter__(self) -> Self:
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(0)
-        self.port = int(self._listener.getsockname()[1])
-        self._fillers = [socket.socket() for _ in range(4)]
-        for filler in self._fillers:
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", self.port))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for sock in [*self._fillers, self._listener]:
-            sock.close()
-
-    @property
-    def url(self) -> str:
-        """The base URL, with /v1."""
-        return f"http://127.0.0.1:{self.port}/v1"

@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tests.support.scripted import Action, Handler, Received, Sleep, answer
+from tests.support.scripted import Action, Handler, Received, Sleep, answer, error
 
 
 def row_number(received: Received) -> int:
@@ -22,6 +22,13 @@ def for_rows(handler: Handler) -> Handler:
         return handler(received) if received.body else answer(received)
 
     return handle
+
+
+def refuse_every_third(received: Received) -> Iterable[Action]:
+    """Rows r0, r3, r6, … have a prompt that is too long."""
+    if received.body and row_number(received) % 3 == 0:
+        return [error(400, {"error": {"message": "too long", "code": "context_length_exceeded"}})]
+    return answer(received)
 
 
 class Tries:

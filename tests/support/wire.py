@@ -12,10 +12,11 @@ import anyio
 import orjson
 
 from batch.clock import SystemClock
-from batch.records import Api, Request
+from batch.records import Api, Exchange, Request
 from batch.settings import ProviderSettings, RunSettings
 from batch.transport.client import Client
 from batch.transport.engines import open_engine
+from tests.support.scripted import Action, ScriptedEndpoint
 
 KEY = "sk-canary-0123456789"
 TLS = Path(__file__).parent / "tls"
@@ -36,6 +37,18 @@ async def open_client(base_url: str, *, key: str | None = KEY, provider: dict[st
     async with open_engine(settings, 64) as engine:
         endpoint = ProviderSettings(name="test", base_url=base_url, **(provider or {}))
         yield Client(endpoint, key, settings, clock=SystemClock(), engine=engine)
+
+
+async def attempt(engine: str, *script: Action, **run: Any) -> Exchange:
+    """One exchange with an endpoint that does this."""
+    with ScriptedEndpoint(lambda _: script) as endpoint:
+        async with open_client(endpoint.url, http=engine, **run) as client:
+            return await client.exchange(request())
+
+
+def codes(exchange: Exchange) -> tuple[int | None, str | None]:
+    """The status of an exchange, and the code of its fault."""
+    return exchange.status, exchange.fault and exchange.fault.code
 
 
 def tls_server() -> ssl.SSLContext:

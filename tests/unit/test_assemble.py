@@ -10,7 +10,8 @@ import pytest
 from batch.providers.replies import ReplyFormatError, read_reply
 from batch.records import Chunk
 from batch.transport.assemble import Assembler
-from tests.support.scripted import chat_body, delta, usage_chunk
+from tests.support.scripted import chat_body
+from tests.support.streams import delta, usage_chunk
 
 Chunks = list[dict[str, Any]]
 

@@ -18,7 +18,7 @@ from batch.journal.directory import RunDirectory
 from batch.readers import Dataset
 from batch.settings import EmbeddedModelSettings
 from tests.support import job_files
-from tests.support.scripted import unused_port
+from tests.support.ports import unused_port
 
 JOB = '[input]\npath = "rows.jsonl"\n[prompt]\nuser = "{{ text }}"\n[[model]]\nid = "vllm/m"\n'
 

@@ -1,0 +1,37 @@
+"""Ports of 127.0.0.1 where nobody is."""
+
+from __future__ import annotations
+
+import socket
+from typing import Self
+
+
+def unused_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+class BlackHole:
+    """A port that never answers a SYN: its queue of connections is full. A context manager; `.url` is its base URL."""
+
+    def __enter__(self) -> Self:
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(0)
+        self.port = int(self._listener.getsockname()[1])
+        self._fillers = [socket.socket() for _ in range(4)]
+        for filler in self._fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for sock in [*self._fillers, self._listener]:
+            sock.close()
+
+    @property
+    def url(self) -> str:
+        """The base URL, with /v1."""
+        return f"http://127.0.0.1:{self.port}/v1"
