@@ -43,6 +43,8 @@ from batch.results.outputs import write_outputs
 from batch.settings import ProviderSettings, RunSettings, Variant
 from batch.transport.client import Client
 
+ROWS_LOOKED_AT = 200
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -116,7 +118,7 @@ def run(
         if options.fresh:
             _say(observers, directory.clear())
         with prepare(loaded, directory, retry_failed=options.retry_failed, changed=options.changed, cluster=on_ray) as prepared:
-            for notice in prepared.notices:
+            for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _say(observers, notice)
             with connected(options.ray_address) if on_ray else nullcontext() as ray:
                 sending = partial(_send, prepared, keys, ray, options, observers, signals, stopper or Stopper())
@@ -155,6 +157,16 @@ def _loop(prepared: Prepared) -> dict[str, Any]:
     job = prepared.job
     alone = prepared.division is None and not any(variant.provider.embedded for variant in job.variants)
     return {"use_uvloop": alone and job.run.http == "pyreqwest" and find_spec("uvloop") is not None}
+
+
+def _missed_by_scores(prepared: Prepared) -> list[str]:
+    """What scores will miss in the input. A warning only: later rows may have it, and `score --job` takes mended scores."""
+    if not (scores := prepared.job.scores):
+        return []
+    # Scorers are slow to import: a run without scores does not wait for them.
+    from batch.evaluation.expected import lacking
+
+    return list(lacking(scores, prepared.dataset.first_rows(ROWS_LOOKED_AT)))
 
 
 async def _send(

@@ -76,7 +76,7 @@ def _score_head(comparison: Comparison, report: EvaluationReport) -> list[str]:
 
 
 def _leaderboard(comparison: Comparison, report: EvaluationReport, width: int) -> list[str]:
-    standings = comparison.verdict.findings.standings
+    table, standings = comparison.judged.table, comparison.verdict.findings.standings
     facts = {each.variant: each for each in report.variants}
     counts = [standing.summary.counts for standing in standings]
     columns = [
@@ -95,10 +95,17 @@ def _leaderboard(comparison: Comparison, report: EvaluationReport, width: int) -
     columns += [
         Column("answered", tuple(_percent(standing.summary.answered) for standing in standings), spare=3),
         Column("coverage", tuple(_percent(standing.summary.coverage) for standing in standings), spare=2),
+        *_pass_columns(standings, table.repeats),
         *_cost_columns(standings),
         *_time_columns([facts[standing.variant] for standing in standings]),
     ]
     return _table("model", [standing.variant for standing in standings], columns, width)
+
+
+def _pass_columns(standings: Sequence[Standing], tries: int) -> Iterator[Column]:
+    if any(standing.pass_at_k is not None for standing in standings):
+        yield Column(f"pass@{tries}", tuple(_percent(standing.pass_at_k) for standing in standings), spare=1)
+        yield Column(f"pass^{tries}", tuple(_percent(standing.pass_hat_k) for standing in standings), spare=1)
 
 
 def _cost_columns(standings: Sequence[Standing]) -> Iterator[Column]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from batch.errors import InputError, RowError
@@ -42,8 +43,39 @@ def column_or_template(source: str) -> Expected:
     return column
 
 
+def lacking(scores: Sequence[ScoreSettings], rows: Sequence[Row]) -> Iterator[str]:
+    """What scores need and none of these rows has, a sentence each: their right values, and the columns that group rows.
+
+    To be told before rows are paid for: no answer can be judged against a value that is not there.
+    """
+    columns = list(dict.fromkeys(name for row in rows for name in row.columns))
+    for score in scores:
+        if (reason := _why_none(score, rows)) is not None:
+            hint = _hint(score.expected, columns)
+            yield f"score {score.name}: in none of the first {len(rows):,} rows can an answer be judged: {reason} ({hint})"
+        for name in (*score.slices, *([score.cluster] if score.cluster else [])):
+            if rows and name not in columns:
+                yield f"score {score.name}: none of the first {len(rows):,} rows has a column {name!r} ({_hint(name, columns)})"
+
+
+def _why_none(score: ScoreSettings, rows: Sequence[Row]) -> str | None:
+    """Why no row has a right value; None when one has."""
+    expected, reasons = expected_value(score), Counter[str]()
+    for row in rows:
+        try:
+            expected(row)
+        except ExpectedError as error:
+            reasons[str(error)] += 1
+        else:
+            return None
+    return next((reason for reason, _ in reasons.most_common(1)), None)
+
+
+def _hint(meant: str | None, columns: Sequence[str]) -> str:
+    near = difflib.get_close_matches(meant or "", columns, n=1)
+    return f"did you mean {near[0]!r}?" if near and near[0] != meant else f"the rows have: {', '.join(columns[:30])}"
+
+
 def no_row_can_be_judged(settings: ScoreSettings, reason: str, columns: Sequence[str]) -> InputError:
     """The error for a score that no row has a right value for; proposes the column that was probably meant."""
-    near = difflib.get_close_matches(settings.expected or "", columns, n=1)
-    hint = f"did you mean {near[0]!r}?" if near and near[0] != settings.expected else f"the rows have: {', '.join(columns[:30])}"
-    return InputError(f"score {settings.name}: no row can be judged: {reason} ({hint})")
+    return InputError(f"score {settings.name}: no row can be judged: {reason} ({_hint(settings.expected, columns)})")

@@ -11,6 +11,7 @@ from batch.evaluation.statistics.best import probability_best
 from batch.evaluation.statistics.intervals import Codes, Floats
 from batch.evaluation.statistics.marks import Summary, cluster_codes, row_marks, summarise
 from batch.evaluation.statistics.paired import Pair, compare_all
+from batch.evaluation.statistics.passk import pass_at_k, pass_hat_k
 from batch.evaluation.statistics.racing import Stop
 from batch.evaluation.statistics.slices import Slice, find_slices
 from batch.evaluation.table import ScoreTable
@@ -38,7 +39,8 @@ class Standing:
     `rank_best` and `rank_worst` are the places it may have: 1 + those separably better, and all less those separably worse; equals
     thus share their places. Both are None for a variant that was not compared (stopped by the race, or without a finished task).
     `top` says that no other is separably better. `probability_best` is by bootstrap over the compared variants.
-    `failures` are counts by code, most first.
+    `failures` are counts by code, most first. `pass_at_k` and `pass_hat_k` are the chances that one, and that all, of as many tries as
+    there are repeats are right; None where rows were asked once or marks are graded.
     """
 
     summary: Summary
@@ -49,6 +51,8 @@ class Standing:
     cost: Cost
     failures: tuple[tuple[str, int], ...]
     stop: Stop | None
+    pass_at_k: float | None
+    pass_hat_k: float | None
 
     @property
     def variant(self) -> str:
@@ -107,16 +111,25 @@ def find(
     names = [table.variants[at] for at in compared]
     pairs = compare_all(names, strict[compared], clusters, plain=plain, alpha=alpha, gap=gap, rng=rng)
     best = _probabilities(names, strict[compared], clusters, rng)
+    any_right, all_right = _passes(table)
     standings = []
     for at in (*compared, *(at for at in order if at not in compared)):
         name = table.variants[at]
         cost = _cost(summaries[at], (costs or {}).get(name), float(np.nansum(table.values[at])))
         codes = tuple(sorted((failures or {}).get(name, {}).items(), key=lambda item: (-item[1], item[0])))
         first, last = _ranks(name, pairs, len(names)) if name in names else (None, None)
-        standings.append(Standing(summaries[at], first, last, first == 1, best.get(name), cost, codes, stopped.get(name)))
+        passes = any_right[at], all_right[at]
+        standings.append(Standing(summaries[at], first, last, first == 1, best.get(name), cost, codes, stopped.get(name), *passes))
     slices = find_slices(table.variants, strict, columns or {}, clusters, plain=plain)
     groups = None if clusters is None else int(clusters.max(initial=-1)) + 1
     return Findings(table.scorer, table.binary, len(table.row_ids), table.repeats, groups, alpha, gap, tuple(standings), pairs, slices)
+
+
+def _passes(table: ScoreTable) -> tuple[Sequence[float | None], Sequence[float | None]]:
+    if not table.binary or table.repeats == 1:
+        none = [None] * len(table.variants)
+        return none, none
+    return pass_at_k(table, table.repeats), pass_hat_k(table, table.repeats)
 
 
 def _score(summary: Summary) -> float:

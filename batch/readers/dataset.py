@@ -143,10 +143,14 @@ class Dataset:
 
         return (parquet if formats == {"parquet"} else arrow).schema(self.files)
 
+    def first_rows(self, count: int) -> list[Row]:
+        """The first rows that the job takes and that can be read, at most `count`. Raises InputError."""
+        return list(islice((row for row, _ in self.selected() if isinstance(row, Row)), count))
+
     def columns(self) -> list[str]:
         """The column names of the first row that can be read; none when there is no such row."""
-        first = next((row for row, _ in self.selected() if isinstance(row, Row)), None)
-        return list(first.columns) if first else []
+        first = self.first_rows(1)
+        return list(first[0].columns) if first else []
 
     def selected(self) -> Iterator[Sized]:
         """The rows that the job takes, with their sizes; their ordinals are those of the whole input. Raises InputError."""

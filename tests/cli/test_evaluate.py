@@ -50,6 +50,18 @@ def finished(tmp_path: Path) -> Iterator[tuple[JobFolder, ScriptedEndpoint]]:
         yield job, endpoint
 
 
+def test_run_warns_of_columns_that_scores_will_miss(tmp_path: Path) -> None:
+    """A misspelt column of a score is told with the first rows, not when all are paid for; a right one is not."""
+    with ScriptedEndpoint(reply) as endpoint:
+        job = JobFolder(tmp_path, endpoint.url, rows=ROWS)
+        job.job.write_text(job.job.read_text() + SCORE.replace('"right"', '"rigth"') + 'slices = ["txet"]\n')
+        warned = job.run().stderr
+        assert "score number: in none of the first 20 rows can an answer be judged: the row has no rigth (did you mean 'right'?)" in warned
+        assert "score number: none of the first 20 rows has a column 'txet' (did you mean 'text'?)" in warned
+        job.job.write_text(job.job.read_text().replace('"rigth"', '"right"').replace('"txet"', '"text"'))
+        assert "score number" not in job.run().stderr
+
+
 def test_score_and_compare_send_nothing(finished: tuple[JobFolder, ScriptedEndpoint]) -> None:
     """Scores are made once and read back; leaderboard to stdout, the rest to stderr; marks as Parquet; not one request more."""
     job, endpoint = finished
@@ -162,11 +174,11 @@ def test_misuse(tmp_path: Path, words: Sequence[str], message: str) -> None:
     assert "Traceback" not in result.stderr
 
 
-def report_of(names: Sequence[str], rows: int = 200) -> EvaluationReport:
+def report_of(names: Sequence[str], rows: int = 200, repeats: int = 1) -> EvaluationReport:
     """A report on seeded marks, each variant worse than the one before, with some failures."""
     rng = np.random.default_rng(7)
     chances = np.linspace(0.9, 0.6, len(names))[:, None, None]
-    values = (rng.random((len(names), rows, 1)) < chances).astype(float)
+    values = (rng.random((len(names), rows, repeats)) < chances).astype(float)
     states = np.full(values.shape, State.SCORED, np.uint8)
     failed = rng.random(values.shape) < 0.05
     values[failed], states[failed] = np.nan, State.FAILED
@@ -176,6 +188,14 @@ def report_of(names: Sequence[str], rows: int = 200) -> EvaluationReport:
     facts = tuple(VariantFacts(name, rows, 0, 0, {}, 1.5, 1.2, 3.4, 0.3, 100, 100) for name in names)
     gate = GateResult(GateSettings(score="exact", minimum=0.5), names[0], True, None, "exact: kept")
     return EvaluationReport("job", (Comparison(judged, verdict),), facts, (gate,), (), None)
+
+
+def test_repeats_have_columns_of_their_own() -> None:
+    """Where rows were asked three times, the shares of one right and of all right stand in the leaderboard."""
+    assert "pass@" not in leaderboards(report_of(["a", "b"]), 200)
+    text = leaderboards(report_of(["a", "b"], repeats=3), 200)
+    assert "pass@3" in text
+    assert "pass^3" in text
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 132, 200])

@@ -158,6 +158,17 @@ def test_repeats_tell_how_noisy_a_model_is() -> None:
     assert texts(reach_verdict(table_of(values)), "noise") == ["A got different marks for 30.0 % of the rows it was asked again."]
 
 
+def test_repeats_tell_one_right_of_k_and_all_right_of_k() -> None:
+    """pass@k and pass^k stand beside the score where rows were asked several times, and nowhere else."""
+    values = np.ones((1, 10, 2))
+    values[0, :3, 1] = 0.0
+    values[0, 9] = 0.0
+    (one,) = reach_verdict(table_of(values)).findings.standings
+    assert (one.pass_at_k, one.pass_hat_k) == (pytest.approx(0.9), pytest.approx(0.6))
+    (once,) = reach_verdict(table_of(values[:, :, :1])).findings.standings
+    assert (once.pass_at_k, once.pass_hat_k) == (None, None)
+
+
 def test_the_same_seed_gives_the_same_verdict() -> None:
     """All randomness hangs on the seed."""
     table = benchmark(1, (0.8, 0.78, 0.7), rows=200)

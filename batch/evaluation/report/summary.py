@@ -72,17 +72,30 @@ def leaderboard_html(findings: Findings, facts: Mapping[str, VariantFacts], keys
         strip_axis(scale) if intervals else None,
         with_help("Answered", f"The score on scored answers alone; shown from {100 * ANSWERED_FROM:g} % coverage."),
         with_help("Coverage", "The share of finished calls whose answer could be scored."),
+        *_pass_heads(findings),
         with_help("P(best)", "The share of resamples of the rows in which it comes out best."),
         with_help("$ / 1,000", "US dollars for asking 1,000 rows once."),
         with_help("$ / correct", f"US dollars per {'correct answer' if findings.binary else 'full mark'}."),
         with_help("p50 / p95", "Half of the answers came within the first time, 19 of 20 within the second."),
         with_help("Tokens", "All tokens of prompts + of answers, as the endpoint counted them."),
     ]
-    rows = [list(_standing(one, facts[one.variant], scale, keys)) for one in findings.standings]
+    tried = bool(_pass_heads(findings))
+    rows = [list(_standing(one, facts[one.variant], scale, keys, tried=tried)) for one in findings.standings]
     return table("Leaderboard", head, rows, class_="figures board")
 
 
-def _standing(one: Standing, facts: VariantFacts, scale: Scale, keys: Keys) -> Iterator[Content]:
+def _pass_heads(findings: Findings) -> list[Content]:
+    """The heads of the two columns for rows that were asked several times; none otherwise."""
+    tries = findings.repeats
+    if tries == 1 or not findings.binary:
+        return []
+    return [
+        with_help(f"pass@{tries}", f"The share of rows that at least one of {tries} tries gets right."),
+        with_help(f"pass^{tries}", f"The share of rows that all of {tries} tries get right."),
+    ]
+
+
+def _standing(one: Standing, facts: VariantFacts, scale: Scale, keys: Keys, *, tried: bool) -> Iterator[Content]:
     interval, answered = one.summary.strict, one.summary.answered
     yield keys.named(one.variant)
     yield _rank(one)
@@ -94,6 +107,8 @@ def _standing(one: Standing, facts: VariantFacts, scale: Scale, keys: Keys) -> I
     yield None if interval is None else interval_strip(interval, scale, one.variant)
     yield "–" if answered is None else percent(answered)
     yield percent(one.summary.coverage)
+    if tried:
+        yield from ("–" if share is None else percent(share) for share in (one.pass_at_k, one.pass_hat_k))
     yield "–" if one.probability_best is None else percent(one.probability_best)
     yield dollars(one.cost.per_1000_rows)
     yield dollars(one.cost.per_correct) if one.cost.total is None or one.cost.per_correct is not None else "–"
