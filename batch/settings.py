@@ -145,6 +145,11 @@ class Variant:
     prompt: PromptSettings
     price: Price | None = None
 
+    @property
+    def full_name(self) -> str:
+        """PROVIDER/MODEL."""
+        return f"{self.provider.name}/{self.model}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
@@ -227,7 +232,7 @@ class JudgeSettings:
     @property
     def model(self) -> str:
         """PROVIDER/MODEL of the judge."""
-        return f"{self.variant.provider.name}/{self.variant.model}"
+        return self.variant.full_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,7 +240,8 @@ class ScoreSettings:
     """One `[[score]]` entry. `name` is unique in the job, `kind` one of evaluation.scorers.KINDS, `options` that kind's own.
 
     `expected` is a template when it holds a "{", else a column's name. `cluster` is the column that groups rows which belong together,
-    `slices` are the columns by whose values the rows are broken down. `judge` is set for the kinds that a model judges.
+    `slices` are the columns by whose values the rows are broken down. `judge` is set for the kinds that a model judges, `embedder` for
+    the one for which a model embeds.
     """
 
     name: str
@@ -245,6 +251,12 @@ class ScoreSettings:
     slices: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
     judge: JudgeSettings | None = None
+    embedder: Variant | None = None
+
+    @property
+    def asked(self) -> Variant | None:
+        """The model that is asked for the marks; None for a scorer that needs none."""
+        return self.judge.variant if self.judge is not None else self.embedder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

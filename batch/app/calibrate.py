@@ -9,9 +9,9 @@ from pathlib import Path
 from batch.app.evaluate import open_scores
 from batch.errors import InputError
 from batch.evaluation.answers import by_row, run_answers
-from batch.evaluation.judges.asking import Asker
+from batch.evaluation.calls import CallOutcomes, calls_directory
+from batch.evaluation.judges.asking import JudgeAsker
 from batch.evaluation.judges.calibration import Calibration, Labels, Unlabelled, calibrate, draw
-from batch.evaluation.judges.calls import Judgements, judge_directory
 from batch.evaluation.judges.marks import JudgedItem, JudgeMarks
 from batch.evaluation.scorers import ExpectedError
 from batch.journal.directory import RunDirectory
@@ -65,8 +65,8 @@ def _chosen(scores: tuple[ScoreSettings, ...], name: str | None) -> ScoreSetting
 
 
 def _judged(judged: RunDirectory, job: Job, settings: ScoreSettings) -> Iterator[JudgedItem]:
-    with Judgements(judge_directory(judged, settings), settings) as judgements:
-        marks = JudgeMarks(Asker(settings, job), job, judgements)
+    with CallOutcomes(calls_directory(judged, settings), settings) as outcomes:
+        marks = JudgeMarks(JudgeAsker(settings, job), job, outcomes)
         for row, answers in by_row(run_answers(Dataset(job.input), job, judged)):
             try:
                 yield from marks.judged(row, answers)

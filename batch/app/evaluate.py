@@ -1,4 +1,4 @@
-"""Scoring and comparing what was answered, in a run directory or in files of other tools. Nothing is sent: judges are in judge.py."""
+"""Scoring and comparing what was answered, in a run directory or in files of other tools. Nothing is sent (but see asking.py)."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def _report(name: str, evaluation: Evaluation, judging: Job | None, folder: Path
     failures = {facts.variant: facts.failures for facts in evaluation.variants}
     comparisons = tuple(
         Comparison(
-            judged, reach_verdict(judged.table, judge=judged.judge, costs=costs, failures=failures, columns=judged.columns, stops=stops)
+            judged, reach_verdict(judged.table, asked=judged.asked, costs=costs, failures=failures, columns=judged.columns, stops=stops)
         )
         for judged in evaluation.scores
     )

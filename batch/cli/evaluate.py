@@ -1,4 +1,4 @@
-"""promptmill score and compare: how good the answers are, and what can be said of the models. Only judges are sent anything."""
+"""promptmill score and compare: how good the answers are, and what can be said of the models. Only models that judge or embed are asked."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from batch.cli.asking import ask_models
 from batch.cli.comparison import comparisons, leaderboards
 from batch.cli.console import complain, put_json, put_styled, say
 from batch.cli.exits import ExitCode
-from batch.cli.judging import run_judges
 from batch.cli.options import directory_argument, files, json_option, set_option
 from batch.storage import is_url, named
 
 if TYPE_CHECKING:
     from batch.app.evaluate import EvaluationReport
-    from batch.settings import ScoreSettings
+    from batch.evaluation.reading import Judged
+    from batch.settings import ScoreSettings, Variant
 
 job_option = click.option(
     "--job", "job", metavar="JOB.toml", help="Take [[score]] and [[gate]] from this file, not from the run's own job."
@@ -37,10 +38,12 @@ job_option = click.option(
 @click.option("--answer", metavar="KEY", help="For files: the key with the answer.  [default: completion, output, response, ...]")
 @click.option("--rows", metavar="FILE", help="For files: a file with the right values, joined by id.")
 @click.option("--id", "row_id", metavar="COLUMN", help="For files: the column of --rows that holds the ids.")
-@click.option("--judges/--no-judges", default=True, help="Whether models that judge are asked; without, what they said so far counts.")
-@click.option("--retry-failed", is_flag=True, help="Ask judges again whose calls failed.")
+@click.option(
+    "--judges/--no-judges", default=True, help="Whether models that judge or embed are asked; without, what they said so far counts."
+)
+@click.option("--retry-failed", is_flag=True, help="Ask models that judge or embed again where their calls failed.")
 @set_option
-@click.option("--quiet", "-q", is_flag=True, help="No progress of the judges.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress of models that judge or embed.")
 @json_option
 @click.pass_context
 def score_command(
@@ -58,13 +61,14 @@ def score_command(
     """Score answers. The rows are not sent again.
 
     Of a run, the scores of its job are brought up to date: only what changed is scored anew.
-    They lie in RUN_DIR/scores, as Parquet. Nothing is sent but the calls of scores that a model
-    judges (kind judge or pairwise), each once: stopped in the middle, the same command goes on.
+    They lie in RUN_DIR/scores, as Parquet. Nothing is sent but the calls of scores that ask a
+    model (kind judge, pairwise or embedding), each once: stopped in the middle, the same command
+    goes on.
     Any other answers can be scored too: lines of JSON with an answer, results of OpenAI's Batch
     API, exports of promptfoo and inspect. A python scorer runs with your rights; what a model
     wrote is never run.
 
-    Ends with 3 when a gate is not passed; where judges are asked, also as a run does: with 1, 4,
+    Ends with 3 when a gate is not passed; where models are asked, also as a run does: with 1, 4,
     5 or 130.
 
     \b
@@ -82,7 +86,7 @@ def score_command(
             )
         failed_calls = False
         if judges:
-            failed_calls = run_judges(ctx, targets[0], Path(job) if job else None, settings, retry_failed=retry_failed, quiet=quiet)
+            failed_calls = ask_models(ctx, targets[0], Path(job) if job else None, settings, retry_failed=retry_failed, quiet=quiet)
         report = evaluate(targets[0], Path(job) if job else None)
     else:
         failed_calls = False
@@ -114,7 +118,7 @@ def compare_command(ctx: click.Context, directory: str, job: str | None, as_json
     For each score: who wins by how much with which certainty, who cannot be separated and how
     many rows that would need, what each model costs, where it is weak, and what failed.
     Failed calls and answers that cannot be read count as wrong. Nothing is sent: of models that
-    judge, what they said so far counts. Ends with 3 when a gate is not passed.
+    judge or embed, what they said so far counts. Ends with 3 when a gate is not passed.
 
     \b
     Example:
@@ -170,7 +174,7 @@ def _as_json(report: EvaluationReport) -> dict[str, Any]:
             {
                 "name": comparison.judged.settings.name,
                 "settings": _settings(comparison.judged.settings),
-                "judge": comparison.judged.judge.document() if comparison.judged.judge is not None else None,
+                **_asked(comparison.judged),
                 "left_out": comparison.judged.left_out,
                 "left_out_example": comparison.judged.left_out_example,
                 "winner": comparison.verdict.winner,
@@ -185,12 +189,21 @@ def _as_json(report: EvaluationReport) -> dict[str, Any]:
     }
 
 
+def _asked(judged: Judged) -> dict[str, Any]:
+    """What is known of the model that was asked for the marks, under what it is."""
+    facts = judged.asked
+    return {kind: facts.document() if facts is not None and facts.kind == kind else None for kind in ("judge", "embedder")}
+
+
 def _settings(score: ScoreSettings) -> dict[str, Any]:
-    """The settings of a score. Of a judge's provider only the name: its headers and query may hold what is nobody's business."""
-    known = asdict(replace(score, judge=None))
+    """The settings of a score. Of a model's provider only the name: its headers and query may hold what is nobody's business."""
+    known = asdict(replace(score, judge=None, embedder=None))
     if score.judge is not None:
-        known["judge"] = {
-            **asdict(score.judge),
-            "variant": {"model": score.judge.model, "parameters": dict(score.judge.variant.parameters)},
-        }
+        known["judge"] = {**asdict(score.judge), "variant": _model(score.judge.variant)}
+    if score.embedder is not None:
+        known["embedder"] = _model(score.embedder)
     return known
+
+
+def _model(variant: Variant) -> dict[str, Any]:
+    return {"model": variant.full_name, "parameters": dict(variant.parameters)}

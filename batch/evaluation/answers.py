@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from batch.evaluation.scorers.sample import Sample
+from batch.evaluation.scorers.texts import answer_text
+from batch.evaluation.table import Cell
 from batch.journal.directory import RunDirectory
 from batch.journal.segments import segment_paths
 from batch.providers.replies import read_reply
@@ -49,6 +52,20 @@ def run_answers(dataset: Dataset, job: Job, directory: RunDirectory) -> Iterator
     for result in results(dataset, job, directory):
         if not isinstance(result.row, BadRow):
             yield answer_of(result, result.row)
+
+
+def unanswered(answer: Answer) -> Cell | None:
+    """The mark of a task that has no answer; None for one that has."""
+    if answer.missing:
+        return Cell(None, "missing", None, "no outcome yet")
+    return None if answer.failure is None else Cell(None, "failed", None, answer.failure)
+
+
+def scored_text(answer: Answer) -> str | Cell | None:
+    """The text that a model is asked about, without thinking; the mark that says why there is none; None for a task without an answer."""
+    if unanswered(answer) is not None:
+        return None
+    return answer_text(Sample(answer.text, tool_calls=answer.tool_calls))
 
 
 def by_row(answers: Iterable[Answer]) -> Iterator[tuple[Row, list[Answer]]]:

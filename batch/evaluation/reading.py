@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from batch.evaluation.call_facts import CallFacts
+from batch.evaluation.embeddings import EmbeddingFacts
 from batch.evaluation.judges.asking import judge_of
 from batch.evaluation.judges.chats import DEFAULT_SCALE
 from batch.evaluation.judges.facts import JudgeFacts
 from batch.evaluation.parquet import Columns, described
-from batch.evaluation.scorers import KINDS
+from batch.evaluation.scorers import EMBEDDING, KINDS
 from batch.evaluation.scoring import TASKS_FILE, marks_path
 from batch.evaluation.table import ScoreTable, State
 from batch.settings import ScoreSettings
@@ -46,8 +48,8 @@ class VariantFacts:
 class Judged:
     """One score. `columns` are what it is broken down by, a value per row of the table.
 
-    `left_out` rows have no right value of use, and are in no figure; `left_out_example` says why one of them is among them. `judge` is
-    what is known of the model that judged, for the scores that have one.
+    `left_out` rows have no right value of use, and are in no figure; `left_out_example` says why one of them is among them. `asked` is
+    what is known of the model that judged or embedded, for the scores that have one.
     """
 
     settings: ScoreSettings
@@ -55,7 +57,7 @@ class Judged:
     columns: Mapping[str, tuple[str | None, ...]]
     left_out: int
     left_out_example: str | None
-    judge: JudgeFacts | None = None
+    asked: CallFacts | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,8 +96,14 @@ def _judged(folder: Path, score: ScoreSettings, variants: Sequence[str], rows: N
         clusters = tuple(f"of {text}" if text is not None else f"alone {row}" for text, row in zip(named, known, strict=True))
     table = ScoreTable(score.name, binary, tuple(variants), tuple(ids), clusters, values, states)
     columns = {name: tuple(texts[name][where]) for name in score.slices}
-    judge = JudgeFacts.from_document(metadata["judge"]) if score.judge is not None else None
-    return Judged(score, table, columns, metadata.get("left_out", 0), metadata.get("left_out_example"), judge)
+    return Judged(score, table, columns, metadata.get("left_out", 0), metadata.get("left_out_example"), _asked(score, metadata))
+
+
+def _asked(score: ScoreSettings, metadata: Mapping[str, Any]) -> CallFacts | None:
+    if score.asked is None:
+        return None
+    facts: type[CallFacts] = JudgeFacts if score.judge is not None else EmbeddingFacts
+    return facts.from_document(metadata["asked"])
 
 
 def _is_binary(score: ScoreSettings, values: NDArray[Any]) -> bool:
@@ -103,6 +111,8 @@ def _is_binary(score: ScoreSettings, values: NDArray[Any]) -> bool:
     may_be_graded = score.kind == "python" or (score.kind == "judge" and len(judge_of(score).scale or DEFAULT_SCALE) == 2)
     if may_be_graded:
         return not np.any((values > 0) & (values < 1))
+    if score.kind == EMBEDDING:
+        return "threshold" in score.options
     return score.kind in KINDS and KINDS[score.kind].binary
 
 

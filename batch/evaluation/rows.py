@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batch.evaluation.answers import Answer
+from batch.evaluation.answers import Answer, unanswered
 from batch.evaluation.expected import expected_value
 from batch.evaluation.scorers import KINDS, Sample, make_scorer
 from batch.evaluation.table import Cell
@@ -29,8 +29,6 @@ class RowScorer:
 
     def cell(self, answer: Answer, expected: Any) -> Cell:
         """The mark of one answer to a row with this right value."""
-        if answer.missing:
-            return Cell(None, "missing", None, "no outcome yet")
-        if answer.failure is not None:
-            return Cell(None, "failed", None, answer.failure)
+        if (known := unanswered(answer)) is not None:
+            return known
         return self._score(Sample(answer.text, expected, answer.tool_calls, answer.truncated, answer.row.columns))

@@ -18,9 +18,10 @@ from typing import Any, TypeAlias
 import orjson
 
 from batch.evaluation.answers import Answer, by_row
+from batch.evaluation.calls import Asker, CallOutcomes, calls_directory, calls_state
+from batch.evaluation.embeddings import EmbeddingAsker, EmbeddingMarks
 from batch.evaluation.expected import no_row_can_be_judged
-from batch.evaluation.judges.asking import Asker
-from batch.evaluation.judges.calls import Judgements, judge_directory, judge_state
+from batch.evaluation.judges.asking import JudgeAsker
 from batch.evaluation.judges.marks import JudgeMarks
 from batch.evaluation.parquet import MARKS, TASKS, Columns, TableWriter, described, open_table, with_text_columns
 from batch.evaluation.rows import RowScorer
@@ -53,7 +54,7 @@ def score_answers(
     """Bring the files in `folder` up to date with the answers, whose `state` is a hash; gives the names of the scores made anew.
 
     `answers` are read at most once, row by row (all tasks of a row together), and not at all when nothing changed. `run` is the
-    job and its directory, for scores that a model judges: they are made of the judge's answers so far.
+    job and its directory, for scores that ask a model: they are made of its answers so far.
 
     Raises:
         InputError: no row has a right value for a score, or the input cannot be read.
@@ -61,8 +62,8 @@ def score_answers(
         StorageError: the disk refuses.
     """
     versions = {score.name: scorer_version(score) for score in scores}
-    judges = {score.name: judge_directory(_directory(score, run), score) for score in scores if score.judge is not None}
-    states = {score.name: judge_state(state, judges[score.name], score) if score.judge else state for score in scores}
+    asked = {score.name: calls_directory(_directory(score, run), score) for score in scores if score.asked is not None}
+    states = {score.name: calls_state(state, asked[score.name], score) if score.name in asked else state for score in scores}
     stale = [score for score in scores if not _fresh(described(marks_path(folder, score)), states[score.name], versions[score.name])]
     grouping = grouping_columns(scores)
     known = described(folder / TASKS_FILE)
@@ -87,7 +88,7 @@ def score_answers(
 
 def _directory(score: ScoreSettings, run: JudgedRun | None) -> RunDirectory:
     if run is None:
-        raise ValueError(f"score {score.name}: a model judges the answers of a run only")
+        raise ValueError(f"score {score.name}: a model is asked about the answers of a run only")
     return run[1]
 
 
@@ -183,10 +184,10 @@ class _ScorerMarker(_Marker):
         return self._rows.cell(answer, expected)
 
 
-class _JudgeMarker(_Marker):
-    """A score that a model made; its answers are read, never asked for."""
+class _AskedMarker(_Marker):
+    """A score that is made of what a model said, which is read and never asked for."""
 
-    def __init__(self, settings: ScoreSettings, writer: TableWriter, marks: JudgeMarks) -> None:
+    def __init__(self, settings: ScoreSettings, writer: TableWriter, marks: JudgeMarks | EmbeddingMarks) -> None:
         super().__init__(settings, writer)
         self._marks = marks
 
@@ -194,16 +195,27 @@ class _JudgeMarker(_Marker):
         return [(cell, None) for cell in self._marks.cells(row, answers)]
 
     def _more(self) -> dict[str, Any]:
-        return {"judge": self._marks.facts.document()}
+        return {"asked": self._marks.facts.document()}
 
 
 def _marker(settings: ScoreSettings, version: str, folder: Path, run: JudgedRun | None, stack: ExitStack) -> _Marker:
     path = marks_path(folder, settings)
-    if settings.judge is not None and run is not None:
-        judgements = stack.enter_context(Judgements(judge_directory(run[1], settings), settings))
-        return _JudgeMarker(settings, stack.enter_context(open_table(path, MARKS)), JudgeMarks(Asker(settings, run[0]), run[0], judgements))
+    if settings.asked is not None and run is not None:
+        outcomes = stack.enter_context(CallOutcomes(calls_directory(run[1], settings), settings))
+        return _AskedMarker(settings, stack.enter_context(open_table(path, MARKS)), _marks(settings, run[0], outcomes))
     kept = _kept(path) if KINDS[settings.kind].slow and described(path).get("version") == version else {}
     return _ScorerMarker(settings, stack.enter_context(open_table(path, MARKS)), kept)
+
+
+def make_asker(settings: ScoreSettings, job: Job) -> Asker:
+    """What asks the model of a score about a job's answers. Raises ValueError for a score that asks none."""
+    return EmbeddingAsker(settings) if settings.embedder is not None else JudgeAsker(settings, job)
+
+
+def _marks(settings: ScoreSettings, job: Job, outcomes: CallOutcomes) -> JudgeMarks | EmbeddingMarks:
+    if settings.embedder is not None:
+        return EmbeddingMarks(EmbeddingAsker(settings), outcomes)
+    return JudgeMarks(JudgeAsker(settings, job), job, outcomes)
 
 
 def _kept(path: Path) -> dict[int, Cell]:

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from batch.evaluation.call_facts import CallFacts
 from batch.evaluation.findings import Findings, Standing, find
-from batch.evaluation.judges.facts import JudgeFacts, judge_sentences
 from batch.evaluation.statistics.marks import ANSWERED_FROM
 from batch.evaluation.statistics.paired import Pair
 from batch.evaluation.statistics.slices import Slice
 from batch.evaluation.table import ScoreTable
 
-Kind = Literal["winner", "tie", "pair", "behind", "race", "coverage", "failure", "cost", "slice", "noise", "rows", "judge"]
+Kind = Literal["winner", "tie", "pair", "behind", "race", "coverage", "failure", "cost", "slice", "noise", "rows", "judge", "embedder"]
 
 MOST_SLICES = 5
 
@@ -48,11 +48,13 @@ class Verdict:
         return top[0].variant if alone else None
 
 
-def reach_verdict(table: ScoreTable, *, judge: JudgeFacts | None = None, **options: Any) -> Verdict:
-    """The verdict on one scorer's table, with what is to be known of the model that judged; the options are those of `findings.find`."""
+def reach_verdict(table: ScoreTable, *, asked: CallFacts | None = None, **options: Any) -> Verdict:
+    """The verdict on one scorer's table, with what is to be known of the model `asked` for marks; the options are `findings.find`'s."""
     findings = find(table, **options)
-    told = judge_sentences(judge, table.variants, dollars(judge.cost_usd)) if judge is not None else ()
-    return Verdict(findings, (*_sentences(findings), *(Sentence("judge", *each) for each in told)))
+    if asked is None:
+        return Verdict(findings, tuple(_sentences(findings)))
+    told = asked.sentences(table.variants, dollars(asked.cost_usd))
+    return Verdict(findings, (*_sentences(findings), *(Sentence(asked.kind, *each) for each in told)))
 
 
 def percent(share: float) -> str:

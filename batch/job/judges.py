@@ -1,4 +1,4 @@
-"""The judge of a `[[score]]` entry as settings: its endpoint found, its parameters checked as those of a model are."""
+"""The model that a `[[score]]` entry asks as settings: its endpoint found, its parameters checked as those of a `[[model]]` are."""
 
 from __future__ import annotations
 
@@ -11,32 +11,38 @@ from batch.job.model import ModelSection, RunSection
 from batch.job.paths import KeyPath
 from batch.job.prices import check_prices
 from batch.job.problems import Problems, nearest
-from batch.job.score_model import JudgingSection, PairwiseSection
+from batch.job.score_model import EmbeddingSection, JudgingSection, PairwiseSection
 from batch.job.sections import Entry, validated
 from batch.job.variants import find_endpoint, make_variant
 from batch.job.wording import shown
-from batch.settings import JudgeSettings, PromptSettings
+from batch.settings import JudgeSettings, PromptSettings, Variant
 
-JUDGE_KEYS = ("judge", "rubric", "scale", "question", "template", "reasons", "structured", "parameters", "price", "baseline")
-# What a promptmill judge is asked stands in a column of the file that is made for it.
+ASKING_KEYS = ("model", "judge", "rubric", "scale", "question", "template", "reasons", "structured", "parameters", "price", "baseline")
+# What a judge is asked, and what is embedded, stands in a column of the file that is made for it.
 MESSAGES_COLUMN = "messages"
+TEXT_TEMPLATE = "{{ text }}"
 _NOT_PARAMETERS = {
-    "id": "the judge is named by judge",
-    "name": "a judge has no name but its id",
-    "sweep": "a judge judges all answers alike; make another [[score]] for another judge",
-    "prompt": "what the judge is asked is in rubric or template",
-    "price": "it belongs beside judge",
+    "id": "the model is named by judge, or by model where it embeds",
+    "name": "it has no name but its id",
+    "sweep": "all answers are scored alike; make another [[score]] for other parameters",
+    "prompt": "what a judge is asked is in rubric or template; what is embedded are the answers and the right values",
+    "price": "it belongs beside parameters",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """Makes the judges of a job with these `variants`."""
+    """Makes the judges of a job with these `variants`, and the models that embed for its scores."""
 
     endpoints: Endpoints
     variants: Sequence[str]
     run: RunSection | None
     problems: Problems
+
+    def make_embedder(self, section: EmbeddingSection, raw: Mapping[str, Any], path: KeyPath) -> Variant | None:
+        """The model that embeds for one entry; None when it was complained of."""
+        prompt = PromptSettings(api="embeddings", text=TEXT_TEMPLATE)
+        return self._variant(section.model, "model", section, prompt, raw, path)
 
     def make(self, section: JudgingSection, raw: Mapping[str, Any], path: KeyPath) -> JudgeSettings | None:
         """The judge of one entry; None when it was complained of."""
@@ -44,12 +50,9 @@ class Judges:
             self.problems.add((*path, "rubric"), "is missing", "say what makes an answer good, or give a whole template")
         if isinstance(section, PairwiseSection):
             self._check_pairs(section.baseline, path)
-        entry = self._entry(section, raw, path)
-        endpoint = find_endpoint(section.judge, (*path, "judge"), self.endpoints, self.problems)
-        if entry is None or endpoint is None:
+        variant = self._variant(section.judge, "judge", section, PromptSettings(messages=MESSAGES_COLUMN), raw, path)
+        if variant is None:
             return None
-        variant = make_variant(entry, endpoint, PromptSettings(messages=MESSAGES_COLUMN), self.problems)
-        check_prices([(replace(entry, home=path), variant)], self.run, self.problems, id_key="judge")
         scale = getattr(section, "scale", None)
         return JudgeSettings(
             variant=variant,
@@ -62,15 +65,35 @@ class Judges:
             baseline=getattr(section, "baseline", None),
         )
 
-    def _entry(self, section: JudgingSection, raw: Mapping[str, Any], path: KeyPath) -> Entry | None:
+    def _variant(
+        self,
+        model: str,
+        key: str,
+        section: JudgingSection | EmbeddingSection,
+        prompt: PromptSettings,
+        raw: Mapping[str, Any],
+        path: KeyPath,
+    ) -> Variant | None:
+        """What the requests to `model`, which the entry names in `key`, are made of."""
+        entry = self._entry(model, key, section, raw, path)
+        endpoint = find_endpoint(model, (*path, key), self.endpoints, self.problems)
+        if entry is None or endpoint is None:
+            return None
+        variant = make_variant(entry, endpoint, prompt, self.problems)
+        check_prices([(replace(entry, home=path), variant)], self.run, self.problems, id_key=key)
+        return variant
+
+    def _entry(
+        self, model: str, key: str, section: JudgingSection | EmbeddingSection, raw: Mapping[str, Any], path: KeyPath
+    ) -> Entry | None:
         parameters = dict(section.parameters)
         place = (*path, "parameters")
         for key in _NOT_PARAMETERS.keys() & parameters.keys():
             self.problems.add((*place, key), "cannot be set here", _NOT_PARAMETERS[key])
             del parameters[key]
-        known = {"id": section.judge, **({"price": raw["price"]} if section.price is not None else {}), **parameters}
+        known = {"id": model, **({"price": raw["price"]} if section.price is not None else {}), **parameters}
         made = validated(ModelSection, known, place, self.problems)
-        return None if made is None else Entry(-1, made, known, place)
+        return None if made is None else Entry(-1, made, known, place, (*path, key))
 
     def _check_pairs(self, baseline: str | None, path: KeyPath) -> None:
         if self.problems.touch(("model",)):
@@ -84,5 +107,7 @@ class Judges:
 
 
 def no_run(path: KeyPath, problems: Problems) -> None:
-    """Note that a judge was asked for outside a run."""
-    problems.add((*path, "kind"), "a model judges the answers of a run only", "put the [[score]] into a job, and score its run directory")
+    """Note that a score which asks a model was wanted outside a run."""
+    problems.add(
+        (*path, "kind"), "a model is asked about the answers of a run only", "put the [[score]] into a job, and score its run directory"
+    )

@@ -23,10 +23,10 @@ def race_score(
         problems.add(_PLACE, "does not go with run.processes: a race is run by one process", "leave one of the two out")
     if output is not None and is_url(output.dir):
         problems.add(_PLACE, "does not go with a run directory on an object store", "give [output] dir a path on this machine")
-    fit = [score.name for score in scores if score.judge is None]
+    fit = [score.name for score in scores if score.asked is None]
     if section.race is True:
         if not fit and not problems.touch(("score",)):
-            problems.add(_PLACE, "needs a [[score]] that no model judges", 'add one: kind = "exact", expected = "COLUMN"')
+            problems.add(_PLACE, "needs a [[score]] that asks no model", 'add one: kind = "exact", expected = "COLUMN"')
         return fit[0] if fit else None
     if section.race not in fit and not problems.touch(("score",)):
         _complain(section.race, fit, scores, problems)
@@ -35,7 +35,7 @@ def race_score(
 
 def _complain(name: str, fit: Sequence[str], scores: Sequence[ScoreSettings], problems: Problems) -> None:
     if name in {score.name for score in scores}:
-        problems.add(_PLACE, f"{shown(name)} is judged by a model, and a race cannot wait for that", "name a score that needs no judge")
+        problems.add(_PLACE, f"{shown(name)} asks a model, and a race cannot wait for that", "name a score that asks none")
         return
     near = nearest(name, fit)
     problems.add(_PLACE, f"there is no [[score]] named {shown(name)}", f"did you mean {near}?" if near else f"known are {', '.join(fit)}")

@@ -149,6 +149,20 @@ class PythonSection(ScoreSection):
     function: Text = Field(description='"file.py:name", relative to this file; called as name(answer, expected, row), it gives 0 to 1.')
 
 
+class EmbeddingSection(ComparingSection):
+    """How near answer and right value are: the cosine of their embeddings, below 0 taken as 0. `promptmill score` asks the model."""
+
+    kind: Literal["embedding"]
+    model: Text = Field(description="The model that embeds, PROVIDER/MODEL.")
+    threshold: Annotated[float, Field(ge=-1, le=1)] | Absent = Field(
+        default=None, description="The cosine from which an answer is right, all others being wrong.  [default: the cosine is the mark]"
+    )
+    parameters: dict[str, Any] = Field(default_factory=dict, description="Request parameters of the model, such as dimensions.")
+    price: PriceSection | Absent = Field(
+        default=None, description="US dollars for a million tokens of the model: {input = 0.02}. [default: the list price, if known]"
+    )
+
+
 class JudgingSection(ScoreSection):
     """A model judges: `promptmill score` asks it, each answer once."""
 
@@ -208,6 +222,7 @@ AnyScore = (
     | BleuSection
     | ChrfSection
     | PythonSection
+    | EmbeddingSection
     | JudgeSection
     | PairwiseSection
 )

@@ -7,16 +7,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from batch.job.filling import resolve_path
-from batch.job.judges import JUDGE_KEYS, Judges, no_run
+from batch.job.judges import ASKING_KEYS, Judges, no_run
 from batch.job.paths import KeyPath
 from batch.job.problems import Problems, nearest
-from batch.job.score_model import SCORES, GateSection, JudgingSection
+from batch.job.score_model import SCORES, EmbeddingSection, GateSection, JudgingSection, ScoreSection
 from batch.job.sections import validated
 from batch.job.wording import shown
-from batch.settings import GateSettings, ScoreSettings
+from batch.settings import GateSettings, JudgeSettings, ScoreSettings, Variant
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
-_COMMON = {"kind", "name", "expected", "cluster", "slices", *JUDGE_KEYS}
+_COMMON = {"kind", "name", "expected", "cluster", "slices", *ASKING_KEYS}
 _FILES = {"json_schema": "schema", "python": "function"}
 FILE_OPTIONS = tuple(_FILES.values())
 
@@ -37,7 +37,7 @@ def make_scores(document: Mapping[str, Any], judges: Judges, environ: Mapping[st
 def make_score(
     raw: Any, path: KeyPath, environ: Mapping[str, str], problems: Problems, judges: Judges | None = None
 ) -> ScoreSettings | None:
-    """One `[[score]]` entry; None when it cannot be used. Without `judges`, none that a model judges."""
+    """One `[[score]]` entry; None when it cannot be used. Without `judges`, none that asks a model."""
     kind = raw.get("kind") if isinstance(raw, Mapping) else None
     if not isinstance(kind, str) or kind not in SCORES:
         near = nearest(kind, SCORES) if isinstance(kind, str) else None
@@ -57,13 +57,9 @@ def make_score(
     _check_options(options, path, problems)
     if kind in _FILES and not _resolve_file(_FILES[kind], options, path, environ, problems):
         return None
-    judge = None
-    if isinstance(section, JudgingSection):
-        judge = judges.make(section, raw, path) if judges else None
-        if judge is None:
-            if judges is None:
-                no_run(path, problems)
-            return None
+    judge, embedder = _asked(section, raw, path, judges, problems)
+    if judge is None and embedder is None and isinstance(section, JudgingSection | EmbeddingSection):
+        return None
     return ScoreSettings(
         name=name,
         kind=kind,
@@ -72,7 +68,22 @@ def make_score(
         slices=tuple(section.slices),
         options=options,
         judge=judge,
+        embedder=embedder,
     )
+
+
+def _asked(
+    section: ScoreSection, raw: Mapping[str, Any], path: KeyPath, judges: Judges | None, problems: Problems
+) -> tuple[JudgeSettings | None, Variant | None]:
+    """The judge, or the model that embeds, of an entry; neither where it has none, or none that can be used."""
+    if not isinstance(section, JudgingSection | EmbeddingSection):
+        return None, None
+    if judges is None:
+        no_run(path, problems)
+        return None, None
+    if isinstance(section, EmbeddingSection):
+        return None, judges.make_embedder(section, raw, path)
+    return judges.make(section, raw, path), None
 
 
 def make_gates(

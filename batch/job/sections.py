@@ -40,13 +40,19 @@ _SECTIONS: Mapping[str, type[Section]] = {"input": InputSection, "prompt": Promp
 class Entry:
     """A `[[model]]` entry: `raw` holds the values as they were written, since 0 and 0.0 are sent differently.
 
-    `home` is its place where it is no `[[model]]`: a judge's parameters.
+    `home` is its place where it is no `[[model]]`: a score's parameters, and `named_at` is where its model is named then.
     """
 
     index: int
     section: ModelSection
     raw: Mapping[str, Any]
     home: KeyPath | None = None
+    named_at: KeyPath | None = None
+
+    @property
+    def id_path(self) -> KeyPath:
+        """Where the job names its model."""
+        return (*self.path, "id") if self.named_at is None else self.named_at
 
     @property
     def path(self) -> KeyPath:

@@ -100,8 +100,12 @@ def sections_in(layer: FileLayer | None) -> dict[str, ProviderSection]:
 
 
 def used_names(document: Mapping[str, Any]) -> set[str]:
-    """The providers that the models and the judges of a job name."""
-    ids = [entry.get(key) for section, key in (("model", "id"), ("score", "judge")) for entry in _entries(document, section)]
+    """The providers that the models of a job and of its scores name."""
+    ids = [
+        entry.get(key)
+        for section, key in (("model", "id"), ("score", "judge"), ("score", "model"))
+        for entry in _entries(document, section)
+    ]
     return {name.partition("/")[0] for name in ids if isinstance(name, str)}
 
 

@@ -149,7 +149,7 @@ def _check_pairs(entry: Entry, provider: ProviderSettings, prompt: PromptSetting
     if provider.embedded is not None and not prompt.stored and provider.embedded.embedding != (prompt.api == "embeddings"):
         wanted = "true" if prompt.api == "embeddings" else "false"
         message = f"the embedded model is not set up for {prompt.api}"
-        problems.add((*entry.path, "id"), message, f"set embedding = {wanted} in [provider.{provider.name}]")
+        problems.add(entry.id_path, message, f"set embedding = {wanted} in [provider.{provider.name}]")
 
 
 def _top_parameters(entry: Entry) -> dict[str, Any]:

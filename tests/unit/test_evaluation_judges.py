@@ -13,8 +13,8 @@ import pytest
 
 from batch.errors import InputError
 from batch.evaluation.answers import run_answers, run_state
-from batch.evaluation.judges.asking import Asker, judge_of
-from batch.evaluation.judges.calls import CALLS_FILE, count_open, judge_directory, write_calls
+from batch.evaluation.calls import CALLS_FILE, calls_directory, count_open, write_calls
+from batch.evaluation.judges.asking import JudgeAsker, judge_of
 from batch.evaluation.judges.facts import JudgeFacts
 from batch.evaluation.reading import Judged, read_evaluation
 from batch.evaluation.scoring import score_answers
@@ -44,14 +44,13 @@ class Judging:
     def __init__(self, run: FinishedRun, score: ScoreSettings) -> None:
         self.run, self.score = run, score
         self.scores = run.directory.path / "scores"
-        self.directory = judge_directory(run.directory, score)
+        self.directory = calls_directory(run.directory, score)
         self.folder = self.directory.path
 
     def calls(self) -> list[dict[str, Any]]:
         """The calls, written down."""
-        write_calls(
-            Asker(self.score, self.run.job), self._answers, run_state(self.run.dataset, self.run.job, self.run.directory), self.directory
-        )
+        state = run_state(self.run.dataset, self.run.job, self.run.directory)
+        write_calls(JudgeAsker(self.score, self.run.job), self._answers, state, self.directory)
         return lines_of(self.folder / CALLS_FILE)
 
     def answer(self, verdict: Any, limit: int | None = None) -> None:
@@ -73,8 +72,8 @@ class Judging:
 
     def facts(self) -> JudgeFacts:
         """What is known of the judge."""
-        facts = self.judged().judge
-        assert facts is not None
+        facts = self.judged().asked
+        assert isinstance(facts, JudgeFacts)
         return facts
 
     def _answers(self) -> Any:

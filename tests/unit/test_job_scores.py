@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch.errors import JobError
-from batch.evaluation.scorers import JUDGED_KINDS, KINDS
+from batch.evaluation.scorers import EMBEDDING, JUDGED_KINDS, KINDS
 from batch.job import from_document, score_settings
 from batch.job.score_model import SCORES, ComparingSection, ScoreSection
 from batch.settings import GateSettings, ScoreSettings
@@ -134,7 +134,7 @@ def _of_scorers() -> list[tuple[str, type[ScoreSection]]]:
 
 def test_sections_and_scorers_agree() -> None:
     """Every kind of scorer has its section, and the options of the two are the same: needed ones are needed in both."""
-    assert SCORES.keys() == KINDS.keys() | JUDGED_KINDS
+    assert SCORES.keys() == KINDS.keys() | JUDGED_KINDS | {EMBEDDING}
     common = set(ScoreSection.model_fields) | {"kind", "expected"}
     for name, section in _of_scorers():
         known = {field.alias or key: field.is_required() for key, field in section.model_fields.items() if key not in common}
@@ -156,7 +156,7 @@ def test_defaults_in_the_help_are_the_scorers_own() -> None:
 
 def test_comparing_kinds_need_an_expected_value() -> None:
     """What compares cannot do without."""
-    assert {name for name, section in SCORES.items() if issubclass(section, ComparingSection)} == set(KINDS) - {
+    assert {name for name, section in SCORES.items() if issubclass(section, ComparingSection)} == {*KINDS, EMBEDDING} - {
         "regex",
         "json",
         "json_schema",
@@ -218,7 +218,51 @@ def test_mistakes_in_judges(tmp_path: Path, text: str, key: str, message: str, h
     assert hint is None or (found.hint is not None and hint in found.hint)
 
 
-def test_judges_are_for_runs() -> None:
-    """Files of others are not judged: there is no run whose journal would keep what is paid for."""
-    with pytest.raises(JobError, match="a model judges the answers of a run only"):
-        score_settings({"kind": "judge", "judge": "openai/gpt-5", "rubric": "r"})
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"kind": "judge", "judge": "openai/gpt-5", "rubric": "r"},
+        {"kind": "embedding", "model": "openai/text-embedding-3-small", "expected": "x"},
+    ],
+)
+def test_models_are_asked_about_runs(entry: dict[str, str]) -> None:
+    """Files of others are not judged or embedded: there is no run whose journal would keep what is paid for."""
+    with pytest.raises(JobError, match="a model is asked about the answers of a run only"):
+        score_settings(entry)
+
+
+EMBEDS = '[[score]]\nkind = "embedding"\nmodel = "openai/text-embedding-3-small"\nexpected = "answer"\n'
+
+
+def test_a_model_that_embeds(tmp_path: Path) -> None:
+    """It has parameters of its own, of the embeddings API, and its price may be of the tokens that go in alone."""
+    text = EMBEDS + "threshold = 0.8\nparameters = { dimensions = 256 }\nprice = { input = 0.02 }\n"
+    (score,) = loaded(tmp_path, GOOD + text).job.scores
+    assert (score.options, score.judge) == ({"threshold": 0.8}, None)
+    assert score.embedder is score.asked is not None
+    assert (score.embedder.full_name, dict(score.embedder.parameters)) == ("openai/text-embedding-3-small", {"dimensions": 256})
+    assert score.embedder.price is not None
+    assert score.embedder.prompt.api == "embeddings"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "message", "hint"),
+    [
+        (EMBEDS.replace('expected = "answer"\n', ""), "score[0].expected", "is missing", "right value"),
+        (EMBEDS.replace('model = "openai/text-embedding-3-small"\n', ""), "score[0].model", "is missing", "PROVIDER/MODEL"),
+        (EMBEDS.replace("openai/", "opneai/"), "score[0].model", "there is no provider 'opneai'", "did you mean"),
+        (EMBEDS + "parameters = { max_tokens = 5 }\n", "score[0].parameters.max_tokens", "not a request parameter of the embeddings", None),
+        (EMBEDS + "threshold = 2\n", "score[0].threshold", "must be", None),
+        (
+            EMBEDS.replace("openai/text-embedding-3-small", "local/smollm2"),
+            "score[0].model",
+            "not set up for embeddings",
+            "embedding = true",
+        ),
+    ],
+)
+def test_mistakes_in_models_that_embed(tmp_path: Path, text: str, key: str, message: str, hint: str | None) -> None:
+    """They are told with the key that is wrong, before anything is sent."""
+    found = problem(tmp_path, f"{GOOD}{text}")
+    assert (found.key, message in found.message) == (key, True), found
+    assert hint is None or (found.hint is not None and hint in found.hint)

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import blake2b
 
 from batch.errors import RowError
-from batch.evaluation.answers import Answer
+from batch.evaluation.answers import Answer, scored_text
+from batch.evaluation.calls import Call, Identity
 from batch.evaluation.expected import column_or_template, expected_value
 from batch.evaluation.judges.chats import ChatMaker, Message, plain_text, preference_format, rating_format
 from batch.evaluation.judges.pairs import pairs_of
-from batch.evaluation.scorers.sample import ExpectedError, Sample
-from batch.evaluation.scorers.texts import answer_text, as_text
-from batch.evaluation.table import Cell
+from batch.evaluation.scorers.sample import ExpectedError
+from batch.evaluation.scorers.texts import as_text
 from batch.prompts.messages import messages_maker
 from batch.prompts.templates import Template
 from batch.records import Row
 from batch.settings import Job, JudgeSettings, PromptSettings, ScoreSettings, Variant
-from batch.writers.values import json_bytes
 
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One question to a judge. `id` begins with the row's and hashes everything that decides the judge's answer."""
-
-    id: str
-    messages: Sequence[Message]
+MESSAGES = "messages"
+"""The column of a judge's calls that holds the chat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +52,7 @@ def judge_of(settings: ScoreSettings) -> JudgeSettings:
     return settings.judge
 
 
-class Asker:
+class JudgeAsker:
     """Makes the questions of one judged score about the answers of a run.
 
     Raises:
@@ -74,9 +66,13 @@ class Asker:
         self._chats = ChatMaker(judge)
         self._expected = expected_value(settings)
         self._question = _question(judge, job.variants[0].prompt)
-        variant = judge_variant(settings)
-        decided = [_sent_to(variant), dict(variant.parameters)]
-        self._identity = blake2b(json.dumps(decided, sort_keys=True).encode(), digest_size=16)
+        self._identity = Identity(judge_variant(settings))
+
+    def calls(self, row: Row, answers: Sequence[Answer]) -> Iterator[tuple[Call, Sequence[str]]]:
+        """The questions about a row's answers, each with the variants whose answers they are. Raises ExpectedError."""
+        for item in self.items(row, answers):
+            for call in item.calls:
+                yield call, [answer.variant for answer in item.answers]
 
     def items(self, row: Row, answers: Sequence[Answer]) -> list[Item]:
         """What is to be judged of a row: nothing that failed, is missing or has no text.
@@ -88,7 +84,7 @@ class Asker:
         reference = None if expected is None else as_text(expected)
         try:
             question = self._question(row)
-            known = [(answer, text) for answer in answers if isinstance(text := judged_text(answer), str)]
+            known = [(answer, text) for answer in answers if isinstance(text := scored_text(answer), str)]
             if self.settings.kind == "pairwise":
                 return self._pairs(row, known, question, reference)
             return [self._single(row, answer, text, question, reference) for answer, text in known]
@@ -114,22 +110,7 @@ class Asker:
         return items
 
     def _call(self, row: Row, messages: Sequence[Message]) -> Call:
-        digest = self._identity.copy()
-        digest.update(json_bytes(messages))
-        return Call(f"{row.id} {digest.hexdigest()}", messages)
-
-
-def _sent_to(variant: Variant) -> list[str | None]:
-    """Which model it is. Not the base URL: a server may move, and the embedded one always does."""
-    embedded = variant.provider.embedded
-    return [variant.provider.name, variant.model, *((embedded.model_path, embedded.chat_template) if embedded else ())]
-
-
-def judged_text(answer: Answer) -> str | Cell | None:
-    """The text that is judged, without thinking; a cell that says why there is none; None for a task without an answer."""
-    if answer.missing or answer.failure is not None:
-        return None
-    return answer_text(Sample(answer.text, tool_calls=answer.tool_calls))
+        return self._identity.call(row, MESSAGES, messages)
 
 
 def _question(judge: JudgeSettings, prompt: PromptSettings) -> Callable[[Row], str]:

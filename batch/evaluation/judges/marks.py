@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from batch.evaluation.answers import Answer
-from batch.evaluation.judges.asking import Asker, Item, judge_of, judged_text
-from batch.evaluation.judges.calls import Judgements
+from batch.evaluation.answers import Answer, scored_text, unanswered
+from batch.evaluation.calls import CallOutcomes
+from batch.evaluation.judges.asking import Item, JudgeAsker, judge_of
 from batch.evaluation.judges.facts import JudgeFacts, PairFacts
 from batch.evaluation.judges.families import favoured
 from batch.evaluation.judges.pairs import Judgement, both_orders
@@ -38,13 +38,13 @@ class JudgedItem:
 class JudgeMarks:
     """Gives the marks of one judged score, row by row, and gathers the facts of the judge."""
 
-    def __init__(self, asker: Asker, job: Job, judgements: Judgements) -> None:
+    def __init__(self, asker: JudgeAsker, job: Job, outcomes: CallOutcomes) -> None:
         judge = judge_of(asker.settings)
-        models = {variant.name: f"{variant.provider.name}/{variant.model}" for variant in job.variants}
+        models = {variant.name: variant.full_name for variant in job.variants}
         self.facts = JudgeFacts(judge.model, favoured=favoured(judge.model, models))
         self._asker = asker
         self._scale = judge.scale
-        self._judgements = judgements
+        self._outcomes = outcomes
         self._pairs = {pair: PairFacts(*pair) for pair in asker.pairs} if asker.settings.kind == "pairwise" else {}
         self.facts.pairs = list(self._pairs.values())
 
@@ -65,7 +65,7 @@ class JudgeMarks:
         """What the judge said of a row's answers, each call counted once. Raises ExpectedError."""
         items = self._asker.items(row, answers)
         ids = list(dict.fromkeys(call.id for item in items for call in item.calls))
-        outcomes = dict(zip(ids, self._judgements.read(ids), strict=True))
+        outcomes = dict(zip(ids, self._outcomes.read(ids), strict=True))
         read: dict[str, Cell] = {}
         preferred: dict[str, tuple[Preference | None, str]] = {}
         for call_id, outcome in outcomes.items():
@@ -89,11 +89,9 @@ class JudgeMarks:
 
     def _plain(self, answer: Answer) -> Cell | None:
         """The mark of what is not judged."""
-        if answer.missing:
-            return Cell(None, "missing", None, "no outcome yet")
-        if answer.failure is not None:
-            return Cell(None, "failed", None, answer.failure)
-        text = judged_text(answer)
+        if (known := unanswered(answer)) is not None:
+            return known
+        text = scored_text(answer)
         return text if isinstance(text, Cell) else None
 
     def _won(self, answer: Answer, sides: Sequence[Side], of_task: Mapping[tuple[str, int], Answer]) -> Cell:

@@ -23,6 +23,7 @@ _GROUPS = {
     "failure": "Failures",
     "noise": "Asked again",
     "judge": "The judge",
+    "embedder": "The embeddings",
     "cost": "Cost",
     "slice": "Slices",
     "rows": "What the rows can show",

@@ -54,6 +54,8 @@ KINDS = {
 }
 JUDGED_KINDS = frozenset({"judge", "pairwise"})
 """The kinds whose marks a model gives; they are made in `judges/`."""
+EMBEDDING = "embedding"
+"""The kind whose marks are made of what a model makes of texts; they are made in `embeddings.py`."""
 
 
 def make_scorer(settings: ScoreSettings) -> Scorer:
@@ -65,14 +67,16 @@ def make_scorer(settings: ScoreSettings) -> Scorer:
     return KINDS[settings.kind].make(**settings.options)
 
 
-JUDGE_VERSION = 1
+JUDGE_VERSION = 2
 """Rises with every change of what a judge is asked, or of the marks that are made of its answers."""
+EMBEDDING_VERSION = 1
+"""Rises with every change of what is embedded, or of the marks that are made of it."""
 
 
 def scorer_version(settings: ScoreSettings) -> str:
     """A hash of all that decides a scorer's marks but the answers: kind, its version, expected value, options, and the content of its file.
 
-    For those that a model judges: of the judge and what it is asked.
+    For those that ask a model: of the model and what it is asked.
 
     Raises:
         SetupError: its file cannot be read.
@@ -80,8 +84,12 @@ def scorer_version(settings: ScoreSettings) -> str:
     if settings.judge is not None:
         known = [settings.kind, JUDGE_VERSION, settings.expected, asdict(settings.judge)]
         return hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16).hexdigest()
+    options = sorted(settings.options.items())
+    if settings.embedder is not None:
+        known = [settings.kind, EMBEDDING_VERSION, settings.expected, options, asdict(settings.embedder)]
+        return hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16).hexdigest()
     kind = KINDS[settings.kind]
-    known = [settings.kind, kind.version, settings.expected, sorted(settings.options.items())]
+    known = [settings.kind, kind.version, settings.expected, options]
     digest = hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16)
     if kind.file_option is not None:
         named = str(settings.options[kind.file_option])

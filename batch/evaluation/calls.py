@@ -1,22 +1,23 @@
-"""The questions to a judge as the input of a run of their own, and the judge's answers read back from that run's journal.
+"""What a score asks of a model as the input of a run of its own, and what the model said, read back from that run's journal.
 
-`scores/judge/NAME/` is a run directory: calls.jsonl is its input, a line per question. It is derived; the journal beside it is not.
+`scores/judge/NAME/` (of one that embeds: `scores/embedding/NAME/`) is a run directory: calls.jsonl is its input, a line per call. It is
+derived; the journal beside it is not.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from batch.errors import StorageError
 from batch.evaluation.answers import Answer, by_row
 from batch.evaluation.expected import no_row_can_be_judged
-from batch.evaluation.judges.asking import Asker, judge_of
 from batch.evaluation.scorers import ExpectedError, scorer_version
 from batch.journal.directory import RunDirectory
 from batch.journal.disk import refusal
@@ -26,8 +27,8 @@ from batch.journal.locating import place_of, run_directory
 from batch.journal.reading import RecordReader
 from batch.journal.segments import segment_paths
 from batch.readers import Dataset
-from batch.records import Outcome
-from batch.settings import InputSettings, ScoreSettings
+from batch.records import Outcome, Row
+from batch.settings import InputSettings, ScoreSettings, Variant
 from batch.storage import replace_atomically
 from batch.writers.values import json_bytes
 
@@ -37,13 +38,60 @@ CARRIED = ("judged_row", "judged")
 """The columns of calls.jsonl beside id and messages: the id of the judged row, and the variants whose answers are judged."""
 
 
-def judge_directory(judged: RunDirectory, settings: ScoreSettings) -> RunDirectory:
-    """The run directory of a judge within that of the run which it judges. Raises StorageError."""
-    return run_directory(f"{place_of(judged)}/scores/judge/{settings.name}")
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One thing that is asked of a model. `id` begins with the row's and hashes everything that decides what it says.
+
+    `columns` are what its request is made of.
+    """
+
+    id: str
+    columns: Mapping[str, Any]
+
+
+class Asker(Protocol):
+    """Makes the calls of one score."""
+
+    settings: ScoreSettings
+
+    def calls(self, row: Row, answers: Sequence[Answer]) -> Iterable[tuple[Call, Sequence[str]]]:
+        """What is to be asked about a row's answers, each with the variants that it is about; a call may come more than once.
+
+        Raises:
+            ExpectedError: the row has no right value, so that none of its answers can be scored.
+        """
+
+
+class Identity:
+    """Names the calls to one model: equal ones about a row have one name, and another model or other parameters give other names."""
+
+    def __init__(self, variant: Variant) -> None:
+        # Not the base URL: a server may move, and the embedded one always does.
+        embedded = variant.provider.embedded
+        sent_to = [variant.provider.name, variant.model, *((embedded.model_path, embedded.chat_template) if embedded else ())]
+        self._digest = blake2b(json.dumps([sent_to, dict(variant.parameters)], sort_keys=True).encode(), digest_size=16)
+
+    def call(self, row: Row, column: str, value: Any) -> Call:
+        """The call about `row` whose request is made of `value`."""
+        digest = self._digest.copy()
+        digest.update(json_bytes(value))
+        return Call(f"{row.id} {digest.hexdigest()}", {column: value})
+
+
+def asked_model(settings: ScoreSettings) -> Variant:
+    """The model that a score asks."""
+    if settings.asked is None:
+        raise ValueError(f"score {settings.name} asks no model")
+    return settings.asked
+
+
+def calls_directory(scored: RunDirectory, settings: ScoreSettings) -> RunDirectory:
+    """The run directory of a score's calls within that of the run which it scores. Raises StorageError."""
+    return run_directory(f"{place_of(scored)}/scores/{'judge' if settings.judge is not None else 'embedding'}/{settings.name}")
 
 
 def write_calls(asker: Asker, answers: Callable[[], Iterable[Answer]], state: str, directory: RunDirectory) -> tuple[str, int]:
-    """Bring calls.jsonl in a judge's `directory` up to date with the answers, whose `state` is a hash; gives its place and its lines.
+    """Bring calls.jsonl in a score's own `directory` up to date with the answers, whose `state` is a hash; gives its place and its lines.
 
     Raises:
         InputError: no row can be judged, or the input cannot be read.
@@ -88,11 +136,9 @@ def _all_lines(asker: Asker, answers: Iterable[Answer]) -> Iterator[dict[str, An
 def _lines(asker: Asker, of_row: Sequence[Answer]) -> list[dict[str, Any]]:
     row = of_row[0].row
     lines: dict[str, dict[str, Any]] = {}
-    for item in asker.items(row, of_row):
-        names = [answer.variant for answer in item.answers]
-        for call in item.calls:
-            line = lines.setdefault(call.id, {"id": call.id, "judged_row": row.id, "judged": [], "messages": call.messages})
-            line["judged"] += [name for name in names if name not in line["judged"]]
+    for call, names in asker.calls(row, of_row):
+        line = lines.setdefault(call.id, {"id": call.id, "judged_row": row.id, "judged": [], **call.columns})
+        line["judged"] += [name for name in names if name not in line["judged"]]
     return list(lines.values())
 
 
@@ -105,10 +151,10 @@ def _stamp(path: Path) -> dict[str, Any]:
 
 
 def count_open(directory: RunDirectory, settings: ScoreSettings, *, retry_failed: bool) -> int:
-    """How many lines of a judge's calls.jsonl have no answer of it yet; with `retry_failed` also those whose call failed.
+    """How many lines of calls.jsonl in a score's own `directory` have no answer yet; with `retry_failed` also those whose call failed.
 
     Raises:
-        DamagedError: the judge's journal is not as it was written.
+        DamagedError: the journal of the calls is not as it was written.
     """
     index = ResumeIndex.load(_journal(directory, settings))
     open_calls = 0
@@ -118,18 +164,18 @@ def count_open(directory: RunDirectory, settings: ScoreSettings, *, retry_failed
     return open_calls
 
 
-def judge_state(state: str, directory: RunDirectory, settings: ScoreSettings) -> str:
-    """A hash that is another one whenever the judged run (whose state is `state`) or the judge's outcomes may be others."""
+def calls_state(state: str, directory: RunDirectory, settings: ScoreSettings) -> str:
+    """A hash that is another one whenever the scored run (whose state is `state`) or the outcomes of the calls may be others."""
     paths = segment_paths(_journal(directory, settings))
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
-    return hashlib.blake2b(json.dumps([state, stamps]).encode(), digest_size=16).hexdigest()
+    return blake2b(json.dumps([state, stamps]).encode(), digest_size=16).hexdigest()
 
 
-class Judgements:
-    """The outcomes of a judge's calls, by id.
+class CallOutcomes:
+    """The outcomes of a score's calls, by id.
 
     Raises:
-        DamagedError: the judge's journal is not as it was written.
+        DamagedError: the journal of the calls is not as it was written.
     """
 
     def __init__(self, directory: RunDirectory, settings: ScoreSettings) -> None:
@@ -148,7 +194,7 @@ class Judgements:
 
 
 def _journal(directory: RunDirectory, settings: ScoreSettings) -> Path:
-    return directory.journal_dir(judge_of(settings).variant.slug)
+    return directory.journal_dir(asked_model(settings).slug)
 
 
 def _task(call_id: str) -> int:

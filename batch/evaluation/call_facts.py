@@ -1,0 +1,61 @@
+"""What the calls of a score to a model took."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Self
+
+from batch.records import Outcome
+
+
+@dataclass(slots=True)
+class CallFacts(ABC):
+    """What a model did for a score on the answers as they are now.
+
+    `calls` are answered ones; `failed` and `open` (not made yet) are without an answer. `unread` answers say nothing that can be used.
+    `cost_usd` is None unless every call has a price. `kind` says what sort of model it is.
+    """
+
+    kind: ClassVar[Literal["judge", "embedder"]]
+
+    model: str
+    calls: int = 0
+    failed: int = 0
+    open: int = 0
+    unread: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float | None = 0.0
+
+    def add(self, outcome: Outcome | None) -> None:
+        """Count one call."""
+        if outcome is None:
+            self.open += 1
+            return
+        self.calls += outcome.ok
+        self.failed += not outcome.ok
+        usage = outcome.usage or {}
+        self.prompt_tokens += _count(usage.get("prompt_tokens"))
+        self.completion_tokens += _count(usage.get("completion_tokens"))
+        if outcome.ok:
+            priced = self.cost_usd is not None and outcome.cost_usd is not None
+            self.cost_usd = self.cost_usd + outcome.cost_usd if priced else None  # type: ignore[operator]
+
+    @abstractmethod
+    def sentences(self, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The facts for people, each with the variants that it names; `dollars` is the cost in words."""
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values; `from_document` reads them."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Self:
+        """The facts that `document` gave."""
+        return cls(**document)
+
+
+def _count(value: Any) -> int:
+    return value if type(value) is int else 0

@@ -1,0 +1,159 @@
+"""How near an answer is to the right one by a model that embeds both: the cosine of the angle between the two vectors.
+
+A text is embedded once for a row, the right ones too; of several right ones the nearest counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from batch.evaluation.answers import Answer, scored_text, unanswered
+from batch.evaluation.call_facts import CallFacts
+from batch.evaluation.calls import Call, CallOutcomes, Identity, asked_model
+from batch.evaluation.expected import expected_value
+from batch.evaluation.scorers.sample import ExpectedError, scored, unscored
+from batch.evaluation.scorers.texts import expected_texts
+from batch.evaluation.table import Cell
+from batch.providers.replies import ReplyFormatError, read_reply
+from batch.records import Outcome, Row
+from batch.settings import ScoreSettings
+
+Vector = NDArray[np.float64]
+
+TEXT = "text"
+"""The column of the calls that holds what is embedded."""
+
+
+@dataclass(slots=True)
+class EmbeddingFacts(CallFacts):
+    """The work of a model that embeds."""
+
+    kind: ClassVar[Literal["embedder"]] = "embedder"
+
+    def sentences(self, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:  # noqa: ARG002 - all alike
+        """The facts for people; they name no variant. `dollars` is the cost in words."""
+        yield f"{self.model} embedded {self.calls:,} texts for {self.prompt_tokens:,} tokens; the cost of that is {dollars}.", ()
+        if self.open:
+            yield f"{self.open:,} texts are not embedded yet; promptmill score has that done.", ()
+        if self.failed:
+            again = "promptmill score --retry-failed tries again"
+            yield f"{self.failed:,} texts could not be embedded; what needs them has no mark ({again}).", ()
+        if self.unread:
+            yield f"{self.unread:,} embeddings are no vectors that can be compared; what needs them is unscored.", ()
+
+
+class EmbeddingAsker:
+    """Says which texts of a row are to be embedded for one score."""
+
+    def __init__(self, settings: ScoreSettings) -> None:
+        self.settings = settings
+        self._expected = expected_value(settings)
+        self._identity = Identity(asked_model(settings))
+
+    def calls(self, row: Row, answers: Sequence[Answer]) -> Iterator[tuple[Call, Sequence[str]]]:
+        """The texts of a row, each with the variants whose answer it is; the right ones, with none, where there is any answer.
+
+        Raises:
+            ExpectedError: the row has no right value.
+        """
+        wanted = self.wanted(row)
+        texts = [(answer, text) for answer in answers if isinstance(text := scored_text(answer), str) and text.strip()]
+        for answer, text in texts:
+            yield self.call(row, text), [answer.variant]
+        for text in wanted if texts else ():
+            yield self.call(row, text), []
+
+    def wanted(self, row: Row) -> list[str]:
+        """The row's right values. Raises ExpectedError where there is none with a text."""
+        texts = [text for text in expected_texts(self._expected(row)) if text.strip()]
+        if not texts:
+            raise ExpectedError("the row's expected value is empty, which cannot be embedded")
+        return texts
+
+    def call(self, row: Row, text: str) -> Call:
+        """The call that embeds a text of the row, without the space around it."""
+        return self._identity.call(row, TEXT, text.strip())
+
+
+class EmbeddingMarks:
+    """Gives the marks of one score, row by row, and gathers the facts of the model that embeds.
+
+    A mark is the cosine, or where the score has a `threshold`, whether the cosine reaches it. A cosine below 0 is a mark of 0: marks go
+    from 0 to 1, and a failed call, which counts as 0, must be no better than any answer.
+    """
+
+    def __init__(self, asker: EmbeddingAsker, outcomes: CallOutcomes) -> None:
+        self.facts = EmbeddingFacts(asked_model(asker.settings).full_name)
+        self._asker = asker
+        self._outcomes = outcomes
+        self._threshold: float | None = asker.settings.options.get("threshold")
+
+    def cells(self, row: Row, answers: Sequence[Answer]) -> list[Cell]:
+        """The marks of all answers to a row, in their order. Raises ExpectedError when the row has no right value."""
+        found = self._vectors(list(dict.fromkeys(call.id for call, _ in self._asker.calls(row, answers))))
+        targets = {text: found.get(self._asker.call(row, text).id) for text in self._asker.wanted(row)}
+        return [self._cell(row, answer, found, targets) for answer in answers]
+
+    def _vectors(self, ids: Sequence[str]) -> dict[str, Vector | Cell]:
+        """What came of each call: a vector, or the mark of what needs it."""
+        outcomes = self._outcomes.read(ids)
+        found: dict[str, Vector | Cell] = {}
+        for call_id, outcome in zip(ids, outcomes, strict=True):
+            self.facts.add(outcome)
+            found[call_id] = _vector(outcome)
+            self.facts.unread += isinstance(read := found[call_id], Cell) and read.state == "unscored"
+        return found
+
+    def _cell(self, row: Row, answer: Answer, found: Mapping[str, Vector | Cell], targets: Mapping[str, Vector | Cell | None]) -> Cell:
+        text = scored_text(answer)
+        if not isinstance(text, str):
+            return unanswered(answer) or text or unscored("the answer has no text")
+        if not text.strip():
+            return scored(0.0, text, "empty answer")
+        own = found[self._asker.call(row, text).id]
+        if isinstance(own, Cell):
+            return own
+        near: list[tuple[float, str]] = []
+        for target, vector in targets.items():
+            if not isinstance(vector, np.ndarray):
+                return vector or unscored("the right value is not embedded")
+            cosine = _cosine(own, vector)
+            if cosine is None:
+                return unscored(f"vectors of {len(own)} and {len(vector)} numbers cannot be compared", text)
+            near.append((cosine, target))
+        return self._mark(text, *max(near), several=len(near) > 1)
+
+    def _mark(self, text: str, cosine: float, target: str, *, several: bool) -> Cell:
+        reason = f"cosine {cosine:.3f}{f' to the nearest, {target!r}' if several else ''}"
+        if self._threshold is None:
+            return scored(max(0.0, cosine), text, reason)
+        reached = cosine >= self._threshold
+        return scored(float(reached), text, f"{reason}, {'at or above' if reached else 'below'} {self._threshold:g}")
+
+
+def _vector(outcome: Outcome | None) -> Vector | Cell:
+    if outcome is None:
+        return Cell(None, "missing", None, "not embedded yet")
+    if outcome.error is not None or outcome.response is None:
+        code = outcome.error.code if outcome.error is not None else "no reply"
+        return Cell(None, "missing", None, f"it could not be embedded: {code}")
+    try:
+        numbers = read_reply("embeddings", outcome.response).embedding
+        vector = np.asarray(numbers, dtype=np.float64)
+    except (ReplyFormatError, ValueError, TypeError):
+        return unscored("the embedding cannot be read")
+    length = float(np.linalg.norm(vector)) if vector.ndim == 1 and vector.size else 0.0
+    if not np.isfinite(length) or length == 0:
+        return unscored("the embedding has no direction")
+    return np.asarray(vector / length)
+
+
+def _cosine(one: Vector, other: Vector) -> float | None:
+    """Of two vectors of length 1; None where they do not have as many numbers."""
+    # Rounded, so that equal texts, whose vectors are equal, come to 1 and not to a little less.
+    return round(float(np.clip(one @ other, -1.0, 1.0)), 9) if one.shape == other.shape else None
