@@ -87,7 +87,8 @@ class BookRecorder(Recorder):
         return {book.lease.key: book.written for book in self._books.values()}
 
     async def sync(self, variant: str | None = None, *, due: bool = False) -> None:  # noqa: ARG002 - on disk all is due
-        """Make what was written durable, of one variant or of all. Raises StorageError."""
+        """Make what was recorded durable, of one variant or of all. Raises StorageError."""
+        self.flush()
         for book in list(self._books.values()):
             for name, journal in book.journals.items():
                 if (variant is None or name == variant) and not journal.is_durable:
@@ -127,8 +128,8 @@ class BookRecorder(Recorder):
     def _journal(self, work: Work) -> Journal:
         return self._books[work.shard].journals[work.task.variant]
 
-    def _write(self, work: Work, outcome: Outcome) -> None:
-        super()._write(work, outcome)
+    def _count(self, work: Work, outcome: Outcome) -> None:
+        super()._count(work, outcome)
         self._books[work.shard].settled += 1
         if outcome.error is not None:
             if len(self.examples) < EXAMPLES:

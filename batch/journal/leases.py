@@ -102,14 +102,14 @@ class LeasedJournal(Journal):
         """Whether all that was appended is synced."""
         return self._durable == self._appended
 
-    def append(self, line: bytes) -> None:
-        """Write one encoded line; as a Journal does."""
+    def append(self, *lines: bytes) -> None:
+        """Write encoded lines; as a Journal does."""
         if self._descriptor < 0 and self._refusal is None:
             try:
                 self._descriptor = self._disk.open(self._path)
             except OSError as error:
                 raise self._refuse(error) from error
-        super().append(line)
+        super().append(*lines)
 
     async def _sync(self) -> None:
         if not self._named and self._awaits_disk:
