@@ -18,7 +18,6 @@ from batch.app.report import report
 from batch.errors import DamagedError, LockedError, PromptmillError, RunDirectoryError
 from batch.job import load
 from batch.journal import store_lock
-from batch.journal.leases import claim_number
 from batch.journal.lines import decode
 from batch.journal.locating import run_directory
 from batch.journal.store_lock import Pulse
@@ -250,13 +249,6 @@ def test_who_lost_the_lock_puts_nothing_more(s3: S3Server, tmp_path: Path) -> No
         assert len(endpoint.requests) < 20_000
     assert b'"far"' in s3.get(f"{folder.at}/run.lock")
     assert all(record.ok for record in folder.records())
-
-
-def test_a_run_on_a_store_is_not_shared_out(s3: S3Server) -> None:
-    """What workers would write into the copy would never come to the store, so it is refused."""
-    directory = run_directory(f"s3://{s3.bucket()}/run")
-    with pytest.raises(RunDirectoryError, match="is run by one process"):
-        claim_number(directory.journal_dir("m"))
 
 
 def test_two_runners_do_not_share_a_directory(s3: S3Server, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ ROWS_PER_SHARD = 10_000
 
 
 def make(run: RunSettings, shards: int, recalled: list[Lease]) -> Coordinator:
-    def recall(lease: Lease, written: object):
+    async def recall(lease: Lease, written: object):
         recalled.append(lease)
         return []
 
@@ -50,7 +50,7 @@ class Worker:
         return Report(self.name, {"m": Tally(ok=self.ok, durable=self.ok)}, (use,), (max(0, 2 - len(self.leases)),), tuple(done))
 
 
-def test_a_thousand_workers_share_leases_and_concurrency_while_some_die() -> None:
+async def test_a_thousand_workers_share_leases_and_concurrency_while_some_die() -> None:
     """Issue 7: each shard is held by one at a time and done once, and no more is in flight than allowed, whoever dies."""
     chance = random.Random(3)
     recalled: list[Lease] = []
@@ -66,7 +66,7 @@ def test_a_thousand_workers_share_leases_and_concurrency_while_some_die() -> Non
         worker = workers[name]
         assert now < 600, "the run does not end"
         if chance.random() < 0.01:
-            coordinator.lost(worker.name)
+            await coordinator.lost(worker.name)
             for lease in worker.leases:
                 del holders[lease.shard.number]
             del workers[worker.name]
@@ -116,12 +116,12 @@ def test_a_thousand_workers_spend_one_budget() -> None:
     assert spent >= 0.95 * cap
 
 
-def test_what_a_dead_worker_told_of_is_durable_with_its_seals() -> None:
+async def test_what_a_dead_worker_told_of_is_durable_with_its_seals() -> None:
     """Promise 2: outcomes that it had told of and not synced are counted as durable once its journals are sealed."""
     coordinator = make(RunSettings(), 4, [])
     coordinator.checkin(Report("w1", {"m": Tally(ok=20, failed=1, durable=8)}, (), (1,)), 0.0)
     assert coordinator.tallies["m"].durable == 8
-    coordinator.lost("w1")
+    await coordinator.lost("w1")
     assert coordinator.tallies["m"].durable == 21
 
 
