@@ -44,11 +44,6 @@ anyio.run(main)
 """
 
 
-def distinct(folder: StoreJob) -> set[str]:
-    """The rows that have a record on the store."""
-    return {record.id for record in folder.records()}
-
-
 def test_killed_workers_and_commands_on_the_store(s3: S3Server, tmp_path: Path) -> None:
     """Promises 1, 2, 4: one process is killed, then a worker of two, then the whole command: each row one outcome, re-sent bounded."""
     with ScriptedEndpoint(slow) as endpoint:
@@ -61,28 +56,28 @@ def test_killed_workers_and_commands_on_the_store(s3: S3Server, tmp_path: Path) 
         wait_for(lambda: len(folder.segments()) >= 1, alone)
         alone.kill()
         alone.communicate()
-        bound = len(endpoint.counts()) - len(distinct(folder))
+        bound = len(endpoint.counts()) - len(folder.recorded())
 
         shared = folder.start("run", folder.job.name, "--set", "run.processes=2")
         wait_for(lambda: len(folder.segments()) >= 5, shared)
         workers = workers_of(shared.pid)
         assert len(workers) == 2
-        recorded = len(distinct(folder))
+        recorded = len(folder.recorded())
         os.kill(random.Random(1).choice(workers), signal.SIGKILL)
         bound += len(endpoint.counts()) - recorded
         wait_for(lambda: any(name.endswith(".sealed") for name in s3.names(folder.at)), shared)
-        wait_for(lambda: len(distinct(folder)) > recorded + 100, shared)
+        wait_for(lambda: len(folder.recorded()) > recorded + 100, shared)
         workers = workers_of(shared.pid)
         shared.kill()
         shared.communicate()
         wait_until_gone(workers)
-        bound += len(endpoint.counts()) - len(distinct(folder))
-        assert len(distinct(folder)) < 1_000
+        bound += len(endpoint.counts()) - len(folder.recorded())
+        assert len(folder.recorded()) < 1_000
 
         ended = folder.run("resume", folder.address)
         assert ended.returncode == 0, ended.stderr
         total = sent()
-    assert distinct(folder) == {row["id"] for row in folder.rows}
+    assert folder.recorded() == {row["id"] for row in folder.rows}
     assert total - 1_000 <= bound
     completions = s3.get(f"{folder.at}/completions.jsonl").splitlines()
     assert [json.loads(line)["id"] for line in completions] == [row["id"] for row in folder.rows]

@@ -17,13 +17,13 @@ FLUSH_S = 0.3
 
 
 class StoreJob(JobFolder):
-    """A job whose run directory is `run` in a bucket."""
+    """A job whose run directory is `run` in a bucket; `options` stand behind its address."""
 
-    def __init__(self, path: Path, url: str, s3: S3Server, **settings) -> None:
+    def __init__(self, path: Path, url: str, s3: S3Server, *, options: str = "", **settings) -> None:
         self.s3 = s3
         self.bucket = s3.bucket()
         self.at = f"{self.bucket}/run"
-        self.address = f"s3://{self.at}"
+        self.address = f"s3://{self.at}{options}"
         super().__init__(path, url, **{"concurrency": CONCURRENCY, "flush_interval_s": FLUSH_S, **settings})
         self.job.write_text(self.job.read_text().replace('"runs/test"', f'"{self.address}"'))
 
@@ -38,6 +38,10 @@ class StoreJob(JobFolder):
     def records(self) -> list:
         """All records of the journal."""
         return [decode(line) for name in self.segments() for line in self.s3.get(f"{self.at}/{name}").splitlines()]
+
+    def recorded(self) -> set[str]:
+        """The ids of the rows that have a record."""
+        return {record.id for record in self.records()}
 
 
 def slow(received: Received) -> list[Action]:
