@@ -11,6 +11,7 @@ from batch.distributed.shards import Shard
 from batch.engine.feed import Changed, Feed, Plan, Refused
 from batch.engine.pace import Work
 from batch.readers.ranges import Ranges
+from batch.readers.record import Wanted
 from batch.records import BadRow, Row
 
 
@@ -32,9 +33,9 @@ class _Part:
     ranges: Ranges
     shard: Shard
 
-    def batches(self) -> Iterator[list[Row | BadRow]]:
+    def batches(self, *, wanted: Wanted | None = None) -> Iterator[list[Row | BadRow]]:
         """The rows, some at a time."""
-        return self.ranges.batches(self.shard.start, self.shard.stop, self.shard.mark)
+        return self.ranges.batches(self.shard.start, self.shard.stop, self.shard.mark, wanted=wanted)
 
 
 class LeaseFeed:

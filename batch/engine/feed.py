@@ -12,8 +12,9 @@ from typing import Literal, Protocol
 from batch.engine.pace import Work
 from batch.errors import RowError
 from batch.journal.index import Entry
-from batch.journal.lines import task_hash
+from batch.journal.lines import task_hash, task_hashes
 from batch.prompts import RequestBuilder
+from batch.readers.record import Wanted
 from batch.records import BadRow, ErrorInfo, ErrorKind, Outcome, Request, Row, Task
 
 Changed = Literal["refuse", "rerun", "keep"]
@@ -22,6 +23,12 @@ Changed = Literal["refuse", "rerun", "keep"]
 class Lookup(Protocol):
     """What a journal holds of tasks."""
 
+    def __len__(self) -> int:
+        """Not more than of so many tasks."""
+
+    def final(self, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
+        """Of each task whether it has a completion, or, `with_failures`, any outcome."""
+
     def lookup(self, task_hashes: Sequence[int]) -> list[Entry | None]:
         """What it holds of each task; None for those without a record. Give many at once."""
 
@@ -29,8 +36,8 @@ class Lookup(Protocol):
 class Rows(Protocol):
     """The rows of a dataset, or a part of them."""
 
-    def batches(self) -> Iterator[list[Row | BadRow]]:
-        """The rows, some at a time."""
+    def batches(self, *, wanted: Wanted | None = None) -> Iterator[list[Row | BadRow]]:
+        """The rows, some at a time; those that are not `wanted` may be left out."""
 
 
 class Source(Protocol):
@@ -124,14 +131,25 @@ class Feed:
 
     def candidates(self, *, skip_finished: bool = False) -> Iterator[list[Candidate]]:
         """All tasks of the input, batch by batch; with `skip_finished` without those that the journal has as final."""
-        for rows in self._dataset.batches():
-            plans = [plan for plan in self._plans if plan.variant not in self._left_out]
+        looks = skip_finished and any(len(plan.index) for plan in self._plans)
+        for rows in self._dataset.batches(wanted=self._unfinished if looks else None):
+            plans = self._wanted_plans()
             if not plans:
                 return
             batch: list[Candidate] = []
             for plan in plans:
                 batch += self._of_plan(plan, rows, skip_finished)
             yield batch
+
+    def _wanted_plans(self) -> list[Plan]:
+        return [plan for plan in self._plans if plan.variant not in self._left_out]
+
+    def _unfinished(self, ids: Sequence[str]) -> list[bool]:
+        """Of each row whether the journals lack something of it."""
+        hashes = [task_hashes(ids, repeat) for repeat in range(self._repeats)]
+        plans = self._wanted_plans()
+        finals = [plan.index.final(each, with_failures=not self._retry_failed) for plan in plans for each in hashes]
+        return [False] * len(ids) if not finals else [not all(of_row) for of_row in zip(*finals, strict=True)]
 
     def _of_plan(self, plan: Plan, rows: Sequence[Row | BadRow], skip_finished: bool) -> Iterator[Candidate]:
         repeats = range(self._repeats)

@@ -19,7 +19,7 @@ from batch.journal.lines import HEAD_BYTES, KEY_AT, OK_AT, SUM_AT, SUMMED_FROM, 
 from batch.journal.segments import Segment, segments
 from batch.storage import named
 
-_BLOCK = 1 << 22
+_BLOCK = 1 << 20
 _NEWLINE = 10
 _FRAME = np.frombuffer(b'{"sum":""', np.uint8)
 _SLICED = np.r_[0 : SUM_AT + 9, TASK_AT : TASK_AT + 16, KEY_AT : KEY_AT + 16, OK_AT]
@@ -71,13 +71,14 @@ class ResumeIndex:
     @classmethod
     def of(cls, found: Sequence[Segment], on_damage: Callable[[DamagedError], None] | None = None) -> ResumeIndex:
         """The index of some segments of a journal, in their order. Raises as `load`."""
-        blocks: list[tuple[Column, ...]] = []
+        parts: list[list[Column]] = [[] for _ in _KINDS]
         for number, segment in enumerate(found):
             end = _end(segment, on_damage)
-            blocks += _scan(segment.path, number, end, may_lack_newline=segment.is_open_ended, on_damage=on_damage or _raise)
-        columns = [np.concatenate(parts) for parts in zip(*blocks, strict=True)] or [np.empty(0, kind) for kind in _KINDS]
+            for sliced in _scan(segment.path, number, end, may_lack_newline=segment.is_open_ended, on_damage=on_damage or _raise):
+                for part, column in zip(parts, sliced, strict=True):
+                    part.append(column)
+        columns = [_joined(part, kind) for part, kind in zip(parts, _KINDS, strict=True)]
         records = len(columns[0])
-        del blocks
         newest = _newest(columns[0])
         for position, column in enumerate(columns):
             columns[position] = column[newest]
@@ -120,6 +121,10 @@ class ResumeIndex:
         places = np.searchsorted(self._task, wanted)
         places[places == len(self)] = 0
         return np.where(self._task[places] == wanted, places, -1).tolist()  # type: ignore[no-any-return]
+
+    def final(self, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
+        """Of each of many tasks (as `lines.task_hashes` has them) whether it has a completion, or, `with_failures`, any outcome."""
+        return final(self._task, self._ok, task_hashes, with_failures=with_failures)
 
     def lookup(self, task_hashes: Sequence[int]) -> list[Entry | None]:
         """What the journal holds of each task; None for those without a record. Give many at once."""
@@ -169,6 +174,22 @@ class ResumeIndex:
             yield list(map(Location, *(column[places].tolist() for column in (self._segment, self._offset, self._length))))
 
 
+def final(tasks: Column, ok: Column, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
+    """`ResumeIndex.final` of the sorted `tasks`; `ok` says which of them have a completion."""
+    if not len(tasks):
+        return [False] * (len(task_hashes) // 8)
+    wanted = np.frombuffer(task_hashes, ">u8").astype(np.uint64)
+    # Neighbours are searched one after the other: else each of the twenty steps of a search waits for memory.
+    order = np.argsort(wanted)
+    wanted = wanted[order]
+    places = np.searchsorted(tasks, wanted)
+    places[places == len(tasks)] = 0
+    found = tasks[places] == wanted
+    answers = np.empty(len(wanted), np.bool_)
+    answers[order] = found if with_failures else found & ok[places]
+    return answers.tolist()
+
+
 _KINDS = (np.uint64, np.uint64, np.bool_, np.uint16, np.uint64, np.uint32)
 
 
@@ -187,47 +208,56 @@ def _end(segment: Segment, on_damage: Callable[[DamagedError], None] | None) -> 
         return segment.path.stat().st_size
 
 
+def _joined(parts: list[Column], kind: type[np.generic]) -> Column:
+    """All parts as one, and none left of them: both together would be the most memory that an index ever takes."""
+    whole = np.concatenate(parts) if parts else np.empty(0, kind)
+    parts.clear()
+    return whole
+
+
 def _newest(task: Column) -> NDArray[np.intp]:
     """The places of each task's last record, sorted by task."""
-    order = np.argsort(task, kind="stable")
+    order = np.argsort(task)
     in_order = task[order]
-    last = np.ones(len(order), np.bool_)
-    np.not_equal(in_order[1:], in_order[:-1], out=last[:-1])
-    return order[last]
+    first = np.ones(len(order), np.bool_)
+    np.not_equal(in_order[1:], in_order[:-1], out=first[1:])
+    # A sort that keeps the order of equals would take six times as long, and most journals have none.
+    return order if first.all() else np.maximum.reduceat(order, np.flatnonzero(first))
 
 
 def _scan(
     path: Path, number: int, end: int, *, may_lack_newline: bool, on_damage: Callable[[DamagedError], None]
 ) -> Iterator[tuple[Column, ...]]:
-    rest = b""
-    start = 0
+    buffer = bytearray(_BLOCK)
+    start = held = 0
     with path.open("rb", buffering=0) as file:
-        while (left := end - start - len(rest)) > 0:
-            more = file.read(min(_BLOCK, left))
-            block = rest + more
-            whole = block.rfind(b"\n") + 1
-            rest = block[whole:]
-            if whole:
-                yield _sliced(block[:whole], path, number, start, on_damage)
-                start += whole
-            if not more:
+        while (left := end - start - held) > 0:
+            if held == len(buffer):
+                buffer += bytes(held)
+            got = file.readinto(memoryview(buffer)[held : held + left])
+            if not got:
                 break
+            held += got
+            whole = buffer.rfind(b"\n", 0, held) + 1
+            if whole:
+                yield _sliced(memoryview(buffer)[:whole], path, number, start, on_damage)
+                start, held = start + whole, held - whole
+                buffer[:held] = buffer[whole : whole + held]
+    rest = bytes(buffer[:held])
     if rest and may_lack_newline:
-        yield _sliced(rest + b"\n", path, number, start, on_damage)
+        yield _sliced(memoryview(rest + b"\n"), path, number, start, on_damage)
     elif rest:
         on_damage(DamagedError(named(path), start, "the file ends within a record"))
 
 
-def _sliced(block: bytes, path: Path, number: int, start: int, on_damage: Callable[[DamagedError], None]) -> tuple[Column, ...]:
+def _sliced(block: memoryview, path: Path, number: int, start: int, on_damage: Callable[[DamagedError], None]) -> tuple[Column, ...]:
     """The columns of the lines of `block`, which begins at byte `start` of the segment."""
     data = np.frombuffer(block, np.uint8)
     ends = np.flatnonzero(data == _NEWLINE)
     starts = np.concatenate((np.zeros(1, ends.dtype), ends[:-1] + 1))
     lengths = ends - starts
-    view = memoryview(block)
-    sums = np.fromiter(
-        (crc32(view[first:last]) for first, last in zip((starts + SUMMED_FROM).tolist(), ends.tolist(), strict=True)), np.uint32, len(ends)
-    )
+    summed = map(block.__getitem__, map(slice, (starts + SUMMED_FROM).tolist(), ends.tolist()))
+    sums = np.fromiter(map(crc32, summed), np.uint32, len(ends))
     heads = data[np.minimum(starts[:, None] + _SLICED, len(data) - 1)]
     written = _HEX[heads[:, SUM_AT : SUM_AT + 8]]
     framed = np.delete(heads[:, :SUMMED_FROM], np.s_[SUM_AT : SUM_AT + 8], axis=1)

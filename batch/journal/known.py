@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from batch.journal.index import Entry, ResumeIndex
-from batch.storage import downloaded, is_url
+from batch.journal.index import Entry, ResumeIndex, final
 
 _BYTES_PER_TASK = 17
 
@@ -29,16 +28,12 @@ class Known:
             self._key = whole[8 * count : 16 * count].view(np.uint64)
             self._ok = whole[16 * count :].view(np.bool_)
 
-    @classmethod
-    def at(cls, place: str | None) -> Known:
-        """Those in the file, or in the object on a store, at `place`; an object is fetched by each process. Raises OSError."""
-        if place is None or not is_url(place):
-            return cls(None if place is None else Path(place))
-        with downloaded(place) as path:
-            return cls(path)
-
     def __len__(self) -> int:
         return self._count
+
+    def final(self, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
+        """As `ResumeIndex.final`."""
+        return final(self._task, self._ok, task_hashes, with_failures=with_failures) if self._count else [False] * (len(task_hashes) // 8)
 
     def lookup(self, task_hashes: Sequence[int]) -> list[Entry | None]:
         """What the journal holds of each task; None for those without a record. Give many at once."""
@@ -58,6 +53,16 @@ class Overlaid:
 
     def __init__(self, earlier: Known, session: ResumeIndex) -> None:
         self._earlier, self._session = earlier, session
+
+    def __len__(self) -> int:
+        return len(self._earlier) + len(self._session)
+
+    def final(self, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
+        """Of each task whether one of the two says that it is done."""
+        pairs = zip(
+            self._session.final(task_hashes, with_failures=True), self._earlier.final(task_hashes, with_failures=with_failures), strict=True
+        )
+        return [now or earlier for now, earlier in pairs]
 
     def lookup(self, task_hashes: Sequence[int]) -> list[Entry | None]:
         """What the two hold of each task."""

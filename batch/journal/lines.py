@@ -12,6 +12,7 @@ A line never holds a NUL byte or a raw newline, and is always valid JSON: text w
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
 from typing import Any, NoReturn
@@ -40,6 +41,15 @@ def task_hash(id: str | None, ordinal: int, repeat: int) -> int:  # noqa: A002 -
     """
     name = str(ordinal) if id is None else id
     return int.from_bytes(_task_digest(name, repeat))
+
+
+def task_hashes(names: Sequence[str], repeat: int) -> bytes:
+    """The hashes of many tasks, 8 bytes each, most significant first. `names` are their ids, or ordinals as text."""
+    prefix = f"{repeat}:"
+    try:
+        return b"".join([blake2b((prefix + name).encode(), digest_size=8).digest() for name in names])
+    except UnicodeEncodeError:
+        return b"".join([_task_digest(name, repeat) for name in names])
 
 
 def encode(outcome: Outcome, *, is_json: bool = False) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from importlib import import_module
 from itertools import islice
@@ -10,10 +10,12 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
 
 from batch.errors import InputError
-from batch.readers.ids import Identified, check_unique, id_text
-from batch.readers.record import EVERYTHING, PACKED, START, Flaw, Format, Skip, digest
-from batch.readers.selection import Selection, Sized
-from batch.records import BadRow, Mark, Row, place
+from batch.readers import choosing
+from batch.readers.ids import Identified, check_unique
+from batch.readers.record import EVERYTHING, PACKED, START, Format, Skip, Wanted
+from batch.readers.rows import Sized, in_batches, make_row
+from batch.readers.selection import Selection
+from batch.records import BadRow, Mark, Row
 from batch.settings import InputSettings
 from batch.storage import expand, file_name, identity
 
@@ -31,7 +33,6 @@ _FORMAT_OF_SUFFIX = {
 }
 # Formats of typed columns: packed by themselves, with a null where a struct's field is absent.
 _COLUMNAR = ("parquet", "arrow")
-_BATCH_BYTES = 16 << 20
 
 
 class Dataset:
@@ -68,6 +69,7 @@ class Dataset:
             if enough is not None and total >= enough:
                 break
             total += _format(format_name).count(file)
+        self._total = total
         return total
 
     def marks(self, every: int) -> tuple[int, list[Mark]]:
@@ -99,15 +101,29 @@ class Dataset:
         self._draw()
         return self._selection.highest
 
-    def batches(self, size: int = 256) -> Iterator[list[Row | BadRow]]:
+    def batches(self, size: int = 256, wanted: Wanted | None = None) -> Iterator[list[Row | BadRow]]:
         """The rows, `size` at a time, fewer where they are large (16 MiB of input make a batch).
 
         A record that cannot be read, or has no id where the job names an id column, comes as a BadRow.
 
+        Of rows that are not `wanted` no more is made than is needed to know that; bad ones may come all the same, and a batch may be
+        empty, so that the reader of many rows without one that is wanted can do something else meanwhile.
+
         Raises:
             InputError: a file cannot be read to its end.
         """
-        yield from in_batches(self.selected(), size)
+        yield from in_batches(self.selected(), size) if wanted is None else self._chosen(wanted, size)
+
+    def _chosen(self, wanted: Wanted, size: int) -> Iterator[list[Row | BadRow]]:
+        if self._selection.selects:
+            return choosing.of_rows(self.selected(), wanted, size)
+        limit, id_column = self._settings.limit, self._settings.id
+        if id_column is not None:
+            files = ((file, _format(name).read(file), name in _COLUMNAR) for file, name in zip(self.files, self._formats, strict=True))
+            return choosing.by_id(files, id_column, limit, wanted, size)
+        skip = Skip()
+        total = self._count_files()
+        return choosing.by_ordinal(self.rows(START, skip), skip, total if limit is None else min(total, limit), wanted, size)
 
     def check_ids(self) -> None:
         """See that every row that can be read has an id and that no id stands twice; nothing where the job names no id column.
@@ -184,18 +200,8 @@ class Dataset:
             mark = START
             for line, columns, row_bytes in records:
                 ordinal += 1
-                if columns is None:
-                    continue
-                if isinstance(columns, Flaw):
-                    where = place(file, line)
-                    stand_in = str(ordinal) if id_column is None else _stand_in(where, ordinal)
-                    yield BadRow(ordinal, stand_in, f"{where}: {columns.message}", file, line, columns.digest), row_bytes
-                    continue
-                identifier = str(ordinal) if id_column is None else id_text(columns.get(id_column))
-                if identifier is None:
-                    yield _without_id(ordinal, cast("str", id_column), columns, file, line), row_bytes
-                else:
-                    yield Row(ordinal, identifier, columns, file, line, padded), row_bytes
+                if columns is not None:
+                    yield make_row(ordinal, file, line, columns, id_column, padded=padded), row_bytes
 
     def _identified(self) -> Iterator[Identified]:
         for row, _ in self.selected():
@@ -203,33 +209,6 @@ class Dataset:
                 yield row.id, row.file, row.line
             elif row.code == "bad_id" and self._settings.format != "openai-batch":
                 raise InputError(row.message)
-
-
-def in_batches(rows: Iterable[tuple[Row | BadRow, int]], size: int) -> Iterator[list[Row | BadRow]]:
-    """Rows with their sizes in bytes, `size` at a time, fewer where they are large."""
-    batch: list[Row | BadRow] = []
-    held = 0
-    for row, row_bytes in rows:
-        batch.append(row)
-        held += row_bytes
-        if len(batch) >= size or held >= _BATCH_BYTES:
-            yield batch
-            batch, held = [], 0
-    if batch:
-        yield batch
-
-
-def _without_id(ordinal: int, id_column: str, columns: dict[str, Any], file: str, line: int) -> BadRow:
-    where = place(file, line)
-    message = f"{where}: the id column {id_column!r} is {'empty' if id_column in columns else 'missing'}"
-    if id_column not in columns:
-        message += f"; the row has: {', '.join(columns)}"
-    return BadRow(ordinal, _stand_in(where, ordinal), message, file, line, digest(repr(columns).encode(errors="surrogatepass")), "bad_id")
-
-
-def _stand_in(where: str, ordinal: int) -> str:
-    """The id of a row whose own cannot be known. A bare ordinal could be another row's id, and take its place in the journal."""
-    return f"{where} (row {ordinal})"
 
 
 def _format(name: str) -> Format:

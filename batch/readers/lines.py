@@ -32,6 +32,10 @@ class Overlong:
     def __len__(self) -> int:
         return self.size
 
+    def isspace(self) -> bool:
+        """Whether it is blank, as of bytes; it is not known to be."""
+        return False
+
     def __str__(self) -> str:
         return f"the line has {self.size:,} bytes; at most {MAX_LINE_BYTES:,} are read"
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from itertools import islice
 
 from batch.errors import InputError
-from batch.readers.dataset import Dataset, in_batches
-from batch.readers.record import Skip
+from batch.readers.choosing import of_rows
+from batch.readers.dataset import Dataset
+from batch.readers.record import Skip, Wanted
+from batch.readers.rows import in_batches
 from batch.records import BadRow, Mark, Row
 
 
@@ -20,10 +22,10 @@ class Ranges:
         self._skip = Skip()
         self._next = -1
 
-    def batches(self, start: int, stop: int, mark: Mark, size: int = 256) -> Iterator[list[Row | BadRow]]:
+    def batches(self, start: int, stop: int, mark: Mark, size: int = 256, wanted: Wanted | None = None) -> Iterator[list[Row | BadRow]]:
         """Those rows with ordinals from `start` up to `stop` that the job takes; `mark` is a place at or before `start`.
 
-        The job's limit is the caller's business.
+        The job's limit is the caller's business; `wanted` is as for `Dataset.batches`.
 
         Raises:
             InputError: a file cannot be read to its end, or does not have these rows any more.
@@ -41,7 +43,8 @@ class Ranges:
                 read += 1
                 yield sized
 
-        yield from in_batches(self._dataset.taken(counted()), size)
+        taken = self._dataset.taken(counted())
+        yield from in_batches(taken, size) if wanted is None else of_rows(taken, wanted, size)
         if read < stop - start:
             raise InputError(f"the input ends before row {stop:,}: it was changed while it was read")
         self._next = stop

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
@@ -37,6 +37,13 @@ class Skip:
 
 EVERYTHING = Skip()
 """Nothing is passed over; never changed."""
+
+
+class Wanted(Protocol):
+    """Who reads knows rows that he wants no more."""
+
+    def __call__(self, ids: Sequence[str]) -> Sequence[bool]:
+        """For each of some rows, by its id, whether it is wanted."""
 
 
 class Format(Protocol):

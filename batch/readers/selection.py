@@ -9,13 +9,11 @@ import difflib
 from collections.abc import Iterable, Iterator
 
 from batch.errors import InputError
+from batch.readers.rows import Sized
 from batch.readers.sampling import highest_rank, rank
 from batch.readers.where import Condition
-from batch.records import BadRow, Row
+from batch.records import BadRow
 from batch.settings import InputSettings
-
-# A row with its size in bytes.
-Sized = tuple[Row | BadRow, int]
 
 
 class Selection:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import InputError
-from batch.readers import dataset as module
+from batch.readers import rows as module
 from batch.records import BadRow, Row
 from tests.support.inputs import dataset, pack, rows_of, write
 

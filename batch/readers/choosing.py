@@ -1,0 +1,82 @@
+"""The rows that are still wanted, of an input most of whose rows may be done: of the others no more is made than is needed to know that.
+
+Each gives lists of rows, also an empty one where so many rows have been weighed without one that is wanted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import compress, count, groupby, islice
+
+from batch.readers.ids import id_text
+from batch.readers.record import Flaw, Record, Skip, Wanted
+from batch.readers.rows import Sized, in_batches, make_row
+from batch.records import BadRow, Row
+
+# So many rows, or bytes of them, are weighed at a time.
+_WEIGHED = 4096
+_WEIGHED_BYTES = 16 << 20
+
+
+def of_rows(rows: Iterable[Sized], wanted: Wanted, size: int) -> Iterator[list[Row | BadRow]]:
+    """Those of `rows` that are wanted."""
+    for batch in in_batches(rows, _WEIGHED):
+        yield from _cut(list(compress(batch, wanted([row.id for row in batch]))), size)
+
+
+def by_ordinal(rows: Iterator[Sized], skip: Skip, total: int, wanted: Wanted, size: int) -> Iterator[list[Row | BadRow]]:
+    """Those of the first `total` rows, whose ids are their ordinals, that are wanted: the others are passed over by `skip`, unread."""
+
+    def chosen(flags: Sequence[bool]) -> Iterator[Sized]:
+        for is_wanted, run in groupby(flags):
+            length = sum(1 for _ in run)
+            if is_wanted:
+                yield from islice(rows, length)
+            else:
+                skip.records += length
+
+    for start in range(0, total, _WEIGHED):
+        flags = wanted(list(map(str, range(start, min(total, start + _WEIGHED)))))
+        found = in_batches(chosen(flags), size)
+        yield next(found, [])
+        yield from found
+
+
+def by_id(
+    files: Iterable[tuple[str, Iterator[Record], bool]], id_column: str, limit: int | None, wanted: Wanted, size: int
+) -> Iterator[list[Row | BadRow]]:
+    """The wanted rows of some files, each with its records and whether they are padded; of the others only the columns are made.
+
+    Rows that cannot be read or lack an id are always given.
+    """
+    ordinal = 0
+    for file, records, padded in files:
+        for held in _held(records if limit is None else islice(records, limit - ordinal)):
+            ids = ["" if isinstance(columns, Flaw) or columns is None else id_text(columns.get(id_column)) or "" for _, columns, _ in held]
+            numbered = zip(count(ordinal), held, ids, wanted(ids), strict=False)
+            chosen = [
+                make_row(number, file, line, columns, id_column, padded=padded)
+                for number, (line, columns, _), name, is_wanted in numbered
+                if columns is not None and (is_wanted or not name)
+            ]
+            ordinal += len(held)
+            yield from _cut(chosen, size)
+
+
+def _held(records: Iterable[Record]) -> Iterator[list[Record]]:
+    held: list[Record] = []
+    held_bytes = 0
+    for record in records:
+        held.append(record)
+        held_bytes += record[2]
+        if len(held) >= _WEIGHED or held_bytes >= _WEIGHED_BYTES:
+            yield held
+            held, held_bytes = [], 0
+    if held:
+        yield held
+
+
+def _cut(rows: list[Row | BadRow], size: int) -> Iterator[list[Row | BadRow]]:
+    yield rows[:size]
+    for start in range(size, len(rows), size):
+        yield rows[start : start + size]

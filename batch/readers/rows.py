@@ -1,0 +1,54 @@
+"""Records as rows, and rows as batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, cast
+
+from batch.readers.ids import id_text
+from batch.readers.record import Flaw, digest
+from batch.records import BadRow, Row, place
+
+_BATCH_BYTES = 16 << 20
+
+# A row with its size in bytes.
+Sized = tuple[Row | BadRow, int]
+
+
+def make_row(ordinal: int, file: str, line: int, columns: dict[str, Any] | Flaw, id_column: str | None, *, padded: bool) -> Row | BadRow:
+    """The row that a record is; a bad one where it cannot be read, or lacks the id."""
+    if isinstance(columns, Flaw):
+        where = place(file, line)
+        stand_in = str(ordinal) if id_column is None else _stand_in(where, ordinal)
+        return BadRow(ordinal, stand_in, f"{where}: {columns.message}", file, line, columns.digest)
+    identifier = str(ordinal) if id_column is None else id_text(columns.get(id_column))
+    if identifier is None:
+        return _without_id(ordinal, cast("str", id_column), columns, file, line)
+    return Row(ordinal, identifier, columns, file, line, padded)
+
+
+def in_batches(rows: Iterable[Sized], size: int) -> Iterator[list[Row | BadRow]]:
+    """Rows with their sizes in bytes, `size` at a time, fewer where they are large."""
+    batch: list[Row | BadRow] = []
+    held = 0
+    for row, row_bytes in rows:
+        batch.append(row)
+        held += row_bytes
+        if len(batch) >= size or held >= _BATCH_BYTES:
+            yield batch
+            batch, held = [], 0
+    if batch:
+        yield batch
+
+
+def _without_id(ordinal: int, id_column: str, columns: dict[str, Any], file: str, line: int) -> BadRow:
+    where = place(file, line)
+    message = f"{where}: the id column {id_column!r} is {'empty' if id_column in columns else 'missing'}"
+    if id_column not in columns:
+        message += f"; the row has: {', '.join(columns)}"
+    return BadRow(ordinal, _stand_in(where, ordinal), message, file, line, digest(repr(columns).encode(errors="surrogatepass")), "bad_id")
+
+
+def _stand_in(where: str, ordinal: int) -> str:
+    """The id of a row whose own cannot be known. A bare ordinal could be another row's id, and take its place in the journal."""
+    return f"{where} (row {ordinal})"
