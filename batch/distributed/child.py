@@ -10,6 +10,7 @@ import ctypes
 import signal
 import socket
 import sys
+from importlib.util import find_spec
 
 import anyio
 from anyio.abc import SocketStream
@@ -42,7 +43,8 @@ def main() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
-        anyio.run(_main, int(sys.argv[1]))
+        # It has no child processes, so uvloop helps as it does a run in one process.
+        anyio.run(_main, int(sys.argv[1]), backend_options={"use_uvloop": find_spec("uvloop") is not None})
     except PromptmillError as error:
         sys.stderr.write(f"{error}\n")
         end_process(1)
