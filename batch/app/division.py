@@ -6,9 +6,7 @@ from dataclasses import dataclass, field
 
 from batch.distributed.local import wanted_processes
 from batch.distributed.shards import FEWEST_ROWS, Shard, divide
-from batch.errors import SetupError
 from batch.journal.directory import RunDirectory
-from batch.journal.leases import claim_number
 from batch.readers import Dataset
 from batch.settings import Job, Variant
 
@@ -26,22 +24,16 @@ class Division:
 
     def claim(self, variant: Variant, directory: RunDirectory) -> list[str]:
         """Take a number in a variant's journal; what was repaired there, in sentences. Raises DamagedError, StorageError."""
-        self.numbers[variant.name], repaired = claim_number(directory.journal_dir(variant.slug))
+        self.numbers[variant.name], repaired = directory.claim(variant.slug)
         return [repaired] if repaired else []
 
 
-def divided(job: Job, dataset: Dataset, directory: RunDirectory, *, cluster: bool) -> Division | None:
-    """How the job's rows are shared out, on a cluster in any case; None where one process is wanted, or enough.
-
-    Raises InputError, and SetupError where a cluster cannot share the run directory.
-    """
+def divided(job: Job, dataset: Dataset, *, cluster: bool) -> Division | None:
+    """How the job's rows are shared out, on a cluster in any case; None where one process is wanted, or enough. Raises InputError."""
     if cluster:
-        if isinstance(directory.place, str):
-            raise SetupError(f"{directory.place}: --engine ray needs a run directory on a file system that all nodes share; set output.dir")
         wanted = job.run.processes
         return Division(tuple(divide(*dataset.marks(FEWEST_ROWS))), wanted if isinstance(wanted, int) and wanted > 1 else None)
-    # A journal on an object store is written by one process.
-    if job.run.processes == 1 or isinstance(directory.place, str):
+    if job.run.processes == 1:
         return None
     shards = tuple(divide(*dataset.marks(FEWEST_ROWS)))
     processes = wanted_processes(job.run.processes, len(shards))

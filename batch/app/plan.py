@@ -61,11 +61,9 @@ def prepare(
     # The ids of an input that is what it was have been checked: reading them again takes seconds for a million rows.
     if previous is None or previous["input"] != _input_of(dataset):
         dataset.check_ids()
-    division = divided(job, dataset, directory, cluster=cluster)
+    division = divided(job, dataset, cluster=cluster)
     manifest = _manifest(loaded, dataset)
     notices: list[str] = []
-    if job.run.processes != 1 and isinstance(directory.place, str) and not cluster:
-        notices.append("a run directory on an object store is written by one process: run.processes is of no effect")
     with ExitStack() as stack:
         journals: dict[str, Journal | StoreJournal] = {}
         for variant in job.variants:

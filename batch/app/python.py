@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import anyio
 import anyio.to_thread
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from batch.app.estimate import Estimate
     from batch.results.tables import Tables
 
+Engine = Literal["live", "ray"]
 AnyJob = str | Path | Mapping[str, Any] | LoadedJob
 
 
@@ -122,6 +123,8 @@ def run(
     retry_failed: bool = False,
     fresh: bool = False,
     changed: Literal["refuse", "rerun", "keep"] = "refuse",
+    engine: Engine = "live",
+    ray_address: str | None = None,
     progress: bool = False,
     observers: Sequence[Observer] = (),
 ) -> RunResult:
@@ -137,6 +140,8 @@ def run(
         retry_failed: send the rows again that failed before.
         fresh: start over; what was done before is set aside.
         changed: what to do with done rows whose request is another now.
+        engine: who sends: this machine, or the workers of a Ray cluster (needs promptmill[ray]).
+        ray_address: the cluster, HOST:PORT or "auto"; without it RAY_ADDRESS, else Ray is started here.
         progress: show the progress on stderr.
         observers: are told the events of the run (`batch.events`), in the thread that runs it.
 
@@ -144,7 +149,7 @@ def run(
         JobError, InputError, SetupError, RunDirectoryError: before anything is sent.
         StorageError: the outputs cannot be written.
     """
-    start = partial(_started, load_job(job, overrides), _options(retry_failed, fresh, changed), observers, progress)
+    start = partial(_started, load_job(job, overrides), _options(retry_failed, fresh, changed, engine, ray_address), observers, progress)
     report = _in_a_thread(start) if _in_event_loop() else start(Stopper())
     if report.interrupted:
         raise KeyboardInterrupt
@@ -158,12 +163,14 @@ async def arun(
     retry_failed: bool = False,
     fresh: bool = False,
     changed: Literal["refuse", "rerun", "keep"] = "refuse",
+    engine: Engine = "live",
+    ray_address: str | None = None,
     progress: bool = False,
     observers: Sequence[Observer] = (),
 ) -> RunResult:
     """As `run`, for async code: the run has a thread of its own. Cancelling lets the requests in flight end, up to run.grace_s."""
     loaded = await anyio.to_thread.run_sync(load_job, job, overrides)
-    start = partial(_started, loaded, _options(retry_failed, fresh, changed), observers, progress)
+    start = partial(_started, loaded, _options(retry_failed, fresh, changed, engine, ray_address), observers, progress)
     stopper, over = Stopper(), anyio.Event()
     ended: list[RunReport | Exception] = []
 
@@ -188,10 +195,14 @@ async def arun(
     return RunResult(outcome)
 
 
-def _options(retry_failed: bool, fresh: bool, changed: Changed) -> RunOptions:
+def _options(retry_failed: bool, fresh: bool, changed: Changed, engine: Engine, ray_address: str | None) -> RunOptions:
     if fresh and changed != "refuse":
         raise ValueError("fresh starts over, so nothing is left for changed to decide; use one of them")
-    return RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed)
+    if engine not in get_args(Engine):
+        raise ValueError(f"engine is one of {', '.join(map(repr, get_args(Engine)))}, not {engine!r}")
+    if ray_address is not None and engine != "ray":
+        raise ValueError('ray_address is for engine="ray"; give both')
+    return RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed, engine=engine, ray_address=ray_address)
 
 
 def _started(loaded: LoadedJob, options: RunOptions, observers: Sequence[Observer], progress: bool, stopper: Stopper) -> RunReport:

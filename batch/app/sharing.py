@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import anyio
+import anyio.to_thread
 
 from batch.app.costs import prices_of, run_spent_usd
 from batch.app.plan import Prepared
@@ -22,12 +25,15 @@ from batch.distributed.recalling import Recaller
 from batch.engine import endpoints
 from batch.engine.feed import Changed
 from batch.engine.stop import Stop
+from batch.errors import StorageError
 from batch.events import Observer
 from batch.journal.directory import RunDirectory
 from batch.journal.index import ResumeIndex
+from batch.journal.locating import place_of
 from batch.settings import Variant
 
 _KNOWN = ".known-"
+LOCK_CHECK_INTERVAL_S = 1.0
 
 
 async def send_shared(
@@ -63,7 +69,7 @@ async def send_shared(
         recall=recall,
         notice=notice,
     )
-    with _saved(prepared.directory, prepared.indexes) as known:
+    with _saved(prepared.directory, prepared.indexes, elsewhere=ray is not None) as known:
         assignment = _assignment(prepared, variants, division.numbers, known, retry_failed=retry_failed, changed=changed)
         launcher: Launcher | RayLauncher
         if ray is None:
@@ -74,15 +80,34 @@ async def send_shared(
                 coordinator,
                 assignment,
                 keys,
-                brief_of(assignment.directory, prepared.dataset),
+                await anyio.to_thread.run_sync(brief_of, assignment.directory, prepared.dataset),
                 workers=division.processes,
                 most=len(division.shards) * len(lanes),
                 clock=clock,
                 observers=observers,
                 notice=notice,
             )
-        stop = await execute(coordinator, launcher.run)
+        stop = await execute(coordinator, partial(_run_held, launcher.run, coordinator, prepared.directory))
     return stop, coordinator.unrecorded
+
+
+async def _run_held(run: Callable[[], Awaitable[Stop | None]], coordinator: Coordinator, directory: RunDirectory) -> Stop | None:
+    """Run for as long as the run directory is this runner's: the workers put their outcomes themselves, and do not see its lock."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(_watch_lock, coordinator, directory)
+        stop = await run()
+        group.cancel_scope.cancel()
+    return stop
+
+
+async def _watch_lock(coordinator: Coordinator, directory: RunDirectory) -> None:
+    while True:
+        try:
+            directory.check_held()
+        except StorageError as error:
+            coordinator.end(Stop("storage", str(error)), 0.0)
+            return
+        await anyio.sleep(LOCK_CHECK_INTERVAL_S)
 
 
 def _assignment(
@@ -97,7 +122,7 @@ def _assignment(
     return Assignment(
         worker="",
         job=replace(prepared.job, variants=tuple(variants)),
-        directory=str(prepared.directory.path.absolute()),
+        directory=place_of(prepared.directory),
         numbers=numbers,
         known=known,
         prices=prices_of(prepared.job),
@@ -109,15 +134,18 @@ def _assignment(
 
 
 @contextmanager
-def _saved(directory: RunDirectory, indexes: Mapping[str, ResumeIndex]) -> Iterator[dict[str, str]]:
-    """What earlier sessions recorded, in files that all workers share; none where nothing was."""
-    for left in directory.path.glob(f"{_KNOWN}*"):
-        shutil.rmtree(left, ignore_errors=True)
+def _saved(directory: RunDirectory, indexes: Mapping[str, ResumeIndex], *, elsewhere: bool) -> Iterator[dict[str, str]]:
+    """What earlier sessions recorded, in files that all workers share; none where nothing was. `elsewhere`: workers of other machines."""
+    directory.remove_folders(_KNOWN)
     with tempfile.TemporaryDirectory(prefix=_KNOWN, dir=directory.path) as folder:
         known = {}
         for number, (name, index) in enumerate(indexes.items()):
             if len(index):
                 path = Path(folder) / str(number)
                 index.save(path)
-                known[name] = str(path)
+                place = directory.publish(path)[0] if elsewhere else path
+                known[name] = place if isinstance(place, str) else str(place.absolute())
         yield known
+    if elsewhere:
+        with suppress(StorageError):
+            directory.remove_folders(_KNOWN)

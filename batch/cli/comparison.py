@@ -109,7 +109,7 @@ def _pass_columns(standings: Sequence[Standing], tries: int) -> Iterator[Column]
 
 
 def _cost_columns(standings: Sequence[Standing]) -> Iterator[Column]:
-    from batch.evaluation.verdict import dollars
+    from batch.evaluation.words import dollars
 
     if any(standing.cost.total is not None for standing in standings):
         yield Column("per 1,000", tuple(dollars(standing.cost.per_1000_rows) for standing in standings), spare=1)
@@ -213,7 +213,7 @@ def _bar(interval: Interval | None) -> str:
 
 
 def _points(difference: float) -> str:
-    from batch.evaluation.verdict import points
+    from batch.evaluation.words import points
 
     return points(difference)
 

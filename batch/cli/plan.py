@@ -14,7 +14,9 @@ from batch.cli.console import printable, put, put_json, table
 from batch.cli.options import json_option, overrides, set_option
 
 if TYPE_CHECKING:
-    from batch.app.estimate import Estimate, VariantEstimate
+    from batch.app.counting import VariantEstimate
+    from batch.app.estimate import Estimate
+    from batch.app.estimate_asked import AskedEstimate
     from batch.policy.estimates import Range
     from batch.settings import Price
 
@@ -55,7 +57,7 @@ def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_f
 def plan_text(found: Estimate, width: int) -> str:
     """A plan for people, in lines of `width` columns as far as names allow."""
     parts = [_headline(found), _figures(found, width)]
-    notes = [*_prices(found), *_tokens(found), *_kept(found), *_spending(found), *_scores(found)]
+    notes = [*_prices(found), *_tokens(found), *_kept(found), *_spending(found), *_asked(found), *_scores(found)]
     shown: list[str] = []
     before = ""
     for label, text in notes:
@@ -186,6 +188,33 @@ def _scores(found: Estimate) -> Iterator[tuple[str, str]]:
     if found.smallest_gap is not None:
         gap = f"gaps of {100 * found.smallest_gap:.1f} points and more"
         yield "scores", f"{found.rows:,} rows show {gap} between two models that disagree on a fifth of the rows (80 % power)"
+
+
+def _asked(found: Estimate) -> Iterator[tuple[str, str]]:
+    """What the scores that ask a model would take, and what bounds it."""
+    for each in found.asked:
+        yield "asked", _asking(each)
+        if each.left_out:
+            rows = f"{each.left_out:,} rows have" if each.left_out > 1 else "1 row has"
+            yield "asked", f"{each.score}: {rows} no right value to ask about; for example {each.left_out_example}"
+    if any(each.calls.requests for each in found.asked):
+        yield "asked", "promptmill score makes these calls, once the rows are answered; they are in no figure above"
+        if found.max_cost_usd is not None:
+            more = "each of these scores may cost as much again" if len(found.asked) > 1 else "this score may cost as much again"
+            yield "asked", f"run.max_cost_usd bounds the run alone, {more}: promptmill score --set run.max_cost_usd=… bounds that"
+
+
+def _asking(asked: AskedEstimate) -> str:
+    calls = asked.calls
+    who = f"{asked.score}: {asked.model} {asked.does}"
+    made = f", {calls.kept:,} are made" if calls.kept else ""
+    if not calls.requests:
+        return f"{who}, 0 calls to make{made}"
+    tokens = f"{_span(calls.prompt_tokens, _count)} tokens in"
+    if asked.does == "judges":
+        tokens += f", {_span(calls.answer_tokens, _count)} out"
+    cost = f"{_money(calls.cost_usd)} at {_rates(calls.price)}" if calls.price else "cost unknown"
+    return f"{who}, {calls.requests:,} call{'s' if calls.requests > 1 else ''} to make at most{made}: {tokens}, {cost}"
 
 
 def _sum(ranges: Sequence[Range | None]) -> Range | None:

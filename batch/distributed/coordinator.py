@@ -6,11 +6,12 @@ Local processes and Ray actors are the same to it. It does no I/O but what `reca
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 
 from batch.distributed.leases import MOST_GENERATIONS, Leases
-from batch.distributed.messages import Grant, Lease, Report
+from batch.distributed.messages import Grant, Lease, LeaseKey, Report
 from batch.distributed.purse import Purse
 from batch.distributed.shards import Shard
 from batch.distributed.shares import Shares
@@ -28,9 +29,10 @@ CHECKIN_INTERVAL_S = 0.25
 REPORTS_PER_SECOND = 400
 
 Written = Mapping[str, tuple[int, int]]
-Recall = Callable[[Lease, Written], Iterable[tuple[str, Outcome, bool | None]]]
-"""Seals the journals of a dead worker's lease, and gives the outcomes in them that he has not told of: (variant, outcome, and whether an
-earlier session had this task as ok, or as failed; None if it had none)."""
+Recalled = tuple[str, Outcome, bool | None]
+"""An outcome of a dead worker: variant, outcome, and whether an earlier session had this task as ok, or as failed; None if it had none."""
+Recall = Callable[[Lease, Written], Awaitable[Sequence[Recalled]]]
+"""Seals the journals of a dead worker's lease, and gives the outcomes in them beyond what he has told to be written, in their order."""
 
 _COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures"})
 
@@ -40,7 +42,8 @@ class _Member:
 
     def __init__(self) -> None:
         self.tallies: Mapping[str, Tally] = {}
-        self.written: Mapping[tuple[int, int, int], Written] = {}
+        self.written: Mapping[LeaseKey, Written] = {}
+        self.held: Mapping[LeaseKey, Mapping[str, Tally]] = {}
         self.budget: BudgetUse | None = None
 
 
@@ -109,7 +112,7 @@ class Coordinator:
             return Grant(over=True, stop=self.stop)
         member = self._members.setdefault(name, _Member())
         self._add(member, report.tallies)
-        member.written, member.budget = report.written, report.budget
+        member.written, member.held, member.budget = report.written, report.held, report.budget
         for notice in report.notices:
             self._notice(notice)
         for key in report.done:
@@ -124,32 +127,47 @@ class Coordinator:
         budget = None if report.budget is None else self._purse.checkin(name, report.budget)
         return Grant(leases, shares, drained, budget, again_s, self.stop, self.grace_s, over=self._leases.finished)
 
-    def lost(self, name: str) -> None:
+    async def lost(self, name: str) -> None:
         """A worker has died, or is given up: what it held goes to others, and nothing that it writes from here on counts."""
         member = self._members.get(name)
         if member is None:
             return
         self._leave(name, None)
-        for lease in self._leases.held_by(name):
-            try:
-                for variant, outcome, kept_ok in self._recall(lease, member.written.get(lease.key, {})):
-                    count(self.tallies[variant], outcome)
-                    self.tallies[variant].requests += outcome.attempts
-                    self._unrecorded -= (outcome.cost_usd or 0.0) + outcome.extra_usd
-                    self._replace_kept(self.tallies[variant], kept_ok)
-                    self.tallies[variant].durable += 1
-            except (StorageError, DamagedError) as error:
-                self.end(Stop("storage", str(error)), 0.0)
-                return
-            if not self._leases.hand_on(lease):
-                rows = f"rows {lease.shard.start:,} to {lease.shard.stop - 1:,}"
-                self.end(Stop("refused", f"{MOST_GENERATIONS} workers died while they sent {rows}: memory may be short here"), self.grace_s)
         for variant, told in member.tallies.items():
             tally = self.tallies[variant]
-            # The seals have made durable what it had not synced.
+            # The seals make durable what it had not synced.
             tally.durable += told.ok + told.failed - told.durable
             # About as much as it told of was in flight when it died: that is sent again, and may be billed twice.
             tally.doubled += told.in_flight
+        for held in member.held.values():
+            for variant, counts in held.items():
+                self.tallies[variant].durable -= counts.ok + counts.failed
+        for lease in self._leases.held_by(name):
+            try:
+                recalled = await self._recall(lease, member.written.get(lease.key, {}))
+            except (StorageError, DamagedError) as error:
+                self.end(Stop("storage", str(error)), 0.0)
+                return
+            self._take_over(recalled, member.held.get(lease.key, {}))
+            if not self._leases.hand_on(lease):
+                rows = f"rows {lease.shard.start:,} to {lease.shard.stop - 1:,}"
+                self.end(Stop("refused", f"{MOST_GENERATIONS} workers died while they sent {rows}: memory may be short here"), self.grace_s)
+
+    def _take_over(self, recalled: Sequence[Recalled], held: Mapping[str, Tally]) -> None:
+        """Count what a dead worker recorded in a lease and has not told to be written; of that it `held` so much when it last told."""
+        found: Counter[str] = Counter()
+        told = {variant: counts.ok + counts.failed for variant, counts in held.items()}
+        for variant, outcome, kept_ok in recalled:
+            tally = self.tallies[variant]
+            found[variant] += 1
+            count(tally, outcome)
+            tally.requests += outcome.attempts if found[variant] > told.get(variant, 0) else 0
+            tally.durable += 1
+            self._unrecorded -= (outcome.cost_usd or 0.0) + outcome.extra_usd
+            self._replace_kept(tally, kept_ok)
+        for variant, number in told.items():
+            # These were answered, and will be sent again.
+            self.tallies[variant].doubled += max(0, number - found[variant])
 
     def expect(self, workers: int) -> None:
         """There will be so many workers."""
@@ -181,6 +199,9 @@ class Coordinator:
         for variant, tally in member.tallies.items():
             self.tallies[variant].in_flight -= tally.in_flight
             self.tallies[variant].waiting -= tally.waiting
+        for held in member.held.values():
+            for variant, counts in held.items():
+                _change(self.tallies[variant], Tally(), counts)
 
     def _grants(self, report: Report, now: float, again_s: float) -> tuple[tuple[Lease, ...], tuple[Share, ...]]:
         leases: list[Lease] = []
@@ -216,14 +237,20 @@ class Coordinator:
 
     def _add(self, member: _Member, tallies: Mapping[str, Tally]) -> None:
         for variant, now in tallies.items():
-            whole, before = self.tallies[variant], member.tallies.get(variant, Tally())
-            for name in _COUNTS:
-                setattr(whole, name, getattr(whole, name) + getattr(now, name) - getattr(before, name))
-            for code, failures in now.failures.items():
-                whole.failures[code] = whole.failures.get(code, 0) + failures - before.failures.get(code, 0)
+            _change(self.tallies[variant], now, member.tallies.get(variant, Tally()))
         member.tallies = tallies
 
     def _replace_kept(self, tally: Tally, kept_ok: bool | None) -> None:
         if kept_ok is not None:
             tally.kept_ok -= kept_ok
             tally.kept_failed -= not kept_ok
+
+
+def _change(whole: Tally, now: Tally, before: Tally) -> None:
+    """Add to `whole` what `now` has more than `before`, or less."""
+    for name in _COUNTS:
+        setattr(whole, name, getattr(whole, name) + getattr(now, name) - getattr(before, name))
+    for code in now.failures.keys() | before.failures.keys():
+        whole.failures[code] = whole.failures.get(code, 0) + now.failures.get(code, 0) - before.failures.get(code, 0)
+        if not whole.failures[code]:
+            del whole.failures[code]

@@ -6,7 +6,6 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Protocol
 
 import anyio
@@ -25,10 +24,8 @@ from batch.engine.pace import Pace
 from batch.engine.run import Lane, Run
 from batch.engine.stop import Stop
 from batch.events import Observer
-from batch.journal.directory import RunDirectory
-from batch.journal.index import ResumeIndex
 from batch.journal.known import Known, Overlaid
-from batch.journal.leases import earlier_segments
+from batch.journal.locating import run_directory
 from batch.journal.segments import Name
 from batch.policy.leased import LeasedBucket, LeasedConcurrency, Share, Use
 from batch.policy.rates import Rates
@@ -89,6 +86,7 @@ class WorkLane:
         settings: RunSettings,
         variants: Sequence[Variant],
         clients: Sequence[Client],
+        known: Mapping[str, Known],
         worker: Owner,
         clock: Clock,
         tallies: Mapping[str, Tally],
@@ -106,13 +104,12 @@ class WorkLane:
         names = [endpoint_name(each, pooled=len(clients) > 1) for each in each_url(provider)]
         self._endpoints = [Leased(name, client, settings) for name, client in zip(names, clients, strict=True)]
         self._fleet = Fleet(provider.name, [endpoint.member for endpoint in self._endpoints], cuts_prompts=provider.cuts_prompts)
-        self.recorder = BookRecorder(
-            variants, RunDirectory(Path(assignment.directory)), assignment.numbers, settings.durability, tallies, clock, costs, worker.hurry
-        )
+        self._directory = run_directory(assignment.directory)
+        self.recorder = BookRecorder(variants, self._directory, assignment.numbers, settings, tallies, clock, costs, worker.hurry)
         self._ranges = Ranges(Dataset(job.input, assignment.drawn))
         self._how = How(settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed)
         self._builders = {variant.name: RequestBuilder(variant, stream=settings.stream) for variant in variants}
-        self._known = {v.name: Known(Path(path) if (path := assignment.known.get(v.name)) else None) for v in variants}
+        self._known = known
         self._begun_before = self._begun_lately = 0
         self._feed: LeaseFeed | None = None
         self._waiting: list[Book] = []
@@ -205,7 +202,6 @@ class WorkLane:
             plan = Plan(variant.name, self._builders[variant.name], known)
             if lease.generation > 1:
                 name = Name(self._assignment.numbers[variant.name], lease.shard.number, lease.generation)
-                earlier = ResumeIndex.of(earlier_segments(self.recorder.journal_dir(variant), name))
-                plan = replace(plan, index=Overlaid(known, earlier))
+                plan = replace(plan, index=Overlaid(known, self._directory.earlier(variant.slug, name)))
             plans.append(plan)
         return plans

@@ -89,7 +89,7 @@ class Launcher:
                         await _end(process, wire)
                 if ended:
                     return
-                self._mourn(name, process, _last_lines(errors))
+                await self._mourn(name, process, _last_lines(errors))
 
     async def _tend(self, name: str, process: subprocess.Popen[bytes], wire: Wire) -> bool:
         """Answer its check-ins until it has said its last word (True), or has died or fallen silent."""
@@ -112,10 +112,10 @@ class Launcher:
     def _patience(self) -> float:
         return SILENT_S if self._coordinator.stop is None else self._coordinator.grace_s + LAST_WORD_S
 
-    def _mourn(self, name: str, process: subprocess.Popen[bytes], said: str) -> None:
+    async def _mourn(self, name: str, process: subprocess.Popen[bytes], said: str) -> None:
         """A worker is dead: say so, and let others have its rows."""
         began = self._coordinator.knows(name)
-        self._coordinator.lost(name)
+        await self._coordinator.lost(name)
         if self._coordinator.over:
             return
         self._deaths += 1

@@ -51,6 +51,7 @@ class Report:
     `uses` are of all endpoints, lane by lane; `wanted` is for each lane how many more shards it could take. `done` are leases all of
     whose rows have their outcome, on disk.
     `written` says how far the journals of its open leases are counted in `tallies`: by variant, (file of the lease, bytes in it).
+    `held` counts what of `tallies` is beyond that: outcomes that are in its memory only, and are lost when it dies.
     `examples` are failed rows of which it has not told. `budget` is what it used of the run's (its `unrecorded` also where there is no
     bound). `stop` is why it cannot go on. `ended` is its last word.
     """
@@ -61,6 +62,7 @@ class Report:
     wanted: tuple[int, ...] = ()
     done: tuple[LeaseKey, ...] = ()
     written: Mapping[LeaseKey, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
+    held: Mapping[LeaseKey, Mapping[str, Tally]] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     budget: BudgetUse | None = None
     notices: tuple[str, ...] = ()
@@ -107,7 +109,8 @@ class Assignment:
     """What a worker must know before it begins. Holds no secret.
 
     `job` has the base URLs of embedded models filled in. `numbers` are the journal numbers that this session has taken, by variant;
-    `known` the files that say what earlier sessions recorded (ResumeIndex.save), by variant, none for those without records.
+    `known` the files, or objects on a store, that say what earlier sessions recorded (ResumeIndex.save), by variant, none for those
+    without records. `directory` is a path or an address.
     `prices` are by variant, where they are known; `drawn` tells the sample that was drawn of the rows (Dataset.drawn).
     """
 

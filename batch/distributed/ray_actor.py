@@ -25,6 +25,11 @@ from batch.readers import Dataset
 # Without a word of the driver for so long, a worker takes it for dead and sends nothing more.
 DRIVER_SILENT_S = 20.0
 
+_SHARED = (
+    "the input and the run directory must lie where all nodes see them: on a network file system, or on an object store whose credentials "
+    "each node has (in its environment, its ~/.aws, or by the role of its machine)"
+)
+
 logger = logging.getLogger("promptmill.worker")
 
 
@@ -61,8 +66,9 @@ def check(brief: Brief, assignment: Assignment) -> None:
         raise SetupError(f"promptmill here is {batch.__version__}, the driver's {brief.version}; install the same one on all nodes")
     try:
         here = brief_of(assignment.directory, Dataset(assignment.job.input, assignment.drawn))
+        run_directory(assignment.directory).check_writable()
     except (PromptmillError, OSError) as error:
-        raise SetupError(f"{error}; the input and the run directory must lie where all nodes see them: a network file system") from error
+        raise SetupError(f"on {socket.gethostname()}: {error}; {_SHARED}") from error
     if here.manifest != brief.manifest:
         raise SetupError(f"{assignment.directory} is another folder here than on the driver; put it where all nodes see it")
     if here.files != brief.files:

@@ -119,7 +119,7 @@ class RayLauncher:
             # Also whoever is only believed dead: nothing that it writes would count.
             self._ray.kill(actor)
         if lost is not None:
-            self._mourn(seat, lost)
+            await self._mourn(seat, lost)
             with seat.scope:
                 await anyio.sleep(0 if self._coordinator.over else PAUSE_S)
         self._seats.discard(seat)
@@ -150,9 +150,9 @@ class RayLauncher:
                 self._coordinator.end(Stop("refused", f"no worker can be made on this Ray cluster: {_last_words(error)}"), 0.0)
             return _LOSSES.get(type(error).__name__) or _first_words(error)
 
-    def _mourn(self, seat: _Seat, how: str) -> None:
+    async def _mourn(self, seat: _Seat, how: str) -> None:
         """Say so, and let others have its rows."""
-        self._coordinator.lost(seat.name)
+        await self._coordinator.lost(seat.name)
         if self._coordinator.over or not seat.where:
             return
         outcomes = sum(tally.ok + tally.failed for tally in self._coordinator.tallies.values())

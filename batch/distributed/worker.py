@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 import anyio
+import anyio.to_thread
 
 from batch.clock import Clock, SystemClock
 from batch.distributed.lane import WorkLane
@@ -15,7 +16,9 @@ from batch.distributed.messages import Assignment, Grant, Link, LinkError, Repor
 from batch.engine import endpoints
 from batch.engine.costs import Costs
 from batch.engine.stop import Stop
+from batch.errors import SetupError
 from batch.events import Event, Noticed
+from batch.journal.known import Known
 from batch.policy.leased import BudgetUse, LeasedBudget
 from batch.records import Tally
 from batch.settings import RunSettings, Variant
@@ -36,20 +39,33 @@ async def work(assignment: Assignment, keys: Mapping[str, str], link: Link, *, c
     notices: list[str] = []
     pools = [endpoints.each_url(group[0].provider) for group in groups]
     settings = replace(endpoints.allow_connections(assignment.job.run, sum(map(len, pools)), notices.append), max_failures="100%")
+    known = await anyio.to_thread.run_sync(_known, assignment)
     async with endpoints.clients(pools, keys, settings, clock) as clients:
-        worker = Worker(assignment, settings, list(zip(groups, clients, strict=True)), link, clock, notices)
+        worker = Worker(assignment, settings, list(zip(groups, clients, strict=True)), known, link, clock, notices)
         with suppress(LinkError):
             await worker.run()
 
 
+def _known(assignment: Assignment) -> dict[str, Known]:
+    """What earlier sessions recorded of each variant. Raises SetupError when that cannot be read."""
+    try:
+        return {variant.name: Known.at(assignment.known.get(variant.name)) for variant in assignment.job.variants}
+    except OSError as error:
+        raise SetupError(str(error)) from error
+
+
 class Worker:
-    """One worker of a run; `parts` are the lanes: what is sent, and the clients of its endpoints."""
+    """One worker of a run; `parts` are the lanes: what is sent, and the clients of its endpoints.
+
+    `known` is by variant what earlier sessions recorded.
+    """
 
     def __init__(
         self,
         assignment: Assignment,
         settings: RunSettings,
         parts: Sequence[tuple[Sequence[Variant], Sequence[Client]]],
+        known: Mapping[str, Known],
         link: Link,
         clock: Clock,
         notices: list[str],
@@ -62,7 +78,7 @@ class Worker:
         self._costs = Costs(assignment.prices, assignment.job.variants, self._budget)
         self._tallies = {variant.name: Tally() for variant in assignment.job.variants}
         self._lanes = [
-            WorkLane(assignment, settings, variants, clients, self, clock, self._tallies, self._costs) for variants, clients in parts
+            WorkLane(assignment, settings, variants, clients, known, self, clock, self._tallies, self._costs) for variants, clients in parts
         ]
         self._stop: Stop | None = None
         self._told_stop = False
@@ -116,7 +132,9 @@ class Worker:
 
     def _report(self, *, ended: bool = False) -> Report:
         notices, self._notices[:] = tuple(self._notices), []
-        unrecorded = self._costs.unrecorded
+        held = {key: held for lane in self._lanes for key, held in lane.recorder.held.items()}
+        dollars = sum(each.dollars for of_lease in held.values() for each in of_lease.values())
+        unrecorded = self._costs.unrecorded + dollars
         return Report(
             self._name,
             deepcopy(self._tallies),
@@ -124,6 +142,7 @@ class Worker:
             tuple(lane.wanted() for lane in self._lanes),
             tuple(key for lane in self._lanes for key in lane.recorder.take_done()),
             {key: written for lane in self._lanes for key, written in lane.recorder.written.items()},
+            {key: {variant: each.counts for variant, each in of_lease.items()} for key, of_lease in held.items()},
             tuple(example for lane in self._lanes for example in lane.recorder.take_examples()),
             self._budget.use(unrecorded) if self._budget is not None else BudgetUse(0.0, 0.0, 0.0, unrecorded),
             notices,

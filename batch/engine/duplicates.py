@@ -15,7 +15,7 @@ from batch.engine.pace import Work
 from batch.journal.index import ResumeIndex
 from batch.journal.keys import KeySet
 from batch.journal.reading import RecordReader
-from batch.policy.sharing import is_repeatable, shares_failure
+from batch.policy.sharing import is_repeatable, shares_outcome
 from batch.records import BadRow, Outcome, Row, Task
 from batch.settings import Variant
 
@@ -90,7 +90,7 @@ class HeldBack:
         yield from refused
         left: list[Work] = []
         for work, outcome in zip(works, waiting.outcomes(works), strict=True):
-            if outcome is not None and _answers(outcome, work.task):
+            if outcome is not None and shares_outcome(outcome, work.task.request):
                 yield Copied(work, outcome)
             else:
                 left.append(work)
@@ -126,8 +126,3 @@ class _Waiting:
     def outcomes(self, works: Sequence[Work]) -> list[Outcome | None]:
         """For each work the outcome of a task whose request is probably equal."""
         return self._reader.read(self._index.find_requests([work.task.request.key for work in works]))
-
-
-def _answers(outcome: Outcome, task: Task) -> bool:
-    """Whether an outcome of another task is that of this one too."""
-    return outcome.key == task.request.key and (outcome.error is None or shares_failure(outcome.error))

@@ -7,6 +7,7 @@ makes something possible.
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -31,8 +32,8 @@ from batch.records import Exchange
 from batch.settings import RunSettings
 
 # Connections are opened in steps: a listen queue (511 in nginx) overflows otherwise, and lost SYNs cost a second each.
-HIRED_AT_ONCE = 128
-HIRE_INTERVAL_S = 0.02
+HIRED_AT_ONCE = 16
+HIRE_INTERVAL_S = 0.0025
 # The timekeeper looks at least so often; one that comes this much too late shows that the process stood still.
 TICK_S = 1.0
 HELD_S = 0.5
@@ -135,7 +136,7 @@ class Pool:
                     elif self.stopped is None:
                         self._settler.settle_unsent(item)
                 for variant in {item.work.task.variant for item in batch if not isinstance(item, Work)}:
-                    await self._sync_if_due(variant)
+                    await self._record(variant)
                 if self._parked or self._workers < self._fleet.limit:
                     self._alarm.set()
                 await self._wait_for_room()
@@ -208,7 +209,7 @@ class Pool:
         else:
             self._settler.settle(work, verdict, exchange)
             self._alarm.set()
-        await self._sync_if_due(work.task.variant)
+        await self._record(work.task.variant)
         if self._in_flight == 0 or self.stopped is not None:
             self._alarm.set()
         elif self._backlog.ready and self._in_flight + 1 < (limit := self._fleet.limit):
@@ -227,16 +228,15 @@ class Pool:
         if self._demands and self._settler.rejects(work, exchange):
             self._alarm.set()
             return
-        try:
-            self._recorder.completed(work, exchange)
-        except StorageError as error:
-            self._settler.storage_failed(error)
+        self._recorder.completed(work, exchange)
 
-    async def _sync_if_due(self, variant: str) -> None:
-        if self._run.durability != "row" and not self._recorder.is_behind(variant):
-            return
+    async def _record(self, variant: str) -> None:
+        # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.
+        await asyncio.sleep(0)
         try:
-            await self._recorder.sync(variant)
+            self._recorder.flush()
+            if self._run.durability == "row" or self._recorder.is_behind(variant):
+                await self._recorder.sync(variant)
         except StorageError as error:
             self._settler.storage_failed(error)
 

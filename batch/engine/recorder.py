@@ -8,6 +8,7 @@ from dataclasses import replace
 from batch.clock import Clock
 from batch.engine.costs import Costs
 from batch.engine.pace import Work
+from batch.errors import StorageError
 from batch.journal.journal import Journal
 from batch.journal.lines import encode
 from batch.journal.store_journal import StoreJournal
@@ -22,15 +23,17 @@ class Recorder:
         self.tallies = tallies
         self._costs = costs
         self._journals = journals
+        self._held: list[tuple[Work, Outcome]] = []
         self._epoch = clock.wall() - clock.monotonic()
 
     def completed(self, work: Work, exchange: Exchange) -> None:
-        """Journal an answer. Raises StorageError."""
-        self._write(work, self._outcome(work, exchange, None))
+        """An answer, which is journaled with the others at the next `flush`."""
+        self._held.append((work, self._outcome(work, exchange, None)))
 
     def failed(self, work: Work, error: ErrorInfo, exchange: Exchange | None) -> None:
         """Journal a failure; `exchange` is None when nothing was sent. Raises StorageError."""
-        self._write(work, self._outcome(work, exchange, error))
+        self._held.append((work, self._outcome(work, exchange, error)))
+        self.flush()
 
     def copied(self, work: Work, outcome: Outcome) -> None:
         """Journal the outcome of an equal request that was sent instead: no time, tokens or money of its own. Raises StorageError."""
@@ -50,10 +53,33 @@ class Recorder:
             extra_usd=0.0,
             copy_of=outcome.ordinal if outcome.copy_of is None else outcome.copy_of,
         )
-        self._write(work, copy)
+        self._held.append((work, copy))
+        self.flush()
+
+    def flush(self) -> None:
+        """Journal what is held, in one write a journal, and count it. Raises StorageError; what could be written is counted."""
+        if not self._held:
+            return
+        held, self._held = self._held, []
+        by_journal: dict[Journal | StoreJournal, list[tuple[Work, Outcome]]] = {}
+        for work, outcome in held:
+            by_journal.setdefault(self._journal(work), []).append((work, outcome))
+        refused: StorageError | None = None
+        for journal, records in by_journal.items():
+            before = journal.appended
+            try:
+                # A response is kept only when its reply was read: it is JSON.
+                journal.append(*[encode(outcome, is_json=True) for _, outcome in records])
+            except StorageError as error:
+                refused = error
+            for work, outcome in records[: journal.appended - before]:
+                self._count(work, outcome)
+        if refused is not None:
+            raise refused
 
     async def sync(self, variant: str | None = None, *, due: bool = False) -> None:
-        """Make what was written durable, of one variant or of all; with `due`, of those whose time has come. Raises StorageError."""
+        """Make what was recorded durable, of one variant or of all; with `due`, of those whose time has come. Raises StorageError."""
+        self.flush()
         for name, journal in self._journals.items():
             if (variant is None or name == variant) and (not due or journal.is_due):
                 self.tallies[name].durable = await journal.sync()
@@ -91,8 +117,8 @@ class Recorder:
     def _journal(self, work: Work) -> Journal | StoreJournal:
         return self._journals[work.task.variant]
 
-    def _write(self, work: Work, outcome: Outcome) -> None:
-        self._journal(work).append(encode(outcome, is_json=True))  # a response is kept only when its reply was read
+    def _count(self, work: Work, outcome: Outcome) -> None:
+        """An outcome is in its journal."""
         tally = self.tallies[work.task.variant]
         count(tally, outcome)
         self._costs.recorded((outcome.cost_usd or 0.0) + outcome.extra_usd)

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batch.evaluation.answers import Answer, answer_of
+from batch.evaluation.equal_requests import EqualRequests
 from batch.evaluation.rows import RowScorer
 from batch.evaluation.scorers import ExpectedError
 from batch.evaluation.scorers.texts import as_text
 from batch.evaluation.statistics.racing import Race, Stop, advance, start_race
 from batch.journal.directory import RunDirectory
+from batch.journal.index import ResumeIndex
 from batch.readers import Dataset
 from batch.records import BadRow, Row
 from batch.results.join import Result, results
-from batch.settings import Job, ScoreSettings
+from batch.settings import Job, ScoreSettings, Variant
 
 ALPHA = 0.05
 # Rows (or clusters) from one look of the test to the next; where they fall depends on nothing but the input.
@@ -46,6 +49,7 @@ class Racer:
         self._directory = directory
         self._score = score
         self._scorer = RowScorer(score)
+        self._equal = EqualRequests(job)
         self._names = tuple(variant.name for variant in job.variants)
         self._marks = np.full((len(self._names), dataset.count() or 0), _OPEN, np.float32)
         self._units: _Units | None = None
@@ -84,13 +88,21 @@ class Racer:
         first = int(open_rows[0])
         tasks = len(chosen) * self._job.run.repeats
         idle = 0
-        of_rows = _by_row(results(_From(self._dataset, first), self._job, self._directory, chosen), tasks)
-        for at, of_row in enumerate(of_rows, first):
-            if at >= self._marks.shape[1] or idle >= _IDLE_ROWS:
-                return
-            idle = idle + 1 if all(result.outcome is None for result in of_row) else 0
-            if idle == 0 or isinstance(of_row[0].row, BadRow):
-                self._mark(at, of_row)
+        indexes = {variant.slug: ResumeIndex.load(self._directory.journal_dir(variant.slug)) for variant in chosen}
+        found = results(_From(self._dataset, first), self._job, self._directory, chosen, indexes=indexes)
+        with ExitStack() as stack:
+            equal = self._equal.opened({variant.name: indexes[variant.slug] for variant in chosen}, stack)
+            for at, read in enumerate(_by_row(found, tasks), first):
+                if at >= self._marks.shape[1] or idle >= _IDLE_ROWS:
+                    return
+                # Rows that wait for an equal request would hold the race up until all others are sent.
+                of_row = equal.filled(read) if self._is_open(at, chosen) else read
+                idle = idle + 1 if all(result.outcome is None for result in of_row) else 0
+                if idle == 0 or isinstance(of_row[0].row, BadRow):
+                    self._mark(at, of_row)
+
+    def _is_open(self, at: int, variants: Sequence[Variant]) -> bool:
+        return any(self._marks[self._names.index(variant.name), at] == _OPEN for variant in variants)
 
     def _mark(self, at: int, of_row: Sequence[Result]) -> None:
         row = of_row[0].row

@@ -8,22 +8,29 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from batch.errors import LockedError, RunDirectoryError, StorageError
 from batch.journal.disk import Disk, refusal
 from batch.journal.journal import Journal
+from batch.journal.leases import LeasedJournal, claim_number, earlier_segments, seal, untold
 from batch.journal.salvage import Salvaged, salvage_journal
+from batch.journal.segments import Name
 from batch.journal.store_journal import StoreJournal
+from batch.journal.store_leases import LeasedStoreJournal
 from batch.settings import RunSettings
 from batch.storage import replace_atomically, sync_directory
+
+if TYPE_CHECKING:
+    from batch.journal.index import ResumeIndex
 
 LAYOUT = "1.0"
 
@@ -108,6 +115,42 @@ class RunDirectory:
     def open_journal(self, slug: str, run: RunSettings) -> Journal | StoreJournal:
         """The writer of a variant's journal; hold the lock. Raises as Journal does."""
         return Journal(self.journal_dir(slug), run.durability)
+
+    def claim(self, slug: str) -> tuple[int, str | None]:
+        """Take the next number of a variant's journal for a session over several processes; hold the lock.
+
+        The second value says what was repaired. Raises DamagedError, StorageError.
+        """
+        return claim_number(self.journal_dir(slug))
+
+    def open_lease(self, slug: str, lease: Name, run: RunSettings) -> LeasedJournal | LeasedStoreJournal:
+        """The writer of a lease's journal, for its holder."""
+        return LeasedJournal(self.journal_dir(slug), lease, run.durability)
+
+    def seal(self, slug: str, lease: Name, told: tuple[int, int]) -> list[tuple[str, bytes]]:
+        """Decide, for good, what of a lease's journal counts: what is there now. Call it before the shard is handed on.
+
+        Returns what its holder has not told of: the lines beyond `told` (his `appended_bytes`), each piece with where it is.
+        Raises DamagedError, StorageError.
+        """
+        return untold(seal(self.journal_dir(slug), lease), told)
+
+    def earlier(self, slug: str, lease: Name) -> ResumeIndex:
+        """What former holders of a lease's shard recorded in the same session. Raises DamagedError, StorageError, OSError."""
+        from batch.journal.index import ResumeIndex
+
+        return ResumeIndex.of(earlier_segments(self.journal_dir(slug), lease))
+
+    def check_held(self) -> None:
+        """See that the lock is still held. Raises StorageError when it is not; the kernel's always is."""
+
+    def check_writable(self) -> None:
+        """See that something can be put here. Raises StorageError."""
+
+    def remove_folders(self, prefix: str) -> None:
+        """Remove folders that nobody keeps, by how their names begin. Raises StorageError."""
+        for folder in self.path.glob(f"{prefix}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def salvage(self, slug: str) -> list[Salvaged]:
         """Write the damaged segments of a journal anew; hold the lock. Raises StorageError."""

@@ -68,23 +68,30 @@ class Journal:
         """Whether appending should wait for a sync: never, since what was appended is not held in memory."""
         return False
 
-    def append(self, line: bytes) -> None:
-        """Write one encoded line. When this returns, the line survives the death of the process (but for power loss see `sync`).
+    @property
+    def appended(self) -> int:
+        """How many records this session has appended."""
+        return self._appended
+
+    def append(self, *lines: bytes) -> None:
+        """Write encoded lines, in one write. When this returns, they survive the death of the process (but for power loss see `sync`).
 
         Raises:
-            StorageError: the disk refuses; what was written of the line is cut off again, and nothing more is taken.
+            StorageError: the disk refuses; lines that were written whole stay, the rest is cut off again, and nothing more is taken.
         """
         if self._refusal is not None:
             raise StorageError(self._refusal)
-        try:
-            self._write(line)
-        except OSError as error:
+        data = b"".join(lines)
+        written, error = self._write(data)
+        if error is not None:
+            self._size += data.rfind(b"\n", 0, written) + 1
+            self._appended += data.count(b"\n", 0, written)
             # Where even this is refused, the torn tail is repaired at the next opening.
             with suppress(OSError):
                 self._disk.truncate(self._descriptor, self._size)
             raise self._refuse(error) from error
-        self._size += len(line)
-        self._appended += 1
+        self._size += len(data)
+        self._appended += len(lines)
 
     async def sync(self) -> int:
         """Make durable what was appended before this call; returns how many records of this session are durable now.
@@ -123,13 +130,18 @@ class Journal:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self.close()
 
-    def _write(self, line: bytes) -> None:
-        written = self._disk.write(self._descriptor, line)
-        while written < len(line):
-            more = self._disk.write(self._descriptor, memoryview(line)[written:])
+    def _write(self, data: bytes) -> tuple[int, OSError | None]:
+        """How many bytes were written, and why no more."""
+        written = 0
+        while written < len(data):
+            try:
+                more = self._disk.write(self._descriptor, memoryview(data)[written:])
+            except OSError as error:
+                return written, error
             if not more:
-                raise OSError(errno.EIO, "nothing was written")
+                return written, OSError(errno.EIO, "nothing was written")
             written += more
+        return written, None
 
     async def _sync(self) -> None:
         covered = self._appended

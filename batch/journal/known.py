@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from batch.journal.index import Entry, ResumeIndex, final
+from batch.storage import downloaded, is_url
 
 _BYTES_PER_TASK = 17
 
@@ -27,6 +28,14 @@ class Known:
             self._task = whole[: 8 * count].view(np.uint64)
             self._key = whole[8 * count : 16 * count].view(np.uint64)
             self._ok = whole[16 * count :].view(np.bool_)
+
+    @classmethod
+    def at(cls, place: str | None) -> Known:
+        """Those in the file, or in the object on a store, at `place`; an object is fetched by each process. Raises OSError."""
+        if place is None or not is_url(place):
+            return cls(None if place is None else Path(place))
+        with downloaded(place) as path:
+            return cls(path)
 
     def __len__(self) -> int:
         return self._count

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio.to_thread
 
-from batch.errors import RunDirectoryError, StorageError
+from batch.errors import StorageError
 from batch.journal.disk import Disk, refusal
 from batch.journal.journal import SEGMENT_BYTES, Journal, settle
 from batch.journal.segments import Name, Segment, lease_segments, segments, unsettled, write_seal
 from batch.settings import Durability
-from batch.storage import named
 
 
 def claim_number(directory: Path, disk: Disk | None = None) -> tuple[int, str | None]:
@@ -21,14 +21,9 @@ def claim_number(directory: Path, disk: Disk | None = None) -> tuple[int, str | 
     a worker who outlives his session can never write where a later one does.
 
     Raises:
-        RunDirectoryError: the journal is the copy of one on an object store: what workers put there would stay there.
         DamagedError: the journal is not as it was written.
         StorageError: the disk refuses.
     """
-    if named(directory) != str(directory):
-        raise RunDirectoryError(
-            f"{named(directory)}: a run on an object store is run by one process; leave out processes, or take a local dir"
-        )
     disk = disk or Disk()
     try:
         disk.make_directory(directory)
@@ -61,6 +56,26 @@ def seal(directory: Path, lease: Name) -> list[tuple[Segment, int]]:
     return sizes
 
 
+def untold(sizes: Sequence[tuple[Segment, int]], told: tuple[int, int]) -> list[tuple[str, bytes]]:
+    """What is in sealed files beyond `told` (as LeasedJournal.appended_bytes has it): each file's name, and the lines.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    file, offset = told
+    rest = []
+    for segment, size in sizes:
+        start = size if segment.name.roll < file else offset if segment.name.roll == file else 0
+        if start < size:
+            try:
+                with segment.path.open("rb") as opened:
+                    opened.seek(start)
+                    rest.append((str(segment.path), opened.read(size - start)))
+            except OSError as error:
+                raise StorageError(refusal(error, segment.path)) from error
+    return rest
+
+
 def _sync(path: Path) -> None:
     disk = Disk()
     descriptor = disk.open(path)
@@ -72,8 +87,7 @@ def _sync(path: Path) -> None:
 
 def earlier_segments(directory: Path, lease: Name) -> list[Segment]:
     """What former holders of the same shard left in the same session, as far as it counts. Raises DamagedError."""
-    own = (lease.number, lease.shard)
-    return [each for each in segments(directory) if (each.name.number, each.name.shard) == own and each.name.generation < lease.generation]
+    return [each for each in segments(directory, lease) if each.name.generation < lease.generation]
 
 
 class LeasedJournal(Journal):
@@ -102,14 +116,14 @@ class LeasedJournal(Journal):
         """Whether all that was appended is synced."""
         return self._durable == self._appended
 
-    def append(self, line: bytes) -> None:
-        """Write one encoded line; as a Journal does."""
+    def append(self, *lines: bytes) -> None:
+        """Write encoded lines; as a Journal does."""
         if self._descriptor < 0 and self._refusal is None:
             try:
                 self._descriptor = self._disk.open(self._path)
             except OSError as error:
                 raise self._refuse(error) from error
-        super().append(line)
+        super().append(*lines)
 
     async def _sync(self) -> None:
         if not self._named and self._awaits_disk:

@@ -11,7 +11,7 @@ from pathlib import Path
 from batch.errors import DamagedError, StorageError
 from batch.journal.disk import Disk, refusal
 from batch.journal.lines import is_whole
-from batch.journal.segments import Segment, lines, read_seal, segment_names, segments, write_seal
+from batch.journal.segments import Segment, lines, read_seal, segments, write_seal
 from batch.storage import named, replace_atomically, sync_directory
 
 _HEAD = b'{"sum":"'
@@ -55,9 +55,11 @@ def salvage_journal(directory: Path) -> list[Salvaged]:
 def _fill_gaps(directory: Path) -> Iterator[Salvaged]:
     while True:
         try:
-            segment_names(directory)
+            segments(directory)
         except DamagedError as gap:
             path = directory / Path(gap.path.partition("?")[0]).name
+            if path.exists():
+                raise  # a seal that cannot be read: nobody knows what of the lease counts
             disk = Disk()
             disk.close(disk.open(path))
             disk.sync_directory(directory)
@@ -75,7 +77,7 @@ def _end(segment: Segment) -> int:
 
 def _seal_anew(directory: Path, segment: Segment) -> None:
     """What was written anew is all that counts of a sealed segment."""
-    if segment.sealed_at is not None:
+    if segment.sealed_at is not None and not segment.name.part:
         sealed = read_seal(segment.name.seal(directory))
         write_seal(directory, segment.name.lease, {**sealed, segment.path.name: segment.path.stat().st_size})
 

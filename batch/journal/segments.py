@@ -4,8 +4,8 @@
 empty 00000E.jsonl claims), and its workers write E-SSSSS-GGG.jsonl: S is the shard, G the generation of the shard's lease; a file
 that became too long is followed by E-SSSSS-GGG-02.jsonl. Tasks of different shards are different ones, so names alone give the order.
 On an object store, where nothing can be appended, each flush is an object: 000001-000007.jsonl, E-SSSSS-GGG-000007.jsonl.
-When a lease has passed on, E-SSSSS-GGG.sealed (JSON: {file: bytes}) says how much of the former holder's files counts; what he
-writes later is not read.
+When a lease has passed on, E-SSSSS-GGG.sealed says how much of the former holder's files counts (JSON: {file: bytes}; of objects the
+number of the last one: {"last": 7}); what he writes later is not read.
 
 Only the tail of the last unsealed file that is not empty may be torn, of those of one process and of each lease: a segment is synced
 before its successor gets records. Torn is
@@ -18,7 +18,7 @@ Anything else that is not as it was written is damage, which is never repaired s
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -29,7 +29,8 @@ from batch.errors import DamagedError
 from batch.journal.lines import is_whole
 from batch.storage import named, replace_atomically
 
-_NAME = re.compile(r"(\d{6,})(?:-(\d{5})-(\d{3})(?:-(\d{2,5}))?)?(?:-(\d{6}))?\.jsonl")
+_NAME = re.compile(r"(\d{6,})(?:-(\d{5,})-(\d{3})(?:-(\d{2,5}))?)?(?:-(\d{6,}))?\.jsonl")
+LAST = "last"
 _STEP = 1 << 16
 
 
@@ -109,13 +110,13 @@ def segment_path(directory: Path, number: int) -> Path:
     return Name(number).path(directory)
 
 
-def segments(directory: Path) -> list[Segment]:
-    """The files of a journal in their order; none when the folder is not there.
+def segments(directory: Path, shard: Name | None = None) -> list[Segment]:
+    """The files of a journal in their order, or those of one shard in one session; none when the folder is not there.
 
     Raises:
         DamagedError: one is missing, or a seal cannot be read.
     """
-    names = segment_names(directory)
+    names = segment_names(directory, shard)
     torn: dict[Name, Name] = {}
     for name in names:
         # Those of one process follow each other as those of one lease do. An object on a store is there whole, or not at all.
@@ -124,12 +125,23 @@ def segments(directory: Path) -> list[Segment]:
     tails = set(torn.values())
     leases = {name.lease for name in names if name.shard >= 0}
     seals = {lease: read_seal(lease.seal(directory)) for lease in leases if lease.seal(directory).exists()}
+    last_parts = {name.lease: name.part for name in names}
+    for lease, seal in seals.items():
+        if last_parts[lease] < seal.get(LAST, 0):
+            raise _missing(lease._replace(part=last_parts[lease] + 1).path(directory))
     return [
-        Segment(name, name.path(directory), seals[name.lease].get(f"{name.stem}.jsonl", 0))
+        Segment(name, name.path(directory), _counting(name, seals[name.lease], directory))
         if name.lease in seals
         else Segment(name, name.path(directory), may_be_torn=name in tails)
         for name in names
     ]
+
+
+def _counting(name: Name, seal: Mapping[str, int], directory: Path) -> int:
+    """How many bytes of a sealed file count."""
+    if name.part:
+        return name.path(directory).stat().st_size if name.part <= seal.get(LAST, 0) else 0
+    return seal.get(f"{name.stem}.jsonl", 0)
 
 
 def segment_paths(directory: Path) -> list[Path]:
@@ -137,8 +149,8 @@ def segment_paths(directory: Path) -> list[Path]:
     return [segment.path for segment in segments(directory)]
 
 
-def segment_names(directory: Path) -> list[Name]:
-    """The names of a journal's files in their order.
+def segment_names(directory: Path, shard: Name | None = None) -> list[Name]:
+    """The names of a journal's files in their order, or of those of one shard in one session.
 
     Raises:
         DamagedError: a number, or a file in the middle of a lease, is missing.
@@ -148,6 +160,9 @@ def segment_names(directory: Path) -> list[Name]:
     found = (_NAME.fullmatch(entry.name) for entry in directory.iterdir())
     names = sorted(_parsed(match) for match in found if match)
     before = Name(0)
+    if shard is not None:
+        names = [name for name in names if (name.number, name.shard) == (shard.number, shard.shard)]
+        before = Name(shard.number)
     for name in names:
         if name.number > before.number + 1:
             raise _missing(Name(before.number + 1).path(directory))
@@ -171,7 +186,7 @@ def _missing(path: Path) -> DamagedError:
 
 
 def read_seal(path: Path) -> dict[str, int]:
-    """How many bytes count of each file of a lease that has passed on.
+    """How many bytes count of each file of a lease that has passed on, or which of its objects is the last (LAST) that counts.
 
     Raises:
         DamagedError: the seal is not as it was written.
@@ -194,7 +209,7 @@ def write_seal(directory: Path, lease: Name, files: dict[str, int]) -> None:
 
 def lease_segments(directory: Path, lease: Name) -> list[Segment]:
     """The files of one lease, in their order. Raises as `segments`."""
-    return [segment for segment in segments(directory) if segment.name.lease == lease]
+    return [segment for segment in segments(directory, lease) if segment.name.lease == lease]
 
 
 def unsettled(found: Sequence[Segment]) -> list[Segment]:

@@ -6,19 +6,25 @@ Derived files are made in the copy and put on the store whole.
 
 from __future__ import annotations
 
+import secrets
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+import orjson
 
 from batch.errors import StorageError
 from batch.journal.directory import CONTENTS, RunDirectory
+from batch.journal.leases import earlier_segments
 from batch.journal.salvage import Salvaged
-from batch.journal.segments import Name, segment_names
+from batch.journal.segments import LAST, Name, read_seal, segment_names
 from batch.journal.store_journal import StoreJournal
+from batch.journal.store_leases import LeasedStoreJournal
 from batch.journal.store_lock import Pulse, StoreLock
 from batch.settings import RunSettings
 from batch.storage import Mirror
@@ -26,7 +32,11 @@ from batch.storage.stores import Stored
 from batch.storage.troubles import StoreError
 from batch.storage.urls import StoreUrl
 
+if TYPE_CHECKING:
+    from batch.journal.index import ResumeIndex
+
 _FOLDERS = ("scores",)
+PROBE = ".probe-"
 T = TypeVar("T")
 
 
@@ -74,12 +84,58 @@ class StoreRunDirectory(RunDirectory):
         """The writer of a variant's journal, under a session number of its own; hold the lock."""
         names = segment_names(self.journal_dir(slug))
         number = names[-1].number + 1 if names else 1
+        return StoreJournal(Name(number, part=1), partial(self._add, slug), run.flush_interval_s)
 
-        def put(name: str, data: bytes) -> None:
-            self._check()
-            self._mirror.add(f"journal/{slug}/{name}", data)
+    def claim(self, slug: str) -> tuple[int, str | None]:
+        """Take the next number of a variant's journal for a session over several processes, for good: by an object of that number."""
+        names = segment_names(self.journal_dir(slug))
+        number = names[-1].number + 1 if names else 1
+        self._put(slug, f"{Name(number).stem}.jsonl", b"")
+        return number, None
 
-        return StoreJournal(Name(number, part=1), put, run.flush_interval_s)
+    def open_lease(self, slug: str, lease: Name, run: RunSettings) -> LeasedStoreJournal:
+        """The writer of a lease's journal, for its holder, who holds no lock."""
+        return LeasedStoreJournal(lease, partial(self._add, slug), run.flush_interval_s)
+
+    def seal(self, slug: str, lease: Name, told: tuple[int, int]) -> list[tuple[str, bytes]]:
+        """Decide, for good, which of a lease's objects counts as the last: no listing is needed, since they are numbered without gaps."""
+        found: list[tuple[str, bytes]] = []
+        first, _ = told
+        while (content := _told(partial(self._mirror.read, self._object(slug, lease, first + len(found))))) is not None:
+            found.append((str(self._mirror.url.joined(self._object(slug, lease, first + len(found)))), content))
+        self._put(slug, f"{lease.stem}.sealed", orjson.dumps({LAST: first + len(found) - 1}))
+        return found
+
+    def earlier(self, slug: str, lease: Name) -> ResumeIndex:
+        """What former holders of a lease's shard recorded in the same session: what the seals say, and no more."""
+        from batch.journal.index import ResumeIndex
+
+        with tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
+            folder = Path(temporary)
+            for generation in range(1, lease.generation):
+                former = lease._replace(generation=generation)
+                _told(partial(self._mirror.fetch_apart, [f"journal/{slug}/{former.stem}.sealed"], folder))
+                last = read_seal(former.seal(folder)).get(LAST, 0)
+                _told(partial(self._mirror.fetch_apart, [self._object(slug, former, part) for part in range(1, last + 1)], folder))
+            return ResumeIndex.of(earlier_segments(folder, lease))
+
+    def check_held(self) -> None:
+        """See that the lock is still held, without asking the store."""
+        _told(self._check)
+
+    def check_writable(self) -> None:
+        """See that something can be put here."""
+        name = f"{PROBE}{secrets.token_hex(8)}"
+        _told(partial(self._mirror.write, name, b""))
+        _told(partial(self._mirror.delete, name))
+
+    def remove_folders(self, prefix: str) -> None:
+        """Remove folders that nobody keeps, by how their names begin, from the store and from the copy."""
+        super().remove_folders(prefix)
+        for name in _told(partial(self._mirror.folders, "")):
+            if name.startswith(prefix):
+                for each in self._folder(name):
+                    _told(partial(self._mirror.delete, f"{name}/{each.url.name}"))
 
     def salvage(self, slug: str) -> list[Salvaged]:
         """Write the damaged segments of a journal anew and put them on the store, the damaged ones beside them; hold the lock."""
@@ -126,6 +182,17 @@ class StoreRunDirectory(RunDirectory):
         if not moved:
             return f"Nothing of an earlier run was in {self.place}."
         return f"The earlier results were moved to {self._mirror.url.joined(aside)}; delete that folder when you need them no longer."
+
+    def _add(self, slug: str, name: str, data: bytes) -> None:
+        self._check()
+        self._mirror.add(f"journal/{slug}/{name}", data)
+
+    def _put(self, slug: str, name: str, data: bytes) -> None:
+        _told(partial(self._add, slug, name, data))
+
+    @staticmethod
+    def _object(slug: str, lease: Name, part: int) -> str:
+        return f"journal/{slug}/{lease._replace(part=part).stem}.jsonl"
 
     def _folder(self, name: str) -> list[Stored]:
         return _told(partial(self._mirror.listing, name, recursive=True))

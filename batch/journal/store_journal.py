@@ -53,8 +53,13 @@ class StoreJournal:
         """Whether so much waits that nothing more should come before it is put."""
         return self._bytes >= HELD_BYTES
 
-    def append(self, line: bytes) -> None:
-        """Take one encoded line. It survives the process when a `sync` that came later has ended.
+    @property
+    def appended(self) -> int:
+        """How many records this session has appended."""
+        return self._appended
+
+    def append(self, *lines: bytes) -> None:
+        """Take encoded lines. They survive the process when a `sync` that came later has ended.
 
         Raises:
             StorageError: the store has refused.
@@ -63,9 +68,9 @@ class StoreJournal:
             raise StorageError(self._refusal)
         if not self._waiting:
             self._waiting_since = time.monotonic()
-        self._waiting.append(line)
-        self._bytes += len(line)
-        self._appended += 1
+        self._waiting += lines
+        self._bytes += sum(map(len, lines))
+        self._appended += len(lines)
 
     async def sync(self) -> int:
         """Put what was appended before this call; returns how many records of this session are on the store.

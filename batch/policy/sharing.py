@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from batch.records import ErrorInfo, ErrorKind, Request
+from batch.records import ErrorInfo, ErrorKind, Outcome, Request
 from batch.settings import Job, Variant
 
 # What an endpoint says of the request itself: an equal one would be told the same.
@@ -34,6 +34,11 @@ def is_repeatable(variant: Variant, request: Request) -> bool:
 def shares_failure(error: ErrorInfo) -> bool:
     """Whether an equal request would fail in the same way. So would one whose answer, which would be the same, does not do."""
     return error.kind is ErrorKind.OUTPUT or (error.kind is ErrorKind.API and error.code in _OF_THE_REQUEST)
+
+
+def shares_outcome(outcome: Outcome, request: Request) -> bool:
+    """Whether the outcome of another task is that of this request too."""
+    return outcome.key == request.key and (outcome.error is None or shares_failure(outcome.error))
 
 
 def _is_zero(temperature: object) -> bool:

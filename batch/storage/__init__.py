@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from batch.storage.finding import expand, identity
 from batch.storage.local import replace_atomically, scratch_folder, sync_directory
-from batch.storage.mirror import Mirror, named, uploading
+from batch.storage.mirror import Mirror, downloaded, named, uploading
 from batch.storage.opening import file_name, mapped, open_input, seekable
 from batch.storage.urls import is_url
 
 __all__ = [
     "Mirror",
+    "downloaded",
     "expand",
     "file_name",
     "identity",

@@ -67,7 +67,7 @@ def _remove_leftovers(target: Path) -> None:
     prefix = f".{target.name}.{socket.gethostname()}-"
     for entry in list(target.parent.iterdir()):
         pid = entry.name.removeprefix(prefix).removesuffix(".tmp")
-        if entry.name != f"{prefix}{pid}.tmp" or not pid.isdecimal() or _is_alive(int(pid)):
+        if entry.name != f"{prefix}{pid}.tmp" or not pid.isdecimal() or is_alive(int(pid)):
             continue
         if entry.is_dir():
             shutil.rmtree(entry, ignore_errors=True)
@@ -75,7 +75,8 @@ def _remove_leftovers(target: Path) -> None:
             entry.unlink(missing_ok=True)
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process on this machine."""
     try:
         os.kill(pid, 0)
     except OSError as error:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from batch.errors import InputError, StorageError
 from batch.storage import stores
+from batch.storage.local import is_alive
 from batch.storage.stores import Stored
 from batch.storage.troubles import StoreError, s3_endpoint
 from batch.storage.urls import StoreUrl, parse
@@ -78,23 +79,38 @@ class Mirror:
         stored = stores.info(url)
         if stored is None or stored.size != len(data):
             raise StoreError(f"{url}: is not there whole after it was put")
-        # Without a copy it is fetched when it is read.
+        # Whoever reads here has fetched the folder before; without a copy it is fetched when it is read.
         with suppress(OSError):
             self._keep(name, data, stored)
 
+    def delete(self, name: str) -> None:
+        """Remove an object, and its copy."""
+        stores.delete(self.url.joined(name))
+        with suppress(OSError):
+            (self.root / name).unlink(missing_ok=True)
+
+    def fetch_apart(self, names: Iterable[str], folder: Path) -> None:
+        """Fetch objects into another folder, apart from the copy: other processes may be at work on that.
+
+        Raises:
+            StoreError: also when one of them is missing.
+        """
+        stores.together(lambda url: _download(url, folder), [self.url.joined(name) for name in names])
+
     def folders(self, name: str) -> list[str]:
-        """The names of the folders in a folder on the store."""
-        return stores.folders(self.url.joined(name))
+        """The names of the folders in a folder on the store, or in this one."""
+        return stores.folders(self.url.joined(name) if name else self.url)
 
     def fetch(self, folder: str) -> Path:
         """Make the copy of a folder, without those in it, what the store has; returns the copy."""
-        local = self.root / folder
-        self._fetch(stores.listing(self.url.joined(folder)), local, "*")
+        local, began = self.root / folder, time.time()
+        self._fetch(stores.listing(self.url.joined(folder)), local, "*", began)
         return local
 
     def fetch_files(self, pattern: str) -> None:
         """Make the copies of the files of the top folder that match a pattern what the store has."""
-        self._fetch([each for each in stores.listing(self.url) if fnmatchcase(each.url.name, pattern)], self.root, pattern)
+        began = time.time()
+        self._fetch([each for each in stores.listing(self.url) if fnmatchcase(each.url.name, pattern)], self.root, pattern, began)
 
     def publish(self, paths: Iterable[Path]) -> list[str]:
         """Put files of the copy onto the store, each whole; returns their addresses."""
@@ -128,13 +144,13 @@ class Mirror:
         """The objects in a folder on the store, sorted by key."""
         return stores.listing(self.url.joined(folder) if folder else self.url, recursive=recursive)
 
-    def _fetch(self, there: list[Stored], local: Path, pattern: str) -> None:
+    def _fetch(self, there: list[Stored], local: Path, pattern: str, listed_at: float) -> None:
         try:
             local.mkdir(mode=0o700, parents=True, exist_ok=True)
             here = {path.name: path for path in local.iterdir() if path.is_file() and fnmatchcase(path.name, pattern)}
             wanted = {each.url.name: each for each in there}
             for name in here.keys() - wanted.keys():
-                here[name].unlink(missing_ok=True)
+                _remove_gone(here[name], listed_at)
             stale = [each for name, each in wanted.items() if name not in here or not _same(here[name], each)]
         except OSError as error:
             raise _no_cache(local, error) from error
@@ -142,7 +158,6 @@ class Mirror:
 
     def _keep(self, name: str, data: bytes, stored: Stored) -> None:
         path = self.root / name
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
@@ -174,6 +189,32 @@ def uploading(folder: str) -> Iterator[tuple[Path, list[str]]]:
                 addresses.append(str(url.joined(path.name)))
         except StoreError as error:
             raise StorageError(str(error)) from error
+
+
+@contextmanager
+def downloaded(address: str) -> Iterator[Path]:
+    """An object as a local file that is gone when the body ends; what mapped it keeps it.
+
+    Raises:
+        StoreError: the store refuses, or has no such object.
+    """
+    with tempfile.TemporaryDirectory(prefix="promptmill-") as folder:
+        yield _download(parse(address), Path(folder))
+
+
+def _download(url: StoreUrl, folder: Path) -> Path:
+    stored = stores.info(url)
+    if stored is None:
+        raise StoreError(f"{url}: is missing", lasting=True)
+    stores.download(stored, folder / url.name)
+    return folder / url.name
+
+
+def _remove_gone(path: Path, listed_at: float) -> None:
+    """Remove a file of a copy that a listing lacks, unless another process of this machine has put it there meanwhile, or is about to."""
+    writer = path.name.removesuffix(".tmp").rpartition(".")[2] if path.name.endswith(".tmp") else ""
+    if path.stat().st_ctime < listed_at and not (writer.isdecimal() and is_alive(int(writer))):
+        path.unlink(missing_ok=True)
 
 
 def _no_cache(path: Path, error: OSError) -> StoreError:

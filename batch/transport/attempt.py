@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, cast
 
 import anyio
-import httpx
 import orjson
 
 from batch.policy.redaction import Redactor, sample
@@ -16,6 +14,7 @@ from batch.providers.replies import ReplyFormatError, read_error, read_reply
 from batch.records import Api, Chunk, ErrorKind, Exchange, Fault, Reply
 from batch.transport.deadlines import Deadlines
 from batch.transport.reading import SAMPLE_BYTES, Intake, StreamReading
+from batch.transport.wire import Response
 
 # After [DONE] a body should end at once, and its connection can be used again. One that does not end is closed.
 DRAIN_S, DRAIN_BYTES = 0.05, 4096
@@ -42,7 +41,7 @@ class Attempt:
         self._stream: StreamReading | None = None
         self._pieces: list[bytes] = []
         self.status: int | None = None
-        self.headers: dict[str, str] = {}
+        self.headers: Mapping[str, str] = {}
         self.fault: Fault | None = None
 
     @property
@@ -50,23 +49,21 @@ class Attempt:
         """What `on_chunk` raised."""
         return self._stream.raised if self._stream is not None else None
 
-    async def read(self, response: httpx.Response, deadlines: Deadlines, idle_s: float) -> None:
+    async def read(self, response: Response, deadlines: Deadlines, idle_s: float) -> None:
         """Read the whole reply. Raises UnreadableError, and what the engine raises; the connection is closed then."""
-        self.status = response.status_code
-        self.headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
-        body = cast("httpx.AsyncByteStream", response.stream)
-        chunks = aiter(body)
+        self.status = response.status
+        self.headers = response.headers
         try:
             if self._is_stream() and self._api is not None:
                 self._stream = StreamReading(self._api, self._on_chunk, self._now)
-                await self._read_stream(self._stream, chunks, deadlines, idle_s)
+                await self._read_stream(self._stream, response, deadlines, idle_s)
             else:
-                await self._read_plain(chunks, deadlines, idle_s)
+                await self._read_plain(response, deadlines, idle_s)
         except BaseException:
             with anyio.move_on_after(CLOSE_S, shield=True):
-                await _close(chunks, body)
+                await _close(response)
             raise
-        await _close(chunks, body)
+        await _close(response)
 
     def exchange(self, redactor: Redactor, sent_at: float, done_at: float) -> Exchange:
         """What was seen on the wire, without the secrets."""
@@ -89,25 +86,25 @@ class Attempt:
             return False
         return content_type == "text/event-stream" or (self._wants_stream and content_type in {"", "text/plain"})
 
-    async def _read_plain(self, chunks: AsyncIterator[bytes], deadlines: Deadlines, idle_s: float) -> None:
+    async def _read_plain(self, response: Response, deadlines: Deadlines, idle_s: float) -> None:
         deadlines.move("timeout_idle", idle_s)
         intake = Intake(self.headers, self._cap if self._is_success else min(self._cap, LARGEST_ERROR_BODY))
-        async for piece in chunks:
+        while (piece := await response.read()) is not None:
             deadlines.move("timeout_idle", idle_s)
             self._pieces.append(intake.take(piece))
         intake.end()
 
-    async def _read_stream(self, stream: StreamReading, chunks: AsyncIterator[bytes], deadlines: Deadlines, idle_s: float) -> None:
+    async def _read_stream(self, stream: StreamReading, response: Response, deadlines: Deadlines, idle_s: float) -> None:
         # Until the first token the first-byte deadline holds: servers send the head at once and then queue.
         intake = Intake(self.headers, self._cap)
-        async for piece in chunks:
+        while (piece := await response.read()) is not None:
             if stream.feed(intake.take(piece)):
                 if stream.first_token_at is None:
                     deadlines.extend("timeout_idle", idle_s)
                 else:
                     deadlines.move("timeout_idle", idle_s)
             if stream.done or stream.error is not None:
-                await _drain(chunks)
+                await _drain(response)
                 return
         intake.end()
         stream.end()
@@ -148,19 +145,16 @@ def _format_fault(error: ReplyFormatError, body: bytes) -> Fault:
     return Fault(ErrorKind.PROTOCOL, error.code, f"{error}: {seen}" if seen else str(error))
 
 
-async def _drain(chunks: AsyncIterator[bytes]) -> None:
+async def _drain(response: Response) -> None:
     size = 0
     with anyio.move_on_after(DRAIN_S):
-        async for piece in chunks:
+        while (piece := await response.read()) is not None:
             size += len(piece)
             if size > DRAIN_BYTES:
                 return
 
 
-async def _close(chunks: AsyncIterator[bytes], body: httpx.AsyncByteStream) -> None:
+async def _close(response: Response) -> None:
     # The reply is read, or its fault is known: what goes wrong in closing changes neither.
     with contextlib.suppress(Exception):
-        close: Any = getattr(chunks, "aclose", None)
-        if close is not None:
-            await close()
-        await body.aclose()
+        await response.close()

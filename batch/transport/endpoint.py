@@ -96,7 +96,7 @@ class Endpoint:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
         self._clients.clear()
-        await self._engine.aclose()
+        await self._engine.close()
 
     def __enter__(self) -> Self:
         self._portal = self._stack.enter_context(start_blocking_portal("asyncio"))

@@ -1,19 +1,21 @@
-"""The HTTP engines under httpx's transport seam: pyreqwest (the default, chosen by measurement), aiohttp, and httpx's own.
+"""The HTTP engines: pyreqwest (the default, chosen by measurement), aiohttp, and httpx's own.
 
 All follow no redirects, keep no cookies, unpack nothing by themselves, check certificates, and use a proxy only where the user asks.
 """
 
 from __future__ import annotations
 
-import ssl
 from datetime import timedelta
 from functools import cache, partial
-
-import httpx
+from typing import TYPE_CHECKING
 
 from batch.errors import SetupError
 from batch.settings import RunSettings
 from batch.transport.proxies import Proxied, proxies_of_environment
+from batch.transport.wire import Engine
+
+if TYPE_CHECKING:
+    import ssl
 
 KEEP_ALIVE_S = 4.0
 """How long a connection may idle: less than usual servers allow (uvicorn and Node: 5 s), so that none is closed as it is taken."""
@@ -28,7 +30,7 @@ meanwhile is lost (code held, fault 34).
 LONGEST_HEADER = 65536
 
 
-def open_engine(run: RunSettings, connections: int) -> httpx.AsyncBaseTransport:
+def open_engine(run: RunSettings, connections: int) -> Engine:
     """The engine that `run.http` names, for `connections` at once; the caller closes it.
 
     Raises:
@@ -42,11 +44,11 @@ def open_engine(run: RunSettings, connections: int) -> httpx.AsyncBaseTransport:
     return Proxied(engine(None), {scheme: engine(url) for scheme, url in proxies.items()})
 
 
-def _pyreqwest(run: RunSettings, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
+def _pyreqwest(run: RunSettings, connections: int, proxy: str | None) -> Engine:
     from pyreqwest.client import ClientBuilder
     from pyreqwest.proxy import ProxyBuilder
 
-    from batch.transport.pyreqwest_engine import PyreqwestTransport
+    from batch.transport.pyreqwest_engine import PyreqwestEngine
 
     builder = (
         ClientBuilder()
@@ -68,16 +70,19 @@ def _pyreqwest(run: RunSettings, connections: int, proxy: str | None) -> httpx.A
     builder = builder.no_proxy()
     if proxy is not None:
         builder = builder.proxy(ProxyBuilder.all(proxy))
-    return PyreqwestTransport(builder.build())
+    return PyreqwestEngine(builder.build())
 
 
-def _aiohttp(run: RunSettings, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
+def _aiohttp(run: RunSettings, connections: int, proxy: str | None) -> Engine:
     del connections
     try:
         import aiohttp
+        import httpx
         from httpx_aiohttp import AiohttpTransport
+
+        from batch.transport.httpx_engine import HttpxEngine
     except ImportError:
-        raise SetupError("the HTTP engine aiohttp is not installed: pip install 'promptmill[aiohttp]'") from None
+        raise _missing("aiohttp") from None
 
     def session() -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_S, ssl=_tls_context())
@@ -90,37 +95,32 @@ def _aiohttp(run: RunSettings, connections: int, proxy: str | None) -> httpx.Asy
             max_field_size=LONGEST_HEADER,
         )
 
-    return _Prepared(AiohttpTransport(client=session, proxy=httpx.Proxy(proxy) if proxy else None), run.connect_timeout_s)
+    return HttpxEngine(AiohttpTransport(client=session, proxy=httpx.Proxy(proxy) if proxy else None), run.connect_timeout_s)
 
 
-def _httpx(run: RunSettings, connections: int, proxy: str | None) -> httpx.AsyncBaseTransport:
+def _httpx(run: RunSettings, connections: int, proxy: str | None) -> Engine:
+    try:
+        import httpx
+
+        from batch.transport.httpx_engine import HttpxEngine
+    except ImportError:
+        raise _missing("httpx") from None
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE_S)
     engine = httpx.AsyncHTTPTransport(verify=_tls_context(), trust_env=False, limits=limits, proxy=proxy)
-    return _Prepared(engine, run.connect_timeout_s)
+    return HttpxEngine(engine, run.connect_timeout_s)
+
+
+def _missing(name: str) -> SetupError:
+    return SetupError(f"the HTTP engine {name} is not installed: pip install 'promptmill[{name}]'")
 
 
 def _longest_silence(run: RunSettings) -> float:
     return min(max(run.first_byte_timeout_s, run.idle_timeout_s), run.attempt_timeout_s)
 
 
-class _Prepared(httpx.AsyncBaseTransport):
-    """Puts on each request what these engines look for there: the connect deadline and the length of the body."""
-
-    def __init__(self, engine: httpx.AsyncBaseTransport, connect_timeout_s: float) -> None:
-        self._engine = engine
-        self._timeout = {"connect": connect_timeout_s}
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        request.extensions["timeout"] = self._timeout
-        if request.content:
-            request.headers["Content-Length"] = str(len(request.content))
-        return await self._engine.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        await self._engine.aclose()
-
-
 @cache
 def _tls_context() -> ssl.SSLContext:
     """The one TLS context of the process: making one reads hundreds of certificates. SSL_CERT_FILE and SSL_CERT_DIR count."""
+    import httpx
+
     return httpx.create_ssl_context(trust_env=True)

@@ -10,8 +10,6 @@ import socket
 import ssl
 from collections.abc import Iterator
 
-import httpx
-
 from batch.records import ErrorKind, Fault
 
 _TEXTS = {
@@ -113,8 +111,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 def _by_class(chain: list[BaseException]) -> str | None:
     # httpx-aiohttp calls every lost connection a ConnectTimeout, so the class beneath the wrapper counts first.
-    for link in [link for link in chain if not isinstance(link, httpx.HTTPError)] + chain:
-        if type(link).__module__.partition(".")[0] not in _ENGINES and not isinstance(link, httpx.HTTPError | httpx.StreamError):
+    for link in [link for link in chain if _home(link) != "httpx"] + chain:
+        if _home(link) not in _ENGINES:
             continue
         causes = _causes(link)
         if causes and _CONNECT_PHASE not in causes and isinstance(link, TimeoutError):
@@ -125,6 +123,11 @@ def _by_class(chain: list[BaseException]) -> str | None:
             if base.__name__ in _BY_NAME:
                 return _BY_NAME[base.__name__]
     return "reset" if isinstance(chain[0], OSError) else None
+
+
+def _home(error: BaseException) -> str:
+    """The package of its class."""
+    return type(error).__module__.partition(".")[0]
 
 
 def _by_root(chain: list[BaseException], words: str) -> str | None:
@@ -153,6 +156,6 @@ def _detail(chain: list[BaseException]) -> str:
             return causes[-1]
         if isinstance(link, OSError) and link.strerror:
             return link.strerror
-        if str(link) and type(link).__module__.partition(".")[0] not in {"asyncio", "anyio"}:
+        if str(link) and _home(link) not in {"asyncio", "anyio"}:
             return str(link)[:300]
     return ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies_environment, proxy_bypass_environment  # type: ignore[attr-defined]  # typeshed has no second
 
-import httpx
+from batch.transport.wire import Engine, Response, Target
 
 
 def proxies_of_environment() -> dict[str, str]:
@@ -18,7 +19,7 @@ def proxies_of_environment() -> dict[str, str]:
 
 def proxy_passwords() -> list[str]:
     """The passwords in the URLs of these proxies: errors can quote them."""
-    return [password for url in proxies_of_environment().values() if (password := httpx.URL(url).password)]
+    return [password for url in proxies_of_environment().values() if (password := unquote(urlsplit(url).password or ""))]
 
 
 def is_bypassed(host: str) -> bool:
@@ -34,23 +35,22 @@ def is_bypassed(host: str) -> bool:
     return bool(proxy_bypass_environment(host))
 
 
-class Proxied(httpx.AsyncBaseTransport):
+class Proxied(Engine):
     """Sends each request straight or through the proxy of its scheme."""
 
-    def __init__(self, direct: httpx.AsyncBaseTransport, proxied: Mapping[str, httpx.AsyncBaseTransport]) -> None:
+    def __init__(self, direct: Engine, proxied: Mapping[str, Engine]) -> None:
         self._direct = direct
         self._proxied = proxied
-        self._bypassed: dict[str, bool] = {}
+        self._ways: dict[Target, Engine] = {}
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def send(self, target: Target, body: bytes) -> Response:
         """The reply, by the way that the environment says."""
-        host = request.url.host
-        if host not in self._bypassed:
-            self._bypassed[host] = is_bypassed(host)
-        engine = self._direct if self._bypassed[host] else self._proxied.get(request.url.scheme, self._direct)
-        return await engine.handle_async_request(request)
+        if target not in self._ways:
+            url = urlsplit(target.url)
+            self._ways[target] = self._direct if is_bypassed(url.hostname or "") else self._proxied.get(url.scheme, self._direct)
+        return await self._ways[target].send(target, body)
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
         """Close all engines."""
         for engine in (self._direct, *self._proxied.values()):
-            await engine.aclose()
+            await engine.close()

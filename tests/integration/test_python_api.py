@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 import batch
-from batch.errors import JobError, RunDirectoryError
+from batch.errors import JobError, RunDirectoryError, SetupError
 from batch.events import Event, RunEnded
 from tests.support.jobs import JobFolder
 from tests.support.scripted import ScriptedEndpoint, Sleep, answer, error
@@ -73,6 +73,12 @@ def test_mistakes_are_raised_before_anything_is_sent(tmp_path: Path) -> None:
             batch.run({**job, "run": {"concurency": 3}})
         with pytest.raises(ValueError, match="use one of them"):
             batch.run(job, fresh=True, changed="rerun")
+        with pytest.raises(ValueError, match='is for engine="ray"; give both'):
+            batch.run(job, ray_address="auto")
+        with pytest.raises(ValueError, match="engine is one of 'live', 'ray', not 'Ray'"):
+            batch.run(job, engine="Ray")  # type: ignore[arg-type]
+        with pytest.raises(SetupError, match=r"no Ray cluster at 127\.0\.0\.1:9 |needs Ray"):
+            batch.run(job, engine="ray", ray_address="127.0.0.1:9")
         with pytest.raises(RunDirectoryError):
             batch.Results(tmp_path / "nowhere")
         assert not endpoint.requests
@@ -188,6 +194,6 @@ def test_importing_batch_loads_next_to_nothing() -> None:
     """`import batch` alone loads none of the libraries; each name loads its own."""
     script = (
         "import sys, batch; heavy = {'pyarrow', 'numpy', 'httpx', 'pydantic', 'anyio'} & set(sys.modules); assert not heavy, heavy;"
-        "batch.run; batch.Endpoint; assert {'pydantic', 'httpx'} <= set(sys.modules); assert callable(batch.run)"
+        "batch.run; batch.Endpoint; assert {'pydantic', 'anyio'} <= set(sys.modules); assert callable(batch.run)"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

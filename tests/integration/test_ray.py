@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.ray_nodes import RayCluster
-from tests.support.ray_runs import CONCURRENCY, assert_each_row_once, folder_on, wait_for
+from batch import app
+from tests.support.ray_nodes import ENVIRONMENT, RayCluster
+from tests.support.ray_runs import CONCURRENCY, RayFolder, assert_each_row_once, folder_on, slowly, wait_for
+from tests.support.s3 import ENVIRON, S3Server
+from tests.support.scripted import ScriptedEndpoint
+from tests.support.store_jobs import StoreJob
 
 pytestmark = pytest.mark.ray
 
@@ -19,8 +25,9 @@ CANARY = "sk-canary-4f1d9b77"
 
 
 @pytest.fixture(scope="session")
-def cluster() -> Iterator[RayCluster]:
-    with RayCluster(nodes=2) as cluster:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    # Each node has credentials of its own for the tests' object store, and a cache.
+    with RayCluster(nodes=2, environ={**ENVIRON, "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("nodes"))}) as cluster:
         yield cluster
 
 
@@ -86,3 +93,54 @@ def test_a_paused_worker_wakes_up_when_its_shards_are_others(cluster: RayCluster
             os.kill(paused, signal.SIGCONT)
         folder.end(process)
         assert_each_row_once(folder, endpoint, resent=CONCURRENCY)
+
+
+class StoreRayJob(StoreJob, RayFolder):
+    """A job that is sent by a cluster, with its run directory on a store."""
+
+
+def test_a_run_on_an_object_store_goes_on_there_and_here(cluster: RayCluster, tmp_path: Path, s3: S3Server) -> None:
+    """Issue 7: a run on a store, begun here, gone on with on Ray, an actor and then the driver killed, is ended by two processes here."""
+    with ScriptedEndpoint(slowly) as endpoint:
+        option = f"?endpoint_override={s3.url}"
+        folder = StoreRayJob(tmp_path, endpoint.url, s3, options=option, cluster=cluster, rows=1_250, concurrency=CONCURRENCY)
+        folder.directory = folder.address  # as the workers log it
+        assert folder.here("input.limit=100").exit_code == 0
+        process = folder.begin()
+        folder.wait_for_workers(2, process)
+        wait_for(endpoint, 250, process)
+        recorded = len(folder.recorded())
+        os.kill(folder.workers[0], signal.SIGKILL)
+        bound = len(endpoint.counts()) - recorded
+        folder.wait_for_workers(3, process)
+        wait_for(endpoint, 700, process)
+        process.kill()
+        process.communicate()
+        bound += len(endpoint.counts())
+        ended = folder.run("run", folder.job.name, "--set", "run.processes=2")
+        assert ended.returncode == 0, ended.stderr
+        kept = int(re.search(r"([\d,]+) of them kept", ended.stderr)[1].replace(",", ""))
+        assert sum(endpoint.counts().values()) - 1_250 <= bound - kept
+    assert folder.recorded() == {row["id"] for row in folder.rows}
+    assert 0 < kept < 1_250
+    assert any(name.endswith(".sealed") for name in s3.names(folder.at))
+    assert not [name for name in s3.names(folder.at) if name.startswith(".")]
+    assert app.verify(folder.address).complete
+
+
+@pytest.mark.long
+def test_a_run_from_python_can_be_sent_by_a_cluster(cluster: RayCluster, tmp_path: Path) -> None:
+    """`batch.arun(engine="ray")`, which runs in a thread of its own, sends by the cluster's workers and gives the results as ever."""
+    with folder_on(cluster, tmp_path, rows=300) as (folder, endpoint):
+        code = (
+            "import sys, anyio, batch; from functools import partial\n"
+            "result = anyio.run(partial(batch.arun, 'test.toml', engine='ray', ray_address=sys.argv[1]))\n"
+            "print(result.exit_code, result.completions().num_rows)"
+        )
+        environ = {**os.environ, **ENVIRONMENT}
+        done = subprocess.run(
+            [sys.executable, "-c", code, cluster.address], cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=100
+        )
+        assert (done.stdout, done.returncode) == ("0 300\n", 0), done.stderr
+        assert_each_row_once(folder, endpoint, resent=0)
+    assert folder.workers

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import httpx
 import orjson
 import pytest
 from openai import AsyncOpenAI
@@ -22,6 +21,7 @@ from batch.server.embedded import EmbeddedServer
 from batch.settings import EmbeddedModelSettings, ProviderSettings, RunSettings
 from batch.transport.client import Client
 from batch.transport.engines import open_engine
+from batch.transport.wire import Engine, Response, Target
 from tests.support.scripted import ScriptedEndpoint, http
 from tests.support.streams import delta, sse, sse_text, usage_chunk
 from tests.support.wire import open_client, request
@@ -81,35 +81,35 @@ async def test_same_reading(kind: str) -> None:
     assert [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in ours.tool_calls or []] == calls
 
 
-class Recorder(httpx.AsyncBaseTransport):
+class Recorder(Engine):
     """Keeps the body of the one reply that an engine gives."""
 
-    def __init__(self, engine: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.body = b""
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def send(self, target: Target, body: bytes) -> Response:
         """The reply, as it comes."""
-        response = await self._engine.handle_async_request(request)
-        return httpx.Response(
-            response.status_code, headers=response.headers.raw, stream=Recorded(self, cast("httpx.AsyncByteStream", response.stream))
-        )
+        return Recorded(self, await self._engine.send(target, body))
+
+    async def close(self) -> None:
+        """The engine is another's."""
 
 
-class Recorded(httpx.AsyncByteStream):
-    """A body, copied as it is read."""
+class Recorded:
+    """A reply, copied as it is read."""
 
-    def __init__(self, recorder: Recorder, stream: httpx.AsyncByteStream) -> None:
+    def __init__(self, recorder: Recorder, response: Response) -> None:
         self._recorder = recorder
-        self._stream = stream
+        self._response = response
+        self.status, self.headers = response.status, response.headers
+        self.close = response.close
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for data in self._stream:
-            self._recorder.body += data
-            yield data
-
-    async def aclose(self) -> None:
-        await self._stream.aclose()
+    async def read(self) -> bytes | None:
+        """The next piece."""
+        piece = await self._response.read()
+        self._recorder.body += piece or b""
+        return piece
 
 
 async def ask(base_url: str, api: Api, body: dict[str, Any], on_chunk: Callable[[Chunk], None] | None = None) -> tuple[Reply, bytes]:

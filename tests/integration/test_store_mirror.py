@@ -45,8 +45,8 @@ def test_the_copy_follows_the_store(s3: S3Server, mirror: Mirror) -> None:
 def test_what_is_there_is_not_fetched_again(s3: S3Server, mirror: Mirror) -> None:
     """Neither what was fetched nor what this machine put: a changed copy with the store's own size and time is left alone."""
     s3.put(key(mirror, "j/a"), b"aaa")
-    mirror.add("j/b", b"bbb")
     copy = mirror.fetch("j")
+    mirror.add("j/b", b"bbb")
     for name in ("a", "b"):
         known = (copy / name).stat().st_mtime_ns
         (copy / name).write_bytes(b"xxx")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,60 +17,18 @@ from batch.app.report import report
 from batch.errors import DamagedError, LockedError, PromptmillError, RunDirectoryError
 from batch.job import load
 from batch.journal import store_lock
-from batch.journal.leases import claim_number
-from batch.journal.lines import decode
 from batch.journal.locating import run_directory
 from batch.journal.store_lock import Pulse
 from tests.support.jobs import JobFolder, ids
 from tests.support.s3 import S3Server
-from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer
-
-CONCURRENCY = 8
-FLUSH_S = 0.3
-
-
-class StoreJob(JobFolder):
-    """A job whose run directory is `run` in a bucket."""
-
-    def __init__(self, path: Path, url: str, s3: S3Server, **settings) -> None:
-        self.s3 = s3
-        self.bucket = s3.bucket()
-        self.at = f"{self.bucket}/run"
-        self.address = f"s3://{self.at}"
-        super().__init__(path, url, **{"concurrency": CONCURRENCY, "flush_interval_s": FLUSH_S, **settings})
-        self.job.write_text(self.job.read_text().replace('"runs/test"', f'"{self.address}"'))
-
-    def here(self, *overrides: str, fresh: bool = False) -> app.RunReport:
-        """Run the job in this process."""
-        return app.run(load(self.job, list(overrides), {}), app.RunOptions(fresh=fresh), [])
-
-    def segments(self) -> list[str]:
-        """The journal's objects, in the order of their names."""
-        return [name for name in self.s3.names(self.at) if name.startswith("journal/") and name.endswith(".jsonl")]
-
-    def records(self) -> list:
-        """All records of the journal."""
-        return [decode(line) for name in self.segments() for line in self.s3.get(f"{self.at}/{name}").splitlines()]
+from tests.support.scripted import Action, Received, ScriptedEndpoint, answer
+from tests.support.store_jobs import StoreJob, slow, wait_for
 
 
 @pytest.fixture(autouse=True)
 def quick_lock(monkeypatch: pytest.MonkeyPatch) -> None:
     """The lock's times, shorter for runs in this process."""
     monkeypatch.setattr(store_lock, "PULSE", Pulse(beat_s=0.5, dead_s=20.0, settle_s=0.01))
-
-
-def slow(received: Received) -> list[Action]:
-    """An answer after a while."""
-    return [*([Sleep(0.05)] if received.body else []), *answer(received)]
-
-
-def wait_for(condition, process) -> None:
-    """Wait until `condition` holds; the process must be alive until then."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def chat_shards(s3: S3Server, bucket: str, folder: Path, shards: int, rows: int) -> list[str]:
@@ -250,13 +207,6 @@ def test_who_lost_the_lock_puts_nothing_more(s3: S3Server, tmp_path: Path) -> No
         assert len(endpoint.requests) < 20_000
     assert b'"far"' in s3.get(f"{folder.at}/run.lock")
     assert all(record.ok for record in folder.records())
-
-
-def test_a_run_on_a_store_is_not_shared_out(s3: S3Server) -> None:
-    """What workers would write into the copy would never come to the store, so it is refused."""
-    directory = run_directory(f"s3://{s3.bucket()}/run")
-    with pytest.raises(RunDirectoryError, match="is run by one process"):
-        claim_number(directory.journal_dir("m"))
 
 
 def test_two_runners_do_not_share_a_directory(s3: S3Server, tmp_path: Path) -> None:

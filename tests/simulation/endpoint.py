@@ -1,16 +1,17 @@
-"""The endpoint, in memory, under httpx's transport seam; and the witness: what came, when, and whether it was allowed to come."""
+"""The endpoint, in memory, under the seam of the HTTP engines; and the witness: what came, when, and whether it was allowed to come."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
-import httpx
 import orjson
 
 from batch.settings import RunSettings
+from batch.transport.wire import Engine, Response, Target
 from tests.simulation.weather import Plight, Weather, plight
 from tests.simulation.world import EPOCH, BrokenPromiseError, World, require
 
@@ -90,7 +91,7 @@ class Witness:
             self.world.accuse(error)
 
 
-class Endpoint(httpx.AsyncBaseTransport):
+class Endpoint(Engine):
     """All hosts of a session. Answers are made of what was asked, so that each can be told to be whole and of its own request."""
 
     def __init__(self, world: World, weather: Weather, run: RunSettings, poison: dict[str, str]) -> None:
@@ -101,16 +102,16 @@ class Endpoint(httpx.AsyncBaseTransport):
         self.witnesses: dict[str, Witness] = {}
         self.last_progress = world.time()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+    async def send(self, target: Target, body: bytes) -> Response:
         world = self._world
         if world.dead:
             await asyncio.get_running_loop().create_future()
-        if request.method == "GET":
+        if target.method == "GET":
             return await self._models()
-        document = orjson.loads(request.content)
+        document = orjson.loads(body)
         prompt = document["messages"][-1]["content"]
         key = f"{document['model']}|{prompt}|{document['temperature']}"
-        witness = self._witness(request.url.host)
+        witness = self._witness(urlsplit(target.url).hostname or "")
         given = self._choose(prompt, answer_to(document["model"], prompt, document["temperature"]), stream=bool(document.get("stream")))
         world.tick(f"{key} arrives: {given.name}")
         witness.arrives(key)
@@ -140,14 +141,32 @@ class Endpoint(httpx.AsyncBaseTransport):
     def _witness(self, host: str) -> Witness:
         return self.witnesses.setdefault(host, Witness(self._world, self.run))
 
-    async def _models(self) -> httpx.Response:
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    async def _models(self) -> Response:
         await asyncio.sleep(0.05)
         if self._weather.lists_models:
-            return httpx.Response(200, content=orjson.dumps({"data": [{"id": "alpha"}, {"id": "beta"}]}))
-        return httpx.Response(404, content=b"")
+            return _Whole(200, orjson.dumps({"data": [{"id": "alpha"}, {"id": "beta"}]}))
+        return _Whole(404, b"")
 
 
-class _Exchange(httpx.AsyncByteStream):
+class _Whole:
+    """A reply that is there."""
+
+    def __init__(self, status: int, body: bytes) -> None:
+        self.status = status
+        self.headers: dict[str, str] = {}
+        self._pieces = [body] if body else []
+
+    async def read(self) -> bytes | None:
+        return self._pieces.pop() if self._pieces else None
+
+    async def close(self) -> None:
+        pass
+
+
+class _Exchange:
     """One request's reply, given piece by piece."""
 
     def __init__(self, world: World, witness: Witness, endpoint: Endpoint, key: str, given: Plight) -> None:
@@ -155,8 +174,11 @@ class _Exchange(httpx.AsyncByteStream):
         self._key, self._given = key, given
         self._is_over = False
         self._is_whole = False
+        self._pieces = self._body()
+        self.status = given.status or 0
+        self.headers = {name.lower(): value for name, value in dict(given.headers).items()}
 
-    async def head(self) -> httpx.Response:
+    async def head(self) -> Response:
         given = self._given
         await asyncio.sleep(given.seconds)
         if given.status is None:
@@ -165,9 +187,12 @@ class _Exchange(httpx.AsyncByteStream):
             assert given.ending is not None
             raise given.ending
         self._is_whole = not given.body
-        return httpx.Response(given.status, headers=list(given.headers), stream=self)
+        return self
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
+    async def read(self) -> bytes | None:
+        return await anext(self._pieces, None)
+
+    async def _body(self) -> AsyncGenerator[bytes, None]:
         given = self._given
         size = max(1, -(-len(given.body) // given.pieces))
         try:
@@ -183,7 +208,8 @@ class _Exchange(httpx.AsyncByteStream):
         finally:
             self.end()
 
-    async def aclose(self) -> None:
+    async def close(self) -> None:
+        await self._pieces.aclose()
         self.end()
 
     def end(self) -> None:

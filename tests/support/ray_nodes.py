@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any, Self
 
 # Without this Ray takes the address of another interface for its own.
@@ -20,10 +21,11 @@ ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLE
 
 
 class RayCluster:
-    """`nodes` nodes of one CPU each, and a head without any."""
+    """`nodes` nodes of one CPU each, and a head without any; `environ` is added to the environment of all."""
 
-    def __init__(self, nodes: int) -> None:
+    def __init__(self, nodes: int, environ: Mapping[str, str] | None = None) -> None:
         self._nodes = nodes
+        self._environ = environ or {}
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
@@ -32,7 +34,7 @@ class RayCluster:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, **ENVIRONMENT},
+            env={**os.environ, **ENVIRONMENT, **self._environ},
         )
         self.address: str = self._ask("head")
         self.nodes: list[str] = [self.add() for _ in range(self._nodes)]

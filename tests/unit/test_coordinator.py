@@ -6,20 +6,24 @@ import heapq
 import random
 from collections import Counter
 
-from batch.distributed.coordinator import Coordinator
+import pytest
+
+from batch.distributed.coordinator import Coordinator, Recalled
 from batch.distributed.messages import Lease, LeaseKey, Report
 from batch.distributed.purse import Purse
 from batch.distributed.shards import divide
 from batch.engine.stop import Stop
-from batch.policy.leased import LeasedBudget, Share, Use
+from batch.policy.leased import BudgetUse, LeasedBudget, Share, Use
 from batch.records import Mark, Tally
 from batch.settings import RunSettings
+from tests.support.disks import outcome
 
+IDLE = Use(elapsed=0.25, in_flight=0, peak=0, area=0.0, short=False)
 ROWS_PER_SHARD = 10_000
 
 
 def make(run: RunSettings, shards: int, recalled: list[Lease]) -> Coordinator:
-    def recall(lease: Lease, written: object):
+    async def recall(lease: Lease, written: object):
         recalled.append(lease)
         return []
 
@@ -50,7 +54,7 @@ class Worker:
         return Report(self.name, {"m": Tally(ok=self.ok, durable=self.ok)}, (use,), (max(0, 2 - len(self.leases)),), tuple(done))
 
 
-def test_a_thousand_workers_share_leases_and_concurrency_while_some_die() -> None:
+async def test_a_thousand_workers_share_leases_and_concurrency_while_some_die() -> None:
     """Issue 7: each shard is held by one at a time and done once, and no more is in flight than allowed, whoever dies."""
     chance = random.Random(3)
     recalled: list[Lease] = []
@@ -66,7 +70,7 @@ def test_a_thousand_workers_share_leases_and_concurrency_while_some_die() -> Non
         worker = workers[name]
         assert now < 600, "the run does not end"
         if chance.random() < 0.01:
-            coordinator.lost(worker.name)
+            await coordinator.lost(worker.name)
             for lease in worker.leases:
                 del holders[lease.shard.number]
             del workers[worker.name]
@@ -116,13 +120,49 @@ def test_a_thousand_workers_spend_one_budget() -> None:
     assert spent >= 0.95 * cap
 
 
-def test_what_a_dead_worker_told_of_is_durable_with_its_seals() -> None:
+async def test_what_a_dead_worker_told_of_is_durable_with_its_seals() -> None:
     """Promise 2: outcomes that it had told of and not synced are counted as durable once its journals are sealed."""
     coordinator = make(RunSettings(), 4, [])
     coordinator.checkin(Report("w1", {"m": Tally(ok=20, failed=1, durable=8)}, (), (1,)), 0.0)
     assert coordinator.tallies["m"].durable == 8
-    coordinator.lost("w1")
+    await coordinator.lost("w1")
     assert coordinator.tallies["m"].durable == 21
+
+
+async def test_what_a_dead_worker_held_is_taken_back() -> None:
+    """Promises 1, 2: of what it had told of, only what is on the store counts; the rest was answered, and will be sent again."""
+    coordinator = make(RunSettings(), 4, [])
+    (lease,) = coordinator.checkin(Report("w1", uses=(IDLE,), wanted=(1,)), 0.0).leases
+
+    async def recall(lease: Lease, written: object) -> list[Recalled]:
+        assert written == {"m": (4, 0)}
+        return [("m", outcome(ordinal), None) for ordinal in range(2)]
+
+    coordinator._recall = recall
+    told = Tally(ok=20, failed=3, durable=15, requests=30, in_flight=4, kept_failed=-2, completion_tokens=100, failures={"bad_request": 3})
+    held = Tally(ok=5, failed=2, kept_failed=-1, completion_tokens=40, failures={"bad_request": 2})
+    key = lease.key
+    budget = BudgetUse(0.0, 0.0, 0.0, unrecorded=0.7)
+    coordinator.checkin(Report("w1", {"m": told}, (IDLE,), written={key: {"m": (4, 0)}}, held={key: {"m": held}}, budget=budget), 0.2)
+
+    await coordinator.lost("w1")
+
+    tally = coordinator.tallies["m"]
+    # 16 outcomes were put when it told last, and 2 of the 7 that it held were put after that.
+    assert (tally.ok, tally.failed, tally.durable, tally.failures) == (17, 1, 18, {"bad_request": 1})
+    assert (tally.requests, tally.in_flight, tally.doubled, tally.kept_failed) == (30, 0, 4 + 5, -1)
+    assert tally.completion_tokens == 60 + sum((outcome(n).usage or {}).get("completion_tokens", 0) for n in range(2))
+    assert coordinator.unrecorded == pytest.approx(0.7)
+
+
+async def test_what_could_not_be_put_is_not_counted_in_the_end() -> None:
+    """Promise 1: a worker that ends since the store refuses has told of answers that are lost: their rows are not attempted."""
+    coordinator = make(RunSettings(), 4, [])
+    (lease,) = coordinator.checkin(Report("w1", uses=(IDLE,), wanted=(1,)), 0.0).leases
+    held = {lease.key: {"m": Tally(ok=5)}}
+    stop = Stop("storage", "refused")
+    assert coordinator.checkin(Report("w1", {"m": Tally(ok=9, durable=4)}, held=held, stop=stop, ended=True), 0.2).over
+    assert (coordinator.tallies["m"].ok, coordinator.tallies["m"].durable) == (4, 4)
 
 
 def test_one_stop_is_everybodys() -> None:

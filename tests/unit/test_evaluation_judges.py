@@ -12,15 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import InputError
-from batch.evaluation.answers import run_answers, run_state
+from batch.evaluation.answers import Answer, run_answers, run_state
 from batch.evaluation.calls import CALLS_FILE, calls_directory, count_open, write_calls
 from batch.evaluation.judges.asking import JudgeAsker, judge_of
 from batch.evaluation.judges.facts import JudgeFacts
 from batch.evaluation.reading import Judged, read_evaluation
+from batch.evaluation.scorers import ExpectedError
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.table import State
-from batch.records import Outcome
-from batch.settings import JudgeSettings, ScoreSettings
+from batch.records import Outcome, Row
+from batch.settings import JudgeSettings, PromptSettings, ScoreSettings
 from tests.support.disks import outcome, write_journal
 from tests.support.jobs import lines_of
 from tests.support.judges import judged_parts
@@ -212,6 +213,18 @@ def test_the_question_can_be_told(tmp_path: Path) -> None:
         score = replace(RATED, name=f"s{asked}", judge=replace(judge_of(RATED), question=question))
         (call,) = Judging(run, score).calls()
         assert judged_parts(call["messages"][1]["content"])["QUESTION"] == asked
+
+
+def test_the_question_of_a_stored_request(tmp_path: Path) -> None:
+    """Where the rows are whole requests, it is the last user message of theirs; what has no chat is left out."""
+    run = FinishedRun(tmp_path, ROWS[:1], {"a": said("x")})
+    job = replace(run.job, variants=(replace(run.job.variants[0], prompt=PromptSettings(stored=True)),))
+    asker = JudgeAsker(replace(RATED, expected=None), job)
+    row = Row(0, "r0", {"body": {"messages": [{"role": "user", "content": "who?"}]}}, "f", 1)
+    (item,) = asker.items(row, [Answer(row, "a", text="x")])
+    assert item.question == "who?"
+    with pytest.raises(ExpectedError, match="say in question what was asked"):
+        asker.items(replace(row, columns={"body": {"input": "x"}}), [Answer(row, "a", text="x")])
 
 
 def test_a_judge_that_was_cut_off(tmp_path: Path) -> None:

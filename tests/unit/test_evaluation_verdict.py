@@ -9,7 +9,8 @@ import pytest
 
 from batch.evaluation.statistics.racing import Stop
 from batch.evaluation.table import State, TableBuilder
-from batch.evaluation.verdict import Verdict, about, dollars, listed, percent, points, reach_verdict
+from batch.evaluation.verdict import Verdict, reach_verdict
+from batch.evaluation.words import about, dollars, listed, percent, points
 from tests.known_truth import FIRST_SEED, TOO_CLOSE, TRUTHS, Truth, play
 from tests.support.benchmarks import benchmark, table_of
 
@@ -63,7 +64,7 @@ def test_what_is_not_separable_is_said_with_the_rows_it_would_need() -> None:
     table = table_of((np.random.default_rng(0).random((2, 500)) < 0.8).astype(float))
     verdict = reach_verdict(table)
     assert verdict.winner is None
-    assert re.fullmatch(r"(A and B|B and A) cannot be separated at the top: .+ % \[.+\]; .+ % \[.+\]\.", verdict.headline)
+    assert re.fullmatch(r"(A|B) with .+ % \[.+\] and (A|B) with .+ % \[.+\] cannot be separated at the top\.", verdict.headline)
     (text,) = texts(verdict, "pair")
     assert re.fullmatch(
         r"(A and B|B and A) are not separable: \+\d\.\d pt \[-\d\.\d, \+\d\.\d\]; a 2-pt gap needs about \d,\d00 rows\.", text
@@ -74,9 +75,9 @@ def test_what_is_not_separable_is_said_with_the_rows_it_would_need() -> None:
 
 
 def test_an_interval_that_leaves_out_zero_is_explained() -> None:
-    """A pair that alone would be separable, but not among ten, is told so and not ranked."""
+    """A pair that alone would be separable, but not among six, is told so and not ranked."""
     rng = np.random.default_rng(1)
-    base = (rng.random((5, 300)) < 0.8).astype(float)
+    base = (rng.random((4, 300)) < 0.8).astype(float)
     base[0] = base[1]
     base[0, :10][base[0, :10] == 0] = 1.0
     base[0, np.flatnonzero(base[0] == 0)[:5]] = 1.0
@@ -85,7 +86,7 @@ def test_an_interval_that_leaves_out_zero_is_explained() -> None:
     assert pair.difference.low > 0
     assert pair.p <= 0.05 < pair.p_holm
     assert not pair.separable
-    assert any("which is not enough when 10 pairs are compared" in text for text in texts(verdict, "pair"))
+    assert any("which is not enough when 6 pairs are compared" in text for text in texts(verdict, "pair"))
 
 
 def test_failures_are_counted_and_the_answered_score_is_withheld_when_too_many_failed() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -15,10 +16,14 @@ from batch.distributed.messages import Assignment, Grant, LinkError, Report
 from batch.distributed.ray_actor import PostBox, RayWorker, brief_of, check
 from batch.errors import SetupError
 from batch.journal.directory import RunDirectory
+from batch.journal.locating import run_directory
 from batch.readers import Dataset
 from batch.settings import EmbeddedModelSettings
+from batch.storage import stores
+from batch.storage.troubles import StoreError
 from tests.support import job_files
 from tests.support.ports import unused_port
+from tests.support.s3 import S3Server
 
 JOB = '[input]\npath = "rows.jsonl"\n[prompt]\nuser = "{{ text }}"\n[[model]]\nid = "vllm/m"\n'
 
@@ -86,6 +91,32 @@ def test_a_node_without_the_run_directory_says_what_to_do(assignment: Assignment
     brief = brief_of(assignment.directory, Dataset(assignment.job.input))
     with pytest.raises(SetupError, match=r"no run was begun here.*must lie where all nodes see them"):
         check(brief, replace(assignment, directory=f"{assignment.directory}/elsewhere"))
+
+
+def test_a_node_that_does_not_reach_the_store_says_what_it_lacks(assignment: Assignment, s3: S3Server) -> None:
+    """A run directory on an object store is read, and written to, by each worker before it sends anything; what is put for that is gone."""
+    bucket = s3.bucket()
+    address = f"s3://{bucket}/run"
+    run_directory(address).write_manifest({"name": "it"})
+    brief = brief_of(address, Dataset(assignment.job.input))
+    check(brief, replace(assignment, directory=address))
+    assert s3.names(bucket) == ["run/run.json"]
+    with pytest.raises(SetupError, match=rf"on {socket.gethostname()}: .*no-such-bucket.* credentials each node has"):
+        check(brief, replace(assignment, directory="s3://no-such-bucket/run"))
+
+
+def test_a_node_that_may_not_write_to_the_store_is_refused(assignment: Assignment, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers that a worker cannot put are paid for and lost: it is found out before."""
+    address = f"s3://{s3.bucket()}/run"
+    run_directory(address).write_manifest({"name": "it"})
+    brief = brief_of(address, Dataset(assignment.job.input))
+
+    def refuse(url: object, data: bytes) -> None:
+        raise StoreError(f"{url}: access denied", lasting=True)
+
+    monkeypatch.setattr(stores, "put", refuse)
+    with pytest.raises(SetupError, match=r"access denied.* credentials each node has"):
+        check(brief, replace(assignment, directory=address))
 
 
 def test_a_folder_of_the_same_name_is_not_the_run_directory(assignment: Assignment) -> None:

@@ -45,7 +45,7 @@ class Stage:
         )
 
 
-def test_outcomes_that_were_not_told_of_are_counted(tmp_path: Path) -> None:
+async def test_outcomes_that_were_not_told_of_are_counted(tmp_path: Path) -> None:
     """Promise 1: counts of the session are those of the journal, although the worker died before it could tell; kept ones are replaced."""
     stage = Stage(tmp_path)
     (lease,) = stage.coordinator.checkin(Report("a", uses=(IDLE,), wanted=(1,)), 0.0).leases
@@ -57,7 +57,7 @@ def test_outcomes_that_were_not_told_of_are_counted(tmp_path: Path) -> None:
     for record in (outcome(0), outcome(7), outcome(8, error="bad_request")):
         journal.append(encode(record))
 
-    stage.coordinator.lost("a")
+    await stage.coordinator.lost("a")
     journal.append(encode(outcome(9)))
 
     tally = stage.tally
@@ -70,11 +70,11 @@ def test_outcomes_that_were_not_told_of_are_counted(tmp_path: Path) -> None:
     assert (again.shard, again.generation) == (lease.shard, 2)
 
 
-def test_who_was_given_up_is_told_to_end(tmp_path: Path) -> None:
+async def test_who_was_given_up_is_told_to_end(tmp_path: Path) -> None:
     """Fencing: a worker that is thought dead and checks in again ends, and what it reports counts for nothing."""
     stage = Stage(tmp_path)
     (lease,) = stage.coordinator.checkin(Report("a", uses=(IDLE,), wanted=(1,)), 0.0).leases
-    stage.coordinator.lost("a")
+    await stage.coordinator.lost("a")
 
     grant = stage.coordinator.checkin(Report("a", {"m": Tally(ok=250)}, (IDLE,), (1,), done=(lease.key,)), 9.0)
 

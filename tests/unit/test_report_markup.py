@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.evaluation.report.markup import Markup, joined, tag
-from batch.evaluation.report.wording import Keys, p_value, seconds, short, table
+from batch.evaluation.report.wording import Keys, known_columns, p_value, seconds, table, typeset
 
 
 class Parsed(HTMLParser):
@@ -71,11 +71,32 @@ def test_seconds(value: float | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("count", "text"), [(0, "0"), (25, "25"), (999, "999"), (1391, "1.39k"), (999_600, "1M"), (12_345_678, "12.3M"), (7 * 10**12, "7,000G")]
+    ("text", "set_"),
+    [
+        ("+4.6 pt [-0.8, +9.9]; p < 0.001", "+4.6~pt [−0.8,~+9.9]; p~<~0.001"),
+        ("42.1 % [35.3 %, 49.1 %] of 195 rows", "42.1~% [35.3~%,~49.1~%] of 195 rows"),
+        ("gpt-4 in 2024-08, at 1,000 rows, p = 0.02", "gpt-4 in 2024-08, at 1,000 rows, p~=~0.02"),
+    ],
 )
-def test_short_counts(count: int, text: str) -> None:
-    """Large counts have three digits and a unit."""
-    assert short(count) == text
+def test_figures_stay_in_one_line(text: str, set_: str) -> None:
+    """Signs and intervals are not torn from their numbers, minus signs are true ones, and names stay as they are."""
+    assert typeset(text) == set_.replace("~", "\N{NO-BREAK SPACE}")
+
+
+def test_long_names_lose_their_middle_only_where_that_is_asked_for() -> None:
+    """A cut name keeps both ends, under which models differ, and can be pointed at; a name at the bound stays whole."""
+    keys = Keys(("provider/some-model temperature=0", "short"))
+    assert ">provid…ature=0</span>" in keys.named(keys.variants[0], 14)
+    assert 'title="provider/some-model temperature=0"' in keys.named(keys.variants[0], 14)
+    assert "provider/<wbr>some-model temperature=0</span>" in keys.named(keys.variants[0])
+    assert "title" not in keys.named("short", 5)
+
+
+def test_columns_of_which_nothing_is_known_are_left_out() -> None:
+    """A column goes when all its cells are unknown; one known cell keeps it, and a table without rows keeps all."""
+    rows = [["A", "unknown", "unknown"], ["B", "unknown", "$1.00"]]
+    assert known_columns(["Variant", "First token", "Cost"], rows) == (["Variant", "Cost"], [["A", "unknown"], ["B", "$1.00"]])
+    assert known_columns(["Variant", "Cost"], []) == (["Variant", "Cost"], [])
 
 
 def test_p_values() -> None:

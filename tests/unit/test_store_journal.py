@@ -8,10 +8,14 @@ import anyio
 import pytest
 
 from batch.errors import DamagedError, StorageError
+from batch.journal import segments as segments_module
 from batch.journal import store_journal
+from batch.journal.leases import earlier_segments
 from batch.journal.lines import encode
+from batch.journal.salvage import salvage_journal
 from batch.journal.segments import Name, segment_names, segments
 from batch.journal.store_journal import StoreJournal
+from batch.journal.store_leases import LeasedStoreJournal
 from batch.storage.troubles import StoreError
 from tests.support.disks import outcome
 
@@ -168,3 +172,72 @@ def test_a_flush_that_is_missing_is_named(tmp_path: Path, there: list[str], miss
     write(tmp_path, *there)
     with pytest.raises(DamagedError, match=f"/{missing}.jsonl: .*is missing"):
         segment_names(tmp_path)
+
+
+def test_a_seal_of_objects_names_the_last_that_counts(tmp_path: Path) -> None:
+    """Fencing: of a lease that has passed on the objects up to the sealed number count whole, later ones not at all."""
+    write(tmp_path, "000001", *(f"000001-00004-001-{part:06d}" for part in (1, 2, 3)), "000001-00004-002-000001")
+    (tmp_path / "000001-00004-001.sealed").write_bytes(b'{"last":2}')
+    size = len(encode(outcome(1)))
+    assert [segment.end() for segment in segments(tmp_path)] == [size, size, size, 0, size]
+    assert [segment.end() for segment in segments(tmp_path, Name(1, 4))] == [size, size, 0, size]
+    assert len(earlier_segments(tmp_path, Name(1, 4, 2))) == 3
+    assert segments(tmp_path, Name(1, 5)) == []
+
+
+def test_a_sealed_object_that_is_missing_is_named_and_salvaged(tmp_path: Path) -> None:
+    """Promise 3: the seal tells that the last objects of a lease are gone; salvage says so, and the journal can be read again."""
+    write(tmp_path, "000001", "000001-00004-001-000001")
+    (tmp_path / "000001-00004-001.sealed").write_bytes(b'{"last":3}')
+    with pytest.raises(DamagedError, match=r"000001-00004-001-000002.jsonl: .*is missing"):
+        segments(tmp_path)
+    assert [salvaged.path.stem[-6:] for salvaged in salvage_journal(tmp_path)] == ["000002", "000003"]
+    assert len(segments(tmp_path)) == 4
+
+
+def test_a_seal_that_cannot_be_read_is_not_salvaged(tmp_path: Path) -> None:
+    """Nobody knows what of such a lease counts: it is refused, by name, and nothing is made up."""
+    write(tmp_path, "000001", "000001-00004-001-000001")
+    (tmp_path / "000001-00004-001.sealed").write_bytes(b"{")
+    with pytest.raises(DamagedError, match=r"000001-00004-001.sealed: .*seal"):
+        salvage_journal(tmp_path)
+
+
+@pytest.mark.parametrize("stem", ["000001-1000000", "000001-100000-001", "000001-100000-001-02", "000001-100000-001-1000000"])
+def test_numbers_may_outgrow_their_width(tmp_path: Path, stem: str) -> None:
+    """Promise 1: after a million flushes, or shards, no file is passed over."""
+    write(tmp_path, stem)
+    (match,) = [segments_module._NAME.fullmatch(path.name) for path in tmp_path.iterdir()]
+    assert match is not None
+    assert segments_module._parsed(match).stem == stem
+
+
+async def test_a_lease_tells_what_it_holds() -> None:
+    """Promise 2: what waits for its flush, and what is on its way, is told as held until the object is on the store."""
+    seen: list[tuple[int, bool, tuple[int, int]]] = []
+    shelf = Shelf()
+
+    def put(name: str, data: bytes) -> None:
+        seen.append((journal.held.counts.ok, journal.is_durable, journal.appended_bytes))
+        shelf.put(name, data)
+
+    journal = LeasedStoreJournal(Name(3, 1, 2), put, 5.0)
+    for ordinal in (1, 2):
+        journal.append(encode(outcome(ordinal)))
+        journal.waiting.counts.ok += 1
+        journal.waiting.dollars += 0.5
+        assert (journal.held.counts.ok, journal.held.dollars) == (ordinal, 0.5 * ordinal)
+    assert await journal.sync() == 2
+    assert seen == [(2, False, (1, 0))]
+    assert (journal.held.counts.ok, journal.held.dollars, journal.durable, journal.appended_bytes) == (0, 0.0, 2, (2, 0))
+    assert list(shelf.objects) == ["000003-00001-002-000001.jsonl"]
+
+
+async def test_what_a_store_refused_stays_held() -> None:
+    """Promise 2: an object that could not be put is not durable, and what was in it is told as held to the end."""
+    journal = LeasedStoreJournal(Name(3, 1, 2), Shelf(StoreError("gone", lasting=True)).put, 5.0)
+    journal.append(b"a\n")
+    journal.waiting.counts.ok += 1
+    with pytest.raises(StorageError):
+        await journal.sync()
+    assert (journal.held.counts.ok, journal.durable, journal.is_durable) == (1, 0, False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from batch.errors import RowError
 from batch.evaluation.answers import Answer, scored_text
@@ -119,7 +120,7 @@ def _question(judge: JudgeSettings, prompt: PromptSettings) -> Callable[[Row], s
         return lambda row: as_text(value(row))
     if prompt.api != "chat/completions":
         return Template(prompt.text or "").render
-    messages = messages_maker(prompt)
+    messages = _stored_messages if prompt.stored else messages_maker(prompt)
 
     def asked(row: Row) -> str:
         text = plain_text([message for message in messages(row) if isinstance(message, Mapping)])
@@ -128,3 +129,10 @@ def _question(judge: JudgeSettings, prompt: PromptSettings) -> Callable[[Row], s
         return text
 
     return asked
+
+
+def _stored_messages(row: Row) -> Sequence[Any]:
+    """The chat of a row that is a whole request."""
+    body = row.columns.get("body")
+    messages = body.get("messages") if isinstance(body, Mapping) else None
+    return messages if isinstance(messages, list) else ()

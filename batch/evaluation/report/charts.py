@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from batch.evaluation.report.markup import Markup, joined, tag
 from batch.evaluation.statistics.intervals import Interval
 
-STRIP_WIDTH, STRIP_HEIGHT = 150, 22
+STRIP_WIDTH, STRIP_HEIGHT = 130, 22
 _MARGIN = 10
 WIDTH, HEIGHT = 420, 280
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 26, 14, 40

@@ -10,12 +10,14 @@ from batch.evaluation.reading import VariantFacts
 from batch.evaluation.report.charts import Point, positive_ticks, scatter
 from batch.evaluation.report.markup import Content, Markup, joined, tag
 from batch.evaluation.report.tally import Calls, Failure
-from batch.evaluation.report.wording import Keys, p_value, seconds, table, with_help, with_minus
+from batch.evaluation.report.wording import Keys, known_columns, p_value, seconds, table, typeset, with_help
 from batch.evaluation.statistics.paired import Pair
 from batch.evaluation.statistics.slices import Slice
-from batch.evaluation.verdict import dollars, percent, points
+from batch.evaluation.words import dollars, percent, points
 
 MOST_FAILURES = 30
+MOST_WIDE, LONGEST_NAME = 6, 24
+"""The table of pairs is as wide as there are variants: with more than so many, names have at most so many characters."""
 
 
 def pairs_html(findings: Findings, keys: Keys) -> Markup:
@@ -26,7 +28,8 @@ def pairs_html(findings: Findings, keys: Keys) -> Markup:
     known = {(pair.first, pair.second): pair for pair in findings.pairs}
     # Of graded marks and of repeats the page does not know which were higher.
     linked = findings.binary and findings.repeats == 1
-    rows = [[keys.named(one), *(_pair_cell(known, one, other, linked=linked) for other in ranked)] for one in ranked]
+    longest = LONGEST_NAME if len(ranked) > MOST_WIDE else None
+    rows = [[keys.named(one, longest), *(_pair_cell(known, one, other, linked=linked) for other in ranked)] for one in ranked]
     explained = (
         "Rows won, tied and lost by the variant on the left against the one above, the difference in points, and p by Holm over "
         f"{len(findings.pairs):,} {'pair' if len(findings.pairs) == 1 else 'pairs'}. Coloured where the two can be told apart."
@@ -52,7 +55,7 @@ def _pair_cell(known: Mapping[tuple[str, str], Pair], one: str, other: str, *, l
     return tag(
         "span",
         counts,
-        tag("span", with_minus(f"{points(estimate)} pt, p {_equals(p_value(pair.p_holm))}"), class_="quiet"),
+        tag("span", typeset(f"{points(estimate)} pt, p {_equals(p_value(pair.p_holm))}"), class_="quiet"),
         class_=f"pair {class_ or ''}".strip(),
     )
 
@@ -105,6 +108,7 @@ def slices_html(findings: Findings, keys: Keys) -> Markup:
     if not findings.slices:
         return Markup()
     names = [one.variant for one in findings.standings]
+    coloured = any(one.p_adjusted <= findings.alpha for one in findings.slices)
     tables = []
     for column in dict.fromkeys(sorted(one.column for one in findings.slices)):
         inside = {(one.value, one.variant): one for one in findings.slices if one.column == column}
@@ -118,7 +122,7 @@ def slices_html(findings: Findings, keys: Keys) -> Markup:
         tables.append(table(f"Scores by {column}", head, rows, class_="figures slices"))
     note = (
         f"Strict scores in percent. Coloured: weaker than on the other rows (Benjamini-Hochberg over {len(findings.slices):,} slices). "
-        "A coloured score leads to the rows that it lost."
+        f"{'A coloured score leads to the rows that it lost.' if coloured else 'None is.'}"
     )
     return joined(tag("h3", "Slices"), tag("p", note, class_="note"), tag("div", tables, class_="side"))
 
@@ -150,7 +154,7 @@ def calls_html(calls: Sequence[Calls], facts: Mapping[str, VariantFacts], keys: 
         "Cost",
     ]
     rows = [[keys.named(one.variant), *_counts(one), *_taken(facts[one.variant])] for one in calls]
-    return joined(tag("h2", "Calls"), table("Calls by variant", head, rows, class_="figures"))
+    return joined(tag("h2", "Calls"), table("Calls by variant", *known_columns(head, rows), class_="figures"))
 
 
 def _counts(one: Calls) -> list[Content]:

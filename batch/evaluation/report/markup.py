@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 from typing import TypeAlias
 
-_VOID = frozenset(("br", "col", "hr", "input", "meta"))
+_VOID = frozenset(("br", "col", "hr", "input", "meta", "wbr"))
 
 
 class Markup(str):

@@ -22,7 +22,7 @@ from batch.evaluation.report.details import calls_html, charts_html, failures_ht
 from batch.evaluation.report.marks import MarksReader
 from batch.evaluation.report.markup import Markup, joined, tag
 from batch.evaluation.report.samples import MOST_TASKS, Samples, write_samples
-from batch.evaluation.report.summary import leaderboard_html, verdict_html
+from batch.evaluation.report.summary import headline_html, leaderboard_html, sentences_html
 from batch.evaluation.report.texts import longest_text
 from batch.evaluation.report.wording import Keys
 from batch.evaluation.scoring import marks_path
@@ -177,9 +177,10 @@ def _score(at: int, judged: Judged, verdict: Verdict, gates: Sequence[GateResult
     return tag(
         "section",
         tag("h2", judged.settings.name, " ", tag("small", told)),
-        verdict_html(verdict, judged, [gate for gate in gates if gate.settings.score == judged.settings.name], keys),
+        headline_html(verdict, [gate for gate in gates if gate.settings.score == judged.settings.name], keys),
         tag("h3", "Leaderboard"),
         leaderboard_html(findings, facts, keys),
+        sentences_html(verdict, judged, keys),
         pairs_html(findings, keys),
         charts_html(findings, facts, keys),
         slices_html(findings, keys),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from batch.evaluation.findings import Findings, Standing
@@ -11,9 +11,17 @@ from batch.evaluation.gates import GateResult
 from batch.evaluation.reading import Judged, VariantFacts
 from batch.evaluation.report.charts import Scale, interval_strip, strip_axis, strip_scale
 from batch.evaluation.report.markup import Content, Markup, joined, tag
-from batch.evaluation.report.wording import UNKNOWN, Keys, seconds, short, table, with_help, with_minus
+from batch.evaluation.report.wording import UNKNOWN, Keys, known_columns, seconds, table, typeset, with_help
+from batch.evaluation.sentences import Sentence
 from batch.evaluation.statistics.marks import ANSWERED_FROM
-from batch.evaluation.verdict import Sentence, Verdict, dollars, percent
+from batch.evaluation.verdict import Verdict
+from batch.evaluation.words import dollars, percent
+
+LONGEST_NAME = 40
+"""In sentences below the leaderboard, where letters tell whose they are."""
+
+MOST_NAMES = 4
+"""A sentence about more variants has their letters only."""
 
 _GROUPS = {
     "pair": "Against the top",
@@ -32,33 +40,45 @@ _GROUPS = {
 }
 
 
-def verdict_html(verdict: Verdict, judged: Judged, gates: Sequence[GateResult], keys: Keys) -> Markup:
-    """The headline, the score's gates, and the other sentences under what they are about."""
+def headline_html(verdict: Verdict, gates: Sequence[GateResult], keys: Keys) -> Markup:
+    """The headline, and whether the score keeps its gates."""
+    headline = _keyed(verdict.sentences[0], lambda name: tag("b", keys.named(name)), class_="headline")
+    return joined(headline, [_gate(gate) for gate in gates])
+
+
+def sentences_html(verdict: Verdict, judged: Judged, keys: Keys) -> Markup:
+    """The other sentences under what they are about; nothing when there are none."""
     rest = sorted(verdict.sentences[1:], key=lambda sentence: list(_GROUPS.values()).index(_GROUPS[sentence.kind]))
     groups = [
         (name, [_sentence(one, keys) for one in sentences]) for name, sentences in groupby(rest, lambda sentence: _GROUPS[sentence.kind])
     ]
-    if gates:
-        groups.insert(0, ("Gates", list(map(_gate, gates))))
     if judged.left_out:
         reason = f" (for example: {judged.left_out_example})" if judged.left_out_example else ""
         groups.append(("Left out", [tag("p", f"{judged.left_out:,} rows have no right value{reason}.")]))
-    told = tag("dl", [joined(tag("dt", name), tag("dd", said)) for name, said in groups], class_="sentences") if groups else None
-    return joined(_sentence(verdict.sentences[0], keys, class_="headline"), told)
+    if not groups:
+        return Markup()
+    told = tag("dl", [joined(tag("dt", name), tag("dd", said)) for name, said in groups], class_="sentences")
+    return joined(tag("h3", "What can be said"), told)
 
 
-def _sentence(sentence: Sentence, keys: Keys, class_: str | None = None) -> Markup:
-    """A sentence in which its variants have their letters: a name may be words of its own."""
+def _sentence(sentence: Sentence, keys: Keys) -> Markup:
+    """A sentence in which its variants have their letters, for a name may be words of its own; many have their letters alone."""
+    if len(sentence.variants) > MOST_NAMES:
+        return _keyed(sentence, keys.badge)
+    return _keyed(sentence, lambda name: tag("b", keys.named(name, LONGEST_NAME)))
+
+
+def _keyed(sentence: Sentence, shown: Callable[[str], Markup], class_: str | None = None) -> Markup:
     names = sorted(sentence.variants, key=len, reverse=True)
     if not names:
-        return tag("p", with_minus(sentence.text), class_=class_)
+        return tag("p", typeset(sentence.text), class_=class_)
     pieces = re.split(rf"(?<!\w)({'|'.join(map(re.escape, names))})(?!\w)", sentence.text)
-    return tag("p", [tag("b", keys.named(piece)) if at % 2 else with_minus(piece) for at, piece in enumerate(pieces)], class_=class_)
+    return tag("p", [shown(piece) if at % 2 else typeset(piece) for at, piece in enumerate(pieces)], class_=class_)
 
 
 def _gate(gate: GateResult) -> Markup:
     word = tag("strong", "Passed", class_="passed") if gate.passed else tag("strong", "Failed", class_="refused")
-    return tag("p", word, ": ", gate.text)
+    return tag("p", tag("span", "Gate ", class_="quiet"), word, ": ", typeset(gate.text), class_="gate")
 
 
 def leaderboard_html(findings: Findings, facts: Mapping[str, VariantFacts], keys: Keys) -> Markup:
@@ -78,11 +98,10 @@ def leaderboard_html(findings: Findings, facts: Mapping[str, VariantFacts], keys
         with_help("$ / 1,000", "US dollars for asking 1,000 rows once."),
         with_help("$ / correct", f"US dollars per {'correct answer' if findings.binary else 'full mark'}."),
         with_help("p50 / p95", "Half of the answers came within the first time, 19 of 20 within the second."),
-        with_help("Tokens", "All tokens of prompts + of answers, as the endpoint counted them."),
     ]
     tried = bool(_pass_heads(findings))
     rows = [list(_standing(one, facts[one.variant], scale, keys, tried=tried)) for one in findings.standings]
-    return table("Leaderboard", head, rows, class_="figures board")
+    return table("Leaderboard", *known_columns(head, rows), class_="figures board")
 
 
 def _pass_heads(findings: Findings) -> list[Content]:
@@ -115,8 +134,6 @@ def _standing(one: Standing, facts: VariantFacts, scale: Scale, keys: Keys, *, t
     yield dollars(one.cost.per_correct) if one.cost.total is None or one.cost.per_correct is not None else "–"
     known = facts.latency_p50_s is not None
     yield f"{seconds(facts.latency_p50_s)} / {seconds(facts.latency_p95_s)}" if known else UNKNOWN
-    counted = facts.prompt_tokens or facts.completion_tokens
-    yield f"{short(facts.prompt_tokens)} + {short(facts.completion_tokens)}" if counted else UNKNOWN
 
 
 def _rank(one: Standing) -> str:

@@ -12,6 +12,11 @@ from batch.evaluation.report.markup import Content, Markup, joined, tag
 UNKNOWN = "unknown"
 # Before a number and after nothing that it could join: "[-0.6", " -3", never "gpt-4" or "2024-08".
 _HYPHEN = re.compile(r"(?<![^\s\[(])-(?=\d)")
+# Spaces at which no line may end: "42.1 %", "+4.6 pt", "p < 0.001", "[-0.8, +9.9]".
+_KEPT_TOGETHER = re.compile(r"(?<=\d) (?=%|pt\b)|(?<=\bp) (?=[<=])|(?<=\bp [<=]) (?=\d)|(?<=\d,) (?=[^\s\[\]]+\])|(?<=%,) (?=[^\[\]]+\])")
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+# A long name of a model has few spaces: it may go on in a new line after these.
+_JOINTS = re.compile(r"(?<=[/:@])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +35,13 @@ class Keys:
         """The letter, with the name for those who point at it or hear the page."""
         return tag("abbr", self.of(variant), class_="key", title=variant)
 
-    def named(self, variant: str) -> Markup:
-        """Letter and name."""
-        return joined(tag("span", self.of(variant), class_="key", aria_hidden="true"), "\u00a0", tag("span", variant, class_="name"))
+    def named(self, variant: str, longest: int | None = None) -> Markup:
+        """Letter and name. A name of more than `longest` characters has its middle left out, and is whole for those who point at it."""
+        letter = tag("span", self.of(variant), class_="key", aria_hidden="true")
+        if longest is None or len(variant) <= longest:
+            return tag("span", letter, _NO_BREAK, tag("span", breakable(variant), class_="name"), class_="named")
+        ends = f"{variant[: longest // 2 - 1].rstrip()}…{variant[-(longest // 2) :].lstrip()}"
+        return tag("span", letter, _NO_BREAK, tag("span", ends, class_="name", title=variant), class_="named")
 
 
 def seconds(value: float | None) -> str:
@@ -44,22 +53,19 @@ def seconds(value: float | None) -> str:
     return f"{value:.1f} s" if value < 99.95 else f"{value:,.0f} s"
 
 
-def short(count: int) -> str:
-    """A large count to three digits: 1391 → "1.39k", 25 → "25", 12_345_678 → "12.3M"."""
-    for unit, name in ((1_000_000_000, "G"), (1_000_000, "M"), (1_000, "k")):
-        if count >= unit * 0.9995:
-            return f"{count / unit:.3g}{name}" if count < 999.5 * unit else f"{count / unit:,.0f}{name}"
-    return str(count)
-
-
 def p_value(p: float) -> str:
     """A probability of chance: three digits, or "< 0.001"."""
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def with_minus(text: str) -> str:
-    """A text whose negative numbers have a true minus sign, as wide as the plus."""
-    return _HYPHEN.sub("\N{MINUS SIGN}", text)
+def typeset(text: str) -> str:
+    """A text whose negative numbers have a true minus sign, as wide as the plus, and whose figures stay in one line with their signs."""
+    return _HYPHEN.sub("\N{MINUS SIGN}", _KEPT_TOGETHER.sub(_NO_BREAK, text))
+
+
+def breakable(name: str) -> Markup:
+    """A name that may go on in a new line after its slashes and the like."""
+    return joined(*(joined(part, tag("wbr")) for part in _JOINTS.split(name)[:-1]), _JOINTS.split(name)[-1])
 
 
 def table(caption: str, head: Sequence[Content], rows: Sequence[Sequence[Content]], *, class_: str | None = None) -> Markup:
@@ -68,6 +74,12 @@ def table(caption: str, head: Sequence[Content], rows: Sequence[Sequence[Content
     body = tag("tbody", [tag("tr", tag("th", first, scope="row"), [tag("td", cell) for cell in rest]) for first, *rest in rows])
     whole = tag("table", tag("caption", caption, class_="unseen"), heading, body, class_=class_)
     return tag("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption)
+
+
+def known_columns(head: Sequence[Content], rows: Sequence[Sequence[Content]]) -> tuple[list[Content], list[list[Content]]]:
+    """A table's head and rows without the columns of which nothing is known."""
+    kept = [at for at in range(len(head)) if not rows or any(row[at] != UNKNOWN for row in rows)]
+    return [head[at] for at in kept], [[row[at] for at in kept] for row in rows]
 
 
 def with_help(text: str, explanation: str) -> Markup:

@@ -1,4 +1,4 @@
-"""The floor under promptmill: the same rows as prebuilt requests, straight into the engine that it uses itself; bodies read and dropped.
+"""The floor under promptmill: the same rows as prebuilt bodies, straight into the engine that it uses itself; replies read and dropped.
 
 No templates, no checks, no journal, no time-outs, no retries. Run as a script in promptmill's own environment.
 """
@@ -11,39 +11,36 @@ import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-import httpx
 import orjson
+import uvloop
 
-from batch.settings import RunSettings
+from batch.settings import ProviderSettings, RunSettings
 from batch.transport.engines import open_engine
+from batch.transport.targets import target_of
 
 
-def requests(options: Namespace) -> list[httpx.Request]:
-    """A request for each row, its headers as promptmill's."""
-    url = httpx.URL(f"{options.url}/chat/completions")
-    common = {"host": url.netloc.decode(), "accept": "application/json", "accept-encoding": "identity", "content-type": "application/json"}
-    built = []
-    for line in Path(options.rows).read_bytes().splitlines():
-        prompt = f"What is the capital of {orjson.loads(line)['country']}?"
-        body = orjson.dumps({"model": "m", "messages": [{"role": "user", "content": prompt}], "temperature": 0})
-        request = httpx.Request("POST", url, headers=common, content=body)
-        request.headers.encoding = "utf-8"
-        built.append(request)
-    return built
+def bodies(path: Path) -> list[bytes]:
+    """A request body for each row."""
+    prompts = [f"What is the capital of {orjson.loads(line)['country']}?" for line in path.read_bytes().splitlines()]
+    return [orjson.dumps({"model": "m", "messages": [{"role": "user", "content": p}], "temperature": 0}) for p in prompts]
 
 
 async def send_all(options: Namespace) -> None:
     """All rows, `connections` at a time."""
-    remaining = iter(requests(options))
+    remaining = iter(bodies(Path(options.rows)))
+    provider = ProviderSettings(name="floor", base_url=options.url)
+    target = target_of("POST", "chat/completions", provider, None, stream=False)
     async with open_engine(RunSettings(http=options.http), options.connections) as engine:
 
         async def worker() -> None:
-            for request in remaining:
-                reply = await engine.handle_async_request(request)
-                body = b"".join([piece async for piece in reply.stream])
-                await reply.stream.aclose()
-                if reply.status_code != 200 or not body:
-                    sys.exit(f"the endpoint answered {reply.status_code}")
+            for body in remaining:
+                reply = await engine.send(target, body)
+                pieces = []
+                while (piece := await reply.read()) is not None:
+                    pieces.append(piece)
+                await reply.close()
+                if reply.status != 200 or not b"".join(pieces):
+                    sys.exit(f"the endpoint answered {reply.status}")
 
         await asyncio.gather(*(worker() for _ in range(options.connections)))
 
@@ -54,6 +51,6 @@ if __name__ == "__main__":
     parser.add_argument("--rows", required=True)
     parser.add_argument("--connections", type=int, required=True)
     parser.add_argument("--http", default="pyreqwest")
-    asyncio.run(send_all(parser.parse_args()))
+    uvloop.run(send_all(parser.parse_args()))  # as promptmill does
     # Right after a stream, pyreqwest (0.15) aborts four of ten interpreters that end as usual: "PyGILState_Release: thread state …".
     os._exit(0)

@@ -15,6 +15,9 @@ const marked = (text, words) => {
   return fragment;
 };
 
+// A name that may go on in a new line after its slashes and the like.
+const breakable = (name) => name.split(/(?<=[/:@])/).flatMap((part) => [part, element("wbr")]);
+
 const seconds = (value) => (value < 0.9995 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`);
 
 const dollars = (value) => (value === 0 ? "$0" : `$${value.toPrecision(2)}`);
@@ -45,7 +48,7 @@ class Detail {
       this.head(row, id),
       this.facts(carried, expected),
       shared ? this.prompt(prompts[0], "Prompt", true) : "",
-      element("div", { class: "answers", tabIndex: 0, role: "group", "aria-label": "Answers" }, ...this.answers(tasks, prompts, shared, row, score)),
+      element("div", { class: "answers", role: "group", "aria-label": "Answers" }, ...this.answers(tasks, prompts, shared, row, score)),
     );
     this.box.scrollTop = 0;
   }
@@ -62,7 +65,7 @@ class Detail {
       "div",
       { class: "head" },
       element("h3", { tabIndex: -1 }, this.text(id)),
-      element("span", { class: "quiet" }, `row ${this.index.ordinals[row]}`),
+      id === String(this.index.ordinals[row]) ? "" : element("span", { class: "quiet" }, `row ${this.index.ordinals[row]}`),
       element("span", { class: "steps" }, close, step(-1, "‹", "Previous row"), step(1, "›", "Next row")),
     );
   }
@@ -85,7 +88,7 @@ class Detail {
   answers(tasks, prompts, shared, row, score) {
     const { variants, repeats } = this.index;
     return variants.map((variant, at) => {
-      const title = element("h4", null, element("span", { class: "key" }, letter(at)), " ", element("span", { class: "name" }, variant.name));
+      const title = element("h4", null, element("span", { class: "key" }, letter(at)), element("span", { class: "name" }, ...breakable(variant.name)));
       const how = element("details", { class: "how" }, element("summary", null, variant.model), element("pre", null, variant.parameters));
       const made = Array.from({ length: repeats }, (_, repeat) => {
         const task = tasks[at * repeats + repeat];
@@ -99,7 +102,7 @@ class Detail {
   task(task, row, variant, repeat, score) {
     const state = STATE_NAMES[this.index.state(score, row, variant, repeat)];
     const badge = element("span", { class: `badge ${state.name}` }, state.title);
-    const counted = this.index.repeats > 1 ? element("span", { class: "quiet" }, `time ${repeat + 1}`) : null;
+    const counted = this.index.repeats > 1 ? element("span", { class: "quiet" }, `try ${repeat + 1} of ${this.index.repeats}`) : null;
     if (!task) return [element("p", { class: "verdict" }, badge, counted)];
     const [, other, text, reasoning, tools, error, record, marks] = task;
     const finish = this.index.finishes[this.index.finishCodes.charCodeAt(row * this.index.perRow + variant * this.index.repeats + repeat) - 48];

@@ -58,7 +58,11 @@ class Browser {
       button.addEventListener("click", () => this.jump(JSON.parse(button.dataset.filter)));
     }
     const seen = STATES.filter(([code]) => index.states.some((codes) => codes.includes(code)));
-    document.getElementById("legend").append(...seen.map(([, name, title]) => element("span", null, element("i", { class: `mark ${name}` }), title)));
+    // A row whose tries ended differently has a mark of its own in the list.
+    const partial = seen.some(([code]) => code === "4");
+    const shown = seen.map(([, name, title]) => [name, name === "partial" && index.repeats > 1 ? `${title}, or tries differ` : title]);
+    if (index.repeats > 1 && !partial) shown.push(["partial", "tries differ"]);
+    document.getElementById("legend").append(...shown.map(([name, title]) => element("span", null, element("i", { class: `mark ${name}` }), title)));
     this.apply();
     const named = /^#row-(\d+)$/.exec(location.hash);
     if (named && Number(named[1]) < index.rows) this.list.choose(Number(named[1]));

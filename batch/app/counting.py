@@ -1,0 +1,163 @@
+"""What the requests of one model are counted to, and what they would take: tokens, dollars, time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from batch.engine.feed import Candidate
+from batch.journal.index import ResumeIndex
+from batch.journal.keys import KeySet
+from batch.journal.reading import RecordReader
+from batch.policy.estimates import Range, Sample, cost_range
+from batch.policy.pricing import answer_limit
+from batch.policy.sharing import is_repeatable, may_share
+from batch.providers.prices import price_of
+from batch.settings import Job, Price, Variant
+
+# So many answers of a run tell how long prompts and answers are.
+SAMPLED = 1000
+_MEDIA = (b'"image_url"', b'"input_audio"', b'"file"')
+
+
+@dataclass(frozen=True, slots=True)
+class VariantEstimate:
+    """What one variant would take. Costs are in US dollars, None where they are unknown.
+
+    tasks = kept + refused + copies + requests; `kept` are final already, `refused` cannot be sent (with an example), `copies` take the
+    outcome of an equal request. `changed` of those kept have another request now; `media` of the requests hold images, sound or files.
+    `answer_limit` is the most tokens of an answer, None where some request has no limit. `answers` is how many answers of the run the
+    estimate goes by, 0 when it goes by characters. `at_least_s` is by the job's rates, `expected_s` also by the answers so far.
+    """
+
+    name: str
+    tasks: int
+    kept: int
+    refused: int
+    example: str | None
+    changed: int
+    copies: int
+    requests: int
+    media: int
+    prompt_tokens: Range
+    answer_tokens: Range
+    answer_limit: int | None
+    answers: int
+    price: Price | None
+    cost_usd: Range | None
+    batch_cost_usd: Range | None
+    saved_usd: Range | None
+    endpoint: str
+    at_least_s: float | None
+    expected_s: float | None
+
+
+@dataclass(slots=True)
+class Counts:
+    """What is found of one variant while its requests go by. `unseen` are tokens of prompts that the requests do not show yet."""
+
+    job: Job
+    variant: Variant
+    index: ResumeIndex
+    tasks: int = 0
+    kept: int = 0
+    refused: int = 0
+    example: str | None = None
+    changed: int = 0
+    copies: int = 0
+    requests: int = 0
+    media: int = 0
+    body_bytes: int = 0
+    copied_bytes: int = 0
+    longest: int | None = 0
+    sample: Sample = field(default_factory=Sample)
+    keys: KeySet | None = None
+    unseen: Range = field(default_factory=lambda: Range(0.0, 0.0))
+
+    def __post_init__(self) -> None:
+        self.keys = KeySet(self.index.completed_keys()) if may_share(self.job) else None
+
+    def add(self, candidates: Sequence[Candidate], wanted: Sequence[bool]) -> None:
+        """Count tasks, and those of them that are to be sent."""
+        self.tasks += len(candidates)
+        self.kept += len(candidates) - sum(wanted)
+        self.changed += sum(c.changed for c in candidates if c.entry is not None and c.entry.ok)
+        if self.sample.answers < SAMPLED:
+            self._sample([c for c in candidates if c.entry is not None and c.entry.ok and not c.changed])
+        sound: list[Candidate] = []
+        for candidate, is_wanted in zip(candidates, wanted, strict=True):
+            if is_wanted and candidate.error is not None:
+                self.refused += 1
+                self.example = self.example or candidate.error.message
+            elif is_wanted:
+                sound.append(candidate)
+        self._send(sound)
+
+    def _sample(self, finished: Sequence[Candidate]) -> None:
+        with RecordReader(self.index.segments) as reader:
+            outcomes = reader.read(self.index.find_requests([candidate.task.request.key for candidate in finished]))
+        for candidate, outcome in zip(finished, outcomes, strict=True):
+            if outcome is not None and outcome.key == candidate.task.request.key:
+                seconds = None if outcome.sent is None or outcome.done is None else outcome.done - outcome.sent
+                self.sample.add(len(candidate.task.request.body), outcome.usage, seconds)
+
+    def _send(self, candidates: Sequence[Candidate]) -> None:
+        shared = [self.keys is not None and is_repeatable(self.variant, c.task.request) for c in candidates]
+        keys = [c.task.request.key for c, may in zip(candidates, shared, strict=True) if may]
+        known = iter(self.keys.add(keys) if self.keys is not None else ())
+        for candidate, may in zip(candidates, shared, strict=True):
+            request = candidate.task.request
+            if may and next(known):
+                self.copies += 1
+                self.copied_bytes += len(request.body)
+                continue
+            self.requests += 1
+            self.body_bytes += len(request.body)
+            self.media += any(mark in request.body for mark in _MEDIA)
+            limit = answer_limit(self.variant, request)
+            self.longest = None if self.longest is None or limit is None else max(self.longest, limit)
+
+    def estimate(self, now: datetime) -> VariantEstimate:
+        """What the tasks would take at the prices of `now`."""
+        prompt, answer = self._tokens(self.requests, self.body_bytes)
+        prompt += self.unseen
+        price, batch = price_of(self.variant, now), price_of(self.variant, now, batch=True)
+        at_least, expected = self._seconds(prompt, answer)
+        return VariantEstimate(
+            name=self.variant.name,
+            tasks=self.tasks,
+            kept=self.kept,
+            refused=self.refused,
+            example=self.example,
+            changed=self.changed,
+            copies=self.copies,
+            requests=self.requests,
+            media=self.media,
+            prompt_tokens=prompt,
+            answer_tokens=answer,
+            answer_limit=self.longest,
+            answers=self.sample.answers if self.sample.tells else 0,
+            price=price,
+            cost_usd=cost_range(price, self.requests, prompt, answer) if price else None,
+            batch_cost_usd=cost_range(batch, self.requests, prompt, answer) if batch else None,
+            endpoint=self.variant.provider.base_url,
+            saved_usd=cost_range(price, self.copies, *self._tokens(self.copies, self.copied_bytes)) if price else None,
+            at_least_s=at_least,
+            expected_s=expected,
+        )
+
+    def _tokens(self, requests: int, body_bytes: int) -> tuple[Range, Range]:
+        return self.sample.prompt_tokens(body_bytes), self.sample.answer_tokens(requests, self.longest)
+
+    def _seconds(self, prompt: Range, answer: Range) -> tuple[float | None, float | None]:
+        """By the job's rates, and by the time that answers took so far."""
+        run = self.job.run
+        endpoints = 1 + len(self.variant.provider.more_urls)
+        minutes = [self.requests / run.requests_per_minute] if run.requests_per_minute else []
+        minutes += [(prompt.low + answer.low) / run.tokens_per_minute] if run.tokens_per_minute else []
+        at_least = 60 * max(minutes) / endpoints if minutes else None
+        latency = self.sample.latency_s
+        if latency is None or run.concurrency == "auto":
+            return at_least, None
+        return at_least, max(at_least or 0.0, self.requests * latency / (run.concurrency * endpoints))

@@ -1,0 +1,158 @@
+"""What is to be said beside the headline: coverage, failures, noise and cost of the variants, weak slices, and what the rows can show.
+
+What could be said of many variants in the same words is said once: a person reads a few lines, and the tables have all of it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from batch.evaluation.findings import Findings, Standing
+from batch.evaluation.statistics.marks import ANSWERED_FROM
+from batch.evaluation.statistics.slices import Slice
+from batch.evaluation.words import chance, dollars, listed, percent, ranging
+
+Kind = Literal["winner", "tie", "pair", "behind", "race", "coverage", "failure", "cost", "slice", "noise", "rows", "judge", "embedder"]
+
+MOST_SLICES = 5
+MOST_ALIKE = 3
+"""More sentences that differ in a name and a figure only become one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sentence:
+    """One statement for people, what it is about, and which variants it names."""
+
+    kind: Kind
+    text: str
+    variants: tuple[str, ...] = ()
+
+
+def side_sentences(findings: Findings) -> Iterator[Sentence]:
+    """All that is said beside the headline and the pairs, the most important first."""
+    for one in findings.standings:
+        if one.stop is not None:
+            text = f"{one.variant} was stopped by the race after {one.stop.after_rows:,} rows, beaten by {one.stop.beaten_by}"
+            yield Sentence("race", f"{text}; it is not ranked.", (one.variant, one.stop.beaten_by))
+    lost = [one for one in findings.standings if one.summary.counts.failed or one.summary.counts.unscored]
+    yield from _coverage([one for one in lost if one.summary.coverage < ANSWERED_FROM])
+    yield from _coverage([one for one in lost if one.summary.coverage >= ANSWERED_FROM])
+    yield from _missing([one for one in findings.standings if one.summary.counts.missing])
+    yield from _failures([one for one in findings.standings if one.failures])
+    yield from _noise([(one.summary.flips, one.variant) for one in findings.standings if one.summary.flips is not None])
+    yield from _costs(findings)
+    yield from _slices(findings)
+    yield from _rows(findings)
+
+
+def _names(standings: Sequence[Standing]) -> tuple[str, ...]:
+    return tuple(one.variant for one in standings)
+
+
+def _coverage(standings: Sequence[Standing]) -> Iterator[Sentence]:
+    """Of variants that are all above, or all below, the coverage from which the score on answered ones is shown."""
+    if len(standings) <= MOST_ALIKE:
+        for one in standings:
+            yield Sentence("coverage", _coverage_of_one(one), (one.variant,))
+        return
+    counts = [one.summary.counts.failed + one.summary.counts.unscored for one in standings]
+    least = min(one.summary.coverage for one in standings)
+    calls = f"{ranging(f'{min(counts):,}', f'{max(counts):,}')} calls of each"
+    text = f"{listed(_names(standings))}: {calls} failed or could not be scored; they count as wrong"
+    text += f" (coverage {percent(least)} or more, they hide {100 * (1 - least):.1f} pt at most)"
+    few = f"; that is too many for a score on the answered ones (shown from {100 * ANSWERED_FROM:g} % coverage)"
+    yield Sentence("coverage", f"{text}{few if least < ANSWERED_FROM else ''}.", _names(standings))
+
+
+def _coverage_of_one(one: Standing) -> str:
+    counts, coverage = one.summary.counts, one.summary.coverage
+    lost = f"{counts.failed:,} of {counts.finished:,} calls failed and {counts.unscored:,} answers could not be scored"
+    told = f"{one.variant}: {lost}; they count as wrong (coverage {percent(coverage)}, they hide {100 * (1 - coverage):.1f} pt at most)"
+    if coverage < ANSWERED_FROM:
+        return f"{told}; that is too many for a score on the answered ones (shown from {100 * ANSWERED_FROM:g} % coverage)."
+    return f"{told}; {percent(one.summary.answered)} on the answered ones." if one.summary.answered is not None else f"{told}."
+
+
+def _missing(standings: Sequence[Standing]) -> Iterator[Sentence]:
+    if len(standings) <= MOST_ALIKE:
+        for one in standings:
+            text = f"{one.variant}: {one.summary.counts.missing:,} tasks are not done and in no figure."
+            yield Sentence("coverage", text, (one.variant,))
+        return
+    counts = [one.summary.counts.missing for one in standings]
+    tasks = f"{ranging(f'{min(counts):,}', f'{max(counts):,}')} tasks of each are not done and in no figure"
+    yield Sentence("coverage", f"{listed(_names(standings))}: {tasks}.", _names(standings))
+
+
+def _failures(standings: Sequence[Standing]) -> Iterator[Sentence]:
+    if len(standings) <= MOST_ALIKE:
+        for one in standings:
+            yield Sentence("failure", f"{one.variant}'s calls failed by: {_causes(Counter(dict(one.failures)))}.", (one.variant,))
+        return
+    causes = sum((Counter(dict(one.failures)) for one in standings), Counter[str]())
+    yield Sentence("failure", f"Calls of {len(standings)} variants failed by: {_causes(causes)}.")
+
+
+def _causes(counts: Counter[str]) -> str:
+    return ", ".join(f"{code} {count:,}" for code, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _noise(flips: Sequence[tuple[float, str]]) -> Iterator[Sentence]:
+    if len(flips) <= MOST_ALIKE:
+        for share, name in flips:
+            yield Sentence("noise", f"{name} got different marks for {percent(share)} of the rows it was asked again.", (name,))
+        return
+    (least, steady), (most, noisy) = min(flips), max(flips)
+    text = f"Asked again, {noisy} got different marks for {percent(most)} of the rows, the most of all, and {steady} for {percent(least)}"
+    yield Sentence("noise", f"{text}, the least.", (noisy, steady))
+
+
+def _costs(findings: Findings) -> Iterator[Sentence]:
+    unit = "correct answer" if findings.binary else "full mark"
+    known = [one for one in findings.standings if one.cost.per_1000_rows is not None]
+    if len(known) <= MOST_ALIKE:
+        for one in known:
+            each = f"{dollars(one.cost.per_correct)} per {unit}" if one.cost.per_correct is not None else f"without a {unit}"
+            yield Sentence("cost", f"{one.variant} costs {dollars(one.cost.per_1000_rows)} per 1,000 rows, {each}.", (one.variant,))
+    else:
+        yield _cost_range("1,000 rows cost", [(one.cost.per_1000_rows or 0.0, one.variant) for one in known])
+        paid = [(one.cost.per_correct, one.variant) for one in known if one.cost.per_correct is not None]
+        if paid:
+            yield _cost_range(f"A {unit} costs", paid)
+    unknown = tuple(one.variant for one in findings.standings if one.cost.per_1000_rows is None)
+    if 0 < len(unknown) < len(findings.standings):  # where none is known, cost is no matter of this run
+        yield Sentence("cost", f"The cost of {listed(unknown)} is unknown.", unknown)
+
+
+def _cost_range(what: str, costs: Sequence[tuple[float, str]]) -> Sentence:
+    (least, cheap), (most, dear) = min(costs), max(costs)
+    if dollars(least) == dollars(most):
+        return Sentence("cost", f"{what} {dollars(least)}.")
+    return Sentence("cost", f"{what} {dollars(least)} ({cheap}) to {dollars(most)} ({dear}).", (cheap, dear))
+
+
+def _slices(findings: Findings) -> Iterator[Sentence]:
+    worse = [one for one in findings.slices if one.p_adjusted <= findings.alpha]
+    for one in worse[:MOST_SLICES]:
+        yield Sentence("slice", _slice(one, len(findings.slices)), (one.variant,))
+    if len(worse) > MOST_SLICES:
+        yield Sentence("slice", f"{len(worse) - MOST_SLICES} more slices are worse than the rest.")
+    if findings.slices and not worse:
+        yield Sentence("slice", f"No slice stands out as worse, of {len(findings.slices):,} looked at.")
+
+
+def _slice(one: Slice, looked_at: int) -> str:
+    where = f"{one.column} = {one.value}"
+    scores = f"{percent(one.score)} of {one.rows:,} rows, {percent(one.elsewhere)} elsewhere"
+    return f"{one.variant} is weaker where {where}: {scores} ({chance(one.p_adjusted)}, Benjamini-Hochberg over {looked_at:,} slices)."
+
+
+def _rows(findings: Findings) -> Iterator[Sentence]:
+    """What this many rows can show at all, from the undecided pair that they show worst."""
+    undecided = [pair.smallest_gap for pair in findings.pairs if not pair.separable]
+    if undecided:
+        text = f"With these {findings.rows:,} rows a true gap of {100 * max(undecided):.1f} pt is found in four runs of five"
+        yield Sentence("rows", f"{text}; smaller ones are missed more often.")

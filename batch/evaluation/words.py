@@ -1,0 +1,44 @@
+"""Figures as sentences for people have them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+
+def percent(share: float) -> str:
+    """A score or share for people: 0.8734 → "87.3 %"."""
+    return f"{100 * share:.1f} %"
+
+
+def points(difference: float) -> str:
+    """A difference of scores in percentage points, signed: 0.004 → "+0.4"; never "-0.0"."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"
+
+
+def about(count: int) -> str:
+    """A count that is an estimate, to two digits: 3874 → "about 3,900"."""
+    digits = max(0, len(str(count)) - 2)
+    return f"about {round(count, -digits):,}"
+
+
+def dollars(amount: float | None) -> str:
+    """US dollars with at least two significant digits; "unknown" when not known."""
+    if amount is None:
+        return "unknown"
+    return f"${amount:,.2f}" if amount >= 0.995 or amount == 0 else f"${amount:.{1 - math.floor(math.log10(amount))}f}"
+
+
+def chance(p: float) -> str:
+    """A probability of chance: "p = 0.012" or "p < 0.001"."""
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for people: "A, B and C"."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def ranging(least: str, most: str, word: str = "to") -> str:
+    """A range for people, or the one value that it is: "1 to 5", "3"."""
+    return least if least == most else f"{least} {word} {most}"

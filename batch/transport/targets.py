@@ -1,0 +1,54 @@
+"""What requests to a provider's endpoint are addressed to, with its headers and its key."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlencode, urlsplit
+
+from batch import __version__
+from batch.errors import SetupError
+from batch.settings import ProviderSettings
+from batch.transport.wire import Target
+
+_SECRET_NAME = re.compile(r"key|token|secret|password|auth|credential|signature|^sig$", re.IGNORECASE)
+_HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
+
+
+def target_of(method: str, path: str, provider: ProviderSettings, key: str | None, *, stream: bool) -> Target:
+    """The target of requests to `path` below the provider's base URL. Raises SetupError when the key cannot be sent in a header."""
+    query = f"?{urlencode(provider.query)}" if provider.query else ""
+    headers = _headers(provider, key, stream=stream)
+    return Target(method, f"{provider.base_url.rstrip('/')}/{path}{query}", tuple(headers.items()))
+
+
+def secrets_of(provider: ProviderSettings, key: str | None) -> list[str]:
+    """The key, and what stands in the query or in headers under a name that sounds like a key's."""
+    named = [value for members in (provider.headers, provider.query) for name, value in members.items() if _SECRET_NAME.search(name)]
+    return [secret for secret in (key, *named) if secret]
+
+
+def _headers(provider: ProviderSettings, key: str | None, *, stream: bool) -> Mapping[str, str]:
+    headers = {
+        "Host": _host(provider.base_url),
+        "Accept": "text/event-stream, application/json" if stream else "application/json",
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "User-Agent": f"promptmill/{__version__}",
+    }
+    if key is not None and provider.auth != "none":
+        if not _HEADER_VALUE.fullmatch(key):
+            name = provider.api_key_env or "the key"
+            raise SetupError(f"{name} holds characters that no header may carry (a line break, perhaps): set it anew")
+        headers["Authorization" if provider.auth == "bearer" else "api-key"] = f"Bearer {key}" if provider.auth == "bearer" else key
+    named = {name.lower(): name for name in headers}
+    for name, value in provider.headers.items():
+        headers[named.get(name.lower(), name)] = value
+    return headers
+
+
+def _host(base_url: str) -> str:
+    """The host, and the port where it is not the scheme's own, as the Host header has it."""
+    authority = urlsplit(base_url).netloc
+    # RFC 9110, section 4.2.3, and RFC 5891: names beyond ASCII are sent in their A-label form.
+    return authority if authority.isascii() else authority.encode("idna").decode("ascii")

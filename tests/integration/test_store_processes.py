@@ -1,0 +1,175 @@
+"""Run directories on an object store that several processes write: killed, paused and gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from batch import app
+from batch.journal.index import ResumeIndex
+from batch.journal.locating import run_directory
+from batch.journal.segments import Name
+from tests.support.s3 import S3Server
+from tests.support.scripted import Action, Received, ScriptedEndpoint, answer
+from tests.support.store_jobs import CONCURRENCY, StoreJob, slow, wait_for
+from tests.support.workers import wait_until_gone, workers_of
+
+# A worker of generation 1, which is paused while its second record waits to be put.
+PAUSED = """
+import os, signal, sys
+import anyio
+from batch.journal.lines import encode
+from batch.journal.locating import run_directory
+from batch.journal.segments import Name
+from batch.settings import RunSettings
+from tests.support.disks import outcome
+
+async def main():
+    journal = run_directory(sys.argv[1]).open_lease("m", Name(1, 0, 1), RunSettings())
+    for ordinal in (1, 2):
+        journal.append(encode(outcome(ordinal, text="paused")))
+        if ordinal == 2:
+            print("paused", flush=True)
+            os.kill(os.getpid(), signal.SIGSTOP)
+        print(await journal.sync(), flush=True)
+
+anyio.run(main)
+"""
+
+
+def test_killed_workers_and_commands_on_the_store(s3: S3Server, tmp_path: Path) -> None:
+    """Promises 1, 2, 4: one process is killed, then two workers, then the whole command: each row one outcome, re-sent bounded."""
+    with ScriptedEndpoint(slow) as endpoint:
+        folder = StoreJob(tmp_path, endpoint.url, s3, rows=1_000, concurrency=16)
+
+        def sent() -> int:
+            return sum(endpoint.counts().values())
+
+        alone = folder.start()
+        wait_for(lambda: len(folder.segments()) >= 1, alone)
+        alone.kill()
+        alone.communicate()
+        bound = len(endpoint.counts()) - len(folder.recorded())
+
+        shared = folder.start("run", folder.job.name, "--set", "run.processes=2")
+        wait_for(lambda: len(folder.segments()) >= 5, shared)
+        workers = workers_of(shared.pid)
+        assert len(workers) == 2
+        recorded = len(folder.recorded())
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
+        bound += len(endpoint.counts()) - recorded
+        wait_for(lambda: any(name.endswith(".sealed") for name in s3.names(folder.at)), shared)
+        wait_for(lambda: len(folder.recorded()) > recorded + 100, shared)
+        workers = workers_of(shared.pid)
+        shared.kill()
+        shared.communicate()
+        wait_until_gone(workers)
+        bound += len(endpoint.counts()) - len(folder.recorded())
+        assert len(folder.recorded()) < 1_000
+
+        ended = folder.run("resume", folder.address)
+        assert ended.returncode == 0, ended.stderr
+        total = sent()
+    assert folder.recorded() == {row["id"] for row in folder.rows}
+    assert total - 1_000 <= bound
+    completions = s3.get(f"{folder.at}/completions.jsonl").splitlines()
+    assert [json.loads(line)["id"] for line in completions] == [row["id"] for row in folder.rows]
+    checked = app.verify(folder.address)
+    assert checked.complete
+    assert checked.sound
+
+
+def test_counts_are_those_of_the_store_when_workers_die(s3: S3Server, tmp_path: Path) -> None:
+    """Promises 1, 2: what a dead worker had told of and not put is not counted; its rows are sent again, and what was put is durable."""
+    with ScriptedEndpoint(slow) as endpoint:
+        # So long an interval that nothing is put before the worker dies, but what its finished shards have.
+        folder = StoreJob(tmp_path, endpoint.url, s3, rows=1_000, processes=2, flush_interval_s=1000.0)
+        killed: list[int] = []
+
+        def kill_both(received: Received) -> list[Action]:
+            if len(endpoint.requests) == 600:
+                killed.extend(workers_of(os.getpid()))
+                for worker in killed:
+                    os.kill(worker, signal.SIGKILL)
+            return slow(received)
+
+        endpoint.handler = kill_both
+        report = folder.here()
+        sent = sum(endpoint.counts().values())
+    (tally,) = report.tallies.values()
+    assert len(killed) == 2
+    assert (report.exit_code, tally.ok, tally.failed, tally.durable, tally.in_flight) == (0, 1_000, 0, 1_000, 0)
+    assert sent > 1_000 + CONCURRENCY
+    assert 0 < tally.doubled <= sent - 1_000
+    assert sorted(record.id for record in folder.records()) == sorted(row["id"] for row in folder.rows)
+    # One object for each shard: a finished one does not wait for the interval.
+    assert len([name for name in folder.segments() if name.count("-") > 4]) == 4
+
+
+def test_a_shared_run_that_lost_its_lock_ends(s3: S3Server, tmp_path: Path) -> None:
+    """Promise 10: when another runner has taken the lock, the workers stop: exit 5, what was put stays, and the same command goes on."""
+    with ScriptedEndpoint(slow) as endpoint:
+        folder = StoreJob(tmp_path, endpoint.url, s3, rows=20_000, processes=2)
+
+        def intrude(received: Received) -> list[Action]:
+            if len(endpoint.requests) == 30:
+                s3.put(f"{folder.at}/run.lock", b'{"token": "x", "pid": 7, "host": "far", "started": "today", "released": true}')
+            return slow(received)
+
+        endpoint.handler = intrude
+        stopped = folder.here()
+        assert stopped.exit_code == 5
+        assert "run.lock was taken by pid 7 on host far since today" in (stopped.reason or "")
+        assert len(endpoint.requests) < 20_000
+        endpoint.handler = answer
+        assert folder.here("input.limit=500").exit_code == 0
+    assert all(record.ok for record in folder.records())
+
+
+def test_a_store_that_refuses_ends_the_run_of_all_workers(s3: S3Server, tmp_path: Path) -> None:
+    """Promises 1, 2: an object of somebody else in a lease's place: exit 5, and answers that could not be put are not counted."""
+    with ScriptedEndpoint(slow) as endpoint:
+        folder = StoreJob(tmp_path, endpoint.url, s3, rows=600, processes=2)
+        taken = f"{folder.at}/journal/house--test-model/000001-00001-001-000001.jsonl"
+
+        def intrude(received: Received) -> list[Action]:
+            if len(endpoint.requests) == 3:
+                s3.put(taken, b"another runner's")
+            return slow(received)
+
+        endpoint.handler = intrude
+        stopped = folder.here()
+        (tally,) = stopped.tallies.values()
+        s3.system().delete_file(taken)
+        assert (stopped.exit_code, "another runner writes to this run" in (stopped.reason or "")) == (5, True)
+        assert tally.ok == tally.durable == len(folder.records())
+        endpoint.handler = answer
+        assert folder.here().exit_code == 0
+    assert app.verify(folder.address).sound
+
+
+def test_a_paused_worker_puts_its_object_when_its_lease_has_passed(s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fencing: what a worker puts that was paused while its shard went to another is on the store, and counts for nothing."""
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH", "")])))
+    address = f"s3://{s3.bucket()}/run"
+    directory = run_directory(address)
+    assert directory.claim("m") == (1, None)
+    child = subprocess.Popen([sys.executable, "-c", PAUSED, address], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    assert [child.stdout.readline(), child.stdout.readline()] == ["1\n", "paused\n"]
+    os.waitpid(child.pid, os.WUNTRACED)
+    (untold,) = directory.seal("m", Name(1, 0, 1), (1, 0))
+    assert (untold[0], untold[1].count(b"\n")) == (f"{address}/journal/m/000001-00000-001-000001.jsonl", 1)
+    os.kill(child.pid, signal.SIGCONT)
+    assert child.communicate()[0] == "2\n"
+    names = ["000001-00000-001-000001.jsonl", "000001-00000-001-000002.jsonl", "000001-00000-001.sealed", "000001.jsonl"]
+    assert [name.rpartition("/")[2] for name in s3.names(f"{address.removeprefix('s3://')}/journal")] == names
+    assert len(directory.earlier("m", Name(1, 0, 2))) == 1
+    assert len(ResumeIndex.load(directory.journal_dir("m"))) == 1

@@ -1,0 +1,58 @@
+"""Small jobs whose run directory is on an object store."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from batch import app
+from batch.job import load
+from batch.journal.lines import decode
+from tests.support.jobs import JobFolder
+from tests.support.s3 import S3Server
+from tests.support.scripted import Action, Received, Sleep, answer
+
+CONCURRENCY = 8
+FLUSH_S = 0.3
+
+
+class StoreJob(JobFolder):
+    """A job whose run directory is `run` in a bucket; `options` stand behind its address."""
+
+    def __init__(self, path: Path, url: str, s3: S3Server, *, options: str = "", **settings) -> None:
+        self.s3 = s3
+        self.bucket = s3.bucket()
+        self.at = f"{self.bucket}/run"
+        self.address = f"s3://{self.at}{options}"
+        super().__init__(path, url, **{"concurrency": CONCURRENCY, "flush_interval_s": FLUSH_S, **settings})
+        self.job.write_text(self.job.read_text().replace('"runs/test"', f'"{self.address}"'))
+
+    def here(self, *overrides: str, fresh: bool = False) -> app.RunReport:
+        """Run the job in this process."""
+        return app.run(load(self.job, list(overrides), {}), app.RunOptions(fresh=fresh), [])
+
+    def segments(self) -> list[str]:
+        """The journal's objects, in the order of their names."""
+        return [name for name in self.s3.names(self.at) if name.startswith("journal/") and name.endswith(".jsonl")]
+
+    def records(self) -> list:
+        """All records of the journal."""
+        return [decode(line) for name in self.segments() for line in self.s3.get(f"{self.at}/{name}").splitlines()]
+
+    def recorded(self) -> set[str]:
+        """The ids of the rows that have a record."""
+        return {record.id for record in self.records()}
+
+
+def slow(received: Received) -> list[Action]:
+    """An answer after a while."""
+    return [*([Sleep(0.05)] if received.body else []), *answer(received)]
+
+
+def wait_for(condition, process) -> None:
+    """Wait until `condition` holds; the process must be alive until then."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
