@@ -6,7 +6,7 @@ import os
 import random
 import signal
 from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from importlib.util import find_spec
@@ -123,7 +123,9 @@ def run(
             with connected(options.ray_address) if on_ray else nullcontext() as ray:
                 sending = partial(_send, prepared, keys, ray, options, observers, signals, stopper or Stopper())
                 stop, unrecorded = anyio.run(sending, backend_options=_loop(prepared))
-            keep_unrecorded(directory, unrecorded)
+            # Where the disk or the store has refused, that is what must be told, and not that it refuses this as well.
+            with suppress(StorageError) if stop is not None and stop.cause == "storage" else nullcontext():
+                keep_unrecorded(directory, unrecorded)
         outputs: list[Path | str] = []
         if stop is None or stop.cause in {"refused", "budget"}:
             outputs = _write_outputs(prepared)

@@ -134,8 +134,7 @@ class StoreRunDirectory(RunDirectory):
         super().remove_folders(prefix)
         for name in _told(partial(self._mirror.folders, "")):
             if name.startswith(prefix):
-                for each in self._folder(name):
-                    _told(partial(self._mirror.delete, f"{name}/{each.url.name}"))
+                _told(partial(self._mirror.delete_folder, name))
 
     def salvage(self, slug: str) -> list[Salvaged]:
         """Write the damaged segments of a journal anew and put them on the store, the damaged ones beside them; hold the lock."""
@@ -179,6 +178,9 @@ class StoreRunDirectory(RunDirectory):
             moves = [(each, f"{aside}/{each.url.key.removeprefix(self._mirror.url.key).lstrip('/')}") for each in reversed(found)]
             _told(partial(self._mirror.move, moves))
             moved += len(moves)
+            if moves and pattern == "journal":
+                # What stands for its folders is not moved, and would name variants that the next job may not have.
+                _told(partial(self._mirror.delete_folder, pattern))
         if not moved:
             return f"Nothing of an earlier run was in {self.place}."
         return f"The earlier results were moved to {self._mirror.url.joined(aside)}; delete that folder when you need them no longer."

@@ -89,6 +89,10 @@ class Mirror:
         with suppress(OSError):
             (self.root / name).unlink(missing_ok=True)
 
+    def delete_folder(self, folder: str) -> None:
+        """Remove a folder with all that is in it; of its copy, nothing."""
+        stores.delete_folder(self.url.joined(folder))
+
     def fetch_apart(self, names: Iterable[str], folder: Path) -> None:
         """Fetch objects into another folder, apart from the copy: other processes may be at work on that.
 

@@ -149,6 +149,13 @@ def delete(url: StoreUrl) -> None:
         system.delete_file(url.path)
 
 
+def delete_folder(url: StoreUrl) -> None:
+    """Remove everything under a key, also the empty objects that stand for folders. Nothing happens when there is nothing."""
+    with _told(url) as system:
+        if is_folder(url):
+            system.delete_dir(url.path)
+
+
 def together(work: Any, items: Iterable[Any]) -> list[Any]:
     """`work` done on all items, several at a time, in the order they are given; the first error is raised when all have ended."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
