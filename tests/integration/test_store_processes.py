@@ -116,7 +116,9 @@ def test_counts_are_those_of_the_store_when_workers_die(s3: S3Server, tmp_path: 
 def test_a_shared_run_that_lost_its_lock_ends(s3: S3Server, tmp_path: Path) -> None:
     """Promise 10: when another runner has taken the lock, the workers stop: exit 5, what was put stays, and the same command goes on."""
     with ScriptedEndpoint(slow) as endpoint:
-        folder = StoreJob(tmp_path, endpoint.url, s3, rows=20_000, processes=2)
+        # What was in flight may have cost something, and that cannot be noted in run.json any more: the reason is told all the same.
+        price = "price = { input = 1.0, output = 2.0 }\nmax_tokens = 10"
+        folder = StoreJob(tmp_path, endpoint.url, s3, rows=20_000, processes=2, parameters=price)
 
         def intrude(received: Received) -> list[Action]:
             if len(endpoint.requests) == 30:
