@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from pathlib import Path
 from threading import RLock
 from typing import Any, Protocol, TextIO
@@ -169,7 +170,7 @@ class BarDisplay:
         reading = self._meter.read(tallies)
         shown = tallies if len(tallies) == len(self._bars) else {f"{len(tallies)} models": reading.counts}
         room = max(8, _columns(self._stream) // 3)
-        labels = [_tail(name, room) for name in shown]
+        labels = _labels(list(shown), room)
         counts = _columns_of_counts(list(shown.values()))
         for bar, tally, label, count in zip(self._bars, shown.values(), labels, counts, strict=True):
             bar.show(label.ljust(max(map(len, labels))), count, tally.finished, tally.total)
@@ -272,6 +273,18 @@ def _columns_of_counts(tallies: list[Tally]) -> list[str]:
     failed = [f"{tally.failed + tally.kept_failed:,} failed" if several and tally.failed + tally.kept_failed else "" for tally in tallies]
     columns = [[cell.rjust(max(map(len, column))) for cell in column] for column in (percent, done, failed)]
     return ["  ".join(cell for cell in row if cell) for row in zip(*columns, strict=True)]
+
+
+def _labels(names: list[str], room: int) -> list[str]:
+    """Names in so much room, each another: what several end in alike is left out of theirs."""
+    labels = [_tail(name, room) for name in names]
+    for label in {one for one in labels if labels.count(one) > 1}:
+        alike = [at for at, one in enumerate(labels) if one == label]
+        ends = zip(*(reversed(names[at]) for at in alike), strict=False)
+        end = len(list(takewhile(lambda signs: len(set(signs)) == 1, ends)))
+        for at in alike:
+            labels[at] = f"{_tail(names[at][: len(names[at]) - end], room - 1)}…"
+    return labels
 
 
 def _tail(name: str, room: int) -> str:

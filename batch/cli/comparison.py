@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,10 +14,13 @@ if TYPE_CHECKING:
     from batch.app.evaluate import Comparison, EvaluationReport
     from batch.evaluation.findings import Standing
     from batch.evaluation.reading import VariantFacts
+    from batch.evaluation.sentences import Sentence
     from batch.evaluation.statistics.intervals import Interval
     from batch.evaluation.statistics.paired import Pair
 
 MOST_PAIRS = 10
+MOST_NAMES = 4
+"""A sentence about more variants has their letters only."""
 _TEXT_WIDTH = 100
 _BAR_CELLS = 25
 _GAP = "  "
@@ -55,9 +58,11 @@ def comparisons(report: EvaluationReport, width: int) -> str:
         if pairs := _pairs(comparison, width):
             block.append("\n".join(pairs))
         # Who is behind whom stands in the table of pairs.
-        told = [sentence for sentence in others if sentence.kind != "behind"]
+        in_pairs = len(comparison.verdict.findings.pairs) <= MOST_PAIRS
+        told = [sentence for sentence in others if not (sentence.kind == "behind" and in_pairs)]
         if told:
-            block.append("\n".join(_wrapped(sentence.text, width, bullet="- ") for sentence in told))
+            letters = _letters(comparison)
+            block.append("\n".join(_wrapped(_briefly(sentence, letters), width, bullet="- ") for sentence in told))
         blocks.append("\n\n".join(block))
     return "\n\n".join([*blocks, *_gates(report)])
 
@@ -94,12 +99,28 @@ def _leaderboard(comparison: Comparison, report: EvaluationReport, width: int) -
         columns.append(Column("not asked", tuple(f"{each.missing:,}" for each in counts)))
     columns += [
         Column("answered", tuple(_percent(standing.summary.answered) for standing in standings), spare=3),
-        Column("coverage", tuple(_percent(standing.summary.coverage) for standing in standings), spare=2),
+        Column("coverage", tuple(_percent(s.summary.coverage if s.summary.strict else None) for s in standings), spare=2),
         *_pass_columns(standings, table.repeats),
         *_cost_columns(standings),
         *_time_columns([facts[standing.variant] for standing in standings]),
     ]
-    return _table("model", [standing.variant for standing in standings], columns, width)
+    return _table("model", [standing.variant for standing in standings], columns, width, _letters(comparison))
+
+
+def _letters(comparison: Comparison) -> dict[str, str]:
+    """The variants' letters, which are those of the report; none for a single one."""
+    from batch.evaluation.words import letter
+
+    variants = comparison.judged.table.variants
+    return {name: letter(at) for at, name in enumerate(variants)} if len(variants) > 1 else {}
+
+
+def _briefly(sentence: Sentence, letters: Mapping[str, str]) -> str:
+    """What is said of many variants names them by their letters."""
+    from batch.evaluation.words import with_letters
+
+    named = {name: letters[name] for name in sentence.variants if name in letters}
+    return with_letters(sentence.text, named) if len(named) > MOST_NAMES else sentence.text
 
 
 def _pass_columns(standings: Sequence[Standing], tries: int) -> Iterator[Column]:
@@ -140,7 +161,11 @@ def _pairs(comparison: Comparison, width: int) -> list[str]:
         Column("separable", tuple("yes" if pair.separable else "no" for pair in shown), left=True),
         Column("rows for 2 pt", tuple(_rows(pair) for pair in shown), spare=1),
     ]
-    lines = _table("pair, by row", [f"{pair.first} vs {pair.second}" for pair in shown], columns, width)
+    letters, label = _letters(comparison), "pair, by row"
+    names = [f"{pair.first} vs {pair.second}" for pair in shown]
+    if max(map(len, names)) + _total([column for column in columns if not column.spare]) > width:
+        names = [f"{letters[pair.first]} vs {letters[pair.second]}" for pair in shown]
+    lines = _table(label, names, columns, width)
     rest = len(pairs) - len(shown)
     return [*lines, f"and {rest:,} more pairs: --json has all of them"] if rest else lines
 
@@ -155,23 +180,29 @@ def _gates(report: EvaluationReport) -> list[str]:
     return ["\n".join(["gates", *lines])] if lines else []
 
 
-def _table(label: str, names: Sequence[str], columns: Sequence[Column], width: int) -> list[str]:
-    """Rows with their names before them; where that is too wide, spare columns are left out, then names get lines of their own."""
+def _table(label: str, names: Sequence[str], columns: Sequence[Column], width: int, letters: Mapping[str, str] | None = None) -> list[str]:
+    """Rows with their names, and letters, before them; where that is too wide, spare columns are left out.
+
+    Where it still is, the names stand below, and before the rows there are only their letters.
+    """
     shown = [printable(name) for name in names]
-    name_width = max(map(len, [label, *shown]))
-    beside = name_width + _total([column for column in columns if not column.spare]) <= width
-    indent = name_width if beside else 2
+    keys = [(letters or {}).get(name, "") for name in names]
+    heads = [f"{key} {name}".lstrip() for key, name in zip(keys, shown, strict=True)]
+    required = _total([column for column in columns if not column.spare])
+    beside = max(map(len, [label, *heads])) + required <= width
+    first = heads if beside or not letters else keys
+    head = label if beside else ""
+    indent = max(map(len, [head, *first])) if beside or letters else 2
     kept = list(columns)
     for spare in sorted({column.spare for column in columns if column.spare}, reverse=True):
         if indent + _total(kept) > width:
             kept = [column for column in kept if column.spare != spare]
-    lines = [click.style(f"{(label if beside else ''):{indent}}{_line(kept, None)}".rstrip(), dim=True)]
-    for at, name in enumerate(shown):
-        if beside:
-            lines.append(f"{name:{indent}}{_line(kept, at)}".rstrip())
-        else:
-            lines += [_wrapped(name, width), f"{'':{indent}}{_line(kept, at)}".rstrip()]
-    return lines
+    lines = [click.style(f"{head:{indent}}{_line(kept, None)}".rstrip(), dim=True)]
+    for at, name in enumerate(first):
+        if len(name) > indent:
+            lines.append(_wrapped(name, width))
+        lines.append(f"{name if len(name) <= indent else '':{indent}}{_line(kept, at)}".rstrip())
+    return lines if beside or not letters else [*lines, *(_wrapped(name, width) for name in heads)]
 
 
 def _total(columns: Sequence[Column]) -> int:
@@ -184,7 +215,11 @@ def _line(columns: Sequence[Column], at: int | None) -> str:
 
 
 def _wrapped(text: str, width: int, bullet: str = "") -> str:
-    return click.wrap_text(printable(text), min(width, _TEXT_WIDTH), initial_indent=bullet, subsequent_indent=" " * len(bullet))
+    from batch.evaluation.words import NO_BREAK, unbroken
+
+    whole = unbroken(printable(text))
+    lines = click.wrap_text(whole, min(width, _TEXT_WIDTH), initial_indent=bullet, subsequent_indent=" " * len(bullet))
+    return lines.replace(NO_BREAK, " ")
 
 
 def _place(standing: Standing) -> str:

@@ -18,7 +18,7 @@ import click
 
 _ASCII = {"…": "...", "·": "-", "–": "-", "—": "-", "×": "x", "→": "->", "“": '"', "”": '"', "’": "'", "µ": "u", "\u00a0": " "}
 _VISIBLE_CONTROLS = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if chr(code) not in "\n\t"}
-_NUMBER = re.compile(r"\?|[\d,.]+")
+_NUMBER = re.compile(r"\?|unknown|\$?[\d,.]*")
 
 
 def prepare_streams() -> None:
@@ -96,14 +96,36 @@ def printable(text: str) -> str:
     return text.translate(_VISIBLE_CONTROLS)
 
 
-def table(rows: Sequence[Sequence[str]]) -> str:
-    """Rows of cells as aligned columns, two spaces apart; columns of numbers, below a heading of any kind, stand to the right."""
+def terminal_width() -> int:
+    """The columns of the terminal, also where what is written goes into a pipe, to `less` for example; 100 where there is none."""
+    if (set_ := os.environ.get("COLUMNS", "")).isdecimal() and int(set_):
+        return int(set_)
+    for stream in (sys.__stdout__, sys.__stderr__, sys.__stdin__):
+        with suppress(AttributeError, OSError, ValueError):
+            if columns := os.get_terminal_size(stream.fileno()).columns:  # type: ignore[union-attr]
+                return columns
+    return 100
+
+
+def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
+    """Rows of cells as aligned columns, two spaces apart; columns of numbers, below a heading of any kind, stand to the right.
+
+    Where that is wider than `width`, the first cell of each row has a line of its own.
+    """
+    lines = _aligned(rows)
+    if width is None or max(map(len, lines)) <= width:
+        return "\n".join(lines)
+    head, *rest = _aligned([row[1:] for row in rows])
+    return "\n".join([f"  {head}", *(f"{row[0]}\n  {line}" for row, line in zip(rows[1:], rest, strict=True))])
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
     columns = []
     for cells in zip(*rows, strict=True):
         width = max(map(len, cells))
         numbers = all(map(_NUMBER.fullmatch, cells[1:])) and len(cells) > 1
         columns.append([cell.rjust(width) if numbers else cell.ljust(width) for cell in cells])
-    return "\n".join("  ".join(cells).rstrip() for cells in zip(*columns, strict=True))
+    return ["  ".join(cells).rstrip() for cells in zip(*columns, strict=True)]
 
 
 def command_line(*words: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tomllib
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ import click
 
 from batch.cli.asking import ask_models
 from batch.cli.comparison import comparisons, leaderboards
-from batch.cli.console import complain, put_json, put_styled, say
+from batch.cli.console import complain, put_json, put_styled, say, terminal_width
 from batch.cli.exits import ExitCode
 from batch.cli.options import directory_argument, files, json_option, set_option
 from batch.storage import is_url, named
@@ -100,7 +99,7 @@ def score_command(
     if as_json:
         put_json(_as_json(report))
     else:
-        put_styled(leaderboards(report, _width()))
+        put_styled(leaderboards(report, terminal_width()))
         _say_files(report)
     _end(ctx, report)
     if failed_calls:
@@ -130,12 +129,8 @@ def compare_command(ctx: click.Context, directory: str, job: str | None, as_json
     if as_json:
         put_json(_as_json(report))
     else:
-        put_styled(comparisons(report, _width()))
+        put_styled(comparisons(report, terminal_width()))
     _end(ctx, report)
-
-
-def _width() -> int:
-    return shutil.get_terminal_size((100, 24)).columns
 
 
 def _entry(file_options: dict[str, Any]) -> dict[str, Any]:

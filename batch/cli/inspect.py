@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.console import command_line, printable, put, put_json, table
+from batch.cli.console import command_line, printable, put, put_json, table, terminal_width
 from batch.cli.exits import ExitCode
 from batch.cli.options import directory_argument, files, json_option
 
@@ -82,12 +82,15 @@ def _variant_json(variant: VariantStatus) -> dict[str, Any]:
 def _status_text(status: Status) -> str:
     from batch.progress import near, rate
 
-    rows: list[tuple[str, ...]] = [("model", "total", "ok", "failed", "left", "tokens in", "tokens out", "rows/s")]
+    cut_off, priced = (any(getattr(v, name) for v in status.variants) for name in ("truncated", "priced"))
+    head = ["model", "total", "ok", "failed", "left", *(["cut off"] if cut_off else []), "tokens in", "tokens out", "rows/s"]
+    rows = [[*head, *(["cost"] if priced else [])]]
     for v in status.variants:
-        counts = (v.total, v.ok, v.failed, v.not_attempted, v.prompt_tokens, v.completion_tokens)
-        rows.append((v.name, *map(_number, counts), "?" if v.rate is None else rate(v.rate)))
-    parts = [f"{status.name} in {near(status.directory)}", "", table(rows)]
-    notes = [f"{v.name}: {note}" for v in status.variants for note in _notes(v)]
+        counts = (v.total, v.ok, v.failed, v.not_attempted, *([v.truncated] if cut_off else []), v.prompt_tokens, v.completion_tokens)
+        cost = ["" if not v.ok else f"${v.cost_usd:,.4f}" if v.priced > v.copies else "unknown"] if priced else []
+        rows.append([v.name, *map(_number, counts), "?" if v.rate is None else rate(v.rate), *cost])
+    parts = [f"{status.name} in {near(status.directory)}", "", table(rows, terminal_width())]
+    notes = [*(f"{v.name}: {note}" for v in status.variants for note in _notes(v)), *_notes_on_all(status, cut_off=cut_off, priced=priced)]
     parts += ["", *notes] if notes else []
     for v in status.variants:
         if v.failures:
@@ -101,24 +104,30 @@ def _notes(variant: VariantStatus) -> list[str]:
     notes = []
     if variant.beaten_by is not None and variant.not_attempted:
         notes.append(f"stopped by the race: {variant.beaten_by} beats it; what is left is not sent")
-    if variant.truncated:
-        notes.append(f"{variant.truncated:,} answers cut short by the token limit (finish_reason length)")
     if variant.filtered:
         notes.append(f"{variant.filtered:,} answers stopped by a content filter")
     if variant.doubled:
         notes.append(f"{variant.doubled:,} attempts were repeated after a lost reply: possibly billed twice")
     if variant.copies:
         notes.append(f"{variant.copies:,} rows took the outcome of an equal request (run.dedupe)")
-    if variant.priced > variant.copies:
-        notes.append(f"${variant.cost_usd:,.4f} for {variant.priced:,} rows{_beside(variant)}")
-    elif variant.ok:
-        notes.append("what it cost is unknown")
+    if variant.priced > variant.copies and (beside := _beside(variant)):
+        notes.append(f"${variant.cost_usd:,.4f} is for {variant.priced:,} rows{beside}")
     if variant.orphaned:
         notes.append(f"{variant.orphaned:,} of the outcomes are of {_ORPHANS}; they count in tokens and costs only")
     if variant.damaged:
         notes.append(f"{variant.damaged:,} damaged journal records; `promptmill verify` has the places")
-    if variant.last is not None:
-        notes.append(f"last outcome {datetime.fromtimestamp(variant.last).astimezone():%Y-%m-%d %H:%M:%S %Z}")
+    return notes
+
+
+def _notes_on_all(status: Status, *, cut_off: bool, priced: bool) -> list[str]:
+    """What is said once, whatever the number of models."""
+    notes = []
+    if cut_off:
+        notes.append("cut off: answers cut short by the token limit (finish_reason length)")
+    if not priced and any(v.ok for v in status.variants):
+        notes.append("what it cost is unknown")
+    if times := [v.last for v in status.variants if v.last is not None]:
+        notes.append(f"last outcome {datetime.fromtimestamp(max(times)).astimezone():%Y-%m-%d %H:%M:%S %Z}")
     return notes
 
 
@@ -146,7 +155,7 @@ def _verification_text(found: Verification, directory: str | None) -> str:
     for check in found.variants:
         counts = (check.tasks, check.ok, check.failed, check.missing, check.doubled, check.superseded, check.orphaned)
         rows.append((check.name, *map(_number, counts)))
-    parts = [table(rows)] if found.variants else []
+    parts = [table(rows, terminal_width())] if found.variants else []
     if any(check.orphaned for check in found.variants):
         parts.append(f"orphaned: outcomes of {_ORPHANS}; no fault, and in no output")
     parts += [f"damaged: {damage}" for damage in found.damage]

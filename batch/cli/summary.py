@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from batch.cli.console import printable, table
+from batch.cli.console import printable, table, terminal_width
 from batch.cli.exits import ExitCode
 from batch.progress import duration, near, noun_for, rate
 from batch.records import Tally, sum_tallies
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 SHOWN_FAILURES = 5
 _LABEL_WIDTH = 11
+_INDENT = 2
 
 
 def closing_summary(report: RunReport, command: str) -> str:
@@ -74,7 +75,7 @@ def variant_table(tallies: Mapping[str, Tally]) -> str:
         ok, failed = tally.kept_ok + tally.ok, tally.kept_failed + tally.failed
         counts = (ok, failed, missing, tally.prompt_tokens, tally.completion_tokens)
         rows.append((name, *("?" if count is None else f"{count:,}" for count in counts)))
-    return table(rows)
+    return table(rows, terminal_width() - _INDENT)
 
 
 def next_step(report: RunReport, command: str) -> str:

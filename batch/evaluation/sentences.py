@@ -122,8 +122,8 @@ def _costs(findings: Findings) -> Iterator[Sentence]:
         paid = [(one.cost.per_correct, one.variant) for one in known if one.cost.per_correct is not None]
         if paid:
             yield _cost_range(f"A {unit} costs", paid)
-    unknown = tuple(one.variant for one in findings.standings if one.cost.per_1000_rows is None)
-    if 0 < len(unknown) < len(findings.standings):  # where none is known, cost is no matter of this run
+    unknown = tuple(one.variant for one in findings.standings if one.cost.per_1000_rows is None and one.summary.counts.finished)
+    if unknown and known:  # where none is known, cost is no matter of this run
         yield Sentence("cost", f"The cost of {listed(unknown)} is unknown.", unknown)
 
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+import string
+from collections.abc import Mapping, Sequence
+
+NO_BREAK = "\N{NO-BREAK SPACE}"
+# Spaces at which no line may end: "42.1 %", "+4.6 pt", "p < 0.001", "[-0.8, +9.9]".
+_KEPT_TOGETHER = re.compile(r"(?<=\d) (?=%|pt\b)|(?<=\bp) (?=[<=])|(?<=\bp [<=]) (?=\d)|(?<=\d,) (?=[^\s\[\]]+\])|(?<=%,) (?=[^\[\]]+\])")
 
 
 def percent(share: float) -> str:
@@ -42,3 +48,20 @@ def listed(names: Sequence[str]) -> str:
 def ranging(least: str, most: str, word: str = "to") -> str:
     """A range for people, or the one value that it is: "1 to 5", "3"."""
     return least if least == most else f"{least} {word} {most}"
+
+
+def letter(at: int) -> str:
+    """The letter of the variant of this place in the job, short enough for tables and charts: A to Z, then AA to AZ, and so on."""
+    letters = string.ascii_uppercase
+    return (letters[at // 26 - 1] if at >= 26 else "") + letters[at % 26]
+
+
+def unbroken(text: str) -> str:
+    """A text whose figures have no-break spaces inside, so that they stay in one line with their signs."""
+    return _KEPT_TOGETHER.sub(NO_BREAK, text)
+
+
+def with_letters(text: str, letters: Mapping[str, str]) -> str:
+    """A text in which these names stand as their letters."""
+    names = "|".join(map(re.escape, sorted(letters, key=len, reverse=True)))
+    return re.sub(rf"(?<!\w)(?:{names})(?!\w)", lambda found: letters[found[0]], text) if letters else text

@@ -52,6 +52,8 @@ def test_status_shows_counts_and_failures(failed_run: JobFolder) -> None:
     assert counts.split()[:5] == ["house/test-model", "10", "6", "4", "0"]
     assert "  4 context_length (api)" in lines
     assert "    row 0, id r0: too long" in lines
+    assert "what it cost is unknown" in lines
+    assert sum(line.startswith("last outcome ") for line in lines) == 1
 
 
 def test_status_as_json(failed_run: JobFolder) -> None:

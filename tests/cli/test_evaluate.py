@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -140,9 +141,9 @@ def test_files_of_others(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "answers.jsonl: number (number against right; 4 rows)"
-    assert [line.split()[:3] for line in lines[2:4]] == [["a", "1-2", "100.0"], ["b", "1-2", "0.0"]]
+    assert [line.split()[:4] for line in lines[2:4]] == [["A", "a", "1-2", "100.0"], ["B", "b", "1-2", "0.0"]]
     lenient = job.run("score", "answers.jsonl", *options, "--option", "tolerance=1")
-    assert [line.split()[2] for line in lenient.stdout.splitlines()[2:4]] == ["100.0", "100.0"]
+    assert [line.split()[3] for line in lenient.stdout.splitlines()[2:4]] == ["100.0", "100.0"]
 
 
 MISUSES = [
@@ -222,3 +223,20 @@ def test_a_wide_terminal_shows_more() -> None:
 def test_many_pairs_are_cut_short_and_say_so() -> None:
     """Of more than ten pairs, ten are shown."""
     assert "and 5 more pairs: --json has all of them" in comparisons(report_of(list("abcdef")), 100)
+
+
+def test_letters_stand_for_names_that_do_not_fit() -> None:
+    """On a narrow terminal rows and pairs have the report's letters, and the names stand below the table once."""
+    names = ["openai/gpt-5-mini temperature=0.7 top_p=0.95", "anyscale/mistralai/Mistral-7B-Instruct-v0.1"]
+    lines = click.unstyle(comparisons(report_of(names), 80)).splitlines()
+    assert any(line.startswith("A vs B ") for line in lines)
+    assert [line for line in lines if line in (f"A {names[0]}", f"B {names[1]}")] == [f"A {names[0]}", f"B {names[1]}"]
+    wide = click.unstyle(comparisons(report_of(names), 200))
+    assert f"{names[0]} vs {names[1]}" in wide
+
+
+def test_what_is_said_of_many_names_them_by_their_letters() -> None:
+    """A sentence about more than four variants has letters, which the leaderboard explains."""
+    text = " ".join(comparisons(report_of([f"model number {at}" for at in range(12)]), 100).split())
+    assert re.search(r"- (?:[A-L], ){3,}[A-L] and [A-L]: \d+ to \d+ calls of each failed or could not be scored", text)
+    assert "model number 3, model" not in text

@@ -167,3 +167,22 @@ def test_tables_line_up() -> None:
     assert console.table([("name", "ok"), ("a", "7"), ("longer", "1,200"), ("b", "?")]) == (
         "name       ok\na           7\nlonger  1,200\nb           ?"
     )
+    assert console.table([("name", "cost"), ("a", "$1.50"), ("b", "unknown"), ("c", "")]) == (
+        "name     cost\na       $1.50\nb     unknown\nc"
+    )
+
+
+def test_tables_too_wide_for_the_terminal_give_names_lines_of_their_own() -> None:
+    """The figures stay in columns under their heads; a table that just fits is left as it is."""
+    rows = [("model", "ok", "failed"), ("a-long-name", "7", "10"), ("another", "1,200", "3")]
+    narrow = "     ok  failed\na-long-name\n      7      10\nanother\n  1,200       3"
+    assert console.table(rows, 25) == narrow
+    assert console.table(rows, 26) == console.table(rows)
+
+
+def test_the_width_is_asked_of_the_environment_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """COLUMNS decides where it is a number; something else is passed over."""
+    monkeypatch.setenv("COLUMNS", "47")
+    assert console.terminal_width() == 47
+    monkeypatch.setenv("COLUMNS", "wide")
+    assert console.terminal_width() > 0

@@ -253,6 +253,18 @@ def test_each_variant_has_a_bar_and_all_have_one_line_of_figures(terminal: Termi
     display.close()
 
 
+def test_variants_that_end_alike_are_told_apart(terminal: Terminal, clock: FakeClock) -> None:
+    """Of long names that differ before a common end, the end is left out; the others keep theirs."""
+    display = BarDisplay(terminal.stream, clock)
+    names = [f"openai/gpt-5-mini temperature={at} top_p=0.9 reasoning_effort=low" for at in (0, 1)]
+    run_on(display, clock, {name: Tally(total=4000) for name in [*names, "anyscale/mistralai/Mistral-7B-Instruct-v0.1"]})
+    *_, first, second, third, _ = drawn_lines(terminal.read())
+    assert first.startswith("…gpt-5-mini temperature=0… ")
+    assert second.startswith("…gpt-5-mini temperature=1… ")
+    assert third.startswith("…/Mistral-7B-Instruct-v0.1 ")
+    display.close()
+
+
 def test_many_variants_share_one_bar(terminal: Terminal, clock: FakeClock) -> None:
     """Beyond six variants there is one bar for all."""
     display = BarDisplay(terminal.stream, clock)

@@ -10,7 +10,7 @@ CHUNK_BYTES = 1 << 20
 """About how many bytes of lines are packed together: few enough to be unpacked while a key is held down."""
 
 DATA_TYPE = "application/x-gzip-base64"
-_LEVEL = 6
+_LEVEL = 9
 
 
 def data_element(name: str, data: bytes) -> bytes:

@@ -126,7 +126,7 @@ def _standing(one: Standing, facts: VariantFacts, scale: Scale, keys: Keys, *, t
         yield joined(tag("strong", percent(interval.estimate)), " ", tag("span", limits, class_="quiet"))
     yield None if interval is None else interval_strip(interval, scale, one.variant)
     yield "–" if answered is None else percent(answered)
-    yield percent(one.summary.coverage)
+    yield percent(one.summary.coverage) if interval is not None else "–"
     if tried:
         yield from ("–" if share is None else percent(share) for share in (one.pass_at_k, one.pass_hat_k))
     yield "–" if one.probability_best is None else percent(one.probability_best)

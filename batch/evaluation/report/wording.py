@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch.evaluation.report.markup import Content, Markup, joined, tag
+from batch.evaluation.words import NO_BREAK, letter, unbroken
 
 UNKNOWN = "unknown"
 # Before a number and after nothing that it could join: "[-0.6", " -3", never "gpt-4" or "2024-08".
 _HYPHEN = re.compile(r"(?<![^\s\[(])-(?=\d)")
-# Spaces at which no line may end: "42.1 %", "+4.6 pt", "p < 0.001", "[-0.8, +9.9]".
-_KEPT_TOGETHER = re.compile(r"(?<=\d) (?=%|pt\b)|(?<=\bp) (?=[<=])|(?<=\bp [<=]) (?=\d)|(?<=\d,) (?=[^\s\[\]]+\])|(?<=%,) (?=[^\[\]]+\])")
-_NO_BREAK = "\N{NO-BREAK SPACE}"
 # A long name of a model has few spaces: it may go on in a new line after these.
 _JOINTS = re.compile(r"(?<=[/:@])")
 
@@ -27,9 +24,7 @@ class Keys:
 
     def of(self, variant: str) -> str:
         """The variant's letter: A to Z, then AA to AZ, and so on."""
-        at = self.variants.index(variant)
-        letters = string.ascii_uppercase
-        return (letters[at // 26 - 1] if at >= 26 else "") + letters[at % 26]
+        return letter(self.variants.index(variant))
 
     def badge(self, variant: str) -> Markup:
         """The letter, with the name for those who point at it or hear the page."""
@@ -37,11 +32,11 @@ class Keys:
 
     def named(self, variant: str, longest: int | None = None) -> Markup:
         """Letter and name. A name of more than `longest` characters has its middle left out, and is whole for those who point at it."""
-        letter = tag("span", self.of(variant), class_="key", aria_hidden="true")
+        key = tag("span", self.of(variant), class_="key", aria_hidden="true")
         if longest is None or len(variant) <= longest:
-            return tag("span", letter, _NO_BREAK, tag("span", breakable(variant), class_="name"), class_="named")
+            return tag("span", key, NO_BREAK, tag("span", breakable(variant), class_="name"), class_="named")
         ends = f"{variant[: longest // 2 - 1].rstrip()}…{variant[-(longest // 2) :].lstrip()}"
-        return tag("span", letter, _NO_BREAK, tag("span", ends, class_="name", title=variant), class_="named")
+        return tag("span", key, NO_BREAK, tag("span", ends, class_="name", title=variant), class_="named")
 
 
 def seconds(value: float | None) -> str:
@@ -60,7 +55,7 @@ def p_value(p: float) -> str:
 
 def typeset(text: str) -> str:
     """A text whose negative numbers have a true minus sign, as wide as the plus, and whose figures stay in one line with their signs."""
-    return _HYPHEN.sub("\N{MINUS SIGN}", _KEPT_TOGETHER.sub(_NO_BREAK, text))
+    return _HYPHEN.sub("\N{MINUS SIGN}", unbroken(text))
 
 
 def breakable(name: str) -> Markup:
