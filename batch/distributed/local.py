@@ -100,6 +100,8 @@ class Launcher:
                 with anyio.move_on_after(self._patience if coordinator.knows(name) else BEGIN_S) as waiting:
                     report: Report = await wire.receive()
                 if waiting.cancelled_caught:
+                    if not coordinator.knows(name):
+                        coordinator.end(Stop("refused", f"a worker process had not begun after {BEGIN_S:.0f} s"), 0.0)
                     process.send_signal(signal.SIGKILL)
                     return False
                 await wire.send(coordinator.checkin(report, self._clock.monotonic()))
@@ -114,13 +116,14 @@ class Launcher:
 
     async def _mourn(self, name: str, process: subprocess.Popen[bytes], said: str) -> None:
         """A worker is dead: say so, and let others have its rows."""
-        began = self._coordinator.knows(name)
+        # What ends by itself before it begins would do so again; what somebody kills may be killed at any moment.
+        cannot_begin = not self._coordinator.knows(name) and process.returncode >= 0
         await self._coordinator.lost(name)
         if self._coordinator.over:
             return
         self._deaths += 1
         how = _how_it_ended(process)
-        if not began:
+        if cannot_begin:
             self._coordinator.end(Stop("refused", f"a worker process {how} before it began: {said or 'it did not say why'}"), 0.0)
         elif self._deaths > MOST_DEATHS:
             self._coordinator.end(Stop("refused", f"{self._deaths} worker processes died, the last one {how}"), 0.0)

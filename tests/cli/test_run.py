@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.support.jobs import JobFolder, ids
-from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer, error
-from tests.support.scripts import refuse_every_third
+from tests.support.scripted import ScriptedEndpoint, error
+from tests.support.scripts import after, refuse_every_third, wait_for
 
 
 def test_run_does_all_rows_and_says_so(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
@@ -74,17 +73,12 @@ def test_limit_and_set_change_the_job(endpoint: ScriptedEndpoint, tmp_path: Path
 
 def test_an_interrupted_run_goes_on_with_resume(tmp_path: Path) -> None:
     """Ctrl-C ends with 130 and the command to go on; `resume` finishes from the directory alone (fault 37)."""
-
-    def slowly(received: Received) -> Iterable[Action]:
-        return [Sleep(0.05), *answer(received)]
-
-    with ScriptedEndpoint(slowly) as endpoint:
+    with ScriptedEndpoint(after(0.05)) as endpoint:
         job = JobFolder(tmp_path, endpoint.url, rows=200, concurrency=4)
         process = job.start()
-        while len(endpoint.counts()) < 20:
-            assert process.poll() is None
+        wait_for(lambda: len(endpoint.counts()) >= 20, process)
         process.send_signal(signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
+        _, stderr = process.communicate(timeout=60)
         assert process.returncode == 130, stderr
         assert "Traceback" not in stderr
         assert stderr.splitlines()[-1].strip() == "promptmill run test.toml"

@@ -10,27 +10,20 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.jobs import JobFolder, ids
 from tests.support.needs import needs_program
-from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer
+from tests.support.scripted import ScriptedEndpoint, answer
+from tests.support.scripts import after
 
 CONCURRENCY = 16
 LATENCY_S = 0.02
 # What changes the disk. fsync: run.json and the outputs; fdatasync: the journal; ftruncate and unlink: repairs and leftovers.
 CALLS = ("write", "pwrite64", "fsync", "fdatasync", "rename", "ftruncate", "unlink", "mkdir", "flock")
 SMALL = 6
-
-
-def slowly(received: Received) -> Iterator[Action]:
-    """Answers after a while."""
-    if received.body:
-        yield Sleep(LATENCY_S)
-    yield from answer(received)
 
 
 def sweep(folder: JobFolder, endpoint: ScriptedEndpoint, kills: int) -> int:
@@ -58,7 +51,7 @@ def sweep(folder: JobFolder, endpoint: ScriptedEndpoint, kills: int) -> int:
 @pytest.mark.parametrize(("rows", "kills"), [(800, 8), pytest.param(20_000, 200, marks=pytest.mark.long)])
 def test_killed_at_many_moments(tmp_path: Path, rows: int, kills: int) -> None:
     """Promises 1, 2, 4; fault 36: however often one run is killed, no row is lost or doubled; re-sent <= what was in flight."""
-    with ScriptedEndpoint(slowly) as endpoint:
+    with ScriptedEndpoint(after(LATENCY_S)) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=CONCURRENCY)
         struck = sweep(folder, endpoint, kills)
         ended = folder.run(timeout=300)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from tests.support.jobs import JobFolder
 from tests.support.scripted import HANG, RESET, Action, Received, ScriptedEndpoint, answer, error
-from tests.support.scripts import for_rows, row_number
+from tests.support.scripts import for_rows, row_number, until, wait_for, wait_for_line
 from tests.support.sessions import check_accounts, rows_sent, run_here, status_json
 
 
@@ -20,7 +19,7 @@ from tests.support.sessions import check_accounts, rows_sent, run_here, status_j
 def test_the_last_row_hangs(tmp_path: Path, stream: bool) -> None:
     """Fault 35, promise 7: the last row never gets an answer: its attempts end by their deadline, the row fails, the run ends with 1."""
     with ScriptedEndpoint(for_rows(lambda r: [HANG] if row_number(r) == 49 else answer(r))) as endpoint:
-        folder = JobFolder(tmp_path, endpoint.url, rows=50, attempts=2, first_byte_timeout_s=0.5, stream=stream)
+        folder = JobFolder(tmp_path, endpoint.url, rows=50, attempts=2, first_byte_timeout_s=1.0, stream=stream)
         session = run_here(folder)
         assert rows_sent(endpoint) == 51
     assert (session.exit_code, session.tally.ok) == (1, 49)
@@ -115,9 +114,7 @@ def test_however_it_ends_it_adds_up_and_nothing_is_left_running(
         folder = JobFolder(tmp_path, endpoint.url, rows=40, concurrency=1, outage_timeout_s=1.0, grace_s=0.2, durability="row")
         process = folder.start(start_new_session=True)
         if number is not None:
-            while rows_sent(endpoint) < 21:
-                assert process.poll() is None, process.communicate()
-                time.sleep(0.005)
+            wait_for(lambda: rows_sent(endpoint) >= 21, process)
             process.send_signal(number)
         _, err = process.communicate(timeout=60)
         assert process.returncode == code, err
@@ -139,20 +136,15 @@ def test_a_signal_when_all_is_done_anyway(tmp_path: Path) -> None:
     release = False
 
     def handler(received: Received) -> Iterable[Action]:
-        from tests.support.scripts import until
-
         yield from until(lambda: release)
         yield from answer(received)
 
     with ScriptedEndpoint(for_rows(handler)) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=4)
         process = folder.start()
-        while rows_sent(endpoint) < 4:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.005)
+        wait_for(lambda: rows_sent(endpoint) >= 4, process)
         process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        assert any("stopping" in line for line in iter(process.stderr.readline, ""))
+        wait_for_line("stopping", process)
         release = True
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.jobs import JobFolder
 from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, Sleep, answer, error
-from tests.support.scripts import for_rows, row_number
+from tests.support.scripts import for_rows, row_number, until
 from tests.support.sessions import rows_sent, run_here
 
 
@@ -29,8 +29,6 @@ def test_a_long_wait_is_not_waited_out_because_a_straggler_was_served(tmp_path: 
 
     def handler(received: Received) -> Iterable[Action]:
         if row_number(received) == 0:
-            from tests.support.scripts import until
-
             yield from until(lambda: bool(refused))
             yield Sleep(0.3)
             yield from answer(received)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
 import time
@@ -14,7 +15,7 @@ import pytest
 from tests.support.jobs import JobFolder
 from tests.support.ports import unused_port
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer, error
-from tests.support.scripts import for_rows
+from tests.support.scripts import after, for_rows, wait_for
 from tests.support.sessions import check_accounts, rows_sent
 
 
@@ -69,22 +70,21 @@ def stand_still(process, seconds: float) -> None:
 
 
 def test_a_process_that_stood_still_takes_no_answer_for_late(tmp_path: Path) -> None:
-    """Fault 34: held for three times its deadlines while answers are on their way: no row has a time-out, what is lost by the hold is
+    """Fault 34: held for more than twice its deadlines while answers are on their way: no row has a time-out, what is lost by the hold is
     sent again without being charged, and the hold is said.
     """  # noqa: D205 - one sentence
-    with ScriptedEndpoint(for_rows(lambda received: [Sleep(0.2), *answer(received)])) as endpoint:
-        folder = JobFolder(tmp_path, endpoint.url, rows=60, concurrency=8)
-        folder.write(concurrency=8, attempts=1, first_byte_timeout_s=1.0, idle_timeout_s=1.0, attempt_timeout_s=1.0, outage_timeout_s=1.0)
+    # Deadlines that spare what a busy machine may need for an answer.
+    deadlines = dict.fromkeys(("first_byte_timeout_s", "idle_timeout_s", "attempt_timeout_s", "outage_timeout_s"), 2.0)
+    with ScriptedEndpoint(after(0.2)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=60, concurrency=8, attempts=1, **deadlines)
         process = folder.start()
-        while rows_sent(endpoint) < 20:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.005)
-        stand_still(process, 3.2)
+        wait_for(lambda: rows_sent(endpoint) >= 20, process)
+        stand_still(process, 4.5)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert max(endpoint.counts().values()) <= 2
     assert rows_sent(endpoint) <= 60 + 8
-    assert "this process stood still for 3 s: it was suspended, or the machine is overloaded" in err
+    assert re.search(r"this process stood still for \d+ s: it was suspended, or the machine is overloaded", err), err
     check_accounts(folder)
 
 
@@ -98,9 +98,7 @@ def test_a_process_that_stood_still_in_an_outage_asks_again(tmp_path: Path) -> N
     with ScriptedEndpoint(for_rows(handler)) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=60, concurrency=8, outage_timeout_s=4)
         process = folder.start()
-        while rows_sent(endpoint) < 11:
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.005)
+        wait_for(lambda: rows_sent(endpoint) >= 11, process)
         stand_still(process, 4.5)
         time.sleep(0.7)
         broken = False

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.jobs import JobFolder
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, error
-from tests.support.scripts import for_rows, until
+from tests.support.scripts import for_rows, until, wait_for_line
 from tests.support.sessions import check_accounts, rows_sent, run_here
 
 WORKERS = 16
@@ -122,11 +122,9 @@ def test_a_long_wait_parks_the_endpoint_aloud(tmp_path: Path) -> None:
     with ScriptedEndpoint(for_rows(lambda _: [error(503, "back soon", {"retry-after": "3600"})])) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=50, concurrency=4, outage_timeout_s=7200)
         process = folder.start()
-        assert process.stderr is not None
-        lines = iter(process.stderr.readline, "")
-        assert any("house parked for 3,600 s (overloaded)" in line for line in lines)
+        wait_for_line("house parked for 3,600 s (overloaded)", process)
         process.send_signal(signal.SIGINT)
-        _, rest = process.communicate(timeout=30)
+        _, rest = process.communicate(timeout=60)
         assert process.returncode == 130, rest
         assert rows_sent(endpoint) <= 4
     check_accounts(folder)

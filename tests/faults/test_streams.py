@@ -47,7 +47,10 @@ def test_a_broken_stream_is_no_answer(tmp_path: Path, name: str) -> None:
         number, attempt = row_number(received), tries.of(received)
         return actions if number == 6 or (number == 3 and attempt == 1) else answer(received)
 
-    session, folder = streamed(tmp_path, handler, first_byte_timeout_s=0.5, idle_timeout_s=0.5)
+    # Only those that are silent meet a deadline, which spares what a busy machine may need for an answer.
+    session, folder = streamed(
+        tmp_path, handler, **({f"{code.removeprefix('timeout_')}_timeout_s": 1.0} if code.startswith("timeout") else {})
+    )
     assert (session.exit_code, session.tally.ok, session.tally.retries, session.tally.doubled) == (1, 9, 2, 2)
     (failed,) = folder.errors()
     assert (failed["id"], failed["error"]["code"]) == ("r6", code)

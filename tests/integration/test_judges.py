@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,8 @@ from batch.server.embedded import EmbeddedServer
 from tests.support.jobs import JobFolder
 from tests.support.judges import JudgedJob, called, judged_parts, judging
 from tests.support.s3 import S3Server
-from tests.support.scripted import Action, Sleep, chat_reply, error
+from tests.support.scripted import HANG, Action, Sleep, chat_reply, error
+from tests.support.scripts import wait_for
 
 HIGH = '{"reasons": "fine", "rating": 5}'
 
@@ -60,21 +60,19 @@ def test_each_answer_is_judged_once(tmp_path: Path) -> None:
 def test_a_judge_that_is_killed_goes_on(tmp_path: Path) -> None:
     """Promises 1, 4: `score` is killed in the middle of judging; the same command makes the rest, none twice but those in flight."""
     concurrency = 4
+    killed = False
 
     def slow(_: str) -> Iterable[Action]:
-        return [Sleep(0.02), chat_reply(HIGH)]
+        return [Sleep(0.02), chat_reply(HIGH)] if killed or len(job.judged()) <= 60 else [HANG]
 
     with judging(lambda model, question: f"{model}: {question}", slow) as endpoint:
         job = JudgedJob(tmp_path, endpoint, "", rows=60, concurrency=concurrency)
         job.run()
         process = job.folder.start("score", "runs/test")
-        deadline = time.monotonic() + 30
-        while len(job.judged()) < 50:
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_for(lambda: len(job.judged()) >= 50, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        killed = True
         half = job.counts()
         assert all(counts["missing"] > 0 for counts in half.values()), "what is not judged yet is in no figure"
         ended = job.score()

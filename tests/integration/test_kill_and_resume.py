@@ -4,45 +4,29 @@ from __future__ import annotations
 
 import random
 import signal
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.jobs import JobFolder, ids
-from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer
+from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, answer
+from tests.support.scripts import after, for_rows, until, wait_for, wait_for_line, wait_for_requests
+from tests.support.sessions import rows_sent
 
 CONCURRENCY = 16
 
 
-def after(seconds: float):
-    """A handler that answers after a while."""
-
-    def handler(received: Received) -> list[Action]:
-        return [*([Sleep(seconds)] if received.body else []), *answer(received)]
-
-    return handler
-
-
-def wait_for_requests(endpoint: ScriptedEndpoint, number: int, folder: JobFolder, process) -> None:
-    """Wait until the endpoint has seen this many requests; the run must be alive until then."""
-    deadline = time.monotonic() + 30
-    while len(endpoint.requests) < number:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, f"only {len(endpoint.requests)} of {number} requests came"
-        time.sleep(0.005)
-
-
 @pytest.mark.parametrize("stream", [False, True])
 def test_killed_five_times_every_row_has_one_outcome(tmp_path: Path, stream: bool) -> None:
-    """Promises 1, 2, 4; fault 36: 2,000 rows, SIGKILL at five random moments: nothing lost, re-sent <= concurrency x kills."""
-    rows, kills = 2_000, 5
+    """Promises 1, 2, 4; fault 36: SIGKILL at five random moments: nothing lost, re-sent <= concurrency x kills."""
+    rows, kills = 800, 5
     chance = random.Random(7)
     with ScriptedEndpoint(after(0.05)) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=CONCURRENCY, stream=stream)
         for kill in range(kills):
             process = folder.start()
-            wait_for_requests(endpoint, int((kill + chance.random()) * rows / (kills + 1)), folder, process)
+            wait_for_requests(endpoint, int((kill + chance.random()) * rows / (kills + 1)), process)
             process.send_signal(signal.SIGKILL)
             process.communicate()
         ended = folder.run()
@@ -59,14 +43,23 @@ def test_killed_five_times_every_row_has_one_outcome(tmp_path: Path, stream: boo
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_drains_and_the_same_command_goes_on(tmp_path: Path, number: signal.Signals) -> None:
     """Fault 37: a signal stops reading, lets what is in flight end, and nothing is sent twice by going on."""
-    with ScriptedEndpoint(after(0.2)) as endpoint:
+    drained = False
+
+    def handler(received: Received) -> Iterator[Action]:
+        if rows_sent(endpoint) > 50:
+            yield from until(lambda: drained)
+        yield from answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=200, concurrency=CONCURRENCY)
         process = folder.start()
-        wait_for_requests(endpoint, 50, folder, process)
+        wait_for(lambda: rows_sent(endpoint) > 50, process)
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        wait_for_line("stopping", process)
+        drained = True
+        out, err = process.communicate(timeout=60)
         assert process.returncode == 130, (out, err)
-        assert 49 <= len(folder.journal()) < 200  # one of the 50 requests asked for the models
+        assert 50 < len(folder.journal()) == rows_sent(endpoint) <= 50 + CONCURRENCY
         ended = folder.run()
         assert ended.returncode == 0, ended.stderr
         assert set(endpoint.counts().values()) == {1}
@@ -75,21 +68,17 @@ def test_a_signal_drains_and_the_same_command_goes_on(tmp_path: Path, number: si
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     """Fault 37: the second signal gives up what is in flight; what was journaled stays and the run goes on."""
-    with ScriptedEndpoint(after(0.02)) as endpoint:
-        folder = JobFolder(tmp_path, endpoint.url, rows=100, concurrency=4)
-
-        def hang_in_the_end(received: Received) -> list[Action]:
-            return after(600 if len(endpoint.requests) > 40 else 0.01)(received)
-
-        endpoint.handler = hang_in_the_end
+    with ScriptedEndpoint(for_rows(lambda received: [HANG] if rows_sent(endpoint) > 40 else answer(received))) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=100, concurrency=4, grace_s=3600)
         process = folder.start()
-        wait_for_requests(endpoint, 43, folder, process)
+        wait_for(lambda: rows_sent(endpoint) >= 44, process)
         process.send_signal(signal.SIGINT)
-        time.sleep(0.3)
+        wait_for_line("stopping", process)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
         assert process.returncode == 130, (out, err)
+        assert len(folder.journal()) == 40
         endpoint.handler = answer
         assert folder.run().returncode == 0
     assert len(folder.completions()) == 100

@@ -14,9 +14,10 @@ import pytest
 
 from batch import app
 from tests.support.ray_nodes import ENVIRONMENT, RayCluster
-from tests.support.ray_runs import CONCURRENCY, RayFolder, assert_each_row_once, folder_on, slowly, wait_for
+from tests.support.ray_runs import CONCURRENCY, SLOWLY, RayFolder, assert_each_row_once, folder_on
 from tests.support.s3 import ENVIRON, S3Server
 from tests.support.scripted import ScriptedEndpoint
+from tests.support.scripts import wait_for_requests
 from tests.support.store_jobs import StoreJob
 
 pytestmark = pytest.mark.ray
@@ -54,7 +55,7 @@ def test_dead_actors_and_nodes_are_replaced(cluster: RayCluster, tmp_path: Path)
     with folder_on(cluster, tmp_path, rows=3_000) as (folder, endpoint):
         process = folder.begin()
         folder.wait_for_workers(2, process)
-        wait_for(endpoint, 500, process)
+        wait_for_requests(endpoint, 500, process)
         os.kill(folder.workers[0], signal.SIGKILL)
         folder.wait_for_workers(3, process)
         cluster.remove(cluster.nodes.pop())
@@ -70,7 +71,7 @@ def test_a_dead_driver_is_followed_by_the_same_command_and_by_one_machine(cluste
     with folder_on(cluster, tmp_path, rows=1_250) as (folder, endpoint):
         for number, start in enumerate([folder.begin, folder.start], 1):
             process = start()
-            wait_for(endpoint, 400 * number, process)
+            wait_for_requests(endpoint, 400 * number, process)
             process.send_signal(signal.SIGKILL)
             process.communicate()
         folder.end(folder.begin())
@@ -81,7 +82,7 @@ def test_a_paused_worker_wakes_up_when_its_shards_are_others(cluster: RayCluster
     """Fencing: what a worker writes that was given up while it was paused does not count, and the run ends as if it were dead."""
     with folder_on(cluster, tmp_path, rows=1_500) as (folder, endpoint):
         process = folder.begin(impatient=True)
-        wait_for(endpoint, 300, process)
+        wait_for_requests(endpoint, 300, process)
         paused = folder.workers[0]
         os.kill(paused, signal.SIGSTOP)
         try:
@@ -101,19 +102,19 @@ class StoreRayJob(StoreJob, RayFolder):
 
 def test_a_run_on_an_object_store_goes_on_there_and_here(cluster: RayCluster, tmp_path: Path, s3: S3Server) -> None:
     """Issue 7: a run on a store, begun here, gone on with on Ray, an actor and then the driver killed, is ended by two processes here."""
-    with ScriptedEndpoint(slowly) as endpoint:
+    with ScriptedEndpoint(SLOWLY) as endpoint:
         option = f"?endpoint_override={s3.url}"
         folder = StoreRayJob(tmp_path, endpoint.url, s3, options=option, cluster=cluster, rows=1_250, concurrency=CONCURRENCY)
         folder.directory = folder.address  # as the workers log it
         assert folder.here("input.limit=100").exit_code == 0
         process = folder.begin()
         folder.wait_for_workers(2, process)
-        wait_for(endpoint, 250, process)
+        wait_for_requests(endpoint, 250, process)
         recorded = len(folder.recorded())
         os.kill(folder.workers[0], signal.SIGKILL)
         bound = len(endpoint.counts()) - recorded
         folder.wait_for_workers(3, process)
-        wait_for(endpoint, 700, process)
+        wait_for_requests(endpoint, 700, process)
         process.kill()
         process.communicate()
         bound += len(endpoint.counts())

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.ray_nodes import RayCluster
-from tests.support.ray_runs import RayFolder, assert_each_row_once, folder_on, wait_for
+from tests.support.ray_runs import RayFolder, assert_each_row_once, folder_on
 from tests.support.scripted import Action, Received, Sleep, answer
+from tests.support.scripts import wait_for_requests
 
 pytestmark = [pytest.mark.ray, pytest.mark.long]
 
@@ -55,14 +56,14 @@ def test_20_000_rows_over_three_nodes_of_which_two_are_lost_and_the_driver_too(t
     concurrency, rows = 120, 20_000
     with folder_on(three, tmp_path, Timed(0.3), rows=rows, concurrency=concurrency) as (folder, endpoint):
         process = folder.begin()
-        wait_for(endpoint, 3_000, process)
+        wait_for_requests(endpoint, 3_000, process)
         lose_one(three, folder, 3, process)
-        wait_for(endpoint, 8_000, process)
+        wait_for_requests(endpoint, 8_000, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         before = len(folder.workers)
         process = folder.begin()
-        wait_for(endpoint, 12_000, process)
+        wait_for_requests(endpoint, 12_000, process)
         lose_one(three, folder, before + 3, process)
         err = folder.end(process, timeout=300)
         # The two nodes had no more than all, and the driver's death ends all three.
@@ -82,9 +83,9 @@ def test_a_rate_holds_for_the_cluster_with_workers_coming_and_going(two: RayClus
     timed = Timed(0.2)
     with folder_on(two, tmp_path, timed, rows=9_000, concurrency=400, requests_per_minute=6_000) as (folder, endpoint):
         process = folder.begin()
-        wait_for(endpoint, 1_500, process)
+        wait_for_requests(endpoint, 1_500, process)
         two.nodes.append(two.add())
-        wait_for(endpoint, 4_000, process)
+        wait_for_requests(endpoint, 4_000, process)
         lose_one(two, folder, 3, process)
         folder.end(process, timeout=300)
     times = sorted(timed.times)

@@ -17,7 +17,8 @@ from batch.journal.locating import run_directory
 from batch.journal.segments import Name
 from tests.support.s3 import S3Server
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer
-from tests.support.store_jobs import CONCURRENCY, StoreJob, slow, wait_for
+from tests.support.scripts import wait_for
+from tests.support.store_jobs import CONCURRENCY, StoreJob, slow
 from tests.support.workers import wait_until_gone, workers_of
 
 # A worker of generation 1, which is paused while its second record waits to be put.

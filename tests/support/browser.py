@@ -45,7 +45,7 @@ class OpenReport:
         self.errors: list[str] = []
         self._context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **context})
         self.page: Page = self._context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(60_000)
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on("console", lambda message: self.errors.append(message.text) if message.type in {"error", "warning"} else None)

@@ -6,23 +6,19 @@ import os
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.jobs import JobFolder, ids
 from tests.support.ray_nodes import ENVIRONMENT, RayCluster
-from tests.support.scripted import Action, Handler, Received, ScriptedEndpoint, Sleep, answer
+from tests.support.scripted import Handler, ScriptedEndpoint
+from tests.support.scripts import after, wait_for
 
 CONCURRENCY = 32
+SLOWLY = after(0.1)
 # A worker is given up after 3 s instead of 30.
 IMPATIENT = "import sys, batch.distributed.ray_launcher as launcher; launcher.SILENT_S = 3.0; from batch.cli import main; sys.exit(main())"
-
-
-def slowly(received: Received) -> list[Action]:
-    """Answers after 0.1 s."""
-    return [*([Sleep(0.1)] if received.body else []), *answer(received)]
 
 
 class RayFolder(JobFolder):
@@ -65,29 +61,16 @@ class RayFolder(JobFolder):
 
     def wait_for_workers(self, number: int, process: subprocess.Popen[str]) -> None:
         """Wait until so many have begun, the dead ones among them."""
-        deadline = time.monotonic() + 60
-        while len(self.workers) < number:
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, self.logs()
-            time.sleep(0.1)
+        wait_for(lambda: len(self.workers) >= number, process)
 
 
 @contextmanager
 def folder_on(
-    cluster: RayCluster, path: Path, handler: Handler = slowly, **settings: object
+    cluster: RayCluster, path: Path, handler: Handler = SLOWLY, **settings: object
 ) -> Iterator[tuple[RayFolder, ScriptedEndpoint]]:
     """A job on the cluster, and its endpoint."""
     with ScriptedEndpoint(handler) as endpoint:
         yield RayFolder(path, endpoint.url, cluster, **{"concurrency": CONCURRENCY, **settings}), endpoint
-
-
-def wait_for(endpoint: ScriptedEndpoint, number: int, process: subprocess.Popen[str]) -> None:
-    """Wait until so many requests came; the run must be alive until then."""
-    deadline = time.monotonic() + 60
-    while len(endpoint.requests) < number:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline, f"only {len(endpoint.requests)} of {number} requests came"
-        time.sleep(0.01)
 
 
 def assert_each_row_once(folder: RayFolder, endpoint: ScriptedEndpoint, resent: int) -> None:

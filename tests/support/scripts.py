@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import random
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tests.support.scripted import Action, Handler, Received, Sleep, answer, error
+from tests.support.scripted import Action, Handler, Received, ScriptedEndpoint, Sleep, answer, error
+
+
+def after(seconds: float) -> Handler:
+    """Rows are answered after a while."""
+    return for_rows(lambda received: [Sleep(seconds), *answer(received)])
 
 
 def row_number(received: Received) -> int:
@@ -54,12 +60,47 @@ def first_attempts(faults: dict[int, Sequence[Action]]) -> Handler:
     return for_rows(handler)
 
 
-def until(condition: Callable[[], bool], limit_s: float = 10.0) -> Iterator[Action]:
+def until(condition: Callable[[], bool], limit_s: float = 60.0) -> Iterator[Action]:
     """Keep the request waiting until `condition` holds."""
     end = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < end, "what the endpoint waits for did not come"
         yield Sleep(0.005)
+
+
+def wait_until(condition: Callable[[], object]) -> None:
+    """Wait until `condition` holds."""
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "what is waited for did not come"
+        time.sleep(0.01)
+
+
+def wait_for(condition: Callable[[], object], process: subprocess.Popen[str]) -> None:
+    """Wait until `condition` holds; the process must be alive until then."""
+
+    def holds() -> object:
+        met = condition()
+        assert met or process.poll() is None, process.communicate()
+        return met
+
+    wait_until(holds)
+
+
+def wait_for_requests(endpoint: ScriptedEndpoint, number: int, process: subprocess.Popen[str]) -> None:
+    """Wait until the endpoint has seen this many requests; the run must be alive until then."""
+    wait_for(lambda: len(endpoint.requests) >= number, process)
+
+
+def wait_for_line(text: str, process: subprocess.Popen[str]) -> None:
+    """Wait until the process has written a line with this to stderr."""
+    assert process.stderr is not None
+    said = []
+    for line in process.stderr:
+        said.append(line)
+        if text in line:
+            return
+    raise AssertionError(f"{text!r} was not said: {''.join(said)}")
 
 
 class Deck:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 from batch import app
@@ -10,10 +9,11 @@ from batch.job import load
 from batch.journal.lines import decode
 from tests.support.jobs import JobFolder
 from tests.support.s3 import S3Server
-from tests.support.scripted import Action, Received, Sleep, answer
+from tests.support.scripts import after
 
 CONCURRENCY = 8
 FLUSH_S = 0.3
+slow = after(0.05)
 
 
 class StoreJob(JobFolder):
@@ -42,17 +42,3 @@ class StoreJob(JobFolder):
     def recorded(self) -> set[str]:
         """The ids of the rows that have a record."""
         return {record.id for record in self.records()}
-
-
-def slow(received: Received) -> list[Action]:
-    """An answer after a while."""
-    return [*([Sleep(0.05)] if received.body else []), *answer(received)]
-
-
-def wait_for(condition, process) -> None:
-    """Wait until `condition` holds; the process must be alive until then."""
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

@@ -59,7 +59,7 @@ def tls_server() -> ssl.SSLContext:
 
 
 async def until(happened: Callable[[], object]) -> None:
-    """Wait until `happened` is true, which must be soon."""
-    with anyio.fail_after(5):
+    """Wait until `happened` is true, which must be."""
+    with anyio.fail_after(60):
         while not happened():  # noqa: ASYNC110 - it happens in another thread
             await anyio.sleep(0.005)

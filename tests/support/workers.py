@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -20,6 +21,24 @@ def workers_of(pid: int) -> list[int]:
         if parent == pid and b"batch.distributed.child" in command:
             found.append(int(entry.name))
     return sorted(found)
+
+
+def sending_workers(pid: int, port: int) -> list[int]:
+    """Those of them that have a connection to this port of 127.0.0.1: they have begun, and have rows."""
+    place = f"0100007F:{port:04X}"
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    sockets = {f"socket:[{line[9]}]" for line in lines if line[2] == place and line[3] == "01"}
+    return [worker for worker in workers_of(pid) if sockets & set(open_files(worker))]
+
+
+def open_files(pid: int) -> list[str]:
+    """What the open files of a process are."""
+    found = []
+    with suppress(OSError):
+        for link in (Path("/proc") / str(pid) / "fd").iterdir():
+            with suppress(OSError):
+                found.append(str(link.readlink()))
+    return found
 
 
 def is_running(pid: int) -> bool:
