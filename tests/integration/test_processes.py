@@ -18,7 +18,7 @@ from batch.app import status
 from batch.distributed import local
 from tests.support.jobs import JobFolder, ids
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
-from tests.support.scripts import after, wait_for, wait_for_line, wait_for_requests
+from tests.support.scripts import after, wait_for_line, wait_for_requests
 from tests.support.sessions import check_accounts, run_here, whole_records
 from tests.support.workers import sending_workers, wait_until_gone, workers_of
 
@@ -64,10 +64,7 @@ def test_a_killed_worker_costs_what_was_in_flight(tmp_path: Path) -> None:
         process = folder.start()
         for kill in (1, 2):
             wait_for_requests(endpoint, kill * rows // 3, process)
-            endpoint.handler = after(0.5)  # so that rows are left when both have begun
-            wait_for(lambda: len(sending_workers(process.pid, endpoint.port)) == 2, process)
             os.kill(random.Random(kill).choice(sending_workers(process.pid, endpoint.port)), signal.SIGKILL)
-            endpoint.handler = after(0.02)
         out, err = process.communicate(timeout=60)
         sent = endpoint.counts()
     assert process.returncode == 0, (out, err)
@@ -188,10 +185,7 @@ def test_a_worker_that_hangs_loses_its_rows_to_others(tmp_path: Path, monkeypatc
 
         def stop_one(received: Received) -> Iterable[Action]:
             if len(endpoint.requests) >= 300 and not stopped:
-                sending = sending_workers(os.getpid(), endpoint.port)
-                if len(sending) < 2:
-                    return after(0.5)(received)  # so that rows are left when both have begun
-                stopped.append(sending[0])
+                stopped.append(sending_workers(os.getpid(), endpoint.port)[0])
                 os.kill(stopped[0], signal.SIGSTOP)
             return after(0.01)(received)
 
