@@ -186,6 +186,40 @@ def test_failing_calls_never_makes_one_likelier_to_be_best() -> None:
     assert chances[1] <= chances[0]
 
 
+@pytest.mark.parametrize("chosen", ["random", "the wrong ones"])
+def test_failing_ten_percent_raises_no_score_that_is_shown(chosen: str) -> None:
+    """Issue 6: score, interval, coverage, pass@k, pass^k, P(best), slices and place of the failing one do not rise; answered goes."""
+    table = benchmark(3, (0.8, 0.78, 0.75), rows=500, repeats=2, failing=0.0)
+    order = np.random.default_rng(3).permutation(1000) if chosen == "random" else np.argsort(table.values[0].ravel(), kind="stable")
+    values = table.values.copy()
+    values[0][np.isin(np.arange(1000), order[:100]).reshape(500, 2)] = np.nan
+    topics = {"topic": [str(row % 4) for row in range(500)]}
+    whole, failing = (reach_verdict(one, columns=topics).findings for one in (table, table_of(values, clusters=table.clusters)))
+    before, after = (next(one for one in findings.standings if one.variant == "A") for findings in (whole, failing))
+    assert before.summary.strict is not None
+    assert after.summary.strict is not None
+    shown = [
+        (
+            one.summary.coverage,
+            one.summary.strict.estimate,
+            one.summary.strict.low,
+            one.summary.strict.high,
+            one.probability_best or 0.0,
+            one.pass_at_k or 0.0,
+            one.pass_hat_k or 0.0,
+            -float(one.rank_best or 0),
+        )
+        for one in (before, after)
+        if one.summary.strict is not None
+    ]
+    assert all(now <= then for then, now in zip(*shown, strict=True))
+    assert before.summary.answered is not None
+    assert after.summary.answered is None
+    slices = [{one.value: one.score for one in findings.slices if one.variant == "A"} for findings in (whole, failing)]
+    assert slices[0].keys() == slices[1].keys() == {"0", "1", "2", "3"}
+    assert all(slices[1][value] <= score for value, score in slices[0].items())
+
+
 def test_numbers_are_written_for_people() -> None:
     """Percent, points, counts, money and lists."""
     assert (percent(0.8734), points(0.004), points(-0.0001), points(-0.0066)) == ("87.3 %", "+0.4", "+0.0", "-0.7")
