@@ -11,11 +11,11 @@ from batch.errors import InputError
 from batch.evaluation.answers import by_row, run_answers
 from batch.evaluation.calls import CallOutcomes, calls_directory
 from batch.evaluation.judges.asking import JudgeAsker
-from batch.evaluation.judges.calibration import Calibration, Labels, Unlabelled, calibrate, draw
+from batch.evaluation.judges.calibration import Calibration, Labels, Unlabelled, calibrate, draw, open_labels
 from batch.evaluation.judges.marks import JudgedItem, JudgeMarks
 from batch.evaluation.scorers import ExpectedError
 from batch.journal.directory import RunDirectory
-from batch.journal.locating import place_of, run_directory
+from batch.journal.locating import run_directory
 from batch.readers import Dataset
 from batch.settings import Job, ScoreSettings
 
@@ -46,9 +46,7 @@ def open_labelling(directory: Path | str, score: str | None, rows: int, job_file
     sample = draw(_judged(judged, ran.job, settings), settings, rows)
     if not sample:
         raise InputError(f"score {settings.name}: nothing is judged yet; ask the judge first: promptmill score {directory}")
-    kept = run_directory(f"{place_of(judged)}/scores/calibration")
-    kept.fetch(f"{settings.name}.jsonl")
-    return Labelling(settings, tuple(sample), Labels(kept.path / f"{settings.name}.jsonl", kept.publish))
+    return Labelling(settings, tuple(sample), open_labels(judged, settings))
 
 
 def _chosen(scores: tuple[ScoreSettings, ...], name: str | None) -> ScoreSettings:

@@ -70,7 +70,7 @@ def comparisons(report: EvaluationReport, width: int) -> str:
 def _score_head(comparison: Comparison, report: EvaluationReport) -> list[str]:
     judged = comparison.judged
     settings, table = judged.settings, judged.table
-    by = f" by {judged.asked.model}" if judged.asked is not None else ""
+    by = f" by {judged.asked.heading}" if judged.asked is not None else ""
     of = f" against {settings.expected}" if settings.expected is not None else ""
     repeats = f", each asked {table.repeats} times" if table.repeats > 1 else ""
     title = click.style(printable(f"{report.name}: {settings.name}"), underline=True)

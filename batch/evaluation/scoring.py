@@ -22,6 +22,7 @@ from batch.evaluation.calls import Asker, CallOutcomes, calls_directory, calls_s
 from batch.evaluation.embeddings import EmbeddingAsker, EmbeddingMarks
 from batch.evaluation.expected import no_row_can_be_judged
 from batch.evaluation.judges.asking import JudgeAsker
+from batch.evaluation.judges.calibration import LabelledItems, open_labels
 from batch.evaluation.judges.marks import JudgeMarks
 from batch.evaluation.parquet import MARKS, TASKS, Columns, TableWriter, described, open_table, with_text_columns
 from batch.evaluation.rows import RowScorer
@@ -62,8 +63,7 @@ def score_answers(
         StorageError: the disk refuses.
     """
     versions = {score.name: scorer_version(score) for score in scores}
-    asked = {score.name: calls_directory(_directory(score, run), score) for score in scores if score.asked is not None}
-    states = {score.name: calls_state(state, asked[score.name], score) if score.name in asked else state for score in scores}
+    states = {score.name: _state(score, state, run) for score in scores}
     stale = [score for score in scores if not _fresh(described(marks_path(folder, score)), states[score.name], versions[score.name])]
     grouping = grouping_columns(scores)
     known = described(folder / TASKS_FILE)
@@ -86,10 +86,14 @@ def score_answers(
     return tuple(score.name for score in stale)
 
 
-def _directory(score: ScoreSettings, run: JudgedRun | None) -> RunDirectory:
+def _state(score: ScoreSettings, state: str, run: JudgedRun | None) -> str:
+    """A hash that is another one whenever a score's marks, or what is told beside them, may be others."""
+    if score.asked is None:
+        return state
     if run is None:
         raise ValueError(f"score {score.name}: a model is asked about the answers of a run only")
-    return run[1]
+    labels = open_labels(run[1], score).digest if score.judge is not None else ""
+    return calls_state(state + labels, calls_directory(run[1], score), score)
 
 
 def _fresh(metadata: dict[str, Any], state: str, version: str) -> bool:
@@ -198,11 +202,23 @@ class _AskedMarker(_Marker):
         return {"asked": self._marks.facts.document()}
 
 
+class _JudgeMarker(_AskedMarker):
+    """A score that a judge made, held against what a person has labelled of it."""
+
+    def __init__(self, settings: ScoreSettings, writer: TableWriter, marks: JudgeMarks, labelled: LabelledItems) -> None:
+        super().__init__(settings, writer, marks)
+        self._facts = marks.facts
+        self._labelled = labelled
+
+    def _more(self) -> dict[str, Any]:
+        self._facts.person = self._labelled.facts
+        return super()._more()
+
+
 def _marker(settings: ScoreSettings, version: str, folder: Path, run: JudgedRun | None, stack: ExitStack) -> _Marker:
     path = marks_path(folder, settings)
     if settings.asked is not None and run is not None:
-        outcomes = stack.enter_context(CallOutcomes(calls_directory(run[1], settings), settings))
-        return _AskedMarker(settings, stack.enter_context(open_table(path, MARKS)), _marks(settings, run[0], outcomes))
+        return _asked_marker(settings, path, run, stack)
     kept = _kept(path) if KINDS[settings.kind].slow and described(path).get("version") == version else {}
     return _ScorerMarker(settings, stack.enter_context(open_table(path, MARKS)), kept)
 
@@ -212,10 +228,15 @@ def make_asker(settings: ScoreSettings, job: Job) -> Asker:
     return EmbeddingAsker(settings) if settings.embedder is not None else JudgeAsker(settings, job)
 
 
-def _marks(settings: ScoreSettings, job: Job, outcomes: CallOutcomes) -> JudgeMarks | EmbeddingMarks:
+def _asked_marker(settings: ScoreSettings, path: Path, run: JudgedRun, stack: ExitStack) -> _Marker:
+    job, directory = run
+    outcomes = stack.enter_context(CallOutcomes(calls_directory(directory, settings), settings))
+    writer = stack.enter_context(open_table(path, MARKS))
     if settings.embedder is not None:
-        return EmbeddingMarks(EmbeddingAsker(settings), outcomes)
-    return JudgeMarks(JudgeAsker(settings, job), job, outcomes)
+        return _AskedMarker(settings, writer, EmbeddingMarks(EmbeddingAsker(settings), outcomes))
+    labelled = LabelledItems(settings, open_labels(directory, settings))
+    marks = JudgeMarks(JudgeAsker(settings, job), job, outcomes, watch=labelled.add)
+    return _JudgeMarker(settings, writer, marks, labelled)
 
 
 def _kept(path: Path) -> dict[int, Cell]:

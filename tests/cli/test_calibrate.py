@@ -101,6 +101,37 @@ def test_keys_in_a_terminal(judged: JudgedJob) -> None:
     assert [json.loads(line)["label"] for line in lines] == [5, 1]
 
 
+def test_the_agreement_stands_beside_the_score(judged: JudgedJob) -> None:
+    """What calibrate found is told by score, compare and the report, of all labels there are, and is brought up to date by the next one."""
+    assert judged.compared()["judge"]["person"] is None
+    told = judged.call("compare", "runs/test", "--job", "test.toml").stdout
+    assert "kappa" not in told
+    labelled = judged.call(*CALIBRATE, "--rows", "6", "--json", input="")
+    assert json.loads(labelled.stdout)["labelled"] == 0
+    judged.call(*CALIBRATE, "--rows", "6", input="5\n1\n5\n1\n3\nq\n")
+    sent = len(judged.endpoint.requests)
+    person = judged.compared()["judge"]["person"]
+    calibrated = json.loads(judged.call(*CALIBRATE, "--rows", "6", "--json").stdout)
+    assert person == {
+        "labels": 5,
+        "weights": "quadratic",
+        **{key: calibrated["agreement"][key] for key in ("kappa", "low", "high", "agreed")},
+    }
+    note = f"house/judge, kappa {person['kappa']:.2f} with 5 labels"
+    sentence = f"The judge against a person: Cohen's kappa (weighted by squares) {person['kappa']:.2f} ["
+    for command in ("score", "compare"):
+        shown = judged.call(command, "runs/test", "--job", "test.toml").stdout
+        assert f"s (judge by {note}; 10 rows)" in shown, command
+    assert sentence in " ".join(shown.split())
+    assert judged.call("report", "runs/test", "--job", "test.toml").exit_code == 0
+    page = (judged.folder.directory / "report.html").read_text()
+    assert note in page
+    assert "The judge against a person" in page
+    judged.call(*CALIBRATE, "--rows", "20", input="1\n" * 15)
+    assert judged.compared()["judge"]["person"]["labels"] == 20
+    assert len(judged.endpoint.requests) == sent, "nothing of this asks the judge"
+
+
 def test_what_cannot_be_calibrated(judged: JudgedJob, tmp_path: Path) -> None:
     """A score that is not there or that no model judges is told, as is one whose judge was not asked yet."""
     other = judged.call(*CALIBRATE, "--score", "x")

@@ -41,7 +41,7 @@ def test_each_answer_is_judged_once(tmp_path: Path) -> None:
         compared = job.compared()
         assert job.call("report", "runs/test", "--job", "test.toml").exit_code == 0
         assert len(endpoint.requests) == sent
-    assert compared["judge"] | {"pairs": 0, "favoured": 0} == {
+    assert compared["judge"] | {"pairs": 0, "favoured": 0, "person": 0} == {
         "model": "house/judge",
         "calls": 15,
         "failed": 0,
@@ -52,6 +52,7 @@ def test_each_answer_is_judged_once(tmp_path: Path) -> None:
         "cost_usd": pytest.approx(0.015),
         "pairs": 0,
         "favoured": 0,
+        "person": 0,
     }
     assert "house/judge judged 15 times for 1,500 + 150 tokens; the cost of that is $0.015." in compared["verdict"]
     assert {one["summary"]["strict"]["estimate"] for one in compared["findings"]["standings"]} == {1.0}
@@ -225,6 +226,7 @@ def test_judges_on_a_store(s3: S3Server, tmp_path: Path, monkeypatch: pytest.Mon
         assert job.call("score", address).exit_code == 0
         assert len(job.judged()) == 6
         assert job.call("calibrate", address, "--rows", "2", input="5\n1\n").exit_code == 0
+        assert "kappa" in job.call("score", address).stdout
         sent = len(endpoint.requests)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
         again = job.call("score", address)

@@ -10,7 +10,7 @@ import pytest
 
 from batch.evaluation.answers import Answer
 from batch.evaluation.judges.asking import Call, Item
-from batch.evaluation.judges.calibration import Label, Labels, as_judged, calibrate, draw, labels_of
+from batch.evaluation.judges.calibration import Label, LabelledItems, Labels, as_judged, calibrate, draw, labels_of
 from batch.evaluation.judges.marks import JudgedItem
 from batch.evaluation.judges.pairs import Judgement
 from batch.evaluation.judges.replies import Preference
@@ -35,6 +35,31 @@ def paired(row: int, preference: Preference | None, *, asked: bool = True) -> Ju
     answers = tuple(Answer(Row(row, str(row), {}, "f", row), name) for name in "ab")
     calls = (Call("c", ()), Call("d", ())) if asked else ()
     return JudgedItem(Item(answers, (f"first {row}", f"second {row}"), "q", None, calls), None, Judgement(preference), "")
+
+
+def test_labelled_items_are_found_among_all_that_was_judged(tmp_path: Path) -> None:
+    """Each once, in the judge's order of the pair; what is judged otherwise by now counts as it is judged now; none, no agreement."""
+    labels = Labels(tmp_path / "labels.jsonl")
+    gathered = LabelledItems(PAIRS, labels)
+    judged = [paired(row, "first" if row % 2 else "second") for row in range(40)]
+    for one in judged:
+        gathered.add(one)
+    assert gathered.facts is None
+    before = labels.digest
+    for item in draw(judged, PAIRS, 10):
+        labels.add(item, item.judged)
+    assert labels.digest != before == ""
+    for one in [*judged, *judged]:
+        gathered.add(one)
+    facts = gathered.facts
+    assert facts is not None
+    assert (facts.labels, facts.kappa, facts.agreed, facts.weights) == (10, pytest.approx(1.0), 1.0, "none")
+    other = LabelledItems(PAIRS, labels)
+    for row in range(40):
+        other.add(paired(row, "first"))
+    assert other.facts is not None
+    assert other.facts.agreed < 1
+    assert "Cohen's kappa" in other.facts.sentence
 
 
 def test_the_sample_is_by_chance_and_always_the_same() -> None:

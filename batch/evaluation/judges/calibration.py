@@ -21,10 +21,13 @@ from typing import Any, TypeAlias
 from batch.errors import StorageError
 from batch.evaluation.judges.asking import judge_of
 from batch.evaluation.judges.chats import DEFAULT_SCALE
+from batch.evaluation.judges.facts import PersonFacts
 from batch.evaluation.judges.marks import JudgedItem
 from batch.evaluation.judges.replies import nearest_step
 from batch.evaluation.statistics.agreement import Agreement, cohen_kappa
+from batch.journal.directory import RunDirectory
 from batch.journal.disk import refusal
+from batch.journal.locating import place_of, run_directory
 from batch.settings import ScoreSettings
 from batch.storage import sync_directory
 
@@ -92,6 +95,13 @@ def _unlabelled(one: JudgedItem, settings: ScoreSettings) -> Unlabelled | None:
     return Unlabelled(key, row.id, item.question, item.expected, item.texts[::-1] if turned else item.texts, turned, verdict)
 
 
+def open_labels(judged: RunDirectory, settings: ScoreSettings) -> Labels:
+    """The labels of one score of a run. Raises StorageError."""
+    kept = run_directory(f"{place_of(judged)}/scores/calibration")
+    kept.fetch(f"{settings.name}.jsonl")
+    return Labels(kept.path / f"{settings.name}.jsonl", kept.publish)
+
+
 class Labels:
     """The labels of one score, in a file that is appended to. `published` is called with it after each."""
 
@@ -102,6 +112,15 @@ class Labels:
         if path.exists():
             for line in path.read_text("utf-8").splitlines():
                 self._take(line)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def digest(self) -> str:
+        """A hash that is another one whenever a label is another one; empty without any."""
+        known = json.dumps(sorted(self._known.items())).encode()
+        return blake2b(known, digest_size=16).hexdigest() if self._known else ""
 
     def get(self, key: str) -> Label | None:
         """The newest label of what is shown under `key`."""
@@ -164,3 +183,26 @@ def calibrate(settings: ScoreSettings, sample: Sequence[Unlabelled], labels: Lab
         agreement,
         Counter(both),
     )
+
+
+class LabelledItems:
+    """What a person has labelled of a judge's work, gathered while that goes by."""
+
+    def __init__(self, settings: ScoreSettings, labels: Labels) -> None:
+        self._settings = settings
+        self._labels = labels
+        self._found: dict[str, Unlabelled] = {}
+
+    def add(self, one: JudgedItem) -> None:
+        """Take what was judged, if it is labelled."""
+        item = _unlabelled(one, self._settings) if len(self._labels) else None
+        if item is not None and self._labels.get(item.key) is not None:
+            self._found[item.key] = item
+
+    @property
+    def facts(self) -> PersonFacts | None:
+        """How the judge agrees with these labels; None where there are none."""
+        found = calibrate(self._settings, list(self._found.values()), self._labels)
+        if (agreement := found.agreement) is None:
+            return None
+        return PersonFacts(found.labelled, agreement.kappa, agreement.low, agreement.high, agreement.agreed, found.weights)

@@ -38,14 +38,50 @@ class PairFacts:
         self.same += not asked
 
 
+@dataclass(frozen=True, slots=True)
+class PersonFacts:
+    """How a judge agrees with a person on the answers as they are now: Cohen's kappa with its 95 % interval, and the share of equal labels.
+
+    `kappa` is None when all labels are the same, so that chance alone explains everything. `weights` are none, or quadratic on a scale.
+    """
+
+    labels: int
+    kappa: float | None
+    low: float
+    high: float
+    agreed: float
+    weights: str
+
+    @property
+    def short(self) -> str:
+        """The agreement in a few words: "kappa 0.62 with 30 labels"."""
+        known = "unknown" if self.kappa is None else f"{self.kappa:.2f}"
+        return f"kappa {known} with {_labels(self.labels)}"
+
+    @property
+    def sentence(self) -> str:
+        """The agreement for people."""
+        same = f"it gave the same label for {100 * self.agreed:.1f} % of {_labels(self.labels)} of a person"
+        if self.kappa is None:
+            return f"The judge against a person: {same}; Cohen's kappa cannot be told, for the labels are all the same."
+        weighted = " (weighted by squares)" if self.weights == "quadratic" else ""
+        return f"The judge against a person: Cohen's kappa{weighted} {self.kappa:.2f} [{self.low:.2f}, {self.high:.2f}]; {same}."
+
+
 @dataclass(slots=True)
 class JudgeFacts(CallFacts):
-    """A judge's work. `favoured` are the variants of the judge's own family."""
+    """A judge's work. `favoured` are the variants of the judge's own family; `person` is None where nothing is labelled."""
 
     kind: ClassVar[Literal["judge"]] = "judge"
 
     favoured: list[str] = field(default_factory=list)
     pairs: list[PairFacts] = field(default_factory=list)
+    person: PersonFacts | None = None
+
+    @property
+    def note(self) -> str | None:
+        """What is to be known beside the score."""
+        return None if self.person is None else self.person.short
 
     @property
     def flip_rate(self) -> float | None:
@@ -56,12 +92,16 @@ class JudgeFacts(CallFacts):
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """The facts that `document` gave."""
-        return cls(**{**document, "pairs": [PairFacts(**pair) for pair in document["pairs"]]})
+        person = document.get("person")
+        pairs = [PairFacts(**pair) for pair in document["pairs"]]
+        return cls(**{**document, "pairs": pairs, "person": PersonFacts(**person) if person is not None else None})
 
     def sentences(self, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         """The facts for people, each with the variants that it names; `dollars` is the cost in words."""
         tokens = f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens"
         yield f"{self.model} judged {self.calls:,} times for {tokens}; the cost of that is {dollars}.", ()
+        if self.person is not None:
+            yield self.person.sentence, ()
         if self.open:
             yield f"{self.open:,} calls to the judge are not made yet; promptmill score makes them.", ()
         if self.failed:
@@ -80,3 +120,7 @@ class JudgeFacts(CallFacts):
                 ties = f"tied {pair.tied:,} ({pair.flips:,} by the order, {pair.same:,} equal answers)"
                 text = f"{pair.first} against {pair.second}: won {pair.won:,}, {ties}, lost {pair.lost:,}."
                 yield text, (pair.first, pair.second)
+
+
+def _labels(count: int) -> str:
+    return "1 label" if count == 1 else f"{count:,} labels"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -36,21 +36,26 @@ class JudgedItem:
 
 
 class JudgeMarks:
-    """Gives the marks of one judged score, row by row, and gathers the facts of the judge."""
+    """Gives the marks of one judged score, row by row, and gathers the facts of the judge. `watch` is told of what was judged."""
 
-    def __init__(self, asker: JudgeAsker, job: Job, outcomes: CallOutcomes) -> None:
+    def __init__(
+        self, asker: JudgeAsker, job: Job, outcomes: CallOutcomes, *, watch: Callable[[JudgedItem], object] = lambda _: None
+    ) -> None:
         judge = judge_of(asker.settings)
         models = {variant.name: variant.full_name for variant in job.variants}
         self.facts = JudgeFacts(judge.model, favoured=favoured(judge.model, models))
         self._asker = asker
         self._scale = judge.scale
         self._outcomes = outcomes
+        self._watch = watch
         self._pairs = {pair: PairFacts(*pair) for pair in asker.pairs} if asker.settings.kind == "pairwise" else {}
         self.facts.pairs = list(self._pairs.values())
 
     def cells(self, row: Row, answers: Sequence[Answer]) -> list[Cell]:
         """The marks of all answers to a row, in their order. Raises ExpectedError when the row has no right value or question."""
         judged = list(self.judged(row, answers))
+        for one in judged:
+            self._watch(one)
         if self._asker.settings.kind != "pairwise":
             by_task = {_task(one.item.answers[0]): one.cell or _NOT_JUDGED for one in judged}
             return [self._plain(answer) or by_task[_task(answer)] for answer in answers]
