@@ -70,11 +70,12 @@ def comparisons(report: EvaluationReport, width: int) -> str:
 def _score_head(comparison: Comparison, report: EvaluationReport) -> list[str]:
     judged = comparison.judged
     settings, table = judged.settings, judged.table
-    by = f" by {judged.asked.heading}" if judged.asked is not None else ""
+    by = f" by {judged.asked.model}" if judged.asked is not None else ""
     of = f" against {settings.expected}" if settings.expected is not None else ""
     repeats = f", each asked {table.repeats} times" if table.repeats > 1 else ""
+    note = f"; {judged.asked.note}" if judged.asked is not None and judged.asked.note is not None else ""
     title = click.style(printable(f"{report.name}: {settings.name}"), underline=True)
-    lines = [f"{title} ({settings.kind}{printable(by + of)}; {len(table.row_ids):,} rows{repeats})"]
+    lines = [f"{title} ({settings.kind}{printable(by + of)}; {len(table.row_ids):,} rows{repeats}{note})"]
     if judged.left_out:
         lines.append(f"{judged.left_out:,} rows cannot be judged and are in no figure: {printable(str(judged.left_out_example))}")
     return lines

@@ -48,11 +48,6 @@ class CallFacts(ABC):
         """What is to be known beside the score, in a few words."""
         return None
 
-    @property
-    def heading(self) -> str:
-        """The model and the note, for headings."""
-        return f"{self.model}, {self.note}" if self.note is not None else self.model
-
     @abstractmethod
     def sentences(self, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         """The facts for people, each with the variants that it names; `dollars` is the cost in words."""

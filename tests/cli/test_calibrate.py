@@ -117,11 +117,11 @@ def test_the_agreement_stands_beside_the_score(judged: JudgedJob) -> None:
         "weights": "quadratic",
         **{key: calibrated["agreement"][key] for key in ("kappa", "low", "high", "agreed")},
     }
-    note = f"house/judge, kappa {person['kappa']:.2f} with 5 labels"
+    note = f"10 rows; kappa {person['kappa']:.2f} with 5 labels"
     sentence = f"The judge against a person: Cohen's kappa (weighted by squares) {person['kappa']:.2f} ["
     for command in ("score", "compare"):
         shown = judged.call(command, "runs/test", "--job", "test.toml").stdout
-        assert f"s (judge by {note}; 10 rows)" in shown, command
+        assert f"s (judge by house/judge; {note})" in shown, command
     assert sentence in " ".join(shown.split())
     assert judged.call("report", "runs/test", "--job", "test.toml").exit_code == 0
     page = (judged.folder.directory / "report.html").read_text()

@@ -55,7 +55,7 @@ class PersonFacts:
     @property
     def short(self) -> str:
         """The agreement in a few words: "kappa 0.62 with 30 labels"."""
-        known = "unknown" if self.kappa is None else f"{self.kappa:.2f}"
+        known = "unknown" if self.kappa is None else f"{round(self.kappa, 2) + 0.0:.2f}"
         return f"kappa {known} with {_labels(self.labels)}"
 
     @property
@@ -65,7 +65,9 @@ class PersonFacts:
         if self.kappa is None:
             return f"The judge against a person: {same}; Cohen's kappa cannot be told, for the labels are all the same."
         weighted = " (weighted by squares)" if self.weights == "quadratic" else ""
-        return f"The judge against a person: Cohen's kappa{weighted} {self.kappa:.2f} [{self.low:.2f}, {self.high:.2f}]; {same}."
+        # Adding 0 makes a plain one of a zero that is below 0.
+        kappa, low, high = (f"{round(each, 2) + 0.0:.2f}" for each in (self.kappa, self.low, self.high))
+        return f"The judge against a person: Cohen's kappa{weighted} {kappa} [{low}, {high}]; {same}."
 
 
 @dataclass(slots=True)

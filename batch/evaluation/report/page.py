@@ -172,8 +172,9 @@ def _unscored() -> Markup:
 def _score(at: int, judged: Judged, verdict: Verdict, gates: Sequence[GateResult], facts: Mapping[str, VariantFacts], keys: Keys) -> Markup:
     findings = verdict.findings
     clusters = f", in {findings.clusters:,} clusters by {judged.settings.cluster}" if findings.clusters is not None else ""
-    by = f" by {judged.asked.heading}" if judged.asked is not None else ""
-    told = f"{judged.settings.kind}{by}, {findings.rows:,} rows{clusters}"
+    by = f" by {judged.asked.model}" if judged.asked is not None else ""
+    note = f"; {judged.asked.note}" if judged.asked is not None and judged.asked.note is not None else ""
+    told = f"{judged.settings.kind}{by}, {findings.rows:,} rows{clusters}{note}"
     return tag(
         "section",
         tag("h2", judged.settings.name, " ", tag("small", told)),
