@@ -83,13 +83,7 @@ def _figures(found: Estimate, width: int) -> str:
         rows.append(("all", requests, "", "", _money(found.cost_usd), _money(_sum([v.batch_cost_usd for v in found.variants]))))
     if all(row[-1] in ("Batch API", "unknown") for row in rows):
         rows = [row[:-1] for row in rows]
-    whole = table(rows)
-    if max(map(len, whole.split("\n"))) <= width:
-        return whole
-    # Too narrow for the names: each stands on a line of its own.
-    figures = table([row[1:] for row in rows]).split("\n")
-    blocks = [f"{row[0]}\n  {line}" for row, line in zip(rows[1:], figures[1:], strict=True)]
-    return "\n".join([f"  {figures[0]}", *blocks])
+    return table(rows, width)
 
 
 def _row(variant: VariantEstimate) -> tuple[str, ...]:

@@ -98,3 +98,12 @@ def test_an_axis_names_its_lines() -> None:
     scale = strip_scale([interval(0.5, 0.2, 0.8)])
     named = [one.text for one in ET.fromstring(strip_axis(scale)).findall("text")]
     assert named == ["20", "40", "60", "80"]
+
+
+def test_costs_that_differ_in_their_last_digits_are_equal() -> None:
+    """Of two variants of one cost only the better one is on the line of those that no other beats: sums of floats differ by a hair."""
+    points = [
+        Point("A", "better", 1.0000000000000002, interval(0.9, 0.8, 0.95), "$1"),
+        Point("B", "worse", 1.0, interval(0.6, 0.5, 0.7), "$1"),
+    ]
+    assert ET.fromstring(scatter("t", "x", points)).find("polyline") is None

@@ -12,8 +12,8 @@ from batch.evaluation.statistics.intervals import Interval
 
 STRIP_WIDTH, STRIP_HEIGHT = 130, 22
 _MARGIN = 10
-WIDTH, HEIGHT = 420, 280
-_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 26, 14, 40
+WIDTH, HEIGHT = 420, 290
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 26, 24, 40
 _LOG_FROM = 20
 """From this ratio of largest to smallest on, an axis is logarithmic."""
 
@@ -160,7 +160,8 @@ def _marker(point: Point, xs: Scale, ys: Scale) -> Markup:
 
 def _front(points: Sequence[Point], xs: Scale, ys: Scale) -> Markup:
     best: list[Point] = []
-    for point in sorted(points, key=lambda one: (one.x, -one.interval.estimate)):
+    # Sums of equal costs differ in their last digits.
+    for point in sorted(points, key=lambda one: (float(f"{one.x:.9g}"), -one.interval.estimate)):
         if not best or point.interval.estimate > best[-1].interval.estimate:
             best.append(point)
     places = " ".join(f"{xs.at(point.x)},{ys.at(point.interval.estimate)}" for point in best)

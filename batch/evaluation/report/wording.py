@@ -10,6 +10,7 @@ from batch.evaluation.report.markup import Content, Markup, joined, tag
 from batch.evaluation.words import NO_BREAK, letter, unbroken
 
 UNKNOWN = "unknown"
+SHORT_NAME = 24
 # Before a number and after nothing that it could join: "[-0.6", " -3", never "gpt-4" or "2024-08".
 _HYPHEN = re.compile(r"(?<![^\s\[(])-(?=\d)")
 # A long name of a model has few spaces: it may go on in a new line after these.
@@ -59,7 +60,9 @@ def typeset(text: str) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """A name that may go on in a new line after its slashes and the like."""
+    """A name that may go on in a new line after its slashes and the like, when it is a long one."""
+    if len(name) <= SHORT_NAME:
+        return joined(name)
     return joined(*(joined(part, tag("wbr")) for part in _JOINTS.split(name)[:-1]), _JOINTS.split(name)[-1])
 
 
