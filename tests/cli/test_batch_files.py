@@ -72,10 +72,10 @@ def test_documented_batch_files_run_unchanged_on_the_embedded_model(tmp_path: Pa
     assert score["error"]["code"] == "bad_row"
     assert "batch.jsonl:8" in score["error"]["message"]
     assert (nameless["custom_id"], nameless["error"]["code"]) == ("batch.jsonl:9 (row 8)", "bad_id")
-    checked = folder.run("verify", "run/completions.openai-batch.jsonl", "run/errors.openai-batch.jsonl", "--input", "batch.jsonl")
+    checked = folder.call("verify", "run/completions.openai-batch.jsonl", "run/errors.openai-batch.jsonl", "--input", "batch.jsonl")
     assert checked.returncode == 2  # The line without a custom_id is named.
     assert "batch.jsonl:9" in checked.stdout
-    assert folder.run("verify", "run").stdout.splitlines()[-1] == "sound and complete"
+    assert folder.call("verify", "run").stdout.splitlines()[-1] == "sound and complete"
 
 
 def without_moderations(received: Received) -> Any:
@@ -90,7 +90,7 @@ def test_an_api_that_is_not_there_costs_its_rows_only(tmp_path: Path) -> None:
         folder = JobFolder(tmp_path, endpoint.url)
         provider = f'[provider.house]\nbase_url = "{endpoint.url}"\n[run]\nconcurrency = 1\n'
         batch_job(tmp_path, *lines, model="house/*", more=provider, output="")
-        result = folder.run("run", "batch.toml")
+        result = folder.call("run", "batch.toml")
     assert result.returncode == 1, result.stderr
     assert [line["id"] for line in lines_of(tmp_path / "run" / "completions.jsonl")] == [f"request-{n}" for n in (0, 1, 2, 3, 4, 6)]
     (failed,) = lines_of(tmp_path / "run" / "errors.jsonl")
@@ -120,7 +120,7 @@ def test_all_apis_of_a_file_streamed_or_not(tmp_path: Path) -> None:
         folder = JobFolder(tmp_path, endpoint.url)
         provider = f'[provider.house]\nbase_url = "{endpoint.url}"\n[run]\nconcurrency = 1\nstream = true\n'
         batch_job(tmp_path, *lines, model="house/*", more=provider, output="")
-        result = folder.run("run", "batch.toml")
+        result = folder.call("run", "batch.toml")
         sent = {received.path: received.json() for received in endpoint.requests if received.body}
     assert result.returncode == 0, result.stderr
     assert "stream" not in sent["/v1/responses"].keys() | sent["/v1/moderations"].keys() | sent["/v1/embeddings"].keys()
@@ -136,25 +136,25 @@ def test_export_of_requests_and_of_foreign_answers(tmp_path: Path) -> None:
     """The requests of a job go into files, nothing is sent; answers of other runners become our formats (fault 58)."""
     with ScriptedEndpoint() as endpoint:
         job = JobFolder(tmp_path, endpoint.url, rows=3)
-        written = job.run("export", "test.toml", "--format", "openai-batch-input", "-o", "out")
+        written = job.call("export", "test.toml", "--format", "openai-batch-input", "-o", "out")
         assert not endpoint.requests
     assert (written.returncode, written.stdout) == (0, "out/batch-input.jsonl\n"), written.stderr
     assert "3 requests in 1 files; nothing was sent" in written.stderr
     assert [line["custom_id"] for line in lines_of(tmp_path / "out" / "batch-input.jsonl")] == ["r0", "r1", "r2"]
     answers = [{"custom_id": f"r{n}", "response": {"status_code": 400}, "error": "no"} for n in range(2)]
     (tmp_path / "answers.jsonl").write_text("".join(json.dumps(line) + "\n" for line in answers))
-    assert job.run("export", "answers.jsonl", "--format", "csv").returncode == 2
-    exported = job.run("export", "answers.jsonl", "--format", "csv", "-o", "new")
+    assert job.call("export", "answers.jsonl", "--format", "csv").returncode == 2
+    exported = job.call("export", "answers.jsonl", "--format", "csv", "-o", "new")
     assert exported.stdout.splitlines() == ["new/completions.csv", "new/errors.csv"]
-    checked = job.run("verify", "answers.jsonl", "--input", "out/batch-input.jsonl")
+    checked = job.call("verify", "answers.jsonl", "--input", "out/batch-input.jsonl")
     assert (checked.returncode, checked.stdout.splitlines()[-1]) == (0, "sound; 1 without an answer")
-    assert job.run("verify", "answers.jsonl", "--salvage").returncode == 2
+    assert job.call("verify", "answers.jsonl", "--salvage").returncode == 2
 
 
 def test_export_names_rows_that_cannot_be_sent(tmp_path: Path) -> None:
     """They are counted, some are named, and the exit code says that not all is there."""
     job = JobFolder(tmp_path, "http://127.0.0.1:1/v1", rows=[{"id": "a", "text": "x"}, {"id": "b"}])
-    result = job.run("export", "test.toml", "--format", "openai-batch-input")
+    result = job.call("export", "test.toml", "--format", "openai-batch-input")
     assert result.returncode == 1
     assert result.stdout == "runs/test/batch-input.jsonl\n"
     assert "1 rows cannot be sent" in result.stderr

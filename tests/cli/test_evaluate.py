@@ -47,7 +47,7 @@ def finished(tmp_path: Path) -> Iterator[tuple[JobFolder, ScriptedEndpoint]]:
     with ScriptedEndpoint(reply) as endpoint:
         job = JobFolder(tmp_path, endpoint.url, rows=ROWS)
         job.job.write_text(job.job.read_text() + SCORE)
-        assert job.run().returncode == 1
+        assert job.call().returncode == 1
         yield job, endpoint
 
 
@@ -56,24 +56,24 @@ def test_run_warns_of_columns_that_scores_will_miss(tmp_path: Path) -> None:
     with ScriptedEndpoint(reply) as endpoint:
         job = JobFolder(tmp_path, endpoint.url, rows=ROWS)
         job.job.write_text(job.job.read_text() + SCORE.replace('"right"', '"rigth"') + 'slices = ["txet"]\n')
-        warned = job.run().stderr
+        warned = job.call().stderr
         assert "score number: in none of the first 20 rows can an answer be judged: the row has no rigth (did you mean 'right'?)" in warned
         assert "score number: none of the first 20 rows has a column 'txet' (did you mean 'text'?)" in warned
         job.job.write_text(job.job.read_text().replace('"rigth"', '"right"').replace('"txet"', '"text"'))
-        assert "score number" not in job.run().stderr
+        assert "score number" not in job.call().stderr
 
 
 def test_score_and_compare_send_nothing(finished: tuple[JobFolder, ScriptedEndpoint]) -> None:
     """Scores are made once and read back; leaderboard to stdout, the rest to stderr; marks as Parquet; not one request more."""
     job, endpoint = finished
     sent = asked(endpoint)
-    first, second = job.run("score", "runs/test"), job.run("score", "runs/test")
+    first, second = job.call("score", "runs/test"), job.call("score", "runs/test")
     assert (first.returncode, second.returncode) == (0, 0), first.stderr
     assert "house/test-model" in first.stdout
     assert "70.0 %" in first.stdout
     assert first.stderr == "promptmill: scored anew: number; in runs/test/scores\n"
     assert (second.stdout, second.stderr) == (first.stdout, "promptmill: nothing had changed; in runs/test/scores\n")
-    compared = job.run("compare", "runs/test")
+    compared = job.call("compare", "runs/test")
     assert compared.stdout.splitlines()[1].startswith("house/test-model scores 70.0 %")
     marks = pq.read_table(job.directory / "scores/number.parquet").to_pylist()
     assert [(mark["id"], mark["state"], mark["value"], mark["extracted"]) for mark in marks[5:8]] == [
@@ -89,12 +89,12 @@ def test_other_scores_send_nothing_again(finished: tuple[JobFolder, ScriptedEndp
     job, endpoint = finished
     sent = asked(endpoint)
     job.job.write_text(job.job.read_text() + '[[score]]\nkind = "contains"\nname = "says-answer"\nexpected = "answer {{ \'\' }}"\n')
-    scored = job.run("score", "runs/test", "--job", "test.toml")
+    scored = job.call("score", "runs/test", "--job", "test.toml")
     assert scored.returncode == 0, scored.stderr
     assert scored.stderr == "promptmill: scored anew: number, says-answer; in runs/test/scores\n"
-    again = job.run()
+    again = job.call()
     assert (again.returncode, asked(endpoint)) == (1, sent), again.stderr
-    assert "says-answer" in job.run("compare", "runs/test").stdout
+    assert "says-answer" in job.call("compare", "runs/test").stdout
 
 
 @pytest.mark.parametrize("command", ["score", "compare"])
@@ -103,7 +103,7 @@ def test_gates_set_the_exit_code(finished: tuple[JobFolder, ScriptedEndpoint], c
     """A gate that is not passed ends with 3 and one line that says why."""
     job, _ = finished
     job.job.write_text(f'{job.job.read_text()}[[gate]]\nscore = "number"\n{bound}\n')
-    result = job.run(command, "runs/test", "--job", "test.toml")
+    result = job.call(command, "runs/test", "--job", "test.toml")
     assert result.returncode == code, result.stderr
     told = [line for line in result.stderr.splitlines() if "gate failed" in line]
     assert len(told) == (code == 3)
@@ -113,7 +113,7 @@ def test_gates_set_the_exit_code(finished: tuple[JobFolder, ScriptedEndpoint], c
 def test_json(finished: tuple[JobFolder, ScriptedEndpoint]) -> None:
     """--json has the findings, the sentences and the facts."""
     job, _ = finished
-    document = json.loads(job.run("compare", "runs/test", "--json").stdout)
+    document = json.loads(job.call("compare", "runs/test", "--json").stdout)
     (score,) = document["scores"]
     assert score["findings"]["standings"][0]["summary"]["counts"] == {"scored": 19, "unscored": 0, "failed": 1, "missing": 0}
     assert score["verdict"][0].startswith("house/test-model scores 70.0 %")
@@ -124,8 +124,8 @@ def test_a_run_without_scores(tmp_path: Path) -> None:
     """What is missing is told, with an example."""
     with ScriptedEndpoint() as endpoint:
         job = JobFolder(tmp_path, endpoint.url)
-        job.run()
-    result = job.run("score", "runs/test")
+        job.call()
+    result = job.call("score", "runs/test")
     assert result.returncode == 2
     assert 'has no [[score]]; add one (kind = "exact", expected = "COLUMN")' in result.stderr
 
@@ -137,12 +137,12 @@ def test_files_of_others(tmp_path: Path) -> None:
     (tmp_path / "answers.jsonl").write_text("".join(json.dumps(each) + "\n" for each in answers))
     (tmp_path / "right.csv").write_text("code,right\n" + "".join(f"r{number},{number}\n" for number in range(4)))
     options = ["--kind", "number", "--expected", "right", "--rows", "right.csv", "--id", "code"]
-    result = job.run("score", "answers.jsonl", *options)
+    result = job.call("score", "answers.jsonl", *options)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "answers.jsonl: number (number against right; 4 rows)"
     assert [line.split()[:4] for line in lines[2:4]] == [["A", "a", "1-2", "100.0"], ["B", "b", "1-2", "0.0"]]
-    lenient = job.run("score", "answers.jsonl", *options, "--option", "tolerance=1")
+    lenient = job.call("score", "answers.jsonl", *options, "--option", "tolerance=1")
     assert [line.split()[3] for line in lenient.stdout.splitlines()[2:4]] == ["100.0", "100.0"]
 
 
@@ -169,7 +169,7 @@ def test_misuse(tmp_path: Path, words: Sequence[str], message: str) -> None:
     """Wrong use ends with 2 and says what to do."""
     job = JobFolder(tmp_path, "http://127.0.0.1:9")
     (tmp_path / "answers.jsonl").write_text('{"output": "5"}\n')
-    result = job.run(*words)
+    result = job.call(*words)
     assert result.returncode == 2
     assert message in result.stderr
     assert "Traceback" not in result.stderr

@@ -27,7 +27,7 @@ ENVIRON = {
 
 def planned(folder: JobFolder, *overrides: str) -> Any:
     """The plan of the folder's job, as its JSON has it."""
-    shown = folder.run("plan", folder.job.name, "--json", *(word for each in overrides for word in ("--set", each)))
+    shown = folder.call("plan", folder.job.name, "--json", *(word for each in overrides for word in ("--set", each)))
     assert shown.returncode == 0, shown.stderr
     return json.loads(shown.stdout)
 
@@ -63,7 +63,7 @@ def test_what_is_done_is_subtracted_and_tells_what_is_to_come(tmp_path: Path) ->
         assert (before["requests"], before["answers"], before["answer_limit"]) == (200, 0, 400)
         assert not folder.directory.exists()
         assert not endpoint.requests
-        assert folder.run("run", folder.job.name, "--limit", "20").returncode == 0
+        assert folder.call("run", folder.job.name, "--limit", "20").returncode == 0
         plan = planned(folder)
         (after,) = plan["variants"]
         assert (after["requests"], after["kept"], after["answers"]) == (180, 20, 20)
@@ -76,7 +76,7 @@ def test_what_is_done_is_subtracted_and_tells_what_is_to_come(tmp_path: Path) ->
     assert before["cost_usd"]["low"] < low < high < before["cost_usd"]["high"]
     assert plan["spent_usd"] == pytest.approx(sum(line["cost_usd"] for line in folder.completions()[:20]))
     assert after["expected_s"] is not None
-    shown = folder.run("plan", folder.job.name, "--set", "run.max_cost_usd=0.001").stdout
+    shown = folder.call("plan", folder.job.name, "--set", "run.max_cost_usd=0.001").stdout
     assert "0 requests to send" in shown
     assert not any(word in shown for word in ("suffice", "time "))
 
@@ -100,7 +100,7 @@ def test_unknown_is_said_and_not_counted_as_nothing(tmp_path: Path) -> None:
     plan = planned(folder)
     (variant,) = plan["variants"]
     assert (plan["cost_usd"], variant["cost_usd"], variant["saved_usd"], variant["answer_tokens"]["high"]) == (None,) * 4
-    shown = folder.run("plan", folder.job.name).stdout
+    shown = folder.call("plan", folder.job.name).stdout
     assert "unknown" in shown
     assert "nothing bounds the answers" in shown
 
@@ -109,7 +109,7 @@ def test_a_budget_is_held_against_the_plan(tmp_path: Path) -> None:
     """Plan says whether max_cost_usd will do: surely, surely not, or perhaps."""
     folder = JobFolder(tmp_path, "http://127.0.0.1:9", rows=100, parameters=f"max_tokens = 50\n{PRICE}", max_cost_usd=1.0)
     for cap, said in ((1.0, "it suffices"), (0.01, "it may not suffice"), (0.0001, "it does not suffice")):
-        shown = folder.run("plan", folder.job.name, "--set", f"run.max_cost_usd={cap}").stdout
+        shown = folder.call("plan", folder.job.name, "--set", f"run.max_cost_usd={cap}").stdout
         assert said in " ".join(shown.split())
 
 

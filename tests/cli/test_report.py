@@ -31,7 +31,7 @@ def finished(tmp_path: Path) -> Iterator[tuple[JobFolder, ScriptedEndpoint]]:
     """A run of 20 rows, one of which failed; its job has no scores."""
     with ScriptedEndpoint(reply) as endpoint:
         job = JobFolder(tmp_path, endpoint.url, rows=ROWS)
-        assert job.run().returncode == 1
+        assert job.call().returncode == 1
         yield job, endpoint
 
 
@@ -39,7 +39,7 @@ def test_a_run_without_scores_has_a_report(finished: tuple[JobFolder, ScriptedEn
     """The path of the report goes to stdout, its samples hold what was sent and answered, and nothing is sent."""
     job, endpoint = finished
     sent = len(endpoint.requests)
-    ended = job.run("report", "runs/test")
+    ended = job.call("report", "runs/test")
     assert (ended.returncode, ended.stdout) == (0, "runs/test/report.html\n"), ended.stderr
     path = job.directory / "report.html"
     lines = texts_of(path)
@@ -55,7 +55,7 @@ def test_scores_of_another_job_file(finished: tuple[JobFolder, ScriptedEndpoint]
     """--job brings scores and gates; a failed gate is told in the page, and is no failure of the command that writes it."""
     job, _ = finished
     (job.path / "scored.toml").write_text(job.job.read_text() + SCORE)
-    ended = job.run("report", "runs/test", "--job", "scored.toml")
+    ended = job.call("report", "runs/test", "--job", "scored.toml")
     assert ended.returncode == 0, ended.stderr
     path = job.directory / "report.html"
     assert json.loads(unpacked(path, "index"))["states"] == ["5" * 7 + "1" + "5" * 12]
@@ -65,6 +65,6 @@ def test_scores_of_another_job_file(finished: tuple[JobFolder, ScriptedEndpoint]
 def test_misuse(tmp_path: Path) -> None:
     """A folder that is no run is refused in words, with exit code 2."""
     with ScriptedEndpoint() as endpoint:
-        ended = JobFolder(tmp_path, endpoint.url).run("report", ".")
+        ended = JobFolder(tmp_path, endpoint.url).call("report", ".")
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr

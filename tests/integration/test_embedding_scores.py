@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.embeddings import EmbeddedJob, embedding, embedding_reply
-from tests.support.jobs import JobFolder
-from tests.support.judges import called
+from tests.support.jobs import JobFolder, called
 from tests.support.scripted import Action, Sleep, error
 
 VECTORS = {

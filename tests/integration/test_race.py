@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.jobs import JobFolder
-from tests.support.judges import called
+from tests.support.jobs import JobFolder, called
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, chat_reply, error
 
 ROWS = 400

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.integration.test_race import CONCURRENCY, HELD_FROM, ROWS, half, racing, sent
-from tests.support.jobs import JobFolder
-from tests.support.judges import called
+from tests.support.jobs import JobFolder, called
 
 
 def job_asking(path: Path, url: str, numbers: Sequence[int], **settings: Any) -> JobFolder:

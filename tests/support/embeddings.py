@@ -11,8 +11,7 @@ from typing import Any
 import orjson
 from click.testing import Result
 
-from tests.support.jobs import JobFolder
-from tests.support.judges import called
+from tests.support.jobs import JobFolder, called
 from tests.support.scripted import Action, Received, ScriptedEndpoint, chat_reply, error, http
 
 EMBEDDER = "embedder"

@@ -7,8 +7,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
+
+from click.testing import CliRunner, Result
+
+from batch.cli import promptmill
 
 
 class JobFolder:
@@ -62,6 +67,12 @@ class JobFolder:
             raise AssertionError(f"did not end in {timeout} s\n{out}\n{err}") from None
         return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
+    def call(self, *arguments: str, environ: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """As `run`, but in this process: a new one takes longer than what most commands do."""
+        words = arguments or ("run", self.job.name)
+        ended = called(self, *words, env=environ)
+        return subprocess.CompletedProcess(words, ended.exit_code, ended.stdout, ended.stderr)
+
     def completions(self) -> list[dict[str, Any]]:
         """The lines of completions.jsonl."""
         return lines_of(self.directory / "completions.jsonl")
@@ -83,3 +94,9 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
 def ids(lines: Sequence[Mapping[str, Any]]) -> list[str]:
     """The ids of output lines, in their order."""
     return [str(line["id"]) for line in lines]
+
+
+def called(folder: JobFolder, *arguments: str, **options: Any) -> Result:
+    """`promptmill ARGUMENTS` in a folder, called in this process: a new one takes longer than what it does."""
+    with chdir(folder.path):
+        return CliRunner().invoke(promptmill, arguments, catch_exceptions=False, **options)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import chdir, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from click.testing import CliRunner, Result
+from click.testing import Result
 
-from batch.cli import promptmill
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, called
 from tests.support.scripted import Action, Received, ScriptedEndpoint, chat_reply, error
 
 JUDGE = "judge"
@@ -25,12 +24,6 @@ def judged_parts(prompt: str) -> dict[str, str]:
         r"^\[(?P<name>[A-Z ]+) (?P<mark>[0-9a-f]{12})\]\n(?P<text>.*?)\n\[END (?P=name) (?P=mark)\]$", prompt, re.DOTALL | re.MULTILINE
     )
     return {name: text for name, _, text in found}
-
-
-def called(folder: JobFolder, *arguments: str, **options: Any) -> Result:
-    """`promptmill ARGUMENTS` in a folder, called in this process: a new one takes longer than what it does."""
-    with chdir(folder.path):
-        return CliRunner().invoke(promptmill, arguments, catch_exceptions=False, **options)
 
 
 class JudgedJob:
