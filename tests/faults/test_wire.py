@@ -74,7 +74,7 @@ def test_possible_doubles_are_told(tmp_path: Path) -> None:
     assert "  requests   13, 3 of them retries, 3 possibly billed twice" in ended.stderr.splitlines()
     (variant,) = status_json(folder)
     assert variant["doubled"] == 3
-    shown = folder.run("status", str(folder.directory)).stdout
+    shown = folder.call("status", str(folder.directory)).stdout
     assert "3 attempts were repeated after a lost reply: possibly billed twice" in shown
 
 

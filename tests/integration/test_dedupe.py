@@ -37,7 +37,7 @@ def test_one_is_sent_all_are_answered(tmp_path: Path) -> None:
     assert {record.copy_of for record in whole_records(folder.directory)[7:]} == set(range(7))
     (status,) = status_json(folder)
     assert (status["ok"], status["copies"], status["attempts"]) == (600, 593, 7)
-    assert folder.run("verify", str(folder.directory)).returncode == 0
+    assert folder.call("verify", str(folder.directory)).returncode == 0
 
 
 @pytest.mark.parametrize(("setting", "value", "sent"), [("dedupe", False, 12), ("repeats", 2, 24), ("temperature", 0.5, 12)])
@@ -80,7 +80,7 @@ def test_the_next_takes_the_place_of_one_that_failed_for_no_fault_of_its_own(tmp
 def test_a_key_that_always_fails_ends_all_the_same(tmp_path: Path) -> None:
     """Promise 7: equal rows that fail whenever they are sent end in a third round, in which each is sent by itself."""
     with ScriptedEndpoint(for_rows(lambda r: [error(500, "boom")] if row_number(r) == 1 else answer(r))) as endpoint:
-        folder = JobFolder(tmp_path, endpoint.url, rows=rows(30, 3), attempts=1)
+        folder = JobFolder(tmp_path, endpoint.url, rows=rows(30, 3), attempts=1, outage_timeout_s=20)  # probes are a tenth of that apart
         session = run_here(folder)
         # So many failures are an outage for a while: rows are asked again after it, as many as were under way at most.
         assert 2 + 10 <= rows_sent(endpoint) <= 2 + 10 + 64

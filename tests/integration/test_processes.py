@@ -48,7 +48,7 @@ def test_outputs_are_those_of_one_process(tmp_path: Path) -> None:
             source.write_text(source.read_text().replace('{"id": "r600"', '\n{"id": flaw').replace('{"id": "r900",', '{"id": "r900" '))
             ended = folder.run()
             assert ended.returncode == 1, ended.stderr
-            assert folder.run("verify", str(folder.directory)).returncode == 0
+            assert folder.call("verify", str(folder.directory)).returncode == 0
             read.append(outputs_of(folder))
     assert read[0] == read[1]
     assert len(read[0]) == 2400
@@ -74,7 +74,7 @@ def test_a_killed_worker_costs_what_was_in_flight(tmp_path: Path) -> None:
     assert sum(sent.values()) - rows <= 2 * CONCURRENCY
     assert set(sent) == {row["text"] for row in folder.rows}
     assert list(folder.directory.glob("journal/*/*.sealed"))
-    checked = folder.run("verify", str(folder.directory))
+    checked = folder.call("verify", str(folder.directory))
     assert (checked.returncode, "sound and complete" in checked.stdout) == (0, True), checked.stdout
     check_accounts(folder)
 
@@ -99,7 +99,7 @@ def test_a_run_goes_on_with_any_number_of_processes(tmp_path: Path) -> None:
     assert all(line["completion"] == f"answer to {line['text']}" for line in folder.completions())
     assert sum(sent.values()) - rows <= 3 * CONCURRENCY
     assert not list(folder.directory.glob(".known-*")) or folder.run().returncode == 0
-    assert folder.run("verify", str(folder.directory)).returncode == 0
+    assert folder.call("verify", str(folder.directory)).returncode == 0
 
 
 def test_a_rate_holds_over_all_processes(tmp_path: Path) -> None:

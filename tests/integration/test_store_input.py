@@ -160,7 +160,7 @@ def test_a_job_reads_from_the_store_into_a_local_run(s3: S3Server, tmp_path: Pat
         assert again.returncode == 0, again.stderr
         assert set(endpoint.counts().values()) == {1}
     assert ids(folder.completions()) == [row["id"] for row in folder.rows]
-    assert folder.run("verify", str(folder.directory)).returncode == 0
+    assert folder.call("verify", str(folder.directory)).returncode == 0
 
 
 def test_ranges_of_an_object_are_read_from_where_they_begin(s3: S3Server) -> None:

@@ -76,10 +76,10 @@ def test_killed_twice_on_the_store_every_row_has_one_outcome(s3: S3Server, tmp_p
     assert sum(sent.values()) - len(known) == unflushed
     completions = pq.read_table(pa.BufferReader(s3.get(f"{folder.at}/completions.parquet"))).to_pylist()
     assert ids(completions) == known
-    verified = folder.run("verify", folder.address, "--json")
+    verified = folder.call("verify", folder.address, "--json")
     assert verified.returncode == 0, verified.stderr
     assert json.loads(verified.stdout)["complete"]
-    assert json.loads(folder.run("status", folder.address, "--json").stdout)["variants"][0]["ok"] == len(known)
+    assert json.loads(folder.call("status", folder.address, "--json").stdout)["variants"][0]["ok"] == len(known)
 
 
 def test_each_session_has_segments_of_its_own(s3: S3Server, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_status_export_and_report_work_from_another_machine(s3: S3Server, tmp_pa
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
     status = app.status(folder.address)
     assert (status.directory, status.variants[0].ok) == (folder.address, 2)
-    exported = folder.run("export", folder.address, "--format", "csv", "-o", f"s3://{folder.bucket}/out")
+    exported = folder.call("export", folder.address, "--format", "csv", "-o", f"s3://{folder.bucket}/out")
     assert exported.stdout.splitlines() == [f"s3://{folder.bucket}/out/completions.csv", f"s3://{folder.bucket}/out/errors.csv"]
     app.export(folder.address, "csv", tmp_path / "csv")
     assert (tmp_path / "csv" / "completions.csv").read_bytes() == s3.get(f"{folder.bucket}/out/completions.csv")

@@ -77,7 +77,7 @@ def assert_each_row_once(folder: RayFolder, endpoint: ScriptedEndpoint, resent: 
     """All rows are answered, each has one record that counts, and no more than `resent` were sent again."""
     assert ids(folder.completions()) == [row["id"] for row in folder.rows]
     assert folder.errors() == []
-    verified = folder.run("verify", str(folder.directory))
+    verified = folder.call("verify", str(folder.directory))
     assert verified.returncode == 0, verified.stdout + verified.stderr
     sent = endpoint.counts()
     assert set(sent) == {row["text"] for row in folder.rows}

@@ -42,17 +42,17 @@ class Session:
 
 
 class _Listener:
-    def __init__(self) -> None:
-        self.notices: list[str] = []
+    def __init__(self, notices: list[str]) -> None:
+        self.notices = notices
 
     def notify(self, event: Event) -> None:
         if isinstance(event, Noticed):
             self.notices.append(event.text)
 
 
-def run_here(folder: JobFolder, *overrides: str, retry_failed: bool = False) -> Session:
-    """Run the folder's job in this process, and check what must hold after every session."""
-    listener = _Listener()
+def run_here(folder: JobFolder, *overrides: str, retry_failed: bool = False, notices: list[str] | None = None) -> Session:
+    """Run the folder's job in this process, and check what must hold after every session. What is said is in `notices` at once."""
+    listener = _Listener([] if notices is None else notices)
     loaded = load(str(folder.job), [f"output.dir={folder.directory}", *overrides], {})
     report = app.run(loaded, app.RunOptions(retry_failed=retry_failed), [listener])
     check_accounts(folder, report)
@@ -87,7 +87,7 @@ def rows_sent(endpoint: ScriptedEndpoint) -> int:
 
 def status_json(folder: JobFolder) -> list[dict[str, object]]:
     """The variants as `promptmill status --json` tells them."""
-    shown = folder.run("status", str(folder.directory), "--json")
+    shown = folder.call("status", str(folder.directory), "--json")
     assert shown.returncode == 0, shown.stderr
     document: dict[str, list[dict[str, object]]] = orjson.loads(shown.stdout)
     return document["variants"]
