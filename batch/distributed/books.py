@@ -15,6 +15,7 @@ from batch.errors import StorageError
 from batch.journal.directory import RunDirectory
 from batch.journal.leases import LeasedJournal
 from batch.journal.segments import Name
+from batch.journal.store_journal import HELD_BYTES
 from batch.journal.store_leases import Held, LeasedStoreJournal
 from batch.records import Outcome, Tally
 from batch.settings import RunSettings, Variant
@@ -123,7 +124,7 @@ class BookRecorder(Recorder):
 
     def is_behind(self, variant: str) -> bool:
         """Whether so much of a variant waits to become durable that nothing more should be sent before."""
-        return any(book.journals[variant].is_behind for book in self._books.values())
+        return sum(book.journals[variant].held_bytes for book in self._books.values()) >= HELD_BYTES
 
     def take_done(self) -> list[LeaseKey]:
         """The leases that are done since this was last asked; their files are closed."""

@@ -107,6 +107,11 @@ class LeasedJournal(Journal):
         return self._number, self._size
 
     @property
+    def held_bytes(self) -> int:
+        """How many bytes are in memory only: none, since they are in the file."""
+        return 0
+
+    @property
     def durable(self) -> int:
         """How many of its records are synced."""
         return self._durable

@@ -30,6 +30,12 @@ class LeasedStoreJournal(StoreJournal):
     def __init__(self, lease: Name, put: Callable[[str, bytes], None], flush_interval_s: float) -> None:
         super().__init__(lease._replace(part=1), put, flush_interval_s)
         self.waiting, self._flying = Held(), Held()
+        self._flying_bytes = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes are in memory only: what waits, and what is on its way."""
+        return self._bytes + self._flying_bytes
 
     @property
     def appended_bytes(self) -> tuple[int, int]:
@@ -53,6 +59,6 @@ class LeasedStoreJournal(StoreJournal):
         return self._durable == self._appended
 
     async def _flush(self) -> None:
-        self._flying, self.waiting = self.waiting, Held()
+        self._flying, self.waiting, self._flying_bytes = self.waiting, Held(), self._bytes
         await super()._flush()
-        self._flying = Held()
+        self._flying, self._flying_bytes = Held(), 0

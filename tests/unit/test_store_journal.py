@@ -214,11 +214,11 @@ def test_numbers_may_outgrow_their_width(tmp_path: Path, stem: str) -> None:
 
 async def test_a_lease_tells_what_it_holds() -> None:
     """Promise 2: what waits for its flush, and what is on its way, is told as held until the object is on the store."""
-    seen: list[tuple[int, bool, tuple[int, int]]] = []
+    seen: list[tuple[int, bool, tuple[int, int], int]] = []
     shelf = Shelf()
 
     def put(name: str, data: bytes) -> None:
-        seen.append((journal.held.counts.ok, journal.is_durable, journal.appended_bytes))
+        seen.append((journal.held.counts.ok, journal.is_durable, journal.appended_bytes, journal.held_bytes))
         shelf.put(name, data)
 
     journal = LeasedStoreJournal(Name(3, 1, 2), put, 5.0)
@@ -228,7 +228,8 @@ async def test_a_lease_tells_what_it_holds() -> None:
         journal.waiting.dollars += 0.5
         assert (journal.held.counts.ok, journal.held.dollars) == (ordinal, 0.5 * ordinal)
     assert await journal.sync() == 2
-    assert seen == [(2, False, (1, 0))]
+    assert seen == [(2, False, (1, 0), sum(map(len, shelf.objects.values())))]
+    assert journal.held_bytes == 0
     assert (journal.held.counts.ok, journal.held.dollars, journal.durable, journal.appended_bytes) == (0, 0.0, 2, (2, 0))
     assert list(shelf.objects) == ["000003-00001-002-000001.jsonl"]
 
