@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from batch.storage import Mirror, named
+from batch.storage import Mirror, named, stores
+from batch.storage import mirror as mirror_module
 from batch.storage.troubles import StoreError
-from batch.storage.urls import parse
+from batch.storage.urls import StoreUrl, parse
 from tests.support.s3 import S3Server
 
 
@@ -107,3 +109,26 @@ def test_equal_addresses_at_other_endpoints_have_copies_of_their_own(mirror: Mir
     """Two stores may have a bucket of one name."""
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
     assert Mirror(mirror.url).root != mirror.root
+
+
+def test_what_other_processes_put_into_the_copy_meanwhile_is_left(mirror: Mirror, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers of the same machine keep copies of what they put: a listing that is older than that does not remove them."""
+    copy = mirror.fetch("j")
+    ended = subprocess.Popen(["/bin/true"])
+    ended.wait()
+    (copy / f".a.{os.getpid()}.tmp").write_bytes(b"being written")
+    (copy / f".b.{ended.pid}.tmp").write_bytes(b"left behind")
+    listing = stores.listing
+
+    def late(url: StoreUrl) -> list[stores.Stored]:
+        found = listing(url)
+        mirror.add("j/c", b"put by another")
+        return found
+
+    # The system's own clock for files ticks only now and then.
+    began = (copy / f".b.{ended.pid}.tmp").stat().st_ctime + 1e-6
+    with monkeypatch.context() as patched:
+        patched.setattr(stores, "listing", late)
+        patched.setattr(mirror_module.time, "time", lambda: began)
+        mirror.fetch("j")
+    assert sorted(path.name for path in copy.iterdir()) == [f".a.{os.getpid()}.tmp", "c"]
