@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from batch.distributed.local import wanted_processes
 from batch.distributed.shards import FEWEST_ROWS, Shard, divide
 from batch.journal.directory import RunDirectory
 from batch.readers import Dataset
@@ -35,6 +34,8 @@ def divided(job: Job, dataset: Dataset, *, cluster: bool) -> Division | None:
         return Division(tuple(divide(*dataset.marks(FEWEST_ROWS))), wanted if isinstance(wanted, int) and wanted > 1 else None)
     if job.run.processes == 1:
         return None
+    from batch.distributed.local import wanted_processes  # starts processes, and loads what that takes
+
     shards = tuple(divide(*dataset.marks(FEWEST_ROWS)))
     processes = wanted_processes(job.run.processes, len(shards))
     return Division(shards, processes) if processes > 1 else None

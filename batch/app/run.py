@@ -7,12 +7,12 @@ import random
 import signal
 from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
-from typing import Any, Literal
+from typing import Any
 
 import anyio
 
@@ -20,14 +20,14 @@ from batch.app.costs import costs_of, keep_unrecorded
 from batch.app.plan import Prepared, prepare
 from batch.app.race import open_race, raced_of
 from batch.app.rounds import duplicates_of, in_rounds
-from batch.app.sharing import send_shared
+from batch.app.running import RunOptions, RunReport
 from batch.app.stopping import Stoppable, Stopper, watch
 from batch.clock import SystemClock
 from batch.distributed.ray_session import connected, load_ray
 from batch.engine import endpoints
 from batch.engine.demands import demands_of
 from batch.engine.duplicates import Duplicates
-from batch.engine.feed import Changed, Feed, Plan
+from batch.engine.feed import Feed, Plan
 from batch.engine.fleet import Fleet, Member
 from batch.engine.pace import Pace
 from batch.engine.recorder import Recorder
@@ -36,59 +36,18 @@ from batch.engine.stop import Stop
 from batch.errors import EndpointError, SetupError, StorageError
 from batch.events import Event, Noticed, Observer, RunEnded, RunStarted
 from batch.job import LoadedJob, from_document
+from batch.journal.directory import RunDirectory
 from batch.journal.locating import place_of, run_directory
 from batch.prompts import RequestBuilder
+from batch.readers import Dataset
 from batch.records import ErrorInfo, Tally
 from batch.results.outputs import write_outputs
-from batch.settings import ProviderSettings, RunSettings, Variant
+from batch.settings import Job, ProviderSettings, RunSettings, Variant
 from batch.transport.client import Client
 
+__all__ = ["RunOptions", "RunReport", "resume", "run"]
+
 ROWS_LOOKED_AT = 200
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """What the command line may ask of a run beside its job: also who sends, and for Ray where (batch.distributed.ray_session)."""
-
-    retry_failed: bool = False
-    fresh: bool = False
-    changed: Changed = "refuse"
-    engine: Literal["live", "ray"] = "live"
-    ray_address: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RunReport:
-    """How a run ended. `reason` is None when all rows have their outcome; `outputs` are the files that were written.
-
-    What is on an object store is named by its address, as text. `raced` are the variants that the race stopped before their last row, with
-    who beat each.
-    """
-
-    directory: Path | str
-    tallies: dict[str, Tally]
-    reason: str | None
-    cause: Literal["interrupted", "refused", "storage", "input", "budget"] | None
-    outputs: tuple[Path | str, ...]
-    elapsed_s: float
-    raced: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether somebody stopped it."""
-        return self.cause == "interrupted"
-
-    @property
-    def refused(self) -> bool:
-        """Whether an endpoint, the input or the disk stopped it."""
-        return self.cause in {"refused", "storage", "input"}
-
-    @property
-    def exit_code(self) -> int:
-        """DESIGN's exit codes: 0 all done, 1 some failed, 4 the budget is spent, 5 stopped early, 130 interrupted."""
-        if self.cause is not None:
-            return {"interrupted": 130, "budget": 4}.get(self.cause, 5)
-        return 1 if any(tally.failed + tally.kept_failed for tally in self.tallies.values()) else 0
 
 
 def run(
@@ -105,8 +64,7 @@ def run(
     """
     started = monotonic()
     job = loaded.job
-    on_ray = options.engine == "ray"
-    if on_ray:
+    if options.engine == "ray":
         if job.run.race is not None:
             raise SetupError(
                 "run.race: a race is run by one process, not on Ray; run it without --engine ray, or give --set run.race=false"
@@ -117,28 +75,43 @@ def run(
     with directory.lock(partial(_say, observers)):
         if options.fresh:
             _say(observers, directory.clear())
-        with prepare(loaded, directory, retry_failed=options.retry_failed, changed=options.changed, cluster=on_ray) as prepared:
-            for notice in (*prepared.notices, *_missed_by_scores(prepared)):
-                _say(observers, notice)
-            with connected(options.ray_address) if on_ray else nullcontext() as ray:
-                sending = partial(_send, prepared, keys, ray, options, observers, signals, stopper or Stopper())
-                stop, unrecorded = anyio.run(sending, backend_options=_loop(prepared))
-            # Where the disk or the store has refused, that is what must be told, and not that it refuses this as well.
-            with suppress(StorageError) if stop is not None and stop.cause == "storage" else nullcontext():
-                keep_unrecorded(directory, unrecorded)
+        tallies, dataset, stop = _session(loaded, directory, keys, options, observers, signals, stopper or Stopper())
         outputs: list[Path | str] = []
         if stop is None or stop.cause in {"refused", "budget"}:
-            outputs = _write_outputs(prepared)
-    _notify(observers, RunEnded(prepared.tallies, stop.reason if stop else None))
+            outputs = _write_outputs(job, directory, dataset)
+    _notify(observers, RunEnded(tallies, stop.reason if stop else None))
     return RunReport(
         directory.place,
-        prepared.tallies,
+        tallies,
         stop.reason if stop else None,
         stop.cause if stop else None,
         tuple(outputs),
         monotonic() - started,
-        raced_of(directory, job, prepared.tallies),
+        raced_of(directory, job, tallies),
     )
+
+
+def _session(
+    loaded: LoadedJob,
+    directory: RunDirectory,
+    keys: dict[str, str],
+    options: RunOptions,
+    observers: Sequence[Observer],
+    signals: Sequence[signal.Signals],
+    stopper: Stopper,
+) -> tuple[dict[str, Tally], Dataset, Stop | None]:
+    """Send what is left to be sent. The journals' indexes end with it: outputs need new ones, and there is no room for both."""
+    on_ray = options.engine == "ray"
+    with prepare(loaded, directory, retry_failed=options.retry_failed, changed=options.changed, cluster=on_ray) as prepared:
+        for notice in (*prepared.notices, *_missed_by_scores(prepared)):
+            _say(observers, notice)
+        with connected(options.ray_address) if on_ray else nullcontext() as ray:
+            sending = partial(_send, prepared, keys, ray, options, observers, signals, stopper)
+            stop, unrecorded = anyio.run(sending, backend_options=_loop(prepared))
+        # Where the disk or the store has refused, that is what must be told, and not that it refuses this as well.
+        with suppress(StorageError) if stop is not None and stop.cause == "storage" else nullcontext():
+            keep_unrecorded(directory, unrecorded)
+        return prepared.tallies, prepared.dataset, stop
 
 
 def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
@@ -217,6 +190,8 @@ async def _send(
 
                 return await in_rounds(prepared, lanes, plans, duplicates, go, say), costs.unrecorded
         _notify(observers, started)
+        from batch.app.sharing import send_shared  # twenty modules, which most runs do without
+
         return await send_shared(
             prepared,
             variants,
@@ -239,9 +214,9 @@ def _probed(lanes: Sequence[Lane], unready: Sequence[Mapping[Client, ErrorInfo]]
                 yield member.pace.unready(problems[member.client], now)
 
 
-def _write_outputs(prepared: Prepared) -> list[Path | str]:
+def _write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path | str]:
     try:
-        return write_outputs(prepared.job, prepared.directory, prepared.dataset)
+        return write_outputs(job, directory, dataset)
     except StorageError as error:
         raise StorageError(f"{error}; all outcomes are in the journal; give the same command again, nothing is sent twice") from error
 

@@ -100,8 +100,10 @@ def resume_command(
 def _run_shown(ctx: click.Context, start: Callable[[Sequence[Observer]], RunReport], again: str, quiet: bool) -> None:
     from batch.cli.summary import closing_summary
     from batch.clock import SystemClock
+    from batch.process import keep_little
     from batch.progress import display_for
 
+    keep_little()
     with ExitStack() as stack:
         observers: list[Observer] = []
         if sys.stderr is not None and not quiet:

@@ -19,7 +19,7 @@ from batch.distributed.messages import LinkError
 from batch.distributed.wire import Wire, WireLink
 from batch.distributed.worker import work
 from batch.errors import PromptmillError
-from batch.process import collect_seldom, end_process
+from batch.process import collect_seldom, end_process, keep_little
 
 _PR_SET_PDEATHSIG = 1
 
@@ -38,6 +38,7 @@ async def _main(descriptor: int) -> None:
 def main() -> None:
     """Work until it is over."""
     collect_seldom()
+    keep_little()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":

@@ -20,6 +20,7 @@ from batch.journal.segments import Segment, segments
 from batch.storage import named
 
 _BLOCK = 1 << 20
+_FIRST_ROWS = 1 << 16
 _NEWLINE = 10
 _FRAME = np.frombuffer(b'{"sum":""', np.uint8)
 _SLICED = np.r_[0 : SUM_AT + 9, TASK_AT : TASK_AT + 16, KEY_AT : KEY_AT + 16, OK_AT]
@@ -71,13 +72,13 @@ class ResumeIndex:
     @classmethod
     def of(cls, found: Sequence[Segment], on_damage: Callable[[DamagedError], None] | None = None) -> ResumeIndex:
         """The index of some segments of a journal, in their order. Raises as `load`."""
-        parts: list[list[Column]] = [[] for _ in _KINDS]
+        growing = [_Growing(kind) for kind in _KINDS]
         for number, segment in enumerate(found):
             end = _end(segment, on_damage)
             for sliced in _scan(segment.path, number, end, may_lack_newline=segment.is_open_ended, on_damage=on_damage or _raise):
-                for part, column in zip(parts, sliced, strict=True):
-                    part.append(column)
-        columns = [_joined(part, kind) for part, kind in zip(parts, _KINDS, strict=True)]
+                for whole, more in zip(growing, sliced, strict=True):
+                    whole.add(more)
+        columns = [whole.take() for whole in growing]
         records = len(columns[0])
         newest = _newest(columns[0])
         for position, column in enumerate(columns):
@@ -208,19 +209,37 @@ def _end(segment: Segment, on_damage: Callable[[DamagedError], None] | None) -> 
         return segment.path.stat().st_size
 
 
-def _joined(parts: list[Column], kind: type[np.generic]) -> Column:
-    """All parts as one, and none left of them: both together would be the most memory that an index ever takes."""
-    whole = np.concatenate(parts) if parts else np.empty(0, kind)
-    parts.clear()
-    return whole
+class _Growing:
+    """A column to which more is added. Its parts, kept until all are there, would be as large again, and leave the heap in pieces."""
+
+    def __init__(self, kind: type[np.generic]) -> None:
+        self._values: Column = np.empty(_FIRST_ROWS, kind)
+        self._count = 0
+
+    def add(self, more: Column) -> None:
+        end = self._count + len(more)
+        kind = np.promote_types(self._values.dtype, more.dtype)
+        if end > len(self._values) or kind != self._values.dtype:
+            grown = np.empty(max(end, 2 * len(self._values)), kind)  # what is not written to takes no memory
+            grown[: self._count] = self._values[: self._count]
+            self._values = grown
+        self._values[self._count : end] = more
+        self._count = end
+
+    def take(self) -> Column:
+        """The whole column, which is not held here any more."""
+        whole = self._values[: self._count]
+        self._values, self._count = np.empty(0, whole.dtype), 0
+        return whole
 
 
 def _newest(task: Column) -> NDArray[np.intp]:
     """The places of each task's last record, sorted by task."""
     order = np.argsort(task)
-    in_order = task[order]
     first = np.ones(len(order), np.bool_)
-    np.not_equal(in_order[1:], in_order[:-1], out=first[1:])
+    for start in range(0, len(order), _FIRST_ROWS):
+        in_order = task[order[start : start + _FIRST_ROWS + 1]]
+        np.not_equal(in_order[1:], in_order[:-1], out=first[start + 1 : start + len(in_order)])
     # A sort that keeps the order of equals would take six times as long, and most journals have none.
     return order if first.all() else np.maximum.reduceat(order, np.flatnonzero(first))
 

@@ -15,7 +15,7 @@ from typing import cast
 from batch.errors import InputError
 from batch.storage import open_input
 
-BLOCK_BYTES = 1 << 20
+BLOCK_BYTES = 1 << 18
 SHORT_BLOCK_BYTES = 1 << 16
 MAX_LINE_BYTES = 256 << 20
 _UTF8_BOM = b"\xef\xbb\xbf"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -35,3 +36,23 @@ def test_a_refused_connection_never_ends_in_an_abort() -> None:
     with ThreadPoolExecutor(4) as pool:
         codes = list(pool.map(lambda _: subprocess.run(command, capture_output=True).returncode, range(16)))
     assert codes == [5] * 16
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told")
+def test_what_is_freed_is_given_back() -> None:
+    """A block of 8 MB between others leaves the process when it is freed, also after larger ones were (promise 8)."""
+    script = """
+import resource
+from batch.process import keep_little
+keep_little()
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+bytearray(b"x") * (24 << 20)
+held = [bytearray(b"x") * (1 << 20) for _ in range(32)]
+before = resident()
+del held[:-1]
+print(before - resident())
+"""
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert int(ended.stdout) > 30 << 20
