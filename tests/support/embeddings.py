@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import orjson
-from click.testing import Result
 
-from tests.support.jobs import JobFolder, called
+from tests.support.jobs import JobFolder
+from tests.support.scored import ScoredJob
 from tests.support.scripted import Action, Received, ScriptedEndpoint, chat_reply, error, http
 
 EMBEDDER = "embedder"
@@ -42,12 +41,11 @@ def embedding(answers: Callable[[str, str], str], vectors: Callable[[str], Itera
         yield endpoint
 
 
-class EmbeddedJob:
+class EmbeddedJob(ScoredJob):
     """Rows for two models, a and b, whose answers are scored by embeddings against the column `right`."""
 
     def __init__(self, path: Path, endpoint: ScriptedEndpoint, rows: Sequence[Mapping[str, Any]], score: str = "", **run: Any) -> None:
-        self.endpoint = endpoint
-        self.folder = JobFolder(path, endpoint.url, rows=rows, model="house/a", **run)
+        super().__init__(JobFolder(path, endpoint.url, rows=rows, model="house/a", **run), endpoint)
         self._text = self.folder.job.read_text() + '\n[[model]]\nid = "house/b"\ntemperature = 0\n'
         self.write(score)
 
@@ -55,31 +53,6 @@ class EmbeddedJob:
         """Give the job its one `[[score]]` with these keys more."""
         head = f'[[score]]\nname = "near"\nkind = "embedding"\nmodel = "house/{EMBEDDER}"\nexpected = "right"\n'
         self.folder.job.write_text(f"{self._text}\n{head}{score}\n")
-
-    def call(self, *arguments: str) -> Result:
-        """Call `promptmill ARGUMENTS` in this process."""
-        return called(self.folder, *arguments)
-
-    def run(self) -> None:
-        """Send the rows."""
-        done = self.call("run", "test.toml")
-        assert done.exit_code in {0, 1}, done.stderr
-
-    def score(self, *options: str) -> Result:
-        """Call `promptmill score` with the job file as it is."""
-        return self.call("score", "runs/test", "--job", "test.toml", *options)
-
-    def compared(self) -> dict[str, Any]:
-        """The one score of `promptmill compare --json`."""
-        done = self.call("compare", "runs/test", "--job", "test.toml", "--json")
-        assert done.exit_code == 0, done.stderr
-        document: dict[str, Any] = json.loads(done.stdout)
-        return document["scores"][0]
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Scored, unscored, failed and missing tasks by variant."""
-        standings = self.compared()["findings"]["standings"]
-        return {one["summary"]["variant"]: one["summary"]["counts"] for one in standings}
 
     def embedded(self) -> list[str]:
         """What was to be embedded, so far."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from click.testing import Result
-
-from tests.support.jobs import JobFolder, called
+from tests.support.jobs import JobFolder
+from tests.support.scored import ScoredJob
 from tests.support.scripted import Action, Received, ScriptedEndpoint, chat_reply, error
 
 JUDGE = "judge"
@@ -26,14 +24,13 @@ def judged_parts(prompt: str) -> dict[str, str]:
     return {name: text for name, _, text in found}
 
 
-class JudgedJob:
+class JudgedJob(ScoredJob):
     """Rows for two models, a and b, whose answers (`answers`, by model and question) a third one judges by `verdict`."""
 
     def __init__(
         self, path: Path, endpoint: ScriptedEndpoint, score: str, *, rows: int = 10, models: Sequence[str] = ("a", "b"), **run: Any
     ) -> None:
-        self.endpoint = endpoint
-        self.folder = JobFolder(path, endpoint.url, rows=rows, model=f"house/{models[0]}", **run)
+        super().__init__(JobFolder(path, endpoint.url, rows=rows, model=f"house/{models[0]}", **run), endpoint)
         self._models = "".join(f'\n[[model]]\nid = "house/{name}"\n' for name in models[1:])
         self._text = self.folder.job.read_text()
         self.write(score)
@@ -43,31 +40,6 @@ class JudgedJob:
         kind = "" if "kind" in score else 'kind = "judge"\n'
         rubric = "" if "rubric" in score else 'rubric = "Is it right?"\n'
         self.folder.job.write_text(f'{self._text}{self._models}\n[[score]]\nname = "s"\njudge = "house/{JUDGE}"\n{kind}{rubric}{score}\n')
-
-    def run(self) -> None:
-        """Send the rows."""
-        done = self.call("run", "test.toml")
-        assert done.exit_code in {0, 1}, done.stderr
-
-    def call(self, *arguments: str, **options: Any) -> Result:
-        """Call `promptmill ARGUMENTS` in this process."""
-        return called(self.folder, *arguments, **options)
-
-    def score(self, *options: str) -> Result:
-        """Call `promptmill score` with the job file as it is."""
-        return self.call("score", "runs/test", "--job", "test.toml", *options)
-
-    def compared(self) -> dict[str, Any]:
-        """The one score of `promptmill compare --json`."""
-        done = self.call("compare", "runs/test", "--job", "test.toml", "--json")
-        assert done.exit_code == 0, done.stderr
-        document: dict[str, Any] = json.loads(done.stdout)
-        return document["scores"][0]
-
-    def counts(self) -> dict[str, dict[str, int]]:
-        """Scored, unscored, failed and missing tasks by variant."""
-        standings = self.compared()["findings"]["standings"]
-        return {one["summary"]["variant"]: one["summary"]["counts"] for one in standings}
 
     def judged(self) -> list[str]:
         """What the judge was asked, so far."""
