@@ -86,9 +86,8 @@ def profile(options: Namespace) -> None:
         folder = Path(name)
         rows = write_rows(folder / "rows.jsonl", options.rows)
         _, *words = OURS.command(Load(endpoint.url(site), rows, 64, folder, site.streamed))
-        command = [sys.executable, "-m", "cProfile", "-s", "tottime", "-m", "batch", *words]
-        ran = subprocess.run(command, cwd=folder, env=run_environment(folder), stdout=subprocess.PIPE, text=True, check=True)
-    print("\n".join(ran.stdout.splitlines()[: options.lines]))
+        command = [sys.executable, "-m", "tests.benchmarks.profiled", str(options.lines), *words]
+        subprocess.run(command, cwd=folder, env=run_environment(folder), check=True)
 
 
 def _scale(options: Namespace) -> Scale:
