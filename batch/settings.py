@@ -169,7 +169,7 @@ class RunSettings:
     """
 
     processes: int | Literal["auto"] = 1
-    concurrency: int | Literal["auto"] = 64
+    concurrency: int | Literal["auto"] = "auto"
     max_concurrency: int = 2000
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
