@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from batch.app.costs import run_spent_usd
 from batch.app.counting import Counts, VariantEstimate
-from batch.app.estimate_asked import AskedEstimate, estimate_asked
 from batch.engine.feed import Candidate, Feed, Plan
 from batch.evaluation.statistics.power import smallest_gap
 from batch.job import LoadedJob
@@ -19,6 +19,9 @@ from batch.prompts import RequestBuilder
 from batch.providers.prices import list_name
 from batch.readers import Dataset
 from batch.settings import Job
+
+if TYPE_CHECKING:
+    from batch.app.estimate_asked import AskedEstimate
 
 # The share of rows on which two models of a kind disagree; the gap that rows can show depends on it.
 DISCORDANT = 0.2
@@ -76,6 +79,8 @@ def _longest(seconds: Sequence[tuple[str, float | None]]) -> float | None:
 
 def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
     """Read the input and the journals of a job and say what is left to do. Raises InputError, DamagedError, RunDirectoryError."""
+    from batch.app.estimate_asked import estimate_asked  # what scores loads pyarrow, which runs do without
+
     job = loaded.job
     dataset = Dataset(job.input)
     dataset.check_ids()

@@ -56,3 +56,11 @@ print(before - resident())
 """
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert int(ended.stdout) > 30 << 20
+
+
+def test_a_run_loads_no_more_than_it_needs() -> None:
+    """Neither Arrow nor scoring nor worker processes: they would take 40 MB of each run, and a third of its start (promise 8)."""
+    script = "import sys; import batch.app, batch.cli.run, batch.job; print(*sys.modules, sep='\\n')"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    spared = {"pyarrow", "pandas", "scipy", "ray", "batch.evaluation.scoring", "batch.distributed.worker"}
+    assert spared.isdisjoint(ended.stdout.split())
