@@ -21,7 +21,7 @@ def collect_seldom() -> None:
 
 # glibc's mallopt: parameter, value. By default each thread (of the HTTP engine, of syncing, of reading) may get a heap of its own, and
 # blocks below a bound that grows to 32 MB come from heaps, which keep what is free below what is not.
-_HEAPS, _MAPPED_FROM, _KEPT_FREE = (-8, 2), (-3, 256 << 10), (-1, 1 << 20)
+_HEAPS, _MAPPED_FROM, _KEPT_FREE = (-8, 2), (-3, 1 << 20), (-1, 1 << 20)
 
 
 def keep_little() -> None:

@@ -19,7 +19,7 @@ from batch.journal.lines import HEAD_BYTES, KEY_AT, OK_AT, SUM_AT, SUMMED_FROM, 
 from batch.journal.segments import Segment, segments
 from batch.storage import named
 
-_BLOCK = 1 << 20
+_BLOCK = 1 << 19
 _FIRST_ROWS = 1 << 16
 _NEWLINE = 10
 _FRAME = np.frombuffer(b'{"sum":""', np.uint8)
