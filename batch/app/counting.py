@@ -99,8 +99,7 @@ class Counts:
             outcomes = reader.read(self.index.find_requests([candidate.task.request.key for candidate in finished]))
         for candidate, outcome in zip(finished, outcomes, strict=True):
             if outcome is not None and outcome.key == candidate.task.request.key:
-                seconds = None if outcome.sent is None or outcome.done is None else outcome.done - outcome.sent
-                self.sample.add(len(candidate.task.request.body), outcome.usage, seconds)
+                self.sample.add(len(candidate.task.request.body), outcome.usage, outcome.sent, outcome.done)
 
     def _send(self, candidates: Sequence[Candidate]) -> None:
         shared = [self.keys is not None and is_repeatable(self.variant, c.task.request) for c in candidates]
@@ -158,6 +157,7 @@ class Counts:
         minutes += [(prompt.low + answer.low) / run.tokens_per_minute] if run.tokens_per_minute else []
         at_least = 60 * max(minutes) / endpoints if minutes else None
         latency = self.sample.latency_s
-        if latency is None or run.concurrency == "auto":
+        if latency is None:
             return at_least, None
-        return at_least, max(at_least or 0.0, self.requests * latency / (run.concurrency * endpoints))
+        at_once = self.sample.in_flight if run.concurrency == "auto" else run.concurrency * endpoints
+        return at_least, max(at_least or 0.0, self.requests * latency / at_once)

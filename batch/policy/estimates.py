@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from batch.policy.pricing import MILLION, rates_of
@@ -40,11 +40,10 @@ class Sample:
     _error: float = 0.0
     _answer: float = 0.0
     _answer_squared: float = 0.0
-    _timed: int = 0
-    _seconds: float = 0.0
+    _times: list[tuple[float, float]] = field(default_factory=list)
 
-    def add(self, body_bytes: int, usage: Mapping[str, Any] | None, seconds: float | None) -> None:
-        """Take one answer into account; one without usage tells nothing."""
+    def add(self, body_bytes: int, usage: Mapping[str, Any] | None, sent: float | None, done: float | None) -> None:
+        """Take one answer into account, asked for at `sent` and there at `done` (epoch seconds); one without usage tells nothing."""
         prompt, answer = tokens_of(usage, "prompt_tokens"), tokens_of(usage, "completion_tokens")
         if not prompt:
             return
@@ -55,9 +54,8 @@ class Sample:
         self._error += (prompt - body_bytes * self._prompt / self._bytes) ** 2
         self._answer += answer
         self._answer_squared += answer**2
-        if seconds is not None:
-            self._timed += 1
-            self._seconds += seconds
+        if sent is not None and done is not None:
+            self._times.append((sent, done))
 
     @property
     def tells(self) -> bool:
@@ -67,7 +65,16 @@ class Sample:
     @property
     def latency_s(self) -> float | None:
         """Seconds that an answer took on average."""
-        return self._seconds / self._timed if self._timed else None
+        return sum(done - sent for sent, done in self._times) / len(self._times) if self._times else None
+
+    @property
+    def in_flight(self) -> float:
+        """How many of these answers were waited for at once, on average over the time in which any was."""
+        waited, until = 0.0, -math.inf
+        for sent, done in sorted(self._times):
+            waited += max(0.0, done - max(sent, until))
+            until = max(until, done)
+        return sum(done - sent for sent, done in self._times) / waited if waited else 1.0
 
     def prompt_tokens(self, body_bytes: int) -> Range:
         """The tokens of prompts with so many bytes in all."""
