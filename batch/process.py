@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 from contextlib import suppress
+from importlib.util import find_spec
 
 # New objects between two looks of Python's collector at the young ones, and how many looks go by until it looks at the older ones.
 # Rows, requests and outcomes hold no cycles: they go with their last holder. By default the collector searches them for cycles every
@@ -36,6 +37,11 @@ def keep_little() -> None:
         set_option = ctypes.CDLL(None).mallopt
         for option in (_HEAPS, _MAPPED_FROM, _KEPT_FREE):
             set_option(*option)
+
+
+def has_uvloop() -> bool:
+    """Whether uvloop is installed: the event loop that other threads wake cheaply."""
+    return find_spec("uvloop") is not None
 
 
 def end_process(code: int) -> None:

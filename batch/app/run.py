@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable, Container, Iterator, Mapping, S
 from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -38,6 +37,7 @@ from batch.events import Event, Noticed, Observer, RunEnded, RunStarted
 from batch.job import LoadedJob, from_document
 from batch.journal.directory import RunDirectory
 from batch.journal.locating import place_of, run_directory
+from batch.process import has_uvloop
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
 from batch.records import ErrorInfo, Tally
@@ -131,7 +131,7 @@ def _loop(prepared: Prepared) -> dict[str, Any]:
     """
     job = prepared.job
     alone = prepared.division is None and not any(variant.provider.embedded for variant in job.variants)
-    return {"use_uvloop": alone and job.run.http == "pyreqwest" and find_spec("uvloop") is not None}
+    return {"use_uvloop": alone and job.run.http == "pyreqwest" and has_uvloop()}
 
 
 def _missed_by_scores(prepared: Prepared) -> list[str]:

@@ -10,7 +10,6 @@ import ctypes
 import signal
 import socket
 import sys
-from importlib.util import find_spec
 
 import anyio
 from anyio.abc import SocketStream
@@ -19,7 +18,7 @@ from batch.distributed.messages import LinkError
 from batch.distributed.wire import Wire, WireLink
 from batch.distributed.worker import work
 from batch.errors import PromptmillError
-from batch.process import collect_seldom, end_process, keep_little
+from batch.process import collect_seldom, end_process, has_uvloop, keep_little
 
 _PR_SET_PDEATHSIG = 1
 
@@ -45,7 +44,7 @@ def main() -> None:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
         # It has no child processes, so uvloop helps as it does a run in one process.
-        anyio.run(_main, int(sys.argv[1]), backend_options={"use_uvloop": find_spec("uvloop") is not None})
+        anyio.run(_main, int(sys.argv[1]), backend_options={"use_uvloop": has_uvloop()})
     except PromptmillError as error:
         sys.stderr.write(f"{error}\n")
         end_process(1)

@@ -6,21 +6,19 @@ import errno
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-import anyio
 import anyio.to_thread
 
 from batch.errors import StorageError
 from batch.journal.disk import Disk, refusal
+from batch.journal.group_commit import GroupCommit
 from batch.journal.segments import Tail, read_tail, segment_path, segments, unsettled
 from batch.settings import Durability
 
 SEGMENT_BYTES = 256 * 1024 * 1024
 
 
-class Journal:
+class Journal(GroupCommit):
     """Appends to the journal in `directory`, which is created when it is missing; hold the run directory's lock.
 
     Opening repairs one torn tail and makes durable what is there. A segment is followed by the next at the first sync after it
@@ -47,14 +45,11 @@ class Journal:
             raise StorageError(refusal(error, directory)) from error
 
     def _prepare(self, directory: Path, durability: Durability, segment_bytes: int, disk: Disk | None) -> None:
+        super().__init__()
         self._directory = directory
         self._awaits_disk = durability != "os"
         self._segment_bytes = segment_bytes
         self._disk = disk or Disk()
-        self._appended = self._durable = 0
-        self._refusal: str | None = None
-        self._sync_failed = False
-        self._syncing: anyio.Event | None = None
         self._next: int | None = None
         self._number, self._descriptor, self._size = 1, -1, 0
 
@@ -67,11 +62,6 @@ class Journal:
     def is_behind(self) -> bool:
         """Whether appending should wait for a sync: never, since what was appended is not held in memory."""
         return False
-
-    @property
-    def appended(self) -> int:
-        """How many records this session has appended."""
-        return self._appended
 
     def append(self, *lines: bytes) -> None:
         """Write encoded lines, in one write. When this returns, they survive the death of the process (but for power loss see `sync`).
@@ -93,29 +83,6 @@ class Journal:
         self._size += len(data)
         self._appended += len(lines)
 
-    async def sync(self) -> int:
-        """Make durable what was appended before this call; returns how many records of this session are durable now.
-
-        Callers that come while the disk is busy share the next sync. May be called after a refused append, for what came before.
-
-        Raises:
-            StorageError: a sync failed, now or earlier. The system may have dropped what it could not write, so it is never tried again.
-        """
-        wanted = self._appended
-        while self._durable < wanted or self._sync_failed:
-            if self._sync_failed:
-                raise StorageError(self._refusal or "")
-            if self._syncing is not None:
-                await self._syncing.wait()
-                continue
-            self._syncing = anyio.Event()
-            try:
-                await self._sync()
-            finally:
-                self._syncing.set()
-                self._syncing = None
-        return self._durable
-
     def close(self) -> None:
         """Give the files back; syncs nothing."""
         for descriptor in (self._descriptor, self._next):
@@ -123,12 +90,6 @@ class Journal:
                 self._disk.close(descriptor)
         self._descriptor, self._next = -1, None
         self._refusal = self._refusal or f"{self._directory}: this journal is closed"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
 
     def _write(self, data: bytes) -> tuple[int, OSError | None]:
         """How many bytes were written, and why no more."""

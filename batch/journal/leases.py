@@ -111,16 +111,6 @@ class LeasedJournal(Journal):
         """How many bytes are in memory only: none, since they are in the file."""
         return 0
 
-    @property
-    def durable(self) -> int:
-        """How many of its records are synced."""
-        return self._durable
-
-    @property
-    def is_durable(self) -> bool:
-        """Whether all that was appended is synced."""
-        return self._durable == self._appended
-
     def append(self, *lines: bytes) -> None:
         """Write encoded lines; as a Journal does."""
         if self._descriptor < 0 and self._refusal is None:

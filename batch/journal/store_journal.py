@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Self
 
 import anyio
 import anyio.to_thread
 
 from batch.errors import StorageError
+from batch.journal.group_commit import GroupCommit
 from batch.journal.segments import Name
 from batch.storage.troubles import StoreError
 
@@ -24,7 +23,7 @@ HELD_BYTES = 64 << 20
 _WAITS_S = (0.5, 1.0, 2.0, 4.0)
 
 
-class StoreJournal:
+class StoreJournal(GroupCommit):
     """Appends under `first`, the name of this session's first segment, by `put(file name, content)`, which raises StoreError.
 
     `put` is called in a thread, one call at a time, and is tried again when its error is not a lasting one.
@@ -33,15 +32,13 @@ class StoreJournal:
     repaired: str | None = None
 
     def __init__(self, first: Name, put: Callable[[str, bytes], None], flush_interval_s: float) -> None:
+        super().__init__()
         self._name = first
         self._put = put
         self._interval = flush_interval_s
         self._waiting: list[bytes] = []
         self._waiting_since = 0.0
-        self._bytes = self._appended = self._durable = 0
-        self._refusal: str | None = None
-        self._failed = False
-        self._flushing: anyio.Event | None = None
+        self._bytes = 0
 
     @property
     def is_due(self) -> bool:
@@ -52,11 +49,6 @@ class StoreJournal:
     def is_behind(self) -> bool:
         """Whether so much waits that nothing more should come before it is put."""
         return self._bytes >= HELD_BYTES
-
-    @property
-    def appended(self) -> int:
-        """How many records this session has appended."""
-        return self._appended
 
     def append(self, *lines: bytes) -> None:
         """Take encoded lines. They survive the process when a `sync` that came later has ended.
@@ -72,40 +64,14 @@ class StoreJournal:
         self._bytes += sum(map(len, lines))
         self._appended += len(lines)
 
-    async def sync(self) -> int:
-        """Put what was appended before this call; returns how many records of this session are on the store.
-
-        Callers that come while the store is busy share the next object.
-
-        Raises:
-            StorageError: the store refused, now or earlier.
-        """
-        wanted = self._appended
-        while self._durable < wanted or self._failed:
-            if self._failed:
-                raise StorageError(self._refusal or "")
-            if self._flushing is not None:
-                await self._flushing.wait()
-                continue
-            self._flushing = anyio.Event()
-            try:
-                # An object that is on its way is waited for: whether it came decides what the next one is called.
-                with anyio.CancelScope(shield=True):
-                    await self._flush()
-            finally:
-                self._flushing.set()
-                self._flushing = None
-        return self._durable
-
     def close(self) -> None:
         """Take nothing more; puts nothing."""
         self._refusal = self._refusal or f"{self._name.stem}: this journal is closed"
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        self.close()
+    async def _sync(self) -> None:
+        # An object that is on its way is waited for: whether it came decides what the next one is called.
+        with anyio.CancelScope(shield=True):
+            await self._flush()
 
     async def _flush(self) -> None:
         lines, covered = self._waiting, self._appended
@@ -119,7 +85,7 @@ class StoreJournal:
             except StoreError as error:
                 wait = None if error.lasting else next(waits, None)
                 if wait is None:
-                    self._failed = True
+                    self._sync_failed = True
                     self._refusal = f"{error}; {len(lines):,} answers that were not stored yet are lost, and their rows will be sent again"
                     raise StorageError(self._refusal) from error
                 await anyio.sleep(wait)

@@ -48,16 +48,6 @@ class LeasedStoreJournal(StoreJournal):
         counts = sum_tallies({"waiting": self.waiting.counts, "flying": self._flying.counts})
         return Held(counts, self.waiting.dollars + self._flying.dollars)
 
-    @property
-    def durable(self) -> int:
-        """How many of its records are on the store."""
-        return self._durable
-
-    @property
-    def is_durable(self) -> bool:
-        """Whether all that was appended is on the store."""
-        return self._durable == self._appended
-
     async def _flush(self) -> None:
         self._flying, self.waiting, self._flying_bytes = self.waiting, Held(), self._bytes
         await super()._flush()

@@ -13,9 +13,8 @@ from batch.readers.record import Flaw, Record, Skip, Wanted
 from batch.readers.rows import Sized, in_batches, make_row
 from batch.records import BadRow, Row
 
-# So many rows, or bytes of them, are weighed at a time.
+# So many rows are weighed at a time, fewer where they are large.
 _WEIGHED = 4096
-_WEIGHED_BYTES = 16 << 20
 
 
 def of_rows(rows: Iterable[Sized], wanted: Wanted, size: int) -> Iterator[list[Row | BadRow]]:
@@ -51,7 +50,8 @@ def by_id(
     """
     ordinal = 0
     for file, records, padded in files:
-        for held in _held(records if limit is None else islice(records, limit - ordinal)):
+        within = records if limit is None else islice(records, limit - ordinal)
+        for held in in_batches(((record, record[2]) for record in within), _WEIGHED):
             ids = ["" if isinstance(columns, Flaw) or columns is None else id_text(columns.get(id_column)) or "" for _, columns, _ in held]
             numbered = zip(count(ordinal), held, ids, wanted(ids), strict=False)
             chosen = [
@@ -61,19 +61,6 @@ def by_id(
             ]
             ordinal += len(held)
             yield from _cut(chosen, size)
-
-
-def _held(records: Iterable[Record]) -> Iterator[list[Record]]:
-    held: list[Record] = []
-    held_bytes = 0
-    for record in records:
-        held.append(record)
-        held_bytes += record[2]
-        if len(held) >= _WEIGHED or held_bytes >= _WEIGHED_BYTES:
-            yield held
-            held, held_bytes = [], 0
-    if held:
-        yield held
 
 
 def _cut(rows: list[Row | BadRow], size: int) -> Iterator[list[Row | BadRow]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from batch.readers.ids import id_text
 from batch.readers.record import Flaw, digest
@@ -13,6 +13,8 @@ _BATCH_BYTES = 16 << 20
 
 # A row with its size in bytes.
 Sized = tuple[Row | BadRow, int]
+
+T = TypeVar("T")
 
 
 def make_row(ordinal: int, file: str, line: int, columns: dict[str, Any] | Flaw, id_column: str | None, *, padded: bool) -> Row | BadRow:
@@ -27,13 +29,13 @@ def make_row(ordinal: int, file: str, line: int, columns: dict[str, Any] | Flaw,
     return Row(ordinal, identifier, columns, file, line, padded)
 
 
-def in_batches(rows: Iterable[Sized], size: int) -> Iterator[list[Row | BadRow]]:
-    """Rows with their sizes in bytes, `size` at a time, fewer where they are large."""
-    batch: list[Row | BadRow] = []
+def in_batches(sized: Iterable[tuple[T, int]], size: int) -> Iterator[list[T]]:
+    """Rows, or records, with their sizes in bytes, `size` at a time, fewer where they are large."""
+    batch: list[T] = []
     held = 0
-    for row, row_bytes in rows:
-        batch.append(row)
-        held += row_bytes
+    for item, item_bytes in sized:
+        batch.append(item)
+        held += item_bytes
         if len(batch) >= size or held >= _BATCH_BYTES:
             yield batch
             batch, held = [], 0

@@ -121,17 +121,7 @@ def test_a_shared_run_that_lost_its_lock_ends(s3: S3Server, tmp_path: Path) -> N
         # What was in flight may have cost something, and that cannot be noted in run.json any more: the reason is told all the same.
         price = "price = { input = 1.0, output = 2.0 }\nmax_tokens = 10"
         folder = StoreJob(tmp_path, endpoint.url, s3, rows=20_000, processes=2, parameters=price)
-
-        def intrude(received: Received) -> list[Action]:
-            if len(endpoint.requests) == 30:
-                s3.put(f"{folder.at}/run.lock", b'{"token": "x", "pid": 7, "host": "far", "started": "today", "released": true}')
-            return slow(received)
-
-        endpoint.handler = intrude
-        stopped = folder.here()
-        assert stopped.exit_code == 5
-        assert "run.lock was taken by pid 7 on host far since today" in (stopped.reason or "")
-        assert len(endpoint.requests) < 20_000
+        folder.run_until_robbed(endpoint, released=True)
         endpoint.handler = answer
         assert folder.here("input.limit=500").exit_code == 0
     assert all(record.ok for record in folder.records())

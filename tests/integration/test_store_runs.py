@@ -201,17 +201,7 @@ def test_who_lost_the_lock_puts_nothing_more(s3: S3Server, tmp_path: Path) -> No
     """Promise 10: when another runner has taken the lock, this one ends with exit 5 at its next flush; what it had put stays."""
     with ScriptedEndpoint(slow) as endpoint:
         folder = StoreJob(tmp_path, endpoint.url, s3, rows=20_000)
-
-        def intrude(received: Received) -> Iterable[Action]:
-            if len(endpoint.requests) == 30:
-                s3.put(f"{folder.at}/run.lock", b'{"token": "x", "pid": 7, "host": "far", "started": "today"}')
-            return slow(received)
-
-        endpoint.handler = intrude
-        stopped = folder.here()
-        assert stopped.exit_code == 5
-        assert "run.lock was taken by pid 7 on host far since today" in (stopped.reason or "")
-        assert len(endpoint.requests) < 20_000
+        folder.run_until_robbed(endpoint)
     assert b'"far"' in s3.get(f"{folder.at}/run.lock")
     assert all(record.ok for record in folder.records())
 

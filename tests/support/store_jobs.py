@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from pathlib import Path
 
 from batch import app
@@ -9,6 +11,7 @@ from batch.job import load
 from batch.journal.lines import decode
 from tests.support.jobs import JobFolder
 from tests.support.s3 import S3Server
+from tests.support.scripted import Action, Received, ScriptedEndpoint
 from tests.support.scripts import after
 
 CONCURRENCY = 8
@@ -42,3 +45,18 @@ class StoreJob(JobFolder):
     def recorded(self) -> set[str]:
         """The ids of the rows that have a record."""
         return {record.id for record in self.records()}
+
+    def run_until_robbed(self, endpoint: ScriptedEndpoint, **more: bool) -> None:
+        """Run here while another runner takes the lock after 30 requests (`more` is put in its lock): ends with exit 5 and names that runner."""
+
+        def intrude(received: Received) -> Iterable[Action]:
+            if len(endpoint.requests) == 30:
+                lock = {"token": "x", "pid": 7, "host": "far", "started": "today", **more}
+                self.s3.put(f"{self.at}/run.lock", json.dumps(lock).encode())
+            return slow(received)
+
+        endpoint.handler = intrude
+        stopped = self.here()
+        assert stopped.exit_code == 5
+        assert "run.lock was taken by pid 7 on host far since today" in (stopped.reason or "")
+        assert len(endpoint.requests) < len(self.rows)

@@ -99,7 +99,6 @@ def test_large_rows_make_small_batches_when_they_are_chosen_too(
 ) -> None:
     """What is weighed at a time is bounded by its bytes as well (promise 8)."""
     monkeypatch.setattr(rows_module, "_BATCH_BYTES", 1000)
-    monkeypatch.setattr(choosing, "_WEIGHED_BYTES", 1000)
     path = write(tmp_path / "a.jsonl", b"".join(b'{"id": "r%d", "text": "%s"}\n' % (number, b"x" * 600) for number in range(9)))
     batches = list(dataset(path, id=id_column).batches(wanted=lambda ids: [True] * len(ids)))
     assert [len(batch) for batch in batches] == [2, 2, 2, 2, 1]
