@@ -48,7 +48,7 @@ def _pyreqwest(run: RunSettings, connections: int, proxy: str | None) -> Engine:
     from pyreqwest.client import ClientBuilder
     from pyreqwest.proxy import ProxyBuilder
 
-    from batch.transport.pyreqwest_engine import PyreqwestEngine
+    from batch.transport.engines.pyreqwest_engine import PyreqwestEngine
 
     builder = (
         ClientBuilder()
@@ -80,7 +80,7 @@ def _aiohttp(run: RunSettings, connections: int, proxy: str | None) -> Engine:
         import httpx
         from httpx_aiohttp import AiohttpTransport
 
-        from batch.transport.httpx_engine import HttpxEngine
+        from batch.transport.engines.httpx_engine import HttpxEngine
     except ImportError:
         raise _missing("aiohttp") from None
 
@@ -102,7 +102,7 @@ def _httpx(run: RunSettings, connections: int, proxy: str | None) -> Engine:
     try:
         import httpx
 
-        from batch.transport.httpx_engine import HttpxEngine
+        from batch.transport.engines.httpx_engine import HttpxEngine
     except ImportError:
         raise _missing("httpx") from None
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE_S)
