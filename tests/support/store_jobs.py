@@ -47,7 +47,7 @@ class StoreJob(JobFolder):
         return {record.id for record in self.records()}
 
     def run_until_robbed(self, endpoint: ScriptedEndpoint, **more: bool) -> None:
-        """Run here while another runner takes the lock after 30 requests (`more` is put in its lock): ends with exit 5 and names that runner."""
+        """Run here until another runner takes the lock, after 30 requests: exit 5, which names that runner. `more` goes into its lock."""
 
         def intrude(received: Received) -> Iterable[Action]:
             if len(endpoint.requests) == 30:
