@@ -9,18 +9,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from batch.app.endpoint import Endpoint as Endpoint
     from batch.app.python import Results as Results
     from batch.app.python import RunResult as RunResult
     from batch.app.python import arun as arun
     from batch.app.python import load_job as load_job
     from batch.app.python import plan as plan
     from batch.app.python import run as run
-    from batch.transport.endpoint import Endpoint as Endpoint
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Endpoint": "batch.transport.endpoint",
+    "Endpoint": "batch.app.endpoint",
     **dict.fromkeys(("Results", "RunResult", "arun", "load_job", "plan", "run"), "batch.app.python"),
 }
 

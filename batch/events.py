@@ -19,7 +19,7 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class Sharing:
+class WorkerProgress:
     """How a run that is shared out stands: workers that take part, and shards, each counted once for each endpoint."""
 
     workers: int
@@ -36,11 +36,11 @@ class Progressed:
     """Time to redraw; the counts are in `tallies`. Sent a few times a second, never per row."""
 
     tallies: Mapping[str, Tally]
-    sharing: Sharing | None = None
+    sharing: WorkerProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Noticed:
+class Notice:
     """Something a person should know now (a pause, an outage, a repaired journal), as one sentence."""
 
     text: str
@@ -54,7 +54,7 @@ class RunEnded:
     reason: str | None
 
 
-Event = RunStarted | Progressed | Noticed | RunEnded
+Event = RunStarted | Progressed | Notice | RunEnded
 
 
 class Observer(Protocol):

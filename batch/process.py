@@ -15,7 +15,7 @@ from importlib.util import find_spec
 COLLECTED_EVERY = (20_000, 20, 100)
 
 
-def collect_seldom() -> None:
+def tune_gc() -> None:
     """Let Python's collector look seldom for cycles."""
     gc.set_threshold(*COLLECTED_EVERY)
 
@@ -25,7 +25,7 @@ def collect_seldom() -> None:
 _HEAPS, _MAPPED_FROM, _KEPT_FREE = (-8, 2), (-3, 1 << 20), (-1, 1 << 20)
 
 
-def keep_little() -> None:
+def tune_malloc() -> None:
     """Let the C library, and Arrow with it, give memory back when it is free; of the libraries glibc can be told.
 
     For whole processes of ours only, before pyarrow is loaded: its own pool would keep a tenth of what writing Parquet takes.

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TextIO
 from tqdm import tqdm
 
 from batch.clock import Clock
-from batch.events import Event, Noticed, Observer, Progressed, RunEnded, RunStarted, Sharing
+from batch.events import Event, Notice, Observer, Progressed, RunEnded, RunStarted, WorkerProgress
 from batch.records import Tally, sum_tallies
 
 WINDOW_S = 10.0
@@ -46,7 +46,7 @@ class Reading:
     rows_per_s: float | None
     tokens_per_s: float | None
     left_s: float | None
-    sharing: Sharing | None = None
+    sharing: WorkerProgress | None = None
 
     @property
     def failed(self) -> int:
@@ -61,7 +61,7 @@ class Meter:
         self._clock = clock
         self._window_s = window_s
         self._samples: deque[tuple[float, int, int]] = deque()
-        self.sharing: Sharing | None = None
+        self.sharing: WorkerProgress | None = None
 
     def read(self, tallies: Mapping[str, Tally]) -> Reading:
         """The counts as of now; each call is also a sample for the rates of later ones."""
@@ -101,7 +101,7 @@ class LineDisplay:
                     self._write_progress(event.tallies)
                 else:
                     self._meter.read(event.tallies)
-            case Noticed():
+            case Notice():
                 self._write(event.text)
             case RunEnded():
                 self._write_progress(event.tallies, ended=True)
@@ -143,7 +143,7 @@ class BarDisplay:
                 case Progressed():
                     self._meter.sharing = event.sharing
                     self._draw(event.tallies)
-                case Noticed():
+                case Notice():
                     _Bar.write(f"promptmill: {event.text}", file=self._stream)
                 case RunEnded():
                     self._draw(event.tallies)

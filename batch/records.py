@@ -57,7 +57,7 @@ class BadRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class InputOffset:
     """Where in the input the row `ordinal` stands, so that reading can begin there.
 
     `file` is its place among the files, `record` and `line` count the file's records and lines before it. `offset` is where the

@@ -104,7 +104,7 @@ class ProviderSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
+class TokenPrices:
     """US dollars for a million tokens of each kind; `input` is for those that are neither read from a cache nor written to one."""
 
     input: float
@@ -122,8 +122,8 @@ class Price:
     most tokens that the model takes, where that is known.
     """
 
-    rates: Rates
-    above: tuple[tuple[int, Rates], ...] = ()
+    rates: TokenPrices
+    above: tuple[tuple[int, TokenPrices], ...] = ()
     per_request: float = 0.0
     source: str = "the job file"
     context: int | None = None

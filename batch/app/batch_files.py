@@ -11,15 +11,15 @@ from batch.errors import StorageError
 from batch.job import from_document, load
 from batch.job.variants import slugify
 from batch.journal.disk import refusal
-from batch.journal.locating import run_directory
 from batch.readers import Dataset
 from batch.records import Row
-from batch.results.batch_files import only_model, read_batch_files
-from batch.results.batch_input import WrittenRequests, write_requests
-from batch.results.batch_verify import verify_batch_files
 from batch.results.join import Result
+from batch.results.openai_batch.files import only_model, read_batch_files
+from batch.results.openai_batch.requests import WrittenRequests, write_requests
+from batch.results.openai_batch.verify import verify_batch_files
 from batch.results.outputs import output_paths, write_lines
 from batch.results.verify import Verification
+from batch.rundir.opening import run_directory
 from batch.settings import InputSettings, Job, OutputFormat, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
 from batch.storage import is_url, uploading
 

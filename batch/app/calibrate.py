@@ -10,13 +10,13 @@ from batch.app.evaluate import open_scores
 from batch.errors import InputError
 from batch.evaluation.answers import by_row, run_answers
 from batch.evaluation.calls import CallOutcomes, calls_directory
-from batch.evaluation.judges.asking import JudgeAsker
+from batch.evaluation.judges.asking import JudgeGrader
 from batch.evaluation.judges.calibration import Calibration, Labels, Unlabelled, calibrate, draw, open_labels
 from batch.evaluation.judges.marks import JudgedItem, JudgeMarks
 from batch.evaluation.scorers import ExpectedError
-from batch.journal.directory import RunDirectory
-from batch.journal.locating import run_directory
 from batch.readers import Dataset
+from batch.rundir.local import RunDirectory
+from batch.rundir.opening import run_directory
 from batch.settings import Job, ScoreSettings
 
 
@@ -64,7 +64,7 @@ def _chosen(scores: tuple[ScoreSettings, ...], name: str | None) -> ScoreSetting
 
 def _judged(judged: RunDirectory, job: Job, settings: ScoreSettings) -> Iterator[JudgedItem]:
     with CallOutcomes(calls_directory(judged, settings), settings) as outcomes:
-        marks = JudgeMarks(JudgeAsker(settings, job), job, outcomes)
+        marks = JudgeMarks(JudgeGrader(settings, job), job, outcomes)
         for row, answers in by_row(run_answers(Dataset(job.input), job, judged)):
             try:
                 yield from marks.judged(row, answers)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from batch.engine.costs import Costs
-from batch.journal.directory import RunDirectory
 from batch.journal.spent import spent_usd
-from batch.policy.spending import Spending
+from batch.policy.budget import Spending
 from batch.providers.prices import price_of
+from batch.rundir.local import RunDirectory
 from batch.settings import Job, Price
 
 UNRECORDED = "unrecorded_usd"

@@ -10,9 +10,9 @@ from batch.engine.feed import Candidate
 from batch.journal.index import ResumeIndex
 from batch.journal.keys import KeySet
 from batch.journal.reading import RecordReader
-from batch.policy.estimates import Range, Sample, cost_range
+from batch.policy.dedupe import is_repeatable, may_share
+from batch.policy.estimates import AnswerSample, Range, cost_range
 from batch.policy.pricing import answer_limit
-from batch.policy.sharing import is_repeatable, may_share
 from batch.providers.prices import price_of
 from batch.settings import Job, Price, Variant
 
@@ -54,7 +54,7 @@ class VariantEstimate:
 
 
 @dataclass(slots=True)
-class Counts:
+class RequestCounts:
     """What is found of one variant while its requests go by. `unseen` are tokens of prompts that the requests do not show yet."""
 
     job: Job
@@ -71,7 +71,7 @@ class Counts:
     body_bytes: int = 0
     copied_bytes: int = 0
     longest: int | None = 0
-    sample: Sample = field(default_factory=Sample)
+    sample: AnswerSample = field(default_factory=AnswerSample)
     keys: KeySet | None = None
     unseen: Range = field(default_factory=lambda: Range(0.0, 0.0))
 

@@ -8,20 +8,20 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batch.app.costs import run_spent_usd
-from batch.app.counting import Counts, VariantEstimate
+from batch.app.counting import RequestCounts, VariantEstimate
 from batch.engine.feed import Candidate, Feed, Plan
 from batch.evaluation.statistics.power import smallest_gap
 from batch.job import LoadedJob
 from batch.journal.index import ResumeIndex
-from batch.journal.locating import run_directory
 from batch.policy.estimates import Range
 from batch.prompts import RequestBuilder
 from batch.providers.prices import list_name
 from batch.readers import Dataset
+from batch.rundir.opening import run_directory
 from batch.settings import Job
 
 if TYPE_CHECKING:
-    from batch.app.estimate_asked import AskedEstimate
+    from batch.app.estimate_grading import AskedEstimate
 
 # The share of rows on which two models of a kind disagree; the gap that rows can show depends on it.
 DISCORDANT = 0.2
@@ -79,13 +79,13 @@ def _longest(seconds: Sequence[tuple[str, float | None]]) -> float | None:
 
 def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
     """Read the input and the journals of a job and say what is left to do. Raises InputError, DamagedError, RunDirectoryError."""
-    from batch.app.estimate_asked import estimate_asked  # what scores loads pyarrow, which runs do without
+    from batch.app.estimate_grading import estimate_asked  # what scores loads pyarrow, which runs do without
 
     job = loaded.job
     dataset = Dataset(job.input)
     dataset.check_ids()
     directory = run_directory(job.output.dir)
-    counts = [Counts(job, variant, ResumeIndex.load(directory.journal_dir(variant.slug))) for variant in job.variants]
+    counts = [RequestCounts(job, variant, ResumeIndex.load(directory.journal_dir(variant.slug))) for variant in job.variants]
     feed = Feed(
         dataset,
         [Plan(each.variant.name, RequestBuilder(each.variant, stream=False), each.index) for each in counts],

@@ -15,11 +15,11 @@ from batch.evaluation.foreign import read_foreign
 from batch.evaluation.gates import GateResult, check_gates
 from batch.evaluation.reading import Evaluation, Judged, VariantFacts, read_evaluation
 from batch.evaluation.scoring import score_answers
-from batch.evaluation.statistics.racing import Stop
-from batch.evaluation.verdict import Verdict, reach_verdict
+from batch.evaluation.statistics.racing import BeatenVariant
+from batch.evaluation.verdict import ScoreVerdict, reach_verdict
 from batch.job import LoadedJob, from_document, load, score_settings
-from batch.journal.locating import run_directory
 from batch.readers import Dataset
+from batch.rundir.opening import run_directory
 from batch.settings import Job
 
 
@@ -28,7 +28,7 @@ class Comparison:
     """One score: what it is made of, and what it allows one to say."""
 
     judged: Judged
-    verdict: Verdict
+    verdict: ScoreVerdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,9 @@ def evaluate_files(
     return _report(", ".join(path.name for path in paths), evaluation, None, None)
 
 
-def _report(name: str, evaluation: Evaluation, judging: Job | None, folder: Path | None, stopped: Sequence[Stop] = ()) -> EvaluationReport:
+def _report(
+    name: str, evaluation: Evaluation, judging: Job | None, folder: Path | None, stopped: Sequence[BeatenVariant] = ()
+) -> EvaluationReport:
     # One that has all its rows all the same can be compared as if there had been no race.
     unfinished = {facts.variant for facts in evaluation.variants if facts.missing}
     stops = [stop for stop in stopped if stop.variant in unfinished]

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from batch.job import from_document
-from batch.journal.directory import RunDirectory
-from batch.journal.locating import run_directory
 from batch.readers import Dataset
 from batch.results import outputs
 from batch.results.status import Status, read_status
 from batch.results.verify import Verification
 from batch.results.verify import salvage as salvage_directory
 from batch.results.verify import verify as verify_directory
+from batch.rundir.local import RunDirectory
+from batch.rundir.opening import run_directory
 from batch.settings import Job, OutputFormat
 
 

@@ -19,11 +19,11 @@ import anyio.to_thread
 from batch.app.run import RunOptions, RunReport
 from batch.app.run import run as run_job
 from batch.app.stopping import Stopper
-from batch.engine.feed import Changed
+from batch.engine.feed import ChangedPolicy
 from batch.events import Observer
 from batch.job import LoadedJob, from_document, load
-from batch.journal.locating import run_directory
 from batch.records import Tally
+from batch.rundir.opening import run_directory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from batch.app.estimate import Estimate
     from batch.results.tables import Tables
 
-Engine = Literal["live", "ray"]
+EngineName = Literal["live", "ray"]
 AnyJob = str | Path | Mapping[str, Any] | LoadedJob
 
 
@@ -123,7 +123,7 @@ def run(
     retry_failed: bool = False,
     fresh: bool = False,
     changed: Literal["refuse", "rerun", "keep"] = "refuse",
-    engine: Engine = "live",
+    engine: EngineName = "live",
     ray_address: str | None = None,
     progress: bool = False,
     observers: Sequence[Observer] = (),
@@ -163,7 +163,7 @@ async def arun(
     retry_failed: bool = False,
     fresh: bool = False,
     changed: Literal["refuse", "rerun", "keep"] = "refuse",
-    engine: Engine = "live",
+    engine: EngineName = "live",
     ray_address: str | None = None,
     progress: bool = False,
     observers: Sequence[Observer] = (),
@@ -195,11 +195,11 @@ async def arun(
     return RunResult(outcome)
 
 
-def _options(retry_failed: bool, fresh: bool, changed: Changed, engine: Engine, ray_address: str | None) -> RunOptions:
+def _options(retry_failed: bool, fresh: bool, changed: ChangedPolicy, engine: EngineName, ray_address: str | None) -> RunOptions:
     if fresh and changed != "refuse":
         raise ValueError("fresh starts over, so nothing is left for changed to decide; use one of them")
-    if engine not in get_args(Engine):
-        raise ValueError(f"engine is one of {', '.join(map(repr, get_args(Engine)))}, not {engine!r}")
+    if engine not in get_args(EngineName):
+        raise ValueError(f"engine is one of {', '.join(map(repr, get_args(EngineName)))}, not {engine!r}")
     if ray_address is not None and engine != "ray":
         raise ValueError('ray_address is for engine="ray"; give both')
     return RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed, engine=engine, ray_address=ray_address)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.to_thread
 
-from batch.app.plan import RACE, Prepared
-from batch.engine.run import Run
+from batch.app.prepare import RACE, Prepared
+from batch.engine.session import Session
 from batch.engine.stop import Stop
 from batch.errors import PromptmillError
-from batch.journal.directory import RunDirectory
 from batch.records import Tally
+from batch.rundir.local import RunDirectory
 from batch.settings import Job
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class RunRace:
         self._racer: Racer = Racer(prepared.dataset, job, prepared.directory, score, stops)
         self.left_out.update(stop.variant for stop in stops)
 
-    async def run(self, session: Run) -> Stop | None:
+    async def run(self, session: Session) -> Stop | None:
         """Run the session to its end, and stop variants meanwhile."""
         for variant in self.left_out:
             session.leave_out(variant)
@@ -59,7 +59,7 @@ class RunRace:
             group.cancel_scope.cancel()
         return stop
 
-    async def _look_regularly(self, session: Run) -> None:
+    async def _look_regularly(self, session: Session) -> None:
         seen, took = 0, 0.0
         while self._looking and len(self._racer.running) > 1:
             await anyio.sleep(max(LOOK_INTERVAL_S, took / SHARE))
@@ -69,7 +69,7 @@ class RunRace:
             await self._look(session)
             took = anyio.current_time() - began
 
-    async def _look(self, session: Run) -> None:
+    async def _look(self, session: Session) -> None:
         if not self._looking:
             return
         try:
@@ -97,15 +97,15 @@ def open_race(prepared: Prepared, say: Callable[[str], None], *, looking: bool) 
     return RunRace(prepared, say, looking=looking) if wanted else None
 
 
-def recorded_stops(manifest: Mapping[str, Any], job: Job) -> Sequence[racing.Stop]:
+def recorded_stops(manifest: Mapping[str, Any], job: Job) -> Sequence[racing.BeatenVariant]:
     """The variants that the race of a run has stopped; none when the score that decided is another one now."""
-    from batch.evaluation.statistics.racing import Stop
+    from batch.evaluation.statistics.racing import BeatenVariant
 
     race = manifest.get(RACE)
     if race is None or job.run.race is None or race["version"] != _version(job):
         return ()
     names = {variant.name for variant in job.variants}
-    return [Stop(**stop) for stop in race["stops"] if stop["variant"] in names]
+    return [BeatenVariant(**stop) for stop in race["stops"] if stop["variant"] in names]
 
 
 def _version(job: Job) -> str:

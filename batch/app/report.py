@@ -11,9 +11,9 @@ from batch.evaluation.reading import read_evaluation
 from batch.evaluation.report.page import Evaluated, write_report
 from batch.evaluation.scoring import score_answers
 from batch.job import from_document
-from batch.journal.directory import RunDirectory
-from batch.journal.locating import run_directory
 from batch.readers import Dataset
+from batch.rundir.local import RunDirectory
+from batch.rundir.opening import run_directory
 from batch.settings import Job
 
 

@@ -16,32 +16,32 @@ from typing import Any
 import anyio
 
 from batch.app.costs import costs_of, keep_unrecorded
-from batch.app.plan import Prepared, prepare
+from batch.app.dedupe import duplicates_of, in_rounds
+from batch.app.prepare import Prepared, prepare
 from batch.app.race import open_race, raced_of
-from batch.app.rounds import duplicates_of, in_rounds
 from batch.app.running import RunOptions, RunReport
 from batch.app.stopping import Stoppable, Stopper, watch
 from batch.clock import SystemClock
-from batch.distributed.ray_session import connected, load_ray
 from batch.engine import endpoints
-from batch.engine.demands import demands_of
-from batch.engine.duplicates import Duplicates
+from batch.engine.answer_checks import answer_checks_of
+from batch.engine.dedupe import Duplicates
+from batch.engine.endpoint_pool import EndpointPool, PooledEndpoint
 from batch.engine.feed import Feed, Plan
-from batch.engine.fleet import Fleet, Member
-from batch.engine.pace import Pace
+from batch.engine.limiter import EndpointLimiter
 from batch.engine.recorder import Recorder
-from batch.engine.run import Lane, Run
+from batch.engine.session import EndpointQueue, Session
 from batch.engine.stop import Stop
 from batch.errors import EndpointError, SetupError, StorageError
-from batch.events import Event, Noticed, Observer, RunEnded, RunStarted
+from batch.events import Event, Notice, Observer, RunEnded, RunStarted
+from batch.executors.workers.ray_session import connected, load_ray
 from batch.job import LoadedJob, from_document
-from batch.journal.directory import RunDirectory
-from batch.journal.locating import place_of, run_directory
 from batch.process import has_uvloop
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
 from batch.records import ErrorInfo, Tally
 from batch.results.outputs import write_outputs
+from batch.rundir.local import RunDirectory
+from batch.rundir.opening import address_of, run_directory
 from batch.settings import Job, ProviderSettings, RunSettings, Variant
 from batch.transport.client import Client
 
@@ -119,7 +119,7 @@ def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions,
     found = run_directory(directory)
     loaded = from_document(found.manifest["job"], overrides)
     # The directory may have been moved since it was begun.
-    job = replace(loaded.job, output=replace(loaded.job.output, dir=place_of(found)))
+    job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))
     return run(replace(loaded, job=job), options, observers)
 
 
@@ -173,19 +173,15 @@ async def _send(
                 race = open_race(prepared, say, looking=not options.retry_failed and options.changed != "rerun")
                 left, duplicates = race.left_out if race else set(), duplicates_of(prepared)
                 plans = [[_plan(prepared, variant, settings) for variant in group] for group in groups]
-                lanes = [
-                    Lane(
-                        _fleet(pool, each, settings), _feed(prepared, own, settings, options, duplicates, left), demands_of(group, settings)
-                    )
-                    for pool, each, group, own in zip(clients, pools, groups, plans, strict=True)
-                ]
+                feeds = [_feed(prepared, own, settings, options, duplicates, left) for own in plans]
+                lanes = [_queue(*parts, settings) for parts in zip(clients, pools, feeds, groups, strict=True)]
                 for notice in _probed(lanes, unready, clock.monotonic()):
                     say(notice)
                 recorder = Recorder(prepared.journals, prepared.tallies, clock, costs)
                 _notify(observers, started)
 
-                async def go(lanes: Sequence[Lane]) -> Stop | None:
-                    session = Run(lanes, recorder, costs, settings, clock=clock, observers=observers)
+                async def go(lanes: Sequence[EndpointQueue]) -> Stop | None:
+                    session = Session(lanes, recorder, costs, settings, clock=clock, observers=observers)
                     return await execute(session, partial(race.run, session) if race else session.execute)
 
                 return await in_rounds(prepared, lanes, plans, duplicates, go, say), costs.unrecorded
@@ -206,10 +202,10 @@ async def _send(
         )
 
 
-def _probed(lanes: Sequence[Lane], unready: Sequence[Mapping[Client, ErrorInfo]], now: float) -> Iterator[str]:
+def _probed(lanes: Sequence[EndpointQueue], unready: Sequence[Mapping[Client, ErrorInfo]], now: float) -> Iterator[str]:
     """Endpoints that could not be reached are probed from the start; what a person should know of them."""
     for lane, problems in zip(lanes, unready, strict=False):
-        for member in lane.fleet.members:
+        for member in lane.endpoint_pool.members:
             if member.client in problems:
                 yield member.pace.unready(problems[member.client], now)
 
@@ -221,10 +217,19 @@ def _write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[
         raise StorageError(f"{error}; all outcomes are in the journal; give the same command again, nothing is sent twice") from error
 
 
-def _fleet(clients: Sequence[Client], providers: Sequence[ProviderSettings], settings: RunSettings) -> Fleet:
+def _queue(
+    clients: Sequence[Client], providers: Sequence[ProviderSettings], feed: Feed, variants: Sequence[Variant], settings: RunSettings
+) -> EndpointQueue:
+    return EndpointQueue(_endpoint_pool(clients, providers, settings), feed, answer_checks_of(variants, settings))
+
+
+def _endpoint_pool(clients: Sequence[Client], providers: Sequence[ProviderSettings], settings: RunSettings) -> EndpointPool:
     names = [endpoints.endpoint_name(provider, pooled=len(providers) > 1) for provider in providers]
-    members = [Member(client, Pace(name, settings, rng=random.Random())) for client, name in zip(clients, names, strict=True)]  # noqa: S311
-    return Fleet(providers[0].name, members, cuts_prompts=providers[0].cuts_prompts)
+    members = [
+        PooledEndpoint(client, EndpointLimiter(name, settings, rng=random.Random()))  # noqa: S311 - jitter is no secret
+        for client, name in zip(clients, names, strict=True)
+    ]
+    return EndpointPool(providers[0].name, members, cuts_prompts=providers[0].cuts_prompts)
 
 
 def _plan(prepared: Prepared, variant: Variant, settings: RunSettings) -> Plan:
@@ -247,7 +252,7 @@ def _feed(
         compare=prepared.changed,
         changed=options.changed,
         retry_failed=options.retry_failed,
-        sieves=duplicates,
+        duplicate_filters=duplicates,
         left_out=left_out,
     )
 
@@ -270,7 +275,7 @@ async def _executed(
 
 def _say(observers: Sequence[Observer], text: str | None) -> None:
     if text is not None:
-        _notify(observers, Noticed(text))
+        _notify(observers, Notice(text))
 
 
 def _notify(observers: Sequence[Observer], event: Event) -> None:

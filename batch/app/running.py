@@ -7,17 +7,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from batch.engine.feed import Changed
+from batch.engine.feed import ChangedPolicy
 from batch.records import Tally
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line may ask of a run beside its job: also who sends, and for Ray where (batch.distributed.ray_session)."""
+    """What the command line may ask of a run beside its job: also who sends, and for Ray where (batch.executors.workers.ray_session)."""
 
     retry_failed: bool = False
     fresh: bool = False
-    changed: Changed = "refuse"
+    changed: ChangedPolicy = "refuse"
     engine: Literal["live", "ray"] = "live"
     ray_address: str | None = None
 

@@ -14,22 +14,22 @@ import anyio
 import anyio.to_thread
 
 from batch.app.costs import prices_of, run_spent_usd
-from batch.app.plan import Prepared
+from batch.app.prepare import Prepared
 from batch.clock import Clock
-from batch.distributed.coordinator import Coordinator
-from batch.distributed.local import Launcher
-from batch.distributed.messages import Assignment
-from batch.distributed.ray_actor import brief_of
-from batch.distributed.ray_launcher import RayLauncher
-from batch.distributed.recalling import Recaller
 from batch.engine import endpoints
-from batch.engine.feed import Changed
+from batch.engine.feed import ChangedPolicy
 from batch.engine.stop import Stop
 from batch.errors import StorageError
 from batch.events import Observer
-from batch.journal.directory import RunDirectory
+from batch.executors.workers.coordinator import Coordinator
+from batch.executors.workers.local import Launcher
+from batch.executors.workers.messages import Assignment
+from batch.executors.workers.ray_actor import node_check_of
+from batch.executors.workers.ray_launcher import RayLauncher
+from batch.executors.workers.recovery import LeaseRecovery
 from batch.journal.index import ResumeIndex
-from batch.journal.locating import place_of
+from batch.rundir.local import RunDirectory
+from batch.rundir.opening import address_of
 from batch.settings import Variant
 
 _KNOWN = ".known-"
@@ -43,7 +43,7 @@ async def send_shared(
     ray: Any | None,
     *,
     retry_failed: bool,
-    changed: Changed,
+    changed: ChangedPolicy,
     clock: Clock,
     observers: Sequence[Observer],
     notice: Callable[[str], None],
@@ -58,7 +58,7 @@ async def send_shared(
     lanes = endpoints.by_endpoint(variants)
     sizes = [len(endpoints.each_url(lane[0].provider)) for lane in lanes]
     spent = 0.0 if job.run.max_cost_usd is None else run_spent_usd(prepared.directory)
-    recall = Recaller(prepared.directory, lanes, division.numbers, prepared.indexes, by_id=job.input.id is not None)
+    recall = LeaseRecovery(prepared.directory, lanes, division.numbers, prepared.indexes, by_id=job.input.id is not None)
     coordinator = Coordinator(
         job.run,
         sizes,
@@ -80,7 +80,7 @@ async def send_shared(
                 coordinator,
                 assignment,
                 keys,
-                await anyio.to_thread.run_sync(brief_of, assignment.directory, prepared.dataset),
+                await anyio.to_thread.run_sync(node_check_of, assignment.directory, prepared.dataset),
                 workers=division.processes,
                 most=len(division.shards) * len(lanes),
                 clock=clock,
@@ -117,12 +117,12 @@ def _assignment(
     known: Mapping[str, str],
     *,
     retry_failed: bool,
-    changed: Changed,
+    changed: ChangedPolicy,
 ) -> Assignment:
     return Assignment(
         worker="",
         job=replace(prepared.job, variants=tuple(variants)),
-        directory=place_of(prepared.directory),
+        directory=address_of(prepared.directory),
         numbers=numbers,
         known=known,
         prices=prices_of(prepared.job),

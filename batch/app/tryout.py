@@ -14,7 +14,7 @@ from batch.errors import InputError, JobError, Problem
 from batch.job import LoadedJob
 from batch.policy.redaction import RedactedStream, Redactor
 from batch.policy.verdicts import judge
-from batch.prompts import RequestBuilder, Schema
+from batch.prompts import AnswerSchema, RequestBuilder
 from batch.prompts.schemas import fault_of
 from batch.readers import Dataset
 from batch.records import BadRow, Chunk, ErrorInfo, Exchange, Row, Task
@@ -64,7 +64,7 @@ async def _try(
 def _misfit(variant: Variant, exchange: Exchange) -> ErrorInfo | None:
     """Why the answer is not what the prompt's schema demands."""
     schema = variant.prompt.schema if variant.prompt.check_schema else None
-    return None if schema is None or exchange.reply is None else fault_of(Schema(schema), exchange.reply)
+    return None if schema is None or exchange.reply is None else fault_of(AnswerSchema(schema), exchange.reply)
 
 
 class _Redacted:

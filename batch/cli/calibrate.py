@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch.cli.console import printable, put_json, put_styled, say, table
-from batch.cli.keys import Keys, keyboard
+from batch.cli.keys import KeyReader, keyboard
 from batch.cli.options import directory_argument, json_option
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def _labels_by_key(labelling: Labelling) -> Mapping[str, Label]:
     return {str(step): step for step in labels_of(labelling.settings)}
 
 
-def _press(keys: Keys, known: Sequence[str]) -> str:
+def _press(keys: KeyReader, known: Sequence[str]) -> str:
     """The next key that means something; the end of the input is a stop."""
     while True:
         pressed = keys.read()

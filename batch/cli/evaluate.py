@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.asking import ask_models
 from batch.cli.comparison import comparisons, leaderboards
 from batch.cli.console import complain, put_json, put_styled, say, terminal_width
 from batch.cli.exits import ExitCode
+from batch.cli.grading import ask_models
 from batch.cli.options import directory_argument, files, json_option, set_option
 from batch.storage import is_url, named
 

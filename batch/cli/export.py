@@ -37,10 +37,10 @@ def export_command(ctx: click.Context, source: str, format_: str, output: str | 
     """
     from batch import app
     from batch.job import load
-    from batch.process import keep_little
+    from batch.process import tune_malloc
     from batch.progress import near
 
-    keep_little()
+    tune_malloc()
     if format_ == REQUESTS:
         _write_requests(ctx, source, output)
         return

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 _SEQUENCES = re.compile(rb"\x1b(?:\[[0-9;]*[@-~]|O.)?")
 
 
-class Keys:
+class KeyReader:
     """Reads one answer after the other. Open with `keyboard`."""
 
     def __init__(self, descriptor: int | None) -> None:
@@ -36,18 +36,18 @@ class Keys:
 
 
 @contextmanager
-def keyboard(answers: Collection[str]) -> Iterator[Keys]:
+def keyboard(answers: Collection[str]) -> Iterator[KeyReader]:
     """Keys as they are pressed where stdin is a terminal and all `answers` are single characters; else lines.
 
     The terminal stays in this mode for the whole time, so that keys which are pressed early are not lost.
     """
     if not sys.stdin.isatty() or any(len(answer) != 1 for answer in answers):
-        yield Keys(None)
+        yield KeyReader(None)
         return
     descriptor = sys.stdin.fileno()
     before = termios.tcgetattr(descriptor)
     try:
         tty.setcbreak(descriptor, termios.TCSADRAIN)
-        yield Keys(descriptor)
+        yield KeyReader(descriptor)
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -16,7 +16,7 @@ from batch.cli.options import json_option, overrides, set_option
 if TYPE_CHECKING:
     from batch.app.counting import VariantEstimate
     from batch.app.estimate import Estimate
-    from batch.app.estimate_asked import AskedEstimate
+    from batch.app.estimate_grading import AskedEstimate
     from batch.policy.estimates import Range
     from batch.settings import Price
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from batch.app import RunReport
     from batch.events import Observer
 
-Changed = Literal["rerun", "keep"] | None
+ChangedOption = Literal["rerun", "keep"] | None
 
 
 @click.command("run")
@@ -32,7 +32,7 @@ def run_command(
     settings: tuple[str, ...],
     retry_failed: bool,
     max_failures: str | None,
-    changed: Changed,
+    changed: ChangedOption,
     quiet: bool,
     engine: Literal["live", "ray"],
     ray_address: str | None,
@@ -74,7 +74,7 @@ def resume_command(
     settings: tuple[str, ...],
     retry_failed: bool,
     max_failures: str | None,
-    changed: Changed,
+    changed: ChangedOption,
     quiet: bool,
     engine: Literal["live", "ray"],
     ray_address: str | None,
@@ -100,10 +100,10 @@ def resume_command(
 def _run_shown(ctx: click.Context, start: Callable[[Sequence[Observer]], RunReport], again: str, quiet: bool) -> None:
     from batch.cli.summary import closing_summary
     from batch.clock import SystemClock
-    from batch.process import keep_little
+    from batch.process import tune_malloc
     from batch.progress import display_for
 
-    keep_little()
+    tune_malloc()
     with ExitStack() as stack:
         observers: list[Observer] = []
         if sys.stderr is not None and not quiet:

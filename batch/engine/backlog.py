@@ -7,7 +7,7 @@ import math
 from collections import deque
 from itertools import count
 
-from batch.engine.pace import Work
+from batch.engine.limiter import Work
 
 READY_BYTES = 64 * 1024 * 1024
 

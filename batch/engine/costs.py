@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from batch.engine.pace import Work
+from batch.engine.limiter import Work
+from batch.policy.budget import Budget
 from batch.policy.pricing import WorstCase, cost_of
-from batch.policy.spending import Budget
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Exchange
 from batch.settings import Price, Variant

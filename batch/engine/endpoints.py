@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from batch.clock import Clock
-from batch.engine.pace import UNREADY
+from batch.engine.limiter import UNREADY
 from batch.errors import EndpointError, JobError, Problem, SetupError
 from batch.records import ErrorInfo
 from batch.server.embedded import EmbeddedServer

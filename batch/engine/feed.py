@@ -9,15 +9,15 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from batch.engine.pace import Work
+from batch.engine.limiter import Work
 from batch.errors import RowError
-from batch.journal.index import Entry
+from batch.journal.index import IndexEntry
 from batch.journal.lines import task_hash, task_hashes
 from batch.prompts import RequestBuilder
-from batch.readers.record import Wanted
+from batch.readers.record import RowFilter
 from batch.records import BadRow, ErrorInfo, ErrorKind, Outcome, Request, Row, Task
 
-Changed = Literal["refuse", "rerun", "keep"]
+ChangedPolicy = Literal["refuse", "rerun", "keep"]
 
 
 class Lookup(Protocol):
@@ -29,21 +29,21 @@ class Lookup(Protocol):
     def final(self, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
         """Of each task whether it has a completion, or, `with_failures`, any outcome."""
 
-    def lookup(self, task_hashes: Sequence[int]) -> list[Entry | None]:
+    def lookup(self, task_hashes: Sequence[int]) -> list[IndexEntry | None]:
         """What it holds of each task; None for those without a record. Give many at once."""
 
 
-class Rows(Protocol):
+class RowSource(Protocol):
     """The rows of a dataset, or a part of them."""
 
-    def batches(self, *, wanted: Wanted | None = None) -> Iterator[list[Row | BadRow]]:
+    def batches(self, *, wanted: RowFilter | None = None) -> Iterator[list[Row | BadRow]]:
         """The rows, some at a time; those that are not `wanted` may be left out."""
 
 
 class Source(Protocol):
     """Where the work of one endpoint comes from."""
 
-    def batches(self) -> Iterator[Sequence[Work | Refused | Copied]]:
+    def batches(self) -> Iterator[Sequence[Work | Unsendable | Copied]]:
         """What is to be sent (or journaled without that), batch by batch."""
 
 
@@ -57,7 +57,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class Unsendable:
     """Work that cannot be sent, and why."""
 
     work: Work
@@ -72,10 +72,10 @@ class Copied:
     outcome: Outcome
 
 
-class Sieve(Protocol):
+class DuplicateFilter(Protocol):
     """What decides which work of a variant is sent now, and keeps the rest."""
 
-    def sift(self, works: Sequence[Work]) -> list[Work]:
+    def filter(self, works: Sequence[Work]) -> list[Work]:
         """The work that is to be sent now."""
 
 
@@ -85,7 +85,7 @@ class Candidate:
 
     task: Task
     error: ErrorInfo | None
-    entry: Entry | None
+    entry: IndexEntry | None
 
     @property
     def changed(self) -> bool:
@@ -102,15 +102,15 @@ class Feed:
 
     def __init__(
         self,
-        dataset: Rows,
+        dataset: RowSource,
         plans: Sequence[Plan],
         *,
         repeats: int,
         by_id: bool,
         compare: bool,
-        changed: Changed,
+        changed: ChangedPolicy,
         retry_failed: bool,
-        sieves: Mapping[str, Sieve] | None = None,
+        duplicate_filters: Mapping[str, DuplicateFilter] | None = None,
         left_out: Container[str] = frozenset(),
     ) -> None:
         self._dataset = dataset
@@ -120,14 +120,14 @@ class Feed:
         self._compare = compare
         self._changed = changed
         self._retry_failed = retry_failed
-        self._sieves = sieves or {}
+        self._duplicate_filters = duplicate_filters or {}
         self._left_out = left_out
 
-    def batches(self) -> Iterator[list[Work | Refused]]:
+    def batches(self) -> Iterator[list[Work | Unsendable]]:
         """What is to be sent (or, where that is impossible, journaled as failed), batch by batch in input order."""
         for candidates in self.candidates(skip_finished=not self._compare):
             works = [_work(candidate) for candidate in candidates if self.wants(candidate)]
-            yield self._sifted(works) if self._sieves else works
+            yield self._filtered(works) if self._duplicate_filters else works
 
     def candidates(self, *, skip_finished: bool = False) -> Iterator[list[Candidate]]:
         """All tasks of the input, batch by batch; with `skip_finished` without those that the journal has as final."""
@@ -165,16 +165,16 @@ class Feed:
                     request, error = row_request(plan.builder, row)
                 yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry)
 
-    def _sifted(self, items: Sequence[Work | Refused]) -> list[Work | Refused]:
+    def _filtered(self, items: Sequence[Work | Unsendable]) -> list[Work | Unsendable]:
         by_variant: dict[str, list[Work]] = {}
-        kept: list[Work | Refused] = []
+        kept: list[Work | Unsendable] = []
         for item in items:
-            if isinstance(item, Work) and item.task.variant in self._sieves:
+            if isinstance(item, Work) and item.task.variant in self._duplicate_filters:
                 by_variant.setdefault(item.task.variant, []).append(item)
             else:
                 kept.append(item)
         for variant, works in by_variant.items():
-            kept += self._sieves[variant].sift(works)
+            kept += self._duplicate_filters[variant].filter(works)
         return kept
 
     def _hash(self, row: Row | BadRow, repeat: int) -> int:
@@ -201,7 +201,7 @@ def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, Er
         return Request("chat/completions", b"", bytes(16)), error.info
 
 
-def _work(candidate: Candidate) -> Work | Refused:
+def _work(candidate: Candidate) -> Work | Unsendable:
     entry = candidate.entry
     work = Work(candidate.task, previous=None if entry is None else "ok" if entry.ok else "failed")
-    return work if candidate.error is None else Refused(work, candidate.error)
+    return work if candidate.error is None else Unsendable(work, candidate.error)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from batch.clock import Clock
 from batch.engine.costs import Costs
-from batch.engine.pace import Work
+from batch.engine.limiter import Work
 from batch.errors import StorageError
 from batch.journal.journal import Journal
 from batch.journal.lines import encode

@@ -12,12 +12,12 @@ from typing import Any
 from batch.evaluation.scorers.sample import Sample
 from batch.evaluation.scorers.texts import answer_text
 from batch.evaluation.table import Cell
-from batch.journal.directory import RunDirectory
 from batch.journal.segments import segment_paths
 from batch.providers.replies import read_reply
 from batch.readers import Dataset
 from batch.records import BadRow, Outcome, Row
 from batch.results.join import Result, results
+from batch.rundir.local import RunDirectory
 from batch.settings import Job
 
 

@@ -19,15 +19,15 @@ from batch.errors import StorageError
 from batch.evaluation.answers import Answer, by_row
 from batch.evaluation.expected import no_row_can_be_judged
 from batch.evaluation.scorers import ExpectedError, scorer_version
-from batch.journal.directory import RunDirectory
 from batch.journal.disk import refusal
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import task_hash
-from batch.journal.locating import place_of, run_directory
 from batch.journal.reading import RecordReader
 from batch.journal.segments import segment_paths
 from batch.readers import Dataset
 from batch.records import Outcome, Row
+from batch.rundir.local import RunDirectory
+from batch.rundir.opening import address_of, run_directory
 from batch.settings import InputSettings, ScoreSettings, Variant
 from batch.storage import replace_atomically
 from batch.writers.values import json_bytes
@@ -49,7 +49,7 @@ class Call:
     columns: Mapping[str, Any]
 
 
-class Asker(Protocol):
+class Grader(Protocol):
     """Makes the calls of one score."""
 
     settings: ScoreSettings
@@ -87,17 +87,17 @@ def asked_model(settings: ScoreSettings) -> Variant:
 
 def calls_directory(scored: RunDirectory, settings: ScoreSettings) -> RunDirectory:
     """The run directory of a score's calls within that of the run which it scores. Raises StorageError."""
-    return run_directory(f"{place_of(scored)}/scores/{'judge' if settings.judge is not None else 'embedding'}/{settings.name}")
+    return run_directory(f"{address_of(scored)}/scores/{'judge' if settings.judge is not None else 'embedding'}/{settings.name}")
 
 
-def write_calls(asker: Asker, answers: Callable[[], Iterable[Answer]], state: str, directory: RunDirectory) -> tuple[str, int]:
+def write_calls(asker: Grader, answers: Callable[[], Iterable[Answer]], state: str, directory: RunDirectory) -> tuple[str, int]:
     """Bring calls.jsonl in a score's own `directory` up to date with the answers, whose `state` is a hash; gives its place and its lines.
 
     Raises:
         InputError: no row can be judged, or the input cannot be read.
         StorageError: the disk refuses.
     """
-    folder, place = directory.path, f"{place_of(directory)}/{CALLS_FILE}"
+    folder, place = directory.path, f"{address_of(directory)}/{CALLS_FILE}"
     stamp = {"state": state, "version": scorer_version(asker.settings)}
     known = _stamp(folder / _STAMP_FILE)
     if {key: known.get(key) for key in stamp} == stamp and (folder / CALLS_FILE).exists():
@@ -118,7 +118,7 @@ def write_calls(asker: Asker, answers: Callable[[], Iterable[Answer]], state: st
     return place, calls
 
 
-def _all_lines(asker: Asker, answers: Iterable[Answer]) -> Iterator[dict[str, Any]]:
+def _all_lines(asker: Grader, answers: Iterable[Answer]) -> Iterator[dict[str, Any]]:
     left_out: Counter[str] = Counter()
     judged = 0
     columns: list[str] = []
@@ -133,7 +133,7 @@ def _all_lines(asker: Asker, answers: Iterable[Answer]) -> Iterator[dict[str, An
         raise no_row_can_be_judged(asker.settings, left_out.most_common(1)[0][0], columns)
 
 
-def _lines(asker: Asker, of_row: Sequence[Answer]) -> list[dict[str, Any]]:
+def _lines(asker: Grader, of_row: Sequence[Answer]) -> list[dict[str, Any]]:
     row = of_row[0].row
     lines: dict[str, dict[str, Any]] = {}
     for call, names in asker.calls(row, of_row):

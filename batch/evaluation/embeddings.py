@@ -47,7 +47,7 @@ class EmbeddingFacts(CallFacts):
             yield f"{self.unread:,} embeddings are no vectors that can be compared; what needs them is unscored.", ()
 
 
-class EmbeddingAsker:
+class EmbeddingGrader:
     """Says which texts of a row are to be embedded for one score."""
 
     def __init__(self, settings: ScoreSettings) -> None:
@@ -87,7 +87,7 @@ class EmbeddingMarks:
     from 0 to 1, and a failed call, which counts as 0, must be no better than any answer.
     """
 
-    def __init__(self, asker: EmbeddingAsker, outcomes: CallOutcomes) -> None:
+    def __init__(self, asker: EmbeddingGrader, outcomes: CallOutcomes) -> None:
         self.facts = EmbeddingFacts(asked_model(asker.settings).full_name)
         self._asker = asker
         self._outcomes = outcomes

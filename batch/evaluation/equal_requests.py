@@ -9,7 +9,7 @@ from dataclasses import replace
 from batch.errors import RowError
 from batch.journal.index import ResumeIndex
 from batch.journal.reading import RecordReader
-from batch.policy.sharing import is_repeatable, may_share, shares_outcome
+from batch.policy.dedupe import is_repeatable, may_share, shares_outcome
 from batch.prompts import RequestBuilder
 from batch.records import BadRow, Request
 from batch.results.join import Result

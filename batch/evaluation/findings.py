@@ -12,7 +12,7 @@ from batch.evaluation.statistics.intervals import Codes, Floats
 from batch.evaluation.statistics.marks import Summary, cluster_codes, row_marks, summarise
 from batch.evaluation.statistics.paired import Pair, compare_all
 from batch.evaluation.statistics.passk import pass_at_k, pass_hat_k
-from batch.evaluation.statistics.racing import Stop
+from batch.evaluation.statistics.racing import BeatenVariant
 from batch.evaluation.statistics.slices import Slice, find_slices
 from batch.evaluation.table import ScoreTable
 
@@ -50,7 +50,7 @@ class Standing:
     probability_best: float | None
     cost: Cost
     failures: tuple[tuple[str, int], ...]
-    stop: Stop | None
+    stop: BeatenVariant | None
     pass_at_k: float | None
     pass_hat_k: float | None
 
@@ -90,7 +90,7 @@ def find(
     costs: Mapping[str, float | None] | None = None,
     failures: Mapping[str, Mapping[str, int]] | None = None,
     columns: Mapping[str, Sequence[str | None]] | None = None,
-    stops: Sequence[Stop] = (),
+    stops: Sequence[BeatenVariant] = (),
     alpha: float = 0.05,
     gap: float = GAP,
     seed: int = 0,

@@ -20,13 +20,13 @@ from batch.evaluation.answers import Answer
 from batch.providers.replies import read_reply
 from batch.readers import Dataset
 from batch.records import Row
-from batch.results.batch_files import is_batch_answer, only_model, read_batch_line
+from batch.results.openai_batch.files import is_batch_answer, only_model, read_batch_line
 from batch.settings import InputSettings
 
 USUAL_NAMES = ("completion", "output", "response", "answer", "prediction", "text")
 """The names under which an answer is looked for, in this order."""
 
-Line = tuple[str, str, dict[str, Any], dict[str, Any]]
+ForeignLine = tuple[str, str, dict[str, Any], dict[str, Any]]
 """id, variant, what is said of the answer (fields of Answer), and the row's columns."""
 
 
@@ -65,7 +65,7 @@ def _rows_by_id(rows: Path, row_id: str | None) -> dict[str, Mapping[str, Any]]:
     return {row.id: row.columns for batch in dataset.batches() for row in batch if isinstance(row, Row)}
 
 
-def _lines(path: Path, answer: str | None) -> Iterator[Line]:
+def _lines(path: Path, answer: str | None) -> Iterator[ForeignLine]:
     documents = list(_documents(path))
     if not all(isinstance(document, dict) for document in documents):
         raise InputError(f"{path}: must hold JSON objects")
@@ -101,7 +101,7 @@ def _documents(path: Path) -> Iterator[Any]:
     yield from document if isinstance(document, list) else [document]
 
 
-def _of_line(line: dict[str, Any], answer: str | None, path: Path) -> Line:
+def _of_line(line: dict[str, Any], answer: str | None, path: Path) -> ForeignLine:
     name = answer or next((usual for usual in USUAL_NAMES if usual in line), None)
     if name is None or (name not in line and not line.get("error")):
         if not line.get("error"):
@@ -124,7 +124,7 @@ def _own(line: Mapping[str, Any], text: Any) -> dict[str, Any]:
     }
 
 
-def _of_batches(lines: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+def _of_batches(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
     answers = [read_batch_line(line) for line in lines]
     # Lines of failed requests do not say which model failed.
     model = only_model(answer.model for answer in answers) or "answers"
@@ -140,7 +140,7 @@ def _of_batches(lines: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
         yield answer.custom_id, answer.model or model, said, {}
 
 
-def _of_promptfoo(lines: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
+def _of_promptfoo(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
     several_prompts = len({line.get("promptId") for line in lines}) > 1
     for line in lines:
         response, provider, latency = line.get("response") or {}, line["provider"], line.get("latencyMs")
@@ -157,7 +157,7 @@ def _of_promptfoo(lines: Sequence[Mapping[str, Any]]) -> Iterator[Line]:
         yield _id(line["testIdx"]), variant, _failed(error) if error else said, dict(line["vars"] or {})
 
 
-def _of_inspect(document: Mapping[str, Any]) -> Iterator[Line]:
+def _of_inspect(document: Mapping[str, Any]) -> Iterator[ForeignLine]:
     variant = str((document.get("eval") or {}).get("model") or "answers")
     for sample in document["samples"]:
         columns = {"input": sample.get("input"), "target": sample.get("target"), **(sample.get("metadata") or {})}

@@ -19,12 +19,12 @@ from batch.evaluation.equal_requests import EqualRequests
 from batch.evaluation.rows import RowScorer
 from batch.evaluation.scorers import ExpectedError
 from batch.evaluation.scorers.texts import as_text
-from batch.evaluation.statistics.racing import Race, Stop, advance, start_race
-from batch.journal.directory import RunDirectory
+from batch.evaluation.statistics.racing import BeatenVariant, Race, advance, start_race
 from batch.journal.index import ResumeIndex
 from batch.readers import Dataset
 from batch.records import BadRow, Row
 from batch.results.join import Result, results
+from batch.rundir.local import RunDirectory
 from batch.settings import Job, ScoreSettings, Variant
 
 ALPHA = 0.05
@@ -42,7 +42,7 @@ class Racer:
     `directory` is read while it is written to. Raises SetupError when a file or a library of the scorer is missing.
     """
 
-    def __init__(self, dataset: Dataset, job: Job, directory: RunDirectory, score: ScoreSettings, stops: Sequence[Stop]) -> None:
+    def __init__(self, dataset: Dataset, job: Job, directory: RunDirectory, score: ScoreSettings, stops: Sequence[BeatenVariant]) -> None:
         self.stops = tuple(stops)
         self._dataset = dataset
         self._job = job
@@ -62,7 +62,7 @@ class Racer:
         out = {stop.variant for stop in self.stops}
         return tuple(name for name in self._names if name not in out)
 
-    def look(self) -> tuple[Stop, ...]:
+    def look(self) -> tuple[BeatenVariant, ...]:
         """Read what was answered since the last look; the variants that are beaten by it.
 
         Raises:
@@ -134,12 +134,12 @@ class _PairRace:
         self._places = [one, other]
         self._taken = 0
 
-    def advance(self, marks: NDArray[np.float32], units: _Units) -> list[Stop]:
+    def advance(self, marks: NDArray[np.float32], units: _Units) -> list[BeatenVariant]:
         """Go on with the rows that both have now; who is beaten by them."""
         both = marks[self._places]
         open_rows = np.flatnonzero((both == _OPEN).any(axis=0))
         known = int(open_rows[0]) if open_rows.size else both.shape[1]
-        found: list[Stop] = []
+        found: list[BeatenVariant] = []
         values, ends = units.averaged(both[:, :known].astype(np.float64))
         while self._taken + STEP <= values.shape[1]:
             before = len(self._race.stops)

@@ -18,10 +18,10 @@ from typing import Any, TypeAlias
 import orjson
 
 from batch.evaluation.answers import Answer, by_row
-from batch.evaluation.calls import Asker, CallOutcomes, calls_directory, calls_state
-from batch.evaluation.embeddings import EmbeddingAsker, EmbeddingMarks
+from batch.evaluation.calls import CallOutcomes, Grader, calls_directory, calls_state
+from batch.evaluation.embeddings import EmbeddingGrader, EmbeddingMarks
 from batch.evaluation.expected import no_row_can_be_judged
-from batch.evaluation.judges.asking import JudgeAsker
+from batch.evaluation.judges.asking import JudgeGrader
 from batch.evaluation.judges.calibration import LabelledItems, open_labels
 from batch.evaluation.judges.marks import JudgeMarks
 from batch.evaluation.parquet import MARKS, TASKS, Columns, TableWriter, described, open_table, with_text_columns
@@ -29,8 +29,8 @@ from batch.evaluation.rows import RowScorer
 from batch.evaluation.scorers import KINDS, ExpectedError, scorer_version
 from batch.evaluation.scorers.texts import as_text
 from batch.evaluation.table import Cell
-from batch.journal.directory import RunDirectory
 from batch.records import Row
+from batch.rundir.local import RunDirectory
 from batch.settings import Job, ScoreSettings
 
 JudgedRun: TypeAlias = tuple[Job, RunDirectory]
@@ -223,9 +223,9 @@ def _marker(settings: ScoreSettings, version: str, folder: Path, run: JudgedRun 
     return _ScorerMarker(settings, stack.enter_context(open_table(path, MARKS)), kept)
 
 
-def make_asker(settings: ScoreSettings, job: Job) -> Asker:
+def make_grader(settings: ScoreSettings, job: Job) -> Grader:
     """What asks the model of a score about a job's answers. Raises ValueError for a score that asks none."""
-    return EmbeddingAsker(settings) if settings.embedder is not None else JudgeAsker(settings, job)
+    return EmbeddingGrader(settings) if settings.embedder is not None else JudgeGrader(settings, job)
 
 
 def _asked_marker(settings: ScoreSettings, path: Path, run: JudgedRun, stack: ExitStack) -> _Marker:
@@ -233,9 +233,9 @@ def _asked_marker(settings: ScoreSettings, path: Path, run: JudgedRun, stack: Ex
     outcomes = stack.enter_context(CallOutcomes(calls_directory(directory, settings), settings))
     writer = stack.enter_context(open_table(path, MARKS))
     if settings.embedder is not None:
-        return _AskedMarker(settings, writer, EmbeddingMarks(EmbeddingAsker(settings), outcomes))
+        return _AskedMarker(settings, writer, EmbeddingMarks(EmbeddingGrader(settings), outcomes))
     labelled = LabelledItems(settings, open_labels(directory, settings))
-    marks = JudgeMarks(JudgeAsker(settings, job), job, outcomes, watch=labelled.add)
+    marks = JudgeMarks(JudgeGrader(settings, job), job, outcomes, watch=labelled.add)
     return _JudgeMarker(settings, writer, marks, labelled)
 
 

@@ -15,7 +15,9 @@ from batch.evaluation.statistics.marks import ANSWERED_FROM
 from batch.evaluation.statistics.slices import Slice
 from batch.evaluation.words import chance, dollars, listed, percent, ranging
 
-Kind = Literal["winner", "tie", "pair", "behind", "race", "coverage", "failure", "cost", "slice", "noise", "rows", "judge", "embedder"]
+SentenceKind = Literal[
+    "winner", "tie", "pair", "behind", "race", "coverage", "failure", "cost", "slice", "noise", "rows", "judge", "embedder"
+]
 
 MOST_SLICES = 5
 MOST_ALIKE = 3
@@ -26,7 +28,7 @@ MOST_ALIKE = 3
 class Sentence:
     """One statement for people, what it is about, and which variants it names."""
 
-    kind: Kind
+    kind: SentenceKind
     text: str
     variants: tuple[str, ...] = ()
 

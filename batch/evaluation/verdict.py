@@ -18,7 +18,7 @@ MOST_NAMED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ScoreVerdict:
     """The findings and what they mean, the most important sentence first."""
 
     findings: Findings
@@ -37,13 +37,15 @@ class Verdict:
         return top[0].variant if alone else None
 
 
-def reach_verdict(table: ScoreTable, *, asked: CallFacts | None = None, **options: Any) -> Verdict:
+def reach_verdict(table: ScoreTable, *, asked: CallFacts | None = None, **options: Any) -> ScoreVerdict:
     """The verdict on one scorer's table, with what is to be known of the model `asked` for marks; the options are `findings.find`'s."""
     findings = find(table, **options)
     told = (_headline(findings), *_pairs(findings), *side_sentences(findings))
     if asked is None:
-        return Verdict(findings, told)
-    return Verdict(findings, (*told, *(Sentence(asked.kind, *each) for each in asked.sentences(table.variants, dollars(asked.cost_usd)))))
+        return ScoreVerdict(findings, told)
+    return ScoreVerdict(
+        findings, (*told, *(Sentence(asked.kind, *each) for each in asked.sentences(table.variants, dollars(asked.cost_usd))))
+    )
 
 
 def _headline(findings: Findings) -> Sentence:

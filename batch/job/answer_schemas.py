@@ -60,7 +60,7 @@ def _read(text: str, place: KeyPath, environ: Mapping[str, str], problems: Probl
 
 
 def _check(schema: dict[str, Any], place: KeyPath, problems: Problems) -> bool:
-    from batch.prompts import Schema
+    from batch.prompts import AnswerSchema
 
     if ("schema" in schema and "type" not in schema) or "json_schema" in schema:
         problems.add(place, "is a whole response_format, not the schema alone", 'keep only what stands under "schema"')
@@ -69,7 +69,7 @@ def _check(schema: dict[str, Any], place: KeyPath, problems: Problems) -> bool:
     if problems.touch(place):
         return False
     try:
-        Schema(schema)
+        AnswerSchema(schema)
     except ValueError as error:
         problems.add(place, f"is no valid JSON Schema: {error}")
         return False

@@ -21,7 +21,7 @@ _SECRET_HEADERS = {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class JobEndpoint:
     """A provider of the job: its settings and the request parameters that it takes beyond the common ones."""
 
     settings: ProviderSettings
@@ -37,9 +37,9 @@ class Endpoints:
     environ: Mapping[str, str]
     problems: Problems
     user_names: tuple[str, ...] = ()
-    _made: dict[str, Endpoint | None] = field(default_factory=dict)
+    _made: dict[str, JobEndpoint | None] = field(default_factory=dict)
 
-    def get(self, name: str, used_at: KeyPath) -> Endpoint | None:
+    def get(self, name: str, used_at: KeyPath) -> JobEndpoint | None:
         """The provider's endpoint; None when it was complained of. `used_at` is where the job asks for it."""
         if name not in self._made:
             self._made[name] = self._make(name, used_at)
@@ -56,7 +56,7 @@ class Endpoints:
         """All providers that may be used. What a job uses of `user_names` is among the tables."""
         return list(dict.fromkeys([*self.tables, *PRESETS, *self.user_names]))
 
-    def _make(self, name: str, used_at: KeyPath) -> Endpoint | None:
+    def _make(self, name: str, used_at: KeyPath) -> JobEndpoint | None:
         table = self.tables.get(name, ProviderSection())
         place = ("provider", name)
         if table is None:
@@ -72,10 +72,10 @@ class Endpoints:
         renames = {**(preset.renames if preset else {}), **table.renames}
         if preset is not None and preset.name == "local":
             _refuse(table, _REMOTE_ONLY, place, "the embedded model has no such setting", self.problems)
-            return Endpoint(self._embedded(name, table, renames), options)
+            return JobEndpoint(self._embedded(name, table, renames), options)
         _refuse(table, _EMBEDDED_ONLY, place, 'is only for the embedded model (preset = "local")', self.problems)
         settings = self._remote(name, table, preset, renames, used_at)
-        return Endpoint(settings, options) if settings else None
+        return JobEndpoint(settings, options) if settings else None
 
     def _embedded(self, name: str, table: ProviderSection, renames: Mapping[str, str]) -> ProviderSettings:
         embedded = EmbeddedModelSettings(

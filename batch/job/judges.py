@@ -12,7 +12,7 @@ from batch.job.paths import KeyPath
 from batch.job.prices import check_prices
 from batch.job.problems import Problems, nearest
 from batch.job.score_model import EmbeddingSection, JudgingSection, PairwiseSection
-from batch.job.sections import Entry, validated
+from batch.job.sections import ModelEntry, validated
 from batch.job.variants import find_endpoint, make_variant
 from batch.job.wording import shown
 from batch.settings import JudgeSettings, PromptSettings, Variant
@@ -85,7 +85,7 @@ class Judges:
 
     def _entry(
         self, model: str, key: str, section: JudgingSection | EmbeddingSection, raw: Mapping[str, Any], path: KeyPath
-    ) -> Entry | None:
+    ) -> ModelEntry | None:
         parameters = dict(section.parameters)
         place = (*path, "parameters")
         for key in _NOT_PARAMETERS.keys() & parameters.keys():
@@ -93,7 +93,7 @@ class Judges:
             del parameters[key]
         known = {"id": model, **({"price": raw["price"]} if section.price is not None else {}), **parameters}
         made = validated(ModelSection, known, place, self.problems)
-        return None if made is None else Entry(-1, made, known, place, (*path, key))
+        return None if made is None else ModelEntry(-1, made, known, place, (*path, key))
 
     def _check_pairs(self, baseline: str | None, path: KeyPath) -> None:
         if self.problems.touch(("model",)):

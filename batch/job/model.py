@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from batch.job.score_model import AnyScore, GateSection
-from batch.job.section import Absent, NotNegative, Penalty, PriceSection, Seconds, Section, Share, Text, Whole
+from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
 from batch.settings import EmbeddedModelSettings, RunSettings, SchemaSupport
 
@@ -117,7 +117,7 @@ class Parameters(Section):
     model_config = ConfigDict(extra="allow")
 
     temperature: NotNegative | Absent = _parameter("temperature")
-    top_p: Share | Absent = _parameter("top_p")
+    top_p: Fraction | Absent = _parameter("top_p")
     max_tokens: Whole | Absent = _parameter("max_tokens")
     max_completion_tokens: Whole | Absent = _parameter("max_completion_tokens")
     frequency_penalty: Penalty | Absent = _parameter("frequency_penalty")

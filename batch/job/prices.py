@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from batch.job.model import RunSection
 from batch.job.problems import Problems
 from batch.job.section import PriceSection
-from batch.job.sections import Entry
+from batch.job.sections import ModelEntry
 from batch.providers.prices import price_of
-from batch.settings import Price, Rates, Variant
+from batch.settings import Price, TokenPrices, Variant
 
 _EXAMPLE = "price = {input = 0.25, output = 2.0}"
 
@@ -20,10 +20,10 @@ def own_price(section: PriceSection | None) -> Price | None:
     if section is None:
         return None
     cached = section.input if section.cached_input is None else section.cached_input
-    return Price(rates=Rates(input=section.input, output=section.output or 0.0, cached_input=cached, cache_write=section.input))
+    return Price(rates=TokenPrices(input=section.input, output=section.output or 0.0, cached_input=cached, cache_write=section.input))
 
 
-def check_prices(found: Sequence[tuple[Entry, Variant]], run: RunSection | None, problems: Problems, *, id_key: str = "id") -> None:
+def check_prices(found: Sequence[tuple[ModelEntry, Variant]], run: RunSection | None, problems: Problems, *, id_key: str = "id") -> None:
     """Note prices without one for answers, and, where the job has a budget, variants without a price. `id_key` names the model."""
     for entry, variant in found:
         section = entry.section.price

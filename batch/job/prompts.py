@@ -9,7 +9,7 @@ from batch.job.answer_schemas import AnswerSchemas
 from batch.job.model import PromptSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Problems
-from batch.job.sections import Entry, Sections, check_json
+from batch.job.sections import ModelEntry, Sections, check_json
 from batch.prompts.schemas import is_strict_form
 from batch.settings import PromptSettings
 
@@ -29,7 +29,7 @@ def check_templates(sections: Sections, problems: Problems) -> None:
         _compile(templates, problems)
 
 
-def prompt_of(entry: Entry, sections: Sections, schemas: AnswerSchemas, problems: Problems) -> PromptSettings | None:
+def prompt_of(entry: ModelEntry, sections: Sections, schemas: AnswerSchemas, problems: Problems) -> PromptSettings | None:
     """The prompt of one model's variants; None when it was complained of.
 
     A model that brings a user, messages or text of its own replaces what [prompt] has of these; system stays beside user.

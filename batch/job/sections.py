@@ -37,7 +37,7 @@ _SECTIONS: Mapping[str, type[Section]] = {"input": InputSection, "prompt": Promp
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ModelEntry:
     """A `[[model]]` entry: `raw` holds the values as they were written, since 0 and 0.0 are sent differently.
 
     `home` is its place where it is no `[[model]]`: a score's parameters, and `named_at` is where its model is named then.
@@ -71,7 +71,7 @@ class Sections:
     input: InputSection | None
     prompt: PromptSection | None
     providers: Mapping[str, ProviderSection | None]
-    entries: tuple[Entry, ...]
+    entries: tuple[ModelEntry, ...]
     run: RunSection | None
     output: OutputSection | None
     stored: bool = False
@@ -129,7 +129,7 @@ def check_json(value: Any, path: KeyPath, problems: Problems) -> None:
         problems.add(path, f"{shown(value)} cannot be sent as JSON")
 
 
-def _entries(document: Mapping[str, Any], problems: Problems) -> Iterable[Entry]:
+def _entries(document: Mapping[str, Any], problems: Problems) -> Iterable[ModelEntry]:
     models = document.get("model")
     if models is None or models == []:
         problems.add(("model",), "is missing", 'say which models: [[model]] and id = "openai/gpt-5-mini"')
@@ -143,7 +143,7 @@ def _entries(document: Mapping[str, Any], problems: Problems) -> Iterable[Entry]
         if section is None:
             continue
         _check_sweep(section, path, problems)
-        yield Entry(index, section, raw)
+        yield ModelEntry(index, section, raw)
 
 
 def _check_sweep(section: ModelSection, path: KeyPath, problems: Problems) -> None:

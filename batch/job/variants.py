@@ -13,12 +13,12 @@ from typing import Any
 import orjson
 
 from batch.job.answer_schemas import AnswerSchemas
-from batch.job.endpoints import Endpoint, Endpoints, unknown_provider
+from batch.job.endpoints import Endpoints, JobEndpoint, unknown_provider
 from batch.job.paths import KeyPath
 from batch.job.prices import check_prices, own_price
 from batch.job.problems import Problems, nearest
 from batch.job.prompts import prompt_of
-from batch.job.sections import Entry, Sections, check_json
+from batch.job.sections import ModelEntry, Sections, check_json
 from batch.providers.parameters import COMMON_PARAMETERS, PARAMETERS_OF
 from batch.settings import OWN_MODEL, PromptSettings, ProviderSettings, Variant
 
@@ -45,7 +45,7 @@ def make_variants(sections: Sections, schemas: AnswerSchemas, endpoints: Endpoin
         widest = max(sections.entries, key=lambda entry: math.prod(len(values) for values in entry.section.sweep.values()))
         problems.add((*widest.path, "sweep"), f"makes {count} variants of this job; {MAX_VARIANTS} are the most", "sweep over fewer values")
         return ()
-    found: list[tuple[Entry, Variant]] = []
+    found: list[tuple[ModelEntry, Variant]] = []
     for entry in sections.entries:
         endpoint = find_endpoint(entry.section.id, (*entry.path, "id"), endpoints, problems, stored=sections.stored)
         prompt = prompt_of(entry, sections, schemas, problems)
@@ -73,14 +73,14 @@ def slugify(name: str) -> str:
     return f"{plain[: SLUG_LENGTH - 9]}-{digest}".lstrip("-")
 
 
-def make_variant(entry: Entry, endpoint: Endpoint, prompt: PromptSettings, problems: Problems) -> Variant:
+def make_variant(entry: ModelEntry, endpoint: JobEndpoint, prompt: PromptSettings, problems: Problems) -> Variant:
     """The one variant of an entry without a sweep; what is wrong with its parameters is noted."""
     _check_parameters(entry, endpoint.options, prompt, problems)
     _check_pairs(entry, endpoint.settings, prompt, problems)
     return next(_expand(entry, endpoint, prompt))
 
 
-def find_endpoint(model_id: str, place: KeyPath, endpoints: Endpoints, problems: Problems, *, stored: bool = False) -> Endpoint | None:
+def find_endpoint(model_id: str, place: KeyPath, endpoints: Endpoints, problems: Problems, *, stored: bool = False) -> JobEndpoint | None:
     """The endpoint of PROVIDER/MODEL, asked for at `place`; None when it was complained of. `stored`: for requests that rows hold whole."""
     provider, slash, model = model_id.partition("/")
     if not slash or provider not in endpoints.names:
@@ -100,7 +100,7 @@ def find_endpoint(model_id: str, place: KeyPath, endpoints: Endpoints, problems:
     return endpoint
 
 
-def _check_parameters(entry: Entry, options: frozenset[str], prompt: PromptSettings | None, problems: Problems) -> None:
+def _check_parameters(entry: ModelEntry, options: frozenset[str], prompt: PromptSettings | None, problems: Problems) -> None:
     """Note parameters that are unknown, made by promptmill itself, or set twice."""
     top, swept, extra = _top_parameters(entry), entry.section.sweep, entry.section.extra_body
     for where, keys in (((), top), (("sweep",), swept), (("extra_body",), extra)):
@@ -134,7 +134,7 @@ def _check_known(key: str, place: KeyPath, options: frozenset[str], prompt: Prom
         problems.add(place, f"is not a request parameter of the {prompt.api} API", anyway)
 
 
-def _check_pairs(entry: Entry, provider: ProviderSettings, prompt: PromptSettings, problems: Problems) -> None:
+def _check_pairs(entry: ModelEntry, provider: ProviderSettings, prompt: PromptSettings, problems: Problems) -> None:
     """Note what does not go together: two names for one parameter, two sources of tools, an embedded model of the other kind."""
     parameters = {**_top_parameters(entry), **entry.section.sweep}
     for key, sent_as in _renames_for(entry, provider, prompt).items():
@@ -152,20 +152,20 @@ def _check_pairs(entry: Entry, provider: ProviderSettings, prompt: PromptSetting
         problems.add(entry.id_path, message, f"set embedding = {wanted} in [provider.{provider.name}]")
 
 
-def _top_parameters(entry: Entry) -> dict[str, Any]:
+def _top_parameters(entry: ModelEntry) -> dict[str, Any]:
     """The request parameters of the entry itself as they were written, without those that are wrong."""
     sound = {*entry.section.model_fields_set, *(entry.section.model_extra or ())}
     return {key: value for key, value in entry.raw.items() if key in sound and key not in _OF_ENTRY}
 
 
-def _renames_for(entry: Entry, provider: ProviderSettings, prompt: PromptSettings) -> dict[str, str]:
+def _renames_for(entry: ModelEntry, provider: ProviderSettings, prompt: PromptSettings) -> dict[str, str]:
     """Only the renames whose new name the API has: OpenAI's completions API still takes max_tokens. extra_body is sent as it is."""
     known = PARAMETERS_OF[prompt.api]
     fitting = {key: new for key, new in provider.renames.items() if new in known or new not in COMMON_PARAMETERS}
     return {key: new for key, new in fitting.items() if key not in entry.section.extra_body}
 
 
-def _expand(entry: Entry, endpoint: Endpoint, prompt: PromptSettings) -> Iterator[Variant]:
+def _expand(entry: ModelEntry, endpoint: JobEndpoint, prompt: PromptSettings) -> Iterator[Variant]:
     section = entry.section
     provider = replace(endpoint.settings, renames=_renames_for(entry, endpoint.settings, prompt))
     keys = list(section.sweep)
@@ -191,8 +191,8 @@ def _short(value: Any) -> str:
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
-def _check_names(found: Sequence[tuple[Entry, Variant]], problems: Problems) -> None:
-    seen: dict[str, tuple[Entry, Variant]] = {}
+def _check_names(found: Sequence[tuple[ModelEntry, Variant]], problems: Problems) -> None:
+    seen: dict[str, tuple[ModelEntry, Variant]] = {}
     for entry, variant in found:
         # Folder names are compared without case, as some file systems do.
         first = seen.setdefault(variant.slug.lower(), (entry, variant))

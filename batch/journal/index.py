@@ -33,7 +33,7 @@ _HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
 Column: TypeAlias = NDArray[np.generic]
 
 
-class Entry(NamedTuple):
+class IndexEntry(NamedTuple):
     """What the journal's newest record of a task says: the first 8 bytes of its request key, and whether it is a completion."""
 
     key: bytes
@@ -86,7 +86,7 @@ class ResumeIndex:
         return cls([segment.path for segment in found], columns, records)
 
     def save(self, path: Path) -> None:
-        """Write what `lookup` needs to a file, 17 bytes a task, for `Known`. Raises OSError."""
+        """Write what `lookup` needs to a file, 17 bytes a task, for `SharedIndex`. Raises OSError."""
         with path.open("wb") as file:
             for column, kind in ((self._task, np.uint64), (self._key, np.uint64), (self._ok, np.bool_)):
                 file.write(np.ascontiguousarray(column, kind).data)
@@ -127,14 +127,14 @@ class ResumeIndex:
         """Of each of many tasks (as `lines.task_hashes` has them) whether it has a completion, or, `with_failures`, any outcome."""
         return final(self._task, self._ok, task_hashes, with_failures=with_failures)
 
-    def lookup(self, task_hashes: Sequence[int]) -> list[Entry | None]:
+    def lookup(self, task_hashes: Sequence[int]) -> list[IndexEntry | None]:
         """What the journal holds of each task; None for those without a record. Give many at once."""
         places = self.positions(task_hashes)
         if not len(self):
             return [None] * len(places)
         keys = self._key[places].astype(">u8").tobytes()
         ok = self._ok[places].tolist()
-        return [None if place < 0 else Entry(keys[8 * i : 8 * i + 8], ok[i]) for i, place in enumerate(places)]
+        return [None if place < 0 else IndexEntry(keys[8 * i : 8 * i + 8], ok[i]) for i, place in enumerate(places)]
 
     def locate(self, task_hashes: Sequence[int]) -> list[Location | None]:
         """Where the newest record of each task is; None for those without. Give many at once."""

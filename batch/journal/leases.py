@@ -10,7 +10,7 @@ import anyio.to_thread
 from batch.errors import StorageError
 from batch.journal.disk import Disk, refusal
 from batch.journal.journal import SEGMENT_BYTES, Journal, settle
-from batch.journal.segments import Name, Segment, lease_segments, segments, unsettled, write_seal
+from batch.journal.segments import Segment, SegmentName, lease_segments, segments, unsettled, write_seal
 from batch.settings import Durability
 
 
@@ -30,14 +30,14 @@ def claim_number(directory: Path, disk: Disk | None = None) -> tuple[int, str | 
         found = segments(directory)
         repaired = settle([segment.path for segment in unsettled(found)], disk)
         number = found[-1].name.number + 1 if found else 1
-        disk.close(disk.open(Name(number).path(directory)))
+        disk.close(disk.open(SegmentName(number).path(directory)))
         disk.sync_directory(directory)
     except OSError as error:
         raise StorageError(refusal(error, directory)) from error
     return number, repaired
 
 
-def seal(directory: Path, lease: Name) -> list[tuple[Segment, int]]:
+def seal(directory: Path, lease: SegmentName) -> list[tuple[Segment, int]]:
     """Decide, for good, how much of a lease's files counts: their whole records as of now, made durable. Returns them with these sizes.
 
     Call it before the shard is handed on; its former holder may still be writing.
@@ -56,7 +56,7 @@ def seal(directory: Path, lease: Name) -> list[tuple[Segment, int]]:
     return sizes
 
 
-def untold(sizes: Sequence[tuple[Segment, int]], told: tuple[int, int]) -> list[tuple[str, bytes]]:
+def unreported(sizes: Sequence[tuple[Segment, int]], told: tuple[int, int]) -> list[tuple[str, bytes]]:
     """What is in sealed files beyond `told` (as LeasedJournal.appended_bytes has it): each file's name, and the lines.
 
     Raises:
@@ -85,7 +85,7 @@ def _sync(path: Path) -> None:
         disk.close(descriptor)
 
 
-def earlier_segments(directory: Path, lease: Name) -> list[Segment]:
+def earlier_segments(directory: Path, lease: SegmentName) -> list[Segment]:
     """What former holders of the same shard left in the same session, as far as it counts. Raises DamagedError."""
     return [each for each in segments(directory, lease) if each.name.generation < lease.generation]
 
@@ -94,7 +94,7 @@ class LeasedJournal(Journal):
     """Appends to the files of one lease, which only its holder writes. The first is made with the first record."""
 
     def __init__(
-        self, directory: Path, lease: Name, durability: Durability, *, segment_bytes: int = SEGMENT_BYTES, disk: Disk | None = None
+        self, directory: Path, lease: SegmentName, durability: Durability, *, segment_bytes: int = SEGMENT_BYTES, disk: Disk | None = None
     ) -> None:
         self.repaired = None
         self._lease = lease

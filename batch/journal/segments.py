@@ -34,7 +34,7 @@ LAST = "last"
 _STEP = 1 << 16
 
 
-class Name(NamedTuple):
+class SegmentName(NamedTuple):
     """What a segment's file name says; a segment of one process has shard -1 and generation 0. Names sort as segments are read.
 
     `part` is 0 for a file that is appended to, and counts from 1 where each flush is an object of its own.
@@ -47,7 +47,7 @@ class Name(NamedTuple):
     part: int = 0
 
     @property
-    def lease(self) -> Name:
+    def lease(self) -> SegmentName:
         """The first file of the same lease."""
         return self._replace(roll=1, part=0)
 
@@ -70,7 +70,7 @@ class Name(NamedTuple):
 class Segment:
     """A file of a journal. `sealed_at` is how many of its bytes count, where that was decided; else `may_be_torn` may be True."""
 
-    name: Name
+    name: SegmentName
     path: Path
     sealed_at: int | None = None
     may_be_torn: bool = False
@@ -107,21 +107,21 @@ class Tail:
 
 def segment_path(directory: Path, number: int) -> Path:
     """The file of one process's segment, numbered from 1."""
-    return Name(number).path(directory)
+    return SegmentName(number).path(directory)
 
 
-def segments(directory: Path, shard: Name | None = None) -> list[Segment]:
+def segments(directory: Path, shard: SegmentName | None = None) -> list[Segment]:
     """The files of a journal in their order, or those of one shard in one session; none when the folder is not there.
 
     Raises:
         DamagedError: one is missing, or a seal cannot be read.
     """
     names = segment_names(directory, shard)
-    torn: dict[Name, Name] = {}
+    torn: dict[SegmentName, SegmentName] = {}
     for name in names:
         # Those of one process follow each other as those of one lease do. An object on a store is there whole, or not at all.
         if not name.part and name.path(directory).stat().st_size:
-            torn[name.lease if name.shard >= 0 else Name(0)] = name
+            torn[name.lease if name.shard >= 0 else SegmentName(0)] = name
     tails = set(torn.values())
     leases = {name.lease for name in names if name.shard >= 0}
     seals = {lease: read_seal(lease.seal(directory)) for lease in leases if lease.seal(directory).exists()}
@@ -137,7 +137,7 @@ def segments(directory: Path, shard: Name | None = None) -> list[Segment]:
     ]
 
 
-def _counting(name: Name, seal: Mapping[str, int], directory: Path) -> int:
+def _counting(name: SegmentName, seal: Mapping[str, int], directory: Path) -> int:
     """How many bytes of a sealed file count."""
     if name.part:
         return name.path(directory).stat().st_size if name.part <= seal.get(LAST, 0) else 0
@@ -149,7 +149,7 @@ def segment_paths(directory: Path) -> list[Path]:
     return [segment.path for segment in segments(directory)]
 
 
-def segment_names(directory: Path, shard: Name | None = None) -> list[Name]:
+def segment_names(directory: Path, shard: SegmentName | None = None) -> list[SegmentName]:
     """The names of a journal's files in their order, or of those of one shard in one session.
 
     Raises:
@@ -159,13 +159,13 @@ def segment_names(directory: Path, shard: Name | None = None) -> list[Name]:
         return []
     found = (_NAME.fullmatch(entry.name) for entry in directory.iterdir())
     names = sorted(_parsed(match) for match in found if match)
-    before = Name(0)
+    before = SegmentName(0)
     if shard is not None:
         names = [name for name in names if (name.number, name.shard) == (shard.number, shard.shard)]
-        before = Name(shard.number)
+        before = SegmentName(shard.number)
     for name in names:
         if name.number > before.number + 1:
-            raise _missing(Name(before.number + 1).path(directory))
+            raise _missing(SegmentName(before.number + 1).path(directory))
         if name.roll > (before.roll + 1 if name.lease == before.lease else 1):
             raise _missing(name._replace(roll=before.roll + 1 if name.lease == before.lease else 1).path(directory))
         last = before.part if name.lease == before.lease else 0
@@ -175,9 +175,9 @@ def segment_names(directory: Path, shard: Name | None = None) -> list[Name]:
     return names
 
 
-def _parsed(match: re.Match[str]) -> Name:
+def _parsed(match: re.Match[str]) -> SegmentName:
     number, shard, generation, roll, part = match.groups()
-    whole = Name(int(number)) if shard is None else Name(int(number), int(shard), int(generation), int(roll or 1))
+    whole = SegmentName(int(number)) if shard is None else SegmentName(int(number), int(shard), int(generation), int(roll or 1))
     return whole._replace(part=int(part or 0))
 
 
@@ -197,7 +197,7 @@ def read_seal(path: Path) -> dict[str, int]:
         raise DamagedError(named(path), 0, "this seal of a journal is not as it was written") from error
 
 
-def write_seal(directory: Path, lease: Name, files: dict[str, int]) -> None:
+def write_seal(directory: Path, lease: SegmentName, files: dict[str, int]) -> None:
     """Put a seal in place, whole and durable.
 
     Raises:
@@ -207,7 +207,7 @@ def write_seal(directory: Path, lease: Name, files: dict[str, int]) -> None:
         file.write(orjson.dumps(files))
 
 
-def lease_segments(directory: Path, lease: Name) -> list[Segment]:
+def lease_segments(directory: Path, lease: SegmentName) -> list[Segment]:
     """The files of one lease, in their order. Raises as `segments`."""
     return [segment for segment in segments(directory, lease) if segment.name.lease == lease]
 

@@ -14,8 +14,8 @@ import anyio.to_thread
 
 from batch.errors import StorageError
 from batch.journal.group_commit import GroupCommit
-from batch.journal.segments import Name
-from batch.storage.troubles import StoreError
+from batch.journal.segments import SegmentName
+from batch.storage.store_errors import StoreError
 
 FLUSH_BYTES = 8 << 20
 # Beyond this, workers wait for the store: memory must not grow with its slowness.
@@ -31,7 +31,7 @@ class StoreJournal(GroupCommit):
 
     repaired: str | None = None
 
-    def __init__(self, first: Name, put: Callable[[str, bytes], None], flush_interval_s: float) -> None:
+    def __init__(self, first: SegmentName, put: Callable[[str, bytes], None], flush_interval_s: float) -> None:
         super().__init__()
         self._name = first
         self._put = put

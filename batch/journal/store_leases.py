@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from batch.journal.segments import Name
+from batch.journal.segments import SegmentName
 from batch.journal.store_journal import StoreJournal
 from batch.records import Tally, sum_tallies
 
 
 @dataclass(slots=True)
-class Held:
+class PendingOutcomes:
     """What there is of outcomes that are in memory only: their counts, and the US dollars that they stand for."""
 
     counts: Tally = field(default_factory=Tally)
@@ -27,9 +27,9 @@ class LeasedStoreJournal(StoreJournal):
     `waiting` is for whoever appends a record to count it in.
     """
 
-    def __init__(self, lease: Name, put: Callable[[str, bytes], None], flush_interval_s: float) -> None:
+    def __init__(self, lease: SegmentName, put: Callable[[str, bytes], None], flush_interval_s: float) -> None:
         super().__init__(lease._replace(part=1), put, flush_interval_s)
-        self.waiting, self._flying = Held(), Held()
+        self.waiting, self._flying = PendingOutcomes(), PendingOutcomes()
         self._flying_bytes = 0
 
     @property
@@ -43,12 +43,12 @@ class LeasedStoreJournal(StoreJournal):
         return self._name.part, 0
 
     @property
-    def held(self) -> Held:
+    def held(self) -> PendingOutcomes:
         """What is not on the store yet."""
         counts = sum_tallies({"waiting": self.waiting.counts, "flying": self._flying.counts})
-        return Held(counts, self.waiting.dollars + self._flying.dollars)
+        return PendingOutcomes(counts, self.waiting.dollars + self._flying.dollars)
 
     async def _flush(self) -> None:
-        self._flying, self.waiting, self._flying_bytes = self.waiting, Held(), self._bytes
+        self._flying, self.waiting, self._flying_bytes = self.waiting, PendingOutcomes(), self._bytes
         await super()._flush()
-        self._flying, self._flying_bytes = Held(), 0
+        self._flying, self._flying_bytes = PendingOutcomes(), 0

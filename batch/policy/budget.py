@@ -1,28 +1,55 @@
-"""The retry budget of a run: an outage must not multiply the load.
-
-As in Finagle and gRPC (https://github.com/grpc/proposal/blob/master/A6-client-retries.md, "Throttling Retry Attempts"), retries may be
-a share of the requests, plus a floor for short runs.
-"""
+"""The budget of a run in US dollars: what may be spent, what is spent, and what requests in flight may still cost."""
 
 from __future__ import annotations
 
-RETRY_SHARE = 0.2
+from typing import Protocol
+
+# Sums of many small amounts are off by less than this; so small an excess is none.
+_ROUNDING_USD = 1e-9
 
 
-class RetryBudget:
-    """Counts requests and charged retries of one endpoint in one run."""
+class Budget(Protocol):
+    """What is asked before a request is sent. Amounts are in US dollars; `cap` and `spent` are those of the whole run, as far as known."""
 
-    def __init__(self, floor: int) -> None:
-        self._floor = floor
-        self._requests = 0
-        self._retries = 0
+    cap: float
+    spent: float
 
-    @property
-    def allows_retry(self) -> bool:
-        """Whether one more retry stays within the budget."""
-        return self._retries < self._floor + RETRY_SHARE * self._requests
+    def reserve(self, amount: float) -> bool:
+        """Set `amount` aside for a request; False when that could overspend."""
 
-    def sent(self, *, retry: bool) -> None:
-        """A request leaves; `retry` when it repeats one that was charged."""
-        self._requests += 1
-        self._retries += retry
+    def settle(self, reserved: float, actual: float) -> None:
+        """A request for which `reserved` was set aside has cost `actual`."""
+
+    def never(self, amount: float) -> bool:
+        """Whether `amount` can never be reserved any more, even when all that is in flight costs nothing."""
+
+
+class Spending:
+    """A budget of one process: `spent` and `reserved` together never pass `cap` by what `reserve` granted.
+
+    `spent` begins with what earlier sessions spent. It passes the cap only where a request costs more than was reserved for it.
+    """
+
+    def __init__(self, cap: float, spent: float = 0.0) -> None:
+        self.cap = cap
+        self.spent = spent
+        self.reserved = 0.0
+        self._open = 0
+
+    def reserve(self, amount: float) -> bool:
+        """Set `amount` aside for a request; False when that could overspend."""
+        if self.spent + self.reserved + amount > self.cap + _ROUNDING_USD:
+            return False
+        self.reserved += amount
+        self._open += 1
+        return True
+
+    def settle(self, reserved: float, actual: float) -> None:
+        """A request for which `reserved` was set aside has cost `actual`."""
+        self.spent += actual
+        self._open -= 1
+        self.reserved = self.reserved - reserved if self._open else 0.0
+
+    def never(self, amount: float) -> bool:
+        """Whether `amount` can never be reserved any more, even when all that is in flight costs nothing."""
+        return self.spent + amount > self.cap + _ROUNDING_USD

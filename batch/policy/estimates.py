@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batch.policy.pricing import MILLION, rates_of
-from batch.policy.rates import tokens_of
+from batch.policy.rate_limiter import tokens_of
 from batch.settings import Price
 
 # Bytes of JSON in a token: about 4 in English, fewer in code, numbers and other scripts, more where field names make much of a prompt.
@@ -31,7 +31,7 @@ class Range:
 
 
 @dataclass(slots=True)
-class Sample:
+class AnswerSample:
     """Answers of a run: their tokens against the bytes of their requests, and the seconds that they took."""
 
     answers: int = 0

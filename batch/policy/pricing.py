@@ -10,9 +10,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from batch.policy.rates import tokens_of
+from batch.policy.rate_limiter import tokens_of
 from batch.records import Request
-from batch.settings import Price, Rates, Variant
+from batch.settings import Price, TokenPrices, Variant
 
 MILLION = 1_000_000
 # The tokens of an answer to a request that names no most: what a budget then reserves. Longer answers are rare, and end in an overshoot.
@@ -24,7 +24,7 @@ _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _NAMED_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens":\s*(\d+)')
 
 
-def rates_of(price: Price, prompt_tokens: float) -> Rates:
+def rates_of(price: Price, prompt_tokens: float) -> TokenPrices:
     """The rates for a request with so many prompt tokens."""
     rates = price.rates
     for start, higher in price.above:

@@ -27,7 +27,7 @@ _STRICT_KEYWORDS = {
 }
 
 
-class Schema:
+class AnswerSchema:
     """A JSON Schema, ready to check values with. Nothing is ever fetched for it.
 
     Raises:
@@ -81,7 +81,7 @@ class Schema:
             raise ValueError("its references go round in a circle") from None
 
 
-def fault_of(schema: Schema, reply: Reply) -> ErrorInfo | None:
+def fault_of(schema: AnswerSchema, reply: Reply) -> ErrorInfo | None:
     """Why an answer is not what `schema` demands, as an error of kind output; None when it is, or is a call of tools.
 
     The codes: refusal, answer_not_json, schema_violation.

@@ -13,7 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from batch.settings import Price, Rates, Variant
+from batch.settings import Price, TokenPrices, Variant
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider
@@ -105,9 +105,9 @@ def _converted(model: ModelInfo, prices: ModelPrice, variant: Variant) -> Price 
     )
 
 
-def _rates(kinds: dict[str, Any], prompt_tokens: int) -> Rates:
+def _rates(kinds: dict[str, Any], prompt_tokens: int) -> TokenPrices:
     fresh = _at(kinds["input"], prompt_tokens)
-    return Rates(
+    return TokenPrices(
         input=fresh,
         output=_at(kinds["output"], prompt_tokens),
         cached_input=fresh if kinds["cached_input"] is None else _at(kinds["cached_input"], prompt_tokens),

@@ -13,7 +13,7 @@ import pyarrow as pa
 from batch.errors import InputError
 from batch.readers.parquet import BATCH_BYTES, check_names, records, unified
 from batch.readers.record import EVERYTHING, START, Record, Skip
-from batch.records import Mark
+from batch.records import InputOffset
 from batch.storage import is_url, mapped
 
 _FILE_MAGIC = b"ARROW1"
@@ -23,7 +23,7 @@ _MAX_BATCH_ROWS = 256
 _READ_AHEAD = 1 << 20
 
 
-def read(path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
+def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
     """The records of an Arrow file from `mark` on.
 
     Raises:
@@ -33,13 +33,13 @@ def read(path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Rec
         yield from records(reader.schema.names, _portions(path, reader, mark.offset), mark.line + 1, skip)
 
 
-def marks(path: str, every: int) -> tuple[int, list[Mark]]:  # noqa: ARG001 - record batches are as they are
+def marks(path: str, every: int) -> tuple[int, list[InputOffset]]:  # noqa: ARG001 - record batches are as they are
     """How many records `read` gives, and where its record batches begin (of a stream: only the first). Raises InputError as `count`."""
     found, record = [START], 0
     with _opened(path) as reader:
         for number, batch in enumerate(_batches(path, reader)):
             if record and not isinstance(reader, pa.ipc.RecordBatchStreamReader):
-                found.append(Mark(0, 0, record, record, number))
+                found.append(InputOffset(0, 0, record, record, number))
             record += batch.num_rows
     return record, found
 

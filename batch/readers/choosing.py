@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import compress, count, groupby, islice
 
 from batch.readers.ids import id_text
-from batch.readers.record import Flaw, Record, Skip, Wanted
+from batch.readers.record import Record, RowFilter, Skip, UnreadableRecord
 from batch.readers.rows import Sized, in_batches, make_row
 from batch.records import BadRow, Row
 
@@ -17,13 +17,13 @@ from batch.records import BadRow, Row
 _WEIGHED = 4096
 
 
-def of_rows(rows: Iterable[Sized], wanted: Wanted, size: int) -> Iterator[list[Row | BadRow]]:
+def of_rows(rows: Iterable[Sized], wanted: RowFilter, size: int) -> Iterator[list[Row | BadRow]]:
     """Those of `rows` that are wanted."""
     for batch in in_batches(rows, _WEIGHED):
         yield from _cut(list(compress(batch, wanted([row.id for row in batch]))), size)
 
 
-def by_ordinal(rows: Iterator[Sized], skip: Skip, total: int, wanted: Wanted, size: int) -> Iterator[list[Row | BadRow]]:
+def by_ordinal(rows: Iterator[Sized], skip: Skip, total: int, wanted: RowFilter, size: int) -> Iterator[list[Row | BadRow]]:
     """Those of the first `total` rows, whose ids are their ordinals, that are wanted: the others are passed over by `skip`, unread."""
 
     def chosen(flags: Sequence[bool]) -> Iterator[Sized]:
@@ -42,7 +42,7 @@ def by_ordinal(rows: Iterator[Sized], skip: Skip, total: int, wanted: Wanted, si
 
 
 def by_id(
-    files: Iterable[tuple[str, Iterator[Record], bool]], id_column: str, limit: int | None, wanted: Wanted, size: int
+    files: Iterable[tuple[str, Iterator[Record], bool]], id_column: str, limit: int | None, wanted: RowFilter, size: int
 ) -> Iterator[list[Row | BadRow]]:
     """The wanted rows of some files, each with its records and whether they are padded; of the others only the columns are made.
 
@@ -52,7 +52,10 @@ def by_id(
     for file, records, padded in files:
         within = records if limit is None else islice(records, limit - ordinal)
         for held in in_batches(((record, record[2]) for record in within), _WEIGHED):
-            ids = ["" if isinstance(columns, Flaw) or columns is None else id_text(columns.get(id_column)) or "" for _, columns, _ in held]
+            ids = [
+                "" if isinstance(columns, UnreadableRecord) or columns is None else id_text(columns.get(id_column)) or ""
+                for _, columns, _ in held
+            ]
             numbered = zip(count(ordinal), held, ids, wanted(ids), strict=False)
             chosen = [
                 make_row(number, file, line, columns, id_column, padded=padded)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 from batch.errors import InputError
 from batch.readers.lines import MAX_LINE_BYTES, Overlong, encoding_problem, line_groups
-from batch.readers.record import EVERYTHING, START, Flaw, Record, Skip, digest
-from batch.records import Mark
+from batch.readers.record import EVERYTHING, START, Record, Skip, UnreadableRecord, digest
+from batch.records import InputOffset
 
 
 class _Lines:
@@ -45,7 +45,7 @@ class _Lines:
             return line.decode(errors="replace") + "\n"
 
 
-def read(path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Record]:  # noqa: ARG001 - always read from the start
+def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Iterator[Record]:  # noqa: ARG001 - always read from the start
     """The records of a CSV file; newlines within quotes are data, blank lines are passed over.
 
     Raises:
@@ -78,7 +78,7 @@ def read(path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Rec
         if not problem and len(row) != len(header):
             problem = f"{_fields(len(row))} where the header has {len(header)}"
         size = sum(map(len, source.raw))
-        yield line, Flaw(problem, digest(b"\n".join(source.raw))) if problem else dict(zip(header, row, strict=True)), size
+        yield line, UnreadableRecord(problem, digest(b"\n".join(source.raw))) if problem else dict(zip(header, row, strict=True)), size
 
 
 def count(path: str) -> int:
@@ -90,7 +90,7 @@ def count(path: str) -> int:
     return sum(1 for _ in read(path))
 
 
-def marks(path: str, every: int) -> tuple[int, list[Mark]]:  # noqa: ARG001 - quotes decide where a record begins, from the start on
+def marks(path: str, every: int) -> tuple[int, list[InputOffset]]:  # noqa: ARG001 - quotes decide where a record begins, from the start on
     """How many records `read` gives; it can only begin at the start. Raises InputError as `read`."""
     return count(path), [START]
 

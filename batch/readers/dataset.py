@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 from batch.errors import InputError
 from batch.readers import choosing
 from batch.readers.ids import Identified, check_unique
-from batch.readers.record import EVERYTHING, PACKED, START, Format, Skip, Wanted
+from batch.readers.record import EVERYTHING, PACKED, START, Format, RowFilter, Skip
 from batch.readers.rows import Sized, in_batches, make_row
 from batch.readers.selection import Selection
-from batch.records import BadRow, Mark, Row
+from batch.records import BadRow, InputOffset, Row
 from batch.settings import InputSettings
 from batch.storage import expand, file_name, identity
 
@@ -72,7 +72,7 @@ class Dataset:
         self._total = total
         return total
 
-    def marks(self, every: int) -> tuple[int, list[Mark]]:
+    def marks(self, every: int) -> tuple[int, list[InputOffset]]:
         """Before which ordinal all rows are that `batches` gives, and where reading can begin.
 
         That is at each file and, where its format allows, at each so many rows. No more is read than for `count`, but where
@@ -82,7 +82,7 @@ class Dataset:
             InputError: a file cannot be read.
         """
         total = 0
-        found: list[Mark] = []
+        found: list[InputOffset] = []
         for number, (file, format_name) in enumerate(zip(self.files, self._formats, strict=True)):
             rows, marks = _format(format_name).marks(file, every)
             found += [replace(mark, ordinal=total + mark.record, file=number) for mark in marks]
@@ -101,7 +101,7 @@ class Dataset:
         self._draw()
         return self._selection.highest
 
-    def batches(self, size: int = 256, wanted: Wanted | None = None) -> Iterator[list[Row | BadRow]]:
+    def batches(self, size: int = 256, wanted: RowFilter | None = None) -> Iterator[list[Row | BadRow]]:
         """The rows, `size` at a time, fewer where they are large (16 MiB of input make a batch).
 
         A record that cannot be read, or has no id where the job names an id column, comes as a BadRow.
@@ -114,7 +114,7 @@ class Dataset:
         """
         yield from in_batches(self.selected(), size) if wanted is None else self._chosen(wanted, size)
 
-    def _chosen(self, wanted: Wanted, size: int) -> Iterator[list[Row | BadRow]]:
+    def _chosen(self, wanted: RowFilter, size: int) -> Iterator[list[Row | BadRow]]:
         if self._selection.selects:
             return choosing.of_rows(self.selected(), wanted, size)
         limit, id_column = self._settings.limit, self._settings.id
@@ -186,7 +186,7 @@ class Dataset:
         else:
             self._selection.draw_from(range(self._count_files()))
 
-    def rows(self, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Sized]:
+    def rows(self, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Iterator[Sized]:
         """All rows of the input from `mark` on but for those that `skip` says, with their sizes in bytes.
 
         Raises:

@@ -13,9 +13,9 @@ from typing import Any, NoReturn, cast
 
 import orjson
 
-from batch.readers.lines import Line, Overlong, encoding_problem, first_line, line_groups
-from batch.readers.record import EVERYTHING, PACKED, START, Flaw, Record, Skip, digest
-from batch.records import Mark
+from batch.readers.lines import Overlong, TextLine, encoding_problem, first_line, line_groups
+from batch.readers.record import EVERYTHING, PACKED, START, Record, Skip, UnreadableRecord, digest
+from batch.records import InputOffset
 from batch.storage import file_name
 
 MOST_MARKS = 8192
@@ -24,7 +24,7 @@ _DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isascii() and chr(byte).isdigit() 
 _LONG_INTEGER = b"0" * 19
 
 
-def read(path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
+def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
     """The records of a JSONL file from `mark` on; blank lines are passed over, but counted as lines.
 
     Raises:
@@ -40,7 +40,7 @@ def read(path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Rec
                 skip.records -= 1
                 yield number, None, 0
             elif isinstance(line, Overlong):
-                yield number, Flaw(str(line), line.digest), line.size
+                yield number, UnreadableRecord(str(line), line.digest), line.size
             else:
                 yield number, parse(line, exactly=exactly), len(line)
 
@@ -54,7 +54,7 @@ def count(path: str) -> int:
     return sum(map(_records, line_groups(path)))
 
 
-def marks(path: str, every: int) -> tuple[int, list[Mark]]:
+def marks(path: str, every: int) -> tuple[int, list[InputOffset]]:
     """How many records `read` gives, without parsing one, and where every so many of them begin.
 
     In a long file that is every 2, 4, 8 … times as many; in a packed one only where the first begins.
@@ -64,13 +64,13 @@ def marks(path: str, every: int) -> tuple[int, list[Mark]]:
     """
     if file_name(path).endswith(PACKED):
         return count(path), [START]
-    found = [Mark(0, offset=first_line(path))]
+    found = [InputOffset(0, offset=first_line(path))]
     records = line = 0
     offset = found[0].offset
     for lines in line_groups(path):
         held = _records(lines)
         if records + held > found[-1].record + every:
-            found += _marks_within(lines, Mark(0, 0, records, line, offset), found[-1].record + every, every)
+            found += _marks_within(lines, InputOffset(0, 0, records, line, offset), found[-1].record + every, every)
             while len(found) > MOST_MARKS:
                 found, every = found[::2], 2 * every
         records += held
@@ -79,36 +79,36 @@ def marks(path: str, every: int) -> tuple[int, list[Mark]]:
     return records, found
 
 
-def _marks_within(lines: Sequence[Line], at: Mark, due: int, every: int) -> Iterator[Mark]:
+def _marks_within(lines: Sequence[TextLine], at: InputOffset, due: int, every: int) -> Iterator[InputOffset]:
     """Where the records `due`, `due + every`, … begin in a group of lines that begins at `at`."""
     record, offset = at.record, at.offset
     for number, line in enumerate(lines, at.line):
         if line and not line.isspace():
             if record == due:
-                yield Mark(0, 0, record, number, offset)
+                yield InputOffset(0, 0, record, number, offset)
                 due += every
             record += 1
         offset += len(line) + 1
 
 
-def _records(lines: Sequence[Line]) -> int:
+def _records(lines: Sequence[TextLine]) -> int:
     return sum(1 for line in lines if line and not line.isspace())
 
 
-def _may_hold_long_integers(lines: Sequence[Line]) -> bool:
+def _may_hold_long_integers(lines: Sequence[TextLine]) -> bool:
     """Whether one of many lines may hold one: asked of all at once, since of each it takes as long as a third of its parsing."""
     return Overlong in map(type, lines) or _LONG_INTEGER in b"\n".join(cast("Sequence[bytes]", lines)).translate(_DIGITS_AS_ZERO)
 
 
-def parse(line: bytes, *, exactly: bool = True) -> dict[str, Any] | Flaw:
+def parse(line: bytes, *, exactly: bool = True) -> dict[str, Any] | UnreadableRecord:
     """The object in `line`, every number exact as far as Python's own are; never raises. Not `exactly` where it is without long ones."""
     try:
         value = _exact_loads(line) if exactly and _LONG_INTEGER in line.translate(_DIGITS_AS_ZERO) else orjson.loads(line)
     except (ValueError, RecursionError) as error:
-        return Flaw(_problem(line, error), digest(line.rstrip(b"\r")))
+        return UnreadableRecord(_problem(line, error), digest(line.rstrip(b"\r")))
     if type(value) is dict:
         return value
-    return Flaw(f"not a JSON object but {_kind(value)}; each line must be one {{...}}", digest(line.rstrip(b"\r")))
+    return UnreadableRecord(f"not a JSON object but {_kind(value)}; each line must be one {{...}}", digest(line.rstrip(b"\r")))
 
 
 def _exact_loads(line: bytes) -> Any:

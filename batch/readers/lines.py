@@ -40,7 +40,7 @@ class Overlong:
         return f"the line has {self.size:,} bytes; at most {MAX_LINE_BYTES:,} are read"
 
 
-Line = bytes | Overlong
+TextLine = bytes | Overlong
 
 
 class _Pending:
@@ -64,13 +64,13 @@ class _Pending:
         else:
             self._hash.update(part)
 
-    def take(self) -> Line:
-        line: Line = b"".join(self._parts) if self._hash is None else Overlong(self.size, self._hash.digest())
+    def take(self) -> TextLine:
+        line: TextLine = b"".join(self._parts) if self._hash is None else Overlong(self.size, self._hash.digest())
         self._clear()
         return line
 
 
-def line_groups(path: str, offset: int = 0) -> Iterator[list[Line]]:
+def line_groups(path: str, offset: int = 0) -> Iterator[list[TextLine]]:
     """The lines of `path` in order, without their newlines, grouped as the blocks bring them; a group may be empty.
 
     With `offset` from that byte on, at which a line must begin.
@@ -82,7 +82,7 @@ def line_groups(path: str, offset: int = 0) -> Iterator[list[Line]]:
     """
     pending = _Pending()
     for block in _blocks(path, offset):
-        lines = cast("list[Line]", block.split(b"\n"))
+        lines = cast("list[TextLine]", block.split(b"\n"))
         if len(lines) > 1:
             if pending.size:
                 pending.add(cast("bytes", lines[0]))

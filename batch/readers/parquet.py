@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.errors import InputError
-from batch.readers.record import EVERYTHING, START, Flaw, Record, Skip, digest
-from batch.records import Mark
+from batch.readers.record import EVERYTHING, START, Record, Skip, UnreadableRecord, digest
+from batch.records import InputOffset
 from batch.storage import is_url, seekable
 
 BATCH_BYTES = 32 << 20
@@ -25,7 +25,7 @@ _STORE_BUFFER_BYTES = 8 << 20
 _UNREPRESENTABLE = (ValueError, OverflowError)
 
 
-def read(path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
+def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
     """The records of a Parquet file from `mark` on; memory depends on the widest rows and the largest page, not on a row group's size.
 
     Raises:
@@ -52,19 +52,19 @@ def records(names: Sequence[str], batches: Iterable[pa.RecordBatch], number: int
                 skip.records -= 1
                 yield number, None, 0
             elif index in problems:
-                yield number, Flaw(problems[index], digest(rest.slice(index, 1).serialize())), size
+                yield number, UnreadableRecord(problems[index], digest(rest.slice(index, 1).serialize())), size
             else:
                 yield number, dict(zip(names, values, strict=True)), size
             number += 1
 
 
-def marks(path: str, every: int) -> tuple[int, list[Mark]]:  # noqa: ARG001 - row groups are as they are
+def marks(path: str, every: int) -> tuple[int, list[InputOffset]]:  # noqa: ARG001 - row groups are as they are
     """How many records `read` gives, and where the row groups begin, from the file's metadata. Raises InputError as `count`."""
     found, record = [START], 0
     with _open(path) as file:
         for group in range(file.metadata.num_row_groups):
             if record:
-                found.append(Mark(0, 0, record, record, group))
+                found.append(InputOffset(0, 0, record, record, group))
             record += file.metadata.row_group(group).num_rows
     return record, found
 

@@ -8,9 +8,9 @@ from itertools import islice
 from batch.errors import InputError
 from batch.readers.choosing import of_rows
 from batch.readers.dataset import Dataset
-from batch.readers.record import Skip, Wanted
+from batch.readers.record import RowFilter, Skip
 from batch.readers.rows import in_batches
-from batch.records import BadRow, Mark, Row
+from batch.records import BadRow, InputOffset, Row
 
 
 class Ranges:
@@ -22,7 +22,9 @@ class Ranges:
         self._skip = Skip()
         self._next = -1
 
-    def batches(self, start: int, stop: int, mark: Mark, size: int = 256, wanted: Wanted | None = None) -> Iterator[list[Row | BadRow]]:
+    def batches(
+        self, start: int, stop: int, mark: InputOffset, size: int = 256, wanted: RowFilter | None = None
+    ) -> Iterator[list[Row | BadRow]]:
         """Those rows with ordinals from `start` up to `stop` that the job takes; `mark` is a place at or before `start`.
 
         The job's limit is the caller's business; `wanted` is as for `Dataset.batches`.

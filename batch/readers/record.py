@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Protocol
 
-from batch.records import Mark
+from batch.records import InputOffset
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class UnreadableRecord:
     """Why a record cannot be read, without its place; `digest` is the 16-byte hash of the raw record."""
 
     message: str
@@ -19,12 +19,12 @@ class Flaw:
 
 
 # (line from 1, columns, size in bytes): a plain tuple, since one is made for each row. Columns are None where the record was passed over.
-Record = tuple[int, dict[str, Any] | Flaw | None, int]
+Record = tuple[int, dict[str, Any] | UnreadableRecord | None, int]
 
 PACKED = (".gz", ".zst")
 """Endings of files that are unpacked as they are read, and cannot be begun in the middle."""
 
-START = Mark(0)
+START = InputOffset(0)
 """Where a file begins."""
 
 
@@ -39,7 +39,7 @@ EVERYTHING = Skip()
 """Nothing is passed over; never changed."""
 
 
-class Wanted(Protocol):
+class RowFilter(Protocol):
     """Who reads knows rows that he wants no more."""
 
     def __call__(self, ids: Sequence[str]) -> Sequence[bool]:
@@ -49,10 +49,10 @@ class Wanted(Protocol):
 class Format(Protocol):
     """What each format's module offers. All raise InputError when the file as a whole cannot be read."""
 
-    def read(self, path: str, mark: Mark = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
+    def read(self, path: str, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
         """The records of one file from `mark` on, in order, but for those that `skip` says, also when it is changed on the way."""
 
-    def marks(self, path: str, every: int) -> tuple[int, list[Mark]]:
+    def marks(self, path: str, every: int) -> tuple[int, list[InputOffset]]:
         """How many records `read` gives, and where reading can begin: at the start and, where that is possible, at about every so many.
 
         Of each mark `ordinal` and `file` are left to the caller.

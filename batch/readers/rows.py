@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 from batch.readers.ids import id_text
-from batch.readers.record import Flaw, digest
+from batch.readers.record import UnreadableRecord, digest
 from batch.records import BadRow, Row, place
 
 _BATCH_BYTES = 16 << 20
@@ -17,9 +17,11 @@ Sized = tuple[Row | BadRow, int]
 T = TypeVar("T")
 
 
-def make_row(ordinal: int, file: str, line: int, columns: dict[str, Any] | Flaw, id_column: str | None, *, padded: bool) -> Row | BadRow:
+def make_row(
+    ordinal: int, file: str, line: int, columns: dict[str, Any] | UnreadableRecord, id_column: str | None, *, padded: bool
+) -> Row | BadRow:
     """The row that a record is; a bad one where it cannot be read, or lacks the id."""
-    if isinstance(columns, Flaw):
+    if isinstance(columns, UnreadableRecord):
         where = place(file, line)
         stand_in = str(ordinal) if id_column is None else _stand_in(where, ordinal)
         return BadRow(ordinal, stand_in, f"{where}: {columns.message}", file, line, columns.digest)

@@ -9,11 +9,11 @@ from typing import Protocol
 
 import numpy as np
 
-from batch.journal.directory import RunDirectory
 from batch.journal.index import Location, ResumeIndex
 from batch.journal.lines import task_hash
 from batch.journal.reading import RecordReader
 from batch.records import BadRow, Outcome, Row
+from batch.rundir.local import RunDirectory
 from batch.settings import Job, Variant
 
 # How many bytes of records are in memory at a time; one task's record is always read whole.
@@ -30,14 +30,14 @@ class Result:
     outcome: Outcome | None
 
 
-class Rows(Protocol):
+class InputRows(Protocol):
     """The rows of an input, or a part of them."""
 
     def batches(self) -> Iterator[list[Row | BadRow]]:
         """The rows, some at a time, in the input's order. Raises InputError."""
 
 
-class Matched:
+class MatchedTasks:
     """Marks which records of a journal the input has asked for."""
 
     def __init__(self, index: ResumeIndex) -> None:
@@ -58,13 +58,13 @@ class Matched:
 
 
 def results(
-    dataset: Rows,
+    dataset: InputRows,
     job: Job,
     directory: RunDirectory,
     variants: Sequence[Variant] | None = None,
     *,
     indexes: Mapping[str, ResumeIndex] | None = None,
-    matched: Mapping[str, Matched] | None = None,
+    matched: Mapping[str, MatchedTasks] | None = None,
 ) -> Iterator[Result]:
     """Every task: rows in input order, for each row the variants (default: the job's) in theirs, for each the repeats.
 
@@ -90,7 +90,7 @@ class _Column:
     variant: Variant
     index: ResumeIndex
     reader: RecordReader
-    matched: Matched | None
+    matched: MatchedTasks | None
 
 
 def _joined(rows: Sequence[Row | BadRow], columns: Sequence[_Column], job: Job) -> Iterator[Result]:

@@ -7,12 +7,12 @@ from itertools import islice
 from pathlib import Path
 
 from batch.errors import StorageError
-from batch.journal.directory import RunDirectory
 from batch.journal.disk import refusal
 from batch.readers import Dataset
-from batch.results.batch_lines import batch_paths, write_batch_lines
 from batch.results.join import Result, results
 from batch.results.lines import ERROR_COLUMNS, completion_columns, completion_line, error_line
+from batch.results.openai_batch.lines import batch_paths, write_batch_lines
+from batch.rundir.local import RunDirectory
 from batch.settings import Job, OutputFormat
 from batch.storage import is_url, uploading
 from batch.writers import Layout, open_writer

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import DamagedError
-from batch.journal.directory import RunDirectory
 from batch.journal.index import ResumeIndex
 from batch.journal.reading import RecordReader
 from batch.records import Outcome
+from batch.rundir.local import RunDirectory
 
 # A longer time without any outcome is a pause between two sessions, and does not count for the rate.
 _PAUSE_S = 60.0

@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.journal.directory import RunDirectory
 from batch.readers import Dataset
 from batch.results.outputs import export
+from batch.rundir.local import RunDirectory
 from batch.settings import Job
 
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import get_args
 
 from batch.errors import DamagedError, StorageError
-from batch.journal.directory import RunDirectory
 from batch.journal.disk import refusal
 from batch.journal.index import ResumeIndex
 from batch.readers import Dataset
-from batch.results.join import Matched, Result, results
+from batch.results.join import MatchedTasks, Result, results
 from batch.results.outputs import output_paths, write_lines
+from batch.rundir.local import RunDirectory
 from batch.settings import Job, OutputFormat
 from batch.storage import named, scratch_folder
 from batch.writers import writing
@@ -72,7 +72,7 @@ def verify(job: Job, directory: RunDirectory, dataset: Dataset) -> Verification:
         except DamagedError as gap:
             return Verification((), (*damage, str(gap)), ())
     checks = {variant.slug: VariantCheck(variant.name, superseded=indexes[variant.slug].superseded) for variant in job.variants}
-    matched = {slug: Matched(index) for slug, index in indexes.items()}
+    matched = {slug: MatchedTasks(index) for slug, index in indexes.items()}
     tasks = _counted(results(dataset, job, directory, indexes=indexes, matched=matched), checks)
     try:
         outputs = list(_compared(job, directory, dataset, tasks))

@@ -11,7 +11,7 @@ from typing import Any
 
 from batch.errors import InputError
 from batch.storage import stores
-from batch.storage.troubles import StoreError
+from batch.storage.store_errors import StoreError
 from batch.storage.urls import StoreUrl, is_url, parse
 
 _MAGIC = re.compile(r"[*?[]")

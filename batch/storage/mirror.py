@@ -19,8 +19,8 @@ from pathlib import Path
 from batch.errors import InputError, StorageError
 from batch.storage import stores
 from batch.storage.local import is_alive
+from batch.storage.store_errors import StoreError, s3_endpoint
 from batch.storage.stores import Stored
-from batch.storage.troubles import StoreError, s3_endpoint
 from batch.storage.urls import StoreUrl, parse
 
 _UNUSED_S = 30 * 24 * 3600

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from batch.storage.troubles import StoreError, explained, no_bucket, s3_endpoint
+from batch.storage.store_errors import StoreError, explained, no_bucket, s3_endpoint
 from batch.storage.urls import StoreUrl
 
 if TYPE_CHECKING:

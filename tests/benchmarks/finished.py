@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 from batch.job import load
-from batch.journal.directory import RunDirectory
 from batch.journal.lines import encode
 from batch.journal.segments import segment_path
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
 from batch.records import BadRow, Outcome
+from batch.rundir.local import RunDirectory
 from batch.settings import Job
 from tests.benchmarks.endpoint import reply
 

@@ -135,7 +135,7 @@ def test_an_echoed_key_is_not_in_the_reason_of_a_stop(tmp_path: Path, name: str)
 
 CRASH = """
 import sys
-from batch.engine.pool import Pool
+from batch.engine.worker_pool import Pool
 
 def broken(self, work, exchange):
     raise RuntimeError(f"a bug that quotes {work.member.client._targets} Bearer {KEY}")

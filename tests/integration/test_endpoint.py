@@ -21,7 +21,7 @@ LOADING = error(503, {"error": {"code": 503, "message": "Loading model", "type":
 
 @pytest.fixture(autouse=True)
 def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batch.transport.endpoint.backoff", lambda attempt, random: 0.0)
+    monkeypatch.setattr("batch.app.endpoint.backoff", lambda attempt, random: 0.0)
 
 
 async def test_complete() -> None:

@@ -15,7 +15,7 @@ from typing import IO
 import pytest
 
 from batch.app import status
-from batch.distributed import local
+from batch.executors.workers import local
 from tests.support.jobs import JobFolder, ids
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
 from tests.support.scripts import after, wait_for_line, wait_for_requests

@@ -13,8 +13,8 @@ import pytest
 
 from batch import app
 from batch.journal.index import ResumeIndex
-from batch.journal.locating import run_directory
-from batch.journal.segments import Name
+from batch.journal.segments import SegmentName
+from batch.rundir.opening import run_directory
 from tests.support.s3 import S3Server
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer
 from tests.support.scripts import wait_for
@@ -26,7 +26,7 @@ PAUSED = """
 import os, signal, sys
 import anyio
 from batch.journal.lines import encode
-from batch.journal.locating import run_directory
+from batch.rundir.opening import run_directory
 from batch.journal.segments import Name
 from batch.settings import RunSettings
 from tests.support.disks import outcome
@@ -159,11 +159,11 @@ def test_a_paused_worker_puts_its_object_when_its_lease_has_passed(s3: S3Server,
     assert child.stdout is not None
     assert [child.stdout.readline(), child.stdout.readline()] == ["1\n", "paused\n"]
     os.waitpid(child.pid, os.WUNTRACED)
-    (untold,) = directory.seal("m", Name(1, 0, 1), (1, 0))
-    assert (untold[0], untold[1].count(b"\n")) == (f"{address}/journal/m/000001-00000-001-000001.jsonl", 1)
+    (unreported,) = directory.seal("m", SegmentName(1, 0, 1), (1, 0))
+    assert (unreported[0], unreported[1].count(b"\n")) == (f"{address}/journal/m/000001-00000-001-000001.jsonl", 1)
     os.kill(child.pid, signal.SIGCONT)
     assert child.communicate()[0] == "2\n"
     names = ["000001-00000-001-000001.jsonl", "000001-00000-001-000002.jsonl", "000001-00000-001.sealed", "000001.jsonl"]
     assert [name.rpartition("/")[2] for name in s3.names(f"{address.removeprefix('s3://')}/journal")] == names
-    assert len(directory.earlier("m", Name(1, 0, 2))) == 1
+    assert len(directory.earlier("m", SegmentName(1, 0, 2))) == 1
     assert len(ResumeIndex.load(directory.journal_dir("m"))) == 1

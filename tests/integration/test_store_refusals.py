@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from batch.errors import InputError, StorageError
-from batch.journal.locating import run_directory
+from batch.rundir.opening import run_directory
 from batch.storage import expand, stores
+from batch.storage.store_errors import StoreError, explained
 from batch.storage.stores import open_object, put
-from batch.storage.troubles import StoreError, explained
 from batch.storage.urls import parse
 from tests.support.ports import unused_port
 from tests.support.s3 import ENVIRON, S3Server

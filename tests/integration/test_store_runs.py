@@ -18,9 +18,9 @@ from batch.app.evaluate import evaluate
 from batch.app.report import report
 from batch.errors import DamagedError, LockedError, PromptmillError, RunDirectoryError
 from batch.job import load
-from batch.journal import store_lock
-from batch.journal.locating import run_directory
-from batch.journal.store_lock import Pulse
+from batch.rundir import store_lock
+from batch.rundir.opening import run_directory
+from batch.rundir.store_lock import Pulse
 from tests.support.jobs import JobFolder, ids
 from tests.support.s3 import S3Server
 from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, answer

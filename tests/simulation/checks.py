@@ -11,10 +11,10 @@ from batch.app.run import RunOptions, RunReport
 from batch.records import Outcome
 from batch.settings import Job
 from tests.simulation.endpoint import Endpoint, answer_to
-from tests.simulation.model import Name, Records, Wanted, output_lines, read_outputs, text_of, wanted
+from tests.simulation.model import Records, RowFilter, SegmentName, output_lines, read_outputs, text_of, wanted
 from tests.simulation.world import LastWords, require
 
-Accepted = set[tuple[Name, bytes, bytes]]
+Accepted = set[tuple[SegmentName, bytes, bytes]]
 
 
 @dataclass
@@ -26,14 +26,14 @@ class Before:
     records: Records
     accepted: Accepted
     outputs: tuple[object, object]
-    tasks: list[Wanted] = field(init=False)
-    newest: dict[Name, Outcome] = field(init=False)
+    tasks: list[RowFilter] = field(init=False)
+    newest: dict[SegmentName, Outcome] = field(init=False)
 
     def __post_init__(self) -> None:
         self.tasks = wanted(self.job)
         self.newest = self.records.newest()
 
-    def is_open(self, task: Wanted) -> bool:
+    def is_open(self, task: RowFilter) -> bool:
         """Whether the session may send (or record) this task."""
         outcome = self.newest.get(task.name)
         if outcome is None:
@@ -64,7 +64,7 @@ def survived(before: Before, after: Records, floor: Mapping[str, int]) -> None:
 def records_are_right(before: Before, after: Records, kept: Mapping[str, int], endpoint: Endpoint) -> None:
     """Promises 1, 4, 5: each new record is the only one of its task, of a task that was open, and true."""
     tasks = {task.name: task for task in before.tasks}
-    seen: set[Name] = set()
+    seen: set[SegmentName] = set()
     answered: Counter[str] = Counter()
     for witness in endpoint.witnesses.values():
         answered += witness.answered
@@ -166,7 +166,7 @@ def outputs_are_right(before: Before, records: Records, folder: Path, *, written
             require(found in (old, new), "11", f"{name} is neither the old file nor the new one")
 
 
-def key_of(task: Wanted) -> str:
+def key_of(task: RowFilter) -> str:
     """How the witness knows a task's request."""
     return f"{task.model}|{task.prompt}|{task.temperature}"
 

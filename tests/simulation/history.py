@@ -14,9 +14,9 @@ from typing import Any
 from batch.app.run import RunOptions, RunReport
 from batch.errors import ChangedError, StorageError
 from batch.job import LoadedJob
-from batch.journal.directory import RunDirectory
 from batch.readers import Dataset
 from batch.results.verify import verify
+from batch.rundir.local import RunDirectory
 from batch.settings import InputSettings, Job, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
 from tests.simulation import checks
 from tests.simulation.checks import Before

@@ -15,15 +15,15 @@ from batch.records import BadRow, Outcome, Row
 from batch.settings import Job, Variant
 from tests.simulation.world import require
 
-Name = tuple[str, str, int]
+SegmentName = tuple[str, str, int]
 """A task: variant, id, repeat."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class RowFilter:
     """A task as the input has it now; `prompt` is None for a row that cannot be sent."""
 
-    name: Name
+    name: SegmentName
     key: bytes
     row: Row | BadRow
     prompt: str | None
@@ -42,7 +42,7 @@ def builder(variant: Variant, stream: bool) -> RequestBuilder:
     return _builders[known]
 
 
-def wanted(job: Job) -> list[Wanted]:
+def wanted(job: Job) -> list[RowFilter]:
     """Every task of the job, in the order of the outputs."""
     builders = [builder(variant, stream=False) for variant in job.variants]
     tasks = []
@@ -54,7 +54,7 @@ def wanted(job: Job) -> list[Wanted]:
                 key = unsent if isinstance(row, BadRow) or prompt is None else requests.build(row).key
                 for repeat in range(job.run.repeats):
                     name = (variant.name, row.id, repeat)
-                    tasks.append(Wanted(name, key, row, prompt, variant.model, variant.parameters["temperature"]))
+                    tasks.append(RowFilter(name, key, row, prompt, variant.model, variant.parameters["temperature"]))
     return tasks
 
 
@@ -70,7 +70,7 @@ class Records:
         """How many there are of each variant."""
         return {name: len(lines) for name, lines in self.lines.items()}
 
-    def newest(self) -> dict[Name, Outcome]:
+    def newest(self) -> dict[SegmentName, Outcome]:
         """The last record of each task."""
         return {(variant, outcome.id, outcome.repeat): outcome for variant, outcome in self.since({})}
 

@@ -18,13 +18,13 @@ import anyio.lowlevel
 import anyio.to_thread
 from anyio._backends import _asyncio
 
-from batch.app import plan, stopping
+from batch.app import prepare, stopping
 from batch.app.run import RunOptions, RunReport, run
 from batch.engine import endpoints
 from batch.events import Event, RunStarted
 from batch.job import LoadedJob
-from batch.journal import directory
 from batch.journal.journal import Journal
+from batch.rundir import local as rundir_local
 from batch.settings import Durability
 from batch.storage import local
 from tests.simulation.disk import SimDisk
@@ -133,8 +133,8 @@ class Session:
                 (app_run, "random", SimpleNamespace(Random=lambda: chance)),
                 (endpoints, "open_engine", lambda run, connections: self._endpoint),
                 (app_run, "RequestBuilder", builder),
-                (plan, "RequestBuilder", builder),
-                (directory, "Journal", partial(Journal, segment_bytes=self._segment_bytes, disk=disk)),
+                (prepare, "RequestBuilder", builder),
+                (rundir_local, "Journal", partial(Journal, segment_bytes=self._segment_bytes, disk=disk)),
                 (local, "sync_directory", disk.sync_directory),
                 (anyio.to_thread, "run_sync", self._in_thread),
                 (_asyncio, "CancelScope", NumberedScope),

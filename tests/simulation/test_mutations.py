@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from batch.engine import fleet, pool, settling
-from batch.engine.pace import Pace
+from batch.engine import endpoint_pool, failure_handler, worker_pool
+from batch.engine.limiter import EndpointLimiter
 from batch.engine.recorder import Recorder
 from batch.journal import index, journal
 from batch.journal.journal import Journal
@@ -69,18 +69,18 @@ def forgets_names(patch: pytest.MonkeyPatch) -> None:
 
 def shortens_waits(patch: pytest.MonkeyPatch) -> None:
     """Comes back after 0.9 of the server's wait."""
-    right = Pace._pause
-    patch.setattr(Pace, "_pause", lambda self, wait, *rest: right(self, 0.9 * wait, *rest))
+    right = EndpointLimiter._pause
+    patch.setattr(EndpointLimiter, "_pause", lambda self, wait, *rest: right(self, 0.9 * wait, *rest))
 
 
 def retries_without_end(patch: pytest.MonkeyPatch) -> None:
     """Never gives up a row."""
-    patch.setattr(settling.Settler, "_blames_endpoint", lambda self, work: True)
+    patch.setattr(failure_handler.FailureHandler, "_blames_endpoint", lambda self, work: True)
 
 
 def ignores_the_budget(patch: pytest.MonkeyPatch) -> None:
     """Retries as often as it likes, in the whole run."""
-    patch.setattr(fleet.Fleet, "may_retry", lambda self, work: True)
+    patch.setattr(endpoint_pool.EndpointPool, "may_retry", lambda self, work: True)
 
 
 def believes_cut_streams(patch: pytest.MonkeyPatch) -> None:
@@ -121,7 +121,7 @@ def forgets_what_is_there(patch: pytest.MonkeyPatch) -> None:
 
 def loses_an_answer(patch: pytest.MonkeyPatch) -> None:
     """Throws an answer away now and then, and sends the row again."""
-    right = pool.Pool._complete
+    right = worker_pool.WorkerPool._complete
 
     def complete(self: Any, work: Any, exchange: Any) -> None:
         if work.task.ordinal == 3 and work.tries == 1:
@@ -130,12 +130,12 @@ def loses_an_answer(patch: pytest.MonkeyPatch) -> None:
             return
         right(self, work, exchange)
 
-    patch.setattr(pool.Pool, "_complete", complete)
+    patch.setattr(worker_pool.WorkerPool, "_complete", complete)
 
 
 def waits_for_ever(patch: pytest.MonkeyPatch) -> None:
     """Never gives up an endpoint that serves nothing."""
-    patch.setattr(Pace, "outage_deadline", property(lambda self: None))
+    patch.setattr(EndpointLimiter, "outage_deadline", property(lambda self: None))
 
 
 @dataclass(frozen=True)

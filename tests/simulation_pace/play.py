@@ -7,7 +7,7 @@ import math
 import random
 from dataclasses import dataclass, field, replace
 
-from batch.engine.pace import Pace, Work
+from batch.engine.limiter import EndpointLimiter, Work
 from batch.policy.verdicts import Action, Verdict
 from batch.records import ErrorInfo, ErrorKind, Exchange, Reply, Request, Task
 from batch.settings import RunSettings
@@ -45,7 +45,7 @@ class Play:
     def __init__(self, model: Model, run: RunSettings, seed: int) -> None:
         self.model, self.server, self.trace = model, Server(model), Trace()
         self.random = random.Random(seed)
-        self.pace = Pace("model", run, rng=random.Random(seed + 1))
+        self.pace = EndpointLimiter("model", run, rng=random.Random(seed + 1))
         self.now, self.in_flight, self.number = 0.0, 0, 0
         self.retries: list[tuple[float, int, Work]] = []
         self.replies: list[tuple[float, int, Work, float]] = []

@@ -18,7 +18,9 @@ from tests.support.scripts import after, wait_for
 CONCURRENCY = 32
 SLOWLY = after(0.1)
 # A worker is given up after 3 s instead of 30.
-IMPATIENT = "import sys, batch.distributed.ray_launcher as launcher; launcher.SILENT_S = 3.0; from batch.cli import main; sys.exit(main())"
+IMPATIENT = (
+    "import sys, batch.executors.workers.ray_launcher as launcher; launcher.SILENT_S = 3.0; from batch.cli import main; sys.exit(main())"
+)
 
 
 class RayFolder(JobFolder):

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from batch.journal.directory import RunDirectory
 from batch.readers import Dataset
 from batch.records import Outcome
+from batch.rundir.local import RunDirectory
 from batch.settings import InputSettings, Job, OutputFormat, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
 from tests.support.disks import write_journal
 

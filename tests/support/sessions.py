@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 
 from batch import app
-from batch.events import Event, Noticed
+from batch.events import Event, Notice
 from batch.job import load
 from batch.journal.lines import decode
 from batch.records import Tally
@@ -46,7 +46,7 @@ class _Listener:
         self.notices = notices
 
     def notify(self, event: Event) -> None:
-        if isinstance(event, Noticed):
+        if isinstance(event, Notice):
             self.notices.append(event.text)
 
 

@@ -18,7 +18,7 @@ def workers_of(pid: int) -> list[int]:
             command = (entry / "cmdline").read_bytes()
         except (OSError, IndexError):
             continue
-        if parent == pid and b"batch.distributed.child" in command:
+        if parent == pid and b"batch.executors.workers.child" in command:
             found.append(int(entry.name))
     return sorted(found)
 

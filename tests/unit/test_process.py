@@ -43,8 +43,8 @@ def test_what_is_freed_is_given_back() -> None:
     """A block of 8 MB between others leaves the process when it is freed, also after larger ones were (promise 8)."""
     script = """
 import resource
-from batch.process import keep_little
-keep_little()
+from batch.process import tune_malloc
+tune_malloc()
 def resident():
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * resource.getpagesize()
@@ -62,5 +62,5 @@ def test_a_run_loads_no_more_than_it_needs() -> None:
     """Neither Arrow nor scoring nor worker processes: they would take 40 MB of each run, and a third of its start (promise 8)."""
     script = "import sys; import batch.app, batch.cli.run, batch.job; print(*sys.modules, sep='\\n')"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    spared = {"pyarrow", "pandas", "scipy", "ray", "batch.evaluation.scoring", "batch.distributed.worker"}
+    spared = {"pyarrow", "pandas", "scipy", "ray", "batch.evaluation.scoring", "batch.executors.workers.worker"}
     assert spared.isdisjoint(ended.stdout.split())

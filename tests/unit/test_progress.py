@@ -17,7 +17,7 @@ from typing import TextIO
 
 import pytest
 
-from batch.events import Noticed, Progressed, RunEnded, RunStarted, Sharing
+from batch.events import Notice, Progressed, RunEnded, RunStarted, WorkerProgress
 from batch.progress import BarDisplay, LineDisplay, Meter, display_for, duration, near, progress_line, rate
 from batch.records import Tally, sum_tallies
 
@@ -88,7 +88,7 @@ def test_the_line_of_a_shared_run_names_cost_workers_and_shards(clock: FakeClock
     meter.read({"m": tally})
     clock.now += 2
     tally.ok, tally.prompt_tokens, tally.cost_usd, tally.priced = 1200, 2400, 1.234, 1200
-    meter.sharing = Sharing(workers=3, shards_done=12, shards=80)
+    meter.sharing = WorkerProgress(workers=3, shards_done=12, shards=80)
     line = progress_line(meter.read({"m": tally}), "rows")
     assert line == "1,200 of 2,000 rows (60 %), 600 rows/s, 1,200 tokens/s, $1.23, 3 workers, 12 of 80 shards, 1 s left"
 
@@ -185,7 +185,7 @@ def test_plain_lines_come_at_the_start_every_interval_and_at_the_end(clock: Fake
         clock.now += 0.5
         tallies["m"].ok += 1
         display.notify(Progressed(tallies))
-    display.notify(Noticed("paused 12 s: 429 from api.example.org"))
+    display.notify(Notice("paused 12 s: 429 from api.example.org"))
     display.notify(RunEnded(tallies, None))
     clock.now += 60
     display.notify(Progressed(tallies))
@@ -214,7 +214,7 @@ def test_a_display_whose_reader_is_gone_does_not_raise(kind: type, clock: FakeCl
     tallies = {"m": Tally(total=10)}
     stream = os.fdopen(writer, "w", buffering=1)
     display = kind(stream, clock)
-    for event in (Noticed("hm"), RunStarted("t", "/r", tallies), Progressed(tallies), RunEnded(tallies, None)):
+    for event in (Notice("hm"), RunStarted("t", "/r", tallies), Progressed(tallies), RunEnded(tallies, None)):
         display.notify(event)
     display.close()
     with pytest.raises(BrokenPipeError):
@@ -311,7 +311,7 @@ def test_a_notice_stands_above_the_bars(terminal: Terminal, clock: FakeClock) ->
     display = BarDisplay(terminal.stream, clock)
     run_on(display, clock, {"m": Tally(total=4000)})
     terminal.read()
-    display.notify(Noticed("paused 12 s: 429 from api.example.org"))
+    display.notify(Notice("paused 12 s: 429 from api.example.org"))
     lines = drawn_lines(terminal.read())
     assert lines[0] == "promptmill: paused 12 s: 429 from api.example.org"
     assert any(line.endswith("2,000/4,000") for line in lines[1:])

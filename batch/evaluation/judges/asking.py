@@ -10,7 +10,7 @@ from batch.errors import RowError
 from batch.evaluation.answers import Answer, scored_text
 from batch.evaluation.calls import Call, Identity
 from batch.evaluation.expected import column_or_template, expected_value
-from batch.evaluation.judges.chats import ChatMaker, Message, plain_text, preference_format, rating_format
+from batch.evaluation.judges.chats import ChatMaker, ChatMessage, plain_text, preference_format, rating_format
 from batch.evaluation.judges.pairs import pairs_of
 from batch.evaluation.scorers.sample import ExpectedError
 from batch.evaluation.scorers.texts import as_text
@@ -53,7 +53,7 @@ def judge_of(settings: ScoreSettings) -> JudgeSettings:
     return settings.judge
 
 
-class JudgeAsker:
+class JudgeGrader:
     """Makes the questions of one judged score about the answers of a run.
 
     Raises:
@@ -110,7 +110,7 @@ class JudgeAsker:
                 items.append(Item((first[0], second[0]), texts, question, expected, calls))
         return items
 
-    def _call(self, row: Row, messages: Sequence[Message]) -> Call:
+    def _call(self, row: Row, messages: Sequence[ChatMessage]) -> Call:
         return self._identity.call(row, MESSAGES, messages)
 
 

@@ -17,7 +17,7 @@ from batch.prompts.templates import Template
 from batch.records import Row
 from batch.settings import JudgeSettings
 
-Message = dict[str, str]
+ChatMessage = dict[str, str]
 
 DEFAULT_SCALE: Mapping[int, str] = {
     1: "wrong, harmful, or no answer to what was asked",
@@ -50,7 +50,7 @@ class ChatMaker:
         self._rubric = Template(settings.rubric)
         self._template = None if settings.template is None else Template(settings.template)
 
-    def rating(self, row: Row, question: str, answer: str, expected: str | None = None) -> list[Message]:
+    def rating(self, row: Row, question: str, answer: str, expected: str | None = None) -> list[ChatMessage]:
         """The chat that asks for a rating of one answer, with the right answer where there is one. Raises RowError."""
         parts = {"QUESTION": question, **({"REFERENCE": expected} if expected is not None else {}), "ANSWER": answer}
         known = {"question": question, "expected": expected, "completion": answer}
@@ -58,14 +58,14 @@ class ChatMaker:
         task = f"Judge the ANSWER by this rubric:\n{_RUBRIC}\n\nThe scale:\n{steps}"
         return self._chat(row, parts, known, task, f'"rating": one of {", ".join(map(str, sorted(self._scale)))}')
 
-    def preference(self, row: Row, question: str, first: str, second: str, expected: str | None = None) -> list[Message]:
+    def preference(self, row: Row, question: str, first: str, second: str, expected: str | None = None) -> list[ChatMessage]:
         """The chat that asks which of two answers is better; ask it a second time with the answers exchanged. Raises RowError."""
         parts = {"QUESTION": question, **({"REFERENCE": expected} if expected is not None else {}), "ANSWER A": first, "ANSWER B": second}
         known = {"question": question, "expected": expected, "first": first, "second": second}
         task = f"Which answer is better by this rubric? Their order means nothing.\n{_RUBRIC}"
         return self._chat(row, parts, known, task, '"verdict": "A", "B" or "tie"')
 
-    def _chat(self, row: Row, parts: Mapping[str, str], known: Mapping[str, Any], task: str, verdict: str) -> list[Message]:
+    def _chat(self, row: Row, parts: Mapping[str, str], known: Mapping[str, Any], task: str, verdict: str) -> list[ChatMessage]:
         mark = _mark(parts)
         filled = replace(row, columns={**row.columns, **known, "mark": mark})
         if self._template is not None:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from batch.evaluation.answers import Answer, scored_text, unanswered
 from batch.evaluation.calls import CallOutcomes
-from batch.evaluation.judges.asking import Item, JudgeAsker, judge_of
+from batch.evaluation.judges.asking import Item, JudgeGrader, judge_of
 from batch.evaluation.judges.facts import JudgeFacts, PairFacts
 from batch.evaluation.judges.families import favoured
 from batch.evaluation.judges.pairs import Judgement, both_orders
@@ -39,7 +39,7 @@ class JudgeMarks:
     """Gives the marks of one judged score, row by row, and gathers the facts of the judge. `watch` is told of what was judged."""
 
     def __init__(
-        self, asker: JudgeAsker, job: Job, outcomes: CallOutcomes, *, watch: Callable[[JudgedItem], object] = lambda _: None
+        self, asker: JudgeGrader, job: Job, outcomes: CallOutcomes, *, watch: Callable[[JudgedItem], object] = lambda _: None
     ) -> None:
         judge = judge_of(asker.settings)
         models = {variant.name: variant.full_name for variant in job.variants}

@@ -10,7 +10,7 @@ from batch.evaluation.reading import VariantFacts
 from batch.evaluation.report.charts import Point, positive_ticks, scatter
 from batch.evaluation.report.markup import Content, Markup, joined, tag
 from batch.evaluation.report.tally import Calls, Failure
-from batch.evaluation.report.wording import Keys, known_columns, p_value, seconds, table, typeset, with_help
+from batch.evaluation.report.wording import VariantLetters, known_columns, p_value, seconds, table, typeset, with_help
 from batch.evaluation.statistics.paired import Pair
 from batch.evaluation.statistics.slices import Slice
 from batch.evaluation.words import dollars, percent, points
@@ -20,7 +20,7 @@ MOST_WIDE, LONGEST_NAME = 6, 24
 """The table of pairs is as wide as there are variants: with more than so many, names have at most so many characters."""
 
 
-def pairs_html(findings: Findings, keys: Keys) -> Markup:
+def pairs_html(findings: Findings, keys: VariantLetters) -> Markup:
     """Who won how many rows against whom: a row of the table against a column."""
     if not findings.pairs:
         return Markup()
@@ -73,7 +73,7 @@ def _equals(p: str) -> str:
     return p if p.startswith("<") else f"= {p}"
 
 
-def charts_html(findings: Findings, facts: Mapping[str, VariantFacts], keys: Keys) -> Markup:
+def charts_html(findings: Findings, facts: Mapping[str, VariantFacts], keys: VariantLetters) -> Markup:
     """Score against cost and against latency, for the variants of which they are known."""
     scored = [(one, one.summary.strict) for one in findings.standings if one.summary.strict is not None]
     costs, times = [], []
@@ -103,7 +103,7 @@ def _figure(caption: str, chart: Markup) -> Markup:
     return tag("figure", tag("figcaption", caption), chart)
 
 
-def slices_html(findings: Findings, keys: Keys) -> Markup:
+def slices_html(findings: Findings, keys: VariantLetters) -> Markup:
     """Scores by the values of the columns that the score is broken down by; what is surely weaker is coloured, and leads to its rows."""
     if not findings.slices:
         return Markup()
@@ -136,7 +136,7 @@ def _slice_cell(one: Slice | None, alpha: float) -> Content:
     return _show(f"{100 * one.score:.1f}", said, "behind", variant=one.variant, state="lost", column=one.column, value=one.value)
 
 
-def calls_html(calls: Sequence[Calls], facts: Mapping[str, VariantFacts], keys: Keys) -> Markup:
+def calls_html(calls: Sequence[Calls], facts: Mapping[str, VariantFacts], keys: VariantLetters) -> Markup:
     """What became of every variant's calls, and what they took."""
     head = [
         "Variant",
@@ -167,7 +167,7 @@ def _taken(facts: VariantFacts) -> list[Content]:
     return [*map(seconds, times), *(f"{count:,}" if count else "unknown" for count in tokens), dollars(facts.cost_usd)]
 
 
-def failures_html(failures: Sequence[Failure], keys: Keys) -> Markup:
+def failures_html(failures: Sequence[Failure], keys: VariantLetters) -> Markup:
     """Errors by code, with how often each variant met them and what one of them said."""
     if not failures:
         return tag("p", "No call failed.", class_="note")

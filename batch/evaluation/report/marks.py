@@ -13,7 +13,7 @@ from batch.evaluation.table import Cell
 _TASK = ("row", "variant", "repeat")
 _CELL = ("value", "state", "extracted", "reason")
 
-Task = tuple[int, str, int]
+TaskKey = tuple[int, str, int]
 
 
 class MarksReader:
@@ -35,7 +35,7 @@ class MarksReader:
         return found
 
 
-def _read(path: Path) -> Iterator[tuple[Task, Cell]]:
+def _read(path: Path) -> Iterator[tuple[TaskKey, Cell]]:
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=4096, columns=[*_TASK, *_CELL]):
             columns: list[list[Any]] = [batch.column(name).to_pylist() for name in (*_TASK, *_CELL)]

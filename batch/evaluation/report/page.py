@@ -24,13 +24,13 @@ from batch.evaluation.report.markup import Markup, joined, tag
 from batch.evaluation.report.samples import MOST_TASKS, Samples, write_samples
 from batch.evaluation.report.summary import headline_html, leaderboard_html, sentences_html
 from batch.evaluation.report.texts import longest_text
-from batch.evaluation.report.wording import Keys
+from batch.evaluation.report.wording import VariantLetters
 from batch.evaluation.scoring import marks_path
-from batch.evaluation.verdict import Verdict
-from batch.journal.directory import RunDirectory
+from batch.evaluation.verdict import ScoreVerdict
 from batch.journal.segments import segment_paths
 from batch.readers import Dataset
 from batch.results.join import results
+from batch.rundir.local import RunDirectory
 from batch.settings import Job
 from batch.storage import replace_atomically
 from batch.writers.values import json_bytes
@@ -46,7 +46,7 @@ class Evaluated:
     `folder` has the scores' files.
     """
 
-    scores: Sequence[tuple[Judged, Verdict]]
+    scores: Sequence[tuple[Judged, ScoreVerdict]]
     gates: Sequence[GateResult]
     facts: Sequence[VariantFacts]
     folder: Path
@@ -147,7 +147,7 @@ def _samples_note(samples: Samples) -> Markup:
 
 
 def _body(job: Job, evaluated: Evaluated, samples: Samples) -> Markup:
-    keys = Keys(tuple(variant.name for variant in job.variants))
+    keys = VariantLetters(tuple(variant.name for variant in job.variants))
     facts: Mapping[str, VariantFacts] = {one.variant: one for one in evaluated.facts}
     sections = [_score(at, judged, verdict, evaluated.gates, facts, keys) for at, (judged, verdict) in enumerate(evaluated.scores)]
     calls = tag("section", calls_html(samples.calls, facts, keys), failures_html(samples.failures, keys), id="calls")
@@ -169,7 +169,9 @@ def _unscored() -> Markup:
     return tag("p", "This run has no scores: its job has no [[score]]. Counts, errors and samples are below.", class_="note")
 
 
-def _score(at: int, judged: Judged, verdict: Verdict, gates: Sequence[GateResult], facts: Mapping[str, VariantFacts], keys: Keys) -> Markup:
+def _score(
+    at: int, judged: Judged, verdict: ScoreVerdict, gates: Sequence[GateResult], facts: Mapping[str, VariantFacts], keys: VariantLetters
+) -> Markup:
     findings = verdict.findings
     clusters = f", in {findings.clusters:,} clusters by {judged.settings.cluster}" if findings.clusters is not None else ""
     by = f" by {judged.asked.model}" if judged.asked is not None else ""

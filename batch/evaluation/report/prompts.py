@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch.errors import RowError
-from batch.evaluation.report.texts import Message, sent_prompt
+from batch.evaluation.report.texts import SentMessage, sent_prompt
 from batch.prompts import RequestBuilder
 from batch.records import BadRow, Row
 from batch.settings import Variant
@@ -16,7 +16,7 @@ from batch.settings import Variant
 class RowPrompts:
     """`prompts` are the different ones. Each variant has in `which` the number of its own and in `keys` its request's, or None for both."""
 
-    prompts: list[list[Message]]
+    prompts: list[list[SentMessage]]
     which: list[int | None]
     keys: list[bytes | None]
 
@@ -49,7 +49,7 @@ class PromptMaker:
         return made
 
 
-def _place(prompt: list[Message], known: list[list[Message]]) -> int:
+def _place(prompt: list[SentMessage], known: list[list[SentMessage]]) -> int:
     if prompt not in known:
         known.append(prompt)
     return known.index(prompt)

@@ -15,7 +15,7 @@ from batch.evaluation.report.chunks import ChunkWriter
 from batch.evaluation.report.index import SampleIndex, marks_disagree, state_of, texts_disagree
 from batch.evaluation.report.marks import MarksReader
 from batch.evaluation.report.prompts import PromptMaker, RowPrompts
-from batch.evaluation.report.tally import Calls, Failure, Tally
+from batch.evaluation.report.tally import Calls, CallTally, Failure
 from batch.evaluation.report.texts import answer_text, cut, pretty, preview
 from batch.evaluation.scorers import ExpectedError
 from batch.evaluation.scorers.texts import as_text
@@ -60,7 +60,7 @@ def write_samples(
         DamagedError: a journal is not as it was written.
     """
     writer = _SampleWriter(job, scores, marks, longest)
-    tally = Tally([variant.name for variant in job.variants])
+    tally = CallTally([variant.name for variant in job.variants])
     per_row, rows = len(job.variants) * job.run.repeats, 0
     for of_row in _batched(results, per_row):
         for at, result in enumerate(of_row):

@@ -11,10 +11,10 @@ from batch.evaluation.gates import GateResult
 from batch.evaluation.reading import Judged, VariantFacts
 from batch.evaluation.report.charts import Scale, interval_strip, strip_axis, strip_scale
 from batch.evaluation.report.markup import Content, Markup, joined, tag
-from batch.evaluation.report.wording import UNKNOWN, Keys, known_columns, seconds, table, typeset, with_help
+from batch.evaluation.report.wording import UNKNOWN, VariantLetters, known_columns, seconds, table, typeset, with_help
 from batch.evaluation.sentences import Sentence
 from batch.evaluation.statistics.marks import ANSWERED_FROM
-from batch.evaluation.verdict import Verdict
+from batch.evaluation.verdict import ScoreVerdict
 from batch.evaluation.words import dollars, percent
 
 LONGEST_NAME = 40
@@ -35,18 +35,18 @@ _GROUPS = {
     "cost": "Cost",
     "slice": "Slices",
     "rows": "What the rows can show",
-    "tie": "Verdict",
-    "winner": "Verdict",
+    "tie": "ScoreVerdict",
+    "winner": "ScoreVerdict",
 }
 
 
-def headline_html(verdict: Verdict, gates: Sequence[GateResult], keys: Keys) -> Markup:
+def headline_html(verdict: ScoreVerdict, gates: Sequence[GateResult], keys: VariantLetters) -> Markup:
     """The headline, and whether the score keeps its gates."""
     headline = _keyed(verdict.sentences[0], lambda name: tag("b", keys.named(name)), class_="headline")
     return joined(headline, [_gate(gate) for gate in gates])
 
 
-def sentences_html(verdict: Verdict, judged: Judged, keys: Keys) -> Markup:
+def sentences_html(verdict: ScoreVerdict, judged: Judged, keys: VariantLetters) -> Markup:
     """The other sentences under what they are about; nothing when there are none."""
     rest = sorted(verdict.sentences[1:], key=lambda sentence: list(_GROUPS.values()).index(_GROUPS[sentence.kind]))
     groups = [
@@ -61,7 +61,7 @@ def sentences_html(verdict: Verdict, judged: Judged, keys: Keys) -> Markup:
     return joined(tag("h3", "What can be said"), told)
 
 
-def _sentence(sentence: Sentence, keys: Keys) -> Markup:
+def _sentence(sentence: Sentence, keys: VariantLetters) -> Markup:
     """A sentence in which its variants have their letters, for a name may be words of its own; many have their letters alone."""
     if len(sentence.variants) > MOST_NAMES:
         return _keyed(sentence, keys.badge)
@@ -81,7 +81,7 @@ def _gate(gate: GateResult) -> Markup:
     return tag("p", tag("span", "Gate ", class_="quiet"), word, ": ", typeset(gate.text), class_="gate")
 
 
-def leaderboard_html(findings: Findings, facts: Mapping[str, VariantFacts], keys: Keys) -> Markup:
+def leaderboard_html(findings: Findings, facts: Mapping[str, VariantFacts], keys: VariantLetters) -> Markup:
     """The variants, the highest strict score first, with what each takes and costs."""
     intervals = [one.summary.strict for one in findings.standings if one.summary.strict is not None]
     scale = strip_scale(intervals)
@@ -115,7 +115,7 @@ def _pass_heads(findings: Findings) -> list[Content]:
     ]
 
 
-def _standing(one: Standing, facts: VariantFacts, scale: Scale, keys: Keys, *, tried: bool) -> Iterator[Content]:
+def _standing(one: Standing, facts: VariantFacts, scale: Scale, keys: VariantLetters, *, tried: bool) -> Iterator[Content]:
     interval, answered = one.summary.strict, one.summary.answered
     yield keys.named(one.variant)
     yield _rank(one)

@@ -35,7 +35,7 @@ class Failure:
     row_id: str
 
 
-class Tally:
+class CallTally:
     """Counts results. `calls` are in the variants' order."""
 
     def __init__(self, variants: Sequence[str]) -> None:

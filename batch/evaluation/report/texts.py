@@ -17,7 +17,7 @@ TEXT_BUDGET = 100_000_000
 
 PREVIEW = 140
 
-Message = tuple[str, str]
+SentMessage = tuple[str, str]
 """Role and text. The role is empty for a prompt that is no chat."""
 
 
@@ -33,7 +33,7 @@ def cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[:longest]}\n… ({len(text) - longest:,} more characters)"
 
 
-def sent_prompt(request: Request, longest: int) -> list[Message]:
+def sent_prompt(request: Request, longest: int) -> list[SentMessage]:
     """The prompt of a request as it is sent: messages, a text, and tools."""
     body = orjson.loads(request.body)
     # Requests of batch files are sent as they are, whatever their messages look like.
@@ -82,7 +82,7 @@ def pretty(value: Any) -> str:
     return orjson.dumps(orjson.loads(json_bytes(value)), option=orjson.OPT_INDENT_2).decode()
 
 
-def preview(prompt: list[Message]) -> str:
+def preview(prompt: list[SentMessage]) -> str:
     """The beginning of what the row asks: its last message of a user."""
     asked = [text for role, text in prompt if role in {"user", ""}] or [text for _, text in prompt]
     return " ".join(asked[-1].split())[:PREVIEW] if asked else ""

@@ -18,7 +18,7 @@ _JOINTS = re.compile(r"(?<=[/:@])")
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class VariantLetters:
     """A letter for each variant, in the job's order: short enough for charts and narrow screens."""
 
     variants: tuple[str, ...]

@@ -20,7 +20,7 @@ from batch.settings import ScoreSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ScorerKind:
     """A kind of scorer. `version` rises with every change of its marks, so that they are made anew.
 
     `binary` says that all its marks are 0 or 1. `compares` says that it looks at the expected value before the answer, and raises
@@ -37,20 +37,20 @@ class Kind:
 
 
 KINDS = {
-    "exact": Kind(matching.exact),
-    "contains": Kind(matching.contains),
-    "regex": Kind(matching.regex),
-    "choice": Kind(choice.choice),
-    "number": Kind(number.number),
-    "json": Kind(structured.valid_json, compares=False),
-    "json_schema": Kind(structured.json_schema, compares=False, file_option="schema"),
-    "json_fields": Kind(structured.json_fields, binary=False),
-    "token_f1": Kind(overlap.token_f1, binary=False),
-    "rouge_l": Kind(overlap.rouge_l, binary=False),
-    "edit": Kind(overlap.edit, binary=False),
-    "bleu": Kind(overlap.bleu, binary=False),
-    "chrf": Kind(overlap.chrf, binary=False),
-    "python": Kind(user_function.python, binary=False, compares=False, slow=True, file_option="function"),
+    "exact": ScorerKind(matching.exact),
+    "contains": ScorerKind(matching.contains),
+    "regex": ScorerKind(matching.regex),
+    "choice": ScorerKind(choice.choice),
+    "number": ScorerKind(number.number),
+    "json": ScorerKind(structured.valid_json, compares=False),
+    "json_schema": ScorerKind(structured.json_schema, compares=False, file_option="schema"),
+    "json_fields": ScorerKind(structured.json_fields, binary=False),
+    "token_f1": ScorerKind(overlap.token_f1, binary=False),
+    "rouge_l": ScorerKind(overlap.rouge_l, binary=False),
+    "edit": ScorerKind(overlap.edit, binary=False),
+    "bleu": ScorerKind(overlap.bleu, binary=False),
+    "chrf": ScorerKind(overlap.chrf, binary=False),
+    "python": ScorerKind(user_function.python, binary=False, compares=False, slow=True, file_option="function"),
 }
 JUDGED_KINDS = frozenset({"judge", "pairwise"})
 """The kinds whose marks a model gives; they are made in `judges/`."""

@@ -12,7 +12,7 @@ from batch.errors import SetupError
 from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, shown, unscored
 from batch.evaluation.scorers.texts import answer_text, as_text, normalised
 from batch.evaluation.table import Cell
-from batch.prompts import Schema
+from batch.prompts import AnswerSchema
 
 _FENCE = re.compile(
     r"^[ \t]*(?P<mark>```+|~~~+)[ \t]*(?:json\w*)?[ \t]*\r?\n(?P<inside>.*?)^[ \t]*(?P=mark)[ \t]*$",
@@ -141,7 +141,7 @@ def _validator(path: Path) -> Callable[[Any], str | None]:
     except (OSError, ValueError) as error:
         raise SetupError(f"{path}: is no JSON Schema that can be read: {error}") from error
     try:
-        compiled = Schema(schema)
+        compiled = AnswerSchema(schema)
     except ValueError as error:
         raise SetupError(f"{path}: is no valid JSON Schema: {error}") from error
 

@@ -34,7 +34,7 @@ class RowMarks:
 
 
 @dataclass(frozen=True, slots=True)
-class Counts:
+class OutcomeCounts:
     """How many of a variant's tasks ended how."""
 
     scored: int
@@ -60,7 +60,7 @@ class Summary:
     strict: Interval | None
     answered: float | None
     coverage: float
-    counts: Counts
+    counts: OutcomeCounts
     flips: float | None
 
 
@@ -87,7 +87,7 @@ def summarise(table: ScoreTable, level: float = 0.95) -> tuple[Summary, ...]:
 
 def _summary(table: ScoreTable, marks: RowMarks, index: int, clusters: NDArray[np.intp] | None, plain: bool, level: float) -> Summary:
     tally = np.bincount(table.states[index].ravel(), minlength=len(State))
-    counts = Counts(int(tally[State.SCORED]), int(tally[State.UNSCORED]), int(tally[State.FAILED]), int(tally[State.MISSING]))
+    counts = OutcomeCounts(int(tally[State.SCORED]), int(tally[State.UNSCORED]), int(tally[State.FAILED]), int(tally[State.MISSING]))
     strict = marks.strict[index]
     finished = ~np.isnan(strict)
     coverage = float(marks.coverage[index, finished].mean()) if counts.finished else 0.0

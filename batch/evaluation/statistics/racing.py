@@ -22,7 +22,7 @@ _BETS = np.array([0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 0.75, 0.95])
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class BeatenVariant:
     """A variant that was beaten: by which, after how many rows of the race, with which wealth against it (1/wealth bounds its p)."""
 
     variant: str
@@ -42,7 +42,7 @@ class Race:
     alpha: float
     rows: int
     log_wealth: Floats
-    stops: tuple[Stop, ...]
+    stops: tuple[BeatenVariant, ...]
 
     @property
     def running(self) -> tuple[str, ...]:
@@ -69,7 +69,7 @@ def advance(race: Race, marks: Floats) -> Race:
     return replace(moved, stops=race.stops + _new_stops(moved))
 
 
-def _new_stops(race: Race) -> tuple[Stop, ...]:
+def _new_stops(race: Race) -> tuple[BeatenVariant, ...]:
     """The runners against whom the wealth has passed the threshold: Bonferroni over all ordered pairs."""
     peak = race.log_wealth.max(axis=2, keepdims=True)
     mixed = np.log(np.mean(np.exp(race.log_wealth - peak), axis=2)) + peak[:, :, 0]
@@ -80,5 +80,5 @@ def _new_stops(race: Race) -> tuple[Stop, ...]:
         against = mixed[race.variants.index(name)]
         strongest = int(np.argmax(against))
         if against[strongest] >= threshold:
-            stops.append(Stop(name, race.variants[strongest], race.rows, float(np.exp(min(against[strongest], 700.0)))))
+            stops.append(BeatenVariant(name, race.variants[strongest], race.rows, float(np.exp(min(against[strongest], 700.0)))))
     return tuple(stops)

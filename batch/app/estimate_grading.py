@@ -1,0 +1,122 @@
+"""What the scores of a job that ask a model would take: the calls to judges, and the texts to be embedded.
+
+Of rows that are answered the calls are known; of the others they are made with a text in the answer's place, whose length is guessed by
+what is known of the candidates' answers. Equal answers are asked about once, so that there may be fewer calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Literal
+
+from batch.app.counting import RequestCounts, VariantEstimate
+from batch.engine.feed import Candidate
+from batch.evaluation.answers import Answer, by_row, run_answers
+from batch.evaluation.calls import Call, Grader, calls_directory
+from batch.evaluation.judges.asking import judge_variant
+from batch.evaluation.scorers import ExpectedError
+from batch.evaluation.scoring import make_grader
+from batch.journal.index import ResumeIndex
+from batch.journal.lines import task_hash
+from batch.policy.estimates import Range
+from batch.prompts import RequestBuilder
+from batch.readers import Dataset
+from batch.records import Row, Task
+from batch.rundir.local import RunDirectory
+from batch.settings import Job, ScoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class AskedEstimate:
+    """One score that asks a model. `calls.requests` is the most that are still to be made; `left_out` rows have no right value."""
+
+    score: str
+    model: str
+    does: Literal["judges", "embeds"]
+    calls: VariantEstimate
+    left_out: int
+    left_out_example: str | None
+
+
+def estimate_asked(
+    job: Job, dataset: Dataset, directory: RunDirectory, variants: Sequence[VariantEstimate], now: datetime, *, retry_failed: bool
+) -> tuple[AskedEstimate, ...]:
+    """What each score of a job that asks a model would take, once all rows are answered; `variants` is what these would take.
+
+    Raises:
+        InputError: the input cannot be read.
+        DamagedError: a journal is not as it was written.
+    """
+    counts = [_AskedCounts(score, job, directory, variants, retry_failed) for score in job.scores if score.asked is not None]
+    if counts:
+        for row, answers in by_row(run_answers(dataset, job, directory)):
+            for each in counts:
+                each.add(row, answers)
+    return tuple(each.estimate(now) for each in counts)
+
+
+class _AskedCounts:
+    """What is found of one score while the rows go by."""
+
+    def __init__(
+        self, score: ScoreSettings, job: Job, directory: RunDirectory, variants: Sequence[VariantEstimate], retry_failed: bool
+    ) -> None:
+        assert score.asked is not None  # noqa: S101 - only such scores are counted
+        self._score = score
+        self._asker: Grader = make_grader(score, job)
+        self._retry_failed = retry_failed
+        variant = judge_variant(score) if score.judge is not None else score.asked
+        index = ResumeIndex.load(calls_directory(directory, score).journal_dir(variant.slug))
+        self._builder = RequestBuilder(variant, stream=False)
+        self._counts = RequestCounts(replace(job, run=replace(job.run, repeats=1)), variant, index)
+        self._model = variant.full_name
+        self._lengths = {each.name: _per_answer(each) for each in variants}
+        self._left_out = 0
+        self._example: str | None = None
+
+    def add(self, row: Row, answers: Sequence[Answer]) -> None:
+        """Count the calls about one row."""
+        open_ones = {(answer.variant, answer.repeat) for answer in answers if self._is_open(answer)}
+        known = [answer for answer in answers if (answer.variant, answer.repeat) not in open_ones]
+        all_of_them = [_imagined(answer) if (answer.variant, answer.repeat) in open_ones else answer for answer in answers]
+        try:
+            made = {call.id: call for call, _ in self._asker.calls(row, known)}
+            wanted = {call.id: (call, names) for call, names in self._asker.calls(row, all_of_them)}
+        except ExpectedError as error:
+            self._left_out += 1
+            self._example = self._example or str(error)
+            return
+        to_come = {variant for variant, _ in open_ones}
+        for call_id, (_, names) in wanted.items():
+            for name in (name for name in names if call_id not in made and name in to_come):
+                self._counts.unseen += self._lengths[name]
+        self._count(row, [call for call, _ in wanted.values()])
+
+    def _is_open(self, answer: Answer) -> bool:
+        return answer.missing or (self._retry_failed and answer.failure is not None)
+
+    def _count(self, row: Row, calls: Sequence[Call]) -> None:
+        entries = self._counts.index.lookup([task_hash(call.id, 0, 0) for call in calls])
+        tasks = [Task(row.ordinal, call.id, self._model, 0, self._builder.build(replace(row, columns=call.columns))) for call in calls]
+        candidates = [Candidate(task, None, entry) for task, entry in zip(tasks, entries, strict=True)]
+        self._counts.add(candidates, [entry is None or (self._retry_failed and not entry.ok) for entry in entries])
+
+    def estimate(self, now: datetime) -> AskedEstimate:
+        """What the calls would take."""
+        does: Literal["judges", "embeds"] = "judges" if self._score.judge is not None else "embeds"
+        return AskedEstimate(self._score.name, self._model, does, self._counts.estimate(now), self._left_out, self._example)
+
+
+def _imagined(answer: Answer) -> Answer:
+    """An answer to come, other than all others."""
+    return Answer(answer.row, answer.variant, answer.repeat, text=f"{answer.row.ordinal} {answer.variant} {answer.repeat}")
+
+
+def _per_answer(variant: VariantEstimate) -> Range:
+    """The tokens of one answer of a variant to come."""
+    tokens, requests = variant.answer_tokens, variant.requests
+    if not requests:
+        return Range(0.0, 0.0)
+    return Range(tokens.low / requests, None if tokens.high is None else tokens.high / requests)

@@ -1,0 +1,97 @@
+"""Asking the models that judge or embed. Each score that does is a run of its own in the scored run's scores folder, by the same engine."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from batch.app.evaluate import open_scores
+from batch.app.run import RunOptions, RunReport, run
+from batch.errors import InputError
+from batch.evaluation.answers import run_answers, run_state
+from batch.evaluation.calls import CARRIED, asked_model, calls_directory, count_open, write_calls
+from batch.evaluation.embeddings import TEXT
+from batch.evaluation.judges.asking import MESSAGES, judge_variant
+from batch.evaluation.scoring import make_grader
+from batch.events import Observer
+from batch.job import LoadedJob, from_document
+from batch.readers import Dataset
+from batch.rundir.opening import address_of, run_directory
+from batch.settings import ScoreSettings
+
+# What such a run does not take over from [run]: how often a model is asked, and which one is stopped, is no matter of its scores.
+_NOT_TAKEN = frozenset({"repeats", "race"})
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """One score of a run that asks a model: its calls, and how many of them are still to be made. `loaded` is the job that makes them."""
+
+    score: str
+    model: str
+    did: Literal["judged", "embedded"]
+    calls: int
+    open: int
+    loaded: LoadedJob
+
+    def run(self, options: RunOptions, observers: Sequence[Observer]) -> RunReport:
+        """Make the open calls, or go on with them. Raises as `app.run` does."""
+        # Calls are known by all that decides them, so one that changed is another call.
+        return run(self.loaded, RunOptions(retry_failed=options.retry_failed, changed="rerun"), observers)
+
+
+def askings(
+    directory: Path | str, job_file: Path | None = None, overrides: Sequence[str] = (), *, retry_failed: bool = False
+) -> list[Asking]:
+    """The scores of a run that ask a model, with their calls written down; nothing is sent. `overrides` are for the runs that ask.
+
+    Raises:
+        RunDirectoryError, InputError, JobError, DamagedError, StorageError.
+    """
+    ran, judging = open_scores(directory, job_file)
+    judged, dataset, job = run_directory(directory), Dataset(ran.job.input), ran.job
+    found = []
+    for raw, score in zip(judging.document.get("score", []), judging.job.scores, strict=True):
+        if score.asked is None:
+            continue
+        if (
+            score.judge is not None
+            and score.judge.baseline is not None
+            and score.judge.baseline not in {variant.name for variant in job.variants}
+        ):
+            raise InputError(f"score {score.name}: the run has no variant {score.judge.baseline!r}, which is its baseline")
+        own = calls_directory(judged, score)
+        answers = partial(run_answers, dataset, job, judged)
+        place, calls = write_calls(make_grader(score, job), answers, run_state(dataset, job, judged), own)
+        unmade = count_open(own, score, retry_failed=retry_failed)
+        loaded = from_document(_document(judging.document, raw, score, place, address_of(own)), overrides)
+        did: Literal["judged", "embedded"] = "judged" if score.judge is not None else "embedded"
+        found.append(Asking(score.name, score.asked.full_name, did, calls, unmade, loaded))
+    return found
+
+
+def _document(judging: Mapping[str, Any], raw: Mapping[str, Any], score: ScoreSettings, calls: str, folder: str) -> dict[str, Any]:
+    """The job that asks a score's model: providers and pace are those of the job that has the score."""
+    document = copy.deepcopy(dict(judging))
+    return {
+        "name": f"{document['name']}: {score.name}",
+        "input": {"path": calls, "id": "id"},
+        "prompt": {"messages": MESSAGES} if score.judge is not None else {"api": "embeddings", "text": f"{{{{ {TEXT} }}}}"},
+        **({"provider": document["provider"]} if "provider" in document else {}),
+        "model": [_model(raw, score)],
+        "run": {key: value for key, value in document.get("run", {}).items() if key not in _NOT_TAKEN},
+        "output": {"dir": folder, "columns": list(CARRIED)},
+    }
+
+
+def _model(raw: Mapping[str, Any], score: ScoreSettings) -> dict[str, Any]:
+    """The model as a `[[model]]`: what its `[[score]]` says, and of a judge the format of its answer."""
+    sent = judge_variant(score).parameters if score.judge is not None else {}
+    own = {key: value for key, value in sent.items() if key == "response_format"}
+    written = copy.deepcopy(dict(raw.get("parameters", {})))
+    price = {"price": raw["price"]} if "price" in raw else {}
+    return {"id": asked_model(score).full_name, **price, **written, **({} if "response_format" in written.get("extra_body", {}) else own)}

@@ -1,0 +1,128 @@
+"""Equal requests: one is sent, and when its outcome is in the journal, the others are answered with that.
+
+A run with duplicates goes in rounds. The first sends the first of equal requests and holds the others back. The second copies their
+outcomes; where the one that was sent failed for no fault of the request, the next is sent in its place. The third sends what is left.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+
+from batch.engine.feed import Copied, Plan, RowSource, Unsendable, row_request
+from batch.engine.limiter import Work
+from batch.journal.index import ResumeIndex
+from batch.journal.keys import KeySet
+from batch.journal.reading import RecordReader
+from batch.policy.dedupe import is_repeatable, shares_outcome
+from batch.records import BadRow, Outcome, Row, Task
+from batch.settings import Variant
+
+_PREVIOUS = (None, "ok", "failed")
+
+
+class Duplicates:
+    """The equal requests of one variant: 8 bytes for each request, and 8 more for each that is held back."""
+
+    def __init__(self, variant: Variant, keys: KeySet) -> None:
+        self._variant = variant
+        self._keys = keys
+        self._held = array("Q")
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there were so many different requests that later ones were not remembered."""
+        return self._keys.is_full
+
+    def held(self) -> Iterator[tuple[int, str | None]]:
+        """The rows that are held back, in input order, each with what its task was before this session: ok, failed or None."""
+        return ((each >> 2, _PREVIOUS[each & 3]) for each in self._held)
+
+    def filter(self, works: Sequence[Work]) -> list[Work]:
+        """The work that is to be sent now; the rest is held back. `works` are all of this variant, in input order."""
+        repeatable = [is_repeatable(self._variant, work.task.request) for work in works]
+        known = iter(self._keys.add([work.task.request.key for work, may in zip(works, repeatable, strict=True) if may]))
+        now = []
+        for work, may in zip(works, repeatable, strict=True):
+            if may and next(known):
+                self._held.append(work.task.ordinal << 2 | _PREVIOUS.index(work.previous))
+            else:
+                now.append(work)
+        return now
+
+
+class Deferred:
+    """The work that an earlier round held back, as a source of this one. `load` gives the index of a variant's journal as it is now.
+
+    In the `last` round nothing is held back again.
+    """
+
+    def __init__(
+        self,
+        dataset: RowSource,
+        plans: Sequence[Plan],
+        variants: Mapping[str, Variant],
+        before: Mapping[str, Duplicates],
+        load: Callable[[str], ResumeIndex],
+        *,
+        last: bool,
+    ) -> None:
+        self._dataset = dataset
+        self._plans = [plan for plan in plans if len(before.get(plan.variant, ()))]
+        self._before = before
+        self._load = load
+        self.duplicates = {} if last else {plan.variant: Duplicates(variants[plan.variant], KeySet()) for plan in self._plans}
+
+    def batches(self) -> Iterator[list[Work | Unsendable | Copied]]:
+        """Copies of outcomes, and what must be sent for want of them."""
+        with ExitStack() as stack:
+            waiting = [_Waiting(plan, self._before[plan.variant], self._load(plan.variant), stack) for plan in self._plans]
+            for rows in self._dataset.batches():
+                yield [item for each in waiting for item in self._settled(each, rows)]
+
+    def _settled(self, waiting: _Waiting, rows: Sequence[Row | BadRow]) -> Iterator[Work | Unsendable | Copied]:
+        variant = waiting.plan.variant
+        works, refused = waiting.works(rows)
+        yield from refused
+        left: list[Work] = []
+        for work, outcome in zip(works, waiting.outcomes(works), strict=True):
+            if outcome is not None and shares_outcome(outcome, work.task.request):
+                yield Copied(work, outcome)
+            else:
+                left.append(work)
+        yield from self.duplicates[variant].filter(left) if variant in self.duplicates else left
+
+
+class _Waiting:
+    """The rows of one variant that were held back, and its journal, where outcomes of their requests are looked for."""
+
+    def __init__(self, plan: Plan, held: Duplicates, index: ResumeIndex, stack: ExitStack) -> None:
+        self.plan = plan
+        self._index = index
+        self._reader = stack.enter_context(RecordReader(index.segments))
+        self._held = held.held()
+        self._next = next(self._held, None)
+
+    def works(self, rows: Sequence[Row | BadRow]) -> tuple[list[Work], list[Unsendable]]:
+        """Those of `rows` that were held back, as work. Only where the input was changed under the run is one refused now."""
+        works: list[Work] = []
+        refused: list[Unsendable] = []
+        for row in rows:
+            if self._next is None or self._next[0] != row.ordinal:
+                continue
+            request, error = row_request(self.plan.builder, row)
+            work = Work(Task(row.ordinal, row.id, self.plan.variant, 0, request), previous=self._next[1])
+            if error is None:
+                works.append(work)
+            else:
+                refused.append(Unsendable(work, error))
+            self._next = next(self._held, None)
+        return works, refused
+
+    def outcomes(self, works: Sequence[Work]) -> list[Outcome | None]:
+        """For each work the outcome of a task whose request is probably equal."""
+        return self._reader.read(self._index.find_requests([work.task.request.key for work in works]))

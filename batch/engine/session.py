@@ -1,0 +1,150 @@
+"""A run: the pools of all endpoints side by side, the regular sync of the journals, and the reports to those who watch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from batch.clock import Clock
+from batch.engine.answer_checks import AnswerSchemaCheck
+from batch.engine.costs import Costs
+from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.feed import Source
+from batch.engine.recorder import Recorder
+from batch.engine.stop import Stop
+from batch.engine.worker_pool import WorkerPool
+from batch.errors import StorageError
+from batch.events import Event, Notice, Observer, Progressed
+from batch.records import Tally
+from batch.settings import RunSettings
+
+SYNC_INTERVAL_S = 0.5
+REPORT_INTERVAL_S = 0.25
+# A report that comes so much too late is worth a word.
+HELD_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointQueue:
+    """An endpoint, or several equal ones, with all that is to be sent there.
+
+    `demands` are by variant, for those whose answers must fit a schema.
+    """
+
+    endpoint_pool: EndpointPool
+    feed: Source
+    answer_checks: Mapping[str, AnswerSchemaCheck] = field(default_factory=dict)
+
+
+class Session:
+    """Runs the lanes of a job to their end. Not reusable."""
+
+    def __init__(
+        self,
+        lanes: Sequence[EndpointQueue],
+        recorder: Recorder,
+        costs: Costs,
+        run: RunSettings,
+        *,
+        clock: Clock,
+        observers: Sequence[Observer],
+    ) -> None:
+        self._recorder = recorder
+        self._run = run
+        self._clock = clock
+        self._observers = observers
+        self._stop: Stop | None = None
+        self.pools: Sequence[WorkerPool] = [
+            WorkerPool(
+                lane.endpoint_pool,
+                lane.feed,
+                recorder,
+                costs,
+                run,
+                answer_checks=lane.answer_checks,
+                clock=clock,
+                notice=self._notice,
+                stop_run=self._stop_pools,
+            )
+            for lane in lanes
+        ]
+
+    @property
+    def tallies(self) -> Mapping[str, Tally]:
+        """The counts by variant; they change in place."""
+        return self._recorder.tallies
+
+    async def execute(self) -> Stop | None:
+        """Send what is to be sent; returns why the run ended early, None when every task has its outcome, on disk."""
+        async with anyio.create_task_group() as helpers:
+            helpers.start_soon(self._sync_regularly)
+            helpers.start_soon(self._report_regularly)
+            async with anyio.create_task_group() as pools:
+                for pool in self.pools:
+                    pools.start_soon(pool.run)
+            helpers.cancel_scope.cancel()
+        with anyio.CancelScope(shield=True):
+            await self._sync()
+        stopped = [pool.stopped for pool in self.pools if pool.stopped is not None]
+        if self._stop is not None and (stopped or self._stop.cause == "storage"):
+            return self._stop
+        return next(iter(stopped), None)
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it was stopped, or one of its pools has stopped by itself."""
+        return self._stop is not None or any(pool.stopped is not None for pool in self.pools)
+
+    def stop(self, stop: Stop, grace_s: float) -> None:
+        """Read and send nothing more; what is in flight gets `grace_s` to end."""
+        self._stop_pools(stop, grace_s)
+
+    def leave_out(self, variant: str) -> None:
+        """Send no more of a variant; what is in flight ends."""
+        for pool in self.pools:
+            pool.leave_out(variant)
+
+    def drain(self) -> None:
+        """Read and send nothing more; let what is in flight end, up to the grace time."""
+        self._stop_pools(Stop("interrupted", "interrupted"), self._run.grace_s)
+
+    def abort(self) -> None:
+        """Stop at once; what is in flight is given up and will be sent again."""
+        self._stop_pools(Stop("interrupted", "interrupted"), 0.0)
+
+    def _stop_pools(self, stop: Stop, grace_s: float) -> None:
+        # A disk that refuses is told in any case: what was in flight could not be kept.
+        if self._stop is None or (stop.cause == "storage" and self._stop.cause != "storage"):
+            self._stop = stop
+        for pool in self.pools:
+            pool.stop(stop, grace_s)
+
+    async def _sync_regularly(self) -> None:
+        while True:
+            await anyio.sleep(SYNC_INTERVAL_S)
+            await self._sync(due=True)
+
+    async def _sync(self, *, due: bool = False) -> None:
+        try:
+            await self._recorder.sync(due=due)
+        except StorageError as error:
+            # Answers that cannot be kept are not waited for.
+            self._stop_pools(Stop("storage", str(error)), 0.0)
+
+    async def _report_regularly(self) -> None:
+        while True:
+            self._notify(Progressed(self.tallies))
+            due = self._clock.monotonic() + REPORT_INTERVAL_S
+            await anyio.sleep(REPORT_INTERVAL_S)
+            late = self._clock.monotonic() - due
+            if late > HELD_S:
+                self._notice(f"this process stood still for {late:,.0f} s: it was suspended, or the machine is overloaded")
+
+    def _notice(self, text: str) -> None:
+        self._notify(Notice(text))
+
+    def _notify(self, event: Event) -> None:
+        for observer in self._observers:
+            observer.notify(event)

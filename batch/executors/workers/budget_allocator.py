@@ -1,0 +1,75 @@
+"""The budget of a run, shared out over its workers: never more than the whole in sum. Pure.
+
+What a worker may have spent and reserved in all is a number of its own. One that was lowered counts in full until the worker checks in
+again; of a dead worker everything that it might have spent counts as spent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batch.policy.limits.shared import BudgetShare, BudgetUsage
+
+ROUNDING_USD = 1e-9
+
+
+@dataclass(slots=True)
+class _Holder:
+    allowed: float = 0.0
+    exposed: float = 0.0
+    spent: float = 0.0
+
+
+class BudgetAllocator:
+    """What is left of `cap` US dollars, of which `spent` were spent before this session."""
+
+    def __init__(self, cap: float, spent: float) -> None:
+        self._cap = cap
+        self._before = spent
+        self._holders: dict[str, _Holder] = {}
+        self._short: dict[str, None] = {}
+        self._exposed = 0.0
+        self._spent = 0.0
+
+    @property
+    def spent(self) -> float:
+        """What is known to be spent."""
+        return self._before + self._spent
+
+    @property
+    def exposed(self) -> float:
+        """What the workers may have spent and reserved at worst, and what was spent before."""
+        return self._before + self._exposed
+
+    def checkin(self, name: str, use: BudgetUsage) -> BudgetShare:
+        """What the worker may use from now on: what it did use, and half of its part of what is free.
+
+        When one lacks more than is free, all others keep only what they used, until it has got it or it is known that it cannot.
+        """
+        holder = self._holders.setdefault(name, _Holder())
+        self._spent += use.spent - holder.spent
+        holder.spent = use.spent
+        used = use.spent + use.reserved
+        free = self._cap - self._before - (self._exposed - holder.exposed) - used
+        if use.lacking > free + ROUNDING_USD:
+            self._short.setdefault(name)
+        else:
+            self._short.pop(name, None)
+        first = next(iter(self._short), name)
+        more = 0.0 if name in self._short or first != name else max(use.lacking, free / (2 * len(self._holders)))
+        allowed = used + max(0.0, more)
+        exposed = max(holder.allowed, allowed, used)
+        self._exposed += exposed - holder.exposed
+        holder.allowed, holder.exposed = allowed, exposed
+        over = use.lacking > 0 and self.spent + use.lacking > self._cap + ROUNDING_USD
+        return BudgetShare(allowed, self.spent, over)
+
+    def ended(self, name: str, use: BudgetUsage | None) -> None:
+        """The worker has ended, and told what it used; None when it died without a word."""
+        holder = self._holders.pop(name, None)
+        self._short.pop(name, None)
+        if holder is None:
+            return
+        used = holder.exposed if use is None else use.spent + use.reserved
+        self._exposed += used - holder.exposed
+        self._spent += used - holder.spent

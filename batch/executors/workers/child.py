@@ -1,0 +1,55 @@
+"""A worker process, started by `batch.executors.workers.local`: `python -m batch.executors.workers.child DESCRIPTOR`.
+
+The descriptor is its end of a socket pair. The first message that comes is (Assignment, keys); then it checks in until it is over.
+It dies with its parent, however that ends. Signals are the parent's business: a terminal sends Ctrl-C to both.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import signal
+import socket
+import sys
+
+import anyio
+from anyio.abc import SocketStream
+
+from batch.errors import PromptmillError
+from batch.executors.workers.messages import LinkError
+from batch.executors.workers.wire import Wire, WireLink
+from batch.executors.workers.worker import work
+from batch.process import end_process, has_uvloop, tune_gc, tune_malloc
+
+_PR_SET_PDEATHSIG = 1
+
+
+async def _main(descriptor: int) -> None:
+    wire = Wire(await SocketStream.from_socket(socket.socket(fileno=descriptor)))
+    try:
+        assignment, keys = await wire.receive()
+        await work(assignment, keys, WireLink(wire))
+    except LinkError:
+        return  # the parent is gone
+    finally:
+        await wire.close()
+
+
+def main() -> None:
+    """Work until it is over."""
+    tune_gc()
+    tune_malloc()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        # It has no child processes, so uvloop helps as it does a run in one process.
+        anyio.run(_main, int(sys.argv[1]), backend_options={"use_uvloop": has_uvloop()})
+    except PromptmillError as error:
+        sys.stderr.write(f"{error}\n")
+        end_process(1)
+    end_process(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""The limits of one endpoint, shared out over all workers that send to it: never more than the whole in sum. Pure.
+
+Requests at once are a number for each worker, by what each can use: those who use less leave the rest to others. A number that was
+lowered counts in full until the worker checks in again, for only then it is known to keep to it; so does what is still in flight.
+Rates are handed out in pieces of one schedule (the generic cell rate algorithm): each piece falls due at its time and lapses soon
+after, so nothing is to be taken back from a worker that dies. All times are monotonic seconds of the coordinator.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from batch.policy.limits.adaptive import AdaptiveConcurrency
+from batch.policy.limits.fixed import Concurrency
+from batch.policy.limits.shared import LimitShare, LimitUsage, RateGrant, RateUsage
+from batch.policy.rate_limiter import BURST_S
+from batch.settings import RunSettings
+
+# What a worker can use that was not held back: so much more than it used, and one.
+HEADROOM = 1.25
+# Pieces of a rate are handed out for so many times the time until the next check-in.
+AHEAD = 1.5
+# Demands are weighed against each other so often: with a thousand workers not at each check-in.
+WEIGH_INTERVAL_S = 0.1
+
+
+def level(whole: float, answer_checks: Iterable[float]) -> float:
+    """What each may have at most, so that all together have no more than `whole` and nobody more than it can use (water filling)."""
+    ordered = sorted(answer_checks)
+    left, count = whole, len(ordered)
+    for place, demand in enumerate(ordered):
+        if demand * (count - place) >= left:
+            return left / (count - place)
+        left -= demand
+    return math.inf
+
+
+class Schedule:
+    """A rate as a sequence of moments, each of which is handed out once."""
+
+    def __init__(self, per_minute: float) -> None:
+        self.interval = 60.0 / per_minute
+        self._next = -math.inf
+
+    def reserve(self, amount: float, now: float, ahead: float) -> RateGrant:
+        """Up to `amount` of those moments that lie no further ahead; those that nobody wanted in time have lapsed."""
+        first = max(self._next, now - BURST_S)
+        free = math.floor((now + ahead - first) / self.interval) + 1 if first <= now + ahead else 0
+        taken = min(amount, free)
+        if taken > 0:
+            self._next = first + taken * self.interval
+        return RateGrant(taken, first - now, self.interval)
+
+
+@dataclass(slots=True)
+class _Worker:
+    """What is known of one: `limit` as told last, `exposed` what it may have in flight at worst, demands in units and per second."""
+
+    limit: int = 0
+    exposed: int = 0
+    demand: float = 0.0
+    in_flight: float = 0.0
+    flows: dict[str, float] = field(default_factory=dict)
+
+
+class LimitAllocator:
+    """One endpoint's limits over its workers."""
+
+    def __init__(self, run: RunSettings) -> None:
+        auto = run.concurrency == "auto"
+        self.controller: Concurrency | AdaptiveConcurrency = (AdaptiveConcurrency if auto else Concurrency)(run.most_in_flight)
+        rates = {"requests": run.requests_per_minute, "tokens": run.tokens_per_minute}
+        self._schedules = {name: Schedule(rate) for name, rate in rates.items() if rate}
+        self._workers: dict[str, _Worker] = {}
+        self._exposed = 0
+        self._in_flight = 0.0
+        self._levels: dict[str, float] = {}
+        self._weighed_at = -math.inf
+        self._paused_until = -math.inf
+
+    @property
+    def exposed(self) -> int:
+        """How many requests the workers may have in flight together at worst."""
+        return self._exposed
+
+    def checkin(self, name: str, use: LimitUsage | None, now: float, again_s: float, *, eager: bool) -> LimitShare:
+        """What the worker may have until its next check-in; `eager` when it gets new work, whatever it could use before."""
+        worker = self._workers.get(name)
+        if worker is None:
+            worker = self._workers[name] = _Worker()
+            self._weighed_at = -math.inf
+        if use is not None:
+            self._observe(worker, use, now)
+        self._weigh(worker, use, now, eager=eager)
+        self._set_limit(worker, 0 if use is None else use.in_flight)
+        flows = {
+            each: self._flow(worker, each, schedule, None if use is None else use.flows.get(each), now, AHEAD * again_s)
+            for each, schedule in self._schedules.items()
+        }
+        return LimitShare(worker.limit, flows, max(0.0, self._paused_until - now))
+
+    def lost(self, name: str) -> None:
+        """The worker is dead, or has ended: what it had is free."""
+        worker = self._workers.pop(name, None)
+        if worker is not None:
+            self._exposed -= worker.exposed
+            self._in_flight -= worker.in_flight
+            self._weighed_at = -math.inf
+
+    def _observe(self, worker: _Worker, use: LimitUsage, now: float) -> None:
+        in_flight = use.area / use.elapsed if use.elapsed > 0 else float(use.in_flight)
+        self._in_flight += in_flight - worker.in_flight
+        worker.in_flight = in_flight
+        self._paused_until = max(self._paused_until, now + use.pause_s)
+        controller = self.controller
+        if isinstance(controller, AdaptiveConcurrency):
+            controller.occupied(self._in_flight, now)
+        if use.answers and controller.limit_may_move:
+            sent_at, tokens = now - use.seconds / use.answers, use.tokens / use.answers
+            for _ in range(use.answers):
+                controller.served(sent_at, now, tokens)
+        for _ in range(use.faults):
+            controller.faulted()
+        if use.refusals:
+            controller.refused(now - use.refusal_age, now)
+            for _ in range(use.refusals - 1):
+                controller.refused(-math.inf, now)
+
+    def _weigh(self, worker: _Worker, use: LimitUsage | None, now: float, *, eager: bool) -> None:
+        busy = use is not None and use.peak > 0
+        short = eager or (use is not None and use.short)
+        worker.demand = math.inf if short else HEADROOM * use.peak + 1 if use is not None and busy else 0.0
+        for name in self._schedules:
+            flow = None if use is None else use.flows.get(name)
+            if eager or (flow is not None and flow.short):
+                worker.flows[name] = math.inf
+            else:
+                worker.flows[name] = HEADROOM * max(0.0, flow.used) / use.elapsed if flow is not None and use and use.elapsed > 0 else 0.0
+        if now - self._weighed_at >= WEIGH_INTERVAL_S:
+            self._weighed_at = now
+            workers = self._workers.values()
+            self._levels = {
+                name: level(1 / schedule.interval, (each.flows.get(name, 0.0) for each in workers))
+                for name, schedule in self._schedules.items()
+            }
+            self._levels["concurrency"] = level(self.controller.limit, (each.demand for each in workers))
+
+    def _set_limit(self, worker: _Worker, in_flight: int) -> None:
+        """Lower at once, raise only into what nobody else may be using."""
+        fair = min(worker.demand, self._levels["concurrency"], self.controller.limit)
+        room = self.controller.limit - (self._exposed - worker.exposed)
+        confirmed = max(worker.limit, in_flight)
+        whole, rest = math.floor(fair), fair % 1 > 0
+        wanted = whole + (rest and whole < room)
+        limit = wanted if wanted <= worker.limit else max(worker.limit, min(wanted, room))
+        exposed = max(confirmed, limit)
+        self._exposed += exposed - worker.exposed
+        worker.limit, worker.exposed = limit, exposed
+
+    def _flow(self, worker: _Worker, name: str, schedule: Schedule, use: RateUsage | None, now: float, ahead: float) -> RateGrant:
+        fair = min(worker.flows[name], self._levels[name])
+        wanted = math.ceil(min(fair, 1 / schedule.interval) * ahead - (use.left if use is not None else 0.0))
+        return schedule.reserve(max(0, wanted), now, ahead)

@@ -1,0 +1,167 @@
+"""A worker: one engine over the shards that it is given, for as long as there are any. The same in a local process and on Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
+from dataclasses import replace
+
+import anyio
+import anyio.to_thread
+
+from batch.clock import Clock, SystemClock
+from batch.engine import endpoints
+from batch.engine.costs import Costs
+from batch.engine.stop import Stop
+from batch.errors import SetupError
+from batch.events import Event, Notice
+from batch.executors.workers.messages import Assignment, Grant, Link, LinkError, Report
+from batch.executors.workers.worker_queue import WorkerQueue
+from batch.journal.shared_index import SharedIndex
+from batch.policy.limits.shared import BudgetUsage, LeasedBudget
+from batch.records import Tally
+from batch.settings import RunSettings, Variant
+from batch.transport.client import Client
+
+# Nothing is so urgent that it is told sooner after the last check-in.
+SHORTEST_INTERVAL_S = 0.005
+
+
+async def work(assignment: Assignment, keys: Mapping[str, str], link: Link, *, clock: Clock | None = None) -> None:
+    """Work until the coordinator says that it is over, or is gone (then what is in flight is given up).
+
+    Raises SetupError and whatever else keeps a worker from beginning.
+    """
+    clock = clock or SystemClock()
+    variants = assignment.job.variants
+    groups = endpoints.by_endpoint(variants)
+    notices: list[str] = []
+    pools = [endpoints.each_url(group[0].provider) for group in groups]
+    settings = replace(endpoints.allow_connections(assignment.job.run, sum(map(len, pools)), notices.append), max_failures="100%")
+    known = await anyio.to_thread.run_sync(_known, assignment)
+    async with endpoints.clients(pools, keys, settings, clock) as clients:
+        worker = Worker(assignment, settings, list(zip(groups, clients, strict=True)), known, link, clock, notices)
+        with suppress(LinkError):
+            await worker.run()
+
+
+def _known(assignment: Assignment) -> dict[str, SharedIndex]:
+    """What earlier sessions recorded of each variant. Raises SetupError when that cannot be read."""
+    try:
+        return {variant.name: SharedIndex.at(assignment.known.get(variant.name)) for variant in assignment.job.variants}
+    except OSError as error:
+        raise SetupError(str(error)) from error
+
+
+class Worker:
+    """One worker of a run; `parts` are the lanes: what is sent, and the clients of its endpoints.
+
+    `known` is by variant what earlier sessions recorded.
+    """
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        settings: RunSettings,
+        parts: Sequence[tuple[Sequence[Variant], Sequence[Client]]],
+        known: Mapping[str, SharedIndex],
+        link: Link,
+        clock: Clock,
+        notices: list[str],
+    ) -> None:
+        self._name = assignment.worker
+        self._link = link
+        self._clock = clock
+        self._notices = notices
+        self._budget = None if settings.max_cost_usd is None else LeasedBudget(settings.max_cost_usd)
+        self._costs = Costs(assignment.prices, assignment.job.variants, self._budget)
+        self._tallies = {variant.name: Tally() for variant in assignment.job.variants}
+        self._lanes = [
+            WorkerQueue(assignment, settings, variants, clients, known, self, clock, self._tallies, self._costs)
+            for variants, clients in parts
+        ]
+        self._stop: Stop | None = None
+        self._told_stop = False
+        self._urgent = anyio.Event()
+
+    async def run(self) -> None:
+        """Send what is given, until it is over. Raises LinkError."""
+        try:
+            async with anyio.create_task_group() as group:
+                for lane in self._lanes:
+                    group.start_soon(lane.run)
+                await self._check_in_regularly()
+        except BaseExceptionGroup as group_error:
+            lost = group_error.subgroup(LinkError)
+            if lost is None:
+                raise
+            raise LinkError from group_error
+        finally:
+            for lane in self._lanes:
+                lane.recorder.close()
+        await self._link.checkin(self._report(ended=True))
+
+    def notify(self, event: Event) -> None:
+        """The engine's events: what a person should know goes along with the next report."""
+        if isinstance(event, Notice):
+            self._notices.append(event.text)
+
+    def hurry(self) -> None:
+        """Check in at once."""
+        self._urgent.set()
+
+    def stopped(self, stop: Stop) -> None:
+        """A lane cannot go on: the coordinator must know."""
+        if self._stop is None:
+            self._stop = stop
+            self.hurry()
+
+    async def _check_in_regularly(self) -> None:
+        while True:
+            asked_at = self._clock.monotonic()
+            grant = await self._link.checkin(self._report())
+            self._apply(grant, asked_at)
+            if grant.over or (grant.stop is not None and not any(lane.is_running for lane in self._lanes)):
+                break
+            with anyio.move_on_after(grant.again_s):
+                await self._urgent.wait()
+            await anyio.sleep(max(0.0, asked_at + SHORTEST_INTERVAL_S - self._clock.monotonic()))
+            self._urgent = anyio.Event()
+        for lane in self._lanes:
+            lane.end(grant.stop if grant.over else None)
+
+    def _report(self, *, ended: bool = False) -> Report:
+        notices, self._notices[:] = tuple(self._notices), []
+        held = {key: held for lane in self._lanes for key, held in lane.recorder.held.items()}
+        dollars = sum(each.dollars for of_lease in held.values() for each in of_lease.values())
+        unrecorded = self._costs.unrecorded + dollars
+        return Report(
+            self._name,
+            deepcopy(self._tallies),
+            tuple(use for lane in self._lanes for use in lane.uses()),
+            tuple(lane.wanted() for lane in self._lanes),
+            tuple(key for lane in self._lanes for key in lane.recorder.take_done()),
+            {key: written for lane in self._lanes for key, written in lane.recorder.written.items()},
+            {key: {variant: each.counts for variant, each in of_lease.items()} for key, of_lease in held.items()},
+            tuple(example for lane in self._lanes for example in lane.recorder.take_examples()),
+            self._budget.use(unrecorded) if self._budget is not None else BudgetUsage(0.0, 0.0, 0.0, unrecorded),
+            notices,
+            self._stop,
+            ended,
+        )
+
+    def _apply(self, grant: Grant, asked_at: float) -> None:
+        if grant.budget is not None and self._budget is not None:
+            self._budget.grant(grant.budget)
+        shares = iter(grant.shares)
+        for lane in self._lanes:
+            lane.share(shares, asked_at)
+        for lease in grant.leases:
+            self._lanes[lease.lane].take(lease)
+        for lane, drained in zip(self._lanes, grant.drained, strict=False):
+            if drained:
+                lane.drain()
+        if grant.stop is not None:
+            for lane in self._lanes:
+                lane.stop(grant.stop, grant.grace_s)

@@ -1,0 +1,209 @@
+"""One endpoint of a worker: its leases, its share of the limits, and the engine that runs while there is anything to send."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Protocol
+
+import anyio
+from anyio import from_thread
+
+from batch.clock import Clock
+from batch.engine.answer_checks import answer_checks_of
+from batch.engine.costs import Costs
+from batch.engine.endpoint_pool import EndpointPool, PooledEndpoint
+from batch.engine.endpoints import each_url, endpoint_name
+from batch.engine.feed import Plan
+from batch.engine.limiter import EndpointLimiter
+from batch.engine.session import EndpointQueue, Session
+from batch.engine.stop import Stop
+from batch.events import Observer
+from batch.executors.workers.lease_feed import FeedOptions, LeaseFeed
+from batch.executors.workers.lease_recorder import LeaseJournals, LeaseRecorder
+from batch.executors.workers.messages import Assignment, Lease
+from batch.journal.segments import SegmentName
+from batch.journal.shared_index import LayeredIndex, SharedIndex
+from batch.policy.limits.shared import LeasedBucket, LeasedConcurrency, LimitShare, LimitUsage
+from batch.policy.rate_limiter import RateLimiter
+from batch.prompts import RequestBuilder
+from batch.readers import Dataset
+from batch.readers.ranges import Ranges
+from batch.records import Tally
+from batch.rundir.opening import run_directory
+from batch.settings import RunSettings, Variant
+from batch.transport.client import Client
+
+
+class WorkerHandle(Observer, Protocol):
+    """The worker, as its lanes see it."""
+
+    def hurry(self) -> None:
+        """Check in at once."""
+
+    def stopped(self, stop: Stop) -> None:
+        """A lane cannot go on: the coordinator must know."""
+
+
+class LeasedEndpoint:
+    """One endpoint that others send to as well: its pace, by what of its limits is this worker's."""
+
+    def __init__(self, name: str, client: Client, settings: RunSettings) -> None:
+        self._concurrency = LeasedConcurrency(settings.most_in_flight)
+        rates = {"requests": settings.requests_per_minute, "tokens": settings.tokens_per_minute}
+        self._buckets = {name: LeasedBucket() for name, rate in rates.items() if rate}
+        limits = iter(self._buckets.values())
+        pace = EndpointLimiter(
+            name,
+            settings,
+            rng=random.Random(),  # noqa: S311
+            concurrency=self._concurrency,
+            rates=RateLimiter(rates["requests"], rates["tokens"], lambda _: next(limits)),
+        )
+        self.member = PooledEndpoint(client, pace)
+
+    def grant(self, share: LimitShare, asked_at: float, now: float) -> None:
+        """What it may use from now on."""
+        self._concurrency.grant(share.concurrency)
+        for name, flow in share.flows.items():
+            self._buckets[name].grant(flow, asked_at)
+        self.member.pace.pause(share.pause_s, now)
+
+    def take_use(self, now: float, *, ready: bool) -> LimitUsage:
+        """What was made of it; `ready` tells whether there is something to send now."""
+        flows = {name: bucket.take_use(now, ready=ready) for name, bucket in self._buckets.items()}
+        return self._concurrency.take_use(now, ready=ready, pause_s=self.member.pace.paused(now), flows=flows)
+
+
+class WorkerQueue:
+    """Runs the engine over the leases that it is given; `tallies` and `costs` are the worker's."""
+
+    def __init__(
+        self,
+        assignment: Assignment,
+        settings: RunSettings,
+        variants: Sequence[Variant],
+        clients: Sequence[Client],
+        known: Mapping[str, SharedIndex],
+        worker: WorkerHandle,
+        clock: Clock,
+        tallies: Mapping[str, Tally],
+        costs: Costs,
+    ) -> None:
+        job = assignment.job
+        self._costs = costs
+        self._assignment = assignment
+        self._settings = settings
+        self._worker = worker
+        self._clock = clock
+        self._variants = variants
+        self._answer_checks = answer_checks_of(variants, settings)
+        provider = variants[0].provider
+        names = [endpoint_name(each, pooled=len(clients) > 1) for each in each_url(provider)]
+        self._endpoints = [LeasedEndpoint(name, client, settings) for name, client in zip(names, clients, strict=True)]
+        self._endpoint_pool = EndpointPool(
+            provider.name, [endpoint.member for endpoint in self._endpoints], cuts_prompts=provider.cuts_prompts
+        )
+        self._directory = run_directory(assignment.directory)
+        self.recorder = LeaseRecorder(variants, self._directory, assignment.numbers, settings, tallies, clock, costs, worker.hurry)
+        self._ranges = Ranges(Dataset(job.input, assignment.drawn))
+        self._how = FeedOptions(settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed)
+        self._builders = {variant.name: RequestBuilder(variant, stream=settings.stream) for variant in variants}
+        self._known = known
+        self._begun_before = self._begun_lately = 0
+        self._feed: LeaseFeed | None = None
+        self._waiting: list[LeaseJournals] = []
+        self._session: Session | None = None
+        self._begun = anyio.Event()
+        self._ended = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether its engine runs."""
+        return self._session is not None
+
+    async def run(self) -> None:
+        """Send the rows of the leases that come, until it ends."""
+        while True:
+            await self._begun.wait()
+            if self._ended:
+                return
+            self._begun = anyio.Event()
+            self._begun_before += self._feed.begun if self._feed is not None else 0
+            self._feed = LeaseFeed(self._ranges, self._how, self._plans, partial(from_thread.run_sync, self._worker.hurry))
+            waiting, self._waiting = self._waiting, []
+            for book in waiting:
+                self._feed.add(book)
+            lane = EndpointQueue(self._endpoint_pool, self._feed, self._answer_checks)
+            self._session = Session([lane], self.recorder, self._costs, self._settings, clock=self._clock, observers=[self._worker])
+            stop = await self._session.execute()
+            self._session = None
+            if stop is not None and not self._ended:
+                self._worker.stopped(stop)
+            self._worker.hurry()
+
+    def take(self, lease: Lease) -> None:
+        """One more lease."""
+        book = self.recorder.open(lease)
+        if self._session is not None and self._feed is not None and not self._feed.closed:
+            self._feed.add(book)
+        else:
+            self._waiting.append(book)
+            self._begun.set()
+
+    def drain(self) -> None:
+        """There is nothing more to lease at the moment: finish what is there."""
+        if self._feed is not None:
+            self._feed.close()
+
+    def stop(self, stop: Stop, grace_s: float) -> None:
+        """Send nothing more."""
+        if self._session is not None:
+            self._session.stop(stop, grace_s)
+        self.drain()
+
+    def end(self, stop: Stop | None) -> None:
+        """It is over; what still runs is given up."""
+        self._ended = True
+        self.stop(stop or Stop("interrupted", "given up"), 0.0)
+        self._begun.set()
+
+    def share(self, shares: Iterator[LimitShare], asked_at: float) -> None:
+        """What it may use of its endpoints' limits: takes as many of `shares` as it has endpoints."""
+        now = self._clock.monotonic()
+        for endpoint, share in zip(self._endpoints, shares, strict=False):
+            endpoint.grant(share, asked_at, now)
+        if self._session is not None:
+            for pool in self._session.pools:
+                pool.wake()
+
+    def uses(self) -> list[LimitUsage]:
+        """What it made of its shares, one for each endpoint."""
+        if self._session is not None and self._session.stopped:
+            self.drain()
+        now = self._clock.monotonic()
+        ready = self._session is not None and any(pool.has_ready_work for pool in self._session.pools)
+        return [endpoint.take_use(now, ready=ready) for endpoint in self._endpoints]
+
+    def wanted(self) -> int:
+        """How many more leases it could take: so that it does not run dry until the check-in after the next."""
+        begun = self._begun_before + (self._feed.begun if self._feed is not None else 0)
+        lately, self._begun_lately = begun - self._begun_lately, begun
+        if self._ended or (self._session is not None and self._session.stopped):
+            return 0
+        ahead = len(self._waiting) + (self._feed.ahead if self._feed is not None and not self._feed.closed else 0)
+        return max(0, 1 + 2 * lately - ahead)
+
+    def _plans(self, book: LeaseJournals) -> list[Plan]:
+        lease = book.lease
+        plans = []
+        for variant in self._variants:
+            known = self._known[variant.name]
+            plan = Plan(variant.name, self._builders[variant.name], known)
+            if lease.generation > 1:
+                name = SegmentName(self._assignment.numbers[variant.name], lease.shard.number, lease.generation)
+                plan = replace(plan, index=LayeredIndex(known, self._directory.earlier(variant.slug, name)))
+            plans.append(plan)
+        return plans

@@ -1,0 +1,79 @@
+"""What a journal holds, for those who only ask whether a task is done: an index in a file that many processes share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from batch.journal.index import IndexEntry, ResumeIndex, final
+from batch.storage import downloaded, is_url
+
+_BYTES_PER_TASK = 17
+
+
+class SharedIndex:
+    """The tasks that `ResumeIndex.save` wrote to `path` (None: none), mapped, so that all processes of a machine hold them once.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        size = path.stat().st_size if path is not None else 0
+        self._count = count = size // _BYTES_PER_TASK
+        if path is not None and count:
+            whole = np.memmap(path, np.uint8, "r")
+            self._task = whole[: 8 * count].view(np.uint64)
+            self._key = whole[8 * count : 16 * count].view(np.uint64)
+            self._ok = whole[16 * count :].view(np.bool_)
+
+    @classmethod
+    def at(cls, place: str | None) -> SharedIndex:
+        """Those in the file, or in the object on a store, at `place`; an object is fetched by each process. Raises OSError."""
+        if place is None or not is_url(place):
+            return cls(None if place is None else Path(place))
+        with downloaded(place) as path:
+            return cls(path)
+
+    def __len__(self) -> int:
+        return self._count
+
+    def final(self, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
+        """As `ResumeIndex.final`."""
+        return final(self._task, self._ok, task_hashes, with_failures=with_failures) if self._count else [False] * (len(task_hashes) // 8)
+
+    def lookup(self, task_hashes: Sequence[int]) -> list[IndexEntry | None]:
+        """What the journal holds of each task; None for those without a record. Give many at once."""
+        if not self._count:
+            return [None] * len(task_hashes)
+        wanted = np.array(task_hashes, np.uint64)
+        places = np.searchsorted(self._task, wanted)
+        places[places == self._count] = 0
+        found = (self._task[places] == wanted).tolist()
+        keys = self._key[places].astype(">u8").tobytes()
+        ok = self._ok[places].tolist()
+        return [IndexEntry(keys[8 * i : 8 * i + 8], ok[i]) if found[i] else None for i in range(len(found))]
+
+
+class LayeredIndex:
+    """What an earlier index knows, and over it what was recorded in this very session: that is done, be it a failure."""
+
+    def __init__(self, earlier: SharedIndex, session: ResumeIndex) -> None:
+        self._earlier, self._session = earlier, session
+
+    def __len__(self) -> int:
+        return len(self._earlier) + len(self._session)
+
+    def final(self, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
+        """Of each task whether one of the two says that it is done."""
+        pairs = zip(
+            self._session.final(task_hashes, with_failures=True), self._earlier.final(task_hashes, with_failures=with_failures), strict=True
+        )
+        return [now or earlier for now, earlier in pairs]
+
+    def lookup(self, task_hashes: Sequence[int]) -> list[IndexEntry | None]:
+        """What the two hold of each task."""
+        pairs = zip(self._session.lookup(task_hashes), self._earlier.lookup(task_hashes), strict=True)
+        return [earlier if now is None else IndexEntry(now.key, ok=True) for now, earlier in pairs]

@@ -1,0 +1,1 @@
+"""Concurrency limits of one endpoint: fixed, adaptive, or shared with other workers."""

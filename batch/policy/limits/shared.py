@@ -1,0 +1,299 @@
+"""What a worker has of an endpoint's limits while other workers send to it too: a number of requests at once, and rates.
+
+The coordinator grants shares and takes them back (executors.workers.limit_allocator); this module keeps to them and records their use.
+Pure: times are monotonic seconds of the worker, given by the caller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from batch.policy.budget import Spending
+from batch.policy.rate_limiter import BURST_S, GATHER_S
+
+LOCAL_CUT = 0.7
+
+
+@dataclass(frozen=True, slots=True)
+class RateGrant:
+    """So much of a rate: `amount` falls due evenly, one in `interval` seconds, the first `starts_in` seconds after the check-in."""
+
+    amount: float
+    starts_in: float
+    interval: float
+
+
+@dataclass(frozen=True, slots=True)
+class LimitShare:
+    """A worker's part of one endpoint's limits: requests at once, and what of each rate it may use (names: "requests", "tokens").
+
+    `pause_s` is how long the endpoint has asked others to wait.
+    """
+
+    concurrency: int
+    flows: Mapping[str, RateGrant] = field(default_factory=dict)
+    pause_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RateUsage:
+    """What became of a rate since the last check-in: `used` (net of corrections), and `left` of it (below 0: used ahead).
+
+    `short` tells whether it held something back.
+    """
+
+    used: float
+    left: float
+    short: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LimitUsage:
+    """What a worker made of its share in the `elapsed` seconds since its last check-in.
+
+    `in_flight` is now, `peak` the most, `area` their integral over time. `short` says that it could have used more. Of the answers:
+    their number, their tokens and seconds in flight. `refusals` is how many were refused for the rate, `refusal_age` how long ago
+    the last of them was sent. `faults` counts other failures of the endpoint, `pause_s` is what it asked to wait.
+    """
+
+    elapsed: float
+    in_flight: int
+    peak: int
+    area: float
+    short: bool
+    answers: int = 0
+    tokens: float = 0.0
+    seconds: float = 0.0
+    refusals: int = 0
+    refusal_age: float = 0.0
+    faults: int = 0
+    pause_s: float = 0.0
+    flows: Mapping[str, RateUsage] = field(default_factory=dict)
+
+
+class LeasedConcurrency:
+    """A limit that somebody else sets; between check-ins it only falls, once for each episode of refusals."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.limit = 0
+        self._in_flight = 0
+        self._at = 0.0
+        self._peak = 0
+        self._latest_refused = -math.inf
+        self._cut_at = -math.inf
+        self._begin(0.0)
+
+    def grant(self, limit: int) -> None:
+        """Requests that may be in flight at once from now on."""
+        self.limit = min(limit, self.most)
+
+    def sent(self, now: float) -> None:
+        """A request leaves."""
+        self._advance(now)
+        self._in_flight += 1
+        self._peak = max(self._peak, self._in_flight)
+
+    def ended(self, now: float) -> None:
+        """A request ended, however."""
+        self._advance(now)
+        self._in_flight -= 1
+
+    def served(self, sent_at: float, now: float, tokens: float) -> None:
+        """An answer came."""
+        self._answers += 1
+        self._tokens += tokens
+        self._seconds += now - sent_at
+
+    def faulted(self) -> None:
+        """The endpoint failed."""
+        self._faults += 1
+
+    def refused(self, sent_at: float, now: float) -> bool:
+        """The endpoint refused a request sent at `sent_at`; True when that cut the limit, which the next grant may set anew."""
+        self._refusals += 1
+        self._latest_refused = max(self._latest_refused, sent_at)
+        if sent_at < self._cut_at:
+            return False
+        self._cut_at = now
+        self.limit = max(1, int(self.limit * LOCAL_CUT))
+        return True
+
+    def take_use(self, now: float, *, ready: bool, pause_s: float, flows: Mapping[str, RateUsage]) -> LimitUsage:
+        """What was made of it since this was last asked; `ready` tells whether there is something to send now."""
+        self._advance(now)
+        use = LimitUsage(
+            elapsed=now - self._since,
+            in_flight=self._in_flight,
+            peak=self._peak,
+            area=self._area,
+            short=ready and self._peak >= self.limit < self.most,
+            answers=self._answers,
+            tokens=self._tokens,
+            seconds=self._seconds,
+            refusals=self._refusals,
+            refusal_age=now - self._latest_refused if self._refusals else 0.0,
+            faults=self._faults,
+            pause_s=pause_s,
+            flows=flows,
+        )
+        self._begin(now)
+        return use
+
+    def _begin(self, now: float) -> None:
+        self._since = self._at = now
+        self._peak, self._area = self._in_flight, 0.0
+        self._answers = self._refusals = self._faults = 0
+        self._tokens = self._seconds = 0.0
+
+    def _advance(self, now: float) -> None:
+        if now > self._at:
+            self._area += self._in_flight * (now - self._at)
+            self._at = now
+
+
+@dataclass(slots=True)
+class _Due:
+    """A flow on the worker's own clock: `left` of it is not yet due or not yet lapsed; the first of that falls due at `at`."""
+
+    left: float
+    at: float
+    interval: float
+
+    def by(self, moment: float) -> float:
+        """How much of it has fallen due by then."""
+        return 0.0 if moment < self.at else min(self.left, math.floor((moment - self.at) / self.interval) + 1.0)
+
+    def take(self, amount: float) -> None:
+        self.left -= amount
+        self.at += amount * self.interval
+
+
+class LeasedBucket:
+    """A rate of which somebody else hands out pieces, each due at its time; what is not used within BURST_S of that lapses.
+
+    So all workers together never use more in any time than one alone may, however many of them come and go, and nothing has to be
+    taken back from those that die.
+    """
+
+    def __init__(self) -> None:
+        self._dues: deque[_Due] = deque()
+        self._used = 0.0
+        self._debt = 0.0
+        self._short = False
+
+    def grant(self, flow: RateGrant, asked_at: float) -> None:
+        """A piece more; times count from when it was asked for, so that one that comes late has lapsed."""
+        if flow.amount > 0:
+            self._dues.append(_Due(flow.amount, asked_at + flow.starts_in, flow.interval))
+
+    def hold(self, now: float) -> float:
+        """Seconds until something may be taken: 0 now; infinity when only the next check-in can bring it."""
+        self._settle(now)
+        if self._debt <= -1:
+            return 0.0
+        needed = max(0.0, self._debt) + 1
+        for due in self._dues:
+            if due.left >= needed:
+                wait = due.at + (needed - 1) * due.interval - now
+                self._short = self._short or wait > 0
+                return wait + GATHER_S if wait > 0 else 0.0
+            needed -= due.left
+        self._short = True
+        return math.inf
+
+    def take(self, amount: float, now: float) -> None:
+        """Take so much, whether it is there or not."""
+        self._used += amount
+        self._debt += amount
+        self._settle(now)
+
+    def correct(self, amount: float) -> None:
+        """It was so much more (or less, below 0) than was taken."""
+        self._used += amount
+        self._debt += amount
+
+    def take_use(self, now: float, *, ready: bool) -> RateUsage:
+        """What was made of it since this was last asked; `ready` tells whether there is something to send now."""
+        self._settle(now)
+        if not self._short:
+            # Less was used than expected, and nobody waited for it: that is no stock for later.
+            self._debt = max(0.0, self._debt)
+        use = RateUsage(self._used, sum(due.left for due in self._dues) - self._debt, self._short and ready)
+        self._used, self._short = 0.0, False
+        return use
+
+    def _settle(self, now: float) -> None:
+        """Pay the debt with what is due, and let lapse what has been due for too long."""
+        while self._dues:
+            due = self._dues[0]
+            paid = min(max(0.0, self._debt), due.by(now))
+            if paid:
+                due.take(paid)
+                self._debt -= paid
+            due.take(due.by(now - BURST_S))
+            if due.left > 0:
+                return
+            self._dues.popleft()
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetUsage:
+    """What a worker made of the run's budget, in US dollars: `spent` and still `reserved` by it, and what it lacks for its next request.
+
+    `unrecorded` of what it spent, or may have spent, is in no outcome.
+    """
+
+    spent: float
+    reserved: float
+    lacking: float
+    unrecorded: float
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetShare:
+    """What a worker may have spent and reserved in all, and what the whole run has spent; `over` means that what it lacks is not there."""
+
+    allowed: float
+    spent: float
+    over: bool
+
+
+class LeasedBudget:
+    """A part of the run's budget, as policy.spending.Budget wants it; `spent` is what is known of the whole run."""
+
+    def __init__(self, cap: float) -> None:
+        self.cap = cap
+        self.spent = 0.0
+        self._own = Spending(0.0)
+        self._lacking = 0.0
+        self._over = False
+
+    def grant(self, share: BudgetShare) -> None:
+        """What may be spent from now on."""
+        self._own.cap = share.allowed
+        self.spent, self._over = share.spent, share.over
+
+    def reserve(self, amount: float) -> bool:
+        """Set `amount` aside for a request; False when the worker's part has no room for it."""
+        if not self._own.reserve(amount):
+            self._lacking = max(self._lacking, amount)
+            return False
+        if amount >= self._lacking:
+            self._lacking = 0.0
+        return True
+
+    def settle(self, reserved: float, actual: float) -> None:
+        """A request for which `reserved` was set aside has cost `actual`."""
+        self._own.settle(reserved, actual)
+
+    def never(self, amount: float) -> bool:
+        """Whether `amount` can never be reserved any more: only the coordinator knows, and has said so."""
+        return self._over and self._own.never(amount)
+
+    def use(self, unrecorded: float) -> BudgetUsage:
+        """What was made of it."""
+        return BudgetUsage(self._own.spent, self._own.reserved, self._lacking, unrecorded)

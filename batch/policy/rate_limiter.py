@@ -1,0 +1,157 @@
+"""Requests and tokens a minute: what the job allows, and what the endpoint's headers say is left. Times are monotonic seconds.
+
+Headers: x-ratelimit-remaining-requests / -tokens and -reset-*, as OpenAI has them
+(https://platform.openai.com/docs/guides/rate-limits, "Rate limits in headers").
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from batch.policy.waits import MAX_WAIT_S, parse_duration
+
+# In any 10 s at most 2 % more than the rate.
+BURST_S = 0.2
+# Who finds the bucket empty comes back when so much has flowed in, instead of once for each request.
+GATHER_S = 0.02
+BYTES_PER_TOKEN = 4
+# Tokens of an answer, while none has come and the request names no most.
+UNKNOWN_ANSWER = 256
+ODD_RESET_S = 86_400.0
+
+_MOST_TOKENS = re.compile(rb'"max_(?:completion_)?tokens":\s*(\d+)')
+
+
+class Bucket:
+    """A rate, evenly spread, with at most BURST_S of it at once (the generic cell rate algorithm)."""
+
+    def __init__(self, per_minute: float) -> None:
+        self._interval = 60.0 / per_minute
+        self._slack = max(0.0, BURST_S - self._interval)
+        self._next = -math.inf
+
+    def hold(self, now: float) -> float:
+        """Seconds until something may be taken: 0 now."""
+        wait = self._next - self._slack - now
+        return wait + min(self._slack, GATHER_S) if wait > 0 else 0.0
+
+    def take(self, amount: float, now: float) -> None:
+        """Take so much, whether it is there or not."""
+        self._next = max(self._next, now) + amount * self._interval
+
+    def correct(self, amount: float) -> None:
+        """It was so much more (or less, below 0) than was taken."""
+        self._next += amount * self._interval
+
+
+class ServerQuota:
+    """What an endpoint says is left of one kind; nothing is sent from when that is used up until its reset."""
+
+    def __init__(self, kind: str) -> None:
+        self._remaining, self._reset = f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}"
+        self._until = -math.inf
+        self._told_by = -1
+
+    def hold(self, now: float) -> float:
+        """Seconds until something may be sent: 0 now."""
+        return max(0.0, self._until - now)
+
+    def observe(self, headers: Mapping[str, str], number: int, used_since: float, now: float) -> None:
+        """The headers of the answer to request `number`; since it was sent, others have used `used_since` of what it says is left.
+
+        An endpoint may count when a request comes or when it is answered. Counting for ourselves what was sent since errs on the safe
+        side, until the answer to the last one that was sent tells.
+        """
+        text = headers.get(self._remaining)
+        if text is None or number < self._told_by:
+            return
+        remaining, reset = _number(text), parse_duration(headers.get(self._reset, ""))
+        if remaining is None or reset is None or reset > ODD_RESET_S:
+            return
+        self._told_by = number
+        self._until = now + min(reset, MAX_WAIT_S) if remaining <= used_since else -math.inf
+
+
+class RateLimit(Protocol):
+    """What may be taken over time."""
+
+    def hold(self, now: float) -> float:
+        """Seconds until something may be taken: 0 now."""
+
+    def take(self, amount: float, now: float) -> None:
+        """Take so much, whether it is there or not."""
+
+    def correct(self, amount: float) -> None:
+        """It was so much more (or less, below 0) than was taken."""
+
+
+class RateLimiter:
+    """The rates of one endpoint and key. `limit` makes what holds a rate, given as so much per minute."""
+
+    def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None, limit: Callable[[int], RateLimit] = Bucket) -> None:
+        self._requests = limit(requests_per_minute) if requests_per_minute else None
+        self._tokens = limit(tokens_per_minute) if tokens_per_minute else None
+        self._left_requests, self._left_tokens = ServerQuota("requests"), ServerQuota("tokens")
+        self._sent = 0
+        self._answers = 0
+        self._mean_answer = 0.0
+        self._mean_total = 0.0
+
+    def hold(self, now: float) -> float:
+        """Seconds until something may be sent: 0 now."""
+        wait = max(self._left_requests.hold(now), self._left_tokens.hold(now))
+        if self._requests is not None:
+            wait = max(wait, self._requests.hold(now))
+        return wait if self._tokens is None else max(wait, self._tokens.hold(now))
+
+    def sent(self, body: bytes, now: float) -> tuple[int, float]:
+        """A request leaves: its number, and the tokens that it is expected to use."""
+        self._sent += 1
+        if self._requests is not None:
+            self._requests.take(1, now)
+        if self._tokens is None:
+            return self._sent, 0.0
+        tokens = self._estimate(body)
+        self._tokens.take(tokens, now)
+        return self._sent, tokens
+
+    def ended(
+        self, number: int, estimate: float, headers: Mapping[str, str], usage: Mapping[str, Any] | None, now: float, *, refused: bool
+    ) -> None:
+        """Request `number`, expected to use `estimate` tokens, is over. A refused one used none."""
+        since = self._sent - number
+        answer = tokens_of(usage, "completion_tokens")
+        total = answer + tokens_of(usage, "prompt_tokens")
+        if total:
+            self._answers += 1
+            weight = 1 / min(self._answers, 1000)
+            self._mean_answer += weight * (answer - self._mean_answer)
+            self._mean_total += weight * (total - self._mean_total)
+        if self._tokens is not None and (refused or total):
+            self._tokens.correct((0.0 if refused else total) - estimate)
+        self._left_requests.observe(headers, number, since, now)
+        self._left_tokens.observe(headers, number, since * self._mean_total, now)
+
+    def _estimate(self, body: bytes) -> float:
+        named = _MOST_TOKENS.search(body)
+        most = float(named[1]) if named else math.inf
+        expected = self._mean_answer if self._answers else UNKNOWN_ANSWER
+        return len(body) / BYTES_PER_TOKEN + (min(most, expected) if self._answers or not named else most)
+
+
+def _number(text: str) -> float | None:
+    """A count that makes sense; -1 and junk do not."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and value >= 0 else None
+
+
+def tokens_of(usage: Mapping[str, Any] | None, name: str) -> float:
+    """So many tokens, by an endpoint's usage; 0 where it does not say, or nothing that makes sense."""
+    value = usage.get(name) if usage else None
+    return float(value) if isinstance(value, int | float) and 0 <= value < math.inf else 0.0

@@ -1,0 +1,34 @@
+"""Run directories by what people write: a path, or the address of a folder on an object store."""
+
+from __future__ import annotations
+
+import os
+
+from batch.errors import RunDirectoryError
+from batch.rundir.local import RunDirectory
+from batch.storage.urls import is_url, parse
+
+
+def run_directory(place: str | os.PathLike[str]) -> RunDirectory:
+    """The run directory at `place`, which need not be there yet.
+
+    Raises:
+        RunDirectoryError: an address that cannot be one, or one that was made into a path.
+        StorageError: the cache for its copy cannot be written to.
+    """
+    text = os.fspath(place)
+    if not is_url(text):
+        if text.startswith(("s3:/", "gs:/")):
+            raise RunDirectoryError(f"{text}: an address on an object store must be given as text, not as a Path")
+        return RunDirectory(text)
+    from batch.rundir.store import StoreRunDirectory
+
+    try:
+        return StoreRunDirectory(parse(text))
+    except ValueError as error:
+        raise RunDirectoryError(str(error)) from error
+
+
+def address_of(directory: RunDirectory) -> str:
+    """Where it is, whatever the working directory will be."""
+    return str(directory.place if isinstance(directory.place, str) else directory.place.absolute())

@@ -1,0 +1,102 @@
+"""The pace of one endpoint: when it is given up, and what is said then. Times are made up, nothing waits."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from batch.engine.limiter import EndpointLimiter, Work
+from batch.policy.verdicts import Action, Verdict
+from batch.records import ErrorInfo, ErrorKind, Exchange, Request, Task
+from batch.settings import RunSettings
+
+PATIENCE_S = 60.0
+REFUSED = ErrorInfo(ErrorKind.API, "rate_limit", "slow down", 429)
+BROKEN = ErrorInfo(ErrorKind.API, "server", "boom", 500)
+
+
+def pace() -> EndpointLimiter:
+    """An endpoint's pace with a minute of patience."""
+    return EndpointLimiter("house", RunSettings(concurrency=4, outage_timeout_s=PATIENCE_S), rng=random.Random(1))
+
+
+def work() -> Work:
+    """Some row's work."""
+    return Work(Task(0, "r0", "house/m", 0, Request("chat/completions", b"{}", bytes(16))))
+
+
+def answered(sent_at: float, done_at: float) -> Exchange:
+    """An answer."""
+    return Exchange(status=200, headers={}, body=b"{}", reply=None, fault=None, sent_at=sent_at, first_token_at=None, done_at=done_at)
+
+
+def fails(pace: EndpointLimiter, *, sent_at: float, now: float, wait: float | None = None) -> None:
+    """An attempt that was sent at `sent_at` fails at `now`, and the endpoint asks to wait for `wait` seconds."""
+    error = BROKEN if wait is None else REFUSED
+    pace.postpone(work(), Verdict(Action.RETRY, error, wait, charged=wait is None, shrink=wait is not None, doubled=False), sent_at, now)
+
+
+def test_only_an_attempt_sent_after_the_deadline_tells_that_it_was_asked_in_vain() -> None:
+    """Promise 7: what was sent before the outage's deadline says nothing about the time after it."""
+    house = pace()
+    fails(house, sent_at=0.0, now=10.0)
+    assert house.outage_deadline == 70.0
+    fails(house, sent_at=69.9, now=80.0)
+    assert not house.failed_late
+    fails(house, sent_at=70.0, now=80.0)
+    assert house.failed_late
+    assert house.hold(1000.0) == math.inf
+    house.put_off(5.0)
+    assert not house.failed_late
+
+
+@pytest.mark.parametrize(
+    ("wait", "now", "too_much"),
+    [(59.0, 1.0, False), (60.0, 1.0, True), (900.0, 1.0, True), (900.0, 901.5, False)],
+    ids=["within the deadline", "up to the deadline", "beyond", "over already"],
+)
+def test_a_wait_beyond_the_deadline_is_too_much_until_it_is_over(wait: float, now: float, too_much: bool) -> None:
+    """Promise 7: a wait that outlasts the outage's deadline is not waited out; one that is over already is no reason to stop."""
+    house = pace()
+    fails(house, sent_at=0.0, now=1.0, wait=wait)
+    assert house.asks_too_much(now) is too_much
+
+
+@pytest.mark.parametrize(("wait", "too_much"), [(50.0, False), (900.0, True)])
+def test_a_wait_is_too_much_also_when_it_served_since_it_asked(wait: float, too_much: bool) -> None:
+    """Promise 7: a straggler's answer ends the outage, but not the wait: one longer than any outage is waited for stays too long."""
+    house = pace()
+    fails(house, sent_at=0.0, now=1.0, wait=wait)
+    house.served(answered(0.5, 2.0))
+    assert house.outage_deadline is None
+    assert house.asks_too_much(2.0) is too_much
+
+
+def test_the_sentences_of_giving_up_say_what_was_asked_for() -> None:
+    """A person reads why: a long wait, one that ends beyond the patience, or nothing but silence."""
+    parked, asked, silent = pace(), pace(), pace()
+    fails(parked, sent_at=0.0, now=1.0, wait=900.0)
+    assert parked.outage(1.0) == "house asks to wait for 900 s, and run.outage_timeout_s is 60 s: slow down"
+    fails(asked, sent_at=0.0, now=1.0)
+    fails(asked, sent_at=0.0, now=31.0, wait=40.0)
+    assert asked.outage(31.0) == "house has served nothing for 30 s and asks to wait for 40 s more, beyond run.outage_timeout_s: slow down"
+    fails(silent, sent_at=0.0, now=1.0)
+    assert silent.outage(61.0) == "house has served nothing for 60 s (run.outage_timeout_s): boom"
+
+
+def test_an_endpoint_that_could_not_be_reached_before_anything_was_sent_is_probed() -> None:
+    """Faults 13, 33: one row at a time goes out until it serves, and the time counts as an outage."""
+    house = pace()
+    notice = house.unready(ErrorInfo(ErrorKind.NETWORK, "resolve", "the host name could not be resolved"), 5.0)
+    assert notice == "house is out of order (the host name could not be resolved); probing until it serves again"
+    assert house.outage_deadline == 65.0
+    assert 0 < house.hold(5.0) < PATIENCE_S
+    house.sent(work(), 10.0)
+    assert house.hold(10.0) == math.inf
+    assert house.served(
+        Exchange(status=200, headers={}, body=b"{}", reply=None, fault=None, sent_at=10.0, first_token_at=None, done_at=11.0)
+    )
+    assert house.hold(11.0) == 0.0
+    assert house.outage_deadline is None

@@ -1,0 +1,179 @@
+"""The coordinator of a thousand workers, on a clock of the test's own: no Ray, no processes."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+
+import pytest
+
+from batch.engine.stop import Stop
+from batch.executors.workers.budget_allocator import BudgetAllocator
+from batch.executors.workers.coordinator import Coordinator, Recalled
+from batch.executors.workers.messages import Lease, LeaseKey, Report
+from batch.executors.workers.shards import divide
+from batch.policy.limits.shared import BudgetUsage, LeasedBudget, LimitShare, LimitUsage
+from batch.records import InputOffset, Tally
+from batch.settings import RunSettings
+from tests.support.disks import outcome
+
+IDLE = LimitUsage(elapsed=0.25, in_flight=0, peak=0, area=0.0, short=False)
+ROWS_PER_SHARD = 10_000
+
+
+def make(run: RunSettings, shards: int, recalled: list[Lease]) -> Coordinator:
+    async def recall(lease: Lease, written: object):
+        recalled.append(lease)
+        return []
+
+    rows = shards * ROWS_PER_SHARD
+    return Coordinator(
+        run, [1], divide(rows, [InputOffset(0)]), {"m": Tally(total=rows)}, workers=1000, recall=recall, notice=lambda _: None
+    )
+
+
+class Worker:
+    """One that keeps to what it is granted: it has as much in flight as it may, and needs some seconds for a shard."""
+
+    def __init__(self, name: str, chance: random.Random) -> None:
+        self.name = name
+        self.chance = chance
+        self.leases: list[Lease] = []
+        self.share = LimitShare(0)
+        self.due = chance.random()  # the first check-in
+        self.at = 0.0
+        self.ok = 0
+
+    def report(self, now: float) -> Report:
+        done: list[LeaseKey] = []
+        if self.leases and self.share.concurrency and self.chance.random() < 0.3:
+            done.append(self.leases.pop(0).key)
+            self.ok += ROWS_PER_SHARD
+        busy = self.share.concurrency if self.leases else 0
+        use = LimitUsage(max(now - self.at, 1e-3), busy, busy, busy * (now - self.at), busy > 0)
+        self.at = now
+        return Report(self.name, {"m": Tally(ok=self.ok, durable=self.ok)}, (use,), (max(0, 2 - len(self.leases)),), tuple(done))
+
+
+async def test_a_thousand_workers_share_leases_and_concurrency_while_some_die() -> None:
+    """Issue 7: each shard is held by one at a time and done once, and no more is in flight than allowed, whoever dies."""
+    chance = random.Random(3)
+    recalled: list[Lease] = []
+    coordinator = make(RunSettings(concurrency=3000), 3000, recalled)
+    workers = {f"w{number}": Worker(f"w{number}", chance) for number in range(1000)}
+    holders: dict[int, str] = {}
+    finished: Counter[int] = Counter()
+    started, now, allowed = len(workers), 0.0, 0
+    due = [(worker.due, name) for name, worker in workers.items()]
+    heapq.heapify(due)
+    while not coordinator.finished:
+        now, name = heapq.heappop(due)
+        worker = workers[name]
+        assert now < 600, "the run does not end"
+        if chance.random() < 0.01:
+            await coordinator.lost(worker.name)
+            for lease in worker.leases:
+                del holders[lease.shard.number]
+            del workers[worker.name]
+            workers[f"w{started}"] = newcomer = Worker(f"w{started}", chance)
+            heapq.heappush(due, (now + 3, newcomer.name))
+            allowed -= worker.share.concurrency
+            started += 1
+            continue
+        report = worker.report(now)
+        for _, shard, _ in report.done:
+            assert holders.pop(shard) == worker.name
+            finished[shard] += 1
+        grant = coordinator.checkin(report, now)
+        for lease in grant.leases:
+            assert lease.shard.number not in holders
+            holders[lease.shard.number] = worker.name
+        worker.leases += grant.leases
+        allowed += grant.shares[0].concurrency - worker.share.concurrency
+        assert allowed <= 3000
+        worker.share = grant.shares[0]
+        heapq.heappush(due, (now + grant.again_s, name))
+    assert set(finished.values()) == {1}
+    assert len(finished) == 3000
+    assert recalled, "nobody died with a lease"
+    # A thousand workers are not heard more than 400 times a second.
+    assert grant.again_s >= 2.4
+
+
+def test_a_thousand_workers_spend_one_budget() -> None:
+    """Issue 7: together they spend what there is, to within a request of each, and never a cent more, whoever dies."""
+    chance = random.Random(5)
+    cap, price = 50.0, 0.01
+    purse, spent = BudgetAllocator(cap, 0.0), 0.0
+    budgets = {f"w{number}": LeasedBudget(cap) for number in range(1000)}
+    for turn in range(100):
+        for name, budget in list(budgets.items()):
+            if chance.random() < 0.001:
+                purse.ended(name, None)
+                budgets[f"{name}-{turn}"] = LeasedBudget(cap)
+                del budgets[name]
+                continue
+            while chance.random() < 0.7 and budget.reserve(price):
+                budget.settle(price, price)
+                spent += price
+            budget.grant(purse.checkin(name, budget.use(0.0)))
+            assert spent <= cap + 1e-6
+    assert spent >= 0.95 * cap
+
+
+async def test_what_a_dead_worker_told_of_is_durable_with_its_seals() -> None:
+    """Promise 2: outcomes that it had told of and not synced are counted as durable once its journals are sealed."""
+    coordinator = make(RunSettings(), 4, [])
+    coordinator.checkin(Report("w1", {"m": Tally(ok=20, failed=1, durable=8)}, (), (1,)), 0.0)
+    assert coordinator.tallies["m"].durable == 8
+    await coordinator.lost("w1")
+    assert coordinator.tallies["m"].durable == 21
+
+
+async def test_what_a_dead_worker_held_is_taken_back() -> None:
+    """Promises 1, 2: of what it had told of, only what is on the store counts; the rest was answered, and will be sent again."""
+    coordinator = make(RunSettings(), 4, [])
+    (lease,) = coordinator.checkin(Report("w1", uses=(IDLE,), wanted=(1,)), 0.0).leases
+
+    async def recall(lease: Lease, written: object) -> list[Recalled]:
+        assert written == {"m": (4, 0)}
+        return [("m", outcome(ordinal), None) for ordinal in range(2)]
+
+    coordinator._recall = recall
+    told = Tally(ok=20, failed=3, durable=15, requests=30, in_flight=4, kept_failed=-2, completion_tokens=100, failures={"bad_request": 3})
+    held = Tally(ok=5, failed=2, kept_failed=-1, completion_tokens=40, failures={"bad_request": 2})
+    key = lease.key
+    budget = BudgetUsage(0.0, 0.0, 0.0, unrecorded=0.7)
+    coordinator.checkin(Report("w1", {"m": told}, (IDLE,), written={key: {"m": (4, 0)}}, held={key: {"m": held}}, budget=budget), 0.2)
+
+    await coordinator.lost("w1")
+
+    tally = coordinator.tallies["m"]
+    # 16 outcomes were put when it told last, and 2 of the 7 that it held were put after that.
+    assert (tally.ok, tally.failed, tally.durable, tally.failures) == (17, 1, 18, {"bad_request": 1})
+    assert (tally.requests, tally.in_flight, tally.doubled, tally.kept_failed) == (30, 0, 4 + 5, -1)
+    assert tally.completion_tokens == 60 + sum((outcome(n).usage or {}).get("completion_tokens", 0) for n in range(2))
+    assert coordinator.unrecorded == pytest.approx(0.7)
+
+
+async def test_what_could_not_be_put_is_not_counted_in_the_end() -> None:
+    """Promise 1: a worker that ends since the store refuses has told of answers that are lost: their rows are not attempted."""
+    coordinator = make(RunSettings(), 4, [])
+    (lease,) = coordinator.checkin(Report("w1", uses=(IDLE,), wanted=(1,)), 0.0).leases
+    held = {lease.key: {"m": Tally(ok=5)}}
+    stop = Stop("storage", "refused")
+    assert coordinator.checkin(Report("w1", {"m": Tally(ok=9, durable=4)}, held=held, stop=stop, ended=True), 0.2).over
+    assert (coordinator.tallies["m"].ok, coordinator.tallies["m"].durable) == (4, 4)
+
+
+def test_one_stop_is_everybodys() -> None:
+    """Issue 7: what one worker is refused (a key, an empty account) ends the sending of all with their next check-in."""
+    coordinator = make(RunSettings(), 8, [])
+    for name in ("w1", "w2"):
+        coordinator.checkin(Report(name, wanted=(1,)), 0.0)
+    stop = Stop("refused", "401: the key is refused")
+    assert coordinator.checkin(Report("w1", stop=stop), 0.3).stop == stop
+    grant = coordinator.checkin(Report("w2", wanted=(1,)), 0.4)
+    assert grant.stop == stop
+    assert not grant.leases

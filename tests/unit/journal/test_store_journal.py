@@ -1,0 +1,244 @@
+"""The writer of a journal on an object store: flushes, retries, refusals."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import pytest
+
+from batch.errors import DamagedError, StorageError
+from batch.journal import segments as segments_module
+from batch.journal import store_journal
+from batch.journal.leases import earlier_segments
+from batch.journal.lines import encode
+from batch.journal.salvage import salvage_journal
+from batch.journal.segments import SegmentName, segment_names, segments
+from batch.journal.store_journal import StoreJournal
+from batch.journal.store_leases import LeasedStoreJournal
+from batch.storage.store_errors import StoreError
+from tests.support.disks import outcome
+
+
+class Shelf:
+    """Keeps what is put; refuses as often as `refusals` has errors."""
+
+    def __init__(self, *refusals: Exception | None) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.refusals = list(refusals)
+
+    def put(self, name: str, data: bytes) -> None:
+        refusal = self.refusals.pop(0) if self.refusals else None
+        if refusal is not None:
+            raise refusal
+        assert name not in self.objects
+        self.objects[name] = data
+
+
+@pytest.fixture(autouse=True)
+def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries follow each other at once."""
+    monkeypatch.setattr(store_journal, "_WAITS_S", (0.0, 0.0, 0.0, 0.0))
+
+
+def journal_on(shelf: Shelf, interval: float = 5.0) -> StoreJournal:
+    """A journal of the third session."""
+    return StoreJournal(SegmentName(3, part=1), shelf.put, interval)
+
+
+async def test_each_sync_puts_one_object_of_what_came() -> None:
+    """Objects are numbered without gaps, hold whole records, and none is put for nothing."""
+    shelf = Shelf()
+    journal = journal_on(shelf)
+    journal.append(b"a\n")
+    journal.append(b"b\n")
+    assert await journal.sync() == 2
+    assert await journal.sync() == 2
+    journal.append(b"c\n")
+    assert await journal.sync() == 3
+    assert shelf.objects == {"000003-000001.jsonl": b"a\nb\n", "000003-000002.jsonl": b"c\n"}
+
+
+async def test_a_put_that_fails_is_tried_again_under_the_same_name() -> None:
+    """A store that stumbles loses nothing, and leaves no gap."""
+    shelf = Shelf(StoreError("slow down"), StoreError("slow down"))
+    journal = journal_on(shelf)
+    journal.append(b"a\n")
+    assert await journal.sync() == 1
+    assert list(shelf.objects) == ["000003-000001.jsonl"]
+
+
+@pytest.mark.parametrize("refusals", [[StoreError("gone", lasting=True)], [StoreError("slow down")] * 5])
+async def test_a_store_that_refuses_ends_the_journal(refusals: list[Exception]) -> None:
+    """Promise 2: what was not put is never called durable, nothing more is taken, and the text says what is lost."""
+    shelf = Shelf(None, *refusals)
+    journal = journal_on(shelf)
+    journal.append(b"a\n")
+    assert await journal.sync() == 1
+    journal.append(b"b\n")
+    journal.append(b"c\n")
+    with pytest.raises(StorageError, match="2 answers that were not stored yet are lost, and their rows will be sent again"):
+        await journal.sync()
+    with pytest.raises(StorageError):
+        journal.append(b"d\n")
+    with pytest.raises(StorageError):
+        await journal.sync()
+    assert list(shelf.objects) == ["000003-000001.jsonl"]
+
+
+async def test_a_lasting_refusal_is_not_tried_again() -> None:
+    """No rights today are no rights in a second."""
+    shelf = Shelf(StoreError("denied", lasting=True), None)
+    journal = journal_on(shelf)
+    journal.append(b"a\n")
+    with pytest.raises(StorageError):
+        await journal.sync()
+    assert shelf.refusals == [None]
+
+
+async def test_callers_share_an_object_and_the_loop_goes_on() -> None:
+    """Many tasks that wait for durability cost one object each flush, and appending goes on meanwhile."""
+    shelf = Shelf()
+    journal = journal_on(shelf)
+    durable: list[int] = []
+
+    async def record(number: int) -> None:
+        journal.append(f"{number}\n".encode())
+        durable.append(await journal.sync())
+
+    async with anyio.create_task_group() as group:
+        for number in range(200):
+            group.start_soon(record, number)
+    assert max(durable) == 200
+    assert len(shelf.objects) <= 3
+    assert b"".join(shelf.objects[name] for name in sorted(shelf.objects)) == b"".join(f"{n}\n".encode() for n in range(200))
+
+
+async def test_a_cancelled_sync_still_knows_what_was_put() -> None:
+    """An object on its way decides the next one's name, so cancelling waits for it."""
+    shelf = Shelf()
+    journal = journal_on(shelf)
+    journal.append(b"a\n")
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await journal.sync()
+    journal.append(b"b\n")
+    assert await journal.sync() == 2
+    assert b"".join(shelf.objects.values()) == b"a\nb\n"
+
+
+def test_a_flush_is_due_by_age_or_by_size() -> None:
+    """Few large objects, not millions of small ones; and not more in memory than stated."""
+    journal = journal_on(Shelf(), interval=1000.0)
+    assert not journal.is_due
+    journal.append(b"a\n")
+    assert not journal.is_due
+    journal.append(bytes(store_journal.FLUSH_BYTES))
+    assert journal.is_due
+    assert not journal.is_behind
+    journal.append(bytes(store_journal.HELD_BYTES))
+    assert journal.is_behind
+    soon = journal_on(Shelf(), interval=0.0)
+    soon.append(b"a\n")
+    assert soon.is_due
+
+
+def write(folder: Path, *names: str) -> None:
+    """Segments with a record each."""
+    for name in names:
+        (folder / f"{name}.jsonl").write_bytes(encode(outcome(1)))
+
+
+def test_sessions_and_flushes_are_read_in_their_order(tmp_path: Path) -> None:
+    """Numbers first, then shards and their generations, then flushes: the newest outcome is the last. None may be torn."""
+    names = ["000001", "000002-000001", "000002-000002", "000003-00001-001-000001", "000003-00001-002-000001", "000004-000001"]
+    write(tmp_path, *reversed(names))
+    assert [name.stem for name in segment_names(tmp_path)] == names
+    assert [segment.path.stem for segment in segments(tmp_path) if segment.may_be_torn] == ["000001"]
+
+
+@pytest.mark.parametrize(
+    ("there", "missing"),
+    [
+        (["000001-000002"], "000001-000001"),
+        (["000001-000001", "000001-000003"], "000001-000002"),
+        (["000001-000001", "000003-000001"], "000002"),
+        (["000001-000001", "000002-000002"], "000002-000001"),
+        (["000001-00004-001-000001", "000001-00004-001-000003"], "000001-00004-001-000002"),
+    ],
+)
+def test_a_flush_that_is_missing_is_named(tmp_path: Path, there: list[str], missing: str) -> None:
+    """Promise 3: no object of a journal can disappear unseen, but for the last ones."""
+    write(tmp_path, *there)
+    with pytest.raises(DamagedError, match=f"/{missing}.jsonl: .*is missing"):
+        segment_names(tmp_path)
+
+
+def test_a_seal_of_objects_names_the_last_that_counts(tmp_path: Path) -> None:
+    """Fencing: of a lease that has passed on the objects up to the sealed number count whole, later ones not at all."""
+    write(tmp_path, "000001", *(f"000001-00004-001-{part:06d}" for part in (1, 2, 3)), "000001-00004-002-000001")
+    (tmp_path / "000001-00004-001.sealed").write_bytes(b'{"last":2}')
+    size = len(encode(outcome(1)))
+    assert [segment.end() for segment in segments(tmp_path)] == [size, size, size, 0, size]
+    assert [segment.end() for segment in segments(tmp_path, SegmentName(1, 4))] == [size, size, 0, size]
+    assert len(earlier_segments(tmp_path, SegmentName(1, 4, 2))) == 3
+    assert segments(tmp_path, SegmentName(1, 5)) == []
+
+
+def test_a_sealed_object_that_is_missing_is_named_and_salvaged(tmp_path: Path) -> None:
+    """Promise 3: the seal tells that the last objects of a lease are gone; salvage says so, and the journal can be read again."""
+    write(tmp_path, "000001", "000001-00004-001-000001")
+    (tmp_path / "000001-00004-001.sealed").write_bytes(b'{"last":3}')
+    with pytest.raises(DamagedError, match=r"000001-00004-001-000002.jsonl: .*is missing"):
+        segments(tmp_path)
+    assert [salvaged.path.stem[-6:] for salvaged in salvage_journal(tmp_path)] == ["000002", "000003"]
+    assert len(segments(tmp_path)) == 4
+
+
+def test_a_seal_that_cannot_be_read_is_not_salvaged(tmp_path: Path) -> None:
+    """Nobody knows what of such a lease counts: it is refused, by name, and nothing is made up."""
+    write(tmp_path, "000001", "000001-00004-001-000001")
+    (tmp_path / "000001-00004-001.sealed").write_bytes(b"{")
+    with pytest.raises(DamagedError, match=r"000001-00004-001.sealed: .*seal"):
+        salvage_journal(tmp_path)
+
+
+@pytest.mark.parametrize("stem", ["000001-1000000", "000001-100000-001", "000001-100000-001-02", "000001-100000-001-1000000"])
+def test_numbers_may_outgrow_their_width(tmp_path: Path, stem: str) -> None:
+    """Promise 1: after a million flushes, or shards, no file is passed over."""
+    write(tmp_path, stem)
+    (match,) = [segments_module._NAME.fullmatch(path.name) for path in tmp_path.iterdir()]
+    assert match is not None
+    assert segments_module._parsed(match).stem == stem
+
+
+async def test_a_lease_tells_what_it_holds() -> None:
+    """Promise 2: what waits for its flush, and what is on its way, is told as held until the object is on the store."""
+    seen: list[tuple[int, bool, tuple[int, int], int]] = []
+    shelf = Shelf()
+
+    def put(name: str, data: bytes) -> None:
+        seen.append((journal.held.counts.ok, journal.is_durable, journal.appended_bytes, journal.held_bytes))
+        shelf.put(name, data)
+
+    journal = LeasedStoreJournal(SegmentName(3, 1, 2), put, 5.0)
+    for ordinal in (1, 2):
+        journal.append(encode(outcome(ordinal)))
+        journal.waiting.counts.ok += 1
+        journal.waiting.dollars += 0.5
+        assert (journal.held.counts.ok, journal.held.dollars) == (ordinal, 0.5 * ordinal)
+    assert await journal.sync() == 2
+    assert seen == [(2, False, (1, 0), sum(map(len, shelf.objects.values())))]
+    assert journal.held_bytes == 0
+    assert (journal.held.counts.ok, journal.held.dollars, journal.durable, journal.appended_bytes) == (0, 0.0, 2, (2, 0))
+    assert list(shelf.objects) == ["000003-00001-002-000001.jsonl"]
+
+
+async def test_what_a_store_refused_stays_held() -> None:
+    """Promise 2: an object that could not be put is not durable, and what was in it is told as held to the end."""
+    journal = LeasedStoreJournal(SegmentName(3, 1, 2), Shelf(StoreError("gone", lasting=True)).put, 5.0)
+    journal.append(b"a\n")
+    journal.waiting.counts.ok += 1
+    with pytest.raises(StorageError):
+        await journal.sync()
+    assert (journal.held.counts.ok, journal.durable, journal.is_durable) == (1, 0, False)

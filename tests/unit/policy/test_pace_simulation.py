@@ -1,0 +1,87 @@
+"""The pace that `concurrency = "auto"` finds on models of endpoints (goal P9), and the rates of [run]."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from batch.policy.rate_limiter import Bucket, RateLimiter
+from tests.simulation_pace.play import BIN_S, play
+from tests.simulation_pace.servers import MODELS, Model
+
+KNEES = {"queues over 64": 64, "batches up to 256, then queues": 256, "heavy-tailed answers, batches to 256": 256}
+# The best fixed settings: what they get is the most that the model gives, or for refusing ones the slots that are always there.
+BEST = {
+    "refuses over 50": 50,
+    "refuses over 4": 4,
+    "refuses over 500": 500,
+    "queues over 64": 64,
+    "batches up to 256, then queues": 256,
+    "starts slowly, refuses": 128,
+    "starts slowly, queues": 128,
+    "noisy neighbour, refuses": 60,
+    "noisy neighbour, queues": 120,
+    "limit changes, refuses": 80,
+    "limit changes, queues": 140,
+    "heavy-tailed answers, refuses over 50": 50,
+    "heavy-tailed answers, batches to 256": 256,
+}
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.name)
+def test_auto_finds_the_pace(model: Model) -> None:
+    """P9: after 60 s (5 % of the run) >= 90 % of the best fixed throughput; <= 2 % refused; in flight <= 1.5 x the knee."""
+    trace = play(model)
+    settled = trace.throughput(60, model.duration)
+    if model.per_minute is None:
+        assert settled >= 0.9 * play(model, concurrency=BEST[model.name]).throughput(60, model.duration)
+    else:
+        answers = sum(count for number, count in trace.answers.items() if number >= 60 / BIN_S)
+        assert answers >= 0.9 * model.per_minute / 60 * (model.duration - 60)
+    assert trace.refused <= 0.02 * trace.sent
+    if model.name in KNEES:
+        assert trace.mean_in_flight(60, model.duration) <= 1.5 * KNEES[model.name]
+
+
+def test_a_rate_is_held_in_any_ten_seconds() -> None:
+    """requests_per_minute: no more than 2 % over in any 10 s, and no less than 98 % of it over all."""
+    model = replace(MODELS[0], slots=lambda t: 1e9, duration=300.0)
+    arrivals = play(model, concurrency=500, requests_per_minute=3000).arrivals
+    assert len(arrivals) >= 0.98 * 3000 * 5
+    most = 510
+    assert all(late - early > 10 for early, late in zip(arrivals, arrivals[most:], strict=False))
+
+
+def test_tokens_are_corrected_by_usage() -> None:
+    """tokens_per_minute: an estimate that was too high is given back, so that the rate is of real tokens."""
+    rates, now, real = RateLimiter(None, 60_000), 0.0, 0
+    body = b'{"max_tokens":4000,"messages":[]}'
+    while now < 600:
+        number, estimate = rates.sent(body, now)
+        usage = {"prompt_tokens": 10, "completion_tokens": 90}
+        rates.ended(number, estimate, {}, usage, now, refused=False)
+        real += 100
+        now += max(rates.hold(now), 0.001)
+    assert 0.97 * 600_000 <= real <= 1.02 * 600_000
+
+
+def test_headers_hold_before_a_refusal_and_junk_does_not() -> None:
+    """FAULTS, waits: remaining 0 holds until the reset; -1, text and a time of day are ignored."""
+    said = (("0", "1m30s", 90.0), ("-1", "1s", 0.0), ("0", "-1", 0.0), ("none", "1s", 0.0), ("0", "1795369000", 0.0))
+    for remaining, reset, hold in said:
+        rates = RateLimiter(None, None)
+        number, estimate = rates.sent(b"{}", 0.0)
+        headers = {"x-ratelimit-remaining-requests": remaining, "x-ratelimit-reset-requests": reset}
+        rates.ended(number, estimate, headers, None, 1.0, refused=False)
+        assert rates.hold(1.0) == hold
+
+
+def test_a_bucket_that_was_idle_gives_no_more_than_its_burst() -> None:
+    """An hour without requests does not allow an hour's requests at once."""
+    bucket, at_once = Bucket(6000), 0
+    bucket.take(1, 0.0)
+    while bucket.hold(3600.0) == 0:
+        bucket.take(1, 3600.0)
+        at_once += 1
+    assert at_once <= 21

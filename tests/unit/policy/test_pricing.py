@@ -1,0 +1,120 @@
+"""What usage costs, and what requests may cost at most; genai-prices' own reckoning is the oracle."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import genai_prices
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batch.policy.pricing import ASSUMED_ANSWER, WorstCase, cost_of, most
+from batch.providers.prices import price_of
+from batch.records import Api, Request
+from batch.settings import Price, PromptSettings, ProviderSettings, TokenPrices, Variant
+
+PRICE = Price(rates=TokenPrices(input=1.0, output=10.0, cached_input=0.1, cache_write=1.25))
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def variant(url: str, model: str, *, stored: bool = False, **parameters: Any) -> Variant:
+    """A variant of that model."""
+    provider = ProviderSettings(name="some", base_url=url)
+    prompt = PromptSettings(stored=True) if stored else PromptSettings(user="x")
+    return Variant(name=model, slug=model, provider=provider, model=model, parameters=parameters, prompt=prompt)
+
+
+def request(body: bytes, api: Api = "chat/completions") -> Request:
+    """A request with this body."""
+    return Request(api, body, bytes(16))
+
+
+@pytest.mark.parametrize(
+    ("usage", "dollars"),
+    [
+        ({"prompt_tokens": 1000, "completion_tokens": 100}, 0.002),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"cached_tokens": 900}}, 0.00119),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "prompt_cache_hit_tokens": 900}, 0.00119),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "input_tokens_details": {"cached_tokens": 900}}, 0.00119),
+        (
+            {"prompt_tokens": 1000, "completion_tokens": 0, "prompt_tokens_details": {"cached_tokens": 400, "cache_write_tokens": 400}},
+            0.00074,
+        ),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1600}, 0.007),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "completion_tokens_details": {"reasoning_tokens": 60}}, 0.002),
+        ({"prompt_tokens": 1000, "total_tokens": 1000}, 0.001),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "cost": 0.5}, 0.5),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "cost": None}, 0.002),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"audio_tokens": 900}}, None),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": None}, 0.002),
+        ({"prompt_tokens": "many", "completion_tokens": None}, None),
+        ({}, None),
+        (None, None),
+    ],
+)
+def test_what_usage_costs(usage: dict[str, Any] | None, dollars: float | None) -> None:
+    """Cached tokens, hidden reasoning (told in the total only) and an endpoint's own figure count; what is not told is unknown, not 0."""
+    assert cost_of(PRICE, usage) == (dollars if dollars is None else pytest.approx(dollars))
+
+
+def test_without_a_price_only_the_endpoints_own_figure_counts() -> None:
+    """A model without a price costs what the endpoint says, or an unknown amount."""
+    assert cost_of(None, {"prompt_tokens": 5, "completion_tokens": 5}) is None
+    assert cost_of(None, {"prompt_tokens": 5, "completion_tokens": 5, "cost": 0}) == 0.0
+
+
+@given(prompt=st.integers(1, 400_000), answer=st.integers(0, 50_000), cached=st.floats(0, 1))
+@pytest.mark.parametrize(
+    ("url", "provider", "model"),
+    [
+        ("https://api.openai.com/v1", "openai", "gpt-5-mini"),
+        ("https://api.openai.com/v1", "openai", "gpt-5.4"),
+        ("https://api.anthropic.com/v1", "anthropic", "claude-sonnet-4-5"),
+        ("https://generativelanguage.googleapis.com/v1beta/openai", "google", "gemini-2.5-pro"),
+        ("https://api.together.ai/v1", "together", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+    ],
+)
+def test_costs_are_those_of_the_price_list(url: str, provider: str, model: str, prompt: int, answer: int, cached: float) -> None:
+    """Promise 4: for any usage, higher rates of long prompts included, the cost is what genai-prices itself makes of it."""
+    price = price_of(variant(url, model), NOW)
+    hits = int(prompt * cached)
+    usage = {"prompt_tokens": prompt, "completion_tokens": answer, "prompt_tokens_details": {"cached_tokens": hits}}
+    listed = genai_prices.calc_price(
+        genai_prices.Usage(input_tokens=prompt, cache_read_tokens=hits, output_tokens=answer),
+        model,
+        provider_id=provider,
+        genai_request_timestamp=NOW,
+    )
+    assert cost_of(price, usage) == pytest.approx(float(listed.total_price))
+    assert price is not None
+    assert most(price, prompt, answer) >= (cost_of(price, usage) or 0) - 1e-12
+
+
+@given(text=st.text(max_size=300), tokens=st.floats(0.01, 1.0), answers=st.integers(0, 40))
+def test_the_worst_case_is_never_less_than_what_was_seen(text: str, tokens: float, answers: int) -> None:
+    """Promise 4: with up to a token for each byte, the reserved amount is at least the cost of a request like those that were answered."""
+    worst = WorstCase(PRICE, variant("", "m", max_tokens=50))
+    sent = request(b'{"messages":"' + text.encode("utf-8", "replace") + b'"}')
+    usage = {"prompt_tokens": int(tokens * len(sent.body)), "completion_tokens": 50}
+    for _ in range(answers):
+        worst.observe(sent, usage)
+    assert worst.dollars(sent) >= (cost_of(PRICE, usage) or 0) - 1e-12
+
+
+@pytest.mark.parametrize(
+    ("of", "sent", "tokens"),
+    [
+        (variant("", "m", max_tokens=7), request(b"{}"), 7),
+        (variant("", "m", max_completion_tokens=9), request(b"{}"), 9),
+        (variant("", "m"), request(b'{"max_completion_tokens": 11}'), 11),
+        (variant("", "m", stored=True, max_tokens=7), request(b'{"max_output_tokens":12}', "responses"), 12),
+        (variant("", "m"), request(b"{}"), ASSUMED_ANSWER),
+        (variant("", "m"), request(b"{}", "embeddings"), 0),
+        (variant("", "m", stored=True), request(b"{}", "moderations"), 0),
+    ],
+)
+def test_the_longest_answer(of: Variant, sent: Request, tokens: int) -> None:
+    """The answer's most tokens are those of the parameters, of the body, none for embeddings, or the stated assumption."""
+    assert WorstCase(PRICE, of).dollars(sent) == pytest.approx(most(PRICE, len(sent.body), tokens))

@@ -1,0 +1,53 @@
+"""Concurrency, retry budget, and the words for what changed."""
+
+from __future__ import annotations
+
+from batch.policy.changes import differences
+from batch.policy.limits.fixed import CUT, Concurrency
+from batch.policy.retry_budget import RETRY_SHARE, RetryBudget
+
+
+def test_one_episode_of_refusals_cuts_the_limit_once() -> None:
+    """Fault 1: a 429 to each of a hundred requests that were in flight together is one event."""
+    concurrency = Concurrency(100)
+    cuts = [concurrency.refused(sent_at=1.0, now=2.0 + number / 1000) for number in range(100)]
+    assert cuts == [True] + [False] * 99
+    assert concurrency.limit == int(100 * CUT)
+
+
+def test_a_refusal_of_a_later_request_cuts_again() -> None:
+    """Requests that were sent after the cut tell something new."""
+    concurrency = Concurrency(100)
+    concurrency.refused(sent_at=1.0, now=2.0)
+    assert concurrency.refused(sent_at=2.5, now=3.0)
+
+
+def test_the_limit_never_falls_below_one_and_grows_back_to_the_most() -> None:
+    """Cuts end at one request; answers bring the limit back, never beyond what was asked for."""
+    concurrency = Concurrency(8)
+    for number in range(50):
+        concurrency.refused(sent_at=float(number), now=number + 0.5)
+    assert concurrency.limit == 1
+    for _ in range(1000):
+        concurrency.served(0.0, 1.0, 1)
+    assert concurrency.limit == 8
+
+
+def test_retries_are_a_share_of_the_requests_plus_a_floor() -> None:
+    """Promise 6: however an endpoint fails, a run's charged retries are bounded."""
+    budget, retries = RetryBudget(floor=10), 0
+    for _ in range(1000):
+        budget.sent(retry=False)
+        while budget.allows_retry:
+            budget.sent(retry=True)
+            retries += 1
+    assert retries <= 10 + RETRY_SHARE * (1000 + retries) + 1
+    assert retries >= RETRY_SHARE * 1000
+
+
+def test_differences_are_said_in_words() -> None:
+    """Promise 9: an explained refusal names what changed and how."""
+    old = {"model": "m", "parameters": {"temperature": 0, "stop": ["x"]}, "prompt": {"user": "a" * 100}}
+    new = {"model": "m", "parameters": {"temperature": 0.7, "top_p": 0.9, "stop": ["x"]}, "prompt": {"user": "b" * 100}}
+    assert differences(old, new) == ["parameters.temperature 0 → 0.7", "parameters.top_p none → 0.9", "prompt.user changed"]
+    assert differences(old, old) == []
