@@ -11,7 +11,7 @@ import pytest
 from batch import app
 from batch.cli.plan import plan_text
 from batch.job import load
-from batch.policy.estimates import Sample
+from batch.policy.estimates import AnswerSample
 from batch.providers.presets import PRESETS
 from tests.support.jobs import JobFolder
 from tests.support.scripted import Received, ScriptedEndpoint, chat_reply
@@ -142,7 +142,7 @@ def test_it_fits_its_terminal(tmp_path: Path, width: int) -> None:
 
 def test_a_sample_needs_some_answers() -> None:
     """Fewer than five answers, or answers without usage, say less than the characters do."""
-    sample = Sample()
+    sample = AnswerSample()
     for _ in range(4):
         sample.add(400, {"prompt_tokens": 100, "completion_tokens": 10}, 1.0, 1.5)
     sample.add(400, None, 1.0, 1.5)

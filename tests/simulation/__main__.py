@@ -55,7 +55,7 @@ def sweep(options: argparse.Namespace, folder: Path) -> int:
     number = failed = 0
     lived: Counter[str] = Counter()
     seeds = range(options.first, options.first + options.histories)
-    pool = multiprocessing.WorkerPool(options.processes)
+    pool = multiprocessing.Pool(options.processes)
     try:
         for number, (seed, found) in enumerate(pool.imap_unordered(partial(attempt, folder), seeds, chunksize=20), 1):
             if isinstance(found, str):
