@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from batch.app.stored import open_run
 from batch.errors import StorageError
-from batch.job import from_document, load
+from batch.job import load
 from batch.job.variants import slugify
 from batch.journal.disk import refusal
 from batch.readers import Dataset
@@ -19,7 +20,6 @@ from batch.results.openai_batch.requests import WrittenRequests, write_requests
 from batch.results.openai_batch.verify import verify_batch_files
 from batch.results.outputs import output_paths, write_lines
 from batch.results.verify import Verification
-from batch.rundir.opening import run_directory
 from batch.settings import InputSettings, Job, OutputFormat, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
 from batch.storage import is_url, uploading
 
@@ -31,7 +31,7 @@ def export_requests(source: Path | str, destination: Path | str | None) -> Writt
         JobError, RunDirectoryError, InputError, StorageError.
     """
     is_run = is_url(str(source)) or Path(source).is_dir()
-    job = from_document(run_directory(source).manifest["job"]).job if is_run else load(source).job
+    job = open_run(source).job if is_run else load(source).job
     folder = str(destination or (source if is_run else job.output.dir))
     if not is_url(folder):
         return write_requests(job, Dataset(job.input), Path(folder))

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from batch.app.costs import run_spent_usd
 from batch.app.counting import RequestCounts, VariantEstimate
 from batch.engine.feed import Candidate, Feed, Plan
 from batch.evaluation.statistics.power import smallest_gap
+from batch.executors.costs import run_spent_usd
 from batch.job import LoadedJob
 from batch.journal.index import ResumeIndex
 from batch.policy.estimates import Range

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from batch.app.race import recorded_stops
+from batch.app.stored import open_loaded
 from batch.errors import InputError
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.foreign import read_foreign
@@ -17,7 +17,8 @@ from batch.evaluation.reading import Evaluation, Judged, VariantFacts, read_eval
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.statistics.racing import BeatenVariant
 from batch.evaluation.verdict import ScoreVerdict, reach_verdict
-from batch.job import LoadedJob, from_document, load, score_settings
+from batch.executors.live.race import recorded_stops
+from batch.job import LoadedJob, load, score_settings
 from batch.readers import Dataset
 from batch.rundir.opening import run_directory
 from batch.settings import Job
@@ -75,7 +76,7 @@ def open_scores(directory: Path | str, job_file: Path | None) -> tuple[LoadedJob
     Raises:
         RunDirectoryError, JobError; InputError when there are no scores.
     """
-    ran = from_document(run_directory(directory).manifest["job"])
+    ran = open_loaded(directory)[1]
     judging = load(job_file) if job_file is not None else ran
     if not judging.job.scores:
         where = job_file if job_file is not None else f"the job of {directory}"

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from batch.job import from_document
-from batch.readers import Dataset
+from batch.app.stored import open_run
 from batch.results import outputs
 from batch.results.status import Status, read_status
 from batch.results.verify import Verification
 from batch.results.verify import salvage as salvage_directory
 from batch.results.verify import verify as verify_directory
-from batch.rundir.local import RunDirectory
 from batch.rundir.opening import run_directory
-from batch.settings import Job, OutputFormat
+from batch.settings import OutputFormat
 
 
 def status(directory: Path | str) -> Status:
@@ -23,8 +21,8 @@ def status(directory: Path | str) -> Status:
 
 def verify(directory: Path | str) -> Verification:
     """Join input, journal and outputs; say what is missing, doubled or damaged. Raises RunDirectoryError, InputError."""
-    found, job = _open(directory)
-    return verify_directory(job, found, Dataset(job.input))
+    run = open_run(directory)
+    return verify_directory(run.job, run.directory, run.dataset)
 
 
 def salvage(directory: Path | str) -> list[str]:
@@ -36,10 +34,5 @@ def salvage(directory: Path | str) -> list[str]:
 
 def export(directory: Path | str, format: OutputFormat, destination: Path | str | None) -> list[Path | str]:  # noqa: A002 - the option's name
     """Write completions and errors in another format; beside the run's own unless `destination` is given. Raises as `verify`."""
-    found, job = _open(directory)
-    return outputs.export(job, found, Dataset(job.input), format, destination)
-
-
-def _open(directory: Path | str) -> tuple[RunDirectory, Job]:
-    found = run_directory(directory)
-    return found, from_document(found.manifest["job"]).job
+    run = open_run(directory)
+    return outputs.export(run.job, run.directory, run.dataset, format, destination)

@@ -11,19 +11,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import anyio
 import anyio.to_thread
 
 from batch.app.run import RunOptions, RunReport
 from batch.app.run import run as run_job
-from batch.app.stopping import Stopper
+from batch.app.stored import open_run
 from batch.engine.feed import ChangedPolicy
 from batch.events import Observer
+from batch.executors import make_executor
+from batch.executors.stopping import Stopper
 from batch.job import LoadedJob, from_document, load
 from batch.records import Tally
-from batch.rundir.opening import run_directory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from batch.app.estimate import Estimate
     from batch.results.tables import Tables
 
-EngineName = Literal["live", "ray"]
 AnyJob = str | Path | Mapping[str, Any] | LoadedJob
 
 
@@ -46,9 +46,8 @@ class Results:
     """
 
     def __init__(self, directory: str | Path) -> None:
-        self._directory = run_directory(directory)
-        self.directory: Path | str = self._directory.place
-        _ = self._directory.manifest
+        self._run = open_run(directory)
+        self.directory: Path | str = self._run.directory.place
         self._made: Tables | None = None
 
     def completions(self) -> pa.Table:
@@ -67,7 +66,7 @@ class Results:
         from batch.results.tables import Tables
 
         if self._made is None:
-            self._made = Tables(from_document(self._directory.manifest["job"]).job, self._directory)
+            self._made = Tables(self._run.job, self._run.directory)
         return self._made
 
 
@@ -123,7 +122,7 @@ def run(
     retry_failed: bool = False,
     fresh: bool = False,
     changed: Literal["refuse", "rerun", "keep"] = "refuse",
-    engine: EngineName = "live",
+    engine: str = "live",
     ray_address: str | None = None,
     progress: bool = False,
     observers: Sequence[Observer] = (),
@@ -163,7 +162,7 @@ async def arun(
     retry_failed: bool = False,
     fresh: bool = False,
     changed: Literal["refuse", "rerun", "keep"] = "refuse",
-    engine: EngineName = "live",
+    engine: str = "live",
     ray_address: str | None = None,
     progress: bool = False,
     observers: Sequence[Observer] = (),
@@ -195,13 +194,10 @@ async def arun(
     return RunResult(outcome)
 
 
-def _options(retry_failed: bool, fresh: bool, changed: ChangedPolicy, engine: EngineName, ray_address: str | None) -> RunOptions:
+def _options(retry_failed: bool, fresh: bool, changed: ChangedPolicy, engine: str, ray_address: str | None) -> RunOptions:
     if fresh and changed != "refuse":
         raise ValueError("fresh starts over, so nothing is left for changed to decide; use one of them")
-    if engine not in get_args(EngineName):
-        raise ValueError(f"engine is one of {', '.join(map(repr, get_args(EngineName)))}, not {engine!r}")
-    if ray_address is not None and engine != "ray":
-        raise ValueError('ray_address is for engine="ray"; give both')
+    make_executor(engine, ray_address)
     return RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed, engine=engine, ray_address=ray_address)
 
 

@@ -6,14 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from batch.app.evaluate import evaluate
+from batch.app.stored import open_run
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.reading import read_evaluation
 from batch.evaluation.report.page import Evaluated, write_report
 from batch.evaluation.scoring import score_answers
-from batch.job import from_document
 from batch.readers import Dataset
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import run_directory
 from batch.settings import Job
 
 
@@ -25,9 +24,8 @@ def report(directory: Path | str, job_file: Path | None = None) -> Path | str:
     Raises:
         RunDirectoryError, InputError, DamagedError, JobError, SetupError, StorageError.
     """
-    found = run_directory(directory)
-    job = from_document(found.manifest["job"]).job
-    dataset = Dataset(job.input)
+    run = open_run(directory)
+    found, job, dataset = run.directory, run.job, run.dataset
     evaluated = _scored(directory, job_file) if job.scores or job_file is not None else _unscored(job, found, dataset)
     return found.publish(write_report(job, found, dataset, evaluated, datetime.now(UTC)))[0]
 

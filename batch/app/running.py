@@ -1,4 +1,4 @@
-"""What a run may be asked, and how it says that it ended."""
+"""The options of a run, and the report of how it ended."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from batch.records import Tally
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line may ask of a run beside its job: also who sends, and for Ray where (batch.executors.workers.ray_session)."""
+    """What a command may ask of a run beside its job. `engine` is a key of EXECUTORS, `ray_address` the cluster for Ray."""
 
     retry_failed: bool = False
     fresh: bool = False
     changed: ChangedPolicy = "refuse"
-    engine: Literal["live", "ray"] = "live"
+    engine: str = "live"
     ray_address: str | None = None
 
 
@@ -26,8 +26,8 @@ class RunOptions:
 class RunReport:
     """How a run ended. `reason` is None when all rows have their outcome; `outputs` are the files that were written.
 
-    What is on an object store is named by its address, as text. `raced` are the variants that the race stopped before their last row, with
-    who beat each.
+    What is on an object store is named by its address, as text. `raced` maps the variants that the race stopped before their last row to
+    the variant that beat each.
     """
 
     directory: Path | str
@@ -40,7 +40,7 @@ class RunReport:
 
     @property
     def interrupted(self) -> bool:
-        """Whether somebody stopped it."""
+        """Whether it was interrupted."""
         return self.cause == "interrupted"
 
     @property
@@ -50,7 +50,7 @@ class RunReport:
 
     @property
     def exit_code(self) -> int:
-        """DESIGN's exit codes: 0 all done, 1 some failed, 4 the budget is spent, 5 stopped early, 130 interrupted."""
+        """Return the exit code: 0 all done, 1 some failed, 4 budget spent, 5 stopped early, 130 interrupted."""
         if self.cause is not None:
             return {"interrupted": 130, "budget": 4}.get(self.cause, 5)
         return 1 if any(tally.failed + tally.kept_failed for tally in self.tallies.values()) else 0

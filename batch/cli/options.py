@@ -8,6 +8,8 @@ from typing import Any
 import click
 from click.shell_completion import CompletionItem
 
+from batch.executors import EXECUTORS
+
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 set_option = click.option(
@@ -65,12 +67,12 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Who sends: this machine, or a Ray cluster."""
+    """Add the options that choose the executor."""
     engine = click.option(
         "--engine",
-        type=click.Choice(["live", "ray"]),
+        type=click.Choice(list(EXECUTORS)),
         default="live",
-        help="Who sends: this machine (live), or the workers of a Ray cluster (ray; needs promptmill[ray]).",
+        help="What sends: " + "; ".join(f"{name} = {entry.help}" for name, entry in EXECUTORS.items()) + ".",
     )
     address = click.option(
         "--ray-address",
@@ -82,7 +84,7 @@ def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def check_engine(engine: str, ray_address: str | None) -> None:
     """An address is for Ray alone. Raises UsageError."""
-    if ray_address is not None and engine != "ray":
+    if ray_address is not None and not EXECUTORS[engine].takes_address:
         raise click.UsageError("--ray-address is for --engine ray; give both")
 
 

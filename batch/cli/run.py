@@ -34,7 +34,7 @@ def run_command(
     max_failures: str | None,
     changed: ChangedOption,
     quiet: bool,
-    engine: Literal["live", "ray"],
+    engine: str,
     ray_address: str | None,
     fresh: bool,
 ) -> None:
@@ -76,7 +76,7 @@ def resume_command(
     max_failures: str | None,
     changed: ChangedOption,
     quiet: bool,
-    engine: Literal["live", "ray"],
+    engine: str,
     ray_address: str | None,
 ) -> None:
     """Go on from a run directory alone.

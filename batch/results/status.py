@@ -94,17 +94,15 @@ def read_status(directory: RunDirectory) -> Status:
         DamagedError: a file of a journal is missing.
     """
     manifest = directory.manifest
-    rows = manifest.get("rows")
-    total = rows * manifest.get("repeats", 1) if isinstance(rows, int) else None
-    names = {described["slug"]: name for name, described in manifest.get("variants", {}).items()}
+    names = {record.slug: name for name, record in manifest.variants.items()}
     slugs = [*names, *(slug for slug in directory.slugs() if slug not in names)]
-    orphaned = {name: (ok, failed) for name, (ok, failed) in manifest.get("orphaned", {}).items()}
     variants = tuple(
-        _variant(directory, slug, names.get(slug, slug), total, *orphaned.get(names.get(slug, slug), (0, 0))) for slug in slugs
+        _variant(directory, slug, names.get(slug, slug), manifest.total, *manifest.orphaned.get(names.get(slug, slug), (0, 0)))
+        for slug in slugs
     )
-    beaten = {stop["variant"]: stop["beaten_by"] for stop in manifest.get("race", {}).get("stops", ())}
+    beaten = manifest.race.beaten_by if manifest.race is not None else {}
     variants = tuple(replace(variant, beaten_by=beaten.get(variant.name)) for variant in variants)
-    return Status(directory.place, manifest.get("name", directory.path.name), variants)
+    return Status(directory.place, manifest.name or directory.path.name, variants)
 
 
 def _variant(directory: RunDirectory, slug: str, name: str, total: int | None, orphaned_ok: int, orphaned_failed: int) -> VariantStatus:

@@ -1,7 +1,4 @@
-"""The run directory on disk: its lock, its manifest, and where everything in it lies.
-
-`run.json` is written by the app; `results` reads of it `name`, `rows` (of the input, or null), `repeats` and `variants` ({name: {slug}}).
-"""
+"""The run directory on disk: its lock, its manifest, and where everything in it lies."""
 
 from __future__ import annotations
 
@@ -10,11 +7,11 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
@@ -26,6 +23,7 @@ from batch.journal.salvage import Salvaged, salvage_journal
 from batch.journal.segments import SegmentName
 from batch.journal.store_journal import StoreJournal
 from batch.journal.store_leases import LeasedStoreJournal
+from batch.rundir.manifest import Manifest
 from batch.settings import RunSettings
 from batch.storage import replace_atomically, sync_directory
 
@@ -77,16 +75,16 @@ class RunDirectory:
         return (self.path / "run.json").exists()
 
     @property
-    def manifest(self) -> dict[str, Any]:
-        """What `run.json` says.
+    def manifest(self) -> Manifest:
+        """Read `run.json`.
 
         Raises:
             RunDirectoryError: there is none, it cannot be read, or it is of a layout that this version does not know.
         """
         path = f"{self.place}: run.json"
         try:
-            manifest = orjson.loads(self._read_manifest())
-            layout = str(manifest["layout"])
+            document = orjson.loads(self._read_manifest())
+            layout = str(document["layout"])
         except (FileNotFoundError, NotADirectoryError):
             raise RunDirectoryError(f"{self.place}: no run was begun here (there is no run.json); give the folder of a run") from None
         except OSError as error:
@@ -98,15 +96,18 @@ class RunDirectory:
                 f"{path}: has layout {layout}, this promptmill writes {LAYOUT}; "
                 "go on with the version that began the run, or take another output dir"
             )
-        return dict(manifest)
+        try:
+            return Manifest.from_document(document)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunDirectoryError(f"{path}: is damaged ({type(error).__name__}: {error}); restore it, or give --fresh") from error
 
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+    def write_manifest(self, manifest: Manifest) -> None:
         """Put `run.json` in place, whole and durable; `layout` is added.
 
         Raises:
             StorageError: the disk refuses.
         """
-        self._put_manifest(json.dumps({"layout": LAYOUT, **manifest}, indent=2).encode() + b"\n")
+        self._put_manifest(json.dumps({"layout": LAYOUT, **manifest.document()}, indent=2).encode() + b"\n")
 
     def journal_dir(self, slug: str) -> Path:
         """Where the journal of a variant is; of one on a store a local copy, which each call brings up to date. Raises StorageError."""

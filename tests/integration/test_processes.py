@@ -192,7 +192,7 @@ def test_a_worker_that_hangs_loses_its_rows_to_others(tmp_path: Path, monkeypatc
         endpoint.handler = stop_one
         session = run_here(folder)
     assert session.exit_code == 0
-    assert any("was killed by SIGKILL" in notice and "another goes on" in notice for notice in session.notices)
+    assert any("was killed by SIGKILL" in notice and "takes over its rows" in notice for notice in session.notices)
 
 
 def test_workers_that_cannot_begin_end_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,7 +89,7 @@ def test_a_paused_worker_wakes_up_when_its_shards_are_others(cluster: RayCluster
         try:
             assert process.stderr is not None
             for line in process.stderr:
-                if "is lost (not heard of for 3 s)" in line:
+                if "is lost (silent for 3 s)" in line:
                     break
         finally:
             os.kill(paused, signal.SIGCONT)

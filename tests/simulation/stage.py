@@ -18,10 +18,12 @@ import anyio.lowlevel
 import anyio.to_thread
 from anyio._backends import _asyncio
 
-from batch.app import prepare, stopping
+from batch.app import prepare
 from batch.app.run import RunOptions, RunReport, run
 from batch.engine import endpoints
 from batch.events import Event, RunStarted
+from batch.executors import stopping
+from batch.executors.live import executor as live
 from batch.job import LoadedJob
 from batch.journal.journal import Journal
 from batch.rundir import local as rundir_local
@@ -130,9 +132,9 @@ class Session:
                 (app_run, "anyio", _Anyio(self._run_async, self._signal_receiver)),
                 (stopping, "anyio", _Anyio(self._run_async, self._signal_receiver)),
                 (app_run, "SystemClock", partial(SimClock, world)),
-                (app_run, "random", SimpleNamespace(Random=lambda: chance)),
+                (live, "random", SimpleNamespace(Random=lambda: chance)),
                 (endpoints, "open_engine", lambda run, connections: self._endpoint),
-                (app_run, "RequestBuilder", builder),
+                (live, "RequestBuilder", builder),
                 (prepare, "RequestBuilder", builder),
                 (rundir_local, "Journal", partial(Journal, segment_bytes=self._segment_bytes, disk=disk)),
                 (local, "sync_directory", disk.sync_directory),
@@ -142,7 +144,7 @@ class Session:
                 stack.enter_context(patch.object(target, name, value))
             yield
 
-    def _run_async(self, main: Callable[[], Awaitable[Any]], **_backend: Any) -> Any:
+    def _run_async(self, main: Callable[..., Awaitable[Any]], *args: Any, **_backend: Any) -> Any:
         world = self._world
 
         def hold(task: Any) -> None:
@@ -150,7 +152,7 @@ class Session:
 
         world.loop = VirtualLoop(world.now, self._watch)
         try:
-            stop = run_on(world.loop, main(), hold)
+            stop = run_on(world.loop, main(*args), hold)
         except StalledError as error:
             raise BrokenPromiseError("7", f"the run goes on for ever: {error}") from None
         except (Exception, BaseExceptionGroup, asyncio.CancelledError):

@@ -10,6 +10,7 @@ from typing import Any
 from batch.readers import Dataset
 from batch.records import Outcome
 from batch.rundir.local import RunDirectory
+from batch.rundir.manifest import Manifest, VariantRecord
 from batch.settings import InputSettings, Job, OutputFormat, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
 from tests.support.disks import write_journal
 
@@ -21,6 +22,12 @@ def variant(name: str, **prompt: Any) -> Variant:
     return Variant(
         name=name, slug=name, provider=PROVIDER, model=name, parameters={}, prompt=PromptSettings(**{"user": "{{ text }}", **prompt})
     )
+
+
+def manifest(name: str = "test", *, rows: int | None = 1, repeats: int = 1, variants: Sequence[Variant] = ()) -> Manifest:
+    """A manifest with no more than a test needs."""
+    records = {variant.name: VariantRecord.of(variant) for variant in variants}
+    return Manifest("0", name, "2026-01-01T00:00:00+00:00", {}, records, {}, rows, repeats)
 
 
 class FinishedRun:
@@ -52,8 +59,7 @@ class FinishedRun:
         for slug, outcomes in journals.items():
             write_journal(self.directory.journal_dir(slug), *outcomes, segment_bytes=segment_bytes)
         self.directory.path.mkdir(exist_ok=True)
-        described = {v.name: {"slug": v.slug} for v in self.job.variants}
-        self.directory.write_manifest({"name": "test", "rows": len(rows), "repeats": repeats, "variants": described})
+        self.directory.write_manifest(manifest(rows=len(rows), repeats=repeats, variants=self.job.variants))
 
     def rewrite(self, rows: Sequence[Mapping[str, Any] | str]) -> None:
         """Give the input other rows."""

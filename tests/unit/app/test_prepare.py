@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
-from batch.app.prepare import Prepared, prepare
+from batch.app.prepare import prepare
 from batch.engine.feed import ChangedPolicy, Feed, Plan
 from batch.errors import ChangedError, InputError
+from batch.executors import make_executor
+from batch.executors.context import PreparedRun
 from batch.job import LoadedJob
 from batch.journal.lines import encode
 from batch.prompts import RequestBuilder
@@ -44,9 +46,11 @@ class Run:
         source = InputSettings(paths=(str(self.path / "in.jsonl"),), **self.selection)
         return Job(name="t", input=source, variants=(variant,), run=RunSettings(), output=OutputSettings(dir=str(self.directory.path)))
 
-    def session(self, changed: ChangedPolicy = "refuse", answers: int = 0, failures: int = 0) -> tuple[Prepared, list[str]]:
+    def session(self, changed: ChangedPolicy = "refuse", answers: int = 0, failures: int = 0) -> tuple[PreparedRun, list[str]]:
         """Prepare, answer and fail the first of what is to be sent, and end; also the ids that were to be sent."""
-        with prepare(LoadedJob(self.job, {}, "t"), self.directory, retry_failed=False, changed=changed) as prepared:
+        with prepare(
+            LoadedJob(self.job, {}, "t"), self.directory, make_executor("live", None), retry_failed=False, changed=changed
+        ) as prepared:
             builder = RequestBuilder(self.job.variants[0], stream=False)
             plan = Plan("m", builder, prepared.indexes["m"])
             feed = Feed(
@@ -54,7 +58,7 @@ class Run:
                 [plan],
                 repeats=1,
                 by_id="id" in self.selection,
-                compare=prepared.changed,
+                compare=prepared.may_differ,
                 changed=changed,
                 retry_failed=False,
             )

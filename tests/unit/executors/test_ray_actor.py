@@ -23,6 +23,7 @@ from batch.storage import stores
 from batch.storage.store_errors import StoreError
 from tests.support import job_files
 from tests.support.ports import unused_port
+from tests.support.runs import manifest
 from tests.support.s3 import S3Server
 
 JOB = '[input]\npath = "rows.jsonl"\n[prompt]\nuser = "{{ text }}"\n[[model]]\nid = "vllm/m"\n'
@@ -33,7 +34,7 @@ def assignment(tmp_path: Path) -> Assignment:
     (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n')
     job = job_files.loaded(tmp_path, JOB, environ={}).job
     (tmp_path / "run").mkdir()
-    RunDirectory(tmp_path / "run").write_manifest({"name": "it"})
+    RunDirectory(tmp_path / "run").write_manifest(manifest("it"))
     return Assignment("w1", job, str(tmp_path / "run"), {}, {}, {})
 
 
@@ -97,7 +98,7 @@ def test_a_node_that_does_not_reach_the_store_says_what_it_lacks(assignment: Ass
     """A run directory on an object store is read, and written to, by each worker before it sends anything; what is put for that is gone."""
     bucket = s3.bucket()
     address = f"s3://{bucket}/run"
-    run_directory(address).write_manifest({"name": "it"})
+    run_directory(address).write_manifest(manifest("it"))
     brief = node_check_of(address, Dataset(assignment.job.input))
     check(brief, replace(assignment, directory=address))
     assert s3.names(bucket) == ["run/run.json"]
@@ -108,7 +109,7 @@ def test_a_node_that_does_not_reach_the_store_says_what_it_lacks(assignment: Ass
 def test_a_node_that_may_not_write_to_the_store_is_refused(assignment: Assignment, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that a worker cannot put are paid for and lost: it is found out before."""
     address = f"s3://{s3.bucket()}/run"
-    run_directory(address).write_manifest({"name": "it"})
+    run_directory(address).write_manifest(manifest("it"))
     brief = node_check_of(address, Dataset(assignment.job.input))
 
     def refuse(url: object, data: bytes) -> None:
@@ -122,7 +123,7 @@ def test_a_node_that_may_not_write_to_the_store_is_refused(assignment: Assignmen
 def test_a_folder_of_the_same_name_is_not_the_run_directory(assignment: Assignment) -> None:
     """Another run under the same path on the node's own disk is told from the driver's."""
     brief = node_check_of(assignment.directory, Dataset(assignment.job.input))
-    RunDirectory(assignment.directory).write_manifest({"name": "another"})
+    RunDirectory(assignment.directory).write_manifest(manifest("another"))
     with pytest.raises(SetupError, match="is another folder here"):
         check(brief, assignment)
 

@@ -12,7 +12,7 @@ from batch.journal.lines import encode
 from batch.results.status import Failures, read_status
 from batch.rundir.local import RunDirectory
 from tests.support.disks import outcome
-from tests.support.runs import FinishedRun
+from tests.support.runs import FinishedRun, manifest
 
 
 def test_counts_add_up(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_before_the_first_outcome(tmp_path: Path) -> None:
 def test_without_a_count_of_rows(tmp_path: Path) -> None:
     """When run.json does not know the number of rows, neither does the status; journals that it does not name are shown."""
     run = FinishedRun(tmp_path, [{"text": "x"}], {"v": [outcome(0)]})
-    run.directory.write_manifest({"rows": None})
+    run.directory.write_manifest(manifest("", rows=None))
 
     status = read_status(run.directory)
 

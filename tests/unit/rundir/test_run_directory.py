@@ -14,6 +14,7 @@ import pytest
 from batch.errors import LockedError, RunDirectoryError, StorageError
 from batch.rundir.local import RunDirectory
 from tests.support.disks import outcome, write_journal
+from tests.support.runs import manifest
 
 HOLDER = """
 import sys
@@ -57,10 +58,12 @@ def test_manifest(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     assert not directory.exists
 
-    directory.write_manifest({"name": "t", "rows": 3})
+    written = manifest("t", rows=3)
+    directory.write_manifest(written)
 
     assert directory.exists
-    assert directory.manifest == {"layout": "1.0", "name": "t", "rows": 3}
+    assert directory.manifest == written
+    assert json.loads((tmp_path / "run.json").read_text())["layout"] == "1.0"
 
 
 @pytest.mark.parametrize(
@@ -70,6 +73,8 @@ def test_manifest(tmp_path: Path) -> None:
         ("{", "not a promptmill run"),
         ("[]", "not a promptmill run"),
         ('{"name": "x"}', "not a promptmill run"),
+        ('{"layout": "1.0", "variants": 3}', "is damaged"),
+        ('{"layout": "1.0", "unrecorded_usd": "much"}', "is damaged"),
         (None, "no run was begun here"),
     ],
 )
@@ -86,7 +91,7 @@ def test_a_minor_change_of_layout_is_read(tmp_path: Path) -> None:
     """Only another major layout keeps a run from going on."""
     (tmp_path / "run.json").write_text('{"layout": "1.7", "name": "x"}')
 
-    assert RunDirectory(tmp_path).manifest["name"] == "x"
+    assert RunDirectory(tmp_path).manifest.name == "x"
 
 
 def test_fresh_moves_aside(tmp_path: Path) -> None:
@@ -94,7 +99,7 @@ def test_fresh_moves_aside(tmp_path: Path) -> None:
     directory = RunDirectory(tmp_path)
     assert "Nothing of an earlier run" in directory.clear()
     for _ in range(2):
-        directory.write_manifest({"name": "t"})
+        directory.write_manifest(manifest("t"))
         write_journal(directory.journal_dir("v"), outcome(1))
         for name in ("completions.jsonl", "errors.parquet", "report.html", "notes.txt"):
             (tmp_path / name).write_text(name)
@@ -119,7 +124,7 @@ def test_fresh_moves_aside(tmp_path: Path) -> None:
 def test_fresh_moves_the_journal_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A crash in the middle never leaves old outcomes to a new run (fault 44)."""
     directory = RunDirectory(tmp_path)
-    directory.write_manifest({"name": "t"})
+    directory.write_manifest(manifest("t"))
     write_journal(directory.journal_dir("v"), outcome(1))
     rename = Path.rename
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from batch.engine.costs import Costs
@@ -11,34 +12,33 @@ from batch.providers.prices import price_of
 from batch.rundir.local import RunDirectory
 from batch.settings import Job, Price
 
-UNRECORDED = "unrecorded_usd"
-# Less is the rounding of many sums.
+# Anything less is the rounding error of many sums.
 _WORTH_KEEPING_USD = 1e-9
 
 
 def costs_of(job: Job, directory: RunDirectory) -> Costs:
-    """What the job's requests cost, and the budget that is left for them. Hold the lock, with the journals repaired."""
+    """Make the prices of the job's requests and the budget that remains for them. Hold the lock, with the journals repaired."""
     cap = job.run.max_cost_usd
     return Costs(prices_of(job), job.variants, None if cap is None else Spending(cap, run_spent_usd(directory)))
 
 
 def prices_of(job: Job) -> dict[str, Price]:
-    """The prices of the job's variants, as far as they are known."""
+    """Find the price of each variant, where it is known."""
     now = datetime.now(UTC)
     return {variant.name: price for variant in job.variants if (price := price_of(variant, now)) is not None}
 
 
 def run_spent_usd(directory: RunDirectory) -> float:
-    """US dollars that all sessions of a run have spent, of variants too that the job no longer has.
+    """Sum the US dollars that all sessions of a run have spent, including variants that the job no longer has.
 
-    Of a session that was killed, what was in flight then is not known, and not counted.
+    What was in flight when a session was killed is unknown and not counted.
     """
     recorded = sum(spent_usd(directory.journal_dir(slug)) for slug in directory.slugs())
-    return recorded + (float(directory.manifest.get(UNRECORDED, 0.0)) if directory.exists else 0.0)
+    return recorded + ((directory.manifest.unrecorded_usd or 0.0) if directory.exists else 0.0)
 
 
 def keep_unrecorded(directory: RunDirectory, dollars: float) -> None:
-    """Note in run.json what this session spent, or may have spent, on tasks that got no outcome. Raises StorageError."""
+    """Add to run.json what this session spent, or may have spent, on tasks without an outcome. Raises StorageError."""
     if dollars > _WORTH_KEEPING_USD:
         manifest = directory.manifest
-        directory.write_manifest({**manifest, UNRECORDED: manifest.get(UNRECORDED, 0.0) + dollars})
+        directory.write_manifest(replace(manifest, unrecorded_usd=(manifest.unrecorded_usd or 0.0) + dollars))

@@ -1,20 +1,21 @@
-"""A race beside a run: what the journals hold is looked at now and then, and variants that can no longer win are sent nothing more."""
+"""A race beside a run: reads the journals at intervals and stops variants that can no longer win."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING
 
 import anyio
 import anyio.to_thread
 
-from batch.app.prepare import RACE, Prepared
 from batch.engine.session import Session
 from batch.engine.stop import Stop
 from batch.errors import PromptmillError
+from batch.executors.context import PreparedRun
 from batch.records import Tally
 from batch.rundir.local import RunDirectory
+from batch.rundir.manifest import Manifest, RaceRecord
 from batch.settings import Job
 
 if TYPE_CHECKING:
@@ -22,37 +23,37 @@ if TYPE_CHECKING:
     from batch.evaluation.statistics import racing
 
 LOOK_INTERVAL_S = 0.25
-# A look reads the journals' index anew, and takes longer the longer the run is: looks get rarer, so that they stay a twentieth of it.
+# Each look reads the journals' index again, which takes longer as the run grows: looks get rarer, so that they stay a twentieth of it.
 SHARE = 1 / 20
 
 
 class RunRace:
-    """The race of one session. `left_out` are the variants that are stopped, by this session or an earlier one.
+    """The race of one session. `stopped` are the variants that this session or an earlier one has stopped.
 
-    Without `looking` those of earlier sessions stay stopped, and no other one is: a session that sends rows again would be judged by
-    answers that it is about to replace. Raises SetupError when a file or a library of the scorer is missing.
+    Without `looking`, those of earlier sessions stay stopped and no further one is stopped. Raises SetupError when a file or a library of
+    the scorer is missing.
     """
 
-    def __init__(self, prepared: Prepared, say: Callable[[str], None], *, looking: bool) -> None:
+    def __init__(self, prepared: PreparedRun, report: Callable[[str], None], *, looking: bool) -> None:
         from batch.evaluation.racer import Racer
 
         job = prepared.job
         score = next(score for score in job.scores if score.name == job.run.race)
-        self.left_out: set[str] = set()
+        self.stopped: set[str] = set()
         self._prepared = prepared
-        self._say = say
+        self._report = report
         self._looking = looking
         self._version = _version(job)
         stops = recorded_stops(prepared.directory.manifest, job) if prepared.directory.exists else ()
         self._racer: Racer = Racer(prepared.dataset, job, prepared.directory, score, stops)
-        self.left_out.update(stop.variant for stop in stops)
+        self.stopped.update(stop.variant for stop in stops)
 
     async def run(self, session: Session) -> Stop | None:
-        """Run the session to its end, and stop variants meanwhile."""
-        for variant in self.left_out:
+        """Run the session to its end and stop variants on the way."""
+        for variant in self.stopped:
             session.leave_out(variant)
         if self._finished():
-            await self._look(session)  # an earlier session may have ended before it came to that
+            await self._look(session)  # an earlier session may have ended before its last look
         async with anyio.create_task_group() as group:
             group.start_soon(self._look_regularly, session)
             stop = await session.execute()
@@ -74,38 +75,38 @@ class RunRace:
             return
         try:
             for stop in await anyio.to_thread.run_sync(self._racer.look):
-                self.left_out.add(stop.variant)
+                self.stopped.add(stop.variant)
                 session.leave_out(stop.variant)
-                self._say(f"{stop.variant} is stopped by the race after {stop.after_rows:,} rows: {stop.beaten_by} beats it")
+                self._report(f"{stop.variant} is stopped by the race after {stop.after_rows:,} rows: {stop.beaten_by} beats it")
                 self._keep()
         except PromptmillError as error:
             self._looking = False
-            self._say(f"the race is off, and nobody is stopped any more: {error}")
+            self._report(f"the race has ended and no further variant is stopped: {error}")
 
     def _keep(self) -> None:
         directory = self._prepared.directory
         stops = [asdict(stop) for stop in self._racer.stops]
-        directory.write_manifest({**directory.manifest, RACE: {"version": self._version, "stops": stops}})
+        directory.write_manifest(replace(directory.manifest, race=RaceRecord(self._version, stops)))
 
     def _finished(self) -> int:
         return sum(self._prepared.tallies[name].finished for name in self._racer.running)
 
 
-def open_race(prepared: Prepared, say: Callable[[str], None], *, looking: bool) -> RunRace | None:
-    """The race of a run, None when the job wants none, or there is nobody to race against. Raises SetupError."""
+def open_race(prepared: PreparedRun, report: Callable[[str], None], *, looking: bool) -> RunRace | None:
+    """Open the race of a run; None when the job wants none or has one variant. Raises SetupError."""
     wanted = prepared.job.run.race is not None and len(prepared.job.variants) > 1
-    return RunRace(prepared, say, looking=looking) if wanted else None
+    return RunRace(prepared, report, looking=looking) if wanted else None
 
 
-def recorded_stops(manifest: Mapping[str, Any], job: Job) -> Sequence[racing.BeatenVariant]:
-    """The variants that the race of a run has stopped; none when the score that decided is another one now."""
+def recorded_stops(manifest: Manifest, job: Job) -> Sequence[racing.BeatenVariant]:
+    """Read the variants that the race of a run has stopped; none when the deciding score has changed since."""
     from batch.evaluation.statistics.racing import BeatenVariant
 
-    race = manifest.get(RACE)
-    if race is None or job.run.race is None or race["version"] != _version(job):
+    race = manifest.race
+    if race is None or job.run.race is None or race.version != _version(job):
         return ()
     names = {variant.name for variant in job.variants}
-    return [BeatenVariant(**stop) for stop in race["stops"] if stop["variant"] in names]
+    return [BeatenVariant(**stop) for stop in race.stops if stop["variant"] in names]
 
 
 def _version(job: Job) -> str:
@@ -115,7 +116,7 @@ def _version(job: Job) -> str:
 
 
 def raced_of(directory: RunDirectory, job: Job, tallies: Mapping[str, Tally]) -> dict[str, str]:
-    """The variants that the race stopped before their last row, with who beat each."""
+    """Map the variants that the race stopped before their last row to the variant that beat each."""
     if job.run.race is None:
         return {}
     stops = recorded_stops(directory.manifest, job)

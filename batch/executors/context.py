@@ -1,0 +1,97 @@
+"""What an executor is given: a prepared run, the endpoints that were found ready, and the ways to report and to be stopped."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import anyio
+
+from batch.clock import Clock
+from batch.engine.feed import ChangedPolicy
+from batch.engine.stop import Stop
+from batch.events import Event, Notice, Observer
+from batch.executors.stopping import Stoppable, Stopper, watch
+from batch.executors.workers.sharding import ShardPlan
+from batch.journal.index import ResumeIndex
+from batch.journal.journal import Journal
+from batch.journal.store_journal import StoreJournal
+from batch.readers import Dataset
+from batch.records import ErrorInfo, Tally
+from batch.rundir.local import RunDirectory
+from batch.settings import Job, ProviderSettings, RunSettings, Variant
+from batch.transport.client import Client
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedRun:
+    """A job with its open journals, or with the `sharding` of its rows, whose journals the workers open.
+
+    `may_differ` says that requests of finished rows may differ from what was sent; `notices` are sentences for people.
+    """
+
+    job: Job
+    directory: RunDirectory
+    dataset: Dataset
+    journals: Mapping[str, Journal | StoreJournal]
+    indexes: Mapping[str, ResumeIndex]
+    tallies: dict[str, Tally]
+    may_differ: bool
+    notices: tuple[str, ...]
+    sharding: ShardPlan | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointGroup:
+    """Variants that share an endpoint, or a pool of equal ones, with a client for each. `unready` says why some cannot be reached yet."""
+
+    variants: Sequence[Variant]
+    providers: Sequence[ProviderSettings]
+    clients: Sequence[Client]
+    unready: Mapping[Client, ErrorInfo]
+
+
+@dataclass(frozen=True, slots=True)
+class StopSource:
+    """What may ask a run to stop: `signals`, received in the main thread only, and the `stopper`, from any thread."""
+
+    signals: Sequence[signal.Signals] = ()
+    stopper: Stopper = field(default_factory=Stopper)
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """One run, ready to send. `settings` are the job's, lowered to what this machine allows; the variants have their base URLs."""
+
+    prepared: PreparedRun
+    settings: RunSettings
+    groups: Sequence[EndpointGroup]
+    keys: Mapping[str, str] = field(repr=False)
+    retry_failed: bool
+    changed: ChangedPolicy
+    clock: Clock
+    observers: Sequence[Observer]
+    stop_source: StopSource
+
+    @property
+    def job(self) -> Job:
+        """The job that is run."""
+        return self.prepared.job
+
+    def notify(self, event: Event) -> None:
+        """Pass an event to all observers."""
+        for observer in self.observers:
+            observer.notify(event)
+
+    def report(self, text: str) -> None:
+        """Pass a sentence for people to all observers."""
+        self.notify(Notice(text))
+
+    async def supervise(self, stoppable: Stoppable, run: Callable[[], Awaitable[Stop | None]]) -> Stop | None:
+        """Run to the end while signals and the stopper can drain or abort `stoppable`."""
+        async with anyio.create_task_group() as group:
+            await group.start(watch, stoppable, self.stop_source.signals, self.stop_source.stopper, self.report)
+            stop = await run()
+            group.cancel_scope.cancel()
+        return stop

@@ -1,0 +1,1 @@
+"""The live executor: this process sends, one session over all endpoints."""

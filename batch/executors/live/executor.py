@@ -1,0 +1,113 @@
+"""The live executor: sends from this process, or from worker processes on this machine where the job asks for several."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Container, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+
+from batch.engine import endpoints
+from batch.engine.answer_checks import answer_checks_of
+from batch.engine.dedupe import Duplicates
+from batch.engine.endpoint_pool import EndpointPool, PooledEndpoint
+from batch.engine.feed import Feed, Plan
+from batch.engine.limiter import EndpointLimiter
+from batch.engine.recorder import Recorder
+from batch.engine.session import EndpointQueue, Session
+from batch.engine.stop import Stop
+from batch.executors import Ended
+from batch.executors.context import EndpointGroup, RunContext
+from batch.executors.costs import costs_of
+from batch.executors.live.dedupe import duplicates_of, in_passes
+from batch.executors.live.race import open_race
+from batch.executors.workers.sharding import ShardPlan, shard_for_processes
+from batch.prompts import RequestBuilder
+from batch.readers import Dataset
+from batch.settings import Job, RunSettings
+
+
+def make_executor(address: str | None) -> LiveExecutor:
+    """Make the executor; it takes no address."""
+    del address
+    return LiveExecutor()
+
+
+class LiveExecutor:
+    """Runs one session over all endpoints, or hands a sharded run to worker processes."""
+
+    def check(self, job: Job) -> None:
+        """Accept every job."""
+
+    def shard(self, job: Job, dataset: Dataset) -> ShardPlan | None:
+        """Divide the rows where the job asks for several processes. Raises InputError."""
+        return shard_for_processes(job, dataset)
+
+    def connected(self) -> AbstractContextManager[None]:
+        """Hold nothing."""
+        return nullcontext()
+
+    async def execute(self, context: RunContext) -> Ended:
+        """Send what is left."""
+        if context.prepared.sharding is not None:
+            # Twenty modules that most runs do without.
+            from batch.executors.workers.executor import run_local_workers
+
+            return await run_local_workers(context)
+        return await _run_session(context)
+
+
+async def _run_session(context: RunContext) -> Ended:
+    prepared, settings = context.prepared, context.settings
+    costs = costs_of(context.job, prepared.directory)
+    # A session that sends rows again would be judged by answers that it is about to replace.
+    race = open_race(prepared, context.report, looking=not context.retry_failed and context.changed != "rerun")
+    stopped, duplicates = race.stopped if race else set(), duplicates_of(prepared)
+    plans = [
+        [Plan(v.name, RequestBuilder(v, stream=settings.stream), prepared.indexes[v.name]) for v in group.variants]
+        for group in context.groups
+    ]
+    feeds = [_feed(context, own, duplicates, stopped) for own in plans]
+    queues = [_queue(group, feed, settings) for group, feed in zip(context.groups, feeds, strict=True)]
+    for notice in _probed(context.groups, queues, context.clock.monotonic()):
+        context.report(notice)
+    recorder = Recorder(prepared.journals, prepared.tallies, context.clock, costs)
+
+    async def run_queues(queues: Sequence[EndpointQueue]) -> Stop | None:
+        session = Session(queues, recorder, costs, settings, clock=context.clock, observers=context.observers)
+        return await context.supervise(session, partial(race.run, session) if race else session.execute)
+
+    stop = await in_passes(prepared, queues, plans, duplicates, run_queues, context.report)
+    return Ended(stop, costs.unrecorded)
+
+
+def _probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], now: float) -> Iterator[str]:
+    """Set endpoints that could not be reached to be probed from the start; yields a sentence for each."""
+    for group, queue in zip(groups, queues, strict=True):
+        for endpoint in queue.endpoint_pool.members:
+            if endpoint.client in group.unready:
+                yield endpoint.pace.unready(group.unready[endpoint.client], now)
+
+
+def _queue(group: EndpointGroup, feed: Feed, settings: RunSettings) -> EndpointQueue:
+    names = [endpoints.endpoint_name(provider, pooled=len(group.providers) > 1) for provider in group.providers]
+    pooled = [
+        PooledEndpoint(client, EndpointLimiter(name, settings, rng=random.Random()))  # noqa: S311 - jitter is no secret
+        for client, name in zip(group.clients, names, strict=True)
+    ]
+    pool = EndpointPool(group.providers[0].name, pooled, cuts_prompts=group.providers[0].cuts_prompts)
+    return EndpointQueue(pool, feed, answer_checks_of(group.variants, settings))
+
+
+def _feed(context: RunContext, plans: Sequence[Plan], duplicates: Mapping[str, Duplicates], stopped: Container[str]) -> Feed:
+    return Feed(
+        context.prepared.dataset,
+        plans,
+        repeats=context.settings.repeats,
+        by_id=context.job.input.id is not None,
+        compare=context.prepared.may_differ,
+        changed=context.changed,
+        retry_failed=context.retry_failed,
+        duplicate_filters=duplicates,
+        left_out=stopped,
+    )

@@ -1,0 +1,128 @@
+"""Runs a sharded run by workers: a coordinator here, and a launcher that starts them as processes or on a Ray cluster."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import anyio
+
+from batch.engine.stop import Stop
+from batch.errors import StorageError
+from batch.executors import Ended
+from batch.executors.context import RunContext
+from batch.executors.costs import prices_of, run_spent_usd
+from batch.executors.workers.coordinator import Coordinator
+from batch.executors.workers.launcher import Launcher
+from batch.executors.workers.local import LocalLauncher
+from batch.executors.workers.messages import Assignment
+from batch.executors.workers.recovery import LeaseRecovery
+from batch.executors.workers.sharding import ShardPlan
+from batch.journal.index import ResumeIndex
+from batch.rundir.local import RunDirectory
+from batch.rundir.opening import address_of
+
+_SHARED_INDEXES = ".known-"
+LOCK_CHECK_INTERVAL_S = 1.0
+
+
+async def run_local_workers(context: RunContext) -> Ended:
+    """Send by worker processes on this machine."""
+
+    def launcher(coordinator: Coordinator, assignment: Assignment) -> Launcher:
+        return LocalLauncher(coordinator, assignment, context, _sharding(context).processes or 1)
+
+    return await run_workers(context, launcher, shared_folder=False)
+
+
+async def run_workers(context: RunContext, launch: Callable[[Coordinator, Assignment], Launcher], *, shared_folder: bool) -> Ended:
+    """Send by the workers that `launch` starts. `shared_folder`: they are on other machines, which read the run directory only."""
+    prepared, sharding = context.prepared, _sharding(context)
+    job = context.job
+    recovery = LeaseRecovery(
+        prepared.directory,
+        [group.variants for group in context.groups],
+        sharding.numbers,
+        prepared.indexes,
+        by_id=job.input.id is not None,
+    )
+    coordinator = Coordinator(
+        job.run,
+        [len(group.providers) for group in context.groups],
+        sharding.shards,
+        prepared.tallies,
+        workers=sharding.processes or 1,
+        spent_usd=0.0 if job.run.max_cost_usd is None else run_spent_usd(prepared.directory),
+        recall=recovery,
+        notice=context.report,
+    )
+    with _shared_indexes(prepared.directory, prepared.indexes, shared_folder=shared_folder) as indexes:
+        launcher = launch(coordinator, _assignment(context, sharding, indexes))
+        stop = await context.supervise(coordinator, partial(_run_while_locked, launcher.run, coordinator, prepared.directory))
+    return Ended(stop, coordinator.unrecorded)
+
+
+def _sharding(context: RunContext) -> ShardPlan:
+    sharding = context.prepared.sharding
+    if sharding is None:
+        raise AssertionError("workers need a sharded run")
+    return sharding
+
+
+async def _run_while_locked(run: Callable[[], Awaitable[Stop | None]], coordinator: Coordinator, directory: RunDirectory) -> Stop | None:
+    """Run as long as this process holds the run directory: the workers write outcomes themselves and do not see its lock."""
+    async with anyio.create_task_group() as group:
+        group.start_soon(_watch_lock, coordinator, directory)
+        stop = await run()
+        group.cancel_scope.cancel()
+    return stop
+
+
+async def _watch_lock(coordinator: Coordinator, directory: RunDirectory) -> None:
+    while True:
+        try:
+            directory.check_held()
+        except StorageError as error:
+            coordinator.end(Stop("storage", str(error)), 0.0)
+            return
+        await anyio.sleep(LOCK_CHECK_INTERVAL_S)
+
+
+def _assignment(context: RunContext, sharding: ShardPlan, indexes: Mapping[str, str]) -> Assignment:
+    prepared = context.prepared
+    # In the job's order: the variants here have the base URLs of embedded models.
+    ready = {variant.name: variant for group in context.groups for variant in group.variants}
+    return Assignment(
+        worker="",
+        job=replace(context.job, variants=tuple(ready[variant.name] for variant in context.job.variants)),
+        directory=address_of(prepared.directory),
+        numbers=sharding.numbers,
+        known=indexes,
+        prices=prices_of(context.job),
+        drawn=prepared.dataset.drawn,
+        compare=prepared.may_differ,
+        changed=context.changed,
+        retry_failed=context.retry_failed,
+    )
+
+
+@contextmanager
+def _shared_indexes(directory: RunDirectory, indexes: Mapping[str, ResumeIndex], *, shared_folder: bool) -> Iterator[dict[str, str]]:
+    """Write what earlier sessions recorded to files that all workers read, by variant; variants without records have none."""
+    directory.remove_folders(_SHARED_INDEXES)
+    with tempfile.TemporaryDirectory(prefix=_SHARED_INDEXES, dir=directory.path) as folder:
+        addresses = {}
+        for number, (name, index) in enumerate(indexes.items()):
+            if len(index):
+                path = Path(folder) / str(number)
+                index.save(path)
+                address = directory.publish(path)[0] if shared_folder else path
+                addresses[name] = address if isinstance(address, str) else str(address.absolute())
+        yield addresses
+    if shared_folder:
+        with suppress(StorageError):
+            directory.remove_folders(_SHARED_INDEXES)

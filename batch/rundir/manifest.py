@@ -1,0 +1,97 @@
+"""The manifest of a run: the content of run.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from batch.settings import Variant
+
+
+@dataclass(frozen=True, slots=True)
+class VariantRecord:
+    """What decides a variant's answers: the difference of two records explains why requests differ. `slug` names its journal's folder."""
+
+    slug: str
+    provider: str
+    model: str
+    parameters: Mapping[str, Any]
+    prompt: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, variant: Variant) -> VariantRecord:
+        """Describe a variant."""
+        return cls(variant.slug, variant.provider.name, variant.model, dict(variant.parameters), asdict(variant.prompt))
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> VariantRecord:
+        """Read a record; what is missing is empty."""
+        get = document.get
+        return cls(str(document["slug"]), get("provider", ""), get("model", ""), dict(get("parameters", {})), dict(get("prompt", {})))
+
+
+@dataclass(frozen=True, slots=True)
+class RaceRecord:
+    """The variants that a race stopped, and the version of the score that decided. `stops` are documents of BeatenVariant."""
+
+    version: str
+    stops: Sequence[Mapping[str, Any]]
+
+    @property
+    def beaten_by(self) -> dict[str, str]:
+        """Map each stopped variant to the variant that beat it."""
+        return {stop["variant"]: stop["beaten_by"] for stop in self.stops}
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """One run's job and input, and what later sessions must know of earlier ones.
+
+    `promptmill` is the version that wrote it, `job` the resolved job document, `input` the identity of the input and the selection of its
+    rows. `rows` is None while unknown. `unrecorded_usd` was spent, or may have been, on tasks without an outcome (None: never any).
+    `settled` says that every recorded task is a task of the input; `orphaned` counts (ok, failed) outcomes of rows that are not in it.
+    """
+
+    promptmill: str
+    name: str
+    created: str
+    job: Mapping[str, Any]
+    variants: Mapping[str, VariantRecord]
+    input: Mapping[str, Any]
+    rows: int | None
+    repeats: int = 1
+    unrecorded_usd: float | None = None
+    race: RaceRecord | None = None
+    settled: bool = True
+    orphaned: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+    @property
+    def total(self) -> int | None:
+        """The number of tasks of each variant; None while unknown."""
+        return None if self.rows is None else self.rows * self.repeats
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON values, without what it does not have."""
+        document = asdict(self)
+        return {key: value for key, value in document.items() if value is not None or key == "rows"}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Manifest:
+        """Read what `document` gave; what is missing is empty. Raises KeyError, TypeError, ValueError, AttributeError for other values."""
+        get = document.get
+        rows, spent, race = get("rows"), get("unrecorded_usd"), get("race")
+        return cls(
+            promptmill=str(get("promptmill", "")),
+            name=str(get("name", "")),
+            created=str(get("created", "")),
+            job=dict(get("job", {})),
+            variants={name: VariantRecord.from_document(described) for name, described in get("variants", {}).items()},
+            input=dict(get("input", {})),
+            rows=rows if isinstance(rows, int) else None,
+            repeats=int(get("repeats", 1)),
+            unrecorded_usd=None if spent is None else float(spent),
+            race=None if race is None else RaceRecord(str(race["version"]), tuple(map(dict, race["stops"]))),
+            settled=bool(get("settled", True)),
+            orphaned={name: (int(ok), int(failed)) for name, (ok, failed) in get("orphaned", {}).items()},
+        )
