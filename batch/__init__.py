@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from batch.app.python import plan as plan
     from batch.app.python import run as run
 
-__version__ = "0.1.0"
+from batch._version import __version__ as __version__
 
 _HOMES = {
     "Endpoint": "batch.app.endpoint",

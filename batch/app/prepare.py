@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from batch import __version__
+from batch._version import __version__
 from batch.engine.feed import ChangedPolicy, Feed, Plan
 from batch.errors import ChangedError
 from batch.executors import Executor
 from batch.executors.context import PreparedRun
-from batch.executors.workers.sharding import ShardPlan
+from batch.executors.sharding import ShardPlan
 from batch.job import LoadedJob
 from batch.journal.index import ResumeIndex
 from batch.journal.journal import Journal

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from batch import __version__
+from batch._version import __version__
 from batch.cli.console import colour_wanted, complain, prepare_streams, say
 from batch.cli.exits import ExitCode, tell
 from batch.process import end_process, tune_gc

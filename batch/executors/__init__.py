@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from batch.engine.stop import Stop
     from batch.executors.context import RunContext
-    from batch.executors.workers.sharding import ShardPlan
+    from batch.executors.sharding import ShardPlan
     from batch.readers import Dataset
     from batch.settings import Job
 

@@ -12,8 +12,8 @@ from batch.clock import Clock
 from batch.engine.feed import ChangedPolicy
 from batch.engine.stop import Stop
 from batch.events import Event, Notice, Observer
+from batch.executors.sharding import ShardPlan
 from batch.executors.stopping import Stoppable, Stopper, watch
-from batch.executors.workers.sharding import ShardPlan
 from batch.journal.index import ResumeIndex
 from batch.journal.journal import Journal
 from batch.journal.store_journal import StoreJournal

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
-from batch import __version__
+from batch._version import __version__
 from batch.errors import SetupError
 from batch.settings import ProviderSettings
 from batch.transport.wire import Target

@@ -14,7 +14,7 @@ from pathlib import Path
 from string import Template
 from typing import BinaryIO
 
-from batch import __version__
+from batch._version import __version__
 from batch.evaluation.gates import GateResult
 from batch.evaluation.reading import Judged, VariantFacts
 from batch.evaluation.report.chunks import ChunkWriter, data_element

@@ -21,7 +21,7 @@ from batch.executors.context import EndpointGroup, RunContext
 from batch.executors.costs import costs_of
 from batch.executors.live.dedupe import duplicates_of, in_passes
 from batch.executors.live.race import open_race
-from batch.executors.workers.sharding import ShardPlan, shard_for_processes
+from batch.executors.sharding import ShardPlan, shard_for_processes
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
 from batch.settings import Job, RunSettings

@@ -14,11 +14,11 @@ from batch.engine.recorder import count
 from batch.engine.stop import Stop
 from batch.errors import DamagedError, StorageError
 from batch.events import WorkerProgress
+from batch.executors.shards import Shard
 from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.leases import MOST_GENERATIONS, Leases
 from batch.executors.workers.limit_allocator import LimitAllocator
 from batch.executors.workers.messages import Grant, Lease, LeaseKey, Report
-from batch.executors.workers.shards import Shard
 from batch.policy.failures import FailureLimit
 from batch.policy.limits.shared import BudgetUsage, LimitShare
 from batch.records import Outcome, Tally

@@ -16,12 +16,12 @@ from batch.errors import StorageError
 from batch.executors import Ended
 from batch.executors.context import RunContext
 from batch.executors.costs import prices_of, run_spent_usd
+from batch.executors.sharding import ShardPlan
 from batch.executors.workers.coordinator import Coordinator
 from batch.executors.workers.launcher import Launcher
 from batch.executors.workers.local import LocalLauncher
 from batch.executors.workers.messages import Assignment
 from batch.executors.workers.recovery import LeaseRecovery
-from batch.executors.workers.sharding import ShardPlan
 from batch.journal.index import ResumeIndex
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of

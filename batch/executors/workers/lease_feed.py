@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from batch.engine.feed import ChangedPolicy, Feed, Plan, Unsendable
 from batch.engine.limiter import Work
+from batch.executors.shards import Shard
 from batch.executors.workers.lease_recorder import LeaseJournals
-from batch.executors.workers.shards import Shard
 from batch.readers.ranges import Ranges
 from batch.readers.record import RowFilter
 from batch.records import BadRow, Row

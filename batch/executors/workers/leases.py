@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Sequence
 
+from batch.executors.shards import Shard
 from batch.executors.workers.messages import Lease, LeaseKey
-from batch.executors.workers.shards import Shard
 
 MOST_GENERATIONS = 5
 """A shard that so many workers died with is not handed on: it may be what they died of."""

@@ -17,7 +17,6 @@ import anyio
 import anyio.to_thread
 from anyio.abc import SocketStream, TaskGroup
 
-import batch
 from batch.engine.stop import Stop
 from batch.executors.context import RunContext
 from batch.executors.workers.coordinator import Coordinator
@@ -105,7 +104,7 @@ async def _start(errors: IO[bytes]) -> tuple[subprocess.Popen[bytes], Wire]:
     with theirs:
         # Started by this thread: when the thread ends, the kernel ends the process too.
         # -P and our own path: a folder of the user's that is also named batch must not be imported.
-        paths = [str(Path(batch.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+        paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
         process = subprocess.Popen(  # noqa: ASYNC220, S603
             [sys.executable, "-P", "-m", "batch.executors.workers.child", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],

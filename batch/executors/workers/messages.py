@@ -11,7 +11,7 @@ from typing import Protocol
 
 from batch.engine.feed import ChangedPolicy
 from batch.engine.stop import Stop
-from batch.executors.workers.shards import Shard
+from batch.executors.shards import Shard
 from batch.policy.limits.shared import BudgetShare, BudgetUsage, LimitShare, LimitUsage
 from batch.records import ErrorInfo, Tally
 from batch.settings import Job, Price

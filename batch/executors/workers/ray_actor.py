@@ -15,7 +15,7 @@ from pathlib import Path
 
 import anyio
 
-import batch
+from batch._version import __version__
 from batch.errors import PromptmillError, SetupError
 from batch.executors.workers.messages import Assignment, Grant, Link, LinkError, Report
 from batch.executors.workers.worker import work
@@ -49,7 +49,7 @@ class NodeCheck:
 def node_check_of(directory: str, dataset: Dataset) -> NodeCheck:
     """As of this machine. Raises OSError, StorageError, RunDirectoryError."""
     manifest = hashlib.blake2b(repr(run_directory(directory).manifest).encode(), digest_size=16).hexdigest()
-    return NodeCheck(batch.__version__, manifest, tuple((str(file["path"]), int(file["size"])) for file in dataset.identity()), _loopback())
+    return NodeCheck(__version__, manifest, tuple((str(file["path"]), int(file["size"])) for file in dataset.identity()), _loopback())
 
 
 def _loopback() -> str:
@@ -62,8 +62,8 @@ def _loopback() -> str:
 
 def check(brief: NodeCheck, assignment: Assignment) -> None:
     """See that this machine has what the driver has. Raises SetupError that says what is different."""
-    if batch.__version__ != brief.version:
-        raise SetupError(f"promptmill here is {batch.__version__}, the driver's {brief.version}; install the same one on all nodes")
+    if __version__ != brief.version:
+        raise SetupError(f"promptmill here is {__version__}, the driver's {brief.version}; install the same one on all nodes")
     try:
         here = node_check_of(assignment.directory, Dataset(assignment.job.input, assignment.drawn))
         run_directory(assignment.directory).check_writable()

@@ -11,6 +11,7 @@ import anyio.to_thread
 from batch.errors import SetupError
 from batch.executors import Ended
 from batch.executors.context import RunContext
+from batch.executors.sharding import ShardPlan, shard_for_cluster
 from batch.executors.workers.coordinator import Coordinator
 from batch.executors.workers.executor import run_workers
 from batch.executors.workers.launcher import Launcher
@@ -18,7 +19,6 @@ from batch.executors.workers.messages import Assignment
 from batch.executors.workers.ray_actor import node_check_of
 from batch.executors.workers.ray_launcher import RayLauncher
 from batch.executors.workers.ray_session import connected, load_ray
-from batch.executors.workers.sharding import ShardPlan, shard_for_cluster
 from batch.readers import Dataset
 from batch.rundir.opening import address_of
 from batch.settings import Job

@@ -9,10 +9,10 @@ from collections import Counter
 import pytest
 
 from batch.engine.stop import Stop
+from batch.executors.shards import divide
 from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.coordinator import Coordinator, Recalled
 from batch.executors.workers.messages import Lease, LeaseKey, Report
-from batch.executors.workers.shards import divide
 from batch.policy.limits.shared import BudgetUsage, LeasedBudget, LimitShare, LimitUsage
 from batch.records import InputOffset, Tally
 from batch.settings import RunSettings

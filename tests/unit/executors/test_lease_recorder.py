@@ -8,9 +8,9 @@ import pytest
 
 from batch.clock import SystemClock
 from batch.engine.costs import Costs
+from batch.executors.shards import Shard
 from batch.executors.workers.lease_recorder import LeaseRecorder
 from batch.executors.workers.messages import Lease
-from batch.executors.workers.shards import Shard
 from batch.journal.segments import SegmentName
 from batch.journal.store_journal import HELD_BYTES
 from batch.journal.store_leases import LeasedStoreJournal

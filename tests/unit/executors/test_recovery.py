@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from batch.executors.shards import divide
 from batch.executors.workers.coordinator import Coordinator
 from batch.executors.workers.messages import Example, Report
 from batch.executors.workers.recovery import LeaseRecovery
-from batch.executors.workers.shards import divide
 from batch.journal.index import ResumeIndex
 from batch.journal.journal import Journal
 from batch.journal.leases import LeasedJournal, claim_number

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.executors.shards import FEWEST_ROWS, MOST_ROWS, divide, rows_per_shard
 from batch.executors.workers.leases import MOST_GENERATIONS, Leases
 from batch.executors.workers.messages import Lease
-from batch.executors.workers.shards import FEWEST_ROWS, MOST_ROWS, divide, rows_per_shard
 from batch.records import InputOffset
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from batch.executors.workers.shards import FEWEST_ROWS, Shard, divide
+from batch.executors.shards import FEWEST_ROWS, Shard, divide
 from batch.readers import Dataset
 from batch.rundir.local import RunDirectory
 from batch.server.cores import usable_cores
