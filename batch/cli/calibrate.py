@@ -135,11 +135,11 @@ def _told(result: Calibration) -> str:
     kappa = (
         "cannot be told: all labels are the same"
         if agreement.kappa is None
-        else f"{agreement.kappa:.2f} [{agreement.low:.2f}, {agreement.high:.2f}]"
+        else f"{agreement.kappa:z.2f} [{agreement.low:z.2f}, {agreement.high:z.2f}]"
     )
     lines = [
         click.style(printable(head), underline=True),
-        click.style(f"Cohen's kappa{weighted} {kappa}; the same label for {100 * agreement.agreed:.1f} %", bold=True),
+        click.style(f"Cohen's kappa{weighted} {kappa}; the same label for {100 * agreement.agreed:z.1f} %", bold=True),
     ]
     if len({its for _, its in result.table}) == 1:
         lines.append("the judge said the same of all of them, so chance alone explains where it agrees")

@@ -145,7 +145,7 @@ def _time_columns(facts: Sequence[VariantFacts]) -> Iterator[Column]:
         ("first token", [each.first_token_p50_s for each in facts], 7),
     ):
         if any(time is not None for time in times):
-            yield Column(head, tuple(_DASH if time is None else f"{time:.2f} s" for time in times), spare=spare)
+            yield Column(head, tuple(_DASH if time is None else f"{time:z.2f} s" for time in times), spare=spare)
 
 
 def _pairs(comparison: Comparison, width: int) -> list[str]:
@@ -230,11 +230,11 @@ def _place(standing: Standing) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return _DASH if share is None else f"{100 * share:.1f} %"
+    return _DASH if share is None else f"{100 * share:z.1f} %"
 
 
 def _limits(interval: Interval | None) -> str:
-    return _DASH if interval is None else f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    return _DASH if interval is None else f"[{100 * interval.low:z.1f}, {100 * interval.high:z.1f}]"
 
 
 def _bar(interval: Interval | None) -> str:
@@ -255,7 +255,7 @@ def _points(difference: float) -> str:
 
 
 def _p(p: float) -> str:
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else f"{p:z.3f}"
 
 
 def _rows(pair: Pair) -> str:

@@ -129,7 +129,7 @@ class EmbeddingMarks:
         return self._mark(text, *max(near), several=len(near) > 1)
 
     def _mark(self, text: str, cosine: float, target: str, *, several: bool) -> Cell:
-        reason = f"cosine {cosine:.3f}{f' to the nearest, {target!r}' if several else ''}"
+        reason = f"cosine {cosine:z.3f}{f' to the nearest, {target!r}' if several else ''}"
         if self._threshold is None:
             return scored(max(0.0, cosine), text, reason)
         reached = cosine >= self._threshold

@@ -105,7 +105,7 @@ def find(
     strict = row_marks(table).strict
     stopped = {stop.variant: stop for stop in stops}
     summaries = summarise(table, level=1 - alpha)
-    order = sorted(range(len(summaries)), key=lambda at: -_score(summaries[at]))
+    order = sorted(range(len(summaries)), key=lambda at: round(-_score(summaries[at]), 12))
     compared = [at for at in order if summaries[at].strict is not None and summaries[at].variant not in stopped]
     rng = np.random.default_rng(seed)
     names = [table.variants[at] for at in compared]

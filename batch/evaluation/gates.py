@@ -86,4 +86,4 @@ def _bounds(gate: GateSettings) -> str:
 
 
 def _shown(value: float, gate: GateSettings) -> str:
-    return f"{100 * value:+.1f} pt" if gate.metric == "difference" else f"{100 * value:.1f} %"
+    return f"{100 * value:+z.1f} pt" if gate.metric == "difference" else f"{100 * value:z.1f} %"

@@ -176,7 +176,7 @@ class _Units:
         size = len(self._last)
         counts = np.bincount(codes, minlength=size)
         whole = np.flatnonzero((counts > 0) & (self._last < marks.shape[1]))
-        whole = whole[np.argsort(self._last[whole])]
+        whole = whole[np.argsort(self._last[whole], kind="stable")]
         sums = np.stack([np.bincount(codes, weights=line[marked], minlength=size) for line in marks])
         return sums[:, whole] / counts[whole], self._last[whole]
 

@@ -64,7 +64,7 @@ def _coverage(standings: Sequence[Standing]) -> Iterator[Sentence]:
     least = min(one.summary.coverage for one in standings)
     calls = f"{ranging(f'{min(counts):,}', f'{max(counts):,}')} calls of each"
     text = f"{listed(_names(standings))}: {calls} failed or could not be scored; they count as wrong"
-    text += f" (coverage {percent(least)} or more, they hide {100 * (1 - least):.1f} pt at most)"
+    text += f" (coverage {percent(least)} or more, they hide {100 * (1 - least):z.1f} pt at most)"
     few = f"; that is too many for a score on the answered ones (shown from {100 * ANSWERED_FROM:g} % coverage)"
     yield Sentence("coverage", f"{text}{few if least < ANSWERED_FROM else ''}.", _names(standings))
 
@@ -72,7 +72,7 @@ def _coverage(standings: Sequence[Standing]) -> Iterator[Sentence]:
 def _coverage_of_one(one: Standing) -> str:
     counts, coverage = one.summary.counts, one.summary.coverage
     lost = f"{counts.failed:,} of {counts.finished:,} calls failed and {counts.unscored:,} answers could not be scored"
-    told = f"{one.variant}: {lost}; they count as wrong (coverage {percent(coverage)}, they hide {100 * (1 - coverage):.1f} pt at most)"
+    told = f"{one.variant}: {lost}; they count as wrong (coverage {percent(coverage)}, they hide {100 * (1 - coverage):z.1f} pt at most)"
     if coverage < ANSWERED_FROM:
         return f"{told}; that is too many for a score on the answered ones (shown from {100 * ANSWERED_FROM:g} % coverage)."
     return f"{told}; {percent(one.summary.answered)} on the answered ones." if one.summary.answered is not None else f"{told}."
@@ -156,5 +156,5 @@ def _rows(findings: Findings) -> Iterator[Sentence]:
     """What this many rows can show at all, from the undecided pair that they show worst."""
     undecided = [pair.smallest_gap for pair in findings.pairs if not pair.separable]
     if undecided:
-        text = f"With these {findings.rows:,} rows a true gap of {100 * max(undecided):.1f} pt is found in four runs of five"
+        text = f"With these {findings.rows:,} rows a true gap of {100 * max(undecided):z.1f} pt is found in four runs of five"
         yield Sentence("rows", f"{text}; smaller ones are missed more often.")

@@ -84,7 +84,7 @@ def _score(standing: Standing) -> str:
     interval = standing.summary.strict
     if interval is None:
         return "no score"
-    return f"{percent(interval.estimate)} [{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+    return f"{percent(interval.estimate)} [{100 * interval.low:z.1f}, {100 * interval.high:z.1f}]"
 
 
 def _other(pair: Pair, name: str) -> str:
@@ -131,7 +131,7 @@ def _behind(pairs: Sequence[Pair], leader: str, findings: Findings) -> Iterator[
     gaps = sorted(abs(pair.difference.estimate) for pair in pairs)
     by = ranging(points(gaps[0]).lstrip("+"), points(gaps[-1]).lstrip("+"))
     worst = max(pair.p_holm for pair in pairs)
-    at_most = "each p < 0.001" if worst < 0.001 else f"p up to {worst:.3f}"
+    at_most = "each p < 0.001" if worst < 0.001 else f"p up to {worst:z.3f}"
     text = f"{listed(others)} are behind {leader}, by {by} pt ({at_most}, corrected for {len(findings.pairs)} comparisons)."
     yield Sentence("behind", text, (*others, leader))
 

@@ -1,4 +1,8 @@
-"""Figures as sentences for people have them."""
+"""Figures as sentences for people have them.
+
+Every number with a fixed number of decimals is formatted with `z` (PEP 682): the last bit of a sum differs between machines, and a
+-1e-17 must not become "-0.00" on some of them.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +18,12 @@ _KEPT_TOGETHER = re.compile(r"(?<=\d) (?=%|pt\b)|(?<=\bp) (?=[<=])|(?<=\bp [<=])
 
 def percent(share: float) -> str:
     """A score or share for people: 0.8734 → "87.3 %"."""
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:z.1f} %"
 
 
 def points(difference: float) -> str:
     """A difference of scores in percentage points, signed: 0.004 → "+0.4"; never "-0.0"."""
-    return f"{round(100 * difference, 1) + 0.0:+.1f}"
+    return f"{100 * difference:+z.1f}"
 
 
 def about(count: int) -> str:
@@ -32,12 +36,12 @@ def dollars(amount: float | None) -> str:
     """US dollars with at least two significant digits; "unknown" when not known."""
     if amount is None:
         return "unknown"
-    return f"${amount:,.2f}" if amount >= 0.995 or amount == 0 else f"${amount:.{1 - math.floor(math.log10(amount))}f}"
+    return f"${amount:z,.2f}" if amount >= 0.995 or amount == 0 else f"${amount:z.{1 - math.floor(math.log10(amount))}f}"
 
 
 def chance(p: float) -> str:
     """A probability of chance: "p = 0.012" or "p < 0.001"."""
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+    return "p < 0.001" if p < 0.001 else f"p = {p:z.3f}"
 
 
 def listed(names: Sequence[str]) -> str:

@@ -55,18 +55,17 @@ class PersonFacts:
     @property
     def short(self) -> str:
         """The agreement in a few words: "kappa 0.62 with 30 labels"."""
-        known = "unknown" if self.kappa is None else f"{round(self.kappa, 2) + 0.0:.2f}"
+        known = "unknown" if self.kappa is None else f"{self.kappa:z.2f}"
         return f"kappa {known} with {_labels(self.labels)}"
 
     @property
     def sentence(self) -> str:
         """The agreement for people."""
-        same = f"it gave the same label for {100 * self.agreed:.1f} % of {_labels(self.labels)} of a person"
+        same = f"it gave the same label for {100 * self.agreed:z.1f} % of {_labels(self.labels)} of a person"
         if self.kappa is None:
             return f"The judge against a person: {same}; Cohen's kappa cannot be told, for the labels are all the same."
         weighted = " (weighted by squares)" if self.weights == "quadratic" else ""
-        # Adding 0 makes a plain one of a zero that is below 0.
-        kappa, low, high = (f"{round(each, 2) + 0.0:.2f}" for each in (self.kappa, self.low, self.high))
+        kappa, low, high = (f"{each:z.2f}" for each in (self.kappa, self.low, self.high))
         return f"The judge against a person: Cohen's kappa{weighted} {kappa} [{low}, {high}]; {same}."
 
 
@@ -116,7 +115,7 @@ class JudgeFacts(CallFacts):
             text = f"The judge is of one family with {whose}: judges tend to favour their own, so do not rely on this score alone."
             yield text, tuple(self.favoured)
         if (rate := self.flip_rate) is not None:
-            yield f"The judge changed its mind with the order of the answers in {100 * rate:.1f} % of the pairs; these count as ties.", ()
+            yield f"The judge changed its mind with the order of the answers in {100 * rate:z.1f} % of the pairs; these count as ties.", ()
         for pair in self.pairs:
             if pair.won + pair.tied + pair.lost:
                 ties = f"tied {pair.tied:,} ({pair.flips:,} by the order, {pair.same:,} equal answers)"

@@ -66,7 +66,7 @@ def nearest_step(value: float, scale: Mapping[int, str] | None = None) -> int:
     """The step of the scale that a mark from 0 to 1 is nearest to."""
     steps = sorted(scale or DEFAULT_SCALE)
     rating = steps[0] + value * (steps[-1] - steps[0])
-    return min(steps, key=lambda step: abs(step - rating))
+    return min(steps, key=lambda step: round(abs(step - rating), 9))
 
 
 def _object_with(key: str, text: str) -> dict[str, Any] | None:

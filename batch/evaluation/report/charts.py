@@ -186,8 +186,8 @@ def _svg(class_: str, width: int, height: int, label: str, *content: Markup | Se
 
 
 def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+    return f"{100 * share:z.1f} %"
 
 
 def _plain_percent(share: float) -> str:
-    return f"{round(100 * share, 1):g}"
+    return f"{round(100 * share, 1):zg}"

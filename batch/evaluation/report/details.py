@@ -132,8 +132,8 @@ def _slice_cell(one: Slice | None, alpha: float) -> Content:
         return "–"
     said = f"{percent(one.score)} of {one.rows:,} rows, {percent(one.elsewhere)} elsewhere, p {_equals(p_value(one.p_adjusted))}"
     if one.p_adjusted > alpha:
-        return tag("span", f"{100 * one.score:.1f}", title=said)
-    return _show(f"{100 * one.score:.1f}", said, "behind", variant=one.variant, state="lost", column=one.column, value=one.value)
+        return tag("span", f"{100 * one.score:z.1f}", title=said)
+    return _show(f"{100 * one.score:z.1f}", said, "behind", variant=one.variant, state="lost", column=one.column, value=one.value)
 
 
 def calls_html(calls: Sequence[Calls], facts: Mapping[str, VariantFacts], keys: VariantLetters) -> Markup:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from batch.evaluation.scorers.texts import as_text
+from batch.evaluation.statistics.intervals import TIE
 from batch.evaluation.table import Cell
 from batch.records import BadRow, Outcome, Row
 
@@ -44,7 +45,7 @@ def marks_disagree(cells: Sequence[Cell | None], repeats: int) -> bool:
         groups = (marks[at : at + repeats] for at in range(0, len(marks), repeats))
         scored = ([mark for mark in group if mark is not None] for group in groups)
         known = [float(np.mean(group)) for group in scored if group]
-    return len(known) > 1 and max(known) - min(known) >= DISAGREEMENT
+    return len(known) > 1 and max(known) - min(known) >= DISAGREEMENT - TIE
 
 
 def texts_disagree(texts: Sequence[str | None]) -> bool:

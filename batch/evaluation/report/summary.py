@@ -122,7 +122,7 @@ def _standing(one: Standing, facts: VariantFacts, scale: Scale, keys: VariantLet
     if interval is None:
         yield "not known"
     else:
-        limits = f"[{100 * interval.low:.1f}, {100 * interval.high:.1f}]"
+        limits = f"[{100 * interval.low:z.1f}, {100 * interval.high:z.1f}]"
         yield joined(tag("strong", percent(interval.estimate)), " ", tag("span", limits, class_="quiet"))
     yield None if interval is None else interval_strip(interval, scale, one.variant)
     yield "–" if answered is None else percent(answered)

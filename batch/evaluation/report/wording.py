@@ -45,13 +45,13 @@ def seconds(value: float | None) -> str:
     if value is None:
         return UNKNOWN
     if value < 0.9995:
-        return f"{1000 * value:.0f} ms"
-    return f"{value:.1f} s" if value < 99.95 else f"{value:,.0f} s"
+        return f"{1000 * value:z.0f} ms"
+    return f"{value:z.1f} s" if value < 99.95 else f"{value:z,.0f} s"
 
 
 def p_value(p: float) -> str:
     """A probability of chance: three digits, or "< 0.001"."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return "< 0.001" if p < 0.001 else f"{p:z.3f}"
 
 
 def typeset(text: str) -> str:

@@ -70,7 +70,7 @@ def _nearest(measure: Callable[[str, str], float]) -> Scorer:
             return text
         value, nearest = max(((measure(text, each), each) for each in wanted), key=lambda pair: pair[0])
         reason = (
-            "empty answer" if not text.strip() else f"{value:.2f} to the nearest of {len(wanted)}" if len(wanted) > 1 else f"{value:.2f}"
+            "empty answer" if not text.strip() else f"{value:z.2f} to the nearest of {len(wanted)}" if len(wanted) > 1 else f"{value:z.2f}"
         )
         return scored(value, text, reason if nearest or not text.strip() else f"{reason}; the expected text is empty")
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from batch.evaluation.statistics.distributions import normal_quantile
-from batch.evaluation.statistics.intervals import Floats
 
 Weights = Literal["none", "linear", "quadratic"]
 
@@ -47,28 +47,31 @@ def cohen_kappa(
     strays = {str(label) for label in (*first, *second) if label not in code}
     if strays:
         raise ValueError(f"labels that are not on the scale: {', '.join(sorted(strays))}")
-    table = np.zeros((len(labels), len(labels)))
-    np.add.at(table, ([code[label] for label in first], [code[label] for label in second]), 1)
-    return _from_shares(table / len(first), _credit(len(labels), weights), len(first), level)
+    counts = np.zeros((len(labels), len(labels)), dtype=np.int64)
+    np.add.at(counts, ([code[label] for label in first], [code[label] for label in second]), 1)
+    return _from_counts(counts, *_credit(len(labels), weights), level)
 
 
-def _credit(labels: int, weights: Weights) -> Floats:
-    """The credit for each pair of labels: 1 for equal ones."""
+def _credit(labels: int, weights: Weights) -> tuple[NDArray[np.int64], int]:
+    """The credit for each pair of labels in whole units, and how many of them equal labels get."""
     if weights == "none" or labels == 1:
-        return np.eye(labels)
-    apart = np.abs(np.subtract.outer(np.arange(labels), np.arange(labels))) / (labels - 1)
-    return np.asarray(1 - (apart if weights == "linear" else apart**2), dtype=np.float64)
+        return np.eye(labels, dtype=np.int64), 1
+    apart, power = np.abs(np.subtract.outer(np.arange(labels), np.arange(labels))), 1 if weights == "linear" else 2
+    full = (labels - 1) ** power
+    return np.asarray(full - apart**power, dtype=np.int64), full
 
 
-def _from_shares(shares: Floats, credit: Floats, rows: int, level: float) -> Agreement:
-    left, right = shares.sum(axis=1), shares.sum(axis=0)
-    agreed = float(np.trace(shares))
-    observed, chance = float(np.sum(credit * shares)), float(left @ credit @ right)
-    if chance >= 1:
+def _from_counts(counts: NDArray[np.int64], units: NDArray[np.int64], full: int, level: float) -> Agreement:
+    # In whole numbers up to the one division, and without BLAS: kappa's last bit, and so its sign at 0, is the same on every machine.
+    rows, left, right = int(counts.sum()), counts.sum(axis=1), counts.sum(axis=0)
+    observed, by_chance = int((units * counts).sum()) * rows, int((units * np.multiply.outer(left, right)).sum())
+    most = full * rows * rows
+    agreed = int(np.trace(counts)) / rows
+    if by_chance == most:
         return Agreement(None, -1.0, 1.0, agreed, rows)
-    kappa = (observed - chance) / (1 - chance)
-    of_row, of_column = credit @ right, left @ credit
-    terms = credit - np.add.outer(of_row, of_column) * (1 - kappa)
-    variance = (float(np.sum(shares * terms**2)) - (kappa - chance * (1 - kappa)) ** 2) / (rows * (1 - chance) ** 2)
+    kappa, chance = (observed - by_chance) / (most - by_chance), by_chance / most
+    of_row, of_column = (units * right).sum(axis=1) / (full * rows), (units * left[:, np.newaxis]).sum(axis=0) / (full * rows)
+    terms = units / full - np.add.outer(of_row, of_column) * (1 - kappa)
+    variance = (float(np.sum(counts * terms**2)) / rows - (kappa - chance * (1 - kappa)) ** 2) / (rows * (1 - chance) ** 2)
     half = normal_quantile((1 + level) / 2) * math.sqrt(max(0.0, variance))
     return Agreement(kappa, max(-1.0, kappa - half), min(1.0, kappa + half), agreed, rows)

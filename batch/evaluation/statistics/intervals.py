@@ -18,6 +18,9 @@ from batch.evaluation.statistics.distributions import normal_quantile, t_quantil
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
 
+TIE = 1e-12
+"""Scores and differences that are no further apart are equal: the last bits of a mean depend on its order and on the machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interval:

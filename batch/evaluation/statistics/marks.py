@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.evaluation.statistics.intervals import Interval, mean_interval
+from batch.evaluation.statistics.intervals import TIE, Interval, mean_interval
 from batch.evaluation.table import ScoreTable, State
 
 ANSWERED_FROM = 0.95
@@ -101,7 +101,7 @@ def _flips(values: Floats) -> float | None:
     if not asked_again.any():
         return None
     again = values[asked_again]
-    return float(np.mean(np.nanmax(again, axis=1) != np.nanmin(again, axis=1)))
+    return float(np.mean(np.nanmax(again, axis=1) - np.nanmin(again, axis=1) > TIE))
 
 
 def _ratio(above: NDArray[np.generic], below: NDArray[np.generic]) -> Floats:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.evaluation.statistics.distributions import fair_coin_tail
-from batch.evaluation.statistics.intervals import Codes, Floats, Interval, cluster_sums, difference_interval
+from batch.evaluation.statistics.intervals import TIE, Codes, Floats, Interval, cluster_sums, difference_interval
 from batch.evaluation.statistics.power import required_rows, smallest_gap, unit_spread
 
 DRAWS = 9_999
@@ -110,7 +110,7 @@ def benjamini_hochberg(p: Floats) -> Floats:
 
 
 def _restored(p: Floats, correct: Callable[[Floats], Floats]) -> Floats:
-    order = np.argsort(p)
+    order = np.argsort(p, kind="stable")
     corrected = np.empty(len(p))
     corrected[order] = np.minimum(correct(p[order]), 1.0)
     return corrected
@@ -136,6 +136,7 @@ def compare_all(
         return ()
     left, right = np.array(list(itertools.combinations(range(len(variants)), 2))).T
     differences = strict[left] - strict[right]
+    differences[np.abs(differences) <= TIE] = 0.0
     if plain and clusters is None:
         p = np.array([mcnemar(int(np.sum(one > 0)), int(np.sum(one < 0))) for one in differences])
     else:

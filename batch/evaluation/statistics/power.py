@@ -46,7 +46,7 @@ def required_rows(gap: float, spread: float, *, alpha: float = 0.05, power: floa
     spread = max(spread, gap**2)
     under_null = normal_quantile(1 - alpha / 2) * math.sqrt(spread)
     under_gap = normal_quantile(power) * math.sqrt(spread - gap**2)
-    return math.ceil(((under_null + under_gap) / gap) ** 2)
+    return math.ceil(((under_null + under_gap) / gap) ** 2 - 1e-9)  # a whole number stays itself, however it was rounded
 
 
 def smallest_gap(rows: int, spread: float, *, alpha: float = 0.05, power: float = POWER) -> float:

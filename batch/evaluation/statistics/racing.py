@@ -78,7 +78,7 @@ def _new_stops(race: Race) -> tuple[BeatenVariant, ...]:
     stops = []
     for name in race.running:
         against = mixed[race.variants.index(name)]
-        strongest = int(np.argmax(against))
+        strongest = int(np.argmax(np.round(against, 9)))  # of equals the first, however log and exp round
         if against[strongest] >= threshold:
             stops.append(BeatenVariant(name, race.variants[strongest], race.rows, float(np.exp(min(against[strongest], 700.0)))))
     return tuple(stops)

@@ -61,7 +61,12 @@ def find_slices(
         return ()
     adjusted = benjamini_hochberg(np.array([one.p for one in found]))
     corrected = [_with_adjusted(one, float(p)) for one, p in zip(found, adjusted, strict=True)]
-    return tuple(sorted(corrected, key=lambda one: (one.p_adjusted, one.p, one.score - one.elsewhere)))
+    return tuple(sorted(corrected, key=_likelihood))
+
+
+def _likelihood(one: Slice) -> tuple[float, ...]:
+    # Nine digits: exp and log round differently from machine to machine, and ties must keep their order on all of them.
+    return tuple(float(f"{value:.9g}") for value in (one.p_adjusted, one.p, one.score - one.elsewhere))
 
 
 def _with_adjusted(one: Slice, p: float) -> Slice:

@@ -32,6 +32,18 @@ def test_the_ends() -> None:
     assert (same.kappa, same.low, same.high, same.agreed) == (None, -1.0, 1.0, 1.0)
 
 
+@pytest.mark.parametrize("weights", ["none", "linear", "quadratic"])
+@pytest.mark.parametrize("steps", [2, 3, 5, 7])
+def test_agreement_by_chance_alone_is_exactly_0_on_every_machine(weights: Weights, steps: int) -> None:
+    """Where the labels of one rater say nothing about the other's, kappa is 0 itself: no rounding of linear algebra shows through."""
+    first = [one for one in range(steps) for other in range(steps)]
+    second = [other for one in range(steps) for other in range(steps)]
+    kappa = cohen_kappa(first, second, scale=range(steps), weights=weights).kappa
+    assert kappa == 0
+    assert f"{kappa:.2f}" == "0.00"
+    assert cohen_kappa(first, [steps - 1] * len(first), scale=range(steps), weights=weights).kappa == 0
+
+
 def test_what_makes_no_sense_is_refused() -> None:
     """Lists of different length, none at all, and labels off the scale are errors."""
     for first, second in ((["a"], ["a", "b"]), ([], [])):

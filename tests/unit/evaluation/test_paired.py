@@ -118,3 +118,11 @@ def test_every_pair_is_there_in_order() -> None:
     assert compare_all("A", rng.random((1, 30)), None, plain=False, alpha=0.05, gap=0.02, rng=rng) == ()
     (apart,) = compare_all("AB", np.array([[1.0, np.nan], [np.nan, 0.0]]), None, plain=True, alpha=0.05, gap=0.02, rng=rng)
     assert (apart.difference.rows, apart.p, apart.separable) == (0, 1.0, False)
+
+
+def test_marks_that_differ_by_their_rounding_are_tied() -> None:
+    """Graded marks whose means are equal but for the last bit are neither won nor lost, and nothing is found between them."""
+    one, other = np.full(40, (0.1 + 0.2 + 0.3) / 3), np.full(40, (0.3 + 0.2 + 0.1) / 3)
+    assert one[0] != other[0]
+    (pair,) = compare_all(["a", "b"], np.array([one, other]), None, plain=False, alpha=0.05, gap=0.02, rng=np.random.default_rng(0))
+    assert (pair.wins, pair.losses, pair.p) == (0, 0, 1)

@@ -18,7 +18,10 @@ const marked = (text, words) => {
 // A name that may go on in a new line after its slashes and the like.
 const breakable = (name) => name.split(/(?<=[/:@])/).flatMap((part) => [part, element("wbr")]);
 
-const seconds = (value) => (value < 0.9995 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`);
+// A number with this many decimals; 0 has no sign.
+const fixed = (value, digits) => (Number(value.toFixed(digits)) || 0).toFixed(digits);
+
+const seconds = (value) => (value < 0.9995 ? `${fixed(value * 1000, 0)} ms` : `${fixed(value, 1)} s`);
 
 const dollars = (value) => (value === 0 ? "$0" : `$${value.toPrecision(2)}`);
 
@@ -140,7 +143,7 @@ class Detail {
     const list = element("dl", { class: "facts" });
     const add = (term, said) => list.append(element("dt", null, term), element("dd", null, said));
     if (this.index.scores.length > 1 || (value !== null && value !== 0 && value !== 1)) {
-      add(name, value === null ? "no mark" : String(Math.round(value * 1000) / 1000));
+      add(name, value === null ? "no mark" : String(Number(fixed(value, 3))));
     }
     const whole = extracted !== null && extracted.trim().toLowerCase() === text?.trim().toLowerCase();
     if (extracted !== null && !whole) add("Extracted", this.text(extracted));
