@@ -11,7 +11,7 @@ from typing import Any
 from batch import __version__
 from batch.app.costs import UNRECORDED
 from batch.app.sharding import ShardPlan, plan_shards
-from batch.engine.feed import ChangedPolicy, Feed, Plan
+from batch.engine.feed import ChangedPolicy, Feed, FeedOptions, Plan
 from batch.errors import ChangedError
 from batch.job import LoadedJob
 from batch.journal.index import ResumeIndex
@@ -83,11 +83,7 @@ def prepare(
             feed = Feed(
                 dataset,
                 [Plan(v.name, RequestBuilder(v, stream=False), indexes[v.name]) for v in job.variants],
-                repeats=job.run.repeats,
-                by_id=job.input.id is not None,
-                compare=True,
-                changed=changed,
-                retry_failed=retry_failed,
+                FeedOptions(job.run.repeats, job.input.id is not None, True, changed, retry_failed),
             )
             reviews = _review(feed, tallies)
             if changed == "refuse" and any(review.changed for review in reviews.values()):

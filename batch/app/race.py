@@ -50,7 +50,7 @@ class RunRace:
     async def run(self, session: Session) -> Stop | None:
         """Run the session to its end, and stop variants meanwhile."""
         for variant in self.left_out:
-            session.leave_out(variant)
+            session.skip(variant)
         if self._finished():
             await self._look(session)  # an earlier session may have ended before it came to that
         async with anyio.create_task_group() as group:
@@ -75,7 +75,7 @@ class RunRace:
         try:
             for stop in await anyio.to_thread.run_sync(self._racer.look):
                 self.left_out.add(stop.variant)
-                session.leave_out(stop.variant)
+                session.skip(stop.variant)
                 self._say(f"{stop.variant} is stopped by the race after {stop.after_rows:,} rows: {stop.beaten_by} beats it")
                 self._keep()
         except PromptmillError as error:

@@ -25,16 +25,18 @@ from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.answer_checks import answer_checks_of
 from batch.engine.dedupe import Duplicates
-from batch.engine.endpoint_pool import EndpointPool, PooledEndpoint
-from batch.engine.feed import Feed, Plan
+from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.feed import Feed, FeedOptions, Plan
 from batch.engine.limiter import EndpointLimiter
 from batch.engine.recorder import Recorder
 from batch.engine.session import EndpointQueue, Session
 from batch.engine.stop import Stop
+from batch.engine.work import PooledEndpoint
 from batch.errors import EndpointError, SetupError, StorageError
 from batch.events import Event, Notice, Observer, RunEnded, RunStarted
 from batch.executors.workers.ray_session import connected, load_ray
 from batch.job import LoadedJob, from_document
+from batch.policy.redaction import ApiKeys
 from batch.process import has_uvloop
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
@@ -94,7 +96,7 @@ def run(
 def _session(
     loaded: LoadedJob,
     directory: RunDirectory,
-    keys: dict[str, str],
+    keys: ApiKeys,
     options: RunOptions,
     observers: Sequence[Observer],
     signals: Sequence[signal.Signals],
@@ -146,7 +148,7 @@ def _missed_by_scores(prepared: Prepared) -> list[str]:
 
 async def _send(
     prepared: Prepared,
-    keys: dict[str, str],
+    keys: ApiKeys,
     ray: Any | None,
     options: RunOptions,
     observers: Sequence[Observer],
@@ -205,9 +207,9 @@ async def _send(
 def _probed(lanes: Sequence[EndpointQueue], unready: Sequence[Mapping[Client, ErrorInfo]], now: float) -> Iterator[str]:
     """Endpoints that could not be reached are probed from the start; what a person should know of them."""
     for lane, problems in zip(lanes, unready, strict=False):
-        for member in lane.endpoint_pool.members:
+        for member in lane.endpoint_pool.endpoints:
             if member.client in problems:
-                yield member.pace.unready(problems[member.client], now)
+                yield member.limiter.unready(problems[member.client], now)
 
 
 def _write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path | str]:
@@ -242,18 +244,14 @@ def _feed(
     settings: RunSettings,
     options: RunOptions,
     duplicates: Mapping[str, Duplicates],
-    left_out: Container[str],
+    skipped: Container[str],
 ) -> Feed:
     return Feed(
         prepared.dataset,
         plans,
-        repeats=settings.repeats,
-        by_id=prepared.job.input.id is not None,
-        compare=prepared.changed,
-        changed=options.changed,
-        retry_failed=options.retry_failed,
+        FeedOptions(settings.repeats, prepared.job.input.id is not None, prepared.changed, options.changed, options.retry_failed),
         duplicate_filters=duplicates,
-        left_out=left_out,
+        skipped=skipped,
     )
 
 

@@ -28,6 +28,7 @@ from batch.executors.workers.ray_actor import node_check_of
 from batch.executors.workers.ray_launcher import RayLauncher
 from batch.executors.workers.recovery import LeaseRecovery
 from batch.journal.index import ResumeIndex
+from batch.policy.redaction import ApiKeys
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of
 from batch.settings import Variant
@@ -39,7 +40,7 @@ LOCK_CHECK_INTERVAL_S = 1.0
 async def send_shared(
     prepared: Prepared,
     variants: Sequence[Variant],
-    keys: Mapping[str, str],
+    keys: ApiKeys,
     ray: Any | None,
     *,
     retry_failed: bool,

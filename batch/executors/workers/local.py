@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -49,7 +49,7 @@ class Launcher:
         self,
         coordinator: Coordinator,
         assignment: Assignment,
-        keys: Mapping[str, str],
+        keys: ApiKeys,
         processes: int,
         *,
         clock: Clock,
@@ -95,7 +95,7 @@ class Launcher:
         """Answer its check-ins until it has said its last word (True), or has died or fallen silent."""
         coordinator = self._coordinator
         try:
-            await wire.send((replace(self._assignment, worker=name), dict(self._keys)))
+            await wire.send((replace(self._assignment, worker=name), self._keys))
             while True:
                 with anyio.move_on_after(self._patience if coordinator.knows(name) else BEGIN_S) as waiting:
                     report: Report = await wire.receive()

@@ -9,7 +9,7 @@ as a restarted one would.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -54,7 +54,7 @@ class RayLauncher:
         ray: Any,
         coordinator: Coordinator,
         assignment: Assignment,
-        keys: Mapping[str, str],
+        keys: ApiKeys,
         brief: NodeCheck,
         *,
         workers: int | None,
@@ -67,7 +67,7 @@ class RayLauncher:
         self._actor = ray.remote(num_cpus=1, max_restarts=0, scheduling_strategy="SPREAD")(RayWorker)
         self._coordinator = coordinator
         self._assignment = assignment
-        self._keys = dict(keys)
+        self._keys = keys
         self._brief = brief
         self._workers = workers
         self._most = most

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from batch.app.prepare import Prepared, prepare
-from batch.engine.feed import ChangedPolicy, Feed, Plan
+from batch.engine.feed import ChangedPolicy, Feed, FeedOptions, Plan
 from batch.errors import ChangedError, InputError
 from batch.job import LoadedJob
 from batch.journal.lines import encode
@@ -52,11 +52,7 @@ class Run:
             feed = Feed(
                 prepared.dataset,
                 [plan],
-                repeats=1,
-                by_id="id" in self.selection,
-                compare=prepared.changed,
-                changed=changed,
-                retry_failed=False,
+                FeedOptions(by_id="id" in self.selection, compare=prepared.changed, changed=changed),
             )
             wanted = [item.task.id for batch in feed.batches() for item in batch]
             for number, id_ in enumerate(wanted[: answers + failures]):
