@@ -25,6 +25,7 @@ from batch.events import Observer, Progressed
 from batch.executors.workers.coordinator import CHECKIN_INTERVAL_S, Coordinator
 from batch.executors.workers.messages import Assignment, LinkError, Report
 from batch.executors.workers.wire import Wire
+from batch.policy.redaction import ApiKeys
 from batch.server.cores import usable_cores
 
 MOST_DEATHS = 20

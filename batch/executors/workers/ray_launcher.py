@@ -23,6 +23,7 @@ from batch.events import Observer, Progressed
 from batch.executors.workers.coordinator import CHECKIN_INTERVAL_S, Coordinator
 from batch.executors.workers.messages import Assignment, Grant, Report
 from batch.executors.workers.ray_actor import NodeCheck, RayWorker
+from batch.policy.redaction import ApiKeys
 
 # A worker that has not been heard of for so long hangs, or is cut off: its rows go to others.
 SILENT_S = 30.0
