@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batch.app.counting import RequestCounts, VariantEstimate
-from batch.engine.feed import Candidate, Feed, Plan
+from batch.engine.feed import Candidate, Feed, FeedOptions, Plan
 from batch.evaluation.statistics.power import smallest_gap
 from batch.executors.costs import run_spent_usd
 from batch.job import LoadedJob
@@ -89,11 +89,7 @@ def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
     feed = Feed(
         dataset,
         [Plan(each.variant.name, RequestBuilder(each.variant, stream=False), each.index) for each in counts],
-        repeats=job.run.repeats,
-        by_id=job.input.id is not None,
-        compare=True,
-        changed="refuse",
-        retry_failed=retry_failed,
+        FeedOptions(job.run.repeats, job.input.id is not None, compare=True, retry_failed=retry_failed),
     )
     by_name = {each.variant.name: each for each in counts}
     rows = 0

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from batch._version import __version__
-from batch.engine.feed import ChangedPolicy, Feed, Plan
+from batch.engine.feed import ChangedPolicy, Feed, FeedOptions, Plan
 from batch.errors import ChangedError
 from batch.executors import Executor
 from batch.executors.context import PreparedRun
@@ -88,11 +88,7 @@ def _all_tasks(job: Job, dataset: Dataset, indexes: Mapping[str, ResumeIndex], *
     return Feed(
         dataset,
         [Plan(v.name, RequestBuilder(v, stream=False), indexes[v.name]) for v in job.variants],
-        repeats=job.run.repeats,
-        by_id=job.input.id is not None,
-        compare=True,
-        changed=changed,
-        retry_failed=retry_failed,
+        FeedOptions(job.run.repeats, job.input.id is not None, True, changed, retry_failed),
     )
 
 

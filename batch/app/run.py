@@ -18,6 +18,7 @@ from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.clock import SystemClock
 from batch.engine import endpoints
+from batch.engine.feed import FeedOptions
 from batch.engine.stop import Stop
 from batch.errors import EndpointError, StorageError
 from batch.events import Notice, Observer, RunEnded, RunStarted
@@ -27,6 +28,7 @@ from batch.executors.costs import keep_unrecorded
 from batch.executors.live.race import raced_of
 from batch.executors.stopping import Stopper
 from batch.job import LoadedJob, from_document
+from batch.policy.redaction import ApiKeys
 from batch.process import has_uvloop
 from batch.readers import Dataset
 from batch.records import ErrorInfo, Tally
@@ -94,7 +96,7 @@ class _Sending:
     """Sends what a job has left to send, by one executor."""
 
     def __init__(
-        self, executor: Executor, keys: dict[str, str], options: RunOptions, observers: Sequence[Observer], stop_source: StopSource
+        self, executor: Executor, keys: ApiKeys, options: RunOptions, observers: Sequence[Observer], stop_source: StopSource
     ) -> None:
         self._executor = executor
         self._keys = keys
@@ -138,14 +140,17 @@ class _Sending:
                     settings,
                     groups,
                     self._keys,
-                    self._options.retry_failed,
-                    self._options.changed,
+                    self._feed_options(prepared),
                     self._clock,
                     self._observers,
                     self._stop_source,
                 )
                 context.notify(RunStarted(job.name, str(prepared.directory.place), prepared.tallies))
                 return await self._executor.execute(context)
+
+    def _feed_options(self, prepared: PreparedRun) -> FeedOptions:
+        job, options = prepared.job, self._options
+        return FeedOptions(job.run.repeats, job.input.id is not None, prepared.may_differ, options.changed, options.retry_failed)
 
 
 def _loop(prepared: PreparedRun) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.errors import SetupError
 from batch.job import provider_settings
+from batch.policy.redaction import ApiKeys
 from batch.providers.urls import normalise_base_url
 from batch.server.embedded import EmbeddedServer
 from batch.settings import EmbeddedModelSettings, ProviderSettings, RunSettings
@@ -35,7 +36,7 @@ async def _models(provider: ProviderSettings) -> list[str] | None:
     name = provider.api_key_env
     if name and not os.environ.get(name):
         raise SetupError(f"not set: {name} (the key of provider {provider.name}); export it and run the same command again")
-    keys = {name: os.environ[name].strip()} if name else {}
+    keys = ApiKeys({name: os.environ[name].strip()} if name else {})
     async with endpoints.clients([[provider]], keys, RunSettings(concurrency=1), SystemClock()) as ((client,),):
         return await client.models()
 

@@ -13,7 +13,7 @@ from enum import IntEnum
 
 from batch.cli.console import complain, say
 from batch.errors import EndpointError, PromptmillError, StorageError
-from batch.policy.redaction import without_secrets
+from batch.policy.redaction import SECRETS
 
 
 class ExitCode(IntEnum):
@@ -38,9 +38,9 @@ def code_of(error: PromptmillError) -> ExitCode:
 def tell(error: BaseException, *, debug: bool) -> ExitCode:
     """Say on stderr what ended the command, and give its exit code. `debug` adds the traceback."""
     if debug and not isinstance(error, BrokenPipeError):
-        say(without_secrets("".join(traceback.format_exception(error)).rstrip()))
+        say(SECRETS.redact("".join(traceback.format_exception(error)).rstrip()))
     if isinstance(error, PromptmillError):
-        complain(without_secrets(str(error)))
+        complain(SECRETS.redact(str(error)))
         return code_of(error)
     if isinstance(error, KeyboardInterrupt):
         say("promptmill: interrupted")
@@ -48,7 +48,7 @@ def tell(error: BaseException, *, debug: bool) -> ExitCode:
     if isinstance(error, BrokenPipeError):
         _hush_stdout()
         return ExitCode.STDOUT_CLOSED
-    complain(without_secrets(f"this is a bug in promptmill: {type(error).__name__}: {error}"))
+    complain(SECRETS.redact(f"this is a bug in promptmill: {type(error).__name__}: {error}"))
     if not debug:
         say("promptmill: for the traceback, run it again as: promptmill --debug …")
     return ExitCode.BUG

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from batch.engine.limiter import Work
+from batch.engine.work import Work
 from batch.policy.usage import added
 from batch.prompts import AnswerSchema
 from batch.prompts.schemas import fault_of, is_enforced, is_mendable, mending

@@ -7,7 +7,7 @@ import math
 from collections import deque
 from itertools import count
 
-from batch.engine.limiter import Work
+from batch.engine.work import Work
 
 READY_BYTES = 64 * 1024 * 1024
 
@@ -21,7 +21,7 @@ class Backlog:
         self._retries: list[tuple[float, int, Work]] = []
         self._numbers = count()
         self.high_water = high_water
-        self._left_out: set[str] = set()
+        self._skipped: set[str] = set()
 
     def __bool__(self) -> bool:
         return bool(self.ready or self._retries)
@@ -30,11 +30,6 @@ class Backlog:
     def is_full(self) -> bool:
         """Whether no further rows should be read."""
         return len(self.ready) + len(self._retries) >= self.high_water or self._ready_bytes > READY_BYTES
-
-    @property
-    def has_only_retries(self) -> bool:
-        """Whether there is no new row here."""
-        return not self.ready and bool(self._retries)
 
     @property
     def next_due(self) -> float:
@@ -57,10 +52,10 @@ class Backlog:
             return 0
         return sum(1 for at, _, _ in self._retries if at <= now)
 
-    def leave_out(self, variant: str) -> int:
+    def skip(self, variant: str) -> int:
         """Drop the work of a variant, also what is still to come; how many retries were among it."""
-        self._left_out.add(variant)
-        kept = [retry for retry in self._retries if not self.leaves_out(retry[2])]
+        self._skipped.add(variant)
+        kept = [retry for retry in self._retries if not self.skips(retry[2])]
         dropped = len(self._retries) - len(kept)
         heapq.heapify(kept)
         self._retries = kept
@@ -69,13 +64,13 @@ class Backlog:
             self.add(work)
         return dropped
 
-    def leaves_out(self, work: Work) -> bool:
+    def skips(self, work: Work) -> bool:
         """Whether this is work of a variant that is left out."""
-        return work.task.variant in self._left_out
+        return work.task.variant in self._skipped
 
     def add(self, work: Work) -> None:
         """A new row."""
-        if self.leaves_out(work):
+        if self.skips(work):
             return
         self.ready.append(work)
         self._ready_bytes += len(work.task.request.body)
@@ -88,7 +83,7 @@ class Backlog:
 
     def postpone(self, work: Work, due: float) -> None:
         """Work that is to be tried again at `due` (monotonic seconds)."""
-        if self.leaves_out(work):
+        if self.skips(work):
             return
         heapq.heappush(self._retries, (due, next(self._numbers), work))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from batch.engine.limiter import Work
+from batch.engine.work import Work
 from batch.policy.budget import Budget
 from batch.policy.pricing import WorstCase, cost_of
 from batch.policy.verdicts import Action, Verdict
@@ -66,7 +66,7 @@ class Costs:
             if answered and variant in self._worst:
                 self._worst[variant].observe(work.request, usage)
         else:
-            paid = self._dollars(work) if answered or verdict.doubled else 0.0
+            paid = self._dollars(work) if answered or verdict.may_be_billed_twice else 0.0
             work.extra_usd += paid
             if answered:
                 # What is known of earlier attempts is not what the answer cost.

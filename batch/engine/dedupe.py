@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 
 from batch.engine.feed import Copied, Plan, RowSource, Unsendable, row_request
-from batch.engine.limiter import Work
+from batch.engine.work import Work
 from batch.journal.index import ResumeIndex
 from batch.journal.keys import KeySet
 from batch.journal.reading import RecordReader

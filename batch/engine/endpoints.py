@@ -15,6 +15,7 @@ import anyio
 from batch.clock import Clock
 from batch.engine.limiter import UNREADY
 from batch.errors import EndpointError, JobError, Problem, SetupError
+from batch.policy.redaction import ApiKeys
 from batch.records import ErrorInfo
 from batch.server.embedded import EmbeddedServer
 from batch.settings import OWN_MODEL, ProviderSettings, RunSettings, Variant
@@ -27,13 +28,13 @@ PREFLIGHT_TIMEOUT_S = 15.0
 OTHER_FILES = 64
 
 
-def read_keys(variants: Iterable[Variant], environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def read_keys(variants: Iterable[Variant], environ: Mapping[str, str] = os.environ) -> ApiKeys:
     """The keys by the name of their variable. Raises SetupError that names every variable that is not set."""
     names = {v.provider.api_key_env: v.provider.name for v in variants if v.provider.api_key_env}
     missing = [f"{name} (the key of provider {provider})" for name, provider in names.items() if not environ.get(name)]
     if missing:
         raise SetupError("not set: " + ", ".join(missing) + "; export it and run the same command again")
-    return {name: environ[name].strip() for name in names}
+    return ApiKeys({name: environ[name].strip() for name in names})
 
 
 def allow_connections(run: RunSettings, endpoints: int, notice: Callable[[str], None]) -> RunSettings:
@@ -108,7 +109,7 @@ def endpoint_name(provider: ProviderSettings, pooled: bool) -> str:
 
 @asynccontextmanager
 async def clients(
-    pools: Sequence[Sequence[ProviderSettings]], keys: Mapping[str, str], run: RunSettings, clock: Clock
+    pools: Sequence[Sequence[ProviderSettings]], keys: ApiKeys, run: RunSettings, clock: Clock
 ) -> AsyncIterator[list[list[Client]]]:
     """A client for each endpoint of each pool, over one HTTP engine."""
     engine = open_engine(run, run.most_in_flight * sum(map(len, pools)))

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from batch.engine.limiter import Work
+from batch.engine.work import Work
 from batch.errors import RowError
 from batch.journal.index import IndexEntry
 from batch.journal.lines import task_hash, task_hashes
@@ -72,6 +72,21 @@ class Copied:
     outcome: Outcome
 
 
+@dataclass(frozen=True, slots=True)
+class FeedOptions:
+    """Which tasks of a row are wanted.
+
+    `by_id` names tasks by the rows' ids, not by their ordinals. `compare` rebuilds the requests of finished rows too, to see whether they
+    changed. `changed` says what becomes of answers whose request changed, `retry_failed` whether failed rows are sent again.
+    """
+
+    repeats: int = 1
+    by_id: bool = False
+    compare: bool = False
+    changed: ChangedPolicy = "refuse"
+    retry_failed: bool = False
+
+
 class DuplicateFilter(Protocol):
     """What decides which work of a variant is sent now, and keeps the rest."""
 
@@ -94,38 +109,30 @@ class Candidate:
 
 
 class Feed:
-    """The work of one endpoint's variants. `compare` rebuilds the requests of finished rows too, to see whether they changed.
+    """The work of one endpoint's variants.
 
-    `sieves` are by variant; what they keep is left to who gave them. `left_out` are variants of which nothing more is wanted; it may grow
-    while the rows are read.
+    `duplicate_filters` are by variant; the caller sends what they keep. `skipped` are variants that need no more work; it may grow while
+    the rows are read.
     """
 
     def __init__(
         self,
         dataset: RowSource,
         plans: Sequence[Plan],
+        options: FeedOptions,
         *,
-        repeats: int,
-        by_id: bool,
-        compare: bool,
-        changed: ChangedPolicy,
-        retry_failed: bool,
         duplicate_filters: Mapping[str, DuplicateFilter] | None = None,
-        left_out: Container[str] = frozenset(),
+        skipped: Container[str] = frozenset(),
     ) -> None:
         self._dataset = dataset
         self._plans = plans
-        self._repeats = repeats
-        self._by_id = by_id
-        self._compare = compare
-        self._changed = changed
-        self._retry_failed = retry_failed
+        self._options = options
         self._duplicate_filters = duplicate_filters or {}
-        self._left_out = left_out
+        self._skipped = skipped
 
     def batches(self) -> Iterator[list[Work | Unsendable]]:
         """What is to be sent (or, where that is impossible, journaled as failed), batch by batch in input order."""
-        for candidates in self.candidates(skip_finished=not self._compare):
+        for candidates in self.candidates(skip_finished=not self._options.compare):
             works = [_work(candidate) for candidate in candidates if self.wants(candidate)]
             yield self._filtered(works) if self._duplicate_filters else works
 
@@ -142,24 +149,24 @@ class Feed:
             yield batch
 
     def _wanted_plans(self) -> list[Plan]:
-        return [plan for plan in self._plans if plan.variant not in self._left_out]
+        return [plan for plan in self._plans if plan.variant not in self._skipped]
 
     def _unfinished(self, ids: Sequence[str]) -> list[bool]:
         """Of each row whether the journals lack something of it."""
-        hashes = [task_hashes(ids, repeat) for repeat in range(self._repeats)]
+        hashes = [task_hashes(ids, repeat) for repeat in range(self._options.repeats)]
         plans = self._wanted_plans()
-        finals = [plan.index.final(each, with_failures=not self._retry_failed) for plan in plans for each in hashes]
+        finals = [plan.index.final(each, with_failures=not self._options.retry_failed) for plan in plans for each in hashes]
         return [False] * len(ids) if not finals else [not all(of_row) for of_row in zip(*finals, strict=True)]
 
     def _of_plan(self, plan: Plan, rows: Sequence[Row | BadRow], skip_finished: bool) -> Iterator[Candidate]:
-        repeats = range(self._repeats)
+        repeats = range(self._options.repeats)
         entries = iter(plan.index.lookup([self._hash(row, repeat) for row in rows for repeat in repeats]))
         for row in rows:
             request: Request | None = None
             error: ErrorInfo | None = None
             for repeat in repeats:
                 entry = next(entries)
-                if skip_finished and entry is not None and (entry.ok or not self._retry_failed):
+                if skip_finished and entry is not None and (entry.ok or not self._options.retry_failed):
                     continue
                 if request is None:
                     request, error = row_request(plan.builder, row)
@@ -178,7 +185,7 @@ class Feed:
         return kept
 
     def _hash(self, row: Row | BadRow, repeat: int) -> int:
-        return task_hash(row.id if self._by_id else None, row.ordinal, repeat)
+        return task_hash(row.id if self._options.by_id else None, row.ordinal, repeat)
 
     def wants(self, candidate: Candidate) -> bool:
         """Whether a task is to be sent."""
@@ -186,9 +193,9 @@ class Feed:
         if entry is None:
             return True
         if entry.ok:
-            return candidate.changed and self._changed == "rerun"
+            return candidate.changed and self._options.changed == "rerun"
         # A failure cost nothing that is worth keeping: when its request changed, the new one is tried.
-        return self._retry_failed or candidate.changed
+        return self._options.retry_failed or candidate.changed
 
 
 def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, ErrorInfo | None]:

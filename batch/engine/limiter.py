@@ -7,23 +7,17 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from batch.policy.breaker import Breaker
+from batch.policy.limits import ConcurrencyLimit
 from batch.policy.limits.adaptive import AdaptiveConcurrency
-from batch.policy.limits.fixed import Concurrency
-from batch.policy.limits.shared import LeasedConcurrency
-from batch.policy.rate_limiter import RateLimiter, tokens_of
+from batch.policy.limits.fixed import FixedConcurrency
+from batch.policy.rate_limiter import RateLimiter, Ticket, tokens_of
 from batch.policy.retry_budget import RetryBudget
 from batch.policy.verdicts import Verdict
 from batch.policy.waits import MAX_WAIT_S, backoff
 from batch.records import ErrorInfo, Exchange, Request, Task
 from batch.settings import RunSettings
-
-if TYPE_CHECKING:
-    from batch.engine.endpoint_pool import PooledEndpoint
 
 # Codes by which an endpoint, or the network before it, says that it serves nobody at the moment.
 UNREADY = frozenset({"loading", "connect", "resolve", "tls"})
@@ -35,44 +29,6 @@ LONGEST_REASON = 300
 TOO_MANY = 429
 # The floor of the retry budget under "auto", whose most says little about how many are in flight.
 AUTO_RETRIES = 64
-
-
-@dataclass(slots=True)
-class Work:
-    """A task on its way through the pool. `attempts` are those that count, `tries` all of them; `doubled` may be billed twice.
-
-    `shard` is the piece of the input that it belongs to, where rows are shared out over workers.
-    `member` is the endpoint that got its last attempt, `failed_at` the same when it failed there; `shunned` are those that forbade the row.
-    `mended` is sent instead of the task's own request once an answer did not fit the schema, `repairs` times in all; `used` is the usage of
-    the answers before.
-    Of its last attempt: its `number` among all that its endpoint got, the `tokens` that it was expected to use, and the US dollars that
-    are `reserved` for it. `cost_usd` is what its attempts cost as far as it is known, `extra_usd` the most that the others may have cost.
-    """
-
-    task: Task
-    previous: str | None = None
-    attempts: int = 0
-    tries: int = 0
-    doubled: int = 0
-    first_sent: float | None = None
-    charged_retry: bool = False
-    number: int = 0
-    tokens: float = 0.0
-    member: PooledEndpoint | None = None
-    failed_at: PooledEndpoint | None = None
-    shunned: tuple[PooledEndpoint, ...] = ()
-    shard: int = 0
-    reserved: float = 0.0
-    cost_usd: float | None = None
-    extra_usd: float = 0.0
-    repairs: int = 0
-    mended: Request | None = None
-    used: Mapping[str, Any] | None = None
-
-    @property
-    def request(self) -> Request:
-        """What is sent."""
-        return self.mended or self.task.request
 
 
 class EndpointLimiter:
@@ -88,13 +44,13 @@ class EndpointLimiter:
         run: RunSettings,
         *,
         rng: random.Random,
-        concurrency: LeasedConcurrency | None = None,
+        concurrency: ConcurrencyLimit | None = None,
         rates: RateLimiter | None = None,
     ) -> None:
         self.name = name
         auto = run.concurrency == "auto"
-        own = (AdaptiveConcurrency if auto else Concurrency)(run.most_in_flight)
-        self.concurrency: Concurrency | AdaptiveConcurrency | LeasedConcurrency = own if concurrency is None else concurrency
+        own = (AdaptiveConcurrency if auto else FixedConcurrency)(run.most_in_flight)
+        self.concurrency: ConcurrencyLimit = own if concurrency is None else concurrency
         self.rates = rates or RateLimiter(run.requests_per_minute, run.tokens_per_minute)
         self.breaker = Breaker(run.outage_timeout_s)
         self.budget = RetryBudget(floor=max(20, 2 * min(run.most_in_flight, AUTO_RETRIES) if auto else 2 * run.most_in_flight))
@@ -118,7 +74,7 @@ class EndpointLimiter:
         deadline = self.outage_deadline
         return deadline is not None and self._failed_from >= deadline
 
-    def asks_too_much(self, now: float) -> bool:
+    def asks_too_long(self, now: float) -> bool:
         """Whether the endpoint asks to wait beyond the deadline, or, if it served after it asked, for longer than it is waited for."""
         deadline = self.outage_deadline
         return self.asked_until > now and self.asked_until >= (now + self._patience_s if deadline is None else deadline)
@@ -129,19 +85,19 @@ class EndpointLimiter:
             return math.inf
         return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), 0.0)
 
-    def sent(self, work: Work, now: float) -> None:
-        """A request leaves."""
+    def sent(self, task: Task, request: Request, now: float, *, retry: bool) -> Ticket:
+        """Count a request that leaves; `retry` when it repeats one that was charged. The ticket is for `ended`."""
         self.concurrency.sent(now)
-        work.number, work.tokens = self.rates.sent(work.request.body, now)
         if not self.breaker.closed:
-            self.breaker.sent(_key(work.task))
-        self.budget.sent(retry=work.charged_retry)
+            self.breaker.sent(_key(task))
+        self.budget.sent(retry=retry)
+        return self.rates.sent(request.body, now)
 
-    def ended(self, work: Work, exchange: Exchange) -> None:
-        """An attempt is over, however it went: what its headers and its usage say about the rates."""
+    def ended(self, ticket: Ticket, exchange: Exchange) -> None:
+        """Learn the rates from the headers and the usage of an attempt that is over, however it ended."""
         self.concurrency.ended(exchange.done_at)
         usage = exchange.reply.usage if exchange.reply else None
-        self.rates.ended(work.number, work.tokens, exchange.headers, usage, exchange.done_at, refused=exchange.status == TOO_MANY)
+        self.rates.ended(ticket, exchange.headers, usage, exchange.done_at, refused=exchange.status == TOO_MANY)
 
     def served(self, exchange: Exchange) -> bool:
         """An answer came; True when that ended an outage."""
@@ -156,7 +112,7 @@ class EndpointLimiter:
         self.outage_since = None
         return self.breaker.served()
 
-    def postpone(self, work: Work, verdict: Verdict, sent_at: float, now: float) -> tuple[float, str | None]:
+    def postpone(self, task: Task, tries: int, verdict: Verdict, sent_at: float, now: float) -> tuple[float, str | None]:
         """When `work` may be tried again after a fault that is not its own, and what a person should know about it.
 
         A server's wait is never shortened, but stands in `paused`: one refusal pauses the whole endpoint once.
@@ -166,22 +122,22 @@ class EndpointLimiter:
         self._failed_from = max(self._failed_from, sent_at)
         code, self._last_fault = (verdict.error.code, verdict.error.message) if verdict.error else ("", "")
         wait = verdict.wait if verdict.wait is not None and verdict.wait <= ABSURD_WAIT_S else None
-        refused = verdict.shrink or wait is not None
+        refused = verdict.reduce_concurrency or wait is not None
         notice = self._refused(verdict, wait, code, sent_at, now) if refused else None
-        if not verdict.shrink:
+        if not verdict.reduce_concurrency:
             self.concurrency.faulted()
-        if (code not in NO_FAULT or not self.breaker.closed) and self.breaker.failed(_key(work.task), now, unready=code in UNREADY):
+        if (code not in NO_FAULT or not self.breaker.closed) and self.breaker.failed(_key(task), now, unready=code in UNREADY):
             notice = self._out_of_order
-        own = now + backoff(max(1, work.tries), self._random.random())
+        own = now + backoff(max(1, tries), self._random.random())
         return own, notice
 
-    def refused_all(self, work: Work, error: ErrorInfo, sent_at: float, now: float) -> None:
+    def refused_all(self, task: Task, error: ErrorInfo, sent_at: float, now: float) -> None:
         """The endpoint refuses every request: it rests, and is probed."""
         if self.outage_since is None:
             self.outage_since = now
         self._failed_from = max(self._failed_from, sent_at)
         self._last_fault = error.message
-        self.breaker.failed(_key(work.task), now, unready=True)
+        self.breaker.failed(_key(task), now, unready=True)
 
     def spare(self, now: float) -> None:
         """Others serve in its place: if it is out of order, its outage counts from now on only."""
@@ -214,7 +170,7 @@ class EndpointLimiter:
             limit = _seconds(self._patience_s)
             return f"{self.name} asks to wait for {_seconds(wait)}, and run.outage_timeout_s is {limit}: {self._reason}"
         silent = f"{self.name} has served nothing for {_seconds(now - (now if self.outage_since is None else self.outage_since))}"
-        if self.asks_too_much(now):
+        if self.asks_too_long(now):
             return f"{silent} and asks to wait for {_seconds(wait)} more, beyond run.outage_timeout_s: {self._reason}"
         return f"{silent} (run.outage_timeout_s): {self._reason}"
 
@@ -232,7 +188,7 @@ class EndpointLimiter:
 
         Without one the cut is tried first; only when requests sent after it are refused as well, and none is served, all pause.
         """
-        cut = verdict.shrink and self.concurrency.refused(sent_at, now)
+        cut = verdict.reduce_concurrency and self.concurrency.refused(sent_at, now)
         if cut:
             self._refusals += 1
         if wait is not None:

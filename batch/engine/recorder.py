@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from batch.clock import Clock
 from batch.engine.costs import Costs
-from batch.engine.limiter import Work
+from batch.engine.work import Work
 from batch.errors import StorageError
 from batch.journal.journal import Journal
 from batch.journal.lines import encode
@@ -23,16 +23,16 @@ class Recorder:
         self.tallies = tallies
         self._costs = costs
         self._journals = journals
-        self._held: list[tuple[Work, Outcome]] = []
+        self._pending: list[tuple[Work, Outcome]] = []
         self._epoch = clock.wall() - clock.monotonic()
 
     def completed(self, work: Work, exchange: Exchange) -> None:
         """An answer, which is journaled with the others at the next `flush`."""
-        self._held.append((work, self._outcome(work, exchange, None)))
+        self._pending.append((work, self._outcome(work, exchange, None)))
 
     def failed(self, work: Work, error: ErrorInfo, exchange: Exchange | None) -> None:
         """Journal a failure; `exchange` is None when nothing was sent. Raises StorageError."""
-        self._held.append((work, self._outcome(work, exchange, error)))
+        self._pending.append((work, self._outcome(work, exchange, error)))
         self.flush()
 
     def copied(self, work: Work, outcome: Outcome) -> None:
@@ -53,16 +53,16 @@ class Recorder:
             extra_usd=0.0,
             copy_of=outcome.ordinal if outcome.copy_of is None else outcome.copy_of,
         )
-        self._held.append((work, copy))
+        self._pending.append((work, copy))
         self.flush()
 
     def flush(self) -> None:
         """Journal what is held, in one write a journal, and count it. Raises StorageError; what could be written is counted."""
-        if not self._held:
+        if not self._pending:
             return
-        held, self._held = self._held, []
+        pending, self._pending = self._pending, []
         by_journal: dict[Journal | StoreJournal, list[tuple[Work, Outcome]]] = {}
-        for work, outcome in held:
+        for work, outcome in pending:
             by_journal.setdefault(self._journal(work), []).append((work, outcome))
         refused: StorageError | None = None
         for journal, records in by_journal.items():
@@ -100,7 +100,7 @@ class Recorder:
             repeat=task.repeat,
             key=task.request.key,
             attempts=work.tries,
-            doubled=work.doubled,
+            doubled=work.may_be_billed_twice,
             error=error,
             api=task.request.api,
             finish_reason=reply.finish_reason if reply else None,

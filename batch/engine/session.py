@@ -101,10 +101,10 @@ class Session:
         """Read and send nothing more; what is in flight gets `grace_s` to end."""
         self._stop_pools(stop, grace_s)
 
-    def leave_out(self, variant: str) -> None:
+    def skip(self, variant: str) -> None:
         """Send no more of a variant; what is in flight ends."""
         for pool in self.pools:
-            pool.leave_out(variant)
+            pool.skip(variant)
 
     def drain(self) -> None:
         """Read and send nothing more; let what is in flight end, up to the grace time."""

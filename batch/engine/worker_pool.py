@@ -1,6 +1,6 @@
-"""The bounded pool of one endpoint, or of several equal ones: workers that take work, attempt it, and hand what came of it to the settler.
+"""A bounded pool of workers for one endpoint, or for several equal ones: they take work, attempt it, and act on what came of it.
 
-Workers take their work themselves, so that a busy pool needs no switch between tasks for it; a worker that finds nothing to do parks.
+Workers take their work themselves, so that a busy pool needs no switch between tasks for it; a worker without work parks.
 Work that waits for its retry lies in a heap by due time and holds no worker. One timekeeper wakes parked workers when time alone
 makes something possible.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import anyio
 import anyio.to_thread
@@ -20,13 +20,15 @@ from batch.clock import Clock
 from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog
 from batch.engine.costs import Costs
-from batch.engine.endpoint_pool import EndpointPool, PooledEndpoint
+from batch.engine.decisions import Decision, Fail, Retry, StopRun, Warn
+from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.failure_handler import FailureHandler
 from batch.engine.feed import Source
-from batch.engine.limiter import Work
+from batch.engine.finisher import Finisher
 from batch.engine.recorder import Recorder
 from batch.engine.stop import Stop
-from batch.errors import DamagedError, InputError, StorageError
+from batch.engine.work import PooledEndpoint, Work
+from batch.errors import DamagedError, InputError
 from batch.policy.verdicts import Action, judge
 from batch.records import Exchange
 from batch.settings import RunSettings
@@ -66,17 +68,9 @@ class WorkerPool:
         self._notice = notice
         self._most_in_flight = run.most_in_flight * len(endpoint_pool)
         self._backlog = Backlog(_high_water(self._most_in_flight))
-        self._settler = FailureHandler(
-            endpoint_pool,
-            self._backlog,
-            recorder,
-            run,
-            answer_checks=answer_checks,
-            exhausted=lambda: self._exhausted,
-            notice=notice,
-            stop=self.stop,
-            stop_run=stop_run,
-        )
+        self._stop_run = stop_run
+        self._finisher = Finisher(self._backlog, recorder, run)
+        self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, answer_checks)
         self._exhausted = False
         self._grace_until = math.inf
         self._workers = self._in_flight = 0
@@ -93,8 +87,8 @@ class WorkerPool:
                 reading.start_soon(self._read)
                 await self._done.wait()
                 self._room.set()
-            if self._exhausted and not self._backlog and not self._in_flight and not self._settler.withheld:
-                self.stopped = None  # It was told to stop, and had nothing left to do.
+            if self._exhausted and not self._backlog and not self._in_flight and not self._failures.withheld:
+                self.stopped = None  # A stop that came when nothing was left to do is none.
             group.cancel_scope.cancel()
 
     def stop(self, stop: Stop, grace_s: float) -> None:
@@ -104,9 +98,9 @@ class WorkerPool:
         self._grace_until = min(self._grace_until, self._clock.monotonic() + grace_s)
         self._alarm.set()
 
-    def leave_out(self, variant: str) -> None:
+    def skip(self, variant: str) -> None:
         """Send no more of a variant; what is in flight ends."""
-        self._recorder.tallies[variant].waiting -= self._backlog.leave_out(variant)
+        self._recorder.tallies[variant].waiting -= self._backlog.skip(variant)
         self._room.set()
         self._alarm.set()
 
@@ -134,9 +128,9 @@ class WorkerPool:
                     if isinstance(item, Work):
                         self._backlog.add(item)
                     elif self.stopped is None:
-                        self._settler.settle_unsent(item)
+                        self._stop_if(self._finisher.finish_unsent(item))
                 for variant in {item.work.task.variant for item in batch if not isinstance(item, Work)}:
-                    await self._record(variant)
+                    self._stop_if(await self._finisher.flush(variant))
                 if self._parked or self._workers < self._endpoint_pool.limit:
                     self._alarm.set()
                 await self._wait_for_room()
@@ -171,8 +165,8 @@ class WorkerPool:
         if not retry and not backlog.ready:
             return None
         candidate = backlog.next_retry if retry else backlog.ready[0]
-        member = self._endpoint_pool.pick(candidate, now)
-        if member is None or not self._costs.reserve(candidate):
+        endpoint = self._endpoint_pool.pick(candidate, now)
+        if endpoint is None or not self._costs.reserve(candidate):
             return None
         if retry:
             work = backlog.take_retry()
@@ -181,11 +175,11 @@ class WorkerPool:
             work = backlog.take()
         if not self._room.is_set() and not backlog.is_full:
             self._room.set()
-        return work, member
+        return work, endpoint
 
-    async def _attempt(self, work: Work, member: PooledEndpoint) -> None:
+    async def _attempt(self, work: Work, endpoint: PooledEndpoint) -> None:
         tally = self._recorder.tallies[work.task.variant]
-        tally.failovers += self._endpoint_pool.sent(member, work, self._clock.monotonic())
+        tally.failovers += self._endpoint_pool.sent(endpoint, work, self._clock.monotonic())
         self._costs.sent(work)
         work.tries += 1
         tally.requests += 1
@@ -193,12 +187,12 @@ class WorkerPool:
         tally.in_flight += 1
         self._in_flight += 1
         try:
-            exchange = await member.client.exchange(work.request)
+            exchange = await endpoint.client.exchange(work.request)
         finally:
             tally.in_flight -= 1
-            member.in_flight -= 1
+            endpoint.in_flight -= 1
         self._in_flight -= 1
-        member.pace.ended(work, exchange)
+        endpoint.limiter.ended(work.ticket, exchange)
         if work.first_sent is None:
             work.first_sent = exchange.sent_at
         verdict = judge(exchange, self._clock.wall())
@@ -207,9 +201,11 @@ class WorkerPool:
         if verdict.action is Action.DONE:
             self._complete(work, exchange)
         else:
-            self._settler.settle(work, verdict, exchange)
+            self._act(self._failures.settle(work, verdict, exchange, exhausted=self._exhausted))
             self._alarm.set()
-        await self._record(work.task.variant)
+        # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.
+        await asyncio.sleep(0)
+        self._stop_if(await self._finisher.flush(work.task.variant))
         if self._in_flight == 0 or self.stopped is not None:
             self._alarm.set()
         elif self._backlog.ready and self._in_flight + 1 < (limit := self._endpoint_pool.limit):
@@ -219,33 +215,42 @@ class WorkerPool:
                 self._alarm.set()
 
     def _complete(self, work: Work, exchange: Exchange) -> None:
-        if (news := self._endpoint_pool.served(work, exchange)) is not None:
-            self._notice(news)
+        if (notice := self._endpoint_pool.served(work, exchange)) is not None:
+            self._notice(notice)
             self._alarm.set()
-        self._settler.served.add(work.task.request.api)
-        if self._settler.withheld:
-            self._settler.release()
-        if self._answer_checks and self._settler.rejects(work, exchange):
+        self._failures.served.add(work.task.request.api)
+        if self._failures.withheld:
+            self._act(self._failures.release())
+        if self._answer_checks and (decision := self._failures.reject(work, exchange)) is not None:
+            self._act([decision])
             self._alarm.set()
             return
         self._recorder.completed(work, exchange)
 
-    async def _record(self, variant: str) -> None:
-        # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.
-        await asyncio.sleep(0)
-        try:
-            self._recorder.flush()
-            if self._run.durability == "row" or self._recorder.is_behind(variant):
-                await self._recorder.sync(variant)
-        except StorageError as error:
-            self._settler.storage_failed(error)
+    def _act(self, decisions: Iterable[Decision]) -> None:
+        for decision in decisions:
+            match decision:
+                case Retry(work, due):
+                    self._backlog.postpone(work, due)
+                    self._recorder.tallies[work.task.variant].waiting += not self._backlog.skips(work)
+                case Fail(work, error, exchange):
+                    self._stop_if(self._finisher.fail(work, error, exchange))
+                case Warn(text):
+                    self._notice(text)
+                case StopRun():
+                    self._stop_if(decision)
+
+    def _stop_if(self, decision: StopRun | None) -> None:
+        if decision is not None:
+            stop = self._stop_run if decision.everywhere else self.stop
+            stop(decision.stop, decision.grace_s)
 
     # The timekeeper's side
 
     async def _keep_time(self, group: TaskGroup) -> None:
         while not self._is_over():
             self._alarm = anyio.Event()
-            hired = self._put_to_work(group)
+            hired = self._hire(group)
             now = self._clock.monotonic()
             wake_at = now + HIRE_INTERVAL_S if hired else min(self._next_moment(now), now + TICK_S)
             with anyio.move_on_after(max(0.0, wake_at - now)):
@@ -266,9 +271,9 @@ class WorkerPool:
                 self._give_up(now)
             return False
         if self._exhausted and not self._backlog:
-            self._settler.release()
+            self._act(self._failures.release())
             return True
-        if self._endpoint_pool.asks_too_much(now) or (deadline is not None and now >= deadline and self._next_sending(now) > now):
+        if self._endpoint_pool.asks_too_long(now) or (deadline is not None and now >= deadline and self._next_sending(now) > now):
             self._give_up(now)
         elif self._backlog and self._costs.is_spent(work := self._backlog.next):
             self.stop(Stop("budget", self._costs.exhausted(work)), 0.0)
@@ -290,7 +295,7 @@ class WorkerPool:
     def _give_up(self, now: float) -> None:
         self.stop(Stop("refused", self._endpoint_pool.outage(now)), self._run.grace_s)
 
-    def _put_to_work(self, group: TaskGroup) -> bool:
+    def _hire(self, group: TaskGroup) -> bool:
         """Wake or hire as many workers as could send something now; True when more are to be hired after a moment."""
         now = self._clock.monotonic()
         if self.stopped is not None or self._endpoint_pool.hold(now) > 0:

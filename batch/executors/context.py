@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from batch.clock import Clock
-from batch.engine.feed import ChangedPolicy
+from batch.engine.feed import FeedOptions
 from batch.engine.stop import Stop
 from batch.events import Event, Notice, Observer
 from batch.executors.sharding import ShardPlan
@@ -17,6 +17,7 @@ from batch.executors.stopping import Stoppable, Stopper, watch
 from batch.journal.index import ResumeIndex
 from batch.journal.journal import Journal
 from batch.journal.store_journal import StoreJournal
+from batch.policy.redaction import ApiKeys
 from batch.readers import Dataset
 from batch.records import ErrorInfo, Tally
 from batch.rundir.local import RunDirectory
@@ -67,9 +68,8 @@ class RunContext:
     prepared: PreparedRun
     settings: RunSettings
     groups: Sequence[EndpointGroup]
-    keys: Mapping[str, str] = field(repr=False)
-    retry_failed: bool
-    changed: ChangedPolicy
+    keys: ApiKeys
+    feed_options: FeedOptions
     clock: Clock
     observers: Sequence[Observer]
     stop_source: StopSource

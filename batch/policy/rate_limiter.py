@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from batch.policy.waits import MAX_WAIT_S, parse_duration
@@ -75,6 +76,14 @@ class ServerQuota:
         self._until = now + min(reset, MAX_WAIT_S) if remaining <= used_since else -math.inf
 
 
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A request that was sent: its number among all of its endpoint, from 1, and the tokens that it is expected to use."""
+
+    number: int = 0
+    tokens: float = 0.0
+
+
 class RateLimit(Protocol):
     """What may be taken over time."""
 
@@ -107,22 +116,20 @@ class RateLimiter:
             wait = max(wait, self._requests.hold(now))
         return wait if self._tokens is None else max(wait, self._tokens.hold(now))
 
-    def sent(self, body: bytes, now: float) -> tuple[int, float]:
-        """A request leaves: its number, and the tokens that it is expected to use."""
+    def sent(self, body: bytes, now: float) -> Ticket:
+        """Count a request that leaves."""
         self._sent += 1
         if self._requests is not None:
             self._requests.take(1, now)
         if self._tokens is None:
-            return self._sent, 0.0
+            return Ticket(self._sent)
         tokens = self._estimate(body)
         self._tokens.take(tokens, now)
-        return self._sent, tokens
+        return Ticket(self._sent, tokens)
 
-    def ended(
-        self, number: int, estimate: float, headers: Mapping[str, str], usage: Mapping[str, Any] | None, now: float, *, refused: bool
-    ) -> None:
-        """Request `number`, expected to use `estimate` tokens, is over. A refused one used none."""
-        since = self._sent - number
+    def ended(self, ticket: Ticket, headers: Mapping[str, str], usage: Mapping[str, Any] | None, now: float, *, refused: bool) -> None:
+        """Correct the estimate of a request that is over. A refused one used no tokens."""
+        since = self._sent - ticket.number
         answer = tokens_of(usage, "completion_tokens")
         total = answer + tokens_of(usage, "prompt_tokens")
         if total:
@@ -131,9 +138,9 @@ class RateLimiter:
             self._mean_answer += weight * (answer - self._mean_answer)
             self._mean_total += weight * (total - self._mean_total)
         if self._tokens is not None and (refused or total):
-            self._tokens.correct((0.0 if refused else total) - estimate)
-        self._left_requests.observe(headers, number, since, now)
-        self._left_tokens.observe(headers, number, since * self._mean_total, now)
+            self._tokens.correct((0.0 if refused else total) - ticket.tokens)
+        self._left_requests.observe(headers, ticket.number, since, now)
+        self._left_tokens.observe(headers, ticket.number, since * self._mean_total, now)
 
     def _estimate(self, body: bytes) -> float:
         named = _MOST_TOKENS.search(body)

@@ -6,7 +6,7 @@ import base64
 import html
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
 MARK = "[redacted]"
@@ -15,19 +15,59 @@ CUT = "…"
 SHORTEST_SECRET = 8
 """Shorter "keys" ("EMPTY", "none", "ollama") are placeholders; taking such words out of answers would spoil these."""
 
-_met: set[str] = set()
-
 _ESCAPE = b"\\u00"
 _PERCENT = re.compile("%[0-9A-F]{2}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
-class Redactor:
-    """Replaces each secret by `[redacted]`, also where it stands URL-encoded, escaped for JSON or HTML, or in base64."""
+class ApiKeys(Mapping[str, str]):
+    """API keys by the name of their environment variable. Its repr shows the names only."""
 
-    def __init__(self, secrets: Iterable[str]) -> None:
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        self._keys = dict(keys)
+
+    def __getitem__(self, name: str) -> str:
+        return self._keys[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self._keys)})"
+
+
+class Secrets:
+    """The secrets that a process has met, to take out of texts that may hold any of them, such as a traceback."""
+
+    def __init__(self) -> None:
+        self._met: set[str] = set()
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Remember secrets."""
+        self._met.update(secrets)
+
+    def redact(self, text: str) -> str:
+        """`text` without the secrets."""
+        return Redactor(self._met, remember=None).text(text)
+
+
+SECRETS = Secrets()
+"""Those of this process."""
+
+
+class Redactor:
+    """Replaces each secret by `[redacted]`, also where it is URL-encoded, escaped for JSON or HTML, or in base64.
+
+    `remember` is where the secrets are kept for the last texts of the process.
+    """
+
+    def __init__(self, secrets: Iterable[str], remember: Secrets | None = SECRETS) -> None:
         real = {secret for secret in secrets if len(secret) >= SHORTEST_SECRET}
-        _met.update(real)
+        if remember is not None:
+            remember.add(real)
         forms = {form for secret in real for form in _forms(secret)}
         self._texts = sorted(forms, key=len, reverse=True)
         self._bytes = [form.encode() for form in self._texts]
@@ -61,28 +101,23 @@ class Redactor:
 
 
 class RedactedStream:
-    """A text that comes in pieces, without the secrets: what may be the beginning of one is held back until more is known."""
+    """A text that comes in pieces, without the secrets: what may be the beginning of one is kept back until the next piece."""
 
     def __init__(self, redactor: Redactor) -> None:
         self._redactor = redactor
-        self._held = ""
+        self._pending = ""
 
     def feed(self, piece: str) -> str:
         """What can be shown after this piece."""
-        text = self._redactor.text(self._held + piece)
+        text = self._redactor.text(self._pending + piece)
         shown = len(text) - self._redactor.begun(text)
-        self._held = text[shown:]
+        self._pending = text[shown:]
         return text[:shown]
 
     def close(self) -> str:
         """The rest."""
-        rest, self._held = self._held, ""
+        rest, self._pending = self._pending, ""
         return rest
-
-
-def without_secrets(text: str) -> str:
-    """`text` without any secret that a Redactor of this process was made for: for what is told last, such as a traceback."""
-    return Redactor(_met).text(text)
 
 
 def sample(body: bytes, limit: int = 500) -> str:
@@ -119,7 +154,7 @@ def _forms(secret: str) -> Iterator[str]:
 
 def _base64_forms(secret: bytes) -> Iterator[str]:
     # Base64 of a longer text that holds the secret (as in "Basic user:secret") shows it in one of three alignments;
-    # the characters that also depend on its neighbours are left out.
+    # the characters that also depend on its neighbours are excluded.
     for offset in range(3):
         encoded = base64.b64encode(bytes(offset) + secret).rstrip(b"=")
         whole = encoded[(0, 2, 3)[offset] : (len(secret) + offset) * 8 // 6]

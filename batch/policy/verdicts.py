@@ -31,24 +31,24 @@ class Verdict:
     """What an attempt's end means.
 
     `wait` is the server's own wait in seconds, not capped, None when it named none. `charged` is False when the attempt does not
-    count against the task's attempts (the endpoint was loading or never got the request). `shrink`: the endpoint is overloaded.
-    `doubled`: it may have answered, and billed, although the task is retried.
+    count against the task's attempts (the endpoint was loading or never got the request). `reduce_concurrency`: the endpoint is overloaded.
+    `may_be_billed_twice`: it may have answered, and billed, although the task is retried.
     """
 
     action: Action
     error: ErrorInfo | None = None
     wait: float | None = None
     charged: bool = True
-    shrink: bool = False
-    doubled: bool = False
+    reduce_concurrency: bool = False
+    may_be_billed_twice: bool = False
 
 
 class _Ruling(NamedTuple):
     action: Action
     code: str
     charged: bool = True
-    shrink: bool = False
-    doubled: bool = False
+    reduce_concurrency: bool = False
+    may_be_billed_twice: bool = False
 
 
 _DONE = Verdict(Action.DONE)
@@ -56,9 +56,11 @@ _RETRY, _FAIL, _STOP = Action.RETRY, Action.FAIL, Action.STOP
 
 _BAD_REQUEST = _Ruling(_FAIL, "bad_request")
 _SERVER_ERROR = _Ruling(_RETRY, "server_error")
-_MAYBE_ANSWERED = _Ruling(_RETRY, "server_error", doubled=True)
-_OVERLOADED = _Ruling(_RETRY, "overloaded", shrink=True)
-_RATE_LIMIT = _Ruling(_RETRY, "rate_limit", charged=False, shrink=True)  # it says nothing of the row; its wait bounds the retries
+_MAYBE_ANSWERED = _Ruling(_RETRY, "server_error", may_be_billed_twice=True)
+_OVERLOADED = _Ruling(_RETRY, "overloaded", reduce_concurrency=True)
+_RATE_LIMIT = _Ruling(
+    _RETRY, "rate_limit", charged=False, reduce_concurrency=True
+)  # it says nothing of the row; its wait bounds the retries
 _LOADING = _Ruling(_RETRY, "loading", charged=False)
 _QUOTA = _Ruling(_STOP, "quota")
 _QUOTA_FOR_NOW = _Ruling(_RETRY, "quota")
@@ -190,7 +192,7 @@ _PLAIN_404 = re.compile(r"\s*(not found|404 page not found|404 not found|)\s*\.?
 _FAULTS: dict[str, _Ruling] = {
     "tls": _Ruling(_STOP, "tls"),
     "too_big": _Ruling(_FAIL, "too_big"),
-    "held": _Ruling(_RETRY, "held", charged=False, doubled=True),
+    "held": _Ruling(_RETRY, "held", charged=False, may_be_billed_twice=True),
 }
 
 
@@ -210,7 +212,7 @@ def judge(exchange: Exchange, now_wall: float) -> Verdict:
 
 
 def _on_fault(fault: Fault, status: int | None) -> Verdict:
-    ruling = _FAULTS.get(fault.code) or _Ruling(_RETRY, fault.code, charged=fault.sent, doubled=fault.sent)
+    ruling = _FAULTS.get(fault.code) or _Ruling(_RETRY, fault.code, charged=fault.sent, may_be_billed_twice=fault.sent)
     return _verdict(ruling, ErrorInfo(fault.kind, fault.code, fault.message, status), None)
 
 
@@ -238,10 +240,10 @@ def _on_inner_error(exchange: Exchange, error: ReplyError, now_wall: float) -> V
     status = error.status or _status_of_names(error)
     if status is None:
         info = ErrorInfo(ErrorKind.PROTOCOL, "error_in_body", f"an error inside a {exchange.status}: {error.message}", exchange.status)
-        return _verdict(_Ruling(_RETRY, "error_in_body", doubled=True), info, wait)
+        return _verdict(_Ruling(_RETRY, "error_in_body", may_be_billed_twice=True), info, wait)
     ruling = _ruling(status, error, b"", wait)
     info = ErrorInfo(ErrorKind.API, ruling.code, f"{error.message} (inside a {exchange.status})", exchange.status)
-    return _verdict(ruling._replace(doubled=True), info, wait)
+    return _verdict(ruling._replace(may_be_billed_twice=True), info, wait)
 
 
 def _status_of_names(error: ReplyError) -> int | None:
@@ -296,7 +298,7 @@ def _message(status: int, error: ReplyError | None, body: bytes) -> str:
 
 
 def _verdict(ruling: _Ruling, error: ErrorInfo, wait: float | None) -> Verdict:
-    verdict = Verdict(ruling.action, error, wait, ruling.charged, ruling.shrink, ruling.doubled)
+    verdict = Verdict(ruling.action, error, wait, ruling.charged, ruling.reduce_concurrency, ruling.may_be_billed_twice)
     if ruling.action is not _RETRY:
-        return replace(verdict, wait=None, doubled=False)
+        return replace(verdict, wait=None, may_be_billed_twice=False)
     return verdict

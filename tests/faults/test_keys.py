@@ -138,7 +138,7 @@ import sys
 from batch.engine.worker_pool import Pool
 
 def broken(self, work, exchange):
-    raise RuntimeError(f"a bug that quotes {work.member.client._targets} Bearer {KEY}")
+    raise RuntimeError(f"a bug that quotes {work.endpoint.client._targets} Bearer {KEY}")
 
 import os
 KEY = os.environ["HOUSE_KEY"]

@@ -53,7 +53,7 @@ async def test_broken_before_headers(engine: str, ending: Act) -> None:
     exchange = await attempt(engine, ending)
     assert codes(exchange) == (None, "reset")
     verdict = judge(exchange, 0.0)
-    assert (verdict.action, verdict.charged, verdict.doubled) == (Action.RETRY, True, True)
+    assert (verdict.action, verdict.charged, verdict.may_be_billed_twice) == (Action.RETRY, True, True)
 
 
 async def test_idle_connection_closed_by_the_server(engine: str) -> None:

@@ -168,7 +168,7 @@ async def test_an_error_in_the_stream(engine: str, script: bytes) -> None:
     """Fault 21: an error in the stream is an error, also when [DONE] or a finish_reason stands beside it."""
     exchange = await streamed(script, engine=engine)
     verdict = judge(exchange, 0.0)
-    assert (verdict.action, verdict.error and verdict.error.code, verdict.doubled) == (Action.RETRY, "server_error", True)
+    assert (verdict.action, verdict.error and verdict.error.code, verdict.may_be_billed_twice) == (Action.RETRY, "server_error", True)
 
 
 @every_engine

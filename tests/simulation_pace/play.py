@@ -7,7 +7,8 @@ import math
 import random
 from dataclasses import dataclass, field, replace
 
-from batch.engine.limiter import EndpointLimiter, Work
+from batch.engine.limiter import EndpointLimiter
+from batch.engine.work import Work
 from batch.policy.verdicts import Action, Verdict
 from batch.records import ErrorInfo, ErrorKind, Exchange, Reply, Request, Task
 from batch.settings import RunSettings
@@ -82,7 +83,7 @@ class Play:
             else:
                 work = Work(Task(self.number, str(self.number), "m", 1, Request("chat/completions", BODY, b"k" * 16)))
             self.number += 1
-            self.pace.sent(work, self.now)
+            work.ticket = self.pace.sent(work.task, work.request, self.now, retry=work.charged_retry)
             work.tries += 1
             self.in_flight += 1
             self.trace.sent += 1
@@ -99,7 +100,7 @@ class Play:
         self.in_flight -= 1
         reply = Reply(usage={"prompt_tokens": 20, "completion_tokens": int(tokens)})
         exchange = Exchange(200, self.server.left(), b"", reply, None, sent_at, None, self.now)
-        self.pace.ended(work, exchange)
+        self.pace.ended(work.ticket, exchange)
         self.pace.served(exchange)
         number = int(self.now / BIN_S)
         self.trace.answers[number] = self.trace.answers.get(number, 0) + 1
@@ -109,10 +110,12 @@ class Play:
         _, request, work, sent_at = heapq.heappop(self.replies)
         self.in_flight -= 1
         exchange = Exchange(429, self.server.left(), b"", None, None, sent_at, None, self.now)
-        self.pace.ended(work, exchange)
+        self.pace.ended(work.ticket, exchange)
         error = ErrorInfo(ErrorKind.API, "rate_limit", "too many", 429)
-        verdict = Verdict(Action.RETRY, error, 1.0 if self.model.tells_wait else None, charged=True, shrink=True, doubled=False)
-        due, _ = self.pace.postpone(work, verdict, sent_at, self.now)
+        verdict = Verdict(
+            Action.RETRY, error, 1.0 if self.model.tells_wait else None, charged=True, reduce_concurrency=True, may_be_billed_twice=False
+        )
+        due, _ = self.pace.postpone(work.task, work.tries, verdict, sent_at, self.now)
         due = max(due, self.now + self.pace.paused(self.now))
         heapq.heappush(self.retries, (due, request, work))
 

@@ -10,12 +10,13 @@ from functools import partial
 from batch.engine import endpoints
 from batch.engine.answer_checks import answer_checks_of
 from batch.engine.dedupe import Duplicates
-from batch.engine.endpoint_pool import EndpointPool, PooledEndpoint
+from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.feed import Feed, Plan
 from batch.engine.limiter import EndpointLimiter
 from batch.engine.recorder import Recorder
 from batch.engine.session import EndpointQueue, Session
 from batch.engine.stop import Stop
+from batch.engine.work import PooledEndpoint
 from batch.executors import Ended
 from batch.executors.context import EndpointGroup, RunContext
 from batch.executors.costs import costs_of
@@ -61,7 +62,7 @@ async def _run_session(context: RunContext) -> Ended:
     prepared, settings = context.prepared, context.settings
     costs = costs_of(context.job, prepared.directory)
     # A session that sends rows again would be judged by answers that it is about to replace.
-    race = open_race(prepared, context.report, looking=not context.retry_failed and context.changed != "rerun")
+    race = open_race(prepared, context.report, looking=not context.feed_options.retry_failed and context.feed_options.changed != "rerun")
     stopped, duplicates = race.stopped if race else set(), duplicates_of(prepared)
     plans = [
         [Plan(v.name, RequestBuilder(v, stream=settings.stream), prepared.indexes[v.name]) for v in group.variants]
@@ -84,9 +85,9 @@ async def _run_session(context: RunContext) -> Ended:
 def _probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], now: float) -> Iterator[str]:
     """Set endpoints that could not be reached to be probed from the start; yields a sentence for each."""
     for group, queue in zip(groups, queues, strict=True):
-        for endpoint in queue.endpoint_pool.members:
+        for endpoint in queue.endpoint_pool.endpoints:
             if endpoint.client in group.unready:
-                yield endpoint.pace.unready(group.unready[endpoint.client], now)
+                yield endpoint.limiter.unready(group.unready[endpoint.client], now)
 
 
 def _queue(group: EndpointGroup, feed: Feed, settings: RunSettings) -> EndpointQueue:
@@ -103,11 +104,7 @@ def _feed(context: RunContext, plans: Sequence[Plan], duplicates: Mapping[str, D
     return Feed(
         context.prepared.dataset,
         plans,
-        repeats=context.settings.repeats,
-        by_id=context.job.input.id is not None,
-        compare=context.prepared.may_differ,
-        changed=context.changed,
-        retry_failed=context.retry_failed,
+        context.feed_options,
         duplicate_filters=duplicates,
-        left_out=stopped,
+        skipped=stopped,
     )

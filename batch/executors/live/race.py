@@ -51,7 +51,7 @@ class RunRace:
     async def run(self, session: Session) -> Stop | None:
         """Run the session to its end and stop variants on the way."""
         for variant in self.stopped:
-            session.leave_out(variant)
+            session.skip(variant)
         if self._finished():
             await self._look(session)  # an earlier session may have ended before its last look
         async with anyio.create_task_group() as group:
@@ -76,7 +76,7 @@ class RunRace:
         try:
             for stop in await anyio.to_thread.run_sync(self._racer.look):
                 self.stopped.add(stop.variant)
-                session.leave_out(stop.variant)
+                session.skip(stop.variant)
                 self._report(f"{stop.variant} is stopped by the race after {stop.after_rows:,} rows: {stop.beaten_by} beats it")
                 self._keep()
         except PromptmillError as error:

@@ -104,9 +104,9 @@ def _assignment(context: RunContext, sharding: ShardPlan, indexes: Mapping[str, 
         known=indexes,
         prices=prices_of(context.job),
         drawn=prepared.dataset.drawn,
-        compare=prepared.may_differ,
-        changed=context.changed,
-        retry_failed=context.retry_failed,
+        compare=context.feed_options.compare,
+        changed=context.feed_options.changed,
+        retry_failed=context.feed_options.retry_failed,
     )
 
 

@@ -23,7 +23,7 @@ class Launcher(ABC):
     def __init__(self, coordinator: Coordinator, assignment: Assignment, context: RunContext) -> None:
         self._coordinator = coordinator
         self._assignment = assignment
-        self._keys = dict(context.keys)
+        self._keys = context.keys
         self._clock = context.clock
         self._context = context
         self._started = 0

@@ -6,24 +6,13 @@ import queue
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from batch.engine.feed import ChangedPolicy, Feed, Plan, Unsendable
-from batch.engine.limiter import Work
+from batch.engine.feed import Feed, FeedOptions, Plan, Unsendable
+from batch.engine.work import Work
 from batch.executors.shards import Shard
 from batch.executors.workers.lease_recorder import LeaseJournals
 from batch.readers.ranges import Ranges
 from batch.readers.record import RowFilter
 from batch.records import BadRow, Row
-
-
-@dataclass(frozen=True, slots=True)
-class FeedOptions:
-    """What decides which tasks of a row are wanted: as the arguments of Feed."""
-
-    repeats: int
-    by_id: bool
-    compare: bool
-    changed: ChangedPolicy
-    retry_failed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +35,10 @@ class LeaseFeed:
     """
 
     def __init__(
-        self, ranges: Ranges, how: FeedOptions, plans: Callable[[LeaseJournals], Sequence[Plan]], starving: Callable[[], None]
+        self, ranges: Ranges, options: FeedOptions, plans: Callable[[LeaseJournals], Sequence[Plan]], starving: Callable[[], None]
     ) -> None:
         self._ranges = ranges
-        self._how = how
+        self._options = options
         self._plans = plans
         self._starving = starving
         self._books: queue.SimpleQueue[LeaseJournals | None] = queue.SimpleQueue()
@@ -75,16 +64,7 @@ class LeaseFeed:
         """What is to be sent, batch by batch. Raises InputError, DamagedError, OSError."""
         while (book := self._next()) is not None:
             self.begun += 1
-            how = self._how
-            feed = Feed(
-                _Part(self._ranges, book.lease.shard),
-                self._plans(book),
-                repeats=how.repeats,
-                by_id=how.by_id,
-                compare=how.compare,
-                changed=how.changed,
-                retry_failed=how.retry_failed,
-            )
+            feed = Feed(_Part(self._ranges, book.lease.shard), self._plans(book), self._options)
             number = book.lease.shard.number
             for batch in feed.batches():
                 for item in batch:

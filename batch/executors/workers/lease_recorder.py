@@ -8,8 +8,8 @@ import anyio
 
 from batch.clock import Clock
 from batch.engine.costs import Costs
-from batch.engine.limiter import Work
 from batch.engine.recorder import Recorder, count
+from batch.engine.work import Work
 from batch.errors import StorageError
 from batch.executors.workers.messages import Example, Lease, LeaseKey
 from batch.journal.leases import LeasedJournal

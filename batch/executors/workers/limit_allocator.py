@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from batch.policy.limits.adaptive import AdaptiveConcurrency
-from batch.policy.limits.fixed import Concurrency
+from batch.policy.limits.fixed import FixedConcurrency
 from batch.policy.limits.shared import LimitShare, LimitUsage, RateGrant, RateUsage
 from batch.policy.rate_limiter import BURST_S
 from batch.settings import RunSettings
@@ -70,7 +70,7 @@ class LimitAllocator:
 
     def __init__(self, run: RunSettings) -> None:
         auto = run.concurrency == "auto"
-        self.controller: Concurrency | AdaptiveConcurrency = (AdaptiveConcurrency if auto else Concurrency)(run.most_in_flight)
+        self.controller: FixedConcurrency | AdaptiveConcurrency = (AdaptiveConcurrency if auto else FixedConcurrency)(run.most_in_flight)
         rates = {"requests": run.requests_per_minute, "tokens": run.tokens_per_minute}
         self._schedules = {name: Schedule(rate) for name, rate in rates.items() if rate}
         self._workers: dict[str, _Worker] = {}

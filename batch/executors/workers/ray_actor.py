@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from batch._version import __version__
 from batch.errors import PromptmillError, SetupError
 from batch.executors.workers.messages import Assignment, Grant, Link, LinkError, Report
 from batch.executors.workers.worker import work
+from batch.policy.redaction import ApiKeys
 from batch.readers import Dataset
 from batch.rundir.opening import run_directory
 
@@ -138,7 +138,7 @@ class RayWorker:
         self._box = PostBox()
         self._task: asyncio.Task[None] | None = None
 
-    async def begin(self, brief: NodeCheck, assignment: Assignment, keys: Mapping[str, str]) -> str:
+    async def begin(self, brief: NodeCheck, assignment: Assignment, keys: ApiKeys) -> str:
         """Begin to work; returns where: host and process. Raises SetupError when this node lacks something."""
         where = f"{socket.gethostname()} (pid {os.getpid()})"
         await anyio.to_thread.run_sync(check, brief, assignment)
@@ -155,7 +155,7 @@ class RayWorker:
                 await self._task
         return report
 
-    async def _work(self, assignment: Assignment, keys: Mapping[str, str], where: str) -> None:
+    async def _work(self, assignment: Assignment, keys: ApiKeys, where: str) -> None:
         try:
             await work(assignment, keys, _Logged(self._box, where))
         finally:

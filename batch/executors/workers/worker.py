@@ -20,6 +20,7 @@ from batch.executors.workers.messages import Assignment, Grant, Link, LinkError,
 from batch.executors.workers.worker_queue import WorkerQueue
 from batch.journal.shared_index import SharedIndex
 from batch.policy.limits.shared import BudgetUsage, LeasedBudget
+from batch.policy.redaction import ApiKeys
 from batch.records import Tally
 from batch.settings import RunSettings, Variant
 from batch.transport.client import Client
@@ -28,7 +29,7 @@ from batch.transport.client import Client
 SHORTEST_INTERVAL_S = 0.005
 
 
-async def work(assignment: Assignment, keys: Mapping[str, str], link: Link, *, clock: Clock | None = None) -> None:
+async def work(assignment: Assignment, keys: ApiKeys, link: Link, *, clock: Clock | None = None) -> None:
     """Work until the coordinator says that it is over, or is gone (then what is in flight is given up).
 
     Raises SetupError and whatever else keeps a worker from beginning.
@@ -82,7 +83,6 @@ class Worker:
             for variants, clients in parts
         ]
         self._stop: Stop | None = None
-        self._told_stop = False
         self._urgent = anyio.Event()
 
     async def run(self) -> None:

@@ -14,14 +14,15 @@ from anyio import from_thread
 from batch.clock import Clock
 from batch.engine.answer_checks import answer_checks_of
 from batch.engine.costs import Costs
-from batch.engine.endpoint_pool import EndpointPool, PooledEndpoint
+from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.endpoints import each_url, endpoint_name
-from batch.engine.feed import Plan
+from batch.engine.feed import FeedOptions, Plan
 from batch.engine.limiter import EndpointLimiter
 from batch.engine.session import EndpointQueue, Session
 from batch.engine.stop import Stop
+from batch.engine.work import PooledEndpoint
 from batch.events import Observer
-from batch.executors.workers.lease_feed import FeedOptions, LeaseFeed
+from batch.executors.workers.lease_feed import LeaseFeed
 from batch.executors.workers.lease_recorder import LeaseJournals, LeaseRecorder
 from batch.executors.workers.messages import Assignment, Lease
 from batch.journal.segments import SegmentName
@@ -55,26 +56,26 @@ class LeasedEndpoint:
         rates = {"requests": settings.requests_per_minute, "tokens": settings.tokens_per_minute}
         self._buckets = {name: LeasedBucket() for name, rate in rates.items() if rate}
         limits = iter(self._buckets.values())
-        pace = EndpointLimiter(
+        limiter = EndpointLimiter(
             name,
             settings,
             rng=random.Random(),  # noqa: S311
             concurrency=self._concurrency,
             rates=RateLimiter(rates["requests"], rates["tokens"], lambda _: next(limits)),
         )
-        self.member = PooledEndpoint(client, pace)
+        self.pooled = PooledEndpoint(client, limiter)
 
     def grant(self, share: LimitShare, asked_at: float, now: float) -> None:
         """What it may use from now on."""
         self._concurrency.grant(share.concurrency)
         for name, flow in share.flows.items():
             self._buckets[name].grant(flow, asked_at)
-        self.member.pace.pause(share.pause_s, now)
+        self.pooled.limiter.pause(share.pause_s, now)
 
     def take_use(self, now: float, *, ready: bool) -> LimitUsage:
         """What was made of it; `ready` tells whether there is something to send now."""
         flows = {name: bucket.take_use(now, ready=ready) for name, bucket in self._buckets.items()}
-        return self._concurrency.take_use(now, ready=ready, pause_s=self.member.pace.paused(now), flows=flows)
+        return self._concurrency.take_use(now, ready=ready, pause_s=self.pooled.limiter.paused(now), flows=flows)
 
 
 class WorkerQueue:
@@ -104,12 +105,14 @@ class WorkerQueue:
         names = [endpoint_name(each, pooled=len(clients) > 1) for each in each_url(provider)]
         self._endpoints = [LeasedEndpoint(name, client, settings) for name, client in zip(names, clients, strict=True)]
         self._endpoint_pool = EndpointPool(
-            provider.name, [endpoint.member for endpoint in self._endpoints], cuts_prompts=provider.cuts_prompts
+            provider.name, [endpoint.pooled for endpoint in self._endpoints], cuts_prompts=provider.cuts_prompts
         )
         self._directory = run_directory(assignment.directory)
         self.recorder = LeaseRecorder(variants, self._directory, assignment.numbers, settings, tallies, clock, costs, worker.hurry)
         self._ranges = Ranges(Dataset(job.input, assignment.drawn))
-        self._how = FeedOptions(settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed)
+        self._options = FeedOptions(
+            settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed
+        )
         self._builders = {variant.name: RequestBuilder(variant, stream=settings.stream) for variant in variants}
         self._known = known
         self._begun_before = self._begun_lately = 0
@@ -132,7 +135,7 @@ class WorkerQueue:
                 return
             self._begun = anyio.Event()
             self._begun_before += self._feed.begun if self._feed is not None else 0
-            self._feed = LeaseFeed(self._ranges, self._how, self._plans, partial(from_thread.run_sync, self._worker.hurry))
+            self._feed = LeaseFeed(self._ranges, self._options, self._plans, partial(from_thread.run_sync, self._worker.hurry))
             waiting, self._waiting = self._waiting, []
             for book in waiting:
                 self._feed.add(book)

@@ -1,4 +1,4 @@
-"""How many requests an endpoint gets at once: a fixed number that is cut, once an episode, while the endpoint refuses."""
+"""A fixed number of requests in flight, which is cut once an episode while the endpoint refuses."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 CUT = 0.7
 
 
-class Concurrency:
+class FixedConcurrency:
     """A limit between 1 and `most`: multiplied by 0.7 on a refusal, then grown by one a round of answers up to `most` again."""
 
     def __init__(self, most: int) -> None:
@@ -26,13 +26,13 @@ class Concurrency:
         return self._limit < self.most
 
     def sent(self, now: float) -> None:
-        """A request leaves: nothing to a fixed number."""
+        """Nothing to a fixed number."""
 
     def ended(self, now: float) -> None:
-        """A request ended: nothing to a fixed number."""
+        """Nothing to a fixed number."""
 
     def faulted(self) -> None:
-        """The endpoint failed: nothing to a fixed number."""
+        """Nothing to a fixed number."""
 
     def served(self, sent_at: float, now: float, tokens: float) -> None:  # noqa: ARG002 - as the adaptive one has it
         """An answer came."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from batch.app.prepare import prepare
-from batch.engine.feed import ChangedPolicy, Feed, Plan
+from batch.engine.feed import ChangedPolicy, Feed, FeedOptions, Plan
 from batch.errors import ChangedError, InputError
 from batch.executors import make_executor
 from batch.executors.context import PreparedRun
@@ -56,11 +56,7 @@ class Run:
             feed = Feed(
                 prepared.dataset,
                 [plan],
-                repeats=1,
-                by_id="id" in self.selection,
-                compare=prepared.may_differ,
-                changed=changed,
-                retry_failed=False,
+                FeedOptions(by_id="id" in self.selection, compare=prepared.may_differ, changed=changed),
             )
             wanted = [item.task.id for batch in feed.batches() for item in batch]
             for number, id_ in enumerate(wanted[: answers + failures]):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batch.engine.feed import Feed, Lookup, Plan
+from batch.engine.feed import Feed, FeedOptions, Lookup, Plan
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import task_hash, task_hashes
 from batch.journal.shared_index import LayeredIndex, SharedIndex
@@ -47,7 +47,7 @@ def _index(directory: Path, done: Sequence[tuple[int, int, bool]], *, by_id: boo
     by_id=st.booleans(),
     repeats=st.integers(1, 3),
     retry_failed=st.booleans(),
-    left_out=st.sets(st.sampled_from(["a", "b"])),
+    skipped=st.sets(st.sampled_from(["a", "b"])),
 )
 def test_finished_rows_are_passed_over_and_no_others(
     tmp_path_factory: pytest.TempPathFactory,
@@ -56,7 +56,7 @@ def test_finished_rows_are_passed_over_and_no_others(
     by_id: bool,
     repeats: int,
     retry_failed: bool,
-    left_out: set[str],
+    skipped: set[str],
 ) -> None:
     """With several variants and repeats, failures among the outcomes, and in any order of the journal (promise 1, promise 2)."""
     folder = tmp_path_factory.mktemp("run")
@@ -69,12 +69,8 @@ def test_finished_rows_are_passed_over_and_no_others(
     feed = Feed(
         dataset(path, id="id" if by_id else None),
         plans,
-        repeats=repeats,
-        by_id=by_id,
-        compare=False,
-        changed="refuse",
-        retry_failed=retry_failed,
-        left_out=left_out,
+        FeedOptions(repeats, by_id, retry_failed=retry_failed),
+        skipped=skipped,
     )
 
     passing = {candidate.task: candidate.entry for batch in feed.candidates(skip_finished=True) for candidate in batch}

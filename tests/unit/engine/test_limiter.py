@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from batch.engine.limiter import EndpointLimiter, Work
+from batch.engine.limiter import EndpointLimiter
+from batch.engine.work import Work
 from batch.policy.verdicts import Action, Verdict
 from batch.records import ErrorInfo, ErrorKind, Exchange, Request, Task
 from batch.settings import RunSettings
@@ -35,7 +36,12 @@ def answered(sent_at: float, done_at: float) -> Exchange:
 def fails(pace: EndpointLimiter, *, sent_at: float, now: float, wait: float | None = None) -> None:
     """An attempt that was sent at `sent_at` fails at `now`, and the endpoint asks to wait for `wait` seconds."""
     error = BROKEN if wait is None else REFUSED
-    pace.postpone(work(), Verdict(Action.RETRY, error, wait, charged=wait is None, shrink=wait is not None, doubled=False), sent_at, now)
+    pace.postpone(
+        work(),
+        Verdict(Action.RETRY, error, wait, charged=wait is None, reduce_concurrency=wait is not None, may_be_billed_twice=False),
+        sent_at,
+        now,
+    )
 
 
 def test_only_an_attempt_sent_after_the_deadline_tells_that_it_was_asked_in_vain() -> None:
@@ -61,7 +67,7 @@ def test_a_wait_beyond_the_deadline_is_too_much_until_it_is_over(wait: float, no
     """Promise 7: a wait that outlasts the outage's deadline is not waited out; one that is over already is no reason to stop."""
     house = pace()
     fails(house, sent_at=0.0, now=1.0, wait=wait)
-    assert house.asks_too_much(now) is too_much
+    assert house.asks_too_long(now) is too_much
 
 
 @pytest.mark.parametrize(("wait", "too_much"), [(50.0, False), (900.0, True)])
@@ -71,7 +77,7 @@ def test_a_wait_is_too_much_also_when_it_served_since_it_asked(wait: float, too_
     fails(house, sent_at=0.0, now=1.0, wait=wait)
     house.served(answered(0.5, 2.0))
     assert house.outage_deadline is None
-    assert house.asks_too_much(2.0) is too_much
+    assert house.asks_too_long(2.0) is too_much
 
 
 def test_the_sentences_of_giving_up_say_what_was_asked_for() -> None:
@@ -93,7 +99,7 @@ def test_an_endpoint_that_could_not_be_reached_before_anything_was_sent_is_probe
     assert notice == "house is out of order (the host name could not be resolved); probing until it serves again"
     assert house.outage_deadline == 65.0
     assert 0 < house.hold(5.0) < PATIENCE_S
-    house.sent(work(), 10.0)
+    house.sent(work().task, work().request, 10.0, retry=False)
     assert house.hold(10.0) == math.inf
     assert house.served(
         Exchange(status=200, headers={}, body=b"{}", reply=None, fault=None, sent_at=10.0, first_token_at=None, done_at=11.0)

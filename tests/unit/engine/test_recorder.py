@@ -9,8 +9,8 @@ import pytest
 
 from batch.clock import SystemClock
 from batch.engine.costs import Costs
-from batch.engine.limiter import Work
 from batch.engine.recorder import Recorder
+from batch.engine.work import Work
 from batch.errors import StorageError
 from batch.journal.disk import Disk
 from batch.journal.journal import Journal

@@ -10,9 +10,9 @@ import pytest
 
 from batch.clock import SystemClock
 from batch.engine.costs import Costs
-from batch.engine.limiter import Work
 from batch.engine.recorder import Recorder
 from batch.engine.session import Session
+from batch.engine.work import Work
 from batch.journal.journal import Journal
 from batch.records import ErrorInfo, ErrorKind, Request, Tally, Task
 from batch.settings import RunSettings

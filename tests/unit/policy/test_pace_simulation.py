@@ -58,9 +58,9 @@ def test_tokens_are_corrected_by_usage() -> None:
     rates, now, real = RateLimiter(None, 60_000), 0.0, 0
     body = b'{"max_tokens":4000,"messages":[]}'
     while now < 600:
-        number, estimate = rates.sent(body, now)
+        ticket = rates.sent(body, now)
         usage = {"prompt_tokens": 10, "completion_tokens": 90}
-        rates.ended(number, estimate, {}, usage, now, refused=False)
+        rates.ended(ticket, {}, usage, now, refused=False)
         real += 100
         now += max(rates.hold(now), 0.001)
     assert 0.97 * 600_000 <= real <= 1.02 * 600_000
@@ -71,9 +71,9 @@ def test_headers_hold_before_a_refusal_and_junk_does_not() -> None:
     said = (("0", "1m30s", 90.0), ("-1", "1s", 0.0), ("0", "-1", 0.0), ("none", "1s", 0.0), ("0", "1795369000", 0.0))
     for remaining, reset, hold in said:
         rates = RateLimiter(None, None)
-        number, estimate = rates.sent(b"{}", 0.0)
+        ticket = rates.sent(b"{}", 0.0)
         headers = {"x-ratelimit-remaining-requests": remaining, "x-ratelimit-reset-requests": reset}
-        rates.ended(number, estimate, headers, None, 1.0, refused=False)
+        rates.ended(ticket, headers, None, 1.0, refused=False)
         assert rates.hold(1.0) == hold
 
 

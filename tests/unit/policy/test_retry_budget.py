@@ -1,15 +1,15 @@
-"""Concurrency, retry budget, and the words for what changed."""
+"""FixedConcurrency, retry budget, and the words for what changed."""
 
 from __future__ import annotations
 
 from batch.policy.changes import differences
-from batch.policy.limits.fixed import CUT, Concurrency
+from batch.policy.limits.fixed import CUT, FixedConcurrency
 from batch.policy.retry_budget import RETRY_SHARE, RetryBudget
 
 
 def test_one_episode_of_refusals_cuts_the_limit_once() -> None:
     """Fault 1: a 429 to each of a hundred requests that were in flight together is one event."""
-    concurrency = Concurrency(100)
+    concurrency = FixedConcurrency(100)
     cuts = [concurrency.refused(sent_at=1.0, now=2.0 + number / 1000) for number in range(100)]
     assert cuts == [True] + [False] * 99
     assert concurrency.limit == int(100 * CUT)
@@ -17,14 +17,14 @@ def test_one_episode_of_refusals_cuts_the_limit_once() -> None:
 
 def test_a_refusal_of_a_later_request_cuts_again() -> None:
     """Requests that were sent after the cut tell something new."""
-    concurrency = Concurrency(100)
+    concurrency = FixedConcurrency(100)
     concurrency.refused(sent_at=1.0, now=2.0)
     assert concurrency.refused(sent_at=2.5, now=3.0)
 
 
 def test_the_limit_never_falls_below_one_and_grows_back_to_the_most() -> None:
     """Cuts end at one request; answers bring the limit back, never beyond what was asked for."""
-    concurrency = Concurrency(8)
+    concurrency = FixedConcurrency(8)
     for number in range(50):
         concurrency.refused(sent_at=float(number), now=number + 0.5)
     assert concurrency.limit == 1

@@ -182,13 +182,13 @@ def test_who_says_what(server: str, status: int, body: Any, action: Action, code
 @pytest.mark.parametrize("status", [429, 498, 503, 529])
 def test_overload_shrinks(status: int) -> None:
     """Fault 1: an endpoint that says it is full has its concurrency cut."""
-    assert judge(seen(status), NOW).shrink
+    assert judge(seen(status), NOW).reduce_concurrency
 
 
 def test_loading_is_free() -> None:
     """Fault 12: a server that is loading costs no attempt, and its concurrency is left alone."""
     verdict = judge(seen(503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}), NOW)
-    assert (verdict.charged, verdict.shrink, verdict.doubled) == (False, False, False)
+    assert (verdict.charged, verdict.reduce_concurrency, verdict.may_be_billed_twice) == (False, False, False)
 
 
 @pytest.mark.parametrize(
@@ -246,7 +246,7 @@ def test_error_inside_a_200(inner: dict[str, Any], action: Action, code: str) ->
     verdict = judge(seen(200, {"error": inner}), NOW)
     assert verdict.error is not None
     assert (verdict.action, verdict.error.code, verdict.error.http_status) == (action, code, 200)
-    assert verdict.doubled is (action is RETRY)
+    assert verdict.may_be_billed_twice is (action is RETRY)
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])
@@ -259,7 +259,7 @@ def test_done(reason: str) -> None:
 def test_garbage_inside_a_200(body: bytes) -> None:
     """Fault 9: what is no answer is retried as a protocol error."""
     verdict = judge(seen(200, body), NOW)
-    assert (verdict.action, verdict.charged, verdict.doubled) == (RETRY, True, True)
+    assert (verdict.action, verdict.charged, verdict.may_be_billed_twice) == (RETRY, True, True)
     assert verdict.error is not None
     assert verdict.error.kind is ErrorKind.PROTOCOL
 
@@ -274,7 +274,7 @@ def test_redirects_stop(status: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "sent", "action", "charged", "doubled"),
+    ("code", "sent", "action", "charged", "may_be_billed_twice"),
     [
         ("connect", False, RETRY, False, False),
         ("resolve", False, RETRY, False, False),
@@ -288,10 +288,10 @@ def test_redirects_stop(status: int) -> None:
         ("timeout_attempt", True, RETRY, True, True),
     ],
 )
-def test_network_faults(code: str, sent: bool, action: Action, charged: bool, doubled: bool) -> None:
+def test_network_faults(code: str, sent: bool, action: Action, charged: bool, may_be_billed_twice: bool) -> None:
     """Faults 13 to 18, 31, 33: what never left costs no attempt; what may have been answered is counted as a possible double."""
     verdict = judge(seen(None, fault=Fault(ErrorKind.NETWORK, code, "text", sent)), NOW)
-    assert (verdict.action, verdict.doubled) == (action, doubled)
+    assert (verdict.action, verdict.may_be_billed_twice) == (action, may_be_billed_twice)
     assert verdict.charged is charged or action is STOP
     assert verdict.error is not None
     assert verdict.error.code == code

@@ -1,0 +1,45 @@
+"""What the failure handler decides about attempts that gave no answer; the worker pool acts on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from batch.engine.stop import Stop
+from batch.engine.work import Work
+from batch.records import ErrorInfo, Exchange
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Send `work` again, not before `due` (monotonic seconds)."""
+
+    work: Work
+    due: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The row has failed; `exchange` is None when nothing was sent."""
+
+    work: Work
+    error: ErrorInfo
+    exchange: Exchange | None
+
+
+@dataclass(frozen=True, slots=True)
+class StopRun:
+    """Send nothing more; requests in flight get `grace_s` to end. Of this pool only, or `everywhere`."""
+
+    stop: Stop
+    grace_s: float
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Warn:
+    """A sentence for people, worth reading now."""
+
+    text: str
+
+
+Decision = Retry | Fail | StopRun | Warn

@@ -1,0 +1,60 @@
+"""A task on its way through a worker pool, and the endpoint that it is sent to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from batch.engine.limiter import EndpointLimiter
+from batch.policy.rate_limiter import Ticket
+from batch.records import Request, Task
+from batch.transport.client import Client
+
+
+@dataclass(slots=True, eq=False)
+class PooledEndpoint:
+    """One endpoint of a pool. `refusal` is why it refuses every request (a wrong key, an unknown model), until it serves one."""
+
+    client: Client
+    limiter: EndpointLimiter
+    in_flight: int = 0
+    sent: int = 0
+    refusal: str | None = None
+
+
+@dataclass(slots=True)
+class Work:
+    """A task in a worker pool. `attempts` are those that count, `tries` all of them; `may_be_billed_twice` counts lost replies.
+
+    `shard` is the piece of the input that the task belongs to, where workers share the rows.
+    `endpoint` got its last attempt, `failed_at` is the same when it failed there; `shunned` are those that refused the row.
+    `mended` replaces the task's own request after an answer that did not fit the schema, `repairs` times in all; `used` is the usage of
+    the earlier answers.
+    Of the last attempt: its `ticket` of the endpoint's limiter, and the US dollars that are `reserved` for it. `cost_usd` is the known
+    cost of all attempts, `extra_usd` the most that the attempts without a known cost may have cost.
+    """
+
+    task: Task
+    previous: str | None = None
+    attempts: int = 0
+    tries: int = 0
+    may_be_billed_twice: int = 0
+    first_sent: float | None = None
+    charged_retry: bool = False
+    ticket: Ticket = field(default_factory=Ticket)
+    endpoint: PooledEndpoint | None = None
+    failed_at: PooledEndpoint | None = None
+    shunned: tuple[PooledEndpoint, ...] = ()
+    shard: int = 0
+    reserved: float = 0.0
+    cost_usd: float | None = None
+    extra_usd: float = 0.0
+    repairs: int = 0
+    mended: Request | None = None
+    used: Mapping[str, Any] | None = None
+
+    @property
+    def request(self) -> Request:
+        """The request to send."""
+        return self.mended or self.task.request
