@@ -13,7 +13,18 @@ from pydantic import ConfigDict, Field
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
-from batch.settings import EmbeddedModelSettings, RunSettings, SchemaSupport
+from batch.settings import (
+    AuthHeader,
+    Auto,
+    Durability,
+    EmbeddedModelSettings,
+    HttpEngine,
+    InputFormat,
+    OutputFormat,
+    PromptApi,
+    RunSettings,
+    SchemaSupport,
+)
 
 _RUN = RunSettings()
 _EMBEDDED = EmbeddedModelSettings()
@@ -28,7 +39,7 @@ class InputSection(Section):
     id: Text | Absent = Field(
         default=None, description="The column with the rows' ids; each must be unique. Without it rows go by their place."
     )
-    format: Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"] = Field(
+    format: InputFormat = Field(
         default="auto",
         description="How to read the input; auto goes by the file's name. openai-batch: JSON lines {custom_id, method, url, body} that are"
         " sent as they are; auto knows them too, where there is no prompt.",
@@ -48,7 +59,7 @@ class InputSection(Section):
 class PromptSection(Section):
     """How a row becomes a request; texts are Jinja2 templates over the row's columns."""
 
-    api: Literal["chat/completions", "completions", "embeddings"] = Field(default="chat/completions", description="Which API is called.")
+    api: PromptApi = Field(default="chat/completions", description="Which API is called.")
     system: str | Absent = Field(default=None, description="The system message, a template. Goes with user.")
     user: str | Absent = Field(default=None, description="The user message, a template such as {{ question }}.")
     messages: Text | Annotated[list[dict[str, Any]], Field(min_length=1)] | Absent = Field(
@@ -79,7 +90,7 @@ class ProviderSection(Section):
     )
     exact_url: bool = Field(default=False, description="Whether base_url is meant as it is, with no version in its path.")
     api_key_env: Text | Absent = Field(default=None, description="The name of the environment variable that holds the key.")
-    auth: Literal["bearer", "api-key", "none"] | Absent = Field(default=None, description="Which header carries the key.")
+    auth: AuthHeader | Absent = Field(default=None, description="Which header carries the key.")
     headers: dict[str, str] = Field(default_factory=dict, description="Extra headers. No secrets: the key goes by api_key_env.")
     query: dict[str, str] = Field(default_factory=dict, description="Query parameters of each request. May hold ${VAR}.")
     renames: dict[str, str] = Field(default_factory=dict, description="Request parameters that this provider calls by another name.")
@@ -173,11 +184,11 @@ class ModelSection(Parameters):
 class RunSection(Section):
     """How the tasks are run."""
 
-    processes: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+    processes: Annotated[int, Field(ge=1, le=1024)] | Auto = Field(
         default=_RUN.processes,
         description='Worker processes that share the rows; "auto" is one for each core. All limits are of all of them together.',
     )
-    concurrency: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] | Auto = Field(
         default=_RUN.concurrency, description='Requests in flight at the same time; "auto" finds by itself how many the endpoint bears.'
     )
     max_concurrency: Annotated[int, Field(ge=1, le=100_000)] = Field(
@@ -220,7 +231,7 @@ class RunSection(Section):
     stream: bool = Field(
         default=_RUN.stream, description="Stream the answers: adds the time to the first token, and answers cut short are seen."
     )
-    durability: Literal["row", "group", "os"] = Field(
+    durability: Durability = Field(
         default=_RUN.durability, description="When outcomes are synced to disk: each row, every half second, or when the system likes."
     )
     flush_interval_s: Seconds = Field(
@@ -228,7 +239,7 @@ class RunSection(Section):
         description="Seconds that outcomes wait for each other where the run directory is on an object store: one object is put for"
         " what came meanwhile, or sooner for 8 MiB.",
     )
-    http: Literal["pyreqwest", "aiohttp", "httpx"] = Field(default=_RUN.http, description="The HTTP engine.")
+    http: HttpEngine = Field(default=_RUN.http, description="The HTTP engine.")
     preflight: bool = Field(default=_RUN.preflight, description="Whether the endpoint is asked for its models before anything is sent.")
     trust_env: bool = Field(default=_RUN.trust_env, description="Whether HTTP_PROXY and its kin are obeyed.")
     connect_timeout_s: Seconds = Field(default=_RUN.connect_timeout_s, description="Seconds to connect.")
@@ -249,7 +260,7 @@ class OutputSection(Section):
     dir: Text | Absent = Field(
         default=None, description="The run directory, relative to the working directory; by default runs/NAME. May hold ${VAR}."
     )
-    format: Literal["jsonl", "parquet", "csv", "openai-batch"] = Field(
+    format: OutputFormat = Field(
         default="jsonl", description="The format of completions and errors; openai-batch is that of OpenAI's Batch API."
     )
     columns: list[Text] = Field(default_factory=list, description="Input columns that are carried over, unchanged.")

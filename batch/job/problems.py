@@ -1,14 +1,20 @@
-"""Collecting every mistake of a job, each with its place: file and line, or the `--set` that it came by."""
+"""What all steps of loading a job share: where each setting comes from, every mistake found so far, and the environment."""
 
 from __future__ import annotations
 
 import difflib
+import glob
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from batch.errors import JobError, Problem
+from batch.job.layers import FileLayer, Layer, SetLayer
 from batch.job.paths import KeyPath, begins, dotted
-from batch.job.toml_file import FileLayer, Layer, SetLayer
+from batch.providers.variables import UnsetVariableError, substitute
+from batch.storage.urls import is_url, parse
 
 
 class Places:
@@ -99,8 +105,8 @@ class Problems:
         """Note a mistake that has its place already."""
         self._placed.append(problem)
 
-    def touch(self, path: KeyPath) -> bool:
-        """Whether something at, under or around `path` is wrong already, so that what follows from it need not be said."""
+    def reported(self, path: KeyPath) -> bool:
+        """Whether a mistake at, under or around `path` is reported already, so that its consequences need no report."""
         return any(begins(known, path) or begins(path, known) for known, _ in self._found)
 
     def raise_found(self) -> None:
@@ -113,6 +119,71 @@ class Problems:
         problems = [row[2] for row in rows] + self._placed
         if problems:
             raise JobError(problems)
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """The state of loading one job: the environment, the places of its settings, and the mistakes found so far."""
+
+    environ: Mapping[str, str]
+    places: Places
+    problems: Problems
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer], environ: Mapping[str, str]) -> Loading:
+        """Start loading a job that is made of `layers`, the farthest parent first."""
+        places = Places(layers)
+        return cls(environ, places, Problems(places))
+
+    def add(self, path: KeyPath, message: str, hint: str | None = None) -> None:
+        """Report a mistake at `path`; `hint` says how to mend it."""
+        self.problems.add(path, message, hint)
+
+    def reported(self, path: KeyPath) -> bool:
+        """Whether a mistake at, under or around `path` is reported already."""
+        return self.problems.reported(path)
+
+    def fill(self, text: str, path: KeyPath, user: str, note: str = "") -> str | None:
+        """Replace `${VAR}` in `text`; None, and a mistake at `path`, when a variable is not set.
+
+        The message names `user`, the thing that needs the variable; `note` explains the variable.
+        """
+        try:
+            return substitute(text, self.environ)
+        except UnsetVariableError as error:
+            self.add(path, f"{user} needs the environment variable {error.name}, which is not set", note or f"export {error.name}=…")
+        except ValueError as error:
+            self.add(path, str(error))
+        return None
+
+    def resolve_path(self, text: str, path: KeyPath, *, base: Path | None = None, stores: bool = False) -> str | None:
+        """Make `text`, the setting at `path`, an absolute path with its variables replaced; None when that fails.
+
+        `base` is the folder of relative paths, by default that of the file that sets it. With `stores`, `text` may be the address of an
+        object store.
+        """
+        path_text = self.fill(text, path, "this path")
+        if path_text is None:
+            return None
+        if is_url(path_text):
+            return self._address(path_text, path, stores=stores)
+        expanded = Path(path_text).expanduser()
+        if expanded.is_absolute():
+            return os.path.normpath(expanded)
+        folder = self.places.layer(path).base if base is None else base
+        # A bracket in the name of the job file's folder is no pattern.
+        is_pattern = glob.has_magic(path_text) and not (folder / expanded).exists()
+        return os.path.normpath(f"{glob.escape(str(folder)) if is_pattern else folder}/{expanded}")
+
+    def _address(self, text: str, path: KeyPath, *, stores: bool) -> str | None:
+        if not stores:
+            self.add(path, f"must be a path on this machine, not {text.partition('://')[0]}://…", "copy it here first")
+            return None
+        try:
+            return str(parse(text))
+        except ValueError as error:
+            self.add(path, str(error))
+            return None
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:

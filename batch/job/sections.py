@@ -26,10 +26,9 @@ from batch.job.model import (
     RunSection,
 )
 from batch.job.paths import KeyPath, looks_secret
-from batch.job.problems import Problems, nearest
-from batch.job.schema import section_schema
+from batch.job.problems import Loading, nearest
+from batch.job.schema import expectation, find, section_schema, shown
 from batch.job.section import Section
-from batch.job.wording import expectation, find, shown
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -77,35 +76,35 @@ class Sections:
     stored: bool = False
 
 
-def read_sections(document: Mapping[str, Any], problems: Problems) -> Sections:
+def read_sections(document: Mapping[str, Any], loading: Loading) -> Sections:
     """Check the shape of the whole document."""
     for key in document:
         if key not in JobFile.model_fields:
-            _unknown(problems, (key,), JobFile)
+            _unknown(loading, (key,), JobFile)
     name = document.get("name")
     if not isinstance(name, str) or not name.strip():
-        problems.add(("name",), f"must be text that is not empty, not {shown(name)}", _quoting_hint(name))
+        loading.add(("name",), f"must be text that is not empty, not {shown(name)}", _quoting_hint(name))
     if "input" not in document:
-        problems.add(("input",), "is missing", 'say where the rows are: [input] and path = "rows.jsonl"')
-    tables = _tables(document, "provider", problems)
-    providers = {key: validated(ProviderSection, table, ("provider", key), problems) for key, table in tables.items()}
+        loading.add(("input",), "is missing", 'say where the rows are: [input] and path = "rows.jsonl"')
+    tables = _tables(document, "provider", loading)
+    providers = {key: validated(ProviderSection, table, ("provider", key), loading) for key, table in tables.items()}
     return Sections(
         name=str(name),
-        input=validated(InputSection, document["input"], ("input",), problems) if "input" in document else None,
-        prompt=validated(PromptSection, document["prompt"], ("prompt",), problems) if "prompt" in document else None,
+        input=validated(InputSection, document["input"], ("input",), loading) if "input" in document else None,
+        prompt=validated(PromptSection, document["prompt"], ("prompt",), loading) if "prompt" in document else None,
         providers=providers,
-        entries=tuple(_entries(document, problems)),
-        run=validated(RunSection, document.get("run", {}), ("run",), problems),
-        output=validated(OutputSection, document.get("output", {}), ("output",), problems),
+        entries=tuple(_entries(document, loading)),
+        run=validated(RunSection, document.get("run", {}), ("run",), loading),
+        output=validated(OutputSection, document.get("output", {}), ("output",), loading),
     )
 
 
-def validated(section: type[AnySection], data: Any, path: KeyPath, problems: Problems) -> AnySection | None:
+def validated(section: type[AnySection], data: Any, path: KeyPath, loading: Loading) -> AnySection | None:
     """The section that `data` makes, without what is wrong in it; None when nothing can be made of it."""
     try:
         return section.model_validate(data)
     except ValidationError as error:
-        broken = [_report(section, item, data, path, problems) for item in error.errors(include_url=False)]
+        broken = [_report(section, item, data, path, loading) for item in error.errors(include_url=False)]
     rest = copy.deepcopy(data)
     for location in broken:
         _remove(rest, location)
@@ -115,78 +114,78 @@ def validated(section: type[AnySection], data: Any, path: KeyPath, problems: Pro
         return None
 
 
-def check_json(value: Any, path: KeyPath, problems: Problems) -> None:
+def check_json(value: Any, path: KeyPath, loading: Loading) -> None:
     """Note what cannot be sent as JSON: TOML's dates, inf and nan."""
     if isinstance(value, dict):
         for key, item in value.items():
-            check_json(item, (*path, key), problems)
+            check_json(item, (*path, key), loading)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            check_json(item, (*path, index), problems)
+            check_json(item, (*path, index), loading)
     elif isinstance(value, dt.date | dt.time):
-        problems.add(path, f"{shown(value)} cannot be sent as JSON", "put it in quotes")
+        loading.add(path, f"{shown(value)} cannot be sent as JSON", "put it in quotes")
     elif isinstance(value, float) and not math.isfinite(value):
-        problems.add(path, f"{shown(value)} cannot be sent as JSON")
+        loading.add(path, f"{shown(value)} cannot be sent as JSON")
 
 
-def _entries(document: Mapping[str, Any], problems: Problems) -> Iterable[ModelEntry]:
+def _entries(document: Mapping[str, Any], loading: Loading) -> Iterable[ModelEntry]:
     models = document.get("model")
     if models is None or models == []:
-        problems.add(("model",), "is missing", 'say which models: [[model]] and id = "openai/gpt-5-mini"')
+        loading.add(("model",), "is missing", 'say which models: [[model]] and id = "openai/gpt-5-mini"')
         return
     if not isinstance(models, list):
-        problems.add(("model",), f"must be a list of tables, not {shown(models)}", "each model begins with [[model]], in double brackets")
+        loading.add(("model",), f"must be a list of tables, not {shown(models)}", "each model begins with [[model]], in double brackets")
         return
     for index, raw in enumerate(models):
         path = ("model", index)
-        section = validated(ModelSection, raw, path, problems)
+        section = validated(ModelSection, raw, path, loading)
         if section is None:
             continue
-        _check_sweep(section, path, problems)
+        _check_sweep(section, path, loading)
         yield ModelEntry(index, section, raw)
 
 
-def _check_sweep(section: ModelSection, path: KeyPath, problems: Problems) -> None:
+def _check_sweep(section: ModelSection, path: KeyPath, loading: Loading) -> None:
     schema = section_schema(Parameters)
     for key, values in section.sweep.items():
         place = (*path, "sweep", key)
         if key in section.model_fields_set:
-            problems.add(place, f"{key} stands in the sweep and beside it", "keep one of the two")
+            loading.add(place, f"{key} stands in the sweep and beside it", "keep one of the two")
         for index, value in enumerate(values):
             try:
                 Parameters.model_validate({key: value})
             except ValidationError:
                 node, _ = find(schema, (key,))
-                problems.add((*place, index), f"must be {expectation(node)}, not {shown(value)}", _quoting_hint(value, node))
+                loading.add((*place, index), f"must be {expectation(node)}, not {shown(value)}", _quoting_hint(value, node))
 
 
-def _tables(document: Mapping[str, Any], key: str, problems: Problems) -> dict[str, Any]:
+def _tables(document: Mapping[str, Any], key: str, loading: Loading) -> dict[str, Any]:
     tables = document.get(key, {})
     if not isinstance(tables, dict):
-        problems.add((key,), f"must be tables such as [{key}.house], not {shown(tables)}")
+        loading.add((key,), f"must be tables such as [{key}.house], not {shown(tables)}")
         return {}
     return tables
 
 
-def _report(section: type[Section], error: ErrorDetails, data: Any, path: KeyPath, problems: Problems) -> KeyPath:
+def _report(section: type[Section], error: ErrorDetails, data: Any, path: KeyPath, loading: Loading) -> KeyPath:
     """Note one of pydantic's complaints in plain words; gives the place in `data` that is to be left out."""
     location: KeyPath = tuple(error["loc"])
     if error["type"] == "extra_forbidden":
         parent, _ = find(section_schema(section), location[:-1])
-        _unknown(problems, (*path, *location), section, parent.get("properties", ()))
+        _unknown(loading, (*path, *location), section, parent.get("properties", ()))
         return location
     if error["type"] == "missing":
         node, known = find(section_schema(section), location)
-        problems.add((*path, *known), "is missing", node.get("description", "").removesuffix(".") or None)
+        loading.add((*path, *known), "is missing", node.get("description", "").removesuffix(".") or None)
         return known
     node, known = find(section_schema(section), location)
     value = _value_at(data, known)
     seen = "that" if known and looks_secret(str(known[-1])) else shown(value)
-    problems.add((*path, *known), f"must be {expectation(node)}, not {seen}", _quoting_hint(value, node))
+    loading.add((*path, *known), f"must be {expectation(node)}, not {seen}", _quoting_hint(value, node))
     return known
 
 
-def _unknown(problems: Problems, path: KeyPath, section: type[Section], known: Iterable[str] | None = None) -> None:
+def _unknown(loading: Loading, path: KeyPath, section: type[Section], known: Iterable[str] | None = None) -> None:
     key = str(path[-1])
     names = list(section.model_fields if known is None else known)
     homes = [name for name, other in _SECTIONS.items() if key in other.model_fields and (name,) != path[:-1]]
@@ -198,7 +197,7 @@ def _unknown(problems: Problems, path: KeyPath, section: type[Section], known: I
         hint = f"did you mean {near}?"
     else:
         hint = "known are " + ", ".join(names)
-    problems.add(path, "is not a known setting", hint)
+    loading.add(path, "is not a known setting", hint)
 
 
 def _quoting_hint(value: Any, node: Mapping[str, Any] | None = None) -> str | None:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from batch.job.layers import FileLayer, read_file
 from batch.job.model import ProviderSection
-from batch.job.problems import Places, Problems
+from batch.job.problems import Loading
+from batch.job.schema import shown
 from batch.job.sections import validated
-from batch.job.toml_file import FileLayer, read_file
-from batch.job.wording import shown
 from batch.providers.presets import PRESETS
 
 
@@ -66,14 +66,14 @@ def read_user_file(environ: Mapping[str, str]) -> FileLayer | None:
     if path is None or not path.exists():
         return None
     layer = read_file(path)
-    problems = Problems(Places([layer]))
+    loading = Loading.of([layer], {})
     for key in layer.document:
         if key != "provider":
-            problems.add((key,), "does not belong here", "this file holds [provider.NAME] tables only")
+            loading.add((key,), "does not belong here", "this file holds [provider.NAME] tables only")
     tables = layer.document.get("provider", {})
     if not isinstance(tables, dict):
-        problems.add(("provider",), f"must be tables such as [provider.house], not {shown(tables)}")
-    problems.raise_found()
+        loading.add(("provider",), f"must be tables such as [provider.house], not {shown(tables)}")
+    loading.problems.raise_found()
     return layer
 
 
@@ -92,10 +92,10 @@ def sections_in(layer: FileLayer | None) -> dict[str, ProviderSection]:
     """The user's providers. Raises JobError."""
     if layer is None:
         return {}
-    problems = Problems(Places([layer]))
+    loading = Loading.of([layer], {})
     tables: Mapping[str, Any] = layer.document.get("provider", {})
-    sections = {name: validated(ProviderSection, table, ("provider", name), problems) for name, table in tables.items()}
-    problems.raise_found()
+    sections = {name: validated(ProviderSection, table, ("provider", name), loading) for name, table in tables.items()}
+    loading.problems.raise_found()
     return {name: section for name, section in sections.items() if section is not None}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from batch.job import json_schema
-from batch.job.wording import expectation
+from batch.job.schema import expectation
 from batch.providers.parameters import COMMON_PARAMETERS
 from batch.providers.presets import PRESETS
 from tests.documents.markdown import prose, table
