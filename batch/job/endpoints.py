@@ -28,7 +28,7 @@ class JobEndpoint:
 
 @dataclass(slots=True)
 class Endpoints:
-    """The providers of one job, each made when it is first used, so that what is not used needs no variables."""
+    """The providers of one job. Each is resolved when it is first used, so an unused provider needs no variables."""
 
     tables: Mapping[str, ProviderSection | None]
     embedded_files: Mapping[str, Mapping[str, str]]
@@ -37,20 +37,20 @@ class Endpoints:
     _made: dict[str, JobEndpoint | None] = field(default_factory=dict)
 
     def get(self, name: str, used_at: KeyPath) -> JobEndpoint | None:
-        """The provider's endpoint; None when it was complained of. `used_at` is where the job asks for it."""
+        """Return the provider's endpoint; None when a mistake in it is reported. `used_at` is the setting that names it."""
         if name not in self._made:
             self._made[name] = self._make(name, used_at)
         return self._made[name]
 
     @property
     def options(self) -> frozenset[str]:
-        """What any provider takes beyond the common request parameters, for models whose provider is not known."""
+        """Request parameters of any provider beyond the common ones, for models whose provider is unknown."""
         presets = {option for preset in PRESETS.values() for option in preset.options}
         return frozenset(presets | {option for table in self.tables.values() if table for option in table.options})
 
     @property
     def names(self) -> list[str]:
-        """All providers that may be used. What a job uses of `user_names` is among the tables."""
+        """All providers that a model may name. The tables include the used ones of `user_names`."""
         return list(dict.fromkeys([*self.tables, *PRESETS, *self.user_names]))
 
     def _make(self, name: str, used_at: KeyPath) -> JobEndpoint | None:
@@ -68,7 +68,7 @@ class Endpoints:
         options = frozenset(preset.options if preset else ()) | frozenset(table.options)
         renames = {**(preset.renames if preset else {}), **table.renames}
         if preset is not None and preset.name == "local":
-            _refuse(table, _REMOTE_ONLY, place, "the embedded model has no such setting", self.loading)
+            _refuse(table, _REMOTE_ONLY, place, "is not a setting of the embedded model", self.loading)
             return JobEndpoint(self._embedded(name, table, renames), options)
         _refuse(table, _EMBEDDED_ONLY, place, 'is only for the embedded model (preset = "local")', self.loading)
         settings = self._remote(name, table, preset, renames, used_at)
@@ -111,7 +111,7 @@ class Endpoints:
         )
 
     def _base_urls(self, name: str, table: ProviderSection, preset: Preset | None, used_at: KeyPath) -> list[str]:
-        """The normalised URLs; empty when one of them was complained of."""
+        """Return the normalised URLs; none when one of them is reported."""
         place: KeyPath = ("provider", name, "base_url")
         if isinstance(table.base_url, list):
             sources = [(text, (*place, index)) for index, text in enumerate(table.base_url)]
@@ -127,7 +127,7 @@ class Endpoints:
         for source, at in sources:
             url = self._base_url(name, source, at, preset, exact=table.exact_url)
             if url in urls:
-                self.loading.add(at, f"{url} stands twice", "each endpoint of a pool stands once")
+                self.loading.add(at, f"duplicate {url}", "list each endpoint of a pool once")
             if url is not None:
                 urls.append(url)
         return urls if len(urls) == len(sources) else []
@@ -145,7 +145,7 @@ class Endpoints:
 
 
 def unknown_provider(name: str, model_id: str, names: list[str]) -> tuple[str, str]:
-    """What to say of a model id whose first part is no provider: (message, hint)."""
+    """Explain a model id whose first part is not a provider: (message, hint)."""
     listed = f"providers: {', '.join(names)}"
     provider, slash, model = model_id.partition("/")
     # Stricter than for settings: meta-llama is not ollama.
@@ -161,7 +161,7 @@ def unknown_provider(name: str, model_id: str, names: list[str]) -> tuple[str, s
 
 
 def preset_settings(name: str, own: Mapping[str, ProviderSection], loading: Loading) -> ProviderSettings | None:
-    """The settings of a preset, or of one of the user's `own` providers, without a job."""
+    """Return the settings of a preset, or of one of the user's `own` providers, without a job."""
     known = list(dict.fromkeys([*PRESETS, *own]))
     if name not in known:
         near = nearest(name, known)
@@ -172,7 +172,7 @@ def preset_settings(name: str, own: Mapping[str, ProviderSection], loading: Load
 
 
 def _authentication(table: ProviderSection, preset: Preset | None) -> tuple[str | None, AuthHeader]:
-    """A key that is named in the job is sent, also to a server whose preset needs none."""
+    """Return the key's variable and header. A key named in the job is sent even if the preset needs none."""
     api_key_env = table.api_key_env or (preset.api_key_env if preset else None)
     auth = table.auth or (preset.auth if preset else "bearer")
     if api_key_env is None or table.auth == "none":
@@ -193,4 +193,4 @@ def _check_secrets(table: ProviderSection, place: KeyPath, loading: Loading) -> 
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", header) or not (value.isascii() and value.isprintable()):
             loading.add((*place, "headers", header), "is not a header that can be sent", "names and values are plain ASCII on one line")
         if header.lower() in _SECRET_HEADERS:
-            loading.add((*place, "headers", header), "a key must not stand in the job file", "name its variable in api_key_env")
+            loading.add((*place, "headers", header), "a key must not be in the job file", "name its variable in api_key_env")

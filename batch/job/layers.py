@@ -1,4 +1,4 @@
-"""Reading a job file and the files it extends: the layers that its settings come from, and their merge."""
+"""The layers that a job's settings come from: its file, the files that it extends, and `--set`; and their merge."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _EXAMPLE = "write --set KEY=VALUE, such as --set run.concurrency=64 or --set 'mo
 
 @dataclass(frozen=True, slots=True)
 class FileLayer:
-    """A TOML file: `label` names it in problems, paths in it are relative to `base`. `text` is None for run.json."""
+    """A TOML file. `label` names it in problems; paths in it are relative to `base`; `text` is None for run.json."""
 
     label: str
     base: Path
@@ -42,9 +42,9 @@ Layer = FileLayer | SetLayer
 
 
 def read_layers(path: Path, environ: Mapping[str, str]) -> list[FileLayer]:
-    """The job file and all that it extends, the farthest parent first.
+    """Read the job file and all files that it extends, the farthest parent first.
 
-    A parent's `name` is left out: it would make two jobs share one run directory.
+    A parent's `name` is dropped: it would make two jobs share one run directory.
 
     Raises:
         JobError: when a file is missing or is not TOML, or when they extend each other in a circle.
@@ -66,12 +66,12 @@ def read_layers(path: Path, environ: Mapping[str, str]) -> list[FileLayer]:
 
 
 def read_file(path: Path) -> FileLayer:
-    """A TOML file that no other one asks for. Raises JobError."""
+    """Read a TOML file that no other file extends. Raises JobError."""
     return _read(path, None)
 
 
 def merged(layers: list[FileLayer]) -> dict[str, Any]:
-    """The settings of all layers: tables are merged deeply, everything else of a later layer replaces the earlier."""
+    """Merge all layers: tables deeply; any other value of a later layer replaces the earlier one."""
     result: dict[str, Any] = {}
     for layer in layers:
         result = _merge(result, layer.document)
@@ -123,7 +123,7 @@ def _extends_error(layer: FileLayer, message: str, hint: str | None) -> JobError
 
 
 def _syntax_problem(label: str, text: str, message: str) -> Problem:
-    """The problem behind a TOMLDecodeError, which tells the place only in its text: "… (at line 3, column 5)" or "(at end of document)"."""
+    """Explain a TOMLDecodeError. Its text alone has the place: "… (at line 3, column 5)" or "(at end of document)"."""
     found = re.fullmatch(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", message, re.DOTALL)
     what = found["what"] if found else message
     line = int(found["line"]) if found and found["line"] else text.count("\n") + 1
@@ -138,7 +138,7 @@ def _syntax_problem(label: str, text: str, message: str) -> Problem:
 def _syntax_hint(source: str) -> str | None:
     key, equals, value = (part.strip() for part in source.partition("="))
     if equals and re.match(r"[A-Za-z./{]", value) and not re.match(r"(true|false|inf|nan)\b|\{", value):
-        return f'texts stand in quotes: {key} = "{value}"'
+        return f'put text in quotes: {key} = "{value}"'
     if key and not equals and not key.startswith("["):
         return "a setting is written key = value"
     return None
@@ -163,10 +163,10 @@ def _label(path: Path) -> str:
 
 
 def apply_override(text: str, document: dict[str, Any]) -> SetLayer | Problem:
-    """Put the value of `text` ("run.concurrency=64") into `document`, in place.
+    """Set the value of `text` ("run.concurrency=64") in `document`, in place.
 
-    The value is read as TOML, else taken as text. A key that passes through a list without an index ("model.temperature")
-    is set in all its tables.
+    The value is read as TOML, else taken as text. A key that names a list without an index ("model.temperature") is set in all its
+    tables.
     """
     key, equals, source = text.partition("=")
     if not equals:

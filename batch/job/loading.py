@@ -1,4 +1,4 @@
-"""A job file, whole: layers merged, sections checked, paths made absolute, variants made; or every mistake at once."""
+"""Loads a whole job file: merges layers, checks sections, resolves paths, builds variants; reports every mistake at once."""
 
 from __future__ import annotations
 
@@ -70,25 +70,25 @@ def load_document(document: Mapping[str, Any], overrides: Sequence[str], environ
 
 
 def load_preset(name: str, environ: Mapping[str, str]) -> ProviderSettings:
-    """The settings of a preset. Raises JobError."""
+    """Return the settings of a preset. Raises JobError."""
     user = read_user_file(environ)
     own = sections_in(user)
     loading = Loading.of([*layer_of(user, {name}), FileLayer(f"provider {name}", Path.cwd(), {}, None)], environ)
     settings = preset_settings(name, own, loading)
     loading.problems.raise_found()
     if settings is None:
-        raise AssertionError("a provider that cannot be made leaves a problem")
+        raise AssertionError("an unusable provider is reported")
     return settings
 
 
 def load_score(entry: Mapping[str, Any], environ: Mapping[str, str]) -> ScoreSettings:
-    """The settings of one `[[score]]` entry that stands in no job file; paths are relative to the working directory. Raises JobError."""
+    """Return the settings of one `[[score]]` entry outside a job file; paths are relative to the working directory. Raises JobError."""
     document = {"score": [copy.deepcopy(dict(entry))]}
     loading = Loading.of([FileLayer("the score", Path.cwd(), document, None)], environ)
     score = make_score(document["score"][0], ("score", 0), loading)
     loading.problems.raise_found()
     if score is None:
-        raise AssertionError("a score that cannot be made leaves a problem")
+        raise AssertionError("an unusable score is reported")
     return score
 
 
@@ -127,7 +127,7 @@ def _load(
     race = race_score(sections.run, scores, output, loading)
     loading.problems.raise_found()
     if input_settings is None or output is None or sections.run is None:
-        raise AssertionError("a section that cannot be used leaves a problem")
+        raise AssertionError("an unusable section is reported")
     job = Job(
         name=sections.name,
         input=input_settings,
@@ -161,7 +161,7 @@ def _input(section: InputSection | None, loading: Loading) -> InputSettings | No
 
 
 def _with_requests(settings: InputSettings | None, sections: Sections, loading: Loading) -> InputSettings | None:
-    """With the format openai-batch, the id that it has; the format is found out where the job has no prompt, which all others need."""
+    """Set the id of openai-batch input. A job without a prompt can only be one of stored requests, so its format is detected."""
     if settings is None:
         return None
     prompts = [sections.prompt, *(entry.section.prompt for entry in sections.entries)]
@@ -170,7 +170,7 @@ def _with_requests(settings: InputSettings | None, sections: Sections, loading: 
     if settings.format != "openai-batch":
         return settings
     if settings.id not in (None, REQUEST_ID):
-        loading.add(("input", "id"), f"must be {REQUEST_ID!r} where the rows are requests", "leave it out")
+        loading.add(("input", "id"), f"must be {REQUEST_ID!r} when the rows are requests", "remove it")
     return replace(settings, id=REQUEST_ID)
 
 
@@ -181,19 +181,19 @@ def _output(section: OutputSection | None, name: str, loading: Loading) -> Outpu
     for index, column in enumerate(section.columns):
         place = ("output", "columns", index)
         if column in _COMPLETION_COLUMNS:
-            why = "the id is written anyway: leave it out" if column == "id" else "rename the column in the input, or leave it out"
-            loading.add(place, f"'{column}' is a name that promptmill's own columns have", why)
+            why = "the id is always written: remove it" if column == "id" else "rename the column in the input, or remove it here"
+            loading.add(place, f"'{column}' is the name of one of promptmill's own columns", why)
         elif column in seen:
-            loading.add(place, f"'{column}' stands twice")
+            loading.add(place, f"duplicate '{column}'")
         seen.add(column)
     if section.format == "openai-batch" and section.columns:
-        loading.add(("output", "columns"), "does not go with format = 'openai-batch', which has no place for them", "leave it out")
+        loading.add(("output", "columns"), "cannot be used with format = 'openai-batch', which has no place for them", "remove it")
     directory = loading.resolve_path(section.dir or f"runs/{slugify(name)}", ("output", "dir"), base=Path.cwd(), stores=True)
     return OutputSettings(dir=directory, format=section.format, columns=tuple(section.columns)) if directory else None
 
 
 def _embedded_files(sections: Sections, loading: Loading) -> dict[str, dict[str, str]]:
-    """The files that embedded models are made of, by provider and key, as absolute paths."""
+    """Return the files of embedded models as absolute paths, by provider and key."""
     found: dict[str, dict[str, str]] = {}
     for name, table in sections.providers.items():
         for key in ("model_path", "chat_template"):

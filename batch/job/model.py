@@ -1,7 +1,7 @@
 """The shape of a job file, as pydantic models; the JSON Schema for editors comes from them too.
 
-Only what can be seen in one place is checked here; what needs two places (templates, providers, names) is in checks.py,
-endpoints.py and variants.py.
+Values are checked here one by one. Checks that need two settings (templates, providers, names) are in prompts.py, endpoints.py and
+variants.py.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class InputSection(Section):
     format: InputFormat = Field(
         default="auto",
         description="How to read the input; auto goes by the file's name. openai-batch: JSON lines {custom_id, method, url, body} that are"
-        " sent as they are; auto knows them too, where there is no prompt.",
+        " sent as they are; auto detects them when the job has no prompt.",
     )
     where: Text | Absent = Field(
         default=None,
-        description='Take only the rows for which this holds, such as label == "x" and score > 3: columns, values, and or not,'
+        description='Take only the rows for which this is true, such as label == "x" and score > 3: columns, values, and or not,'
         " == != < <= > >=, in, len(). Rows that cannot be read are kept, as errors.",
     )
     sample: Whole | Absent = Field(
@@ -123,7 +123,7 @@ def _parameter(name: str) -> Any:
 
 
 class Parameters(Section):
-    """The request parameters that all providers share. Others are let in here and judged by the provider's options."""
+    """The request parameters that all providers share. Others are accepted here and checked against the provider's options."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -186,10 +186,10 @@ class RunSection(Section):
 
     processes: Annotated[int, Field(ge=1, le=1024)] | Auto = Field(
         default=_RUN.processes,
-        description='Worker processes that share the rows; "auto" is one for each core. All limits are of all of them together.',
+        description='Worker processes that share the rows; "auto" is one for each core. Limits apply to all processes together.',
     )
     concurrency: Annotated[int, Field(ge=1, le=100_000)] | Auto = Field(
-        default=_RUN.concurrency, description='Requests in flight at the same time; "auto" finds by itself how many the endpoint bears.'
+        default=_RUN.concurrency, description='Requests in flight at the same time; "auto" adapts to what the endpoint can take.'
     )
     max_concurrency: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=_RUN.max_concurrency, description='The most requests in flight under concurrency = "auto".'
@@ -209,13 +209,13 @@ class RunSection(Section):
     )
     max_cost_usd: Annotated[float, Field(gt=0)] | Absent = Field(
         default=_RUN.max_cost_usd,
-        description="The most US dollars that the run may cost, all its sessions together. What a request may cost at most is set aside"
+        description="The most US dollars that the run may cost, all its sessions together. A request's highest possible cost is reserved"
         " before it is sent. Needs prices for all models.",
     )
     repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(default=_RUN.repeats, description="How often each row is sent to each model.")
     repair: Annotated[int, Field(ge=0, le=10)] | Absent = Field(
         default=_RUN.repair,
-        description="How often an answer that does not fit prompt.schema is asked for again, with what was wrong with it."
+        description="How often to ask again for an answer that does not fit prompt.schema, naming the mistake."
         "  [default: 1, and 0 where the endpoint itself promises answers that fit]",
     )
     race: bool | Text | Absent = Field(
@@ -236,26 +236,24 @@ class RunSection(Section):
     )
     flush_interval_s: Seconds = Field(
         default=_RUN.flush_interval_s,
-        description="Seconds that outcomes wait for each other where the run directory is on an object store: one object is put for"
-        " what came meanwhile, or sooner for 8 MiB.",
+        description="Seconds between writes where the run directory is on an object store: one object is put for"
+        " all outcomes of that time, sooner at 8 MiB.",
     )
     http: HttpEngine = Field(default=_RUN.http, description="The HTTP engine.")
-    preflight: bool = Field(default=_RUN.preflight, description="Whether the endpoint is asked for its models before anything is sent.")
-    trust_env: bool = Field(default=_RUN.trust_env, description="Whether HTTP_PROXY and its kin are obeyed.")
+    preflight: bool = Field(default=_RUN.preflight, description="Whether to list the endpoint's models before anything is sent.")
+    trust_env: bool = Field(default=_RUN.trust_env, description="Whether to use HTTP_PROXY, HTTPS_PROXY and NO_PROXY.")
     connect_timeout_s: Seconds = Field(default=_RUN.connect_timeout_s, description="Seconds to connect.")
     first_byte_timeout_s: Seconds = Field(default=_RUN.first_byte_timeout_s, description="Seconds until an answer begins.")
-    idle_timeout_s: Seconds = Field(default=_RUN.idle_timeout_s, description="Seconds that an answer may stand still.")
+    idle_timeout_s: Seconds = Field(default=_RUN.idle_timeout_s, description="Seconds without data within an answer.")
     attempt_timeout_s: Seconds = Field(default=_RUN.attempt_timeout_s, description="Seconds for one attempt.")
     task_timeout_s: Seconds = Field(default=_RUN.task_timeout_s, description="Seconds for a task with all its attempts and waits.")
-    outage_timeout_s: Seconds = Field(
-        default=_RUN.outage_timeout_s, description="Seconds that an endpoint which serves nothing is waited for."
-    )
+    outage_timeout_s: Seconds = Field(default=_RUN.outage_timeout_s, description="Seconds to wait for an endpoint that serves nothing.")
     grace_s: NotNegative = Field(default=_RUN.grace_s, description="Seconds that requests in flight get when the run is interrupted.")
     max_reply_bytes: Annotated[int, Field(ge=1024)] = Field(default=_RUN.max_reply_bytes, description="The longest reply that is read.")
 
 
 class OutputSection(Section):
-    """What becomes of the outcomes."""
+    """Where and how results are written."""
 
     dir: Text | Absent = Field(
         default=None, description="The run directory, relative to the working directory; by default runs/NAME. May hold ${VAR}."
@@ -267,7 +265,7 @@ class OutputSection(Section):
 
 
 class JobFile(Section):
-    """A promptmill job: which rows go to which models, and where the answers are put."""
+    """A promptmill job: which rows go to which models, and where the answers are written."""
 
     name: Text | Absent = Field(default=None, description="The job's name; by default the file's name without .toml.")
     extends: Text | Absent = Field(default=None, description="Another job file that this one builds on, relative to this one.")
@@ -276,8 +274,8 @@ class JobFile(Section):
     provider: dict[str, ProviderSection] = Field(default_factory=dict, description="Endpoints by name; only needed where no preset serves.")
     model: list[ModelSection] = Field(min_length=1, description="The models; each is a variant of its own.")
     run: RunSection = Field(default_factory=RunSection, description="How the tasks are run.")
-    output: OutputSection = Field(default_factory=OutputSection, description="What becomes of the outcomes.")
+    output: OutputSection = Field(default_factory=OutputSection, description="Where and how results are written.")
     score: list[AnyScore] = Field(default_factory=list, description="How the answers are judged; changes no request.")
     gate: list[GateSection] = Field(
-        default_factory=list, description="Bounds on scores: score and compare end with 3 where one is not kept."
+        default_factory=list, description="Bounds on scores: score and compare end with exit code 3 when one is broken."
     )

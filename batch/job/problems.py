@@ -18,18 +18,18 @@ from batch.storage.urls import is_url, parse
 
 
 class Places:
-    """Where each setting of a merged job comes from. Lines are looked up only when a place is asked for."""
+    """Where each setting of a merged job comes from. Lines are looked up only for places that are reported."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = layers
         self._lines: dict[int, Mapping[KeyPath, int]] = {}
 
     def layer(self, path: KeyPath) -> Layer:
-        """The layer that has the last word on `path`."""
+        """Return the layer that sets `path`: the last one that has it."""
         return self._layers[self._find(path)[1]]
 
     def describe(self, path: KeyPath) -> tuple[int, int, str]:
-        """The place of `path`, or of the nearest table around it, as (order, line, text)."""
+        """Return the place of `path`, or of the nearest table around it, as (order, line, text)."""
         known, index = self._find(path)
         layer = self._layers[index]
         if isinstance(layer, SetLayer):
@@ -53,7 +53,7 @@ class Places:
 
     @cached_property
     def _origins(self) -> dict[KeyPath, int]:
-        """For each path of the merged job the index of the layer that set it."""
+        """Map each path of the merged job to the index of the layer that set it."""
         origins: dict[KeyPath, int] = {}
         for index, layer in enumerate(self._layers):
             if isinstance(layer, FileLayer):
@@ -90,7 +90,7 @@ def _replace(origins: dict[KeyPath, int], path: KeyPath, value: object, index: i
 
 
 class Problems:
-    """The mistakes found so far. The same one, found for several variants, is kept once."""
+    """The mistakes found so far. A mistake that several variants share is kept once."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
@@ -98,11 +98,11 @@ class Problems:
         self._placed: list[Problem] = []
 
     def add(self, path: KeyPath, message: str, hint: str | None = None) -> None:
-        """Note a mistake at `path`."""
+        """Report a mistake at `path`."""
         self._found.setdefault((path, message), hint)
 
     def add_placed(self, problem: Problem) -> None:
-        """Note a mistake that has its place already."""
+        """Report a mistake that already has its place."""
         self._placed.append(problem)
 
     def reported(self, path: KeyPath) -> bool:
@@ -187,6 +187,6 @@ class Loading:
 
 
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known name that `word` was probably meant to be; `cutoff` is how alike they must be, up to 1."""
+    """Return the name that `word` probably means; `cutoff` is the least similarity, up to 1 (difflib)."""
     near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=cutoff)
     return near[0] if near else None

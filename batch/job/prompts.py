@@ -1,4 +1,4 @@
-"""The prompt of each variant: the job's own, what a model changes in it, and whether the two make sense."""
+"""The prompt of each variant: the job's own, a model's changes to it, templates, and the JSON Schemas of answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CONTENT = ("user", "messages", "text")
 
 
 def check_templates(sections: Sections, loading: Loading) -> None:
-    """Note every template that cannot be compiled, and messages that are none."""
+    """Report templates that do not compile, and invalid messages."""
     prompts: list[tuple[KeyPath, PromptSection | None]] = [(("prompt",), sections.prompt)]
     prompts += [((*entry.path, "prompt"), entry.section.prompt) for entry in sections.entries]
     for path, prompt in prompts:
@@ -34,22 +34,22 @@ def check_templates(sections: Sections, loading: Loading) -> None:
 
 
 def prompt_of(entry: ModelEntry, sections: Sections, schemas: AnswerSchemas, loading: Loading) -> PromptSettings | None:
-    """The prompt of one model's variants; None when it was complained of.
+    """Return the prompt of one model's variants; None when a mistake in it is reported.
 
-    A model that brings a user, messages or text of its own replaces what [prompt] has of these; system stays beside user.
+    A model's own user, messages or text replaces those of [prompt]; the job's system message stays if the model sets user.
     """
     own = entry.section.prompt
     path: KeyPath = ("prompt",) if own is None else (*entry.path, "prompt")
     if sections.stored:
         if own is not None or sections.prompt is not None:
-            loading.add(path, "does not go with format = 'openai-batch'", "the rows are whole requests: leave it out")
+            loading.add(path, "cannot be used with format = 'openai-batch'", "the rows are whole requests: remove it")
         return PromptSettings(stored=True)
     if sections.prompt is None and own is None:
         if not loading.reported(("prompt",)):
             loading.add(
                 ("prompt",),
                 "is missing",
-                'say what is asked: [prompt] and user = "{{ question }}", by the names of your columns;'
+                'write the prompt: [prompt] and user = "{{ question }}", by the names of your columns;'
                 ' or [input] format = "openai-batch" for lines {custom_id, method, url, body}',
             )
         return None
@@ -77,17 +77,17 @@ def _settings(fields: Mapping[str, Any], path: KeyPath, loading: Loading) -> Pro
     given = [key for key in _CONTENT if key in fields]
     for key in given:
         if key not in wanted:
-            loading.add((*path, key), f"does not go with api = {api!r}", f"use {either}, or another api")
+            loading.add((*path, key), f"cannot be used with api = {api!r}", f"use {either}, or another api")
     fitting = [key for key in given if key in wanted]
     if not given and not loading.reported(path):
         loading.add(path, f"has no {either}", f"api = {api!r} needs it")
     if len(fitting) > 1:
-        loading.add((*path, fitting[1]), "stands beside user", "keep one of the two")
+        loading.add((*path, fitting[1]), "cannot be combined with user", "keep one of the two")
     if "system" in fields and given and "user" not in given:
-        loading.add((*path, "system"), "goes with user only", "put a system message into messages" if "messages" in fields else None)
+        loading.add((*path, "system"), "needs user", "put a system message into messages" if "messages" in fields else None)
     for key in ("tools", "schema"):
         if fields.get(key) and api != "chat/completions":
-            loading.add((*path, key), f"does not go with api = {api!r}")
+            loading.add((*path, key), f"cannot be used with api = {api!r}")
     if loading.reported(path):
         return None
     messages = fields.get("messages")
@@ -129,7 +129,7 @@ def _compile(templates: Iterable[tuple[KeyPath, str]], loading: Loading) -> None
 
 
 def read_schemas(sections: Sections, loading: Loading) -> dict[KeyPath, dict[str, Any]]:
-    """The schema of each prompt that has one; what cannot be used is noted and left out."""
+    """Read the answer schema of each prompt that has one; an unusable schema is reported and skipped."""
     prompts: list[tuple[KeyPath, PromptSection | None]] = [(("prompt",), sections.prompt)]
     prompts += [((*entry.path, "prompt"), entry.section.prompt) for entry in sections.entries]
     found: dict[KeyPath, dict[str, Any]] = {}
@@ -144,7 +144,7 @@ def read_schemas(sections: Sections, loading: Loading) -> dict[KeyPath, dict[str
 
 
 def embed_schemas(document: dict[str, Any], schemas: AnswerSchemas) -> None:
-    """Write the schemas themselves into a job's document, so that a run can go on without their files."""
+    """Write the schemas into the job's document, so that a run can be resumed without their files."""
     for path, schema in schemas.items():
         table: Any = document
         for part in path:
@@ -166,7 +166,7 @@ def _read_schema(text: str, place: KeyPath, loading: Loading) -> dict[str, Any] 
     else:
         if isinstance(schema, dict):
             return schema
-        loading.add(place, f"{path} holds no JSON Schema", "that is an object")
+        loading.add(place, f"{path} is not a JSON Schema", "a schema is a JSON object")
     return None
 
 
@@ -174,7 +174,7 @@ def _check_schema(schema: dict[str, Any], place: KeyPath, loading: Loading) -> b
     from batch.prompts import AnswerSchema
 
     if ("schema" in schema and "type" not in schema) or "json_schema" in schema:
-        loading.add(place, "is a whole response_format, not the schema alone", 'keep only what stands under "schema"')
+        loading.add(place, "is a whole response_format, not the schema alone", 'keep only the value of "schema"')
         return False
     check_json(schema, place, loading)
     if loading.reported(place):
@@ -182,6 +182,6 @@ def _check_schema(schema: dict[str, Any], place: KeyPath, loading: Loading) -> b
     try:
         AnswerSchema(schema)
     except ValueError as error:
-        loading.add(place, f"is no valid JSON Schema: {error}")
+        loading.add(place, f"is not a valid JSON Schema: {error}")
         return False
     return True

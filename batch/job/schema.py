@@ -1,4 +1,4 @@
-"""The job file's JSON Schema (draft 7): for editors, and for saying what a setting must be."""
+"""The job file's JSON Schema (draft 7), for editors and for messages that say what a setting must be."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _OF_MODEL = frozenset({"id", "name", "sweep", "prompt"})
 
 @cache
 def section_schema(section: type[BaseModel]) -> dict[str, Any]:
-    """The schema of a section, without references."""
+    """Return the schema of a section, without references."""
     schema = section.model_json_schema()
     resolved: dict[str, Any] = _plain(schema, schema.pop("$defs", {}))
     return resolved
 
 
 def json_schema() -> dict[str, Any]:
-    """The schema of a whole job file: draft 7 without references, which every TOML editor understands."""
+    """Return the schema of a whole job file: draft 7 without references, which every TOML editor understands."""
     schema = copy.deepcopy(section_schema(JobFile))
     model = schema["properties"]["model"]["items"]
     properties = {**model["properties"], **_options(set(model["properties"]))}
@@ -49,7 +49,7 @@ def json_schema() -> dict[str, Any]:
 
 
 def _options(known: set[str]) -> dict[str, Any]:
-    """The request parameters that only some providers take, each with their names."""
+    """Return the request parameters that only some providers take, with those providers' names."""
     found: dict[str, dict[str, list[str]]] = {}
     for preset in PRESETS.values():
         for option, text in preset.options.items():
@@ -62,7 +62,7 @@ def _options(known: set[str]) -> dict[str, Any]:
 
 
 def _plain(node: Any, definitions: dict[str, Any]) -> Any:
-    """Without references (draft 7 ignores what stands beside one), generated titles and null defaults."""
+    """Drop references (draft 7 ignores the keys beside one), generated titles and null defaults."""
     if isinstance(node, list):
         return [_plain(item, definitions) for item in node]
     if not isinstance(node, dict):
@@ -81,9 +81,9 @@ def _plain(node: Any, definitions: dict[str, Any]) -> Any:
 
 
 def find(schema: Schema, path: KeyPath) -> tuple[Schema, KeyPath]:
-    """The schema of the value at `path`, and how much of `path` it stands for.
+    """Return the schema of the value at `path`, and the part of `path` that it describes.
 
-    The walk ends at a value that may have several types, since the rest of the path then depends on which was meant.
+    The walk ends at a value of several types: the rest of the path depends on the intended one.
     """
     for depth, part in enumerate(path):
         below = schema.get("items") if isinstance(part, int) else schema.get("properties", {}).get(part, schema.get("additionalProperties"))
@@ -94,7 +94,7 @@ def find(schema: Schema, path: KeyPath) -> tuple[Schema, KeyPath]:
 
 
 def expectation(schema: Schema) -> str:
-    """What the value must be: "a whole number from 1 to 100000"."""
+    """Describe a valid value: "a whole number from 1 to 100000"."""
     if "anyOf" in schema:
         return " or ".join(expectation(branch) for branch in schema["anyOf"])
     if "const" in schema:
@@ -110,13 +110,13 @@ def expectation(schema: Schema) -> str:
             return "true or false"
         case "array":
             what = f" of {_PLURALS[items]}" if (items := schema.get("items", {}).get("type")) in _PLURALS else ""
-            return f"a list{what}" + (" that is not empty" if schema.get("minItems") else "")
+            return f"a {'non-empty ' if schema.get('minItems') else ''}list{what}"
         case "object":
             return "a table"
         case _ if "examples" in schema:
             return f"text such as {json.dumps(schema['examples'][0])}"
         case _:
-            return "text that is not empty" if schema.get("minLength") else "text"
+            return "non-empty text" if schema.get("minLength") else "text"
 
 
 def _range(schema: Schema) -> str:
@@ -133,7 +133,7 @@ def _number(value: float) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value of a job file as it is named in a message: short, and tables and lists only by kind."""
+    """Show a value of a job file in a message: shortened; tables and lists only by kind."""
     match value:
         case bool():
             return "true" if value else "false"

@@ -1,4 +1,4 @@
-"""`[[score]]` and `[[gate]]` as settings: kinds, names, templates, patterns and files checked, files made absolute."""
+"""`[[score]]` and `[[gate]]` entries as settings, and the score of `run.race`: all checked, paths made absolute."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from batch.job.judges import ASKING_KEYS, Judges, no_run
+from batch.job.judges import GRADING_KEYS, Judges, no_run
 from batch.job.model import RunSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Loading, nearest
@@ -17,32 +17,32 @@ from batch.settings import GateSettings, JudgeSettings, OutputSettings, ScoreSet
 from batch.storage import is_url
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
-_COMMON = {"kind", "name", "expected", "cluster", "slices", *ASKING_KEYS}
+_COMMON = {"kind", "name", "expected", "cluster", "slices", *GRADING_KEYS}
 _RACE = ("run", "race")
 _FILES = {"json_schema": "schema", "python": "function"}
 FILE_OPTIONS = tuple(_FILES.values())
 
 
 def make_scores(document: Mapping[str, Any], judges: Judges, loading: Loading) -> tuple[ScoreSettings, ...]:
-    """The scores of a job; what is wrong is noted and left out."""
+    """Return the scores of a job; an unusable one is reported and skipped."""
     scores: dict[str, ScoreSettings] = {}
     for path, raw in _tables(document, "score", loading):
         score = make_score(raw, path, loading, judges)
         if score is None:
             continue
         if score.name.lower() in scores:
-            loading.add((*path, "name"), f"'{score.name}' is the name of two scores", "give one of them a name of its own")
+            loading.add((*path, "name"), f"'{score.name}' names two scores", "give one of them another name")
         scores.setdefault(score.name.lower(), score)
     return tuple(scores.values())
 
 
 def make_score(raw: Any, path: KeyPath, loading: Loading, judges: Judges | None = None) -> ScoreSettings | None:
-    """One `[[score]]` entry; None when it cannot be used. Without `judges`, none that asks a model."""
+    """Return one `[[score]]` entry; None when it is unusable. A score that needs a model needs `judges`."""
     kind = raw.get("kind") if isinstance(raw, Mapping) else None
     if not isinstance(kind, str) or kind not in SCORES:
         near = nearest(kind, SCORES) if isinstance(kind, str) else None
-        message = "is missing" if kind is None else f"{shown(kind)} is no kind of score"
-        loading.add((*path, "kind"), message, f"did you mean {near}?" if near else "known are " + ", ".join(SCORES))
+        message = "is missing" if kind is None else f"{shown(kind)} is not a kind of score"
+        loading.add((*path, "kind"), message, f"did you mean {near}?" if near else "choose from " + ", ".join(SCORES))
         return None
     section = validated(SCORES[kind], raw, path, loading)
     if section is None:
@@ -57,7 +57,7 @@ def make_score(raw: Any, path: KeyPath, loading: Loading, judges: Judges | None 
     _check_options(options, path, loading)
     if kind in _FILES and not _resolve_file(_FILES[kind], options, path, loading):
         return None
-    judge, embedder = _asked(section, raw, path, judges, loading)
+    judge, embedder = _grader(section, raw, path, judges, loading)
     if judge is None and embedder is None and isinstance(section, JudgingSection | EmbeddingSection):
         return None
     return ScoreSettings(
@@ -72,10 +72,10 @@ def make_score(raw: Any, path: KeyPath, loading: Loading, judges: Judges | None 
     )
 
 
-def _asked(
+def _grader(
     section: ScoreSection, raw: Mapping[str, Any], path: KeyPath, judges: Judges | None, loading: Loading
 ) -> tuple[JudgeSettings | None, Variant | None]:
-    """The judge, or the model that embeds, of an entry; neither where it has none, or none that can be used."""
+    """Return the judge and the embedding model of an entry, each None if the entry has none or an unusable one."""
     if not isinstance(section, JudgingSection | EmbeddingSection):
         return None, None
     if judges is None:
@@ -89,7 +89,7 @@ def _asked(
 def make_gates(
     document: Mapping[str, Any], scores: Sequence[ScoreSettings], variants: Sequence[str], loading: Loading
 ) -> tuple[GateSettings, ...]:
-    """The gates of a job, whose scores and variants must be there; what is wrong is noted and left out."""
+    """Return the gates of a job; an unusable one is reported and skipped. Their scores and variants must exist."""
     gates = []
     for path, raw in _tables(document, "gate", loading):
         section = validated(GateSection, raw, path, loading)
@@ -97,7 +97,7 @@ def make_gates(
             continue
         _check_names(section, path, [score.name for score in scores], variants, loading)
         if section.min is None and section.max is None and not loading.reported((*path, "min")):
-            loading.add(path, "has neither min nor max", "say what must hold: min = 0.9")
+            loading.add(path, "has neither min nor max", "set a bound, such as min = 0.9")
         gates.append(
             GateSettings(
                 score=section.score,
@@ -114,7 +114,7 @@ def make_gates(
 def _tables(document: Mapping[str, Any], key: str, loading: Loading) -> Iterator[tuple[KeyPath, Any]]:
     tables = document.get(key, [])
     if not isinstance(tables, list):
-        loading.add((key,), f"must be a list of tables, not {shown(tables)}", f"each begins with [[{key}]], in double brackets")
+        loading.add((key,), f"must be a list of tables, not {shown(tables)}", f"begin each with [[{key}]], in double brackets")
         return
     for index, raw in enumerate(tables):
         yield (key, index), raw
@@ -136,10 +136,10 @@ def _check_options(options: Mapping[str, Any], path: KeyPath, loading: Loading) 
         try:
             re.compile(options["pattern"])
         except re.error as error:
-            loading.add((*path, "pattern"), f"is no regular expression: {error}")
+            loading.add((*path, "pattern"), f"is not a regular expression: {error}")
     labels = str(options.get("labels", ""))
     if labels and (len(set(labels.upper())) != len(labels) or not labels.isalnum()):
-        loading.add((*path, "labels"), f"{shown(labels)} are no letters of which each stands once", 'write labels = "ABCD"')
+        loading.add((*path, "labels"), f"{shown(labels)} must be letters, each once", 'write labels = "ABCD"')
 
 
 def _resolve_file(option: str, options: dict[str, Any], path: KeyPath, loading: Loading) -> bool:
@@ -148,7 +148,7 @@ def _resolve_file(option: str, options: dict[str, Any], path: KeyPath, loading: 
         return False
     file, colon, name = options[option].rpartition(":") if option == "function" else (options[option], "", "")
     if option == "function" and not (file and name.isidentifier()):
-        loading.add(place, f"{shown(options[option])} names no function of a file", 'write function = "scorers.py:score"')
+        loading.add(place, f"{shown(options[option])} is not a function in a file", 'write function = "scorers.py:score"')
         return False
     resolved = loading.resolve_path(file, place)
     if resolved is None:
@@ -160,21 +160,21 @@ def _resolve_file(option: str, options: dict[str, Any], path: KeyPath, loading: 
 def _check_names(gate: GateSection, path: KeyPath, scores: Sequence[str], variants: Sequence[str], loading: Loading) -> None:
     wanted = [("score", gate.score, scores), ("variant", gate.variant, variants), ("against", gate.against, variants)]
     for key, name, known in wanted:
-        # A score or model that was complained of may be the one that is meant.
+        # The gate may mean a score or model whose own mistake is already reported.
         if name is None or name in known or loading.reported(("score" if key == "score" else "model",)):
             continue
         near = nearest(name, known)
         hint = (
             f"did you mean {near}?"
             if near
-            else f"known are {', '.join(known)}"
+            else f"choose from {', '.join(known)}"
             if known
             else f"there is no [[{'score' if key == 'score' else 'model'}]]"
         )
         loading.add((*path, key), f"there is no {'score' if key == 'score' else 'variant'} {shown(name)}", hint)
     if (gate.metric == "difference") != (gate.against is not None):
         hint = "name the variant to compare with" if gate.against is None else 'write metric = "difference"'
-        loading.add((*path, "against"), 'goes with metric = "difference", and that with it', hint)
+        loading.add((*path, "against"), 'must be set with metric = "difference", and only then', hint)
     elif gate.against is not None and gate.against == gate.variant:
         loading.add((*path, "against"), "is the variant itself")
     for key, bound in (("min", gate.min), ("max", gate.max)):
@@ -183,17 +183,17 @@ def _check_names(gate: GateSection, path: KeyPath, scores: Sequence[str], varian
 
 
 def race_score(section: RunSection | None, scores: Sequence[ScoreSettings], output: OutputSettings | None, loading: Loading) -> str | None:
-    """The score that decides the race, None where there is none; what is wrong is noted. Call it last: scores may be left out."""
+    """Return the name of the score that decides the race; None without a race. Mistakes are reported. Needs the scores made before."""
     if section is None or section.race is None or section.race is False:
         return None
     if section.processes != 1:
-        loading.add(_RACE, "does not go with run.processes: a race is run by one process", "leave one of the two out")
+        loading.add(_RACE, "cannot be combined with run.processes: a race needs one process", "remove one of the two")
     if output is not None and is_url(output.dir):
-        loading.add(_RACE, "does not go with a run directory on an object store", "give [output] dir a path on this machine")
+        loading.add(_RACE, "cannot be used with a run directory on an object store", "give [output] dir a path on this machine")
     fit = [score.name for score in scores if score.asked is None]
     if section.race is True:
         if not fit and not loading.reported(("score",)):
-            loading.add(_RACE, "needs a [[score]] that asks no model", 'add one: kind = "exact", expected = "COLUMN"')
+            loading.add(_RACE, "needs a [[score]] that calls no model", 'add one: kind = "exact", expected = "COLUMN"')
         return fit[0] if fit else None
     if section.race not in fit and not loading.reported(("score",)):
         _add_unfit_race(section.race, fit, scores, loading)
@@ -202,7 +202,7 @@ def race_score(section: RunSection | None, scores: Sequence[ScoreSettings], outp
 
 def _add_unfit_race(name: str, fit: Sequence[str], scores: Sequence[ScoreSettings], loading: Loading) -> None:
     if name in {score.name for score in scores}:
-        loading.add(_RACE, f"{shown(name)} asks a model, and a race cannot wait for that", "name a score that asks none")
+        loading.add(_RACE, f"{shown(name)} calls a model, and a race cannot wait for it", "name a score that calls none")
         return
     near = nearest(name, fit)
-    loading.add(_RACE, f"there is no [[score]] named {shown(name)}", f"did you mean {near}?" if near else f"known are {', '.join(fit)}")
+    loading.add(_RACE, f"there is no [[score]] named {shown(name)}", f"did you mean {near}?" if near else f"choose from {', '.join(fit)}")

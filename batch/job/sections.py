@@ -1,6 +1,6 @@
-"""From the merged document to checked sections, noting every mistake of shape on the way.
+"""Turns the merged document into checked sections and reports every mistake of shape.
 
-What is wrong is taken out and the rest is checked on, so that one mistake does not hide another.
+A wrong value is removed and the rest is checked again, so that one mistake does not hide another.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _SECTIONS: Mapping[str, type[Section]] = {"input": InputSection, "prompt": Promp
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A `[[model]]` entry: `raw` holds the values as they were written, since 0 and 0.0 are sent differently.
+    """A `[[model]]` entry. `raw` has the values as written, since 0 and 0.0 are sent differently.
 
-    `home` is its place where it is no `[[model]]`: a score's parameters, and `named_at` is where its model is named then.
+    For the parameters of a score, `home` is their place and `named_at` the setting that names the model.
     """
 
     index: int
@@ -50,7 +50,7 @@ class ModelEntry:
 
     @property
     def id_path(self) -> KeyPath:
-        """Where the job names its model."""
+        """The setting that names the model."""
         return (*self.path, "id") if self.named_at is None else self.named_at
 
     @property
@@ -61,9 +61,9 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """The parts of a job file; None for one that cannot be used. A provider that is None has been complained of.
+    """The parts of a job file; None for an unusable one, also among providers.
 
-    `stored` says that the rows are whole requests, so that no prompt is needed.
+    `stored`: the rows are whole requests, which need no prompt.
     """
 
     name: str
@@ -83,7 +83,7 @@ def read_sections(document: Mapping[str, Any], loading: Loading) -> Sections:
             _unknown(loading, (key,), JobFile)
     name = document.get("name")
     if not isinstance(name, str) or not name.strip():
-        loading.add(("name",), f"must be text that is not empty, not {shown(name)}", _quoting_hint(name))
+        loading.add(("name",), f"must be non-empty text, not {shown(name)}", _quoting_hint(name))
     if "input" not in document:
         loading.add(("input",), "is missing", 'say where the rows are: [input] and path = "rows.jsonl"')
     tables = _tables(document, "provider", loading)
@@ -100,7 +100,7 @@ def read_sections(document: Mapping[str, Any], loading: Loading) -> Sections:
 
 
 def validated(section: type[AnySection], data: Any, path: KeyPath, loading: Loading) -> AnySection | None:
-    """The section that `data` makes, without what is wrong in it; None when nothing can be made of it."""
+    """Return `data` as a section without its wrong values, which are reported; None when nothing usable is left."""
     try:
         return section.model_validate(data)
     except ValidationError as error:
@@ -115,7 +115,7 @@ def validated(section: type[AnySection], data: Any, path: KeyPath, loading: Load
 
 
 def check_json(value: Any, path: KeyPath, loading: Loading) -> None:
-    """Note what cannot be sent as JSON: TOML's dates, inf and nan."""
+    """Report values that JSON lacks: TOML's dates, inf and nan."""
     if isinstance(value, dict):
         for key, item in value.items():
             check_json(item, (*path, key), loading)
@@ -134,7 +134,7 @@ def _entries(document: Mapping[str, Any], loading: Loading) -> Iterable[ModelEnt
         loading.add(("model",), "is missing", 'say which models: [[model]] and id = "openai/gpt-5-mini"')
         return
     if not isinstance(models, list):
-        loading.add(("model",), f"must be a list of tables, not {shown(models)}", "each model begins with [[model]], in double brackets")
+        loading.add(("model",), f"must be a list of tables, not {shown(models)}", "begin each model with [[model]], in double brackets")
         return
     for index, raw in enumerate(models):
         path = ("model", index)
@@ -150,7 +150,7 @@ def _check_sweep(section: ModelSection, path: KeyPath, loading: Loading) -> None
     for key, values in section.sweep.items():
         place = (*path, "sweep", key)
         if key in section.model_fields_set:
-            loading.add(place, f"{key} stands in the sweep and beside it", "keep one of the two")
+            loading.add(place, f"{key} is set both in the sweep and beside it", "keep one of the two")
         for index, value in enumerate(values):
             try:
                 Parameters.model_validate({key: value})
@@ -168,7 +168,7 @@ def _tables(document: Mapping[str, Any], key: str, loading: Loading) -> dict[str
 
 
 def _report(section: type[Section], error: ErrorDetails, data: Any, path: KeyPath, loading: Loading) -> KeyPath:
-    """Note one of pydantic's complaints in plain words; gives the place in `data` that is to be left out."""
+    """Report one of pydantic's errors in plain words; return the place in `data` to remove."""
     location: KeyPath = tuple(error["loc"])
     if error["type"] == "extra_forbidden":
         parent, _ = find(section_schema(section), location[:-1])
@@ -196,7 +196,7 @@ def _unknown(loading: Loading, path: KeyPath, section: type[Section], known: Ite
     elif near := nearest(key, names):
         hint = f"did you mean {near}?"
     else:
-        hint = "known are " + ", ".join(names)
+        hint = "choose from " + ", ".join(names)
     loading.add(path, "is not a known setting", hint)
 
 
@@ -221,7 +221,7 @@ def _value_at(data: Any, path: KeyPath) -> Any:
 
 
 def _remove(data: Any, path: KeyPath) -> None:
-    """Take the value at `path` out; with an item of a list goes the whole list, since the others would move up."""
+    """Remove the value at `path`; for an item of a list the whole list, since removal would renumber the others."""
     whole = next((path[:depth] for depth, part in enumerate(path) if isinstance(part, int)), path)
     for part in whole[:-1]:
         if not isinstance(data, dict) or part not in data:
