@@ -11,12 +11,21 @@ from typing import Any, Literal
 
 from batch.records import Api
 
+PromptApi = Literal["chat/completions", "completions", "embeddings"]
+"""The APIs for which a prompt makes requests; stored requests may be for others."""
+
 InputFormat = Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"]
 OWN_MODEL = "*"
 """The model of a variant whose requests name their own."""
 
 OutputFormat = Literal["jsonl", "parquet", "csv", "openai-batch"]
 Durability = Literal["row", "group", "os"]
+Auto = Literal["auto"]
+"""The value of a setting that is found out while the run goes."""
+
+AuthHeader = Literal["bearer", "api-key", "none"]
+"""The header that carries the key."""
+
 Metric = Literal["strict", "coverage", "difference"]
 HttpEngine = Literal["pyreqwest", "aiohttp", "httpx"]
 SchemaSupport = Literal["enforced", "strict", "sent", "json_object"]
@@ -93,7 +102,7 @@ class ProviderSettings:
     base_url: str
     more_urls: tuple[str, ...] = ()
     api_key_env: str | None = None
-    auth: Literal["bearer", "api-key", "none"] = "bearer"
+    auth: AuthHeader = "bearer"
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     renames: Mapping[str, str] = field(default_factory=dict)
@@ -168,8 +177,8 @@ class RunSettings:
     `max_cost_usd` is for all sessions of a run together. `dedupe` sends equal requests once where their answers are equal too.
     """
 
-    processes: int | Literal["auto"] = 1
-    concurrency: int | Literal["auto"] = "auto"
+    processes: int | Auto = 1
+    concurrency: int | Auto = "auto"
     max_concurrency: int = 2000
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None

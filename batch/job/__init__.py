@@ -1,4 +1,4 @@
-"""The job file: TOML in, frozen settings out, or every mistake at once.
+"""The job file: TOML in, frozen settings or every mistake at once out.
 
 pydantic and tree-sitter live only in this package.
 """
@@ -21,7 +21,7 @@ __all__ = ["LoadedJob", "OwnProvider", "from_document", "json_schema", "load", "
 
 
 def load(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> LoadedJob:
-    """Load a job file, with `--set` texts ("run.concurrency=64") laid over it.
+    """Load a job file and apply `--set` texts ("run.concurrency=64").
 
     Raises:
         JobError: with every mistake, each with file and line.
@@ -32,9 +32,9 @@ def load(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, 
 def from_document(
     document: Mapping[str, Any], overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ, *, source: str | None = None
 ) -> LoadedJob:
-    """Load a job from the document that an earlier LoadedJob had, as run.json keeps it: whole, with all that it needs.
+    """Load a job from the document of an earlier LoadedJob, as run.json stores it.
 
-    With a `source`, which names it in mistakes, it is one that was made by hand, and the user's own providers are known to it.
+    A `source` marks a document made by hand: it names the document in mistakes, and the user's own providers apply to it.
 
     Raises:
         JobError: with every mistake.
@@ -43,7 +43,7 @@ def from_document(
 
 
 def own_providers(environ: Mapping[str, str] = os.environ) -> dict[str, OwnProvider]:
-    """The user's own providers, of ~/.config/promptmill/providers.toml, by name.
+    """Read the user's own providers from ~/.config/promptmill/providers.toml, by name.
 
     Raises:
         JobError: with every mistake in that file.
@@ -52,7 +52,7 @@ def own_providers(environ: Mapping[str, str] = os.environ) -> dict[str, OwnProvi
 
 
 def provider_settings(name: str, environ: Mapping[str, str] = os.environ) -> ProviderSettings:
-    """The settings of a preset as it is, for `promptmill models PROVIDER`.
+    """Return the settings of an unchanged preset, for `promptmill models PROVIDER`.
 
     Raises:
         JobError: when there is no such preset, or a variable that its URL needs is not set.
@@ -61,7 +61,7 @@ def provider_settings(name: str, environ: Mapping[str, str] = os.environ) -> Pro
 
 
 def score_settings(entry: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> ScoreSettings:
-    """The settings of a score that stands in no job file, from the keys of a `[[score]]` entry.
+    """Return the settings of a score outside a job file, from the keys of a `[[score]]` entry.
 
     Raises:
         JobError: with every mistake.

@@ -5,15 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-from batch.job.filling import filled
 from batch.job.model import ProviderSection
 from batch.job.paths import KeyPath
-from batch.job.problems import Problems, nearest
+from batch.job.problems import Loading, nearest
 from batch.providers.presets import PRESETS, Preset
 from batch.providers.urls import normalise_base_url
-from batch.settings import EmbeddedModelSettings, ProviderSettings
+from batch.settings import AuthHeader, EmbeddedModelSettings, ProviderSettings
 
 _EMBEDDED_ONLY = ("model_path", "chat_template", "parallel", "context", "threads", "embedding")
 _REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage", "json_schema", "exact_url")
@@ -30,30 +28,29 @@ class JobEndpoint:
 
 @dataclass(slots=True)
 class Endpoints:
-    """The providers of one job, each made when it is first used, so that what is not used needs no variables."""
+    """The providers of one job. Each is resolved when it is first used, so an unused provider needs no variables."""
 
     tables: Mapping[str, ProviderSection | None]
     embedded_files: Mapping[str, Mapping[str, str]]
-    environ: Mapping[str, str]
-    problems: Problems
+    loading: Loading
     user_names: tuple[str, ...] = ()
     _made: dict[str, JobEndpoint | None] = field(default_factory=dict)
 
     def get(self, name: str, used_at: KeyPath) -> JobEndpoint | None:
-        """The provider's endpoint; None when it was complained of. `used_at` is where the job asks for it."""
+        """Return the provider's endpoint; None when a mistake in it is reported. `used_at` is the setting that names it."""
         if name not in self._made:
             self._made[name] = self._make(name, used_at)
         return self._made[name]
 
     @property
     def options(self) -> frozenset[str]:
-        """What any provider takes beyond the common request parameters, for models whose provider is not known."""
+        """Request parameters of any provider beyond the common ones, for models whose provider is unknown."""
         presets = {option for preset in PRESETS.values() for option in preset.options}
         return frozenset(presets | {option for table in self.tables.values() if table for option in table.options})
 
     @property
     def names(self) -> list[str]:
-        """All providers that may be used. What a job uses of `user_names` is among the tables."""
+        """All providers that a model may name. The tables include the used ones of `user_names`."""
         return list(dict.fromkeys([*self.tables, *PRESETS, *self.user_names]))
 
     def _make(self, name: str, used_at: KeyPath) -> JobEndpoint | None:
@@ -65,15 +62,15 @@ class Endpoints:
         if preset is None and table.preset is not None:
             near = nearest(table.preset, PRESETS)
             hint = f"did you mean {near}?" if near else None
-            self.problems.add((*place, "preset"), f"there is no preset '{table.preset}'", hint or f"presets: {', '.join(PRESETS)}")
+            self.loading.add((*place, "preset"), f"there is no preset '{table.preset}'", hint or f"presets: {', '.join(PRESETS)}")
             return None
-        _check_secrets(table, place, self.problems)
+        _check_secrets(table, place, self.loading)
         options = frozenset(preset.options if preset else ()) | frozenset(table.options)
         renames = {**(preset.renames if preset else {}), **table.renames}
         if preset is not None and preset.name == "local":
-            _refuse(table, _REMOTE_ONLY, place, "the embedded model has no such setting", self.problems)
+            _refuse(table, _REMOTE_ONLY, place, "is not a setting of the embedded model", self.loading)
             return JobEndpoint(self._embedded(name, table, renames), options)
-        _refuse(table, _EMBEDDED_ONLY, place, 'is only for the embedded model (preset = "local")', self.problems)
+        _refuse(table, _EMBEDDED_ONLY, place, 'is only for the embedded model (preset = "local")', self.loading)
         settings = self._remote(name, table, preset, renames, used_at)
         return JobEndpoint(settings, options) if settings else None
 
@@ -95,7 +92,7 @@ class Endpoints:
         query = {}
         for key, value in {**(preset.query if preset else {}), **table.query}.items():
             at = (*place, "query", key) if key in table.query else used_at
-            query[key] = filled(value, self.environ, at, self.problems, f"[provider.{name}]") or ""
+            query[key] = self.loading.fill(value, at, f"[provider.{name}]") or ""
         if not urls:
             return None
         api_key_env, auth = _authentication(table, preset)
@@ -114,7 +111,7 @@ class Endpoints:
         )
 
     def _base_urls(self, name: str, table: ProviderSection, preset: Preset | None, used_at: KeyPath) -> list[str]:
-        """The normalised URLs; empty when one of them was complained of."""
+        """Return the normalised URLs; none when one of them is reported."""
         place: KeyPath = ("provider", name, "base_url")
         if isinstance(table.base_url, list):
             sources = [(text, (*place, index)) for index, text in enumerate(table.base_url)]
@@ -123,32 +120,32 @@ class Endpoints:
         elif preset is not None:
             sources = [(preset.base_url, used_at)]
         else:
-            if not self.problems.touch(place) and not self.problems.touch(("provider", name, "preset")):
-                self.problems.add(place, "is missing", f"[provider.{name}] needs a base_url, or a preset to build on")
+            if not self.loading.reported(place) and not self.loading.reported(("provider", name, "preset")):
+                self.loading.add(place, "is missing", f"[provider.{name}] needs a base_url, or a preset to build on")
             return []
         urls: list[str] = []
         for source, at in sources:
             url = self._base_url(name, source, at, preset, exact=table.exact_url)
             if url in urls:
-                self.problems.add(at, f"{url} stands twice", "each endpoint of a pool stands once")
+                self.loading.add(at, f"duplicate {url}", "list each endpoint of a pool once")
             if url is not None:
                 urls.append(url)
         return urls if len(urls) == len(sources) else []
 
     def _base_url(self, name: str, source: str, place: KeyPath, preset: Preset | None, *, exact: bool) -> str | None:
-        text = filled(source, self.environ, place, self.problems, f"provider {name}", preset.note if preset else "")
+        text = self.loading.fill(source, place, f"provider {name}", preset.note if preset else "")
         if text is None:
             return None
         try:
             return normalise_base_url(text, exact=exact)
         except ValueError as error:
             by = f" (from {source})" if "${" in source else ""
-            self.problems.add(place, f"{error}{by}")
+            self.loading.add(place, f"{error}{by}")
             return None
 
 
 def unknown_provider(name: str, model_id: str, names: list[str]) -> tuple[str, str]:
-    """What to say of a model id whose first part is no provider: (message, hint)."""
+    """Explain a model id whose first part is not a provider: (message, hint)."""
     listed = f"providers: {', '.join(names)}"
     provider, slash, model = model_id.partition("/")
     # Stricter than for settings: meta-llama is not ollama.
@@ -163,21 +160,19 @@ def unknown_provider(name: str, model_id: str, names: list[str]) -> tuple[str, s
     return f"there is no provider '{provider}'", f"{own}{listed}"
 
 
-def preset_settings(
-    name: str, own: Mapping[str, ProviderSection], environ: Mapping[str, str], problems: Problems
-) -> ProviderSettings | None:
-    """The settings of a preset, or of one of the user's `own` providers, without a job."""
+def preset_settings(name: str, own: Mapping[str, ProviderSection], loading: Loading) -> ProviderSettings | None:
+    """Return the settings of a preset, or of one of the user's `own` providers, without a job."""
     known = list(dict.fromkeys([*PRESETS, *own]))
     if name not in known:
         near = nearest(name, known)
-        problems.add((), f"there is no provider '{name}'", (f"did you mean {near}? " if near else "") + f"providers: {', '.join(known)}")
+        loading.add((), f"there is no provider '{name}'", (f"did you mean {near}? " if near else "") + f"providers: {', '.join(known)}")
         return None
-    endpoint = Endpoints(own, {}, environ, problems).get(name, ())
+    endpoint = Endpoints(own, {}, loading).get(name, ())
     return endpoint.settings if endpoint else None
 
 
-def _authentication(table: ProviderSection, preset: Preset | None) -> tuple[str | None, Literal["bearer", "api-key", "none"]]:
-    """A key that is named in the job is sent, also to a server whose preset needs none."""
+def _authentication(table: ProviderSection, preset: Preset | None) -> tuple[str | None, AuthHeader]:
+    """Return the key's variable and header. A key named in the job is sent even if the preset needs none."""
     api_key_env = table.api_key_env or (preset.api_key_env if preset else None)
     auth = table.auth or (preset.auth if preset else "bearer")
     if api_key_env is None or table.auth == "none":
@@ -185,17 +180,17 @@ def _authentication(table: ProviderSection, preset: Preset | None) -> tuple[str 
     return api_key_env, "bearer" if auth == "none" else auth
 
 
-def _refuse(table: ProviderSection, keys: tuple[str, ...], place: KeyPath, message: str, problems: Problems) -> None:
+def _refuse(table: ProviderSection, keys: tuple[str, ...], place: KeyPath, message: str, loading: Loading) -> None:
     for key in keys:
         if key in table.model_fields_set:
-            problems.add((*place, key), message)
+            loading.add((*place, key), message)
 
 
-def _check_secrets(table: ProviderSection, place: KeyPath, problems: Problems) -> None:
+def _check_secrets(table: ProviderSection, place: KeyPath, loading: Loading) -> None:
     if table.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", table.api_key_env):
-        problems.add((*place, "api_key_env"), "must be the name of an environment variable, not a key", 'such as "HOUSE_KEY"')
+        loading.add((*place, "api_key_env"), "must be the name of an environment variable, not a key", 'such as "HOUSE_KEY"')
     for header, value in table.headers.items():
         if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", header) or not (value.isascii() and value.isprintable()):
-            problems.add((*place, "headers", header), "is not a header that can be sent", "names and values are plain ASCII on one line")
+            loading.add((*place, "headers", header), "is not a header that can be sent", "names and values are plain ASCII on one line")
         if header.lower() in _SECRET_HEADERS:
-            problems.add((*place, "headers", header), "a key must not stand in the job file", "name its variable in api_key_env")
+            loading.add((*place, "headers", header), "a key must not be in the job file", "name its variable in api_key_env")

@@ -1,4 +1,4 @@
-"""The line of each key in a TOML text. Loaded only when there is a mistake to point at."""
+"""Finds the line of each key in a TOML text. Imported only to report a mistake: tree-sitter takes time to load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batch.job.paths import KeyPath
 
 
 def key_lines(text: str) -> Mapping[KeyPath, int]:
-    """The line (from 1) where each key, table and array element of valid TOML stands."""
+    """Return the line (from 1) of each key, table and array element of valid TOML."""
     root = Parser(Language(tree_sitter_toml.language())).parse(text.encode()).root_node
     return _Walk().run(root)
 

@@ -1,4 +1,4 @@
-"""A job file, whole: layers merged, sections checked, paths made absolute, variants made; or every mistake at once."""
+"""Loads a whole job file: merges layers, checks sections, resolves paths, builds variants; reports every mistake at once."""
 
 from __future__ import annotations
 
@@ -8,19 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from batch.job.answer_schemas import put_in, read_schemas
 from batch.job.endpoints import Endpoints, preset_settings
-from batch.job.filling import resolve_path
 from batch.job.judges import Judges
+from batch.job.layers import FileLayer, Layer, SetLayer, apply_override, merged, read_layers
 from batch.job.model import InputSection, OutputSection
-from batch.job.overrides import apply_override
 from batch.job.paths import KeyPath
-from batch.job.problems import Places, Problems
-from batch.job.prompts import check_templates
-from batch.job.racing import race_score
-from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores
+from batch.job.problems import Loading
+from batch.job.prompts import check_templates, embed_schemas, read_schemas
+from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores, race_score
 from batch.job.sections import Sections, read_sections
-from batch.job.toml_file import FileLayer, Layer, SetLayer, merged, read_layers
 from batch.job.user_providers import layer_of, names_in, read_user_file, sections_in, used_names
 from batch.job.variants import make_variants, slugify
 from batch.readers.requests import REQUEST_ID, holds_requests
@@ -74,25 +70,25 @@ def load_document(document: Mapping[str, Any], overrides: Sequence[str], environ
 
 
 def load_preset(name: str, environ: Mapping[str, str]) -> ProviderSettings:
-    """The settings of a preset. Raises JobError."""
+    """Return the settings of a preset. Raises JobError."""
     user = read_user_file(environ)
     own = sections_in(user)
-    problems = Problems(Places([*layer_of(user, {name}), FileLayer(f"provider {name}", Path.cwd(), {}, None)]))
-    settings = preset_settings(name, own, environ, problems)
-    problems.raise_found()
+    loading = Loading.of([*layer_of(user, {name}), FileLayer(f"provider {name}", Path.cwd(), {}, None)], environ)
+    settings = preset_settings(name, own, loading)
+    loading.problems.raise_found()
     if settings is None:
-        raise AssertionError("a provider that cannot be made leaves a problem")
+        raise AssertionError("an unusable provider is reported")
     return settings
 
 
 def load_score(entry: Mapping[str, Any], environ: Mapping[str, str]) -> ScoreSettings:
-    """The settings of one `[[score]]` entry that stands in no job file; paths are relative to the working directory. Raises JobError."""
+    """Return the settings of one `[[score]]` entry outside a job file; paths are relative to the working directory. Raises JobError."""
     document = {"score": [copy.deepcopy(dict(entry))]}
-    problems = Problems(Places([FileLayer("the score", Path.cwd(), document, None)]))
-    score = make_score(document["score"][0], ("score", 0), environ, problems)
-    problems.raise_found()
+    loading = Loading.of([FileLayer("the score", Path.cwd(), document, None)], environ)
+    score = make_score(document["score"][0], ("score", 0), loading)
+    loading.problems.raise_found()
     if score is None:
-        raise AssertionError("a score that cannot be made leaves a problem")
+        raise AssertionError("an unusable score is reported")
     return score
 
 
@@ -112,26 +108,26 @@ def _load(
 ) -> LoadedJob:
     applied = [apply_override(text, document) for text in overrides]
     layers: list[Layer] = [*files, *(item for item in applied if isinstance(item, SetLayer))]
-    problems = Problems(Places(layers))
+    loading = Loading.of(layers, environ)
     for item in applied:
         if not isinstance(item, SetLayer):
-            problems.add_placed(item)
-    sections = read_sections(document, problems)
-    check_templates(sections, problems)
-    input_settings = _with_requests(_input(sections.input, environ, problems), sections, problems)
+            loading.problems.add_placed(item)
+    sections = read_sections(document, loading)
+    check_templates(sections, loading)
+    input_settings = _with_requests(_input(sections.input, loading), sections, loading)
     sections = replace(sections, stored=input_settings is not None and input_settings.format == "openai-batch")
-    output = _output(sections.output, sections.name, environ, problems)
-    embedded_files = _embedded_files(sections, environ, problems)
-    schemas = read_schemas(sections, environ, problems)
-    endpoints = Endpoints(sections.providers, embedded_files, environ, problems, user_names)
-    variants = make_variants(sections, schemas, endpoints, problems)
+    output = _output(sections.output, sections.name, loading)
+    embedded_files = _embedded_files(sections, loading)
+    schemas = read_schemas(sections, loading)
+    endpoints = Endpoints(sections.providers, embedded_files, loading, user_names)
+    variants = make_variants(sections, schemas, endpoints, loading)
     names = [variant.name for variant in variants]
-    scores = make_scores(document, Judges(endpoints, names, sections.run, problems), environ, problems)
-    gates = make_gates(document, scores, names, problems)
-    race = race_score(sections.run, scores, output, problems)
-    problems.raise_found()
+    scores = make_scores(document, Judges(endpoints, names, sections.run, loading), loading)
+    gates = make_gates(document, scores, names, loading)
+    race = race_score(sections.run, scores, output, loading)
+    loading.problems.raise_found()
     if input_settings is None or output is None or sections.run is None:
-        raise AssertionError("a section that cannot be used leaves a problem")
+        raise AssertionError("an unusable section is reported")
     job = Job(
         name=sections.name,
         input=input_settings,
@@ -141,72 +137,69 @@ def _load(
         scores=scores,
         gates=gates,
     )
-    put_in(document, schemas)
+    embed_schemas(document, schemas)
     return LoadedJob(job, _resolved(document, job, embedded_files), source)
 
 
-def _input(section: InputSection | None, environ: Mapping[str, str], problems: Problems) -> InputSettings | None:
+def _input(section: InputSection | None, loading: Loading) -> InputSettings | None:
     if section is None:
         return None
     written = section.path if isinstance(section.path, list) else [section.path]
     places: list[KeyPath] = [("input", "path", index) for index in range(len(written))]
     if isinstance(section.path, str):
         places = [("input", "path")]
-    paths = [
-        resolve_path(text, problems.places.layer(place).base, environ, place, problems, stores=True)
-        for text, place in zip(written, places, strict=True)
-    ]
+    paths = [loading.resolve_path(text, place, stores=True) for text, place in zip(written, places, strict=True)]
     if section.where is not None:
         try:
             Condition(section.where)
         except ValueError as error:
-            problems.add(("input", "where"), str(error))
+            loading.add(("input", "where"), str(error))
     known = tuple(path for path in paths if path is not None)
     if len(known) < len(paths):
         return None
     return InputSettings(**{**section.model_dump(exclude={"path"}), "paths": known})
 
 
-def _with_requests(settings: InputSettings | None, sections: Sections, problems: Problems) -> InputSettings | None:
-    """With the format openai-batch, the id that it has; the format is found out where the job has no prompt, which all others need."""
+def _with_requests(settings: InputSettings | None, sections: Sections, loading: Loading) -> InputSettings | None:
+    """Set the id of openai-batch input. A job without a prompt can only be one of stored requests, so its format is detected."""
     if settings is None:
         return None
     prompts = [sections.prompt, *(entry.section.prompt for entry in sections.entries)]
-    if settings.format == "auto" and not any(prompts) and not problems.touch(("prompt",)) and holds_requests(settings):
+    if settings.format == "auto" and not any(prompts) and not loading.reported(("prompt",)) and holds_requests(settings):
         settings = replace(settings, format="openai-batch")
     if settings.format != "openai-batch":
         return settings
     if settings.id not in (None, REQUEST_ID):
-        problems.add(("input", "id"), f"must be {REQUEST_ID!r} where the rows are requests", "leave it out")
+        loading.add(("input", "id"), f"must be {REQUEST_ID!r} when the rows are requests", "remove it")
     return replace(settings, id=REQUEST_ID)
 
 
-def _output(section: OutputSection | None, name: str, environ: Mapping[str, str], problems: Problems) -> OutputSettings | None:
+def _output(section: OutputSection | None, name: str, loading: Loading) -> OutputSettings | None:
     if section is None:
         return None
     seen: set[str] = set()
     for index, column in enumerate(section.columns):
         place = ("output", "columns", index)
         if column in _COMPLETION_COLUMNS:
-            why = "the id is written anyway: leave it out" if column == "id" else "rename the column in the input, or leave it out"
-            problems.add(place, f"'{column}' is a name that promptmill's own columns have", why)
+            why = "the id is always written: remove it" if column == "id" else "rename the column in the input, or remove it here"
+            loading.add(place, f"'{column}' is the name of one of promptmill's own columns", why)
         elif column in seen:
-            problems.add(place, f"'{column}' stands twice")
+            loading.add(place, f"duplicate '{column}'")
         seen.add(column)
     if section.format == "openai-batch" and section.columns:
-        problems.add(("output", "columns"), "does not go with format = 'openai-batch', which has no place for them", "leave it out")
-    directory = resolve_path(section.dir or f"runs/{slugify(name)}", Path.cwd(), environ, ("output", "dir"), problems, stores=True)
+        loading.add(("output", "columns"), "cannot be used with format = 'openai-batch', which has no place for them", "remove it")
+    directory = loading.resolve_path(section.dir or f"runs/{slugify(name)}", ("output", "dir"), base=Path.cwd(), stores=True)
     return OutputSettings(dir=directory, format=section.format, columns=tuple(section.columns)) if directory else None
 
 
-def _embedded_files(sections: Sections, environ: Mapping[str, str], problems: Problems) -> dict[str, dict[str, str]]:
-    """The files that embedded models are made of, by provider and key, as absolute paths."""
+def _embedded_files(sections: Sections, loading: Loading) -> dict[str, dict[str, str]]:
+    """Return the files of embedded models as absolute paths, by provider and key."""
     found: dict[str, dict[str, str]] = {}
     for name, table in sections.providers.items():
         for key in ("model_path", "chat_template"):
             if (text := getattr(table, key, None)) is not None:
                 place = ("provider", name, key)
-                path = resolve_path(text, problems.places.layer(place).base, environ, place, problems)
+                path = loading.resolve_path(text, place)
                 if path is not None:
                     found.setdefault(name, {})[key] = path
     return found

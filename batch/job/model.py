@@ -1,7 +1,7 @@
 """The shape of a job file, as pydantic models; the JSON Schema for editors comes from them too.
 
-Only what can be seen in one place is checked here; what needs two places (templates, providers, names) is in checks.py,
-endpoints.py and variants.py.
+Values are checked here one by one. Checks that need two settings (templates, providers, names) are in prompts.py, endpoints.py and
+variants.py.
 """
 
 from __future__ import annotations
@@ -13,7 +13,18 @@ from pydantic import ConfigDict, Field
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
-from batch.settings import EmbeddedModelSettings, RunSettings, SchemaSupport
+from batch.settings import (
+    AuthHeader,
+    Auto,
+    Durability,
+    EmbeddedModelSettings,
+    HttpEngine,
+    InputFormat,
+    OutputFormat,
+    PromptApi,
+    RunSettings,
+    SchemaSupport,
+)
 
 _RUN = RunSettings()
 _EMBEDDED = EmbeddedModelSettings()
@@ -28,14 +39,14 @@ class InputSection(Section):
     id: Text | Absent = Field(
         default=None, description="The column with the rows' ids; each must be unique. Without it rows go by their place."
     )
-    format: Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"] = Field(
+    format: InputFormat = Field(
         default="auto",
         description="How to read the input; auto goes by the file's name. openai-batch: JSON lines {custom_id, method, url, body} that are"
-        " sent as they are; auto knows them too, where there is no prompt.",
+        " sent as they are; auto detects them when the job has no prompt.",
     )
     where: Text | Absent = Field(
         default=None,
-        description='Take only the rows for which this holds, such as label == "x" and score > 3: columns, values, and or not,'
+        description='Take only the rows for which this is true, such as label == "x" and score > 3: columns, values, and or not,'
         " == != < <= > >=, in, len(). Rows that cannot be read are kept, as errors.",
     )
     sample: Whole | Absent = Field(
@@ -48,7 +59,7 @@ class InputSection(Section):
 class PromptSection(Section):
     """How a row becomes a request; texts are Jinja2 templates over the row's columns."""
 
-    api: Literal["chat/completions", "completions", "embeddings"] = Field(default="chat/completions", description="Which API is called.")
+    api: PromptApi = Field(default="chat/completions", description="Which API is called.")
     system: str | Absent = Field(default=None, description="The system message, a template. Goes with user.")
     user: str | Absent = Field(default=None, description="The user message, a template such as {{ question }}.")
     messages: Text | Annotated[list[dict[str, Any]], Field(min_length=1)] | Absent = Field(
@@ -79,7 +90,7 @@ class ProviderSection(Section):
     )
     exact_url: bool = Field(default=False, description="Whether base_url is meant as it is, with no version in its path.")
     api_key_env: Text | Absent = Field(default=None, description="The name of the environment variable that holds the key.")
-    auth: Literal["bearer", "api-key", "none"] | Absent = Field(default=None, description="Which header carries the key.")
+    auth: AuthHeader | Absent = Field(default=None, description="Which header carries the key.")
     headers: dict[str, str] = Field(default_factory=dict, description="Extra headers. No secrets: the key goes by api_key_env.")
     query: dict[str, str] = Field(default_factory=dict, description="Query parameters of each request. May hold ${VAR}.")
     renames: dict[str, str] = Field(default_factory=dict, description="Request parameters that this provider calls by another name.")
@@ -112,7 +123,7 @@ def _parameter(name: str) -> Any:
 
 
 class Parameters(Section):
-    """The request parameters that all providers share. Others are let in here and judged by the provider's options."""
+    """The request parameters that all providers share. Others are accepted here and checked against the provider's options."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -173,12 +184,12 @@ class ModelSection(Parameters):
 class RunSection(Section):
     """How the tasks are run."""
 
-    processes: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = Field(
+    processes: Annotated[int, Field(ge=1, le=1024)] | Auto = Field(
         default=_RUN.processes,
-        description='Worker processes that share the rows; "auto" is one for each core. All limits are of all of them together.',
+        description='Worker processes that share the rows; "auto" is one for each core. Limits apply to all processes together.',
     )
-    concurrency: Annotated[int, Field(ge=1, le=100_000)] | Literal["auto"] = Field(
-        default=_RUN.concurrency, description='Requests in flight at the same time; "auto" finds by itself how many the endpoint bears.'
+    concurrency: Annotated[int, Field(ge=1, le=100_000)] | Auto = Field(
+        default=_RUN.concurrency, description='Requests in flight at the same time; "auto" adapts to what the endpoint can take.'
     )
     max_concurrency: Annotated[int, Field(ge=1, le=100_000)] = Field(
         default=_RUN.max_concurrency, description='The most requests in flight under concurrency = "auto".'
@@ -198,13 +209,13 @@ class RunSection(Section):
     )
     max_cost_usd: Annotated[float, Field(gt=0)] | Absent = Field(
         default=_RUN.max_cost_usd,
-        description="The most US dollars that the run may cost, all its sessions together. What a request may cost at most is set aside"
+        description="The most US dollars that the run may cost, all its sessions together. A request's highest possible cost is reserved"
         " before it is sent. Needs prices for all models.",
     )
     repeats: Annotated[int, Field(ge=1, le=10_000)] = Field(default=_RUN.repeats, description="How often each row is sent to each model.")
     repair: Annotated[int, Field(ge=0, le=10)] | Absent = Field(
         default=_RUN.repair,
-        description="How often an answer that does not fit prompt.schema is asked for again, with what was wrong with it."
+        description="How often to ask again for an answer that does not fit prompt.schema, naming the mistake."
         "  [default: 1, and 0 where the endpoint itself promises answers that fit]",
     )
     race: bool | Text | Absent = Field(
@@ -220,43 +231,41 @@ class RunSection(Section):
     stream: bool = Field(
         default=_RUN.stream, description="Stream the answers: adds the time to the first token, and answers cut short are seen."
     )
-    durability: Literal["row", "group", "os"] = Field(
+    durability: Durability = Field(
         default=_RUN.durability, description="When outcomes are synced to disk: each row, every half second, or when the system likes."
     )
     flush_interval_s: Seconds = Field(
         default=_RUN.flush_interval_s,
-        description="Seconds that outcomes wait for each other where the run directory is on an object store: one object is put for"
-        " what came meanwhile, or sooner for 8 MiB.",
+        description="Seconds between writes where the run directory is on an object store: one object is put for"
+        " all outcomes of that time, sooner at 8 MiB.",
     )
-    http: Literal["pyreqwest", "aiohttp", "httpx"] = Field(default=_RUN.http, description="The HTTP engine.")
-    preflight: bool = Field(default=_RUN.preflight, description="Whether the endpoint is asked for its models before anything is sent.")
-    trust_env: bool = Field(default=_RUN.trust_env, description="Whether HTTP_PROXY and its kin are obeyed.")
+    http: HttpEngine = Field(default=_RUN.http, description="The HTTP engine.")
+    preflight: bool = Field(default=_RUN.preflight, description="Whether to list the endpoint's models before anything is sent.")
+    trust_env: bool = Field(default=_RUN.trust_env, description="Whether to use HTTP_PROXY, HTTPS_PROXY and NO_PROXY.")
     connect_timeout_s: Seconds = Field(default=_RUN.connect_timeout_s, description="Seconds to connect.")
     first_byte_timeout_s: Seconds = Field(default=_RUN.first_byte_timeout_s, description="Seconds until an answer begins.")
-    idle_timeout_s: Seconds = Field(default=_RUN.idle_timeout_s, description="Seconds that an answer may stand still.")
+    idle_timeout_s: Seconds = Field(default=_RUN.idle_timeout_s, description="Seconds without data within an answer.")
     attempt_timeout_s: Seconds = Field(default=_RUN.attempt_timeout_s, description="Seconds for one attempt.")
     task_timeout_s: Seconds = Field(default=_RUN.task_timeout_s, description="Seconds for a task with all its attempts and waits.")
-    outage_timeout_s: Seconds = Field(
-        default=_RUN.outage_timeout_s, description="Seconds that an endpoint which serves nothing is waited for."
-    )
+    outage_timeout_s: Seconds = Field(default=_RUN.outage_timeout_s, description="Seconds to wait for an endpoint that serves nothing.")
     grace_s: NotNegative = Field(default=_RUN.grace_s, description="Seconds that requests in flight get when the run is interrupted.")
     max_reply_bytes: Annotated[int, Field(ge=1024)] = Field(default=_RUN.max_reply_bytes, description="The longest reply that is read.")
 
 
 class OutputSection(Section):
-    """What becomes of the outcomes."""
+    """Where and how results are written."""
 
     dir: Text | Absent = Field(
         default=None, description="The run directory, relative to the working directory; by default runs/NAME. May hold ${VAR}."
     )
-    format: Literal["jsonl", "parquet", "csv", "openai-batch"] = Field(
+    format: OutputFormat = Field(
         default="jsonl", description="The format of completions and errors; openai-batch is that of OpenAI's Batch API."
     )
     columns: list[Text] = Field(default_factory=list, description="Input columns that are carried over, unchanged.")
 
 
 class JobFile(Section):
-    """A promptmill job: which rows go to which models, and where the answers are put."""
+    """A promptmill job: which rows go to which models, and where the answers are written."""
 
     name: Text | Absent = Field(default=None, description="The job's name; by default the file's name without .toml.")
     extends: Text | Absent = Field(default=None, description="Another job file that this one builds on, relative to this one.")
@@ -265,8 +274,8 @@ class JobFile(Section):
     provider: dict[str, ProviderSection] = Field(default_factory=dict, description="Endpoints by name; only needed where no preset serves.")
     model: list[ModelSection] = Field(min_length=1, description="The models; each is a variant of its own.")
     run: RunSection = Field(default_factory=RunSection, description="How the tasks are run.")
-    output: OutputSection = Field(default_factory=OutputSection, description="What becomes of the outcomes.")
+    output: OutputSection = Field(default_factory=OutputSection, description="Where and how results are written.")
     score: list[AnyScore] = Field(default_factory=list, description="How the answers are judged; changes no request.")
     gate: list[GateSection] = Field(
-        default_factory=list, description="Bounds on scores: score and compare end with 3 where one is not kept."
+        default_factory=list, description="Bounds on scores: score and compare end with exit code 3 when one is broken."
     )

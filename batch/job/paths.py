@@ -10,7 +10,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
 def dotted(path: KeyPath) -> str:
-    """The path as people write it."""
+    """Write the path as in TOML: model[0].temperature."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -22,10 +22,10 @@ def dotted(path: KeyPath) -> str:
 
 
 def begins(path: KeyPath, prefix: KeyPath) -> bool:
-    """Whether `path` is `prefix` or lies under it."""
+    """Whether `path` is `prefix` or under it."""
     return path[: len(prefix)] == prefix
 
 
 def looks_secret(key: str) -> bool:
-    """Whether the value of such a key may be a secret that someone put in the wrong place, so that it must not be shown."""
+    """Whether the value of such a key may be a misplaced secret, which must not be shown."""
     return re.search(r"key|token|secret|password|headers|auth", key, re.IGNORECASE) is not None and "tokens" not in key

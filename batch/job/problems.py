@@ -1,29 +1,35 @@
-"""Collecting every mistake of a job, each with its place: file and line, or the `--set` that it came by."""
+"""What all steps of loading a job share: where each setting comes from, every mistake found so far, and the environment."""
 
 from __future__ import annotations
 
 import difflib
+import glob
+import os
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from batch.errors import JobError, Problem
+from batch.job.layers import FileLayer, Layer, SetLayer
 from batch.job.paths import KeyPath, begins, dotted
-from batch.job.toml_file import FileLayer, Layer, SetLayer
+from batch.providers.variables import UnsetVariableError, substitute
+from batch.storage.urls import is_url, parse
 
 
 class Places:
-    """Where each setting of a merged job comes from. Lines are looked up only when a place is asked for."""
+    """Where each setting of a merged job comes from. Lines are looked up only for places that are reported."""
 
     def __init__(self, layers: Sequence[Layer]) -> None:
         self._layers = layers
         self._lines: dict[int, Mapping[KeyPath, int]] = {}
 
     def layer(self, path: KeyPath) -> Layer:
-        """The layer that has the last word on `path`."""
+        """Return the layer that sets `path`: the last one that has it."""
         return self._layers[self._find(path)[1]]
 
     def describe(self, path: KeyPath) -> tuple[int, int, str]:
-        """The place of `path`, or of the nearest table around it, as (order, line, text)."""
+        """Return the place of `path`, or of the nearest table around it, as (order, line, text)."""
         known, index = self._find(path)
         layer = self._layers[index]
         if isinstance(layer, SetLayer):
@@ -47,7 +53,7 @@ class Places:
 
     @cached_property
     def _origins(self) -> dict[KeyPath, int]:
-        """For each path of the merged job the index of the layer that set it."""
+        """Map each path of the merged job to the index of the layer that set it."""
         origins: dict[KeyPath, int] = {}
         for index, layer in enumerate(self._layers):
             if isinstance(layer, FileLayer):
@@ -84,7 +90,7 @@ def _replace(origins: dict[KeyPath, int], path: KeyPath, value: object, index: i
 
 
 class Problems:
-    """The mistakes found so far. The same one, found for several variants, is kept once."""
+    """The mistakes found so far. A mistake that several variants share is kept once."""
 
     def __init__(self, places: Places) -> None:
         self.places = places
@@ -92,15 +98,15 @@ class Problems:
         self._placed: list[Problem] = []
 
     def add(self, path: KeyPath, message: str, hint: str | None = None) -> None:
-        """Note a mistake at `path`."""
+        """Report a mistake at `path`."""
         self._found.setdefault((path, message), hint)
 
     def add_placed(self, problem: Problem) -> None:
-        """Note a mistake that has its place already."""
+        """Report a mistake that already has its place."""
         self._placed.append(problem)
 
-    def touch(self, path: KeyPath) -> bool:
-        """Whether something at, under or around `path` is wrong already, so that what follows from it need not be said."""
+    def reported(self, path: KeyPath) -> bool:
+        """Whether a mistake at, under or around `path` is reported already, so that its consequences need no report."""
         return any(begins(known, path) or begins(path, known) for known, _ in self._found)
 
     def raise_found(self) -> None:
@@ -115,7 +121,72 @@ class Problems:
             raise JobError(problems)
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """The state of loading one job: the environment, the places of its settings, and the mistakes found so far."""
+
+    environ: Mapping[str, str]
+    places: Places
+    problems: Problems
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer], environ: Mapping[str, str]) -> Loading:
+        """Start loading a job that is made of `layers`, the farthest parent first."""
+        places = Places(layers)
+        return cls(environ, places, Problems(places))
+
+    def add(self, path: KeyPath, message: str, hint: str | None = None) -> None:
+        """Report a mistake at `path`; `hint` says how to mend it."""
+        self.problems.add(path, message, hint)
+
+    def reported(self, path: KeyPath) -> bool:
+        """Whether a mistake at, under or around `path` is reported already."""
+        return self.problems.reported(path)
+
+    def fill(self, text: str, path: KeyPath, user: str, note: str = "") -> str | None:
+        """Replace `${VAR}` in `text`; None, and a mistake at `path`, when a variable is not set.
+
+        The message names `user`, the thing that needs the variable; `note` explains the variable.
+        """
+        try:
+            return substitute(text, self.environ)
+        except UnsetVariableError as error:
+            self.add(path, f"{user} needs the environment variable {error.name}, which is not set", note or f"export {error.name}=…")
+        except ValueError as error:
+            self.add(path, str(error))
+        return None
+
+    def resolve_path(self, text: str, path: KeyPath, *, base: Path | None = None, stores: bool = False) -> str | None:
+        """Make `text`, the setting at `path`, an absolute path with its variables replaced; None when that fails.
+
+        `base` is the folder of relative paths, by default that of the file that sets it. With `stores`, `text` may be the address of an
+        object store.
+        """
+        path_text = self.fill(text, path, "this path")
+        if path_text is None:
+            return None
+        if is_url(path_text):
+            return self._address(path_text, path, stores=stores)
+        expanded = Path(path_text).expanduser()
+        if expanded.is_absolute():
+            return os.path.normpath(expanded)
+        folder = self.places.layer(path).base if base is None else base
+        # A bracket in the name of the job file's folder is no pattern.
+        is_pattern = glob.has_magic(path_text) and not (folder / expanded).exists()
+        return os.path.normpath(f"{glob.escape(str(folder)) if is_pattern else folder}/{expanded}")
+
+    def _address(self, text: str, path: KeyPath, *, stores: bool) -> str | None:
+        if not stores:
+            self.add(path, f"must be a path on this machine, not {text.partition('://')[0]}://…", "copy it here first")
+            return None
+        try:
+            return str(parse(text))
+        except ValueError as error:
+            self.add(path, str(error))
+            return None
+
+
 def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str | None:
-    """The known name that `word` was probably meant to be; `cutoff` is how alike they must be, up to 1."""
+    """Return the name that `word` probably means; `cutoff` is the least similarity, up to 1 (difflib)."""
     near = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=cutoff)
     return near[0] if near else None

@@ -1,23 +1,27 @@
-"""The prompt of each variant: the job's own, what a model changes in it, and whether the two make sense."""
+"""The prompt of each variant: the job's own, a model's changes to it, templates, and the JSON Schemas of answers."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
-from batch.job.answer_schemas import AnswerSchemas
 from batch.job.model import PromptSection
 from batch.job.paths import KeyPath
-from batch.job.problems import Problems
+from batch.job.problems import Loading
 from batch.job.sections import ModelEntry, Sections, check_json
 from batch.prompts.schemas import is_strict_form
 from batch.settings import PromptSettings
 
+AnswerSchemas = Mapping[KeyPath, dict[str, Any]]
+"""The schemas by the path of their prompt."""
+
 _CONTENT = ("user", "messages", "text")
 
 
-def check_templates(sections: Sections, problems: Problems) -> None:
-    """Note every template that cannot be compiled, and messages that are none."""
+def check_templates(sections: Sections, loading: Loading) -> None:
+    """Report templates that do not compile, and invalid messages."""
     prompts: list[tuple[KeyPath, PromptSection | None]] = [(("prompt",), sections.prompt)]
     prompts += [((*entry.path, "prompt"), entry.section.prompt) for entry in sections.entries]
     for path, prompt in prompts:
@@ -25,27 +29,27 @@ def check_templates(sections: Sections, problems: Problems) -> None:
             continue
         templates = [((*path, key), text) for key in ("system", "user", "text") if (text := getattr(prompt, key)) is not None]
         if isinstance(prompt.messages, list):
-            templates += _message_texts(prompt.messages, (*path, "messages"), problems)
-        _compile(templates, problems)
+            templates += _message_texts(prompt.messages, (*path, "messages"), loading)
+        _compile(templates, loading)
 
 
-def prompt_of(entry: ModelEntry, sections: Sections, schemas: AnswerSchemas, problems: Problems) -> PromptSettings | None:
-    """The prompt of one model's variants; None when it was complained of.
+def prompt_of(entry: ModelEntry, sections: Sections, schemas: AnswerSchemas, loading: Loading) -> PromptSettings | None:
+    """Return the prompt of one model's variants; None when a mistake in it is reported.
 
-    A model that brings a user, messages or text of its own replaces what [prompt] has of these; system stays beside user.
+    A model's own user, messages or text replaces those of [prompt]; the job's system message stays if the model sets user.
     """
     own = entry.section.prompt
     path: KeyPath = ("prompt",) if own is None else (*entry.path, "prompt")
     if sections.stored:
         if own is not None or sections.prompt is not None:
-            problems.add(path, "does not go with format = 'openai-batch'", "the rows are whole requests: leave it out")
+            loading.add(path, "cannot be used with format = 'openai-batch'", "the rows are whole requests: remove it")
         return PromptSettings(stored=True)
     if sections.prompt is None and own is None:
-        if not problems.touch(("prompt",)):
-            problems.add(
+        if not loading.reported(("prompt",)):
+            loading.add(
                 ("prompt",),
                 "is missing",
-                'say what is asked: [prompt] and user = "{{ question }}", by the names of your columns;'
+                'write the prompt: [prompt] and user = "{{ question }}", by the names of your columns;'
                 ' or [input] format = "openai-batch" for lines {custom_id, method, url, body}',
             )
         return None
@@ -54,9 +58,9 @@ def prompt_of(entry: ModelEntry, sections: Sections, schemas: AnswerSchemas, pro
     if any(key in changes for key in _CONTENT):
         fields = {key: value for key, value in fields.items() if key not in _CONTENT and (key != "system" or "user" in changes)}
     fields |= changes
-    if any(problems.touch((*at, key)) for at in {path, ("prompt",)} for key in ("api", *_CONTENT, "system", "tools", "schema")):
+    if any(loading.reported((*at, key)) for at in {path, ("prompt",)} for key in ("api", *_CONTENT, "system", "tools", "schema")):
         return None
-    return _settings(fields, path, problems)
+    return _settings(fields, path, loading)
 
 
 def _fields(section: PromptSection | None, path: KeyPath, schemas: AnswerSchemas) -> dict[str, Any]:
@@ -66,25 +70,25 @@ def _fields(section: PromptSection | None, path: KeyPath, schemas: AnswerSchemas
     return fields | {"schema": schemas[path]} if path in schemas else fields
 
 
-def _settings(fields: Mapping[str, Any], path: KeyPath, problems: Problems) -> PromptSettings | None:
+def _settings(fields: Mapping[str, Any], path: KeyPath, loading: Loading) -> PromptSettings | None:
     api = fields.get("api", "chat/completions")
     wanted = ("user", "messages") if api == "chat/completions" else ("text",)
     either = " or ".join(wanted)
     given = [key for key in _CONTENT if key in fields]
     for key in given:
         if key not in wanted:
-            problems.add((*path, key), f"does not go with api = {api!r}", f"use {either}, or another api")
+            loading.add((*path, key), f"cannot be used with api = {api!r}", f"use {either}, or another api")
     fitting = [key for key in given if key in wanted]
-    if not given and not problems.touch(path):
-        problems.add(path, f"has no {either}", f"api = {api!r} needs it")
+    if not given and not loading.reported(path):
+        loading.add(path, f"has no {either}", f"api = {api!r} needs it")
     if len(fitting) > 1:
-        problems.add((*path, fitting[1]), "stands beside user", "keep one of the two")
+        loading.add((*path, fitting[1]), "cannot be combined with user", "keep one of the two")
     if "system" in fields and given and "user" not in given:
-        problems.add((*path, "system"), "goes with user only", "put a system message into messages" if "messages" in fields else None)
+        loading.add((*path, "system"), "needs user", "put a system message into messages" if "messages" in fields else None)
     for key in ("tools", "schema"):
         if fields.get(key) and api != "chat/completions":
-            problems.add((*path, key), f"does not go with api = {api!r}")
-    if problems.touch(path):
+            loading.add((*path, key), f"cannot be used with api = {api!r}")
+    if loading.reported(path):
         return None
     messages = fields.get("messages")
     # An empty table takes away the schema of the [prompt] that a model builds on.
@@ -94,12 +98,12 @@ def _settings(fields: Mapping[str, Any], path: KeyPath, problems: Problems) -> P
     return PromptSettings(**{**fields, **made})
 
 
-def _message_texts(messages: Iterable[Mapping[str, Any]], path: KeyPath, problems: Problems) -> list[tuple[KeyPath, str]]:
+def _message_texts(messages: Iterable[Mapping[str, Any]], path: KeyPath, loading: Loading) -> list[tuple[KeyPath, str]]:
     found: list[tuple[KeyPath, str]] = []
     for index, message in enumerate(messages):
         if not isinstance(message.get("role"), str):
-            problems.add((*path, index), "has no role", 'a message is {role = "user", content = "…"}')
-        check_json(message, (*path, index), problems)
+            loading.add((*path, index), "has no role", 'a message is {role = "user", content = "…"}')
+        check_json(message, (*path, index), loading)
         found += _texts(message, (*path, index))
     return found
 
@@ -111,7 +115,7 @@ def _texts(value: Any, path: KeyPath) -> list[tuple[KeyPath, str]]:
     return [text for key, item in items for text in _texts(item, (*path, key))]
 
 
-def _compile(templates: Iterable[tuple[KeyPath, str]], problems: Problems) -> None:
+def _compile(templates: Iterable[tuple[KeyPath, str]], loading: Loading) -> None:
     from batch.prompts import check_template
 
     for path, source in templates:
@@ -119,6 +123,65 @@ def _compile(templates: Iterable[tuple[KeyPath, str]], problems: Problems) -> No
             check_template(source)
         except ValueError as error:
             at, _, message = str(error).partition(": ")
-            problems.add(
+            loading.add(
                 path, f"not a template: {message}" if "\n" not in source.strip() else f"not a template: {message} in {at} of the text"
             )
+
+
+def read_schemas(sections: Sections, loading: Loading) -> dict[KeyPath, dict[str, Any]]:
+    """Read the answer schema of each prompt that has one; an unusable schema is reported and skipped."""
+    prompts: list[tuple[KeyPath, PromptSection | None]] = [(("prompt",), sections.prompt)]
+    prompts += [((*entry.path, "prompt"), entry.section.prompt) for entry in sections.entries]
+    found: dict[KeyPath, dict[str, Any]] = {}
+    for path, prompt in prompts:
+        if prompt is None or prompt.schema_ is None:
+            continue
+        place = (*path, "schema")
+        schema = prompt.schema_ if isinstance(prompt.schema_, dict) else _read_schema(prompt.schema_, place, loading)
+        if schema is not None and _check_schema(schema, place, loading):
+            found[path] = schema
+    return found
+
+
+def embed_schemas(document: dict[str, Any], schemas: AnswerSchemas) -> None:
+    """Write the schemas into the job's document, so that a run can be resumed without their files."""
+    for path, schema in schemas.items():
+        table: Any = document
+        for part in path:
+            table = table[part]
+        table["schema"] = schema
+
+
+def _read_schema(text: str, place: KeyPath, loading: Loading) -> dict[str, Any] | None:
+    path = loading.resolve_path(text, place)
+    if path is None:
+        return None
+    try:
+        schema = json.loads(Path(path).read_bytes())
+    except OSError as error:
+        missing = isinstance(error, FileNotFoundError)
+        loading.add(place, f"there is no file {path}" if missing else f"{path} cannot be read: {error.strerror}")
+    except (ValueError, RecursionError) as error:
+        loading.add(place, f"{path} is not JSON: {error}")
+    else:
+        if isinstance(schema, dict):
+            return schema
+        loading.add(place, f"{path} is not a JSON Schema", "a schema is a JSON object")
+    return None
+
+
+def _check_schema(schema: dict[str, Any], place: KeyPath, loading: Loading) -> bool:
+    from batch.prompts import AnswerSchema
+
+    if ("schema" in schema and "type" not in schema) or "json_schema" in schema:
+        loading.add(place, "is a whole response_format, not the schema alone", 'keep only the value of "schema"')
+        return False
+    check_json(schema, place, loading)
+    if loading.reported(place):
+        return False
+    try:
+        AnswerSchema(schema)
+    except ValueError as error:
+        loading.add(place, f"is not a valid JSON Schema: {error}")
+        return False
+    return True

@@ -15,7 +15,7 @@ _EMBEDDED = "Whether JSON within prose is taken too."
 
 
 class ScoreSection(Section):
-    """What all kinds of scorers have."""
+    """The settings of every kind of score."""
 
     name: Text | Absent = Field(
         default=None, description="The score's name in tables and file names: letters, digits, _ - and .; by default the kind."
@@ -27,7 +27,7 @@ class ScoreSection(Section):
 
 
 class ComparingSection(ScoreSection):
-    """A scorer that compares with the right value."""
+    """A scorer that compares the answer with the right value."""
 
     expected: Text = Field(description=_EXPECTED)
 
@@ -42,7 +42,7 @@ class ExactSection(ComparingSection):
 
 
 class ContainsSection(ComparingSection):
-    """The right value stands in the answer."""
+    """The answer contains the right value."""
 
     kind: Literal["contains"]
     case_sensitive: bool | Absent = Field(default=None, description=_CASE)
@@ -56,7 +56,7 @@ class RegexSection(ScoreSection):
     kind: Literal["regex"]
     expected: Text | Absent = Field(default=None, description=_EXPECTED)
     pattern: Text = Field(description="A regular expression of Python; its first group is what is compared.")
-    ignore_case: bool | Absent = Field(default=None, description="Whether case is left out.  [default: false]")
+    ignore_case: bool | Absent = Field(default=None, description="Whether case is ignored.  [default: false]")
     which: Literal["first", "last"] | Absent = Field(default=None, description="Which match counts.  [default: last]")
 
 
@@ -142,7 +142,7 @@ class ChrfSection(ComparingSection):
 
 
 class PythonSection(ScoreSection):
-    """What a function of yours says; it runs with your rights."""
+    """The score is what your own function returns; it runs with your rights."""
 
     kind: Literal["python"]
     expected: Text | Absent = Field(default=None, description=_EXPECTED)
@@ -150,12 +150,12 @@ class PythonSection(ScoreSection):
 
 
 class EmbeddingSection(ComparingSection):
-    """How near answer and right value are: the cosine of their embeddings, below 0 taken as 0. `promptmill score` asks the model."""
+    """How near answer and right value are: the cosine of their embeddings, below 0 taken as 0. `promptmill score` calls the model."""
 
     kind: Literal["embedding"]
     model: Text = Field(description="The model that embeds, PROVIDER/MODEL.")
     threshold: Annotated[float, Field(ge=-1, le=1)] | Absent = Field(
-        default=None, description="The cosine from which an answer is right, all others being wrong.  [default: the cosine is the mark]"
+        default=None, description="The cosine from which an answer is right, all others being wrong.  [default: the cosine is the score]"
     )
     parameters: dict[str, Any] = Field(default_factory=dict, description="Request parameters of the model, such as dimensions.")
     price: PriceSection | Absent = Field(
@@ -164,7 +164,7 @@ class EmbeddingSection(ComparingSection):
 
 
 class JudgingSection(ScoreSection):
-    """A model judges: `promptmill score` asks it, each answer once."""
+    """A model judges: `promptmill score` calls it once for each answer."""
 
     judge: Text = Field(description="The model that judges, PROVIDER/MODEL.")
     rubric: Text | Absent = Field(
@@ -231,7 +231,7 @@ SCORES: dict[str, type[ScoreSection]] = {section.model_fields["kind"].annotation
 
 
 class GateSection(Section):
-    """A bound on a score; where it is not kept, score and compare end with exit code 3."""
+    """A bound on a score; when it is broken, score and compare end with exit code 3."""
 
     score: Text = Field(description="The name of the score.")
     metric: Metric = Field(

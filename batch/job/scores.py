@@ -1,4 +1,4 @@
-"""`[[score]]` and `[[gate]]` as settings: kinds, names, templates, patterns and files checked, files made absolute."""
+"""`[[score]]` and `[[gate]]` entries as settings, and the score of `run.race`: all checked, paths made absolute."""
 
 from __future__ import annotations
 
@@ -6,58 +6,58 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from batch.job.filling import resolve_path
-from batch.job.judges import ASKING_KEYS, Judges, no_run
+from batch.job.judges import GRADING_KEYS, Judges, no_run
+from batch.job.model import RunSection
 from batch.job.paths import KeyPath
-from batch.job.problems import Problems, nearest
+from batch.job.problems import Loading, nearest
+from batch.job.schema import shown
 from batch.job.score_model import SCORES, EmbeddingSection, GateSection, JudgingSection, ScoreSection
 from batch.job.sections import validated
-from batch.job.wording import shown
-from batch.settings import GateSettings, JudgeSettings, ScoreSettings, Variant
+from batch.settings import GateSettings, JudgeSettings, OutputSettings, ScoreSettings, Variant
+from batch.storage import is_url
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
-_COMMON = {"kind", "name", "expected", "cluster", "slices", *ASKING_KEYS}
+_COMMON = {"kind", "name", "expected", "cluster", "slices", *GRADING_KEYS}
+_RACE = ("run", "race")
 _FILES = {"json_schema": "schema", "python": "function"}
 FILE_OPTIONS = tuple(_FILES.values())
 
 
-def make_scores(document: Mapping[str, Any], judges: Judges, environ: Mapping[str, str], problems: Problems) -> tuple[ScoreSettings, ...]:
-    """The scores of a job; what is wrong is noted and left out."""
+def make_scores(document: Mapping[str, Any], judges: Judges, loading: Loading) -> tuple[ScoreSettings, ...]:
+    """Return the scores of a job; an unusable one is reported and skipped."""
     scores: dict[str, ScoreSettings] = {}
-    for path, raw in _tables(document, "score", problems):
-        score = make_score(raw, path, environ, problems, judges)
+    for path, raw in _tables(document, "score", loading):
+        score = make_score(raw, path, loading, judges)
         if score is None:
             continue
         if score.name.lower() in scores:
-            problems.add((*path, "name"), f"'{score.name}' is the name of two scores", "give one of them a name of its own")
+            loading.add((*path, "name"), f"'{score.name}' names two scores", "give one of them another name")
         scores.setdefault(score.name.lower(), score)
     return tuple(scores.values())
 
 
-def make_score(
-    raw: Any, path: KeyPath, environ: Mapping[str, str], problems: Problems, judges: Judges | None = None
-) -> ScoreSettings | None:
-    """One `[[score]]` entry; None when it cannot be used. Without `judges`, none that asks a model."""
+def make_score(raw: Any, path: KeyPath, loading: Loading, judges: Judges | None = None) -> ScoreSettings | None:
+    """Return one `[[score]]` entry; None when it is unusable. A score that needs a model needs `judges`."""
     kind = raw.get("kind") if isinstance(raw, Mapping) else None
     if not isinstance(kind, str) or kind not in SCORES:
         near = nearest(kind, SCORES) if isinstance(kind, str) else None
-        message = "is missing" if kind is None else f"{shown(kind)} is no kind of score"
-        problems.add((*path, "kind"), message, f"did you mean {near}?" if near else "known are " + ", ".join(SCORES))
+        message = "is missing" if kind is None else f"{shown(kind)} is not a kind of score"
+        loading.add((*path, "kind"), message, f"did you mean {near}?" if near else "choose from " + ", ".join(SCORES))
         return None
-    section = validated(SCORES[kind], raw, path, problems)
+    section = validated(SCORES[kind], raw, path, loading)
     if section is None:
         return None
     given = section.model_dump(by_alias=True, exclude_unset=True)
     options = {key: value for key, value in given.items() if key not in _COMMON and value is not None}
     name = section.name or kind
     if not _NAME.fullmatch(name):
-        problems.add((*path, "name"), f"{shown(name)} cannot be a score's name", "use letters, digits, _ - and .")
+        loading.add((*path, "name"), f"{shown(name)} cannot be a score's name", "use letters, digits, _ - and .")
     for key in ("expected", "question", "rubric", "template"):
-        _check_template(given.get(key), (*path, key), problems)
-    _check_options(options, path, problems)
-    if kind in _FILES and not _resolve_file(_FILES[kind], options, path, environ, problems):
+        _check_template(given.get(key), (*path, key), loading)
+    _check_options(options, path, loading)
+    if kind in _FILES and not _resolve_file(_FILES[kind], options, path, loading):
         return None
-    judge, embedder = _asked(section, raw, path, judges, problems)
+    judge, embedder = _grader(section, raw, path, judges, loading)
     if judge is None and embedder is None and isinstance(section, JudgingSection | EmbeddingSection):
         return None
     return ScoreSettings(
@@ -72,14 +72,14 @@ def make_score(
     )
 
 
-def _asked(
-    section: ScoreSection, raw: Mapping[str, Any], path: KeyPath, judges: Judges | None, problems: Problems
+def _grader(
+    section: ScoreSection, raw: Mapping[str, Any], path: KeyPath, judges: Judges | None, loading: Loading
 ) -> tuple[JudgeSettings | None, Variant | None]:
-    """The judge, or the model that embeds, of an entry; neither where it has none, or none that can be used."""
+    """Return the judge and the embedding model of an entry, each None if the entry has none or an unusable one."""
     if not isinstance(section, JudgingSection | EmbeddingSection):
         return None, None
     if judges is None:
-        no_run(path, problems)
+        no_run(path, loading)
         return None, None
     if isinstance(section, EmbeddingSection):
         return None, judges.make_embedder(section, raw, path)
@@ -87,17 +87,17 @@ def _asked(
 
 
 def make_gates(
-    document: Mapping[str, Any], scores: Sequence[ScoreSettings], variants: Sequence[str], problems: Problems
+    document: Mapping[str, Any], scores: Sequence[ScoreSettings], variants: Sequence[str], loading: Loading
 ) -> tuple[GateSettings, ...]:
-    """The gates of a job, whose scores and variants must be there; what is wrong is noted and left out."""
+    """Return the gates of a job; an unusable one is reported and skipped. Their scores and variants must exist."""
     gates = []
-    for path, raw in _tables(document, "gate", problems):
-        section = validated(GateSection, raw, path, problems)
+    for path, raw in _tables(document, "gate", loading):
+        section = validated(GateSection, raw, path, loading)
         if section is None:
             continue
-        _check_names(section, path, [score.name for score in scores], variants, problems)
-        if section.min is None and section.max is None and not problems.touch((*path, "min")):
-            problems.add(path, "has neither min nor max", "say what must hold: min = 0.9")
+        _check_names(section, path, [score.name for score in scores], variants, loading)
+        if section.min is None and section.max is None and not loading.reported((*path, "min")):
+            loading.add(path, "has neither min nor max", "set a bound, such as min = 0.9")
         gates.append(
             GateSettings(
                 score=section.score,
@@ -111,16 +111,16 @@ def make_gates(
     return tuple(gates)
 
 
-def _tables(document: Mapping[str, Any], key: str, problems: Problems) -> Iterator[tuple[KeyPath, Any]]:
+def _tables(document: Mapping[str, Any], key: str, loading: Loading) -> Iterator[tuple[KeyPath, Any]]:
     tables = document.get(key, [])
     if not isinstance(tables, list):
-        problems.add((key,), f"must be a list of tables, not {shown(tables)}", f"each begins with [[{key}]], in double brackets")
+        loading.add((key,), f"must be a list of tables, not {shown(tables)}", f"begin each with [[{key}]], in double brackets")
         return
     for index, raw in enumerate(tables):
         yield (key, index), raw
 
 
-def _check_template(text: str | None, path: KeyPath, problems: Problems) -> None:
+def _check_template(text: str | None, path: KeyPath, loading: Loading) -> None:
     from batch.prompts import check_template
 
     if text is None or "{" not in text:
@@ -128,55 +128,81 @@ def _check_template(text: str | None, path: KeyPath, problems: Problems) -> None
     try:
         check_template(text)
     except ValueError as error:
-        problems.add(path, f"not a template: {str(error).partition(': ')[2]}")
+        loading.add(path, f"not a template: {str(error).partition(': ')[2]}")
 
 
-def _check_options(options: Mapping[str, Any], path: KeyPath, problems: Problems) -> None:
+def _check_options(options: Mapping[str, Any], path: KeyPath, loading: Loading) -> None:
     if "pattern" in options:
         try:
             re.compile(options["pattern"])
         except re.error as error:
-            problems.add((*path, "pattern"), f"is no regular expression: {error}")
+            loading.add((*path, "pattern"), f"is not a regular expression: {error}")
     labels = str(options.get("labels", ""))
     if labels and (len(set(labels.upper())) != len(labels) or not labels.isalnum()):
-        problems.add((*path, "labels"), f"{shown(labels)} are no letters of which each stands once", 'write labels = "ABCD"')
+        loading.add((*path, "labels"), f"{shown(labels)} must be letters, each once", 'write labels = "ABCD"')
 
 
-def _resolve_file(option: str, options: dict[str, Any], path: KeyPath, environ: Mapping[str, str], problems: Problems) -> bool:
+def _resolve_file(option: str, options: dict[str, Any], path: KeyPath, loading: Loading) -> bool:
     place = (*path, option)
     if option not in options:
         return False
     file, colon, name = options[option].rpartition(":") if option == "function" else (options[option], "", "")
     if option == "function" and not (file and name.isidentifier()):
-        problems.add(place, f"{shown(options[option])} names no function of a file", 'write function = "scorers.py:score"')
+        loading.add(place, f"{shown(options[option])} is not a function in a file", 'write function = "scorers.py:score"')
         return False
-    resolved = resolve_path(file, problems.places.layer(place).base, environ, place, problems)
+    resolved = loading.resolve_path(file, place)
     if resolved is None:
         return False
     options[option] = f"{resolved}{colon}{name}"
     return True
 
 
-def _check_names(gate: GateSection, path: KeyPath, scores: Sequence[str], variants: Sequence[str], problems: Problems) -> None:
+def _check_names(gate: GateSection, path: KeyPath, scores: Sequence[str], variants: Sequence[str], loading: Loading) -> None:
     wanted = [("score", gate.score, scores), ("variant", gate.variant, variants), ("against", gate.against, variants)]
     for key, name, known in wanted:
-        # A score or model that was complained of may be the one that is meant.
-        if name is None or name in known or problems.touch(("score" if key == "score" else "model",)):
+        # The gate may mean a score or model whose own mistake is already reported.
+        if name is None or name in known or loading.reported(("score" if key == "score" else "model",)):
             continue
         near = nearest(name, known)
         hint = (
             f"did you mean {near}?"
             if near
-            else f"known are {', '.join(known)}"
+            else f"choose from {', '.join(known)}"
             if known
             else f"there is no [[{'score' if key == 'score' else 'model'}]]"
         )
-        problems.add((*path, key), f"there is no {'score' if key == 'score' else 'variant'} {shown(name)}", hint)
+        loading.add((*path, key), f"there is no {'score' if key == 'score' else 'variant'} {shown(name)}", hint)
     if (gate.metric == "difference") != (gate.against is not None):
         hint = "name the variant to compare with" if gate.against is None else 'write metric = "difference"'
-        problems.add((*path, "against"), 'goes with metric = "difference", and that with it', hint)
+        loading.add((*path, "against"), 'must be set with metric = "difference", and only then', hint)
     elif gate.against is not None and gate.against == gate.variant:
-        problems.add((*path, "against"), "is the variant itself")
+        loading.add((*path, "against"), "is the variant itself")
     for key, bound in (("min", gate.min), ("max", gate.max)):
         if bound is not None and bound < 0 and gate.metric != "difference":
-            problems.add((*path, key), f"must be a number from 0 to 1, not {shown(bound)}", "only a difference can be negative")
+            loading.add((*path, key), f"must be a number from 0 to 1, not {shown(bound)}", "only a difference can be negative")
+
+
+def race_score(section: RunSection | None, scores: Sequence[ScoreSettings], output: OutputSettings | None, loading: Loading) -> str | None:
+    """Return the name of the score that decides the race; None without a race. Mistakes are reported. Needs the scores made before."""
+    if section is None or section.race is None or section.race is False:
+        return None
+    if section.processes != 1:
+        loading.add(_RACE, "cannot be combined with run.processes: a race needs one process", "remove one of the two")
+    if output is not None and is_url(output.dir):
+        loading.add(_RACE, "cannot be used with a run directory on an object store", "give [output] dir a path on this machine")
+    fit = [score.name for score in scores if score.asked is None]
+    if section.race is True:
+        if not fit and not loading.reported(("score",)):
+            loading.add(_RACE, "needs a [[score]] that calls no model", 'add one: kind = "exact", expected = "COLUMN"')
+        return fit[0] if fit else None
+    if section.race not in fit and not loading.reported(("score",)):
+        _add_unfit_race(section.race, fit, scores, loading)
+    return section.race
+
+
+def _add_unfit_race(name: str, fit: Sequence[str], scores: Sequence[ScoreSettings], loading: Loading) -> None:
+    if name in {score.name for score in scores}:
+        loading.add(_RACE, f"{shown(name)} calls a model, and a race cannot wait for it", "name a score that calls none")
+        return
+    near = nearest(name, fit)
+    loading.add(_RACE, f"there is no [[score]] named {shown(name)}", f"did you mean {near}?" if near else f"choose from {', '.join(fit)}")

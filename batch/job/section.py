@@ -1,4 +1,4 @@
-"""What all tables of the job file have in common. Values are taken strictly: "5" is not a number and true is not 1."""
+"""The base of all tables of the job file. Values are strict: "5" is not a number and true is not 1."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 class Section(BaseModel):
     """A table of the job file: unknown keys are errors."""
 
-    # Built when first used: a run without scores needs no validators for twenty kinds of them.
+    # Validators are built when first used: a run without scores needs none of the twenty kinds.
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=(), defer_build=True)
 
 

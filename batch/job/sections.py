@@ -1,6 +1,6 @@
-"""From the merged document to checked sections, noting every mistake of shape on the way.
+"""Turns the merged document into checked sections and reports every mistake of shape.
 
-What is wrong is taken out and the rest is checked on, so that one mistake does not hide another.
+A wrong value is removed and the rest is checked again, so that one mistake does not hide another.
 """
 
 from __future__ import annotations
@@ -26,10 +26,9 @@ from batch.job.model import (
     RunSection,
 )
 from batch.job.paths import KeyPath, looks_secret
-from batch.job.problems import Problems, nearest
-from batch.job.schema import section_schema
+from batch.job.problems import Loading, nearest
+from batch.job.schema import expectation, find, section_schema, shown
 from batch.job.section import Section
-from batch.job.wording import expectation, find, shown
 
 AnySection = TypeVar("AnySection", bound=Section)
 
@@ -38,9 +37,9 @@ _SECTIONS: Mapping[str, type[Section]] = {"input": InputSection, "prompt": Promp
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
-    """A `[[model]]` entry: `raw` holds the values as they were written, since 0 and 0.0 are sent differently.
+    """A `[[model]]` entry. `raw` has the values as written, since 0 and 0.0 are sent differently.
 
-    `home` is its place where it is no `[[model]]`: a score's parameters, and `named_at` is where its model is named then.
+    For the parameters of a score, `home` is their place and `named_at` the setting that names the model.
     """
 
     index: int
@@ -51,7 +50,7 @@ class ModelEntry:
 
     @property
     def id_path(self) -> KeyPath:
-        """Where the job names its model."""
+        """The setting that names the model."""
         return (*self.path, "id") if self.named_at is None else self.named_at
 
     @property
@@ -62,9 +61,9 @@ class ModelEntry:
 
 @dataclass(frozen=True, slots=True)
 class Sections:
-    """The parts of a job file; None for one that cannot be used. A provider that is None has been complained of.
+    """The parts of a job file; None for an unusable one, also among providers.
 
-    `stored` says that the rows are whole requests, so that no prompt is needed.
+    `stored`: the rows are whole requests, which need no prompt.
     """
 
     name: str
@@ -77,35 +76,35 @@ class Sections:
     stored: bool = False
 
 
-def read_sections(document: Mapping[str, Any], problems: Problems) -> Sections:
+def read_sections(document: Mapping[str, Any], loading: Loading) -> Sections:
     """Check the shape of the whole document."""
     for key in document:
         if key not in JobFile.model_fields:
-            _unknown(problems, (key,), JobFile)
+            _unknown(loading, (key,), JobFile)
     name = document.get("name")
     if not isinstance(name, str) or not name.strip():
-        problems.add(("name",), f"must be text that is not empty, not {shown(name)}", _quoting_hint(name))
+        loading.add(("name",), f"must be non-empty text, not {shown(name)}", _quoting_hint(name))
     if "input" not in document:
-        problems.add(("input",), "is missing", 'say where the rows are: [input] and path = "rows.jsonl"')
-    tables = _tables(document, "provider", problems)
-    providers = {key: validated(ProviderSection, table, ("provider", key), problems) for key, table in tables.items()}
+        loading.add(("input",), "is missing", 'say where the rows are: [input] and path = "rows.jsonl"')
+    tables = _tables(document, "provider", loading)
+    providers = {key: validated(ProviderSection, table, ("provider", key), loading) for key, table in tables.items()}
     return Sections(
         name=str(name),
-        input=validated(InputSection, document["input"], ("input",), problems) if "input" in document else None,
-        prompt=validated(PromptSection, document["prompt"], ("prompt",), problems) if "prompt" in document else None,
+        input=validated(InputSection, document["input"], ("input",), loading) if "input" in document else None,
+        prompt=validated(PromptSection, document["prompt"], ("prompt",), loading) if "prompt" in document else None,
         providers=providers,
-        entries=tuple(_entries(document, problems)),
-        run=validated(RunSection, document.get("run", {}), ("run",), problems),
-        output=validated(OutputSection, document.get("output", {}), ("output",), problems),
+        entries=tuple(_entries(document, loading)),
+        run=validated(RunSection, document.get("run", {}), ("run",), loading),
+        output=validated(OutputSection, document.get("output", {}), ("output",), loading),
     )
 
 
-def validated(section: type[AnySection], data: Any, path: KeyPath, problems: Problems) -> AnySection | None:
-    """The section that `data` makes, without what is wrong in it; None when nothing can be made of it."""
+def validated(section: type[AnySection], data: Any, path: KeyPath, loading: Loading) -> AnySection | None:
+    """Return `data` as a section without its wrong values, which are reported; None when nothing usable is left."""
     try:
         return section.model_validate(data)
     except ValidationError as error:
-        broken = [_report(section, item, data, path, problems) for item in error.errors(include_url=False)]
+        broken = [_report(section, item, data, path, loading) for item in error.errors(include_url=False)]
     rest = copy.deepcopy(data)
     for location in broken:
         _remove(rest, location)
@@ -115,78 +114,78 @@ def validated(section: type[AnySection], data: Any, path: KeyPath, problems: Pro
         return None
 
 
-def check_json(value: Any, path: KeyPath, problems: Problems) -> None:
-    """Note what cannot be sent as JSON: TOML's dates, inf and nan."""
+def check_json(value: Any, path: KeyPath, loading: Loading) -> None:
+    """Report values that JSON lacks: TOML's dates, inf and nan."""
     if isinstance(value, dict):
         for key, item in value.items():
-            check_json(item, (*path, key), problems)
+            check_json(item, (*path, key), loading)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            check_json(item, (*path, index), problems)
+            check_json(item, (*path, index), loading)
     elif isinstance(value, dt.date | dt.time):
-        problems.add(path, f"{shown(value)} cannot be sent as JSON", "put it in quotes")
+        loading.add(path, f"{shown(value)} cannot be sent as JSON", "put it in quotes")
     elif isinstance(value, float) and not math.isfinite(value):
-        problems.add(path, f"{shown(value)} cannot be sent as JSON")
+        loading.add(path, f"{shown(value)} cannot be sent as JSON")
 
 
-def _entries(document: Mapping[str, Any], problems: Problems) -> Iterable[ModelEntry]:
+def _entries(document: Mapping[str, Any], loading: Loading) -> Iterable[ModelEntry]:
     models = document.get("model")
     if models is None or models == []:
-        problems.add(("model",), "is missing", 'say which models: [[model]] and id = "openai/gpt-5-mini"')
+        loading.add(("model",), "is missing", 'say which models: [[model]] and id = "openai/gpt-5-mini"')
         return
     if not isinstance(models, list):
-        problems.add(("model",), f"must be a list of tables, not {shown(models)}", "each model begins with [[model]], in double brackets")
+        loading.add(("model",), f"must be a list of tables, not {shown(models)}", "begin each model with [[model]], in double brackets")
         return
     for index, raw in enumerate(models):
         path = ("model", index)
-        section = validated(ModelSection, raw, path, problems)
+        section = validated(ModelSection, raw, path, loading)
         if section is None:
             continue
-        _check_sweep(section, path, problems)
+        _check_sweep(section, path, loading)
         yield ModelEntry(index, section, raw)
 
 
-def _check_sweep(section: ModelSection, path: KeyPath, problems: Problems) -> None:
+def _check_sweep(section: ModelSection, path: KeyPath, loading: Loading) -> None:
     schema = section_schema(Parameters)
     for key, values in section.sweep.items():
         place = (*path, "sweep", key)
         if key in section.model_fields_set:
-            problems.add(place, f"{key} stands in the sweep and beside it", "keep one of the two")
+            loading.add(place, f"{key} is set both in the sweep and beside it", "keep one of the two")
         for index, value in enumerate(values):
             try:
                 Parameters.model_validate({key: value})
             except ValidationError:
                 node, _ = find(schema, (key,))
-                problems.add((*place, index), f"must be {expectation(node)}, not {shown(value)}", _quoting_hint(value, node))
+                loading.add((*place, index), f"must be {expectation(node)}, not {shown(value)}", _quoting_hint(value, node))
 
 
-def _tables(document: Mapping[str, Any], key: str, problems: Problems) -> dict[str, Any]:
+def _tables(document: Mapping[str, Any], key: str, loading: Loading) -> dict[str, Any]:
     tables = document.get(key, {})
     if not isinstance(tables, dict):
-        problems.add((key,), f"must be tables such as [{key}.house], not {shown(tables)}")
+        loading.add((key,), f"must be tables such as [{key}.house], not {shown(tables)}")
         return {}
     return tables
 
 
-def _report(section: type[Section], error: ErrorDetails, data: Any, path: KeyPath, problems: Problems) -> KeyPath:
-    """Note one of pydantic's complaints in plain words; gives the place in `data` that is to be left out."""
+def _report(section: type[Section], error: ErrorDetails, data: Any, path: KeyPath, loading: Loading) -> KeyPath:
+    """Report one of pydantic's errors in plain words; return the place in `data` to remove."""
     location: KeyPath = tuple(error["loc"])
     if error["type"] == "extra_forbidden":
         parent, _ = find(section_schema(section), location[:-1])
-        _unknown(problems, (*path, *location), section, parent.get("properties", ()))
+        _unknown(loading, (*path, *location), section, parent.get("properties", ()))
         return location
     if error["type"] == "missing":
         node, known = find(section_schema(section), location)
-        problems.add((*path, *known), "is missing", node.get("description", "").removesuffix(".") or None)
+        loading.add((*path, *known), "is missing", node.get("description", "").removesuffix(".") or None)
         return known
     node, known = find(section_schema(section), location)
     value = _value_at(data, known)
     seen = "that" if known and looks_secret(str(known[-1])) else shown(value)
-    problems.add((*path, *known), f"must be {expectation(node)}, not {seen}", _quoting_hint(value, node))
+    loading.add((*path, *known), f"must be {expectation(node)}, not {seen}", _quoting_hint(value, node))
     return known
 
 
-def _unknown(problems: Problems, path: KeyPath, section: type[Section], known: Iterable[str] | None = None) -> None:
+def _unknown(loading: Loading, path: KeyPath, section: type[Section], known: Iterable[str] | None = None) -> None:
     key = str(path[-1])
     names = list(section.model_fields if known is None else known)
     homes = [name for name, other in _SECTIONS.items() if key in other.model_fields and (name,) != path[:-1]]
@@ -197,8 +196,8 @@ def _unknown(problems: Problems, path: KeyPath, section: type[Section], known: I
     elif near := nearest(key, names):
         hint = f"did you mean {near}?"
     else:
-        hint = "known are " + ", ".join(names)
-    problems.add(path, "is not a known setting", hint)
+        hint = "choose from " + ", ".join(names)
+    loading.add(path, "is not a known setting", hint)
 
 
 def _quoting_hint(value: Any, node: Mapping[str, Any] | None = None) -> str | None:
@@ -222,7 +221,7 @@ def _value_at(data: Any, path: KeyPath) -> Any:
 
 
 def _remove(data: Any, path: KeyPath) -> None:
-    """Take the value at `path` out; with an item of a list goes the whole list, since the others would move up."""
+    """Remove the value at `path`; for an item of a list the whole list, since removal would renumber the others."""
     whole = next((path[:depth] for depth, part in enumerate(path) if isinstance(part, int)), path)
     for part in whole[:-1]:
         if not isinstance(data, dict) or part not in data:

@@ -1,7 +1,7 @@
 """The user's own providers: `[provider.NAME]` tables in providers.toml, for all jobs.
 
-The file is $XDG_CONFIG_HOME/promptmill/providers.toml, by default ~/.config/promptmill/providers.toml. A job's own table of the same name
-comes over it, key by key.
+The file is $XDG_CONFIG_HOME/promptmill/providers.toml, by default ~/.config/promptmill/providers.toml. A job's table of the same name
+overrides it, key by key.
 """
 
 from __future__ import annotations
@@ -11,17 +11,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from batch.job.layers import FileLayer, read_file
 from batch.job.model import ProviderSection
-from batch.job.problems import Places, Problems
+from batch.job.problems import Loading
+from batch.job.schema import shown
 from batch.job.sections import validated
-from batch.job.toml_file import FileLayer, read_file
-from batch.job.wording import shown
 from batch.providers.presets import PRESETS
 
 
 @dataclass(frozen=True, slots=True)
 class OwnProvider:
-    """A provider of the user's as `promptmill providers` shows it; URLs are as they were written."""
+    """One of the user's providers as `promptmill providers` shows it; URLs as written."""
 
     name: str
     file: str
@@ -36,7 +36,7 @@ class OwnProvider:
 
 
 def own_providers_in(environ: Mapping[str, str]) -> dict[str, OwnProvider]:
-    """The user's own providers by name. Raises JobError."""
+    """Return the user's own providers by name. Raises JobError."""
     layer = read_user_file(environ)
     found = {}
     for name, section in sections_in(layer).items():
@@ -49,7 +49,7 @@ def own_providers_in(environ: Mapping[str, str]) -> dict[str, OwnProvider]:
 
 
 def providers_file(environ: Mapping[str, str]) -> Path | None:
-    """Where the file would be; None where there is no home."""
+    """Return the path of the file, which may not exist; None without a home directory."""
     config, home = environ.get("XDG_CONFIG_HOME", ""), environ.get("HOME", "")
     if Path(config).is_absolute():
         folder = Path(config)
@@ -61,46 +61,46 @@ def providers_file(environ: Mapping[str, str]) -> Path | None:
 
 
 def read_user_file(environ: Mapping[str, str]) -> FileLayer | None:
-    """The file as a layer beneath a job; None when there is none. Raises JobError."""
+    """Read the file as a layer below a job's; None when there is no file. Raises JobError."""
     path = providers_file(environ)
     if path is None or not path.exists():
         return None
     layer = read_file(path)
-    problems = Problems(Places([layer]))
+    loading = Loading.of([layer], {})
     for key in layer.document:
         if key != "provider":
-            problems.add((key,), "does not belong here", "this file holds [provider.NAME] tables only")
+            loading.add((key,), "does not belong here", "this file holds [provider.NAME] tables only")
     tables = layer.document.get("provider", {})
     if not isinstance(tables, dict):
-        problems.add(("provider",), f"must be tables such as [provider.house], not {shown(tables)}")
-    problems.raise_found()
+        loading.add(("provider",), f"must be tables such as [provider.house], not {shown(tables)}")
+    loading.problems.raise_found()
     return layer
 
 
 def layer_of(layer: FileLayer | None, names: Collection[str]) -> list[FileLayer]:
-    """What of the user's file concerns a job that uses the providers `names`: the rest is none of its business, right or wrong."""
+    """Reduce the user's file to the providers `names` that a job uses: a mistake elsewhere in the file is no mistake of the job."""
     tables = {} if layer is None else {name: table for name, table in layer.document.get("provider", {}).items() if name in names}
     return [] if layer is None or not tables else [replace(layer, document={"provider": tables})]
 
 
 def names_in(layer: FileLayer | None) -> tuple[str, ...]:
-    """The names of the user's providers."""
+    """Return the names of the user's providers."""
     return () if layer is None else tuple(layer.document.get("provider", {}))
 
 
 def sections_in(layer: FileLayer | None) -> dict[str, ProviderSection]:
-    """The user's providers. Raises JobError."""
+    """Return the user's providers. Raises JobError."""
     if layer is None:
         return {}
-    problems = Problems(Places([layer]))
+    loading = Loading.of([layer], {})
     tables: Mapping[str, Any] = layer.document.get("provider", {})
-    sections = {name: validated(ProviderSection, table, ("provider", name), problems) for name, table in tables.items()}
-    problems.raise_found()
+    sections = {name: validated(ProviderSection, table, ("provider", name), loading) for name, table in tables.items()}
+    loading.problems.raise_found()
     return {name: section for name, section in sections.items() if section is not None}
 
 
 def used_names(document: Mapping[str, Any]) -> set[str]:
-    """The providers that the models of a job and of its scores name."""
+    """Return the names of the providers that the models of a job and of its scores use."""
     ids = [
         entry.get(key)
         for section, key in (("model", "id"), ("score", "judge"), ("score", "model"))

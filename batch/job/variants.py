@@ -1,4 +1,4 @@
-"""From `[[model]]` entries to variants: providers found, parameters checked, sweeps expanded, names and folders given."""
+"""Turns `[[model]]` entries into variants: finds providers, checks parameters and prices, expands sweeps, names folders."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 
-from batch.job.answer_schemas import AnswerSchemas
 from batch.job.endpoints import Endpoints, JobEndpoint, unknown_provider
+from batch.job.model import RunSection
 from batch.job.paths import KeyPath
-from batch.job.prices import check_prices, own_price
-from batch.job.problems import Problems, nearest
-from batch.job.prompts import prompt_of
+from batch.job.problems import Loading, nearest
+from batch.job.prompts import AnswerSchemas, prompt_of
+from batch.job.section import PriceSection
 from batch.job.sections import ModelEntry, Sections, check_json
 from batch.providers.parameters import COMMON_PARAMETERS, PARAMETERS_OF
-from batch.settings import OWN_MODEL, PromptSettings, ProviderSettings, Variant
+from batch.providers.prices import price_of
+from batch.settings import OWN_MODEL, Price, PromptSettings, ProviderSettings, TokenPrices, Variant
 
 MAX_VARIANTS = 1000
 SLUG_LENGTH = 100
+_PRICE_EXAMPLE = "price = {input = 0.25, output = 2.0}"
 
 _OF_ENTRY = frozenset({"id", "name", "sweep", "extra_body", "prompt", "price"})
 _MADE_BY_US = {
@@ -38,33 +41,33 @@ _MADE_BY_US = {
 }
 
 
-def make_variants(sections: Sections, schemas: AnswerSchemas, endpoints: Endpoints, problems: Problems) -> tuple[Variant, ...]:
-    """The variants of a job in the order of its entries; what is wrong with them is noted."""
+def make_variants(sections: Sections, schemas: AnswerSchemas, endpoints: Endpoints, loading: Loading) -> tuple[Variant, ...]:
+    """Return the variants of a job in the order of its entries; mistakes are reported."""
     count = sum(math.prod(len(values) for values in entry.section.sweep.values()) for entry in sections.entries)
     if count > MAX_VARIANTS:
         widest = max(sections.entries, key=lambda entry: math.prod(len(values) for values in entry.section.sweep.values()))
-        problems.add((*widest.path, "sweep"), f"makes {count} variants of this job; {MAX_VARIANTS} are the most", "sweep over fewer values")
+        loading.add((*widest.path, "sweep"), f"makes {count} variants; the limit is {MAX_VARIANTS}", "sweep over fewer values")
         return ()
     found: list[tuple[ModelEntry, Variant]] = []
     for entry in sections.entries:
-        endpoint = find_endpoint(entry.section.id, (*entry.path, "id"), endpoints, problems, stored=sections.stored)
-        prompt = prompt_of(entry, sections, schemas, problems)
+        endpoint = find_endpoint(entry.section.id, (*entry.path, "id"), endpoints, loading, stored=sections.stored)
+        prompt = prompt_of(entry, sections, schemas, loading)
         options = endpoint.options if endpoint else endpoints.options
-        _check_parameters(entry, options, prompt, problems)
+        _check_parameters(entry, options, prompt, loading)
         if endpoint is not None and prompt is not None:
-            _check_pairs(entry, endpoint.settings, prompt, problems)
+            _check_pairs(entry, endpoint.settings, prompt, loading)
         if endpoint is not None and prompt is not None:
             found += [(entry, variant) for variant in _expand(entry, endpoint, prompt)]
-    _check_names(found, problems)
-    check_prices(found, sections.run, problems)
-    _check_pools([variant.provider for _, variant in found], problems)
+    _check_names(found, loading)
+    check_prices(found, sections.run, loading)
+    _check_pools([variant.provider for _, variant in found], loading)
     return tuple(variant for _, variant in found)
 
 
 def slugify(name: str) -> str:
-    """`name` as a folder name of at most 100 plain characters, never hidden.
+    """Turn `name` into a folder name of at most 100 plain characters, never hidden.
 
-    Where letters are lost or the end is cut off, a hash keeps different names apart.
+    A hash keeps names apart that lose letters or their end.
     """
     plain = re.sub(r"[^A-Za-z0-9._=-]+", "-", name.replace("/", "--")).strip("-.")
     if len(plain) <= SLUG_LENGTH and plain and name.isascii():
@@ -73,93 +76,93 @@ def slugify(name: str) -> str:
     return f"{plain[: SLUG_LENGTH - 9]}-{digest}".lstrip("-")
 
 
-def make_variant(entry: ModelEntry, endpoint: JobEndpoint, prompt: PromptSettings, problems: Problems) -> Variant:
-    """The one variant of an entry without a sweep; what is wrong with its parameters is noted."""
-    _check_parameters(entry, endpoint.options, prompt, problems)
-    _check_pairs(entry, endpoint.settings, prompt, problems)
+def make_variant(entry: ModelEntry, endpoint: JobEndpoint, prompt: PromptSettings, loading: Loading) -> Variant:
+    """Return the one variant of an entry without a sweep; mistakes in its parameters are reported."""
+    _check_parameters(entry, endpoint.options, prompt, loading)
+    _check_pairs(entry, endpoint.settings, prompt, loading)
     return next(_expand(entry, endpoint, prompt))
 
 
-def find_endpoint(model_id: str, place: KeyPath, endpoints: Endpoints, problems: Problems, *, stored: bool = False) -> JobEndpoint | None:
-    """The endpoint of PROVIDER/MODEL, asked for at `place`; None when it was complained of. `stored`: for requests that rows hold whole."""
+def find_endpoint(model_id: str, place: KeyPath, endpoints: Endpoints, loading: Loading, *, stored: bool = False) -> JobEndpoint | None:
+    """Return the endpoint of PROVIDER/MODEL, named at `place`; None when a mistake is reported. `stored`: rows are whole requests."""
     provider, slash, model = model_id.partition("/")
     if not slash or provider not in endpoints.names:
-        problems.add(place, *unknown_provider(provider, model_id, endpoints.names))
+        loading.add(place, *unknown_provider(provider, model_id, endpoints.names))
         return None
     if not model:
-        problems.add(place, "names no model; an id is PROVIDER/MODEL", f"promptmill models {provider} lists them")
+        loading.add(place, "names no model; an id is PROVIDER/MODEL", f"promptmill models {provider} lists them")
         return None
     if model == OWN_MODEL and not stored:
-        problems.add(place, "names no model; * is for requests that name their own", '[input] format = "openai-batch" reads such')
+        loading.add(place, "names no model; * is for requests that name their own", '[input] format = "openai-batch" reads such')
         return None
     endpoint = endpoints.get(provider, place)
     if stored and endpoint is not None and endpoint.settings.embedded is not None:
-        # Set up for embeddings, it answers as well: a file may hold requests of both kinds.
+        # A server set up for embeddings answers chats too, and a file may have requests of both kinds.
         embedded = replace(endpoint.settings.embedded, embedding=True)
         return replace(endpoint, settings=replace(endpoint.settings, embedded=embedded))
     return endpoint
 
 
-def _check_parameters(entry: ModelEntry, options: frozenset[str], prompt: PromptSettings | None, problems: Problems) -> None:
-    """Note parameters that are unknown, made by promptmill itself, or set twice."""
+def _check_parameters(entry: ModelEntry, options: frozenset[str], prompt: PromptSettings | None, loading: Loading) -> None:
+    """Report parameters that are unknown, set by promptmill itself, or set twice."""
     top, swept, extra = _top_parameters(entry), entry.section.sweep, entry.section.extra_body
     for where, keys in (((), top), (("sweep",), swept), (("extra_body",), extra)):
         for key in keys:
             place = (*entry.path, *where, key)
             if key in _MADE_BY_US and key not in options:
-                problems.add(place, "cannot be set here", _MADE_BY_US[key])
+                loading.add(place, "cannot be set here", _MADE_BY_US[key])
             elif key == "n":
-                _check_n(place, swept["n"] if where == ("sweep",) else [keys["n"]], problems)
+                _check_n(place, swept["n"] if where == ("sweep",) else [keys["n"]], loading)
             elif where == ("extra_body",):
                 if key in top or key in swept:
-                    problems.add(place, f"{key} stands in extra_body and beside it", "keep one of the two")
+                    loading.add(place, f"{key} is set both in extra_body and beside it", "keep one of the two")
             elif key not in options:
-                _check_known(key, place, options, prompt, problems)
+                _check_known(key, place, options, prompt, loading)
     for key in ("sweep", "extra_body"):
-        check_json(entry.raw.get(key), (*entry.path, key), problems)
-    check_json(top, entry.path, problems)
+        check_json(entry.raw.get(key), (*entry.path, key), loading)
+    check_json(top, entry.path, loading)
 
 
-def _check_n(place: KeyPath, values: Sequence[Any], problems: Problems) -> None:
+def _check_n(place: KeyPath, values: Sequence[Any], loading: Loading) -> None:
     if any(value != 1 for value in values):
-        problems.add(place, "only n = 1 can be sent: one request gives one answer", "use run.repeats for several answers to a row")
+        loading.add(place, "only n = 1 can be sent: one request gives one answer", "use run.repeats for several answers to a row")
 
 
-def _check_known(key: str, place: KeyPath, options: frozenset[str], prompt: PromptSettings | None, problems: Problems) -> None:
-    anyway = "put it under extra_body to send it all the same"
+def _check_known(key: str, place: KeyPath, options: frozenset[str], prompt: PromptSettings | None, loading: Loading) -> None:
+    anyway = "put it under extra_body to send it anyway"
     if key not in COMMON_PARAMETERS:
         near = nearest(key, [*COMMON_PARAMETERS, *options, *_OF_ENTRY])
-        problems.add(place, "is not a known request parameter", f"did you mean {near}? Otherwise {anyway}" if near else anyway)
+        loading.add(place, "is not a known request parameter", f"did you mean {near}? Otherwise {anyway}" if near else anyway)
     elif prompt is not None and not prompt.stored and key not in PARAMETERS_OF[prompt.api]:
-        problems.add(place, f"is not a request parameter of the {prompt.api} API", anyway)
+        loading.add(place, f"is not a request parameter of the {prompt.api} API", anyway)
 
 
-def _check_pairs(entry: ModelEntry, provider: ProviderSettings, prompt: PromptSettings, problems: Problems) -> None:
-    """Note what does not go together: two names for one parameter, two sources of tools, an embedded model of the other kind."""
+def _check_pairs(entry: ModelEntry, provider: ProviderSettings, prompt: PromptSettings, loading: Loading) -> None:
+    """Report conflicts: two names for one parameter, two sources of tools, an embedded model of the other kind."""
     parameters = {**_top_parameters(entry), **entry.section.sweep}
     for key, sent_as in _renames_for(entry, provider, prompt).items():
         if key in parameters and (sent_as in parameters or sent_as in entry.section.extra_body):
-            problems.add((*entry.path, key), f"is sent as {sent_as}, which is set too", "keep one of the two")
+            loading.add((*entry.path, key), f"is sent as {sent_as}, which is set too", "keep one of the two")
     if "tools" in parameters and prompt.tools is not None:
-        problems.add((*entry.path, "tools"), "stands beside prompt.tools, the column with each row's own tools", "keep one of the two")
+        loading.add((*entry.path, "tools"), "cannot be combined with prompt.tools, the column of tools", "keep one of the two")
     if "response_format" in {**parameters, **entry.section.extra_body} and prompt.schema is not None:
-        problems.add(
-            (*entry.path, "response_format"), "stands beside prompt.schema, which is sent as response_format", "keep one of the two"
+        loading.add(
+            (*entry.path, "response_format"), "conflicts with prompt.schema, which is sent as response_format", "keep one of the two"
         )
     if provider.embedded is not None and not prompt.stored and provider.embedded.embedding != (prompt.api == "embeddings"):
         wanted = "true" if prompt.api == "embeddings" else "false"
         message = f"the embedded model is not set up for {prompt.api}"
-        problems.add(entry.id_path, message, f"set embedding = {wanted} in [provider.{provider.name}]")
+        loading.add(entry.id_path, message, f"set embedding = {wanted} in [provider.{provider.name}]")
 
 
 def _top_parameters(entry: ModelEntry) -> dict[str, Any]:
-    """The request parameters of the entry itself as they were written, without those that are wrong."""
+    """Return the entry's own request parameters as written, without the wrong ones."""
     sound = {*entry.section.model_fields_set, *(entry.section.model_extra or ())}
     return {key: value for key, value in entry.raw.items() if key in sound and key not in _OF_ENTRY}
 
 
 def _renames_for(entry: ModelEntry, provider: ProviderSettings, prompt: PromptSettings) -> dict[str, str]:
-    """Only the renames whose new name the API has: OpenAI's completions API still takes max_tokens. extra_body is sent as it is."""
+    """Return the renames whose new name the API has: OpenAI's completions API still takes max_tokens. extra_body is sent as is."""
     known = PARAMETERS_OF[prompt.api]
     fitting = {key: new for key, new in provider.renames.items() if new in known or new not in COMMON_PARAMETERS}
     return {key: new for key, new in fitting.items() if key not in entry.section.extra_body}
@@ -184,14 +187,14 @@ def _expand(entry: ModelEntry, endpoint: JobEndpoint, prompt: PromptSettings) ->
 
 
 def _short(value: Any) -> str:
-    """A swept value in a name: as JSON, texts without quotes; a long one is told apart by its hash."""
+    """Show a swept value in a name: JSON, texts without quotes, a hash for a long one."""
     text = value if isinstance(value, str) else orjson.dumps(value, default=str).decode()
     if len(text) <= 40 and text.isprintable():
         return text
     return hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
 
 
-def _check_names(found: Sequence[tuple[ModelEntry, Variant]], problems: Problems) -> None:
+def _check_names(found: Sequence[tuple[ModelEntry, Variant]], loading: Loading) -> None:
     seen: dict[str, tuple[ModelEntry, Variant]] = {}
     for entry, variant in found:
         # Folder names are compared without case, as some file systems do.
@@ -199,16 +202,16 @@ def _check_names(found: Sequence[tuple[ModelEntry, Variant]], problems: Problems
         if first[1] is variant:
             continue
         if first[0] is entry:
-            problems.add((*entry.path, "sweep"), f"makes two variants named '{variant.name}'", "each value must stand once")
+            loading.add((*entry.path, "sweep"), f"makes two variants named '{variant.name}'", "list each value once")
             continue
         place = (*entry.path, "name" if entry.section.name else "id")
         same = "the name" if first[1].name == variant.name else "the folder name"
         proposal = _proposed_name(first[1], variant)
-        problems.add(place, f"{same} of '{variant.name}' is that of model[{first[0].index}] too", f'set name = "{proposal}" here')
+        loading.add(place, f"{same} of '{variant.name}' is also that of model[{first[0].index}]", f'set name = "{proposal}" here')
 
 
-def _check_pools(providers: Sequence[ProviderSettings], problems: Problems) -> None:
-    """An endpoint has one pace, so it cannot be in two pools."""
+def _check_pools(providers: Sequence[ProviderSettings], loading: Loading) -> None:
+    """Report an endpoint in two pools: it has one limiter, so it belongs to one pool."""
     pools: dict[str, tuple[str, frozenset[str]]] = {}
     for provider in providers:
         urls = (provider.base_url, *provider.more_urls) if provider.embedded is None else ()
@@ -216,11 +219,30 @@ def _check_pools(providers: Sequence[ProviderSettings], problems: Problems) -> N
             name, pool = pools.setdefault(url, (provider.name, frozenset(urls)))
             if pool != frozenset(urls):
                 place = ("provider", provider.name, "base_url")
-                problems.add(place, f"{url} is in the pool of {name} too, which has other endpoints", "give both the same list of base_url")
+                loading.add(place, f"{url} is also in the pool of {name}, which has other endpoints", "give both the same list of base_url")
 
 
 def _proposed_name(first: Variant, second: Variant) -> str:
-    """A name that says in what the second differs, if that is short."""
+    """Propose a name from the parameters in which the second differs, if that is short."""
     differing = {key: value for key, value in second.parameters.items() if first.parameters.get(key) != value}
     parts = [f"{key}={_short(value)}" for key, value in differing.items()][:3]
     return " ".join([second.name, *parts]) if parts else f"{second.name} 2"
+
+
+def own_price(section: PriceSection | None) -> Price | None:
+    """Return the price of a `[[model]]` entry."""
+    if section is None:
+        return None
+    cached = section.input if section.cached_input is None else section.cached_input
+    return Price(rates=TokenPrices(input=section.input, output=section.output or 0.0, cached_input=cached, cache_write=section.input))
+
+
+def check_prices(found: Sequence[tuple[ModelEntry, Variant]], run: RunSection | None, loading: Loading, *, id_key: str = "id") -> None:
+    """Report prices without one for answers, and unpriced variants of a job with a budget. `id_key` is the key that names the model."""
+    for entry, variant in found:
+        section = entry.section.price
+        if section is not None and section.output is None and variant.prompt.api != "embeddings":
+            loading.add((*entry.path, "price", "output"), "is missing", f"answers cost money too: {_PRICE_EXAMPLE}")
+        elif run is not None and run.max_cost_usd is not None and price_of(variant, datetime.now(UTC)) is None:
+            hint = f"give it one, in US dollars for a million tokens: {_PRICE_EXAMPLE}; or remove run.max_cost_usd"
+            loading.add((*entry.path, id_key), "has no known price, so run.max_cost_usd cannot be enforced", hint)

@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
 
 from batch.providers.options import LLAMA_CPP, MIN_P, REPETITION, SGLANG, TEMPLATE, TOP_K, VLLM
-from batch.settings import SchemaSupport
+from batch.settings import AuthHeader, SchemaSupport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +26,7 @@ class Preset:
     title: str
     base_url: str
     api_key_env: str | None = None
-    auth: Literal["bearer", "api-key", "none"] = "bearer"
+    auth: AuthHeader = "bearer"
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     renames: Mapping[str, str] = field(default_factory=dict)

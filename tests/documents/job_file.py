@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from batch.job import json_schema
-from batch.job.wording import expectation
+from batch.job.schema import expectation
 from batch.providers.parameters import COMMON_PARAMETERS
 from batch.providers.presets import PRESETS
 from tests.documents.markdown import prose, table
@@ -119,6 +119,6 @@ def _rows(properties: Schema, required: Any, under: str = "") -> Iterator[tuple[
         default = f"`{json.dumps(node['default'])}`" if node.get("default") not in (None, [], {}) else prose(rest.removesuffix("]"))
         if name in required:
             default = "needed"
-        yield f"`{under}{name}`", prose(expectation(node).replace("text that is not empty", "text")), default, prose(meaning)
+        yield f"`{under}{name}`", prose(expectation(node).replace("non-empty text", "text")), default, prose(meaning)
         if name == "price":
             yield from _rows(node["properties"], node.get("required", ()), f"{under}{name}.")

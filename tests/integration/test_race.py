@@ -118,7 +118,7 @@ def test_equal_variants_run_to_their_end(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("run", "complaint"),
     [
-        ({"race": True, "processes": 2}, "run.race: does not go with run.processes"),
+        ({"race": True, "processes": 2}, "run.race: cannot be combined with run.processes"),
         ({"race": "exakt"}, "did you mean exact?"),
         ({"race": 3}, "run.race"),
     ],

@@ -42,18 +42,18 @@ def test_a_model_has_a_schema_of_its_own_or_none(tmp_path: Path) -> None:
 
 
 def test_what_is_wrong_with_a_schema_is_said_with_its_line(tmp_path: Path) -> None:
-    """A missing file, text that is no JSON, what is no schema, and what does not go with it: each with its place."""
+    """A missing file, text that is no JSON, what is no schema, and what cannot be used with it: each with its place."""
     found = problem(tmp_path, FILE)
     assert (found.place, found.key) == ("job.toml:6", "prompt.schema")
     assert "there is no file" in found.message
     (tmp_path / "label.json").write_text("{")
     assert "is not JSON" in problem(tmp_path, FILE).message
     (tmp_path / "label.json").write_text("[]")
-    assert "holds no JSON Schema" in problem(tmp_path, FILE).message
+    assert "is not a JSON Schema" in problem(tmp_path, FILE).message
     (tmp_path / "label.json").write_text('{"type": "objekt"}')
     assert "$.type" in problem(tmp_path, FILE).message
     (tmp_path / "label.json").write_text(json.dumps({"name": "label", "strict": True, "schema": LABEL}))
-    assert problem(tmp_path, FILE).hint == 'keep only what stands under "schema"'
+    assert problem(tmp_path, FILE).hint == 'keep only the value of "schema"'
     (tmp_path / "label.json").write_text(json.dumps(LABEL))
     beside = problem(tmp_path, FILE + 'response_format = {type = "json_object"}\n')
     assert (beside.key, beside.hint) == ("model[0].response_format", "keep one of the two")

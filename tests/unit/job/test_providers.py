@@ -32,7 +32,7 @@ def test_what_is_wrong_with_a_pool_is_told_by_its_place(tmp_path: Path) -> None:
     assert (unset.place, unset.key) == ("job.toml:11", "provider.house.base_url[1]")
     assert "B, which is not set" in unset.message
     assert "begins with http" in problem(tmp_path, with_provider('base_url = ["a:80", "http://b"]')).message
-    assert "stands twice" in problem(tmp_path, with_provider('base_url = ["http://a", "http://A/v1/"]')).message
+    assert "duplicate http://a/v1" in problem(tmp_path, with_provider('base_url = ["http://a", "http://A/v1/"]')).message
     assert problem(tmp_path, with_provider("base_url = []")).key == "provider.house.base_url"
 
 
@@ -41,7 +41,7 @@ def test_pools_that_overlap_are_a_mistake(tmp_path: Path) -> None:
     other = '[provider.other]\nbase_url = ["http://b", "http://c"]\n\n[[model]]\nid = "other/m"\n'
     found = problem(tmp_path, with_provider('base_url = ["http://a", "http://b"]') + other)
     assert found.key == "provider.other.base_url"
-    assert "http://b/v1 is in the pool of house too" in found.message
+    assert "http://b/v1 is also in the pool of house" in found.message
     same = other.replace('["http://b", "http://c"]', '["http://b", "http://a"]')
     assert len(loaded(tmp_path, with_provider('base_url = ["http://a", "http://b"]') + same).job.variants) == 2
 

@@ -52,11 +52,11 @@ def test_files_are_relative_to_the_job_file_and_survive_resuming(tmp_path: Path,
 
 
 MISTAKES = [
-    ('kind = "exakt"\nexpected = "x"', "score[0].kind", "'exakt' is no kind of score", "did you mean exact?"),
-    ('expected = "x"', "score[0].kind", "is missing", "known are exact"),
-    ("kind = 3", "score[0].kind", "3 is no kind of score", "known are exact"),
+    ('kind = "exakt"\nexpected = "x"', "score[0].kind", "'exakt' is not a kind of score", "did you mean exact?"),
+    ('expected = "x"', "score[0].kind", "is missing", "choose from exact"),
+    ("kind = 3", "score[0].kind", "3 is not a kind of score", "choose from exact"),
     ('kind = "exact"', "score[0].expected", "is missing", "The column with the right value"),
-    ('kind = "exact"\nexpected = "x"\ntolerance = 1', "score[0].tolerance", "is not a known setting", "known are"),
+    ('kind = "exact"\nexpected = "x"\ntolerance = 1', "score[0].tolerance", "is not a known setting", "choose from"),
     (
         'kind = "exact"\nexpected = "x"\ncase_sensitiv = true',
         "score[0].case_sensitiv",
@@ -67,32 +67,32 @@ MISTAKES = [
     ('kind = "number"\nexpected = "x"\ntolerance = "1"', "score[0].tolerance", "must be a number, at least 0, not '1'", "without quotes"),
     ('kind = "number"\nexpected = "x"\nwhich = "best"', "score[0].which", 'must be one of "last", "first", "only", not \'best\'', None),
     ('kind = "exact"\nexpected = "{{ x"', "score[0].expected", "not a template", None),
-    ('kind = "regex"\npattern = "("', "score[0].pattern", "is no regular expression", None),
+    ('kind = "regex"\npattern = "("', "score[0].pattern", "is not a regular expression", None),
     (
         'kind = "choice"\nexpected = "x"\nlabels = "AAB"',
         "score[0].labels",
-        "are no letters of which each stands once",
+        "must be letters, each once",
         'write labels = "ABCD"',
     ),
     ('kind = "json"\nname = "a/b"', "score[0].name", "'a/b' cannot be a score's name", "use letters"),
-    ('kind = "python"\nfunction = "mine.py"', "score[0].function", "names no function of a file", "write function"),
+    ('kind = "python"\nfunction = "mine.py"', "score[0].function", "is not a function in a file", "write function"),
     ('kind = "python"', "score[0].function", "is missing", None),
-    ('kind = "json"\n[[score]]\nkind = "json"\nname = "JSON"', "score[1].name", "'JSON' is the name of two scores", "a name of its own"),
+    ('kind = "json"\n[[score]]\nkind = "json"\nname = "JSON"', "score[1].name", "'JSON' names two scores", "another name"),
     ('kind = "json"\n[[gate]]\nscore = "jsom"\nmin = 1', "gate[0].score", "there is no score 'jsom'", "did you mean json?"),
-    ('kind = "json"\n[[gate]]\nscore = "json"', "gate[0]", "has neither min nor max", "say what must hold"),
+    ('kind = "json"\n[[gate]]\nscore = "json"', "gate[0]", "has neither min nor max", "set a bound"),
     ('kind = "json"\n[[gate]]\nscore = "json"\nmin = 90', "gate[0].min", "must be a number from -1 to 1, not 90", None),
     ('kind = "json"\n[[gate]]\nscore = "json"\nmin = -0.1', "gate[0].min", "must be a number from 0 to 1, not -0.1", "only a difference"),
     (
         'kind = "json"\n[[gate]]\nscore = "json"\nmin = 0\nvariant = "x"',
         "gate[0].variant",
         "there is no variant 'x'",
-        "known are openai/gpt-5-mini",
+        "choose from openai/gpt-5-mini",
     ),
-    ('kind = "json"\n[[gate]]\nscore = "json"\nmin = 0\nmetric = "difference"', "gate[0].against", "goes with metric", "name the variant"),
+    ('kind = "json"\n[[gate]]\nscore = "json"\nmin = 0\nmetric = "difference"', "gate[0].against", "must be set with metric", "name the variant"),
     (
         'kind = "json"\n[[gate]]\nscore = "json"\nmin = 0\nagainst = "openai/gpt-5-mini"',
         "gate[0].against",
-        "goes with metric",
+        "must be set with metric",
         'write metric = "difference"',
     ),
 ]
@@ -112,7 +112,7 @@ def test_scores_must_be_tables_in_a_list(tmp_path: Path) -> None:
     """[score] with single brackets is a mistake with its remedy."""
     found = problem(tmp_path, f'{GOOD}[score]\nkind = "json"\n')
     assert (found.key, found.message) == ("score", "must be a list of tables, not a table")
-    assert found.hint == "each begins with [[score]], in double brackets"
+    assert found.hint == "begin each with [[score]], in double brackets"
 
 
 def test_several_mistakes_at_once(tmp_path: Path) -> None:
@@ -190,13 +190,13 @@ def test_pairs_against_a_baseline(tmp_path: Path) -> None:
 
 
 JUDGE_MISTAKES = [
-    (JUDGE.replace('rubric = "Is it right?"\n', ""), "score[0].rubric", "is missing", "say what makes an answer good"),
+    (JUDGE.replace('rubric = "Is it right?"\n', ""), "score[0].rubric", "is missing", "describe a good answer"),
     (JUDGE.replace('judge = "openai/gpt-5"\n', ""), "score[0].judge", "is missing", "PROVIDER/MODEL"),
     (JUDGE.replace("openai/gpt-5", "opneai/gpt-5"), "score[0].judge", "there is no provider 'opneai'", "did you mean openai/gpt-5?"),
     (JUDGE.replace("right?", "{{ right"), "score[0].rubric", "not a template", None),
     (JUDGE + "parameters = { temprature = 0 }\n", "score[0].parameters.temprature", "is not a known request", "did you mean temperature?"),
     (JUDGE + 'parameters = { temperature = "0" }\n', "score[0].parameters.temperature", "must be a number", "without quotes"),
-    (JUDGE + "parameters = { sweep = {} }\n", "score[0].parameters.sweep", "cannot be set here", "another [[score]]"),
+    (JUDGE + "parameters = { sweep = {} }\n", "score[0].parameters.sweep", "cannot be set here", "add a [[score]]"),
     (JUDGE + 'scale = { 1 = "only" }\n', "score[0].scale", "must be", None),
     (JUDGE + 'scale = { low = "a", high = "b" }\n', "score[0].scale", "must be", None),
     (JUDGE + 'baseline = "x"\n', "score[0].baseline", "is not a known setting", None),
@@ -227,7 +227,7 @@ def test_mistakes_in_judges(tmp_path: Path, text: str, key: str, message: str, h
 )
 def test_models_are_asked_about_runs(entry: dict[str, str]) -> None:
     """Files of others are not judged or embedded: there is no run whose journal would keep what is paid for."""
-    with pytest.raises(JobError, match="a model is asked about the answers of a run only"):
+    with pytest.raises(JobError, match="a score that calls a model needs a run"):
         score_settings(entry)
 
 

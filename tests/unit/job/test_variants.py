@@ -39,7 +39,7 @@ def test_long_values_in_names(tmp_path: Path) -> None:
     [
         ('id = "openai/gpt-5-mini"\ntemperature = 0.7', 'set name = "openai/gpt-5-mini temperature=0.7" here'),
         ('id = "openai/gpt-5-mini"', 'set name = "openai/gpt-5-mini 2" here'),
-        ('id = "groq/x"\nname = "OpenAI/gpt-5-mini"', "the folder name of 'OpenAI/gpt-5-mini' is that of model[0] too"),
+        ('id = "groq/x"\nname = "OpenAI/gpt-5-mini"', "the folder name of 'OpenAI/gpt-5-mini' is also that of model[0]"),
     ],
 )
 def test_doubled_names(tmp_path: Path, second: str, says: str) -> None:

@@ -155,7 +155,7 @@ def test_what_does_not_go_with_requests(tmp_path: Path) -> None:
     path = folder(tmp_path, LINE)
     asked = problem(path, '[prompt]\nuser = "x"\n' + job('format = "openai-batch"'))
     assert (asked.key, asked.place) == ("prompt", "job.toml:1")
-    assert "does not go with" in asked.message
+    assert "cannot be used with" in asked.message
     assert problem(path, job('format = "openai-batch"\nid = "n"')).key == "input.id"
     star = problem(path, '[prompt]\nuser = "x"\n' + job())
     assert "names no model" in star.message

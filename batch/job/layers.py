@@ -1,4 +1,4 @@
-"""Reading a job file and the files it extends: the layers that its settings come from, and their merge."""
+"""The layers that a job's settings come from: its file, the files that it extends, and `--set`; and their merge."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import JobError, Problem
-from batch.job.paths import KeyPath, looks_secret
+from batch.job.paths import KeyPath, dotted, looks_secret
 from batch.providers.variables import substitute
+
+_STEP = re.compile(r"""\s*(?:(?P<bare>[A-Za-z0-9_-]+)|"(?P<double>[^"]*)"|'(?P<single>[^']*)')(?P<indices>(?:\[\d+\])*)\s*(?:\.|$)""")
+_EXAMPLE = "write --set KEY=VALUE, such as --set run.concurrency=64 or --set 'model[0].temperature=0.2'"
 
 
 @dataclass(frozen=True, slots=True)
 class FileLayer:
-    """A TOML file: `label` names it in problems, paths in it are relative to `base`. `text` is None for run.json."""
+    """A TOML file. `label` names it in problems; paths in it are relative to `base`; `text` is None for run.json."""
 
     label: str
     base: Path
@@ -39,9 +42,9 @@ Layer = FileLayer | SetLayer
 
 
 def read_layers(path: Path, environ: Mapping[str, str]) -> list[FileLayer]:
-    """The job file and all that it extends, the farthest parent first.
+    """Read the job file and all files that it extends, the farthest parent first.
 
-    A parent's `name` is left out: it would make two jobs share one run directory.
+    A parent's `name` is dropped: it would make two jobs share one run directory.
 
     Raises:
         JobError: when a file is missing or is not TOML, or when they extend each other in a circle.
@@ -63,12 +66,12 @@ def read_layers(path: Path, environ: Mapping[str, str]) -> list[FileLayer]:
 
 
 def read_file(path: Path) -> FileLayer:
-    """A TOML file that no other one asks for. Raises JobError."""
+    """Read a TOML file that no other file extends. Raises JobError."""
     return _read(path, None)
 
 
 def merged(layers: list[FileLayer]) -> dict[str, Any]:
-    """The settings of all layers: tables are merged deeply, everything else of a later layer replaces the earlier."""
+    """Merge all layers: tables deeply; any other value of a later layer replaces the earlier one."""
     result: dict[str, Any] = {}
     for layer in layers:
         result = _merge(result, layer.document)
@@ -120,7 +123,7 @@ def _extends_error(layer: FileLayer, message: str, hint: str | None) -> JobError
 
 
 def _syntax_problem(label: str, text: str, message: str) -> Problem:
-    """The problem behind a TOMLDecodeError, which tells the place only in its text: "… (at line 3, column 5)" or "(at end of document)"."""
+    """Explain a TOMLDecodeError. Its text alone has the place: "… (at line 3, column 5)" or "(at end of document)"."""
     found = re.fullmatch(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", message, re.DOTALL)
     what = found["what"] if found else message
     line = int(found["line"]) if found and found["line"] else text.count("\n") + 1
@@ -135,7 +138,7 @@ def _syntax_problem(label: str, text: str, message: str) -> Problem:
 def _syntax_hint(source: str) -> str | None:
     key, equals, value = (part.strip() for part in source.partition("="))
     if equals and re.match(r"[A-Za-z./{]", value) and not re.match(r"(true|false|inf|nan)\b|\{", value):
-        return f'texts stand in quotes: {key} = "{value}"'
+        return f'put text in quotes: {key} = "{value}"'
     if key and not equals and not key.startswith("["):
         return "a setting is written key = value"
     return None
@@ -157,3 +160,74 @@ def _near_files(path: Path) -> str | None:
 def _label(path: Path) -> str:
     relative = os.path.relpath(path)
     return str(path) if relative.startswith("..") else relative
+
+
+def apply_override(text: str, document: dict[str, Any]) -> SetLayer | Problem:
+    """Set the value of `text` ("run.concurrency=64") in `document`, in place.
+
+    The value is read as TOML, else taken as text. A key that names a list without an index ("model.temperature") is set in all its
+    tables.
+    """
+    key, equals, source = text.partition("=")
+    if not equals:
+        return Problem(f"--set {text}", "", "has no value", _EXAMPLE)
+    label = f"--set {key}=…" if looks_secret(key) else f"--set {text}"
+    path = _parse_key(key)
+    if path is None:
+        return Problem(label, "", "has no key that can be read", _EXAMPLE)
+    if path == ("extends",):
+        return Problem(label, "extends", "can only be set in the job file")
+    value = _parse_value(source.strip())
+    try:
+        paths = _assign(document, path, value, ())
+    except _PathError as error:
+        return Problem(label, dotted(path), str(error))
+    return SetLayer(label, Path.cwd(), tuple(paths), value)
+
+
+class _PathError(ValueError):
+    pass
+
+
+def _parse_key(key: str) -> KeyPath | None:
+    path: list[str | int] = []
+    position = 0
+    while position < len(key):
+        step = _STEP.match(key, position)
+        if step is None:
+            return None
+        path.append(next(part for part in (step["bare"], step["double"], step["single"]) if part is not None))
+        path.extend(int(index) for index in re.findall(r"\d+", step["indices"]))
+        position = step.end()
+    return tuple(path) if path and not key.rstrip().endswith(".") else None
+
+
+def _parse_value(source: str) -> Any:
+    try:
+        table = tomllib.loads(f"value = {source}")
+    except tomllib.TOMLDecodeError:
+        return source
+    return table["value"] if len(table) == 1 else source
+
+
+def _assign(container: Any, path: KeyPath, value: Any, done: KeyPath) -> list[KeyPath]:
+    step, rest = path[0], path[1:]
+    if isinstance(step, str) and isinstance(container, list):
+        if not container:
+            raise _PathError(f"{dotted(done)} is empty")
+        return [found for index in range(len(container)) for found in _assign(container, (index, *path), value, done)]
+    if isinstance(step, int):
+        if not isinstance(container, list):
+            raise _PathError(f"{dotted(done)} is not a list")
+        if step >= len(container):
+            raise _PathError(f"there is no {dotted((*done, step))}; {dotted(done)} has {len(container)}, counted from 0")
+    elif not isinstance(container, dict):
+        raise _PathError(f"{dotted(done)} is not a table")
+    if not rest:
+        container[step] = value
+        return [(*done, step)]
+    if isinstance(step, str) and isinstance(container, dict) and step not in container and isinstance(rest[0], str):
+        container[step] = {}
+    elif isinstance(container, dict) and step not in container:
+        raise _PathError(f"there is no {dotted((*done, step))}")
+    return _assign(container[step], rest, value, (*done, step))
