@@ -19,7 +19,7 @@ from batch.results.openai_batch.requests import WrittenRequests, write_requests
 from batch.results.openai_batch.verify import verify_batch_files
 from batch.results.outputs import output_paths, write_lines
 from batch.results.verify import Verification
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.settings import InputSettings, Job, OutputFormat, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
 from batch.storage import is_url, uploading
 
@@ -31,7 +31,7 @@ def export_requests(source: Path | str, destination: Path | str | None) -> Writt
         JobError, RunDirectoryError, InputError, StorageError.
     """
     is_run = is_url(str(source)) or Path(source).is_dir()
-    job = from_document(run_directory(source).manifest["job"]).job if is_run else load(source).job
+    job = from_document(open_run_directory(source).manifest["job"]).job if is_run else load(source).job
     folder = str(destination or (source if is_run else job.output.dir))
     if not is_url(folder):
         return write_requests(job, Dataset(job.input), Path(folder))

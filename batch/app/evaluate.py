@@ -19,7 +19,7 @@ from batch.evaluation.statistics.racing import BeatenVariant
 from batch.evaluation.verdict import ScoreVerdict, reach_verdict
 from batch.job import LoadedJob, from_document, load, score_settings
 from batch.readers import Dataset
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.settings import Job
 
 
@@ -57,7 +57,7 @@ def evaluate(directory: Path | str, job_file: Path | None = None) -> EvaluationR
     Raises:
         RunDirectoryError, InputError, JobError, SetupError, StorageError.
     """
-    found = run_directory(directory)
+    found = open_run_directory(directory)
     ran, judging_job = open_scores(directory, job_file)
     job, judging = ran.job, judging_job.job
     folder = found.path / "scores"
@@ -75,7 +75,7 @@ def open_scores(directory: Path | str, job_file: Path | None) -> tuple[LoadedJob
     Raises:
         RunDirectoryError, JobError; InputError when there are no scores.
     """
-    ran = from_document(run_directory(directory).manifest["job"])
+    ran = from_document(open_run_directory(directory).manifest["job"])
     judging = load(job_file) if job_file is not None else ran
     if not judging.job.scores:
         where = job_file if job_file is not None else f"the job of {directory}"

@@ -12,13 +12,13 @@ from batch.results.verify import Verification
 from batch.results.verify import salvage as salvage_directory
 from batch.results.verify import verify as verify_directory
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.settings import Job, OutputFormat
 
 
 def status(directory: Path | str) -> Status:
     """Counts, rates and failures, from the journals alone. Raises RunDirectoryError."""
-    return read_status(run_directory(directory))
+    return read_status(open_run_directory(directory))
 
 
 def verify(directory: Path | str) -> Verification:
@@ -29,7 +29,7 @@ def verify(directory: Path | str) -> Verification:
 
 def salvage(directory: Path | str) -> list[str]:
     """Keep every whole record of damaged journals and say what was lost. Raises RunDirectoryError, StorageError."""
-    found = run_directory(directory)
+    found = open_run_directory(directory)
     with found.lock():
         return salvage_directory(found)
 
@@ -41,5 +41,5 @@ def export(directory: Path | str, format: OutputFormat, destination: Path | str 
 
 
 def _open(directory: Path | str) -> tuple[RunDirectory, Job]:
-    found = run_directory(directory)
+    found = open_run_directory(directory)
     return found, from_document(found.manifest["job"]).job

@@ -15,8 +15,7 @@ from batch.engine.feed import ChangedPolicy, Feed, Plan
 from batch.errors import ChangedError
 from batch.job import LoadedJob
 from batch.journal.index import ResumeIndex
-from batch.journal.journal import Journal
-from batch.journal.store_journal import StoreJournal
+from batch.journal.writer import JournalWriter
 from batch.policy.changes import differences
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
@@ -39,7 +38,7 @@ class Prepared:
     job: Job
     directory: RunDirectory
     dataset: Dataset
-    journals: Mapping[str, Journal | StoreJournal]
+    journals: Mapping[str, JournalWriter]
     indexes: Mapping[str, ResumeIndex]
     tallies: dict[str, Tally]
     changed: bool
@@ -65,7 +64,7 @@ def prepare(
     manifest = _manifest(loaded, dataset)
     notices: list[str] = []
     with ExitStack() as stack:
-        journals: dict[str, Journal | StoreJournal] = {}
+        journals: dict[str, JournalWriter] = {}
         for variant in job.variants:
             if division is not None:
                 notices += division.claim(variant, directory)

@@ -23,7 +23,7 @@ from batch.engine.feed import ChangedPolicy
 from batch.events import Observer
 from batch.job import LoadedJob, from_document, load
 from batch.records import Tally
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -46,7 +46,7 @@ class Results:
     """
 
     def __init__(self, directory: str | Path) -> None:
-        self._directory = run_directory(directory)
+        self._directory = open_run_directory(directory)
         self.directory: Path | str = self._directory.place
         _ = self._directory.manifest
         self._made: Tables | None = None

@@ -13,7 +13,7 @@ from batch.evaluation.scoring import score_answers
 from batch.job import from_document
 from batch.readers import Dataset
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.settings import Job
 
 
@@ -25,7 +25,7 @@ def report(directory: Path | str, job_file: Path | None = None) -> Path | str:
     Raises:
         RunDirectoryError, InputError, DamagedError, JobError, SetupError, StorageError.
     """
-    found = run_directory(directory)
+    found = open_run_directory(directory)
     job = from_document(found.manifest["job"]).job
     dataset = Dataset(job.input)
     evaluated = _scored(directory, job_file) if job.scores or job_file is not None else _unscored(job, found, dataset)

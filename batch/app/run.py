@@ -41,7 +41,7 @@ from batch.readers import Dataset
 from batch.records import ErrorInfo, Tally
 from batch.results.outputs import write_outputs
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import address_of, run_directory
+from batch.rundir.opening import address_of, open_run_directory
 from batch.settings import Job, ProviderSettings, RunSettings, Variant
 from batch.transport.client import Client
 
@@ -71,7 +71,7 @@ def run(
             )
         load_ray()
     keys = endpoints.read_keys(job.variants)
-    directory = run_directory(job.output.dir)
+    directory = open_run_directory(job.output.dir)
     with directory.lock(partial(_say, observers)):
         if options.fresh:
             _say(observers, directory.clear())
@@ -116,7 +116,7 @@ def _session(
 
 def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
     """Go on with a run from its directory alone. Raises as `run` does."""
-    found = run_directory(directory)
+    found = open_run_directory(directory)
     loaded = from_document(found.manifest["job"], overrides)
     # The directory may have been moved since it was begun.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))

@@ -212,7 +212,7 @@ def lease_segments(directory: Path, lease: SegmentName) -> list[Segment]:
     return [segment for segment in segments(directory, lease) if segment.name.lease == lease]
 
 
-def unsettled(found: Sequence[Segment]) -> list[Segment]:
+def unrepaired(found: Sequence[Segment]) -> list[Segment]:
     """The segments whose tails the next session must see to: those of the last number, and the last of one process.
 
     Earlier ones were seen to before a later number was taken.

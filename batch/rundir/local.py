@@ -20,12 +20,11 @@ import orjson
 
 from batch.errors import LockedError, RunDirectoryError, StorageError
 from batch.journal.disk import Disk, refusal
-from batch.journal.journal import Journal
-from batch.journal.leases import LeasedJournal, claim_number, earlier_segments, seal, unreported
+from batch.journal.file_writer import FileJournal
+from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segments, seal, unreported
 from batch.journal.salvage import Salvaged, salvage_journal
 from batch.journal.segments import SegmentName
-from batch.journal.store_journal import StoreJournal
-from batch.journal.store_leases import LeasedStoreJournal
+from batch.journal.writer import JournalWriter, LeasedJournalWriter
 from batch.settings import RunSettings
 from batch.storage import replace_atomically, sync_directory
 
@@ -112,9 +111,9 @@ class RunDirectory:
         """Where the journal of a variant is; of one on a store a local copy, which each call brings up to date. Raises StorageError."""
         return self.path / "journal" / slug
 
-    def open_journal(self, slug: str, run: RunSettings) -> Journal | StoreJournal:
+    def open_journal(self, slug: str, run: RunSettings) -> JournalWriter:
         """The writer of a variant's journal; hold the lock. Raises as Journal does."""
-        return Journal(self.journal_dir(slug), run.durability)
+        return FileJournal(self.journal_dir(slug), run.durability)
 
     def claim(self, slug: str) -> tuple[int, str | None]:
         """Take the next number of a variant's journal for a session over several processes; hold the lock.
@@ -123,17 +122,17 @@ class RunDirectory:
         """
         return claim_number(self.journal_dir(slug))
 
-    def open_lease(self, slug: str, lease: SegmentName, run: RunSettings) -> LeasedJournal | LeasedStoreJournal:
+    def open_lease(self, slug: str, lease: SegmentName, run: RunSettings) -> LeasedJournalWriter:
         """The writer of a lease's journal, for its holder."""
-        return LeasedJournal(self.journal_dir(slug), lease, run.durability)
+        return LeasedFileJournal(self.journal_dir(slug), lease, run.durability)
 
-    def seal(self, slug: str, lease: SegmentName, told: tuple[int, int]) -> list[tuple[str, bytes]]:
+    def seal(self, slug: str, lease: SegmentName, reported: tuple[int, int]) -> list[tuple[str, bytes]]:
         """Decide, for good, what of a lease's journal counts: what is there now. Call it before the shard is handed on.
 
         Returns what its holder has not told of: the lines beyond `told` (his `appended_bytes`), each piece with where it is.
         Raises DamagedError, StorageError.
         """
-        return unreported(seal(self.journal_dir(slug), lease), told)
+        return unreported(seal(self.journal_dir(slug), lease), reported)
 
     def earlier(self, slug: str, lease: SegmentName) -> ResumeIndex:
         """What former holders of a lease's shard recorded in the same session. Raises DamagedError, StorageError, OSError."""

@@ -9,7 +9,7 @@ from batch.rundir.local import RunDirectory
 from batch.storage.urls import is_url, parse
 
 
-def run_directory(place: str | os.PathLike[str]) -> RunDirectory:
+def open_run_directory(place: str | os.PathLike[str]) -> RunDirectory:
     """The run directory at `place`, which need not be there yet.
 
     Raises:

@@ -19,11 +19,10 @@ from typing import TYPE_CHECKING, TypeVar
 import orjson
 
 from batch.errors import StorageError
-from batch.journal.leases import earlier_segments
+from batch.journal.leased import LeasedObjectJournal, earlier_segments
+from batch.journal.object_writer import ObjectJournal
 from batch.journal.salvage import Salvaged
 from batch.journal.segments import LAST, SegmentName, read_seal, segment_names
-from batch.journal.store_journal import StoreJournal
-from batch.journal.store_leases import LeasedStoreJournal
 from batch.rundir.local import CONTENTS, RunDirectory
 from batch.rundir.store_lock import Pulse, StoreLock
 from batch.settings import RunSettings
@@ -80,11 +79,11 @@ class StoreRunDirectory(RunDirectory):
         """The copy of a variant's journal, brought up to date."""
         return _told(partial(self._mirror.fetch, f"journal/{slug}"))
 
-    def open_journal(self, slug: str, run: RunSettings) -> StoreJournal:
+    def open_journal(self, slug: str, run: RunSettings) -> ObjectJournal:
         """The writer of a variant's journal, under a session number of its own; hold the lock."""
         names = segment_names(self.journal_dir(slug))
         number = names[-1].number + 1 if names else 1
-        return StoreJournal(SegmentName(number, part=1), partial(self._add, slug), run.flush_interval_s)
+        return ObjectJournal(SegmentName(number, part=1), partial(self._add, slug), run.flush_interval_s)
 
     def claim(self, slug: str) -> tuple[int, str | None]:
         """Take the next number of a variant's journal for a session over several processes, for good: by an object of that number."""
@@ -93,14 +92,14 @@ class StoreRunDirectory(RunDirectory):
         self._put(slug, f"{SegmentName(number).stem}.jsonl", b"")
         return number, None
 
-    def open_lease(self, slug: str, lease: SegmentName, run: RunSettings) -> LeasedStoreJournal:
+    def open_lease(self, slug: str, lease: SegmentName, run: RunSettings) -> LeasedObjectJournal:
         """The writer of a lease's journal, for its holder, who holds no lock."""
-        return LeasedStoreJournal(lease, partial(self._add, slug), run.flush_interval_s)
+        return LeasedObjectJournal(lease, partial(self._add, slug), run.flush_interval_s)
 
-    def seal(self, slug: str, lease: SegmentName, told: tuple[int, int]) -> list[tuple[str, bytes]]:
+    def seal(self, slug: str, lease: SegmentName, reported: tuple[int, int]) -> list[tuple[str, bytes]]:
         """Decide, for good, which of a lease's objects counts as the last: no listing is needed, since they are numbered without gaps."""
         found: list[tuple[str, bytes]] = []
-        first, _ = told
+        first, _ = reported
         while (content := _told(partial(self._mirror.read, self._object(slug, lease, first + len(found))))) is not None:
             found.append((str(self._mirror.url.joined(self._object(slug, lease, first + len(found)))), content))
         self._put(slug, f"{lease.stem}.sealed", orjson.dumps({LAST: first + len(found) - 1}))

@@ -23,7 +23,7 @@ from batch.app.run import RunOptions, RunReport, run
 from batch.engine import endpoints
 from batch.events import Event, RunStarted
 from batch.job import LoadedJob
-from batch.journal.journal import Journal
+from batch.journal.file_writer import FileJournal
 from batch.rundir import local as rundir_local
 from batch.settings import Durability
 from batch.storage import local
@@ -134,7 +134,7 @@ class Session:
                 (endpoints, "open_engine", lambda run, connections: self._endpoint),
                 (app_run, "RequestBuilder", builder),
                 (prepare, "RequestBuilder", builder),
-                (rundir_local, "Journal", partial(Journal, segment_bytes=self._segment_bytes, disk=disk)),
+                (rundir_local, "FileJournal", partial(FileJournal, segment_bytes=self._segment_bytes, disk=disk)),
                 (local, "sync_directory", disk.sync_directory),
                 (anyio.to_thread, "run_sync", self._in_thread),
                 (_asyncio, "CancelScope", NumberedScope),

@@ -32,7 +32,7 @@ from batch.prompts import RequestBuilder
 from batch.readers import Dataset
 from batch.readers.ranges import Ranges
 from batch.records import Tally
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.settings import RunSettings, Variant
 from batch.transport.client import Client
 
@@ -106,7 +106,7 @@ class WorkerQueue:
         self._endpoint_pool = EndpointPool(
             provider.name, [endpoint.member for endpoint in self._endpoints], cuts_prompts=provider.cuts_prompts
         )
-        self._directory = run_directory(assignment.directory)
+        self._directory = open_run_directory(assignment.directory)
         self.recorder = LeaseRecorder(variants, self._directory, assignment.numbers, settings, tallies, clock, costs, worker.hurry)
         self._ranges = Ranges(Dataset(job.input, assignment.drawn))
         self._how = FeedOptions(settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed)
