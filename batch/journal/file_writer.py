@@ -25,7 +25,7 @@ class FileJournal(GroupCommit):
     one. With durability "os" a sync does not wait for the disk, but a segment is still synced before the next one gets records.
 
     Raises:
-        DamagedError: the last record is not as it was written, and not torn.
+        DamagedError: the last record differs from what was written, and is not torn.
         StorageError: the disk refuses.
     """
 
