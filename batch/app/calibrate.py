@@ -16,7 +16,7 @@ from batch.evaluation.judges.marks import JudgedItem, JudgeMarks
 from batch.evaluation.scorers import ExpectedError
 from batch.readers import Dataset
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.settings import Job, ScoreSettings
 
 
@@ -42,7 +42,7 @@ def open_labelling(directory: Path | str, score: str | None, rows: int, job_file
     """
     ran, judging = open_scores(directory, job_file)
     settings = _chosen(judging.job.scores, score)
-    judged = run_directory(directory)
+    judged = open_run_directory(directory)
     sample = draw(_judged(judged, ran.job, settings), settings, rows)
     if not sample:
         raise InputError(f"score {settings.name}: nothing is judged yet; ask the judge first: promptmill score {directory}")

@@ -17,7 +17,7 @@ from batch.policy.estimates import Range
 from batch.prompts import RequestBuilder
 from batch.providers.prices import list_name
 from batch.readers import Dataset
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.settings import Job
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
     job = loaded.job
     dataset = Dataset(job.input)
     dataset.check_ids()
-    directory = run_directory(job.output.dir)
+    directory = open_run_directory(job.output.dir)
     counts = [RequestCounts(job, variant, ResumeIndex.load(directory.journal_dir(variant.slug))) for variant in job.variants]
     feed = Feed(
         dataset,

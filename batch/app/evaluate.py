@@ -20,7 +20,7 @@ from batch.evaluation.verdict import ScoreVerdict, reach_verdict
 from batch.executors.live.race import recorded_stops
 from batch.job import LoadedJob, load, score_settings
 from batch.readers import Dataset
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.settings import Job
 
 
@@ -58,7 +58,7 @@ def evaluate(directory: Path | str, job_file: Path | None = None) -> EvaluationR
     Raises:
         RunDirectoryError, InputError, JobError, SetupError, StorageError.
     """
-    found = run_directory(directory)
+    found = open_run_directory(directory)
     ran, judging_job = open_scores(directory, job_file)
     job, judging = ran.job, judging_job.job
     folder = found.path / "scores"

@@ -20,7 +20,7 @@ from batch.evaluation.scoring import make_grader
 from batch.events import Observer
 from batch.job import LoadedJob, from_document
 from batch.readers import Dataset
-from batch.rundir.opening import address_of, run_directory
+from batch.rundir.opening import address_of, open_run_directory
 from batch.settings import ScoreSettings
 
 # What such a run does not take over from [run]: how often a model is asked, and which one is stopped, is no matter of its scores.
@@ -53,7 +53,7 @@ def askings(
         RunDirectoryError, InputError, JobError, DamagedError, StorageError.
     """
     ran, judging = open_scores(directory, job_file)
-    judged, dataset, job = run_directory(directory), Dataset(ran.job.input), ran.job
+    judged, dataset, job = open_run_directory(directory), Dataset(ran.job.input), ran.job
     found = []
     for raw, score in zip(judging.document.get("score", []), judging.job.scores, strict=True):
         if score.asked is None:

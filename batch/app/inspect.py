@@ -10,13 +10,13 @@ from batch.results.status import Status, read_status
 from batch.results.verify import Verification
 from batch.results.verify import salvage as salvage_directory
 from batch.results.verify import verify as verify_directory
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.settings import OutputFormat
 
 
 def status(directory: Path | str) -> Status:
     """Counts, rates and failures, from the journals alone. Raises RunDirectoryError."""
-    return read_status(run_directory(directory))
+    return read_status(open_run_directory(directory))
 
 
 def verify(directory: Path | str) -> Verification:
@@ -27,7 +27,7 @@ def verify(directory: Path | str) -> Verification:
 
 def salvage(directory: Path | str) -> list[str]:
     """Keep every whole record of damaged journals and say what was lost. Raises RunDirectoryError, StorageError."""
-    found = run_directory(directory)
+    found = open_run_directory(directory)
     with found.lock():
         return salvage_directory(found)
 

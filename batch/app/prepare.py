@@ -16,8 +16,7 @@ from batch.executors.context import PreparedRun
 from batch.executors.sharding import ShardPlan
 from batch.job import LoadedJob
 from batch.journal.index import ResumeIndex
-from batch.journal.journal import Journal
-from batch.journal.store_journal import StoreJournal
+from batch.journal.writer import JournalWriter
 from batch.policy.changes import differences
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
@@ -68,9 +67,9 @@ def prepare(
 
 def _open_journals(
     job: Job, directory: RunDirectory, sharding: ShardPlan | None, stack: ExitStack
-) -> tuple[dict[str, Journal | StoreJournal], list[str]]:
+) -> tuple[dict[str, JournalWriter], list[str]]:
     """Open each variant's journal, or claim a number in it for the workers; returns them with sentences on what was repaired."""
-    journals: dict[str, Journal | StoreJournal] = {}
+    journals: dict[str, JournalWriter] = {}
     repaired: list[str] = []
     for variant in job.variants:
         if sharding is not None:

@@ -34,7 +34,7 @@ from batch.readers import Dataset
 from batch.records import ErrorInfo, Tally
 from batch.results.outputs import write_outputs
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import address_of, run_directory
+from batch.rundir.opening import address_of, open_run_directory
 from batch.settings import Job
 from batch.transport.client import Client
 
@@ -60,7 +60,7 @@ def run(
     executor = make_executor(options.engine, options.ray_address)
     executor.check(job)
     keys = endpoints.read_keys(job.variants)
-    directory = run_directory(job.output.dir)
+    directory = open_run_directory(job.output.dir)
     report = partial(_report, observers)
     with directory.lock(report):
         if options.fresh:
@@ -85,7 +85,7 @@ def run(
 
 def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
     """Continue a run from its directory alone. Raises as `run` does."""
-    found = run_directory(directory)
+    found = open_run_directory(directory)
     loaded = from_document(dict(found.manifest.job), overrides)
     # The directory may have been moved since the run began.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from batch.job import LoadedJob, from_document
 from batch.readers import Dataset
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.rundir.stored_run import StoredRun
 
 
@@ -17,7 +17,7 @@ def open_run(place: Path | str) -> StoredRun:
 
 def open_loaded(place: Path | str) -> tuple[StoredRun, LoadedJob]:
     """Open the run at `place` with its job as it was loaded, for overrides and scores. Raises as `open_run`."""
-    directory = run_directory(place)
+    directory = open_run_directory(place)
     manifest = directory.manifest
     loaded = from_document(dict(manifest.job))
     return StoredRun(directory, manifest, loaded.job, Dataset(loaded.job.input)), loaded

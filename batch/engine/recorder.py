@@ -9,9 +9,8 @@ from batch.clock import Clock
 from batch.engine.costs import Costs
 from batch.engine.work import Work
 from batch.errors import StorageError
-from batch.journal.journal import Journal
 from batch.journal.lines import encode
-from batch.journal.store_journal import StoreJournal
+from batch.journal.writer import JournalWriter
 from batch.policy.usage import added
 from batch.records import ErrorInfo, ErrorKind, Exchange, Outcome, Tally
 
@@ -19,7 +18,7 @@ from batch.records import ErrorInfo, ErrorKind, Exchange, Outcome, Tally
 class Recorder:
     """Writes the outcomes of a run, each to the journal of its variant, and counts them."""
 
-    def __init__(self, journals: Mapping[str, Journal | StoreJournal], tallies: Mapping[str, Tally], clock: Clock, costs: Costs) -> None:
+    def __init__(self, journals: Mapping[str, JournalWriter], tallies: Mapping[str, Tally], clock: Clock, costs: Costs) -> None:
         self.tallies = tallies
         self._costs = costs
         self._journals = journals
@@ -61,7 +60,7 @@ class Recorder:
         if not self._pending:
             return
         pending, self._pending = self._pending, []
-        by_journal: dict[Journal | StoreJournal, list[tuple[Work, Outcome]]] = {}
+        by_journal: dict[JournalWriter, list[tuple[Work, Outcome]]] = {}
         for work, outcome in pending:
             by_journal.setdefault(self._journal(work), []).append((work, outcome))
         refused: StorageError | None = None
@@ -114,7 +113,7 @@ class Recorder:
             response=exchange.body if error is None or error.kind is ErrorKind.OUTPUT else None,
         )
 
-    def _journal(self, work: Work) -> Journal | StoreJournal:
+    def _journal(self, work: Work) -> JournalWriter:
         return self._journals[work.task.variant]
 
     def _count(self, work: Work, outcome: Outcome) -> None:

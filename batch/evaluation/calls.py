@@ -27,7 +27,7 @@ from batch.journal.segments import segment_paths
 from batch.readers import Dataset
 from batch.records import Outcome, Row
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import address_of, run_directory
+from batch.rundir.opening import address_of, open_run_directory
 from batch.settings import InputSettings, ScoreSettings, Variant
 from batch.storage import replace_atomically
 from batch.writers.values import json_bytes
@@ -87,7 +87,7 @@ def asked_model(settings: ScoreSettings) -> Variant:
 
 def calls_directory(scored: RunDirectory, settings: ScoreSettings) -> RunDirectory:
     """The run directory of a score's calls within that of the run which it scores. Raises StorageError."""
-    return run_directory(f"{address_of(scored)}/scores/{'judge' if settings.judge is not None else 'embedding'}/{settings.name}")
+    return open_run_directory(f"{address_of(scored)}/scores/{'judge' if settings.judge is not None else 'embedding'}/{settings.name}")
 
 
 def write_calls(asker: Grader, answers: Callable[[], Iterable[Answer]], state: str, directory: RunDirectory) -> tuple[str, int]:

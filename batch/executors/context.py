@@ -15,8 +15,7 @@ from batch.events import Event, Notice, Observer
 from batch.executors.sharding import ShardPlan
 from batch.executors.stopping import Stoppable, Stopper, watch
 from batch.journal.index import ResumeIndex
-from batch.journal.journal import Journal
-from batch.journal.store_journal import StoreJournal
+from batch.journal.writer import JournalWriter
 from batch.policy.redaction import ApiKeys
 from batch.readers import Dataset
 from batch.records import ErrorInfo, Tally
@@ -35,7 +34,7 @@ class PreparedRun:
     job: Job
     directory: RunDirectory
     dataset: Dataset
-    journals: Mapping[str, Journal | StoreJournal]
+    journals: Mapping[str, JournalWriter]
     indexes: Mapping[str, ResumeIndex]
     tallies: dict[str, Tally]
     may_differ: bool

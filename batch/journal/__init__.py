@@ -1,1 +1,1 @@
-"""The journal: the append-only record of outcomes, and the run directory that holds it. The only truth of a run."""
+"""The journal: the append-only record of outcomes, read back by an index. The only truth of a run."""

@@ -25,11 +25,11 @@ class Disk:
     """The machine's own disk. Every method raises OSError as the system does; EINTR is retried by Python itself (PEP 475)."""
 
     def open(self, path: Path) -> int:
-        """A descriptor to append to `path`, which is created when it is missing, for its owner's eyes only (it holds prompts' answers)."""
+        """Open `path` for appending; a missing file is created, readable by its owner only, since it holds answers to prompts."""
         return os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600)
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
-        """Append `data`, or the part of it whose size is returned."""
+        """Append `data`, or a part of it; returns the number of bytes written."""
         return os.write(descriptor, data)
 
     def sync(self, descriptor: int) -> None:
@@ -42,17 +42,17 @@ class Disk:
         os.ftruncate(descriptor, size)
 
     def close(self, descriptor: int) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         os.close(descriptor)
 
     def make_directory(self, path: Path) -> None:
-        """A folder, with its parents, for its owner's eyes only; its name and those of the parents that were missing are made durable."""
+        """Create a folder with its missing parents, accessible by their owner only, and make the new names durable."""
         missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         for folder in missing:
             self.sync_directory(folder.parent)
         if not missing:
-            # Its maker may have been killed before the name was durable. Where the parent is not ours to read, it was not ours to make.
+            # Its creator may have been killed before the name was durable. A parent that cannot be read was not created by promptmill.
             with suppress(PermissionError):
                 self.sync_directory(path.parent)
 
@@ -62,6 +62,6 @@ class Disk:
 
 
 def refusal(error: OSError, path: Path) -> str:
-    """The sentence for people on a disk that refuses `path`: what happened, and what to do."""
+    """Explain why the disk refuses `path`: what happened, and what to do."""
     advice = _ADVICE.get(error.errno or 0, error.strerror or str(error))
     return f"{path}: {advice}, then give the same command again; what was recorded so far is kept"

@@ -1,4 +1,4 @@
-"""What every writer of a journal has in common: records are counted, and who waits for them to become durable shares one sync."""
+"""The base of all journal writers: counts records, and lets all callers that wait for durability share one sync."""
 
 from __future__ import annotations
 
@@ -12,7 +12,12 @@ from batch.errors import StorageError
 
 
 class GroupCommit(ABC):
-    """Counts the records of one session. Whoever appends counts them in `_appended`, and `_sync` says in `_durable` how many are safe."""
+    """Counts the records of one session: a subclass adds to `_appended` in `append`, and sets `_durable` in `_sync`.
+
+    `_refusal` is why nothing more is taken; `_sync_failed` says that nothing more can become durable either.
+    """
+
+    repaired: str | None = None
 
     def __init__(self) -> None:
         self._appended = self._durable = 0
@@ -22,29 +27,30 @@ class GroupCommit(ABC):
 
     @property
     def appended(self) -> int:
-        """How many records this session has appended."""
+        """Number of records appended in this session."""
         return self._appended
 
     @property
     def durable(self) -> int:
-        """How many of them are durable."""
+        """Number of appended records that are durable."""
         return self._durable
 
     @property
     def is_durable(self) -> bool:
-        """Whether all of them are."""
+        """Whether every appended record is durable."""
         return self._durable == self._appended
 
     async def sync(self) -> int:
-        """Make durable what was appended before this call; returns how many records of this session are durable now.
+        """Make durable what was appended before this call; returns the number of durable records of this session.
 
-        Callers that come while one is under way share the next. May be called after a refused append, for what came before.
+        Calls that arrive during a sync share the next one. After a refused append, what was appended before it can still be synced.
 
         Raises:
-            StorageError: a sync failed, now or earlier. The system may have dropped what it could not write, so it is never tried again.
+            StorageError: a sync failed, now or earlier.
         """
         wanted = self._appended
         while self._durable < wanted or self._sync_failed:
+            # A failed sync is final: the kernel may have dropped the pages that it could not write, and would call the next sync good.
             if self._sync_failed:
                 raise StorageError(self._refusal or "")
             if self._syncing is not None:
@@ -60,7 +66,7 @@ class GroupCommit(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Take nothing more; syncs nothing."""
+        """Close without syncing; later appends are refused."""
 
     def __enter__(self) -> Self:
         return self
@@ -70,4 +76,8 @@ class GroupCommit(ABC):
 
     @abstractmethod
     async def _sync(self) -> None:
-        """Make durable what is appended now. Raises StorageError, and sets `_sync_failed` and `_refusal`, when it cannot."""
+        """Make durable what is appended now. Raises StorageError after setting `_sync_failed` and `_refusal`."""
+
+    def _check_open(self) -> None:
+        if self._refusal is not None:
+            raise StorageError(self._refusal)

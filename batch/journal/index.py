@@ -1,7 +1,6 @@
-"""What a journal holds of each task, in memory: 31 bytes a task, searched in batches.
+"""The newest record of each task of a journal, in memory: 31 bytes a task, searched in batches.
 
-The segments are read in blocks (mapping them would count towards resident memory), every checksum is verified, and the heads
-are sliced by numpy.
+Segments are read in blocks, since mapped files would count as resident memory; every checksum is verified, and numpy slices the heads.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ Column: TypeAlias = NDArray[np.generic]
 
 
 class IndexEntry(NamedTuple):
-    """What the journal's newest record of a task says: the first 8 bytes of its request key, and whether it is a completion."""
+    """The newest record of a task: the first 8 bytes of its request key, and whether it is a completion."""
 
     key: bytes
     ok: bool
@@ -59,19 +58,19 @@ class ResumeIndex:
 
     @classmethod
     def load(cls, directory: Path, on_damage: Callable[[DamagedError], None] | None = None) -> ResumeIndex:
-        """Read the journal in `directory` (empty when it is not there), passing over a torn tail and changing nothing.
+        """Read the journal in `directory` (empty when it does not exist), skipping a torn tail and changing nothing.
 
-        With `on_damage`, damaged records are reported and left out.
+        With `on_damage`, damaged records are reported and skipped.
 
         Raises:
-            DamagedError: a record is not as it was written, unless `on_damage` is given.
+            DamagedError: a record differs from what was written, and `on_damage` is not given.
             OSError: the disk refuses.
         """
         return cls.of(segments(directory), on_damage)
 
     @classmethod
     def of(cls, found: Sequence[Segment], on_damage: Callable[[DamagedError], None] | None = None) -> ResumeIndex:
-        """The index of some segments of a journal, in their order. Raises as `load`."""
+        """Index some segments of a journal, given in their order. Raises as `load`."""
         growing = [_Growing(kind) for kind in _KINDS]
         for number, segment in enumerate(found):
             end = _end(segment, on_damage)
@@ -96,26 +95,26 @@ class ResumeIndex:
 
     @property
     def ok(self) -> int:
-        """How many tasks have a completion."""
+        """Number of tasks with a completion."""
         return int(np.count_nonzero(self._ok))
 
     @property
     def failed(self) -> int:
-        """How many tasks have failed."""
+        """Number of failed tasks."""
         return len(self) - self.ok
 
     @property
     def superseded(self) -> int:
-        """How many records a newer one of the same task has replaced."""
+        """Number of records that a newer record of the same task has replaced."""
         return self.records - len(self)
 
     @property
     def nbytes(self) -> int:
-        """The memory that the index holds, in bytes."""
+        """Size of the index in memory, in bytes."""
         return sum(column.nbytes for column in (self._task, self._key, self._ok, self._segment, self._offset, self._length))
 
     def positions(self, task_hashes: Sequence[int]) -> list[int]:
-        """For each task its place in this index (0 ≤ place < len), or -1."""
+        """Find tasks: for each its position in this index (0 ≤ position < len), or -1."""
         if not len(self):
             return [-1] * len(task_hashes)
         wanted = np.array(task_hashes, np.uint64)
@@ -124,11 +123,11 @@ class ResumeIndex:
         return np.where(self._task[places] == wanted, places, -1).tolist()  # type: ignore[no-any-return]
 
     def final(self, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
-        """Of each of many tasks (as `lines.task_hashes` has them) whether it has a completion, or, `with_failures`, any outcome."""
+        """For each task (hashes as of `lines.task_hashes`), whether it has a completion or, `with_failures`, any outcome."""
         return final(self._task, self._ok, task_hashes, with_failures=with_failures)
 
     def lookup(self, task_hashes: Sequence[int]) -> list[IndexEntry | None]:
-        """What the journal holds of each task; None for those without a record. Give many at once."""
+        """Find the newest record of each task; None for tasks without one. Fast for many at once only."""
         places = self.positions(task_hashes)
         if not len(self):
             return [None] * len(places)
@@ -137,7 +136,7 @@ class ResumeIndex:
         return [None if place < 0 else IndexEntry(keys[8 * i : 8 * i + 8], ok[i]) for i, place in enumerate(places)]
 
     def locate(self, task_hashes: Sequence[int]) -> list[Location | None]:
-        """Where the newest record of each task is; None for those without. Give many at once."""
+        """Find where the newest record of each task is; None for tasks without one. Fast for many at once only."""
         places = self.positions(task_hashes)
         if not len(self):
             return [None] * len(places)
@@ -149,9 +148,9 @@ class ResumeIndex:
         return self._key[self._ok].astype(np.uint64)  # type: ignore[no-any-return]
 
     def find_requests(self, keys: Sequence[bytes]) -> list[Location | None]:
-        """Where an outcome of each request is, of whatever task: a completion where there is one. None where there is none.
+        """Find an outcome of each request, of any task: a completion if there is one; None if there is no outcome.
 
-        Only the first 8 bytes of the keys are compared. The first call takes 8 bytes of memory a task. Give many at once.
+        Compares the first 8 bytes of the keys only. The first call takes 8 bytes of memory a task. Fast for many at once only.
         """
         if not len(self) or not keys:
             return [None] * len(keys)
@@ -168,7 +167,7 @@ class ResumeIndex:
         return [Location(segment, offset, length) if there else None for there, segment, offset, length in found]
 
     def locations(self, batch: int = 1024) -> Iterator[list[Location]]:
-        """Where the newest records of all tasks are, in the order they were written."""
+        """Iterate over the newest records of all tasks, in the order in which they were written."""
         order = np.lexsort((self._offset, self._segment))
         for start in range(0, len(order), batch):
             places = order[start : start + batch]
@@ -227,20 +226,20 @@ class _Growing:
         self._count = end
 
     def take(self) -> Column:
-        """The whole column, which is not held here any more."""
+        """Return the whole column and release it here."""
         whole = self._values[: self._count]
         self._values, self._count = np.empty(0, whole.dtype), 0
         return whole
 
 
 def _newest(task: Column) -> NDArray[np.intp]:
-    """The places of each task's last record, sorted by task."""
+    """The position of each task's last record, sorted by task."""
     order = np.argsort(task)
     first = np.ones(len(order), np.bool_)
     for start in range(0, len(order), _FIRST_ROWS):
         in_order = task[order[start : start + _FIRST_ROWS + 1]]
         np.not_equal(in_order[1:], in_order[:-1], out=first[start + 1 : start + len(in_order)])
-    # A sort that keeps the order of equals would take six times as long, and most journals have none.
+    # A stable sort would take six times as long, and most journals have no two records of a task.
     return order if first.all() else np.maximum.reduceat(order, np.flatnonzero(first))
 
 

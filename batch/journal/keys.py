@@ -10,14 +10,14 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# 400 MB. Who has more different requests than that gains nothing by this.
+# 400 MB. A job with more distinct requests gains nothing from deduplication.
 MOST_KEYS = 50_000_000
 
 
 class KeySet:
     """Remembers the first 8 bytes of up to `most` keys, in sorted runs of falling size, each at least twice as long as the next.
 
-    Two different keys are taken for one with a chance of n²/2^65: who acts on it compares the whole keys.
+    Two different keys collide with a probability of n²/2^65, so a caller must compare the whole keys before acting on a match.
     """
 
     def __init__(self, keys: NDArray[np.uint64] | None = None, *, most: int = MOST_KEYS) -> None:
@@ -31,25 +31,25 @@ class KeySet:
 
     @property
     def is_full(self) -> bool:
-        """Whether no more keys are remembered."""
+        """Whether the set is full and ignores further keys."""
         return len(self) >= self._most
 
     def add(self, keys: Sequence[bytes]) -> list[bool]:
-        """For each key whether it was there before it, also within `keys`; and remember all of them. Give many at once."""
+        """Add keys; returns for each whether it was added before, also earlier in `keys`. Fast for many at once only."""
         if not keys:
             return []
         wanted = np.frombuffer(b"".join(key[:8] for key in keys), ">u8").astype(np.uint64)
-        known = np.zeros(len(wanted), np.bool_)
+        seen = np.zeros(len(wanted), np.bool_)
         for run in self._runs:
             places = np.searchsorted(run, wanted)
             places[places == len(run)] = 0
-            known |= run[places] == wanted
+            seen |= run[places] == wanted
         different, first = np.unique(wanted, return_index=True)
         if not self.is_full:
-            self._push(different[~known[first]])
+            self._push(different[~seen[first]])
         repeated = np.ones(len(wanted), np.bool_)
         repeated[first] = False
-        return (known | repeated).tolist()  # type: ignore[no-any-return]
+        return (seen | repeated).tolist()  # type: ignore[no-any-return]
 
     def _push(self, run: NDArray[np.uint64]) -> None:
         if not len(run):

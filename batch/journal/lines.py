@@ -1,6 +1,6 @@
 """One outcome as one checksummed JSON line, and back.
 
-A line begins with a head of fixed width, so that an index is built by slicing:
+A line begins with a head of fixed width, so that an index can be built by slicing:
 
     {"sum":"<crc32, 8 hex>","task":"<16 hex>","key":"<32 hex>","ok":1,"row":…,…,"response":{…}}
 
@@ -35,7 +35,7 @@ _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
 def task_hash(id: str | None, ordinal: int, repeat: int) -> int:  # noqa: A002 - the word of the design
-    """The 64-bit name of a task in its variant's journal: by `id` when the job has ids (else None), by `ordinal` when it has not.
+    """Hash a task to its 64-bit name in the variant's journal: by `id` if the job has ids (else None), by `ordinal` if it has not.
 
     An id that is an ordinal as text hashes like the ordinal, so that a record alone (whose id is one or the other) gives its task.
     """
@@ -44,7 +44,7 @@ def task_hash(id: str | None, ordinal: int, repeat: int) -> int:  # noqa: A002 -
 
 
 def task_hashes(names: Sequence[str], repeat: int) -> bytes:
-    """The hashes of many tasks, 8 bytes each, most significant first. `names` are their ids, or ordinals as text."""
+    """Hash many tasks: 8 bytes each, most significant first. `names` are their ids, or ordinals as text."""
     prefix = f"{repeat}:"
     try:
         return b"".join([blake2b((prefix + name).encode(), digest_size=8).digest() for name in names])
@@ -53,7 +53,7 @@ def task_hashes(names: Sequence[str], repeat: int) -> bytes:
 
 
 def encode(outcome: Outcome, *, is_json: bool = False) -> bytes:
-    """`outcome` as a journal line, newline included. `is_json` when its response is known to be JSON: it was parsed before.
+    """Encode `outcome` as a journal line, newline included. `is_json`: its response was parsed before, so it is JSON.
 
     Raises:
         ValueError: its key does not have 16 bytes.
@@ -91,17 +91,17 @@ def encode(outcome: Outcome, *, is_json: bool = False) -> bytes:
 
 
 def is_whole(line: bytes) -> bool:
-    """Whether `line` (without its newline) is a record as it was written: it has a head, and the checksum holds."""
+    """Whether `line` (without its newline) is an intact record: it has a head, and the checksum matches."""
     if len(line) < HEAD_BYTES:
         return False
     return line.startswith(b'{"sum":"') and line[SUM_AT:SUMMED_FROM] == b'%08x"' % crc32(memoryview(line)[SUMMED_FROM:])
 
 
 def decode(line: bytes) -> Outcome:
-    """The outcome of a journal line, with or without its newline.
+    """Decode a journal line, with or without its newline.
 
     Raises:
-        ValueError: the line is not as it was written.
+        ValueError: the line differs from what was written.
     """
     line = line.removesuffix(b"\n")
     if not is_whole(line):
@@ -139,7 +139,7 @@ def _task_digest(name: str, repeat: int) -> bytes:
 
 
 def _split(line: bytes) -> tuple[dict[str, Any], bytes | None]:
-    """The fields and the untouched response. A cut inside `usage` leaves braces open, so only the true place parses."""
+    """Split a line into its fields and the untouched response. A cut inside `usage` leaves braces open, so only the true cut parses."""
     place = line.find(_RESPONSE, HEAD_BYTES)
     while place >= 0:
         try:
@@ -174,7 +174,7 @@ def _one_line(body: bytes, is_json: bool) -> bytes:
 
 
 def _is_json(body: bytes) -> bool:
-    """Whether `body` is JSON, also such as orjson does not take: lone surrogates, numbers beyond a double."""
+    """Whether `body` is JSON, including what orjson refuses: lone surrogates, numbers beyond a double."""
     with suppress(orjson.JSONDecodeError):
         orjson.loads(body)
         return True

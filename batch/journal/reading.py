@@ -21,17 +21,17 @@ _SPAN = 1 << 22
 
 
 class RecordReader:
-    """Reads the records of one journal. Neighbours are fetched with one read; at most 16 segments are open at a time."""
+    """Reads the records of one journal. Adjacent records take one read; at most 16 segments are open at a time."""
 
     def __init__(self, segments: Sequence[Path]) -> None:
         self._segments = segments
         self._open: OrderedDict[int, int] = OrderedDict()
 
     def read(self, locations: Sequence[Location | None]) -> list[Outcome | None]:
-        """The outcomes at `locations`, in their order; None for None.
+        """Read the outcomes at `locations`, in their order; None for None.
 
         Raises:
-            DamagedError: a record is not as it was written.
+            DamagedError: a record differs from what was written.
             OSError: the disk refuses.
         """
         outcomes: list[Outcome | None] = [None] * len(locations)
@@ -47,7 +47,7 @@ class RecordReader:
         return outcomes
 
     def close(self) -> None:
-        """Give the files back."""
+        """Close the files."""
         while self._open:
             os.close(self._open.popitem()[1])
 
@@ -68,7 +68,7 @@ class RecordReader:
 
 
 def _spans(locations: Sequence[Location | None]) -> Iterator[list[tuple[Location, int]]]:
-    """Records that lie near each other, each with its place in `locations`."""
+    """Group records that are close to each other in a file, each with its index in `locations`."""
     span: list[tuple[Location, int]] = []
     for location, place in sorted((location, place) for place, location in enumerate(locations) if location is not None):
         if span:

@@ -1,4 +1,4 @@
-"""The way on from a damaged journal: every whole record kept, the damaged file set aside, what was lost said."""
+"""Repair of a damaged journal: every whole record is kept, the damaged file is set aside, and what was lost is reported."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HEAD = b'{"sum":"'
 
 @dataclass(frozen=True, slots=True)
 class Salvaged:
-    """One segment that was written anew: `lost` are the byte ranges of the damaged file (kept as `aside`) that held no whole record."""
+    """One rewritten segment: `lost` are the byte ranges of the damaged file (kept as `aside`) without a whole record."""
 
     path: Path
     aside: Path | None
@@ -35,18 +35,18 @@ class Salvaged:
 
 
 def salvage_journal(directory: Path) -> list[Salvaged]:
-    """Write the damaged segments of a journal anew; hold the run directory's lock. A torn tail is left for the next opening.
+    """Rewrite the damaged segments of a journal; hold the run directory's lock. A torn tail is left to the next opening.
 
     Raises:
-        StorageError: the disk refuses; each segment is the old one or the new one then.
+        StorageError: the disk refuses; each segment is then either the old one or the new one.
     """
     try:
         done = list(_fill_gaps(directory))
         for segment in segments(directory):
-            pieces, lost = _sorted_out(segment.path, _end(segment))
+            pieces, lost = _split_intact(segment.path, _end(segment))
             if lost:
                 done.append(_rewrite(segment.path, pieces, lost))
-                _seal_anew(directory, segment)
+                _reseal(directory, segment)
     except OSError as error:
         raise StorageError(refusal(error, directory)) from error
     return done
@@ -59,7 +59,7 @@ def _fill_gaps(directory: Path) -> Iterator[Salvaged]:
         except DamagedError as gap:
             path = directory / Path(gap.path.partition("?")[0]).name
             if path.exists():
-                raise  # a seal that cannot be read: nobody knows what of the lease counts
+                raise  # An unreadable seal: how much of the lease counts cannot be decided.
             disk = Disk()
             disk.close(disk.open(path))
             disk.sync_directory(directory)
@@ -75,15 +75,15 @@ def _end(segment: Segment) -> int:
         return segment.path.stat().st_size
 
 
-def _seal_anew(directory: Path, segment: Segment) -> None:
-    """What was written anew is all that counts of a sealed segment."""
+def _reseal(directory: Path, segment: Segment) -> None:
+    """Seal a rewritten segment again: all of its bytes count."""
     if segment.sealed_at is not None and not segment.name.part:
         sealed = read_seal(segment.name.seal(directory))
         write_seal(directory, segment.name.lease, {**sealed, segment.path.name: segment.path.stat().st_size})
 
 
-def _sorted_out(path: Path, end: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """The byte ranges (start, length) of whole records, and those (start, end) of the rest."""
+def _split_intact(path: Path, end: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
+    """Split a file into the byte ranges (start, length) of whole records, and those (start, end) of the rest."""
     pieces: list[tuple[int, int]] = []
     lost: list[tuple[int, int]] = []
     for offset, line in lines(path, end):
@@ -97,7 +97,7 @@ def _sorted_out(path: Path, end: int) -> tuple[list[tuple[int, int]], list[tuple
 
 
 def _within(line: bytes) -> Iterator[tuple[int, int]]:
-    """Whole records inside a damaged line: a damaged newline joins two records that are themselves sound."""
+    """Find whole records inside a damaged line: a damaged newline joins two intact records."""
     starts = []
     place = line.find(_HEAD)
     while place >= 0:

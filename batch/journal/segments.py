@@ -1,18 +1,18 @@
 """The files of one journal, in the order in which they are read: the newest outcome of a task is the last one.
 
-000001.jsonl, 000002.jsonl, … are of sessions in one process. A session over several processes takes a number E of its own (which an
-empty 00000E.jsonl claims), and its workers write E-SSSSS-GGG.jsonl: S is the shard, G the generation of the shard's lease; a file
-that became too long is followed by E-SSSSS-GGG-02.jsonl. Tasks of different shards are different ones, so names alone give the order.
+Sessions in one process write 000001.jsonl, 000002.jsonl, … A session over several processes claims a number E by an empty
+00000E.jsonl, and its workers write E-SSSSS-GGG.jsonl: S is the shard, G the generation of the shard's lease; a file that became too
+long is followed by E-SSSSS-GGG-02.jsonl. Two shards never have a task in common, so names alone give the order.
 On an object store, where nothing can be appended, each flush is an object: 000001-000007.jsonl, E-SSSSS-GGG-000007.jsonl.
-When a lease has passed on, E-SSSSS-GGG.sealed says how much of the former holder's files counts (JSON: {file: bytes}; of objects the
-number of the last one: {"last": 7}); what he writes later is not read.
+When a shard gets its next lease, E-SSSSS-GGG.sealed says how much of the former lease's files counts (JSON: {file: bytes}; for
+objects the number of the last one: {"last": 7}); what is written to them later is not read.
 
-Only the tail of the last unsealed file that is not empty may be torn, of those of one process and of each lease: a segment is synced
-before its successor gets records. Torn is
-- what stands after the last newline, unless it is a whole record that lacks only the newline, and
-- a last line whose checksum fails and which holds NUL bytes: pages that never reached the disk when the power went (a line as
-  it was written never holds one).
-Anything else that is not as it was written is damage, which is never repaired silently.
+A segment is synced before its successor gets records. So only the last unsealed file that is not empty can have a torn tail: one such
+file among those of single processes, and one in each lease. A torn tail is
+- what follows the last newline, unless it is a whole record that lacks only the newline, and
+- a last line whose checksum fails and which has NUL bytes: pages that never reached the disk at a power loss (no line is written
+  with one).
+Any other difference from what was written is damage, which is never repaired silently.
 """
 
 from __future__ import annotations
@@ -53,22 +53,22 @@ class SegmentName(NamedTuple):
 
     @property
     def stem(self) -> str:
-        """The file name without its ending."""
+        """The file name without its suffix."""
         lease = f"-{self.shard:05d}-{self.generation:03d}" if self.shard >= 0 else ""
         return f"{self.number:06d}{lease}" + (f"-{self.roll:02d}" if self.roll > 1 else "") + (f"-{self.part:06d}" if self.part else "")
 
     def path(self, directory: Path) -> Path:
-        """Its file."""
+        """Path of the segment."""
         return directory / f"{self.stem}.jsonl"
 
     def seal(self, directory: Path) -> Path:
-        """The file that says how much of its lease counts."""
+        """Path of the file that says how much of the lease counts."""
         return directory / f"{self.lease.stem}.sealed"
 
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A file of a journal. `sealed_at` is how many of its bytes count, where that was decided; else `may_be_torn` may be True."""
+    """A file of a journal. `sealed_at` is how many of its bytes count, if a seal says so; otherwise `may_be_torn` can be True."""
 
     name: SegmentName
     path: Path
@@ -77,14 +77,14 @@ class Segment:
 
     @property
     def is_open_ended(self) -> bool:
-        """Whether its last record may lack the newline: its writer was killed, or had not yet written it when it was sealed."""
+        """Whether the last record may lack its newline: the writer was killed, or had not written it yet when the file was sealed."""
         return self.may_be_torn or self.sealed_at is not None
 
     def end(self) -> int:
-        """How many bytes count: all but a torn tail.
+        """Number of bytes that count: all but a torn tail.
 
         Raises:
-            DamagedError: the last line is not as it was written, and not torn; or what was sealed is not all there.
+            DamagedError: the last line differs from what was written and is not torn; or the file is shorter than its seal says.
         """
         if self.may_be_torn:
             return read_tail(self.path).keep
@@ -98,7 +98,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class Tail:
-    """The end of a segment of `size` bytes: the first `keep` are whole records, the last of which may lack its newline."""
+    """The end of a segment of `size` bytes: the first `keep` bytes are whole records; the last one may lack its newline."""
 
     keep: int
     size: int
@@ -106,12 +106,12 @@ class Tail:
 
 
 def segment_path(directory: Path, number: int) -> Path:
-    """The file of one process's segment, numbered from 1."""
+    """Path of a segment of a session in one process, numbered from 1."""
     return SegmentName(number).path(directory)
 
 
 def segments(directory: Path, shard: SegmentName | None = None) -> list[Segment]:
-    """The files of a journal in their order, or those of one shard in one session; none when the folder is not there.
+    """List the files of a journal in their order, or those of one shard in one session; none when the folder does not exist.
 
     Raises:
         DamagedError: one is missing, or a seal cannot be read.
@@ -119,7 +119,7 @@ def segments(directory: Path, shard: SegmentName | None = None) -> list[Segment]
     names = segment_names(directory, shard)
     torn: dict[SegmentName, SegmentName] = {}
     for name in names:
-        # Those of one process follow each other as those of one lease do. An object on a store is there whole, or not at all.
+        # The files of single-process sessions follow each other like those of one lease. An object is put whole, so it is never torn.
         if not name.part and name.path(directory).stat().st_size:
             torn[name.lease if name.shard >= 0 else SegmentName(0)] = name
     tails = set(torn.values())
@@ -138,7 +138,7 @@ def segments(directory: Path, shard: SegmentName | None = None) -> list[Segment]
 
 
 def _counting(name: SegmentName, seal: Mapping[str, int], directory: Path) -> int:
-    """How many bytes of a sealed file count."""
+    """Number of bytes of a sealed file that count."""
     if name.part:
         return name.path(directory).stat().st_size if name.part <= seal.get(LAST, 0) else 0
     return seal.get(f"{name.stem}.jsonl", 0)
@@ -150,7 +150,7 @@ def segment_paths(directory: Path) -> list[Path]:
 
 
 def segment_names(directory: Path, shard: SegmentName | None = None) -> list[SegmentName]:
-    """The names of a journal's files in their order, or of those of one shard in one session.
+    """List the names of a journal's files in their order, or of those of one shard in one session.
 
     Raises:
         DamagedError: a number, or a file in the middle of a lease, is missing.
@@ -186,19 +186,19 @@ def _missing(path: Path) -> DamagedError:
 
 
 def read_seal(path: Path) -> dict[str, int]:
-    """How many bytes count of each file of a lease that has passed on, or which of its objects is the last (LAST) that counts.
+    """Read a seal: how many bytes of each file of the lease count, or the number of the last object (LAST) that counts.
 
     Raises:
-        DamagedError: the seal is not as it was written.
+        DamagedError: the seal differs from what was written.
     """
     try:
         return {str(name): int(size) for name, size in orjson.loads(path.read_bytes()).items()}
     except (ValueError, TypeError, AttributeError) as error:
-        raise DamagedError(named(path), 0, "this seal of a journal is not as it was written") from error
+        raise DamagedError(named(path), 0, "this seal of a journal differs from what was written") from error
 
 
 def write_seal(directory: Path, lease: SegmentName, files: dict[str, int]) -> None:
-    """Put a seal in place, whole and durable.
+    """Write a seal, atomically and durably.
 
     Raises:
         StorageError: the disk refuses.
@@ -208,24 +208,22 @@ def write_seal(directory: Path, lease: SegmentName, files: dict[str, int]) -> No
 
 
 def lease_segments(directory: Path, lease: SegmentName) -> list[Segment]:
-    """The files of one lease, in their order. Raises as `segments`."""
+    """List the files of one lease in their order. Raises as `segments`."""
     return [segment for segment in segments(directory, lease) if segment.name.lease == lease]
 
 
-def unsettled(found: Sequence[Segment]) -> list[Segment]:
-    """The segments whose tails the next session must see to: those of the last number, and the last of one process.
-
-    Earlier ones were seen to before a later number was taken.
-    """
+def unrepaired(found: Sequence[Segment]) -> list[Segment]:
+    """Select the segments whose tails the next session must repair: those of the last number, and the last of a single process."""
+    # The tails of earlier numbers were repaired before a later number was claimed.
     last = found[-1].name.number if found else 0
     return [segment for segment in found if segment.may_be_torn and (segment.name.shard < 0 or segment.name.number == last)]
 
 
 def read_tail(path: Path) -> Tail:
-    """Look at the end of a segment; reads no more of it than the last records.
+    """Examine the end of a segment; reads only the last records.
 
     Raises:
-        DamagedError: the last line is not as it was written, and not torn.
+        DamagedError: the last line differs from what was written, and is not torn.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -234,7 +232,7 @@ def read_tail(path: Path) -> Tail:
         if fragment and is_whole(fragment):
             return Tail(size, size, lacks_newline=True)
         if fragment and is_whole(fragment[:-1]):
-            raise DamagedError(named(path), size - 1, "the newline of the last record is not as it was written")
+            raise DamagedError(named(path), size - 1, "the newline of the last record differs from what was written")
         while keep:
             start = _after_newline(file, keep - 1)
             line = _read(file, start, keep - 1)
@@ -247,7 +245,7 @@ def read_tail(path: Path) -> Tail:
 
 
 def lines(path: Path, end: int) -> Iterator[tuple[int, bytes]]:
-    """The lines of the first `end` bytes of a segment, without their newlines, each with its offset; unchecked."""
+    """Iterate over the lines of the first `end` bytes of a segment: offset, and line without newline; checksums are not verified."""
     offset = 0
     with path.open("rb", buffering=1 << 20) as file:
         while offset < end and (line := file.readline(end - offset)):
@@ -256,7 +254,7 @@ def lines(path: Path, end: int) -> Iterator[tuple[int, bytes]]:
 
 
 def _after_newline(file: BinaryIO, end: int) -> int:
-    """The offset behind the last newline of the first `end` bytes, or 0."""
+    """Offset after the last newline of the first `end` bytes, or 0."""
     while end:
         start = max(0, end - _STEP)
         found = _read(file, start, end).rfind(b"\n")

@@ -1,4 +1,4 @@
-"""What a journal holds, for those who only ask whether a task is done: an index in a file that many processes share."""
+"""An index of a journal in a file that worker processes map and share: whether a task is done, and its request key."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BYTES_PER_TASK = 17
 
 
 class SharedIndex:
-    """The tasks that `ResumeIndex.save` wrote to `path` (None: none), mapped, so that all processes of a machine hold them once.
+    """Maps the tasks that `ResumeIndex.save` wrote to `path` (None: no tasks), so that the processes of a machine share the memory.
 
     Raises:
         OSError: the file cannot be read.
@@ -31,7 +31,7 @@ class SharedIndex:
 
     @classmethod
     def at(cls, place: str | None) -> SharedIndex:
-        """Those in the file, or in the object on a store, at `place`; an object is fetched by each process. Raises OSError."""
+        """Open the file, or the object on a store, at `place`; each process fetches an object for itself. Raises OSError."""
         if place is None or not is_url(place):
             return cls(None if place is None else Path(place))
         with downloaded(place) as path:
@@ -41,11 +41,11 @@ class SharedIndex:
         return self._count
 
     def final(self, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
-        """As `ResumeIndex.final`."""
+        """For each task, whether it has a completion or, `with_failures`, any outcome; as `ResumeIndex.final`."""
         return final(self._task, self._ok, task_hashes, with_failures=with_failures) if self._count else [False] * (len(task_hashes) // 8)
 
     def lookup(self, task_hashes: Sequence[int]) -> list[IndexEntry | None]:
-        """What the journal holds of each task; None for those without a record. Give many at once."""
+        """Find the newest record of each task; None for tasks without one. Fast for many at once only."""
         if not self._count:
             return [None] * len(task_hashes)
         wanted = np.array(task_hashes, np.uint64)
@@ -58,7 +58,7 @@ class SharedIndex:
 
 
 class LayeredIndex:
-    """What an earlier index knows, and over it what was recorded in this very session: that is done, be it a failure."""
+    """An earlier index, and on top of it the records of the running session, whose failures count as done too."""
 
     def __init__(self, earlier: SharedIndex, session: ResumeIndex) -> None:
         self._earlier, self._session = earlier, session
@@ -67,13 +67,13 @@ class LayeredIndex:
         return len(self._earlier) + len(self._session)
 
     def final(self, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
-        """Of each task whether one of the two says that it is done."""
+        """For each task, whether one of the two indexes has it as done."""
         pairs = zip(
             self._session.final(task_hashes, with_failures=True), self._earlier.final(task_hashes, with_failures=with_failures), strict=True
         )
         return [now or earlier for now, earlier in pairs]
 
     def lookup(self, task_hashes: Sequence[int]) -> list[IndexEntry | None]:
-        """What the two hold of each task."""
+        """Find the newest record of each task in both indexes."""
         pairs = zip(self._session.lookup(task_hashes), self._earlier.lookup(task_hashes), strict=True)
         return [earlier if now is None else IndexEntry(now.key, ok=True) for now, earlier in pairs]

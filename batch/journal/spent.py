@@ -1,4 +1,4 @@
-"""What a journal says was spent: of all its records, also of those that newer ones replaced, since they were paid for too."""
+"""The cost of a journal: of all records, including those that newer ones replaced, since they were paid for too."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from batch.journal.lines import HEAD_BYTES, decode
 from batch.journal.segments import lines, segment_paths
 
 _RESPONSE = b',"response":'
-# Our own fields stand between the usage and the response; a quote within a text would be escaped.
+# promptmill's own fields are between usage and response; a quote within a text would be escaped.
 _COST = re.compile(rb'"cost_usd":(null|[-+.\deE]+)(?:,"doubled":\d+)?(?:,"extra_usd":([-+.\deE]+))?(?=[,}])')
 
 
 def spent_usd(directory: Path) -> float:
-    """US dollars over all records of the journal in `directory`, with what repeated attempts may have cost at most.
+    """Sum the US dollars of all records of the journal in `directory`, with what repeated attempts may have cost at most.
 
-    Reads about as fast as the disk. A torn tail is passed over; that nothing else is damaged is the resume index's business.
+    Reads about as fast as the disk. Skips a torn tail; detecting damage is left to the resume index.
     """
     return sum(_spent(line) for path in segment_paths(directory) for _, line in lines(path, path.stat().st_size))
 
@@ -26,7 +26,7 @@ def _spent(line: bytes) -> float:
     own = line[HEAD_BYTES:place] + b"}" if place >= 0 else line[HEAD_BYTES:]
     found = _COST.findall(own)
     if found:
-        # The last one: usage, which stands before, may hold anything.
+        # The last match: usage comes before, and may contain anything.
         cost, extra = found[-1]
         return (0.0 if cost == b"null" else float(cost)) + (float(extra) if extra else 0.0)
     try:

@@ -1,4 +1,4 @@
-"""The run directory on disk: its lock, its manifest, and where everything in it lies."""
+"""The run directory on disk: its lock, its manifest, and the paths of its files."""
 
 from __future__ import annotations
 
@@ -17,12 +17,11 @@ import orjson
 
 from batch.errors import LockedError, RunDirectoryError, StorageError
 from batch.journal.disk import Disk, refusal
-from batch.journal.journal import Journal
-from batch.journal.leases import LeasedJournal, claim_number, earlier_segments, seal, unreported
+from batch.journal.file_writer import FileJournal
+from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segments, seal, unreported
 from batch.journal.salvage import Salvaged, salvage_journal
 from batch.journal.segments import SegmentName
-from batch.journal.store_journal import StoreJournal
-from batch.journal.store_leases import LeasedStoreJournal
+from batch.journal.writer import JournalWriter, LeasedJournalWriter
 from batch.rundir.manifest import Manifest
 from batch.settings import RunSettings
 from batch.storage import replace_atomically, sync_directory
@@ -32,31 +31,31 @@ if TYPE_CHECKING:
 
 LAYOUT = "1.0"
 
-# What --fresh moves aside, the truth first: a crash in between leaves a run without outcomes, never outcomes without a run.
+# What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
 CONTENTS = ("journal", "run.json", "completions.*", "errors.*", "scores", "report.html")
 
 
 class RunDirectory:
-    """One run's folder, which need not be there yet."""
+    """The folder of one run, which may not exist yet."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
 
     @property
     def place(self) -> Path | str:
-        """Where it is, for people: a path, or the address of a folder on an object store."""
+        """The location shown to people: a path, or the address of a folder on an object store."""
         return self.path
 
     @contextmanager
-    def lock(self, notice: Callable[[str], None] | None = None) -> Iterator[None]:  # noqa: ARG002 - flock answers at once
-        """Hold the run directory, which is created when it is missing. The lock ends with the process, however that ends.
+    def lock(self, report: Callable[[str], None] | None = None) -> Iterator[None]:  # noqa: ARG002 - flock does not wait
+        """Lock the run directory, which is created when it is missing. The kernel releases the lock when the process ends in any way.
 
-        `notice` is told when that takes a while.
+        `report` gets a sentence when acquiring the lock takes a while.
 
         Raises:
-            LockedError: another runner holds it; the text names the holder.
+            LockedError: another runner has the lock; the text names its process.
             RunDirectoryError: the path is not a folder.
-            StorageError: it cannot be written to.
+            StorageError: the directory cannot be written to.
         """
         try:
             self._make()
@@ -64,22 +63,22 @@ class RunDirectory:
         except OSError as error:
             raise StorageError(refusal(error, self.path)) from error
         try:
-            self._hold(descriptor)
+            self._acquire(descriptor)
             yield
         finally:
             os.close(descriptor)
 
     @property
     def exists(self) -> bool:
-        """Whether a run was begun here."""
+        """Whether the directory has a run."""
         return (self.path / "run.json").exists()
 
     @property
     def manifest(self) -> Manifest:
-        """Read `run.json`.
+        """The content of `run.json`.
 
         Raises:
-            RunDirectoryError: there is none, it cannot be read, or it is of a layout that this version does not know.
+            RunDirectoryError: it is missing, cannot be read, or has a layout that this version does not support.
         """
         path = f"{self.place}: run.json"
         try:
@@ -90,11 +89,11 @@ class RunDirectory:
         except OSError as error:
             raise RunDirectoryError(f"{path}: cannot be read: {error.strerror or error}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise RunDirectoryError(f"{path}: is not a promptmill run; take another output dir, or give --fresh to begin anew") from error
+            raise RunDirectoryError(f"{path}: is not a promptmill run; take another output dir, or give --fresh to start over") from error
         if layout.partition(".")[0] != LAYOUT.partition(".")[0]:
             raise RunDirectoryError(
                 f"{path}: has layout {layout}, this promptmill writes {LAYOUT}; "
-                "go on with the version that began the run, or take another output dir"
+                "continue with the version that started the run, or take another output dir"
             )
         try:
             return Manifest.from_document(document)
@@ -102,7 +101,7 @@ class RunDirectory:
             raise RunDirectoryError(f"{path}: is damaged ({type(error).__name__}: {error}); restore it, or give --fresh") from error
 
     def write_manifest(self, manifest: Manifest) -> None:
-        """Put `run.json` in place, whole and durable; `layout` is added.
+        """Write `run.json` atomically and durably; adds `layout`.
 
         Raises:
             StorageError: the disk refuses.
@@ -110,67 +109,67 @@ class RunDirectory:
         self._put_manifest(json.dumps({"layout": LAYOUT, **manifest.document()}, indent=2).encode() + b"\n")
 
     def journal_dir(self, slug: str) -> Path:
-        """Where the journal of a variant is; of one on a store a local copy, which each call brings up to date. Raises StorageError."""
+        """Path of the journal of a variant; for a store, of a local copy that each call updates. Raises StorageError."""
         return self.path / "journal" / slug
 
-    def open_journal(self, slug: str, run: RunSettings) -> Journal | StoreJournal:
-        """The writer of a variant's journal; hold the lock. Raises as Journal does."""
-        return Journal(self.journal_dir(slug), run.durability)
+    def open_journal(self, slug: str, run: RunSettings) -> JournalWriter:
+        """Open the writer of a variant's journal; hold the lock. Raises as FileJournal."""
+        return FileJournal(self.journal_dir(slug), run.durability)
 
     def claim(self, slug: str) -> tuple[int, str | None]:
-        """Take the next number of a variant's journal for a session over several processes; hold the lock.
+        """Claim the next number of a variant's journal for a session over several processes; hold the lock.
 
         The second value says what was repaired. Raises DamagedError, StorageError.
         """
         return claim_number(self.journal_dir(slug))
 
-    def open_lease(self, slug: str, lease: SegmentName, run: RunSettings) -> LeasedJournal | LeasedStoreJournal:
-        """The writer of a lease's journal, for its holder."""
-        return LeasedJournal(self.journal_dir(slug), lease, run.durability)
+    def open_lease(self, slug: str, lease: SegmentName, run: RunSettings) -> LeasedJournalWriter:
+        """Open the writer of a lease's journal; for the worker that has the lease."""
+        return LeasedFileJournal(self.journal_dir(slug), lease, run.durability)
 
-    def seal(self, slug: str, lease: SegmentName, told: tuple[int, int]) -> list[tuple[str, bytes]]:
-        """Decide, for good, what of a lease's journal counts: what is there now. Call it before the shard is handed on.
+    def seal(self, slug: str, lease: SegmentName, reported: tuple[int, int]) -> list[tuple[str, bytes]]:
+        """Decide for good what of a lease's journal counts: what is there now. Call it before the shard gets another lease.
 
-        Returns what its holder has not told of: the lines beyond `told` (his `appended_bytes`), each piece with where it is.
+        Returns what the worker has not reported: the lines beyond `reported` (its `appended_bytes`), each piece with its location.
         Raises DamagedError, StorageError.
         """
-        return unreported(seal(self.journal_dir(slug), lease), told)
+        return unreported(seal(self.journal_dir(slug), lease), reported)
 
     def earlier(self, slug: str, lease: SegmentName) -> ResumeIndex:
-        """What former holders of a lease's shard recorded in the same session. Raises DamagedError, StorageError, OSError."""
+        """Index what earlier leases of the same shard recorded in this session. Raises DamagedError, StorageError, OSError."""
         from batch.journal.index import ResumeIndex
 
         return ResumeIndex.of(earlier_segments(self.journal_dir(slug), lease))
 
-    def check_held(self) -> None:
-        """See that the lock is still held. Raises StorageError when it is not; the kernel's always is."""
+    def check_lock(self) -> None:
+        """Check that this process still has the lock. Raises StorageError if not; a lock of the kernel is never lost."""
 
     def check_writable(self) -> None:
-        """See that something can be put here. Raises StorageError."""
+        """Check that the store can be written to. Raises StorageError."""
 
     def remove_folders(self, prefix: str) -> None:
-        """Remove folders that nobody keeps, by how their names begin. Raises StorageError."""
+        """Remove the temporary folders whose names begin with `prefix`. Raises StorageError."""
         for folder in self.path.glob(f"{prefix}*"):
             shutil.rmtree(folder, ignore_errors=True)
 
     def salvage(self, slug: str) -> list[Salvaged]:
-        """Write the damaged segments of a journal anew; hold the lock. Raises StorageError."""
+        """Rewrite the damaged segments of a journal; hold the lock. Raises StorageError."""
         return salvage_journal(self.journal_dir(slug))
 
     def fetch(self, *names: str) -> None:
-        """Bring derived files under `path` up to date: folders (`scores`), or files by pattern (`errors.*`). Raises StorageError."""
+        """Update the local copy of derived files: folders (`scores`), or files by pattern (`errors.*`). Raises StorageError."""
 
     def publish(self, *paths: Path) -> list[Path | str]:
-        """Make files and folders that were written under `path` those of the run; returns where they are. Raises StorageError."""
+        """Publish files and folders that were written under `path`; returns their locations. Raises StorageError."""
         return list(paths)
 
     def slugs(self) -> list[str]:
-        """The variants that have a journal, sorted by name."""
+        """List the variants that have a journal, sorted by name."""
         root = self.path / "journal"
         return sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
 
     def clear(self) -> str:
-        """Begin anew; hold the lock. What was paid for is not deleted but moved to `old/<time>/`; returns a sentence that says so.
+        """Start over; hold the lock. Moves what was paid for to `old/<time>/` instead of deleting it; returns a sentence that says so.
 
         Raises:
             StorageError: the disk refuses.
@@ -207,7 +206,7 @@ class RunDirectory:
             raise RunDirectoryError(f"{self.path}: is a file, not a folder; take another output dir")
         Disk().make_directory(self.path)
 
-    def _hold(self, descriptor: int) -> None:
+    def _acquire(self, descriptor: int) -> None:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

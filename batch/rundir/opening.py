@@ -1,4 +1,4 @@
-"""Run directories by what people write: a path, or the address of a folder on an object store."""
+"""Opens run directories from what people write: a path, or the address of a folder on an object store."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from batch.rundir.local import RunDirectory
 from batch.storage.urls import is_url, parse
 
 
-def run_directory(place: str | os.PathLike[str]) -> RunDirectory:
-    """The run directory at `place`, which need not be there yet.
+def open_run_directory(place: str | os.PathLike[str]) -> RunDirectory:
+    """Open the run directory at `place`, which may not exist yet.
 
     Raises:
-        RunDirectoryError: an address that cannot be one, or one that was made into a path.
-        StorageError: the cache for its copy cannot be written to.
+        RunDirectoryError: an invalid address, or an address that was converted to a Path.
+        StorageError: the cache for the local copy cannot be written to.
     """
     text = os.fspath(place)
     if not is_url(text):
@@ -30,5 +30,5 @@ def run_directory(place: str | os.PathLike[str]) -> RunDirectory:
 
 
 def address_of(directory: RunDirectory) -> str:
-    """Where it is, whatever the working directory will be."""
+    """Location of the directory, independent of the working directory."""
     return str(directory.place if isinstance(directory.place, str) else directory.place.absolute())

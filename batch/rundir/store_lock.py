@@ -1,10 +1,13 @@
-"""Who runs in a run directory on an object store: `run.lock` is an object that its holder renews.
+"""The lock of a run directory on an object store: `run.lock` is an object with the name of its holder, which renews it.
 
-No store that pyarrow knows can be asked to write only where nothing is, so this lock is advisory. It rests on three things: a holder
-renews it every `beat_s` and is taken for dead when it was not renewed for `dead_s`, by the clock of the one who looks (who looks for so
-long; clocks of two machines are never compared); who takes it reads it back after a moment; and a holder who finds another's name in it,
-or could not renew it in time, records nothing more. Two runners who start in the same second are told apart by the reading back, or by
-the next renewal at the latest; what both record until then stays whole, since their segments have names of their own.
+The lock is advisory, since pyarrow offers no conditional write. Three rules make it work:
+- A holder renews the lock every `beat_s`. A waiting runner takes over after it has seen no renewal for `dead_s` by its own clock;
+  clocks of two machines are never compared.
+- A runner that has written the lock reads it back after a moment, and is refused if it finds another holder.
+- A holder that finds another holder at a renewal, or could not renew in time, records nothing more.
+
+If two runners start in the same second, one of them sees the other when it reads back, or at its next renewal at the latest. Until then
+both write segments under names of their own, so that the journal stays whole.
 """
 
 from __future__ import annotations
@@ -42,7 +45,7 @@ PULSE = Pulse()
 
 
 class StoreLock:
-    """The lock at `name`, read and written by functions that raise StoreError. Held by one object at a time; a thread renews it."""
+    """The lock at `name`; `read` and `write` raise StoreError. A thread renews the lock until it is released."""
 
     def __init__(self, name: str, read: Callable[[], bytes | None], write: Callable[[bytes], None], pulse: Pulse | None = None) -> None:
         self._name = name
@@ -50,34 +53,34 @@ class StoreLock:
         self._write = write
         self._pulse = pulse or PULSE
         self._token = secrets.token_hex(8)
-        self._mine = {"token": self._token, **_who(), "started": datetime.now(UTC).isoformat(timespec="seconds")}
+        self._mine = {"token": self._token, **_this_process(), "started": datetime.now(UTC).isoformat(timespec="seconds")}
         self._beats = 0
         self._renewed = 0.0
         self._lost: str | None = None
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def acquire(self, notice: Callable[[str], None]) -> None:
-        """Take the lock. A holder who does not say whether he lives is watched for `dead_s` first; `notice` is told.
+    def acquire(self, report: Callable[[str], None]) -> None:
+        """Take the lock. Without a heartbeat from the current holder, waits `dead_s` before taking over; `report` gets a sentence.
 
         Raises:
-            LockedError: another runner holds it; the text names him.
+            LockedError: another runner has the lock; the text names its process.
             StoreError: the store refuses.
         """
         found = self._read()
         if found is not None and not _is_free(found):
-            notice(f"{self._name}: {_told(found)} may still run here; waiting up to {self._pulse.dead_s:.0f} s to see")
+            report(f"{self._name}: {_holder_of(found)} may still run here; waiting up to {self._pulse.dead_s:.0f} s to see")
             self._watch(found)
         self._put()
         time.sleep(self._pulse.settle_s)
         now = self._read()
         if not self._is_mine(now):
-            raise LockedError(f"{self._name} was just taken by {_told(now)}; wait for it, or stop it first")
+            raise LockedError(f"{self._name} was just taken by {_holder_of(now)}; wait for it, or stop it first")
         self._thread = threading.Thread(target=self._renew, name="promptmill-lock", daemon=True)
         self._thread.start()
 
     def check(self) -> None:
-        """See that the lock is still held, without asking the store. Raises StoreError when it is not, or may not be."""
+        """Check that this process still has the lock, without a request to the store. Raises StoreError if it has not, or may not have."""
         if self._lost is not None:
             raise StoreError(self._lost, lasting=True)
         silent = _now() - self._renewed
@@ -86,7 +89,7 @@ class StoreLock:
             raise StoreError(lapsed, lasting=True)
 
     def release(self) -> None:
-        """Give the lock back, as far as the store allows."""
+        """Release the lock, as far as the store allows."""
         self._ended.set()
         if self._thread is not None:
             self._thread.join()
@@ -102,7 +105,7 @@ class StoreLock:
             if now is None or _is_free(now):
                 return
             if now != found:
-                raise LockedError(f"{self._name} is in use by {_told(now)}; wait for it, or stop it first")
+                raise LockedError(f"{self._name} is in use by {_holder_of(now)}; wait for it, or stop it first")
 
     def _renew(self) -> None:
         wait = self._pulse.beat_s
@@ -110,7 +113,7 @@ class StoreLock:
             try:
                 now = self._read()
                 if not self._is_mine(now):
-                    self._lost = f"{self._name} was taken by {_told(now)}"
+                    self._lost = f"{self._name} was taken by {_holder_of(now)}"
                     return
                 self._put()
                 wait = self._pulse.beat_s
@@ -128,17 +131,17 @@ class StoreLock:
 
 
 def _now() -> float:
-    """Seconds that go on while the machine sleeps, where the system can tell."""
+    """Monotonic seconds that include the time in which the machine sleeps, where the system offers such a clock."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _who() -> dict[str, Any]:
-    """This process, so that others on the same machine can tell whether it lives."""
+def _this_process() -> dict[str, Any]:
+    """Describe this process, so that others on the same machine can check whether it is alive."""
     return {"pid": os.getpid(), "host": socket.gethostname(), "machine": _machine()}
 
 
 def _machine() -> str | None:
-    """What tells the boot and the process namespace that pids belong to; None where the system does not say."""
+    """Identify the boot and the process namespace that pids belong to; None where the system does not say."""
     try:
         return f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {Path('/proc/self/ns/pid').readlink()}"
     except OSError:
@@ -146,7 +149,7 @@ def _machine() -> str | None:
 
 
 def _is_free(content: bytes) -> bool:
-    """Whether the holder has given it back, or was a process of this machine that is no more."""
+    """Whether the holder has released the lock, or was a process of this machine that has ended."""
     holder = _parsed(content)
     if holder.get("released") is True:
         return True
@@ -170,7 +173,7 @@ def _parsed(content: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _told(content: bytes | None) -> str:
+def _holder_of(content: bytes | None) -> str:
     holder = _parsed(content or b"")
     try:
         return f"pid {holder['pid']} on host {holder['host']} since {holder['started']}"

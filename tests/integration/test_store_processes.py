@@ -14,7 +14,7 @@ import pytest
 from batch import app
 from batch.journal.index import ResumeIndex
 from batch.journal.segments import SegmentName
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from tests.support.s3 import S3Server
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer
 from tests.support.scripts import wait_for
@@ -26,13 +26,13 @@ PAUSED = """
 import os, signal, sys
 import anyio
 from batch.journal.lines import encode
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.journal.segments import Name
 from batch.settings import RunSettings
 from tests.support.disks import outcome
 
 async def main():
-    journal = run_directory(sys.argv[1]).open_lease("m", Name(1, 0, 1), RunSettings())
+    journal = open_run_directory(sys.argv[1]).open_lease("m", Name(1, 0, 1), RunSettings())
     for ordinal in (1, 2):
         journal.append(encode(outcome(ordinal, text="paused")))
         if ordinal == 2:
@@ -153,7 +153,7 @@ def test_a_paused_worker_puts_its_object_when_its_lease_has_passed(s3: S3Server,
     """Fencing: what a worker puts that was paused while its shard went to another is on the store, and counts for nothing."""
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(Path.cwd()), os.environ.get("PYTHONPATH", "")])))
     address = f"s3://{s3.bucket()}/run"
-    directory = run_directory(address)
+    directory = open_run_directory(address)
     assert directory.claim("m") == (1, None)
     child = subprocess.Popen([sys.executable, "-c", PAUSED, address], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from batch.errors import InputError, StorageError
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.storage import expand, stores
 from batch.storage.store_errors import StoreError, explained
 from batch.storage.stores import open_object, put
@@ -92,7 +92,7 @@ def test_input_and_runs_pass_the_words_on(s3: S3Server) -> None:
     """Each command's error has them: exit 2 for input, 5 for a run directory."""
     with pytest.raises(InputError, match="there is no bucket nowhere"):
         expand(["s3://nowhere/rows.jsonl"])
-    with pytest.raises(StorageError, match="there is no bucket nowhere"), run_directory("s3://nowhere/run").lock():
+    with pytest.raises(StorageError, match="there is no bucket nowhere"), open_run_directory("s3://nowhere/run").lock():
         pass
 
 
@@ -101,4 +101,4 @@ def test_a_cache_that_cannot_be_written_is_explained(s3: S3Server, monkeypatch: 
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(StorageError, match="set XDG_CACHE_HOME"):
-        run_directory("s3://b/run")
+        open_run_directory("s3://b/run")

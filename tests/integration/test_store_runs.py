@@ -19,7 +19,7 @@ from batch.app.report import report
 from batch.errors import DamagedError, LockedError, PromptmillError, RunDirectoryError
 from batch.job import load
 from batch.rundir import store_lock
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.rundir.store_lock import Pulse
 from tests.support.jobs import JobFolder, ids
 from tests.support.s3 import S3Server
@@ -211,10 +211,10 @@ def test_two_runners_do_not_share_a_directory(s3: S3Server, tmp_path: Path) -> N
     address = f"s3://{s3.bucket()}/run"
     notices: list[str] = []
     refused = pytest.raises(LockedError, match=f"run.lock is in use by pid {os.getpid()} on host")
-    with run_directory(address).lock(), refused, run_directory(address).lock(notices.append):
+    with open_run_directory(address).lock(), refused, open_run_directory(address).lock(notices.append):
         pass
     assert "waiting up to 20 s to see" in notices[0]
-    with run_directory(address).lock(notices.append):
+    with open_run_directory(address).lock(notices.append):
         assert len(notices) == 1
 
 

@@ -25,7 +25,7 @@ from batch.events import Event, RunStarted
 from batch.executors import stopping
 from batch.executors.live import executor as live
 from batch.job import LoadedJob
-from batch.journal.journal import Journal
+from batch.journal.file_writer import FileJournal
 from batch.rundir import local as rundir_local
 from batch.settings import Durability
 from batch.storage import local
@@ -136,7 +136,7 @@ class Session:
                 (endpoints, "open_engine", lambda run, connections: self._endpoint),
                 (live, "RequestBuilder", builder),
                 (prepare, "RequestBuilder", builder),
-                (rundir_local, "Journal", partial(Journal, segment_bytes=self._segment_bytes, disk=disk)),
+                (rundir_local, "FileJournal", partial(FileJournal, segment_bytes=self._segment_bytes, disk=disk)),
                 (local, "sync_directory", disk.sync_directory),
                 (anyio.to_thread, "run_sync", self._in_thread),
                 (_asyncio, "CancelScope", NumberedScope),

@@ -14,8 +14,8 @@ import pytest
 from batch.engine import endpoint_pool, failure_handler, worker_pool
 from batch.engine.limiter import EndpointLimiter
 from batch.engine.recorder import Recorder
-from batch.journal import index, journal
-from batch.journal.journal import Journal
+from batch.journal import file_writer, index
+from batch.journal.file_writer import FileJournal
 from batch.transport.assemble import Assembler
 from tests.simulation.history import play
 from tests.simulation.world import BrokenPromiseError
@@ -31,23 +31,23 @@ def skips_fsync(patch: pytest.MonkeyPatch) -> None:
         self._durable = self._appended
         return self._durable
 
-    patch.setattr(Journal, "sync", sync)
+    patch.setattr(FileJournal, "sync", sync)
 
 
 def keeps_torn_tail(patch: pytest.MonkeyPatch) -> None:
     """Appends behind a torn tail."""
-    patch.setattr(journal, "settle", lambda paths, disk: None)
+    patch.setattr(file_writer, "repair_tails", lambda paths, disk: None)
 
 
 def counts_all_appended_as_durable(patch: pytest.MonkeyPatch) -> None:
     """Counts as durable also what was appended while the disk was busy."""
-    right = Journal.sync
+    right = FileJournal.sync
 
     async def sync(self: Any) -> int:
         await right(self)
         return self._appended
 
-    patch.setattr(Journal, "sync", sync)
+    patch.setattr(FileJournal, "sync", sync)
 
 
 def counts_before_durable(patch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def counts_before_durable(patch: pytest.MonkeyPatch) -> None:
 
 def forgets_names(patch: pytest.MonkeyPatch) -> None:
     """Does not make the names of new segments durable."""
-    patch.setattr(Journal, "_create", lambda self, number=1: self._disk.open(journal.segment_path(self._directory, number)))
+    patch.setattr(FileJournal, "_create", lambda self, number=1: self._disk.open(file_writer.segment_path(self._directory, number)))
 
 
 def shortens_waits(patch: pytest.MonkeyPatch) -> None:
@@ -98,14 +98,14 @@ def believes_cut_streams(patch: pytest.MonkeyPatch) -> None:
 
 def records_twice(patch: pytest.MonkeyPatch) -> None:
     """Writes an outcome twice."""
-    right = Journal.append
+    right = FileJournal.append
 
     def append(self: Any, line: bytes) -> None:
         right(self, line)
         if line.find(b'"row":2,') > 0:
             right(self, line)
 
-    patch.setattr(Journal, "append", append)
+    patch.setattr(FileJournal, "append", append)
 
 
 def oldest_wins(patch: pytest.MonkeyPatch) -> None:

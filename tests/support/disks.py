@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from batch.journal.disk import Disk
-from batch.journal.journal import Journal
+from batch.journal.file_writer import FileJournal
 from batch.journal.lines import decode, encode
 from batch.records import ErrorInfo, ErrorKind, Outcome
 
@@ -141,7 +141,7 @@ def write_journal(directory: Path, *outcomes: Outcome, segment_bytes: int = 1 <<
 
 def reopened(directory: Path) -> str | None:
     """What opening the journal repaired."""
-    with Journal(directory, "group") as journal:
+    with FileJournal(directory, "group") as journal:
         return journal.repaired
 
 

@@ -27,7 +27,7 @@ from batch.evaluation.judges.replies import nearest_step
 from batch.evaluation.statistics.agreement import Agreement, cohen_kappa
 from batch.journal.disk import refusal
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import address_of, run_directory
+from batch.rundir.opening import address_of, open_run_directory
 from batch.settings import ScoreSettings
 from batch.storage import sync_directory
 
@@ -97,7 +97,7 @@ def _unlabelled(one: JudgedItem, settings: ScoreSettings) -> Unlabelled | None:
 
 def open_labels(judged: RunDirectory, settings: ScoreSettings) -> Labels:
     """The labels of one score of a run. Raises StorageError."""
-    kept = run_directory(f"{address_of(judged)}/scores/calibration")
+    kept = open_run_directory(f"{address_of(judged)}/scores/calibration")
     kept.fetch(f"{settings.name}.jsonl")
     return Labels(kept.path / f"{settings.name}.jsonl", kept.publish)
 

@@ -85,7 +85,7 @@ async def _run_while_locked(run: Callable[[], Awaitable[Stop | None]], coordinat
 async def _watch_lock(coordinator: Coordinator, directory: RunDirectory) -> None:
     while True:
         try:
-            directory.check_held()
+            directory.check_lock()
         except StorageError as error:
             coordinator.end(Stop("storage", str(error)), 0.0)
             return

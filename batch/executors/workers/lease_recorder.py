@@ -12,10 +12,9 @@ from batch.engine.recorder import Recorder, count
 from batch.engine.work import Work
 from batch.errors import StorageError
 from batch.executors.workers.messages import Example, Lease, LeaseKey
-from batch.journal.leases import LeasedJournal
+from batch.journal.object_writer import MAX_PENDING_BYTES
 from batch.journal.segments import SegmentName
-from batch.journal.store_journal import HELD_BYTES
-from batch.journal.store_leases import LeasedStoreJournal, PendingOutcomes
+from batch.journal.writer import LeasedJournalWriter, PendingOutcomes
 from batch.records import Outcome, Tally
 from batch.rundir.local import RunDirectory
 from batch.settings import RunSettings, Variant
@@ -29,7 +28,7 @@ class LeaseJournals:
     `is_read` is set when all its rows have been read. The feed's thread writes `fed` and then `is_read`, the event loop the rest.
     """
 
-    def __init__(self, lease: Lease, journals: Mapping[str, LeasedJournal | LeasedStoreJournal]) -> None:
+    def __init__(self, lease: Lease, journals: Mapping[str, LeasedJournalWriter]) -> None:
         self.lease = lease
         self.journals = journals
         self.fed = 0
@@ -54,8 +53,8 @@ class LeaseJournals:
     @property
     def held(self) -> dict[str, PendingOutcomes]:
         """What of each journal is in memory only, where there is anything."""
-        journals = {variant: journal for variant, journal in self.journals.items() if isinstance(journal, LeasedStoreJournal)}
-        return {variant: journal.held for variant, journal in journals.items() if not journal.is_durable}
+        pending = ((variant, journal.pending) for variant, journal in self.journals.items() if not journal.is_durable)
+        return {variant: outcomes for variant, outcomes in pending if outcomes is not None}
 
 
 class LeaseRecorder(Recorder):
@@ -124,7 +123,7 @@ class LeaseRecorder(Recorder):
 
     def is_behind(self, variant: str) -> bool:
         """Whether so much of a variant waits to become durable that nothing more should be sent before."""
-        return sum(book.journals[variant].held_bytes for book in self._books.values()) >= HELD_BYTES
+        return sum(book.journals[variant].pending_bytes for book in self._books.values()) >= MAX_PENDING_BYTES
 
     def take_done(self) -> list[LeaseKey]:
         """The leases that are done since this was last asked; their files are closed."""
@@ -152,15 +151,15 @@ class LeaseRecorder(Recorder):
             held = sum(book.journals[variant.name].durable for book in self._books.values())
             self.tallies[variant.name].durable = self._durable[variant.name] + held
 
-    def _journal(self, work: Work) -> LeasedJournal | LeasedStoreJournal:
+    def _journal(self, work: Work) -> LeasedJournalWriter:
         return self._books[work.shard].journals[work.task.variant]
 
     def _count(self, work: Work, outcome: Outcome) -> None:
         super()._count(work, outcome)
         self._books[work.shard].settled += 1
-        journal = self._journal(work)
-        if isinstance(journal, LeasedStoreJournal):
-            _hold(journal.waiting, work, outcome)
+        unflushed = self._journal(work).unflushed
+        if unflushed is not None:
+            _hold(unflushed, work, outcome)
         if outcome.error is not None:
             if len(self.examples) < EXAMPLES:
                 self.examples.append(Example(work.task.variant, outcome.ordinal, outcome.id, outcome.error))
@@ -169,7 +168,7 @@ class LeaseRecorder(Recorder):
                 self._on_failure()
 
 
-async def _sync(journal: LeasedJournal | LeasedStoreJournal, refusals: list[StorageError]) -> None:
+async def _sync(journal: LeasedJournalWriter, refusals: list[StorageError]) -> None:
     try:
         await journal.sync()
     except StorageError as error:

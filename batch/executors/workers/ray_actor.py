@@ -20,7 +20,7 @@ from batch.executors.workers.messages import Assignment, Grant, Link, LinkError,
 from batch.executors.workers.worker import work
 from batch.policy.redaction import ApiKeys
 from batch.readers import Dataset
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 
 # Without a word of the driver for so long, a worker takes it for dead and sends nothing more.
 DRIVER_SILENT_S = 20.0
@@ -48,7 +48,7 @@ class NodeCheck:
 
 def node_check_of(directory: str, dataset: Dataset) -> NodeCheck:
     """As of this machine. Raises OSError, StorageError, RunDirectoryError."""
-    manifest = hashlib.blake2b(repr(run_directory(directory).manifest).encode(), digest_size=16).hexdigest()
+    manifest = hashlib.blake2b(repr(open_run_directory(directory).manifest).encode(), digest_size=16).hexdigest()
     return NodeCheck(__version__, manifest, tuple((str(file["path"]), int(file["size"])) for file in dataset.identity()), _loopback())
 
 
@@ -66,7 +66,7 @@ def check(brief: NodeCheck, assignment: Assignment) -> None:
         raise SetupError(f"promptmill here is {__version__}, the driver's {brief.version}; install the same one on all nodes")
     try:
         here = node_check_of(assignment.directory, Dataset(assignment.job.input, assignment.drawn))
-        run_directory(assignment.directory).check_writable()
+        open_run_directory(assignment.directory).check_writable()
     except (PromptmillError, OSError) as error:
         raise SetupError(f"on {socket.gethostname()}: {error}; {_SHARED}") from error
     if here.manifest != brief.manifest:

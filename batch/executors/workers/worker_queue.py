@@ -33,7 +33,7 @@ from batch.prompts import RequestBuilder
 from batch.readers import Dataset
 from batch.readers.ranges import Ranges
 from batch.records import Tally
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.settings import RunSettings, Variant
 from batch.transport.client import Client
 
@@ -107,7 +107,7 @@ class WorkerQueue:
         self._endpoint_pool = EndpointPool(
             provider.name, [endpoint.pooled for endpoint in self._endpoints], cuts_prompts=provider.cuts_prompts
         )
-        self._directory = run_directory(assignment.directory)
+        self._directory = open_run_directory(assignment.directory)
         self.recorder = LeaseRecorder(variants, self._directory, assignment.numbers, settings, tallies, clock, costs, worker.hurry)
         self._ranges = Ranges(Dataset(job.input, assignment.drawn))
         self._options = FeedOptions(

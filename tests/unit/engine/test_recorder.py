@@ -13,7 +13,7 @@ from batch.engine.recorder import Recorder
 from batch.engine.work import Work
 from batch.errors import StorageError
 from batch.journal.disk import Disk
-from batch.journal.journal import Journal
+from batch.journal.file_writer import FileJournal
 from batch.records import ErrorInfo, ErrorKind, Exchange, Reply, Request, Tally, Task
 from tests.support.disks import FullDisk, WatchedDisk, read_back
 
@@ -31,7 +31,7 @@ def answer() -> Exchange:
 def recorder(folder: Path, disk: Disk) -> tuple[Recorder, Tally]:
     """A recorder with the journal of one variant on this disk."""
     tally = Tally(total=10)
-    return Recorder({"m": Journal(folder, "group", disk=disk)}, {"m": tally}, SystemClock(), Costs({}, ())), tally
+    return Recorder({"m": FileJournal(folder, "group", disk=disk)}, {"m": tally}, SystemClock(), Costs({}, ())), tally
 
 
 def test_answers_of_one_turn_are_one_write(tmp_path: Path) -> None:
@@ -84,8 +84,8 @@ def test_a_disk_that_is_full_in_the_middle_keeps_and_counts_whole_lines(tmp_path
 def test_one_journal_that_refuses_does_not_keep_others_from_theirs(tmp_path: Path) -> None:
     """Each variant's answers are written though another's journal refuses; then the refusal is told (fault 41)."""
     tallies = {"m": Tally(), "n": Tally()}
-    full = Journal(tmp_path / "m", "group", disk=FullDisk(0, errno.ENOSPC))
-    journals = {"m": full, "n": Journal(tmp_path / "n", "group")}
+    full = FileJournal(tmp_path / "m", "group", disk=FullDisk(0, errno.ENOSPC))
+    journals = {"m": full, "n": FileJournal(tmp_path / "n", "group")}
     recording = Recorder(journals, tallies, SystemClock(), Costs({}, ()))
     recording.completed(work(0), answer())
     recording.completed(work(0, "n"), answer())

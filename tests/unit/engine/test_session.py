@@ -13,7 +13,7 @@ from batch.engine.costs import Costs
 from batch.engine.recorder import Recorder
 from batch.engine.session import Session
 from batch.engine.work import Work
-from batch.journal.journal import Journal
+from batch.journal.file_writer import FileJournal
 from batch.records import ErrorInfo, ErrorKind, Request, Tally, Task
 from batch.settings import RunSettings
 from tests.support.disks import WatchedDisk
@@ -28,7 +28,7 @@ async def test_a_disk_that_refuses_is_told_also_when_the_run_was_stopped_before(
 
     disk = WatchedDisk()
     disk.on_sync = refuse
-    with Journal(tmp_path / "m", "group", disk=disk) as journal:
+    with FileJournal(tmp_path / "m", "group", disk=disk) as journal:
         recorder = Recorder({"m": journal}, {"m": Tally(total=1)}, SystemClock(), Costs({}, ()))
         run = Session([], recorder, Costs({}, ()), RunSettings(), clock=SystemClock(), observers=())
         if drained:

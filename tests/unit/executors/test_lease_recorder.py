@@ -11,9 +11,9 @@ from batch.engine.costs import Costs
 from batch.executors.shards import Shard
 from batch.executors.workers.lease_recorder import LeaseRecorder
 from batch.executors.workers.messages import Lease
+from batch.journal.leased import LeasedObjectJournal
+from batch.journal.object_writer import MAX_PENDING_BYTES
 from batch.journal.segments import SegmentName
-from batch.journal.store_journal import HELD_BYTES
-from batch.journal.store_leases import LeasedStoreJournal
 from batch.records import InputOffset, Tally
 from batch.rundir.local import RunDirectory
 from batch.settings import RunSettings
@@ -23,8 +23,8 @@ from tests.support.runs import variant
 class Store(RunDirectory):
     """A run directory whose leases are written as on a store that takes everything."""
 
-    def open_lease(self, slug: str, lease: SegmentName, run: RunSettings) -> LeasedStoreJournal:
-        return LeasedStoreJournal(lease, lambda name, data: None, run.flush_interval_s)
+    def open_lease(self, slug: str, lease: SegmentName, run: RunSettings) -> LeasedObjectJournal:
+        return LeasedObjectJournal(lease, lambda name, data: None, run.flush_interval_s)
 
 
 def recorder_of(directory: RunDirectory) -> LeaseRecorder:
@@ -44,7 +44,7 @@ async def test_what_all_leases_hold_is_bounded_together(tmp_path: Path) -> None:
     books = [recorder.open(lease(shard)) for shard in range(4)]
     for book in books:
         assert not recorder.is_behind("m")
-        book.journals["m"].append(bytes(HELD_BYTES // 4))
+        book.journals["m"].append(bytes(MAX_PENDING_BYTES // 4))
     assert recorder.is_behind("m")
     await recorder.sync()
     assert not recorder.is_behind("m")

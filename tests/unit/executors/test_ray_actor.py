@@ -17,7 +17,7 @@ from batch.executors.workers.messages import Assignment, Grant, LinkError, Repor
 from batch.executors.workers.ray_actor import PostBox, RayWorker, check, node_check_of
 from batch.readers import Dataset
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import run_directory
+from batch.rundir.opening import open_run_directory
 from batch.settings import EmbeddedModelSettings
 from batch.storage import stores
 from batch.storage.store_errors import StoreError
@@ -98,7 +98,7 @@ def test_a_node_that_does_not_reach_the_store_says_what_it_lacks(assignment: Ass
     """A run directory on an object store is read, and written to, by each worker before it sends anything; what is put for that is gone."""
     bucket = s3.bucket()
     address = f"s3://{bucket}/run"
-    run_directory(address).write_manifest(manifest("it"))
+    open_run_directory(address).write_manifest(manifest("it"))
     brief = node_check_of(address, Dataset(assignment.job.input))
     check(brief, replace(assignment, directory=address))
     assert s3.names(bucket) == ["run/run.json"]
@@ -109,7 +109,7 @@ def test_a_node_that_does_not_reach_the_store_says_what_it_lacks(assignment: Ass
 def test_a_node_that_may_not_write_to_the_store_is_refused(assignment: Assignment, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that a worker cannot put are paid for and lost: it is found out before."""
     address = f"s3://{s3.bucket()}/run"
-    run_directory(address).write_manifest(manifest("it"))
+    open_run_directory(address).write_manifest(manifest("it"))
     brief = node_check_of(address, Dataset(assignment.job.input))
 
     def refuse(url: object, data: bytes) -> None:

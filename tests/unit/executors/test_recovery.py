@@ -10,9 +10,9 @@ from batch.executors.shards import divide
 from batch.executors.workers.coordinator import Coordinator
 from batch.executors.workers.messages import Example, Report
 from batch.executors.workers.recovery import LeaseRecovery
+from batch.journal.file_writer import FileJournal
 from batch.journal.index import ResumeIndex
-from batch.journal.journal import Journal
-from batch.journal.leases import LeasedJournal, claim_number
+from batch.journal.leased import LeasedFileJournal, claim_number
 from batch.journal.lines import encode
 from batch.journal.segments import SegmentName
 from batch.policy.limits.shared import LimitUsage
@@ -32,7 +32,7 @@ class Stage:
         self.variant = variant("m")
         self.directory = RunDirectory(path)
         self.folder = self.directory.journal_dir("m")
-        with Journal(self.folder, "os") as journal:
+        with FileJournal(self.folder, "os") as journal:
             journal.append(encode(outcome(0, error="server_error")))
         index = ResumeIndex.load(self.folder)
         number, _ = claim_number(self.folder)
@@ -49,7 +49,7 @@ async def test_outcomes_that_were_not_told_of_are_counted(tmp_path: Path) -> Non
     """Promise 1: counts of the session are those of the journal, although the worker died before it could tell; kept ones are replaced."""
     stage = Stage(tmp_path)
     (lease,) = stage.coordinator.checkin(Report("a", uses=(IDLE,), wanted=(1,)), 0.0).leases
-    journal = LeasedJournal(stage.folder, stage.name, "os")
+    journal = LeasedFileJournal(stage.folder, stage.name, "os")
     for ordinal in (5, 6):
         journal.append(encode(outcome(ordinal)))
     told = {lease.key: {"m": journal.appended_bytes}}

@@ -8,14 +8,13 @@ import anyio
 import pytest
 
 from batch.errors import DamagedError, StorageError
+from batch.journal import object_writer
 from batch.journal import segments as segments_module
-from batch.journal import store_journal
-from batch.journal.leases import earlier_segments
+from batch.journal.leased import LeasedObjectJournal, earlier_segments
 from batch.journal.lines import encode
+from batch.journal.object_writer import ObjectJournal
 from batch.journal.salvage import salvage_journal
 from batch.journal.segments import SegmentName, segment_names, segments
-from batch.journal.store_journal import StoreJournal
-from batch.journal.store_leases import LeasedStoreJournal
 from batch.storage.store_errors import StoreError
 from tests.support.disks import outcome
 
@@ -38,12 +37,12 @@ class Shelf:
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow each other at once."""
-    monkeypatch.setattr(store_journal, "_WAITS_S", (0.0, 0.0, 0.0, 0.0))
+    monkeypatch.setattr(object_writer, "_WAITS_S", (0.0, 0.0, 0.0, 0.0))
 
 
-def journal_on(shelf: Shelf, interval: float = 5.0) -> StoreJournal:
+def journal_on(shelf: Shelf, interval: float = 5.0) -> ObjectJournal:
     """A journal of the third session."""
-    return StoreJournal(SegmentName(3, part=1), shelf.put, interval)
+    return ObjectJournal(SegmentName(3, part=1), shelf.put, interval)
 
 
 async def test_each_sync_puts_one_object_of_what_came() -> None:
@@ -133,10 +132,10 @@ def test_a_flush_is_due_by_age_or_by_size() -> None:
     assert not journal.is_due
     journal.append(b"a\n")
     assert not journal.is_due
-    journal.append(bytes(store_journal.FLUSH_BYTES))
+    journal.append(bytes(object_writer.FLUSH_BYTES))
     assert journal.is_due
     assert not journal.is_behind
-    journal.append(bytes(store_journal.HELD_BYTES))
+    journal.append(bytes(object_writer.MAX_PENDING_BYTES))
     assert journal.is_behind
     soon = journal_on(Shelf(), interval=0.0)
     soon.append(b"a\n")
@@ -218,27 +217,27 @@ async def test_a_lease_tells_what_it_holds() -> None:
     shelf = Shelf()
 
     def put(name: str, data: bytes) -> None:
-        seen.append((journal.held.counts.ok, journal.is_durable, journal.appended_bytes, journal.held_bytes))
+        seen.append((journal.pending.counts.ok, journal.is_durable, journal.appended_bytes, journal.pending_bytes))
         shelf.put(name, data)
 
-    journal = LeasedStoreJournal(SegmentName(3, 1, 2), put, 5.0)
+    journal = LeasedObjectJournal(SegmentName(3, 1, 2), put, 5.0)
     for ordinal in (1, 2):
         journal.append(encode(outcome(ordinal)))
-        journal.waiting.counts.ok += 1
-        journal.waiting.dollars += 0.5
-        assert (journal.held.counts.ok, journal.held.dollars) == (ordinal, 0.5 * ordinal)
+        journal.unflushed.counts.ok += 1
+        journal.unflushed.dollars += 0.5
+        assert (journal.pending.counts.ok, journal.pending.dollars) == (ordinal, 0.5 * ordinal)
     assert await journal.sync() == 2
     assert seen == [(2, False, (1, 0), sum(map(len, shelf.objects.values())))]
-    assert journal.held_bytes == 0
-    assert (journal.held.counts.ok, journal.held.dollars, journal.durable, journal.appended_bytes) == (0, 0.0, 2, (2, 0))
+    assert journal.pending_bytes == 0
+    assert (journal.pending.counts.ok, journal.pending.dollars, journal.durable, journal.appended_bytes) == (0, 0.0, 2, (2, 0))
     assert list(shelf.objects) == ["000003-00001-002-000001.jsonl"]
 
 
 async def test_what_a_store_refused_stays_held() -> None:
     """Promise 2: an object that could not be put is not durable, and what was in it is told as held to the end."""
-    journal = LeasedStoreJournal(SegmentName(3, 1, 2), Shelf(StoreError("gone", lasting=True)).put, 5.0)
+    journal = LeasedObjectJournal(SegmentName(3, 1, 2), Shelf(StoreError("gone", lasting=True)).put, 5.0)
     journal.append(b"a\n")
-    journal.waiting.counts.ok += 1
+    journal.unflushed.counts.ok += 1
     with pytest.raises(StorageError):
         await journal.sync()
-    assert (journal.held.counts.ok, journal.durable, journal.is_durable) == (1, 0, False)
+    assert (journal.pending.counts.ok, journal.durable, journal.is_durable) == (1, 0, False)

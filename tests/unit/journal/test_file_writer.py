@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.errors import StorageError
+from batch.journal.file_writer import FileJournal
 from batch.journal.index import ResumeIndex
-from batch.journal.journal import Journal
 from batch.journal.lines import encode, task_hash
 from tests.support.disks import FullDisk, LosingDisk, ShortDisk, outcome, read_back, reopened
 
 
 def test_append_is_written_at_once(tmp_path: Path) -> None:
     """What append returned from is in the file, whatever becomes of the process (promise 2, fault 36)."""
-    journal = Journal(tmp_path / "j", "group")
+    journal = FileJournal(tmp_path / "j", "group")
 
     journal.append(encode(outcome(1)))
 
@@ -31,7 +31,7 @@ def test_append_is_written_at_once(tmp_path: Path) -> None:
 
 def test_files_are_private(tmp_path: Path) -> None:
     """Journals hold answers, so only their owner may read them."""
-    Journal(tmp_path / "a" / "j", "group").close()
+    FileJournal(tmp_path / "a" / "j", "group").close()
 
     assert stat.S_IMODE((tmp_path / "a" / "j" / "000001.jsonl").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "a" / "j").stat().st_mode) == 0o700
@@ -40,7 +40,7 @@ def test_files_are_private(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [1, 7, 100])
 def test_short_writes_are_completed(tmp_path: Path, size: int) -> None:
     """A disk that takes a record in pieces gets all of it (fault 43)."""
-    with Journal(tmp_path, "group", disk=ShortDisk(size)) as journal:
+    with FileJournal(tmp_path, "group", disk=ShortDisk(size)) as journal:
         journal.append(encode(outcome(1)))
         journal.append(encode(outcome(2)))
 
@@ -51,7 +51,7 @@ def test_short_writes_are_completed(tmp_path: Path, size: int) -> None:
 async def test_full_disk_leaves_the_whole_prefix(tmp_path: Path, code: int) -> None:
     """A record that does not fit is cut off again, nothing more is taken, and what came before can still be synced (fault 41)."""
     line = encode(outcome(1))
-    with Journal(tmp_path, "group", disk=FullDisk(len(line) + 50, code)) as journal:
+    with FileJournal(tmp_path, "group", disk=FullDisk(len(line) + 50, code)) as journal:
         journal.append(line)
         with pytest.raises(StorageError, match="give the same command again"):
             journal.append(encode(outcome(2)))
@@ -65,7 +65,7 @@ async def test_full_disk_leaves_the_whole_prefix(tmp_path: Path, code: int) -> N
 def test_full_disk_that_does_not_truncate(tmp_path: Path) -> None:
     """Where the cut record cannot be removed it is a torn tail, repaired at the next opening (promise 3, fault 41)."""
     line = encode(outcome(1))
-    with Journal(tmp_path, "group", disk=FullDisk(len(line) + 50, errno.ENOSPC, truncates=False)) as journal:
+    with FileJournal(tmp_path, "group", disk=FullDisk(len(line) + 50, errno.ENOSPC, truncates=False)) as journal:
         journal.append(line)
         with pytest.raises(StorageError, match="disk is full"):
             journal.append(encode(outcome(2)))
@@ -76,7 +76,7 @@ def test_full_disk_that_does_not_truncate(tmp_path: Path) -> None:
 
 def test_a_disk_that_writes_nothing_does_not_hang(tmp_path: Path) -> None:
     """A write that takes no byte is an error, not an endless loop (promise 7)."""
-    with Journal(tmp_path, "group", disk=ShortDisk(0)) as journal, pytest.raises(StorageError):
+    with FileJournal(tmp_path, "group", disk=ShortDisk(0)) as journal, pytest.raises(StorageError):
         journal.append(encode(outcome(1)))
 
 
@@ -85,12 +85,12 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     with pytest.raises(StorageError, match="take another output dir"):
-        Journal(tmp_path / "file" / "j", "group")
+        FileJournal(tmp_path / "file" / "j", "group")
 
 
 async def test_closed(tmp_path: Path) -> None:
     """A closed journal refuses, and may be closed again."""
-    journal = Journal(tmp_path, "group")
+    journal = FileJournal(tmp_path, "group")
     journal.close()
     journal.close()
 
@@ -111,7 +111,7 @@ async def _live(directory: Path, steps: list[str], segment_bytes: int) -> None:
     kept = 0
     appended = 0
     earlier = 0
-    journal = Journal(directory, "group", segment_bytes=segment_bytes, disk=disk)
+    journal = FileJournal(directory, "group", segment_bytes=segment_bytes, disk=disk)
     for step in steps:
         if step == "append":
             journal.append(encode(outcome(appended)))
@@ -125,7 +125,7 @@ async def _live(directory: Path, steps: list[str], segment_bytes: int) -> None:
                 disk = LosingDisk()
             held = len(read_back(directory))
             assert held == appended if step == "crash" else kept <= held <= appended
-            journal = Journal(directory, "group", segment_bytes=segment_bytes, disk=disk)
+            journal = FileJournal(directory, "group", segment_bytes=segment_bytes, disk=disk)
             index = ResumeIndex.load(directory)
             assert all(entry is not None for entry in index.lookup([task_hash(None, ordinal, 0) for ordinal in range(held)]))
             appended = kept = earlier = held

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from batch.errors import DamagedError, StorageError
+from batch.journal.file_writer import FileJournal
 from batch.journal.index import ResumeIndex
-from batch.journal.journal import Journal
-from batch.journal.leases import LeasedJournal, claim_number, earlier_segments, seal
+from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segments, seal
 from batch.journal.lines import encode, task_hash
 from batch.journal.reading import RecordReader
 from batch.journal.salvage import salvage_journal
@@ -37,7 +37,7 @@ def text_of(record: Outcome) -> str:
 
 def write(directory: Path, lease: SegmentName, *records: Outcome, segment_bytes: int = 1 << 20) -> None:
     """Append these outcomes to the journal of a lease."""
-    with LeasedJournal(directory, lease, "os", segment_bytes=segment_bytes) as journal:
+    with LeasedFileJournal(directory, lease, "os", segment_bytes=segment_bytes) as journal:
         for record in records:
             journal.append(encode(record))
 
@@ -65,7 +65,7 @@ def test_what_a_former_holder_writes_after_the_seal_is_not_read(tmp_path: Path) 
     """Fencing: once a lease has passed on, nothing that its former holder writes counts, in old files or in new ones."""
     number, _ = claim_number(tmp_path)
     lease = SegmentName(number, 0, 1)
-    with LeasedJournal(tmp_path, lease, "os") as journal:
+    with LeasedFileJournal(tmp_path, lease, "os") as journal:
         journal.append(encode(outcome(1, text="counts")))
         sizes = seal(tmp_path, lease)
         journal.append(encode(outcome(2, text="late")))
@@ -139,11 +139,11 @@ def test_a_missing_file_is_named(tmp_path: Path, missing: str) -> None:
 
 def test_sessions_of_one_process_and_of_several_follow_each_other(tmp_path: Path) -> None:
     """A run begun with one process goes on with several, and the other way round: each later session's outcomes win."""
-    with Journal(tmp_path, "os") as journal:
+    with FileJournal(tmp_path, "os") as journal:
         journal.append(encode(outcome(1, text="first")))
     number, _ = claim_number(tmp_path)
     write(tmp_path, SegmentName(number, 0, 1), outcome(1, text="second"), outcome(2, text="second"))
-    with Journal(tmp_path, "os") as journal:
+    with FileJournal(tmp_path, "os") as journal:
         journal.append(encode(outcome(2, text="third")))
     assert read_back(tmp_path) == {1: "second", 2: "third"}
     number, _ = claim_number(tmp_path)
@@ -169,7 +169,7 @@ async def test_a_lease_journal_rolls_and_says_how_far_it_is(tmp_path: Path) -> N
     """A file that is long enough is followed by the next at a sync; nothing is made before the first record."""
     number, _ = claim_number(tmp_path)
     lease = SegmentName(number, 1, 2)
-    with LeasedJournal(tmp_path, lease, "group", segment_bytes=10) as journal:
+    with LeasedFileJournal(tmp_path, lease, "group", segment_bytes=10) as journal:
         assert await journal.sync() == 0
         assert not lease.path(tmp_path).exists()
         for ordinal in range(3):
@@ -186,7 +186,7 @@ def test_a_full_disk_refuses_a_lease_journal(tmp_path: Path) -> None:
     """Fault 57: what a worker cannot write, it refuses as a journal does; whole records stay."""
     number, _ = claim_number(tmp_path)
     line = encode(outcome(1))
-    with LeasedJournal(tmp_path, SegmentName(number, 0, 1), "group", disk=FullDisk(len(line) + 20, errno.ENOSPC)) as journal:
+    with LeasedFileJournal(tmp_path, SegmentName(number, 0, 1), "group", disk=FullDisk(len(line) + 20, errno.ENOSPC)) as journal:
         journal.append(line)
         with pytest.raises(StorageError, match="full"):
             journal.append(encode(outcome(2)))
@@ -227,7 +227,7 @@ def test_salvage_writes_a_sealed_file_anew_with_its_seal(tmp_path: Path) -> None
 
 def test_known_tells_what_the_index_tells(tmp_path: Path) -> None:
     """The shared file of what is done answers as the index does that wrote it; a later index wins over it."""
-    with Journal(tmp_path / "j", "os") as journal:
+    with FileJournal(tmp_path / "j", "os") as journal:
         for ordinal in (1, 2, 5):
             journal.append(encode(outcome(ordinal)))
     index = ResumeIndex.load(tmp_path / "j")
@@ -238,7 +238,7 @@ def test_known_tells_what_the_index_tells(tmp_path: Path) -> None:
     assert len(known) == 3
     assert known.lookup(hashes) == index.lookup(hashes)
     assert SharedIndex(None).lookup(hashes) == [None] * 8
-    with Journal(tmp_path / "k", "os") as journal:
+    with FileJournal(tmp_path / "k", "os") as journal:
         journal.append(encode(outcome(0)))
     overlaid = LayeredIndex(known, ResumeIndex.load(tmp_path / "k")).lookup(hashes)
     assert [entry is not None for entry in overlaid] == [True, True, True, False, False, True, False, False]

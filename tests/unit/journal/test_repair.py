@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from batch.errors import DamagedError
+from batch.journal.file_writer import FileJournal
 from batch.journal.index import ResumeIndex
-from batch.journal.journal import Journal
 from batch.journal.lines import encode
 from tests.support.disks import WatchedDisk, outcome, read_back, reopened, write_journal
 
@@ -19,7 +19,7 @@ def test_goes_on_behind_what_is_there(tmp_path: Path) -> None:
     """A journal that is opened again keeps its records and appends to its last segment (promise 1)."""
     write_journal(tmp_path, outcome(1), outcome(2), segment_bytes=1)
 
-    with Journal(tmp_path, "group") as journal:
+    with FileJournal(tmp_path, "group") as journal:
         assert journal.repaired is None
         journal.append(encode(outcome(3)))
 
@@ -45,7 +45,7 @@ def test_cut_at_every_byte(tmp_path: Path, segment_bytes: int) -> None:
         whole = cut == len(last) - 1
         expected = [outcome(1), *([outcome(2, error="server_error")] if whole else [])]
         assert len(ResumeIndex.load(directory)) == len(expected)
-        with Journal(directory, "group") as journal:
+        with FileJournal(directory, "group") as journal:
             assert (journal.repaired is None) == (cut == 0)
             assert ("is whole and was kept" in (journal.repaired or "")) == whole
             journal.append(encode(outcome(3)))
@@ -60,7 +60,7 @@ def test_repair_is_durable_before_anything_is_appended(tmp_path: Path) -> None:
         file.write(b'{"sum":"')
     disk = WatchedDisk()
 
-    with Journal(tmp_path, "group", disk=disk) as journal:
+    with FileJournal(tmp_path, "group", disk=disk) as journal:
         journal.append(encode(outcome(2)))
 
     names = "sync directory"
@@ -74,7 +74,7 @@ def test_names_left_by_a_killed_process_are_made_durable(tmp_path: Path) -> None
     (directory / "000001.jsonl").touch()
     disk = WatchedDisk()
 
-    with Journal(directory, "group", disk=disk):
+    with FileJournal(directory, "group", disk=disk):
         pass
 
     assert disk.done == ["sync directory", "open 000001.jsonl", "sync directory"]
@@ -99,7 +99,7 @@ def test_an_empty_last_segment(tmp_path: Path) -> None:
     os.truncate(path, path.stat().st_size - 5)
     (tmp_path / "000002.jsonl").touch()
 
-    with Journal(tmp_path, "group") as journal:
+    with FileJournal(tmp_path, "group") as journal:
         assert str(path) in (journal.repaired or "")
         journal.append(encode(outcome(3)))
 
@@ -116,7 +116,7 @@ def test_a_flipped_byte_in_the_last_record(tmp_path: Path, from_end: int) -> Non
     path.write_bytes(data)
 
     with pytest.raises(DamagedError) as refused:
-        Journal(tmp_path, "group")
+        FileJournal(tmp_path, "group")
 
     assert refused.value.path == str(path)
     assert refused.value.offset == (len(data) - 1 if from_end == 1 else len(encode(outcome(1))))
@@ -136,4 +136,4 @@ def test_a_missing_segment_is_named(tmp_path: Path) -> None:
     (tmp_path / "000002.jsonl").unlink()
 
     with pytest.raises(DamagedError, match=r"000002\.jsonl.*missing"):
-        Journal(tmp_path, "group")
+        FileJournal(tmp_path, "group")

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from batch.errors import StorageError
-from batch.journal.journal import Journal
+from batch.journal.file_writer import FileJournal
 from batch.journal.lines import encode
 from tests.support.disks import FullDisk, WatchedDisk, outcome
 
@@ -24,7 +24,7 @@ def records_by_segment(directory: Path) -> list[int]:
 async def test_sync_counts_what_is_durable(tmp_path: Path) -> None:
     """The count covers what was appended before the disk was asked, and nothing after (promise 2)."""
     disk = WatchedDisk()
-    with Journal(tmp_path, "group", disk=disk) as journal:
+    with FileJournal(tmp_path, "group", disk=disk) as journal:
         journal.append(encode(outcome(1)))
         journal.append(encode(outcome(2)))
         disk.on_sync = lambda: journal.append(encode(outcome(3)))
@@ -36,7 +36,7 @@ async def test_sync_counts_what_is_durable(tmp_path: Path) -> None:
 async def test_sync_is_off_the_event_loop(tmp_path: Path) -> None:
     """The disk is never waited for in the thread of the event loop (fault 34)."""
     disk = WatchedDisk()
-    with Journal(tmp_path, "row", disk=disk) as journal:
+    with FileJournal(tmp_path, "row", disk=disk) as journal:
         del disk.sync_threads[:]
         journal.append(encode(outcome(1)))
         await journal.sync()
@@ -49,7 +49,7 @@ async def test_callers_share_a_sync(tmp_path: Path) -> None:
     """Those who come while the disk is busy wait for the next sync, all for the same one."""
     disk = WatchedDisk()
     durable: list[int] = []
-    with Journal(tmp_path, "row", disk=disk) as journal:
+    with FileJournal(tmp_path, "row", disk=disk) as journal:
         started, release = threading.Event(), threading.Event()
 
         def wait_for_release() -> None:
@@ -77,7 +77,7 @@ async def test_callers_share_a_sync(tmp_path: Path) -> None:
 async def test_a_failed_sync_is_never_tried_again(tmp_path: Path) -> None:
     """After fsync failed nothing is called durable any more: later syncs and appends are refused without asking the disk (fault 42)."""
     disk = WatchedDisk()
-    with Journal(tmp_path, "group", disk=disk) as journal:
+    with FileJournal(tmp_path, "group", disk=disk) as journal:
 
         def fail() -> None:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
@@ -99,7 +99,7 @@ async def test_a_failed_sync_reaches_all_who_wait(tmp_path: Path) -> None:
     """No caller is told that its record is durable when the sync that it waited for failed (fault 42)."""
     disk = WatchedDisk()
     failures: list[str] = []
-    with Journal(tmp_path, "row", disk=disk) as journal:
+    with FileJournal(tmp_path, "row", disk=disk) as journal:
         started, release = threading.Event(), threading.Event()
 
         def fail() -> None:
@@ -127,7 +127,7 @@ async def test_a_failed_sync_reaches_all_who_wait(tmp_path: Path) -> None:
 
 async def test_a_cancelled_sync_does_not_block_the_next(tmp_path: Path) -> None:
     """Who gives up waiting leaves the journal usable."""
-    with Journal(tmp_path, "group") as journal:
+    with FileJournal(tmp_path, "group") as journal:
         journal.append(encode(outcome(1)))
         with anyio.CancelScope() as scope:
             scope.cancel()
@@ -138,7 +138,7 @@ async def test_a_cancelled_sync_does_not_block_the_next(tmp_path: Path) -> None:
 async def test_durability_os_does_not_wait_for_the_disk(tmp_path: Path) -> None:
     """With durability "os" a sync only counts."""
     disk = WatchedDisk()
-    with Journal(tmp_path, "os", disk=disk) as journal:
+    with FileJournal(tmp_path, "os", disk=disk) as journal:
         before = list(disk.done)
         journal.append(encode(outcome(1)))
         assert await journal.sync() == 1
@@ -149,7 +149,7 @@ async def test_durability_os_does_not_wait_for_the_disk(tmp_path: Path) -> None:
 async def test_segments_roll_in_order(tmp_path: Path, durability: str) -> None:
     """A full segment is synced, and its successor's name is durable, before the successor gets a record (promise 3)."""
     disk = WatchedDisk()
-    with Journal(tmp_path, durability, segment_bytes=1, disk=disk) as journal:  # type: ignore[arg-type]
+    with FileJournal(tmp_path, durability, segment_bytes=1, disk=disk) as journal:  # type: ignore[arg-type]
         del disk.done[:]
         journal.append(encode(outcome(1)))
         await journal.sync()
@@ -163,7 +163,7 @@ async def test_segments_roll_in_order(tmp_path: Path, durability: str) -> None:
 async def test_records_that_come_while_a_segment_rolls(tmp_path: Path) -> None:
     """What is appended while the old segment is synced stays in it, and is synced too before the new one gets a record (promise 3)."""
     disk = WatchedDisk()
-    with Journal(tmp_path, "group", segment_bytes=1, disk=disk) as journal:
+    with FileJournal(tmp_path, "group", segment_bytes=1, disk=disk) as journal:
         journal.append(encode(outcome(0)))
         late = iter(range(1, 3))
 
@@ -183,7 +183,7 @@ async def test_records_that_come_while_a_segment_rolls(tmp_path: Path) -> None:
 async def test_full_disk_in_a_later_segment(tmp_path: Path) -> None:
     """What is cut off again is counted from the segment's own beginning, and the segment is not left before it is full (fault 41)."""
     line = encode(outcome(1))
-    with Journal(tmp_path, "group", segment_bytes=2 * len(line), disk=FullDisk(3 * len(line) + 50, errno.ENOSPC)) as journal:
+    with FileJournal(tmp_path, "group", segment_bytes=2 * len(line), disk=FullDisk(3 * len(line) + 50, errno.ENOSPC)) as journal:
         for _ in range(3):
             journal.append(line)
             await journal.sync()
@@ -202,7 +202,7 @@ async def test_a_segment_that_cannot_be_followed(tmp_path: Path) -> None:
                 raise OSError(errno.ENOSPC, "")
             return super().open(path)
 
-    with Journal(tmp_path, "group", segment_bytes=1, disk=NoSuccessor()) as journal:
+    with FileJournal(tmp_path, "group", segment_bytes=1, disk=NoSuccessor()) as journal:
         journal.append(encode(outcome(0)))
         assert await journal.sync() == 1
         with pytest.raises(StorageError, match="disk is full"):

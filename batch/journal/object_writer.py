@@ -1,7 +1,7 @@
-"""The writer of a journal on an object store: what comes within some seconds becomes one immutable object.
+"""The writer of a journal on an object store: each flush puts the outcomes of the last seconds as one immutable object.
 
-An outcome is in memory until its object is on the store: a process that dies loses those of the last seconds, and their rows are sent
-again. Nothing that is on the store is ever appended to or changed.
+An outcome is in memory until its object is on the store: a process that is killed loses the outcomes of the last seconds, and their
+rows are sent again. Objects are never appended to or changed.
 """
 
 from __future__ import annotations
@@ -18,18 +18,16 @@ from batch.journal.segments import SegmentName
 from batch.storage.store_errors import StoreError
 
 FLUSH_BYTES = 8 << 20
-# Beyond this, workers wait for the store: memory must not grow with its slowness.
-HELD_BYTES = 64 << 20
+# Beyond this, sending waits for the store: memory must not grow because the store is slow.
+MAX_PENDING_BYTES = 64 << 20
 _WAITS_S = (0.5, 1.0, 2.0, 4.0)
 
 
-class StoreJournal(GroupCommit):
-    """Appends under `first`, the name of this session's first segment, by `put(file name, content)`, which raises StoreError.
+class ObjectJournal(GroupCommit):
+    """Puts objects by `put(file name, content)`, which raises StoreError; `first` is the name of this session's first object.
 
-    `put` is called in a thread, one call at a time, and is tried again when its error is not a lasting one.
+    `put` is called in a thread, one call at a time, and retried unless its error is lasting.
     """
-
-    repaired: str | None = None
 
     def __init__(self, first: SegmentName, put: Callable[[str, bytes], None], flush_interval_s: float) -> None:
         super().__init__()
@@ -42,22 +40,21 @@ class StoreJournal(GroupCommit):
 
     @property
     def is_due(self) -> bool:
-        """Whether what waits should be put now: it is enough, or has waited long enough."""
+        """Whether the pending outcomes should be put now: by size, or by age."""
         return self._bytes >= FLUSH_BYTES or (self._bytes > 0 and time.monotonic() - self._waiting_since >= self._interval)
 
     @property
     def is_behind(self) -> bool:
-        """Whether so much waits that nothing more should come before it is put."""
-        return self._bytes >= HELD_BYTES
+        """Whether sending should pause until a sync has ended: too much is in memory only."""
+        return self._bytes >= MAX_PENDING_BYTES
 
     def append(self, *lines: bytes) -> None:
-        """Take encoded lines. They survive the process when a `sync` that came later has ended.
+        """Take encoded lines into memory. Only `sync` makes them survive the process.
 
         Raises:
             StorageError: the store has refused.
         """
-        if self._refusal is not None:
-            raise StorageError(self._refusal)
+        self._check_open()
         if not self._waiting:
             self._waiting_since = time.monotonic()
         self._waiting += lines
@@ -65,11 +62,11 @@ class StoreJournal(GroupCommit):
         self._appended += len(lines)
 
     def close(self) -> None:
-        """Take nothing more; puts nothing."""
+        """Close without syncing; later appends are refused."""
         self._refusal = self._refusal or f"{self._name.stem}: this journal is closed"
 
     async def _sync(self) -> None:
-        # An object that is on its way is waited for: whether it came decides what the next one is called.
+        # A cancelled caller still waits for the put: whether the object arrived decides the name of the next one.
         with anyio.CancelScope(shield=True):
             await self._flush()
 

@@ -1,4 +1,4 @@
-"""The one writer of a journal: appends outcomes, makes them durable, and stops for good when the disk refuses."""
+"""The writer of a journal on disk: appends outcomes, makes them durable, and stops for good when the disk refuses."""
 
 from __future__ import annotations
 
@@ -12,33 +12,32 @@ import anyio.to_thread
 from batch.errors import StorageError
 from batch.journal.disk import Disk, refusal
 from batch.journal.group_commit import GroupCommit
-from batch.journal.segments import Tail, read_tail, segment_path, segments, unsettled
+from batch.journal.segments import Tail, read_tail, segment_path, segments, unrepaired
 from batch.settings import Durability
 
 SEGMENT_BYTES = 256 * 1024 * 1024
 
 
-class Journal(GroupCommit):
-    """Appends to the journal in `directory`, which is created when it is missing; hold the run directory's lock.
+class FileJournal(GroupCommit):
+    """Appends to the journal in `directory`, which is created when it is missing; the caller must hold the run directory's lock.
 
-    Opening repairs one torn tail and makes durable what is there. A segment is followed by the next at the first sync after it
-    reached `segment_bytes`. With durability "os" a sync does not wait for the disk, but segments are still closed in order.
+    Opening repairs one torn tail and syncs what is there. The first sync after a segment has reached `segment_bytes` begins the next
+    one. With durability "os" a sync does not wait for the disk, but a segment is still synced before the next one gets records.
 
     Raises:
-        DamagedError: the last record is not as it was written, and not torn.
+        DamagedError: the last record differs from what was written, and is not torn.
         StorageError: the disk refuses.
     """
 
     def __init__(self, directory: Path, durability: Durability, *, segment_bytes: int = SEGMENT_BYTES, disk: Disk | None = None) -> None:
-        self.repaired: str | None = None
         self._prepare(directory, durability, segment_bytes, disk)
         try:
             self._disk.make_directory(directory)
             found = segments(directory)
-            self.repaired = settle([segment.path for segment in unsettled(found)], self._disk)
-            # After a session over several processes comes a number of its own: within one number, nothing tells what is newest.
+            self.repaired = repair_tails([segment.path for segment in unrepaired(found)], self._disk)
+            # A session over several processes keeps its number to itself: within one number, nothing orders its files and this one.
             self._number = found[-1].name.number + (found[-1].name.shard >= 0) if found else 1
-            # Also of a file that is there the name may not be durable: its maker may have been killed.
+            # The name of an existing file may not be durable either: its creator may have been killed before the folder was synced.
             self._descriptor = self._create(self._number)
             self._size = self._path.stat().st_size
         except OSError as error:
@@ -55,28 +54,27 @@ class Journal(GroupCommit):
 
     @property
     def is_due(self) -> bool:
-        """Whether a sync is worth its while: always, since it costs little."""
+        """Whether a periodic sync should sync this journal now: always, a sync with nothing to write costs little."""
         return True
 
     @property
     def is_behind(self) -> bool:
-        """Whether appending should wait for a sync: never, since what was appended is not held in memory."""
+        """Whether sending should pause until a sync has ended: never, appended records are in the file and not in memory."""
         return False
 
     def append(self, *lines: bytes) -> None:
-        """Write encoded lines, in one write. When this returns, they survive the death of the process (but for power loss see `sync`).
+        """Write encoded lines in one write. When this returns, they survive the end of the process; only `sync` survives power loss.
 
         Raises:
-            StorageError: the disk refuses; lines that were written whole stay, the rest is cut off again, and nothing more is taken.
+            StorageError: the disk refuses; whole lines stay, the rest is cut off, and later appends are refused.
         """
-        if self._refusal is not None:
-            raise StorageError(self._refusal)
+        self._check_open()
         data = b"".join(lines)
         written, error = self._write(data)
         if error is not None:
             self._size += data.rfind(b"\n", 0, written) + 1
             self._appended += data.count(b"\n", 0, written)
-            # Where even this is refused, the torn tail is repaired at the next opening.
+            # If the disk refuses this too, the next opening repairs the torn tail.
             with suppress(OSError):
                 self._disk.truncate(self._descriptor, self._size)
             raise self._refuse(error) from error
@@ -84,7 +82,7 @@ class Journal(GroupCommit):
         self._appended += len(lines)
 
     def close(self) -> None:
-        """Give the files back; syncs nothing."""
+        """Close without syncing; later appends are refused."""
         for descriptor in (self._descriptor, self._next):
             if descriptor is not None and descriptor >= 0:
                 self._disk.close(descriptor)
@@ -92,7 +90,7 @@ class Journal(GroupCommit):
         self._refusal = self._refusal or f"{self._directory}: this journal is closed"
 
     def _write(self, data: bytes) -> tuple[int, OSError | None]:
-        """How many bytes were written, and why no more."""
+        """Returns the number of bytes written, and the error that ended writing early."""
         written = 0
         while written < len(data):
             try:
@@ -121,14 +119,14 @@ class Journal(GroupCommit):
             try:
                 self._next = await anyio.to_thread.run_sync(self._create, self._number + 1)
             except OSError as error:
-                # The old segment can still be synced: only appending ends here.
+                # The old segment can still be synced: only appending ends.
                 self._refuse(error)
                 return
         covered = self._appended
         await anyio.to_thread.run_sync(self._disk.sync, self._descriptor)
         if self._appended != covered:
-            # The records of the last milliseconds: the one sync on the event loop, once in a segment's life. Without it the
-            # successor could get records before the old segment is durable, and a power loss could tear both.
+            # Records that arrived during the sync: the only sync on the event loop, once per segment. Without it the next segment
+            # could get records before the old one is durable, and a power loss could tear both.
             self._disk.sync(self._descriptor)
         self._durable = self._appended
         self._disk.close(self._descriptor)
@@ -153,14 +151,14 @@ class Journal(GroupCommit):
         return StorageError(self._refusal)
 
 
-def settle(paths: Sequence[Path], disk: Disk) -> str | None:
-    """Repair the tails of these files and sync them, since a resume takes what it reads there for final; the sentences that say so.
+def repair_tails(paths: Sequence[Path], disk: Disk) -> str | None:
+    """Repair the torn tails of segments and sync them; returns sentences for people on what was repaired.
 
     Raises:
-        DamagedError: the last record of one is not as it was written, and not torn.
+        DamagedError: the last record of a segment differs from what was written, and is not torn.
         OSError: the disk refuses.
     """
-    told = []
+    repairs = []
     for path in paths:
         tail = read_tail(path)
         descriptor = disk.open(path)
@@ -169,14 +167,15 @@ def settle(paths: Sequence[Path], disk: Disk) -> str | None:
                 disk.write(descriptor, b"\n")
             elif tail.keep < tail.size:
                 disk.truncate(descriptor, tail.keep)
+            # A resume takes what it reads here for final, so it must be durable.
             disk.sync(descriptor)
         finally:
             disk.close(descriptor)
-        told.append(_told(path, tail))
-    return "\n".join(filter(None, told)) or None
+        repairs.append(_describe(path, tail))
+    return "\n".join(filter(None, repairs)) or None
 
 
-def _told(path: Path, tail: Tail) -> str | None:
+def _describe(path: Path, tail: Tail) -> str | None:
     if tail.lacks_newline:
         return f"{path}: the last record lacked its newline, as after a crash; it is whole and was kept"
     if tail.keep < tail.size:
