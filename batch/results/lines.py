@@ -1,4 +1,4 @@
-"""The lines of completions and errors, as DESIGN section 4 has them."""
+"""Build the lines of completions and errors, as DESIGN section 4 defines them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _ANSWER = ("completion", "tool_calls", "reasoning")
 _RECORD = ("finish_reason", "usage", "attempts", "latency_s", "first_token_s", "cost_usd")
 ERROR_COLUMNS = (*_TASK, "error", "attempts")
 OWN_COLUMNS = frozenset((*_TASK, *_ANSWER, "embedding", *_RECORD, *ERROR_COLUMNS))
-"""The names that carried-over columns must not have."""
+"""Names that carried-over columns must not have."""
 
 
 def completion_columns(job: Job) -> tuple[str, ...]:
-    """The columns of completions: `embedding` only where a variant may ask for embeddings."""
+    """Return the columns of completions: `embedding` only where a variant may request embeddings."""
     embedding = ("embedding",) if any(v.prompt.stored or v.prompt.api == "embeddings" for v in job.variants) else ()
     return (*_TASK, *_ANSWER, *embedding, *_RECORD)
 
 
 def completion_line(result: Result, outcome: Outcome, columns: Sequence[str], *, embedding: bool = False) -> dict[str, Any]:
-    """The line of an answer; `columns` are carried over, None where the row lacks one. Times are in seconds, rounded to microseconds."""
+    """Build the line of an answer; `columns` are carried over, None where the row lacks one. Times in seconds, rounded to microseconds."""
     api = outcome.api or result.variant.prompt.api
     reply = Reply() if outcome.response is None else read_reply(api, outcome.response)
     line = {
@@ -51,7 +51,7 @@ def completion_line(result: Result, outcome: Outcome, columns: Sequence[str], *,
 
 
 def error_line(result: Result, outcome: Outcome, columns: Sequence[str]) -> dict[str, Any]:
-    """The line of a failed task."""
+    """Build the line of a failed task."""
     error = outcome.error
     line = {
         "id": result.row.id,

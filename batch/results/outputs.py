@@ -1,4 +1,4 @@
-"""Completions and errors, derived from journals and input in one pass."""
+"""Derive completions and errors from journals and input in one pass."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _LINES = 256
 
 
 def write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path | str]:
-    """Write completions and errors in the job's format into the run directory; each takes its old file's place whole.
+    """Write completions and errors in the job's format into the run directory; each replaces its old file whole.
 
     The errors file is written also when nothing failed. Tasks that were not attempted are in neither.
 
@@ -64,7 +64,7 @@ def _write(job: Job, directory: RunDirectory, dataset: Dataset, format: OutputFo
 
 
 def output_paths(job: Job, folder: Path, format: OutputFormat) -> list[Path]:  # noqa: A002 - the option's name
-    """Where completions and errors are; of the format openai-batch each variant may have two files of its own."""
+    """Return the paths of completions and errors; in the format openai-batch each variant may have its own pair."""
     if format == "openai-batch":
         return batch_paths(job, folder)
     return [folder / f"completions.{format}", folder / f"errors.{format}"]
@@ -91,6 +91,6 @@ def write_lines(
     ):
         remaining = iter(tasks)
         while batch := list(islice(remaining, _LINES)):
-            known = [(result, result.outcome) for result in batch if result.outcome is not None]
-            completions.write([completion_line(r, o, carried, embedding=embedding) for r, o in known if o.ok])
-            errors.write([error_line(r, o, carried) for r, o in known if not o.ok])
+            attempted = [(result, result.outcome) for result in batch if result.outcome is not None]
+            completions.write([completion_line(r, o, carried, embedding=embedding) for r, o in attempted if o.ok])
+            errors.write([error_line(r, o, carried) for r, o in attempted if not o.ok])

@@ -130,7 +130,7 @@ def test_input_order_newest_wins(
     }
     run = FinishedRun(tmp_path_factory.mktemp("run"), rows(count), journals, repeats=repeats)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(join, "_HELD_BYTES", held)
+        patch.setattr(join, "_RECORD_BYTES", held)
         write_outputs(run.job, run.directory, run.dataset)
 
     newest = {task: place for place, task in enumerate(came)}
@@ -141,7 +141,7 @@ def test_input_order_newest_wins(
 
 def test_large_records_are_read_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only so many bytes of records are in memory at a time, however large they are; a row's records stay together (promise 8)."""
-    monkeypatch.setattr(join, "_HELD_BYTES", 100)
+    monkeypatch.setattr(join, "_RECORD_BYTES", 100)
     lengths = [60, 40, 1, 250, None, 99, 1, 1]
     found = [(None if length is None else Location(0, 0, length), None) for length in lengths]
 
