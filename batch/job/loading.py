@@ -26,23 +26,7 @@ from batch.job.variants import make_variants, slugify
 from batch.readers.requests import REQUEST_ID, holds_requests
 from batch.readers.where import Condition
 from batch.settings import InputSettings, Job, OutputSettings, ProviderSettings, RunSettings, ScoreSettings
-
-_COMPLETION_COLUMNS = (
-    "id",
-    "row",
-    "variant",
-    "repeat",
-    "completion",
-    "tool_calls",
-    "reasoning",
-    "finish_reason",
-    "usage",
-    "attempts",
-    "latency_s",
-    "first_token_s",
-    "cost_usd",
-    "error",
-)
+from batch.writers.columns import OWN_COLUMNS, parse_carried
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +168,30 @@ def _with_requests(settings: InputSettings | None, sections: Sections, problems:
 def _output(section: OutputSection | None, name: str, environ: Mapping[str, str], problems: Problems) -> OutputSettings | None:
     if section is None:
         return None
+    carried = [parse_carried(text) for text in section.columns]
     seen: set[str] = set()
-    for index, column in enumerate(section.columns):
+    for index, (source, column) in enumerate(carried):
         place = ("output", "columns", index)
-        if column in _COMPLETION_COLUMNS:
-            why = "the id is written anyway: leave it out" if column == "id" else "rename the column in the input, or leave it out"
-            problems.add(place, f"'{column}' is a name that promptmill's own columns have", why)
+        if column in OWN_COLUMNS:
+            problems.add(
+                place, f"'{column}' is a name that promptmill's own columns have", f'carry it under another: "{source} as my_{column}"'
+            )
         elif column in seen:
-            problems.add(place, f"'{column}' stands twice")
+            problems.add(place, f"duplicate '{column}'")
         seen.add(column)
     if section.format == "openai-batch" and section.columns:
         problems.add(("output", "columns"), "does not go with format = 'openai-batch', which has no place for them", "leave it out")
     directory = resolve_path(section.dir or f"runs/{slugify(name)}", Path.cwd(), environ, ("output", "dir"), problems, stores=True)
-    return OutputSettings(dir=directory, format=section.format, columns=tuple(section.columns)) if directory else None
+    if directory is None:
+        return None
+    columns, names = tuple(source for source, _ in carried), tuple(name for _, name in carried)
+    return OutputSettings(
+        dir=directory,
+        format=section.format,
+        columns=columns,
+        names=() if names == columns else names,
+        csv_guard=section.csv_guard,
+    )
 
 
 def _embedded_files(sections: Sections, environ: Mapping[str, str], problems: Problems) -> dict[str, dict[str, str]]:

@@ -88,14 +88,26 @@ def test_five_mistakes_are_all_shown(tmp_path: Path) -> None:
         ("sweep = {seed = [1, 'x']}", "model[0].sweep.seed[1]", "must be a whole number, not 'x'", None),
         ("sweep = {seed = [1, 1]}", "model[0].sweep", "makes two variants named 'openai/gpt-5-mini seed=1'", "each value must stand once"),
         ("max_tokens = 1\nmax_completion_tokens = 1", "model[0].max_tokens", "is sent as max_completion_tokens, which is set too", "keep"),
-        ("[output]\ncolumns = ['a', 'usage']", "output.columns[1]", "'usage' is a name that promptmill's own columns have", "rename the"),
+        (
+            "[output]\ncolumns = ['a', 'usage']",
+            "output.columns[1]",
+            "'usage' is a name that promptmill's own columns have",
+            "carry it",
+        ),
         (
             "[output]\ncolumns = ['id']",
             "output.columns[0]",
             "'id' is a name that promptmill's own columns have",
-            "the id is written anyway",
+            "carry it",
         ),
-        ("[output]\ncolumns = ['a', 'a']", "output.columns[1]", "'a' stands twice", None),
+        (
+            "[output]\ncolumns = ['embedding']",
+            "output.columns[0]",
+            "'embedding' is a name that promptmill's own columns have",
+            "carry it",
+        ),
+        ("[output]\ncolumns = ['a', 'b as a']", "output.columns[1]", "duplicate 'a'", None),
+        ("[output]\ncolumns = ['a', 'a']", "output.columns[1]", "duplicate 'a'", None),
     ],
 )
 def test_one_mistake(tmp_path: Path, line: str, key: str, message: str, hint: str | None) -> None:
