@@ -212,11 +212,22 @@ class RunSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputSettings:
-    """Where the run directory is (absolute), the format of the derived files, and the input columns to carry over."""
+    """Where the run directory is (absolute), the format of the derived files, and the input columns to carry over.
+
+    `names` are their names in the outputs, empty where all keep their own. `csv_guard` puts a ' before CSV text that a spreadsheet would
+    run as a formula.
+    """
 
     dir: str
     format: OutputFormat = "jsonl"
     columns: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    csv_guard: bool = True
+
+    @property
+    def carried(self) -> tuple[tuple[str, str], ...]:
+        """The input column and the output name of each carried-over column."""
+        return tuple(zip(self.columns, self.names or self.columns, strict=True))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

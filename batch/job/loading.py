@@ -22,23 +22,7 @@ from batch.job.variants import make_variants, slugify
 from batch.readers.requests import REQUEST_ID, holds_requests
 from batch.readers.where import Condition
 from batch.settings import InputSettings, Job, OutputSettings, ProviderSettings, RunSettings, ScoreSettings
-
-_COMPLETION_COLUMNS = (
-    "id",
-    "row",
-    "variant",
-    "repeat",
-    "completion",
-    "tool_calls",
-    "reasoning",
-    "finish_reason",
-    "usage",
-    "attempts",
-    "latency_s",
-    "first_token_s",
-    "cost_usd",
-    "error",
-)
+from batch.writers.columns import OWN_COLUMNS, parse_carried
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,19 +161,28 @@ def _with_requests(settings: InputSettings | None, sections: Sections, loading: 
 def _output(section: OutputSection | None, name: str, loading: Loading) -> OutputSettings | None:
     if section is None:
         return None
+    carried = [parse_carried(text) for text in section.columns]
     seen: set[str] = set()
-    for index, column in enumerate(section.columns):
+    for index, (source, column) in enumerate(carried):
         place = ("output", "columns", index)
-        if column in _COMPLETION_COLUMNS:
-            why = "the id is always written: remove it" if column == "id" else "rename the column in the input, or remove it here"
-            loading.add(place, f"'{column}' is the name of one of promptmill's own columns", why)
+        if column in OWN_COLUMNS:
+            loading.add(place, f"'{column}' is the name of one of promptmill's own columns", f'use another name: "{source} as my_{column}"')
         elif column in seen:
             loading.add(place, f"duplicate '{column}'")
         seen.add(column)
     if section.format == "openai-batch" and section.columns:
         loading.add(("output", "columns"), "cannot be used with format = 'openai-batch', which has no place for them", "remove it")
     directory = loading.resolve_path(section.dir or f"runs/{slugify(name)}", ("output", "dir"), base=Path.cwd(), stores=True)
-    return OutputSettings(dir=directory, format=section.format, columns=tuple(section.columns)) if directory else None
+    if directory is None:
+        return None
+    columns, names = tuple(source for source, _ in carried), tuple(name for _, name in carried)
+    return OutputSettings(
+        dir=directory,
+        format=section.format,
+        columns=columns,
+        names=() if names == columns else names,
+        csv_guard=section.csv_guard,
+    )
 
 
 def _embedded_files(sections: Sections, loading: Loading) -> dict[str, dict[str, str]]:

@@ -261,7 +261,12 @@ class OutputSection(Section):
     format: OutputFormat = Field(
         default="jsonl", description="The format of completions and errors; openai-batch is that of OpenAI's Batch API."
     )
-    columns: list[Text] = Field(default_factory=list, description="Input columns that are carried over, unchanged.")
+    columns: list[Text] = Field(
+        default_factory=list, description='Input columns that are carried over, unchanged; "id as my_id" carries one under another name.'
+    )
+    csv_guard: bool = Field(
+        default=True, description="Whether CSV text that a spreadsheet would run as a formula gets a ' before it; never a number or an id."
+    )
 
 
 class JobFile(Section):

@@ -1,1 +1,1 @@
-"""What came of a run, read from its journals: outputs, counts, and whether all agrees. Never sends anything."""
+"""Read the results of a run from its journals: outputs, counts, verification. Nothing here sends a request."""

@@ -1,4 +1,4 @@
-"""Input and journals joined: every task of the job, in input order, with its newest outcome."""
+"""Join input and journals: every task of the job, in input order, with its newest outcome."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from batch.records import BadRow, Outcome, Row
 from batch.rundir.local import RunDirectory
 from batch.settings import Job, Variant
 
-# How many bytes of records are in memory at a time; one task's record is always read whole.
-_HELD_BYTES = 64 << 20
+# The most bytes of records in memory at a time; one task's record is always read whole.
+_RECORD_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A task with its newest outcome, None when it was not attempted (or its attempt was cut off)."""
+    """A task with its newest outcome; None when it was not attempted, or its attempt was interrupted."""
 
     row: Row | BadRow
     variant: Variant
@@ -34,11 +34,11 @@ class InputRows(Protocol):
     """The rows of an input, or a part of them."""
 
     def batches(self) -> Iterator[list[Row | BadRow]]:
-        """The rows, some at a time, in the input's order. Raises InputError."""
+        """Iterate over the rows in batches, in input order. Raises InputError."""
 
 
 class MatchedTasks:
-    """Marks which records of a journal the input has asked for."""
+    """Track which records of a journal have their task in the input."""
 
     def __init__(self, index: ResumeIndex) -> None:
         self._index = index
@@ -46,14 +46,14 @@ class MatchedTasks:
         self.doubled = 0
 
     def mark(self, task_hashes: Sequence[int]) -> None:
-        """Note that the input has these tasks."""
+        """Record that the input has these tasks."""
         places = [place for place in self._index.positions(task_hashes) if place >= 0]
         self.doubled += int(np.count_nonzero(self._seen[places])) + len(places) - len(set(places))
         self._seen[places] = True
 
     @property
     def orphaned(self) -> int:
-        """How many tasks with an outcome are no longer in the input."""
+        """The number of tasks with an outcome that are no longer in the input."""
         return len(self._seen) - int(np.count_nonzero(self._seen))
 
 
@@ -66,9 +66,9 @@ def results(
     indexes: Mapping[str, ResumeIndex] | None = None,
     matched: Mapping[str, MatchedTasks] | None = None,
 ) -> Iterator[Result]:
-    """Every task: rows in input order, for each row the variants (default: the job's) in theirs, for each the repeats.
+    """Iterate over every task: rows in input order, per row the variants (default: the job's) in order, per variant the repeats.
 
-    Memory is bounded but for the indexes, which are loaded unless they are given (by slug). `matched` (by slug) is told of each task.
+    Memory is bounded except for the indexes, which are loaded unless given (by slug). `matched` (by slug) records each task.
 
     Raises:
         InputError: the input cannot be read.
@@ -115,12 +115,12 @@ def _joined(rows: Sequence[Row | BadRow], columns: Sequence[_Column], job: Job) 
 
 
 def _portions(found: Sequence[Sequence[Sequence[Location | None]]], rows: int) -> Iterator[tuple[int, int]]:
-    """Ranges of rows whose records together are not too large to be held."""
-    start = held = 0
+    """Split rows into ranges whose records together are at most _RECORD_BYTES, or one row."""
+    start = size_so_far = 0
     for row in range(rows):
         size = sum(location.length for locations in found for location in locations[row] if location is not None)
-        if held and held + size > _HELD_BYTES:
+        if size_so_far and size_so_far + size > _RECORD_BYTES:
             yield start, row
-            start, held = row, 0
-        held += size
+            start, size_so_far = row, 0
+        size_so_far += size
     yield start, rows

@@ -1,4 +1,4 @@
-"""The lines of completions and errors, as DESIGN section 4 has them."""
+"""Build the lines of completions and errors, as DESIGN section 4 defines them."""
 
 from __future__ import annotations
 
@@ -9,23 +9,20 @@ from batch.providers.replies import read_reply
 from batch.records import BadRow, Outcome, Reply
 from batch.results.join import Result
 from batch.settings import Job
-
-_TASK = ("id", "row", "variant", "repeat")
-_ANSWER = ("completion", "tool_calls", "reasoning")
-_RECORD = ("finish_reason", "usage", "attempts", "latency_s", "first_token_s", "cost_usd")
-ERROR_COLUMNS = (*_TASK, "error", "attempts")
-OWN_COLUMNS = frozenset((*_TASK, *_ANSWER, "embedding", *_RECORD, *ERROR_COLUMNS))
-"""The names that carried-over columns must not have."""
+from batch.writers.columns import COMPLETION_COLUMNS, EMBEDDING_COLUMNS
 
 
 def completion_columns(job: Job) -> tuple[str, ...]:
-    """The columns of completions: `embedding` only where a variant may ask for embeddings."""
-    embedding = ("embedding",) if any(v.prompt.stored or v.prompt.api == "embeddings" for v in job.variants) else ()
-    return (*_TASK, *_ANSWER, *embedding, *_RECORD)
+    """Return the columns of completions: `embedding` only where a variant may request embeddings."""
+    embeds = any(v.prompt.stored or v.prompt.api == "embeddings" for v in job.variants)
+    return EMBEDDING_COLUMNS if embeds else COMPLETION_COLUMNS
 
 
-def completion_line(result: Result, outcome: Outcome, columns: Sequence[str], *, embedding: bool = False) -> dict[str, Any]:
-    """The line of an answer; `columns` are carried over, None where the row lacks one. Times are in seconds, rounded to microseconds."""
+def completion_line(result: Result, outcome: Outcome, carried: Sequence[tuple[str, str]], *, embedding: bool = False) -> dict[str, Any]:
+    """Build the line of an answer; times are in seconds, rounded to microseconds.
+
+    `carried` has the input column and the output name of each carried-over column; a row that lacks the column gets None.
+    """
     api = outcome.api or result.variant.prompt.api
     reply = Reply() if outcome.response is None else read_reply(api, outcome.response)
     line = {
@@ -47,11 +44,11 @@ def completion_line(result: Result, outcome: Outcome, columns: Sequence[str], *,
         "first_token_s": _seconds(outcome.sent, outcome.first_token),
         "cost_usd": outcome.cost_usd,
     }
-    return _with_columns(line, result, columns)
+    return _with_columns(line, result, carried)
 
 
-def error_line(result: Result, outcome: Outcome, columns: Sequence[str]) -> dict[str, Any]:
-    """The line of a failed task."""
+def error_line(result: Result, outcome: Outcome, carried: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    """Build the line of a failed task."""
     error = outcome.error
     line = {
         "id": result.row.id,
@@ -61,13 +58,13 @@ def error_line(result: Result, outcome: Outcome, columns: Sequence[str]) -> dict
         "error": error and {"kind": error.kind.value, "code": error.code, "message": error.message, "http_status": error.http_status},
         "attempts": outcome.attempts,
     }
-    return _with_columns(line, result, columns)
+    return _with_columns(line, result, carried)
 
 
-def _with_columns(line: dict[str, Any], result: Result, columns: Sequence[str]) -> dict[str, Any]:
+def _with_columns(line: dict[str, Any], result: Result, carried: Sequence[tuple[str, str]]) -> dict[str, Any]:
     row = result.row
-    for name in columns:
-        line[name] = None if isinstance(row, BadRow) else row.columns.get(name)
+    for source, name in carried:
+        line[name] = None if isinstance(row, BadRow) else row.columns.get(source)
     return line
 
 

@@ -1,27 +1,32 @@
-"""Completions and errors, derived from journals and input in one pass."""
+"""Derive completions and errors from journals and input in one pass."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from batch.errors import StorageError
 from batch.journal.disk import refusal
 from batch.readers import Dataset
 from batch.results.join import Result, results
-from batch.results.lines import ERROR_COLUMNS, completion_columns, completion_line, error_line
+from batch.results.lines import completion_columns, completion_line, error_line
 from batch.results.openai_batch.lines import batch_paths, write_batch_lines
 from batch.rundir.local import RunDirectory
 from batch.settings import Job, OutputFormat
 from batch.storage import is_url, uploading
 from batch.writers import Layout, open_writer
+from batch.writers.columns import ERROR_COLUMNS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _LINES = 256
 
 
 def write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path | str]:
-    """Write completions and errors in the job's format into the run directory; each takes its old file's place whole.
+    """Write completions and errors in the job's format into the run directory; each replaces its old file whole.
 
     The errors file is written also when nothing failed. Tasks that were not attempted are in neither.
 
@@ -64,7 +69,7 @@ def _write(job: Job, directory: RunDirectory, dataset: Dataset, format: OutputFo
 
 
 def output_paths(job: Job, folder: Path, format: OutputFormat) -> list[Path]:  # noqa: A002 - the option's name
-    """Where completions and errors are; of the format openai-batch each variant may have two files of its own."""
+    """Return the paths of completions and errors; in the format openai-batch each variant may have its own pair."""
     if format == "openai-batch":
         return batch_paths(job, folder)
     return [folder / f"completions.{format}", folder / f"errors.{format}"]
@@ -81,16 +86,26 @@ def write_lines(
     if format == "openai-batch":
         write_batch_lines(job, tasks, paths)
         return
-    carried = job.output.columns
-    types = dataset.column_types() if dataset is not None and carried and format == "parquet" else None
+    carried = job.output.carried
+    names = tuple(name for _, name in carried)
+    types = _types(dataset, carried) if dataset is not None and carried and format == "parquet" else None
     own = completion_columns(job)
     embedding = "embedding" in own
     with (
-        open_writer(format, paths[0], Layout(own, carried, types)) as completions,
-        open_writer(format, paths[1], Layout(ERROR_COLUMNS, carried, types)) as errors,
+        open_writer(format, paths[0], Layout(own, names, types)) as completions,
+        open_writer(format, paths[1], Layout(ERROR_COLUMNS, names, types)) as errors,
     ):
         remaining = iter(tasks)
         while batch := list(islice(remaining, _LINES)):
-            known = [(result, result.outcome) for result in batch if result.outcome is not None]
-            completions.write([completion_line(r, o, carried, embedding=embedding) for r, o in known if o.ok])
-            errors.write([error_line(r, o, carried) for r, o in known if not o.ok])
+            attempted = [(result, result.outcome) for result in batch if result.outcome is not None]
+            completions.write([completion_line(r, o, carried, embedding=embedding) for r, o in attempted if o.ok])
+            errors.write([error_line(r, o, carried) for r, o in attempted if not o.ok])
+
+
+def _types(dataset: Dataset, carried: Sequence[tuple[str, str]]) -> pa.Schema | None:
+    types = dataset.column_types()
+    if types is None:
+        return None
+    import pyarrow as pa
+
+    return pa.schema([types.field(source).with_name(name) for source, name in carried if source in types.names])

@@ -1,4 +1,4 @@
-"""The counts of a run, from its journals alone; a running runner is not disturbed."""
+"""Count the outcomes of a run, from its journals alone; safe while the run is active."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from batch.journal.reading import RecordReader
 from batch.records import Outcome
 from batch.rundir.local import RunDirectory
 
-# A longer time without any outcome is a pause between two sessions, and does not count for the rate.
+# A longer gap between outcomes is a pause between two sessions, and does not count for the rate.
 _PAUSE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """The failed tasks of one kind and code, with the first of them in the input as an example."""
+    """The failed tasks of one kind and code; the first in input order is the example."""
 
     kind: str
     code: str
@@ -31,14 +31,14 @@ class Failures:
 
 @dataclass(frozen=True, slots=True)
 class VariantStatus:
-    """The counts of one variant. Times are seconds since the epoch; `active_s` is without the pauses between sessions.
+    """The counts of one variant. Times are seconds since the epoch; `active_s` excludes the pauses between sessions.
 
-    `total` is rows × repeats, None when run.json does not tell. `records` counts the journal's lines; those beyond ok + failed
-    were replaced by newer ones. `doubled` counts attempts that were repeated and may be billed twice. `priced` is how many outcomes
-    have a cost, `copies` how many were taken from equal requests, `extra_usd` the most that attempts without a known cost may have cost.
-    `failures` has the most frequent first. `orphaned` outcomes, `orphaned_failed` of them failures, are of rows that the last session did
-    not find in the input; ok and failed are without them, the other counts are not. `beaten_by` is the one
-    for which the race stopped it.
+    `total` is rows × repeats, None when run.json lacks it. `records` counts the journal's lines; those beyond ok + failed were
+    replaced by newer ones. `doubled` counts repeated attempts that may be billed twice. `priced` counts outcomes with a cost,
+    `copies` those taken from equal requests. `extra_usd` is the upper bound of the cost of attempts whose cost is unknown.
+    `failures` has the most frequent first. `orphaned` counts outcomes of rows that the last session did not find in the input,
+    `orphaned_failed` the failures among them; ok and failed exclude them, the other counts include them. `beaten_by` names the
+    variant for which the race stopped this one.
     """
 
     name: str
@@ -73,13 +73,13 @@ class VariantStatus:
 
     @property
     def rate(self) -> float | None:
-        """Outcomes a second while it ran."""
+        """Outcomes per second of active time."""
         return (self.ok + self.failed + self.orphaned) / self.active_s if self.active_s > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """A run as it is now."""
+    """The present state of a run."""
 
     directory: Path | str
     name: str
@@ -87,10 +87,10 @@ class Status:
 
 
 def read_status(directory: RunDirectory) -> Status:
-    """Count what the journals hold. A torn tail is passed over, damaged records are counted apart.
+    """Count the outcomes in the journals. A torn tail is ignored; damaged records are counted separately.
 
     Raises:
-        RunDirectoryError: no run was begun there.
+        RunDirectoryError: the directory has no run.
         DamagedError: a file of a journal is missing.
     """
     manifest = directory.manifest
@@ -179,7 +179,7 @@ class _Counts:
         return tuple(sorted(self._failures.values(), key=lambda failures: -failures.count))
 
     def _time(self, outcome: Outcome) -> None:
-        """Outcomes come in the order they were written, so the gaps between them are the time that went by."""
+        """Add the gap since the previous outcome: outcomes come in the order they were written."""
         if outcome.sent is None or outcome.done is None:
             return
         self.first = outcome.sent if self.first is None else min(self.first, outcome.sent)

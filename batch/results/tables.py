@@ -1,4 +1,4 @@
-"""The results of a run as Arrow tables: the same lines and types as its Parquet files."""
+"""Read the results of a run as Arrow tables, with the lines and types of its Parquet files."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from batch.settings import Job
 
 
 class Tables:
-    """Completions and errors as the journals have them when one of them is first asked for.
+    """Completions and errors as of the first access to either.
 
-    They are put by in a temporary folder, so that they need not be in memory as a whole.
+    They are written to a temporary folder, so that they need not fit in memory.
     """
 
     def __init__(self, job: Job, directory: RunDirectory) -> None:
@@ -28,15 +28,15 @@ class Tables:
         self._directory = directory
 
     def completions(self) -> pa.Table:
-        """One row per answer, in input order. Raises InputError, DamagedError, StorageError."""
+        """Read one row per answer, in input order. Raises InputError, DamagedError, StorageError."""
         return pq.read_table(self._files[0])
 
     def errors(self) -> pa.Table:
-        """One row per failed task, in input order. Raises as `completions`."""
+        """Read one row per failed task, in input order. Raises as `completions`."""
         return pq.read_table(self._files[1])
 
     def stream(self) -> pa.RecordBatchReader:
-        """The completions, batch by batch. Raises as `completions`."""
+        """Stream the completions, batch by batch. Raises as `completions`."""
         file = pq.ParquetFile(self._files[0])
         return pa.RecordBatchReader.from_batches(file.schema_arrow, file.iter_batches())
 

@@ -1,4 +1,4 @@
-"""Input, journals and outputs held against each other, and the way on from damage."""
+"""Compare input, journals and outputs; salvage damaged journals."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from batch.writers import writing
 class VariantCheck:
     """One variant's tasks: rows in = ok + failed + missing.
 
-    `missing` were not attempted; `doubled` are rows that share a task with an earlier row (an id that stands twice); `superseded`
-    records were replaced by newer ones; `orphaned` tasks have an outcome but are no longer in the input. The last two are no faults.
+    `missing` counts tasks not attempted, `doubled` rows that share a task with an earlier row (a duplicate id), `superseded` records
+    replaced by newer ones, `orphaned` tasks with an outcome that are no longer in the input. The last two are no faults.
     """
 
     name: str
@@ -40,7 +40,7 @@ class VariantCheck:
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found. `damage` names file and offset; `outputs` says of each derived file that disagrees where it begins to."""
+    """The findings. `damage` names file and offset; `outputs` names each derived file that differs, and its first differing line."""
 
     variants: tuple[VariantCheck, ...]
     damage: tuple[str, ...]
@@ -48,7 +48,7 @@ class Verification:
 
     @property
     def sound(self) -> bool:
-        """Whether journals and outputs are as they must be; rows that are still to be run do not count against it."""
+        """Whether journals and outputs are consistent; rows not yet run are no fault."""
         return not self.damage and not self.outputs and not any(check.doubled for check in self.variants)
 
     @property
@@ -58,7 +58,7 @@ class Verification:
 
 
 def verify(job: Job, directory: RunDirectory, dataset: Dataset) -> Verification:
-    """Read everything, check every checksum, derive the outputs that are there again and compare them; changes nothing.
+    """Check every checksum, derive the existing outputs again and compare them; changes nothing.
 
     Raises:
         InputError: the input cannot be read.
@@ -84,7 +84,7 @@ def verify(job: Job, directory: RunDirectory, dataset: Dataset) -> Verification:
 
 
 def salvage(directory: RunDirectory) -> list[str]:
-    """Write damaged journals anew with every whole record; hold the lock. Says what was lost, one sentence a file.
+    """Rewrite damaged journals with every whole record; the caller has the lock. Returns what was lost, one sentence per file.
 
     Raises:
         StorageError: the disk refuses.
@@ -106,7 +106,7 @@ def _counted(tasks: Iterable[Result], checks: dict[str, VariantCheck]) -> Iterat
 
 
 def _compared(job: Job, directory: RunDirectory, dataset: Dataset, tasks: Iterable[Result]) -> Iterator[str]:
-    """Outputs may be absent, for they can be derived again; what is there must be what would be derived now."""
+    """Compare each existing output with what would be derived now. Absent outputs are no fault."""
     directory.fetch("completions.*", "errors.*")
     present = [form for form in get_args(OutputFormat) if any(path.exists() for path in output_paths(job, directory.path, form))]
     for form in present:

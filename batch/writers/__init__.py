@@ -1,4 +1,4 @@
-"""Derived files, one module per format: whole or absent, in the order they are given."""
+"""Write derived files, one module per format: each file is whole or absent, lines in the order given."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """The columns of a file in their order: promptmill's `own`, then those `carried` over from the input.
+    """The columns of a file in order: promptmill's `own`, then those `carried` over from the input.
 
-    `types` are the input's own types where they are known (Parquet).
+    `types` are the input's column types, None where the input has none (JSONL, CSV).
     """
 
     own: tuple[str, ...]
@@ -29,36 +29,36 @@ class Layout:
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """All of them."""
+        """All column names."""
         return self.own + self.carried
 
 
 class LineWriter(Protocol):
-    """Writes lines: mappings that have every column of the layout."""
+    """Writes lines; each line is a mapping with every column of the layout."""
 
     def write(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Add lines; give many at once."""
+        """Add lines; faster with many at once."""
 
     def close(self) -> None:
-        """Write what is left. Only then the file is whole."""
+        """Write what is buffered; the file is whole only after this call."""
 
     def abandon(self) -> None:
-        """Give back what the writer holds; the file will be thrown away."""
+        """Release resources; the file will be discarded."""
 
 
 class Writing(Protocol):
-    """What each format's module offers."""
+    """The functions that each format's module has."""
 
     def open_lines(self, file: Any, layout: Layout, folder: Path) -> LineWriter:
-        """A writer to the binary `file`; what it must put by meanwhile goes into an unnamed file in `folder`."""
+        """Make a writer to the binary `file`; data that it must buffer goes into an unnamed file in `folder`."""
 
     def first_difference(self, path: Path, other: Path) -> int | None:
-        """The first line (from 1) in which two written files differ; None when they say the same."""
+        """Return the first line (from 1) in which two written files differ; None when they are equal."""
 
 
 @contextmanager
 def open_writer(format: OutputFormat, path: Path, layout: Layout) -> Iterator[LineWriter]:  # noqa: A002 - the setting's name
-    """A writer whose file takes the place of `path` when the body ends, and leaves it untouched when the body raises.
+    """Open a writer whose file replaces `path` when the body ends; `path` stays untouched when the body raises.
 
     Raises:
         StorageError: the disk refuses.
@@ -74,6 +74,6 @@ def open_writer(format: OutputFormat, path: Path, layout: Layout) -> Iterator[Li
 
 
 def writing(format: OutputFormat) -> Writing:  # noqa: A002 - the setting's name
-    """The module of a format, loaded when it is needed: one of them loads pyarrow."""
+    """Import the module of a format on first use: Parquet's loads pyarrow."""
     name = "jsonl" if format == "openai-batch" else format
     return cast("Writing", import_module(f"batch.writers.{name}"))

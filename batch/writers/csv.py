@@ -1,6 +1,6 @@
-"""Derived files as CSV for spreadsheets: RFC 4180, UTF-8, a header, nested values as JSON text.
+"""Write derived files as CSV for spreadsheets: RFC 4180, UTF-8, a header, nested values as JSON text.
 
-Text that a spreadsheet would take for a formula gets a ' before it (OWASP, "CSV Injection").
+Text that a spreadsheet would run as a formula gets a ' before it (OWASP, "CSV Injection").
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 class CsvLines:
-    """One record a line; None is an empty cell."""
+    """Write one record per line; None is an empty cell."""
 
     def __init__(self, file: BinaryIO, columns: Sequence[str]) -> None:
         self._file = file
         self._columns = columns
-        self._put([[_cell(name) for name in columns]])
+        self._write([[_cell(name) for name in columns]])
 
     def write(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Add lines."""
-        self._put([[_cell(line[name]) for name in self._columns] for line in lines])
+        self._write([[_cell(line[name]) for name in self._columns] for line in lines])
 
     def close(self) -> None:
-        """Nothing is left: lines are written as they come."""
+        """Do nothing: lines are written when they are added."""
 
     def abandon(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is open."""
 
-    def _put(self, records: Sequence[Sequence[Any]]) -> None:
+    def _write(self, records: Sequence[Sequence[Any]]) -> None:
         text = io.StringIO()
         csv.writer(text).writerows(records)
         self._file.write(clean(text.getvalue()).encode())
 
 
 def open_lines(file: BinaryIO, layout: Layout, folder: Path) -> CsvLines:  # noqa: ARG001 - a CSV cell needs no type
-    """A writer to `file`."""
+    """Make a writer to `file`."""
     return CsvLines(file, layout.columns)
 
 
@@ -59,5 +59,5 @@ def _cell(value: Any) -> Any:
     if type(value) in (int, float):
         return value
     text = json_bytes(value)
-    # Dates, times and bytes are strings in JSON; a cell holds them without the quotes.
+    # Dates, times and bytes are strings in JSON; in a cell they stand without the quotes.
     return _cell(orjson.loads(text)) if text.startswith(b'"') else text.decode()

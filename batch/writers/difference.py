@@ -1,4 +1,4 @@
-"""Two written text files held against each other."""
+"""Compare two written text files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from pathlib import Path
 
 
 def first_difference(path: Path, other: Path) -> int | None:
-    """The first line (from 1) in which two files differ; None when they are the same, byte for byte."""
+    """Return the first line (from 1) in which two files differ; None when they are equal byte for byte."""
     with path.open("rb") as left, other.open("rb") as right:
         return next((number for number, (a, b) in enumerate(zip_longest(left, right), 1) if a != b), None)

@@ -1,4 +1,4 @@
-"""Derived files as JSON lines."""
+"""Write derived files as JSON lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["first_difference", "open_lines"]
 
 
 class JsonLines:
-    """One JSON object a line, with the columns of the layout."""
+    """Write one JSON object per line, with the columns of the layout."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -25,12 +25,12 @@ class JsonLines:
             self._file.write(b"\n".join(map(json_bytes, lines)) + b"\n")
 
     def close(self) -> None:
-        """Nothing is left: lines are written as they come."""
+        """Do nothing: lines are written when they are added."""
 
     def abandon(self) -> None:
-        """Nothing is held."""
+        """Do nothing: no resource is open."""
 
 
 def open_lines(file: BinaryIO, layout: Layout, folder: Path) -> JsonLines:  # noqa: ARG001 - lines have their columns already
-    """A writer to `file`."""
+    """Make a writer to `file`."""
     return JsonLines(file)

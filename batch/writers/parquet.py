@@ -2,8 +2,8 @@
 
 Where the input has no types (JSONL, CSV), a carried-over column gets the type that all its values have: text, bool, int64, or double
 (also for integers and fractions together). Anything else (objects, lists, decimals, values of several kinds, integers beyond 64 bits)
-becomes JSON text, and the field's metadata says {"promptmill": "json"}. The types are known only when the last line has come, so the
-lines are put by in an unnamed file until then.
+becomes JSON text, and the field's metadata says {"promptmill": "json"}. The types are known only after the last line, so lines are
+buffered in an unnamed file until then.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _OWN_TYPES: Mapping[str, pa.DataType] = {
 
 
 class TypedLines:
-    """Lines whose column types are all known: written row group by row group."""
+    """Write lines of known column types, row group by row group."""
 
     def __init__(self, file: BinaryIO, own: Sequence[pa.Field], carried: Sequence[pa.Field]) -> None:
         self._own = own
@@ -69,7 +69,7 @@ class TypedLines:
             self.add([*_own_arrays(self._own, lines), *carried])
 
     def add(self, arrays: Sequence[pa.Array]) -> None:
-        """Add lines that are in columns already."""
+        """Add lines given as columns."""
         batch = pa.record_batch(arrays, schema=self._schema)
         self._batches.append(batch)
         self._rows += batch.num_rows
@@ -83,7 +83,7 @@ class TypedLines:
         self._writer.close()
 
     def abandon(self) -> None:
-        """Let Arrow end the file that will be thrown away; it would complain later."""
+        """Close Arrow's writer on a file that will be discarded."""
         with suppress(OSError):
             self._writer.close()
 
@@ -95,7 +95,7 @@ class TypedLines:
 
 
 class InferredLines:
-    """Lines whose carried-over columns have no types yet: put by as JSON text until all values have been seen."""
+    """Write lines whose carried-over columns have no types: buffers them as JSON text until all values were seen."""
 
     def __init__(self, file: BinaryIO, layout: Layout, folder: Path) -> None:
         self._file = file
@@ -104,8 +104,8 @@ class InferredLines:
         self._typed: TypedLines | None = None
         self._own = [pa.field(name, _OWN_TYPES[name]) for name in layout.own]
         schema = pa.schema([*self._own, *(pa.field(name, pa.string()) for name in layout.carried)])
-        self._put_by: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close and abandon
-        self._stream = pa.ipc.new_stream(self._put_by, schema)
+        self._buffer: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close and abandon
+        self._stream = pa.ipc.new_stream(self._buffer, schema)
 
     def write(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Add lines."""
@@ -120,25 +120,25 @@ class InferredLines:
         self._stream.write_batch(pa.record_batch(arrays, names=list(self._layout.columns)))
 
     def close(self) -> None:
-        """Write what was put by, with the types that its values have."""
+        """Write the buffered lines with the types that fit their values."""
         self._stream.close()
-        self._put_by.seek(0)
+        self._buffer.seek(0)
         carried = [self._seen[name].field(name) for name in self._layout.carried]
         self._typed = typed = TypedLines(self._file, self._own, carried)
-        for batch in pa.ipc.open_stream(self._put_by):
+        for batch in pa.ipc.open_stream(self._buffer):
             typed.add([*batch.columns[: len(self._own)], *map(_from_json, batch.columns[len(self._own) :], carried)])
         typed.close()
-        self._put_by.close()
+        self._buffer.close()
 
     def abandon(self) -> None:
-        """Give the disk space back."""
+        """Free the disk space."""
         if self._typed is not None:
             self._typed.abandon()
-        self._put_by.close()
+        self._buffer.close()
 
 
 class _Seen:
-    """What kinds of JSON values a column has held."""
+    """The kinds of JSON values seen in a column."""
 
     def __init__(self) -> None:
         self._types: set[type] = set()
@@ -167,7 +167,7 @@ _KINDS = {bool: "bool", int: "int", float: "float", dict: "json", list: "json", 
 
 
 def open_lines(file: BinaryIO, layout: Layout, folder: Path) -> TypedLines | InferredLines:
-    """A writer to `file`; puts lines by in `folder` where types must be inferred."""
+    """Make a writer to `file`; buffers lines in `folder` where types must be inferred."""
     if layout.carried and layout.types is None:
         return InferredLines(file, layout, folder)
     own = [pa.field(name, _OWN_TYPES[name]) for name in layout.own]
@@ -176,7 +176,7 @@ def open_lines(file: BinaryIO, layout: Layout, folder: Path) -> TypedLines | Inf
 
 
 def first_difference(path: Path, other: Path) -> int | None:
-    """The first line (from 1) of the first row group in which two written files differ; None when they say the same."""
+    """Return the first line (from 1) of the first row group that differs between two files; None when they are equal."""
     start = 1
     with pq.ParquetFile(path) as left, pq.ParquetFile(other) as right:
         for mine, theirs in zip_longest(_groups(left), _groups(right)):
@@ -191,7 +191,7 @@ def _groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
 
 
 def _input_field(types: pa.Schema | None, name: str) -> pa.Field:
-    """The input's own field; nullable, since a row that could not be read has no values."""
+    """Return the input's field, nullable: a row that could not be read has no values."""
     place = -1 if types is None else types.get_field_index(name)
     return pa.field(name, pa.string()) if types is None or place < 0 else types.field(place).with_nullable(True)
 
@@ -224,7 +224,7 @@ def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
 
 
 def _usage(usages: Sequence[Mapping[str, Any] | None]) -> pa.Array:
-    """Member by member: Arrow takes a struct apart four times as slowly."""
+    """Build the usage column member by member: from a list of dicts Arrow takes four times as long."""
     none: Mapping[str, Any] = {}
     counts = [[_whole((usage or none).get(name)) for usage in usages] for name in _COUNTS]
     texts = [None if usage is None else json_bytes(usage) for usage in usages]

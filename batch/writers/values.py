@@ -1,4 +1,4 @@
-"""Values of any kind as JSON and as text: what a row may carry over, from every input format."""
+"""Convert values that a row may carry over, from any input format, to JSON and to text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _OPTIONS = orjson.OPT_NON_STR_KEYS
 
 
 def json_bytes(value: Any) -> bytes:
-    """`value` as one line of valid JSON.
+    """Encode `value` as one line of valid JSON.
 
     Decimals and integers of any size are written digit for digit, dates and times as ISO 8601, bytes as base64, NaN and infinities as null,
-    and lone surrogates are escaped, as the input must have had them.
+    and lone surrogates are escaped, as they were in the input.
     """
     try:
         return orjson.dumps(value, default=_default, option=_OPTIONS)
@@ -28,7 +28,7 @@ def json_bytes(value: Any) -> bytes:
 
 
 def clean(text: str) -> str:
-    """`text` with lone surrogates, which UTF-8 cannot hold, as U+FFFD."""
+    """Replace lone surrogates, which UTF-8 cannot encode, with U+FFFD."""
     return _SURROGATES.sub("\ufffd", text)
 
 
@@ -45,7 +45,7 @@ def _default(value: Any) -> Any:
 
 
 def _by_parts(value: Any) -> bytes:
-    """For what orjson refuses anywhere inside: integers beyond 64 bits and lone surrogates."""
+    """Encode values with parts that orjson refuses: integers beyond 64 bits and lone surrogates."""
     if isinstance(value, Mapping):
         return b"{" + b",".join(json.dumps(str(key)).encode() + b":" + json_bytes(item) for key, item in value.items()) + b"}"
     if isinstance(value, list | tuple):

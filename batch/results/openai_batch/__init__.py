@@ -1,1 +1,1 @@
-"""Batch files in the format of OpenAI's Batch API: requests out, answers in."""
+"""Write requests and read answers as files of OpenAI's Batch API."""

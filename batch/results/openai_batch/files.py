@@ -1,4 +1,4 @@
-"""Output and error files of batch runners, read: OpenAI's Batch API and its kin, vLLM's run-batch, and our own.
+"""Read output and error files of batch runners: OpenAI's Batch API and compatible ones, vLLM's run-batch, our own.
 
 A line is {custom_id, response, error}. vLLM's differ: before 0.5 `response` is the reply's body itself; an error may be a text beside a
 response without a body, or its own error object. Source: BatchRequestOutput in vLLM's vllm/entrypoints/openai/run_batch.py.
@@ -24,7 +24,7 @@ _NO_KEY = bytes(16)
 
 @dataclass(frozen=True, slots=True)
 class BatchAnswer:
-    """One line: whose answer it is, from which model (None where it does not say), what came, and where the line stands."""
+    """One line: its custom_id, model (None where the line names none), outcome, file and line number."""
 
     custom_id: str
     model: str | None
@@ -34,15 +34,15 @@ class BatchAnswer:
 
 
 def is_batch_answer(line: Mapping[str, Any]) -> bool:
-    """Whether a JSON object is a line of such a file."""
+    """Return whether a JSON object is a line of such a file."""
     return "custom_id" in line and "response" in line
 
 
 def read_batch_files(paths: Sequence[Path]) -> Iterator[BatchAnswer]:
-    """The lines of all files, in order.
+    """Iterate over the lines of all files, in order.
 
     Raises:
-        InputError: a file cannot be read, or has a line of another kind.
+        InputError: a file cannot be read, or has a line of another format.
     """
     for path, number, line in batch_lines(paths):
         if isinstance(line, str):
@@ -51,7 +51,7 @@ def read_batch_files(paths: Sequence[Path]) -> Iterator[BatchAnswer]:
 
 
 def batch_lines(paths: Sequence[Path]) -> Iterator[tuple[Path, int, dict[str, Any] | str]]:
-    """File, line number, and the line's object, or what is wrong with it."""
+    """Iterate over (file, line number, the line's object or the reason why it has none)."""
     for path in paths:
         for number, line, _ in jsonl.read(str(path)):
             if isinstance(line, UnreadableRecord):
@@ -63,7 +63,7 @@ def batch_lines(paths: Sequence[Path]) -> Iterator[tuple[Path, int, dict[str, An
 
 
 def read_batch_line(line: Mapping[str, Any]) -> BatchAnswer:
-    """What a line says. An answer needs a status of success, no error, and a body that is whole (promise 5)."""
+    """Read one line. An answer needs a status of success, no error, and a complete body (promise 5)."""
     status, body = _response(line.get("response"))
     custom_id = str(line["custom_id"])
     outcome = Outcome(0, custom_id, 0, _NO_KEY, 1, http_status=status)
@@ -77,14 +77,14 @@ def read_batch_line(line: Mapping[str, Any]) -> BatchAnswer:
             error = ErrorInfo(ErrorKind.PROTOCOL, problem.code, str(problem), status)
         else:
             outcome = replace(outcome, api=api, finish_reason=reply.finish_reason, usage=reply.usage, response=response)
-            error = None if reply.error is None else _told(reply.error, status)
+            error = None if reply.error is None else _error_info(reply.error, status)
     if error is not None:
         outcome = replace(outcome, error=error, http_status=error.http_status, response=None)
     return BatchAnswer(custom_id, model if isinstance(model, str) else None, outcome)
 
 
 def _response(response: Any) -> tuple[int | None, Any]:
-    """(status, body)."""
+    """Return (status, body)."""
     if not isinstance(response, dict):
         return None, None
     if "status_code" in response or "body" in response:
@@ -96,22 +96,22 @@ def _response(response: Any) -> tuple[int | None, Any]:
 def _error(error: Any, status: int | None, body: Any) -> ErrorInfo | None:
     if error:
         found = read_error({"error": error}) if not isinstance(error, dict) else read_error(error) or read_error({"error": error})
-        return _told(found or ReplyError(str(error)), status)
+        return _error_info(found or ReplyError(str(error)), status)
     if status is not None and not 200 <= status < 300:
-        return _told(read_error(body) or ReplyError(f"the endpoint gave the status {status}"), status)
+        return _error_info(read_error(body) or ReplyError(f"the endpoint gave the status {status}"), status)
     if not isinstance(body, dict):
         return ErrorInfo(ErrorKind.PROTOCOL, "no_choices", "the line has neither an answer nor an error", status)
     return None
 
 
-def _told(error: ReplyError, status: int | None) -> ErrorInfo:
-    """The error's own code where it has a name, else that of its status."""
+def _error_info(error: ReplyError, status: int | None) -> ErrorInfo:
+    """Return the error with its own code where that is a name, else with its status's."""
     status = error.status or (status if status is not None and status >= 400 else None)
     named = next((name for name in (error.code, error.type) if name and name.isidentifier()), None)
     return ErrorInfo(ErrorKind.API, named or (f"http_{status}" if status else "error"), error.message, status)
 
 
 def only_model(models: Iterable[str | None]) -> str | None:
-    """The model of all answers, where they have one: that of the failed ones too, whose lines do not say it."""
-    known = {model for model in models if model is not None}
-    return known.pop() if len(known) == 1 else None
+    """Return the model that all answers share; lines of failed requests name none."""
+    named = {model for model in models if model is not None}
+    return named.pop() if len(named) == 1 else None

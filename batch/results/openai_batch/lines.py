@@ -1,8 +1,8 @@
-"""Results as OpenAI's Batch API writes them: an output file and an error file of {id, custom_id, response, error}.
+"""Write results as OpenAI's Batch API does: an output file and an error file of {id, custom_id, response, error}.
 
 The format: https://platform.openai.com/docs/api-reference/batch/request-output. A request that the endpoint refused has its status and
-error body as `response`; one that failed without an HTTP error has `response: null` and its `error`. A file has no place for a variant,
-so several variants have a pair of files each. Repeats have the custom_id of their row, and an `id` of their own.
+error body as `response`; one that failed without an HTTP error has `response: null` and its `error`. A line has no field for a variant,
+so each of several variants has its own pair of files. Repeats share the custom_id of their row; each has its own `id`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _CLIENT_ERROR, _RATE_LIMIT, _SERVER_ERROR = 400, 429, 500
 
 
 def batch_paths(job: Job, folder: Path) -> list[Path]:
-    """The output file and the error file of each variant, in their order."""
+    """Return the output file and the error file of each variant, in order."""
     names = ["" if len(job.variants) == 1 else f".{variant.slug}" for variant in job.variants]
     return [folder / f"{kind}.openai-batch{name}.jsonl" for name in names for kind in ("completions", "errors")]
 
@@ -40,13 +40,13 @@ def write_batch_lines(job: Job, tasks: Iterable[Result], paths: list[Path]) -> N
         remaining = iter(tasks)
         while batch := list(islice(remaining, _LINES)):
             for slug, (completions, errors) in of_variant.items():
-                known = [(r, r.outcome) for r in batch if r.outcome is not None and r.variant.slug == slug]
-                completions.write([batch_line(r, o) for r, o in known if o.ok])
-                errors.write([batch_line(r, o) for r, o in known if not o.ok])
+                attempted = [(r, r.outcome) for r in batch if r.outcome is not None and r.variant.slug == slug]
+                completions.write([batch_line(r, o) for r, o in attempted if o.ok])
+                errors.write([batch_line(r, o) for r, o in attempted if not o.ok])
 
 
 def batch_line(result: Result, outcome: Outcome) -> dict[str, Any]:
-    """The line of a task; its ids are the same whenever it is written. The response's body is the endpoint's, byte for byte."""
+    """Build the line of a task; its ids are stable. The response body is the endpoint's, byte for byte."""
     task = f"{result.variant.slug}\0{result.repeat}\0{result.row.id}".encode(errors="surrogatepass")
     line = {"id": f"batch_req_{blake2b(task, digest_size=16).hexdigest()}", "custom_id": result.row.id}
     error = outcome.error

@@ -1,4 +1,4 @@
-"""The requests of a job as input files for a Batch API: {custom_id, method, url, body} lines. Nothing is sent.
+"""Write the requests of a job as input files for a Batch API: {custom_id, method, url, body} lines. Nothing is sent.
 
 OpenAI takes requests to one model in a file, at most 50,000 of them and 200 MB, and no custom_id twice: so each variant has files of its
 own, a full one is followed by the next, and repeats have custom_ids of their own.
@@ -29,7 +29,7 @@ _SHOWN = 3
 
 @dataclass(slots=True)
 class WrittenRequests:
-    """`unsendable` counts tasks that cannot become requests; `examples` say why of the first few."""
+    """What was written. `unsendable` counts tasks that cannot become requests; `examples` gives the first reasons."""
 
     paths: list[Path | str]
     requests: int = 0
@@ -88,7 +88,7 @@ def _lines(job: Job, dataset: Dataset, builder: RequestBuilder, written: Written
 
 
 def _line(builder: RequestBuilder, row: Row | BadRow) -> tuple[str | None, bytes | None]:
-    """Why the row cannot be sent, or its line after the custom_id."""
+    """Return why the row cannot be sent, or its line after the custom_id."""
     if isinstance(row, BadRow):
         return row.message, None
     try:

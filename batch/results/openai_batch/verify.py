@@ -1,4 +1,4 @@
-"""Batch files held against each other, without a run directory: the answers of any batch runner, and the requests they belong to."""
+"""Compare batch files without a run directory: the answers of any batch runner with their requests."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from batch.settings import InputSettings
 
 
 def verify_batch_files(paths: Sequence[Path], requests: Path | None) -> Verification:
-    """Count the answers in `paths` by custom_id; with `requests` (the input file) also what is missing and what nobody asked for.
+    """Count the answers in `paths` by custom_id; with `requests` (the input file) also missing ones and those without a request.
 
-    `doubled` counts answers beyond the first to a custom_id, `damage` names lines that are none. Holds the custom_ids in memory.
+    `doubled` counts answers beyond the first to a custom_id, `damage` names lines that are no answers. Keeps the custom_ids in memory.
 
     Raises:
         InputError: a file cannot be read.
@@ -35,16 +35,16 @@ def verify_batch_files(paths: Sequence[Path], requests: Path | None) -> Verifica
         check.failed += not answer.outcome.ok
     check.tasks = len(answered)
     if requests is not None:
-        asked, unreadable = _asked(requests)
+        requested, unreadable = _requested(requests)
         damage += unreadable
-        check.tasks = len(asked) + len(unreadable)
-        check.missing = len(asked - answered.keys()) + len(unreadable)
-        check.orphaned = len(answered.keys() - asked)
+        check.tasks = len(requested) + len(unreadable)
+        check.missing = len(requested - answered.keys()) + len(unreadable)
+        check.orphaned = len(answered.keys() - requested)
     return Verification((check,), tuple(damage), ())
 
 
-def _asked(requests: Path) -> tuple[set[str], list[str]]:
-    """The custom_ids of an input file, and the places of the lines that have none. Raises InputError for one that stands twice."""
+def _requested(requests: Path) -> tuple[set[str], list[str]]:
+    """Return the custom_ids of an input file, and what is wrong with the other lines. Raises InputError for a duplicate id."""
     dataset = Dataset(InputSettings(paths=(str(requests),), format="openai-batch", id="custom_id"))
     dataset.check_ids()
     rows = [row for batch in dataset.batches() for row in batch]

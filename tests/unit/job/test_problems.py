@@ -88,13 +88,25 @@ def test_five_mistakes_are_all_shown(tmp_path: Path) -> None:
         ("sweep = {seed = [1, 'x']}", "model[0].sweep.seed[1]", "must be a whole number, not 'x'", None),
         ("sweep = {seed = [1, 1]}", "model[0].sweep", "makes two variants named 'openai/gpt-5-mini seed=1'", "list each value once"),
         ("max_tokens = 1\nmax_completion_tokens = 1", "model[0].max_tokens", "is sent as max_completion_tokens, which is set too", "keep"),
-        ("[output]\ncolumns = ['a', 'usage']", "output.columns[1]", "'usage' is the name of one of promptmill's own columns", "rename the"),
+        (
+            "[output]\ncolumns = ['a', 'usage']",
+            "output.columns[1]",
+            "'usage' is the name of one of promptmill's own columns",
+            "use another name",
+        ),
         (
             "[output]\ncolumns = ['id']",
             "output.columns[0]",
             "'id' is the name of one of promptmill's own columns",
-            "the id is always written",
+            "use another name",
         ),
+        (
+            "[output]\ncolumns = ['embedding']",
+            "output.columns[0]",
+            "'embedding' is the name of one of promptmill's own columns",
+            "use another name",
+        ),
+        ("[output]\ncolumns = ['a', 'b as a']", "output.columns[1]", "duplicate 'a'", None),
         ("[output]\ncolumns = ['a', 'a']", "output.columns[1]", "duplicate 'a'", None),
     ],
 )

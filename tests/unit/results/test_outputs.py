@@ -10,6 +10,8 @@ from pathlib import Path
 
 import orjson
 import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -20,9 +22,10 @@ from batch.journal.index import Location
 from batch.records import BadRow
 from batch.results import join
 from batch.results.join import results
-from batch.results.lines import ERROR_COLUMNS, OWN_COLUMNS, completion_columns
+from batch.results.lines import completion_columns
 from batch.results.outputs import export, write_outputs
-from batch.settings import InputSettings
+from batch.settings import InputSettings, OutputFormat
+from batch.writers.columns import ERROR_COLUMNS, OWN_COLUMNS
 from tests.support.disks import outcome
 from tests.support.runs import FinishedRun, variant
 
@@ -130,7 +133,7 @@ def test_input_order_newest_wins(
     }
     run = FinishedRun(tmp_path_factory.mktemp("run"), rows(count), journals, repeats=repeats)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(join, "_HELD_BYTES", held)
+        patch.setattr(join, "_RECORD_BYTES", held)
         write_outputs(run.job, run.directory, run.dataset)
 
     newest = {task: place for place, task in enumerate(came)}
@@ -141,7 +144,7 @@ def test_input_order_newest_wins(
 
 def test_large_records_are_read_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only so many bytes of records are in memory at a time, however large they are; a row's records stay together (promise 8)."""
-    monkeypatch.setattr(join, "_HELD_BYTES", 100)
+    monkeypatch.setattr(join, "_RECORD_BYTES", 100)
     lengths = [60, 40, 1, 250, None, 99, 1, 1]
     found = [(None if length is None else Location(0, 0, length), None) for length in lengths]
 
@@ -210,6 +213,21 @@ def test_arrow_input_is_carried_over_with_its_types(tmp_path: Path) -> None:
 
     assert pq.read_table(completions).select(carried).to_pylist() == table.select(carried).to_pylist()
     assert pq.read_schema(completions).field("chat").type == chat
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
+def test_a_column_is_carried_under_another_name(tmp_path: Path, format_: OutputFormat) -> None:
+    """A column that has the name of one of promptmill's own is kept under the name that the job gives it, in every format (fault 71)."""
+    items = [{"text": "a", "id": 7, "usage": "often"}, {"text": "b", "id": 7, "usage": None}]
+    run = FinishedRun(tmp_path, items, {"v": [outcome(0), outcome(1, error="quota")]})
+    output = replace(run.job.output, columns=("id", "usage"), names=("conversation", "my_usage"))
+
+    completions, errors = export(replace(run.job, output=output), run.directory, run.dataset, format_, None)
+
+    read = {"jsonl": pyarrow.json.read_json, "csv": pyarrow.csv.read_csv, "parquet": pq.read_table}[format_]
+    assert read(completions).select(["id", "conversation", "my_usage"]).to_pylist()[0]["conversation"] == 7
+    assert read(completions)["my_usage"].to_pylist() == ["often"]
+    assert read(errors)["conversation"].to_pylist() == [7]
 
 
 def test_errors_file_is_renewed(tmp_path: Path) -> None:

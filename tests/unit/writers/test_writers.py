@@ -300,10 +300,10 @@ def test_killed_while_a_parquet_file_is_written(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_put_by_file_is_given_back(tmp_path: Path) -> None:
+def test_the_buffer_file_is_freed(tmp_path: Path) -> None:
     """A writer that is abandoned leaves no open file behind."""
     with replace_atomically(tmp_path / "x.parquet") as file:
         writer = parquet_module.open_lines(file, Layout(("id",), ("c",)), tmp_path)
         writer.abandon()
         assert isinstance(writer, parquet_module.InferredLines)
-        assert writer._put_by.closed
+        assert writer._buffer.closed
