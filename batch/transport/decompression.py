@@ -14,7 +14,7 @@ class UnknownEncodingError(ValueError):
     """A Content-Encoding that cannot be unpacked."""
 
 
-class Inflater:
+class Decompressor:
     """Unpacks a body piece by piece."""
 
     def __init__(self, encoding: str) -> None:
