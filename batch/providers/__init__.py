@@ -1,3 +1,3 @@
-"""What is known of providers: presets, base URLs, request parameters and the shape of their replies. Pure."""
+"""Describes providers: presets, base URLs, request parameters and the shape of their replies. Pure."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The envelopes that errors come in, whatever the API.
+"""Reads error objects in the envelopes of all providers, whatever the API.
 
 Seen: {"error": {…}} (OpenAI), {"error": "text"} (Ollama, TGI), {"detail": "Not Found"} and {"detail": [{…}]} (FastAPI, Mistral),
 a bare {"object": "error", …} (vLLM before 0.10, Mistral), [{"error": {…}}] (Gemini), {"message": …} (gateways), and an `error`
@@ -81,10 +81,10 @@ def _from_object(error: Mapping[str, Any]) -> ReplyError:
 
 
 def _more(detail: Mapping[str, Any]) -> str:
-    """What Azure (innererror) and OpenRouter (metadata) know beyond the message."""
-    known = [detail.get(name) for name in ("code", "raw", "reasons", "provider_name")]
-    said = [_text(value) for value in known if value]
-    return f" ({'; '.join(said)})" if said else ""
+    """Format what Azure (innererror) and OpenRouter (metadata) add to the message."""
+    values = [detail.get(name) for name in ("code", "raw", "reasons", "provider_name")]
+    texts = [_text(value) for value in values if value]
+    return f" ({'; '.join(texts)})" if texts else ""
 
 
 def _from_text(message: Any, document: Mapping[str, Any]) -> ReplyError:

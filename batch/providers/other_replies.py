@@ -1,4 +1,4 @@
-"""Replies of the APIs that are no chats: embeddings, responses, moderations.
+"""Reads the replies of the APIs that are no chats: embeddings, responses, moderations.
 
 Source: the OpenAI API reference, and its Python SDK's types (types/responses/response.py, types/moderation.py).
 """
@@ -17,7 +17,7 @@ from batch.providers.envelopes import ReplyFormatError
 from batch.records import Reply, ReplyError
 
 _INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
-"""The finish_reason of a chat that says what a response's incomplete_details say."""
+"""The finish_reason of a chat for each reason in a response's incomplete_details."""
 
 
 def read_response(document: dict[str, Any]) -> Reply:

@@ -74,7 +74,7 @@ _RESPONSES = frozenset(
 )
 
 COMMON_PARAMETERS: Mapping[str, str] = MappingProxyType({**_GENERATION, **_CHAT_ONLY, **_COMPLETIONS_ONLY, **_EMBEDDINGS_ONLY})
-"""Every known request parameter with one line of help."""
+"""Every request parameter of the protocol, with one line of help."""
 
 PARAMETERS_OF: Mapping[Api, frozenset[str]] = MappingProxyType(
     {

@@ -1,4 +1,4 @@
-"""Presets: one row of data for each provider. A custom `[provider.x]` may build on one or override its fields.
+"""Lists the presets: one row of data for each provider. A custom `[provider.x]` may build on one or override its fields.
 
 Sources: each provider's own page on OpenAI compatibility. Azure: its v1 API, which needs no api-version. Anthropic, Gemini: their
 OpenAI-compatible URLs. Mistral: no stream_options (usage comes in the last chunk anyway), and random_seed for seed.
@@ -16,10 +16,10 @@ from batch.settings import AuthHeader, SchemaSupport
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """What is known of a provider.
+    """Describes one provider.
 
     `base_url` and the values of `query` may hold `${VAR}` and `${VAR:-default}`; the URL is empty for the embedded model.
-    `options` are request parameters beyond the common ones, each with one line of help. `note` says what a user must know first.
+    `options` are request parameters beyond the common ones, each with one line of help. `note` is what a user must read first.
     """
 
     name: str
@@ -142,7 +142,7 @@ _ROWS = (
             "mirostat_lr": "Learning rate of Mirostat.",
             "context_length_exceeded_behavior": 'What an over-long request does: "error" or "truncate".',
             "prompt_truncate_len": "Cuts the prompt to this many tokens.",
-            "ignore_eos": "Whether to go on after the end-of-sequence token.",
+            "ignore_eos": "Whether to continue after the end-of-sequence token.",
         },
         note="Model ids look like accounts/fireworks/models/NAME.",
     ),

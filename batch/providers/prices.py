@@ -1,4 +1,4 @@
-"""List prices, from the data inside the package genai-prices; nothing is asked over the network.
+"""Finds list prices in the data of the package genai-prices. Nothing is sent over the network.
 
 The package takes a quarter of a second and 30 MB to load, so it is loaded only for endpoints that may be in it.
 """
@@ -25,7 +25,7 @@ _BILLED_TIERS = frozenset({"flex", "priority", "fast"})
 
 
 def price_of(variant: Variant, at: datetime, *, batch: bool = False) -> Price | None:
-    """What a variant's requests cost: the job's own price, or the list price at that moment; None is unknown.
+    """Return what a variant's requests cost: the job's own price, or the list price at that moment; None is unknown.
 
     With `batch`, what they cost through the provider's Batch API; None also where it has none for this model.
     """
@@ -49,7 +49,7 @@ def price_of(variant: Variant, at: datetime, *, batch: bool = False) -> Price | 
 
 
 def list_name() -> str:
-    """The price list's name and date, for people."""
+    """Return the price list's name and date, for messages."""
     return f"genai-prices {version('genai-prices')} of {_list_date()}"
 
 
@@ -116,7 +116,7 @@ def _rates(kinds: dict[str, Any], prompt_tokens: int) -> TokenPrices:
 
 
 def _at(price: Any, prompt_tokens: int) -> float:
-    """A price of the package (a decimal, or decimals by the size of the prompt) for so many prompt tokens."""
+    """A price of the package (a decimal, or decimals by the size of the prompt) for a prompt of `prompt_tokens` tokens."""
     tiers: Iterable[Any] = getattr(price, "tiers", ())
     value = getattr(price, "base", price)
     for tier in tiers:
@@ -127,7 +127,7 @@ def _at(price: Any, prompt_tokens: int) -> float:
 
 @functools.cache
 def _list_date() -> date:
-    """The date of the list: that of the newest price in it, since it does not tell its own. Changes announced for later are passed over."""
+    """Return the date of the newest price in the list, since the package names none. Changes announced for later are skipped."""
     from genai_prices.data_snapshot import get_snapshot
     from genai_prices.types import StartDateConstraint
 

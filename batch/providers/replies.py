@@ -1,4 +1,4 @@
-"""Replies of the OpenAI protocol, read: chats and completions here, embeddings, responses and moderations in other_replies.py.
+"""Reads replies of the OpenAI protocol: chats and completions here, embeddings, responses and moderations in other_replies.py.
 
 The envelopes of errors are in envelopes.py.
 """
@@ -37,7 +37,7 @@ def read_reply(api: Api, body: bytes) -> Reply:
 
 
 def api_of(body: Mapping[str, Any]) -> Api:
-    """Which API a parsed reply is of, where nothing but the reply is known."""
+    """Infer which API a parsed reply is of from the reply alone."""
     if body.get("object") == "response":
         return "responses"
     if body.get("object") == "text_completion":

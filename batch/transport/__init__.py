@@ -1,3 +1,3 @@
-"""The wire: one attempt over HTTP, plain or streamed, and the Python face of it, `Endpoint`."""
+"""Sends one attempt over HTTP and reads its reply, plain or streamed."""
 
 from __future__ import annotations

@@ -13,7 +13,8 @@ from batch.policy.redaction import Redactor, sample
 from batch.providers.replies import ReplyFormatError, read_error, read_reply
 from batch.records import Api, Chunk, ErrorKind, Exchange, Fault, Reply
 from batch.transport.deadlines import Deadlines
-from batch.transport.reading import SAMPLE_BYTES, Intake, StreamReading
+from batch.transport.decoding import ContentDecoder
+from batch.transport.stream_reader import SAMPLE_BYTES, StreamReader
 from batch.transport.wire import Response
 
 # After [DONE] a body should end at once, and its connection can be used again. One that does not end is closed.
@@ -38,7 +39,7 @@ class Attempt:
         self._now = now
         self._wants_stream = stream
         self._on_chunk = on_chunk
-        self._stream: StreamReading | None = None
+        self._stream: StreamReader | None = None
         self._pieces: list[bytes] = []
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
@@ -55,7 +56,7 @@ class Attempt:
         self.headers = response.headers
         try:
             if self._is_stream() and self._api is not None:
-                self._stream = StreamReading(self._api, self._on_chunk, self._now)
+                self._stream = StreamReader(self._api, self._on_chunk, self._now)
                 await self._read_stream(self._stream, response, deadlines, idle_s)
             else:
                 await self._read_plain(response, deadlines, idle_s)
@@ -88,17 +89,17 @@ class Attempt:
 
     async def _read_plain(self, response: Response, deadlines: Deadlines, idle_s: float) -> None:
         deadlines.move("timeout_idle", idle_s)
-        intake = Intake(self.headers, self._cap if self._is_success else min(self._cap, LARGEST_ERROR_BODY))
+        decoder = ContentDecoder(self.headers, self._cap if self._is_success else min(self._cap, LARGEST_ERROR_BODY))
         while (piece := await response.read()) is not None:
             deadlines.move("timeout_idle", idle_s)
-            self._pieces.append(intake.take(piece))
-        intake.end()
+            self._pieces.append(decoder.feed(piece))
+        decoder.end()
 
-    async def _read_stream(self, stream: StreamReading, response: Response, deadlines: Deadlines, idle_s: float) -> None:
+    async def _read_stream(self, stream: StreamReader, response: Response, deadlines: Deadlines, idle_s: float) -> None:
         # Until the first token the first-byte deadline holds: servers send the head at once and then queue.
-        intake = Intake(self.headers, self._cap)
+        decoder = ContentDecoder(self.headers, self._cap)
         while (piece := await response.read()) is not None:
-            if stream.feed(intake.take(piece)):
+            if stream.feed(decoder.feed(piece)):
                 if stream.first_token_at is None:
                     deadlines.extend("timeout_idle", idle_s)
                 else:
@@ -106,7 +107,7 @@ class Attempt:
             if stream.done or stream.error is not None:
                 await _drain(response)
                 return
-        intake.end()
+        decoder.end()
         stream.end()
 
     def _plain(self, redactor: Redactor) -> tuple[bytes, Reply | None, Fault | None]:

@@ -18,9 +18,9 @@ from batch.records import STREAMED, Api, Chunk, ErrorInfo, ErrorKind, Exchange, 
 from batch.settings import ProviderSettings, RunSettings
 from batch.transport.attempt import Attempt
 from batch.transport.deadlines import Deadlines
+from batch.transport.decoding import UnreadableError
 from batch.transport.faults import fault_of
 from batch.transport.proxies import proxy_passwords
-from batch.transport.reading import UnreadableError
 from batch.transport.targets import secrets_of, target_of
 from batch.transport.wire import Engine, Target
 

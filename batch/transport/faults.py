@@ -1,7 +1,7 @@
-"""What went wrong on the wire, by name: the exceptions of every HTTP engine mapped to the codes of errors.py.
+"""Maps the exceptions of every HTTP engine to the network and protocol codes of errors.py.
 
-The engines' own wrappers do not tell enough (refused, reset and unresolved are one class, or the wrong one), so the root causes are
-read too: operating system errors for httpx and aiohttp, reqwest's chain of causes for pyreqwest.
+The engines' own wrappers do not distinguish enough (refused, reset and unresolved are one class, or the wrong one), so the root causes
+are read too: operating system errors for httpx and aiohttp, reqwest's chain of causes for pyreqwest.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _TEXTS = {
     "proxy": "the proxy refused",
     "reset": "the connection broke before the reply came",
     "timeout_connect": "connecting took longer than connect_timeout_s",
-    "held": "this process stood still for so long that the answer is lost",
+    "held": "this process was stopped for too long: the answer is lost",
     "not_json": "the reply is not HTTP",
     "truncated_body": "the connection broke within the reply",
 }
@@ -77,7 +77,7 @@ _BY_NAME = {
 
 
 def fault_of(error: BaseException, *, in_body: bool) -> Fault | None:
-    """The fault that an engine's exception tells of, or None when it is no fault of the wire. `in_body`: the status had come already.
+    """Return the fault that an engine's exception stands for, or None when it is no fault of the wire. `in_body`: the status had come already.
 
     The message is not redacted: it can hold the URL.
     """
@@ -131,14 +131,14 @@ def _home(error: BaseException) -> str:
 
 
 def _by_root(chain: list[BaseException], words: str) -> str | None:
-    """What the system, TLS or reqwest said of a connection that was not made."""
+    """Find why a connection was not made, in the words of the system, TLS or reqwest."""
     for link in chain:
         if isinstance(link, socket.gaierror):
             return "resolve"
         if isinstance(link, ssl.SSLError) and not isinstance(link, ssl.SSLWantReadError | ssl.SSLWantWriteError | ssl.SSLEOFError):
             return "tls"
         if _CONNECT_PHASE in _causes(link):
-            return next((code for code, known in _CONNECT_WORDS.items() if any(word in words for word in known)), None)
+            return next((code for code, signs in _CONNECT_WORDS.items() if any(sign in words for sign in signs)), None)
     return None
 
 

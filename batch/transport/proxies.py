@@ -1,4 +1,4 @@
-"""Proxies of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), the same for every HTTP engine; used only with `trust_env`."""
+"""Reads the proxies of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), the same for every HTTP engine; used only with `trust_env`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from batch.transport.wire import Engine, Response, Target
 
 
 def proxies_of_environment() -> dict[str, str]:
-    """Proxy URLs by the scheme of the requests that they are for ("http", "https"); ALL_PROXY fills in for both."""
+    """Return proxy URLs by the scheme of the requests that they are for ("http", "https"); ALL_PROXY fills in for both."""
     found = getproxies_environment()
     urls = {scheme: found.get(scheme) or found.get("all") for scheme in ("http", "https")}
     return {scheme: url if "://" in url else f"http://{url}" for scheme, url in urls.items() if url}
 
 
 def proxy_passwords() -> list[str]:
-    """The passwords in the URLs of these proxies: errors can quote them."""
+    """Return the passwords in the URLs of these proxies: errors can quote them."""
     return [password for url in proxies_of_environment().values() if (password := unquote(urlsplit(url).password or ""))]
 
 
 def is_bypassed(host: str) -> bool:
-    """Whether requests to `host` go straight: this machine always, others by NO_PROXY."""
+    """Whether requests to `host` bypass the proxy: this machine always, others by NO_PROXY."""
     bare = host.strip("[]")
     if bare == "localhost" or bare.endswith(".localhost"):
         return True
@@ -41,14 +41,14 @@ class Proxied(Engine):
     def __init__(self, direct: Engine, proxied: Mapping[str, Engine]) -> None:
         self._direct = direct
         self._proxied = proxied
-        self._ways: dict[Target, Engine] = {}
+        self._routes: dict[Target, Engine] = {}
 
     async def send(self, target: Target, body: bytes) -> Response:
-        """The reply, by the way that the environment says."""
-        if target not in self._ways:
+        """Return the reply, by the route that the environment sets for the target."""
+        if target not in self._routes:
             url = urlsplit(target.url)
-            self._ways[target] = self._direct if is_bypassed(url.hostname or "") else self._proxied.get(url.scheme, self._direct)
-        return await self._ways[target].send(target, body)
+            self._routes[target] = self._direct if is_bypassed(url.hostname or "") else self._proxied.get(url.scheme, self._direct)
+        return await self._routes[target].send(target, body)
 
     async def close(self) -> None:
         """Close all engines."""

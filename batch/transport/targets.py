@@ -1,4 +1,4 @@
-"""What requests to a provider's endpoint are addressed to, with its headers and its key."""
+"""Builds the target of requests to a provider: URL, headers and key."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
 
 
 def target_of(method: str, path: str, provider: ProviderSettings, key: str | None, *, stream: bool) -> Target:
-    """The target of requests to `path` below the provider's base URL. Raises SetupError when the key cannot be sent in a header."""
+    """Return the target of requests to `path` below the provider's base URL. Raises SetupError when the key cannot be sent in a header."""
     query = f"?{urlencode(provider.query)}" if provider.query else ""
     headers = _headers(provider, key, stream=stream)
     return Target(method, f"{provider.base_url.rstrip('/')}/{path}{query}", tuple(headers.items()))
 
 
 def secrets_of(provider: ProviderSettings, key: str | None) -> list[str]:
-    """The key, and what stands in the query or in headers under a name that sounds like a key's."""
+    """Return the key, and the values in the query or headers whose names look like a secret's."""
     named = [value for members in (provider.headers, provider.query) for name, value in members.items() if _SECRET_NAME.search(name)]
     return [secret for secret in (key, *named) if secret]
 
@@ -39,7 +39,7 @@ def _headers(provider: ProviderSettings, key: str | None, *, stream: bool) -> Ma
     if key is not None and provider.auth != "none":
         if not _HEADER_VALUE.fullmatch(key):
             name = provider.api_key_env or "the key"
-            raise SetupError(f"{name} holds characters that no header may carry (a line break, perhaps): set it anew")
+            raise SetupError(f"{name} holds characters that no header may carry (such as a line break): export it again")
         headers["Authorization" if provider.auth == "bearer" else "api-key"] = f"Bearer {key}" if provider.auth == "bearer" else key
     named = {name.lower(): name for name in headers}
     for name, value in provider.headers.items():

@@ -10,7 +10,10 @@ import pytest
 
 import batch
 from batch import Endpoint
+from batch.app.resolve import resolve
 from batch.errors import APIError, NetworkError, ProtocolError, SetupError
+from batch.job import provider_settings
+from batch.providers.presets import PRESETS
 from tests.support.ports import unused_port
 from tests.support.scripted import HANG, RESET, Action, Received, ScriptedEndpoint, chat_reply, error, http
 from tests.support.streams import STREAM_END, delta, event, sse_text, stream_head
@@ -228,3 +231,12 @@ def test_setup_errors(model: str, base_url: str | None, environ: dict[str, str],
         monkeypatch.setenv(name, value)
     with pytest.raises(SetupError, match=said):
         batch.Endpoint(model, base_url=base_url)
+
+
+@pytest.mark.parametrize("name", sorted(set(PRESETS) - {"local"}))
+def test_a_provider_means_the_same_as_in_a_job(name: str) -> None:
+    """An Endpoint of a preset has the settings that a job of this preset has: one mapping serves both."""
+    environ = {"ANYSCALE_BASE_URL": "https://a.example", "AZURE_OPENAI_ENDPOINT": "https://b.example"}
+    key = PRESETS[name].api_key_env
+    settings, model, value = resolve(f"{name}/vendor/m", None, None, environ | ({key: "sk-0123456789"} if key else {}))
+    assert (settings, model, value) == (provider_settings(name, environ), "vendor/m", "sk-0123456789" if key else None)

@@ -1,9 +1,8 @@
-"""What a reply's body is made of, taken in piece by piece: plain or streamed, never beyond a cap."""
+"""Reads a streamed answer: server-sent events in, chunks and the assembled body out."""
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -12,58 +11,14 @@ from batch.policy.redaction import sample
 from batch.providers.replies import ReplyFormatError, read_error
 from batch.records import Api, Chunk, ErrorKind, Fault, ReplyError
 from batch.transport.assemble import Assembler
-from batch.transport.inflate import Inflater, UnknownEncodingError
+from batch.transport.decoding import UnreadableError
 from batch.transport.sse import ServerSentEvent, SSEDecoder
 
 SAMPLE_BYTES = 2000
 """How much is kept of a body that cannot be read."""
 
 
-class UnreadableError(Exception):
-    """The body cannot be taken in; `code` is a protocol code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        self.code = code
-        super().__init__(message)
-
-
-class Intake:
-    """The bytes of a body, unpacked, up to `cap` bytes in all. Its methods raise UnreadableError."""
-
-    def __init__(self, headers: Mapping[str, str], cap: int) -> None:
-        self._cap = cap
-        self._size = 0
-        encoding = headers.get("content-encoding", "identity").strip().lower()
-        try:
-            self._inflater = None if encoding in {"", "identity"} else Inflater(encoding)
-        except UnknownEncodingError as error:
-            raise UnreadableError("not_json", str(error)) from None
-        length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > cap:
-            raise self._too_big()
-
-    def take(self, piece: bytes) -> bytes:
-        """The piece, unpacked and counted."""
-        if self._inflater is not None:
-            try:
-                piece = self._inflater.feed(piece, self._cap - self._size)
-            except zlib.error as error:
-                raise UnreadableError("not_json", f"the compressed reply cannot be unpacked: {error}") from None
-        self._size += len(piece)
-        if self._size > self._cap:
-            raise self._too_big()
-        return piece
-
-    def end(self) -> None:
-        """The body has ended."""
-        if self._inflater is not None and not self._inflater.complete:
-            raise UnreadableError("truncated_body", "the compressed reply ends too early")
-
-    def _too_big(self) -> UnreadableError:
-        return UnreadableError("too_big", f"the reply is larger than {self._cap:,} bytes (run.max_reply_bytes)")
-
-
-class StreamReading:
+class StreamReader:
     """A streamed answer as it comes. Feed it unpacked bytes; afterwards ask how it ended.
 
     `on_chunk` is told each chunk; what it raises is raised on, and kept in `raised`.

@@ -1,4 +1,4 @@
-"""Replies that come compressed although `identity` was asked for: unpacked, but never beyond a cap.
+"""Unpacks replies that come compressed although `identity` was requested, never beyond a cap.
 
 Source: RFC 9110 section 8.4.1 (gzip, deflate); some servers send raw deflate without its zlib wrapper.
 """
@@ -14,7 +14,7 @@ class UnknownEncodingError(ValueError):
     """A Content-Encoding that cannot be unpacked."""
 
 
-class Inflater:
+class Decompressor:
     """Unpacks a body piece by piece."""
 
     def __init__(self, encoding: str) -> None:
