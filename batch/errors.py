@@ -10,6 +10,7 @@ PromptmillError
 │   └── ChangedError        the job differs from the one that the directory holds
 ├── StorageError            the disk refuses (full, read-only, I/O error)
 ├── SetupError              something that must be there first is missing (a key's variable, an extra, model weights)
+├── InternalError           an exception that promptmill did not expect ended the run
 └── EndpointError           an attempt that did not give an answer; has an ErrorInfo {kind, code, message, http_status}
     ├── NetworkError        kind network: resolve connect tls reset proxy
     │                       timeout_connect timeout_first_byte timeout_idle timeout_attempt held
@@ -98,6 +99,10 @@ class StorageError(PromptmillError):
 
 class SetupError(PromptmillError):
     """Something that must be there first is missing; the text has the command that gets it."""
+
+
+class InternalError(PromptmillError):
+    """An exception that promptmill did not expect ended the run; the text names its report file."""
 
 
 class EndpointError(PromptmillError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import gc
 import os
+import signal
 import sys
 from contextlib import suppress
 from importlib.util import find_spec
@@ -59,3 +60,20 @@ def end_process(code: int) -> None:
         with suppress(OSError, ValueError):  # the reader is gone: the code has told it
             stream.flush()
     os._exit(code)
+
+
+def open_missing_descriptors() -> None:
+    """Open /dev/null for standard descriptors that are closed: the next file opened would take their place, and output would go into it."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            # The lowest free number is taken, which is this one.
+            os.open(os.devnull, os.O_RDWR)
+
+
+def end_on_signals() -> None:
+    """Let SIGTERM and SIGHUP end the process as Ctrl-C does, by KeyboardInterrupt, unless they are ignored (as under `nohup`)."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is signal.SIG_DFL:
+            signal.signal(each, signal.default_int_handler)

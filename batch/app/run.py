@@ -14,19 +14,20 @@ from typing import Any
 
 import anyio
 
+from batch.app.bug_report import internal_error
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.feed import FeedOptions
 from batch.engine.stop import Stop
-from batch.errors import EndpointError, StorageError
+from batch.errors import EndpointError, PromptmillError, StorageError
 from batch.events import Notice, Observer, RunEnded, RunStarted
 from batch.executors import Ended, Executor, make_executor
 from batch.executors.context import EndpointGroup, PreparedRun, RunContext, StopSource
 from batch.executors.costs import keep_unrecorded
 from batch.executors.live.race import raced_of
-from batch.executors.stopping import Stopper
+from batch.executors.stopping import Stopper, handlers_restored, not_ignored
 from batch.job import LoadedJob, from_document
 from batch.policy.redaction import ApiKeys
 from batch.process import has_uvloop
@@ -48,12 +49,13 @@ def run(
     options: RunOptions,
     observers: Sequence[Observer],
     *,
-    signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
+    signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
     stopper: Stopper | None = None,
 ) -> RunReport:
     """Run a job, or continue it. The stopper, or one of `signals` (in the main thread only), drains it; the next one stops it at once.
 
-    Raises JobError, InputError, SetupError, RunDirectoryError before anything is sent, StorageError when the outputs cannot be written.
+    Raises JobError, InputError, SetupError, RunDirectoryError before anything is sent, StorageError when the outputs cannot be written,
+    InternalError for what nobody expected.
     """
     started = monotonic()
     job = loaded.job
@@ -65,11 +67,16 @@ def run(
     with directory.lock(report):
         if options.fresh:
             report(directory.clear())
-        sending = _Sending(executor, keys, options, observers, StopSource(signals, stopper or Stopper()))
-        tallies, dataset, stop = sending.send(loaded, directory)
+        sending = _Sending(executor, keys, options, observers, StopSource(not_ignored(signals), stopper or Stopper()))
         outputs: list[Path | str] = []
-        if stop is None or stop.cause in {"refused", "budget"}:
-            outputs = _write_outputs(job, directory, dataset)
+        try:
+            tallies, dataset, stop = sending.send(loaded, directory)
+            if stop is None or stop.cause in {"refused", "budget"}:
+                outputs = _write_outputs(job, directory, dataset)
+        except PromptmillError:
+            raise
+        except Exception as error:
+            raise internal_error(error, directory) from error
     for observer in observers:
         observer.notify(RunEnded(tallies, stop.reason if stop else None))
     return RunReport(
@@ -111,7 +118,7 @@ class _Sending:
         with prepare(loaded, directory, self._executor, retry_failed=options.retry_failed, changed=options.changed) as prepared:
             for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _report(self._observers, notice)
-            with self._executor.connected():
+            with self._executor.connected(), handlers_restored(self._stop_source.signals):
                 ended = anyio.run(self._send, prepared, backend_options=_loop(prepared))
             # A disk or store that refused would refuse this as well, and the first refusal is the one to report.
             with suppress(StorageError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():

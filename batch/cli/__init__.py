@@ -12,7 +12,7 @@ import click
 from batch._version import __version__
 from batch.cli.console import colour_wanted, complain, prepare_streams, say
 from batch.cli.exits import ExitCode, tell
-from batch.process import end_process, tune_gc
+from batch.process import end_on_signals, end_process, open_missing_descriptors, tune_gc
 
 # Section, command, module, and what it does in one line: --help shows these without loading the modules.
 COMMANDS = (
@@ -129,6 +129,8 @@ def promptmill(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001 - Comma
 
 def main(args: Sequence[str] | None = None) -> None:
     """The `promptmill` command; ends the process with the command's exit code."""
+    open_missing_descriptors()
+    end_on_signals()
     tune_gc()
     prepare_streams()
     end_process(promptmill.main(args, prog_name="promptmill", standalone_mode=False) or ExitCode.DONE)

@@ -12,7 +12,7 @@ from contextlib import suppress
 from enum import IntEnum
 
 from batch.cli.console import complain, say
-from batch.errors import EndpointError, PromptmillError, StorageError
+from batch.errors import EndpointError, InternalError, PromptmillError, StorageError
 from batch.policy.redaction import SECRETS
 
 
@@ -32,6 +32,8 @@ class ExitCode(IntEnum):
 
 def code_of(error: PromptmillError) -> ExitCode:
     """STOPPED when the endpoint or the disk refused, UNUSABLE when the job, its input, its directory or the set-up must be mended first."""
+    if isinstance(error, InternalError):
+        return ExitCode.BUG
     return ExitCode.STOPPED if isinstance(error, StorageError | EndpointError) else ExitCode.UNUSABLE
 
 

@@ -1,4 +1,4 @@
-"""Asking a run to stop: by signals, where they can be had, and from other threads."""
+"""Ask a run to stop: by signals in the main thread, and from other threads."""
 
 from __future__ import annotations
 
@@ -15,51 +15,72 @@ from anyio.abc import TaskStatus
 AskAgain = Callable[[int], None]
 
 
+def not_ignored(signals: Sequence[signal.Signals]) -> list[signal.Signals]:
+    """Return `signals`, without SIGHUP where it is ignored, as under `nohup`."""
+    # SIGINT is received also where a shell has it ignored for its background jobs: `kill -INT` is how scripts stop a run.
+    return [each for each in signals if each is not signal.SIGHUP or signal.getsignal(each) is not signal.SIG_IGN]
+
+
+@contextmanager
+def handlers_restored(signals: Sequence[signal.Signals]) -> Iterator[None]:
+    """Set the handlers of these signals back after the body: an event loop leaves the default ones, which end the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {each: signal.getsignal(each) for each in signals}
+    try:
+        yield
+    finally:
+        for each, handler in handlers.items():
+            if handler is not None:  # None: not set by Python
+                signal.signal(each, handler)
+
+
 class Stopper:
-    """Asks a run to stop, from any thread and at any time, also before it sends: the first time to drain it, then to stop at once."""
+    """Asks a run to stop, from any thread and at any time, also before it sends: the first request drains it, the next stops it at once."""
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a signal's handler may come while the same thread holds it
+        self._lock = threading.RLock()  # a signal handler may run while the same thread holds the lock
         self._asked = 0
-        self._tell: AskAgain | None = None
+        self._notify: AskAgain | None = None
 
     def ask(self) -> None:
-        """Ask once more."""
+        """Ask again."""
         with self._lock:
             asked = self.count()
-            if self._tell is not None:
-                self._tell(asked)
+            if self._notify is not None:
+                self._notify(asked)
 
     def count(self) -> int:
-        """How often it was asked, this time included."""
+        """Count one more request, and return the number so far."""
         with self._lock:
             self._asked += 1
             return self._asked
 
     @contextmanager
     def attached(self, stop: AskAgain) -> Iterator[None]:
-        """Within the body `stop` is called, in the running event loop, with how often it was asked by then."""
+        """Call `stop` in the running event loop for each request within the body, with the number so far."""
         loop = asyncio.get_running_loop()
 
-        def tell(asked: int) -> None:
+        def notify(asked: int) -> None:
             loop.call_soon_threadsafe(stop, asked)
 
         with self._lock:
-            self._tell = tell
+            self._notify = notify
             if self._asked:
                 stop(self._asked)
         try:
             yield
         finally:
             with self._lock:
-                self._tell = None
+                self._notify = None
 
 
 class Stoppable(Protocol):
-    """What can be asked to stop: the session of one process, or the coordinator of several."""
+    """A session of one process, or the coordinator of several workers."""
 
     def drain(self) -> None:
-        """Send nothing more; let what is in flight end."""
+        """Send nothing more; let requests in flight end."""
 
     def abort(self) -> None:
         """Stop at once."""
@@ -69,18 +90,18 @@ async def watch(
     session: Stoppable,
     signals: Sequence[signal.Signals],
     stopper: Stopper,
-    notice: Callable[[str], None],
+    report: Callable[[str], None],
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Drain `session` on the first of these signals, or when the stopper is asked, and abort it on the next; never returns.
+    """Drain `session` on the first of these signals or requests of the stopper, and abort it on the next; never returns.
 
-    Signals are for the main thread only; elsewhere there is the stopper.
+    Signals are received in the main thread only.
     """
 
     def stop(asked: int) -> None:
         if asked == 1:
-            notice("stopping: requests in flight may end; once more stops at once")
+            report("stopping: waiting for requests in flight; press Ctrl-C again to stop now")
             session.drain()
         else:
             session.abort()

@@ -40,9 +40,9 @@ def test_killed_five_times_every_row_has_one_outcome(tmp_path: Path, stream: boo
     assert sum(sent.values()) - rows <= CONCURRENCY * kills
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_drains_and_the_same_command_goes_on(tmp_path: Path, number: signal.Signals) -> None:
-    """Fault 37: a signal stops reading, lets what is in flight end, and nothing is sent twice by going on."""
+    """Faults 37 and 75: a signal, a closed terminal too, stops reading, lets requests in flight end, and continuing sends nothing twice."""
     drained = False
 
     def handler(received: Received) -> Iterator[Action]:
