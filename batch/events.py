@@ -1,4 +1,4 @@
-"""What a run tells while it goes. Displays implement `Observer`; the engine knows nothing of them."""
+"""The events of a run. Displays implement `Observer`; the engine does not depend on them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerProgress:
-    """How a run that is shared out stands: workers that take part, and shards, each counted once for each endpoint."""
+    """The progress of a run with several workers: workers that take part, and shards, counted once for each queue."""
 
     workers: int
     shards_done: int
@@ -41,7 +41,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something a person should know now (a pause, an outage, a repaired journal), as one sentence."""
+    """A sentence for people (a pause, an outage, a repaired journal)."""
 
     text: str
 
@@ -58,7 +58,7 @@ Event = RunStarted | Progressed | Notice | RunEnded
 
 
 class Observer(Protocol):
-    """Something that is told the events of a run; it must not block and must not raise."""
+    """Receives the events of a run; must not block and must not raise."""
 
     def notify(self, event: Event) -> None:
-        """Take note of `event`."""
+        """Receive `event`."""

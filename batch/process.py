@@ -1,4 +1,4 @@
-"""What every process that sends sets up at its start, and how it ends."""
+"""Set up a process that sends, and end it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import sys
 from contextlib import suppress
 from importlib.util import find_spec
 
-# New objects between two looks of Python's collector at the young ones, and how many looks go by until it looks at the older ones.
-# Rows, requests and outcomes hold no cycles: they go with their last holder. By default the collector searches them for cycles every
-# 700 objects, a sixth of the time that it takes to write outputs, and now and then all that was ever imported, a stop of 50 ms.
+# New objects between two collections of the youngest generation, and collections between those of the older ones.
+# Rows, requests and outcomes hold no cycles: reference counts free them. By default the collector searches them for cycles every 700
+# objects, a sixth of the time that it takes to write outputs, and at times all that was ever imported, a stop of 50 ms.
 COLLECTED_EVERY = (20_000, 20, 100)
 
 
 def tune_gc() -> None:
-    """Let Python's collector look seldom for cycles."""
+    """Let Python collect cycles seldom."""
     gc.set_threshold(*COLLECTED_EVERY)
 
 
@@ -41,7 +41,7 @@ def tune_malloc() -> None:
 
 
 def has_uvloop() -> bool:
-    """Whether uvloop is installed: the event loop that other threads wake cheaply."""
+    """Whether uvloop is installed."""
     return find_spec("uvloop") is not None
 
 
@@ -57,7 +57,7 @@ def end_process(code: int) -> None:
         sys.exit(code)
     atexit._run_exitfuncs()  # noqa: SLF001 - what multiprocessing's children do too, which end as abruptly
     for stream in filter(None, (sys.stdout, sys.stderr)):
-        with suppress(OSError, ValueError):  # the reader is gone: the code has told it
+        with suppress(OSError, ValueError):  # the reader is gone, and the exit code says so
             stream.flush()
     os._exit(code)
 

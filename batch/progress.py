@@ -25,14 +25,14 @@ MAX_BARS = 6
 
 
 class Display(Observer, Protocol):
-    """An observer that holds the screen until it is closed."""
+    """An observer that draws until it is closed."""
 
     def close(self) -> None:
-        """Leave the screen as it is; later events are of no effect."""
+        """Stop drawing; later events have no effect."""
 
 
 def display_for(stream: TextIO, clock: Clock) -> Display:
-    """Bars when `stream` is a terminal that can move its cursor, else plain lines."""
+    """Choose bars when `stream` is a terminal that can move its cursor, else plain lines."""
     if stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
         return BarDisplay(stream, clock)
     return LineDisplay(stream, clock)
@@ -40,7 +40,7 @@ def display_for(stream: TextIO, clock: Clock) -> Display:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """Where a run stands: its counts, rates per second over the window, and the seconds left by them; None is unknown."""
+    """The state of a run: counts, rates per second over the window, and the seconds left at these rates; None is unknown."""
 
     counts: Tally
     rows_per_s: float | None
@@ -55,7 +55,7 @@ class Reading:
 
 
 class Meter:
-    """Rates over a sliding window. Rows that were kept from earlier sessions count as finished, but not as speed."""
+    """Measures rates over a sliding window. Rows of earlier sessions count as finished, but not in the rates."""
 
     def __init__(self, clock: Clock, window_s: float = WINDOW_S) -> None:
         self._clock = clock
@@ -64,7 +64,7 @@ class Meter:
         self.sharing: WorkerProgress | None = None
 
     def read(self, tallies: Mapping[str, Tally]) -> Reading:
-        """The counts as of now; each call is also a sample for the rates of later ones."""
+        """Read the counts; each call is also a sample for later rates."""
         counts = sum_tallies(tallies)
         now = self._clock.monotonic()
         self._samples.append((now, counts.ok + counts.failed, counts.prompt_tokens + counts.completion_tokens))
@@ -80,7 +80,7 @@ class Meter:
 
 
 class LineDisplay:
-    """One line at the start, every 30 s and at the end; what a person should know now comes at once."""
+    """Writes a line at the start, every 30 s and at the end; notices are written at once."""
 
     def __init__(self, stream: TextIO, clock: Clock, interval_s: float = LINE_INTERVAL_S) -> None:
         self._stream = stream
@@ -117,7 +117,7 @@ class LineDisplay:
         self._write(progress_line(replace(reading, left_s=None) if ended else reading, noun_for(tallies)))
 
     def _write(self, text: str) -> None:
-        # A run goes on when nobody listens any more: stderr may be a closed pipe.
+        # A run continues without a reader: stderr may be a closed pipe.
         with suppress(OSError, ValueError):
             self._stream.write(f"promptmill: {text}\n")
             self._stream.flush()
@@ -134,7 +134,7 @@ class BarDisplay:
 
     def notify(self, event: Event) -> None:
         """Draw what `event` changes."""
-        # As above: a terminal that went away must not end the run.
+        # A terminal that went away must not end the run.
         with suppress(OSError, ValueError):
             match event:
                 case RunStarted():
@@ -178,7 +178,7 @@ class BarDisplay:
 
 
 class _Bar(tqdm):  # type: ignore[misc]
-    """A tqdm bar with texts of our own at both sides, redrawn only when told."""
+    """A tqdm bar with our own texts at both sides, redrawn on request only."""
 
     monitor_interval = 0
 
@@ -276,7 +276,7 @@ def _columns_of_counts(tallies: list[Tally]) -> list[str]:
 
 
 def _labels(names: list[str], room: int) -> list[str]:
-    """Names in so much room, each another: what several end in alike is left out of theirs."""
+    """Fit names into `room` characters, each distinct: a common end is cut off."""
     labels = [_tail(name, room) for name in names]
     for label in {one for one in labels if labels.count(one) > 1}:
         alike = [at for at, one in enumerate(labels) if one == label]

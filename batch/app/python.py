@@ -36,7 +36,7 @@ AnyJob = str | Path | Mapping[str, Any] | LoadedJob
 
 
 class Results:
-    """The results of a run directory, also of one whose run goes on or was stopped: as its journals are when they are first asked for.
+    """The results of a run directory, also while its run is going on or after it stopped: as its journals are when first read.
 
     It is itself a stream of completions in Arrow's C interface, so that `polars.DataFrame(results)`, `pyarrow.table(results)` and
     `duckdb.sql("from results")` take it as it is; `results.completions().to_pandas()` is for pandas.
@@ -73,8 +73,8 @@ class Results:
 class RunResult(Results):
     """How a run ended, with its results.
 
-    `tallies` are the counts by variant, `reason` says in a sentence why it ended early (None: every row has its outcome), `exit_code` is
-    that of the command, `outputs` are the files that were written.
+    `tallies` are the counts by variant, `reason` is a sentence on why it ended early (None: every row has its outcome), `exit_code` is
+    that of the command, `outputs` are the written files.
     """
 
     def __init__(self, report: RunReport) -> None:
@@ -92,7 +92,7 @@ class RunResult(Results):
 
 
 def load_job(job: AnyJob, overrides: Sequence[str] = ()) -> LoadedJob:
-    """A job from its file, from the same tables as a dict (paths relative to the working directory), or one that is loaded already.
+    """Load a job from its file, from the same tables as a dict (paths relative to the working directory), or take a loaded one.
 
     Raises:
         JobError: with every mistake.
@@ -105,7 +105,7 @@ def load_job(job: AnyJob, overrides: Sequence[str] = ()) -> LoadedJob:
 
 
 def plan(job: AnyJob, *, overrides: Sequence[str] = (), retry_failed: bool = False) -> Estimate:
-    """What a job would send, what that would cost and how long it would take; sends nothing and writes nothing.
+    """Estimate what a job would send, its cost and its duration; sends nothing and writes nothing.
 
     Raises:
         JobError, InputError, DamagedError, RunDirectoryError.
@@ -127,22 +127,22 @@ def run(
     progress: bool = False,
     observers: Sequence[Observer] = (),
 ) -> RunResult:
-    """Run a job, or go on with it, and wait for its end.
+    """Run a job, or continue it, and wait for its end.
 
-    Ctrl-C lets the requests in flight end and then raises KeyboardInterrupt; a second one stops at once. What was done is kept, and the
-    same call goes on. It also works where an event loop runs already, as in a notebook, and blocks it meanwhile (`arun` does not), and in
-    any thread. SIGTERM is left to the program: a killed run loses nothing that was durable.
+    Ctrl-C lets the requests in flight end and then raises KeyboardInterrupt; a second one stops now. What was done is kept, and the
+    same call continues. It also works where an event loop is running, as in a notebook, and blocks that loop meanwhile (`arun` does not),
+    and in any thread. SIGTERM is left to the program: a killed run loses nothing that was durable.
 
     Args:
         job: the path of a job file, its tables as a dict, or a LoadedJob.
         overrides: settings that come over the job's, as `--set` takes them: "run.concurrency=64".
-        retry_failed: send the rows again that failed before.
-        fresh: start over; what was done before is set aside.
-        changed: what to do with done rows whose request is another now.
-        engine: who sends: this machine, or the workers of a Ray cluster (needs promptmill[ray]).
+        retry_failed: send failed rows again.
+        fresh: start over; earlier results are moved aside.
+        changed: what to do with finished rows whose request has changed.
+        engine: what sends: "live" (this machine) or "ray" (a Ray cluster; needs promptmill[ray]).
         ray_address: the cluster, HOST:PORT or "auto"; without it RAY_ADDRESS, else Ray is started here.
         progress: show the progress on stderr.
-        observers: are told the events of the run (`batch.events`), in the thread that runs it.
+        observers: get the events of the run (`batch.events`), in the thread that runs it.
 
     Raises:
         JobError, InputError, SetupError, RunDirectoryError: before anything is sent.

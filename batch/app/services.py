@@ -1,4 +1,4 @@
-"""What an endpoint serves, and the embedded model as an endpoint for others."""
+"""List what an endpoint serves, and serve the embedded model to others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from batch.settings import EmbeddedModelSettings, ProviderSettings, RunSettings
 
 
 def models(provider: str, base_url: str | None = None) -> list[str] | None:
-    """The model ids that an endpoint lists; None when it has no list. Raises EndpointError, SetupError, JobError."""
+    """Return the model ids that an endpoint lists; None when it has no list. Raises EndpointError, SetupError, JobError."""
     settings = provider_settings(provider, os.environ)
     if base_url:
         try:
@@ -42,7 +42,7 @@ async def _models(provider: ProviderSettings) -> list[str] | None:
 
 
 def serve(settings: EmbeddedModelSettings, alias: str, port: int | None, on_ready: Callable[[str], None]) -> None:
-    """Serve the embedded model until the process is told to stop; `on_ready` gets its base URL. Raises SetupError."""
+    """Serve the embedded model until a signal stops the process; `on_ready` gets its base URL. Raises SetupError."""
 
     async def forever() -> None:
         async with EmbeddedServer(settings, alias, port=port or 0) as server:

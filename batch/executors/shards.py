@@ -1,4 +1,4 @@
-"""Rows in pieces: contiguous ranges that workers take one after the other. Pure."""
+"""Divides rows into contiguous ranges. Pure."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ WANTED_SHARDS = 1024
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """The rows with ordinals from `start` up to `stop`; `mark` is the nearest known place at or before `start`."""
+    """The rows with ordinals from `start` up to `stop`; `offset` is the nearest known place in the input at or before `start`."""
 
     number: int
     start: int
     stop: int
-    mark: InputOffset
+    offset: InputOffset
 
 
 def rows_per_shard(rows: int) -> int:
-    """How many rows make a shard: by the input alone, so that it is the same for any number of workers.
+    """Return the number of rows of a shard, by the input alone: the same for any number of workers.
 
-    Few enough that a lost one costs little and that all have something to do to the end, many enough that its files and
-    messages (about 2 ms) do not show.
+    Few enough that a lost shard costs little and all workers are busy to the end, many enough that its files and messages (about 2 ms) do
+    not matter.
     """
     return min(MOST_ROWS, max(FEWEST_ROWS, -(-rows // WANTED_SHARDS)))
 
 
-def divide(rows: int, marks: Sequence[InputOffset]) -> list[Shard]:
-    """`rows` rows as shards, in their order. `marks` are sorted; the first is that of row 0."""
+def divide(rows: int, offsets: Sequence[InputOffset]) -> list[Shard]:
+    """Divide `rows` rows into shards, in order. `offsets` are sorted; the first is that of row 0."""
     size = rows_per_shard(rows)
     shards: list[Shard] = []
     place = 0
     for number, start in enumerate(range(0, rows, size)):
-        while place + 1 < len(marks) and marks[place + 1].ordinal <= start:
+        while place + 1 < len(offsets) and offsets[place + 1].ordinal <= start:
             place += 1
-        shards.append(Shard(number, start, min(rows, start + size), marks[place]))
+        shards.append(Shard(number, start, min(rows, start + size), offsets[place]))
     return shards

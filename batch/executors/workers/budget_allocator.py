@@ -1,7 +1,7 @@
-"""The budget of a run, shared out over its workers: never more than the whole in sum. Pure.
+"""Allocates the budget of a run to its workers: never more than the whole in sum. Pure.
 
-What a worker may have spent and reserved in all is a number of its own. One that was lowered counts in full until the worker checks in
-again; of a dead worker everything that it might have spent counts as spent.
+Each worker has a cap on what it may have spent and reserved. A lowered cap counts in full until the worker checks in again; for a dead
+worker, everything that it might have spent counts as spent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class _Holder:
 
 
 class BudgetAllocator:
-    """What is left of `cap` US dollars, of which `spent` were spent before this session."""
+    """Allocates what is left of `cap` US dollars, of which `spent` were spent before this session."""
 
     def __init__(self, cap: float, spent: float) -> None:
         self._cap = cap
@@ -33,18 +33,18 @@ class BudgetAllocator:
 
     @property
     def spent(self) -> float:
-        """What is known to be spent."""
+        """US dollars known to be spent."""
         return self._before + self._spent
 
     @property
     def exposed(self) -> float:
-        """What the workers may have spent and reserved at worst, and what was spent before."""
+        """US dollars that the workers may have spent and reserved at worst, with those spent before."""
         return self._before + self._exposed
 
     def checkin(self, name: str, use: BudgetUsage) -> BudgetShare:
-        """What the worker may use from now on: what it did use, and half of its part of what is free.
+        """Return the worker's cap from now on: what it used, and half of its part of what is free.
 
-        When one lacks more than is free, all others keep only what they used, until it has got it or it is known that it cannot.
+        When a worker lacks more than is free, all others keep only what they used until it has got it, or it is clear that it cannot.
         """
         holder = self._holders.setdefault(name, _Holder())
         self._spent += use.spent - holder.spent
@@ -65,7 +65,7 @@ class BudgetAllocator:
         return BudgetShare(allowed, self.spent, over)
 
     def ended(self, name: str, use: BudgetUsage | None) -> None:
-        """The worker has ended, and told what it used; None when it died without a word."""
+        """Settle a worker that ended; `use` is None when it died without a report."""
         holder = self._holders.pop(name, None)
         self._short.pop(name, None)
         if holder is None:

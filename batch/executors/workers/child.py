@@ -1,7 +1,7 @@
 """A worker process, started by `batch.executors.workers.local`: `python -m batch.executors.workers.child DESCRIPTOR`.
 
-The descriptor is its end of a socket pair. The first message that comes is (Assignment, keys); then it checks in until it is over.
-It dies with its parent, however that ends. Signals are the parent's business: a terminal sends Ctrl-C to both.
+The descriptor is its end of a socket pair. The first message is (Assignment, keys); then the worker checks in until the run is over.
+It dies with its parent, however that ends. Signals are left to the parent: a terminal sends Ctrl-C to both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ async def _main(descriptor: int) -> None:
 
 
 def main() -> None:
-    """Work until it is over."""
+    """Work until the run is over."""
     tune_gc()
     tune_malloc()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -43,7 +43,7 @@ def main() -> None:
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
-        # It has no child processes, so uvloop helps as it does a run in one process.
+        # A worker has no child processes, so uvloop can be used.
         anyio.run(_main, int(sys.argv[1]), backend_options={"use_uvloop": has_uvloop()})
     except PromptmillError as error:
         sys.stderr.write(f"{error}\n")

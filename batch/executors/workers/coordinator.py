@@ -1,6 +1,6 @@
-"""The one who knows the whole run: hands out shards and shares to workers, adds up what they did, ends it.
+"""Coordinates a run: assigns shards and limit shares to workers, aggregates their reports, stops the run.
 
-Local processes and Ray actors are the same to it. It does no I/O but what `recall` does for a dead worker's shards.
+Local processes and Ray actors look the same to it. Its only I/O is the recovery of a dead worker's leases.
 """
 
 from __future__ import annotations
@@ -25,33 +25,33 @@ from batch.records import Outcome, Tally
 from batch.settings import RunSettings
 
 CHECKIN_INTERVAL_S = 0.25
-# With more workers they check in less often, so that the coordinator has at most so many reports to read in a second.
+# Reports a second that the coordinator reads at most: with more workers, each checks in less often.
 REPORTS_PER_SECOND = 400
 
-Written = Mapping[str, tuple[int, int]]
-Recalled = tuple[str, Outcome, bool | None]
+JournalEnds = Mapping[str, tuple[int, int]]
+Recovered = tuple[str, Outcome, bool | None]
 """An outcome of a dead worker: variant, outcome, and whether an earlier session had this task as ok, or as failed; None if it had none."""
-Recall = Callable[[Lease, Written], Awaitable[Sequence[Recalled]]]
-"""Seals the journals of a dead worker's lease, and gives the outcomes in them beyond what he has told to be written, in their order."""
+Recover = Callable[[Lease, JournalEnds], Awaitable[Sequence[Recovered]]]
+"""Seals the journals of a dead worker's lease, and returns the outcomes in them beyond those reported as written, in order."""
 
 _COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures"})
 
 
-class _Member:
-    """A worker that takes part: what it has told of last."""
+class _WorkerState:
+    """A worker that takes part, with its latest report."""
 
     def __init__(self) -> None:
         self.tallies: Mapping[str, Tally] = {}
-        self.written: Mapping[LeaseKey, Written] = {}
+        self.written: Mapping[LeaseKey, JournalEnds] = {}
         self.held: Mapping[LeaseKey, Mapping[str, Tally]] = {}
         self.budget: BudgetUsage | None = None
 
 
 class Coordinator:
-    """Of one run. `endpoints` is for each lane how many endpoints are paced by themselves in it.
+    """Coordinates the workers of one run. `endpoints` is the number of endpoints of each queue.
 
-    `tallies` are the counts to add to; they hold what earlier sessions did. All times are monotonic seconds, given by the caller.
-    `workers` is how many there will be, `spent_usd` what earlier sessions spent. What a person should know goes to `notice`.
+    `tallies` are the counts to add to, with those of earlier sessions. All times are monotonic seconds, given by the caller. `workers` is
+    the expected number of workers, `spent_usd` the cost of earlier sessions. `report` gets sentences for people.
     """
 
     def __init__(
@@ -63,27 +63,27 @@ class Coordinator:
         *,
         workers: int,
         spent_usd: float = 0.0,
-        recall: Recall,
-        notice: Callable[[str], None],
+        recover: Recover,
+        report: Callable[[str], None],
     ) -> None:
         self.tallies = tallies
         self.stop: Stop | None = None
         self.grace_s = run.grace_s
         self._run = run
         self._leases = Leases(len(endpoints), shards)
-        self._lanes = [[LimitAllocator(run) for _ in range(count)] for count in endpoints]
+        self._queues = [[LimitAllocator(run) for _ in range(count)] for count in endpoints]
         self._budget_allocator = BudgetAllocator(math.inf if run.max_cost_usd is None else run.max_cost_usd, spent_usd)
         self._unrecorded = 0.0
         self._limit = FailureLimit(run.max_failures)
-        self._members: dict[str, _Member] = {}
+        self._members: dict[str, _WorkerState] = {}
         self._gone: set[str] = set()
         self._workers = workers
-        self._recall = recall
-        self._notice = notice
+        self._recover = recover
+        self._report = report
 
     @property
     def over(self) -> bool:
-        """Whether nothing more is to be done: all rows have their outcome, or it was stopped."""
+        """Whether nothing more is to be done: all rows have their outcome, or the run was stopped."""
         return self._leases.finished or self.stop is not None
 
     @property
@@ -93,12 +93,12 @@ class Coordinator:
 
     @property
     def unrecorded(self) -> float:
-        """US dollars that workers spent, or may have spent, and that are in no outcome. Known when all have ended."""
+        """US dollars that workers spent, or may have spent, on tasks without an outcome. Known when all have ended."""
         return max(0.0, self._unrecorded)
 
     @property
     def sharing(self) -> WorkerProgress:
-        """How it stands."""
+        """The number of workers and of finished shards."""
         return WorkerProgress(len(self._members), self._leases.done_count, self._leases.count)
 
     def knows(self, name: str) -> bool:
@@ -106,15 +106,15 @@ class Coordinator:
         return name in self._members
 
     def checkin(self, report: Report, now: float) -> Grant:
-        """Take note of what a worker did, and say what it may do."""
+        """Add a worker's report, and return what the worker may do next."""
         name = report.worker
         if name in self._gone:
             return Grant(over=True, stop=self.stop)
-        member = self._members.setdefault(name, _Member())
+        member = self._members.setdefault(name, _WorkerState())
         self._add(member, report.tallies)
         member.written, member.held, member.budget = report.written, report.held, report.budget
         for notice in report.notices:
-            self._notice(notice)
+            self._report(notice)
         for key in report.done:
             self._leases.done(name, key)
         self._judge(report)
@@ -123,78 +123,78 @@ class Coordinator:
             return Grant(over=True, stop=self.stop)
         again_s = max(CHECKIN_INTERVAL_S, len(self._members) / REPORTS_PER_SECOND)
         leases, shares = self._grants(report, now, again_s)
-        drained = tuple(self._leases.untaken(lane) == 0 for lane in range(len(self._lanes)))
+        drained = tuple(self._leases.available(queue) == 0 for queue in range(len(self._queues)))
         budget = None if report.budget is None else self._budget_allocator.checkin(name, report.budget)
         return Grant(leases, shares, drained, budget, again_s, self.stop, self.grace_s, over=self._leases.finished)
 
     async def lost(self, name: str) -> None:
-        """A worker has died, or is given up: what it held goes to others, and nothing that it writes from here on counts."""
+        """Release the leases of a dead or abandoned worker to others; nothing that it writes from here on counts."""
         member = self._members.get(name)
         if member is None:
             return
         self._leave(name, None)
-        for variant, told in member.tallies.items():
+        for variant, reported in member.tallies.items():
             tally = self.tallies[variant]
-            # The seals make durable what it had not synced.
-            tally.durable += told.ok + told.failed - told.durable
-            # About as much as it told of was in flight when it died: that is sent again, and may be billed twice.
-            tally.doubled += told.in_flight
+            # The seals make durable what the worker had not synced.
+            tally.durable += reported.ok + reported.failed - reported.durable
+            # About as many requests as it last reported were in flight when it died: they are sent again and may be billed twice.
+            tally.doubled += reported.in_flight
         for held in member.held.values():
             for variant, counts in held.items():
                 self.tallies[variant].durable -= counts.ok + counts.failed
         for lease in self._leases.held_by(name):
             try:
-                recalled = await self._recall(lease, member.written.get(lease.key, {}))
+                recalled = await self._recover(lease, member.written.get(lease.key, {}))
             except (StorageError, DamagedError) as error:
                 self.end(Stop("storage", str(error)), 0.0)
                 return
             self._take_over(recalled, member.held.get(lease.key, {}))
-            if not self._leases.hand_on(lease):
+            if not self._leases.release(lease):
                 rows = f"rows {lease.shard.start:,} to {lease.shard.stop - 1:,}"
                 self.end(Stop("refused", f"{MOST_GENERATIONS} workers died while they sent {rows}: memory may be short here"), self.grace_s)
 
-    def _take_over(self, recalled: Sequence[Recalled], held: Mapping[str, Tally]) -> None:
-        """Count what a dead worker recorded in a lease and has not told to be written; of that it `held` so much when it last told."""
+    def _take_over(self, recalled: Sequence[Recovered], held: Mapping[str, Tally]) -> None:
+        """Count the outcomes that a dead worker recorded in a lease and did not report; `held` were in its memory at its last report."""
         found: Counter[str] = Counter()
-        told = {variant: counts.ok + counts.failed for variant, counts in held.items()}
+        reported = {variant: counts.ok + counts.failed for variant, counts in held.items()}
         for variant, outcome, kept_ok in recalled:
             tally = self.tallies[variant]
             found[variant] += 1
             count(tally, outcome)
-            tally.requests += outcome.attempts if found[variant] > told.get(variant, 0) else 0
+            tally.requests += outcome.attempts if found[variant] > reported.get(variant, 0) else 0
             tally.durable += 1
             self._unrecorded -= (outcome.cost_usd or 0.0) + outcome.extra_usd
             self._replace_kept(tally, kept_ok)
-        for variant, number in told.items():
+        for variant, number in reported.items():
             # These were answered, and will be sent again.
             self.tallies[variant].doubled += max(0, number - found[variant])
 
     def expect(self, workers: int) -> None:
-        """There will be so many workers."""
+        """Set the expected number of workers."""
         self._workers = workers
 
     def end(self, stop: Stop, grace_s: float) -> None:
-        """End the run; what is in flight gets `grace_s`. A second call can only shorten that."""
+        """Stop the run; requests in flight get `grace_s` to end. A second call can only shorten that."""
         if self.stop is None or (stop.cause == "storage" and self.stop.cause != "storage"):
             self.stop = stop
         self.grace_s = min(self.grace_s, grace_s)
 
     def drain(self) -> None:
-        """Send nothing more; let what is in flight end, up to the grace time."""
+        """Send nothing more; let requests in flight end, up to the grace time."""
         self.end(Stop("interrupted", "interrupted"), self._run.grace_s)
 
     def abort(self) -> None:
-        """Stop at once; what is in flight is given up and will be sent again."""
+        """Stop now; requests in flight are abandoned and will be sent again."""
         self.end(Stop("interrupted", "interrupted"), 0.0)
 
     def _leave(self, name: str, budget: BudgetUsage | None) -> None:
         member = self._members.pop(name)
         self._gone.add(name)
         self._budget_allocator.ended(name, budget)
-        told = budget or member.budget
-        self._unrecorded += told.unrecorded if told is not None else 0.0
-        for lane in self._lanes:
-            for shares in lane:
+        reported = budget or member.budget
+        self._unrecorded += reported.unrecorded if reported is not None else 0.0
+        for queue in self._queues:
+            for shares in queue:
                 shares.lost(name)
         for variant, tally in member.tallies.items():
             self.tallies[variant].in_flight -= tally.in_flight
@@ -206,26 +206,26 @@ class Coordinator:
     def _grants(self, report: Report, now: float, again_s: float) -> tuple[tuple[Lease, ...], tuple[LimitShare, ...]]:
         leases: list[Lease] = []
         shares: list[LimitShare] = []
-        uses = iter(report.uses)
-        for lane, endpoints in enumerate(self._lanes):
-            wanted = report.wanted[lane] if report.wanted and not self.over else 0
+        usages = iter(report.usages)
+        for queue, endpoints in enumerate(self._queues):
+            wanted = report.wanted[queue] if report.wanted and not self.over else 0
             # The last shards go one by one, so that all workers have something to do to the end.
-            wanted = min(wanted, -(-self._leases.untaken(lane) // (2 * max(self._workers, len(self._members)))))
+            wanted = min(wanted, -(-self._leases.available(queue) // (2 * max(self._workers, len(self._members)))))
             of_lane = []
             for shared in endpoints:
-                use = next(uses, None)
+                use = next(usages, None)
                 eager = wanted > 0 and (use is None or use.peak == 0)
                 of_lane.append(shared.checkin(report.worker, use, now, again_s, eager=eager))
             shares += of_lane
-            # Who may send nothing would only keep its rows from others.
+            # A worker that may send nothing would only keep its rows from others.
             for _ in range(wanted if any(share.concurrency for share in of_lane) else 0):
-                lease = self._leases.take(report.worker, lane)
+                lease = self._leases.take(report.worker, queue)
                 if lease is not None:
                     leases.append(lease)
         return tuple(leases), tuple(shares)
 
     def _judge(self, report: Report) -> None:
-        """Whether the run ends by what the worker tells."""
+        """Stop the run where the worker's report says so."""
         if report.stop is not None and not self._leases.finished:
             # Answers that cannot be kept are not waited for.
             self.end(report.stop, 0.0 if report.stop.cause == "storage" else self._run.grace_s)
@@ -235,7 +235,7 @@ class Coordinator:
                 where = f"row {example.ordinal}, id {example.id}: {example.error.message}"
                 self.end(Stop("refused", f"{reason}; for example {where}"), self._run.grace_s)
 
-    def _add(self, member: _Member, tallies: Mapping[str, Tally]) -> None:
+    def _add(self, member: _WorkerState, tallies: Mapping[str, Tally]) -> None:
         for variant, now in tallies.items():
             _change(self.tallies[variant], now, member.tallies.get(variant, Tally()))
         member.tallies = tallies
@@ -247,7 +247,7 @@ class Coordinator:
 
 
 def _change(whole: Tally, now: Tally, before: Tally) -> None:
-    """Add to `whole` what `now` has more than `before`, or less."""
+    """Add the difference between `now` and `before` to `whole`."""
     for name in _COUNTS:
         setattr(whole, name, getattr(whole, name) + getattr(now, name) - getattr(before, name))
     for code in now.failures.keys() | before.failures.keys():

@@ -57,8 +57,8 @@ async def run_workers(context: RunContext, launch: Callable[[Coordinator, Assign
         prepared.tallies,
         workers=sharding.processes or 1,
         spent_usd=0.0 if job.run.max_cost_usd is None else run_spent_usd(prepared.directory),
-        recall=recovery,
-        notice=context.report,
+        recover=recovery,
+        report=context.report,
     )
     with _shared_indexes(prepared.directory, prepared.indexes, shared_folder=shared_folder) as indexes:
         launcher = launch(coordinator, _assignment(context, sharding, indexes))
@@ -101,7 +101,7 @@ def _assignment(context: RunContext, sharding: ShardPlan, indexes: Mapping[str, 
         job=replace(context.job, variants=tuple(ready[variant.name] for variant in context.job.variants)),
         directory=address_of(prepared.directory),
         numbers=sharding.numbers,
-        known=indexes,
+        indexes=indexes,
         prices=prices_of(context.job),
         drawn=prepared.dataset.drawn,
         compare=context.feed_options.compare,

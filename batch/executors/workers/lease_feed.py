@@ -1,10 +1,10 @@
-"""A worker's work for one endpoint: the rows of its leases, one lease after the other, without a pause between them."""
+"""Feeds one endpoint of a worker with the rows of its leases, one lease after the other."""
 
 from __future__ import annotations
 
-import queue
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 
 from batch.engine.feed import Feed, FeedOptions, Plan, Unsendable
 from batch.engine.work import Work
@@ -17,21 +17,21 @@ from batch.records import BadRow, Row
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """The rows of one shard, as a Feed wants them."""
+    """The rows of one shard, as a source of rows."""
 
     ranges: Ranges
     shard: Shard
 
     def batches(self, *, wanted: RowFilter | None = None) -> Iterator[list[Row | BadRow]]:
-        """The rows, some at a time."""
-        return self.ranges.batches(self.shard.start, self.shard.stop, self.shard.mark, wanted=wanted)
+        """Yield the rows in batches."""
+        return self.ranges.batches(self.shard.start, self.shard.stop, self.shard.offset, wanted=wanted)
 
 
 class LeaseFeed:
-    """The work of one lane. Leases are added on the event loop; `batches` runs in a thread, and waits there for the next lease.
+    """The work of one queue. Leases are added on the event loop; `batches` runs in a thread and waits there for the next lease.
 
-    `starving` is called in that thread when there is none; `plans` gives what a lease's rows are held against, which reads what
-    former holders of the lease have recorded. It ends when it is closed. `begun` counts the leases that it has taken up.
+    `starving` is called in that thread when no lease is left. `plans` gives the indexes for a lease, including what former holders of
+    the lease recorded. The feed ends when it is closed. `begun` counts the leases that were started.
     """
 
     def __init__(
@@ -41,41 +41,41 @@ class LeaseFeed:
         self._options = options
         self._plans = plans
         self._starving = starving
-        self._books: queue.SimpleQueue[LeaseJournals | None] = queue.SimpleQueue()
+        self._lease_journals: SimpleQueue[LeaseJournals | None] = SimpleQueue()
         self.closed = False
         self.begun = 0
 
     @property
     def ahead(self) -> int:
-        """How many leases wait to be begun."""
-        return self._books.qsize()
+        """How many leases are not started yet."""
+        return self._lease_journals.qsize()
 
-    def add(self, book: LeaseJournals) -> None:
-        """One more lease."""
-        self._books.put(book)
+    def add(self, lease_journals: LeaseJournals) -> None:
+        """Add a lease."""
+        self._lease_journals.put(lease_journals)
 
     def close(self) -> None:
-        """There are no more leases, or nothing more is to be sent."""
+        """End the feed after the leases at hand."""
         if not self.closed:
             self.closed = True
-            self._books.put(None)
+            self._lease_journals.put(None)
 
     def batches(self) -> Iterator[list[Work | Unsendable]]:
-        """What is to be sent, batch by batch. Raises InputError, DamagedError, OSError."""
-        while (book := self._next()) is not None:
+        """Yield the work in batches. Raises InputError, DamagedError, OSError."""
+        while (lease_journals := self._next()) is not None:
             self.begun += 1
-            feed = Feed(_Part(self._ranges, book.lease.shard), self._plans(book), self._options)
-            number = book.lease.shard.number
+            feed = Feed(_Part(self._ranges, lease_journals.lease.shard), self._plans(lease_journals), self._options)
+            number = lease_journals.lease.shard.number
             for batch in feed.batches():
                 for item in batch:
                     (item.work if isinstance(item, Unsendable) else item).shard = number
-                book.fed += len(batch)
+                lease_journals.fed += len(batch)
                 yield batch
-            book.is_read = True
+            lease_journals.is_read = True
 
     def _next(self) -> LeaseJournals | None:
         try:
-            return self._books.get_nowait()
-        except queue.Empty:
+            return self._lease_journals.get_nowait()
+        except Empty:
             self._starving()
-            return self._books.get()
+            return self._lease_journals.get()

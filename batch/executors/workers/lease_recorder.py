@@ -1,4 +1,4 @@
-"""A worker's journals: for each lease its own, and when all rows of a lease have their outcome, on disk."""
+"""Writes a worker's journals, one for each lease, and finds the leases whose rows all have a durable outcome."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ EXAMPLES = 20
 
 
 class LeaseJournals:
-    """The journals of one lease by variant. `fed` tasks were given to the engine, `settled` of them have their outcome.
+    """The journals of one lease, by variant. `fed` tasks were given to the engine; `settled` of them have their outcome.
 
-    `is_read` is set when all its rows have been read. The feed's thread writes `fed` and then `is_read`, the event loop the rest.
+    `is_read` is set when all rows have been read. The feed's thread writes `fed` and then `is_read`, the event loop the rest.
     """
 
     def __init__(self, lease: Lease, journals: Mapping[str, LeasedJournalWriter]) -> None:
@@ -37,28 +37,28 @@ class LeaseJournals:
 
     @property
     def is_settled(self) -> bool:
-        """Whether all its tasks have their outcome."""
+        """Whether all tasks have their outcome."""
         return self.is_read and self.settled == self.fed
 
     @property
     def is_done(self) -> bool:
-        """Whether all its tasks have their outcome, on disk or on the store."""
+        """Whether all tasks have their outcome, durable on disk or on the store."""
         return self.is_settled and all(journal.is_durable for journal in self.journals.values())
 
     @property
     def written(self) -> dict[str, tuple[int, int]]:
-        """How far each journal is: (which file of the lease, bytes in it)."""
+        """The end of each journal: (number of the file in the lease, bytes in it)."""
         return {variant: journal.appended_bytes for variant, journal in self.journals.items()}
 
     @property
     def held(self) -> dict[str, PendingOutcomes]:
-        """What of each journal is in memory only, where there is anything."""
+        """The outcomes of each journal that are in memory only, where there are any."""
         pending = ((variant, journal.pending) for variant, journal in self.journals.items() if not journal.is_durable)
         return {variant: outcomes for variant, outcomes in pending if outcomes is not None}
 
 
 class LeaseRecorder(Recorder):
-    """Records the outcomes of one lane, each in the journal of its lease."""
+    """Records the outcomes of one queue, each in the journal of its lease."""
 
     def __init__(
         self,
@@ -77,44 +77,44 @@ class LeaseRecorder(Recorder):
         self._directory = directory
         self._numbers = numbers
         self._run = run
-        self._books: dict[int, LeaseJournals] = {}
+        self._lease_journals: dict[int, LeaseJournals] = {}
         self._durable = dict.fromkeys(numbers, 0)
         self.examples: list[Example] = []
 
     def open(self, lease: Lease) -> LeaseJournals:
-        """Begin to write for a lease."""
+        """Open the journals of a lease."""
         journals = {}
         for variant in self._variants:
             name = SegmentName(self._numbers[variant.name], lease.shard.number, lease.generation)
             journals[variant.name] = self._directory.open_lease(variant.slug, name, self._run)
-        book = self._books[lease.shard.number] = LeaseJournals(lease, journals)
-        return book
+        lease_journals = self._lease_journals[lease.shard.number] = LeaseJournals(lease, journals)
+        return lease_journals
 
     @property
     def written(self) -> dict[LeaseKey, dict[str, tuple[int, int]]]:
-        """How far the journals of all open leases are."""
-        return {book.lease.key: book.written for book in self._books.values()}
+        """The end of the journals of all open leases."""
+        return {lease_journals.lease.key: lease_journals.written for lease_journals in self._lease_journals.values()}
 
     @property
     def held(self) -> dict[LeaseKey, dict[str, PendingOutcomes]]:
-        """What of the journals of all open leases is in memory only."""
-        return {book.lease.key: held for book in self._books.values() if (held := book.held)}
+        """The outcomes of all open leases that are in memory only."""
+        return {lease_journals.lease.key: held for lease_journals in self._lease_journals.values() if (held := lease_journals.held)}
 
     async def sync(self, variant: str | None = None, *, due: bool = False) -> None:
-        """Make what was recorded durable, of one variant or of all; with `due`, of those whose time has come. Raises StorageError.
+        """Make recorded outcomes durable, of one variant or of all; with `due`, only of journals that are due. Raises StorageError.
 
-        The time of a lease has come when all its tasks have their outcome: it can be told to be done then.
+        A lease is due when all its tasks have their outcome: it can be reported as done then.
         """
         self.flush()
         wanted = [
             journal
-            for book in self._books.values()
-            for name, journal in book.journals.items()
-            if (variant is None or name == variant) and not journal.is_durable and (not due or journal.is_due or book.is_settled)
+            for lease_journals in self._lease_journals.values()
+            for name, journal in lease_journals.journals.items()
+            if (variant is None or name == variant) and not journal.is_durable and (not due or journal.is_due or lease_journals.is_settled)
         ]
         refusals: list[StorageError] = []
         async with anyio.create_task_group() as group:
-            # Side by side: a store takes its time for each.
+            # Concurrently: each sync of a store takes a while.
             for journal in wanted:
                 group.start_soon(_sync, journal, refusals)
         self._count_durable()
@@ -122,41 +122,41 @@ class LeaseRecorder(Recorder):
             raise refusals[0]
 
     def is_behind(self, variant: str) -> bool:
-        """Whether so much of a variant waits to become durable that nothing more should be sent before."""
-        return sum(book.journals[variant].pending_bytes for book in self._books.values()) >= MAX_PENDING_BYTES
+        """Whether too many outcomes of a variant wait to become durable to send more."""
+        return sum(lease_journals.journals[variant].pending_bytes for lease_journals in self._lease_journals.values()) >= MAX_PENDING_BYTES
 
     def take_done(self) -> list[LeaseKey]:
-        """The leases that are done since this was last asked; their files are closed."""
-        done = [book for book in self._books.values() if book.is_done]
-        for book in done:
-            del self._books[book.lease.shard.number]
-            for name, journal in book.journals.items():
+        """Return the leases finished since the last call, and close their files."""
+        done = [lease_journals for lease_journals in self._lease_journals.values() if lease_journals.is_done]
+        for lease_journals in done:
+            del self._lease_journals[lease_journals.lease.shard.number]
+            for name, journal in lease_journals.journals.items():
                 self._durable[name] += journal.durable
                 journal.close()
-        return [book.lease.key for book in done]
+        return [lease_journals.lease.key for lease_journals in done]
 
     def take_examples(self) -> tuple[Example, ...]:
-        """The failed rows that are to be told of."""
+        """Return failed rows that were not reported yet."""
         examples, self.examples = tuple(self.examples), []
         return examples
 
     def close(self) -> None:
-        """Give the files back."""
-        for book in self._books.values():
-            for journal in book.journals.values():
+        """Close all files."""
+        for lease_journals in self._lease_journals.values():
+            for journal in lease_journals.journals.values():
                 journal.close()
 
     def _count_durable(self) -> None:
         for variant in self._variants:
-            held = sum(book.journals[variant.name].durable for book in self._books.values())
+            held = sum(lease_journals.journals[variant.name].durable for lease_journals in self._lease_journals.values())
             self.tallies[variant.name].durable = self._durable[variant.name] + held
 
     def _journal(self, work: Work) -> LeasedJournalWriter:
-        return self._books[work.shard].journals[work.task.variant]
+        return self._lease_journals[work.shard].journals[work.task.variant]
 
     def _count(self, work: Work, outcome: Outcome) -> None:
         super()._count(work, outcome)
-        self._books[work.shard].settled += 1
+        self._lease_journals[work.shard].settled += 1
         unflushed = self._journal(work).unflushed
         if unflushed is not None:
             _hold(unflushed, work, outcome)
@@ -164,7 +164,7 @@ class LeaseRecorder(Recorder):
             if len(self.examples) < EXAMPLES:
                 self.examples.append(Example(work.task.variant, outcome.ordinal, outcome.id, outcome.error))
             if not self.tallies[work.task.variant].ok:
-                # A job that is wrong is to end soon, and only the coordinator knows whether others have been answered.
+                # A faulty job should end soon, and only the coordinator knows whether other rows were answered.
                 self._on_failure()
 
 

@@ -1,6 +1,6 @@
-"""Which worker has which shard. Pure.
+"""Assigns shards to workers. Pure.
 
-A shard is taken for one endpoint (`lane`) at a time: what a fast endpoint has finished need not wait for a slow one.
+A shard is leased for one queue at a time: a fast endpoint does not wait for a slow one.
 """
 
 from __future__ import annotations
@@ -16,43 +16,43 @@ MOST_GENERATIONS = 5
 
 
 class Leases:
-    """All shards of a run for each of its lanes: not taken yet, in somebody's hands, given back by a death, or done."""
+    """All shards of a run for each of its queues: free, leased, released by a lost worker, or done."""
 
-    def __init__(self, lanes: int, shards: Sequence[Shard]) -> None:
+    def __init__(self, queues: int, shards: Sequence[Shard]) -> None:
         self._shards = shards
-        self._next = [0] * lanes
-        self._returned: list[deque[Lease]] = [deque() for _ in range(lanes)]
+        self._next = [0] * queues
+        self._returned: list[deque[Lease]] = [deque() for _ in range(queues)]
         self._held: dict[LeaseKey, tuple[str, Lease]] = {}
-        self._left = self.count = lanes * len(shards)
+        self._left = self.count = queues * len(shards)
 
     @property
     def finished(self) -> bool:
-        """Whether all are done."""
+        """Whether all shards are done."""
         return self._left == 0
 
     @property
     def done_count(self) -> int:
-        """How many are done."""
+        """The number of shards that are done."""
         return self.count - self._left
 
-    def untaken(self, lane: int) -> int:
-        """How many can be taken at the moment."""
-        return len(self._shards) - self._next[lane] + len(self._returned[lane])
+    def available(self, queue: int) -> int:
+        """The number of shards that can be leased now."""
+        return len(self._shards) - self._next[queue] + len(self._returned[queue])
 
-    def take(self, worker: str, lane: int) -> Lease | None:
-        """The next shard, those of the dead first; None when there is none."""
-        if self._returned[lane]:
-            lease = self._returned[lane].popleft()
-        elif self._next[lane] < len(self._shards):
-            lease = Lease(lane, self._shards[self._next[lane]], 1)
-            self._next[lane] += 1
+    def take(self, worker: str, queue: int) -> Lease | None:
+        """Lease the next shard, released ones first; None when there is none."""
+        if self._returned[queue]:
+            lease = self._returned[queue].popleft()
+        elif self._next[queue] < len(self._shards):
+            lease = Lease(queue, self._shards[self._next[queue]], 1)
+            self._next[queue] += 1
         else:
             return None
         self._held[lease.key] = worker, lease
         return lease
 
     def done(self, worker: str, key: LeaseKey) -> bool:
-        """The worker has finished it; False when it is not (any more) his."""
+        """Mark a lease as done; False when the worker does not hold it (any more)."""
         if self._held.get(key, ("", None))[0] != worker:
             return False
         del self._held[key]
@@ -60,13 +60,13 @@ class Leases:
         return True
 
     def held_by(self, worker: str) -> list[Lease]:
-        """What is in his hands."""
+        """The leases that the worker holds."""
         return [lease for holder, lease in self._held.values() if holder == worker]
 
-    def hand_on(self, lease: Lease) -> bool:
-        """Take it from its holder for somebody else; False when it has been handed on too often. Seal its journals first."""
+    def release(self, lease: Lease) -> bool:
+        """Release a lease for another worker; False when it was released too often. Seal its journals first."""
         del self._held[lease.key]
         if lease.generation >= MOST_GENERATIONS:
             return False
-        self._returned[lease.lane].append(Lease(lease.lane, lease.shard, lease.generation + 1))
+        self._returned[lease.queue].append(Lease(lease.queue, lease.shard, lease.generation + 1))
         return True

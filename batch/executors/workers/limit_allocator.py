@@ -1,9 +1,9 @@
-"""The limits of one endpoint, shared out over all workers that send to it: never more than the whole in sum. Pure.
+"""Allocates the limits of one endpoint to all workers that send to it: never more than the whole in sum. Pure.
 
-Requests at once are a number for each worker, by what each can use: those who use less leave the rest to others. A number that was
-lowered counts in full until the worker checks in again, for only then it is known to keep to it; so does what is still in flight.
-Rates are handed out in pieces of one schedule (the generic cell rate algorithm): each piece falls due at its time and lapses soon
-after, so nothing is to be taken back from a worker that dies. All times are monotonic seconds of the coordinator.
+Concurrency is allocated by demand: what a worker does not use goes to others. A lowered limit counts in full until the worker checks in
+again, since only then it is known to be kept; so do requests that are still in flight. Rates are granted in pieces of one schedule (the
+generic cell rate algorithm): each piece falls due at its time and lapses soon after, so nothing is taken back from a worker that dies.
+All times are monotonic seconds of the coordinator.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from batch.policy.limits.shared import LimitShare, LimitUsage, RateGrant, RateUs
 from batch.policy.rate_limiter import BURST_S
 from batch.settings import RunSettings
 
-# What a worker can use that was not held back: so much more than it used, and one.
+# Demand of a worker that was not limited: this factor of its use, plus one.
 HEADROOM = 1.25
-# Pieces of a rate are handed out for so many times the time until the next check-in.
+# Pieces of a rate are granted for this multiple of the time until the next check-in.
 AHEAD = 1.5
-# Demands are weighed against each other so often: with a thousand workers not at each check-in.
+# Seconds between two comparisons of demands: with a thousand workers, not at each check-in.
 WEIGH_INTERVAL_S = 0.1
 
 
 def level(whole: float, answer_checks: Iterable[float]) -> float:
-    """What each may have at most, so that all together have no more than `whole` and nobody more than it can use (water filling)."""
+    """Compute the level up to which each demand is met, so that the sum is at most `whole` (water filling)."""
     ordered = sorted(answer_checks)
     left, count = whole, len(ordered)
     for place, demand in enumerate(ordered):
@@ -38,14 +38,14 @@ def level(whole: float, answer_checks: Iterable[float]) -> float:
 
 
 class Schedule:
-    """A rate as a sequence of moments, each of which is handed out once."""
+    """A rate as a sequence of moments, each of which is granted once."""
 
     def __init__(self, per_minute: float) -> None:
         self.interval = 60.0 / per_minute
         self._next = -math.inf
 
     def reserve(self, amount: float, now: float, ahead: float) -> RateGrant:
-        """Up to `amount` of those moments that lie no further ahead; those that nobody wanted in time have lapsed."""
+        """Reserve up to `amount` moments that lie at most `ahead` seconds in the future; unused earlier moments have lapsed."""
         first = max(self._next, now - BURST_S)
         free = math.floor((now + ahead - first) / self.interval) + 1 if first <= now + ahead else 0
         taken = min(amount, free)
@@ -56,7 +56,7 @@ class Schedule:
 
 @dataclass(slots=True)
 class _Worker:
-    """What is known of one: `limit` as told last, `exposed` what it may have in flight at worst, demands in units and per second."""
+    """The state of one worker: its granted `limit`, the requests it may have in flight at worst (`exposed`), its demands."""
 
     limit: int = 0
     exposed: int = 0
@@ -66,7 +66,7 @@ class _Worker:
 
 
 class LimitAllocator:
-    """One endpoint's limits over its workers."""
+    """Allocates one endpoint's limits."""
 
     def __init__(self, run: RunSettings) -> None:
         auto = run.concurrency == "auto"
@@ -82,11 +82,11 @@ class LimitAllocator:
 
     @property
     def exposed(self) -> int:
-        """How many requests the workers may have in flight together at worst."""
+        """The number of requests that all workers may have in flight at worst."""
         return self._exposed
 
     def checkin(self, name: str, use: LimitUsage | None, now: float, again_s: float, *, eager: bool) -> LimitShare:
-        """What the worker may have until its next check-in; `eager` when it gets new work, whatever it could use before."""
+        """Return the worker's share until its next check-in; `eager` when it gets new work, whatever it could use before."""
         worker = self._workers.get(name)
         if worker is None:
             worker = self._workers[name] = _Worker()
@@ -102,7 +102,7 @@ class LimitAllocator:
         return LimitShare(worker.limit, flows, max(0.0, self._paused_until - now))
 
     def lost(self, name: str) -> None:
-        """The worker is dead, or has ended: what it had is free."""
+        """Free the share of a worker that died or ended."""
         worker = self._workers.pop(name, None)
         if worker is not None:
             self._exposed -= worker.exposed
@@ -148,7 +148,7 @@ class LimitAllocator:
             self._levels["concurrency"] = level(self.controller.limit, (each.demand for each in workers))
 
     def _set_limit(self, worker: _Worker, in_flight: int) -> None:
-        """Lower at once, raise only into what nobody else may be using."""
+        """Lower the limit now; raise it only into what no other worker may be using."""
         fair = min(worker.demand, self._levels["concurrency"], self.controller.limit)
         room = self.controller.limit - (self._exposed - worker.exposed)
         confirmed = max(worker.limit, in_flight)

@@ -1,6 +1,6 @@
-"""What workers and the coordinator of a run say to each other, and how: a worker checks in, and is told what it may do.
+"""Messages between the coordinator of a run and its workers: a worker reports what it did, and gets a grant of what it may do.
 
-All of it can be pickled. Times are durations, since the two may have clocks of their own.
+All can be pickled. Times are durations, since both sides have clocks of their own.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from batch.records import ErrorInfo, Tally
 from batch.settings import Job, Price
 
 LeaseKey = tuple[int, int, int]
-"""(lane, shard, generation)"""
+"""(queue, shard, generation)"""
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A worker's right to send a shard's rows to one endpoint (`lane`: its place among the job's), until it is told otherwise."""
+    """A worker's right to send a shard's rows to one endpoint or pool (`queue`: its place in the job), until it is revoked."""
 
-    lane: int
+    queue: int
     shard: Shard
     generation: int
 
     @property
     def key(self) -> LeaseKey:
-        """What names it."""
-        return self.lane, self.shard.number, self.generation
+        """Its identity."""
+        return self.queue, self.shard.number, self.generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,19 +46,19 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a worker did: `tallies` since it began (kept counts fall below 0 where it replaced outcomes of earlier sessions).
+    """What a worker did: `tallies` since it started (kept counts are negative where it replaced outcomes of earlier sessions).
 
-    `uses` are of all endpoints, lane by lane; `wanted` is for each lane how many more shards it could take. `done` are leases all of
-    whose rows have their outcome, on disk.
-    `written` says how far the journals of its open leases are counted in `tallies`: by variant, (file of the lease, bytes in it).
-    `held` counts what of `tallies` is beyond that: outcomes that are in its memory only, and are lost when it dies.
-    `examples` are failed rows of which it has not told. `budget` is what it used of the run's (its `unrecorded` also where there is no
-    bound). `stop` is why it cannot go on. `ended` is its last word.
+    `uses` are of all endpoints, queue by queue; `wanted` is the number of shards that each queue could take. `done` are leases whose rows
+    all have a durable outcome.
+    `written` is the end of the journals of its open leases as counted in `tallies`: by variant, (file of the lease, bytes in it).
+    `held` counts the outcomes of `tallies` beyond that end, which are in memory only and are lost when the worker dies.
+    `examples` are failed rows that were not reported yet. `budget` is the use of the run's budget (`unrecorded` also without a budget).
+    `stop` is why it cannot continue. `ended` marks its last report.
     """
 
     worker: str
     tallies: Mapping[str, Tally] = field(default_factory=dict)
-    uses: tuple[LimitUsage, ...] = ()
+    usages: tuple[LimitUsage, ...] = ()
     wanted: tuple[int, ...] = ()
     done: tuple[LeaseKey, ...] = ()
     written: Mapping[LeaseKey, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
@@ -74,9 +74,9 @@ class Report:
 class Grant:
     """What a worker may do until it checks in again, in `again_s` seconds at the latest.
 
-    `leases` are new ones. `shares` are for each endpoint, lane by lane, what of its limits is the worker's. `drained` says for each lane
-    that there is nothing to lease at the moment (a shard whose worker dies may still come back). `stop` ends all sending; what is
-    in flight gets `grace_s`. `over` means that everything is done, or that the worker was given up: it ends.
+    `leases` are new ones. `shares` are the worker's shares of each endpoint's limits, queue by queue. `drained` says for each queue
+    that nothing can be leased at the moment (a shard whose worker dies may come back). `stop` ends all sending; requests in flight get
+    `grace_s` to end. `over` means that everything is done, or that the worker was abandoned: the worker ends.
     """
 
     leases: tuple[Lease, ...] = ()
@@ -90,35 +90,35 @@ class Grant:
 
 
 class Link(Protocol):
-    """A worker's way to its coordinator."""
+    """A worker's connection to its coordinator."""
 
     async def checkin(self, report: Report) -> Grant:
-        """Say what was done, and hear what may be done.
+        """Send a report and wait for the grant.
 
         Raises:
-            LinkError: there is no coordinator any more; nothing may be sent or written from here on.
+            LinkError: the coordinator is gone; nothing may be sent or written from here on.
         """
 
 
 class LinkError(Exception):
-    """The coordinator is gone, or has given this worker up."""
+    """The coordinator is gone, or has abandoned this worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Assignment:
-    """What a worker must know before it begins. Holds no secret.
+    """What a worker must know before it starts. Holds no secret.
 
-    `job` has the base URLs of embedded models filled in. `numbers` are the journal numbers that this session has taken, by variant;
-    `known` the files, or objects on a store, that say what earlier sessions recorded (ResumeIndex.save), by variant, none for those
-    without records. `directory` is a path or an address.
-    `prices` are by variant, where they are known; `drawn` tells the sample that was drawn of the rows (Dataset.drawn).
+    `job` has the base URLs of embedded models filled in. `numbers` are the journal numbers that this session has claimed, by variant.
+    `indexes` are the files, or objects on a store, with what earlier sessions recorded (ResumeIndex.save), by variant; none for variants
+    without records. `directory` is a path or an address. `prices` are by variant, where they are known; `drawn` identifies the sample of
+    the rows (Dataset.drawn).
     """
 
     worker: str
     job: Job
     directory: str
     numbers: Mapping[str, int]
-    known: Mapping[str, str]
+    indexes: Mapping[str, str]
     prices: Mapping[str, Price]
     drawn: int | None = None
     compare: bool = False

@@ -1,4 +1,4 @@
-"""The way onto a Ray cluster: connected, or started on this machine. Ray is imported here alone, and only when it is asked for."""
+"""Connects to a Ray cluster, or starts Ray on this machine. Ray is imported here alone, and only when it is chosen."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _USAGE_STATS = "RAY_USAGE_STATS_ENABLED"
 
 
 def load_ray(environ: dict[str, str] | os._Environ[str] = os.environ) -> Any:
-    """The module. Its usage statistics are off unless the user turned them on. Raises SetupError when it is not installed."""
+    """Import Ray, with its usage statistics off unless the user turned them on. Raises SetupError when it is not installed."""
     if not _wants_usage_stats(Path.home() / ".ray" / "config.json"):
         environ.setdefault(_USAGE_STATS, "0")
     try:
@@ -32,9 +32,9 @@ def load_ray(environ: dict[str, str] | os._Environ[str] = os.environ) -> Any:
 
 @contextmanager
 def connected(address: str | None) -> Iterator[Any]:
-    """Ray, within the body connected to the cluster at `address`: "auto" is the one of this machine, None that of RAY_ADDRESS.
+    """Connect Ray to the cluster at `address` within the body: "auto" is that of this machine, None that of RAY_ADDRESS.
 
-    Where neither names one, Ray is started on this machine alone, and ends with the body.
+    Where neither names one, Ray is started on this machine alone and stopped after the body.
 
     Raises:
         SetupError: Ray is not installed, or there is no cluster.
@@ -64,7 +64,7 @@ def connected(address: str | None) -> Iterator[Any]:
 
 
 def _knock(address: str) -> None:
-    """See that somebody answers at HOST:PORT: Ray itself would try for minutes. Raises SetupError."""
+    """Check that HOST:PORT answers: Ray itself would try for minutes. Raises SetupError."""
     host, _, port = address.rpartition(":")
     if port.isdecimal():
         try:

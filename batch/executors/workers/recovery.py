@@ -1,4 +1,4 @@
-"""What a dead worker has recorded and not told of: sealed, so that no more comes to it, and read back."""
+"""Recovers what a dead worker recorded and did not report: seals its journals, so that nothing is added, and reads them back."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 import anyio.to_thread
 
 from batch.errors import DamagedError
-from batch.executors.workers.coordinator import Recalled, Written
+from batch.executors.workers.coordinator import JournalEnds, Recovered
 from batch.executors.workers.messages import Lease
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import decode, task_hash
@@ -19,35 +19,35 @@ from batch.settings import Variant
 
 
 class LeaseRecovery:
-    """Recalls leases, as a Coordinator wants it. `indexes` say what earlier sessions recorded, by variant."""
+    """Recovers the leases of dead workers. `indexes` hold what earlier sessions recorded, by variant."""
 
     def __init__(
         self,
         directory: RunDirectory,
-        lanes: Sequence[Sequence[Variant]],
+        queues: Sequence[Sequence[Variant]],
         numbers: Mapping[str, int],
         indexes: Mapping[str, ResumeIndex],
         *,
         by_id: bool,
     ) -> None:
         self._directory = directory
-        self._lanes = lanes
+        self._queues = queues
         self._numbers = numbers
         self._indexes = indexes
         self._by_id = by_id
 
-    async def __call__(self, lease: Lease, written: Written) -> Sequence[Recalled]:
-        """Seal the lease's journals, in a thread; gives (variant, outcome, what it was before) for all records beyond what is `written`.
+    async def __call__(self, lease: Lease, written: JournalEnds) -> Sequence[Recovered]:
+        """Seal the lease's journals, in a thread; returns (variant, outcome, earlier state) of all records beyond `written`.
 
         Raises:
             DamagedError: a record is not as it was written.
             StorageError: the disk refuses.
         """
-        return await anyio.to_thread.run_sync(partial(self._recall, lease, written))
+        return await anyio.to_thread.run_sync(partial(self._recover, lease, written))
 
-    def _recall(self, lease: Lease, written: Written) -> list[Recalled]:
+    def _recover(self, lease: Lease, written: JournalEnds) -> list[Recovered]:
         recalled = []
-        for variant in self._lanes[lease.lane]:
+        for variant in self._queues[lease.queue]:
             name = SegmentName(self._numbers[variant.name], lease.shard.number, lease.generation)
             for place, lines in self._directory.seal(variant.slug, name, written.get(variant.name, (1, 0))):
                 recalled += [(variant.name, outcome, self._before(variant.name, outcome)) for outcome in _records(place, lines)]
@@ -60,7 +60,7 @@ class LeaseRecovery:
 
 
 def _records(place: str, lines: bytes) -> list[Outcome]:
-    """The outcomes in these lines of a file: what a worker wrote since it last checked in."""
+    """Decode the outcomes that a worker wrote since its last report."""
     try:
         return [decode(line) for line in lines.split(b"\n") if line]
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""Messages between a coordinator and the worker processes that it started, over a socket pair that nobody else has."""
+"""Carries messages between a coordinator and its worker processes, over a private socket pair."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _LENGTH = struct.Struct("!Q")
 
 
 class Wire:
-    """One end. Messages are pickled: both ends are ours, and run the same code."""
+    """One end of the socket pair. Messages are pickled: both ends run the same code."""
 
     def __init__(self, stream: SocketStream) -> None:
         self._stream = stream
         self._received = BufferedByteReceiveStream(stream)
 
     async def send(self, message: object) -> None:
-        """Raises LinkError when the other end is gone."""
+        """Send a message. Raises LinkError when the other end is gone."""
         data = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
         try:
             await self._stream.send(_LENGTH.pack(len(data)) + data)
@@ -31,7 +31,7 @@ class Wire:
             raise LinkError from error
 
     async def receive(self) -> Any:
-        """The next message. Raises LinkError when the other end is gone."""
+        """Receive the next message. Raises LinkError when the other end is gone."""
         try:
             (length,) = _LENGTH.unpack(await self._received.receive_exactly(_LENGTH.size))
             return pickle.loads(await self._received.receive_exactly(length))  # noqa: S301 - see above
@@ -39,7 +39,7 @@ class Wire:
             raise LinkError from error
 
     async def close(self) -> None:
-        """Give the socket back."""
+        """Close the socket."""
         await self._stream.aclose()
 
 
@@ -50,7 +50,7 @@ class WireLink:
         self._wire = wire
 
     async def checkin(self, report: Report) -> Grant:
-        """Say what was done, and hear what may be done. Raises LinkError."""
+        """Send a report and wait for the grant. Raises LinkError."""
         await self._wire.send(report)
         grant: Grant = await self._wire.receive()
         return grant

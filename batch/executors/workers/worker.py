@@ -1,4 +1,4 @@
-"""A worker: one engine over the shards that it is given, for as long as there are any. The same in a local process and on Ray."""
+"""Runs one worker, in a local process or on Ray: one engine over the shards that the coordinator leases to it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from batch.records import Tally
 from batch.settings import RunSettings, Variant
 from batch.transport.client import Client
 
-# Nothing is so urgent that it is told sooner after the last check-in.
+# The shortest time between two check-ins, however urgent.
 SHORTEST_INTERVAL_S = 0.005
 
 
 async def work(assignment: Assignment, keys: ApiKeys, link: Link, *, clock: Clock | None = None) -> None:
-    """Work until the coordinator says that it is over, or is gone (then what is in flight is given up).
+    """Work until the coordinator ends the run or is gone; requests in flight are abandoned in the latter case.
 
-    Raises SetupError and whatever else keeps a worker from beginning.
+    Raises SetupError, and whatever else keeps a worker from starting.
     """
     clock = clock or SystemClock()
     variants = assignment.job.variants
@@ -40,33 +40,30 @@ async def work(assignment: Assignment, keys: ApiKeys, link: Link, *, clock: Cloc
     notices: list[str] = []
     pools = [endpoints.each_url(group[0].provider) for group in groups]
     settings = replace(endpoints.allow_connections(assignment.job.run, sum(map(len, pools)), notices.append), max_failures="100%")
-    known = await anyio.to_thread.run_sync(_known, assignment)
+    indexes = await anyio.to_thread.run_sync(_open_indexes, assignment)
     async with endpoints.clients(pools, keys, settings, clock) as clients:
-        worker = Worker(assignment, settings, list(zip(groups, clients, strict=True)), known, link, clock, notices)
+        worker = Worker(assignment, settings, list(zip(groups, clients, strict=True)), indexes, link, clock, notices)
         with suppress(LinkError):
             await worker.run()
 
 
-def _known(assignment: Assignment) -> dict[str, SharedIndex]:
-    """What earlier sessions recorded of each variant. Raises SetupError when that cannot be read."""
+def _open_indexes(assignment: Assignment) -> dict[str, SharedIndex]:
+    """Open the index of earlier sessions for each variant. Raises SetupError when it cannot be read."""
     try:
-        return {variant.name: SharedIndex.at(assignment.known.get(variant.name)) for variant in assignment.job.variants}
+        return {variant.name: SharedIndex.at(assignment.indexes.get(variant.name)) for variant in assignment.job.variants}
     except OSError as error:
         raise SetupError(str(error)) from error
 
 
 class Worker:
-    """One worker of a run; `parts` are the lanes: what is sent, and the clients of its endpoints.
-
-    `known` is by variant what earlier sessions recorded.
-    """
+    """One worker of a run; `parts` are (variants, clients) of each queue, `indexes` hold what earlier sessions recorded, by variant."""
 
     def __init__(
         self,
         assignment: Assignment,
         settings: RunSettings,
         parts: Sequence[tuple[Sequence[Variant], Sequence[Client]]],
-        known: Mapping[str, SharedIndex],
+        indexes: Mapping[str, SharedIndex],
         link: Link,
         clock: Clock,
         notices: list[str],
@@ -78,19 +75,19 @@ class Worker:
         self._budget = None if settings.max_cost_usd is None else LeasedBudget(settings.max_cost_usd)
         self._costs = Costs(assignment.prices, assignment.job.variants, self._budget)
         self._tallies = {variant.name: Tally() for variant in assignment.job.variants}
-        self._lanes = [
-            WorkerQueue(assignment, settings, variants, clients, known, self, clock, self._tallies, self._costs)
+        self._queues = [
+            WorkerQueue(assignment, settings, variants, clients, indexes, self, clock, self._tallies, self._costs)
             for variants, clients in parts
         ]
         self._stop: Stop | None = None
         self._urgent = anyio.Event()
 
     async def run(self) -> None:
-        """Send what is given, until it is over. Raises LinkError."""
+        """Send what is leased, until the run is over. Raises LinkError."""
         try:
             async with anyio.create_task_group() as group:
-                for lane in self._lanes:
-                    group.start_soon(lane.run)
+                for queue in self._queues:
+                    group.start_soon(queue.run)
                 await self._check_in_regularly()
         except BaseExceptionGroup as group_error:
             lost = group_error.subgroup(LinkError)
@@ -98,21 +95,21 @@ class Worker:
                 raise
             raise LinkError from group_error
         finally:
-            for lane in self._lanes:
-                lane.recorder.close()
+            for queue in self._queues:
+                queue.recorder.close()
         await self._link.checkin(self._report(ended=True))
 
     def notify(self, event: Event) -> None:
-        """The engine's events: what a person should know goes along with the next report."""
+        """Add the engine's notices to the next report."""
         if isinstance(event, Notice):
             self._notices.append(event.text)
 
     def hurry(self) -> None:
-        """Check in at once."""
+        """Check in now."""
         self._urgent.set()
 
     def stopped(self, stop: Stop) -> None:
-        """A lane cannot go on: the coordinator must know."""
+        """Report that a queue was stopped."""
         if self._stop is None:
             self._stop = stop
             self.hurry()
@@ -122,29 +119,29 @@ class Worker:
             asked_at = self._clock.monotonic()
             grant = await self._link.checkin(self._report())
             self._apply(grant, asked_at)
-            if grant.over or (grant.stop is not None and not any(lane.is_running for lane in self._lanes)):
+            if grant.over or (grant.stop is not None and not any(queue.is_running for queue in self._queues)):
                 break
             with anyio.move_on_after(grant.again_s):
                 await self._urgent.wait()
             await anyio.sleep(max(0.0, asked_at + SHORTEST_INTERVAL_S - self._clock.monotonic()))
             self._urgent = anyio.Event()
-        for lane in self._lanes:
-            lane.end(grant.stop if grant.over else None)
+        for queue in self._queues:
+            queue.end(grant.stop if grant.over else None)
 
     def _report(self, *, ended: bool = False) -> Report:
         notices, self._notices[:] = tuple(self._notices), []
-        held = {key: held for lane in self._lanes for key, held in lane.recorder.held.items()}
+        held = {key: held for queue in self._queues for key, held in queue.recorder.held.items()}
         dollars = sum(each.dollars for of_lease in held.values() for each in of_lease.values())
         unrecorded = self._costs.unrecorded + dollars
         return Report(
             self._name,
             deepcopy(self._tallies),
-            tuple(use for lane in self._lanes for use in lane.uses()),
-            tuple(lane.wanted() for lane in self._lanes),
-            tuple(key for lane in self._lanes for key in lane.recorder.take_done()),
-            {key: written for lane in self._lanes for key, written in lane.recorder.written.items()},
+            tuple(use for queue in self._queues for use in queue.usages()),
+            tuple(queue.wanted() for queue in self._queues),
+            tuple(key for queue in self._queues for key in queue.recorder.take_done()),
+            {key: written for queue in self._queues for key, written in queue.recorder.written.items()},
             {key: {variant: each.counts for variant, each in of_lease.items()} for key, of_lease in held.items()},
-            tuple(example for lane in self._lanes for example in lane.recorder.take_examples()),
+            tuple(example for queue in self._queues for example in queue.recorder.take_examples()),
             self._budget.use(unrecorded) if self._budget is not None else BudgetUsage(0.0, 0.0, 0.0, unrecorded),
             notices,
             self._stop,
@@ -155,13 +152,13 @@ class Worker:
         if grant.budget is not None and self._budget is not None:
             self._budget.grant(grant.budget)
         shares = iter(grant.shares)
-        for lane in self._lanes:
-            lane.share(shares, asked_at)
+        for queue in self._queues:
+            queue.share(shares, asked_at)
         for lease in grant.leases:
-            self._lanes[lease.lane].take(lease)
-        for lane, drained in zip(self._lanes, grant.drained, strict=False):
+            self._queues[lease.queue].take(lease)
+        for queue, drained in zip(self._queues, grant.drained, strict=False):
             if drained:
-                lane.drain()
+                queue.drain()
         if grant.stop is not None:
-            for lane in self._lanes:
-                lane.stop(grant.stop, grant.grace_s)
+            for queue in self._queues:
+                queue.stop(grant.stop, grant.grace_s)

@@ -1,4 +1,4 @@
-"""One endpoint of a worker: its leases, its share of the limits, and the engine that runs while there is anything to send."""
+"""Runs the leases of one endpoint in a worker, within the worker's share of the endpoint's limits."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ from batch.transport.client import Client
 
 
 class WorkerHandle(Observer, Protocol):
-    """The worker, as its lanes see it."""
+    """The worker, as its queues see it."""
 
     def hurry(self) -> None:
-        """Check in at once."""
+        """Check in now."""
 
     def stopped(self, stop: Stop) -> None:
-        """A lane cannot go on: the coordinator must know."""
+        """Report that a queue was stopped."""
 
 
 class LeasedEndpoint:
-    """One endpoint that others send to as well: its pace, by what of its limits is this worker's."""
+    """An endpoint that other workers send to as well, limited by this worker's share."""
 
     def __init__(self, name: str, client: Client, settings: RunSettings) -> None:
         self._concurrency = LeasedConcurrency(settings.most_in_flight)
@@ -66,20 +66,20 @@ class LeasedEndpoint:
         self.pooled = PooledEndpoint(client, limiter)
 
     def grant(self, share: LimitShare, asked_at: float, now: float) -> None:
-        """What it may use from now on."""
+        """Set the share that may be used from now on."""
         self._concurrency.grant(share.concurrency)
         for name, flow in share.flows.items():
             self._buckets[name].grant(flow, asked_at)
         self.pooled.limiter.pause(share.pause_s, now)
 
     def take_use(self, now: float, *, ready: bool) -> LimitUsage:
-        """What was made of it; `ready` tells whether there is something to send now."""
+        """Return the use of the share since the last call; `ready`: there is something to send now."""
         flows = {name: bucket.take_use(now, ready=ready) for name, bucket in self._buckets.items()}
         return self._concurrency.take_use(now, ready=ready, pause_s=self.pooled.limiter.paused(now), flows=flows)
 
 
 class WorkerQueue:
-    """Runs the engine over the leases that it is given; `tallies` and `costs` are the worker's."""
+    """Runs the engine over the leases of one endpoint or pool; `tallies` and `costs` are the worker's."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class WorkerQueue:
         settings: RunSettings,
         variants: Sequence[Variant],
         clients: Sequence[Client],
-        known: Mapping[str, SharedIndex],
+        indexes: Mapping[str, SharedIndex],
         worker: WorkerHandle,
         clock: Clock,
         tallies: Mapping[str, Tally],
@@ -114,7 +114,7 @@ class WorkerQueue:
             settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed
         )
         self._builders = {variant.name: RequestBuilder(variant, stream=settings.stream) for variant in variants}
-        self._known = known
+        self._open_indexes = indexes
         self._begun_before = self._begun_lately = 0
         self._feed: LeaseFeed | None = None
         self._waiting: list[LeaseJournals] = []
@@ -124,11 +124,11 @@ class WorkerQueue:
 
     @property
     def is_running(self) -> bool:
-        """Whether its engine runs."""
+        """Whether the engine runs."""
         return self._session is not None
 
     async def run(self) -> None:
-        """Send the rows of the leases that come, until it ends."""
+        """Send the rows of incoming leases, until the queue ends."""
         while True:
             await self._begun.wait()
             if self._ended:
@@ -137,10 +137,10 @@ class WorkerQueue:
             self._begun_before += self._feed.begun if self._feed is not None else 0
             self._feed = LeaseFeed(self._ranges, self._options, self._plans, partial(from_thread.run_sync, self._worker.hurry))
             waiting, self._waiting = self._waiting, []
-            for book in waiting:
-                self._feed.add(book)
-            lane = EndpointQueue(self._endpoint_pool, self._feed, self._answer_checks)
-            self._session = Session([lane], self.recorder, self._costs, self._settings, clock=self._clock, observers=[self._worker])
+            for lease_journals in waiting:
+                self._feed.add(lease_journals)
+            queue = EndpointQueue(self._endpoint_pool, self._feed, self._answer_checks)
+            self._session = Session([queue], self.recorder, self._costs, self._settings, clock=self._clock, observers=[self._worker])
             stop = await self._session.execute()
             self._session = None
             if stop is not None and not self._ended:
@@ -148,16 +148,16 @@ class WorkerQueue:
             self._worker.hurry()
 
     def take(self, lease: Lease) -> None:
-        """One more lease."""
-        book = self.recorder.open(lease)
+        """Add a lease."""
+        lease_journals = self.recorder.open(lease)
         if self._session is not None and self._feed is not None and not self._feed.closed:
-            self._feed.add(book)
+            self._feed.add(lease_journals)
         else:
-            self._waiting.append(book)
+            self._waiting.append(lease_journals)
             self._begun.set()
 
     def drain(self) -> None:
-        """There is nothing more to lease at the moment: finish what is there."""
+        """Finish the leases at hand: nothing more can be leased at the moment."""
         if self._feed is not None:
             self._feed.close()
 
@@ -168,13 +168,13 @@ class WorkerQueue:
         self.drain()
 
     def end(self, stop: Stop | None) -> None:
-        """It is over; what still runs is given up."""
+        """End the queue; requests in flight are abandoned."""
         self._ended = True
         self.stop(stop or Stop("interrupted", "given up"), 0.0)
         self._begun.set()
 
     def share(self, shares: Iterator[LimitShare], asked_at: float) -> None:
-        """What it may use of its endpoints' limits: takes as many of `shares` as it has endpoints."""
+        """Set the shares of the endpoints' limits; takes one of `shares` for each endpoint."""
         now = self._clock.monotonic()
         for endpoint, share in zip(self._endpoints, shares, strict=False):
             endpoint.grant(share, asked_at, now)
@@ -182,8 +182,8 @@ class WorkerQueue:
             for pool in self._session.pools:
                 pool.wake()
 
-    def uses(self) -> list[LimitUsage]:
-        """What it made of its shares, one for each endpoint."""
+    def usages(self) -> list[LimitUsage]:
+        """Return the use of each endpoint's share."""
         if self._session is not None and self._session.stopped:
             self.drain()
         now = self._clock.monotonic()
@@ -191,7 +191,7 @@ class WorkerQueue:
         return [endpoint.take_use(now, ready=ready) for endpoint in self._endpoints]
 
     def wanted(self) -> int:
-        """How many more leases it could take: so that it does not run dry until the check-in after the next."""
+        """Return how many more leases it can take without running dry before the check-in after the next."""
         begun = self._begun_before + (self._feed.begun if self._feed is not None else 0)
         lately, self._begun_lately = begun - self._begun_lately, begun
         if self._ended or (self._session is not None and self._session.stopped):
@@ -199,14 +199,14 @@ class WorkerQueue:
         ahead = len(self._waiting) + (self._feed.ahead if self._feed is not None and not self._feed.closed else 0)
         return max(0, 1 + 2 * lately - ahead)
 
-    def _plans(self, book: LeaseJournals) -> list[Plan]:
-        lease = book.lease
+    def _plans(self, lease_journals: LeaseJournals) -> list[Plan]:
+        lease = lease_journals.lease
         plans = []
         for variant in self._variants:
-            known = self._known[variant.name]
-            plan = Plan(variant.name, self._builders[variant.name], known)
+            indexes = self._open_indexes[variant.name]
+            plan = Plan(variant.name, self._builders[variant.name], indexes)
             if lease.generation > 1:
                 name = SegmentName(self._assignment.numbers[variant.name], lease.shard.number, lease.generation)
-                plan = replace(plan, index=LayeredIndex(known, self._directory.earlier(variant.slug, name)))
+                plan = replace(plan, index=LayeredIndex(indexes, self._directory.earlier(variant.slug, name)))
             plans.append(plan)
         return plans

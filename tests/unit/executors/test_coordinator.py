@@ -11,7 +11,7 @@ import pytest
 from batch.engine.stop import Stop
 from batch.executors.shards import divide
 from batch.executors.workers.budget_allocator import BudgetAllocator
-from batch.executors.workers.coordinator import Coordinator, Recalled
+from batch.executors.workers.coordinator import Coordinator, Recovered
 from batch.executors.workers.messages import Lease, LeaseKey, Report
 from batch.policy.limits.shared import BudgetUsage, LeasedBudget, LimitShare, LimitUsage
 from batch.records import InputOffset, Tally
@@ -23,13 +23,13 @@ ROWS_PER_SHARD = 10_000
 
 
 def make(run: RunSettings, shards: int, recalled: list[Lease]) -> Coordinator:
-    async def recall(lease: Lease, written: object):
+    async def recover(lease: Lease, written: object):
         recalled.append(lease)
         return []
 
     rows = shards * ROWS_PER_SHARD
     return Coordinator(
-        run, [1], divide(rows, [InputOffset(0)]), {"m": Tally(total=rows)}, workers=1000, recall=recall, notice=lambda _: None
+        run, [1], divide(rows, [InputOffset(0)]), {"m": Tally(total=rows)}, workers=1000, recover=recover, report=lambda _: None
     )
 
 
@@ -134,13 +134,13 @@ async def test_what_a_dead_worker_told_of_is_durable_with_its_seals() -> None:
 async def test_what_a_dead_worker_held_is_taken_back() -> None:
     """Promises 1, 2: of what it had told of, only what is on the store counts; the rest was answered, and will be sent again."""
     coordinator = make(RunSettings(), 4, [])
-    (lease,) = coordinator.checkin(Report("w1", uses=(IDLE,), wanted=(1,)), 0.0).leases
+    (lease,) = coordinator.checkin(Report("w1", usages=(IDLE,), wanted=(1,)), 0.0).leases
 
-    async def recall(lease: Lease, written: object) -> list[Recalled]:
+    async def recover(lease: Lease, written: object) -> list[Recovered]:
         assert written == {"m": (4, 0)}
         return [("m", outcome(ordinal), None) for ordinal in range(2)]
 
-    coordinator._recall = recall
+    coordinator._recover = recover
     told = Tally(ok=20, failed=3, durable=15, requests=30, in_flight=4, kept_failed=-2, completion_tokens=100, failures={"bad_request": 3})
     held = Tally(ok=5, failed=2, kept_failed=-1, completion_tokens=40, failures={"bad_request": 2})
     key = lease.key
@@ -160,7 +160,7 @@ async def test_what_a_dead_worker_held_is_taken_back() -> None:
 async def test_what_could_not_be_put_is_not_counted_in_the_end() -> None:
     """Promise 1: a worker that ends since the store refuses has told of answers that are lost: their rows are not attempted."""
     coordinator = make(RunSettings(), 4, [])
-    (lease,) = coordinator.checkin(Report("w1", uses=(IDLE,), wanted=(1,)), 0.0).leases
+    (lease,) = coordinator.checkin(Report("w1", usages=(IDLE,), wanted=(1,)), 0.0).leases
     held = {lease.key: {"m": Tally(ok=5)}}
     stop = Stop("storage", "refused")
     assert coordinator.checkin(Report("w1", {"m": Tally(ok=9, durable=4)}, held=held, stop=stop, ended=True), 0.2).over

@@ -41,10 +41,10 @@ def lease(shard: int) -> Lease:
 async def test_what_all_leases_hold_is_bounded_together(tmp_path: Path) -> None:
     """Promise 8: while a store takes nothing, a worker holds no more than stated over all its leases, however many it has begun."""
     recorder = recorder_of(Store(tmp_path))
-    books = [recorder.open(lease(shard)) for shard in range(4)]
-    for book in books:
+    lease_journals = [recorder.open(lease(shard)) for shard in range(4)]
+    for each in lease_journals:
         assert not recorder.is_behind("m")
-        book.journals["m"].append(bytes(MAX_PENDING_BYTES // 4))
+        each.journals["m"].append(bytes(MAX_PENDING_BYTES // 4))
     assert recorder.is_behind("m")
     await recorder.sync()
     assert not recorder.is_behind("m")
@@ -54,10 +54,10 @@ async def test_what_all_leases_hold_is_bounded_together(tmp_path: Path) -> None:
 async def test_a_finished_lease_does_not_wait_for_its_flush(tmp_path: Path, settled: bool) -> None:
     """A lease whose tasks all have their outcome is put with the next regular sync, and told to be done; others wait for their time."""
     recorder = recorder_of(Store(tmp_path))
-    book = recorder.open(lease(0))
-    book.journals["m"].append(b"a\n")
-    book.fed, book.settled, book.is_read = 1, int(settled), True
+    lease_journals = recorder.open(lease(0))
+    lease_journals.journals["m"].append(b"a\n")
+    lease_journals.fed, lease_journals.settled, lease_journals.is_read = 1, int(settled), True
     await recorder.sync(due=True)
-    assert book.journals["m"].is_durable is settled
-    assert recorder.take_done() == ([book.lease.key] if settled else [])
+    assert lease_journals.journals["m"].is_durable is settled
+    assert recorder.take_done() == ([lease_journals.lease.key] if settled else [])
     assert recorder.tallies["m"].durable == int(settled)

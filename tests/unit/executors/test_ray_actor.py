@@ -14,7 +14,7 @@ import batch
 from batch.errors import SetupError
 from batch.executors.workers import ray_actor, ray_session
 from batch.executors.workers.messages import Assignment, Grant, LinkError, Report
-from batch.executors.workers.ray_actor import PostBox, RayWorker, check, node_check_of
+from batch.executors.workers.ray_actor import Mailbox, RayWorker, check, node_check_of
 from batch.readers import Dataset
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import open_run_directory
@@ -40,7 +40,7 @@ def assignment(tmp_path: Path) -> Assignment:
 
 async def test_a_report_is_fetched_and_its_grant_brought() -> None:
     """One call of the driver brings the last grant and fetches the next report; after the last one it gets none."""
-    box = PostBox()
+    box = Mailbox()
     got: list[Grant] = []
 
     async def worker() -> None:
@@ -58,7 +58,7 @@ async def test_a_report_is_fetched_and_its_grant_brought() -> None:
 
 async def test_a_worker_whose_driver_is_silent_ends() -> None:
     """A driver that is gone, or has given the worker up, is waited for only so long; then nothing may be sent any more."""
-    box = PostBox(patience_s=0.01)
+    box = Mailbox(patience_s=0.01)
     with pytest.raises(LinkError):
         await box.checkin(Report("w1"))
     assert (await box.exchange(None)) == Report("w1")
@@ -69,7 +69,7 @@ async def test_a_grant_that_was_slept_through_is_none(monkeypatch: pytest.Monkey
     """A paused worker that wakes up with an old grant does not take it: its shards have been passed on (fencing)."""
     now = [0.0]
     monkeypatch.setattr(ray_actor.time, "monotonic", lambda: now[0])
-    box = PostBox(patience_s=20.0)
+    box = Mailbox(patience_s=20.0)
 
     async def driver() -> None:
         await box.exchange(None)
@@ -89,9 +89,9 @@ def test_a_node_like_the_drivers_will_do(assignment: Assignment) -> None:
 
 def test_a_node_without_the_run_directory_says_what_to_do(assignment: Assignment) -> None:
     """A run directory on the driver's own disk is named, with what it takes to share one."""
-    brief = node_check_of(assignment.directory, Dataset(assignment.job.input))
+    node_check = node_check_of(assignment.directory, Dataset(assignment.job.input))
     with pytest.raises(SetupError, match=r"no run was begun here.*must lie where all nodes see them"):
-        check(brief, replace(assignment, directory=f"{assignment.directory}/elsewhere"))
+        check(node_check, replace(assignment, directory=f"{assignment.directory}/elsewhere"))
 
 
 def test_a_node_that_does_not_reach_the_store_says_what_it_lacks(assignment: Assignment, s3: S3Server) -> None:
@@ -99,48 +99,48 @@ def test_a_node_that_does_not_reach_the_store_says_what_it_lacks(assignment: Ass
     bucket = s3.bucket()
     address = f"s3://{bucket}/run"
     open_run_directory(address).write_manifest(manifest("it"))
-    brief = node_check_of(address, Dataset(assignment.job.input))
-    check(brief, replace(assignment, directory=address))
+    node_check = node_check_of(address, Dataset(assignment.job.input))
+    check(node_check, replace(assignment, directory=address))
     assert s3.names(bucket) == ["run/run.json"]
     with pytest.raises(SetupError, match=rf"on {socket.gethostname()}: .*no-such-bucket.* credentials each node has"):
-        check(brief, replace(assignment, directory="s3://no-such-bucket/run"))
+        check(node_check, replace(assignment, directory="s3://no-such-bucket/run"))
 
 
 def test_a_node_that_may_not_write_to_the_store_is_refused(assignment: Assignment, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers that a worker cannot put are paid for and lost: it is found out before."""
     address = f"s3://{s3.bucket()}/run"
     open_run_directory(address).write_manifest(manifest("it"))
-    brief = node_check_of(address, Dataset(assignment.job.input))
+    node_check = node_check_of(address, Dataset(assignment.job.input))
 
     def refuse(url: object, data: bytes) -> None:
         raise StoreError(f"{url}: access denied", lasting=True)
 
     monkeypatch.setattr(stores, "put", refuse)
     with pytest.raises(SetupError, match=r"access denied.* credentials each node has"):
-        check(brief, replace(assignment, directory=address))
+        check(node_check, replace(assignment, directory=address))
 
 
 def test_a_folder_of_the_same_name_is_not_the_run_directory(assignment: Assignment) -> None:
     """Another run under the same path on the node's own disk is told from the driver's."""
-    brief = node_check_of(assignment.directory, Dataset(assignment.job.input))
+    node_check = node_check_of(assignment.directory, Dataset(assignment.job.input))
     RunDirectory(assignment.directory).write_manifest(manifest("another"))
     with pytest.raises(SetupError, match="is another folder here"):
-        check(brief, assignment)
+        check(node_check, assignment)
 
 
 def test_another_input_is_refused(assignment: Assignment) -> None:
     """Rows are divided by their places in the driver's files: other files under the same path would be read wrongly."""
-    brief = node_check_of(assignment.directory, Dataset(assignment.job.input))
+    node_check = node_check_of(assignment.directory, Dataset(assignment.job.input))
     Path(assignment.job.input.paths[0]).write_text('{"text": "another"}\n')
     with pytest.raises(SetupError, match="the input is not the same"):
-        check(brief, assignment)
+        check(node_check, assignment)
 
 
 def test_another_version_is_refused(assignment: Assignment) -> None:
     """Messages between versions are not promised to be understood."""
-    brief = replace(node_check_of(assignment.directory, Dataset(assignment.job.input)), version="0.0.1")
+    node_check = replace(node_check_of(assignment.directory, Dataset(assignment.job.input)), version="0.0.1")
     with pytest.raises(SetupError, match=rf"here is {batch.__version__}, the driver's 0.0.1"):
-        check(brief, assignment)
+        check(node_check, assignment)
 
 
 def test_an_embedded_model_is_for_its_own_machine(assignment: Assignment) -> None:
@@ -148,17 +148,17 @@ def test_an_embedded_model_is_for_its_own_machine(assignment: Assignment) -> Non
     (variant,) = assignment.job.variants
     embedded = replace(variant, provider=replace(variant.provider, embedded=EmbeddedModelSettings()))
     assignment = replace(assignment, job=replace(assignment.job, variants=(embedded,)))
-    brief = node_check_of(assignment.directory, Dataset(assignment.job.input))
-    check(brief, assignment)
+    node_check = node_check_of(assignment.directory, Dataset(assignment.job.input))
+    check(node_check, assignment)
     with pytest.raises(SetupError, match="serves its own machine only"):
-        check(replace(brief, loopback="of another machine"), assignment)
+        check(replace(node_check, loopback="of another machine"), assignment)
 
 
 async def test_a_worker_that_cannot_begin_says_why(assignment: Assignment) -> None:
     """The reason comes back to the driver with the call."""
-    brief = replace(node_check_of(assignment.directory, Dataset(assignment.job.input)), version="0.0.1")
+    node_check = replace(node_check_of(assignment.directory, Dataset(assignment.job.input)), version="0.0.1")
     with pytest.raises(SetupError, match="install the same one"):
-        await RayWorker().begin(brief, assignment, {})
+        await RayWorker().begin(node_check, assignment, {})
 
 
 def test_without_ray_the_command_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,17 +38,17 @@ class Stage:
         number, _ = claim_number(self.folder)
         self.name = SegmentName(number, 0, 1)
         self.tally = Tally(total=500, kept_failed=1)
-        recall = LeaseRecovery(self.directory, [[self.variant]], {"m": number}, {"m": index}, by_id=False)
+        recover = LeaseRecovery(self.directory, [[self.variant]], {"m": number}, {"m": index}, by_id=False)
         self.notices: list[str] = []
         self.coordinator = Coordinator(
-            RunSettings(), [1], divide(500, [InputOffset(0)]), {"m": self.tally}, workers=2, recall=recall, notice=self.notices.append
+            RunSettings(), [1], divide(500, [InputOffset(0)]), {"m": self.tally}, workers=2, recover=recover, notice=self.notices.append
         )
 
 
 async def test_outcomes_that_were_not_told_of_are_counted(tmp_path: Path) -> None:
     """Promise 1: counts of the session are those of the journal, although the worker died before it could tell; kept ones are replaced."""
     stage = Stage(tmp_path)
-    (lease,) = stage.coordinator.checkin(Report("a", uses=(IDLE,), wanted=(1,)), 0.0).leases
+    (lease,) = stage.coordinator.checkin(Report("a", usages=(IDLE,), wanted=(1,)), 0.0).leases
     journal = LeasedFileJournal(stage.folder, stage.name, "os")
     for ordinal in (5, 6):
         journal.append(encode(outcome(ordinal)))
@@ -66,14 +66,14 @@ async def test_outcomes_that_were_not_told_of_are_counted(tmp_path: Path) -> Non
     assert tally.requests == 8
     index = ResumeIndex.load(stage.folder)
     assert (index.ok, index.failed) == (4, 1)
-    (again,) = stage.coordinator.checkin(Report("b", uses=(IDLE,), wanted=(1,)), 0.5).leases
+    (again,) = stage.coordinator.checkin(Report("b", usages=(IDLE,), wanted=(1,)), 0.5).leases
     assert (again.shard, again.generation) == (lease.shard, 2)
 
 
 async def test_who_was_given_up_is_told_to_end(tmp_path: Path) -> None:
     """Fencing: a worker that is thought dead and checks in again ends, and what it reports counts for nothing."""
     stage = Stage(tmp_path)
-    (lease,) = stage.coordinator.checkin(Report("a", uses=(IDLE,), wanted=(1,)), 0.0).leases
+    (lease,) = stage.coordinator.checkin(Report("a", usages=(IDLE,), wanted=(1,)), 0.0).leases
     await stage.coordinator.lost("a")
 
     grant = stage.coordinator.checkin(Report("a", {"m": Tally(ok=250)}, (IDLE,), (1,), done=(lease.key,)), 9.0)

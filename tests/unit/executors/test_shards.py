@@ -17,8 +17,8 @@ from batch.records import InputOffset
 @given(st.integers(0, 3_000_000), st.integers(1, 700))
 def test_shards_cover_all_rows_once(rows: int, every: int) -> None:
     """Contiguous, in order, none empty; each has the last mark at or before its first row."""
-    marks = [InputOffset(ordinal) for ordinal in range(0, max(1, min(rows, 200 * every)), every)]
-    shards = divide(rows, marks)
+    offsets = [InputOffset(ordinal) for ordinal in range(0, max(1, min(rows, 200 * every)), every)]
+    shards = divide(rows, offsets)
 
     assert [shard.number for shard in shards] == list(range(len(shards)))
     edges = [0, *(shard.stop for shard in shards)]
@@ -26,7 +26,7 @@ def test_shards_cover_all_rows_once(rows: int, every: int) -> None:
     assert edges[-1] == rows
     for shard in shards:
         assert shard.start < shard.stop
-        assert shard.mark == max((mark for mark in marks if mark.ordinal <= shard.start), key=lambda mark: mark.ordinal)
+        assert shard.offset == max((offset for offset in offsets if offset.ordinal <= shard.start), key=lambda offset: offset.ordinal)
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_what_a_dead_worker_held_goes_to_others_first() -> None:
     first, second = take(leases, "a"), take(leases, "a")
     assert leases.done("a", first.key)
     assert leases.held_by("a") == [second]
-    assert leases.hand_on(second)
+    assert leases.release(second)
 
     again = take(leases, "b")
     assert (again.shard, again.generation) == (second.shard, 2)
@@ -61,7 +61,7 @@ def test_a_worker_that_lost_its_lease_finishes_nothing() -> None:
     """Fencing: what it reports as done under an old generation is not."""
     leases = Leases(1, divide(FEWEST_ROWS, [InputOffset(0)]))
     old = take(leases, "a")
-    leases.hand_on(old)
+    leases.release(old)
     new = take(leases, "b")
 
     assert not leases.done("a", old.key)
@@ -77,29 +77,29 @@ def test_a_shard_that_kills_its_workers_is_given_up() -> None:
     for generation in range(1, MOST_GENERATIONS + 1):
         lease = take(leases, "a")
         assert lease.generation == generation
-        assert leases.hand_on(lease) == (generation < MOST_GENERATIONS)
+        assert leases.release(lease) == (generation < MOST_GENERATIONS)
 
 
 @given(st.integers(1, 12), st.integers(1, 3), st.integers(0, 2**32))
-def test_every_shard_is_done_once_whoever_dies(shards: int, lanes: int, seed: int) -> None:
+def test_every_shard_is_done_once_whoever_dies(shards: int, queues: int, seed: int) -> None:
     """Whatever workers take, finish and lose by death: each shard of each lane is finished exactly once, by its holder."""
     chance = random.Random(seed)
-    leases = Leases(lanes, divide(shards * FEWEST_ROWS, [InputOffset(0)]))
+    leases = Leases(queues, divide(shards * FEWEST_ROWS, [InputOffset(0)]))
     done: list[tuple[int, int]] = []
     while not leases.finished:
         worker = chance.choice("abc")
-        lane = chance.randrange(lanes)
+        queue = chance.randrange(queues)
         match chance.randrange(3):
             case 0:
-                was_drained = leases.untaken(lane) == 0
-                assert (leases.take(worker, lane) is None) == was_drained
+                was_drained = leases.available(queue) == 0
+                assert (leases.take(worker, queue) is None) == was_drained
             case 1:
                 for lease in leases.held_by(worker):
                     assert leases.done(worker, lease.key)
-                    done.append((lease.lane, lease.shard.number))
+                    done.append((lease.queue, lease.shard.number))
             case _:
                 for lease in leases.held_by(worker):
                     if lease.generation < MOST_GENERATIONS:
-                        leases.hand_on(lease)
-    assert sorted(done) == [(lane, number) for lane in range(lanes) for number in range(shards)]
-    assert all(leases.untaken(lane) == 0 for lane in range(lanes))
+                        leases.release(lease)
+    assert sorted(done) == [(queue, number) for queue in range(queues) for number in range(shards)]
+    assert all(leases.available(queue) == 0 for queue in range(queues))
