@@ -95,8 +95,8 @@ class Cluster:
             self.now += step
 
     def _ask(self, worker: Worker, _: object) -> None:
-        flows = {"requests": worker.requests.take_usage(self.now, ready=worker.busy)} if worker.requests is not None else {}
-        use = worker.concurrency.take_usage(self.now, ready=worker.busy, pause_s=0.0, flows=flows)
+        flows = {"requests": worker.requests.take_use(self.now, ready=worker.busy)} if worker.requests is not None else {}
+        use = worker.concurrency.take_use(self.now, ready=worker.busy, pause_s=0.0, flows=flows)
         self.plan(self.delay, "answer", worker, (use, self.now))
 
     def _answer(self, worker: Worker, given: object) -> None:
@@ -228,7 +228,7 @@ def test_tokens_that_were_used_ahead_are_paid_back_first() -> None:
     sent_at = None
     while sent_at is None:
         now += 0.25
-        use = concurrency.take_usage(now, ready=True, pause_s=0.0, flows={"tokens": bucket.take_usage(now, ready=True)})
+        use = concurrency.take_use(now, ready=True, pause_s=0.0, flows={"tokens": bucket.take_use(now, ready=True)})
         bucket.grant(shares.checkin("a", use, now, 0.25, eager=True).flows["tokens"], now)
         sent_at = now if bucket.hold(now) == 0 else None
     assert 1.8 <= sent_at <= 2.5
@@ -239,7 +239,7 @@ def test_a_pause_that_the_endpoint_asks_for_is_everybodys() -> None:
     shares = LimitAllocator(RunSettings(concurrency=10))
     concurrency = LeasedConcurrency(10)
     shares.checkin("b", None, 0.0, 0.25, eager=True)
-    shares.checkin("a", concurrency.take_usage(0.0, ready=True, pause_s=30.0, flows={}), 0.0, 0.25, eager=True)
+    shares.checkin("a", concurrency.take_use(0.0, ready=True, pause_s=30.0, flows={}), 0.0, 0.25, eager=True)
     assert shares.checkin("b", None, 10.0, 0.25, eager=True).pause_s == pytest.approx(20.0)
 
 

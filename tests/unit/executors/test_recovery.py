@@ -41,7 +41,7 @@ class Stage:
         recover = LeaseRecovery(self.directory, [[self.variant]], {"m": number}, {"m": index}, by_id=False)
         self.notices: list[str] = []
         self.coordinator = Coordinator(
-            RunSettings(), [1], divide(500, [InputOffset(0)]), {"m": self.tally}, workers=2, recover=recover, notice=self.notices.append
+            RunSettings(), [1], divide(500, [InputOffset(0)]), {"m": self.tally}, workers=2, recover=recover, report=self.notices.append
         )
 
 
