@@ -14,7 +14,7 @@ from batch.clock import Clock, SystemClock
 from batch.engine import endpoints
 from batch.engine.costs import Costs
 from batch.engine.stop import Stop
-from batch.errors import SetupError
+from batch.errors import SetupError, StorageError
 from batch.events import Event, Notice
 from batch.executors.workers.messages import Assignment, Grant, Link, LinkError, Report
 from batch.executors.workers.worker_queue import WorkerQueue
@@ -50,7 +50,7 @@ def _known(assignment: Assignment) -> dict[str, SharedIndex]:
     """What earlier sessions recorded of each variant. Raises SetupError when that cannot be read."""
     try:
         return {variant.name: SharedIndex.at(assignment.known.get(variant.name)) for variant in assignment.job.variants}
-    except OSError as error:
+    except StorageError as error:
         raise SetupError(str(error)) from error
 
 
