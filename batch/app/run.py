@@ -31,7 +31,7 @@ from batch.engine.limiter import EndpointLimiter
 from batch.engine.recorder import Recorder
 from batch.engine.session import EndpointQueue, Session
 from batch.engine.stop import Stop
-from batch.errors import EndpointError, SetupError, StorageError
+from batch.errors import EndpointError, RunDirectoryError, SetupError, StorageError
 from batch.events import Event, Notice, Observer, RunEnded, RunStarted
 from batch.executors.workers.ray_session import connected, load_ray
 from batch.job import LoadedJob, from_document
@@ -109,7 +109,7 @@ def _session(
             sending = partial(_send, prepared, keys, ray, options, observers, signals, stopper)
             stop, unrecorded = anyio.run(sending, backend_options=_loop(prepared))
         # Where the disk or the store has refused, that is what must be told, and not that it refuses this as well.
-        with suppress(StorageError) if stop is not None and stop.cause == "storage" else nullcontext():
+        with suppress(StorageError, RunDirectoryError) if stop is not None and stop.cause == "storage" else nullcontext():
             keep_unrecorded(directory, unrecorded)
         return prepared.tallies, prepared.dataset, stop
 
@@ -212,6 +212,7 @@ def _probed(lanes: Sequence[EndpointQueue], unready: Sequence[Mapping[Client, Er
 
 def _write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path | str]:
     try:
+        directory.check_lock()
         return write_outputs(job, directory, dataset)
     except StorageError as error:
         raise StorageError(f"{error}; all outcomes are in the journal; give the same command again, nothing is sent twice") from error
