@@ -21,7 +21,7 @@ from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.feed import FeedOptions
 from batch.engine.stop import Stop
-from batch.errors import EndpointError, PromptmillError, StorageError
+from batch.errors import EndpointError, PromptmillError, RunDirectoryError, StorageError
 from batch.events import Notice, Observer, RunEnded, RunStarted
 from batch.executors import Ended, Executor, make_executor
 from batch.executors.context import EndpointGroup, PreparedRun, RunContext, StopSource
@@ -121,7 +121,7 @@ class _Sending:
             with self._executor.connected(), handlers_restored(self._stop_source.signals):
                 ended = anyio.run(self._send, prepared, backend_options=_loop(prepared))
             # A disk or store that refused would refuse this as well, and the first refusal is the one to report.
-            with suppress(StorageError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
+            with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
                 keep_unrecorded(directory, ended.unrecorded_usd)
             return prepared.tallies, prepared.dataset, ended.stop
 
@@ -183,6 +183,7 @@ def _missed_by_scores(prepared: PreparedRun) -> list[str]:
 
 def _write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path | str]:
     try:
+        directory.check_lock()
         return write_outputs(job, directory, dataset)
     except StorageError as error:
         raise StorageError(f"{error}; all outcomes are in the journal; run the same command again, nothing is sent twice") from error

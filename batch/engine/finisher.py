@@ -28,7 +28,7 @@ class Finisher:
         try:
             self._recorder.failed(work, error, exchange)
         except StorageError as problem:
-            return refused_by_storage(problem)
+            return storage_stop(problem)
         return self._count_failure(work, error)
 
     def finish_unsent(self, item: Unsendable | Copied) -> StopRun | None:
@@ -40,7 +40,7 @@ class Finisher:
         try:
             self._recorder.copied(item.work, item.outcome)
         except StorageError as problem:
-            return refused_by_storage(problem)
+            return storage_stop(problem)
         return None if item.outcome.error is None else self._count_failure(item.work, item.outcome.error)
 
     async def flush(self, variant: str) -> StopRun | None:
@@ -50,7 +50,7 @@ class Finisher:
             if self._run.durability == "row" or self._recorder.is_behind(variant):
                 await self._recorder.sync(variant)
         except StorageError as error:
-            return refused_by_storage(error)
+            return storage_stop(error)
         return None
 
     def _count_failure(self, work: Work, error: ErrorInfo) -> StopRun | None:
@@ -62,6 +62,6 @@ class Finisher:
         return StopRun(Stop("refused", f"{reason}; for example {example}"), self._run.grace_s, everywhere=True)
 
 
-def refused_by_storage(error: StorageError) -> StopRun:
+def storage_stop(error: StorageError) -> StopRun:
     """Stop the run at once: nothing can be recorded any more, so no answer is waited for."""
     return StopRun(Stop("storage", str(error)), 0.0, everywhere=True)

@@ -24,11 +24,11 @@ from batch.engine.decisions import Decision, Fail, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.failure_handler import FailureHandler
 from batch.engine.feed import Source
-from batch.engine.finisher import Finisher
+from batch.engine.finisher import Finisher, storage_stop
 from batch.engine.recorder import Recorder
 from batch.engine.stop import Stop
 from batch.engine.work import PooledEndpoint, Work
-from batch.errors import DamagedError, InputError
+from batch.errors import DamagedError, InputError, StorageError
 from batch.policy.verdicts import Action, judge
 from batch.records import Exchange
 from batch.settings import RunSettings
@@ -134,6 +134,8 @@ class WorkerPool:
                 if self._parked or self._workers < self._endpoint_pool.limit:
                     self._alarm.set()
                 await self._wait_for_room()
+        except StorageError as error:
+            self._stop_if(storage_stop(error))
         except (InputError, DamagedError, OSError) as error:
             self.stop(Stop("input", f"the input cannot be read further: {error}"), self._run.grace_s)
         self._alarm.set()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import anyio.to_thread
 
 from batch.errors import StorageError
-from batch.journal.disk import Disk, refusal
+from batch.journal.disk import Disk, refusal, replaced
 from batch.journal.group_commit import GroupCommit
 from batch.journal.segments import Tail, read_tail, segment_path, segments, unrepaired
 from batch.settings import Durability
@@ -23,14 +23,23 @@ class FileJournal(GroupCommit):
 
     Opening repairs one torn tail and syncs what is there. The first sync after a segment has reached `segment_bytes` begins the next
     one. With durability "os" a sync does not wait for the disk, but a segment is still synced before the next one gets records.
+    Each sync also checks that the path still names the open segment, and calls `check`, which raises StorageError.
 
     Raises:
         DamagedError: the last record differs from what was written, and is not torn.
         StorageError: the disk refuses.
     """
 
-    def __init__(self, directory: Path, durability: Durability, *, segment_bytes: int = SEGMENT_BYTES, disk: Disk | None = None) -> None:
-        self._prepare(directory, durability, segment_bytes, disk)
+    def __init__(
+        self,
+        directory: Path,
+        durability: Durability,
+        *,
+        segment_bytes: int = SEGMENT_BYTES,
+        disk: Disk | None = None,
+        check: Callable[[], None] | None = None,
+    ) -> None:
+        self._prepare(directory, durability, segment_bytes, disk, check)
         try:
             self._disk.make_directory(directory)
             found = segments(directory)
@@ -43,12 +52,17 @@ class FileJournal(GroupCommit):
         except OSError as error:
             raise StorageError(refusal(error, directory)) from error
 
-    def _prepare(self, directory: Path, durability: Durability, segment_bytes: int, disk: Disk | None) -> None:
+    def _prepare(
+        self, directory: Path, durability: Durability, segment_bytes: int, disk: Disk | None, check: Callable[[], None] | None = None
+    ) -> None:
         super().__init__()
         self._directory = directory
         self._awaits_disk = durability != "os"
         self._segment_bytes = segment_bytes
         self._disk = disk or Disk()
+        self._check = check
+        # The working directory may change during a run, as in a notebook.
+        self._absolute = directory.absolute()
         self._next: int | None = None
         self._number, self._descriptor, self._size = 1, -1, 0
 
@@ -106,13 +120,30 @@ class FileJournal(GroupCommit):
         covered = self._appended
         try:
             if self._awaits_disk:
-                await anyio.to_thread.run_sync(self._disk.sync, self._descriptor)
+                await anyio.to_thread.run_sync(self._sync_file)
+            else:
+                self._check_path()
             self._durable = covered
             if self._size >= self._segment_bytes:
                 await self._roll()
         except OSError as error:
             self._sync_failed = True
             raise self._refuse(error) from error
+        except StorageError as error:
+            self._sync_failed = True
+            self._refusal = str(error)
+            raise
+
+    def _sync_file(self) -> None:
+        self._disk.sync(self._descriptor)
+        self._check_path()
+
+    def _check_path(self) -> None:
+        """Check that the synced bytes can be found again: a removed or replaced file still takes writes and syncs without an error."""
+        if self._check is not None:
+            self._check()
+        if self._descriptor >= 0 and not self._disk.is_at(self._descriptor, self._absolute / self._path.name):
+            raise StorageError(replaced(self._path, "this file of the journal"))
 
     async def _roll(self) -> None:
         if self._next is None:

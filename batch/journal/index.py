@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from batch.errors import DamagedError
+from batch.journal.disk import storage_errors
 from batch.journal.lines import HEAD_BYTES, KEY_AT, OK_AT, SUM_AT, SUMMED_FROM, TASK_AT
 from batch.journal.segments import Segment, segments
-from batch.storage import named
+from batch.storage import named, open_regular
 
 _BLOCK = 1 << 19
 _FIRST_ROWS = 1 << 16
@@ -64,7 +65,7 @@ class ResumeIndex:
 
         Raises:
             DamagedError: a record differs from what was written, and `on_damage` is not given.
-            OSError: the disk refuses.
+            StorageError: the disk refuses.
         """
         return cls.of(segments(directory), on_damage)
 
@@ -74,9 +75,10 @@ class ResumeIndex:
         growing = [_Growing(kind) for kind in _KINDS]
         for number, segment in enumerate(found):
             end = _end(segment, on_damage)
-            for sliced in _scan(segment.path, number, end, may_lack_newline=segment.is_open_ended, on_damage=on_damage or _raise):
-                for whole, more in zip(growing, sliced, strict=True):
-                    whole.add(more)
+            with storage_errors(segment.path):
+                for sliced in _scan(segment.path, number, end, may_lack_newline=segment.is_open_ended, on_damage=on_damage or _raise):
+                    for whole, more in zip(growing, sliced, strict=True):
+                        whole.add(more)
         columns = [whole.take() for whole in growing]
         records = len(columns[0])
         newest = _newest(columns[0])
@@ -85,8 +87,8 @@ class ResumeIndex:
         return cls([segment.path for segment in found], columns, records)
 
     def save(self, path: Path) -> None:
-        """Write what `lookup` needs to a file, 17 bytes a task, for `SharedIndex`. Raises OSError."""
-        with path.open("wb") as file:
+        """Write what `lookup` needs to a file, 17 bytes a task, for `SharedIndex`. Raises StorageError."""
+        with storage_errors(path), path.open("wb") as file:
             for column, kind in ((self._task, np.uint64), (self._key, np.uint64), (self._ok, np.bool_)):
                 file.write(np.ascontiguousarray(column, kind).data)
 
@@ -248,7 +250,7 @@ def _scan(
 ) -> Iterator[tuple[Column, ...]]:
     buffer = bytearray(_BLOCK)
     start = held = 0
-    with path.open("rb", buffering=0) as file:
+    with open(path, "rb", buffering=0, opener=open_regular) as file:
         while (left := end - start - held) > 0:
             if held == len(buffer):
                 buffer += bytes(held)

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import anyio.to_thread
 
-from batch.errors import StorageError
-from batch.journal.disk import Disk, refusal
+from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.journal.file_writer import SEGMENT_BYTES, FileJournal, repair_tails
 from batch.journal.object_writer import ObjectJournal
 from batch.journal.segments import Segment, SegmentName, lease_segments, segments, unrepaired, write_seal
@@ -27,7 +26,7 @@ def claim_number(directory: Path, disk: Disk | None = None) -> tuple[int, str | 
         StorageError: the disk refuses.
     """
     disk = disk or Disk()
-    try:
+    with storage_errors(directory):
         disk.make_directory(directory)
         found = segments(directory)
         repaired = repair_tails([segment.path for segment in unrepaired(found)], disk)
@@ -35,8 +34,6 @@ def claim_number(directory: Path, disk: Disk | None = None) -> tuple[int, str | 
         # The empty file claims the number for good: a worker that outlives its session never writes where a later session does.
         disk.close(disk.open(SegmentName(number).path(directory)))
         disk.sync_directory(directory)
-    except OSError as error:
-        raise StorageError(refusal(error, directory)) from error
     return number, repaired
 
 
@@ -49,12 +46,10 @@ def seal(directory: Path, lease: SegmentName) -> list[tuple[Segment, int]]:
         DamagedError: a record differs from what was written.
         StorageError: the disk refuses.
     """
-    try:
-        sizes = [(segment, segment.end()) for segment in lease_segments(directory, lease)]
+    sizes = [(segment, segment.end()) for segment in lease_segments(directory, lease)]
+    with storage_errors(directory):
         for segment, _ in sizes:
             _sync(segment.path)
-    except OSError as error:
-        raise StorageError(refusal(error, directory)) from error
     write_seal(directory, lease, {segment.path.name: size for segment, size in sizes})
     return sizes
 
@@ -70,12 +65,9 @@ def unreported(sizes: Sequence[tuple[Segment, int]], reported: tuple[int, int]) 
     for segment, size in sizes:
         start = size if segment.name.roll < file else offset if segment.name.roll == file else 0
         if start < size:
-            try:
-                with segment.path.open("rb") as opened:
-                    opened.seek(start)
-                    rest.append((str(segment.path), opened.read(size - start)))
-            except OSError as error:
-                raise StorageError(refusal(error, segment.path)) from error
+            with storage_errors(segment.path), open_to_read(segment.path) as opened:
+                opened.seek(start)
+                rest.append((str(segment.path), opened.read(size - start)))
     return rest
 
 

@@ -10,10 +10,11 @@ from types import TracebackType
 from typing import Self
 
 from batch.errors import DamagedError
+from batch.journal.disk import storage_errors
 from batch.journal.index import Location
 from batch.journal.lines import decode
 from batch.records import Outcome
-from batch.storage import named
+from batch.storage import named, open_regular
 
 _OPEN_FILES = 16
 _GAP = 1 << 14
@@ -32,12 +33,14 @@ class RecordReader:
 
         Raises:
             DamagedError: a record differs from what was written.
-            OSError: the disk refuses.
+            StorageError: the disk refuses.
         """
         outcomes: list[Outcome | None] = [None] * len(locations)
         for span in _spans(locations):
             base, end = span[0][0].offset, max(location.offset + location.length for location, _ in span)
-            data = os.pread(self._descriptor(span[0][0].segment), end - base, base)
+            segment = span[0][0].segment
+            with storage_errors(self._segments[segment]):
+                data = os.pread(self._descriptor(segment), end - base, base)
             for location, place in span:
                 start = location.offset - base
                 try:
@@ -63,7 +66,7 @@ class RecordReader:
         else:
             if len(self._open) >= _OPEN_FILES:
                 os.close(self._open.popitem(last=False)[1])
-            self._open[segment] = os.open(self._segments[segment], os.O_RDONLY | os.O_CLOEXEC)
+            self._open[segment] = open_regular(self._segments[segment], os.O_RDONLY)
         return self._open[segment]
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch.errors import DamagedError, StorageError
-from batch.journal.disk import Disk, refusal
+from batch.errors import DamagedError
+from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.journal.lines import is_whole
 from batch.journal.segments import Segment, lines, read_seal, segments, write_seal
-from batch.storage import named, replace_atomically, sync_directory
+from batch.storage import named, open_regular, replace_atomically, sync_directory
 
 _HEAD = b'{"sum":"'
 
@@ -40,15 +40,13 @@ def salvage_journal(directory: Path) -> list[Salvaged]:
     Raises:
         StorageError: the disk refuses; each segment is then either the old one or the new one.
     """
-    try:
+    with storage_errors(directory):
         done = list(_fill_gaps(directory))
         for segment in segments(directory):
             pieces, lost = _split_intact(segment.path, _end(segment))
             if lost:
                 done.append(_rewrite(segment.path, pieces, lost))
                 _reseal(directory, segment)
-    except OSError as error:
-        raise StorageError(refusal(error, directory)) from error
     return done
 
 
@@ -109,10 +107,12 @@ def _within(line: bytes) -> Iterator[tuple[int, int]]:
 
 def _rewrite(path: Path, pieces: list[tuple[int, int]], lost: list[tuple[int, int]]) -> Salvaged:
     candidates = (path.with_name(f"{path.name}.damaged{suffix}") for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
-    aside = next(candidate for candidate in candidates if not candidate.exists())
-    shutil.copy2(path, aside)
+    aside = next(candidate for candidate in candidates if not os.path.lexists(candidate))
+    with open_to_read(path) as old, open(aside, "xb", opener=open_regular) as copy:
+        shutil.copyfileobj(old, copy)
+    shutil.copystat(path, aside)
     sync_directory(path.parent)
-    with path.open("rb") as old, replace_atomically(path) as new:
+    with open_to_read(path) as old, replace_atomically(path) as new:
         os.fchmod(new.fileno(), 0o600)
         for offset, length in pieces:
             old.seek(offset)

@@ -26,6 +26,7 @@ from typing import BinaryIO, NamedTuple
 import orjson
 
 from batch.errors import DamagedError
+from batch.journal.disk import open_to_read, storage_errors
 from batch.journal.lines import is_whole
 from batch.storage import named, replace_atomically
 
@@ -85,10 +86,12 @@ class Segment:
 
         Raises:
             DamagedError: the last line differs from what was written and is not torn; or the file is shorter than its seal says.
+            StorageError: the disk refuses.
         """
         if self.may_be_torn:
             return read_tail(self.path).keep
-        size = self.path.stat().st_size
+        with storage_errors(self.path):
+            size = self.path.stat(follow_symlinks=False).st_size
         if self.sealed_at is None:
             return size
         if size < self.sealed_at:
@@ -114,13 +117,19 @@ def segments(directory: Path, shard: SegmentName | None = None) -> list[Segment]
     """List the files of a journal in their order, or those of one shard in one session; none when the folder does not exist.
 
     Raises:
-        DamagedError: one is missing, or a seal cannot be read.
+        DamagedError: one is missing, or a seal is damaged.
+        StorageError: the disk refuses.
     """
+    with storage_errors(directory):
+        return _segments(directory, shard)
+
+
+def _segments(directory: Path, shard: SegmentName | None) -> list[Segment]:
     names = segment_names(directory, shard)
     torn: dict[SegmentName, SegmentName] = {}
     for name in names:
         # The files of single-process sessions follow each other like those of one lease. An object is put whole, so it is never torn.
-        if not name.part and name.path(directory).stat().st_size:
+        if not name.part and name.path(directory).stat(follow_symlinks=False).st_size:
             torn[name.lease if name.shard >= 0 else SegmentName(0)] = name
     tails = set(torn.values())
     leases = {name.lease for name in names if name.shard >= 0}
@@ -140,7 +149,7 @@ def segments(directory: Path, shard: SegmentName | None = None) -> list[Segment]
 def _counting(name: SegmentName, seal: Mapping[str, int], directory: Path) -> int:
     """Number of bytes of a sealed file that count."""
     if name.part:
-        return name.path(directory).stat().st_size if name.part <= seal.get(LAST, 0) else 0
+        return name.path(directory).stat(follow_symlinks=False).st_size if name.part <= seal.get(LAST, 0) else 0
     return seal.get(f"{name.stem}.jsonl", 0)
 
 
@@ -154,11 +163,11 @@ def segment_names(directory: Path, shard: SegmentName | None = None) -> list[Seg
 
     Raises:
         DamagedError: a number, or a file in the middle of a lease, is missing.
+        StorageError: the disk refuses.
     """
-    if not directory.is_dir():
-        return []
-    found = (_NAME.fullmatch(entry.name) for entry in directory.iterdir())
-    names = sorted(_parsed(match) for match in found if match)
+    with storage_errors(directory):
+        entries = list(directory.iterdir()) if directory.is_dir() else []
+    names = sorted(_parsed(match) for entry in entries if (match := _NAME.fullmatch(entry.name)))
     before = SegmentName(0)
     if shard is not None:
         names = [name for name in names if (name.number, name.shard) == (shard.number, shard.shard)]
@@ -190,9 +199,11 @@ def read_seal(path: Path) -> dict[str, int]:
 
     Raises:
         DamagedError: the seal differs from what was written.
+        StorageError: the disk refuses.
     """
     try:
-        return {str(name): int(size) for name, size in orjson.loads(path.read_bytes()).items()}
+        with storage_errors(path), open_to_read(path) as file:
+            return {str(name): int(size) for name, size in orjson.loads(file.read()).items()}
     except (ValueError, TypeError, AttributeError) as error:
         raise DamagedError(named(path), 0, "this seal of a journal differs from what was written") from error
 
@@ -224,8 +235,9 @@ def read_tail(path: Path) -> Tail:
 
     Raises:
         DamagedError: the last line differs from what was written, and is not torn.
+        StorageError: the disk refuses.
     """
-    with path.open("rb") as file:
+    with storage_errors(path), open_to_read(path) as file:
         size = file.seek(0, 2)
         keep = _after_newline(file, size)
         fragment = _read(file, keep, size)
@@ -247,7 +259,7 @@ def read_tail(path: Path) -> Tail:
 def lines(path: Path, end: int) -> Iterator[tuple[int, bytes]]:
     """Iterate over the lines of the first `end` bytes of a segment: offset, and line without newline; checksums are not verified."""
     offset = 0
-    with path.open("rb", buffering=1 << 20) as file:
+    with open_to_read(path, buffering=1 << 20) as file:
         while offset < end and (line := file.readline(end - offset)):
             yield offset, line.removesuffix(b"\n")
             offset += len(line)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from batch.journal.disk import storage_errors
 from batch.journal.index import IndexEntry, ResumeIndex, final
 from batch.storage import downloaded, is_url
 
@@ -17,24 +18,27 @@ class SharedIndex:
     """Maps the tasks that `ResumeIndex.save` wrote to `path` (None: no tasks), so that the processes of a machine share the memory.
 
     Raises:
-        OSError: the file cannot be read.
+        StorageError: the file cannot be read.
     """
 
     def __init__(self, path: Path | None) -> None:
-        size = path.stat().st_size if path is not None else 0
-        self._count = count = size // _BYTES_PER_TASK
-        if path is not None and count:
-            whole = np.memmap(path, np.uint8, "r")
+        self._count = count = 0
+        if path is None:
+            return
+        with storage_errors(path):
+            self._count = count = path.stat().st_size // _BYTES_PER_TASK
+            whole = np.memmap(path, np.uint8, "r") if count else None
+        if whole is not None:
             self._task = whole[: 8 * count].view(np.uint64)
             self._key = whole[8 * count : 16 * count].view(np.uint64)
             self._ok = whole[16 * count :].view(np.bool_)
 
     @classmethod
     def at(cls, place: str | None) -> SharedIndex:
-        """Open the file, or the object on a store, at `place`; each process fetches an object for itself. Raises OSError."""
+        """Open the file, or the object on a store, at `place`; each process fetches an object for itself. Raises StorageError."""
         if place is None or not is_url(place):
             return cls(None if place is None else Path(place))
-        with downloaded(place) as path:
+        with storage_errors(Path(place)), downloaded(place) as path:
             return cls(path)
 
     def __len__(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from batch.journal.disk import storage_errors
 from batch.journal.lines import HEAD_BYTES, decode
 from batch.journal.segments import lines, segment_paths
 
@@ -16,9 +17,10 @@ _COST = re.compile(rb'"cost_usd":(null|[-+.\deE]+)(?:,"doubled":\d+)?(?:,"extra_
 def spent_usd(directory: Path) -> float:
     """Sum the US dollars of all records of the journal in `directory`, with what repeated attempts may have cost at most.
 
-    Reads about as fast as the disk. Skips a torn tail; detecting damage is left to the resume index.
+    Reads about as fast as the disk. Skips a torn tail; detecting damage is left to the resume index. Raises StorageError.
     """
-    return sum(_spent(line) for path in segment_paths(directory) for _, line in lines(path, path.stat().st_size))
+    with storage_errors(directory):
+        return sum(_spent(line) for path in segment_paths(directory) for _, line in lines(path, path.stat().st_size))
 
 
 def _spent(line: bytes) -> float:

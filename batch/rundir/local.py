@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-import socket
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from batch.errors import LockedError, RunDirectoryError, StorageError
-from batch.journal.disk import Disk, refusal
+from batch.errors import RunDirectoryError
+from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.journal.file_writer import FileJournal
 from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segments, seal, unreported
 from batch.journal.salvage import Salvaged, salvage_journal
 from batch.journal.segments import SegmentName
 from batch.journal.writer import JournalWriter, LeasedJournalWriter
+from batch.rundir.file_lock import FileLock, lock_directory
 from batch.rundir.manifest import Manifest
 from batch.settings import RunSettings
 from batch.storage import replace_atomically, sync_directory
@@ -40,6 +40,7 @@ class RunDirectory:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._file_lock: FileLock | None = None
 
     @property
     def place(self) -> Path | str:
@@ -57,21 +58,19 @@ class RunDirectory:
             RunDirectoryError: the path is not a folder.
             StorageError: the directory cannot be written to.
         """
+        self._make()
+        self._file_lock = lock = lock_directory(self.path)
         try:
-            self._make()
-            descriptor = os.open(self.path / "run.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StorageError(refusal(error, self.path)) from error
-        try:
-            self._acquire(descriptor)
             yield
         finally:
-            os.close(descriptor)
+            self._file_lock = None
+            lock.release()
 
     @property
     def exists(self) -> bool:
         """Whether the directory has a run."""
-        return (self.path / "run.json").exists()
+        with storage_errors(self.path):
+            return (self.path / "run.json").exists()
 
     @property
     def manifest(self) -> Manifest:
@@ -82,7 +81,7 @@ class RunDirectory:
         """
         path = f"{self.place}: run.json"
         try:
-            document = orjson.loads(self._read_manifest())
+            document = _parsed(self._read_manifest())
             layout = str(document["layout"])
         except (FileNotFoundError, NotADirectoryError):
             raise RunDirectoryError(f"{self.place}: no run was begun here (there is no run.json); give the folder of a run") from None
@@ -110,11 +109,14 @@ class RunDirectory:
 
     def journal_dir(self, slug: str) -> Path:
         """Path of the journal of a variant; for a store, of a local copy that each call updates. Raises StorageError."""
-        return self.path / "journal" / slug
+        folder = self.path / "journal" / slug
+        for path in (folder.parent, folder):
+            _refuse_foreign_link(path)
+        return folder
 
     def open_journal(self, slug: str, run: RunSettings) -> JournalWriter:
         """Open the writer of a variant's journal; hold the lock. Raises as FileJournal."""
-        return FileJournal(self.journal_dir(slug), run.durability)
+        return FileJournal(self.journal_dir(slug), run.durability, check=self.check_lock)
 
     def claim(self, slug: str) -> tuple[int, str | None]:
         """Claim the next number of a variant's journal for a session over several processes; hold the lock.
@@ -142,15 +144,18 @@ class RunDirectory:
         return ResumeIndex.of(earlier_segments(self.journal_dir(slug), lease))
 
     def check_lock(self) -> None:
-        """Check that this process still has the lock. Raises StorageError if not; a lock of the kernel is never lost."""
+        """Check that this process still has the lock, if it took one, on what the path names now. Raises StorageError if not."""
+        if self._file_lock is not None:
+            self._file_lock.check()
 
     def check_writable(self) -> None:
         """Check that the store can be written to. Raises StorageError."""
 
     def remove_folders(self, prefix: str) -> None:
         """Remove the temporary folders whose names begin with `prefix`. Raises StorageError."""
-        for folder in self.path.glob(f"{prefix}*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        with storage_errors(self.path):
+            for folder in self.path.glob(f"{prefix}*"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def salvage(self, slug: str) -> list[Salvaged]:
         """Rewrite the damaged segments of a journal; hold the lock. Raises StorageError."""
@@ -166,7 +171,8 @@ class RunDirectory:
     def slugs(self) -> list[str]:
         """List the variants that have a journal, sorted by name."""
         root = self.path / "journal"
-        return sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
+        with storage_errors(root):
+            return sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
 
     def clear(self) -> str:
         """Start over; hold the lock. Moves what was paid for to `old/<time>/` instead of deleting it; returns a sentence that says so.
@@ -174,20 +180,19 @@ class RunDirectory:
         Raises:
             StorageError: the disk refuses.
         """
-        present = [entry for pattern in CONTENTS for entry in sorted(self.path.glob(pattern))]
-        if not present:
-            return f"Nothing of an earlier run was in {self.path}."
-        try:
+        with storage_errors(self.path):
+            present = [entry for pattern in CONTENTS for entry in sorted(self.path.glob(pattern))]
+            if not present:
+                return f"Nothing of an earlier run was in {self.path}."
             aside = self._aside()
             for entry in present:
                 entry.rename(aside / entry.name)
             sync_directory(aside)
             sync_directory(self.path)
-        except OSError as error:
-            raise StorageError(refusal(error, self.path)) from error
         return f"The earlier results were moved to {aside}; delete that folder when you need them no longer."
 
     def _aside(self) -> Path:
+        _refuse_foreign_link(self.path / "old")
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         names = [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]
         aside = next(path for name in names if not (path := self.path / "old" / name).exists())
@@ -195,32 +200,33 @@ class RunDirectory:
         return aside
 
     def _read_manifest(self) -> bytes:
-        return (self.path / "run.json").read_bytes()
+        with open_to_read(self.path / "run.json") as file:
+            return file.read()
 
     def _put_manifest(self, text: bytes) -> None:
+        # Never into a folder that has taken the place of the locked one: it may be another runner's.
+        self.check_lock()
         with replace_atomically(self.path / "run.json") as file:
             file.write(text)
 
     def _make(self) -> None:
-        if self.path.exists() and not self.path.is_dir():
-            raise RunDirectoryError(f"{self.path}: is a file, not a folder; take another output dir")
-        Disk().make_directory(self.path)
-
-    def _acquire(self, descriptor: int) -> None:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise LockedError(f"{self.path} is in use by {_holder(descriptor)}; wait for it, or stop it first") from None
-        except OSError as error:
-            raise StorageError(f"{self.path}: cannot be locked ({error.strerror}); take an output dir on a local disk") from error
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "started": started}).encode() + b"\n", 0)
+        with storage_errors(self.path):
+            if self.path.exists() and not self.path.is_dir():
+                raise RunDirectoryError(f"{self.path}: is a file, not a folder; take another output dir")
+            Disk().make_directory(self.path)
 
 
-def _holder(descriptor: int) -> str:
+def _parsed(text: bytes) -> Any:
     try:
-        holder = orjson.loads(os.pread(descriptor, 4096, 0))
-        return f"pid {holder['pid']} on host {holder['host']} since {holder['started']}"
-    except (ValueError, KeyError, TypeError):
-        return "another runner"
+        return orjson.loads(text)
+    except ValueError:
+        # Names of files that are not UTF-8 have lone surrogates, which only the standard library takes.
+        return json.loads(text)
+
+
+def _refuse_foreign_link(path: Path) -> None:
+    """Refuse a symbolic link of another user in a run directory: it could lead to any folder of this user. Raises RunDirectoryError."""
+    with storage_errors(path):
+        found = path.lstat() if path.is_symlink() else None
+    if found is not None and stat.S_ISLNK(found.st_mode) and found.st_uid != os.geteuid():
+        raise RunDirectoryError(f"{path}: is a symbolic link of another user, which is not followed; take another output dir")

@@ -6,7 +6,7 @@ Paths are local, or addresses of object stores (urls.py). Arrow is loaded when t
 from __future__ import annotations
 
 from batch.storage.finding import expand, identity
-from batch.storage.local import replace_atomically, scratch_folder, sync_directory
+from batch.storage.local import open_regular, replace_atomically, scratch_folder, sync_directory
 from batch.storage.mirror import Mirror, downloaded, named, uploading
 from batch.storage.opening import file_name, mapped, open_input, seekable
 from batch.storage.urls import is_url
@@ -21,6 +21,7 @@ __all__ = [
     "mapped",
     "named",
     "open_input",
+    "open_regular",
     "replace_atomically",
     "scratch_folder",
     "seekable",

@@ -6,8 +6,10 @@ import errno
 import os
 import shutil
 import socket
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -31,7 +33,9 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         _remove_leftovers(target)
         try:
-            with temporary.open("wb") as file:
+            # In a folder that others can write to, the name may be a link of theirs to a file of this user.
+            temporary.unlink(missing_ok=True)
+            with open(temporary, "xb", opener=partial(open_regular, mode=0o666)) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -43,6 +47,20 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             raise
     except OSError as error:
         raise StorageError(f"{target}: cannot be written: {error.strerror or error}") from error
+
+
+def open_regular(path: str | os.PathLike[str], flags: int, mode: int = 0o600) -> int:
+    """Open a regular file, never through a symbolic link, and never a pipe or device in its place; an `opener` for `open`.
+
+    Raises:
+        OSError: the system refuses; errno is ELOOP for a symbolic link.
+    """
+    # Without O_NONBLOCK, opening a pipe waits for its other end.
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is not a regular file")
+    return descriptor
 
 
 @contextmanager

@@ -48,10 +48,13 @@ def not_attempted(err: str) -> int:
     return int(found.group(1))
 
 
-def on_small_disk(folder: JobFolder, kilobytes: int) -> subprocess.CompletedProcess[str]:
-    """The run with `runs/` on a file system of its own, of this size; what is on it then is moved to a disk with room."""
+def on_small_disk(folder: JobFolder, kilobytes: int, before: str = "true") -> subprocess.CompletedProcess[str]:
+    """The run with `runs/` on a file system of its own, of this size; what is on it then is moved to a disk with room.
+
+    `before` is a shell command that is run there first.
+    """
     (folder.path / "runs").mkdir()
-    script = f'mount -t tmpfs -o size={kilobytes}k tmpfs runs && {{ "$@"; code=$?; cp -a runs kept; exit $code; }}'
+    script = f'mount -t tmpfs -o size={kilobytes}k tmpfs runs && {{ {before}; "$@"; code=$?; cp -a runs kept; exit $code; }}'
     command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script, "sh", *folder.command("run", folder.job.name)]
     ended = subprocess.run(command, cwd=folder.path, capture_output=True, text=True, timeout=110)
     shutil.rmtree(folder.path / "runs")
@@ -80,6 +83,24 @@ def test_the_disk_is_full_in_mid_run(tmp_path: Path, durability: str) -> None:
         kept = ROWS - not_attempted(ended.stderr)
         assert 15 <= kept < 45
         check_goes_on(folder, endpoint, kept)
+
+
+@may_mount
+@pytest.mark.parametrize("before", ["", "mkdir runs/test;", "mkdir -p runs/test/journal/house--test-model;"])
+def test_the_disk_is_full_before_the_start(tmp_path: Path, before: str) -> None:
+    """Fault 41: a file system that is full already, with or without a run directory: 5 and a sentence, nothing is sent or left behind."""
+    fill = f"{before} head -c 64k /dev/zero > runs/filler 2> errors"
+    with ScriptedEndpoint(for_rows(long_answers)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=ROWS, concurrency=WORKERS)
+        ended = on_small_disk(folder, 64, fill)
+        assert ended.returncode == 5, ended.stderr
+        assert "the disk is full: free some space, then give the same command again" in ended.stderr
+        assert rows_sent(endpoint) == 0
+        (tmp_path / "runs" / "filler").unlink()
+        ended = folder.run()
+        assert ended.returncode == 0, ended.stderr
+        assert rows_sent(endpoint) == ROWS
+        check_accounts(folder)
 
 
 @may_mount

@@ -101,6 +101,9 @@ class SimDisk(Disk):
         self._write(descriptor, data)
         return len(data)
 
+    def is_at(self, descriptor: int, path: Path) -> bool:
+        return self._world.dead or super().is_at(descriptor, path)
+
     def sync(self, descriptor: int) -> None:
         self.end_sync(self.begin_sync(descriptor))
 

@@ -14,7 +14,7 @@ from batch.clock import Clock, SystemClock
 from batch.engine import endpoints
 from batch.engine.costs import Costs
 from batch.engine.stop import Stop
-from batch.errors import SetupError
+from batch.errors import SetupError, StorageError
 from batch.events import Event, Notice
 from batch.executors.workers.messages import Assignment, Grant, Link, LinkError, Report
 from batch.executors.workers.worker_queue import WorkerQueue
@@ -51,7 +51,7 @@ def _open_indexes(assignment: Assignment) -> dict[str, SharedIndex]:
     """Open the index of earlier sessions for each variant. Raises SetupError when it cannot be read."""
     try:
         return {variant.name: SharedIndex.at(assignment.indexes.get(variant.name)) for variant in assignment.job.variants}
-    except OSError as error:
+    except StorageError as error:
         raise SetupError(str(error)) from error
 
 

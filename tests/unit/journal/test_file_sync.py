@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import anyio
@@ -12,7 +13,12 @@ import pytest
 
 from batch.errors import StorageError
 from batch.journal.file_writer import FileJournal
+from batch.journal.index import ResumeIndex
+from batch.journal.leased import LeasedFileJournal
 from batch.journal.lines import encode
+from batch.journal.salvage import salvage_journal
+from batch.journal.segments import SegmentName
+from batch.settings import Durability
 from tests.support.disks import FullDisk, WatchedDisk, outcome
 
 
@@ -207,3 +213,91 @@ async def test_a_segment_that_cannot_be_followed(tmp_path: Path) -> None:
         assert await journal.sync() == 1
         with pytest.raises(StorageError, match="disk is full"):
             journal.append(encode(outcome(1)))
+
+
+def remove_segment(directory: Path) -> None:
+    """The file is gone."""
+    next(directory.iterdir()).unlink()
+
+
+def replace_segment(directory: Path) -> None:
+    """Another file has its name."""
+    path = next(directory.iterdir())
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+
+
+def rename_folder(directory: Path) -> None:
+    """The folder has another name."""
+    directory.rename(directory.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("durability", ["row", "os"])
+@pytest.mark.parametrize("change", [remove_segment, replace_segment, rename_folder])
+@pytest.mark.parametrize("leased", [False, True])
+async def test_records_in_a_file_that_lost_its_name_are_not_durable(
+    tmp_path: Path, durability: Durability, change: Callable[[Path], None], leased: bool
+) -> None:
+    """Promise 2: a file that was removed or replaced still takes writes; none of them counts, and the journal takes nothing more."""
+    directory = tmp_path / "v"
+    directory.mkdir()
+    name = SegmentName(1, 0, 1)
+    with LeasedFileJournal(directory, name, durability) if leased else FileJournal(directory, durability) as journal:
+        journal.append(encode(outcome(1)))
+        assert await journal.sync() == 1
+        change(directory)
+        journal.append(encode(outcome(2)))
+        with pytest.raises(StorageError, match=r"\.jsonl: .*was removed, renamed or replaced during the run"):
+            await journal.sync()
+        assert journal.durable == 1
+        with pytest.raises(StorageError):
+            journal.append(encode(outcome(3)))
+
+
+async def test_a_lost_lock_ends_the_journal(tmp_path: Path) -> None:
+    """Promise 10: where the run directory is no longer this runner's, no record becomes durable and none is taken."""
+
+    def lost() -> None:
+        raise StorageError("the lock is lost")
+
+    with FileJournal(tmp_path, "group", check=lost) as journal:
+        journal.append(encode(outcome(1)))
+        for _ in range(2):
+            with pytest.raises(StorageError, match="the lock is lost"):
+                await journal.sync()
+        with pytest.raises(StorageError, match="the lock is lost"):
+            journal.append(encode(outcome(2)))
+
+
+async def test_the_working_directory_may_change_under_a_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A journal in a relative folder is not taken for lost when the process changes its working directory."""
+    monkeypatch.chdir(tmp_path)
+    with FileJournal(Path("v"), "group") as journal:
+        monkeypatch.chdir("/")
+        journal.append(encode(outcome(1)))
+        assert await journal.sync() == 1
+
+
+@pytest.mark.parametrize("target", ["precious", "missing"])
+def test_a_journal_is_never_written_through_a_link(tmp_path: Path, target: str) -> None:
+    """In a shared run directory, a link in the place of a segment must not make a runner append to a file of its user."""
+    (tmp_path / "precious").write_bytes(b"precious")
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v" / "000001.jsonl").symlink_to(tmp_path / target)
+    with pytest.raises(StorageError, match="symbolic link, which is not followed"):
+        FileJournal(tmp_path / "v", "group")
+    with pytest.raises(StorageError):
+        ResumeIndex.load(tmp_path / "v")
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+    assert not (tmp_path / "missing").exists()
+
+
+def test_a_damaged_file_is_not_kept_through_a_link(tmp_path: Path) -> None:
+    """The copy of a damaged segment never goes where a link of its name leads."""
+    (tmp_path / "v").mkdir()
+    (tmp_path / "v" / "000001.jsonl").write_bytes(encode(outcome(1))[:-9] + b"damaged\n" + encode(outcome(2)))
+    (tmp_path / "v" / "000001.jsonl.damaged").symlink_to(tmp_path / "missing")
+    (salvaged,) = salvage_journal(tmp_path / "v")
+    assert salvaged.aside == tmp_path / "v" / "000001.jsonl.damaged-2"
+    assert not (tmp_path / "missing").exists()
