@@ -6,6 +6,7 @@ import errno
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -54,7 +55,7 @@ def test_a_lock_whose_path_names_something_else_is_lost(tmp_path: Path, change: 
         with pytest.raises(StorageError, match=r"was removed, renamed or replaced during the run.*promptmill resume"):
             directory.check_lock()
         with pytest.raises(StorageError, match="removed, renamed or replaced"):
-            directory.write_manifest({"name": "t"})
+            directory.write_manifest(manifest("t"))
         assert not (run / "run.json").exists()
 
 
@@ -125,8 +126,8 @@ def test_run_json_is_neither_read_nor_written_through_a_link(tmp_path: Path) -> 
     directory = RunDirectory(tmp_path / "run")
     with pytest.raises(RunDirectoryError, match="cannot be read"):
         _ = directory.manifest
-    directory.write_manifest({"name": "t"})
-    assert directory.manifest["name"] == "t"
+    directory.write_manifest(manifest("t"))
+    assert directory.manifest.name == "t"
     assert "precious" in (tmp_path / "precious").read_text()
 
 
@@ -137,7 +138,7 @@ def test_a_folder_link_of_another_user_is_not_followed(tmp_path: Path, monkeypat
     (tmp_path / "run" / link).parent.mkdir(parents=True)
     (tmp_path / "run" / link).symlink_to(tmp_path / "large", target_is_directory=True)
     directory = RunDirectory(tmp_path / "run")
-    directory.write_manifest({"name": "t"})
+    directory.write_manifest(manifest("t"))
     directory.journal_dir("v").mkdir(parents=True, exist_ok=True)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     with pytest.raises(RunDirectoryError, match="symbolic link of another user"):
@@ -163,15 +164,15 @@ def test_a_manifest_with_a_name_that_is_not_utf8_comes_back(tmp_path: Path) -> N
     """Fault 74: what is written into run.json can be read again, also the name of a file that is not UTF-8."""
     name = os.fsdecode(b"caf\xe9.jsonl")
     directory = RunDirectory(tmp_path)
-    directory.write_manifest({"input": {"files": [{"path": name}]}})
-    assert directory.manifest["input"]["files"][0]["path"] == name
+    directory.write_manifest(replace(manifest("t"), input={"files": [{"path": name}]}))
+    assert directory.manifest.input["files"][0]["path"] == name
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.ESTALE])
 def test_whatever_the_disk_says_is_a_storage_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     """Fault 60: listing, looking and removing raise StorageError with a sentence, never the system's own exception."""
     directory = RunDirectory(tmp_path)
-    directory.write_manifest({"name": "t"})
+    directory.write_manifest(manifest("t"))
     directory.journal_dir("v").mkdir(parents=True)
 
     def refuse(*_: object, **__: object) -> None:
