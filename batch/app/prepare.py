@@ -21,6 +21,7 @@ from batch.policy.changes import differences
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
 from batch.records import Tally
+from batch.results.outputs import check_columns
 from batch.rundir.local import RunDirectory
 from batch.settings import Job, Variant
 
@@ -63,7 +64,7 @@ def prepare(
         dataset.check_ids()
     division = plan_shards(job, dataset, cluster=cluster)
     manifest = _manifest(loaded, dataset)
-    notices: list[str] = []
+    notices = check_columns(job, dataset)
     with ExitStack() as stack:
         journals: dict[str, Journal | StoreJournal] = {}
         for variant in job.variants:
