@@ -64,7 +64,7 @@ def prepare(
         dataset.check_ids()
     division = plan_shards(job, dataset, cluster=cluster)
     manifest = _manifest(loaded, dataset)
-    notices = check_columns(job, dataset)
+    notices = [*check_columns(job, dataset), *_excluded(previous, manifest, directory)]
     with ExitStack() as stack:
         journals: dict[str, Journal | StoreJournal] = {}
         for variant in job.variants:
@@ -100,6 +100,18 @@ def prepare(
         carried = {key: previous[key] for key in kept if previous is not None and key in previous}
         directory.write_manifest({**manifest, **carried, "created": created, "settled": settled, "orphaned": orphaned})
         yield Prepared(job, directory, dataset, journals, indexes, tallies, compare, tuple(notices), division)
+
+
+def _excluded(previous: Mapping[str, Any] | None, manifest: Mapping[str, Any], directory: RunDirectory) -> Iterator[str]:
+    """Say which models of an earlier run the outputs will be without: those of another job, or removed from this one."""
+    names = [] if previous is None else [name for name in previous["variants"] if name not in manifest["variants"]]
+    if previous is None or not names:
+        return
+    whose = "this job" if previous.get("name") == manifest["name"] else f"another job, {previous.get('name')!r}"
+    yield (
+        f"{directory.place} was begun by {whose} with {', '.join(names[:ROWS_NAMED])}{' and others' if len(names) > ROWS_NAMED else ''}:"
+        " completions and errors are written without their rows, which stay in the journal; another [output] dir keeps both"
+    )
 
 
 def _manifest(loaded: LoadedJob, dataset: Dataset) -> dict[str, Any]:

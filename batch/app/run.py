@@ -74,6 +74,9 @@ def run(
     directory = run_directory(job.output.dir)
     with directory.lock(partial(_say, observers)):
         if options.fresh:
+            # Nothing is moved aside for an input that cannot be read.
+            Dataset(job.input).check_ids()
+            Dataset(job.input).count()
             _say(observers, directory.clear())
         tallies, dataset, stop = _session(loaded, directory, keys, options, observers, signals, stopper or Stopper())
         outputs: list[Path | str] = []

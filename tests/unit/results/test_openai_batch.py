@@ -258,7 +258,9 @@ def test_inputs_of_embeddings_are_counted(tmp_path: Path, monkeypatch: pytest.Mo
     inputs: list[object] = [["a", "b", "c"], ["d", "e"], ["f"], [1, 2, 3, 4, 5, 6], "g", [[1], [2], [3]]]
     lines = [{"custom_id": str(n), "url": "/v1/embeddings", "body": {"model": "m", "input": given}} for n, given in enumerate(inputs)]
     write(tmp_path / "rows.jsonl", b"".join(orjson.dumps(line) + b"\n" for line in lines))
-    job = load(write(tmp_path / "job.toml", b'[input]\npath = "rows.jsonl"\nformat = "openai-batch"\n[[model]]\nid = "openai/*"\n'), environ={}).job
+    job = load(
+        write(tmp_path / "job.toml", b'[input]\npath = "rows.jsonl"\nformat = "openai-batch"\n[[model]]\nid = "openai/*"\n'), environ={}
+    ).job
 
     written = write_requests(job, Dataset(job.input), tmp_path)
 
