@@ -8,7 +8,8 @@ PromptmillError
 │   ├── LockedError         another runner holds it
 │   ├── DamagedError        a journal record that is not as it was written: file and offset
 │   └── ChangedError        the job differs from the one that the directory holds
-├── StorageError            the disk refuses (full, read-only, I/O error)
+├── StorageError            the disk refuses (full, read-only, I/O error), or an output cannot be written
+│   └── InputChangedError   the input changed since its rows were sent
 ├── SetupError              something that must be there first is missing (a key's variable, an extra, model weights)
 ├── InternalError           an exception that promptmill did not expect ended the run
 └── EndpointError           an attempt that did not give an answer; has an ErrorInfo {kind, code, message, http_status}
@@ -95,6 +96,10 @@ class ChangedError(RunDirectoryError):
 
 class StorageError(PromptmillError):
     """The disk refuses: full, read-only, or an I/O error."""
+
+
+class InputChangedError(StorageError):
+    """The input is no longer the one whose rows were sent, so that outputs would carry other rows' columns."""
 
 
 class SetupError(PromptmillError):

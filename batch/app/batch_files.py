@@ -73,7 +73,7 @@ def _write_files(paths: Sequence[Path], format: OutputFormat, folder: Path) -> l
     output = OutputSettings(dir=str(folder), format=format)
     job = Job(name="", input=InputSettings(paths=()), variants=tuple(variants.values()), run=RunSettings(), output=output)
     targets = output_paths(job, folder, format)
-    write_lines(job, None, _results(paths, variants, unnamed), format, targets)
+    write_lines(job, None, lambda: [_results(paths, variants, unnamed)], format, targets)
     return targets
 
 

@@ -21,6 +21,7 @@ from batch.policy.changes import differences
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
 from batch.records import Tally
+from batch.results.outputs import check_columns
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import Manifest, VariantRecord
 from batch.settings import Job
@@ -44,6 +45,7 @@ def prepare(
         dataset.check_ids()
     sharding = executor.shard(job, dataset)
     manifest = _manifest(loaded, dataset)
+    notices = [*check_columns(job, dataset), *_excluded(previous, manifest, directory)]
     with ExitStack() as stack:
         journals, repaired = _open_journals(job, directory, sharding, stack)
         indexes = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
@@ -62,7 +64,7 @@ def prepare(
                     raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
                 manifest = _with_reviews(manifest, reviews, indexes, changed)
         directory.write_manifest(manifest)
-        yield PreparedRun(job, directory, dataset, journals, indexes, tallies, compare, tuple(repaired), sharding)
+        yield PreparedRun(job, directory, dataset, journals, indexes, tallies, compare, (*notices, *repaired), sharding)
 
 
 def _open_journals(
@@ -88,6 +90,18 @@ def _all_tasks(job: Job, dataset: Dataset, indexes: Mapping[str, ResumeIndex], *
         dataset,
         [Plan(v.name, RequestBuilder(v, stream=False), indexes[v.name]) for v in job.variants],
         FeedOptions(job.run.repeats, job.input.id is not None, True, changed, retry_failed),
+    )
+
+
+def _excluded(previous: Manifest | None, manifest: Manifest, directory: RunDirectory) -> Iterator[str]:
+    """Name the models of an earlier run that the outputs will not contain: those of another job, or removed from this one."""
+    names = [] if previous is None else [name for name in previous.variants if name not in manifest.variants]
+    if previous is None or not names:
+        return
+    owner = "this job" if previous.name == manifest.name else f"another job, {previous.name!r}"
+    yield (
+        f"{directory.place} was begun by {owner} with {', '.join(names[:ROWS_NAMED])}{' and others' if len(names) > ROWS_NAMED else ''}:"
+        " completions and errors are written without their rows, which stay in the journal; another [output] dir keeps both"
     )
 
 

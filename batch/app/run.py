@@ -66,6 +66,9 @@ def run(
     report = partial(_report, observers)
     with directory.lock(report):
         if options.fresh:
+            # Nothing is moved aside for an input that cannot be read.
+            Dataset(job.input).check_ids()
+            Dataset(job.input).count()
             report(directory.clear())
         sending = _Sending(executor, keys, options, observers, StopSource(not_ignored(signals), stopper or Stopper()))
         outputs: list[Path | str] = []

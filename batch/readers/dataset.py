@@ -151,6 +151,11 @@ class Dataset:
         named = {"where": settings.where, "sample": settings.sample, "seed": settings.seed if settings.sample is not None else None}
         return {"id": settings.id, "limit": settings.limit, **{name: value for name, value in named.items() if value is not None}}
 
+    @property
+    def columnar(self) -> bool:
+        """Whether all files are Parquet or Arrow, whose columns can be read by themselves."""
+        return set(self._formats) <= set(_COLUMNAR)
+
     def column_types(self) -> pa.Schema | None:
         """The exact column types, for carrying columns over unchanged: known when all files are Parquet, or all Arrow, and agree."""
         if len(formats := set(self._formats)) > 1 or not formats <= set(_COLUMNAR):

@@ -44,17 +44,20 @@ class MatchedTasks:
         self._index = index
         self._seen = np.zeros(len(index), np.bool_)
         self.doubled = 0
+        self._left = len(index)
 
     def mark(self, task_hashes: Sequence[int]) -> None:
         """Record that the input has these tasks."""
         places = [place for place in self._index.positions(task_hashes) if place >= 0]
-        self.doubled += int(np.count_nonzero(self._seen[places])) + len(places) - len(set(places))
+        fresh = int(np.count_nonzero(~self._seen[np.unique(np.array(places, np.intp))]))
+        self.doubled += len(places) - fresh
+        self._left -= fresh
         self._seen[places] = True
 
     @property
     def orphaned(self) -> int:
         """The number of tasks with an outcome that are no longer in the input."""
-        return len(self._seen) - int(np.count_nonzero(self._seen))
+        return self._left
 
 
 def results(
@@ -74,6 +77,24 @@ def results(
         InputError: the input cannot be read.
         DamagedError: a journal is not as it was written.
     """
+    for portion in portions(dataset, job, directory, variants, indexes=indexes, matched=matched):
+        yield from portion
+
+
+def portions(
+    dataset: InputRows,
+    job: Job,
+    directory: RunDirectory,
+    variants: Sequence[Variant] | None = None,
+    *,
+    indexes: Mapping[str, ResumeIndex] | None = None,
+    matched: Mapping[str, MatchedTasks] | None = None,
+    enough_rows: int | None = None,
+) -> Iterator[Iterator[Result]]:
+    """Iterate over every task as `results` does, in portions whose rows and records fit in memory together. Raises as `results`.
+
+    After `enough_rows` reading ends as soon as all outcomes are `matched`, so that a job's limit keeps its effect.
+    """
     chosen = job.variants if variants is None else tuple(variants)
     with ExitStack() as stack:
         columns = []
@@ -81,8 +102,14 @@ def results(
             index = indexes[variant.slug] if indexes is not None else ResumeIndex.load(directory.journal_dir(variant.slug))
             reader = stack.enter_context(RecordReader(index.segments))
             columns.append(_Column(variant, index, reader, None if matched is None else matched[variant.slug]))
+        count = 0
         for rows in dataset.batches():
             yield from _joined(rows, columns, job)
+            count += len(rows)
+            if matched is None or enough_rows is None or count < enough_rows:
+                continue
+            if not any(matched[variant.slug].orphaned for variant in chosen):
+                return
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +120,7 @@ class _Column:
     matched: MatchedTasks | None
 
 
-def _joined(rows: Sequence[Row | BadRow], columns: Sequence[_Column], job: Job) -> Iterator[Result]:
+def _joined(rows: Sequence[Row | BadRow], columns: Sequence[_Column], job: Job) -> Iterator[Iterator[Result]]:
     repeats = range(job.run.repeats)
     by_id = job.input.id is not None
     hashes = [task_hash(row.id if by_id else None, row.ordinal, repeat) for row in rows for repeat in repeats]
@@ -104,14 +131,17 @@ def _joined(rows: Sequence[Row | BadRow], columns: Sequence[_Column], job: Job) 
         locations = column.index.locate(hashes)
         found.append([tuple(locations[start : start + len(repeats)]) for start in range(0, len(hashes), len(repeats))])
     for start, end in _portions(found, len(rows)):
-        outcomes = [
-            iter(column.reader.read([location for row in locations[start:end] for location in row]))
-            for column, locations in zip(columns, found, strict=True)
-        ]
-        for row in rows[start:end]:
-            for column, read in zip(columns, outcomes, strict=True):
-                for repeat in repeats:
-                    yield Result(row, column.variant, repeat, next(read))
+        yield _read(rows[start:end], [(column, locations[start:end]) for column, locations in zip(columns, found, strict=True)], repeats)
+
+
+def _read(
+    rows: Sequence[Row | BadRow], columns: Sequence[tuple[_Column, Sequence[tuple[Location | None, ...]]]], repeats: range
+) -> Iterator[Result]:
+    outcomes = [iter(column.reader.read([location for row in locations for location in row])) for column, locations in columns]
+    for row in rows:
+        for (column, _), read in zip(columns, outcomes, strict=True):
+            for repeat in repeats:
+                yield Result(row, column.variant, repeat, next(read))
 
 
 def _portions(found: Sequence[Sequence[Sequence[Location | None]]], rows: int) -> Iterator[tuple[int, int]]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from batch.providers.replies import read_reply
-from batch.records import BadRow, Outcome, Reply
+from batch.records import Api, BadRow, Outcome, Reply
 from batch.results.join import Result
 from batch.settings import Job
 from batch.writers.columns import COMPLETION_COLUMNS, EMBEDDING_COLUMNS
@@ -21,21 +23,24 @@ def completion_columns(job: Job) -> tuple[str, ...]:
 def completion_line(result: Result, outcome: Outcome, carried: Sequence[tuple[str, str]], *, embedding: bool = False) -> dict[str, Any]:
     """Build the line of an answer; times are in seconds, rounded to microseconds.
 
+    A reply with several answers (n, or a list of texts to embed) gives a list of texts, or of vectors; the other columns are of the first.
     `carried` has the input column and the output name of each carried-over column; a row that lacks the column gets None.
     """
     api = outcome.api or result.variant.prompt.api
-    reply = Reply() if outcome.response is None else read_reply(api, outcome.response)
+    replies = [Reply()] if outcome.response is None else _replies(api, outcome.response)
+    reply = replies[0]
+    several = len(replies) > 1
     line = {
         "id": result.row.id,
         "row": result.row.ordinal,
         "variant": result.variant.name,
         "repeat": result.repeat,
-        "completion": reply.text,
+        "completion": [each.text for each in replies] if several and reply.embedding is None else reply.text,
         "tool_calls": reply.tool_calls,
         "reasoning": reply.reasoning,
     }
     if embedding:
-        line["embedding"] = reply.embedding
+        line["embedding"] = [each.embedding for each in replies] if several and reply.embedding is not None else reply.embedding
     line |= {
         "finish_reason": outcome.finish_reason,
         "usage": outcome.usage,
@@ -45,6 +50,19 @@ def completion_line(result: Result, outcome: Outcome, carried: Sequence[tuple[st
         "cost_usd": outcome.cost_usd,
     }
     return _with_columns(line, result, carried)
+
+
+def _replies(api: Api, response: bytes) -> list[Reply]:
+    """Read each answer of a reply."""
+    # Each choice and each vector has its index: with one of them there is nothing to take apart.
+    if response.count(b'"index"') > 1:
+        document = orjson.loads(response)
+        for member in ("choices", "data"):
+            parts = document.get(member)
+            if isinstance(parts, list) and len(parts) > 1 and all(isinstance(part, dict) for part in parts):
+                parts.sort(key=lambda part: part["index"] if type(part.get("index")) is int else 0)
+                return [read_reply(api, orjson.dumps({**document, member: [{**part, "index": 0}]})) for part in parts]
+    return [read_reply(api, response)]
 
 
 def error_line(result: Result, outcome: Outcome, carried: Sequence[tuple[str, str]]) -> dict[str, Any]:

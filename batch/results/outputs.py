@@ -2,38 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batch.errors import StorageError
+from batch.errors import PromptmillError, StorageError
 from batch.journal.disk import refusal
+from batch.journal.index import ResumeIndex
 from batch.readers import Dataset
-from batch.results.join import Result, results
+from batch.records import Outcome
+from batch.results.input_check import InputCheck, input_changed
+from batch.results.join import MatchedTasks, Result, portions
 from batch.results.lines import completion_columns, completion_line, error_line
 from batch.results.openai_batch.lines import batch_paths, write_batch_lines
 from batch.rundir.local import RunDirectory
 from batch.settings import Job, OutputFormat
-from batch.storage import is_url, uploading
-from batch.writers import Layout, open_writer
+from batch.storage import is_url, named, uploading
+from batch.writers import Layout, UnfitColumnError, open_writer
 from batch.writers.columns import ERROR_COLUMNS
 
 if TYPE_CHECKING:
-    import pyarrow as pa
+    from batch.results.carried import CarriedColumns
 
 _LINES = 256
+# The answers of other batch runners come without a bound on their bytes.
+_REPLY_BYTES = 16 << 20
+
+Portions = Callable[[], Iterable[Iterable[Result]]]
+"""Starts a pass over all tasks, in portions that fit in memory: a second one where a column must be JSON text."""
 
 
 def write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path | str]:
     """Write completions and errors in the job's format into the run directory; each replaces its old file whole.
 
-    The errors file is written also when nothing failed. Tasks that were not attempted are in neither.
+    The errors file is written also when nothing failed. Tasks that were not attempted are in neither. Rows beyond the job's limit that
+    have an outcome are in them: the limit bounds what is sent.
 
     Raises:
         InputError: the input cannot be read.
+        InputChangedError: the input is not the one whose rows were sent; nothing was written.
         DamagedError: a journal is not as it was written.
-        StorageError: the disk refuses.
+        StorageError: the disk refuses, or a value cannot be written.
     """
     return export(job, directory, dataset, job.output.format)
 
@@ -64,8 +75,42 @@ def _write(job: Job, directory: RunDirectory, dataset: Dataset, format: OutputFo
     except OSError as error:
         raise StorageError(refusal(error, folder)) from error
     paths = output_paths(job, folder, format)
-    write_lines(job, dataset, results(dataset, job, directory), format, paths)
+    indexes = {variant.slug: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
+    source = without_limit(job, dataset)
+    command = f"promptmill export {directory.place} --format {format}"
+
+    def tasks() -> Iterator[Iterable[Result]]:
+        matched = {slug: MatchedTasks(index) for slug, index in indexes.items()}
+        check = InputCheck(job, directory, source)
+        for portion in portions(source, job, directory, indexes=indexes, matched=matched, enough_rows=job.input.limit):
+            yield check.watch(portion)
+        if problem := check.problem(matched):
+            raise input_changed(problem, command)
+
+    with named_errors(paths[0], format, command):
+        write_lines(job, source, tasks, format, paths)
     return paths
+
+
+def without_limit(job: Job, dataset: Dataset) -> Dataset:
+    """Return the dataset without the job's limit: earlier sessions may have sent rows beyond it."""
+    return dataset if job.input.limit is None else Dataset(replace(job.input, limit=None), dataset.drawn)
+
+
+@contextmanager
+def named_errors(path: Path, format: OutputFormat, command: str) -> Iterator[None]:  # noqa: A002 - the option's name
+    """Turn what a library raises into a StorageError that names the file and the command that derives it again."""
+    try:
+        yield
+    except PromptmillError:
+        raise
+    except UnfitColumnError as error:
+        raise StorageError(f"{named(path)}: cannot be written: {error}; without it in [output] columns: `{command}`") from error
+    except Exception as error:
+        other = command if format == "jsonl" else command.replace(f"--format {format}", "--format jsonl")
+        raise StorageError(
+            f"{named(path)}: cannot be written as {format}: {type(error).__name__}: {error}; every outcome is in the journal: `{other}`"
+        ) from error
 
 
 def output_paths(job: Job, folder: Path, format: OutputFormat) -> list[Path]:  # noqa: A002 - the option's name
@@ -78,34 +123,97 @@ def output_paths(job: Job, folder: Path, format: OutputFormat) -> list[Path]:  #
 def write_lines(
     job: Job,
     dataset: Dataset | None,
-    tasks: Iterable[Result],
+    tasks: Portions,
     format: OutputFormat,  # noqa: A002 - the option's name
     paths: list[Path],
 ) -> None:
-    """Write `tasks` as completions and errors to the `paths` that `output_paths` gave."""
+    """Write `tasks` as completions and errors to the `paths` that `output_paths` gave.
+
+    Raises:
+        UnfitColumnError: a column cannot be written, not even as JSON text.
+    """
     if format == "openai-batch":
-        write_batch_lines(job, tasks, paths)
+        write_batch_lines(job, tasks(), paths)
         return
+    as_json: frozenset[str] = frozenset()
+    while True:
+        try:
+            _write_once(job, dataset, tasks(), format, paths, as_json)
+        except UnfitColumnError as unfit:
+            if unfit.name in as_json:
+                raise
+            as_json |= {unfit.name}
+        else:
+            return
+
+
+def _write_once(
+    job: Job,
+    dataset: Dataset | None,
+    tasks: Iterable[Iterable[Result]],
+    format: OutputFormat,  # noqa: A002 - the option's name
+    paths: list[Path],
+    as_json: frozenset[str],
+) -> None:
     carried = job.output.carried
-    names = tuple(name for _, name in carried)
-    types = _types(dataset, carried) if dataset is not None and carried and format == "parquet" else None
-    own = completion_columns(job)
-    embedding = "embedding" in own
+    columns = _columns(job, dataset, format, as_json)
+    layout = Layout(
+        completion_columns(job),
+        tuple(name for _, name in carried),
+        None if columns is None else columns.schema,
+        frozenset(("id", *(name for source, name in carried if source == job.input.id))),
+        job.output.csv_guard,
+        as_json,
+    )
+    embedding = "embedding" in layout.own
     with (
-        open_writer(format, paths[0], Layout(own, names, types)) as completions,
-        open_writer(format, paths[1], Layout(ERROR_COLUMNS, names, types)) as errors,
+        closing(columns) if columns is not None else nullcontext(),
+        open_writer(format, paths[0], layout) as completions,
+        open_writer(format, paths[1], replace(layout, own=ERROR_COLUMNS)) as errors,
     ):
-        remaining = iter(tasks)
-        while batch := list(islice(remaining, _LINES)):
-            attempted = [(result, result.outcome) for result in batch if result.outcome is not None]
-            completions.write([completion_line(r, o, carried, embedding=embedding) for r, o in attempted if o.ok])
-            errors.write([error_line(r, o, carried) for r, o in attempted if not o.ok])
+        for portion in tasks:
+            for batch in _small(portion):
+                if columns is None:
+                    completions.write([completion_line(r, o, carried, embedding=embedding) for r, o in batch if o.ok])
+                    errors.write([error_line(r, o, carried) for r, o in batch if not o.ok])
+                else:
+                    columns.write(batch, completions, errors, embedding=embedding)
 
 
-def _types(dataset: Dataset, carried: Sequence[tuple[str, str]]) -> pa.Schema | None:
-    types = dataset.column_types()
-    if types is None:
+def _columns(
+    job: Job,
+    dataset: Dataset | None,
+    format: OutputFormat,  # noqa: A002 - the option's name
+    as_json: frozenset[str],
+) -> CarriedColumns | None:
+    """Return the carried-over columns where they stay Arrow arrays from file to file."""
+    if dataset is None or format != "parquet" or not job.output.columns or not dataset.columnar:
         return None
-    import pyarrow as pa
+    from batch.results.carried import CarriedColumns  # pyarrow: other formats do without
 
-    return pa.schema([types.field(source).with_name(name) for source, name in carried if source in types.names])
+    return CarriedColumns(job, dataset, as_json)
+
+
+def check_columns(job: Job, dataset: Dataset) -> list[str]:
+    """Say which carried-over columns the job's format cannot store with their type, before anything is sent. Raises InputError."""
+    columns = _columns(job, dataset, job.output.format, frozenset())
+    if columns is None:
+        return []
+    texts = [field.name for field in columns.schema if field.metadata is not None]
+    return [f"output.columns {name!r}: Parquet cannot store its types in one column: it is written as JSON text" for name in texts]
+
+
+def _small(tasks: Iterable[Result]) -> Iterator[list[tuple[Result, Outcome]]]:
+    """Split the attempted tasks into batches of at most _LINES, fewer where the replies are large."""
+    batch: list[tuple[Result, Outcome]] = []
+    size = 0
+    for result in tasks:
+        if (outcome := result.outcome) is None:
+            continue
+        batch.append((result, outcome))
+        size += len(outcome.response or b"")
+        if len(batch) >= _LINES or size >= _REPLY_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -12,8 +12,10 @@ from batch.errors import DamagedError, StorageError
 from batch.journal.disk import refusal
 from batch.journal.index import ResumeIndex
 from batch.readers import Dataset
-from batch.results.join import MatchedTasks, Result, results
-from batch.results.outputs import output_paths, write_lines
+from batch.records import BadRow, Row
+from batch.results.input_check import InputCheck
+from batch.results.join import MatchedTasks, Result, portions
+from batch.results.outputs import named_errors, output_paths, without_limit, write_lines
 from batch.rundir.local import RunDirectory
 from batch.settings import Job, OutputFormat
 from batch.storage import named, scratch_folder
@@ -71,16 +73,16 @@ def verify(job: Job, directory: RunDirectory, dataset: Dataset) -> Verification:
             indexes[variant.slug] = ResumeIndex.load(directory.journal_dir(variant.slug), lambda found: damage.append(str(found)))
         except DamagedError as gap:
             return Verification((), (*damage, str(gap)), ())
-    checks = {variant.slug: VariantCheck(variant.name, superseded=indexes[variant.slug].superseded) for variant in job.variants}
-    matched = {slug: MatchedTasks(index) for slug, index in indexes.items()}
-    tasks = _counted(results(dataset, job, directory, indexes=indexes, matched=matched), checks)
+    passes = _Passes(job, directory, dataset, indexes)
     try:
-        outputs = list(_compared(job, directory, dataset, tasks))
+        outputs = list(_compared(passes))
     except OSError as error:
         raise StorageError(refusal(error, directory.path)) from error
-    for slug, check in checks.items():
-        check.orphaned, check.doubled = matched[slug].orphaned, matched[slug].doubled
-    return Verification(tuple(checks.values()), tuple(damage), tuple(outputs))
+    if problem := passes.input_check.problem(passes.matched):
+        outputs.insert(0, problem)
+    for slug, check in passes.checks.items():
+        check.orphaned, check.doubled = passes.matched[slug].orphaned, passes.matched[slug].doubled
+    return Verification(tuple(passes.checks.values()), tuple(damage), tuple(outputs))
 
 
 def salvage(directory: RunDirectory) -> list[str]:
@@ -92,34 +94,68 @@ def salvage(directory: RunDirectory) -> list[str]:
     return [str(salvaged) for slug in directory.slugs() for salvaged in directory.salvage(slug)]
 
 
-def _counted(tasks: Iterable[Result], checks: dict[str, VariantCheck]) -> Iterator[Result]:
-    for result in tasks:
-        check = checks[result.variant.slug]
-        check.tasks += 1
-        if result.outcome is None:
-            check.missing += 1
-        elif result.outcome.ok:
-            check.ok += 1
-        else:
-            check.failed += 1
-        yield result
+class _Passes:
+    """Passes over all tasks; the counts are those of the last pass."""
+
+    def __init__(self, job: Job, directory: RunDirectory, dataset: Dataset, indexes: Mapping[str, ResumeIndex]) -> None:
+        self.job = job
+        self.directory = directory
+        self.dataset = without_limit(job, dataset)
+        self._indexes = indexes
+        self._begin()
+
+    def _begin(self) -> None:
+        self.checks = {v.slug: VariantCheck(v.name, superseded=self._indexes[v.slug].superseded) for v in self.job.variants}
+        self.matched = {slug: MatchedTasks(index) for slug, index in self._indexes.items()}
+        self.input_check = InputCheck(self.job, self.directory, self.dataset)
+        self._rows = 0
+        self._row: Row | BadRow | None = None
+
+    def __call__(self) -> Iterator[Iterator[Result]]:
+        """Begin a pass. Raises InputError, DamagedError, OSError."""
+        self._begin()
+        found = portions(
+            self.dataset, self.job, self.directory, indexes=self._indexes, matched=self.matched, enough_rows=self.job.input.limit
+        )
+        for portion in found:
+            yield self._counted(self.input_check.watch(portion))
+
+    def _counted(self, tasks: Iterable[Result]) -> Iterator[Result]:
+        limit = self.job.input.limit
+        for result in tasks:
+            if result.row is not self._row:
+                self._row = result.row
+                self._rows += 1
+            check = self.checks[result.variant.slug]
+            beyond = limit is not None and self._rows > limit
+            # What the limit excludes is not missing; what was sent all the same counts.
+            check.tasks += not beyond or result.outcome is not None
+            if result.outcome is None:
+                check.missing += not beyond
+            elif result.outcome.ok:
+                check.ok += 1
+            else:
+                check.failed += 1
+            yield result
 
 
-def _compared(job: Job, directory: RunDirectory, dataset: Dataset, tasks: Iterable[Result]) -> Iterator[str]:
+def _compared(passes: _Passes) -> Iterator[str]:
     """Compare each existing output with what would be derived now. Absent outputs are no fault."""
+    job, directory = passes.job, passes.directory
     directory.fetch("completions.*", "errors.*")
     present = [form for form in get_args(OutputFormat) if any(path.exists() for path in output_paths(job, directory.path, form))]
     for form in present:
         with scratch_folder(directory.path, "verify") as folder:
             fresh = output_paths(job, folder, form)
-            write_lines(job, dataset, tasks, form, fresh)
+            with named_errors(fresh[0], form, f"promptmill export {directory.place} --format {form}"):
+                write_lines(job, passes.dataset, passes, form, fresh)
             for mine, theirs in zip(fresh, output_paths(job, directory.path, form), strict=True):
                 fault = _difference(mine, theirs, form)
                 if fault:
                     yield fault
-        tasks = results(dataset, job, directory)
     if not present:
-        deque(tasks, maxlen=0)
+        for portion in passes():
+            deque(portion, maxlen=0)
 
 
 def _difference(fresh: Path, written: Path, form: OutputFormat) -> str | None:

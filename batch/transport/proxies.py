@@ -1,4 +1,4 @@
-"""Reads the proxies of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), the same for every HTTP engine; used only with `trust_env`."""
+"""Reads the proxies of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY) for every HTTP engine, with `trust_env` only."""
 
 from __future__ import annotations
 

@@ -9,23 +9,37 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from batch.errors import StorageError
 from batch.settings import OutputFormat
-from batch.storage import replace_atomically
+from batch.storage import named, replace_atomically
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+class UnfitColumnError(Exception):
+    """A column has a value that its type cannot hold, or one that did not read back; as JSON text (Layout.as_json) it can be written."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        super().__init__(f"the column {name!r}: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The columns of a file in order: promptmill's `own`, then those `carried` over from the input.
 
-    `types` are the input's column types, None where the input has none (JSONL, CSV).
+    `types` are the input's column types, None where the input has none (JSONL, CSV). In CSV the columns in `unguarded` are written
+    without a guard against formulas, or all where `csv_guard` is False.
+    `as_json` are columns that Parquet stores as JSON text (`embedding`: as a list of vectors).
     """
 
     own: tuple[str, ...]
     carried: tuple[str, ...] = ()
     types: pa.Schema | None = None
+    unguarded: frozenset[str] = frozenset(("id",))
+    csv_guard: bool = True
+    as_json: frozenset[str] = frozenset()
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -41,6 +55,14 @@ class LineWriter(Protocol):
 
     def close(self) -> None:
         """Write what is buffered; the file is whole only after this call."""
+
+    def check(self, path: Path) -> None:
+        """Read back the closed file at `path`: its size or number of rows, its columns, and a sample of lines.
+
+        Raises:
+            UnfitColumnError: a column is not what was written.
+            ValueError: the file is not.
+        """
 
     def abandon(self) -> None:
         """Release resources; the file will be discarded."""
@@ -61,13 +83,19 @@ def open_writer(format: OutputFormat, path: Path, layout: Layout) -> Iterator[Li
     """Open a writer whose file replaces `path` when the body ends; `path` stays untouched when the body raises.
 
     Raises:
-        StorageError: the disk refuses.
+        UnfitColumnError: a column must be JSON text.
+        StorageError: the disk refuses, or the file does not read back as it was written.
     """
     with replace_atomically(path) as file:
         writer = writing(format).open_lines(file, layout, path.parent)
         try:
             yield writer
             writer.close()
+            file.flush()
+            try:
+                writer.check(Path(file.name))
+            except ValueError as error:
+                raise StorageError(f"{named(path)}: does not read back as it was written: {error}") from error
         except BaseException:
             writer.abandon()
             raise

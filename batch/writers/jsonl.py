@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from batch.writers import Layout
-from batch.writers.difference import first_difference
+from batch.writers.difference import TextSample, first_difference
 from batch.writers.values import json_bytes
 
 __all__ = ["first_difference", "open_lines"]
@@ -18,14 +19,22 @@ class JsonLines:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self._sample = TextSample()
 
     def write(self, lines: Sequence[Mapping[str, Any]]) -> None:
         """Add lines."""
         if lines:
-            self._file.write(b"\n".join(map(json_bytes, lines)) + b"\n")
+            texts = [json_bytes(line) + b"\n" for line in lines]
+            self._sample.add(texts)
+            self._file.writelines(texts)
 
     def close(self) -> None:
         """Do nothing: lines are written when they are added."""
+
+    def check(self, path: Path) -> None:
+        """Read back the file's size, and its first and last line as JSON. Raises ValueError."""
+        for line in self._sample.read_back(path):
+            json.loads(line)
 
     def abandon(self) -> None:
         """Do nothing: no resource is open."""

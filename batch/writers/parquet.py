@@ -9,46 +9,34 @@ buffered in an unnamed file until then.
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from decimal import Decimal
-from itertools import zip_longest
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batch.writers import Layout
+from batch.writers import Layout, UnfitColumnError
+from batch.writers.arrow_types import JSON_TEXT, same, settle_field
+from batch.writers.own_columns import array_of, own_arrays, own_fields, values_of
+from batch.writers.parquet_difference import first_difference
 from batch.writers.values import clean, json_bytes
+
+__all__ = ["InferredLines", "TypedLines", "first_difference", "open_lines"]
 
 _GROUP_ROWS = 1 << 16
 _GROUP_BYTES = 64 << 20
+_SAMPLE_ROWS, _SAMPLE_BYTES = 4, 1 << 20
 _EXACT_IN_DOUBLE = 1 << 53
 _INT64 = 1 << 63
-
-_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
-_USAGE = pa.struct([*((name, pa.int64()) for name in _COUNTS), ("json", pa.string())])
-_OWN_TYPES: Mapping[str, pa.DataType] = {
-    "id": pa.string(),
-    "row": pa.int64(),
-    "variant": pa.string(),
-    "repeat": pa.int64(),
-    "completion": pa.string(),
-    "tool_calls": pa.string(),
-    "reasoning": pa.string(),
-    "embedding": pa.list_(pa.float64()),
-    "finish_reason": pa.string(),
-    "usage": _USAGE,
-    "attempts": pa.int64(),
-    "latency_s": pa.float64(),
-    "first_token_s": pa.float64(),
-    "cost_usd": pa.float64(),
-    "error": pa.struct([("kind", pa.string()), ("code", pa.string()), ("message", pa.string()), ("http_status", pa.int64())]),
-}
+_NO_JSON = pa.array(["nan", "inf", "-inf"])
 
 
 class TypedLines:
@@ -56,17 +44,20 @@ class TypedLines:
 
     def __init__(self, file: BinaryIO, own: Sequence[pa.Field], carried: Sequence[pa.Field]) -> None:
         self._own = own
-        self._carried = carried
+        self.carried = carried
         self._schema = pa.schema([*own, *carried])
         self._writer = pq.ParquetWriter(file, self._schema, compression="zstd")
         self._batches: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
+        self._written = self._groups = 0
+        self._samples: dict[int, bytes] = {}
 
-    def write(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        """Add lines."""
+    def write(self, lines: Sequence[Mapping[str, Any]], carried: Sequence[pa.Array] | None = None) -> None:
+        """Add lines, with their carried-over columns as arrays of the types of `carried`, or in the lines. Raises UnfitColumnError."""
         if lines:
-            carried = [_array(_column(field, lines), field.type) for field in self._carried]
-            self.add([*_own_arrays(self._own, lines), *carried])
+            if carried is None:
+                carried = [array_of(field, values_of(field, lines)) for field in self.carried]
+            self.add([*own_arrays(self._own, lines), *carried])
 
     def add(self, arrays: Sequence[pa.Array]) -> None:
         """Add lines given as columns."""
@@ -82,16 +73,49 @@ class TypedLines:
         self._flush()
         self._writer.close()
 
+    def check(self, path: Path) -> None:
+        """Read back metadata, schema, and the first rows of the first and the last row group. Raises UnfitColumnError, ValueError."""
+        with pq.ParquetFile(path) as file:
+            if file.metadata.num_rows != self._written:
+                raise ValueError(f"it has {file.metadata.num_rows:,} rows, not {self._written:,}")
+            for field, found in zip(self._schema, file.schema_arrow, strict=True):
+                if (found.name, found.type) != (field.name, field.type):
+                    raise UnfitColumnError(field.name, f"{field.type} reads back as {found.type}")
+            for group, sample in self._samples.items():
+                self._compare(file, group, pa.ipc.open_stream(sample).read_next_batch())
+
+    def _compare(self, file: pq.ParquetFile, group: int, sample: pa.RecordBatch) -> None:
+        try:
+            found = next(file.iter_batches(sample.num_rows, row_groups=[group]))
+        except (OSError, pa.ArrowException) as error:
+            raise ValueError(f"row group {group} cannot be read: {error}") from error
+        for name, mine, theirs in zip(self._schema.names, sample.columns, found.columns, strict=True):
+            if not same(mine, theirs):
+                raise UnfitColumnError(name, "it does not read back as it was written")
+
     def abandon(self) -> None:
         """Close Arrow's writer on a file that will be discarded."""
-        with suppress(OSError):
+        with suppress(OSError, pa.ArrowException):
             self._writer.close()
 
     def _flush(self) -> None:
         if self._batches:
-            self._writer.write_table(pa.Table.from_batches(self._batches, self._schema), row_group_size=_GROUP_ROWS)
+            self._keep_sample(self._batches[0])
+            table = pa.Table.from_batches(self._batches, self._schema)
+            self._writer.write_table(table, row_group_size=table.num_rows)
+            self._written += table.num_rows
+            self._groups += 1
         self._batches = []
         self._rows = self._bytes = 0
+
+    def _keep_sample(self, batch: pa.RecordBatch) -> None:
+        """Keep the first rows of the first and of the newest row group, as bytes: a slice would keep the whole batch in memory."""
+        rows = _SAMPLE_ROWS if batch.nbytes < _SAMPLE_BYTES else 1
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, batch.schema) as stream:
+            stream.write_batch(batch.slice(0, rows))
+        self._samples = {group: sample for group, sample in self._samples.items() if group == 0}
+        self._samples[self._groups] = sink.getvalue().to_pybytes()
 
 
 class InferredLines:
@@ -102,7 +126,7 @@ class InferredLines:
         self._layout = layout
         self._seen: dict[str, _Seen] = defaultdict(_Seen)
         self._typed: TypedLines | None = None
-        self._own = [pa.field(name, _OWN_TYPES[name]) for name in layout.own]
+        self._own = own_fields(layout)
         schema = pa.schema([*self._own, *(pa.field(name, pa.string()) for name in layout.carried)])
         self._buffer: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close and abandon
         self._stream = pa.ipc.new_stream(self._buffer, schema)
@@ -111,24 +135,29 @@ class InferredLines:
         """Add lines."""
         if not lines:
             return
-        arrays = _own_arrays(self._own, lines)
+        arrays = own_arrays(self._own, lines)
         for name in self._layout.carried:
             values = [line[name] for line in lines]
             self._seen[name].add(values)
-            texts = [None if value is None else json_bytes(value) for value in values]
-            arrays.append(pa.array([None if text == b"null" else text for text in texts], pa.string()))
+            arrays.append(pa.array([None if value is None else _json_text(value) for value in values], pa.string()))
         self._stream.write_batch(pa.record_batch(arrays, names=list(self._layout.columns)))
 
     def close(self) -> None:
         """Write the buffered lines with the types that fit their values."""
         self._stream.close()
         self._buffer.seek(0)
-        carried = [self._seen[name].field(name) for name in self._layout.carried]
+        as_json = self._layout.as_json
+        carried = [self._seen[name].field(name, as_json=name in as_json) for name in self._layout.carried]
         self._typed = typed = TypedLines(self._file, self._own, carried)
         for batch in pa.ipc.open_stream(self._buffer):
             typed.add([*batch.columns[: len(self._own)], *map(_from_json, batch.columns[len(self._own) :], carried)])
         typed.close()
         self._buffer.close()
+
+    def check(self, path: Path) -> None:
+        """Read back as TypedLines does. Raises UnfitColumnError, ValueError."""
+        if self._typed is not None:
+            self._typed.check(path)
 
     def abandon(self) -> None:
         """Free the disk space."""
@@ -150,8 +179,8 @@ class _Seen:
             self._largest = max(self._largest, *(abs(value) for value in values if type(value) is int))
         self._types |= types
 
-    def field(self, name: str) -> pa.Field:
-        kinds = {_KINDS.get(kind, "text") for kind in self._types - {type(None)}}
+    def field(self, name: str, *, as_json: bool) -> pa.Field:
+        kinds = {_KINDS.get(kind, "text") for kind in self._types - {type(None)}} if not as_json else {"json"}
         if kinds <= {"text"}:
             return pa.field(name, pa.string())
         if kinds == {"bool"}:
@@ -160,7 +189,7 @@ class _Seen:
             return pa.field(name, pa.int64())
         if kinds <= {"int", "float"} and self._largest <= _EXACT_IN_DOUBLE:
             return pa.field(name, pa.float64())
-        return pa.field(name, pa.string(), metadata={"promptmill": "json"})
+        return pa.field(name, pa.string(), metadata=JSON_TEXT)
 
 
 _KINDS = {bool: "bool", int: "int", float: "float", dict: "json", list: "json", tuple: "json", Decimal: "json"}
@@ -170,89 +199,32 @@ def open_lines(file: BinaryIO, layout: Layout, folder: Path) -> TypedLines | Inf
     """Make a writer to `file`; buffers lines in `folder` where types must be inferred."""
     if layout.carried and layout.types is None:
         return InferredLines(file, layout, folder)
-    own = [pa.field(name, _OWN_TYPES[name]) for name in layout.own]
-    carried = [_input_field(layout.types, name) for name in layout.carried]
-    return TypedLines(file, own, carried)
+    return TypedLines(file, own_fields(layout), [_settled(layout, name) for name in layout.carried])
 
 
-def first_difference(path: Path, other: Path) -> int | None:
-    """Return the first line (from 1) of the first row group that differs between two files; None when they are equal."""
-    start = 1
-    with pq.ParquetFile(path) as left, pq.ParquetFile(other) as right:
-        for mine, theirs in zip_longest(_groups(left), _groups(right)):
-            if mine is None or theirs is None or not mine.equals(theirs):
-                return start
-            start += mine.num_rows
-        return None if left.schema_arrow.equals(right.schema_arrow) else start
+def _settled(layout: Layout, name: str) -> pa.Field:
+    """Return the field of a carried-over column: text where no file has the column."""
+    place = -1 if layout.types is None else layout.types.get_field_index(name)
+    if layout.types is None or place < 0:
+        return pa.field(name, pa.string())
+    field = layout.types.field(place)
+    settled = field.metadata is not None and b"promptmill" in field.metadata
+    return field if settled else settle_field(name, [field.type], as_json=name in layout.as_json)
 
 
-def _groups(file: pq.ParquetFile) -> Iterator[pa.Table]:
-    return (file.read_row_group(number) for number in range(file.num_row_groups))
-
-
-def _input_field(types: pa.Schema | None, name: str) -> pa.Field:
-    """Return the input's field, nullable: a row that could not be read has no values."""
-    place = -1 if types is None else types.get_field_index(name)
-    return pa.field(name, pa.string()) if types is None or place < 0 else types.field(place).with_nullable(True)
-
-
-def _own_arrays(fields: Sequence[pa.Field], lines: Sequence[Mapping[str, Any]]) -> list[pa.Array]:
-    arrays = []
-    for field in fields:
-        values = _column(field, lines)
-        if field.name == "usage":
-            arrays.append(_usage(values))
-            continue
-        if field.name == "tool_calls":
-            values = [None if calls is None else json_bytes(calls) for calls in values]
-        arrays.append(_array(values, field.type))
-    return arrays
-
-
-def _column(field: pa.Field, lines: Sequence[Mapping[str, Any]]) -> list[Any]:
-    name = field.name  # Arrow makes a new text of it each time
-    return [line[name] for line in lines]
-
-
-def _array(values: list[Any], kind: pa.DataType) -> pa.Array:
-    if isinstance(kind, pa.BaseExtensionType):
-        return pa.ExtensionArray.from_storage(kind, _array(values, kind.storage_type))
-    try:
-        return pa.array(values, kind)
-    except UnicodeEncodeError:
-        return pa.array(_cleaned(values), kind)
-
-
-def _usage(usages: Sequence[Mapping[str, Any] | None]) -> pa.Array:
-    """Build the usage column member by member: from a list of dicts Arrow takes four times as long."""
-    none: Mapping[str, Any] = {}
-    counts = [[_whole((usage or none).get(name)) for usage in usages] for name in _COUNTS]
-    texts = [None if usage is None else json_bytes(usage) for usage in usages]
-    absent = pa.array([usage is None for usage in usages], pa.bool_())
-    return pa.StructArray.from_arrays(
-        [*(pa.array(count, pa.int64()) for count in counts), pa.array(texts, pa.string())], fields=list(_USAGE), mask=absent
-    )
-
-
-def _whole(value: Any) -> int | None:
-    return value if type(value) is int and abs(value) < _INT64 else None
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, Mapping):
-        return {_cleaned(key): _cleaned(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(map(_cleaned, value))
-    return value
+def _json_text(value: Any) -> bytes | None:
+    """Encode a value for the buffer; NaN and infinities as Arrow's casts spell them, which is no JSON."""
+    if type(value) is float and not math.isfinite(value):
+        return str(value).encode()
+    text = json_bytes(value)
+    return None if text == b"null" else text
 
 
 def _from_json(texts: pa.Array, field: pa.Field) -> pa.Array:
     if not pa.types.is_string(field.type):
         return texts.cast(field.type)
     if field.metadata is not None:
-        return texts
+        return pc.replace_with_mask(texts, pc.fill_null(pc.is_in(texts, _NO_JSON), False), pa.scalar(None, texts.type))
     return pa.array([None if text is None else _text(text) for text in texts.to_pylist()], pa.string())
 
 

@@ -25,6 +25,7 @@ EXAMPLES = [
     errors.DamagedError("journal/000001.jsonl", 7, "checksum"),
     errors.ChangedError("412 rows differ"),
     errors.StorageError("the disk is full"),
+    errors.InputChangedError("rows.jsonl changed since the rows were sent"),
     errors.SetupError("no key"),
     errors.EndpointError(INFO),
     errors.NetworkError(INFO),

@@ -32,17 +32,18 @@ def batch_paths(job: Job, folder: Path) -> list[Path]:
     return [folder / f"{kind}.openai-batch{name}.jsonl" for name in names for kind in ("completions", "errors")]
 
 
-def write_batch_lines(job: Job, tasks: Iterable[Result], paths: list[Path]) -> None:
-    """Write `tasks` to the files that `batch_paths` names."""
+def write_batch_lines(job: Job, tasks: Iterable[Iterable[Result]], paths: list[Path]) -> None:
+    """Write `tasks`, which come in portions, to the files that `batch_paths` names."""
     with ExitStack() as stack:
         writers = [stack.enter_context(open_writer("jsonl", path, Layout(_COLUMNS))) for path in paths]
         of_variant = {variant.slug: writers[2 * number : 2 * number + 2] for number, variant in enumerate(job.variants)}
-        remaining = iter(tasks)
-        while batch := list(islice(remaining, _LINES)):
-            for slug, (completions, errors) in of_variant.items():
-                attempted = [(r, r.outcome) for r in batch if r.outcome is not None and r.variant.slug == slug]
-                completions.write([batch_line(r, o) for r, o in attempted if o.ok])
-                errors.write([batch_line(r, o) for r, o in attempted if not o.ok])
+        for portion in tasks:
+            remaining = iter(portion)
+            while batch := list(islice(remaining, _LINES)):
+                for slug, (completions, errors) in of_variant.items():
+                    attempted = [(r, r.outcome) for r in batch if r.outcome is not None and r.variant.slug == slug]
+                    completions.write([batch_line(r, o) for r, o in attempted if o.ok])
+                    errors.write([batch_line(r, o) for r, o in attempted if not o.ok])
 
 
 def batch_line(result: Result, outcome: Outcome) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow.parquet as pq
 import pytest
 from openai.types.chat import ChatCompletion
@@ -226,3 +227,42 @@ def test_large_requests_are_parted_by_size(tmp_path: Path, monkeypatch: pytest.M
     written = write_requests(job, Dataset(job.input), tmp_path)
     assert [len(lines_of(path)) for path in written.paths] == [2, 2, 1]
     assert all(path.stat().st_size <= 500 for path in written.paths)
+
+
+def test_stored_requests_are_parted_by_endpoint_and_model(tmp_path: Path) -> None:
+    """A batch takes one endpoint and one model: requests of several become a file each, and no mixed file of an earlier export stays."""
+    kinds = [("chat/completions", "m1"), ("embeddings", "m1"), ("chat/completions", "org/m2"), ("chat/completions", "m1")]
+    lines = [
+        {"custom_id": str(n), "method": "POST", "url": f"/v1/{api}", "body": {"model": model, "messages": [], "input": "x"}}
+        for n, (api, model) in enumerate(kinds)
+    ]
+    write(tmp_path / "rows.jsonl", b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    text = b'[input]\npath = "rows.jsonl"\nformat = "openai-batch"\n[[model]]\nid = "openai/*"\n'
+    job = load(write(tmp_path / "job.toml", text), environ={}).job
+    (tmp_path / "out").mkdir()
+    mixed = write(tmp_path / "out" / "batch-input.jsonl", b"of an earlier export")
+
+    written = write_requests(job, Dataset(job.input), tmp_path / "out")
+
+    assert not mixed.exists()
+    assert sorted(line["custom_id"] for path in written.paths for line in lines_of(path)) == ["0", "1", "2", "3"]
+    assert [len(lines_of(path)) for path in written.paths] == [2, 1, 1]
+    for path in written.paths:
+        assert len({(line["url"], line["body"]["model"]) for line in lines_of(path)}) == 1
+    assert written.paths[0].name == "batch-input.chat-completions-m1.jsonl"
+
+
+def test_inputs_of_embeddings_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch takes 50,000 inputs of embeddings in all, of which a request may have many; a list of tokens is one input."""
+    monkeypatch.setattr(batch_requests, "MAX_INPUTS", 5)
+    inputs: list[object] = [["a", "b", "c"], ["d", "e"], ["f"], [1, 2, 3, 4, 5, 6], "g", [[1], [2], [3]]]
+    lines = [{"custom_id": str(n), "url": "/v1/embeddings", "body": {"model": "m", "input": given}} for n, given in enumerate(inputs)]
+    write(tmp_path / "rows.jsonl", b"".join(orjson.dumps(line) + b"\n" for line in lines))
+    job = load(
+        write(tmp_path / "job.toml", b'[input]\npath = "rows.jsonl"\nformat = "openai-batch"\n[[model]]\nid = "openai/*"\n'), environ={}
+    ).job
+
+    written = write_requests(job, Dataset(job.input), tmp_path)
+
+    assert [[line["custom_id"] for line in lines_of(path)] for path in written.paths] == [["0", "1"], ["2", "3", "4"], ["5"]]
+    assert [path.name for path in written.paths] == ["batch-input.jsonl", "batch-input-2.jsonl", "batch-input-3.jsonl"]

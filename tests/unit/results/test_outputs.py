@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 
 from batch.errors import DamagedError, StorageError
 from batch.journal.index import Location
-from batch.records import BadRow
+from batch.records import Api, BadRow
 from batch.results import join
 from batch.results.join import results
 from batch.results.lines import completion_columns
 from batch.results.outputs import export, write_outputs
-from batch.settings import InputSettings, OutputFormat
+from batch.settings import InputSettings, OutputFormat, PromptSettings
 from batch.writers.columns import ERROR_COLUMNS, OWN_COLUMNS
 from tests.support.disks import outcome
 from tests.support.runs import FinishedRun, variant
@@ -112,6 +112,33 @@ def test_embeddings(tmp_path: Path, format_: str) -> None:
     assert "embedding" in completion_columns(run.job)
     assert "embedding" not in completion_columns(replace(run.job, variants=run.job.variants[:1]))
     assert set(completion_columns(run.job)) | set(ERROR_COLUMNS) == OWN_COLUMNS
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "csv", "parquet"])
+def test_several_answers_in_one_reply_are_a_list(tmp_path: Path, format_: OutputFormat) -> None:
+    """Each vector of a request with several texts, and each choice of one with n, is in the output, in the order of its index."""
+    vectors = [[0.0, 1.0], [1.0, 1.0], [2.0, 1.0]]
+    items = [{"object": "embedding", "index": n, "embedding": vector} for n, vector in enumerate(vectors)]
+    chosen = [{"index": n, "message": {"content": text}, "finish_reason": "stop"} for n, text in enumerate("ab")]
+    bodies = [{"data": items[::-1]}, {"data": items[:1]}, {"choices": chosen}, {"choices": chosen[:1]}]
+    apis: list[Api] = ["embeddings", "embeddings", "chat/completions", "chat/completions"]
+    outcomes = [replace(outcome(n), api=api, response=orjson.dumps(body)) for n, (api, body) in enumerate(zip(apis, bodies, strict=True))]
+    stored = replace(variant("v"), prompt=PromptSettings(stored=True))
+    run = FinishedRun(tmp_path, rows(4), {"v": outcomes}, variants=[stored])
+
+    path, _ = export(run.job, run.directory, run.dataset, format_, None)
+
+    if format_ == "parquet":
+        assert pq.read_table(path)["embedding"].to_pylist() == [vectors, vectors[:1], None, None]
+        assert pq.read_table(path)["completion"].to_pylist() == [None, None, '["a","b"]', "a"]
+    elif format_ == "csv":
+        with Path(path).open(newline="") as file:
+            lines = list(csv.DictReader(file))
+        assert [json.loads(line["embedding"]) for line in lines[:2]] == [vectors, vectors[0]]
+        assert [line["completion"] for line in lines[2:]] == ['["a","b"]', "a"]
+    else:
+        assert [line["embedding"] for line in run.lines("completions")] == [vectors, vectors[0], None, None]
+        assert [line["completion"] for line in run.lines("completions")] == [None, None, ["a", "b"], "a"]
 
 
 @settings(deadline=None, max_examples=40)

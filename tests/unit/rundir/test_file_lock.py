@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +14,7 @@ import pytest
 from batch.errors import LockedError, RunDirectoryError, StorageError
 from batch.rundir import file_lock
 from batch.rundir.local import RunDirectory
+from tests.support.runs import manifest
 
 
 def remove(run: Path) -> None:
@@ -164,7 +165,7 @@ def test_a_manifest_with_a_name_that_is_not_utf8_comes_back(tmp_path: Path) -> N
     """Fault 74: what is written into run.json can be read again, also the name of a file that is not UTF-8."""
     name = os.fsdecode(b"caf\xe9.jsonl")
     directory = RunDirectory(tmp_path)
-    directory.write_manifest(replace(manifest("t"), input={"files": [{"path": name}]}))
+    directory.write_manifest(dataclasses.replace(manifest("t"), input={"files": [{"path": name}]}))
     assert directory.manifest.input["files"][0]["path"] == name
 
 

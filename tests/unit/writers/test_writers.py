@@ -91,7 +91,7 @@ def test_first_difference(tmp_path: Path, format_: OutputFormat) -> None:
 
     compare = writing(format_).first_difference
     assert compare(one, same) is None
-    assert compare(one, other) == {"jsonl": 4, "csv": 5, "parquet": 1}[format_]
+    assert compare(one, other) == {"jsonl": 4, "csv": 5, "parquet": 4}[format_]
     assert compare(one, longer) is not None
     assert compare(longer, one) is not None
 
@@ -133,7 +133,7 @@ def test_json_of_values_that_json_lacks(value: Any, text: str) -> None:
     assert json_bytes(value).decode() == text
 
 
-@pytest.mark.parametrize("start", ["=cmd()", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1"])
+@pytest.mark.parametrize("start", ["=cmd()", "+A1", "-A1", "- milk", "-2+cmd", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "\uff1dcmd()"])
 def test_csv_formulas_are_disarmed(tmp_path: Path, start: str) -> None:
     """Text that a spreadsheet would run begins with a ' instead (fault 55)."""
     path = write(tmp_path / "x.csv", Layout(("id", "completion"), (start,)), [{"id": "1", "completion": start, start: "plain"}])
@@ -142,6 +142,26 @@ def test_csv_formulas_are_disarmed(tmp_path: Path, start: str) -> None:
         header, row = csv.reader(file)
     assert header == ["id", "completion", f"'{start}"]
     assert row == ["1", f"'{start}", "plain"]
+
+
+@pytest.mark.parametrize("text", ["-5", "+49 170 1234567", "-1.50", "-1e-3", "+1 (555) 010-99", "-.5", "-12,5 %"])
+def test_csv_numbers_are_left_alone(tmp_path: Path, text: str) -> None:
+    """Text that is a number or a phone number is written as it came: a program that reads it must not meet a '."""
+    path = write(tmp_path / "x.csv", Layout(("id", "completion")), [{"id": "1", "completion": text}])
+
+    with path.open(newline="") as file:
+        assert list(csv.reader(file))[1] == ["1", text]
+
+
+def test_csv_ids_are_left_alone(tmp_path: Path) -> None:
+    """An id joins the file with others, so it never gets a '; nor does anything where the job turns the guard off."""
+    line = {"id": "-abc", "completion": "=1+A1", "ticket": "@x"}
+    guarded = write(tmp_path / "a.csv", Layout(("id", "completion"), ("ticket",), unguarded=frozenset(("id", "ticket"))), [line])
+    plain = write(tmp_path / "b.csv", Layout(("id", "completion"), ("ticket",), csv_guard=False), [line])
+
+    with guarded.open(newline="") as first, plain.open(newline="") as second:
+        assert list(csv.reader(first))[1] == ["-abc", "'=1+A1", "@x"]
+        assert list(csv.reader(second))[1] == ["-abc", "=1+A1", "@x"]
 
 
 def test_csv_cells(tmp_path: Path) -> None:
@@ -161,7 +181,6 @@ def test_csv_cells(tmp_path: Path) -> None:
         (["a", None, "b"], pa.string(), ["a", None, "b"]),
         ([1, None, -(2**63) + 1], pa.int64(), [1, None, -(2**63) + 1]),
         ([1, 2.5, None], pa.float64(), [1.0, 2.5, None]),
-        ([1.5, float("nan")], pa.float64(), [1.5, None]),
         ([True, None, False], pa.bool_(), [True, None, False]),
         ([None, None], pa.string(), [None, None]),
         (["\ud800x"], pa.string(), ["\ufffdx"]),
@@ -241,7 +260,9 @@ def test_parquet_keeps_the_types_of_the_input(tmp_path: Path) -> None:
 
     table = pq.read_table(write(tmp_path / "out.parquet", Layout(("id",), names, source.schema), lines))
 
-    assert table.drop_columns(["id"]).schema.types == source.schema.types
+    # A dictionary becomes its value type: with another dictionary in each row group no reader opened the file.
+    plain = [kind.value_type if pa.types.is_dictionary(kind) else kind for kind in source.schema.types]
+    assert table.drop_columns(["id"]).schema.types == plain
     assert table.drop_columns(["id"]).slice(0, 2).to_pylist() == source.to_pylist()
     assert set(table.slice(2).drop_columns(["id"]).to_pylist()[0].values()) == {None}
 
