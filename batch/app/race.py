@@ -1,4 +1,4 @@
-"""A race beside a run: what the journals hold is looked at now and then, and variants that can no longer win are sent nothing more."""
+"""Race the variants of a run: read the journals at intervals, and stop sending to variants that can no longer win."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from batch.evaluation.statistics import racing
 
 LOOK_INTERVAL_S = 0.25
-# A look reads the journals' index anew, and takes longer the longer the run is: looks get rarer, so that they stay a twentieth of it.
+# A look reads the journals' index again, which takes longer in a longer run: looks get rarer, so that they stay a twentieth of it.
 SHARE = 1 / 20
 
 
@@ -80,7 +80,7 @@ class RunRace:
                 self._keep()
         except PromptmillError as error:
             self._looking = False
-            self._say(f"the race is off, and nobody is stopped any more: {error}")
+            self._say(f"the race is off, and no variant is stopped any more: {error}")
 
     def _keep(self) -> None:
         directory = self._prepared.directory
@@ -92,7 +92,7 @@ class RunRace:
 
 
 def open_race(prepared: Prepared, say: Callable[[str], None], *, looking: bool) -> RunRace | None:
-    """The race of a run, None when the job wants none, or there is nobody to race against. Raises SetupError."""
+    """The race of a run, None when the job has no race, or only one variant. Raises SetupError."""
     wanted = prepared.job.run.race is not None and len(prepared.job.variants) > 1
     return RunRace(prepared, say, looking=looking) if wanted else None
 

@@ -7,19 +7,19 @@ from typing import Literal
 
 from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, shown, unscored
 from batch.evaluation.scorers.texts import answer_text, expected_texts, is_spaceless, normalised
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 
 
 def exact(*, case_sensitive: bool = False, punctuation: bool = False, articles: bool = True) -> Scorer:
     """1 when the whole answer is the expected text, or one of them.
 
-    Unicode forms and spaces never count. Case, punctuation around the text and, with `articles` false, English articles are left out.
+    Unicode forms and spaces never count. Case, punctuation around the text and, with `articles` false, English articles are ignored.
     """
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         wanted = expected_texts(sample.expected)
         text = answer_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         found = normalised(text, case_sensitive=case_sensitive, punctuation=punctuation, articles=articles)
         for each in wanted:
@@ -37,12 +37,12 @@ def contains(*, case_sensitive: bool = False, whole_words: bool = True, need: Li
     is not understood.
     """
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         wanted = [each for each in expected_texts(sample.expected) if each.strip()]
         if not wanted:
             raise ExpectedError("the expected value is empty")
         text = answer_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         hay = normalised(text, case_sensitive=case_sensitive, punctuation=True)
         found = [each for each in wanted if _stands_in(normalised(each, case_sensitive=case_sensitive), hay, whole_words=whole_words)]
@@ -62,10 +62,10 @@ def regex(*, pattern: str, ignore_case: bool = False, which: Literal["first", "l
     """
     compiled = re.compile(pattern, re.IGNORECASE if ignore_case else 0)
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         wanted = None if sample.expected is None else expected_texts(sample.expected)
         text = answer_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         matches = list(compiled.finditer(text))
         chosen = matches[0 if which == "first" else -1] if matches else None
@@ -84,14 +84,14 @@ def _stands_in(needle: str, hay: str, *, whole_words: bool) -> bool:
     start = hay.find(needle)
     while start >= 0:
         end = start + len(needle)
-        if not whole_words or not (_goes_on(hay[:start][::-1][:2], needle[:1]) or _goes_on(hay[end : end + 2], needle[-1:])):
+        if not whole_words or not (_continues(hay[:start][::-1][:2], needle[:1]) or _continues(hay[end : end + 2], needle[-1:])):
             return True
         start = hay.find(needle, start + 1)
     return False
 
 
-def _goes_on(beside: str, edge: str) -> bool:
-    """Whether the word or number that has `edge` at its end goes on in `beside` (its nearest character first)."""
+def _continues(beside: str, edge: str) -> bool:
+    """Whether the word or number that has `edge` at its end continues in `beside` (its nearest character first)."""
     if not beside or not edge.isalnum() or is_spaceless(edge):
         return False
     if edge.isdigit() and beside[0] in ".," and beside[1:2].isdigit():

@@ -6,10 +6,10 @@ import re
 from fractions import Fraction
 from typing import Any, Literal
 
-from batch.evaluation.scorers.numbers import Decimal, Number, numbers, one_number, plain_latex
+from batch.evaluation.scorers.number_syntax import Decimal, Number, numbers, one_number, plain_latex
 from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, unscored
 from batch.evaluation.scorers.texts import answer_text, expected_texts
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 
 # What a decimal fraction may differ by when no tolerance is given: the noise of binary floats.
 _FLOAT_NOISE = Fraction(1, 10**9)
@@ -43,14 +43,14 @@ def number(
     """
     limits = Fraction(str(tolerance)), Fraction(str(relative))
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         wanted = [
             _expected(value, decimal) for value in (sample.expected if isinstance(sample.expected, list | tuple) else [sample.expected])
         ]
         if not wanted or None in wanted:
             raise ExpectedError(f"the expected value is not a number: {', '.join(expected_texts(sample.expected))[:60]}")
         text = answer_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         plain = plain_latex(text)
         found, reason = _given(plain, decimal, which)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from batch.errors import SetupError
 from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, shown, unscored
 from batch.evaluation.scorers.texts import answer_text, as_text, normalised
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 from batch.prompts import AnswerSchema
 
 _FENCE = re.compile(
@@ -25,9 +25,9 @@ _MISSING = object()
 def valid_json() -> Scorer:
     """1 when the answer is JSON as RFC 8259 has it (no NaN): the whole answer, or a ``` block in it."""
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         text = _json_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         try:
             value = _read(text)
@@ -48,9 +48,9 @@ def json_schema(*, schema: str, embedded: bool = False) -> Scorer:
     """
     check = _validator(Path(schema))
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         text = _json_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         try:
             value = _read(text, embedded=embedded)
@@ -69,12 +69,12 @@ def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, case_sensi
     Texts are compared as `exact` does, numbers by value. `fields` says which ones count. Fields that were not asked for do not count.
     """
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         wanted = _expected_fields(sample.expected, fields)
         if not wanted:
             raise ExpectedError("the expected value is no JSON object, or has none of the fields")
         text = _json_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         try:
             value = _read(text, embedded=embedded)
@@ -90,7 +90,7 @@ def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, case_sensi
     return score
 
 
-def _json_text(sample: Sample) -> str | Cell:
+def _json_text(sample: Sample) -> str | ScoreValue:
     """The text that should be JSON: the answer, or the arguments of its only tool call."""
     if sample.text is None and sample.tool_calls and len(sample.tool_calls) == 1:
         function = sample.tool_calls[0].get("function")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.evaluation.scorers.number import number
-from batch.evaluation.scorers.numbers import numbers
+from batch.evaluation.scorers.number_syntax import numbers
 from batch.evaluation.scorers.sample import ExpectedError, Sample
 
 EQUAL = [
