@@ -55,7 +55,7 @@ class RegexSection(ScoreSection):
 
     kind: Literal["regex"]
     expected: Text | Absent = Field(default=None, description=_EXPECTED)
-    pattern: Text = Field(description="A regular expression of Python; its first group is what is compared.")
+    pattern: Text = Field(description="A regular expression of Python; the first of its groups that caught something is what is compared.")
     ignore_case: bool | Absent = Field(default=None, description="Whether case is left out.  [default: false]")
     which: Literal["first", "last"] | Absent = Field(default=None, description="Which match counts.  [default: last]")
 

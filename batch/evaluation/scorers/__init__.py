@@ -39,7 +39,7 @@ class ScorerKind:
 KINDS = {
     "exact": ScorerKind(matching.exact),
     "contains": ScorerKind(matching.contains),
-    "regex": ScorerKind(matching.regex),
+    "regex": ScorerKind(matching.regex, version=2),
     "choice": ScorerKind(choice.choice),
     "number": ScorerKind(number.number),
     "json": ScorerKind(structured.valid_json, compares=False),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -13,11 +15,11 @@ from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, score
 from batch.evaluation.scorers.texts import answer_text, as_text, normalised
 from batch.evaluation.table import ScoreValue
 from batch.prompts import AnswerSchema
+from batch.prompts.bounded import LONGEST_S, BoundedPattern, OutOfTimeError
 
-_FENCE = re.compile(
-    r"^[ \t]*(?P<mark>```+|~~~+)[ \t]*(?:json\w*)?[ \t]*\r?\n(?P<inside>.*?)^[ \t]*(?P=mark)[ \t]*$",
-    re.DOTALL | re.MULTILINE | re.IGNORECASE,
-)
+_FENCE = r"(?ism)^[ \t]*(?P<mark>```+|~~~+)[ \t]*(?:json\w*)?[ \t]*\r?\n(?P<inside>.*?)^[ \t]*(?P=mark)[ \t]*$"
+_MOST_STARTS = 10_000
+"""Brackets in prose at which JSON may begin: each costs a try, which a text of nothing but brackets makes long."""
 _DECODER = json.JSONDecoder()
 _MISSING = object()
 
@@ -56,7 +58,10 @@ def json_schema(*, schema: str, embedded: bool = False) -> Scorer:
             value = _read(text, embedded=embedded)
         except ValueError as error:
             return scored(0, text, _fault(text, error, sample))
-        complaint = check(value)
+        try:
+            complaint = check(value)
+        except OutOfTimeError:
+            return unscored(f"the check against the schema took longer than {LONGEST_S:g} s", text)
         return scored(complaint is None, text, complaint or "fits the schema")
 
     return score
@@ -102,7 +107,10 @@ def _json_text(sample: Sample) -> str | ScoreValue:
 
 def _read(text: str, *, embedded: bool = False) -> Any:
     """The JSON in an answer. Raises ValueError when there is none."""
-    blocks = [match["inside"] for match in _FENCE.finditer(text)]
+    try:
+        blocks = [match["inside"] for match in _fence().matches(text)] if "```" in text or "~~~" in text else []
+    except OutOfTimeError:  # thousands of fences, each of another length
+        blocks = []
     fault: ValueError = ValueError("no JSON")
     for candidate in (text, *reversed(blocks)):
         try:
@@ -112,12 +120,17 @@ def _read(text: str, *, embedded: bool = False) -> Any:
         except ValueError as error:
             fault = error if candidate is text or not blocks else fault
     if embedded:
-        for match in re.finditer(r"[{\[]", text):
+        for match in islice(re.finditer(r"[{\[]", text), _MOST_STARTS):
             try:
                 return _DECODER.raw_decode(text, match.start())[0]
             except (ValueError, RecursionError):
                 continue
     raise fault
+
+
+@cache
+def _fence() -> BoundedPattern:
+    return BoundedPattern(_FENCE)
 
 
 def _refuse(constant: str) -> NoReturn:
