@@ -83,6 +83,9 @@ class NumberSection(ComparingSection):
     which: Literal["last", "first", "only"] | Absent = Field(
         default=None, description="Which number counts where none is stated as the answer.  [default: last]"
     )
+    pattern: Text | Absent = Field(
+        default=None, description="A regular expression of Python: only what its last match caught is read, as the number."
+    )
 
 
 class JsonSection(ScoreSection):

@@ -1,7 +1,7 @@
 """Check foreign text within a time: patterns that may backtrack, and JSON Schemas whose keywords may take exponential time.
 
 Python's `re` cannot be stopped, not even from another thread. The module `regex` reads the same syntax and takes a time-out, which it
-looks at while it searches (https://pypi.org/project/regex/, "timeout").
+looks at while it searches (github.com/mrabarnett/mrab-regex, README, "Timeout").
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ KINDS = {
     "contains": ScorerKind(matching.contains),
     "regex": ScorerKind(matching.regex, version=2),
     "choice": ScorerKind(choice.choice),
-    "number": ScorerKind(number.number),
+    "number": ScorerKind(number.number, version=2),
     "json": ScorerKind(structured.valid_json, compares=False),
     "json_schema": ScorerKind(structured.json_schema, compares=False, file_option="schema"),
     "json_fields": ScorerKind(structured.json_fields, binary=False),
