@@ -1,4 +1,4 @@
-"""Calibration: a sample of what a judge judged, opened for a person to label. Nothing is sent."""
+"""Calibrate a judge: draw a sample of its verdicts for a person to label. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from pathlib import Path
 from batch.app.evaluate import open_scores
 from batch.errors import InputError
 from batch.evaluation.answers import by_row, run_answers
-from batch.evaluation.calls import CallOutcomes, calls_directory
-from batch.evaluation.judges.asking import JudgeGrader
-from batch.evaluation.judges.calibration import Calibration, Labels, Unlabelled, calibrate, draw, open_labels
-from batch.evaluation.judges.marks import JudgedItem, JudgeMarks
+from batch.evaluation.grading.calibration import Calibration, Labels, Unlabelled, calibrate, draw, open_labels
+from batch.evaluation.grading.grader_calls import CallOutcomes, calls_directory
+from batch.evaluation.grading.judge_grader import JudgeGrader
+from batch.evaluation.grading.judge_scores import JudgedItem, JudgeScores
 from batch.evaluation.scorers import ExpectedError
 from batch.readers import Dataset
 from batch.rundir.local import RunDirectory
@@ -30,7 +30,7 @@ class Labelling:
 
     @property
     def result(self) -> Calibration:
-        """How judge and labels agree so far."""
+        """Agreement of the judge with the labels so far."""
         return calibrate(self.settings, self.sample, self.labels)
 
 
@@ -64,9 +64,9 @@ def _chosen(scores: tuple[ScoreSettings, ...], name: str | None) -> ScoreSetting
 
 def _judged(judged: RunDirectory, job: Job, settings: ScoreSettings) -> Iterator[JudgedItem]:
     with CallOutcomes(calls_directory(judged, settings), settings) as outcomes:
-        marks = JudgeMarks(JudgeGrader(settings, job), job, outcomes)
+        scores = JudgeScores(JudgeGrader(settings, job), job, outcomes)
         for row, answers in by_row(run_answers(Dataset(job.input), job, judged)):
             try:
-                yield from marks.judged(row, answers)
+                yield from scores.judged(row, answers)
             except ExpectedError:
                 continue

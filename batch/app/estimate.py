@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from batch.app.counting import RequestCounts, VariantEstimate
 from batch.engine.feed import Candidate, Feed, FeedOptions, Plan
-from batch.evaluation.statistics.power import smallest_gap
+from batch.evaluation.statistics.paired import smallest_gap
 from batch.executors.costs import run_spent_usd
 from batch.job import LoadedJob
 from batch.journal.index import ResumeIndex
@@ -21,7 +21,7 @@ from batch.rundir.opening import open_run_directory
 from batch.settings import Job
 
 if TYPE_CHECKING:
-    from batch.app.estimate_grading import AskedEstimate
+    from batch.app.estimate_grading import GradingEstimate
 
 # The share of rows on which two models of a kind disagree; the gap that rows can show depends on it.
 DISCORDANT = 0.2
@@ -44,7 +44,7 @@ class Estimate:
     spent_usd: float
     max_cost_usd: float | None
     smallest_gap: float | None
-    asked: tuple[AskedEstimate, ...] = ()
+    asked: tuple[GradingEstimate, ...] = ()
 
     @property
     def cost_usd(self) -> Range | None:
@@ -79,7 +79,7 @@ def _longest(seconds: Sequence[tuple[str, float | None]]) -> float | None:
 
 def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
     """Read the input and the journals of a job and say what is left to do. Raises InputError, DamagedError, RunDirectoryError."""
-    from batch.app.estimate_grading import estimate_asked  # what scores loads pyarrow, which runs do without
+    from batch.app.estimate_grading import estimate_grading  # what scores loads pyarrow, which runs do without
 
     job = loaded.job
     dataset = Dataset(job.input)
@@ -109,7 +109,7 @@ def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
         spent_usd=run_spent_usd(directory),
         max_cost_usd=job.run.max_cost_usd,
         smallest_gap=_gap(job, rows),
-        asked=estimate_asked(job, dataset, directory, variants, now, retry_failed=retry_failed),
+        asked=estimate_grading(job, dataset, directory, variants, now, retry_failed=retry_failed),
     )
 
 

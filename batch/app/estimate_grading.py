@@ -1,7 +1,7 @@
-"""What the scores of a job that ask a model would take: the calls to judges, and the texts to be embedded.
+"""Estimate the scores of a job that need a model: the calls to judges, and the texts to be embedded.
 
-Of rows that are answered the calls are known; of the others they are made with a text in the answer's place, whose length is guessed by
-what is known of the candidates' answers. Equal answers are asked about once, so that there may be fewer calls.
+Calls about existing answers are exact. For the other rows a placeholder takes the answer's place, and its length is estimated from the
+candidates' answers. Equal answers share one call, so that the true number may be lower.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Literal
 from batch.app.counting import RequestCounts, VariantEstimate
 from batch.engine.feed import Candidate
 from batch.evaluation.answers import Answer, by_row, run_answers
-from batch.evaluation.calls import Call, Grader, calls_directory
-from batch.evaluation.judges.asking import judge_variant
+from batch.evaluation.grading.grader_calls import Call, Grader, calls_directory
+from batch.evaluation.grading.judge_grader import judge_variant
 from batch.evaluation.scorers import ExpectedError
 from batch.evaluation.scoring import make_grader
 from batch.journal.index import ResumeIndex
@@ -29,8 +29,8 @@ from batch.settings import Job, ScoreSettings
 
 
 @dataclass(frozen=True, slots=True)
-class AskedEstimate:
-    """One score that asks a model. `calls.requests` is the most that are still to be made; `left_out` rows have no right value."""
+class GradingEstimate:
+    """One score that needs a model. `calls.requests` is the most that are still to be made; `left_out` rows have no right value."""
 
     score: str
     model: str
@@ -40,16 +40,16 @@ class AskedEstimate:
     left_out_example: str | None
 
 
-def estimate_asked(
+def estimate_grading(
     job: Job, dataset: Dataset, directory: RunDirectory, variants: Sequence[VariantEstimate], now: datetime, *, retry_failed: bool
-) -> tuple[AskedEstimate, ...]:
-    """What each score of a job that asks a model would take, once all rows are answered; `variants` is what these would take.
+) -> tuple[GradingEstimate, ...]:
+    """Estimate each score of a job that needs a model, once all rows are answered; `variants` estimates the answers.
 
     Raises:
         InputError: the input cannot be read.
         DamagedError: a journal is not as it was written.
     """
-    counts = [_AskedCounts(score, job, directory, variants, retry_failed) for score in job.scores if score.asked is not None]
+    counts = [_GradingCounts(score, job, directory, variants, retry_failed) for score in job.scores if score.asked is not None]
     if counts:
         for row, answers in by_row(run_answers(dataset, job, directory)):
             for each in counts:
@@ -57,15 +57,15 @@ def estimate_asked(
     return tuple(each.estimate(now) for each in counts)
 
 
-class _AskedCounts:
-    """What is found of one score while the rows go by."""
+class _GradingCounts:
+    """Counts the calls of one score, row by row."""
 
     def __init__(
         self, score: ScoreSettings, job: Job, directory: RunDirectory, variants: Sequence[VariantEstimate], retry_failed: bool
     ) -> None:
-        assert score.asked is not None  # noqa: S101 - only such scores are counted
+        assert score.asked is not None  # noqa: S101 - only scores with a grader are counted
         self._score = score
-        self._asker: Grader = make_grader(score, job)
+        self._grader: Grader = make_grader(score, job)
         self._retry_failed = retry_failed
         variant = judge_variant(score) if score.judge is not None else score.asked
         index = ResumeIndex.load(calls_directory(directory, score).journal_dir(variant.slug))
@@ -82,8 +82,8 @@ class _AskedCounts:
         known = [answer for answer in answers if (answer.variant, answer.repeat) not in open_ones]
         all_of_them = [_imagined(answer) if (answer.variant, answer.repeat) in open_ones else answer for answer in answers]
         try:
-            made = {call.id: call for call, _ in self._asker.calls(row, known)}
-            wanted = {call.id: (call, names) for call, names in self._asker.calls(row, all_of_them)}
+            made = {call.id: call for call, _ in self._grader.calls(row, known)}
+            wanted = {call.id: (call, names) for call, names in self._grader.calls(row, all_of_them)}
         except ExpectedError as error:
             self._left_out += 1
             self._example = self._example or str(error)
@@ -103,19 +103,19 @@ class _AskedCounts:
         candidates = [Candidate(task, None, entry) for task, entry in zip(tasks, entries, strict=True)]
         self._counts.add(candidates, [entry is None or (self._retry_failed and not entry.ok) for entry in entries])
 
-    def estimate(self, now: datetime) -> AskedEstimate:
+    def estimate(self, now: datetime) -> GradingEstimate:
         """What the calls would take."""
         does: Literal["judges", "embeds"] = "judges" if self._score.judge is not None else "embeds"
-        return AskedEstimate(self._score.name, self._model, does, self._counts.estimate(now), self._left_out, self._example)
+        return GradingEstimate(self._score.name, self._model, does, self._counts.estimate(now), self._left_out, self._example)
 
 
 def _imagined(answer: Answer) -> Answer:
-    """An answer to come, other than all others."""
+    """Make a placeholder for an answer to come, unequal to all others."""
     return Answer(answer.row, answer.variant, answer.repeat, text=f"{answer.row.ordinal} {answer.variant} {answer.repeat}")
 
 
 def _per_answer(variant: VariantEstimate) -> Range:
-    """The tokens of one answer of a variant to come."""
+    """Estimate the tokens of one future answer of a variant."""
     tokens, requests = variant.answer_tokens, variant.requests
     if not requests:
         return Range(0.0, 0.0)

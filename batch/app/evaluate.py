@@ -1,4 +1,4 @@
-"""Scoring and comparing what was answered, in a run directory or in files of other tools. Nothing is sent (but see asking.py)."""
+"""Score and compare answers in a run directory or in files of other tools. Nothing is sent (grading.py sends)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batch.errors import InputError
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.foreign import read_foreign
 from batch.evaluation.gates import GateResult, check_gates
-from batch.evaluation.reading import Evaluation, Judged, VariantFacts, read_evaluation
+from batch.evaluation.reading import Evaluation, ScoreResult, VariantStats, read_evaluation
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.statistics.racing import BeatenVariant
 from batch.evaluation.verdict import ScoreVerdict, reach_verdict
@@ -28,20 +28,20 @@ from batch.settings import Job
 class Comparison:
     """One score: what it is made of, and what it allows one to say."""
 
-    judged: Judged
+    judged: ScoreResult
     verdict: ScoreVerdict
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluationReport:
-    """All scores of a run or of files, the facts of the variants, and the gates. `folder` has the scores' files, None when none are kept.
+    """All scores of a run or of files, the stats of the variants, and the gates. `folder` has the scores' files, None when none are kept.
 
-    `fresh` names the scores that were made anew; the others were read back.
+    `fresh` names the scores that were recomputed; the others were read back.
     """
 
     name: str
     comparisons: tuple[Comparison, ...]
-    variants: tuple[VariantFacts, ...]
+    variants: tuple[VariantStats, ...]
     gates: tuple[GateResult, ...]
     fresh: tuple[str, ...]
     folder: Path | None
@@ -107,10 +107,10 @@ def _report(
     name: str, evaluation: Evaluation, judging: Job | None, folder: Path | None, stopped: Sequence[BeatenVariant] = ()
 ) -> EvaluationReport:
     # One that has all its rows all the same can be compared as if there had been no race.
-    unfinished = {facts.variant for facts in evaluation.variants if facts.missing}
+    unfinished = {stats.variant for stats in evaluation.variants if stats.missing}
     stops = [stop for stop in stopped if stop.variant in unfinished]
-    costs = {facts.variant: facts.cost_usd for facts in evaluation.variants}
-    failures = {facts.variant: facts.failures for facts in evaluation.variants}
+    costs = {stats.variant: stats.cost_usd for stats in evaluation.variants}
+    failures = {stats.variant: stats.failures for stats in evaluation.variants}
     comparisons = tuple(
         Comparison(
             judged, reach_verdict(judged.table, asked=judged.asked, costs=costs, failures=failures, columns=judged.columns, stops=stops)

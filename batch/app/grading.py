@@ -1,4 +1,4 @@
-"""Asking the models that judge or embed. Each score that does is a run of its own in the scored run's scores folder, by the same engine."""
+"""Run the models that judge or embed: each such score is a run of its own in the scored run's scores folder, by the same engine."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from batch.app.evaluate import open_scores
 from batch.app.run import RunOptions, RunReport, run
 from batch.errors import InputError
 from batch.evaluation.answers import run_answers, run_state
-from batch.evaluation.calls import CARRIED, asked_model, calls_directory, count_open, write_calls
-from batch.evaluation.embeddings import TEXT
-from batch.evaluation.judges.asking import MESSAGES, judge_variant
+from batch.evaluation.grading.embeddings import TEXT
+from batch.evaluation.grading.grader_calls import CARRIED, calls_directory, count_open, graded_by, write_calls
+from batch.evaluation.grading.judge_grader import MESSAGES, judge_variant
 from batch.evaluation.scoring import make_grader
 from batch.events import Observer
 from batch.job import LoadedJob, from_document
@@ -23,13 +23,13 @@ from batch.readers import Dataset
 from batch.rundir.opening import address_of, open_run_directory
 from batch.settings import ScoreSettings
 
-# What such a run does not take over from [run]: how often a model is asked, and which one is stopped, is no matter of its scores.
+# What such a run does not take over from [run]: repeats and a race concern the scored run only.
 _NOT_TAKEN = frozenset({"repeats", "race"})
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """One score of a run that asks a model: its calls, and how many of them are still to be made. `loaded` is the job that makes them."""
+class Grading:
+    """One score that needs a model's calls: how many there are, and how many are still open. `loaded` is the job that makes them."""
 
     score: str
     model: str
@@ -39,15 +39,15 @@ class Asking:
     loaded: LoadedJob
 
     def run(self, options: RunOptions, observers: Sequence[Observer]) -> RunReport:
-        """Make the open calls, or go on with them. Raises as `app.run` does."""
-        # Calls are known by all that decides them, so one that changed is another call.
+        """Make the open calls, or resume them. Raises as `app.run` does."""
+        # A call's id hashes everything that decides it, so that a changed call is another call.
         return run(self.loaded, RunOptions(retry_failed=options.retry_failed, changed="rerun"), observers)
 
 
-def askings(
+def gradings(
     directory: Path | str, job_file: Path | None = None, overrides: Sequence[str] = (), *, retry_failed: bool = False
-) -> list[Asking]:
-    """The scores of a run that ask a model, with their calls written down; nothing is sent. `overrides` are for the runs that ask.
+) -> list[Grading]:
+    """List the scores of a run that need a model's calls, and write those calls down; nothing is sent. `overrides` apply to their runs.
 
     Raises:
         RunDirectoryError, InputError, JobError, DamagedError, StorageError.
@@ -70,7 +70,7 @@ def askings(
         unmade = count_open(own, score, retry_failed=retry_failed)
         loaded = from_document(_document(judging.document, raw, score, place, address_of(own)), overrides)
         did: Literal["judged", "embedded"] = "judged" if score.judge is not None else "embedded"
-        found.append(Asking(score.name, score.asked.full_name, did, calls, unmade, loaded))
+        found.append(Grading(score.name, score.asked.full_name, did, calls, unmade, loaded))
     return found
 
 
@@ -94,4 +94,4 @@ def _model(raw: Mapping[str, Any], score: ScoreSettings) -> dict[str, Any]:
     own = {key: value for key, value in sent.items() if key == "response_format"}
     written = copy.deepcopy(dict(raw.get("parameters", {})))
     price = {"price": raw["price"]} if "price" in raw else {}
-    return {"id": asked_model(score).full_name, **price, **written, **({} if "response_format" in written.get("extra_body", {}) else own)}
+    return {"id": graded_by(score).full_name, **price, **written, **({} if "response_format" in written.get("extra_body", {}) else own)}

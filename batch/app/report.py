@@ -1,4 +1,4 @@
-"""The report of a run: one HTML file, made of its scores, its outcomes and its input. Nothing is sent."""
+"""Write the report of a run: one HTML file made from its scores, outcomes and input. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -42,5 +42,5 @@ def _unscored(job: Job, directory: RunDirectory, dataset: Dataset) -> Evaluated:
     directory.fetch("scores")
     score_answers(lambda: run_answers(dataset, job, directory), run_state(dataset, job, directory), (), folder)
     directory.publish(folder)
-    facts = read_evaluation(folder, (), [variant.name for variant in job.variants]).variants
-    return Evaluated((), (), facts, folder)
+    stats = read_evaluation(folder, (), [variant.name for variant in job.variants]).variants
+    return Evaluated((), (), stats, folder)

@@ -15,7 +15,7 @@ from batch.cli.options import directory_argument, json_option
 
 if TYPE_CHECKING:
     from batch.app.calibrate import Labelling
-    from batch.evaluation.judges.calibration import Calibration, Label, Unlabelled
+    from batch.evaluation.grading.calibration import Calibration, Label, Unlabelled
 
 _OTHERS = ("s", "u", "q")
 _PAIR_KEYS: Mapping[str, Label] = {"a": "first", "t": "tie", "b": "second"}
@@ -31,8 +31,8 @@ def calibrate_command(directory: str, score: str | None, rows: int, job: str | N
     """Label answers yourself, and see whether the judge agrees with you.
 
     Shows a random sample of what a model judged, without its verdict and without the names of
-    the models that answered, and asks for yours: a key each. Stop at any time, the same command
-    goes on. Then Cohen's kappa between you and the judge: 1 is full agreement, 0 is what chance
+    the models that answered, and asks for yours: a key each. Stop at any time; the same command
+    continues. Then Cohen's kappa between you and the judge: 1 is full agreement, 0 is what chance
     gives. With --json nothing is asked: the agreement so far is written.
 
     \b
@@ -47,12 +47,12 @@ def calibrate_command(directory: str, score: str | None, rows: int, job: str | N
         put_json(_as_json(labelling.result))
         return
     _label(labelling)
-    put_styled(_told(labelling.result))
+    put_styled(_agreement_text(labelling.result))
 
 
 def _label(labelling: Labelling) -> None:
     """Ask for the labels that are missing, until all are there or the person has enough."""
-    from batch.evaluation.judges.calibration import as_judged
+    from batch.evaluation.grading.calibration import as_judged
 
     meanings = _labels_by_key(labelling)
     sample, labels = labelling.sample, labelling.labels
@@ -76,7 +76,7 @@ def _label(labelling: Labelling) -> None:
 
 
 def _labels_by_key(labelling: Labelling) -> Mapping[str, Label]:
-    from batch.evaluation.judges.calibration import labels_of
+    from batch.evaluation.grading.calibration import labels_of
 
     if labelling.settings.kind == "pairwise":
         return _PAIR_KEYS
@@ -102,11 +102,11 @@ def _instructions(labelling: Labelling, keys: Mapping[str, Label]) -> str:
     if judge is not None and judge.rubric:
         lines.append(printable(judge.rubric))
     lines += [f"  {key}  {printable(meaning)}" for key, meaning in _meanings(labelling, keys)]
-    return "\n".join([*lines, "  s  skip   u  go back one   q  stop; the same command goes on"])
+    return "\n".join([*lines, "  s  skip   u  back to the last   q  stop; the same command continues"])
 
 
 def _meanings(labelling: Labelling, keys: Mapping[str, Label]) -> list[tuple[str, str]]:
-    from batch.evaluation.judges.chats import DEFAULT_SCALE
+    from batch.evaluation.grading.judge_chats import DEFAULT_SCALE
 
     if labelling.settings.kind == "pairwise":
         return [("a", "A is better"), ("t", "tie"), ("b", "B is better")]
@@ -125,7 +125,7 @@ def _shown(item: Unlabelled, at: int, of: int) -> str:
     return f"\n{click.style(f'{at + 1} of {of} · row {printable(item.row_id)}', dim=True)}\n{texts}"
 
 
-def _told(result: Calibration) -> str:
+def _agreement_text(result: Calibration) -> str:
     """The agreement for people, with the table of who said what."""
     head = f"{result.score}: {result.judge} against {result.labelled:,} labels"
     if result.agreement is None:
@@ -133,7 +133,7 @@ def _told(result: Calibration) -> str:
     agreement = result.agreement
     weighted = " (weighted by squares)" if result.weights == "quadratic" else ""
     kappa = (
-        "cannot be told: all labels are the same"
+        "is undefined: all labels are the same"
         if agreement.kappa is None
         else f"{agreement.kappa:z.2f} [{agreement.low:z.2f}, {agreement.high:z.2f}]"
     )

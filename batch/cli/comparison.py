@@ -13,7 +13,7 @@ from batch.cli.console import printable
 if TYPE_CHECKING:
     from batch.app.evaluate import Comparison, EvaluationReport
     from batch.evaluation.findings import Standing
-    from batch.evaluation.reading import VariantFacts
+    from batch.evaluation.reading import VariantStats
     from batch.evaluation.sentences import Sentence
     from batch.evaluation.statistics.intervals import Interval
     from batch.evaluation.statistics.paired import Pair
@@ -29,7 +29,7 @@ _DASH = "-"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. Those with a higher `spare` are left out first where the table is too wide; 0 is never left out."""
+    """A column of a table. Those with a higher `spare` are dropped first where the table is too wide; 0 is never dropped."""
 
     head: str
     cells: tuple[str, ...]
@@ -59,10 +59,10 @@ def comparisons(report: EvaluationReport, width: int) -> str:
             block.append("\n".join(pairs))
         # Who is behind whom stands in the table of pairs.
         in_pairs = len(comparison.verdict.findings.pairs) <= MOST_PAIRS
-        told = [sentence for sentence in others if not (sentence.kind == "behind" and in_pairs)]
-        if told:
+        shown = [sentence for sentence in others if not (sentence.kind == "behind" and in_pairs)]
+        if shown:
             letters = _letters(comparison)
-            block.append("\n".join(_wrapped(_briefly(sentence, letters), width, bullet="- ") for sentence in told))
+            block.append("\n".join(_wrapped(_briefly(sentence, letters), width, bullet="- ") for sentence in shown))
         blocks.append("\n\n".join(block))
     return "\n\n".join([*blocks, *_gates(report)])
 
@@ -83,7 +83,7 @@ def _score_head(comparison: Comparison, report: EvaluationReport) -> list[str]:
 
 def _leaderboard(comparison: Comparison, report: EvaluationReport, width: int) -> list[str]:
     table, standings = comparison.judged.table, comparison.verdict.findings.standings
-    facts = {each.variant: each for each in report.variants}
+    stats = {each.variant: each for each in report.variants}
     counts = [standing.summary.counts for standing in standings]
     columns = [
         Column("place", tuple(_place(standing) for standing in standings)),
@@ -103,14 +103,14 @@ def _leaderboard(comparison: Comparison, report: EvaluationReport, width: int) -
         Column("coverage", tuple(_percent(s.summary.coverage if s.summary.strict else None) for s in standings), spare=2),
         *_pass_columns(standings, table.repeats),
         *_cost_columns(standings),
-        *_time_columns([facts[standing.variant] for standing in standings]),
+        *_time_columns([stats[standing.variant] for standing in standings]),
     ]
     return _table("model", [standing.variant for standing in standings], columns, width, _letters(comparison))
 
 
 def _letters(comparison: Comparison) -> dict[str, str]:
     """The variants' letters, which are those of the report; none for a single one."""
-    from batch.evaluation.words import letter
+    from batch.evaluation.formatting import letter
 
     variants = comparison.judged.table.variants
     return {name: letter(at) for at, name in enumerate(variants)} if len(variants) > 1 else {}
@@ -118,7 +118,7 @@ def _letters(comparison: Comparison) -> dict[str, str]:
 
 def _briefly(sentence: Sentence, letters: Mapping[str, str]) -> str:
     """What is said of many variants names them by their letters."""
-    from batch.evaluation.words import with_letters
+    from batch.evaluation.formatting import with_letters
 
     named = {name: letters[name] for name in sentence.variants if name in letters}
     return with_letters(sentence.text, named) if len(named) > MOST_NAMES else sentence.text
@@ -131,18 +131,18 @@ def _pass_columns(standings: Sequence[Standing], tries: int) -> Iterator[Column]
 
 
 def _cost_columns(standings: Sequence[Standing]) -> Iterator[Column]:
-    from batch.evaluation.words import dollars
+    from batch.evaluation.formatting import dollars
 
     if any(standing.cost.total is not None for standing in standings):
         yield Column("per 1,000", tuple(dollars(standing.cost.per_1000_rows) for standing in standings), spare=1)
         yield Column("per right", tuple(dollars(standing.cost.per_correct) for standing in standings), spare=5)
 
 
-def _time_columns(facts: Sequence[VariantFacts]) -> Iterator[Column]:
+def _time_columns(stats: Sequence[VariantStats]) -> Iterator[Column]:
     for head, times, spare in (
-        ("p50", [each.latency_p50_s for each in facts], 1),
-        ("p95", [each.latency_p95_s for each in facts], 6),
-        ("first token", [each.first_token_p50_s for each in facts], 7),
+        ("p50", [each.latency_p50_s for each in stats], 1),
+        ("p95", [each.latency_p95_s for each in stats], 6),
+        ("first token", [each.first_token_p50_s for each in stats], 7),
     ):
         if any(time is not None for time in times):
             yield Column(head, tuple(_DASH if time is None else f"{time:z.2f} s" for time in times), spare=spare)
@@ -182,7 +182,7 @@ def _gates(report: EvaluationReport) -> list[str]:
 
 
 def _table(label: str, names: Sequence[str], columns: Sequence[Column], width: int, letters: Mapping[str, str] | None = None) -> list[str]:
-    """Rows with their names, and letters, before them; where that is too wide, spare columns are left out.
+    """Rows with their names, and letters, before them; where that is too wide, spare columns are dropped.
 
     Where it still is, the names stand below, and before the rows there are only their letters.
     """
@@ -216,7 +216,7 @@ def _line(columns: Sequence[Column], at: int | None) -> str:
 
 
 def _wrapped(text: str, width: int, bullet: str = "") -> str:
-    from batch.evaluation.words import NO_BREAK, unbroken
+    from batch.evaluation.formatting import NO_BREAK, unbroken
 
     whole = unbroken(printable(text))
     lines = click.wrap_text(whole, min(width, _TEXT_WIDTH), initial_indent=bullet, subsequent_indent=" " * len(bullet))
@@ -249,7 +249,7 @@ def _bar(interval: Interval | None) -> str:
 
 
 def _points(difference: float) -> str:
-    from batch.evaluation.words import points
+    from batch.evaluation.formatting import points
 
     return points(difference)
 

@@ -1,4 +1,4 @@
-"""promptmill score and compare: how good the answers are, and what can be said of the models. Only models that judge or embed are asked."""
+"""promptmill score and compare: how good the answers are, and what can be said of the models. Only models that judge or embed get calls."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import click
 from batch.cli.comparison import comparisons, leaderboards
 from batch.cli.console import complain, put_json, put_styled, say, terminal_width
 from batch.cli.exits import ExitCode
-from batch.cli.grading import ask_models
+from batch.cli.grading import run_graders
 from batch.cli.options import directory_argument, files, json_option, set_option
 from batch.storage import is_url, named
 
 if TYPE_CHECKING:
     from batch.app.evaluate import EvaluationReport
-    from batch.evaluation.reading import Judged
+    from batch.evaluation.reading import ScoreResult
     from batch.settings import ScoreSettings, Variant
 
 job_option = click.option(
@@ -59,10 +59,10 @@ def score_command(
 ) -> None:
     """Score answers. The rows are not sent again.
 
-    Of a run, the scores of its job are brought up to date: only what changed is scored anew.
+    Of a run, the scores of its job are brought up to date: only what changed is scored again.
     They lie in RUN_DIR/scores, as Parquet. Nothing is sent but the calls of scores that ask a
     model (kind judge, pairwise or embedding), each once: stopped in the middle, the same command
-    goes on.
+    continues.
     Any other answers can be scored too: lines of JSON with an answer, results of OpenAI's Batch
     API, exports of promptfoo and inspect. A python scorer runs with your rights; what a model
     wrote is never run.
@@ -85,7 +85,7 @@ def score_command(
             )
         failed_calls = False
         if judges:
-            failed_calls = ask_models(ctx, targets[0], Path(job) if job else None, settings, retry_failed=retry_failed, quiet=quiet)
+            failed_calls = run_graders(ctx, targets[0], Path(job) if job else None, settings, retry_failed=retry_failed, quiet=quiet)
         report = evaluate(targets[0], Path(job) if job else None)
     else:
         failed_calls = False
@@ -151,7 +151,7 @@ def _say_files(report: EvaluationReport) -> None:
     from batch.progress import near
 
     if report.folder is not None:
-        what = f"scored anew: {', '.join(report.fresh)}" if report.fresh else "nothing had changed"
+        what = f"scored again: {', '.join(report.fresh)}" if report.fresh else "nothing had changed"
         say(f"promptmill: {what}; in {near(named(report.folder))}")
 
 
@@ -178,20 +178,20 @@ def _as_json(report: EvaluationReport) -> dict[str, Any]:
             }
             for comparison in report.comparisons
         ],
-        "variants": [asdict(facts) for facts in report.variants],
+        "variants": [asdict(stats) for stats in report.variants],
         "gates": [asdict(gate) for gate in report.gates],
         "scored_anew": report.fresh,
     }
 
 
-def _asked(judged: Judged) -> dict[str, Any]:
-    """What is known of the model that was asked for the marks, under what it is."""
-    facts = judged.asked
-    return {kind: facts.document() if facts is not None and facts.kind == kind else None for kind in ("judge", "embedder")}
+def _asked(judged: ScoreResult) -> dict[str, Any]:
+    """What is known of the model that was asked for the scores, under what it is."""
+    stats = judged.asked
+    return {kind: stats.document() if stats is not None and stats.kind == kind else None for kind in ("judge", "embedder")}
 
 
 def _settings(score: ScoreSettings) -> dict[str, Any]:
-    """The settings of a score. Of a model's provider only the name: its headers and query may hold what is nobody's business."""
+    """The settings of a score. Of a model's provider only the name: its headers and query may hold secrets."""
     known = asdict(replace(score, judge=None, embedder=None))
     if score.judge is not None:
         known["judge"] = {**asdict(score.judge), "variant": _model(score.judge.variant)}

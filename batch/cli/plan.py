@@ -16,7 +16,7 @@ from batch.cli.options import json_option, overrides, set_option
 if TYPE_CHECKING:
     from batch.app.counting import VariantEstimate
     from batch.app.estimate import Estimate
-    from batch.app.estimate_grading import AskedEstimate
+    from batch.app.estimate_grading import GradingEstimate
     from batch.policy.estimates import Range
     from batch.settings import Price
 
@@ -198,7 +198,7 @@ def _asked(found: Estimate) -> Iterator[tuple[str, str]]:
             yield "asked", f"run.max_cost_usd bounds the run alone, {more}: promptmill score --set run.max_cost_usd=… bounds that"
 
 
-def _asking(asked: AskedEstimate) -> str:
+def _asking(asked: GradingEstimate) -> str:
     calls = asked.calls
     who = f"{asked.score}: {asked.model} {asked.does}"
     made = f", {calls.kept:,} are made" if calls.kept else ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from batch.evaluation.scorers.sample import Sample
 from batch.evaluation.scorers.texts import answer_text
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 from batch.journal.segments import segment_paths
 from batch.providers.replies import read_reply
 from batch.readers import Dataset
@@ -54,15 +54,15 @@ def run_answers(dataset: Dataset, job: Job, directory: RunDirectory) -> Iterator
             yield answer_of(result, result.row)
 
 
-def unanswered(answer: Answer) -> Cell | None:
-    """The mark of a task that has no answer; None for one that has."""
+def unanswered(answer: Answer) -> ScoreValue | None:
+    """The score of a task that has no answer; None for one that has."""
     if answer.missing:
-        return Cell(None, "missing", None, "no outcome yet")
-    return None if answer.failure is None else Cell(None, "failed", None, answer.failure)
+        return ScoreValue(None, "missing", None, "no outcome yet")
+    return None if answer.failure is None else ScoreValue(None, "failed", None, answer.failure)
 
 
-def scored_text(answer: Answer) -> str | Cell | None:
-    """The text that a model is asked about, without thinking; the mark that says why there is none; None for a task without an answer."""
+def scored_text(answer: Answer) -> str | ScoreValue | None:
+    """The text that a model is asked about, without thinking; the score that says why there is none; None for a task without an answer."""
     if unanswered(answer) is not None:
         return None
     return answer_text(Sample(answer.text, tool_calls=answer.tool_calls))
@@ -101,15 +101,15 @@ def answer_of(result: Result, row: Row) -> Answer:
     outcome, name, repeat = result.outcome, result.variant.name, result.repeat
     if outcome is None:
         return Answer(row, name, repeat, missing=True)
-    facts: dict[str, Any] = {
+    stats: dict[str, Any] = {
         "latency_s": _seconds(outcome.sent, outcome.done),
         "first_token_s": _seconds(outcome.sent, outcome.first_token),
         "cost_usd": outcome.cost_usd,
         "usage": outcome.usage or {},
     }
     if outcome.error is not None:
-        return Answer(row, name, repeat, failure=outcome.error.code, **facts)
-    return Answer(row, name, repeat, **_said(outcome, result), **facts)
+        return Answer(row, name, repeat, failure=outcome.error.code, **stats)
+    return Answer(row, name, repeat, **_said(outcome, result), **stats)
 
 
 def _said(outcome: Outcome, result: Result) -> dict[str, Any]:

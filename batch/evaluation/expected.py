@@ -46,7 +46,7 @@ def column_or_template(source: str) -> Expected:
 def lacking(scores: Sequence[ScoreSettings], rows: Sequence[Row]) -> Iterator[str]:
     """What scores need and none of these rows has, a sentence each: their right values, and the columns that group rows.
 
-    To be told before rows are paid for: no answer can be judged against a value that is not there.
+    Checked before rows are paid for: no answer can be judged against a value that is not there.
     """
     columns = list(dict.fromkeys(name for row in rows for name in row.columns))
     for score in scores:

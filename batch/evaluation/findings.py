@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from batch.evaluation.statistics.best import probability_best
 from batch.evaluation.statistics.intervals import Codes, Floats
-from batch.evaluation.statistics.marks import Summary, cluster_codes, row_marks, summarise
 from batch.evaluation.statistics.paired import Pair, compare_all
-from batch.evaluation.statistics.passk import pass_at_k, pass_hat_k
 from batch.evaluation.statistics.racing import BeatenVariant
+from batch.evaluation.statistics.scores import Summary, cluster_codes, pass_at_k, pass_hat_k, probability_best, row_scores, summarise
 from batch.evaluation.statistics.slices import Slice, find_slices
 from batch.evaluation.table import ScoreTable
 
@@ -24,7 +22,7 @@ GAP = 0.02
 class Cost:
     """US dollars; None where a price is unknown (or, per correct answer, where there is none).
 
-    `per_1000_rows` is for asking each row once, `per_correct` divides by the strict sum of marks.
+    `per_1000_rows` is for asking each row once, `per_correct` divides by the strict sum of scores.
     """
 
     total: float | None
@@ -40,7 +38,7 @@ class Standing:
     thus share their places. Both are None for a variant that was not compared (stopped by the race, or without a finished task).
     `top` says that no other is separably better. `probability_best` is by bootstrap over the compared variants.
     `failures` are counts by code, most first. `pass_at_k` and `pass_hat_k` are the chances that one, and that all, of as many tries as
-    there are repeats are right; None where rows were asked once or marks are graded.
+    there are repeats are right; None where rows were asked once or scores are graded.
     """
 
     summary: Summary
@@ -80,7 +78,7 @@ class Findings:
 
     @property
     def top(self) -> tuple[Standing, ...]:
-        """The winner, or those who tie at the top: nobody is separably better than any of them."""
+        """The winner, or the variants that tie at the top: none is separably better than any of them."""
         return tuple(standing for standing in self.standings if standing.top)
 
 
@@ -102,7 +100,7 @@ def find(
     """
     clusters = cluster_codes(table)
     plain = table.binary and table.repeats == 1
-    strict = row_marks(table).strict
+    strict = row_scores(table).strict
     stopped = {stop.variant: stop for stop in stops}
     summaries = summarise(table, level=1 - alpha)
     order = sorted(range(len(summaries)), key=lambda at: round(-_score(summaries[at]), 12))

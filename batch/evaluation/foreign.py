@@ -2,7 +2,7 @@
 
 Known by their keys: promptmill's own completions and errors; results of OpenAI's Batch API and of vLLM's run-batch; exports of promptfoo
 (lines, or {results: {results}}) and of inspect ({eval, samples}); and any line with its answer under a usual name, or the one asked for.
-The facts: platform.openai.com/docs/guides/batch; EvaluateResult in promptfoo's src/types/index.ts; EvalSample in inspect's log/_log.py and
+The stats: platform.openai.com/docs/guides/batch; EvaluateResult in promptfoo's src/types/index.ts; EvalSample in inspect's log/_log.py and
 ModelOutput in its model/_model_output.py.
 """
 

@@ -10,7 +10,7 @@ import numpy as np
 from batch.errors import InputError
 from batch.evaluation.reading import Evaluation
 from batch.evaluation.statistics.intervals import Interval, difference_interval, mean_interval
-from batch.evaluation.statistics.marks import cluster_codes, row_marks
+from batch.evaluation.statistics.scores import cluster_codes, row_scores
 from batch.evaluation.table import ScoreTable
 from batch.settings import GateSettings
 
@@ -69,11 +69,11 @@ def _result(table: ScoreTable, gate: GateSettings, variant: str) -> GateResult:
 
 
 def _interval(table: ScoreTable, gate: GateSettings, involved: Sequence[int]) -> Interval | None:
-    marks, clusters = row_marks(table), cluster_codes(table)
+    scores, clusters = row_scores(table), cluster_codes(table)
     if gate.metric == "difference":
-        differences = marks.strict[involved[0]] - marks.strict[involved[1]]
+        differences = scores.strict[involved[0]] - scores.strict[involved[1]]
         return difference_interval(differences, clusters, level=LEVEL) if not np.isnan(differences).all() else None
-    values = (marks.strict if gate.metric == "strict" else marks.coverage)[involved[0]]
+    values = (scores.strict if gate.metric == "strict" else scores.coverage)[involved[0]]
     if np.isnan(values).all():
         return None
     plain = table.repeats == 1 and (table.binary or gate.metric == "coverage")

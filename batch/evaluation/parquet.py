@@ -14,16 +14,17 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from batch.evaluation.table import ScoreValue
 from batch.storage import replace_atomically
 from batch.writers.values import clean
 
 _GROUP_ROWS = 1 << 16
 _METADATA = "promptmill"
 _TASK = [("row", pa.int64()), ("id", pa.string()), ("variant", pa.string()), ("repeat", pa.int32())]
-MARKS = pa.schema(
+SCORES_SCHEMA = pa.schema(
     [*_TASK, ("state", pa.string()), ("value", pa.float64()), ("extracted", pa.string()), ("reason", pa.string()), ("digest", pa.int64())]
 )
-TASKS = pa.schema(
+TASKS_SCHEMA = pa.schema(
     [
         *_TASK,
         ("failure", pa.string()),
@@ -122,3 +123,36 @@ class Columns:
             pc.fill_null(pc.index_in(self._table[name], pa.array(known, pa.string())), -1).to_numpy().astype(np.int64)
         )
         return found
+
+
+_KEY = ("row", "variant", "repeat")
+_VALUE = ("value", "state", "extracted", "reason")
+
+TaskKey = tuple[int, str, int]
+
+
+class ScoresReader:
+    """The scores of one score in the order in which they were written, which is that of the results; a batch of them is held at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._scores = _read(path)
+        self._next = next(self._scores, None)
+
+    def take(self, row: int, variant: str, repeat: int) -> ScoreValue | None:
+        """The score of this task; None when it has none, as rows without a right value. Tasks must be asked for in their order."""
+        task = (row, variant, repeat)
+        while self._next is not None and self._next[0][0] < row:
+            self._next = next(self._scores, None)
+        if self._next is None or self._next[0] != task:
+            return None
+        found = self._next[1]
+        self._next = next(self._scores, None)
+        return found
+
+
+def _read(path: Path) -> Iterator[tuple[TaskKey, ScoreValue]]:
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(batch_size=4096, columns=[*_KEY, *_VALUE]):
+            columns: list[list[Any]] = [batch.column(name).to_pylist() for name in (*_KEY, *_VALUE)]
+            for row, variant, repeat, *value in zip(*columns, strict=True):
+                yield (row, variant, repeat), ScoreValue(*value)

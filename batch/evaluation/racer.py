@@ -1,7 +1,7 @@
-"""The race of a run's variants while it goes: marks read from the journals, in the input's order, and fed to the test of racing.py.
+"""The race of a run's variants while it goes: scores read from the journals, in the input's order, and fed to the test of racing.py.
 
-Each pair has a race of its own, at its share of alpha, so that one that has not begun holds nobody up; its rows are those up to the first
-that one of the two has yet to finish. Looking again reads only what was not marked before. Memory: 4 bytes for each row and variant.
+Each pair has a race of its own, at its share of alpha, so that one that has not begun delays no other; its rows are those up to the first
+that one of the two has yet to finish. Looking again reads only what was not scored before. Memory: 4 bytes for each row and variant.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from batch.evaluation.answers import Answer, answer_of
 from batch.evaluation.equal_requests import EqualRequests
-from batch.evaluation.rows import RowScorer
+from batch.evaluation.row_scorer import RowScorer
 from batch.evaluation.scorers import ExpectedError
 from batch.evaluation.scorers.texts import as_text
 from batch.evaluation.statistics.racing import BeatenVariant, Race, advance, start_race
@@ -32,7 +32,7 @@ ALPHA = 0.05
 STEP = 10
 # So many rows after each other without an outcome: behind them there is little.
 _IDLE_ROWS = 1024
-# A row that some variant has yet to finish. NaN is one that has no mark: it has no right value, or cannot be read.
+# A row that some variant has yet to finish. NaN is one that has no score: it has no right value, or cannot be read.
 _OPEN = -1.0
 
 
@@ -51,7 +51,7 @@ class Racer:
         self._scorer = RowScorer(score)
         self._equal = EqualRequests(job)
         self._names = tuple(variant.name for variant in job.variants)
-        self._marks = np.full((len(self._names), dataset.count() or 0), _OPEN, np.float32)
+        self._scores = np.full((len(self._names), dataset.count() or 0), _OPEN, np.float32)
         self._units: _Units | None = None
         pairs = list(itertools.combinations(range(len(self._names)), 2))
         self._pairs = [_PairRace(one, other, self._names, ALPHA / len(pairs)) for one, other in pairs]
@@ -70,11 +70,11 @@ class Racer:
             DamagedError: a journal is not as it was written.
         """
         if self._units is None:
-            self._units = _Units(self._dataset, self._score, self._marks.shape[1])
+            self._units = _Units(self._dataset, self._score, self._scores.shape[1])
         self._read()
         found = []
         for pair in self._pairs:
-            for stop in pair.advance(self._marks, self._units):
+            for stop in pair.advance(self._scores, self._units):
                 if stop.variant in self.running and len(self.running) > 1:
                     self.stops += (stop,)
                     found.append(stop)
@@ -82,7 +82,7 @@ class Racer:
 
     def _read(self) -> None:
         chosen = [variant for variant in self._job.variants if variant.name in self.running]
-        open_rows = np.flatnonzero((self._marks[[self._names.index(variant.name) for variant in chosen]] == _OPEN).any(axis=0))
+        open_rows = np.flatnonzero((self._scores[[self._names.index(variant.name) for variant in chosen]] == _OPEN).any(axis=0))
         if not open_rows.size:
             return
         first = int(open_rows[0])
@@ -93,32 +93,32 @@ class Racer:
         with ExitStack() as stack:
             equal = self._equal.opened({variant.name: indexes[variant.slug] for variant in chosen}, stack)
             for at, read in enumerate(_by_row(found, tasks), first):
-                if at >= self._marks.shape[1] or idle >= _IDLE_ROWS:
+                if at >= self._scores.shape[1] or idle >= _IDLE_ROWS:
                     return
                 # Rows that wait for an equal request would hold the race up until all others are sent.
                 of_row = equal.filled(read) if self._is_open(at, chosen) else read
                 idle = idle + 1 if all(result.outcome is None for result in of_row) else 0
                 if idle == 0 or isinstance(of_row[0].row, BadRow):
-                    self._mark(at, of_row)
+                    self._score_row(at, of_row)
 
     def _is_open(self, at: int, variants: Sequence[Variant]) -> bool:
-        return any(self._marks[self._names.index(variant.name), at] == _OPEN for variant in variants)
+        return any(self._scores[self._names.index(variant.name), at] == _OPEN for variant in variants)
 
-    def _mark(self, at: int, of_row: Sequence[Result]) -> None:
+    def _score_row(self, at: int, of_row: Sequence[Result]) -> None:
         row = of_row[0].row
         try:
             expected = None if isinstance(row, BadRow) else self._scorer.expected(row)
         except ExpectedError:
-            self._marks[:, at] = np.nan
+            self._scores[:, at] = np.nan
             return
         repeats = self._job.run.repeats
         for start in range(0, len(of_row), repeats):
             variant = self._names.index(of_row[start].variant.name)
-            if self._marks[variant, at] == _OPEN:
-                self._marks[variant, at] = self._strict(row, expected, of_row[start : start + repeats])
+            if self._scores[variant, at] == _OPEN:
+                self._scores[variant, at] = self._strict(row, expected, of_row[start : start + repeats])
 
     def _strict(self, row: Row | BadRow, expected: object, of_variant: Sequence[Result]) -> float:
-        """The mean mark of a row's repeats: a failed call, and an answer without a mark, count as wrong."""
+        """The mean score of a row's repeats: a failed call, and an answer without a score, count as wrong."""
         if isinstance(row, BadRow):
             return float("nan")
         if any(result.outcome is None for result in of_variant):
@@ -134,9 +134,9 @@ class _PairRace:
         self._places = [one, other]
         self._taken = 0
 
-    def advance(self, marks: NDArray[np.float32], units: _Units) -> list[BeatenVariant]:
-        """Go on with the rows that both have now; who is beaten by them."""
-        both = marks[self._places]
+    def advance(self, scores: NDArray[np.float32], units: _Units) -> list[BeatenVariant]:
+        """Advance by the rows that both have now, and return the variants that they beat."""
+        both = scores[self._places]
         open_rows = np.flatnonzero((both == _OPEN).any(axis=0))
         known = int(open_rows[0]) if open_rows.size else both.shape[1]
         found: list[BeatenVariant] = []
@@ -167,17 +167,17 @@ class _Units:
         self._last = np.zeros(len(known), np.intp)
         np.maximum.at(self._last, codes, np.arange(rows))
 
-    def averaged(self, marks: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Marks of shape (2, rows) as those of the marked units that are whole in these rows, and the last row of each."""
-        marked = ~np.isnan(marks).any(axis=0)
+    def averaged(self, scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+        """Scores of shape (2, rows) as those of the scored units that are whole in these rows, and the last row of each."""
+        there = ~np.isnan(scores).any(axis=0)
         if self._clusters is None:
-            return marks[:, marked], np.flatnonzero(marked)
-        codes = self._clusters[: marks.shape[1]][marked]
+            return scores[:, there], np.flatnonzero(there)
+        codes = self._clusters[: scores.shape[1]][there]
         size = len(self._last)
         counts = np.bincount(codes, minlength=size)
-        whole = np.flatnonzero((counts > 0) & (self._last < marks.shape[1]))
+        whole = np.flatnonzero((counts > 0) & (self._last < scores.shape[1]))
         whole = whole[np.argsort(self._last[whole], kind="stable")]
-        sums = np.stack([np.bincount(codes, weights=line[marked], minlength=size) for line in marks])
+        sums = np.stack([np.bincount(codes, weights=line[there], minlength=size) for line in scores])
         return sums[:, whole] / counts[whole], self._last[whole]
 
 

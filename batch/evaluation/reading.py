@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.evaluation.call_facts import CallFacts
-from batch.evaluation.embeddings import EmbeddingFacts
-from batch.evaluation.judges.asking import judge_of
-from batch.evaluation.judges.chats import DEFAULT_SCALE
-from batch.evaluation.judges.facts import JudgeFacts
+from batch.evaluation.grading.call_stats import CallStats
+from batch.evaluation.grading.embeddings import EmbeddingStats
+from batch.evaluation.grading.judge_chats import DEFAULT_SCALE
+from batch.evaluation.grading.judge_grader import judge_of
+from batch.evaluation.grading.judge_stats import JudgeStats
 from batch.evaluation.parquet import Columns, described
 from batch.evaluation.scorers import EMBEDDING, KINDS
-from batch.evaluation.scoring import TASKS_FILE, marks_path
+from batch.evaluation.scoring import TASKS_FILE, scores_path
 from batch.evaluation.table import ScoreTable, State
 from batch.settings import ScoreSettings
 
@@ -25,7 +25,7 @@ _STATES = ("missing", "scored", "unscored", "failed")
 
 
 @dataclass(frozen=True, slots=True)
-class VariantFacts:
+class VariantStats:
     """What a variant's tasks took, whichever scorer judges them. Times are seconds, None where none is known.
 
     `cost_usd` is None unless every answer has a price. `failures` are counts by error code, the most frequent first.
@@ -45,7 +45,7 @@ class VariantFacts:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Judged:
+class ScoreResult:
     """One score. `columns` are what it is broken down by, a value per row of the table.
 
     `left_out` rows have no right value of use, and are in no figure; `left_out_example` says why one of them is among them. `asked` is
@@ -57,15 +57,15 @@ class Judged:
     columns: Mapping[str, tuple[str | None, ...]]
     left_out: int
     left_out_example: str | None
-    asked: CallFacts | None = None
+    asked: CallStats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evaluation:
-    """All scores of a run, and the facts of its variants in the job's order. `fresh` names the scores that were made anew."""
+    """All scores of a run, and the stats of its variants in the job's order. `fresh` names the scores that were recomputed."""
 
-    scores: tuple[Judged, ...]
-    variants: tuple[VariantFacts, ...]
+    scores: tuple[ScoreResult, ...]
+    variants: tuple[VariantStats, ...]
     fresh: tuple[str, ...] = ()
 
 
@@ -75,20 +75,22 @@ def read_evaluation(folder: Path, scores: Sequence[ScoreSettings], variants: Seq
     tasks = Columns(folder / TASKS_FILE)
     rows, first = np.unique(tasks.array("row"), return_index=True)
     texts = {name: np.asarray(tasks.values(f"in:{name}"), dtype=object)[first] for name in grouping}
-    facts = _facts(tasks, variants)
-    return Evaluation(tuple(_judged(folder, score, variants, rows, texts) for score in scores), facts, tuple(fresh))
+    stats = _stats(tasks, variants)
+    return Evaluation(tuple(_judged(folder, score, variants, rows, texts) for score in scores), stats, tuple(fresh))
 
 
-def _judged(folder: Path, score: ScoreSettings, variants: Sequence[str], rows: NDArray[Any], texts: Mapping[str, NDArray[Any]]) -> Judged:
-    path = marks_path(folder, score)
-    metadata, marks = described(path), Columns(path)
-    known, first, at = np.unique(marks.array("row"), return_index=True, return_inverse=True)
-    place = marks.codes("variant", variants), at, marks.array("repeat")
+def _judged(
+    folder: Path, score: ScoreSettings, variants: Sequence[str], rows: NDArray[Any], texts: Mapping[str, NDArray[Any]]
+) -> ScoreResult:
+    path = scores_path(folder, score)
+    metadata, scores = described(path), Columns(path)
+    known, first, at = np.unique(scores.array("row"), return_index=True, return_inverse=True)
+    place = scores.codes("variant", variants), at, scores.array("repeat")
     shape = len(variants), len(known), int(place[2].max(initial=0)) + 1
     values, states = np.full(shape, np.nan), np.full(shape, State.MISSING, dtype=np.uint8)
-    values[place], states[place] = marks.array("value"), marks.codes("state", _STATES)
+    values[place], states[place] = scores.array("value"), scores.codes("state", _STATES)
     binary = _is_binary(score, values)
-    ids = np.asarray(marks.values("id"), dtype=object)[first]
+    ids = np.asarray(scores.values("id"), dtype=object)[first]
     where = np.searchsorted(rows, known)
     clusters = None
     if score.cluster is not None:
@@ -96,18 +98,18 @@ def _judged(folder: Path, score: ScoreSettings, variants: Sequence[str], rows: N
         clusters = tuple(f"of {text}" if text is not None else f"alone {row}" for text, row in zip(named, known, strict=True))
     table = ScoreTable(score.name, binary, tuple(variants), tuple(ids), clusters, values, states)
     columns = {name: tuple(texts[name][where]) for name in score.slices}
-    return Judged(score, table, columns, metadata.get("left_out", 0), metadata.get("left_out_example"), _asked(score, metadata))
+    return ScoreResult(score, table, columns, metadata.get("left_out", 0), metadata.get("left_out_example"), _asked(score, metadata))
 
 
-def _asked(score: ScoreSettings, metadata: Mapping[str, Any]) -> CallFacts | None:
+def _asked(score: ScoreSettings, metadata: Mapping[str, Any]) -> CallStats | None:
     if score.asked is None:
         return None
-    facts: type[CallFacts] = JudgeFacts if score.judge is not None else EmbeddingFacts
-    return facts.from_document(metadata["asked"])
+    stats: type[CallStats] = JudgeStats if score.judge is not None else EmbeddingStats
+    return stats.from_document(metadata["asked"])
 
 
 def _is_binary(score: ScoreSettings, values: NDArray[Any]) -> bool:
-    """Whether all marks are right or wrong. A judge may name a step between two, and a function what it likes."""
+    """Whether all scores are right or wrong. A judge may name a step between two, and a function what it likes."""
     may_be_graded = score.kind == "python" or (score.kind == "judge" and len(judge_of(score).scale or DEFAULT_SCALE) == 2)
     if may_be_graded:
         return not np.any((values > 0) & (values < 1))
@@ -116,20 +118,20 @@ def _is_binary(score: ScoreSettings, values: NDArray[Any]) -> bool:
     return score.kind in KINDS and KINDS[score.kind].binary
 
 
-def _facts(tasks: Columns, variants: Sequence[str]) -> tuple[VariantFacts, ...]:
+def _stats(tasks: Columns, variants: Sequence[str]) -> tuple[VariantStats, ...]:
     codes = tasks.codes("variant", variants)
     failures = np.asarray([code or "" for code in tasks.values("failure")])
     failed, missing = failures != "", tasks.array("missing").astype(np.bool_)
     costs, latency, first_token = (tasks.array(name) for name in ("cost_usd", "latency_s", "first_token_s"))
     tokens = [np.nan_to_num(tasks.array(name).astype(np.float64)) for name in ("prompt_tokens", "completion_tokens")]
-    facts = []
+    stats = []
     for code, name in enumerate(variants):
         own = codes == code
         answered = own & ~failed & ~missing
         named, counts = np.unique(failures[own & failed], return_counts=True)
         priced = answered.any() and not np.isnan(costs[answered]).any()
-        facts.append(
-            VariantFacts(
+        stats.append(
+            VariantStats(
                 variant=name,
                 tasks=int(own.sum()),
                 failed=int((own & failed).sum()),
@@ -143,7 +145,7 @@ def _facts(tasks: Columns, variants: Sequence[str]) -> tuple[VariantFacts, ...]:
                 completion_tokens=int(tokens[1][own].sum()),
             )
         )
-    return tuple(facts)
+    return tuple(stats)
 
 
 def _quantile(values: NDArray[Any], share: float) -> float | None:

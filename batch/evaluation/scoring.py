@@ -1,4 +1,4 @@
-"""Scoring: answers and scorers become marks in files, and files become score tables. Only what changed is scored anew.
+"""Score answers into Parquet files. Only what changed is scored again.
 
 `scores/NAME.parquet` has a line per task: state, value, the answer that was found, and the reason. `scores/_tasks.parquet` has what does
 not depend on a scorer: failures, times, costs, tokens, and the input's columns that scores are broken down by. Both say which state of
@@ -18,17 +18,17 @@ from typing import Any, TypeAlias
 import orjson
 
 from batch.evaluation.answers import Answer, by_row
-from batch.evaluation.calls import CallOutcomes, Grader, calls_directory, calls_state
-from batch.evaluation.embeddings import EmbeddingGrader, EmbeddingMarks
 from batch.evaluation.expected import no_row_can_be_judged
-from batch.evaluation.judges.asking import JudgeGrader
-from batch.evaluation.judges.calibration import LabelledItems, open_labels
-from batch.evaluation.judges.marks import JudgeMarks
-from batch.evaluation.parquet import MARKS, TASKS, Columns, TableWriter, described, open_table, with_text_columns
-from batch.evaluation.rows import RowScorer
+from batch.evaluation.grading.calibration import LabelledItems, open_labels
+from batch.evaluation.grading.embeddings import EmbeddingGrader, EmbeddingScores
+from batch.evaluation.grading.grader_calls import CallOutcomes, Grader, calls_directory, calls_state
+from batch.evaluation.grading.judge_grader import JudgeGrader
+from batch.evaluation.grading.judge_scores import JudgeScores
+from batch.evaluation.parquet import SCORES_SCHEMA, TASKS_SCHEMA, Columns, TableWriter, described, open_table, with_text_columns
+from batch.evaluation.row_scorer import RowScorer
 from batch.evaluation.scorers import KINDS, ExpectedError, scorer_version
 from batch.evaluation.scorers.texts import as_text
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 from batch.records import Row
 from batch.rundir.local import RunDirectory
 from batch.settings import Job, ScoreSettings
@@ -38,8 +38,8 @@ JudgedRun: TypeAlias = tuple[Job, RunDirectory]
 TASKS_FILE = "_tasks.parquet"
 
 
-def marks_path(folder: Path, settings: ScoreSettings) -> Path:
-    """Where a score's marks are."""
+def scores_path(folder: Path, settings: ScoreSettings) -> Path:
+    """Where a score's scores are."""
     return folder / f"{settings.name}.parquet"
 
 
@@ -52,7 +52,7 @@ def grouping_columns(scores: Sequence[ScoreSettings]) -> list[str]:
 def score_answers(
     answers: Callable[[], Iterable[Answer]], state: str, scores: Sequence[ScoreSettings], folder: Path, run: JudgedRun | None = None
 ) -> tuple[str, ...]:
-    """Bring the files in `folder` up to date with the answers, whose `state` is a hash; gives the names of the scores made anew.
+    """Bring the files in `folder` up to date with the answers, whose `state` is a hash; returns the names of the recomputed scores.
 
     `answers` are read at most once, row by row (all tasks of a row together), and not at all when nothing changed. `run` is the
     job and its directory, for scores that ask a model: they are made of its answers so far.
@@ -64,30 +64,30 @@ def score_answers(
     """
     versions = {score.name: scorer_version(score) for score in scores}
     states = {score.name: _state(score, state, run) for score in scores}
-    stale = [score for score in scores if not _fresh(described(marks_path(folder, score)), states[score.name], versions[score.name])]
+    stale = [score for score in scores if not _fresh(described(scores_path(folder, score)), states[score.name], versions[score.name])]
     grouping = grouping_columns(scores)
     known = described(folder / TASKS_FILE)
     if not stale and known.get("state") == state and set(grouping) <= set(known.get("columns", ())):
         return ()
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        tasks = stack.enter_context(open_table(folder / TASKS_FILE, with_text_columns(TASKS, grouping)))
-        markers = [_marker(score, versions[score.name], folder, run, stack) for score in stale]
+        tasks = stack.enter_context(open_table(folder / TASKS_FILE, with_text_columns(TASKS_SCHEMA, grouping)))
+        makers = [_score_maker(score, versions[score.name], folder, run, stack) for score in stale]
         columns: list[str] = []
         for row, of_row in by_row(answers()):
             columns = columns or list(row.columns)
             for answer in of_row:
                 tasks.add(_task_line(answer, grouping))
-            for marker in markers:
-                marker.mark(row, of_row)
-        for marker in markers:
-            marker.close(states[marker.settings.name], versions[marker.settings.name], columns)
+            for maker in makers:
+                maker.add_row(row, of_row)
+        for maker in makers:
+            maker.close(states[maker.settings.name], versions[maker.settings.name], columns)
         tasks.describe({"state": state, "columns": grouping})
     return tuple(score.name for score in stale)
 
 
 def _state(score: ScoreSettings, state: str, run: JudgedRun | None) -> str:
-    """A hash that is another one whenever a score's marks, or what is told beside them, may be others."""
+    """Hash everything that a score's values, and the statistics beside them, depend on."""
     if score.asked is None:
         return state
     if run is None:
@@ -122,7 +122,7 @@ def _count(value: Any) -> int | None:
     return value if isinstance(value, int) else None
 
 
-class _Marker(ABC):
+class _ScoreMaker(ABC):
     """One score being made. `_left_out` counts the rows without a right value, by reason."""
 
     def __init__(self, settings: ScoreSettings, writer: TableWriter) -> None:
@@ -131,8 +131,8 @@ class _Marker(ABC):
         self._left_out: Counter[str] = Counter()
         self._judged = 0
 
-    def mark(self, row: Row, answers: Sequence[Answer]) -> None:
-        """Write the marks of all answers to a row, or none when the row has no right value."""
+    def add_row(self, row: Row, answers: Sequence[Answer]) -> None:
+        """Write the scores of all answers to a row, or none when the row has no right value."""
         try:
             cells = self._cells(row, answers)
         except ExpectedError as error:
@@ -161,66 +161,66 @@ class _Marker(ABC):
         )
 
     @abstractmethod
-    def _cells(self, row: Row, answers: Sequence[Answer]) -> list[tuple[Cell, int | None]]:
-        """The marks of all answers to a row, each with a digest of what was judged where marks are kept by it. Raises ExpectedError."""
+    def _cells(self, row: Row, answers: Sequence[Answer]) -> list[tuple[ScoreValue, int | None]]:
+        """The scores of all answers to a row, each with a digest of what was judged where scores are kept by it. Raises ExpectedError."""
 
     def _more(self) -> dict[str, Any]:
         return {}
 
 
-class _ScorerMarker(_Marker):
-    """A score that a scorer makes; `kept` are earlier marks of a slow one."""
+class _ScorerScores(_ScoreMaker):
+    """A score that a scorer makes; `kept` are earlier scores of a slow one."""
 
-    def __init__(self, settings: ScoreSettings, writer: TableWriter, kept: Mapping[int, Cell]) -> None:
+    def __init__(self, settings: ScoreSettings, writer: TableWriter, kept: Mapping[int, ScoreValue]) -> None:
         super().__init__(settings, writer)
         self._kept = kept
         self._rows = RowScorer(settings)
 
-    def _cells(self, row: Row, answers: Sequence[Answer]) -> list[tuple[Cell, int | None]]:
+    def _cells(self, row: Row, answers: Sequence[Answer]) -> list[tuple[ScoreValue, int | None]]:
         expected = self._rows.expected(row)
         slow = KINDS[self.settings.kind].slow
         digests = [_digest(answer, expected) if slow else None for answer in answers]
         return [(self._cell(answer, expected, digest), digest) for answer, digest in zip(answers, digests, strict=True)]
 
-    def _cell(self, answer: Answer, expected: Any, digest: int | None) -> Cell:
+    def _cell(self, answer: Answer, expected: Any, digest: int | None) -> ScoreValue:
         if digest is not None and digest in self._kept and not answer.missing and answer.failure is None:
             return self._kept[digest]
         return self._rows.cell(answer, expected)
 
 
-class _AskedMarker(_Marker):
+class _GradedScores(_ScoreMaker):
     """A score that is made of what a model said, which is read and never asked for."""
 
-    def __init__(self, settings: ScoreSettings, writer: TableWriter, marks: JudgeMarks | EmbeddingMarks) -> None:
+    def __init__(self, settings: ScoreSettings, writer: TableWriter, scores: JudgeScores | EmbeddingScores) -> None:
         super().__init__(settings, writer)
-        self._marks = marks
+        self._scores = scores
 
-    def _cells(self, row: Row, answers: Sequence[Answer]) -> list[tuple[Cell, int | None]]:
-        return [(cell, None) for cell in self._marks.cells(row, answers)]
+    def _cells(self, row: Row, answers: Sequence[Answer]) -> list[tuple[ScoreValue, int | None]]:
+        return [(cell, None) for cell in self._scores.cells(row, answers)]
 
     def _more(self) -> dict[str, Any]:
-        return {"asked": self._marks.facts.document()}
+        return {"asked": self._scores.stats.document()}
 
 
-class _JudgeMarker(_AskedMarker):
+class _JudgedScores(_GradedScores):
     """A score that a judge made, held against what a person has labelled of it."""
 
-    def __init__(self, settings: ScoreSettings, writer: TableWriter, marks: JudgeMarks, labelled: LabelledItems) -> None:
-        super().__init__(settings, writer, marks)
-        self._facts = marks.facts
+    def __init__(self, settings: ScoreSettings, writer: TableWriter, scores: JudgeScores, labelled: LabelledItems) -> None:
+        super().__init__(settings, writer, scores)
+        self._stats = scores.stats
         self._labelled = labelled
 
     def _more(self) -> dict[str, Any]:
-        self._facts.person = self._labelled.facts
+        self._stats.person = self._labelled.stats
         return super()._more()
 
 
-def _marker(settings: ScoreSettings, version: str, folder: Path, run: JudgedRun | None, stack: ExitStack) -> _Marker:
-    path = marks_path(folder, settings)
+def _score_maker(settings: ScoreSettings, version: str, folder: Path, run: JudgedRun | None, stack: ExitStack) -> _ScoreMaker:
+    path = scores_path(folder, settings)
     if settings.asked is not None and run is not None:
-        return _asked_marker(settings, path, run, stack)
+        return _graded_scores(settings, path, run, stack)
     kept = _kept(path) if KINDS[settings.kind].slow and described(path).get("version") == version else {}
-    return _ScorerMarker(settings, stack.enter_context(open_table(path, MARKS)), kept)
+    return _ScorerScores(settings, stack.enter_context(open_table(path, SCORES_SCHEMA)), kept)
 
 
 def make_grader(settings: ScoreSettings, job: Job) -> Grader:
@@ -228,23 +228,23 @@ def make_grader(settings: ScoreSettings, job: Job) -> Grader:
     return EmbeddingGrader(settings) if settings.embedder is not None else JudgeGrader(settings, job)
 
 
-def _asked_marker(settings: ScoreSettings, path: Path, run: JudgedRun, stack: ExitStack) -> _Marker:
+def _graded_scores(settings: ScoreSettings, path: Path, run: JudgedRun, stack: ExitStack) -> _ScoreMaker:
     job, directory = run
     outcomes = stack.enter_context(CallOutcomes(calls_directory(directory, settings), settings))
-    writer = stack.enter_context(open_table(path, MARKS))
+    writer = stack.enter_context(open_table(path, SCORES_SCHEMA))
     if settings.embedder is not None:
-        return _AskedMarker(settings, writer, EmbeddingMarks(EmbeddingGrader(settings), outcomes))
+        return _GradedScores(settings, writer, EmbeddingScores(EmbeddingGrader(settings), outcomes))
     labelled = LabelledItems(settings, open_labels(directory, settings))
-    marks = JudgeMarks(JudgeGrader(settings, job), job, outcomes, watch=labelled.add)
-    return _JudgeMarker(settings, writer, marks, labelled)
+    scores = JudgeScores(JudgeGrader(settings, job), job, outcomes, watch=labelled.add)
+    return _JudgedScores(settings, writer, scores, labelled)
 
 
-def _kept(path: Path) -> dict[int, Cell]:
-    """The marks of an earlier scoring by the digest of what was judged."""
+def _kept(path: Path) -> dict[int, ScoreValue]:
+    """The scores of an earlier scoring by the digest of what was judged."""
     table = Columns(path)
     names = ("digest", "value", "state", "extracted", "reason")
     lines = zip(*(table.values(name) for name in names), strict=True)
-    return {digest: Cell(*cell) for digest, *cell in lines if cell[1] in {"scored", "unscored"}}
+    return {digest: ScoreValue(*cell) for digest, *cell in lines if cell[1] in {"scored", "unscored"}}
 
 
 def _digest(answer: Answer, expected: Any) -> int:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from batch.evaluation.findings import Findings, Standing
-from batch.evaluation.statistics.marks import ANSWERED_FROM
+from batch.evaluation.formatting import chance, dollars, listed, percent, ranging
+from batch.evaluation.statistics.scores import ANSWERED_FROM
 from batch.evaluation.statistics.slices import Slice
-from batch.evaluation.words import chance, dollars, listed, percent, ranging
 
 SentenceKind = Literal[
     "winner", "tie", "pair", "behind", "race", "coverage", "failure", "cost", "slice", "noise", "rows", "judge", "embedder"
@@ -72,10 +72,10 @@ def _coverage(standings: Sequence[Standing]) -> Iterator[Sentence]:
 def _coverage_of_one(one: Standing) -> str:
     counts, coverage = one.summary.counts, one.summary.coverage
     lost = f"{counts.failed:,} of {counts.finished:,} calls failed and {counts.unscored:,} answers could not be scored"
-    told = f"{one.variant}: {lost}; they count as wrong (coverage {percent(coverage)}, they hide {100 * (1 - coverage):z.1f} pt at most)"
+    text = f"{one.variant}: {lost}; they count as wrong (coverage {percent(coverage)}, they hide {100 * (1 - coverage):z.1f} pt at most)"
     if coverage < ANSWERED_FROM:
-        return f"{told}; that is too many for a score on the answered ones (shown from {100 * ANSWERED_FROM:g} % coverage)."
-    return f"{told}; {percent(one.summary.answered)} on the answered ones." if one.summary.answered is not None else f"{told}."
+        return f"{text}; that is too many for a score on the answered ones (shown from {100 * ANSWERED_FROM:g} % coverage)."
+    return f"{text}; {percent(one.summary.answered)} on the answered ones." if one.summary.answered is not None else f"{text}."
 
 
 def _missing(standings: Sequence[Standing]) -> Iterator[Sentence]:
@@ -105,15 +105,15 @@ def _causes(counts: Counter[str]) -> str:
 def _noise(flips: Sequence[tuple[float, str]]) -> Iterator[Sentence]:
     if len(flips) <= MOST_ALIKE:
         for share, name in flips:
-            yield Sentence("noise", f"{name} got different marks for {percent(share)} of the rows it was asked again.", (name,))
+            yield Sentence("noise", f"{name} got different scores for {percent(share)} of the rows it was asked again.", (name,))
         return
     (least, steady), (most, noisy) = min(flips), max(flips)
-    text = f"Asked again, {noisy} got different marks for {percent(most)} of the rows, the most of all, and {steady} for {percent(least)}"
+    text = f"Asked again, {noisy} got different scores for {percent(most)} of the rows, the most of all, and {steady} for {percent(least)}"
     yield Sentence("noise", f"{text}, the least.", (noisy, steady))
 
 
 def _costs(findings: Findings) -> Iterator[Sentence]:
-    unit = "correct answer" if findings.binary else "full mark"
+    unit = "correct answer" if findings.binary else "full score"
     known = [one for one in findings.standings if one.cost.per_1000_rows is not None]
     if len(known) <= MOST_ALIKE:
         for one in known:

@@ -1,22 +1,21 @@
-"""The score table: one scorer's marks for every (variant, row, repeat). Scorers write it; statistics, verdict and report read it."""
+"""The score table: one scorer's scores for every (variant, row, repeat). Scorers write it; statistics, verdict and report read it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-CellState = Literal["scored", "unscored", "failed", "missing"]
+ScoreState = Literal["scored", "unscored", "failed", "missing"]
 
 
 class State(IntEnum):
     """The codes of `ScoreTable.states`. MISSING is 0, so that an empty table is all missing.
 
-    SCORED: there is an answer and a mark for it. UNSCORED: there is an answer, but no mark could be given (unparseable).
+    SCORED: there is an answer and a score for it. UNSCORED: there is an answer, but no score could be given (unparseable).
     FAILED: the task's final record is an error. MISSING: the task has no final record (not attempted, or stopped by racing).
     """
 
@@ -27,21 +26,21 @@ class State(IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """One task's mark: `value` is from 0 to 1 (0 or 1 for right/wrong scorers), and None unless the state is scored.
+class ScoreValue:
+    """One task's score: `value` is from 0 to 1 (0 or 1 for right/wrong scorers), and None unless the state is scored.
 
-    `extracted` is the answer that was found in the text, `reason` a few words on why it has this mark.
+    `extracted` is the answer that was found in the text, `reason` a few words on why it has this score.
     """
 
     value: float | None
-    state: CellState
+    state: ScoreState
     extracted: str | None
     reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreTable:
-    """One scorer's marks as arrays of shape (variants, rows, repeats).
+    """One scorer's scores as arrays of shape (variants, rows, repeats).
 
     `values` is float64 from 0 to 1, NaN wherever the state is not SCORED; `states` is uint8 of `State`. Both become read-only.
     `binary` says that every value is 0 or 1. `clusters` names each row's group (rows on one document, say); None: each row stands
@@ -65,8 +64,8 @@ class ScoreTable:
         scored = self.states == State.SCORED
         if not np.array_equal(scored, ~np.isnan(self.values)):
             raise ValueError("a task has a value when, and only when, it is scored")
-        marks = self.values[scored]
-        if marks.size and (marks.min() < 0 or marks.max() > 1 or (self.binary and np.any((marks != 0) & (marks != 1)))):
+        scores = self.values[scored]
+        if scores.size and (scores.min() < 0 or scores.max() > 1 or (self.binary and np.any((scores != 0) & (scores != 1)))):
             raise ValueError(f"values of {self.scorer} must be {'0 or 1' if self.binary else 'from 0 to 1'}")
         self.values.setflags(write=False)
         self.states.setflags(write=False)
@@ -75,32 +74,3 @@ class ScoreTable:
     def repeats(self) -> int:
         """How often each row was asked."""
         return int(self.values.shape[2])
-
-
-class TableBuilder:
-    """Collects marks in any order; what is never put stays missing. 5 × 10,000 marks take a tenth of a second or less."""
-
-    def __init__(
-        self,
-        scorer: str,
-        *,
-        binary: bool,
-        variants: Sequence[str],
-        row_ids: Sequence[str],
-        repeats: int = 1,
-        clusters: Sequence[str] | None = None,
-    ) -> None:
-        self._head: dict[str, Any] = {"scorer": scorer, "binary": binary, "variants": tuple(variants), "row_ids": tuple(row_ids)}
-        self._clusters = None if clusters is None else tuple(clusters)
-        shape = (len(variants), len(row_ids), repeats)
-        self._values = np.full(shape, np.nan)
-        self._states = np.zeros(shape, dtype=np.uint8)
-
-    def put(self, variant: int, row: int, repeat: int, cell: Cell) -> None:
-        """Set one mark; `variant` and `row` are indices into the names given at the start."""
-        self._states[variant, row, repeat] = State[cell.state.upper()]
-        self._values[variant, row, repeat] = np.nan if cell.value is None else cell.value
-
-    def build(self) -> ScoreTable:
-        """The table of all marks so far. Raises ValueError as `ScoreTable` does."""
-        return ScoreTable(**self._head, clusters=self._clusters, values=self._values.copy(), states=self._states.copy())

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from batch.evaluation.call_facts import CallFacts
 from batch.evaluation.findings import Findings, Standing, find
+from batch.evaluation.formatting import about, chance, dollars, listed, percent, points, ranging
+from batch.evaluation.grading.call_stats import CallStats
 from batch.evaluation.sentences import MOST_ALIKE, Sentence, side_sentences
 from batch.evaluation.statistics.paired import Pair
 from batch.evaluation.table import ScoreTable
-from batch.evaluation.words import about, chance, dollars, listed, percent, points, ranging
 
 MOST_NAMED = 4
 """With more at the top, the headline names the first and the last of them."""
@@ -37,14 +37,14 @@ class ScoreVerdict:
         return top[0].variant if alone else None
 
 
-def reach_verdict(table: ScoreTable, *, asked: CallFacts | None = None, **options: Any) -> ScoreVerdict:
-    """The verdict on one scorer's table, with what is to be known of the model `asked` for marks; the options are `findings.find`'s."""
+def reach_verdict(table: ScoreTable, *, asked: CallStats | None = None, **options: Any) -> ScoreVerdict:
+    """The verdict on one scorer's table, with what is to be known of the model `asked` for scores; the options are `findings.find`'s."""
     findings = find(table, **options)
-    told = (_headline(findings), *_pairs(findings), *side_sentences(findings))
+    sentences = (_headline(findings), *_pairs(findings), *side_sentences(findings))
     if asked is None:
-        return ScoreVerdict(findings, told)
+        return ScoreVerdict(findings, sentences)
     return ScoreVerdict(
-        findings, (*told, *(Sentence(asked.kind, *each) for each in asked.sentences(table.variants, dollars(asked.cost_usd))))
+        findings, (*sentences, *(Sentence(asked.kind, *each) for each in asked.sentences(table.variants, dollars(asked.cost_usd))))
     )
 
 
@@ -61,7 +61,9 @@ def _headline(findings: Findings) -> Sentence:
     beaten = [pair for pair in findings.pairs if best.variant in (pair.first, pair.second)]
     unsure = [_other(pair, best.variant) for pair in beaten if not pair.separable]
     if unsure:
-        text = f"{best.variant} is the only one that nobody beats, with {_score(best)}, but it is not separable from {listed(unsure)}."
+        text = (
+            f"{best.variant} is the only variant that no other beats, with {_score(best)}, but it is not separable from {listed(unsure)}."
+        )
         return Sentence("tie", text, (best.variant, *unsure))
     next_best = beaten[0]
     resampled = "" if best.probability_best is None else f"; best in {percent(best.probability_best)} of resamples"
@@ -104,7 +106,7 @@ def _certainty(p: float, findings: Findings) -> str:
 
 
 def _pairs(findings: Findings) -> Iterator[Sentence]:
-    """The first of the top against all others; variants below are told against it as well."""
+    """The first of the top against all others; variants below are compared with it as well."""
     if not findings.top:
         return
     leader = findings.top[0].variant
@@ -115,9 +117,9 @@ def _pairs(findings: Findings) -> Iterator[Sentence]:
         yield Sentence("pair", f"{leader} and {other} are not separable: {_undecided(pair, leader, findings)}.", (leader, other))
     if rest := tuple(_other(pair, leader) for pair in undecided[MOST_ALIKE:]):
         yield Sentence("pair", f"Nor is {leader} separable from {listed(rest)}.", (leader, *rest))
-    # The headline has told the winner's lead on the next.
-    told = 1 if findings.top[0].rank_worst == 1 else 0
-    yield from _behind([pair for pair in against if pair.separable][told:], leader, findings)
+    # The headline already states the winner's lead over the next.
+    skipped = 1 if findings.top[0].rank_worst == 1 else 0
+    yield from _behind([pair for pair in against if pair.separable][skipped:], leader, findings)
 
 
 def _behind(pairs: Sequence[Pair], leader: str, findings: Findings) -> Iterator[Sentence]:

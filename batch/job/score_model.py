@@ -55,7 +55,7 @@ class RegexSection(ScoreSection):
 
     kind: Literal["regex"]
     expected: Text | Absent = Field(default=None, description=_EXPECTED)
-    pattern: Text = Field(description="A regular expression of Python; its first group is what is compared.")
+    pattern: Text = Field(description="A regular expression of Python; the first of its groups that matched is what is compared.")
     ignore_case: bool | Absent = Field(default=None, description="Whether case is ignored.  [default: false]")
     which: Literal["first", "last"] | Absent = Field(default=None, description="Which match counts.  [default: last]")
 
@@ -82,6 +82,9 @@ class NumberSection(ComparingSection):
     decimal: Literal["auto", "point", "comma"] | Absent = Field(default=None, description="The decimal sign.  [default: auto]")
     which: Literal["last", "first", "only"] | Absent = Field(
         default=None, description="Which number counts where none is stated as the answer.  [default: last]"
+    )
+    pattern: Text | Absent = Field(
+        default=None, description="A regular expression of Python: only what its last match caught is read, as the number."
     )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from batch.prompts.bounded import LONGEST_S, BoundedPattern, Deadline, OutOfTimeError, bounded_validator
 from batch.records import ErrorInfo, ErrorKind, Reply, Request
 from batch.settings import PromptSettings, SchemaSupport
 
@@ -31,7 +32,7 @@ class AnswerSchema:
     """A JSON Schema, ready to check values with. Nothing is ever fetched for it.
 
     Raises:
-        ValueError: it is no valid schema, or refers to another document; the text says where.
+        ValueError: it is no valid schema, has a pattern that cannot be read, or refers to another document; the text says where.
     """
 
     def __init__(self, schema: Any) -> None:
@@ -45,18 +46,30 @@ class AnswerSchema:
             maker.check_schema(schema)
         except jsonschema.SchemaError as error:
             raise ValueError(f"{error.json_path}: {error.message}"[:LONGEST_COMPLAINT]) from error
-        self._validator = maker(schema, registry=REGISTRY)
+        self._deadline = Deadline()
+        # With "$schema" in it, jsonschema would go back to its own class at each reference to the root.
+        plain = {key: value for key, value in schema.items() if key != "$schema"}
+        self._validator = bounded_validator(maker, self._deadline)(plain, registry=REGISTRY)
         self._best = jsonschema.exceptions.best_match
         self._check_references(schema)
+        for pattern in _patterns(schema):
+            BoundedPattern(pattern)
 
     def complaint(self, value: Any) -> str | None:
-        """In what `value` does not fit, with its place: "$.label: 'x' is not one of […]"; None when it fits."""
+        """In what `value` does not fit, with its place: "$.label: 'x' is not one of […]"; None when it fits.
+
+        Raises:
+            OutOfTimeError: the check takes longer than `LONGEST_S`.
+        """
+        self._deadline.start()
         try:
             if self._validator.is_valid(value):
                 return None
             error = self._best(self._validator.iter_errors(value))
         except RecursionError:
             return "$: nested too deeply"
+        finally:
+            self._deadline.clear()
         if error is None:
             return None
         text = f"{error.json_path}: {error.message}"
@@ -96,7 +109,10 @@ def fault_of(schema: AnswerSchema, reply: Reply) -> ErrorInfo | None:
     except (ValueError, RecursionError) as error:
         cause = "the answer is empty" if not text.strip() else f"the answer is not JSON: {error}"
         return ErrorInfo(ErrorKind.OUTPUT, "answer_not_json", cause + _end(reply))
-    complaint = schema.complaint(value)
+    try:
+        complaint = schema.complaint(value)
+    except OutOfTimeError:
+        return ErrorInfo(ErrorKind.OUTPUT, "schema_violation", f"the answer could not be checked against the schema within {LONGEST_S:g} s")
     return None if complaint is None else ErrorInfo(ErrorKind.OUTPUT, "schema_violation", f"the answer does not fit: {complaint}")
 
 
@@ -171,6 +187,21 @@ def _end(reply: Reply) -> str:
 def _name_of(schema: Mapping[str, Any]) -> str:
     """A name that OpenAI takes: letters, digits, _ and -, at most 64."""
     return re.sub(r"[^A-Za-z0-9_-]+", "_", str(schema.get("title") or ""))[:64].strip("_") or "answer"
+
+
+def _patterns(node: Any) -> Iterator[str]:
+    """All regular expressions of a schema; those in values that are compared and not read are none."""
+    if isinstance(node, Mapping):
+        if isinstance(pattern := node.get("pattern"), str):
+            yield pattern
+        if isinstance(by_name := node.get("patternProperties"), Mapping):
+            yield from by_name
+        for key, item in node.items():
+            if key not in {"enum", "const", "default", "examples"}:
+                yield from _patterns(item)
+    elif isinstance(node, list):
+        for item in node:
+            yield from _patterns(item)
 
 
 def _references(node: Any, depth: int = 0) -> Iterator[str]:

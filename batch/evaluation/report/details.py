@@ -6,18 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 
 from batch.evaluation.findings import Findings
-from batch.evaluation.reading import VariantFacts
+from batch.evaluation.formatting import dollars, percent, points
+from batch.evaluation.reading import VariantStats
 from batch.evaluation.report.charts import Point, positive_ticks, scatter
+from batch.evaluation.report.formatting import VariantLetters, known_columns, p_value, seconds, table, typeset, with_help
 from batch.evaluation.report.markup import Content, Markup, joined, tag
 from batch.evaluation.report.tally import Calls, Failure
-from batch.evaluation.report.wording import VariantLetters, known_columns, p_value, seconds, table, typeset, with_help
 from batch.evaluation.statistics.paired import Pair
 from batch.evaluation.statistics.slices import Slice
-from batch.evaluation.words import dollars, percent, points
 
 MOST_FAILURES = 30
 MOST_WIDE, LONGEST_NAME = 6, 24
-"""The table of pairs is as wide as there are variants: with more than so many, names have at most so many characters."""
+"""The table of pairs is as wide as there are variants: with more than `MOST_WIDE`, names are cut to `LONGEST_NAME` characters."""
 
 
 def pairs_html(findings: Findings, keys: VariantLetters) -> Markup:
@@ -26,13 +26,13 @@ def pairs_html(findings: Findings, keys: VariantLetters) -> Markup:
         return Markup()
     ranked = [one.variant for one in findings.standings if one.rank_best is not None]
     known = {(pair.first, pair.second): pair for pair in findings.pairs}
-    # Of graded marks and of repeats the page does not know which were higher.
+    # Of graded scores and of repeats the page does not know which were higher.
     linked = findings.binary and findings.repeats == 1
     longest = LONGEST_NAME if len(ranked) > MOST_WIDE else None
     rows = [[keys.named(one, longest), *(_pair_cell(known, one, other, linked=linked) for other in ranked)] for one in ranked]
     explained = (
         "Rows won, tied and lost by the variant on the left against the one above, the difference in points, and p by Holm over "
-        f"{len(findings.pairs):,} {'pair' if len(findings.pairs) == 1 else 'pairs'}. Coloured where the two can be told apart."
+        f"{len(findings.pairs):,} {'pair' if len(findings.pairs) == 1 else 'pairs'}. Coloured where the two are separable."
         f"{' Rows won and lost lead to their samples.' if linked else ''}"
     )
     made = table("Pairs of variants", ["Variant", *(keys.badge(name) for name in ranked)], rows, class_="figures pairs")
@@ -73,12 +73,12 @@ def _equals(p: str) -> str:
     return p if p.startswith("<") else f"= {p}"
 
 
-def charts_html(findings: Findings, facts: Mapping[str, VariantFacts], keys: VariantLetters) -> Markup:
+def charts_html(findings: Findings, stats: Mapping[str, VariantStats], keys: VariantLetters) -> Markup:
     """Score against cost and against latency, for the variants of which they are known."""
     scored = [(one, one.summary.strict) for one in findings.standings if one.summary.strict is not None]
     costs, times = [], []
     for one, interval in scored:
-        key, cost, time = keys.of(one.variant), one.cost.per_1000_rows, facts[one.variant].latency_p50_s
+        key, cost, time = keys.of(one.variant), one.cost.per_1000_rows, stats[one.variant].latency_p50_s
         if cost is not None:
             costs.append(Point(key, one.variant, cost, interval, f"{dollars(cost)} per 1,000 rows"))
         if time is not None:
@@ -136,7 +136,7 @@ def _slice_cell(one: Slice | None, alpha: float) -> Content:
     return _show(f"{100 * one.score:z.1f}", said, "behind", variant=one.variant, state="lost", column=one.column, value=one.value)
 
 
-def calls_html(calls: Sequence[Calls], facts: Mapping[str, VariantFacts], keys: VariantLetters) -> Markup:
+def calls_html(calls: Sequence[Calls], stats: Mapping[str, VariantStats], keys: VariantLetters) -> Markup:
     """What became of every variant's calls, and what they took."""
     head = [
         "Variant",
@@ -153,7 +153,7 @@ def calls_html(calls: Sequence[Calls], facts: Mapping[str, VariantFacts], keys: 
         "Tokens out",
         "Cost",
     ]
-    rows = [[keys.named(one.variant), *_counts(one), *_taken(facts[one.variant])] for one in calls]
+    rows = [[keys.named(one.variant), *_counts(one), *_taken(stats[one.variant])] for one in calls]
     return joined(tag("h2", "Calls"), table("Calls by variant", *known_columns(head, rows), class_="figures"))
 
 
@@ -161,10 +161,10 @@ def _counts(one: Calls) -> list[Content]:
     return [f"{count:,}" for count in (one.tasks, one.answered, one.failed, one.missing, one.cut_off, one.retried)]
 
 
-def _taken(facts: VariantFacts) -> list[Content]:
-    times = (facts.latency_p50_s, facts.latency_p95_s, facts.first_token_p50_s)
-    tokens = (facts.prompt_tokens, facts.completion_tokens)
-    return [*map(seconds, times), *(f"{count:,}" if count else "unknown" for count in tokens), dollars(facts.cost_usd)]
+def _taken(stats: VariantStats) -> list[Content]:
+    times = (stats.latency_p50_s, stats.latency_p95_s, stats.first_token_p50_s)
+    tokens = (stats.prompt_tokens, stats.completion_tokens)
+    return [*map(seconds, times), *(f"{count:,}" if count else "unknown" for count in tokens), dollars(stats.cost_usd)]
 
 
 def failures_html(failures: Sequence[Failure], keys: VariantLetters) -> Markup:

@@ -9,14 +9,14 @@ import numpy as np
 
 from batch.evaluation.scorers.texts import as_text
 from batch.evaluation.statistics.intervals import TIE
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 from batch.records import BadRow, Outcome, Row
 
 MISSING, FAILED, UNSCORED, WRONG, PARTIAL, RIGHT, ANSWERED = "0123456"
 """A task's state, as a digit. ANSWERED: there is an answer, which no score judges."""
 
 DISAGREEMENT = 0.25
-"""From this difference between the highest and the lowest mark of a row on, its variants disagree. Right and wrong differ by 1."""
+"""From this difference between the highest and the lowest score of a row on, its variants disagree. Right and wrong differ by 1."""
 
 MOST_VALUES = 200
 """A column with more values is no filter."""
@@ -25,8 +25,8 @@ _FIRST_CODE = 48
 _MOST_FINISHES = 40
 
 
-def state_of(outcome: Outcome | None, cell: Cell | None) -> str:
-    """The state of a task that has this outcome and this mark."""
+def state_of(outcome: Outcome | None, cell: ScoreValue | None) -> str:
+    """The state of a task that has this outcome and this score."""
     if cell is not None and cell.state == "scored":
         return RIGHT if cell.value == 1 else PARTIAL if cell.value else WRONG
     if cell is not None and cell.state == "unscored":
@@ -36,14 +36,14 @@ def state_of(outcome: Outcome | None, cell: Cell | None) -> str:
     return ANSWERED if outcome.ok else FAILED
 
 
-def marks_disagree(cells: Sequence[Cell | None], repeats: int) -> bool:
-    """Whether the variants' marks of a row differ; a variant's repeats are averaged, what is not scored is passed over."""
-    marks = [None if cell is None else cell.value for cell in cells]
+def scores_disagree(cells: Sequence[ScoreValue | None], repeats: int) -> bool:
+    """Whether the variants' scores of a row differ; a variant's repeats are averaged, what is not scored is passed over."""
+    scores = [None if cell is None else cell.value for cell in cells]
     if repeats == 1:
-        known = [mark for mark in marks if mark is not None]
+        known = [score for score in scores if score is not None]
     else:
-        groups = (marks[at : at + repeats] for at in range(0, len(marks), repeats))
-        scored = ([mark for mark in group if mark is not None] for group in groups)
+        groups = (scores[at : at + repeats] for at in range(0, len(scores), repeats))
+        scored = ([score for score in group if score is not None] for group in groups)
         known = [float(np.mean(group)) for group in scored if group]
     return len(known) > 1 and max(known) - min(known) >= DISAGREEMENT - TIE
 
@@ -78,7 +78,7 @@ class SampleIndex:
         for name, column in self._columns.items():
             column.add(values.get(name))
 
-    def add_marks(self, score: int, states: Sequence[str], *, disagree: bool) -> None:
+    def add_scores(self, score: int, states: Sequence[str], *, disagree: bool) -> None:
         """The states of the row's tasks by one score."""
         self._states[score].append("".join(states))
         self._disagree[score].append("1" if disagree else "0")

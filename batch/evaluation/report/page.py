@@ -16,16 +16,15 @@ from typing import BinaryIO
 
 from batch._version import __version__
 from batch.evaluation.gates import GateResult
-from batch.evaluation.reading import Judged, VariantFacts
+from batch.evaluation.parquet import ScoresReader
+from batch.evaluation.reading import ScoreResult, VariantStats
 from batch.evaluation.report.chunks import ChunkWriter, data_element
 from batch.evaluation.report.details import calls_html, charts_html, failures_html, pairs_html, slices_html
-from batch.evaluation.report.marks import MarksReader
+from batch.evaluation.report.formatting import VariantLetters, longest_text
 from batch.evaluation.report.markup import Markup, joined, tag
 from batch.evaluation.report.samples import MOST_TASKS, Samples, write_samples
 from batch.evaluation.report.summary import headline_html, leaderboard_html, sentences_html
-from batch.evaluation.report.texts import longest_text
-from batch.evaluation.report.wording import VariantLetters
-from batch.evaluation.scoring import marks_path
+from batch.evaluation.scoring import scores_path
 from batch.evaluation.verdict import ScoreVerdict
 from batch.journal.segments import segment_paths
 from batch.readers import Dataset
@@ -41,14 +40,14 @@ _TEXTS = "<!-- texts -->"
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What the report says of a run: its scores with what they allow one to say, the gates, and the facts of its variants.
+    """What the report says of a run: its scores with what they allow one to say, the gates, and the stats of its variants.
 
     `folder` has the scores' files.
     """
 
-    scores: Sequence[tuple[Judged, ScoreVerdict]]
+    scores: Sequence[tuple[ScoreResult, ScoreVerdict]]
     gates: Sequence[GateResult]
-    facts: Sequence[VariantFacts]
+    stats: Sequence[VariantStats]
     folder: Path
 
 
@@ -75,12 +74,12 @@ def write_report(job: Job, directory: RunDirectory, dataset: Dataset, evaluated:
 def _write_texts(job: Job, directory: RunDirectory, dataset: Dataset, evaluated: Evaluated, texts: BinaryIO) -> Samples:
     scores = [judged.settings for judged, _ in evaluated.scores]
     stored = sum(path.stat().st_size for variant in job.variants for path in segment_paths(directory.journal_dir(variant.slug)))
-    tasks = sum(facts.tasks for facts in evaluated.facts)
+    tasks = sum(stats.tasks for stats in evaluated.stats)
     return write_samples(
         results(dataset, job, directory),
         job,
         scores,
-        [MarksReader(marks_path(evaluated.folder, score)) for score in scores],
+        [ScoresReader(scores_path(evaluated.folder, score)) for score in scores],
         ChunkWriter(texts),
         longest=longest_text(stored, tasks),
         every=-(-tasks // MOST_TASKS) or 1,
@@ -129,12 +128,12 @@ def _static(name: str) -> str:
 def _subtitle(job: Job, samples: Samples, gates: Sequence[GateResult], now: datetime) -> Markup:
     variants = f"{len(job.variants):,} {'variant' if len(job.variants) == 1 else 'variants'}"
     repeats = f", each asked {job.run.repeats} times" if job.run.repeats > 1 else ""
-    told = f"{variants} × {samples.rows:,} rows{repeats} · {now:%Y-%m-%d %H:%M} UTC · promptmill {__version__}"
+    described = f"{variants} × {samples.rows:,} rows{repeats} · {now:%Y-%m-%d %H:%M} UTC · promptmill {__version__}"
     failed = sum(not gate.passed for gate in gates)
     if not gates:
-        return joined(told)
+        return joined(described)
     word = f"{failed} of {len(gates)} gates failed" if failed else "all gates passed"
-    return joined(told, " · ", tag("strong", word, class_="refused" if failed else "passed"))
+    return joined(described, " · ", tag("strong", word, class_="refused" if failed else "passed"))
 
 
 def _samples_note(samples: Samples) -> Markup:
@@ -148,9 +147,9 @@ def _samples_note(samples: Samples) -> Markup:
 
 def _body(job: Job, evaluated: Evaluated, samples: Samples) -> Markup:
     keys = VariantLetters(tuple(variant.name for variant in job.variants))
-    facts: Mapping[str, VariantFacts] = {one.variant: one for one in evaluated.facts}
-    sections = [_score(at, judged, verdict, evaluated.gates, facts, keys) for at, (judged, verdict) in enumerate(evaluated.scores)]
-    calls = tag("section", calls_html(samples.calls, facts, keys), failures_html(samples.failures, keys), id="calls")
+    stats: Mapping[str, VariantStats] = {one.variant: one for one in evaluated.stats}
+    sections = [_score(at, judged, verdict, evaluated.gates, stats, keys) for at, (judged, verdict) in enumerate(evaluated.scores)]
+    calls = tag("section", calls_html(samples.calls, stats, keys), failures_html(samples.failures, keys), id="calls")
     return joined(_tabs(evaluated), sections or _unscored(), calls)
 
 
@@ -170,22 +169,27 @@ def _unscored() -> Markup:
 
 
 def _score(
-    at: int, judged: Judged, verdict: ScoreVerdict, gates: Sequence[GateResult], facts: Mapping[str, VariantFacts], keys: VariantLetters
+    at: int,
+    judged: ScoreResult,
+    verdict: ScoreVerdict,
+    gates: Sequence[GateResult],
+    stats: Mapping[str, VariantStats],
+    keys: VariantLetters,
 ) -> Markup:
     findings = verdict.findings
     clusters = f", in {findings.clusters:,} clusters by {judged.settings.cluster}" if findings.clusters is not None else ""
     by = f" by {judged.asked.model}" if judged.asked is not None else ""
     note = f"; {judged.asked.note}" if judged.asked is not None and judged.asked.note is not None else ""
-    told = f"{judged.settings.kind}{by}, {findings.rows:,} rows{clusters}{note}"
+    described = f"{judged.settings.kind}{by}, {findings.rows:,} rows{clusters}{note}"
     return tag(
         "section",
-        tag("h2", judged.settings.name, " ", tag("small", told)),
+        tag("h2", judged.settings.name, " ", tag("small", described)),
         headline_html(verdict, [gate for gate in gates if gate.settings.score == judged.settings.name], keys),
         tag("h3", "Leaderboard"),
-        leaderboard_html(findings, facts, keys),
+        leaderboard_html(findings, stats, keys),
         sentences_html(verdict, judged, keys),
         pairs_html(findings, keys),
-        charts_html(findings, facts, keys),
+        charts_html(findings, stats, keys),
         slices_html(findings, keys),
         class_="score",
         id=f"score-{at}",

@@ -10,20 +10,21 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from batch.errors import RowError
 from batch.evaluation.expected import expected_value
+from batch.evaluation.parquet import ScoresReader
 from batch.evaluation.report.chunks import ChunkWriter
-from batch.evaluation.report.index import SampleIndex, marks_disagree, state_of, texts_disagree
-from batch.evaluation.report.marks import MarksReader
-from batch.evaluation.report.prompts import PromptMaker, RowPrompts
+from batch.evaluation.report.formatting import SentMessage, answer_text, cut, pretty, preview, sent_prompt
+from batch.evaluation.report.index import SampleIndex, scores_disagree, state_of, texts_disagree
 from batch.evaluation.report.tally import Calls, CallTally, Failure
-from batch.evaluation.report.texts import answer_text, cut, pretty, preview
 from batch.evaluation.scorers import ExpectedError
 from batch.evaluation.scorers.texts import as_text
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
+from batch.prompts import RequestBuilder
 from batch.providers.replies import read_reply
 from batch.records import BadRow, Row
 from batch.results.join import Result
-from batch.settings import Job, ScoreSettings
+from batch.settings import Job, ScoreSettings, Variant
 from batch.writers.values import json_bytes
 
 MOST_TASKS = 200_000
@@ -45,7 +46,7 @@ def write_samples(
     results: Iterable[Result],
     job: Job,
     scores: Sequence[ScoreSettings],
-    marks: Sequence[MarksReader],
+    readers: Sequence[ScoresReader],
     chunks: ChunkWriter,
     *,
     longest: int,
@@ -53,19 +54,19 @@ def write_samples(
 ) -> Samples:
     """Read all results once, write the texts of every `every`-th row to `chunks`, and count the calls of all.
 
-    `marks` are those of `scores`. Texts are cut to `longest` characters.
+    `readers` read the values of `scores`. Texts are cut to `longest` characters.
 
     Raises:
         InputError: the input cannot be read.
         DamagedError: a journal is not as it was written.
     """
-    writer = _SampleWriter(job, scores, marks, longest)
+    writer = _SampleWriter(job, scores, readers, longest)
     tally = CallTally([variant.name for variant in job.variants])
     per_row, rows = len(job.variants) * job.run.repeats, 0
     for of_row in _batched(results, per_row):
         for at, result in enumerate(of_row):
             tally.add(at // job.run.repeats, result)
-        cells = [[reader.take(one.row.ordinal, one.variant.name, one.repeat) for one in of_row] for reader in marks]
+        cells = [[reader.take(one.row.ordinal, one.variant.name, one.repeat) for one in of_row] for reader in readers]
         if rows % every == 0:
             chunks.add(json_bytes(writer.line(of_row, cells)))
         rows += 1
@@ -95,16 +96,16 @@ def _head(job: Job, scores: Sequence[ScoreSettings], columns: Sequence[str]) -> 
 class _SampleWriter:
     """Makes the lines of rows, and keeps their index."""
 
-    def __init__(self, job: Job, scores: Sequence[ScoreSettings], marks: Sequence[MarksReader], longest: int) -> None:
+    def __init__(self, job: Job, scores: Sequence[ScoreSettings], readers: Sequence[ScoresReader], longest: int) -> None:
         slices = list(dict.fromkeys(name for score in scores for name in (*score.slices, *([score.cluster] if score.cluster else []))))
         self.columns = list(dict.fromkeys((*slices, *job.output.columns)))
-        self.index = SampleIndex(slices or job.output.columns, len(marks))
+        self.index = SampleIndex(slices or job.output.columns, len(readers))
         self._job = job
         self._prompts = PromptMaker(job.variants, longest)
         self._expected = [expected_value(score) for score in scores]
         self._longest = longest
 
-    def line(self, of_row: Sequence[Result], cells: Sequence[Sequence[Cell | None]]) -> list[Any]:
+    def line(self, of_row: Sequence[Result], cells: Sequence[Sequence[ScoreValue | None]]) -> list[Any]:
         """The row's texts: [id, prompts, carried-over columns, expected by score, tasks]; the index takes the row in."""
         row, repeats = of_row[0].row, self._job.run.repeats
         prompts = self._prompts.make(row)
@@ -114,10 +115,10 @@ class _SampleWriter:
         self.index.add_finishes(outcomes)
         for score, of_score in enumerate(cells):
             states = list(map(state_of, outcomes, of_score))
-            self.index.add_marks(score, states, disagree=marks_disagree(of_score, repeats))
+            self.index.add_scores(score, states, disagree=scores_disagree(of_score, repeats))
         if not cells:
             answers = [None if task is None else task[2] for task in tasks[::repeats]]
-            self.index.add_marks(0, [state_of(outcome, None) for outcome in outcomes], disagree=texts_disagree(answers))
+            self.index.add_scores(0, [state_of(outcome, None) for outcome in outcomes], disagree=texts_disagree(answers))
         return [row.id, prompts.prompts, self._carried(row), self._expected_texts(row), tasks]
 
     def _carried(self, row: Row | BadRow) -> list[str | None]:
@@ -136,8 +137,8 @@ class _SampleWriter:
             texts.append(None if value is None else cut(as_text(value), self._longest))
         return texts
 
-    def _task(self, result: Result, variant: int, prompts: RowPrompts, cells: Sequence[Cell | None]) -> list[Any] | None:
-        """[prompt's number, whether another was sent, answer, reasoning, tool calls, error, record, marks]; None without an outcome.
+    def _task(self, result: Result, variant: int, prompts: RowPrompts, cells: Sequence[ScoreValue | None]) -> list[Any] | None:
+        """[prompt's number, whether another was sent, answer, reasoning, tool calls, error, record, values]; None without an outcome.
 
         The record is [seconds, seconds to the first token, tokens in, tokens out, dollars, attempts].
         """
@@ -155,11 +156,54 @@ class _SampleWriter:
         usage, key = outcome.usage or {}, prompts.keys[variant]
         tokens = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
         times = [_seconds(outcome.sent, outcome.done), _seconds(outcome.sent, outcome.first_token)]
-        marks = [cell and [cell.value, cell.extracted, cell.reason] for cell in cells]
+        values = [cell and [cell.value, cell.extracted, cell.reason] for cell in cells]
         record = [*times, *tokens, outcome.cost_usd, outcome.attempts]
         other = key is not None and key != outcome.key
-        return [prompts.which[variant], other, text, reasoning, tools, error, record, marks]
+        return [prompts.which[variant], other, text, reasoning, tools, error, record, values]
 
 
 def _seconds(start: float | None, end: float | None) -> float | None:
     return None if start is None or end is None else round(end - start, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class RowPrompts:
+    """`prompts` are the different ones. Each variant has in `which` the number of its own and in `keys` its request's, or None for both."""
+
+    prompts: list[list[SentMessage]]
+    which: list[int | None]
+    keys: list[bytes | None]
+
+
+class PromptMaker:
+    """Makes the prompts of rows again, as the job has them."""
+
+    def __init__(self, variants: Sequence[Variant], longest: int) -> None:
+        self._builders = [RequestBuilder(variant, stream=False) for variant in variants]
+        looks = [(variant.prompt, variant.parameters.get("tools")) for variant in variants]
+        # Variants that differ in other ways than these send one prompt, which is read once.
+        self._same_as = [looks.index(look) for look in looks]
+        self._longest = longest
+
+    def make(self, row: Row | BadRow) -> RowPrompts:
+        """The prompts of a row; none for a row that cannot be read."""
+        made = RowPrompts([], [], [])
+        for variant, builder in enumerate(self._builders):
+            try:
+                request = None if isinstance(row, BadRow) else builder.build(row)
+            except RowError:
+                request = None
+            made.keys.append(None if request is None else request.key)
+            if request is None:
+                made.which.append(None)
+            elif self._same_as[variant] < variant:
+                made.which.append(made.which[self._same_as[variant]])
+            else:
+                made.which.append(_place(sent_prompt(request, self._longest), made.prompts))
+        return made
+
+
+def _place(prompt: list[SentMessage], known: list[list[SentMessage]]) -> int:
+    if prompt not in known:
+        known.append(prompt)
+    return known.index(prompt)

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from batch.evaluation.findings import Findings, Standing
+from batch.evaluation.formatting import dollars, percent
 from batch.evaluation.gates import GateResult
-from batch.evaluation.reading import Judged, VariantFacts
+from batch.evaluation.reading import ScoreResult, VariantStats
 from batch.evaluation.report.charts import Scale, interval_strip, strip_axis, strip_scale
+from batch.evaluation.report.formatting import UNKNOWN, VariantLetters, known_columns, seconds, table, typeset, with_help
 from batch.evaluation.report.markup import Content, Markup, joined, tag
-from batch.evaluation.report.wording import UNKNOWN, VariantLetters, known_columns, seconds, table, typeset, with_help
 from batch.evaluation.sentences import Sentence
-from batch.evaluation.statistics.marks import ANSWERED_FROM
+from batch.evaluation.statistics.scores import ANSWERED_FROM
 from batch.evaluation.verdict import ScoreVerdict
-from batch.evaluation.words import dollars, percent
 
 LONGEST_NAME = 40
 """In sentences below the leaderboard, where letters tell whose they are."""
@@ -35,8 +35,8 @@ _GROUPS = {
     "cost": "Cost",
     "slice": "Slices",
     "rows": "What the rows can show",
-    "tie": "ScoreVerdict",
-    "winner": "ScoreVerdict",
+    "tie": "Verdict",
+    "winner": "Verdict",
 }
 
 
@@ -46,7 +46,7 @@ def headline_html(verdict: ScoreVerdict, gates: Sequence[GateResult], keys: Vari
     return joined(headline, [_gate(gate) for gate in gates])
 
 
-def sentences_html(verdict: ScoreVerdict, judged: Judged, keys: VariantLetters) -> Markup:
+def sentences_html(verdict: ScoreVerdict, judged: ScoreResult, keys: VariantLetters) -> Markup:
     """The other sentences under what they are about; nothing when there are none."""
     rest = sorted(verdict.sentences[1:], key=lambda sentence: list(_GROUPS.values()).index(_GROUPS[sentence.kind]))
     groups = [
@@ -54,11 +54,11 @@ def sentences_html(verdict: ScoreVerdict, judged: Judged, keys: VariantLetters) 
     ]
     if judged.left_out:
         reason = f" (for example: {judged.left_out_example})" if judged.left_out_example else ""
-        groups.append(("Left out", [tag("p", f"{judged.left_out:,} rows have no right value{reason}.")]))
+        groups.append(("Excluded rows", [tag("p", f"{judged.left_out:,} rows have no right value{reason}.")]))
     if not groups:
         return Markup()
-    told = tag("dl", [joined(tag("dt", name), tag("dd", said)) for name, said in groups], class_="sentences")
-    return joined(tag("h3", "What can be said"), told)
+    groups_html = tag("dl", [joined(tag("dt", name), tag("dd", said)) for name, said in groups], class_="sentences")
+    return joined(tag("h3", "What can be said"), groups_html)
 
 
 def _sentence(sentence: Sentence, keys: VariantLetters) -> Markup:
@@ -81,14 +81,14 @@ def _gate(gate: GateResult) -> Markup:
     return tag("p", tag("span", "Gate ", class_="quiet"), word, ": ", typeset(gate.text), class_="gate")
 
 
-def leaderboard_html(findings: Findings, facts: Mapping[str, VariantFacts], keys: VariantLetters) -> Markup:
+def leaderboard_html(findings: Findings, stats: Mapping[str, VariantStats], keys: VariantLetters) -> Markup:
     """The variants, the highest strict score first, with what each takes and costs."""
     intervals = [one.summary.strict for one in findings.standings if one.summary.strict is not None]
     scale = strip_scale(intervals)
     level = f"{100 * (1 - findings.alpha):g} %"
     head = [
         "Variant",
-        with_help("Rank", "The places it may have: those that cannot be told apart share theirs."),
+        with_help("Rank", "The places it may have: variants that are not separable share theirs."),
         with_help("Score", f"Strict: failed calls and answers that could not be scored count as wrong. In brackets the {level} interval."),
         strip_axis(scale) if intervals else None,
         with_help("Answered", f"The score on scored answers alone; shown from {100 * ANSWERED_FROM:g} % coverage."),
@@ -96,11 +96,11 @@ def leaderboard_html(findings: Findings, facts: Mapping[str, VariantFacts], keys
         *_pass_heads(findings),
         with_help("P(best)", "The share of resamples of the rows in which it comes out best."),
         with_help("$ / 1,000", "US dollars for asking 1,000 rows once."),
-        with_help("$ / correct", f"US dollars per {'correct answer' if findings.binary else 'full mark'}."),
+        with_help("$ / correct", f"US dollars per {'correct answer' if findings.binary else 'full score'}."),
         with_help("p50 / p95", "Half of the answers came within the first time, 19 of 20 within the second."),
     ]
     tried = bool(_pass_heads(findings))
-    rows = [list(_standing(one, facts[one.variant], scale, keys, tried=tried)) for one in findings.standings]
+    rows = [list(_standing(one, stats[one.variant], scale, keys, tried=tried)) for one in findings.standings]
     return table("Leaderboard", *known_columns(head, rows), class_="figures board")
 
 
@@ -115,7 +115,7 @@ def _pass_heads(findings: Findings) -> list[Content]:
     ]
 
 
-def _standing(one: Standing, facts: VariantFacts, scale: Scale, keys: VariantLetters, *, tried: bool) -> Iterator[Content]:
+def _standing(one: Standing, stats: VariantStats, scale: Scale, keys: VariantLetters, *, tried: bool) -> Iterator[Content]:
     interval, answered = one.summary.strict, one.summary.answered
     yield keys.named(one.variant)
     yield _rank(one)
@@ -132,8 +132,8 @@ def _standing(one: Standing, facts: VariantFacts, scale: Scale, keys: VariantLet
     yield "–" if one.probability_best is None else percent(one.probability_best)
     yield dollars(one.cost.per_1000_rows)
     yield dollars(one.cost.per_correct) if one.cost.total is None or one.cost.per_correct is not None else "–"
-    known = facts.latency_p50_s is not None
-    yield f"{seconds(facts.latency_p50_s)} / {seconds(facts.latency_p95_s)}" if known else UNKNOWN
+    known = stats.latency_p50_s is not None
+    yield f"{seconds(stats.latency_p50_s)} / {seconds(stats.latency_p95_s)}" if known else UNKNOWN
 
 
 def _rank(one: Standing) -> str:

@@ -1,4 +1,4 @@
-"""Scorers: pure functions from an answer and what it should have been to a mark. Model code is never executed.
+"""Scorers: pure functions from an answer and what it should have been to a score. Model code is never executed.
 
 Each kind is made from the options of its `[[score]]` entry; `KINDS` names them all. What cannot be read is unscored, never 0.
 """
@@ -21,11 +21,11 @@ from batch.settings import ScoreSettings
 
 @dataclass(frozen=True, slots=True)
 class ScorerKind:
-    """A kind of scorer. `version` rises with every change of its marks, so that they are made anew.
+    """A kind of scorer. `version` rises with every change of its scores, so that they are recomputed.
 
-    `binary` says that all its marks are 0 or 1. `compares` says that it looks at the expected value before the answer, and raises
-    ExpectedError for one that is of no use. `slow` marks are kept as long as answer, row and version are the same.
-    `file_option` names the option that is a file, whose content decides the marks too.
+    `binary` says that all its scores are 0 or 1. `compares` says that it looks at the expected value before the answer, and raises
+    ExpectedError for one that is of no use. `slow` scores are kept as long as answer, row and version are the same.
+    `file_option` names the option that is a file, whose content decides the scores too.
     """
 
     make: Callable[..., Scorer]
@@ -39,9 +39,9 @@ class ScorerKind:
 KINDS = {
     "exact": ScorerKind(matching.exact),
     "contains": ScorerKind(matching.contains),
-    "regex": ScorerKind(matching.regex),
+    "regex": ScorerKind(matching.regex, version=2),
     "choice": ScorerKind(choice.choice),
-    "number": ScorerKind(number.number),
+    "number": ScorerKind(number.number, version=2),
     "json": ScorerKind(structured.valid_json, compares=False),
     "json_schema": ScorerKind(structured.json_schema, compares=False, file_option="schema"),
     "json_fields": ScorerKind(structured.json_fields, binary=False),
@@ -52,10 +52,8 @@ KINDS = {
     "chrf": ScorerKind(overlap.chrf, binary=False),
     "python": ScorerKind(user_function.python, binary=False, compares=False, slow=True, file_option="function"),
 }
-JUDGED_KINDS = frozenset({"judge", "pairwise"})
-"""The kinds whose marks a model gives; they are made in `judges/`."""
 EMBEDDING = "embedding"
-"""The kind whose marks are made of what a model makes of texts; they are made in `embeddings.py`."""
+"""The kind whose scores are made from embeddings, in `grading/embeddings.py`; judges' scores are made in `grading/judge_scores.py`."""
 
 
 def make_scorer(settings: ScoreSettings) -> Scorer:
@@ -68,13 +66,13 @@ def make_scorer(settings: ScoreSettings) -> Scorer:
 
 
 JUDGE_VERSION = 2
-"""Rises with every change of what a judge is asked, or of the marks that are made of its answers."""
+"""Rises with every change of what a judge is asked, or of the scores that are made of its answers."""
 EMBEDDING_VERSION = 1
-"""Rises with every change of what is embedded, or of the marks that are made of it."""
+"""Rises with every change of what is embedded, or of the scores that are made of it."""
 
 
 def scorer_version(settings: ScoreSettings) -> str:
-    """A hash of all that decides a scorer's marks but the answers: kind, its version, expected value, options, and the content of its file.
+    """Hash all that decides a scorer's scores but the answers: kind, version, expected value, options, and the content of its file.
 
     For those that ask a model: of the model and what it is asked.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, unscored
 from batch.evaluation.scorers.texts import answer_text, as_text, expected_texts, folded, normalised
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 
 LABELS = "ABCDEFGHIJ"
 
@@ -63,13 +63,13 @@ def choice(*, labels: str = LABELS, options: str | None = None) -> Scorer:
     """
     patterns = _Patterns(labels)
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         texts = _options(sample.columns.get(options), labels) if options else {}
         wanted = [label for each in expected_texts(sample.expected) if (label := _label_of(each, labels, texts))]
         if not wanted:
             raise ExpectedError(f"the expected value is none of {', '.join(texts or labels)}")
         text = answer_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         found, reason = _chosen(folded(text), patterns, texts)
         if found is None:

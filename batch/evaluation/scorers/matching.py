@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from typing import Literal
 
+from batch.errors import SetupError
 from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, shown, unscored
 from batch.evaluation.scorers.texts import answer_text, expected_texts, is_spaceless, normalised
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
+from batch.prompts.bounded import LONGEST_S, BoundedPattern, OutOfTimeError
 
 
 def exact(*, case_sensitive: bool = False, punctuation: bool = False, articles: bool = True) -> Scorer:
     """1 when the whole answer is the expected text, or one of them.
 
-    Unicode forms and spaces never count. Case, punctuation around the text and, with `articles` false, English articles are left out.
+    Unicode forms and spaces never count. Case, punctuation around the text and, with `articles` false, English articles are ignored.
     """
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         wanted = expected_texts(sample.expected)
         text = answer_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         found = normalised(text, case_sensitive=case_sensitive, punctuation=punctuation, articles=articles)
         for each in wanted:
@@ -37,12 +38,12 @@ def contains(*, case_sensitive: bool = False, whole_words: bool = True, need: Li
     is not understood.
     """
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         wanted = [each for each in expected_texts(sample.expected) if each.strip()]
         if not wanted:
             raise ExpectedError("the expected value is empty")
         text = answer_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         hay = normalised(text, case_sensitive=case_sensitive, punctuation=True)
         found = [each for each in wanted if _stands_in(normalised(each, case_sensitive=case_sensitive), hay, whole_words=whole_words)]
@@ -55,21 +56,31 @@ def contains(*, case_sensitive: bool = False, whole_words: bool = True, need: Li
 
 
 def regex(*, pattern: str, ignore_case: bool = False, which: Literal["first", "last"] = "last") -> Scorer:
-    """1 when `pattern` (Python's `re`) is found; with an expected value, when what it caught is that value.
+    """1 when `pattern` (the syntax of Python's `re`) is found; with an expected value, when what it caught is that value.
 
-    What it caught is its first group, or all of it without one; it is compared as `exact` does. With an expected value, an answer in
-    which nothing is found is unscored.
+    What it caught is the first of its groups that took part, or all of it without groups; it is compared as `exact` does. With an expected
+    value, an answer in which nothing is found is unscored. So is one that the pattern takes longer than `LONGEST_S` to search.
+
+    Raises:
+        SetupError: the pattern cannot be read.
     """
-    compiled = re.compile(pattern, re.IGNORECASE if ignore_case else 0)
+    try:
+        compiled = BoundedPattern(pattern, ignore_case=ignore_case)
+    except ValueError as error:
+        raise SetupError(f"a regex scorer: {error}") from error
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         wanted = None if sample.expected is None else expected_texts(sample.expected)
         text = answer_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
-        matches = list(compiled.finditer(text))
+        try:
+            matches = compiled.matches(text)
+        except OutOfTimeError:
+            return unscored(f"the pattern took longer than {LONGEST_S:g} s on this answer")
         chosen = matches[0 if which == "first" else -1] if matches else None
-        found = None if chosen is None else (chosen[1] if compiled.groups else chosen[0])
+        groups = () if chosen is None else chosen.groups() or (chosen[0],)
+        found = next((group for group in groups if group is not None), None)
         if wanted is None:
             return scored(1, found, "found") if chosen else scored(0, None, "the pattern is not found")
         if found is None:
@@ -84,14 +95,15 @@ def _stands_in(needle: str, hay: str, *, whole_words: bool) -> bool:
     start = hay.find(needle)
     while start >= 0:
         end = start + len(needle)
-        if not whole_words or not (_goes_on(hay[:start][::-1][:2], needle[:1]) or _goes_on(hay[end : end + 2], needle[-1:])):
+        before, after = hay[max(0, start - 2) : start][::-1], hay[end : end + 2]
+        if not whole_words or not (_continues(before, needle[:1]) or _continues(after, needle[-1:])):
             return True
         start = hay.find(needle, start + 1)
     return False
 
 
-def _goes_on(beside: str, edge: str) -> bool:
-    """Whether the word or number that has `edge` at its end goes on in `beside` (its nearest character first)."""
+def _continues(beside: str, edge: str) -> bool:
+    """Whether the word or number that has `edge` at its end continues in `beside` (its nearest character first)."""
     if not beside or not edge.isalnum() or is_spaceless(edge):
         return False
     if edge.isdigit() and beside[0] in ".," and beside[1:2].isdigit():

@@ -10,7 +10,7 @@ from typing import Any
 from batch.evaluation.scorers.extra import library
 from batch.evaluation.scorers.sample import Sample, Scorer, scored
 from batch.evaluation.scorers.texts import answer_text, expected_texts, folded, normalised, squad_tokens, words_apart
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 
 _WORD = re.compile(r"\w+")
 
@@ -63,10 +63,10 @@ def _sacrebleu(metric: Any) -> Scorer:
 
 
 def _nearest(measure: Callable[[str, str], float]) -> Scorer:
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         wanted = expected_texts(sample.expected)
         text = answer_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         value, nearest = max(((measure(text, each), each) for each in wanted), key=lambda pair: pair[0])
         reason = (

@@ -1,4 +1,4 @@
-"""What a scorer is given, and the marks that it gives."""
+"""What a scorer is given, and the scores that it gives."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 
 _SHOWN = 200
 
@@ -26,7 +26,7 @@ class Sample:
     columns: Mapping[str, Any] = field(default_factory=dict)
 
 
-Scorer: TypeAlias = Callable[[Sample], Cell]
+Scorer: TypeAlias = Callable[[Sample], ScoreValue]
 """Raises ExpectedError for a row whose expected value is of no use, whatever the answer."""
 
 
@@ -34,16 +34,16 @@ class ExpectedError(ValueError):
     """The row has no expected value that the scorer can compare with: a fault of the data, which must count against no model."""
 
 
-def scored(value: float, extracted: str | None, reason: str) -> Cell:
-    """A mark from 0 to 1."""
-    return Cell(float(value), "scored", shown(extracted), reason)
+def scored(value: float, extracted: str | None, reason: str) -> ScoreValue:
+    """A score from 0 to 1."""
+    return ScoreValue(float(value), "scored", shown(extracted), reason)
 
 
-def unscored(reason: str, extracted: str | None = None) -> Cell:
-    """No mark: the answer cannot be read in the way that the scorer needs. That is not a wrong answer, and never counts as 0 here."""
-    return Cell(None, "unscored", shown(extracted), reason)
+def unscored(reason: str, extracted: str | None = None) -> ScoreValue:
+    """No score: the answer cannot be read in the way that the scorer needs. That is not a wrong answer, and never counts as 0 here."""
+    return ScoreValue(None, "unscored", shown(extracted), reason)
 
 
 def shown(text: str | None, limit: int = _SHOWN) -> str | None:
-    """`text` short enough for a table; what was left out is marked by an ellipsis."""
+    """`text` short enough for a table; an ellipsis shows that it was cut."""
     return text if text is None or len(text) <= limit else text[: limit - 1] + "…"

@@ -5,19 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, NoReturn
 
 from batch.errors import SetupError
 from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, shown, unscored
 from batch.evaluation.scorers.texts import answer_text, as_text, normalised
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 from batch.prompts import AnswerSchema
+from batch.prompts.bounded import LONGEST_S, BoundedPattern, OutOfTimeError
 
-_FENCE = re.compile(
-    r"^[ \t]*(?P<mark>```+|~~~+)[ \t]*(?:json\w*)?[ \t]*\r?\n(?P<inside>.*?)^[ \t]*(?P=mark)[ \t]*$",
-    re.DOTALL | re.MULTILINE | re.IGNORECASE,
-)
+_FENCE = r"(?ism)^[ \t]*(?P<mark>```+|~~~+)[ \t]*(?:json\w*)?[ \t]*\r?\n(?P<inside>.*?)^[ \t]*(?P=mark)[ \t]*$"
+_MOST_STARTS = 10_000
+"""Brackets in prose at which JSON may begin: each costs a try, which a text of nothing but brackets makes long."""
 _DECODER = json.JSONDecoder()
 _MISSING = object()
 
@@ -25,9 +27,9 @@ _MISSING = object()
 def valid_json() -> Scorer:
     """1 when the answer is JSON as RFC 8259 has it (no NaN): the whole answer, or a ``` block in it."""
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         text = _json_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         try:
             value = _read(text)
@@ -48,15 +50,18 @@ def json_schema(*, schema: str, embedded: bool = False) -> Scorer:
     """
     check = _validator(Path(schema))
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         text = _json_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         try:
             value = _read(text, embedded=embedded)
         except ValueError as error:
             return scored(0, text, _fault(text, error, sample))
-        complaint = check(value)
+        try:
+            complaint = check(value)
+        except OutOfTimeError:
+            return unscored(f"the check against the schema took longer than {LONGEST_S:g} s", text)
         return scored(complaint is None, text, complaint or "fits the schema")
 
     return score
@@ -69,12 +74,12 @@ def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, case_sensi
     Texts are compared as `exact` does, numbers by value. `fields` says which ones count. Fields that were not asked for do not count.
     """
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         wanted = _expected_fields(sample.expected, fields)
         if not wanted:
             raise ExpectedError("the expected value is no JSON object, or has none of the fields")
         text = _json_text(sample)
-        if isinstance(text, Cell):
+        if isinstance(text, ScoreValue):
             return text
         try:
             value = _read(text, embedded=embedded)
@@ -90,7 +95,7 @@ def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, case_sensi
     return score
 
 
-def _json_text(sample: Sample) -> str | Cell:
+def _json_text(sample: Sample) -> str | ScoreValue:
     """The text that should be JSON: the answer, or the arguments of its only tool call."""
     if sample.text is None and sample.tool_calls and len(sample.tool_calls) == 1:
         function = sample.tool_calls[0].get("function")
@@ -102,7 +107,10 @@ def _json_text(sample: Sample) -> str | Cell:
 
 def _read(text: str, *, embedded: bool = False) -> Any:
     """The JSON in an answer. Raises ValueError when there is none."""
-    blocks = [match["inside"] for match in _FENCE.finditer(text)]
+    try:
+        blocks = [match["inside"] for match in _fence().matches(text)] if "```" in text or "~~~" in text else []
+    except OutOfTimeError:  # thousands of fences, each of another length
+        blocks = []
     fault: ValueError = ValueError("no JSON")
     for candidate in (text, *reversed(blocks)):
         try:
@@ -112,12 +120,17 @@ def _read(text: str, *, embedded: bool = False) -> Any:
         except ValueError as error:
             fault = error if candidate is text or not blocks else fault
     if embedded:
-        for match in re.finditer(r"[{\[]", text):
+        for match in islice(re.finditer(r"[{\[]", text), _MOST_STARTS):
             try:
                 return _DECODER.raw_decode(text, match.start())[0]
             except (ValueError, RecursionError):
                 continue
     raise fault
+
+
+@cache
+def _fence() -> BoundedPattern:
+    return BoundedPattern(_FENCE)
 
 
 def _refuse(constant: str) -> NoReturn:

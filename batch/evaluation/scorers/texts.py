@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from batch.evaluation.scorers.sample import ExpectedError, Sample, unscored
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 
 _QUOTES = str.maketrans(
     {
@@ -40,7 +40,7 @@ _UNENDED_THINKING = re.compile(r"\A\s*<(?:think|thinking)>", re.IGNORECASE)
 _HEADLESS_THINKING = re.compile(r"\A(?:(?!<think).)*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 
 
-def answer_text(sample: Sample) -> str | Cell:
+def answer_text(sample: Sample) -> str | ScoreValue:
     """The text to be judged, without a leading block of thinking; the reason why there is none, as an unscored cell."""
     if sample.text is None:
         return unscored("tool calls only, no text" if sample.tool_calls else "the answer has no text")

@@ -11,7 +11,7 @@ from typing import Any
 
 from batch.errors import SetupError
 from batch.evaluation.scorers.sample import Sample, Scorer, scored, shown, unscored
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 
 
 def python(*, function: str) -> Scorer:
@@ -26,7 +26,7 @@ def python(*, function: str) -> Scorer:
     """
     call = _load(function)
 
-    def score(sample: Sample) -> Cell:
+    def score(sample: Sample) -> ScoreValue:
         row = {**sample.columns, "tool_calls": list(sample.tool_calls)} if sample.tool_calls else dict(sample.columns)
         try:
             given = call(sample.text, sample.expected, row)

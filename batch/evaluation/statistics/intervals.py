@@ -2,7 +2,7 @@
 
 Which ones was chosen by simulated coverage (tests/unit/test_statistics_intervals.py repeats it). For a mean: Wilson's score
 interval at the effective number of rows covers 0.94 and more at p = 0.97 from 20 rows up, right/wrong, graded, repeated or
-clustered, where t (0.58), BCa (0.60) and bootstrap-t (0.47) fail on 20 rows with 95 % full marks.
+clustered, where t (0.58), BCa (0.60) and bootstrap-t (0.47) fail on 20 rows with 95 % full scores.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def cluster_sums(values: Floats, clusters: Codes | None) -> Floats:
 
 
 def mean_interval(values: Floats, clusters: Codes | None, *, plain: bool, level: float = 0.95) -> Interval:
-    """The interval for the mean of scores from 0 to 1, one per row; NaN rows are left out; at least one row must have a value.
+    """The interval for the mean of scores from 0 to 1, one per row; NaN rows are skipped; at least one row must have a value.
 
-    `plain` says that each value is one right/wrong mark; unclustered, that is Wilson's interval as it stands. Otherwise it is taken at
+    `plain` says that each value is one right/wrong score; unclustered, that is Wilson's interval as it stands. Otherwise it is taken at
     n / deff effective rows with a t quantile on clusters - 1 degrees of freedom (Kish 1965; Korn & Graubard 1998, Survey Methodology
     24:193; Franco et al. 2019, J. Surv. Stat. Methodol. 7:334, recommend this form). Near 0 and 1 the estimate of deff rests on a
     handful of rows, so it is shrunk, with the weight of one row, to the deff of rows that all agree within their cluster.
@@ -95,7 +95,7 @@ def _mean_variance(units: Floats, rows: int) -> float:
 
 
 def difference_interval(differences: Floats, clusters: Codes | None, *, level: float = 0.95) -> Interval:
-    """The interval for the mean of paired differences from -1 to 1, one per row; NaN rows are left out; `estimate` is the plain mean.
+    """The interval for the mean of paired differences from -1 to 1, one per row; NaN rows are skipped; `estimate` is the plain mean.
 
     Bonett & Price's Laplace adjustment (2012, Br. J. Math. Stat. Psychol. 65:479; recommended by Fagerland, Lydersen & Laake 2014,
     Stat. Med. 33:2850): one pair is added for each side, of the size of the largest difference seen (1 when there is none), so that

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.evaluation.statistics.distributions import fair_coin_tail
+from batch.evaluation.statistics.distributions import fair_coin_tail, normal_quantile
 from batch.evaluation.statistics.intervals import TIE, Codes, Floats, Interval, cluster_sums, difference_interval
-from batch.evaluation.statistics.power import required_rows, smallest_gap, unit_spread
 
 DRAWS = 9_999
 """Monte Carlo draws: the least p is 1/10,000, which Holm's correction can still multiply by 45 pairs (10 variants) and more."""
 
 ENUMERATED_UNITS = 14
-"""Up to so many units that differ, all 2^units sign patterns are counted instead of drawn."""
+"""Up to this many differing units, all 2^units sign patterns are counted instead of drawn."""
 
 _CHUNK = 4_000_000  # numbers held at a time: 32 MB
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two variants compared, `first` minus `second`, in scores from -1 to 1, on strict marks.
+    """Two variants compared, `first` minus `second`, in scores from -1 to 1, on strict scores.
 
-    `wins` and `losses` count the rows where the first, or the second, has the higher mark. `p` is two-sided, `p_holm` is it
-    corrected over all pairs of the family. `discordance` is the mean squared difference: for single right/wrong marks the share of rows
-    on which they disagree. `separable` needs p_holm at most alpha and an interval that leaves out 0. `rows_for_gap` is how many
+    `wins` and `losses` count the rows where the first, or the second, has the higher score. `p` is two-sided, `p_holm` is it
+    corrected over all pairs of the family. `discordance` is the mean squared difference: for single right/wrong scores the share of rows
+    on which they disagree. `separable` needs p_holm at most alpha and an interval that excludes 0. `rows_for_gap` is how many
     rows a true gap of the asked size would need, `smallest_gap` the gap that this pair's rows find, both with 80 % power against the first
     step of Holm's correction.
     """
@@ -128,7 +128,7 @@ def compare_all(
 ) -> tuple[Pair, ...]:
     """Every pair of variants, in order; `strict` has shape (variants, rows), NaN where a variant has no finished task.
 
-    `plain` says that each mark is one right/wrong answer: unclustered, that is tested by McNemar, all else by flipping the
+    `plain` says that each score is one right/wrong answer: unclustered, that is tested by McNemar, all else by flipping the
     signs of clusters or rows. Holm's family is all these pairs. The intervals are each at 1 - alpha, not corrected. `gap` is from 0 to 1.
     """
     names = list(itertools.combinations(variants, 2))
@@ -148,7 +148,7 @@ def compare_all(
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What is asked of each of so many pairs."""
+    """The test's settings, the same for each of `pairs` pairs."""
 
     alpha: float
     gap: float
@@ -170,7 +170,52 @@ def _pair(names: tuple[str, str], differences: Floats, clusters: Codes | None, p
         p=p,
         p_holm=p_holm,
         separable=p_holm <= question.alpha and not interval.low <= 0 <= interval.high,
-        # Right/wrong marks cannot be a gap apart without differing on as many rows.
+        # Right/wrong scores cannot be a gap apart without differing on as many rows.
         rows_for_gap=required_rows(question.gap, max(spread, question.gap) if question.plain else spread, alpha=first_step),
         smallest_gap=smallest_gap(interval.rows, spread, alpha=first_step),
     )
+
+
+POWER = 0.8
+
+
+def unit_spread(differences: Floats, clusters: Codes | None) -> float:
+    """The mean squared paired difference as the rows show it, for `required_rows`; clusters raise it by their design effect.
+
+    Two pairs of the size of the largest difference (1 when there is none) are added, as in `intervals.difference_interval`, so that it is
+    never 0. NaN rows are skipped.
+    """
+    there = ~np.isnan(differences)
+    known, groups = differences[there], None if clusters is None else np.unique(clusters[there], return_inverse=True)[1]
+    if not known.size:
+        return 1.0
+    extra = float(np.abs(known).max()) or 1.0
+    squares = (float(np.sum(known**2)) + 2 * extra**2) / (len(known) + 2)
+    centred = known - known.mean()
+    within = float(np.sum(centred**2))
+    if groups is None or within == 0:
+        return squares
+    # Fewer rows are never promised for clusters that happen to cancel.
+    return squares * max(1.0, float(np.sum(cluster_sums(centred, groups) ** 2)) / within)
+
+
+def required_rows(gap: float, spread: float, *, alpha: float = 0.05, power: float = POWER) -> int:
+    """Rows that a true gap (from 0 to 1) needs to be found with `power` by a two-sided test at `alpha`. Raises ValueError for gap <= 0.
+
+    `spread` is the mean squared difference; it is taken to be at least gap squared. Of single right/wrong scores it is at least the gap.
+    """
+    if gap <= 0:
+        raise ValueError("a gap of 0 needs infinitely many rows")
+    spread = max(spread, gap**2)
+    under_null = normal_quantile(1 - alpha / 2) * math.sqrt(spread)
+    under_gap = normal_quantile(power) * math.sqrt(spread - gap**2)
+    return math.ceil(((under_null + under_gap) / gap) ** 2 - 1e-9)  # a whole number stays itself, however it was rounded
+
+
+def smallest_gap(rows: int, spread: float, *, alpha: float = 0.05, power: float = POWER) -> float:
+    """The smallest gap that `rows` rows find with `power`: the inverse of `required_rows`, to 1e-6; 1.0 when they can find none."""
+    low, high = 0.0, 1.0
+    while high - low > 1e-6:
+        middle = (low + high) / 2
+        low, high = (low, middle) if required_rows(middle, spread, alpha=alpha, power=power) <= rows else (middle, high)
+    return high

@@ -56,16 +56,16 @@ def start_race(variants: tuple[str, ...], alpha: float = 0.05) -> Race:
     return Race(variants, alpha, 0, np.zeros((len(variants), len(variants), len(_BETS))), ())
 
 
-def advance(race: Race, marks: Floats) -> Race:
-    """The race after more rows. `marks` has shape (variants, rows), strict marks from 0 to 1, clusters averaged to one row each.
+def advance(race: Race, scores: Floats) -> Race:
+    """The race after more rows. `scores` has shape (variants, rows), strict scores from 0 to 1, clusters averaged to one row each.
 
-    NaN where a variant has no mark, as a stopped one has: pairs without both say nothing. Raises ValueError for marks out of 0..1.
+    NaN where a variant has no score, as a stopped one has: pairs without both say nothing. Raises ValueError for scores out of 0..1.
     """
-    if np.nanmin(marks, initial=0) < 0 or np.nanmax(marks, initial=0) > 1:
-        raise ValueError("marks of a race must be from 0 to 1")
-    lead = np.nan_to_num(marks[np.newaxis, :, :] - marks[:, np.newaxis, :])
+    if np.nanmin(scores, initial=0) < 0 or np.nanmax(scores, initial=0) > 1:
+        raise ValueError("scores of a race must be from 0 to 1")
+    lead = np.nan_to_num(scores[np.newaxis, :, :] - scores[:, np.newaxis, :])
     gained = np.stack([np.log1p(bet * lead).sum(axis=2) for bet in _BETS], axis=2)
-    moved = replace(race, rows=race.rows + marks.shape[1], log_wealth=race.log_wealth + gained)
+    moved = replace(race, rows=race.rows + scores.shape[1], log_wealth=race.log_wealth + gained)
     return replace(moved, stops=race.stops + _new_stops(moved))
 
 

@@ -43,7 +43,7 @@ def find_slices(
     """All slices of all variants, the likeliest to be truly worse first.
 
     `strict` has shape (variants, rows), NaN where a variant has no finished task; each column has one value per row, None for
-    none. `plain` says that each mark is one right/wrong answer: unclustered, that is tested by Fisher's exact test, all else by the
+    none. `plain` says that each score is one right/wrong answer: unclustered, that is tested by Fisher's exact test, all else by the
     score test with cluster-robust variance. The correction bounds the share of false ones among those reported.
     """
     found: list[Slice] = []
@@ -53,10 +53,10 @@ def find_slices(
             continue
         code = {name: index for index, name in enumerate(names)}
         codes = np.array([-1 if value is None else code[value] for value in values])
-        for variant, marks in zip(variants, strict, strict=True):
-            there = ~np.isnan(marks)
+        for variant, scores in zip(variants, strict, strict=True):
+            there = ~np.isnan(scores)
             groups = None if clusters is None else clusters[there]
-            found += _of_column(variant, column, names, marks[there], codes[there], groups, exact=plain and clusters is None)
+            found += _of_column(variant, column, names, scores[there], codes[there], groups, exact=plain and clusters is None)
     if not found:
         return ()
     adjusted = benjamini_hochberg(np.array([one.p for one in found]))
@@ -74,24 +74,24 @@ def _with_adjusted(one: Slice, p: float) -> Slice:
 
 
 def _of_column(
-    variant: str, column: str, names: Sequence[str], marks: Floats, codes: NDArray[np.int_], groups: Codes | None, *, exact: bool
+    variant: str, column: str, names: Sequence[str], scores: Floats, codes: NDArray[np.int_], groups: Codes | None, *, exact: bool
 ) -> list[Slice]:
     found = []
     for index, name in enumerate(names):
         inside = codes == index
         rows = int(np.count_nonzero(inside))
-        if rows < LEAST_ROWS or len(marks) - rows < LEAST_ROWS:
+        if rows < LEAST_ROWS or len(scores) - rows < LEAST_ROWS:
             continue
-        score, elsewhere = float(marks[inside].mean()), float(marks[~inside].mean())
-        p = _fisher(marks, inside) if exact else _score_test(marks, inside, groups)
+        score, elsewhere = float(scores[inside].mean()), float(scores[~inside].mean())
+        p = _fisher(scores, inside) if exact else _score_test(scores, inside, groups)
         found.append(Slice(variant, column, name, rows, score, elsewhere, p, 1.0))
     return found
 
 
-def _fisher(marks: Floats, inside: NDArray[np.bool_]) -> float:
+def _fisher(scores: Floats, inside: NDArray[np.bool_]) -> float:
     """The chance of as few right answers in the slice, or fewer, if the right ones fell anywhere (Fisher 1934; hypergeometric)."""
-    total, right, drawn = len(marks), int(marks.sum()), int(np.count_nonzero(inside))
-    seen = int(marks[inside].sum())
+    total, right, drawn = len(scores), int(scores.sum()), int(np.count_nonzero(inside))
+    seen = int(scores[inside].sum())
     factorial = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, total + 1)))))
     counts = np.arange(max(0, drawn - (total - right)), seen + 1)
     ways = factorial[right] - factorial[counts] - factorial[right - counts]
@@ -99,13 +99,13 @@ def _fisher(marks: Floats, inside: NDArray[np.bool_]) -> float:
     return min(1.0, float(np.sum(np.exp(ways - (factorial[total] - factorial[drawn] - factorial[total - drawn])))))
 
 
-def _score_test(marks: Floats, inside: NDArray[np.bool_], groups: Codes | None) -> float:
+def _score_test(scores: Floats, inside: NDArray[np.bool_], groups: Codes | None) -> float:
     """Slice against the rest with the variance as it is if they are equal (a score test), summed within clusters, on a t scale."""
     rows = int(np.count_nonzero(inside))
-    weight = np.where(inside, 1 / rows, -1 / (len(marks) - rows))
-    units = cluster_sums((marks - marks.mean()) * weight, groups)
+    weight = np.where(inside, 1 / rows, -1 / (len(scores) - rows))
+    units = cluster_sums((scores - scores.mean()) * weight, groups)
     degrees = (rows if groups is None else len(np.unique(groups[inside]))) - 1
     error = math.sqrt(float(np.sum(units**2)) * len(units) / max(1, len(units) - 1))
     if error == 0 or degrees < 1:
         return 1.0
-    return 1 - t_tail(float(marks @ weight) / error, degrees)
+    return 1 - t_tail(float(scores @ weight) / error, degrees)

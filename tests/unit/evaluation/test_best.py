@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from batch.evaluation.statistics.best import probability_best
+from batch.evaluation.statistics.scores import probability_best
 
 
 def test_two_models_agree_with_the_normal_approximation() -> None:

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from batch.evaluation.answers import Answer
-from batch.evaluation.judges.asking import Call, Item
-from batch.evaluation.judges.calibration import Label, LabelledItems, Labels, as_judged, calibrate, draw, labels_of
-from batch.evaluation.judges.marks import JudgedItem
-from batch.evaluation.judges.pairs import Judgement
-from batch.evaluation.judges.replies import Preference
-from batch.evaluation.table import Cell
+from batch.evaluation.grading.calibration import Label, LabelledItems, Labels, as_judged, calibrate, draw, labels_of
+from batch.evaluation.grading.judge_grader import Call, Item
+from batch.evaluation.grading.judge_replies import Preference
+from batch.evaluation.grading.judge_scores import JudgedItem
+from batch.evaluation.grading.pairs import Judgement
+from batch.evaluation.table import ScoreValue
 from batch.records import Row
 from batch.settings import JudgeSettings, ScoreSettings
 from tests.support.runs import variant
@@ -26,7 +26,7 @@ PAIRS = replace(RATED, kind="pairwise")
 def rated(row: int, text: str, value: float | None, model: str = "a") -> JudgedItem:
     """An answer with its mark."""
     answer = Answer(Row(row, str(row), {}, "f", row), model)
-    cell = Cell(value, "unscored" if value is None else "scored", None, "")
+    cell = ScoreValue(value, "unscored" if value is None else "scored", None, "")
     return JudgedItem(Item((answer,), (text,), "q", None, (Call("c", ()),)), cell, None, "")
 
 
@@ -44,22 +44,22 @@ def test_labelled_items_are_found_among_all_that_was_judged(tmp_path: Path) -> N
     judged = [paired(row, "first" if row % 2 else "second") for row in range(40)]
     for one in judged:
         gathered.add(one)
-    assert gathered.facts is None
+    assert gathered.stats is None
     before = labels.digest
     for item in draw(judged, PAIRS, 10):
         labels.add(item, item.judged)
     assert labels.digest != before == ""
     for one in [*judged, *judged]:
         gathered.add(one)
-    facts = gathered.facts
+    facts = gathered.stats
     assert facts is not None
     assert (facts.labels, facts.kappa, facts.agreed, facts.weights) == (10, pytest.approx(1.0), 1.0, "none")
     other = LabelledItems(PAIRS, labels)
     for row in range(40):
         other.add(paired(row, "first"))
-    assert other.facts is not None
-    assert other.facts.agreed < 1
-    assert "Cohen's kappa" in other.facts.sentence
+    assert other.stats is not None
+    assert other.stats.agreed < 1
+    assert "Cohen's kappa" in other.stats.sentence
 
 
 def test_the_sample_is_by_chance_and_always_the_same() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from batch.evaluation.words import percent, points
+from batch.evaluation.formatting import percent, points
 
 BATCH = Path(__file__).parents[3] / "batch"
 COMMANDS = [BATCH / "cli" / f"{name}.py" for name in ("calibrate", "comparison", "evaluate", "grading", "report")]

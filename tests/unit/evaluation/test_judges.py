@@ -13,10 +13,10 @@ import pytest
 
 from batch.errors import InputError
 from batch.evaluation.answers import Answer, run_answers, run_state
-from batch.evaluation.calls import CALLS_FILE, calls_directory, count_open, write_calls
-from batch.evaluation.judges.asking import JudgeGrader, judge_of
-from batch.evaluation.judges.facts import JudgeFacts
-from batch.evaluation.reading import Judged, read_evaluation
+from batch.evaluation.grading.grader_calls import CALLS_FILE, calls_directory, count_open, write_calls
+from batch.evaluation.grading.judge_grader import JudgeGrader, judge_of
+from batch.evaluation.grading.judge_stats import JudgeStats
+from batch.evaluation.reading import ScoreResult, read_evaluation
 from batch.evaluation.scorers import ExpectedError
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.table import State
@@ -65,16 +65,16 @@ class Judging:
             outcomes.append(replace(made, id=call["id"]))
         write_journal(journal, *outcomes)
 
-    def judged(self) -> Judged:
+    def judged(self) -> ScoreResult:
         """The score as it is read back."""
         state = run_state(self.run.dataset, self.run.job, self.run.directory)
         score_answers(self._answers, state, [self.score], self.scores, (self.run.job, self.run.directory))
         return read_evaluation(self.scores, [self.score], [each.name for each in self.run.job.variants]).scores[0]
 
-    def facts(self) -> JudgeFacts:
+    def stats(self) -> JudgeStats:
         """What is known of the judge."""
         facts = self.judged().asked
-        assert isinstance(facts, JudgeFacts)
+        assert isinstance(facts, JudgeStats)
         return facts
 
     def _answers(self) -> Any:
@@ -118,7 +118,7 @@ def test_states_of_rated_answers(tmp_path: Path) -> None:
         "no outcome yet",
         "not judged yet",
     ]
-    facts = judging.facts()
+    facts = judging.stats()
     assert (facts.calls, facts.failed, facts.open, facts.unread, facts.prompt_tokens) == (3, 1, 1, 1, 9)
     assert facts.cost_usd is None
     assert count_open(judging.directory, RATED, retry_failed=False) == 1
@@ -151,11 +151,11 @@ def test_pairs_of_three(tmp_path: Path) -> None:
     assert judged.table.values[:, :, 0].tolist() == [[0, 0.25], [1, 0.25], [0.5, 1]]
     assert not judged.table.binary
     assert len(judging.calls()) == 6 + 2, "a and b are the same in row 1, so that c is judged once against both"
-    facts = {(pair.first, pair.second): (pair.won, pair.tied, pair.lost, pair.flips, pair.same) for pair in judging.facts().pairs}
+    facts = {(pair.first, pair.second): (pair.won, pair.tied, pair.lost, pair.flips, pair.same) for pair in judging.stats().pairs}
     assert facts == {("a", "b"): (0, 1, 1, 0, 1), ("a", "c"): (0, 0, 2, 0, 0), ("b", "c"): (1, 0, 1, 0, 0)}
     marks = pq.read_table(judging.scores / "pairs.parquet").to_pylist()
     assert marks[0]["reason"] == "lost against b: Because of its length. (A is a); lost against c: Because of its length. (A is a)"
-    assert judging.facts().flip_rate == 0
+    assert judging.stats().flip_rate == 0
 
 
 def test_pairs_with_what_failed_or_is_not_there(tmp_path: Path) -> None:
@@ -177,10 +177,10 @@ def test_half_a_pair_is_no_mark(tmp_path: Path) -> None:
     judging = Judging(run, PAIRS)
     judging.answer(lambda parts: "Verdict: A" if parts["ANSWER A"] == "x" else "hm")
     assert judging.judged().table.states.tolist() == [[[State.UNSCORED]], [[State.UNSCORED]]]
-    assert judging.facts().pairs[0].unscored == 1
+    assert judging.stats().pairs[0].unscored == 1
     judging.answer(longer, limit=1)
     assert judging.judged().table.states.tolist() == [[[State.MISSING]], [[State.MISSING]]]
-    assert judging.facts().flip_rate is None
+    assert judging.stats().flip_rate is None
 
 
 def test_the_baseline_is_the_middle(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_the_baseline_is_the_middle(tmp_path: Path) -> None:
     judging.answer(longer)
     judged = judging.judged()
     assert judged.table.values[:, :, 0].tolist() == [[0.5, 0.5], [1, 0], [1, 1]]
-    assert [(pair.first, pair.second) for pair in judging.facts().pairs] == [("b", "a"), ("c", "a")]
+    assert [(pair.first, pair.second) for pair in judging.stats().pairs] == [("b", "a"), ("c", "a")]
 
 
 def test_rows_without_a_right_value_are_left_out(tmp_path: Path) -> None:
@@ -219,12 +219,12 @@ def test_the_question_of_a_stored_request(tmp_path: Path) -> None:
     """Where the rows are whole requests, it is the last user message of theirs; what has no chat is left out."""
     run = FinishedRun(tmp_path, ROWS[:1], {"a": said("x")})
     job = replace(run.job, variants=(replace(run.job.variants[0], prompt=PromptSettings(stored=True)),))
-    asker = JudgeGrader(replace(RATED, expected=None), job)
+    grader = JudgeGrader(replace(RATED, expected=None), job)
     row = Row(0, "r0", {"body": {"messages": [{"role": "user", "content": "who?"}]}}, "f", 1)
-    (item,) = asker.items(row, [Answer(row, "a", text="x")])
+    (item,) = grader.items(row, [Answer(row, "a", text="x")])
     assert item.question == "who?"
     with pytest.raises(ExpectedError, match="say in question what was asked"):
-        asker.items(replace(row, columns={"body": {"input": "x"}}), [Answer(row, "a", text="x")])
+        grader.items(replace(row, columns={"body": {"input": "x"}}), [Answer(row, "a", text="x")])
 
 
 def test_a_judge_that_was_cut_off(tmp_path: Path) -> None:

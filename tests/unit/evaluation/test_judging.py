@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from batch.evaluation.judges.asking import judge_variant
-from batch.evaluation.judges.chats import ChatMaker, plain_text, preference_format, rating_format
-from batch.evaluation.judges.families import favoured
-from batch.evaluation.judges.pairs import Judgement, both_orders, flip_rate, pairs_of
-from batch.evaluation.judges.replies import Preference, nearest_step, read_preference, read_rating
+from batch.evaluation.grading.judge_chats import ChatMaker, plain_text, preference_format, rating_format
+from batch.evaluation.grading.judge_grader import judge_variant
+from batch.evaluation.grading.judge_replies import Preference, nearest_step, read_preference, read_rating
+from batch.evaluation.grading.judge_stats import favoured
+from batch.evaluation.grading.pairs import Judgement, both_orders, pairs_of
 from batch.records import Row
 from batch.settings import JudgeSettings, ScoreSettings
 from tests.support.runs import variant
@@ -134,13 +134,11 @@ def test_both_orders_must_agree(forward: Preference | None, backward: Preference
     assert both_orders(forward, backward) == together
 
 
-def test_marks_and_flips_of_pairs() -> None:
-    """Won 1, tie 0.5, lost 0, and the other way round for the other one; the flip rate is over judged pairs."""
+def test_scores_of_pairs() -> None:
+    """Won 1, tie 0.5, lost 0, and the other way round for the other one."""
     judged = [Judgement("first"), Judgement("tie", flipped=True), Judgement("second"), Judgement(None)]
-    assert [each.mark for each in judged] == [1, 0.5, 0, None]
-    assert [each.turned.mark for each in judged] == [0, 0.5, 1, None]
-    assert flip_rate(judged) == pytest.approx(1 / 3)
-    assert flip_rate(judged[3:]) is None
+    assert [each.score for each in judged] == [1, 0.5, 0, None]
+    assert [each.turned.score for each in judged] == [0, 0.5, 1, None]
 
 
 def test_which_pairs() -> None:

@@ -10,8 +10,8 @@ from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar as oracle_mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from batch.evaluation.statistics.marks import cluster_codes, row_marks
 from batch.evaluation.statistics.paired import benjamini_hochberg, compare_all, holm, mcnemar, sign_flip
+from batch.evaluation.statistics.scores import cluster_codes, row_scores
 from tests.support.benchmarks import benchmark
 
 
@@ -73,7 +73,7 @@ def false_alarms(models: int, runs: int, **shape: int) -> float:
         table = benchmark(seed, [0.8] * models, rows=200, **shape)
         plain = table.repeats == 1
         rng = np.random.default_rng(seed)
-        pairs = compare_all(table.variants, row_marks(table).strict, cluster_codes(table), plain=plain, alpha=0.05, gap=0.02, rng=rng)
+        pairs = compare_all(table.variants, row_scores(table).strict, cluster_codes(table), plain=plain, alpha=0.05, gap=0.02, rng=rng)
         alarms += any(pair.separable for pair in pairs)
     return alarms / runs
 

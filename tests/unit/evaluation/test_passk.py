@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from batch.evaluation.statistics.passk import pass_at_k, pass_hat_k
+from batch.evaluation.statistics.scores import pass_at_k, pass_hat_k
 from tests.support.benchmarks import table_of
 
 

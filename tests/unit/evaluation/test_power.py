@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from statsmodels.stats.power import NormalIndPower
 
-from batch.evaluation.statistics.paired import mcnemar
-from batch.evaluation.statistics.power import required_rows, smallest_gap, unit_spread
+from batch.evaluation.statistics.paired import mcnemar, required_rows, smallest_gap, unit_spread
 
 
 @pytest.mark.parametrize(("gap", "spread"), [(0.02, 0.2), (0.01, 0.1), (0.05, 0.3)])

@@ -10,18 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from batch.evaluation.parquet import MARKS, open_table
-from batch.evaluation.report import texts
+from batch.evaluation.parquet import SCORES_SCHEMA, ScoresReader, open_table
+from batch.evaluation.report import formatting
 from batch.evaluation.report.chunks import ChunkWriter, data_element
-from batch.evaluation.report.index import SampleIndex, marks_disagree, state_of, texts_disagree
-from batch.evaluation.report.marks import MarksReader
-from batch.evaluation.table import Cell
+from batch.evaluation.report.index import SampleIndex, scores_disagree, state_of, texts_disagree
+from batch.evaluation.table import ScoreValue
 from batch.records import BadRow, Request, Row
 from tests.support.disks import outcome
 
 ELEMENT = re.compile(rb'<script type="application/x-gzip-base64" id="(texts-\d+)">([A-Za-z0-9+/=]*)</script>\n')
-RIGHT, WRONG, HALF = (Cell(value, "scored", None, "") for value in (1.0, 0.0, 0.5))
-UNSCORED = Cell(None, "unscored", None, "")
+RIGHT, WRONG, HALF = (ScoreValue(value, "scored", None, "") for value in (1.0, 0.0, 0.5))
+UNSCORED = ScoreValue(None, "unscored", None, "")
 
 
 def row(ordinal: int, **columns: object) -> Row:
@@ -66,25 +65,25 @@ def test_no_lines_make_no_chunk() -> None:
         (outcome(0), HALF, "4"),
         (outcome(0), WRONG, "3"),
         (outcome(0), UNSCORED, "2"),
-        (outcome(0, error="rate_limited"), Cell(None, "failed", None, ""), "1"),
-        (None, Cell(None, "missing", None, ""), "0"),
+        (outcome(0, error="rate_limited"), ScoreValue(None, "failed", None, ""), "1"),
+        (None, ScoreValue(None, "missing", None, ""), "0"),
         (outcome(0), None, "6"),
         (outcome(0, error="rate_limited"), None, "1"),
         (None, None, "0"),
     ],
 )
-def test_states(ended: object, cell: Cell | None, state: str) -> None:
-    """A task is right only with a full mark, and what is not scored keeps its own state."""
+def test_states(ended: object, cell: ScoreValue | None, state: str) -> None:
+    """A task is right only with a full score, and what is not scored keeps its own state."""
     assert state_of(ended, cell) == state  # type: ignore[arg-type]
 
 
 def test_disagreement_is_of_marks() -> None:
     """Variants disagree when scored marks differ; a failed call is no opinion, and repeats are averaged first."""
-    assert marks_disagree([RIGHT, WRONG, None], 1)
-    assert not marks_disagree([RIGHT, RIGHT, UNSCORED], 1)
-    assert not marks_disagree([None, WRONG], 1)
-    assert not marks_disagree([RIGHT, WRONG, WRONG, RIGHT], 2)
-    assert marks_disagree([RIGHT, RIGHT, WRONG, RIGHT], 2)
+    assert scores_disagree([RIGHT, WRONG, None], 1)
+    assert not scores_disagree([RIGHT, RIGHT, UNSCORED], 1)
+    assert not scores_disagree([None, WRONG], 1)
+    assert not scores_disagree([RIGHT, WRONG, WRONG, RIGHT], 2)
+    assert scores_disagree([RIGHT, RIGHT, WRONG, RIGHT], 2)
 
 
 def test_disagreement_without_scores_is_of_texts() -> None:
@@ -99,7 +98,7 @@ def test_the_index_has_codes_for_values_and_endings() -> None:
     for at in range(300):
         index.add_row(row(at, topic="ab"[at % 2], id=at, same=1), "p")
         index.add_finishes([outcome(at), None])
-        index.add_marks(0, ["5", "0"], disagree=at == 1)
+        index.add_scores(0, ["5", "0"], disagree=at == 1)
     index.add_row(BadRow(300, "in.jsonl:301 (row 300)", "bad", "in.jsonl", 301, bytes(16)), "")
     made = index.document()
     assert made["columns"] == [{"name": "topic", "values": ["a", "b"], "codes": [0, 1] * 150 + [-1]}]
@@ -122,11 +121,11 @@ def test_endings_stay_apart_from_signs_that_json_doubles() -> None:
 
 def test_marks_are_read_along(tmp_path: Path) -> None:
     """Each task gets its own mark; rows that have none, and tasks that are not asked for, do not shift the others."""
-    with open_table(tmp_path / "s.parquet", MARKS) as table:
+    with open_table(tmp_path / "s.parquet", SCORES_SCHEMA) as table:
         for at in (0, 2, 3):
             for name in ("a", "b"):
                 table.add((at, str(at), name, 0, "scored", float(name == "a"), f"{name}{at}", "why", None))
-    reader = MarksReader(tmp_path / "s.parquet")
+    reader = ScoresReader(tmp_path / "s.parquet")
     found = [reader.take(at, name, 0) for at in (0, 1, 3) for name in ("a", "b")]
     assert [cell and cell.extracted for cell in found] == ["a0", "b0", None, None, "a3", "b3"]
     assert reader.take(9, "a", 0) is None
@@ -134,15 +133,15 @@ def test_marks_are_read_along(tmp_path: Path) -> None:
 
 def test_texts_are_cut_with_a_note() -> None:
     """A cut text says how much is left out; one that fits is untouched."""
-    assert texts.cut("abc", 3) == "abc"
-    assert texts.cut("abcdef", 3) == "abc\n… (3 more characters)"
+    assert formatting.cut("abc", 3) == "abc"
+    assert formatting.cut("abcdef", 3) == "abc\n… (3 more characters)"
 
 
 def test_texts_of_a_huge_run_are_cut_shorter() -> None:
     """Up to the budget all texts are whole, but for the longest; beyond it all are cut alike, never below what tells them apart."""
-    assert texts.longest_text(texts.TEXT_BUDGET, 50_000) == texts.LONGEST
-    assert texts.longest_text(texts.TEXT_BUDGET + 1, 50_000) == 2_000
-    assert texts.longest_text(10**12, 10**9) == texts.SHORTEST
+    assert formatting.longest_text(formatting.TEXT_BUDGET, 50_000) == formatting.LONGEST
+    assert formatting.longest_text(formatting.TEXT_BUDGET + 1, 50_000) == 2_000
+    assert formatting.longest_text(10**12, 10**9) == formatting.SHORTEST
 
 
 def test_prompts_are_shown_as_they_are_sent() -> None:
@@ -152,17 +151,17 @@ def test_prompts_are_shown_as_they_are_sent() -> None:
         b'{"type":"image_url","image_url":{"url":"data:image/png;base64,AAAA"}}]},'
         b'{"role":"assistant","content":null,"tool_calls":[{"id":"1"}]}],"tools":[{"type":"function"}]}'
     )
-    said = texts.sent_prompt(Request("chat/completions", body, b""), 1000)
+    said = formatting.sent_prompt(Request("chat/completions", body, b""), 1000)
     assert said[:2] == [("system", "s"), ("user", "look\n[image: image/png;base64, 4 characters]")]
     assert said[2][0] == "assistant"
     assert '"id": "1"' in said[2][1]
     assert said[3][0] == "tools"
-    assert texts.preview(said) == "look [image: image/png;base64, 4 characters]"
+    assert formatting.preview(said) == "look [image: image/png;base64, 4 characters]"
 
 
 def test_prompts_that_are_no_chats() -> None:
     """A completion's prompt and an embedding's input are shown without a role."""
     for name in ("prompt", "input"):
         body = f'{{"model":"m","{name}":"a  text"}}'.encode()
-        said = texts.sent_prompt(Request("completions", body, b""), 1000)
-        assert (said, texts.preview(said)) == ([("", "a  text")], "a text")
+        said = formatting.sent_prompt(Request("completions", body, b""), 1000)
+        assert (said, formatting.preview(said)) == ([("", "a  text")], "a text")

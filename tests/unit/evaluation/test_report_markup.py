@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.evaluation.report.formatting import VariantLetters, known_columns, p_value, seconds, table, typeset
 from batch.evaluation.report.markup import Markup, joined, tag
-from batch.evaluation.report.wording import VariantLetters, known_columns, p_value, seconds, table, typeset
 
 
 class Parsed(HTMLParser):

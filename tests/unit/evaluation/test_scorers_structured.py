@@ -186,3 +186,14 @@ def test_every_kind_can_be_made(tmp_path: Path, user_file: Path) -> None:
         scorer = make_scorer(ScoreSettings(name=kind, kind=kind, options=needed.get(kind, {})))
         expected = {"choice": "A", "number": 1, "json_fields": {"a": 1}}.get(kind, "x")
         assert scorer(Sample(None, expected)).state == "unscored", kind
+
+
+def test_no_answer_makes_a_structured_score_endless(tmp_path: Path) -> None:
+    """R3: a schema that backtracks leaves the answer unscored; a text of nothing but brackets or fences is read and found to be no JSON."""
+    schema = tmp_path / "s.json"
+    schema.write_text(json.dumps({"type": "string", "pattern": "^(?:(a|aa)+)$"}))
+    found = KINDS["json_schema"].make(schema=str(schema))(Sample(json.dumps("a" * 60 + "!")))
+    assert (found.state, found.reason) == ("unscored", "the check against the schema took longer than 1 s")
+    embedded = KINDS["json_schema"].make(schema=str(schema), embedded=True)
+    assert embedded(Sample("[" * 100_000)).value == 0
+    assert KINDS["json"].make()(Sample("\n".join("`" * (3 + at) for at in range(600)))).value == 0

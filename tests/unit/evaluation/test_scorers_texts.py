@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.errors import SetupError
-from batch.evaluation.scorers import extra, matching, overlap
+from batch.evaluation.scorers import KINDS, extra, matching, overlap
 from batch.evaluation.scorers.sample import ExpectedError, Sample
 from batch.evaluation.scorers.texts import normalised
 
@@ -120,7 +120,7 @@ def test_regex() -> None:
     assert label(Sample("I cannot say", "spam")).state == "unscored"
     assert matching.regex(pattern=r"(\w+)", which="first")(Sample("spam ham", "spam")).value == 1
     assert matching.regex(pattern=r"x")(Sample(None)).state == "unscored"
-    assert matching.regex(pattern=r"(x)|(y)")(Sample("y", "y")).state == "unscored", "the first group caught nothing"
+    assert matching.regex(pattern=r"(x)?y")(Sample("y", "y")).state == "unscored", "no group caught anything"
 
 
 # From SQuAD's evaluate-v1.1.py: articles, punctuation and case are gone before words are counted.
@@ -217,3 +217,23 @@ def test_a_missing_library_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(extra, "import_module", absent)
     with pytest.raises(SetupError, match=r"edit needs the package rapidfuzz; run: pip install 'promptmill\[eval\]'"):
         overlap.edit()
+
+
+def test_a_pattern_that_backtracks_cannot_hang_a_score() -> None:
+    """R3: an answer on which the user's pattern would take years is unscored, and the next one is scored."""
+    score = KINDS["regex"].make(pattern=r"^(?:(\w|\w\w)+)$")
+    endless = score(Sample("a" * 60 + "!"))
+    assert (endless.state, endless.reason) == ("unscored", "the pattern took longer than 1 s on this answer")
+    assert score(Sample("abc")).value == 1
+
+
+def test_a_pattern_of_alternatives_catches_by_the_group_that_took_part() -> None:
+    """Of groups in alternatives the first that caught something counts, not always group 1."""
+    score = KINDS["regex"].make(pattern=r"answer (\d+)|is (\d+)")
+    assert score(Sample("so it is 5", "5")).value == 1
+    assert score(Sample("answer 7", "7")).value == 1
+
+
+def test_a_text_of_one_letter_is_searched_in_linear_time() -> None:
+    """Looking beside each of a million places copies nothing of the text before it."""
+    assert KINDS["contains"].make()(Sample("a" * 300_000, "a")).value == 0

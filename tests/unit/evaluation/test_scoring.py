@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import InputError
-from batch.evaluation import rows
+from batch.evaluation import row_scorer
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.gates import check_gates
 from batch.evaluation.reading import Evaluation, read_evaluation
@@ -130,13 +130,13 @@ def test_repeats(tmp_path: Path) -> None:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the scorers that are made from now on."""
     made: list[str] = []
-    real = rows.make_scorer
+    real = row_scorer.make_scorer
 
     def make(settings: ScoreSettings) -> Any:
         made.append(settings.name)
         return real(settings)
 
-    monkeypatch.setattr(rows, "make_scorer", make)
+    monkeypatch.setattr(row_scorer, "make_scorer", make)
     return made
 
 

@@ -90,7 +90,7 @@ def test_noise_of_many_is_told_by_its_ends() -> None:
     for variant, flipped in enumerate((0, 10, 20, 40)):
         values[variant, :flipped, 1] = 0.0
     assert texts(reach_verdict(table_of(values)), "noise") == [
-        "Asked again, D got different marks for 10.0 % of the rows, the most of all, and A for 0.0 %, the least."
+        "Asked again, D got different scores for 10.0 % of the rows, the most of all, and A for 0.0 %, the least."
     ]
 
 

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from batch.evaluation.table import Cell, ScoreTable, State, TableBuilder
+from batch.evaluation.table import ScoreTable, ScoreValue, State
+from tests.support.benchmarks import TableBuilder
 
 
 def builder(binary: bool = True) -> TableBuilder:
@@ -17,9 +18,9 @@ def builder(binary: bool = True) -> TableBuilder:
 def test_marks_land_where_they_were_put_and_the_rest_is_missing() -> None:
     """A builder keeps each mark's place, value and state."""
     build = builder()
-    build.put(1, 2, 0, Cell(1.0, "scored", "4", "equal"))
-    build.put(0, 0, 1, Cell(None, "failed", None, "429"))
-    build.put(0, 1, 1, Cell(None, "unscored", None, "no number"))
+    build.put(1, 2, 0, ScoreValue(1.0, "scored", "4", "equal"))
+    build.put(0, 0, 1, ScoreValue(None, "failed", None, "429"))
+    build.put(0, 1, 1, ScoreValue(None, "unscored", None, "no number"))
     table = build.build()
     assert table.values[1, 2, 0] == 1.0
     assert np.count_nonzero(np.isnan(table.values)) == 11
@@ -33,7 +34,7 @@ def test_a_built_table_does_not_change_with_its_builder() -> None:
     """A table is frozen: later marks do not reach it, and its arrays refuse to be written."""
     build = builder()
     table = build.build()
-    build.put(0, 0, 0, Cell(1.0, "scored", None, ""))
+    build.put(0, 0, 0, ScoreValue(1.0, "scored", None, ""))
     assert math.isnan(table.values[0, 0, 0])
     with pytest.raises(ValueError, match="read-only"):
         table.values[0, 0, 0] = 1.0
@@ -42,14 +43,14 @@ def test_a_built_table_does_not_change_with_its_builder() -> None:
 @pytest.mark.parametrize(
     ("cell", "binary"),
     [
-        (Cell(1.5, "scored", None, ""), False),
-        (Cell(-0.1, "scored", None, ""), False),
-        (Cell(0.5, "scored", None, ""), True),
-        (Cell(None, "scored", None, ""), True),
-        (Cell(0.0, "failed", None, ""), True),
+        (ScoreValue(1.5, "scored", None, ""), False),
+        (ScoreValue(-0.1, "scored", None, ""), False),
+        (ScoreValue(0.5, "scored", None, ""), True),
+        (ScoreValue(None, "scored", None, ""), True),
+        (ScoreValue(0.0, "failed", None, ""), True),
     ],
 )
-def test_marks_that_make_no_sense_are_refused(cell: Cell, binary: bool) -> None:
+def test_marks_that_make_no_sense_are_refused(cell: ScoreValue, binary: bool) -> None:
     """Values out of 0..1, a half in a right/wrong scorer, a scored task without value and a failed one with value are errors."""
     build = builder(binary)
     build.put(0, 0, 0, cell)

@@ -7,12 +7,12 @@ import re
 import numpy as np
 import pytest
 
+from batch.evaluation.formatting import about, dollars, listed, percent, points
 from batch.evaluation.statistics.racing import BeatenVariant
-from batch.evaluation.table import State, TableBuilder
+from batch.evaluation.table import State
 from batch.evaluation.verdict import ScoreVerdict, reach_verdict
-from batch.evaluation.words import about, dollars, listed, percent, points
 from tests.known_truth import FIRST_SEED, TOO_CLOSE, TRUTHS, Truth, play
-from tests.support.benchmarks import benchmark, table_of
+from tests.support.benchmarks import TableBuilder, benchmark, table_of
 
 
 def texts(verdict: ScoreVerdict, kind: str) -> list[str]:
@@ -116,7 +116,7 @@ def test_costs_are_told_per_thousand_rows_and_per_correct_answer_or_as_unknown()
         "The cost of A is unknown.",
     ]
     graded = reach_verdict(table_of(values, binary=False), costs={"B": 0.72})
-    assert "per full mark" in texts(graded, "cost")[0]
+    assert "per full score" in texts(graded, "cost")[0]
 
 
 def test_worst_slices_are_named_with_their_correction() -> None:
@@ -156,7 +156,7 @@ def test_repeats_tell_how_noisy_a_model_is() -> None:
     """Rows asked again with another mark are told as a share."""
     values = np.ones((1, 10, 2))
     values[0, :3, 1] = 0.0
-    assert texts(reach_verdict(table_of(values)), "noise") == ["A got different marks for 30.0 % of the rows it was asked again."]
+    assert texts(reach_verdict(table_of(values)), "noise") == ["A got different scores for 30.0 % of the rows it was asked again."]
 
 
 def test_repeats_tell_one_right_of_k_and_all_right_of_k() -> None:

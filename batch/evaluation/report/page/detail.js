@@ -15,7 +15,7 @@ const marked = (text, words) => {
   return fragment;
 };
 
-// A name that may go on in a new line after its slashes and the like.
+// A name with line-break opportunities after slashes and the like.
 const breakable = (name) => name.split(/(?<=[/:@])/).flatMap((part) => [part, element("wbr")]);
 
 // A number with this many decimals; 0 has no sign.
@@ -143,7 +143,7 @@ class Detail {
     const list = element("dl", { class: "facts" });
     const add = (term, said) => list.append(element("dt", null, term), element("dd", null, said));
     if (this.index.scores.length > 1 || (value !== null && value !== 0 && value !== 1)) {
-      add(name, value === null ? "no mark" : String(Number(fixed(value, 3))));
+      add(name, value === null ? "no score" : String(Number(fixed(value, 3))));
     }
     const whole = extracted !== null && extracted.trim().toLowerCase() === text?.trim().toLowerCase();
     if (extracted !== null && !whole) add("Extracted", this.text(extracted));

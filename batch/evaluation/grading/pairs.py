@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from batch.evaluation.judges.replies import Preference
+from batch.evaluation.grading.judge_replies import Preference
 
 _TURNED: Mapping[Preference, Preference] = {"first": "second", "second": "first", "tie": "tie"}
 _MARKS: Mapping[Preference, float] = {"first": 1.0, "tie": 0.5, "second": 0.0}
@@ -25,8 +25,8 @@ class Judgement:
         return Judgement(None if self.preference is None else _TURNED[self.preference], self.flipped)
 
     @property
-    def mark(self) -> float | None:
-        """The mark of the first one: 1 won, 0.5 tie, 0 lost, None when it was not judged."""
+    def score(self) -> float | None:
+        """The score of the first one: 1 won, 0.5 tie, 0 lost, None when it was not judged."""
         return None if self.preference is None else _MARKS[self.preference]
 
 
@@ -44,9 +44,3 @@ def both_orders(forward: Preference | None, backward: Preference | None) -> Judg
     if forward == _TURNED[backward]:
         return Judgement(forward)
     return Judgement("tie", flipped=True)
-
-
-def flip_rate(judgements: Iterable[Judgement]) -> float | None:
-    """The share of judged pairs whose two orders disagree: how much of the judge's opinion is the place. None when none was judged."""
-    flips = [judgement.flipped for judgement in judgements if judgement.preference is not None]
-    return sum(flips) / len(flips) if flips else None

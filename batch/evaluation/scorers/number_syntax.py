@@ -13,29 +13,55 @@ Decimal = Literal["auto", "point", "comma"]
 
 _MAX_DIGITS = 400
 _MAX_EXPONENT = 400
-_SCALES = {"thousand": 3, "million": 6, "mn": 6, "mio": 6, "billion": 9, "bn": 9, "trillion": 12, "k": 3, "m": 6, "b": 9}
+_SCALES = {
+    "hundred": 2,
+    "thousand": 3,
+    "million": 6,
+    "mn": 6,
+    "mio": 6,
+    "billion": 9,
+    "bn": 9,
+    "trillion": 12,
+    "k": 3,
+    "m": 6,
+    "b": 9,
+    "万": 4,
+    "萬": 4,
+    "만": 4,
+    "亿": 8,
+    "億": 8,
+    "억": 8,
+}
 _SPACES = "\u00a0\u2009\u202f"
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
-_CURRENCY = r"[$€£¥₹]|US\$|USD|EUR|GBP|CHF"
+_CURRENCY = r"[$€£¥₹₩₽]|US\$|R\$|USD|EUR|GBP|CHF"
+# Letters of scripts that put no space before a number, Hangul among them.
+_JOINED = r"\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+# Signs with another look, one for one, so that places stay what they are. A full-width comma is a comma of prose except between digits.
+_SIGNS = str.maketrans("０１２３４５６７８９＋－％＄．／￥⁄∕﹣﹪", "0123456789+-%$./¥//-%")
+_WIDE_COMMA = re.compile(r"(?<=[０-９])，(?=[０-９])")
 
 _NUMBER = re.compile(
     rf"""
-    (?<![\w.])(?<![A-Za-z][-–])               # not within a word (H2O) or a name (GPT-4)
-    (?P<minus>[-−]\s?|(?<![\w)]\s)(?<![\w)])–|\bminus\s+)?
+    (?<![^\W{_JOINED}])(?<!\.)(?<![A-Za-z][-–])   # not within a word (H2O) or a name (GPT-4)
+    (?P<minus>[-−]|(?<![\w)]\s)[-−]\s|(?<![\w)]\s)(?<![\w)])–|\b(?:minus|negative)\s+)?
     (?P<currency>(?:{_CURRENCY})\s?)?
     (?P<minus_after>[-−])?
-    (?P<digits>\d[\d_]*(?:[.,'’{_SPACES}]\d+)*|\.\d+)
-    (?:\s?[eE](?P<exponent>[-+−]?\d+)(?!\w)|\s?(?:×|x|\*|·|\\times|\\cdot)\s?10\s?(?:(?:\^|\*\*)\s?\{{?\s?(?P<power>[-+−]?\d+)\s?\}}?|(?P<super>[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)))?
+    (?P<digits>(?:\d{{1,2}}(?:\ \d{{3}})+|\d{{3}}(?:\ \d{{3}}){{2,}})(?:[.,]\d+)?(?![\w/]|[.,\ ]\d)|\d[\d_]*(?:[.,'’{_SPACES}]\d+)*|\.\d+)
+    (?:\^\s?\{{?\s?(?P<raised>[-+−]?\d+)\s?\}}?|(?P<superscript>[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)|\s?[eE](?P<exponent>[-+−]?\d+)(?!\w)|\s?(?:×|x|\*|·|\\times|\\cdot)\s?10\s?(?:(?:\^|\*\*)\s?\{{?\s?(?P<power>[-+−]?\d+)\s?\}}?|(?P<super>[⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)))?
     (?P<vulgar>\s?[¼½¾⅐-⅞])?
     (?:\s?/\s?(?P<under>\d+)(?![/.,]?\d)|\s(?P<mixed_over>\d+)/(?P<mixed_under>\d+)(?![\d/]))?
     (?P<percent>\s?%|\s?\\%|\s(?:percent|per\ cent)\b)?
-    (?:[\s-]?(?P<scale>thousand|million|mn|mio|billion|bn|trillion)\b|(?P<letter>[kKmMbB])\b)?
+    (?:[\s-]?(?P<scale>hundred|thousand|million|mn|mio|billion|bn|trillion)\b|(?P<letter>[kKmMbB])\b|(?P<scale_joined>[万萬만亿億억]))?
     """,
     re.VERBOSE,
 )
 _VULGAR = re.compile(r"(?P<minus>[-−])?(?P<vulgar>[¼½¾⅐-⅞])(?P<percent>\s?%)?")
-_LATEX_FRACTION = re.compile(r"\\[dt]?frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}")
-_LATEX_NOISE = re.compile(r"\\[,;!: ]|\{,\}|\\(?=[$%])|\\text\w*\{|\\mathrm\{")
+_LATEX_FRACTION = re.compile(
+    r"(?P<whole>\d\s*)?\\[cdt]?frac\s*(?:\{\s*(?P<minus>[-−])?\s*(?P<over>\d+)\s*\}|(?P<over_digit>\d))\s*(?:\{\s*(?P<under>\d+)\s*\}|(?P<under_digit>\d))"
+)
+_LATEX_TEXT = re.compile(r"\\(?:text\w*|mathrm|mathbf|mbox)\s*\{([^{}]*)\}")
+_LATEX_NOISE = re.compile(r"\\[,;!: ]|\{,\}|\\(?=[$%])|\\(?:left|right|displaystyle)\b")
 _LIST_MARK = re.compile(r"^[ \t>*#-]*(\d{1,3})[.)](?=[ \t]+\S)", re.MULTILINE)
 
 
@@ -70,8 +96,20 @@ def plain_latex(text: str) -> str:
     """`text` with LaTeX's fractions, spaces and escapes as plain signs."""
     if "\\" not in text and "{" not in text:
         return text
-    text = _LATEX_FRACTION.sub(r"\1/\2", text)
+    text = _LATEX_TEXT.sub(r" \1", text)
+    text = _LATEX_FRACTION.sub(_plain_fraction, text)
+    text = text.replace("\\approx", "≈")
     return _LATEX_NOISE.sub(lambda match: "," if match[0] == "{,}" else "", text)
+
+
+def plain_signs(text: str) -> str:
+    """`text` with full-width digits and signs, and slashes of fractions, as plain ones; it stays as long as it is."""
+    return text if text.isascii() else _WIDE_COMMA.sub(",", text).translate(_SIGNS)
+
+
+def _plain_fraction(match: re.Match[str]) -> str:
+    fraction = f"{match['minus'] or ''}{match['over'] or match['over_digit']}/{match['under'] or match['under_digit']}"
+    return f"{match['whole'].strip()} {fraction}" if match["whole"] else fraction
 
 
 def numbers(text: str, decimal: Decimal = "auto") -> Iterator[Number]:
@@ -102,7 +140,7 @@ def numbers(text: str, decimal: Decimal = "auto") -> Iterator[Number]:
 
 def one_number(text: str, decimal: Decimal = "auto") -> Number | None:
     """The only number in `text`; None when there is none, or several."""
-    found = list(numbers(plain_latex(text), decimal))
+    found = list(numbers(plain_latex(plain_signs(text)), decimal))
     return found[0] if len(found) == 1 else None
 
 
@@ -122,6 +160,11 @@ def _from_match(match: re.Match[str], decimal: Decimal) -> Number | None:
         return None
     if exponent:
         value *= Fraction(10) ** exponent
+    if raised := match["raised"] or (match["superscript"] or "").translate(_SUPERSCRIPTS):
+        power = int(raised.replace("−", "-")[:8])
+        if abs(power) > _MAX_EXPONENT or len(match["digits"]) > 20 or (power < 0 and not value):
+            return None
+        value = Fraction(value**power)
     if match["vulgar"]:
         value += _vulgar(match["vulgar"])
     for over, under, base in ((value, match["under"], Fraction(0)), (match["mixed_over"], match["mixed_under"], value)):
@@ -131,7 +174,12 @@ def _from_match(match: re.Match[str], decimal: Decimal) -> Number | None:
             value = base + Fraction(over) / int(under)
     if match["minus"] or match["minus_after"]:
         value = -value
-    word = (match["scale"] or (match["letter"] if match["letter"] and (match["currency"] or match["letter"] in "kK") else "") or "").lower()
+    word = (
+        match["scale"]
+        or match["scale_joined"]
+        or (match["letter"] if match["letter"] and (match["currency"] or match["letter"] in "kK") else "")
+        or ""
+    ).lower()
     end = match.end() if word or not match["letter"] else match.start("letter")
     text = match.string[match.start() : end].strip()
     return Number(value, match.start(), end, text, percent=match["percent"] is not None, scale=_SCALES.get(word, 0))
@@ -141,7 +189,7 @@ def _value(digits: str, decimal: Decimal) -> Fraction | None:
     """The value of digits with their separators; None when they are no number (a version, a date, an address)."""
     if len(digits) > _MAX_DIGITS:
         return None
-    for sign in f"_'’{_SPACES}":
+    for sign in f"_'’ {_SPACES}":
         digits = digits.replace(sign, "")
     points, commas = digits.count("."), digits.count(",")
     mark = {"point": ".", "comma": ","}.get(decimal) or _decimal_mark(digits, points, commas)

@@ -8,10 +8,10 @@ from typing import Any
 
 from batch.errors import RowError
 from batch.evaluation.answers import Answer, scored_text
-from batch.evaluation.calls import Call, Identity
 from batch.evaluation.expected import column_or_template, expected_value
-from batch.evaluation.judges.chats import ChatMaker, ChatMessage, plain_text, preference_format, rating_format
-from batch.evaluation.judges.pairs import pairs_of
+from batch.evaluation.grading.grader_calls import Call, Identity
+from batch.evaluation.grading.judge_chats import ChatMaker, ChatMessage, plain_text, preference_format, rating_format
+from batch.evaluation.grading.pairs import pairs_of
 from batch.evaluation.scorers.sample import ExpectedError
 from batch.evaluation.scorers.texts import as_text
 from batch.prompts.messages import messages_maker
@@ -27,7 +27,7 @@ MESSAGES = "messages"
 class Item:
     """One answer, or a pair of them, with the calls that judge it: one, or one for each order. None: the answers are equal.
 
-    `text` is what is judged, for people; `question` and `expected` are what the judge is told beside it.
+    `text` is what is judged, for people; `question` and `expected` are given to the judge beside it.
     """
 
     answers: tuple[Answer, ...]

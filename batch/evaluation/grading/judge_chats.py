@@ -2,7 +2,7 @@
 
 Pointwise: a rating on a scale of which each step is described. Pairwise: which of two answers is better, each pair in both orders, since
 judges favour a place (Zheng et al. 2023, arXiv:2306.05685, section 3.3). Reasons come before the verdict. What is judged stands between
-marks that it cannot contain, and the judge is told that nothing in it is an instruction. The answer is asked for as JSON, with a schema
+marks that it cannot contain, and the judge is instructed to follow nothing in it. The answer is asked for as JSON, with a schema
 where the endpoint takes one (response_format, https://platform.openai.com/docs/guides/structured-outputs).
 """
 

@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from batch.errors import StorageError
-from batch.evaluation.judges.asking import judge_of
-from batch.evaluation.judges.chats import DEFAULT_SCALE
-from batch.evaluation.judges.facts import PersonFacts
-from batch.evaluation.judges.marks import JudgedItem
-from batch.evaluation.judges.replies import nearest_step
+from batch.evaluation.grading.judge_chats import DEFAULT_SCALE
+from batch.evaluation.grading.judge_grader import judge_of
+from batch.evaluation.grading.judge_replies import nearest_step
+from batch.evaluation.grading.judge_scores import JudgedItem
+from batch.evaluation.grading.judge_stats import PersonStats
 from batch.evaluation.statistics.agreement import Agreement, cohen_kappa
 from batch.journal.disk import refusal
 from batch.rundir.local import RunDirectory
@@ -200,9 +200,9 @@ class LabelledItems:
             self._found[item.key] = item
 
     @property
-    def facts(self) -> PersonFacts | None:
+    def stats(self) -> PersonStats | None:
         """How the judge agrees with these labels; None where there are none."""
         found = calibrate(self._settings, list(self._found.values()), self._labels)
         if (agreement := found.agreement) is None:
             return None
-        return PersonFacts(found.labelled, agreement.kappa, agreement.low, agreement.high, agreement.agreed, found.weights)
+        return PersonStats(found.labelled, agreement.kappa, agreement.low, agreement.high, agreement.agreed, found.weights)

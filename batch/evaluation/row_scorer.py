@@ -1,4 +1,4 @@
-"""The marks of one row's answers by a scorer that needs no model."""
+"""The scores of one row's answers by a scorer that needs no model."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 from batch.evaluation.answers import Answer, unanswered
 from batch.evaluation.expected import expected_value
 from batch.evaluation.scorers import KINDS, Sample, make_scorer
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 from batch.records import Row
 from batch.settings import ScoreSettings
 
 
 class RowScorer:
-    """Marks answers by a `[[score]]` entry. Raises SetupError when a file or a library that it needs is missing."""
+    """Scores answers by a `[[score]]` entry. Raises SetupError when a file or a library that it needs is missing."""
 
     def __init__(self, settings: ScoreSettings) -> None:
         self._compares = KINDS[settings.kind].compares and settings.expected is not None
@@ -27,8 +27,8 @@ class RowScorer:
             self._score(Sample("", expected, columns=row.columns))
         return expected
 
-    def cell(self, answer: Answer, expected: Any) -> Cell:
-        """The mark of one answer to a row with this right value."""
+    def cell(self, answer: Answer, expected: Any) -> ScoreValue:
+        """The score of one answer to a row with this right value."""
         if (known := unanswered(answer)) is not None:
             return known
         return self._score(Sample(answer.text, expected, answer.tool_calls, answer.truncated, answer.row.columns))

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from batch.evaluation.judges.chats import DEFAULT_SCALE
+from batch.evaluation.grading.judge_chats import DEFAULT_SCALE
 from batch.evaluation.scorers.sample import Sample, scored, shown, unscored
 from batch.evaluation.scorers.texts import answer_text
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 
 Preference = Literal["first", "second", "tie"]
 
@@ -27,10 +27,10 @@ _BARE_VERDICT = re.compile(r"\W*(?:answer\s+)?(?P<verdict>A|B|tie)(?P<rest>)\W*"
 _SECOND_VERDICT = re.compile(r"^\W*(?:or|and|/)\W*(?:A|B|tie)\b", re.IGNORECASE)
 
 
-def read_rating(text: str | None, scale: Mapping[int, str] | None = None) -> Cell:
-    """The judge's rating as a mark from 0 (lowest step) to 1 (highest), with its reasons; unscored when there is none that is clear."""
+def read_rating(text: str | None, scale: Mapping[int, str] | None = None) -> ScoreValue:
+    """The judge's rating as a score from 0 (lowest step) to 1 (highest), with its reasons; unscored when there is none that is clear."""
     said = answer_text(Sample(text))
-    if isinstance(said, Cell):
+    if isinstance(said, ScoreValue):
         return unscored("the judge gave no rating", text)
     found = _object_with("rating", said)
     stated, reasons = (str(found["rating"]), _text(found.get("reasons"))) if found else (said, None)
@@ -51,7 +51,7 @@ def read_rating(text: str | None, scale: Mapping[int, str] | None = None) -> Cel
 def read_preference(text: str | None) -> tuple[Preference | None, str]:
     """Which of two answers the judge prefers, in the order in which it saw them, and why; None when it does not say so clearly."""
     said = answer_text(Sample(text))
-    if isinstance(said, Cell):
+    if isinstance(said, ScoreValue):
         return None, ""
     found = _object_with("verdict", said)
     stated, reasons = (str(found["verdict"]), _text(found.get("reasons"))) if found else (said, None)
@@ -63,7 +63,7 @@ def read_preference(text: str | None) -> tuple[Preference | None, str]:
 
 
 def nearest_step(value: float, scale: Mapping[int, str] | None = None) -> int:
-    """The step of the scale that a mark from 0 to 1 is nearest to."""
+    """The step of the scale that a score from 0 to 1 is nearest to."""
     steps = sorted(scale or DEFAULT_SCALE)
     rating = steps[0] + value * (steps[-1] - steps[0])
     return min(steps, key=lambda step: round(abs(step - rating), 9))

@@ -8,20 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from batch.evaluation.statistics.marks import ANSWERED_FROM, cluster_codes, row_marks, summarise
-from batch.evaluation.statistics.passk import pass_at_k, pass_hat_k
-from batch.evaluation.table import Cell, ScoreTable, State, TableBuilder
-from tests.support.benchmarks import benchmark, table_of
+from batch.evaluation.statistics.scores import ANSWERED_FROM, cluster_codes, pass_at_k, pass_hat_k, row_scores, summarise
+from batch.evaluation.table import ScoreTable, ScoreValue, State
+from tests.support.benchmarks import TableBuilder, benchmark, table_of
 
 
 def test_what_counts_in_which_score() -> None:
     """Failed and unscored count as wrong in strict and not in answered; missing counts nowhere; all four are counted."""
     build = TableBuilder("exact", binary=True, variants=["a"], row_ids=["1", "2", "3", "4", "5"])
     for row, cell in enumerate(
-        (Cell(1, "scored", None, ""), Cell(0, "scored", None, ""), Cell(None, "failed", None, ""), Cell(None, "unscored", None, ""))
+        (
+            ScoreValue(1, "scored", None, ""),
+            ScoreValue(0, "scored", None, ""),
+            ScoreValue(None, "failed", None, ""),
+            ScoreValue(None, "unscored", None, ""),
+        )
     ):
         build.put(0, row, 0, cell)
-    marks = row_marks(build.build())
+    marks = row_scores(build.build())
     assert np.array_equal(marks.strict[0], [1, 0, 0, 0, np.nan], equal_nan=True)
     assert np.array_equal(marks.answered[0], [1, 0, np.nan, np.nan, np.nan], equal_nan=True)
     (summary,) = summarise(build.build())

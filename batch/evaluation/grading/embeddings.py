@@ -7,42 +7,44 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batch.evaluation.answers import Answer, scored_text, unanswered
-from batch.evaluation.call_facts import CallFacts
-from batch.evaluation.calls import Call, CallOutcomes, Identity, asked_model
 from batch.evaluation.expected import expected_value
+from batch.evaluation.grading.call_stats import CallStats
+from batch.evaluation.grading.grader_calls import Call, CallOutcomes, Identity, graded_by
 from batch.evaluation.scorers.sample import ExpectedError, scored, unscored
 from batch.evaluation.scorers.texts import expected_texts
-from batch.evaluation.table import Cell
+from batch.evaluation.table import ScoreValue
 from batch.providers.replies import ReplyFormatError, read_reply
 from batch.records import Outcome, Row
 from batch.settings import ScoreSettings
 
 Vector = NDArray[np.float64]
+Embedded: TypeAlias = Vector | ScoreValue
+"""A text's vector, or the score value of what needs it."""
 
 TEXT = "text"
 """The column of the calls that holds what is embedded."""
 
 
 @dataclass(slots=True)
-class EmbeddingFacts(CallFacts):
+class EmbeddingStats(CallStats):
     """The work of a model that embeds."""
 
     kind: ClassVar[Literal["embedder"]] = "embedder"
 
     def sentences(self, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:  # noqa: ARG002 - all alike
-        """The facts for people; they name no variant. `dollars` is the cost in words."""
+        """The stats for people; they name no variant. `dollars` is the cost in words."""
         yield f"{self.model} embedded {self.calls:,} texts for {self.prompt_tokens:,} tokens; the cost of that is {dollars}.", ()
         if self.open:
             yield f"{self.open:,} texts are not embedded yet; promptmill score has that done.", ()
         if self.failed:
             again = "promptmill score --retry-failed tries again"
-            yield f"{self.failed:,} texts could not be embedded; what needs them has no mark ({again}).", ()
+            yield f"{self.failed:,} texts could not be embedded; what needs them has no score ({again}).", ()
         if self.unread:
             yield f"{self.unread:,} embeddings are no vectors that can be compared; what needs them is unscored.", ()
 
@@ -53,7 +55,7 @@ class EmbeddingGrader:
     def __init__(self, settings: ScoreSettings) -> None:
         self.settings = settings
         self._expected = expected_value(settings)
-        self._identity = Identity(asked_model(settings))
+        self._identity = Identity(graded_by(settings))
 
     def calls(self, row: Row, answers: Sequence[Answer]) -> Iterator[tuple[Call, Sequence[str]]]:
         """The texts of a row, each with the variants whose answer it is; the right ones, with none, where there is any answer.
@@ -80,43 +82,43 @@ class EmbeddingGrader:
         return self._identity.call(row, TEXT, text.strip())
 
 
-class EmbeddingMarks:
-    """Gives the marks of one score, row by row, and gathers the facts of the model that embeds.
+class EmbeddingScores:
+    """Gives the scores of one score, row by row, and gathers the stats of the model that embeds.
 
-    A mark is the cosine, or where the score has a `threshold`, whether the cosine reaches it. A cosine below 0 is a mark of 0: marks go
+    A score is the cosine, or where the score has a `threshold`, whether the cosine reaches it. A cosine below 0 is a score of 0: scores go
     from 0 to 1, and a failed call, which counts as 0, must be no better than any answer.
     """
 
-    def __init__(self, asker: EmbeddingGrader, outcomes: CallOutcomes) -> None:
-        self.facts = EmbeddingFacts(asked_model(asker.settings).full_name)
-        self._asker = asker
+    def __init__(self, grader: EmbeddingGrader, outcomes: CallOutcomes) -> None:
+        self.stats = EmbeddingStats(graded_by(grader.settings).full_name)
+        self._grader = grader
         self._outcomes = outcomes
-        self._threshold: float | None = asker.settings.options.get("threshold")
+        self._threshold: float | None = grader.settings.options.get("threshold")
 
-    def cells(self, row: Row, answers: Sequence[Answer]) -> list[Cell]:
-        """The marks of all answers to a row, in their order. Raises ExpectedError when the row has no right value."""
-        found = self._vectors(list(dict.fromkeys(call.id for call, _ in self._asker.calls(row, answers))))
-        targets = {text: found.get(self._asker.call(row, text).id) for text in self._asker.wanted(row)}
+    def cells(self, row: Row, answers: Sequence[Answer]) -> list[ScoreValue]:
+        """The scores of all answers to a row, in their order. Raises ExpectedError when the row has no right value."""
+        found = self._vectors(list(dict.fromkeys(call.id for call, _ in self._grader.calls(row, answers))))
+        targets = {text: found.get(self._grader.call(row, text).id) for text in self._grader.wanted(row)}
         return [self._cell(row, answer, found, targets) for answer in answers]
 
-    def _vectors(self, ids: Sequence[str]) -> dict[str, Vector | Cell]:
-        """What came of each call: a vector, or the mark of what needs it."""
+    def _vectors(self, ids: Sequence[str]) -> dict[str, Embedded]:
+        """What came of each call: a vector, or the score of what needs it."""
         outcomes = self._outcomes.read(ids)
-        found: dict[str, Vector | Cell] = {}
+        found: dict[str, Embedded] = {}
         for call_id, outcome in zip(ids, outcomes, strict=True):
-            self.facts.add(outcome)
+            self.stats.add(outcome)
             found[call_id] = _vector(outcome)
-            self.facts.unread += isinstance(read := found[call_id], Cell) and read.state == "unscored"
+            self.stats.unread += isinstance(read := found[call_id], ScoreValue) and read.state == "unscored"
         return found
 
-    def _cell(self, row: Row, answer: Answer, found: Mapping[str, Vector | Cell], targets: Mapping[str, Vector | Cell | None]) -> Cell:
+    def _cell(self, row: Row, answer: Answer, found: Mapping[str, Embedded], targets: Mapping[str, Embedded | None]) -> ScoreValue:
         text = scored_text(answer)
         if not isinstance(text, str):
             return unanswered(answer) or text or unscored("the answer has no text")
         if not text.strip():
             return scored(0.0, text, "empty answer")
-        own = found[self._asker.call(row, text).id]
-        if isinstance(own, Cell):
+        own = found[self._grader.call(row, text).id]
+        if isinstance(own, ScoreValue):
             return own
         near: list[tuple[float, str]] = []
         for target, vector in targets.items():
@@ -126,9 +128,9 @@ class EmbeddingMarks:
             if cosine is None:
                 return unscored(f"vectors of {len(own)} and {len(vector)} numbers cannot be compared", text)
             near.append((cosine, target))
-        return self._mark(text, *max(near), several=len(near) > 1)
+        return self._score_of(text, *max(near), several=len(near) > 1)
 
-    def _mark(self, text: str, cosine: float, target: str, *, several: bool) -> Cell:
+    def _score_of(self, text: str, cosine: float, target: str, *, several: bool) -> ScoreValue:
         reason = f"cosine {cosine:z.3f}{f' to the nearest, {target!r}' if several else ''}"
         if self._threshold is None:
             return scored(max(0.0, cosine), text, reason)
@@ -136,12 +138,12 @@ class EmbeddingMarks:
         return scored(float(reached), text, f"{reason}, {'at or above' if reached else 'below'} {self._threshold:g}")
 
 
-def _vector(outcome: Outcome | None) -> Vector | Cell:
+def _vector(outcome: Outcome | None) -> Vector | ScoreValue:
     if outcome is None:
-        return Cell(None, "missing", None, "not embedded yet")
+        return ScoreValue(None, "missing", None, "not embedded yet")
     if outcome.error is not None or outcome.response is None:
         code = outcome.error.code if outcome.error is not None else "no reply"
-        return Cell(None, "missing", None, f"it could not be embedded: {code}")
+        return ScoreValue(None, "missing", None, f"it could not be embedded: {code}")
     try:
         numbers = read_reply("embeddings", outcome.response).embedding
         vector = np.asarray(numbers, dtype=np.float64)

@@ -11,7 +11,7 @@ from batch.records import Outcome
 
 
 @dataclass(slots=True)
-class CallFacts(ABC):
+class CallStats(ABC):
     """What a model did for a score on the answers as they are now.
 
     `calls` are answered ones; `failed` and `open` (not made yet) are without an answer. `unread` answers say nothing that can be used.
@@ -50,7 +50,7 @@ class CallFacts(ABC):
 
     @abstractmethod
     def sentences(self, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """The facts for people, each with the variants that it names; `dollars` is the cost in words."""
+        """The stats for people, each with the variants that it names; `dollars` is the cost in words."""
 
     def document(self) -> dict[str, Any]:
         """As JSON values; `from_document` reads them."""
@@ -58,7 +58,7 @@ class CallFacts(ABC):
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """The facts that `document` gave."""
+        """The stats that `document` gave."""
         return cls(**document)
 
 

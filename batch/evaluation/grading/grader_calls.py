@@ -78,7 +78,7 @@ class Identity:
         return Call(f"{row.id} {digest.hexdigest()}", {column: value})
 
 
-def asked_model(settings: ScoreSettings) -> Variant:
+def graded_by(settings: ScoreSettings) -> Variant:
     """The model that a score asks."""
     if settings.asked is None:
         raise ValueError(f"score {settings.name} asks no model")
@@ -90,7 +90,7 @@ def calls_directory(scored: RunDirectory, settings: ScoreSettings) -> RunDirecto
     return open_run_directory(f"{address_of(scored)}/scores/{'judge' if settings.judge is not None else 'embedding'}/{settings.name}")
 
 
-def write_calls(asker: Grader, answers: Callable[[], Iterable[Answer]], state: str, directory: RunDirectory) -> tuple[str, int]:
+def write_calls(grader: Grader, answers: Callable[[], Iterable[Answer]], state: str, directory: RunDirectory) -> tuple[str, int]:
     """Bring calls.jsonl in a score's own `directory` up to date with the answers, whose `state` is a hash; gives its place and its lines.
 
     Raises:
@@ -98,7 +98,7 @@ def write_calls(asker: Grader, answers: Callable[[], Iterable[Answer]], state: s
         StorageError: the disk refuses.
     """
     folder, place = directory.path, f"{address_of(directory)}/{CALLS_FILE}"
-    stamp = {"state": state, "version": scorer_version(asker.settings)}
+    stamp = {"state": state, "version": scorer_version(grader.settings)}
     known = _stamp(folder / _STAMP_FILE)
     if {key: known.get(key) for key in stamp} == stamp and (folder / CALLS_FILE).exists():
         return place, int(known["calls"])
@@ -109,7 +109,7 @@ def write_calls(asker: Grader, answers: Callable[[], Iterable[Answer]], state: s
         raise StorageError(refusal(error, folder)) from error
     with replace_atomically(folder / CALLS_FILE) as file:
         calls = 0
-        for line in _all_lines(asker, answers()):
+        for line in _all_lines(grader, answers()):
             file.write(json_bytes(line) + b"\n")
             calls += 1
     directory.publish(folder / CALLS_FILE)
@@ -118,25 +118,25 @@ def write_calls(asker: Grader, answers: Callable[[], Iterable[Answer]], state: s
     return place, calls
 
 
-def _all_lines(asker: Grader, answers: Iterable[Answer]) -> Iterator[dict[str, Any]]:
+def _all_lines(grader: Grader, answers: Iterable[Answer]) -> Iterator[dict[str, Any]]:
     left_out: Counter[str] = Counter()
     judged = 0
     columns: list[str] = []
     for row, of_row in by_row(answers):
         columns = columns or list(row.columns)
         try:
-            yield from _lines(asker, of_row)
+            yield from _lines(grader, of_row)
             judged += 1
         except ExpectedError as error:
             left_out[str(error)] += 1
     if left_out and not judged:
-        raise no_row_can_be_judged(asker.settings, left_out.most_common(1)[0][0], columns)
+        raise no_row_can_be_judged(grader.settings, left_out.most_common(1)[0][0], columns)
 
 
-def _lines(asker: Grader, of_row: Sequence[Answer]) -> list[dict[str, Any]]:
+def _lines(grader: Grader, of_row: Sequence[Answer]) -> list[dict[str, Any]]:
     row = of_row[0].row
     lines: dict[str, dict[str, Any]] = {}
-    for call, names in asker.calls(row, of_row):
+    for call, names in grader.calls(row, of_row):
         line = lines.setdefault(call.id, {"id": call.id, "judged_row": row.id, "judged": [], **call.columns})
         line["judged"] += [name for name in names if name not in line["judged"]]
     return list(lines.values())
@@ -194,7 +194,7 @@ class CallOutcomes:
 
 
 def _journal(directory: RunDirectory, settings: ScoreSettings) -> Path:
-    return directory.journal_dir(asked_model(settings).slug)
+    return directory.journal_dir(graded_by(settings).slug)
 
 
 def _task(call_id: str) -> int:

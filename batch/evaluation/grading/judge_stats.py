@@ -1,20 +1,21 @@
-"""What is to be known of a judge beside its marks: what it took, and how far it can be relied on."""
+"""Statistics of a judge beside its scores: what its calls took, and how far it can be relied on."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
-from batch.evaluation.call_facts import CallFacts
-from batch.evaluation.judges.pairs import Judgement
+from batch.evaluation.grading.call_stats import CallStats
+from batch.evaluation.grading.pairs import Judgement
 
 
 @dataclass(slots=True)
-class PairFacts:
+class PairStats:
     """How two variants stand in the judge's eyes, from the side of `first`; `flips` are those of the ties that the order made.
 
-    `same` counts the ties of equal answers, about which nobody was asked.
+    `same` counts the ties of equal answers, which need no call.
     """
 
     first: str
@@ -39,7 +40,7 @@ class PairFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class PersonFacts:
+class PersonStats:
     """How a judge agrees with a person on the answers as they are now: Cohen's kappa with its 95 % interval, and the share of equal labels.
 
     `kappa` is None when all labels are the same, so that chance alone explains everything. `weights` are none, or quadratic on a scale.
@@ -63,21 +64,21 @@ class PersonFacts:
         """The agreement for people."""
         same = f"it gave the same label for {100 * self.agreed:z.1f} % of {_labels(self.labels)} of a person"
         if self.kappa is None:
-            return f"The judge against a person: {same}; Cohen's kappa cannot be told, for the labels are all the same."
+            return f"The judge against a person: {same}; Cohen's kappa is undefined, for the labels are all the same."
         weighted = " (weighted by squares)" if self.weights == "quadratic" else ""
         kappa, low, high = (f"{each:z.2f}" for each in (self.kappa, self.low, self.high))
         return f"The judge against a person: Cohen's kappa{weighted} {kappa} [{low}, {high}]; {same}."
 
 
 @dataclass(slots=True)
-class JudgeFacts(CallFacts):
+class JudgeStats(CallStats):
     """A judge's work. `favoured` are the variants of the judge's own family; `person` is None where nothing is labelled."""
 
     kind: ClassVar[Literal["judge"]] = "judge"
 
     favoured: list[str] = field(default_factory=list)
-    pairs: list[PairFacts] = field(default_factory=list)
-    person: PersonFacts | None = None
+    pairs: list[PairStats] = field(default_factory=list)
+    person: PersonStats | None = None
 
     @property
     def note(self) -> str | None:
@@ -92,13 +93,13 @@ class JudgeFacts(CallFacts):
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """The facts that `document` gave."""
+        """The stats that `document` gave."""
         person = document.get("person")
-        pairs = [PairFacts(**pair) for pair in document["pairs"]]
-        return cls(**{**document, "pairs": pairs, "person": PersonFacts(**person) if person is not None else None})
+        pairs = [PairStats(**pair) for pair in document["pairs"]]
+        return cls(**{**document, "pairs": pairs, "person": PersonStats(**person) if person is not None else None})
 
     def sentences(self, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """The facts for people, each with the variants that it names; `dollars` is the cost in words."""
+        """The stats for people, each with the variants that it names; `dollars` is the cost in words."""
         tokens = f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens"
         yield f"{self.model} judged {self.calls:,} times for {tokens}; the cost of that is {dollars}.", ()
         if self.person is not None:
@@ -107,7 +108,7 @@ class JudgeFacts(CallFacts):
             yield f"{self.open:,} calls to the judge are not made yet; promptmill score makes them.", ()
         if self.failed:
             again = "promptmill score --retry-failed tries again"
-            yield f"{self.failed:,} calls to the judge failed; what they were about has no mark ({again}).", ()
+            yield f"{self.failed:,} calls to the judge failed; what they were about has no score ({again}).", ()
         if self.unread:
             yield f"{self.unread:,} of the judge's answers gave no clear verdict; what they are about is unscored.", ()
         if self.favoured:
@@ -125,3 +126,30 @@ class JudgeFacts(CallFacts):
 
 def _labels(count: int) -> str:
     return "1 label" if count == 1 else f"{count:,} labels"
+
+
+_FAMILIES = {
+    "openai": r"gpt|chatgpt|^o[134]\b|davinci",
+    "anthropic": r"claude",
+    "google": r"gemini|gemma|palm",
+    "meta": r"llama",
+    "mistral": r"mistral|mixtral|codestral|magistral|ministral",
+    "qwen": r"qwen|qwq",
+    "deepseek": r"deepseek",
+    "microsoft": r"\bphi",
+    "cohere": r"command-|\baya",
+    "xai": r"grok",
+    "huggingface": r"smollm",
+}
+
+
+def family(model: str) -> str | None:
+    """The maker's family that a model's name tells, None when it tells none."""
+    name = model.rpartition("/")[2].lower()
+    return next((known for known, pattern in _FAMILIES.items() if re.search(pattern, name)), None)
+
+
+def favoured(judge: str, candidates: Mapping[str, str]) -> list[str]:
+    """The variants (model by name) that are the judge itself, or of its family."""
+    own = family(judge)
+    return [name for name, model in candidates.items() if model == judge or (own is not None and family(model) == own)]

@@ -1,1 +1,0 @@
-"""Judging by a model: what is asked, what the answers mean, and the marks and figures that are made of them. Nothing here sends."""

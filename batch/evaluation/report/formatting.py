@@ -1,0 +1,168 @@
+"""Figures as the report shows them, and the letters that stand for its variants."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from batch.evaluation.formatting import NO_BREAK, letter, unbroken
+from batch.evaluation.report.markup import Content, Markup, joined, tag
+from batch.records import Reply, Request
+from batch.writers.values import json_bytes
+
+UNKNOWN = "unknown"
+SHORT_NAME = 24
+# Before a number and after nothing that it could join: "[-0.6", " -3", never "gpt-4" or "2024-08".
+_HYPHEN = re.compile(r"(?<![^\s\[(])-(?=\d)")
+# A long name of a model has few spaces: a line may break after these.
+_JOINTS = re.compile(r"(?<=[/:@])")
+
+
+@dataclass(frozen=True, slots=True)
+class VariantLetters:
+    """A letter for each variant, in the job's order: short enough for charts and narrow screens."""
+
+    variants: tuple[str, ...]
+
+    def of(self, variant: str) -> str:
+        """The variant's letter: A to Z, then AA to AZ, and so on."""
+        return letter(self.variants.index(variant))
+
+    def badge(self, variant: str) -> Markup:
+        """The letter, with the name for those who point at it or hear the page."""
+        return tag("abbr", self.of(variant), class_="key", title=variant)
+
+    def named(self, variant: str, longest: int | None = None) -> Markup:
+        """Letter and name. A name of more than `longest` characters has its middle replaced by an ellipsis, and is whole in its title."""
+        key = tag("span", self.of(variant), class_="key", aria_hidden="true")
+        if longest is None or len(variant) <= longest:
+            return tag("span", key, NO_BREAK, tag("span", breakable(variant), class_="name"), class_="named")
+        ends = f"{variant[: longest // 2 - 1].rstrip()}…{variant[-(longest // 2) :].lstrip()}"
+        return tag("span", key, NO_BREAK, tag("span", ends, class_="name", title=variant), class_="named")
+
+
+def seconds(value: float | None) -> str:
+    """A time span for people: 0.034 → "34 ms", 4.21 → "4.2 s", 250 → "250 s"."""
+    if value is None:
+        return UNKNOWN
+    if value < 0.9995:
+        return f"{1000 * value:z.0f} ms"
+    return f"{value:z.1f} s" if value < 99.95 else f"{value:z,.0f} s"
+
+
+def p_value(p: float) -> str:
+    """A probability of chance: three digits, or "< 0.001"."""
+    return "< 0.001" if p < 0.001 else f"{p:z.3f}"
+
+
+def typeset(text: str) -> str:
+    """A text whose negative numbers have a true minus sign, as wide as the plus, and whose figures stay in one line with their signs."""
+    return _HYPHEN.sub("\N{MINUS SIGN}", unbroken(text))
+
+
+def breakable(name: str) -> Markup:
+    """A name with line-break opportunities after slashes and the like, when it is long."""
+    if len(name) <= SHORT_NAME:
+        return joined(name)
+    return joined(*(joined(part, tag("wbr")) for part in _JOINTS.split(name)[:-1]), _JOINTS.split(name)[-1])
+
+
+def table(caption: str, head: Sequence[Content], rows: Sequence[Sequence[Content]], *, class_: str | None = None) -> Markup:
+    """A table that scrolls inside its own box. The first cell of each row is its heading."""
+    heading = tag("thead", tag("tr", [tag("th", cell, scope="col") for cell in head]))
+    body = tag("tbody", [tag("tr", tag("th", first, scope="row"), [tag("td", cell) for cell in rest]) for first, *rest in rows])
+    whole = tag("table", tag("caption", caption, class_="unseen"), heading, body, class_=class_)
+    return tag("div", whole, class_="scroll", tabindex=0, role="region", aria_label=caption)
+
+
+def known_columns(head: Sequence[Content], rows: Sequence[Sequence[Content]]) -> tuple[list[Content], list[list[Content]]]:
+    """A table's head and rows without the columns of which nothing is known."""
+    kept = [at for at in range(len(head)) if not rows or any(row[at] != UNKNOWN for row in rows)]
+    return [head[at] for at in kept], [[row[at] for at in kept] for row in rows]
+
+
+def with_help(text: str, explanation: str) -> Markup:
+    """A column's name that explains itself to those who point at it."""
+    return tag("abbr", text, title=explanation)
+
+
+LONGEST = 20_000
+SHORTEST = 500
+TEXT_BUDGET = 100_000_000
+"""How many characters of answers fit into a page of about 40 MB: text packs to about a third, and base64 makes four bytes of three."""
+
+PREVIEW = 140
+
+SentMessage = tuple[str, str]
+"""Role and text. The role is empty for a prompt that is no chat."""
+
+
+def longest_text(stored_bytes: int, tasks: int) -> int:
+    """How many characters of a text are kept: all that anyone reads, fewer where all together would make a page too large to open."""
+    if stored_bytes <= TEXT_BUDGET:
+        return LONGEST
+    return max(SHORTEST, min(LONGEST, TEXT_BUDGET // max(1, tasks)))
+
+
+def cut(text: str, longest: int) -> str:
+    """`text`, or its beginning with a note on how much is omitted."""
+    return text if len(text) <= longest else f"{text[:longest]}\n… ({len(text) - longest:,} more characters)"
+
+
+def sent_prompt(request: Request, longest: int) -> list[SentMessage]:
+    """The prompt of a request as it is sent: messages, a text, and tools."""
+    body = orjson.loads(request.body)
+    # Requests of batch files are sent as they are, whatever their messages look like.
+    messages = body["messages"] if isinstance(body.get("messages"), list) else []
+    said = [(str(message.get("role", "")), _message(message)) for message in messages if isinstance(message, Mapping)]
+    said += [("", _content(body[name])) for name in ("prompt", "input") if name in body]
+    if "tools" in body:
+        said.append(("tools", pretty(body["tools"])))
+    return [(role, cut(text, longest)) for role, text in said]
+
+
+def _message(message: Mapping[str, Any]) -> str:
+    calls = message.get("tool_calls")
+    parts = [_content(message.get("content")), pretty(calls) if calls else ""]
+    return "\n".join(part for part in parts if part)
+
+
+def _content(content: Any) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    if isinstance(content, list) and all(isinstance(part, dict) for part in content):
+        return "\n".join(map(_part, content))
+    return pretty(content)
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    if isinstance(part.get("text"), str):
+        return str(part["text"])
+    image = part.get("image_url")
+    url = image.get("url") if isinstance(image, Mapping) else image
+    if isinstance(url, str):
+        kind, comma, data = url.partition(",")
+        return (
+            f"[image: {kind.removeprefix('data:')}, {len(data):,} characters]" if url.startswith("data:") and comma else f"[image: {url}]"
+        )
+    return pretty(part)
+
+
+def answer_text(reply: Reply) -> str | None:
+    """What was answered; an embedding is described by its length."""
+    return f"[embedding of {len(reply.embedding):,} numbers]" if reply.embedding is not None else reply.text
+
+
+def pretty(value: Any) -> str:
+    """JSON for people."""
+    return orjson.dumps(orjson.loads(json_bytes(value)), option=orjson.OPT_INDENT_2).decode()
+
+
+def preview(prompt: list[SentMessage]) -> str:
+    """The beginning of what the row asks: its last message of a user."""
+    asked = [text for role, text in prompt if role in {"user", ""}] or [text for _, text in prompt]
+    return " ".join(asked[-1].split())[:PREVIEW] if asked else ""
