@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import printable
+from batch.cli.console import styled
+from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
     from batch.app.evaluate import Comparison, EvaluationReport
@@ -53,7 +54,7 @@ def comparisons(report: EvaluationReport, width: int) -> str:
     blocks = []
     for comparison in report.comparisons:
         first, *others = comparison.verdict.sentences
-        headline = click.style(_wrapped(first.text, width), bold=True)
+        headline = styled(_wrapped(first.text, width), "bold")
         block = ["\n".join([*_score_head(comparison, report), headline]), "\n".join(_leaderboard(comparison, report, width))]
         if pairs := _pairs(comparison, width):
             block.append("\n".join(pairs))
@@ -74,10 +75,10 @@ def _score_head(comparison: Comparison, report: EvaluationReport) -> list[str]:
     of = f" against {settings.expected}" if settings.expected is not None else ""
     repeats = f", each asked {table.repeats} times" if table.repeats > 1 else ""
     note = f"; {judged.asked.note}" if judged.asked is not None and judged.asked.note is not None else ""
-    title = click.style(printable(f"{report.name}: {settings.name}"), underline=True)
-    lines = [f"{title} ({settings.kind}{printable(by + of)}; {len(table.row_ids):,} rows{repeats}{note})"]
+    title = styled(one_line(f"{report.name}: {settings.name}"), "underline")
+    lines = [f"{title} ({settings.kind}{one_line(by + of)}; {len(table.row_ids):,} rows{repeats}{note})"]
     if judged.left_out:
-        lines.append(f"{judged.left_out:,} rows cannot be judged and are in no figure: {printable(str(judged.left_out_example))}")
+        lines.append(f"{judged.left_out:,} rows cannot be judged and are in no figure: {one_line(str(judged.left_out_example))}")
     return lines
 
 
@@ -173,9 +174,7 @@ def _pairs(comparison: Comparison, width: int) -> list[str]:
 
 def _gates(report: EvaluationReport) -> list[str]:
     lines = [
-        f"{click.style('pass', fg='green')}  {printable(gate.text)}"
-        if gate.passed
-        else f"{click.style('FAIL', fg='red')}  {printable(gate.text)}"
+        f"{styled('pass', 'green')}  {one_line(gate.text)}" if gate.passed else f"{styled('FAIL', 'red')}  {one_line(gate.text)}"
         for gate in report.gates
     ]
     return ["\n".join(["gates", *lines])] if lines else []
@@ -186,7 +185,7 @@ def _table(label: str, names: Sequence[str], columns: Sequence[Column], width: i
 
     Where it still is, the names stand below, and before the rows there are only their letters.
     """
-    shown = [printable(name) for name in names]
+    shown = [one_line(name) for name in names]
     keys = [(letters or {}).get(name, "") for name in names]
     heads = [f"{key} {name}".lstrip() for key, name in zip(keys, shown, strict=True)]
     required = _total([column for column in columns if not column.spare])
@@ -198,7 +197,7 @@ def _table(label: str, names: Sequence[str], columns: Sequence[Column], width: i
     for spare in sorted({column.spare for column in columns if column.spare}, reverse=True):
         if indent + _total(kept) > width:
             kept = [column for column in kept if column.spare != spare]
-    lines = [click.style(f"{head:{indent}}{_line(kept, None)}".rstrip(), dim=True)]
+    lines = [styled(f"{head:{indent}}{_line(kept, None)}".rstrip(), "dim")]
     for at, name in enumerate(first):
         if len(name) > indent:
             lines.append(_wrapped(name, width))
@@ -218,7 +217,7 @@ def _line(columns: Sequence[Column], at: int | None) -> str:
 def _wrapped(text: str, width: int, bullet: str = "") -> str:
     from batch.evaluation.words import NO_BREAK, unbroken
 
-    whole = unbroken(printable(text))
+    whole = unbroken(one_line(text))
     lines = click.wrap_text(whole, min(width, _TEXT_WIDTH), initial_indent=bullet, subsequent_indent=" " * len(bullet))
     return lines.replace(NO_BREAK, " ")
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import command_line, printable, say
+from batch.cli.console import command_line, print_info
+from batch.cli.display import with_progress
+from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
-    from batch.app import RunOptions, RunReport
+    from batch.app import RunReport
     from batch.app.grading import Asking
 
 
-def ask_models(ctx: click.Context, directory: str, job: Path | None, settings: Sequence[str], *, retry_failed: bool, quiet: bool) -> bool:
+def call_models(ctx: click.Context, directory: str, job: Path | None, settings: Sequence[str], *, retry_failed: bool, quiet: bool) -> bool:
     """Make all open calls of a run's scores, and tell whether some failed for good. Ends the command when one is stopped early."""
     from batch.app import RunOptions
     from batch.app.grading import askings
@@ -26,29 +27,18 @@ def ask_models(ctx: click.Context, directory: str, job: Path | None, settings: S
     for asking in askings(directory, job, settings, retry_failed=retry_failed):
         if not asking.open:
             continue
-        report = _run_shown(asking, RunOptions(retry_failed=retry_failed), quiet=quiet)
-        say(f"promptmill: {printable(_told(asking, report))}")
+        options = RunOptions(retry_failed=retry_failed)
+        report = with_progress(partial(asking.run, options), quiet=quiet)
+        print_info(f"promptmill: {one_line(_summary_line(asking, report))}")
         if report.cause is not None:
             again = command_line("score", directory, *(("--job", str(job)) if job else ()))
-            say(f"promptmill: the same command goes on where this one stopped:\n  {again}")
+            print_info(f"promptmill: the same command goes on where this one stopped:\n  {again}")
             ctx.exit(report.exit_code)
         failed = failed or report.exit_code != 0
     return failed
 
 
-def _run_shown(asking: Asking, options: RunOptions, *, quiet: bool) -> RunReport:
-    from batch.clock import SystemClock
-    from batch.progress import display_for
-
-    with ExitStack() as stack:
-        if sys.stderr is None or quiet:
-            return asking.run(options, [])
-        display = display_for(sys.stderr, SystemClock())
-        stack.callback(display.close)
-        return asking.run(options, [display])
-
-
-def _told(asking: Asking, report: RunReport) -> str:
+def _summary_line(asking: Asking, report: RunReport) -> str:
     """One line: how many calls the model got and what became of them, or why it was stopped."""
     from batch.cli.summary import cost, top_failures
     from batch.records import sum_tallies

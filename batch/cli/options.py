@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import click
 from click.shell_completion import CompletionItem
 
+ChangedOption = Literal["rerun", "keep"] | None
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 set_option = click.option(
@@ -16,6 +17,9 @@ set_option = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="Override a setting of the job, as in --set run.concurrency=16. Repeatable.",
+)
+scores_job_option = click.option(
+    "--job", "job", metavar="JOB.toml", help="Take [[score]] and [[gate]] from this file, not from the run's own job."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 

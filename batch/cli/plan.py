@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import printable, put, put_json, table
+from batch.cli.console import table, write_json, write_text
 from batch.cli.options import json_option, overrides, set_option
+from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
     from batch.app.counting import VariantEstimate
@@ -49,9 +50,9 @@ def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_f
 
     found = app.estimate(load(job, overrides(settings, limit)), retry_failed=retry_failed)
     if as_json:
-        put_json({**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s})
+        write_json({**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s})
     else:
-        put(plan_text(found, min(_WIDEST, shutil.get_terminal_size().columns)))
+        write_text(plan_text(found, min(_WIDEST, shutil.get_terminal_size().columns)))
 
 
 def plan_text(found: Estimate, width: int) -> str:
@@ -63,7 +64,7 @@ def plan_text(found: Estimate, width: int) -> str:
     for label, text in notes:
         indent = " " * _LABEL_WIDTH
         first = (label if label != before else "").ljust(_LABEL_WIDTH)
-        lines = textwrap.wrap(printable(text), width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
+        lines = textwrap.wrap(one_line(text), width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
         shown += lines
         before = label
     return "\n\n".join([*parts, "\n".join(shown)])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import printable, put, say, table
+from batch.cli.console import table, write_text
 from batch.cli.options import presets
 
 if TYPE_CHECKING:
@@ -35,38 +35,16 @@ def providers_command(name: str | None) -> None:
         rows = [("PROVIDER", "KEY VARIABLE", "", "BASE URL")]
         rows += [(p.name, p.api_key_env or "-", _key_state(p.api_key_env), p.base_url or "(embedded)") for p in PRESETS.values()]
         rows += [(each.name, each.api_key_env or "-", _key_state(each.api_key_env), each.described_urls) for each in own.values()]
-        put(table(rows))
+        write_text(table(rows))
     elif name in own:
-        put(_own_explained(own[name]))
+        write_text(_own_explained(own[name]))
     elif name in PRESETS:
-        put(_explained(PRESETS[name]))
+        write_text(_explained(PRESETS[name]))
     else:
         known = [*PRESETS, *own]
         nearest = get_close_matches(name, known, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else "the providers are: " + ", ".join(known)
         raise click.BadParameter(f"there is no provider {name!r}; {hint}")
-
-
-@click.command("models")
-@click.argument("provider", shell_complete=presets)
-@click.option("--base-url", metavar="URL", help="Ask this URL instead of the provider's own.")
-def models_command(provider: str, base_url: str | None) -> None:
-    """List the models that an endpoint serves.
-
-    \b
-    Examples:
-      promptmill models openai
-      promptmill models vllm --base-url http://gpu-7:8000
-    """
-    from batch import app
-
-    names = app.models(provider, base_url)
-    if names is None:
-        say("promptmill: this endpoint has no list of models; the names in a job are sent as they are")
-    elif not names:
-        say("promptmill: this endpoint serves no model")
-    else:
-        put("\n".join(map(printable, names)))
 
 
 SCHEMA_HELP: dict[SchemaSupport, str] = {

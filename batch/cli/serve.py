@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from batch.cli.console import put, say
+from batch.cli.console import print_info, write
 from batch.settings import EmbeddedModelSettings
 
 DEFAULT_ALIAS = "smollm2-135m-instruct"
@@ -57,14 +57,14 @@ def serve_command(
     def ready(base_url: str) -> None:
         nonlocal serving
         serving = True
-        put(base_url)
-        say(f"promptmill: serving {name}; Ctrl-C stops it")
+        write(base_url)
+        print_info(f"promptmill: serving {name}; Ctrl-C stops it")
 
-    say(f"promptmill: loading {name} …")
+    print_info(f"promptmill: loading {name} …")
     try:
         app.serve(settings, name, port, ready)
     except KeyboardInterrupt:
         # Ctrl-C is how a server is meant to end, but not how loading is.
         if not serving:
             raise
-        say("promptmill: stopped")
+        print_info("promptmill: stopped")

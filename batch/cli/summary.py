@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from batch.cli.console import printable, table, terminal_width
+from batch.cli.console import table, terminal_width
 from batch.cli.exits import ExitCode
+from batch.policy.terminal import one_line
 from batch.progress import duration, near, noun_for, rate
 from batch.records import Tally, sum_tallies
 
@@ -98,7 +99,7 @@ def _headline(report: RunReport, counts: Tally) -> str:
     if report.interrupted:
         return f"interrupted after {took}; what was done is kept"
     if report.reason is not None:
-        return f"stopped early after {took}: {printable(report.reason)}"
+        return f"stopped early after {took}: {one_line(report.reason)}"
     failed = counts.failed + counts.kept_failed
     if failed or report.raced:
         return f"finished in {took}, {failed:,} failed"

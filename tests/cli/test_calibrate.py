@@ -117,8 +117,8 @@ def test_the_agreement_stands_beside_the_score(judged: JudgedJob) -> None:
         "weights": "quadratic",
         **{key: calibrated["agreement"][key] for key in ("kappa", "low", "high", "agreed")},
     }
-    note = f"10 rows; kappa {person['kappa']:.2f} with 5 labels"
-    sentence = f"The judge against a person: Cohen's kappa (weighted by squares) {person['kappa']:.2f} ["
+    note = f"10 rows; kappa {person['kappa']:z.2f} with 5 labels"
+    sentence = f"The judge against a person: Cohen's kappa (weighted by squares) {person['kappa']:z.2f} ["
     for command in ("score", "compare"):
         shown = judged.call(command, "runs/test", "--job", "test.toml").stdout
         assert f"s (judge by house/judge; {note})" in shown, command

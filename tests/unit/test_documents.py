@@ -11,7 +11,7 @@ from typing import Any
 import click
 import pytest
 
-from batch.cli import COMMANDS, promptmill
+from batch.cli.group import COMMANDS, promptmill
 from batch.job import json_schema, load
 from batch.providers.presets import PRESETS
 from tests.documents import MADE, ROOT

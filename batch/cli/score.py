@@ -1,34 +1,28 @@
-"""promptmill score and compare: how good the answers are, and what can be said of the models. Only models that judge or embed are asked."""
+"""promptmill score: how good the answers are. Only models that judge or embed are called."""
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.comparison import comparisons, leaderboards
-from batch.cli.console import complain, put_json, put_styled, say, terminal_width
+from batch.cli.comparison import leaderboards
+from batch.cli.console import print_info, terminal_width, write_json, write_text
+from batch.cli.evaluation import end_by_gates, evaluation_json
 from batch.cli.exits import ExitCode
-from batch.cli.grading import ask_models
-from batch.cli.options import directory_argument, files, json_option, set_option
+from batch.cli.grading import call_models
+from batch.cli.options import files, json_option, scores_job_option, set_option
 from batch.storage import is_url, named
 
 if TYPE_CHECKING:
     from batch.app.evaluate import EvaluationReport
-    from batch.evaluation.reading import Judged
-    from batch.settings import ScoreSettings, Variant
-
-job_option = click.option(
-    "--job", "job", metavar="JOB.toml", help="Take [[score]] and [[gate]] from this file, not from the run's own job."
-)
 
 
 @click.command("score")
 @click.argument("targets", metavar="RUN_DIR|FILE...", nargs=-1, required=True, shell_complete=files)
-@job_option
+@scores_job_option
 @click.option("--kind", help="For files: the kind of score, such as exact, contains, choice or number.")
 @click.option("--expected", metavar="COLUMN", help="For files: the key with the right value, or a template such as '{{ city }}'.")
 @click.option(
@@ -85,7 +79,7 @@ def score_command(
             )
         failed_calls = False
         if judges:
-            failed_calls = ask_models(ctx, targets[0], Path(job) if job else None, settings, retry_failed=retry_failed, quiet=quiet)
+            failed_calls = call_models(ctx, targets[0], Path(job) if job else None, settings, retry_failed=retry_failed, quiet=quiet)
         report = evaluate(targets[0], Path(job) if job else None)
     else:
         failed_calls = False
@@ -97,40 +91,13 @@ def score_command(
         paths = [Path(target) for target in targets]
         report = evaluate_files(paths, _entry(file_options), answer=file_options["answer"], rows=rows, row_id=file_options["row_id"])
     if as_json:
-        put_json(_as_json(report))
+        write_json(evaluation_json(report))
     else:
-        put_styled(leaderboards(report, terminal_width()))
-        _say_files(report)
-    _end(ctx, report)
+        write_text(leaderboards(report, terminal_width()))
+        _print_files(report)
+    end_by_gates(ctx, report)
     if failed_calls:
         ctx.exit(ExitCode.FAILED_ROWS)
-
-
-@click.command("compare")
-@directory_argument
-@job_option
-@json_option
-@click.pass_context
-def compare_command(ctx: click.Context, directory: str, job: str | None, as_json: bool) -> None:
-    """Compare the models of a run, and say what can be said.
-
-    For each score: who wins by how much with which certainty, who cannot be separated and how
-    many rows that would need, what each model costs, where it is weak, and what failed.
-    Failed calls and answers that cannot be read count as wrong. Nothing is sent: of models that
-    judge or embed, what they said so far counts. Ends with 3 when a gate is not passed.
-
-    \b
-    Example:
-      promptmill compare runs/tickets
-    """
-    from batch.app.evaluate import evaluate
-
-    report = evaluate(directory, Path(job) if job else None)
-    if as_json:
-        put_json(_as_json(report))
-    else:
-        put_styled(comparisons(report, terminal_width()))
-    _end(ctx, report)
 
 
 def _entry(file_options: dict[str, Any]) -> dict[str, Any]:
@@ -147,58 +114,9 @@ def _entry(file_options: dict[str, Any]) -> dict[str, Any]:
     return entry
 
 
-def _say_files(report: EvaluationReport) -> None:
+def _print_files(report: EvaluationReport) -> None:
     from batch.progress import near
 
     if report.folder is not None:
         what = f"scored anew: {', '.join(report.fresh)}" if report.fresh else "nothing had changed"
-        say(f"promptmill: {what}; in {near(named(report.folder))}")
-
-
-def _end(ctx: click.Context, report: EvaluationReport) -> None:
-    failed = report.failed_gate
-    if failed is not None:
-        complain(f"gate failed: {failed.text}")
-        ctx.exit(ExitCode.GATE)
-
-
-def _as_json(report: EvaluationReport) -> dict[str, Any]:
-    return {
-        "name": report.name,
-        "scores": [
-            {
-                "name": comparison.judged.settings.name,
-                "settings": _settings(comparison.judged.settings),
-                **_asked(comparison.judged),
-                "left_out": comparison.judged.left_out,
-                "left_out_example": comparison.judged.left_out_example,
-                "winner": comparison.verdict.winner,
-                "verdict": [sentence.text for sentence in comparison.verdict.sentences],
-                "findings": asdict(comparison.verdict.findings),
-            }
-            for comparison in report.comparisons
-        ],
-        "variants": [asdict(facts) for facts in report.variants],
-        "gates": [asdict(gate) for gate in report.gates],
-        "scored_anew": report.fresh,
-    }
-
-
-def _asked(judged: Judged) -> dict[str, Any]:
-    """What is known of the model that was asked for the marks, under what it is."""
-    facts = judged.asked
-    return {kind: facts.document() if facts is not None and facts.kind == kind else None for kind in ("judge", "embedder")}
-
-
-def _settings(score: ScoreSettings) -> dict[str, Any]:
-    """The settings of a score. Of a model's provider only the name: its headers and query may hold what is nobody's business."""
-    known = asdict(replace(score, judge=None, embedder=None))
-    if score.judge is not None:
-        known["judge"] = {**asdict(score.judge), "variant": _model(score.judge.variant)}
-    if score.embedder is not None:
-        known["embedder"] = _model(score.embedder)
-    return known
-
-
-def _model(variant: Variant) -> dict[str, Any]:
-    return {"model": variant.full_name, "parameters": dict(variant.parameters)}
+        print_info(f"promptmill: {what}; in {near(named(report.folder))}")
