@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING
 import click
 
 from batch.cli.console import print_info
+from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
     from batch.app import RunReport
     from batch.events import Observer
+    from batch.job import LoadedJob
 
 Start = Callable[[Sequence["Observer"]], "RunReport"]
+
+
+def print_warnings(loaded: LoadedJob) -> None:
+    """Report what may be a mistake in the job."""
+    for warning in loaded.warnings:
+        print_info(f"promptmill: warning: {one_line(warning)}")
 
 
 def with_progress(start: Start, *, quiet: bool) -> RunReport:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batch.cli.console import table, write_json, write_text
+from batch.cli.display import print_warnings
 from batch.cli.options import json_option, overrides, set_option
 from batch.policy.terminal import one_line
 
@@ -48,7 +49,9 @@ def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_f
     from batch import app
     from batch.job import load
 
-    found = app.estimate(load(job, overrides(settings, limit)), retry_failed=retry_failed)
+    loaded = load(job, overrides(settings, limit))
+    print_warnings(loaded)
+    found = app.estimate(loaded, retry_failed=retry_failed)
     if as_json:
         write_json({**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s})
     else:

@@ -7,7 +7,7 @@ from typing import Literal
 import click
 
 from batch.cli.console import command_line
-from batch.cli.display import run_and_report
+from batch.cli.display import print_warnings, run_and_report
 from batch.cli.options import ChangedOption, as_words, check_engine, engine_options, engine_words, job_argument, overrides, run_options
 
 
@@ -49,6 +49,7 @@ def run_command(
     from batch.job import load
 
     loaded = load(job, overrides(settings, limit, max_failures))
+    print_warnings(loaded)
     options = app.RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed or "refuse", engine=engine, ray_address=ray_address)
     again = command_line("run", job, *as_words(settings, limit, max_failures), *engine_words(engine, ray_address))
     run_and_report(ctx, lambda observers: app.run(loaded, options, observers), again, quiet)

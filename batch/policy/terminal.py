@@ -24,7 +24,7 @@ SHORTEST_SECRET_SEGMENT = 12
 
 
 def visible(text: str) -> str:
-    """Replace control characters and marks that reorder text by escapes such as \\x1b; line breaks and tabs stay."""
+    """Replace control characters and marks that reorder text by hexadecimal escapes; line breaks and tabs stay."""
     return text.translate(_FOREIGN)
 
 

@@ -88,7 +88,12 @@ MISTAKES = [
         "there is no variant 'x'",
         "choose from openai/gpt-5-mini",
     ),
-    ('kind = "json"\n[[gate]]\nscore = "json"\nmin = 0\nmetric = "difference"', "gate[0].against", "must be set with metric", "name the variant"),
+    (
+        'kind = "json"\n[[gate]]\nscore = "json"\nmin = 0\nmetric = "difference"',
+        "gate[0].against",
+        "must be set with metric",
+        "name the variant",
+    ),
     (
         'kind = "json"\n[[gate]]\nscore = "json"\nmin = 0\nagainst = "openai/gpt-5-mini"',
         "gate[0].against",
