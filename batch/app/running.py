@@ -50,7 +50,7 @@ class RunReport:
 
     @property
     def exit_code(self) -> int:
-        """DESIGN's exit codes: 0 all done, 1 some failed, 4 the budget is spent, 5 stopped early, 130 interrupted."""
+        """Return the exit code: 0 all done, 1 some failed, 4 the budget is spent, 5 stopped early, 130 interrupted."""
         if self.cause is not None:
             return {"interrupted": 130, "budget": 4}.get(self.cause, 5)
         return 1 if any(tally.failed + tally.kept_failed for tally in self.tallies.values()) else 0
