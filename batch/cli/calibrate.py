@@ -32,9 +32,9 @@ def calibrate_command(directory: str, score: str | None, rows: int, job: str | N
     """Label answers yourself, and see whether the judge agrees with you.
 
     Shows a random sample of what a model judged, without its verdict and without the names of
-    the models that answered, and asks for yours: a key each. Stop at any time, the same command
-    goes on. Then Cohen's kappa between you and the judge: 1 is full agreement, 0 is what chance
-    gives. With --json nothing is asked: the agreement so far is written.
+    the models that answered, and asks for yours: one key each. Stop at any time; the same command
+    continues. Then Cohen's kappa between you and the judge: 1 is full agreement, 0 is what chance
+    gives. With --json there are no questions: the agreement so far is written.
 
     \b
     Examples:
@@ -52,7 +52,7 @@ def calibrate_command(directory: str, score: str | None, rows: int, job: str | N
 
 
 def _label(labelling: Labelling) -> None:
-    """Ask for the labels that are missing, until all are there or the person has enough."""
+    """Ask for the missing labels until all are there, or until the person stops."""
     from batch.evaluation.judges.calibration import as_judged
 
     meanings = _labels_by_key(labelling)
@@ -85,7 +85,7 @@ def _labels_by_key(labelling: Labelling) -> Mapping[str, Label]:
 
 
 def _press(keys: KeyReader, known: Sequence[str]) -> str:
-    """The next key that means something; the end of the input is a stop."""
+    """Wait for one of the `known` keys; the end of the input means stop."""
     while True:
         pressed = keys.read()
         if pressed is None:
@@ -103,7 +103,7 @@ def _instructions(labelling: Labelling, keys: Mapping[str, Label]) -> str:
     if judge is not None and judge.rubric:
         lines.append(visible(judge.rubric))
     lines += [f"  {key}  {one_line(meaning)}" for key, meaning in _meanings(labelling, keys)]
-    return "\n".join([*lines, "  s  skip   u  go back one   q  stop; the same command goes on"])
+    return "\n".join([*lines, "  s  skip   u  go back one   q  stop; the same command continues"])
 
 
 def _meanings(labelling: Labelling, keys: Mapping[str, Label]) -> list[tuple[str, str]]:
@@ -127,14 +127,14 @@ def _shown(item: Unlabelled, at: int, of: int) -> str:
 
 
 def _summary(result: Calibration) -> str:
-    """The agreement for people, with the table of who said what."""
+    """Describe the agreement, with the table of labels."""
     head = f"{result.score}: {result.judge} against {result.labelled:,} labels"
     if result.agreement is None:
         return f"{head}: nothing is labelled yet"
     agreement = result.agreement
     weighted = " (weighted by squares)" if result.weights == "quadratic" else ""
     kappa = (
-        "cannot be told: all labels are the same"
+        "undefined: all labels are the same"
         if agreement.kappa is None
         else f"{agreement.kappa:z.2f} [{agreement.low:z.2f}, {agreement.high:z.2f}]"
     )
@@ -143,7 +143,7 @@ def _summary(result: Calibration) -> str:
         styled(f"Cohen's kappa{weighted} {kappa}; the same label for {100 * agreement.agreed:.1f} %", "bold"),
     ]
     if len({its for _, its in result.table}) == 1:
-        lines.append("the judge said the same of all of them, so chance alone explains where it agrees")
+        lines.append("the judge gave all of them one label, so chance alone explains the agreement")
     if result.labelled < result.sampled:
         lines.append(f"{result.sampled - result.labelled:,} of the sample of {result.sampled:,} are not labelled")
     return "\n".join([*lines, "", *_counts(result)])

@@ -30,7 +30,7 @@ _DASH = "-"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. Those with a higher `spare` are left out first where the table is too wide; 0 is never left out."""
+    """A column of a table. In a table that is too wide, columns of a higher `spare` are dropped first, those of 0 never."""
 
     head: str
     cells: tuple[str, ...]
@@ -39,18 +39,18 @@ class Column:
 
     @property
     def width(self) -> int:
-        """How many signs it takes."""
+        """Its width in characters."""
         return max(len(self.head), *map(len, self.cells)) if self.cells else len(self.head)
 
 
 def leaderboards(report: EvaluationReport, width: int) -> str:
-    """What `score` prints: each score's leaderboard, and the gates."""
+    """Format the output of `score`: each score's leaderboard, and the gates."""
     parts = [_score_head(comparison, report) + _leaderboard(comparison, report, width) for comparison in report.comparisons]
     return "\n\n".join([*("\n".join(part) for part in parts), *_gates(report)])
 
 
 def comparisons(report: EvaluationReport, width: int) -> str:
-    """What `compare` prints: for each score the verdict, the leaderboard, the pairs and all other sentences; then the gates."""
+    """Format the output of `compare`: each score's verdict, leaderboard, pairs and other sentences; then the gates."""
     blocks = []
     for comparison in report.comparisons:
         first, *others = comparison.verdict.sentences
@@ -58,12 +58,12 @@ def comparisons(report: EvaluationReport, width: int) -> str:
         block = ["\n".join([*_score_head(comparison, report), headline]), "\n".join(_leaderboard(comparison, report, width))]
         if pairs := _pairs(comparison, width):
             block.append("\n".join(pairs))
-        # Who is behind whom stands in the table of pairs.
+        # The table of pairs already shows which model is behind which.
         in_pairs = len(comparison.verdict.findings.pairs) <= MOST_PAIRS
-        told = [sentence for sentence in others if not (sentence.kind == "behind" and in_pairs)]
-        if told:
+        sentences = [sentence for sentence in others if not (sentence.kind == "behind" and in_pairs)]
+        if sentences:
             letters = _letters(comparison)
-            block.append("\n".join(_wrapped(_briefly(sentence, letters), width, bullet="- ") for sentence in told))
+            block.append("\n".join(_wrapped(_briefly(sentence, letters), width, bullet="- ") for sentence in sentences))
         blocks.append("\n\n".join(block))
     return "\n\n".join([*blocks, *_gates(report)])
 
@@ -78,7 +78,7 @@ def _score_head(comparison: Comparison, report: EvaluationReport) -> list[str]:
     title = styled(one_line(f"{report.name}: {settings.name}"), "underline")
     lines = [f"{title} ({settings.kind}{one_line(by + of)}; {len(table.row_ids):,} rows{repeats}{note})"]
     if judged.left_out:
-        lines.append(f"{judged.left_out:,} rows cannot be judged and are in no figure: {one_line(str(judged.left_out_example))}")
+        lines.append(f"{judged.left_out:,} rows cannot be judged and are excluded: {one_line(str(judged.left_out_example))}")
     return lines
 
 
@@ -118,7 +118,7 @@ def _letters(comparison: Comparison) -> dict[str, str]:
 
 
 def _briefly(sentence: Sentence, letters: Mapping[str, str]) -> str:
-    """What is said of many variants names them by their letters."""
+    """Use letters in place of names in a sentence about many variants."""
     from batch.evaluation.words import with_letters
 
     named = {name: letters[name] for name in sentence.variants if name in letters}
@@ -181,9 +181,9 @@ def _gates(report: EvaluationReport) -> list[str]:
 
 
 def _table(label: str, names: Sequence[str], columns: Sequence[Column], width: int, letters: Mapping[str, str] | None = None) -> list[str]:
-    """Rows with their names, and letters, before them; where that is too wide, spare columns are left out.
+    """Format rows with letters and names in front; a table that is too wide drops spare columns.
 
-    Where it still is, the names stand below, and before the rows there are only their letters.
+    If it still is too wide, the names go below it and only letters stay in front.
     """
     shown = [one_line(name) for name in names]
     keys = [(letters or {}).get(name, "") for name in names]

@@ -14,7 +14,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion_command(ctx: click.Context, shell: str) -> None:
-    """Print a script by which the shell completes commands, options and files.
+    """Print the script that completes commands, options and files in your shell.
 
     \b
     Examples:

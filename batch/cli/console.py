@@ -101,7 +101,7 @@ def write_json(value: Any) -> None:
 
 
 def discard(stream: TextIO) -> None:
-    """Send what `stream` still holds nowhere, so that the interpreter's last flush of it cannot fail."""
+    """Drop the buffer of `stream`, so that the interpreter's last flush of it cannot fail."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -172,9 +172,9 @@ def terminal_width() -> int:
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
-    """Rows of cells as aligned columns, two spaces apart; columns of numbers, below a heading of any kind, stand to the right.
+    """Align rows of cells in columns, two spaces apart; columns of numbers to the right, whatever their heading.
 
-    Where that is wider than `width`, the first cell of each row has a line of its own.
+    When that is wider than `width`, the first cell of each row gets a line of its own.
     """
     rows = [[one_line(cell) if cell else cell for cell in row] for row in rows]
     lines = _aligned(rows)

@@ -48,13 +48,13 @@ def evaluation_json(report: EvaluationReport) -> dict[str, Any]:
 
 
 def _asked(judged: Judged) -> dict[str, Any]:
-    """What is known of the model that was asked for the marks, under what it is."""
-    facts = judged.asked
-    return {kind: facts.document() if facts is not None and facts.kind == kind else None for kind in ("judge", "embedder")}
+    """Return the statistics of the model that graded, under the key of its kind."""
+    stats = judged.asked
+    return {kind: stats.document() if stats is not None and stats.kind == kind else None for kind in ("judge", "embedder")}
 
 
 def _settings(score: ScoreSettings) -> dict[str, Any]:
-    """The settings of a score. Of a model's provider only the name: its headers and query may hold what is nobody's business."""
+    """Return the settings of a score; of a provider only its name, since headers and query may be confidential."""
     known = asdict(replace(score, judge=None, embedder=None))
     if score.judge is not None:
         known["judge"] = {**asdict(score.judge), "variant": _model(score.judge.variant)}

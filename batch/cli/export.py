@@ -23,7 +23,7 @@ REQUESTS = "openai-batch-input"
 def export_command(ctx: click.Context, source: str, format_: str, output: str | None) -> None:
     """Write completions and errors in another format.
 
-    The files hold the same rows as those of the run, in input order. Their paths are printed.
+    The files have the same rows as those of the run, in input order. Their paths are printed.
     The results may also be those of another batch runner, in OpenAI's output format.
 
     openai-batch-input writes the requests that a job would send, as input files for OpenAI's

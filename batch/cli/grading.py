@@ -1,4 +1,4 @@
-"""Asking the models that judge or embed a run's answers, and showing how that goes."""
+"""Calls the models that judge or embed a run's answers, with progress."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def call_models(ctx: click.Context, directory: str, job: Path | None, settings: Sequence[str], *, retry_failed: bool, quiet: bool) -> bool:
-    """Make all open calls of a run's scores, and tell whether some failed for good. Ends the command when one is stopped early."""
+    """Make all open calls of a run's scores; return whether some failed for good. Ends the command when one stops early."""
     from batch.app import RunOptions
     from batch.app.grading import askings
 
@@ -32,14 +32,14 @@ def call_models(ctx: click.Context, directory: str, job: Path | None, settings: 
         print_info(f"promptmill: {one_line(_summary_line(asking, report))}")
         if report.cause is not None:
             again = command_line("score", directory, *(("--job", str(job)) if job else ()))
-            print_info(f"promptmill: the same command goes on where this one stopped:\n  {again}")
+            print_info(f"promptmill: the same command continues where this one stopped:\n  {again}")
             ctx.exit(report.exit_code)
         failed = failed or report.exit_code != 0
     return failed
 
 
 def _summary_line(asking: Asking, report: RunReport) -> str:
-    """One line: how many calls the model got and what became of them, or why it was stopped."""
+    """Format one line: the calls to the model and their outcomes, or why they stopped."""
     from batch.cli.summary import cost, top_failures
     from batch.records import sum_tallies
 

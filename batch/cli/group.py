@@ -14,7 +14,7 @@ from batch.cli.console import colour_wanted, flush_streams, prepare_streams, pri
 from batch.cli.exits import ExitCode, report_error
 from batch.process import end_process, tune_gc
 
-# Section, command, module, and what it does in one line: --help shows these without loading the modules.
+# Section, command, module and summary: --help shows these without loading the modules.
 COMMANDS = (
     ("Run a job", "run", "run", "Run a job, or continue it."),
     ("Run a job", "resume", "resume", "Continue a run from its directory alone."),

@@ -11,7 +11,7 @@ from batch.policy.terminal import one_line
 
 @click.command("models")
 @click.argument("provider", shell_complete=presets)
-@click.option("--base-url", metavar="URL", help="Ask this URL instead of the provider's own.")
+@click.option("--base-url", metavar="URL", help="Use this URL instead of the provider's own.")
 def models_command(provider: str, base_url: str | None) -> None:
     """List the models that an endpoint serves.
 

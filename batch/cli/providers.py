@@ -1,4 +1,4 @@
-"""promptmill providers and models: what is known of the endpoints, and what they serve."""
+"""promptmill providers: the presets and the user's own providers."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def providers_command(name: str | None) -> None:
     """List the provider presets and your own providers, or explain one.
 
     The part of a model's id before the first slash names the provider: id = "groq/MODEL".
-    Keys are read from the variable that is shown, never from a file. Providers of your own
-    stand as [provider.NAME] in a job file or, for all jobs, in
+    Keys are read from the variable shown, never from a file. Write your own providers as
+    [provider.NAME] in a job file or, for all jobs, in
     ~/.config/promptmill/providers.toml.
     """
     from batch.job import own_providers
@@ -48,10 +48,10 @@ def providers_command(name: str | None) -> None:
 
 
 SCHEMA_HELP: dict[SchemaSupport, str] = {
-    "enforced": "sent; the server holds answers to it",
-    "strict": "sent; the provider holds answers to it where strict is asked for (prompt.schema_strict)",
-    "sent": "sent; answers that do not fit are asked for again (run.repair)",
-    "json_object": "not taken here, only JSON is asked for: write the form into the prompt; answers are checked all the same",
+    "enforced": "sent; the server enforces it",
+    "strict": "sent; the provider enforces it with strict (prompt.schema_strict)",
+    "sent": "sent; answers that do not fit are requested again (run.repair)",
+    "json_object": "not accepted here, only JSON is requested: describe the form in the prompt; answers are checked anyway",
 }
 
 

@@ -14,7 +14,7 @@ from batch.cli.options import directory_argument, scores_job_option
 @directory_argument
 @scores_job_option
 def report_command(directory: str, job: str | None) -> None:
-    """Write RUN_DIR/report.html: what the scores say, and every sample.
+    """Write RUN_DIR/report.html: scores, charts and every sample.
 
     One file that needs no network: the verdict, the leaderboard, pairs, charts, slices, errors,
     and all prompts and answers, side by side, to be searched. The scores are brought up to date

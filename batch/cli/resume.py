@@ -37,7 +37,7 @@ def resume_command(
     engine: Literal["live", "ray"],
     ray_address: str | None,
 ) -> None:
-    """Go on from a run directory alone.
+    """Continue a run from its directory alone.
 
     The job is read from the directory; the job file is not needed. The input must still be
     where it was.

@@ -15,7 +15,7 @@ from batch.cli.options import ChangedOption, as_words, check_engine, engine_opti
 @job_argument
 @run_options
 @engine_options
-@click.option("--fresh", is_flag=True, help="Start over; what was done before is set aside.")
+@click.option("--fresh", is_flag=True, help="Start over; earlier results are set aside.")
 @click.pass_context
 def run_command(
     ctx: click.Context,
@@ -30,10 +30,10 @@ def run_command(
     ray_address: str | None,
     fresh: bool,
 ) -> None:
-    """Run a job, or go on with it.
+    """Run a job, or continue it.
 
-    Rows that are done already are not sent again. Ctrl-C lets the requests in flight end and
-    stops; the same command goes on. Results are in the job's run directory.
+    Finished rows are not sent again. Ctrl-C waits for the requests in flight and stops; the
+    same command resumes. Results are in the job's run directory.
 
     \b
     Examples:
@@ -43,7 +43,7 @@ def run_command(
       promptmill run jobs/tickets.toml --engine ray --ray-address auto
     """
     if fresh and changed:
-        raise click.UsageError("--fresh starts over, so nothing is left for --changed to decide; use one of them")
+        raise click.UsageError("--fresh starts over, so --changed has no effect; use one of them")
     check_engine(engine, ray_address)
     from batch import app
     from batch.job import load

@@ -30,13 +30,11 @@ if TYPE_CHECKING:
 )
 @click.option("--answer", metavar="KEY", help="For files: the key with the answer.  [default: completion, output, response, ...]")
 @click.option("--rows", metavar="FILE", help="For files: a file with the right values, joined by id.")
-@click.option("--id", "row_id", metavar="COLUMN", help="For files: the column of --rows that holds the ids.")
-@click.option(
-    "--judges/--no-judges", default=True, help="Whether models that judge or embed are asked; without, what they said so far counts."
-)
-@click.option("--retry-failed", is_flag=True, help="Ask models that judge or embed again where their calls failed.")
+@click.option("--id", "row_id", metavar="COLUMN", help="For files: the column of --rows with the ids.")
+@click.option("--judges/--no-judges", default=True, help="Whether to call models that judge or embed; without, their answers so far count.")
+@click.option("--retry-failed", is_flag=True, help="Repeat failed calls to models that judge or embed.")
 @set_option
-@click.option("--quiet", "-q", is_flag=True, help="No progress of models that judge or embed.")
+@click.option("--quiet", "-q", is_flag=True, help="No progress of calls to models that judge or embed.")
 @json_option
 @click.pass_context
 def score_command(
@@ -53,15 +51,15 @@ def score_command(
 ) -> None:
     """Score answers. The rows are not sent again.
 
-    Of a run, the scores of its job are brought up to date: only what changed is scored anew.
-    They lie in RUN_DIR/scores, as Parquet. Nothing is sent but the calls of scores that ask a
-    model (kind judge, pairwise or embedding), each once: stopped in the middle, the same command
-    goes on.
+    Of a run, the scores of its job are brought up to date: only changes are scored again.
+    They are in RUN_DIR/scores, as Parquet. Nothing is sent but the calls of scores that need a
+    model (kind judge, pairwise or embedding), each once: after a stop the same command
+    continues.
     Any other answers can be scored too: lines of JSON with an answer, results of OpenAI's Batch
     API, exports of promptfoo and inspect. A python scorer runs with your rights; what a model
-    wrote is never run.
+    wrote is never executed.
 
-    Ends with 3 when a gate is not passed; where models are asked, also as a run does: with 1, 4,
+    Ends with 3 when a gate fails; where models are called, also as a run does: with 1, 4,
     5 or 130.
 
     \b
@@ -118,5 +116,5 @@ def _print_files(report: EvaluationReport) -> None:
     from batch.progress import near
 
     if report.folder is not None:
-        what = f"scored anew: {', '.join(report.fresh)}" if report.fresh else "nothing had changed"
+        what = f"scored again: {', '.join(report.fresh)}" if report.fresh else "nothing had changed"
         print_info(f"promptmill: {what}; in {near(named(report.folder))}")

@@ -15,7 +15,7 @@ from batch.policy.terminal import one_line
 if TYPE_CHECKING:
     from batch.results.status import Status, VariantStatus
 
-ORPHANS = "rows that are not in the input (removed, left out by --limit, given another id, or a bad line that was mended)"
+ORPHANS = "rows that are not in the input (removed, excluded by --limit, given another id, or a bad line that was corrected)"
 LONGEST_EXAMPLE = 160
 
 
@@ -23,10 +23,10 @@ LONGEST_EXAMPLE = 160
 @directory_argument
 @json_option
 def status_command(directory: str, as_json: bool) -> None:
-    """Counts, tokens, and what failed and why.
+    """Show counts, tokens, and what failed and why.
 
-    Reads the journal alone, so that it can be asked at any time, also while the run goes.
-    Each kind of failure is shown with one row as an example.
+    Reads the journal only, so it works at any time, also during the run. Each kind of
+    failure is shown with one row as an example.
     """
     from batch import app
 
@@ -62,10 +62,10 @@ def _status_text(status: Status) -> str:
 
 
 def _notes(variant: VariantStatus) -> list[str]:
-    """What is only worth a line when there is any of it."""
+    """Return notes on counts that are usually 0."""
     notes = []
     if variant.beaten_by is not None and variant.not_attempted:
-        notes.append(f"stopped by the race: {variant.beaten_by} beats it; what is left is not sent")
+        notes.append(f"stopped by the race: {variant.beaten_by} beats it; remaining rows are not sent")
     if variant.filtered:
         notes.append(f"{variant.filtered:,} answers stopped by a content filter")
     if variant.doubled:
@@ -75,29 +75,29 @@ def _notes(variant: VariantStatus) -> list[str]:
     if variant.priced > variant.copies and (beside := _beside(variant)):
         notes.append(f"${variant.cost_usd:,.4f} is for {variant.priced:,} rows{beside}")
     if variant.orphaned:
-        notes.append(f"{variant.orphaned:,} of the outcomes are of {ORPHANS}; they count in tokens and costs only")
+        notes.append(f"{variant.orphaned:,} outcomes are of {ORPHANS}; they count in tokens and costs only")
     if variant.damaged:
         notes.append(f"{variant.damaged:,} damaged journal records; `promptmill verify` has the places")
     return notes
 
 
 def _notes_on_all(status: Status, *, cut_off: bool, priced: bool) -> list[str]:
-    """What is said once, whatever the number of models."""
+    """Return the notes that concern all models."""
     notes = []
     if cut_off:
         notes.append("cut off: answers cut short by the token limit (finish_reason length)")
     if not priced and any(v.ok for v in status.variants):
-        notes.append("what it cost is unknown")
+        notes.append("the cost is unknown")
     if times := [v.last for v in status.variants if v.last is not None]:
         notes.append(f"last outcome {datetime.fromtimestamp(max(times)).astimezone():%Y-%m-%d %H:%M:%S %Z}")
     return notes
 
 
 def _beside(variant: VariantStatus) -> str:
-    """What may have been billed beside what is known."""
+    """Format what may have been billed beyond the known cost."""
     rest = variant.ok - variant.priced
     unknown = f", that of {rest:,} more is unknown" if rest > 0 else ""
-    return unknown + (f", and up to ${variant.extra_usd:,.4f} for attempts whose usage nobody told" if variant.extra_usd else "")
+    return unknown + (f", and up to ${variant.extra_usd:,.4f} for attempts without reported usage" if variant.extra_usd else "")
 
 
 def _failure_lines(variant: VariantStatus) -> list[str]:

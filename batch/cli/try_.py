@@ -17,7 +17,7 @@ from batch.records import Chunk, Exchange, Task
 if TYPE_CHECKING:
     from batch.app import TryResult
 
-# Images are sent as base64 text; a person wants to see that they are there, not what they hold.
+# Images are sent as base64 text: a person wants to see that they are there, not their content.
 LONGEST_SHOWN = 2000
 SHOWN_NUMBERS = 4
 
@@ -25,7 +25,7 @@ SHOWN_NUMBERS = 4
 @click.command("try")
 @job_argument
 @click.option("--row", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Which row to send, from 0.")
-@click.option("--variant", metavar="NAME", help="Which of the job's models to ask.  [default: the first]")
+@click.option("--variant", metavar="NAME", help="Which of the job's models to call.  [default: the first]")
 @set_option
 @json_option
 @click.pass_context

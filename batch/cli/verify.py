@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @click.command("verify")
 @click.argument("paths", nargs=-1, required=True, metavar="RUN_DIR | ANSWERS.jsonl...", shell_complete=files)
-@click.option("--salvage", is_flag=True, help="First write damaged journals anew, with every whole record, and say what was lost.")
+@click.option("--salvage", is_flag=True, help="First rewrite damaged journals with every whole record, and report what was lost.")
 @click.option("--input", "requests", metavar="BATCH.jsonl", help="With answers: the requests that they must belong to.")
 @json_option
 @click.pass_context
 def verify_command(ctx: click.Context, paths: tuple[str, ...], salvage: bool, requests: str | None, as_json: bool) -> None:
     """Check input, journal and outputs against each other.
 
-    Says what is missing, doubled or damaged. Ends with 0 when all is sound (rows that are not
-    attempted yet are no fault), with 2 when it is not.
+    Reports what is missing, duplicate or damaged. Ends with 0 when all is sound (rows not yet
+    attempted are no fault), else with 2.
 
     Of files it checks the answers of a batch runner: OpenAI's output and error files, those of
     vLLM's run-batch, or our own.
@@ -60,7 +60,7 @@ def _verification_text(found: Verification, directory: str | None) -> str:
         rows.append((check.name, *map(number_or_unknown, counts)))
     parts = [table(rows, terminal_width())] if found.variants else []
     if any(check.orphaned for check in found.variants):
-        parts.append(f"orphaned: outcomes of {ORPHANS}; no fault, and in no output")
+        parts.append(f"orphaned: outcomes of {ORPHANS}; no fault, and not in the outputs")
     parts += [f"damaged: {damage}" for damage in found.damage]
     parts += [f"output: {fault}" for fault in found.outputs]
     return "\n".join([*parts, _verdict(found, directory)])

@@ -42,7 +42,7 @@ def unlabelled(judged: JudgedJob) -> None:
 
 
 def test_labels_from_a_pipe(judged: JudgedJob) -> None:
-    """Verdicts and models stay hidden; a stop keeps what was labelled, and the same command goes on; the agreement goes to stdout."""
+    """Verdicts and models stay hidden; a stop keeps what was labelled, and the same command continues; the agreement goes to stdout."""
     first = judged.call(*CALIBRATE, "--rows", "4", input="5\nwhat\n1\nu\n5\nq\n")
     assert first.exit_code == 0, first.output
     assert "Rating" not in first.output

@@ -75,7 +75,7 @@ def test_score_and_compare_send_nothing(finished: tuple[JobFolder, ScriptedEndpo
     assert (first.returncode, second.returncode) == (0, 0), first.stderr
     assert "house/test-model" in first.stdout
     assert "70.0 %" in first.stdout
-    assert first.stderr == "promptmill: scored anew: number; in runs/test/scores\n"
+    assert first.stderr == "promptmill: scored again: number; in runs/test/scores\n"
     assert (second.stdout, second.stderr) == (first.stdout, "promptmill: nothing had changed; in runs/test/scores\n")
     compared = job.call("compare", "runs/test")
     assert compared.stdout.splitlines()[1].startswith("house/test-model scores 70.0 %")
@@ -95,7 +95,7 @@ def test_other_scores_send_nothing_again(finished: tuple[JobFolder, ScriptedEndp
     job.job.write_text(job.job.read_text() + '[[score]]\nkind = "contains"\nname = "says-answer"\nexpected = "answer {{ \'\' }}"\n')
     scored = job.call("score", "runs/test", "--job", "test.toml")
     assert scored.returncode == 0, scored.stderr
-    assert scored.stderr == "promptmill: scored anew: number, says-answer; in runs/test/scores\n"
+    assert scored.stderr == "promptmill: scored again: number, says-answer; in runs/test/scores\n"
     again = job.call()
     assert (again.returncode, asked(endpoint)) == (1, sent), again.stderr
     assert "says-answer" in job.call("compare", "runs/test").stdout
