@@ -37,7 +37,7 @@ COMMANDS = (
 EPILOG = """\b
 Example:
   promptmill try jobs/quickstart.toml      see one answer first
-  promptmill run jobs/quickstart.toml      the same command resumes after a stop
+  promptmill run jobs/quickstart.toml      the same command resumes
 
 \b
 Exit codes: 0 all rows done, 1 some rows failed, 2 bad job, input or usage,

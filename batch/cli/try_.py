@@ -121,6 +121,8 @@ def figures_of(exchange: Exchange) -> str:
         parts.append(f"first token after {exchange.first_token_at - exchange.sent_at:.2f} s")
     parts.append(f"{took:.2f} s in all")
     writing = exchange.done_at - exchange.first_token_at if exchange.first_token_at is not None else took
+    # An answer that came in one piece was written before its first token was seen.
+    writing = took if writing < took / 10 else writing
     if isinstance(completion, int) and completion > 1 and writing > 0:
         parts.append(f"{completion / writing:,.0f} tokens/s")
     return ", ".join(parts)

@@ -170,3 +170,17 @@ def test_the_matrix_of_faults_has_no_gap() -> None:
 def test_faults_are_found_in_docstrings(text: str, numbers: list[int]) -> None:
     """As tests write them: one, several, ranges; numbers of other things are not taken for them."""
     assert list(faults_in(text)) == numbers
+
+
+@pytest.mark.parametrize("page", PAGES, ids=short)
+def test_tests_that_are_named_are_there(page: Path) -> None:
+    """Each test file that a page names exists, and has the test that is named after it."""
+    missing = []
+    path = ""
+    for name, test in re.findall(r"`(tests/[\w/]+\.py)?(?:::(test_\w+))?`", page.read_text(encoding="utf-8")):
+        path = name or path
+        if name and not (ROOT / name).is_file():
+            missing.append(name)
+        elif test and f"def {test}(" not in (ROOT / path).read_text(encoding="utf-8"):
+            missing.append(f"{path}::{test}")
+    assert not missing
