@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from batch.clock import Clock
 from batch.events import Event, Notice, Observer, Progressed, RunEnded, RunStarted, WorkerProgress
+from batch.policy.terminal import one_line, without_url_secrets
 from batch.records import Tally, sum_tallies
 
 WINDOW_S = 10.0
@@ -119,7 +120,7 @@ class LineDisplay:
     def _write(self, text: str) -> None:
         # A run continues without a reader: stderr may be a closed pipe.
         with suppress(OSError, ValueError):
-            self._stream.write(f"promptmill: {text}\n")
+            self._stream.write(f"promptmill: {one_line(without_url_secrets(text))}\n")
             self._stream.flush()
 
 
@@ -144,7 +145,7 @@ class BarDisplay:
                     self._meter.sharing = event.sharing
                     self._draw(event.tallies)
                 case Notice():
-                    _Bar.write(f"promptmill: {event.text}", file=self._stream)
+                    _Bar.write(f"promptmill: {one_line(without_url_secrets(event.text))}", file=self._stream)
                 case RunEnded():
                     self._draw(event.tallies)
                     self.close()
@@ -159,7 +160,7 @@ class BarDisplay:
         self._figures, self._bars = None, []
 
     def _open(self, event: RunStarted) -> None:
-        _Bar.write(f"promptmill: {event.name}: results go to {near(event.directory)}", file=self._stream)
+        _Bar.write(f"promptmill: {one_line(event.name)}: results go to {near(event.directory)}", file=self._stream)
         count = len(event.tallies) if len(event.tallies) <= MAX_BARS else 1
         self._bars = [_Bar(self._stream, position, leave=True, bar_format="{label} {bar} {counts}") for position in range(count)]
         self._figures = _Bar(self._stream, count, leave=False, bar_format="{label}")
@@ -191,7 +192,7 @@ class _Bar(tqdm):  # type: ignore[misc]
         return {**super().format_dict, "label": self.label, "counts": self.counts}
 
     def show(self, label: str, counts: str, done: int, total: int | None) -> None:
-        self.label, self.counts, self.n, self.total = label, counts, done, total
+        self.label, self.counts, self.n, self.total = one_line(label), counts, done, total
         self.refresh()
 
 

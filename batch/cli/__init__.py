@@ -1,136 +1,34 @@
-"""The command line. Each command lives in a module of its family, which is loaded when the command is called."""
+"""The command line: one module a command, loaded when the command is called.
+
+This module loads nothing: an interrupt in the first moments must end in an exit code, not in a traceback out of some import.
+"""
 
 from __future__ import annotations
 
-import sys
+import os
+import signal
 from collections.abc import Sequence
-from importlib import import_module
-from typing import Any
+from contextlib import suppress
+from types import FrameType
 
-import click
-
-from batch._version import __version__
-from batch.cli.console import colour_wanted, complain, prepare_streams, say
-from batch.cli.exits import ExitCode, tell
-from batch.process import end_on_signals, end_process, open_missing_descriptors, tune_gc
-
-# Section, command, module, and what it does in one line: --help shows these without loading the modules.
-COMMANDS = (
-    ("Run a job", "run", "run", "Run a job, or go on with it."),
-    ("Run a job", "resume", "run", "Go on from a run directory alone."),
-    ("Run a job", "plan", "plan", "What it would send, cost and take; sends nothing."),
-    ("Run a job", "try", "try_", "Send one row; show the request and stream the answer."),
-    ("Look into a run", "status", "inspect", "Counts, tokens, and what failed and why."),
-    ("Look into a run", "verify", "inspect", "Check input, journal and outputs against each other."),
-    ("Look into a run", "export", "export", "Write completions and errors in another format."),
-    ("Evaluate", "score", "evaluate", "Score the answers of a run, or of any file; only judges are asked."),
-    ("Evaluate", "compare", "evaluate", "Compare the models of a run, and say what can be said."),
-    ("Evaluate", "calibrate", "calibrate", "Label some answers yourself; see whether the judge agrees."),
-    ("Evaluate", "report", "report", "Write a run as one HTML file: verdict, charts, all samples."),
-    ("Endpoints", "providers", "providers", "List the provider presets, or explain one."),
-    ("Endpoints", "models", "providers", "List the models that an endpoint serves."),
-    ("Endpoints", "serve", "serve", "Serve the embedded local model to other programs."),
-    ("Your editor and shell", "schema", "schema", "Print the JSON Schema of the job file, for editors."),
-    ("Your editor and shell", "completion", "completion", "Print what completes commands in bash, zsh or fish."),
-)
-
-EPILOG = """\b
-Example:
-  promptmill try jobs/quickstart.toml      see one answer first
-  promptmill run jobs/quickstart.toml      the same command goes on after a stop
-
-\b
-Exit codes: 0 all rows done, 1 some rows failed, 2 bad job, input or usage,
-3 a gate failed, 4 budget spent, 5 stopped early, 130 interrupted.
-After 1, 4, 5 and 130 the same command goes on."""
-
-
-class CommandGroup(click.Group):
-    """The commands of COMMANDS, each loaded when it is called, with promptmill's exit codes for whatever they raise."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """All commands, in the order in which --help shows them."""
-        return [name for _, name, _, _ in COMMANDS]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's signature
-        """The command of that name, from its module."""
-        for _, name, module, summary in COMMANDS:
-            if name == cmd_name:
-                command: click.Command = getattr(import_module(f"batch.cli.{module}"), f"{name}_command")
-                command.short_help = summary
-                return command
-        return None
-
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """The called command; for a wrong name, a near one is proposed."""
-        if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
-            from difflib import get_close_matches
-
-            nearest = get_close_matches(args[0], self.list_commands(ctx), n=1)
-            hint = f" Did you mean {nearest[0]}?" if nearest else ""
-            ctx.fail(f"There is no command {args[0]!r}.{hint}")
-        return super().resolve_command(ctx, args)
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
-        """The sections of --help."""
-        width = max(len(name) for _, name, _, _ in COMMANDS)
-        for section in dict.fromkeys(section for section, _, _, _ in COMMANDS):
-            with formatter.section(section):
-                formatter.write_dl([(name.ljust(width), summary) for home, name, _, summary in COMMANDS if home == section])
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; what it raises ends in a message and an exit code."""
-        try:
-            super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
-            raise
-        except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001 - the last place where an error can be told in words
-            ctx.exit(tell(error, debug=ctx.params["debug"]))
-
-    # click's overloads of main differ between its releases.
-    def main(  # type: ignore[override]
-        self, args: Sequence[str] | None = None, prog_name: str | None = None, *, standalone_mode: bool = True, **extra: Any
-    ) -> Any:
-        """Parse, run, exit; usage errors look like all other errors."""
-        try:
-            code = super().main(args, prog_name, standalone_mode=False, color=colour_wanted(), **extra)
-        except click.ClickException as error:
-            code = _tell_usage(error)
-        except click.Abort:
-            code = ExitCode.INTERRUPTED
-        if standalone_mode:
-            sys.exit(code or ExitCode.DONE)
-        return code
-
-
-def _tell_usage(error: click.ClickException) -> int:
-    complain(error.format_message())
-    if isinstance(error, click.UsageError) and error.ctx is not None:
-        say(f"promptmill: for help: {error.ctx.command_path} --help")
-    return ExitCode.UNUSABLE
-
-
-@click.group(
-    cls=CommandGroup,
-    invoke_without_command=True,
-    epilog=EPILOG,
-    subcommand_metavar="COMMAND ...",
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-)
-@click.version_option(__version__, prog_name="promptmill", message="%(prog)s %(version)s")
-@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
-@click.pass_context
-def promptmill(ctx: click.Context, debug: bool) -> None:  # noqa: ARG001 - CommandGroup.invoke reads it
-    """Send many prompts to OpenAI-compatible endpoints: fast, resumable, losing nothing."""
-    if ctx.invoked_subcommand is None:
-        say(ctx.get_help())
-        ctx.exit(ExitCode.UNUSABLE)
+_INTERRUPTED = 130
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """The `promptmill` command; ends the process with the command's exit code."""
-    open_missing_descriptors()
-    end_on_signals()
-    tune_gc()
-    prepare_streams()
-    end_process(promptmill.main(args, prog_name="promptmill", standalone_mode=False) or ExitCode.DONE)
+    """Run the `promptmill` command, and end the process with its exit code."""
+    # Where the parent ignores Ctrl-C for this process (nohup, a shell's background job), it stays ignored.
+    guarded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if guarded:
+        signal.signal(signal.SIGINT, _end_now)
+    from batch.cli.group import run_command_line
+
+    if guarded:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    run_command_line(args)
+
+
+def _end_now(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
+    # KeyboardInterrupt within an import may come out as any other error, or not at all.
+    with suppress(OSError):
+        os.write(2, b"promptmill: interrupted\n")
+    os._exit(_INTERRUPTED)

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.console import printable, put_json, put_styled, say, table
+from batch.cli.console import print_info, styled, table, write_json, write_text
 from batch.cli.keys import KeyReader, keyboard
 from batch.cli.options import directory_argument, json_option
+from batch.policy.terminal import one_line, visible
 
 if TYPE_CHECKING:
     from batch.app.calibrate import Labelling
@@ -31,9 +32,9 @@ def calibrate_command(directory: str, score: str | None, rows: int, job: str | N
     """Label answers yourself, and see whether the judge agrees with you.
 
     Shows a random sample of what a model judged, without its verdict and without the names of
-    the models that answered, and asks for yours: a key each. Stop at any time; the same command
+    the models that answered, and asks for yours: one key each. Stop at any time; the same command
     continues. Then Cohen's kappa between you and the judge: 1 is full agreement, 0 is what chance
-    gives. With --json nothing is asked: the agreement so far is written.
+    gives. With --json there are no questions: the agreement so far is written.
 
     \b
     Examples:
@@ -44,14 +45,14 @@ def calibrate_command(directory: str, score: str | None, rows: int, job: str | N
 
     labelling = open_labelling(directory, score, rows, Path(job) if job else None)
     if as_json:
-        put_json(_as_json(labelling.result))
+        write_json(_as_json(labelling.result))
         return
     _label(labelling)
-    put_styled(_agreement_text(labelling.result))
+    write_text(_summary(labelling.result))
 
 
 def _label(labelling: Labelling) -> None:
-    """Ask for the labels that are missing, until all are there or the person has enough."""
+    """Ask for the missing labels until all are there, or until the person stops."""
     from batch.evaluation.grading.calibration import as_judged
 
     meanings = _labels_by_key(labelling)
@@ -59,11 +60,11 @@ def _label(labelling: Labelling) -> None:
     todo = [item for item in sample if labels.get(item.key) is None]
     if not todo:
         return
-    say(_instructions(labelling, meanings))
+    print_info(_instructions(labelling, meanings))
     at = 0
     with keyboard([*meanings, *_OTHERS]) as keys:
         while at < len(todo):
-            say(_shown(todo[at], at, len(todo)))
+            print_info(_shown(todo[at], at, len(todo)))
             pressed = _press(keys, [*meanings, *_OTHERS])
             if pressed == "q":
                 return
@@ -84,25 +85,25 @@ def _labels_by_key(labelling: Labelling) -> Mapping[str, Label]:
 
 
 def _press(keys: KeyReader, known: Sequence[str]) -> str:
-    """The next key that means something; the end of the input is a stop."""
+    """Wait for one of the `known` keys; the end of the input means stop."""
     while True:
         pressed = keys.read()
         if pressed is None:
             return "q"
         if pressed in known:
-            say(f"> {pressed}")
+            print_info(f"> {pressed}")
             return pressed
         if pressed:
-            say(f"> {printable(pressed)}? one of {', '.join(known)}")
+            print_info(f"> {one_line(pressed)}? one of {', '.join(known)}")
 
 
 def _instructions(labelling: Labelling, keys: Mapping[str, Label]) -> str:
     judge = labelling.settings.judge
     lines = [f"promptmill: {labelling.settings.name}: label what {judge.model if judge else 'the judge'} judged; its verdicts are hidden"]
     if judge is not None and judge.rubric:
-        lines.append(printable(judge.rubric))
-    lines += [f"  {key}  {printable(meaning)}" for key, meaning in _meanings(labelling, keys)]
-    return "\n".join([*lines, "  s  skip   u  back to the last   q  stop; the same command continues"])
+        lines.append(visible(judge.rubric))
+    lines += [f"  {key}  {one_line(meaning)}" for key, meaning in _meanings(labelling, keys)]
+    return "\n".join([*lines, "  s  skip   u  go back one   q  stop; the same command continues"])
 
 
 def _meanings(labelling: Labelling, keys: Mapping[str, Label]) -> list[tuple[str, str]]:
@@ -121,28 +122,28 @@ def _shown(item: Unlabelled, at: int, of: int) -> str:
         parts.append(("right answer", item.expected))
     names = ("answer",) if len(item.texts) == 1 else ("answer A", "answer B")
     parts += zip(names, item.texts, strict=True)
-    texts = "\n".join(f"{click.style(name, bold=True)}\n{printable(text)}" for name, text in parts)
-    return f"\n{click.style(f'{at + 1} of {of} · row {printable(item.row_id)}', dim=True)}\n{texts}"
+    texts = "\n".join(f"{styled(name, 'bold')}\n{visible(text)}" for name, text in parts)
+    return f"\n{styled(f'{at + 1} of {of} · row {one_line(item.row_id)}', 'dim')}\n{texts}"
 
 
-def _agreement_text(result: Calibration) -> str:
-    """The agreement for people, with the table of who said what."""
+def _summary(result: Calibration) -> str:
+    """Describe the agreement, with the table of labels."""
     head = f"{result.score}: {result.judge} against {result.labelled:,} labels"
     if result.agreement is None:
         return f"{head}: nothing is labelled yet"
     agreement = result.agreement
     weighted = " (weighted by squares)" if result.weights == "quadratic" else ""
     kappa = (
-        "is undefined: all labels are the same"
+        "undefined: all labels are the same"
         if agreement.kappa is None
         else f"{agreement.kappa:z.2f} [{agreement.low:z.2f}, {agreement.high:z.2f}]"
     )
     lines = [
-        click.style(printable(head), underline=True),
-        click.style(f"Cohen's kappa{weighted} {kappa}; the same label for {100 * agreement.agreed:z.1f} %", bold=True),
+        styled(one_line(head), "underline"),
+        styled(f"Cohen's kappa{weighted} {kappa}; the same label for {100 * agreement.agreed:z.1f} %", "bold"),
     ]
     if len({its for _, its in result.table}) == 1:
-        lines.append("the judge said the same of all of them, so chance alone explains where it agrees")
+        lines.append("the judge gave all of them one label, so chance alone explains the agreement")
     if result.labelled < result.sampled:
         lines.append(f"{result.sampled - result.labelled:,} of the sample of {result.sampled:,} are not labelled")
     return "\n".join([*lines, "", *_counts(result)])

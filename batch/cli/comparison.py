@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import printable
+from batch.cli.console import styled
+from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
     from batch.app.evaluate import Comparison, EvaluationReport
@@ -29,7 +30,7 @@ _DASH = "-"
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. Those with a higher `spare` are dropped first where the table is too wide; 0 is never dropped."""
+    """A column of a table. In a table that is too wide, columns of a higher `spare` are dropped first, those of 0 never."""
 
     head: str
     cells: tuple[str, ...]
@@ -38,31 +39,31 @@ class Column:
 
     @property
     def width(self) -> int:
-        """How many signs it takes."""
+        """Its width in characters."""
         return max(len(self.head), *map(len, self.cells)) if self.cells else len(self.head)
 
 
 def leaderboards(report: EvaluationReport, width: int) -> str:
-    """What `score` prints: each score's leaderboard, and the gates."""
+    """Format the output of `score`: each score's leaderboard, and the gates."""
     parts = [_score_head(comparison, report) + _leaderboard(comparison, report, width) for comparison in report.comparisons]
     return "\n\n".join([*("\n".join(part) for part in parts), *_gates(report)])
 
 
 def comparisons(report: EvaluationReport, width: int) -> str:
-    """What `compare` prints: for each score the verdict, the leaderboard, the pairs and all other sentences; then the gates."""
+    """Format the output of `compare`: each score's verdict, leaderboard, pairs and other sentences; then the gates."""
     blocks = []
     for comparison in report.comparisons:
         first, *others = comparison.verdict.sentences
-        headline = click.style(_wrapped(first.text, width), bold=True)
+        headline = styled(_wrapped(first.text, width), "bold")
         block = ["\n".join([*_score_head(comparison, report), headline]), "\n".join(_leaderboard(comparison, report, width))]
         if pairs := _pairs(comparison, width):
             block.append("\n".join(pairs))
-        # Who is behind whom stands in the table of pairs.
+        # The table of pairs already shows which model is behind which.
         in_pairs = len(comparison.verdict.findings.pairs) <= MOST_PAIRS
-        shown = [sentence for sentence in others if not (sentence.kind == "behind" and in_pairs)]
-        if shown:
+        sentences = [sentence for sentence in others if not (sentence.kind == "behind" and in_pairs)]
+        if sentences:
             letters = _letters(comparison)
-            block.append("\n".join(_wrapped(_briefly(sentence, letters), width, bullet="- ") for sentence in shown))
+            block.append("\n".join(_wrapped(_briefly(sentence, letters), width, bullet="- ") for sentence in sentences))
         blocks.append("\n\n".join(block))
     return "\n\n".join([*blocks, *_gates(report)])
 
@@ -74,10 +75,10 @@ def _score_head(comparison: Comparison, report: EvaluationReport) -> list[str]:
     of = f" against {settings.expected}" if settings.expected is not None else ""
     repeats = f", each asked {table.repeats} times" if table.repeats > 1 else ""
     note = f"; {judged.asked.note}" if judged.asked is not None and judged.asked.note is not None else ""
-    title = click.style(printable(f"{report.name}: {settings.name}"), underline=True)
-    lines = [f"{title} ({settings.kind}{printable(by + of)}; {len(table.row_ids):,} rows{repeats}{note})"]
+    title = styled(one_line(f"{report.name}: {settings.name}"), "underline")
+    lines = [f"{title} ({settings.kind}{one_line(by + of)}; {len(table.row_ids):,} rows{repeats}{note})"]
     if judged.left_out:
-        lines.append(f"{judged.left_out:,} rows cannot be judged and are in no figure: {printable(str(judged.left_out_example))}")
+        lines.append(f"{judged.left_out:,} rows cannot be judged and are excluded: {one_line(str(judged.left_out_example))}")
     return lines
 
 
@@ -117,7 +118,7 @@ def _letters(comparison: Comparison) -> dict[str, str]:
 
 
 def _briefly(sentence: Sentence, letters: Mapping[str, str]) -> str:
-    """What is said of many variants names them by their letters."""
+    """Use letters in place of names in a sentence about many variants."""
     from batch.evaluation.formatting import with_letters
 
     named = {name: letters[name] for name in sentence.variants if name in letters}
@@ -173,20 +174,18 @@ def _pairs(comparison: Comparison, width: int) -> list[str]:
 
 def _gates(report: EvaluationReport) -> list[str]:
     lines = [
-        f"{click.style('pass', fg='green')}  {printable(gate.text)}"
-        if gate.passed
-        else f"{click.style('FAIL', fg='red')}  {printable(gate.text)}"
+        f"{styled('pass', 'green')}  {one_line(gate.text)}" if gate.passed else f"{styled('FAIL', 'red')}  {one_line(gate.text)}"
         for gate in report.gates
     ]
     return ["\n".join(["gates", *lines])] if lines else []
 
 
 def _table(label: str, names: Sequence[str], columns: Sequence[Column], width: int, letters: Mapping[str, str] | None = None) -> list[str]:
-    """Rows with their names, and letters, before them; where that is too wide, spare columns are dropped.
+    """Format rows with letters and names in front; a table that is too wide drops spare columns.
 
-    Where it still is, the names stand below, and before the rows there are only their letters.
+    If it still is too wide, the names go below it and only letters stay in front.
     """
-    shown = [printable(name) for name in names]
+    shown = [one_line(name) for name in names]
     keys = [(letters or {}).get(name, "") for name in names]
     heads = [f"{key} {name}".lstrip() for key, name in zip(keys, shown, strict=True)]
     required = _total([column for column in columns if not column.spare])
@@ -198,7 +197,7 @@ def _table(label: str, names: Sequence[str], columns: Sequence[Column], width: i
     for spare in sorted({column.spare for column in columns if column.spare}, reverse=True):
         if indent + _total(kept) > width:
             kept = [column for column in kept if column.spare != spare]
-    lines = [click.style(f"{head:{indent}}{_line(kept, None)}".rstrip(), dim=True)]
+    lines = [styled(f"{head:{indent}}{_line(kept, None)}".rstrip(), "dim")]
     for at, name in enumerate(first):
         if len(name) > indent:
             lines.append(_wrapped(name, width))
@@ -218,7 +217,7 @@ def _line(columns: Sequence[Column], at: int | None) -> str:
 def _wrapped(text: str, width: int, bullet: str = "") -> str:
     from batch.evaluation.formatting import NO_BREAK, unbroken
 
-    whole = unbroken(printable(text))
+    whole = unbroken(one_line(text))
     lines = click.wrap_text(whole, min(width, _TEXT_WIDTH), initial_indent=bullet, subsequent_indent=" " * len(bullet))
     return lines.replace(NO_BREAK, " ")
 

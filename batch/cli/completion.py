@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
-from batch.cli.console import put
+from batch.cli.console import write
 
 SHELLS = ("bash", "zsh", "fish")
 
@@ -14,7 +14,7 @@ SHELLS = ("bash", "zsh", "fish")
 @click.argument("shell", type=click.Choice(SHELLS))
 @click.pass_context
 def completion_command(ctx: click.Context, shell: str) -> None:
-    """Print a script by which the shell completes commands, options and files.
+    """Print the script that completes commands, options and files in your shell.
 
     \b
     Examples:
@@ -25,4 +25,4 @@ def completion_command(ctx: click.Context, shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise AssertionError(f"click completes no {shell}")
-    put(kind(ctx.find_root().command, {}, "promptmill", "_PROMPTMILL_COMPLETE").source().rstrip())
+    write(kind(ctx.find_root().command, {}, "promptmill", "_PROMPTMILL_COMPLETE").source().rstrip())

@@ -1,4 +1,4 @@
-"""What the commands write: data to stdout, everything else to stderr, in any locale."""
+"""What the commands write: data to stdout, everything else to stderr, in any locale. Nothing else of `cli` writes to a stream."""
 
 from __future__ import annotations
 
@@ -8,16 +8,30 @@ import os
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
+from batch.errors import StorageError
+from batch.policy.terminal import one_line, visible, visible_but_styles, without_url_secrets
+
 _ASCII = {"…": "...", "·": "-", "–": "-", "—": "-", "×": "x", "→": "->", "“": '"', "”": '"', "’": "'", "µ": "u", "\u00a0": " "}
-_VISIBLE_CONTROLS = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if chr(code) not in "\n\t"}
+# Unicode's noncharacters mark styles until the text is written: escape sequences would be those of foreign text for the filter.
+_STYLES = {"bold": "\ufdd0", "dim": "\ufdd1", "underline": "\ufdd2", "red": "\ufdd3", "green": "\ufdd4"}
+_STYLE_END = "\ufdd5"
+_ANSI = {
+    "\ufdd0": "\x1b[1m",
+    "\ufdd1": "\x1b[2m",
+    "\ufdd2": "\x1b[4m",
+    "\ufdd3": "\x1b[31m",
+    "\ufdd4": "\x1b[32m",
+    _STYLE_END: "\x1b[0m",
+}
+_ESCAPED_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _NUMBER = re.compile(r"\?|unknown|\$?[\d,.]*")
 
 
@@ -40,43 +54,98 @@ def colour_wanted() -> bool | None:
     return False if os.environ.get("NO_COLOR") else None
 
 
-def say(text: str) -> None:
-    """Write `text` to stderr. That nobody reads there is no reason to end."""
+def styled(text: str, *styles: str) -> str:
+    """Mark `text` as bold, dim, underline, red or green; only terminals see it."""
+    return "".join(_STYLES[style] for style in styles) + text + _STYLE_END
+
+
+def print_info(text: str, *, end: str = "\n") -> None:
+    """Write `text` to stderr. A stderr that cannot be written, a closed pipe or a full disk, is no reason to end."""
     if sys.stderr is not None:
-        with suppress(BrokenPipeError):
-            click.echo(text, file=sys.stderr)
+        try:
+            click.echo(_for_people(text) + end, nl=False, file=sys.stderr)
+        except OSError:
+            discard(sys.stderr)
 
 
-def complain(text: str) -> None:
-    """Write each line of `text` to stderr as a problem of its own."""
-    for line in text.splitlines() or [""]:
-        say(f"promptmill: {click.style('error:', fg='red', bold=True)} {printable(line)}")
+def print_error(text: str) -> None:
+    """Write `text` to stderr as one problem. Its further lines are indented: only the program's own begin at the left."""
+    first, *rest = text.splitlines() or [""]
+    print_info(f"promptmill: {styled('error:', 'red', 'bold')} {visible(first)}")
+    for line in rest:
+        print_info(f"  {visible(line)}")
 
 
-def put(text: str, *, end: str = "\n") -> None:
-    """Write data to stdout at once, and unchanged: click.echo would take escape sequences out of an answer."""
+def write(text: str, *, end: str = "\n") -> None:
+    """Write data to stdout at once: unchanged into a file or pipe, with control characters made visible on a terminal.
+
+    Raises:
+        StorageError: when stdout cannot be written.
+    """
+    stream = sys.stdout
+    if stream is not None:
+        shown = visible(text) if stream.isatty() else text
+        _write_out(lambda: stream.write(shown + end))
+
+
+def write_text(text: str) -> None:
+    """Write text for people to stdout, styled on a terminal only. Raises StorageError."""
     if sys.stdout is not None:
-        sys.stdout.write(text + end)
+        _write_out(lambda: click.echo(_for_people(text), file=sys.stdout))
+
+
+def write_json(value: Any) -> None:
+    """Write `value` (JSON, dataclasses, paths) to stdout, indented; in UTF-8 whatever the locale, as JSON must be. Raises StorageError."""
+    if sys.stdout is not None:
+        _write_out(lambda: click.echo(json_bytes(value), file=sys.stdout))
+
+
+def discard(stream: TextIO) -> None:
+    """Drop the buffer of `stream`, so that the interpreter's last flush of it cannot fail."""
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+
+
+def flush_streams() -> None:
+    """Flush stdout and stderr before the process ends; what cannot be written was reported."""
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            discard(stream)
+
+
+def _write_out(write_to_stdout: Callable[[], object]) -> None:
+    try:
+        write_to_stdout()
         sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        discard(sys.stdout)
+        raise StorageError(f"the output cannot be written to stdout: {error.strerror}") from None
 
 
-def put_styled(text: str) -> None:
-    """Write text of our own to stdout; its bold and colour are left out where that is no terminal."""
-    if sys.stdout is not None:
-        click.echo(text, file=sys.stdout)
-
-
-def put_json(value: Any) -> None:
-    """Write `value` (JSON, dataclasses, paths) to stdout, indented; in UTF-8 whatever the locale, as JSON must be."""
-    if sys.stdout is not None:
-        click.echo(json_bytes(value), file=sys.stdout)
+def _for_people(text: str) -> str:
+    """Make `text` safe for a terminal, with its styles as escape sequences; click drops these where there is no terminal."""
+    safe = visible_but_styles(without_url_secrets(text))
+    if not any(mark in safe for mark in _ANSI):
+        return safe
+    for mark, sequence in _ANSI.items():
+        safe = safe.replace(mark, sequence)
+    return safe
 
 
 def json_bytes(value: Any) -> bytes:
-    """`value` as indented JSON."""
+    """Return `value` as indented JSON; what could steer a terminal is escaped, which means the same in JSON."""
     import orjson
 
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+    text = orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+    if text.isascii() and b"\x7f" not in text:
+        return text
+    return _ESCAPED_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text.decode()).encode()
 
 
 def _plain(value: Any) -> Any:
@@ -91,11 +160,6 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is not JSON")
 
 
-def printable(text: str) -> str:
-    """`text` with its control characters made visible, so that an endpoint's words cannot steer the terminal."""
-    return text.translate(_VISIBLE_CONTROLS)
-
-
 def terminal_width() -> int:
     """The columns of the terminal, also where what is written goes into a pipe, to `less` for example; 100 where there is none."""
     if (set_ := os.environ.get("COLUMNS", "")).isdecimal() and int(set_):
@@ -108,10 +172,11 @@ def terminal_width() -> int:
 
 
 def table(rows: Sequence[Sequence[str]], width: int | None = None) -> str:
-    """Rows of cells as aligned columns, two spaces apart; columns of numbers, below a heading of any kind, stand to the right.
+    """Align rows of cells in columns, two spaces apart; columns of numbers to the right, whatever their heading.
 
-    Where that is wider than `width`, the first cell of each row has a line of its own.
+    When that is wider than `width`, the first cell of each row gets a line of its own.
     """
+    rows = [[one_line(cell) if cell else cell for cell in row] for row in rows]
     lines = _aligned(rows)
     if width is None or max(map(len, lines)) <= width:
         return "\n".join(lines)

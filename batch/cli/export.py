@@ -7,7 +7,7 @@ from typing import cast, get_args
 
 import click
 
-from batch.cli.console import complain, put, say
+from batch.cli.console import print_error, print_info, write
 from batch.cli.exits import ExitCode
 from batch.cli.options import files
 from batch.settings import OutputFormat
@@ -23,7 +23,7 @@ REQUESTS = "openai-batch-input"
 def export_command(ctx: click.Context, source: str, format_: str, output: str | None) -> None:
     """Write completions and errors in another format.
 
-    The files hold the same rows as those of the run, in input order. Their paths are printed.
+    The files have the same rows as those of the run, in input order. Their paths are printed.
     The results may also be those of another batch runner, in OpenAI's output format.
 
     openai-batch-input writes the requests that a job would send, as input files for OpenAI's
@@ -54,7 +54,7 @@ def export_command(ctx: click.Context, source: str, format_: str, output: str | 
     else:
         paths = app.export(source, form, output)
     for path in paths:
-        put(near(path))
+        write(near(path))
 
 
 def _write_requests(ctx: click.Context, source: str, destination: str | None) -> None:
@@ -63,9 +63,9 @@ def _write_requests(ctx: click.Context, source: str, destination: str | None) ->
 
     written = app.export_requests(source, destination)
     for path in written.paths:
-        put(near(path))
-    say(f"promptmill: {written.requests:,} requests in {len(written.paths)} files; nothing was sent")
+        write(near(path))
+    print_info(f"promptmill: {written.requests:,} requests in {len(written.paths)} files; nothing was sent")
     if written.unsendable:
-        complain(f"{written.unsendable:,} rows cannot be sent:")
-        complain("\n".join(written.examples))
+        print_error(f"{written.unsendable:,} rows cannot be sent:")
+        print_error("\n".join(written.examples))
         ctx.exit(ExitCode.FAILED_ROWS)

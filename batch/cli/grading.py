@@ -1,24 +1,25 @@
-"""Run the models that judge or embed a run's answers, with a progress display."""
+"""Calls the models that judge or embed a run's answers, with progress."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import command_line, printable, say
+from batch.cli.console import command_line, print_info
+from batch.cli.display import with_progress
+from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
-    from batch.app import RunOptions, RunReport
+    from batch.app import RunReport
     from batch.app.grading import Grading
 
 
-def run_graders(ctx: click.Context, directory: str, job: Path | None, settings: Sequence[str], *, retry_failed: bool, quiet: bool) -> bool:
-    """Make all open calls of a run's scores; return whether any failed for good. Exits the command when one is stopped early."""
+def call_models(ctx: click.Context, directory: str, job: Path | None, settings: Sequence[str], *, retry_failed: bool, quiet: bool) -> bool:
+    """Make all open calls of a run's scores; return whether some failed for good. Ends the command when one stops early."""
     from batch.app import RunOptions
     from batch.app.grading import gradings
 
@@ -26,30 +27,19 @@ def run_graders(ctx: click.Context, directory: str, job: Path | None, settings: 
     for grading in gradings(directory, job, settings, retry_failed=retry_failed):
         if not grading.open:
             continue
-        report = _run_shown(grading, RunOptions(retry_failed=retry_failed), quiet=quiet)
-        say(f"promptmill: {printable(_result_line(grading, report))}")
+        options = RunOptions(retry_failed=retry_failed)
+        report = with_progress(partial(grading.run, options), quiet=quiet)
+        print_info(f"promptmill: {one_line(_summary_line(grading, report))}")
         if report.cause is not None:
             again = command_line("score", directory, *(("--job", str(job)) if job else ()))
-            say(f"promptmill: the same command continues where this one stopped:\n  {again}")
+            print_info(f"promptmill: the same command continues where this one stopped:\n  {again}")
             ctx.exit(report.exit_code)
         failed = failed or report.exit_code != 0
     return failed
 
 
-def _run_shown(grading: Grading, options: RunOptions, *, quiet: bool) -> RunReport:
-    from batch.clock import SystemClock
-    from batch.progress import display_for
-
-    with ExitStack() as stack:
-        if sys.stderr is None or quiet:
-            return grading.run(options, [])
-        display = display_for(sys.stderr, SystemClock())
-        stack.callback(display.close)
-        return grading.run(options, [display])
-
-
-def _result_line(grading: Grading, report: RunReport) -> str:
-    """Describe one grading in a line: its calls, their outcomes, tokens and cost, or why it was stopped."""
+def _summary_line(grading: Grading, report: RunReport) -> str:
+    """Format one line: the calls to the model and their outcomes, or why they stopped."""
     from batch.cli.summary import cost, top_failures
     from batch.records import sum_tallies
 

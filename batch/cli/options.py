@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import click
 from click.shell_completion import CompletionItem
 
 from batch.executors import EXECUTORS
 
+ChangedOption = Literal["rerun", "keep"] | None
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 set_option = click.option(
@@ -18,6 +19,9 @@ set_option = click.option(
     multiple=True,
     metavar="KEY=VALUE",
     help="Override a setting of the job, as in --set run.concurrency=16. Repeatable.",
+)
+scores_job_option = click.option(
+    "--job", "job", metavar="JOB.toml", help="Take [[score]] and [[gate]] from this file, not from the run's own job."
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 
@@ -44,11 +48,11 @@ directory_argument = click.argument("directory", metavar="RUN_DIR", shell_comple
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of run that resume has as well."""
+    """Add the options that run and resume share."""
     decorators: Sequence[Decorator] = (
         click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N rows of the input."),
         set_option,
-        click.option("--retry-failed", is_flag=True, help="Send the rows again that failed before."),
+        click.option("--retry-failed", is_flag=True, help="Send rows again that failed before."),
         click.option(
             "--max-failures",
             metavar="N|N%",
@@ -57,9 +61,9 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--changed",
             type=click.Choice(["rerun", "keep"]),
-            help="What to do with done rows whose request is another now: rerun them, or keep the old answers. Without this: refuse.",
+            help="For finished rows whose request has changed: rerun them, or keep the old answers. Without this: refuse.",
         ),
-        click.option("--quiet", "-q", is_flag=True, help="No progress, and no summary when all is well."),
+        click.option("--quiet", "-q", is_flag=True, help="No progress, and no summary of a run without failures."),
     )
     for decorate in reversed(decorators):
         function = decorate(function)
@@ -67,12 +71,12 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that choose the executor."""
+    """Add the options that choose where the run is executed."""
     engine = click.option(
         "--engine",
         type=click.Choice(list(EXECUTORS)),
         default="live",
-        help="What sends: " + "; ".join(f"{name} = {entry.help}" for name, entry in EXECUTORS.items()) + ".",
+        help="Where to run: " + "; ".join(f"{name} = {entry.help}" for name, entry in EXECUTORS.items()) + ".",
     )
     address = click.option(
         "--ray-address",
@@ -94,13 +98,13 @@ def engine_words(engine: str, ray_address: str | None) -> list[str]:
 
 
 def overrides(settings: Sequence[str], limit: int | None, max_failures: str | None = None) -> list[str]:
-    """KEY=VALUE overrides as the job loader takes them; the options that stand for one are among them."""
+    """Return KEY=VALUE overrides for the job loader, with the options that are short for one."""
     named = {"input.limit": limit, "run.max_failures": max_failures}
     return [*settings, *(f"{key}={value}" for key, value in named.items() if value is not None)]
 
 
 def as_words(settings: Sequence[str], limit: int | None, max_failures: str | None = None) -> list[str]:
-    """The same options as they were given, for a command line to be called again."""
+    """Return the same options as given, for a command line to repeat."""
     named = {"--limit": limit, "--max-failures": max_failures}
     given = [(option, str(value)) for option, value in named.items() if value is not None]
     return [word for pair in [*(("--set", setting) for setting in settings), *given] for word in pair]

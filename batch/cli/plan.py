@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import printable, put, put_json, table
+from batch.cli.console import table, write_json, write_text
+from batch.cli.display import print_warnings
 from batch.cli.options import json_option, overrides, set_option
+from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
     from batch.app.counting import VariantEstimate
@@ -29,15 +31,15 @@ _WIDEST = 140
 @click.argument("job", metavar="JOB.toml")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N rows of the input.")
 @set_option
-@click.option("--retry-failed", is_flag=True, help="As if the rows that failed before were sent again.")
+@click.option("--retry-failed", is_flag=True, help="Assume that rows that failed before are sent again.")
 @json_option
 def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_failed: bool, as_json: bool) -> None:
-    """Say what a job would send, what it would cost and how long it would take.
+    """Show what a job would send, what it would cost and how long it would take.
 
-    Sends nothing. What is done already is subtracted. Tokens are estimated from characters,
+    Sends nothing. Finished rows are subtracted. Tokens are estimated from characters,
     or, once the run has some answers, from those. Costs are from a dated price list inside
-    the program, or from the price that the job file gives a model; what is not known is
-    said to be unknown. After --limit 20, plan knows how long answers are.
+    the program, or from the price in the job file; the rest is shown as unknown. After a run
+    with --limit 20, plan knows how long answers are.
 
     \b
     Examples:
@@ -47,11 +49,13 @@ def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_f
     from batch import app
     from batch.job import load
 
-    found = app.estimate(load(job, overrides(settings, limit)), retry_failed=retry_failed)
+    loaded = load(job, overrides(settings, limit))
+    print_warnings(loaded)
+    found = app.estimate(loaded, retry_failed=retry_failed)
     if as_json:
-        put_json({**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s})
+        write_json({**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s})
     else:
-        put(plan_text(found, min(_WIDEST, shutil.get_terminal_size().columns)))
+        write_text(plan_text(found, min(_WIDEST, shutil.get_terminal_size().columns)))
 
 
 def plan_text(found: Estimate, width: int) -> str:
@@ -63,7 +67,7 @@ def plan_text(found: Estimate, width: int) -> str:
     for label, text in notes:
         indent = " " * _LABEL_WIDTH
         first = (label if label != before else "").ljust(_LABEL_WIDTH)
-        lines = textwrap.wrap(printable(text), width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
+        lines = textwrap.wrap(one_line(text), width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False)
         shown += lines
         before = label
     return "\n\n".join([*parts, "\n".join(shown)])
@@ -92,7 +96,7 @@ def _row(variant: VariantEstimate) -> tuple[str, ...]:
 
 
 def _prices(found: Estimate) -> Iterator[tuple[str, str]]:
-    """What each model's tokens cost; models of one price, as those of a sweep are, are told of together."""
+    """Show what each model's tokens cost; models of one price, as in a sweep, share a line."""
     priced: dict[str, list[str]] = {}
     for v in found.variants:
         unknown = f"unknown, {found.price_list} has none; give a price = {{input = …, output = …}}"
@@ -117,7 +121,7 @@ def _tokens(found: Estimate) -> Iterator[tuple[str, str]]:
         if v.requests and v.answers:
             yield "tokens", f"{v.name}: by {v.answers:,} answers of this run"
     if any(v.requests and not v.answers for v in found.variants):
-        yield "tokens", "in: from characters, 2.5 to 6 of them a token; a few answers tell better: promptmill run … --limit 20"
+        yield "tokens", "in: from characters, 2.5 to 6 of them a token; a few answers give better figures: promptmill run … --limit 20"
     limits = [v.answer_limit for v in found.variants if v.requests and not v.answers]
     known = sorted({limit for limit in limits if limit})
     if known:
@@ -126,7 +130,7 @@ def _tokens(found: Estimate) -> Iterator[tuple[str, str]]:
         yield "tokens", "out: where max_tokens is not set, nothing bounds the answers, nor the cost"
     media = sum(v.media for v in found.variants)
     if media:
-        yield "tokens", f"{media:,} requests hold images, sound or files, of which characters tell nothing"
+        yield "tokens", f"{media:,} requests have images, sound or files, whose tokens cannot be estimated from characters"
 
 
 def _kept(found: Estimate) -> Iterator[tuple[str, str]]:
@@ -135,7 +139,7 @@ def _kept(found: Estimate) -> Iterator[tuple[str, str]]:
         yield "done", f"{kept:,} tasks are done and are not counted above"
     for v in found.variants:
         if v.changed:
-            yield "changed", f"{v.name}: {v.changed:,} done rows have another request now; run asks what to do with them (--changed)"
+            yield "changed", f"{v.name}: {v.changed:,} finished rows have another request now; decide with --changed rerun or keep"
     if copies:
         saved = _sum([v.saved_usd for v in found.variants if v.copies])
         amount = "an unknown amount" if saved is None else _money(saved)
@@ -185,17 +189,17 @@ def _scores(found: Estimate) -> Iterator[tuple[str, str]]:
 
 
 def _asked(found: Estimate) -> Iterator[tuple[str, str]]:
-    """What the scores that ask a model would take, and what bounds it."""
+    """Show the calls of scores that need a model, and what bounds their cost."""
     for each in found.asked:
-        yield "asked", _asking(each)
+        yield "grading", _asking(each)
         if each.left_out:
             rows = f"{each.left_out:,} rows have" if each.left_out > 1 else "1 row has"
-            yield "asked", f"{each.score}: {rows} no right value to ask about; for example {each.left_out_example}"
+            yield "grading", f"{each.score}: {rows} no right value to grade with; for example {each.left_out_example}"
     if any(each.calls.requests for each in found.asked):
-        yield "asked", "promptmill score makes these calls, once the rows are answered; they are in no figure above"
+        yield "grading", "promptmill score makes these calls after the run; no figure above includes them"
         if found.max_cost_usd is not None:
             more = "each of these scores may cost as much again" if len(found.asked) > 1 else "this score may cost as much again"
-            yield "asked", f"run.max_cost_usd bounds the run alone, {more}: promptmill score --set run.max_cost_usd=… bounds that"
+            yield "grading", f"run.max_cost_usd bounds the run only, {more}; bound that by promptmill score --set run.max_cost_usd=…"
 
 
 def _asking(asked: GradingEstimate) -> str:

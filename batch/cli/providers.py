@@ -1,4 +1,4 @@
-"""promptmill providers and models: what is known of the endpoints, and what they serve."""
+"""promptmill providers: the presets and the user's own providers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import printable, put, say, table
+from batch.cli.console import table, write_text
 from batch.cli.options import presets
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ def providers_command(name: str | None) -> None:
     """List the provider presets and your own providers, or explain one.
 
     The part of a model's id before the first slash names the provider: id = "groq/MODEL".
-    Keys are read from the variable that is shown, never from a file. Providers of your own
-    stand as [provider.NAME] in a job file or, for all jobs, in
+    Keys are read from the variable shown, never from a file. Write your own providers as
+    [provider.NAME] in a job file or, for all jobs, in
     ~/.config/promptmill/providers.toml.
     """
     from batch.job import own_providers
@@ -35,11 +35,11 @@ def providers_command(name: str | None) -> None:
         rows = [("PROVIDER", "KEY VARIABLE", "", "BASE URL")]
         rows += [(p.name, p.api_key_env or "-", _key_state(p.api_key_env), p.base_url or "(embedded)") for p in PRESETS.values()]
         rows += [(each.name, each.api_key_env or "-", _key_state(each.api_key_env), each.described_urls) for each in own.values()]
-        put(table(rows))
+        write_text(table(rows))
     elif name in own:
-        put(_own_explained(own[name]))
+        write_text(_own_explained(own[name]))
     elif name in PRESETS:
-        put(_explained(PRESETS[name]))
+        write_text(_explained(PRESETS[name]))
     else:
         known = [*PRESETS, *own]
         nearest = get_close_matches(name, known, n=1)
@@ -47,33 +47,11 @@ def providers_command(name: str | None) -> None:
         raise click.BadParameter(f"there is no provider {name!r}; {hint}")
 
 
-@click.command("models")
-@click.argument("provider", shell_complete=presets)
-@click.option("--base-url", metavar="URL", help="Ask this URL instead of the provider's own.")
-def models_command(provider: str, base_url: str | None) -> None:
-    """List the models that an endpoint serves.
-
-    \b
-    Examples:
-      promptmill models openai
-      promptmill models vllm --base-url http://gpu-7:8000
-    """
-    from batch import app
-
-    names = app.models(provider, base_url)
-    if names is None:
-        say("promptmill: this endpoint has no list of models; the names in a job are sent as they are")
-    elif not names:
-        say("promptmill: this endpoint serves no model")
-    else:
-        put("\n".join(map(printable, names)))
-
-
 SCHEMA_HELP: dict[SchemaSupport, str] = {
-    "enforced": "sent; the server holds answers to it",
-    "strict": "sent; the provider holds answers to it where strict is asked for (prompt.schema_strict)",
-    "sent": "sent; answers that do not fit are asked for again (run.repair)",
-    "json_object": "not taken here, only JSON is asked for: write the form into the prompt; answers are checked all the same",
+    "enforced": "sent; the server enforces it",
+    "strict": "sent; the provider enforces it with strict (prompt.schema_strict)",
+    "sent": "sent; answers that do not fit are requested again (run.repair)",
+    "json_object": "not accepted here, only JSON is requested: describe the form in the prompt; answers are checked anyway",
 }
 
 

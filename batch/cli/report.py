@@ -6,15 +6,15 @@ from pathlib import Path
 
 import click
 
-from batch.cli.console import put
-from batch.cli.options import directory_argument
+from batch.cli.console import write
+from batch.cli.options import directory_argument, scores_job_option
 
 
 @click.command("report")
 @directory_argument
-@click.option("--job", "job", metavar="JOB.toml", help="Take [[score]] and [[gate]] from this file, not from the run's own job.")
+@scores_job_option
 def report_command(directory: str, job: str | None) -> None:
-    """Write RUN_DIR/report.html: what the scores say, and every sample.
+    """Write RUN_DIR/report.html: scores, charts and every sample.
 
     One file that needs no network: the verdict, the leaderboard, pairs, charts, slices, errors,
     and all prompts and answers, side by side, to be searched. The scores are brought up to date
@@ -27,4 +27,4 @@ def report_command(directory: str, job: str | None) -> None:
     from batch.app.report import report
     from batch.progress import near
 
-    put(near(report(directory, Path(job) if job else None)))
+    write(near(report(directory, Path(job) if job else None)))

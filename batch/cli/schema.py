@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from batch.cli.console import put_json
+from batch.cli.console import write_json
 
 
 @click.command("schema")
@@ -19,4 +19,4 @@ def schema_command() -> None:
     """
     from batch.job import json_schema
 
-    put_json(json_schema())
+    write_json(json_schema())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from batch.cli.console import put, say
+from batch.cli.console import print_info, write
 from batch.settings import EmbeddedModelSettings
 
 DEFAULT_ALIAS = "smollm2-135m-instruct"
@@ -16,7 +16,7 @@ _DEFAULTS = EmbeddedModelSettings()
 @click.command("serve")
 @click.option("--port", type=click.IntRange(1, 65535), metavar="N", help="The port on 127.0.0.1.  [default: a free one]")
 @click.option("--model-path", metavar="FILE.gguf", help="The weights to serve.  [default: SmolLM2-135M-Instruct]")
-@click.option("--chat-template", metavar="FILE.jinja", help="What makes a prompt of a chat.  [default: the one in the weights]")
+@click.option("--chat-template", metavar="FILE.jinja", help="Template from chat to prompt.  [default: that of the weights]")
 @click.option("--alias", metavar="NAME", help="The model's name in requests.  [default: after the weights]")
 @click.option("--parallel", type=click.IntRange(min=1), default=_DEFAULTS.parallel, show_default=True, help="Requests at once.")
 @click.option("--context", type=click.IntRange(min=64), default=_DEFAULTS.context, show_default=True, help="Tokens for each of them.")
@@ -57,14 +57,14 @@ def serve_command(
     def ready(base_url: str) -> None:
         nonlocal serving
         serving = True
-        put(base_url)
-        say(f"promptmill: serving {name}; Ctrl-C stops it")
+        write(base_url)
+        print_info(f"promptmill: serving {name}; Ctrl-C stops it")
 
-    say(f"promptmill: loading {name} …")
+    print_info(f"promptmill: loading {name} …")
     try:
         app.serve(settings, name, port, ready)
     except KeyboardInterrupt:
         # Ctrl-C is how a server is meant to end, but not how loading is.
         if not serving:
             raise
-        say("promptmill: stopped")
+        print_info("promptmill: stopped")

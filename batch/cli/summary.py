@@ -1,12 +1,13 @@
-"""The closing summary of a run: what became of the rows, what it took, where the files are, and what to do next."""
+"""The closing summary of a run: rows, requests, cost, files, and the next step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from batch.cli.console import printable, table, terminal_width
+from batch.cli.console import table, terminal_width
 from batch.cli.exits import ExitCode
+from batch.policy.terminal import one_line
 from batch.progress import duration, near, noun_for, rate
 from batch.records import Tally, sum_tallies
 
@@ -19,7 +20,7 @@ _INDENT = 2
 
 
 def closing_summary(report: RunReport, command: str) -> str:
-    """The summary, as lines for stderr. `command` is what goes on with the run when it is called again."""
+    """Format the summary, as lines for stderr. `command` continues the run."""
     counts = sum_tallies(report.tallies)
     parts = [
         ("rows" if noun_for(report.tallies) == "rows" else "tasks", accounting(counts)),
@@ -45,7 +46,7 @@ def accounting(counts: Tally) -> str:
     """Rows in = ok + failed + not attempted."""
     ok, failed = counts.kept_ok + counts.ok, counts.kept_failed + counts.failed
     if counts.total is None:
-        return f"{ok:,} ok + {failed:,} failed; how many there are in all is not known yet"
+        return f"{ok:,} ok + {failed:,} failed; the total is not known yet"
     return f"{counts.total:,} = {ok:,} ok + {failed:,} failed + {counts.not_attempted or 0:,} not attempted"
 
 
@@ -58,7 +59,7 @@ def top_failures(failures: Mapping[str, int]) -> str:
 
 
 def cost(counts: Tally) -> str:
-    """What the answers of this session cost, as far as it is known."""
+    """Format the cost of this session's answers, with the part that is unknown."""
     if not counts.ok:
         return ""
     if counts.priced <= counts.copies:
@@ -79,26 +80,26 @@ def variant_table(tallies: Mapping[str, Tally]) -> str:
 
 
 def next_step(report: RunReport, command: str) -> str:
-    """What to do after each exit code; nothing after 0."""
+    """Say what to do after each exit code; nothing after 0."""
     code = report.exit_code
     if code == ExitCode.FAILED_ROWS:
         errors = next((near(path) for path in report.outputs if "/errors." in str(path)), "the errors file")
         return f"read {errors}; to send the failed rows again:\n{command} --retry-failed"
     if code == ExitCode.INTERRUPTED:
-        return f"the same command goes on where this one stopped:\n{command}"
+        return f"the same command continues where this one stopped:\n{command}"
     if code == ExitCode.BUDGET:
-        return f"the same command goes on with a higher run.max_cost_usd, in the job file or as --set run.max_cost_usd=…:\n{command}"
+        return f"to continue, raise run.max_cost_usd in the job file or by --set run.max_cost_usd=…:\n{command}"
     if code == ExitCode.STOPPED:
-        return f"when the reason is gone, the same command goes on:\n{command}"
+        return f"when the cause is mended, the same command continues:\n{command}"
     return ""
 
 
 def _headline(report: RunReport, counts: Tally) -> str:
     took = duration(report.elapsed_s)
     if report.interrupted:
-        return f"interrupted after {took}; what was done is kept"
+        return f"interrupted after {took}; finished rows are kept"
     if report.reason is not None:
-        return f"stopped early after {took}: {printable(report.reason)}"
+        return f"stopped early after {took}: {one_line(report.reason)}"
     failed = counts.failed + counts.kept_failed
     if failed or report.raced:
         return f"finished in {took}, {failed:,} failed"
@@ -107,11 +108,11 @@ def _headline(report: RunReport, counts: Tally) -> str:
 
 def _kept(counts: Tally) -> str:
     kept = counts.kept_ok + counts.kept_failed
-    return f"{kept:,} of them kept from before" if kept else ""
+    return f"{kept:,} of them from earlier sessions" if kept else ""
 
 
 def _labelled(counts: Tally) -> str:
-    """Answers that are there but not whole."""
+    """Count answers that are not complete."""
     cut = f"{counts.truncated:,} cut short by the token limit (finish_reason length)" if counts.truncated else ""
     filtered = f"{counts.filtered:,} stopped by a content filter" if counts.filtered else ""
     return "\n".join(filter(None, (cut, filtered)))
@@ -124,7 +125,7 @@ def _requests(counts: Tally) -> str:
     if counts.repairs:
         parts.append(f"{counts.repairs:,} for answers that did not fit the schema")
     if counts.copies:
-        parts.append(f"{counts.copies:,} rows took the outcome of an equal one")
+        parts.append(f"{counts.copies:,} rows share the outcome of an equal request")
     if counts.doubled:
         parts.append(f"{counts.doubled:,} possibly billed twice")
     return ", ".join(parts)
@@ -139,9 +140,9 @@ def _tokens(counts: Tally, elapsed_s: float) -> str:
 
 
 def _unsaved(counts: Tally) -> str:
-    """Outcomes that a power cut could still take: only after the disk refused, or with durability os."""
+    """Count outcomes that a power cut could still lose: only after a disk error, or with durability os."""
     unsaved = counts.ok + counts.failed - counts.durable
-    return f"{unsaved:,} outcomes may not be on the disk; those that are not will be sent again" if unsaved > 0 else ""
+    return f"{unsaved:,} outcomes may not be on disk; missing ones will be sent again" if unsaved > 0 else ""
 
 
 def _labelled_lines(label: str, text: str) -> str:

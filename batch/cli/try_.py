@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.console import complain, json_bytes, printable, put, put_json, say
+from batch.cli.console import json_bytes, print_error, print_info, styled, write, write_json
+from batch.cli.display import print_warnings
 from batch.cli.exits import ExitCode
 from batch.cli.options import job_argument, json_option, overrides, set_option
+from batch.policy.terminal import one_line, visible
 from batch.records import Chunk, Exchange, Task
 
 if TYPE_CHECKING:
     from batch.app import TryResult
 
-# Images are sent as base64 text; a person wants to see that they are there, not what they hold.
+# Images are sent as base64 text: a person wants to see that they are there, not their content.
 LONGEST_SHOWN = 2000
 SHOWN_NUMBERS = 4
 
@@ -23,7 +25,7 @@ SHOWN_NUMBERS = 4
 @click.command("try")
 @job_argument
 @click.option("--row", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Which row to send, from 0.")
-@click.option("--variant", metavar="NAME", help="Which of the job's models to ask.  [default: the first]")
+@click.option("--variant", metavar="NAME", help="Which of the job's models to call.  [default: the first]")
 @set_option
 @json_option
 @click.pass_context
@@ -42,14 +44,15 @@ def try_command(ctx: click.Context, job: str, row: int, variant: str | None, set
     from batch.job import load
 
     loaded = load(job, overrides(settings, None))
+    print_warnings(loaded)
     show = _Quiet() if as_json else _Shown()
     result = app.try_row(loaded, row, show.request, show.chunk, variant=variant)
     if as_json:
-        put_json(_as_json(result))
+        write_json(_as_json(result))
     else:
         _show_end(result, streamed=show.wrote)
     if result.error is not None:
-        complain(f"{result.error.code}: {result.error.message}")
+        print_error(f"{result.error.code}: {result.error.message}")
         ctx.exit(ExitCode.FAILED_ROWS)
 
 
@@ -69,24 +72,23 @@ class _Shown:
     def __init__(self) -> None:
         self.wrote = False
         self._reasoning = False
-        self._terminal = sys.stdout is not None and sys.stdout.isatty()
 
     def request(self, task: Task) -> None:
         import orjson
 
-        say(click.style(f"row {task.ordinal} (id {printable(task.id)}) → {task.variant}, {task.request.api}", bold=True))
-        say(json_bytes(_shortened(orjson.loads(task.request.body))).decode())
-        say("")
+        print_info(styled(f"row {task.ordinal} (id {one_line(task.id)}) → {one_line(task.variant)}, {task.request.api}", "bold"))
+        print_info(visible(json_bytes(_shortened(orjson.loads(task.request.body))).decode()))
+        print_info("")
 
     def chunk(self, chunk: Chunk) -> None:
-        if chunk.reasoning and sys.stderr is not None:
-            click.echo(click.style(printable(chunk.reasoning), dim=True), nl=False, file=sys.stderr)
+        if chunk.reasoning:
+            print_info(styled(visible(chunk.reasoning), "dim"), end="")
             self._reasoning = True
         if chunk.text:
             if self._reasoning:
-                say("\n")
+                print_info("\n")
                 self._reasoning = False
-            put(printable(chunk.text) if self._terminal else chunk.text, end="")
+            write(chunk.text, end="")
             self.wrote = True
 
 
@@ -95,14 +97,14 @@ def _show_end(result: TryResult, *, streamed: bool) -> None:
     reply = result.exchange.reply
     if reply is not None:
         if streamed:
-            put("")
+            write("")
         elif reply.text and result.error is None:
-            put(reply.text)
+            write(reply.text)
         if reply.tool_calls:
-            put_json(reply.tool_calls)
+            write_json(reply.tool_calls)
         if reply.embedding is not None:
-            put(_embedding_text(reply.embedding, whole=sys.stdout is not None and not sys.stdout.isatty()))
-    say(click.style(figures_of(result.exchange), dim=True))
+            write(_embedding_text(reply.embedding, whole=sys.stdout is not None and not sys.stdout.isatty()))
+    print_info(styled(figures_of(result.exchange), "dim"))
 
 
 def figures_of(exchange: Exchange) -> str:
@@ -110,7 +112,7 @@ def figures_of(exchange: Exchange) -> str:
     reply, took = exchange.reply, exchange.done_at - exchange.sent_at
     parts = [f"HTTP {exchange.status}"] if exchange.status not in (None, 200) else []
     if reply is not None and reply.finish_reason:
-        parts.append(f"finish_reason {printable(reply.finish_reason)}")
+        parts.append(f"finish_reason {one_line(reply.finish_reason)}")
     usage = (reply.usage if reply is not None else None) or {}
     prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
     if isinstance(prompt, int):
@@ -119,6 +121,8 @@ def figures_of(exchange: Exchange) -> str:
         parts.append(f"first token after {exchange.first_token_at - exchange.sent_at:.2f} s")
     parts.append(f"{took:.2f} s in all")
     writing = exchange.done_at - exchange.first_token_at if exchange.first_token_at is not None else took
+    # An answer that came in one piece was written before its first token was seen.
+    writing = took if writing < took / 10 else writing
     if isinstance(completion, int) and completion > 1 and writing > 0:
         parts.append(f"{completion / writing:,.0f} tokens/s")
     return ", ".join(parts)

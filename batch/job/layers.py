@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +18,8 @@ from batch.providers.variables import substitute
 
 _STEP = re.compile(r"""\s*(?:(?P<bare>[A-Za-z0-9_-]+)|"(?P<double>[^"]*)"|'(?P<single>[^']*)')(?P<indices>(?:\[\d+\])*)\s*(?:\.|$)""")
 _EXAMPLE = "write --set KEY=VALUE, such as --set run.concurrency=64 or --set 'model[0].temperature=0.2'"
+LARGEST_FILE = 16 * 1024 * 1024
+TOO_DEEP = "is nested too deeply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,22 @@ def read_file(path: Path) -> FileLayer:
     return _read(path, None)
 
 
+def read_small_file(path: Path, *, pipes: bool = False) -> bytes:
+    """Read a file that a job names: a regular one of at most 16 MiB; with `pipes` a pipe too.
+
+    Raises:
+        OSError: it is missing, cannot be read, is a device, a folder or a pipe, or is larger.
+    """
+    kind = path.stat().st_mode
+    if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or (pipes and stat.S_ISFIFO(kind))):
+        raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", str(path))
+    with path.open("rb") as file:
+        content = file.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise OSError(errno.EFBIG, "it is larger than 16 MiB", str(path))
+    return content
+
+
 def merged(layers: list[FileLayer]) -> dict[str, Any]:
     """Merge all layers: tables deeply; any other value of a later layer replaces the earlier one."""
     result: dict[str, Any] = {}
@@ -88,7 +108,8 @@ def _merge(old: Any, new: Any) -> Any:
 def _read(path: Path, asked_by: FileLayer | None) -> FileLayer:
     label = str(path) if asked_by is None else _label(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        # The job itself may come by a pipe, as in `run <(make-job)`; a pipe that a file names could hold loading up for ever.
+        text = read_small_file(path, pipes=asked_by is None).decode("utf-8-sig")
     except OSError as error:
         message = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         if asked_by is not None:
@@ -100,6 +121,10 @@ def _read(path: Path, asked_by: FileLayer | None) -> FileLayer:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise JobError([_syntax_problem(label, text, str(error))]) from None
+    except ValueError:
+        raise JobError([Problem(label, "", "not valid TOML: a number in it has thousands of digits")]) from None
+    except RecursionError:
+        raise JobError([Problem(label, "", TOO_DEEP)]) from None
     return FileLayer(label, path.parent.absolute(), document, text)
 
 
@@ -205,7 +230,7 @@ def _parse_key(key: str) -> KeyPath | None:
 def _parse_value(source: str) -> Any:
     try:
         table = tomllib.loads(f"value = {source}")
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):
         return source
     return table["value"] if len(table) == 1 else source
 

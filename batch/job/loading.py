@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from batch.errors import JobError, Problem
 from batch.job.endpoints import Endpoints, preset_settings
 from batch.job.judges import Judges
-from batch.job.layers import FileLayer, Layer, SetLayer, apply_override, merged, read_layers
+from batch.job.layers import TOO_DEEP, FileLayer, Layer, SetLayer, apply_override, merged, read_layers
 from batch.job.model import InputSection, OutputSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Loading
-from batch.job.prompts import check_templates, embed_schemas, read_schemas
+from batch.job.prompts import check_templates, constant_prompts, embed_schemas, read_schemas
 from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores, race_score
-from batch.job.sections import Sections, read_sections
+from batch.job.sections import Sections, check_size, read_sections
 from batch.job.user_providers import layer_of, names_in, read_user_file, sections_in, used_names
 from batch.job.variants import make_variants, slugify
 from batch.readers.requests import REQUEST_ID, holds_requests
@@ -30,27 +32,32 @@ class LoadedJob:
     """A job that can be run.
 
     `document` is the TOML behind it as plain JSON values: `extends` merged, `--set` applied, paths absolute and with their variables
-    filled in, URLs with their `${VAR}` as written, so that it holds no secret. `source` is the job file's path.
+    filled in, URLs with their `${VAR}` as written, so that it holds no secret. `source` is the job file's path. `warnings` say what may be
+    a mistake.
     """
 
     job: Job
     document: dict[str, Any]
     source: str
+    warnings: tuple[str, ...] = ()
 
 
 def load_file(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> LoadedJob:
     """Load a job file. Raises JobError."""
-    layers = read_layers(path, environ)
-    layers[-1].document.setdefault("name", path.name.removesuffix(".toml"))
-    return _load_over_user(layers, overrides, environ, str(path))
+    with _shallow(str(path)):
+        layers = read_layers(path, environ)
+        layers[-1].document.setdefault("name", path.name.removesuffix(".toml"))
+        return _load_over_user(layers, overrides, environ, str(path))
 
 
 def load_document(document: Mapping[str, Any], overrides: Sequence[str], environ: Mapping[str, str], source: str | None) -> LoadedJob:
     """Load a job from the document of an earlier LoadedJob, or from one made by hand, which has a `source`. Raises JobError."""
-    layer = FileLayer(source or "run.json", Path.cwd(), copy.deepcopy(dict(document)), None)
-    if source is not None:
-        return _load_over_user([layer], overrides, environ, source)
-    return _load([layer], merged([layer]), overrides, environ, layer.label, ())
+    label = source or "run.json"
+    with _shallow(label):
+        layer = FileLayer(label, Path.cwd(), copy.deepcopy(dict(document)), None)
+        if source is not None:
+            return _load_over_user([layer], overrides, environ, source)
+        return _load([layer], merged([layer]), overrides, environ, layer.label, ())
 
 
 def load_preset(name: str, environ: Mapping[str, str]) -> ProviderSettings:
@@ -96,6 +103,10 @@ def _load(
     for item in applied:
         if not isinstance(item, SetLayer):
             loading.problems.add_placed(item)
+    for key, value in document.items():
+        check_size(value, (key,), loading)
+    if loading.reported(()):
+        loading.problems.raise_found()
     sections = read_sections(document, loading)
     check_templates(sections, loading)
     input_settings = _with_requests(_input(sections.input, loading), sections, loading)
@@ -122,7 +133,16 @@ def _load(
         gates=gates,
     )
     embed_schemas(document, schemas)
-    return LoadedJob(job, _resolved(document, job, embedded_files), source)
+    return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants))
+
+
+@contextmanager
+def _shallow(label: str) -> Iterator[None]:
+    """Report a document that is nested beyond Python's stack as a mistake in it."""
+    try:
+        yield
+    except RecursionError:
+        raise JobError([Problem(label, "", TOO_DEEP)]) from None
 
 
 def _input(section: InputSection | None, loading: Loading) -> InputSettings | None:

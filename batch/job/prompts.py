@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urldefrag, urljoin
 
+from batch.job.layers import TOO_DEEP, read_small_file
 from batch.job.model import PromptSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Loading
-from batch.job.sections import ModelEntry, Sections, check_json
+from batch.job.schema import shown
+from batch.job.sections import ModelEntry, Sections, check_json, check_size
 from batch.prompts.schemas import is_strict_form
-from batch.settings import PromptSettings
+from batch.settings import PromptSettings, Variant
 
 AnswerSchemas = Mapping[KeyPath, dict[str, Any]]
 """The schemas by the path of their prompt."""
 
+_INSERTS = re.compile(r"\{\{|\{%")
+_SINGLE_BRACES = re.compile(r"(?<![{$])\{\s*([A-Za-z_]\w*)\s*\}(?!\})")
 _CONTENT = ("user", "messages", "text")
 
 
@@ -91,11 +97,69 @@ def _settings(fields: Mapping[str, Any], path: KeyPath, loading: Loading) -> Pro
     if loading.reported(path):
         return None
     messages = fields.get("messages")
+    _check_braces(fields, path, loading)
     # An empty table takes away the schema of the [prompt] that a model builds on.
     schema = fields.get("schema") or None
     strict = fields.get("schema_strict", is_strict_form(schema))
     made = {"messages": tuple(messages) if isinstance(messages, list) else messages, "schema": schema, "schema_strict": strict}
     return PromptSettings(**{**fields, **made})
+
+
+def constant_prompts(variants: Iterable[Variant]) -> tuple[str, ...]:
+    """Warn of prompts that use no column: every row sends the same request."""
+    return tuple(
+        f"{variant.name}: the prompt uses no column of the input, so all rows send the same request; columns are written {{{{ column }}}}"
+        for variant in variants
+        if _is_constant(variant.prompt)
+    )
+
+
+def _is_constant(prompt: PromptSettings) -> bool:
+    if prompt.stored or prompt.tools is not None or isinstance(prompt.messages, str):
+        return False
+    texts = [text for text in (prompt.system, prompt.user, prompt.text) if text is not None]
+    texts += [text for _, text in _texts(list(prompt.messages or ()), ())]
+    return not any(_INSERTS.search(text) for text in texts)
+
+
+def _check_braces(fields: Mapping[str, Any], path: KeyPath, loading: Loading) -> None:
+    """Report `{column}` in a prompt that inserts nothing: single braces, as of Python's format, would be sent as they are."""
+    messages = fields.get("messages")
+    if isinstance(messages, str):
+        return
+    texts = [(key, fields[key]) for key in ("system", "user", "text") if fields.get(key)]
+    texts += [("messages", text) for _, text in _texts(messages, ())]
+    if not any(_INSERTS.search(text) for _, text in texts):
+        for key, text in texts:
+            check_single_braces(text, (*path, key), loading)
+
+
+def check_single_braces(text: str, path: KeyPath, loading: Loading) -> None:
+    """Report the first `{name}` of a text without any `{{ name }}`."""
+    found = _SINGLE_BRACES.search(text)
+    if found is not None and not _INSERTS.search(text):
+        loading.add(path, f"{found[0]} in single braces is sent as it is", f"write {{{{ {found[1]} }}}} to insert the column")
+
+
+def foreign_references(schema: Any) -> list[str]:
+    """Return the references of a JSON Schema to other documents, by $ref, $dynamicRef or $recursiveRef (JSON Schema 2020-12, 8.2.3)."""
+    bases: set[str] = {""}
+    references: list[tuple[str, str]] = []
+    waiting: list[tuple[Any, str]] = [(schema, "")]
+    while waiting:
+        node, base = waiting.pop()
+        if isinstance(node, dict):
+            if isinstance(identity := node.get("$id"), str):
+                base = urldefrag(urljoin(base, identity)).url
+                bases.add(base)
+            named = [node.get(key) for key in ("$ref", "$dynamicRef", "$recursiveRef")]
+            references += [(urldefrag(urljoin(base, text)).url, text) for text in named if isinstance(text, str)]
+            waiting += [(item, base) for item in node.values()]
+        elif isinstance(node, list):
+            waiting += [(item, base) for item in node]
+    # The drafts' own schemas come with the validator.
+    own = ("https://json-schema.org/", "http://json-schema.org/")
+    return [reference for url, reference in references if url not in bases and not url.startswith(own)]
 
 
 def _message_texts(messages: Iterable[Mapping[str, Any]], path: KeyPath, loading: Loading) -> list[tuple[KeyPath, str]]:
@@ -157,7 +221,7 @@ def _read_schema(text: str, place: KeyPath, loading: Loading) -> dict[str, Any] 
     if path is None:
         return None
     try:
-        schema = json.loads(Path(path).read_bytes())
+        schema = json.loads(read_small_file(Path(path)))
     except OSError as error:
         missing = isinstance(error, FileNotFoundError)
         loading.add(place, f"there is no file {path}" if missing else f"{path} cannot be read: {error.strerror}")
@@ -176,11 +240,19 @@ def _check_schema(schema: dict[str, Any], place: KeyPath, loading: Loading) -> b
     if ("schema" in schema and "type" not in schema) or "json_schema" in schema:
         loading.add(place, "is a whole response_format, not the schema alone", 'keep only the value of "schema"')
         return False
+    check_size(schema, place, loading)
+    if loading.reported(place):
+        return False
     check_json(schema, place, loading)
+    for reference in foreign_references(schema):
+        loading.add(place, f"refers to {shown(reference)}, another document, which is never fetched", "put it into $defs")
     if loading.reported(place):
         return False
     try:
         AnswerSchema(schema)
+    except RecursionError:
+        loading.add(place, TOO_DEEP)
+        return False
     except ValueError as error:
         loading.add(place, f"is not a valid JSON Schema: {error}")
         return False

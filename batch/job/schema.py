@@ -18,6 +18,7 @@ from batch.providers.presets import PRESETS
 Schema = Mapping[str, Any]
 
 _PLURALS = {"string": "texts", "integer": "whole numbers", "number": "numbers", "object": "tables", "boolean": "true or false"}
+_LONG_NUMBER_BITS = 256
 _OF_MODEL = frozenset({"id", "name", "sweep", "prompt"})
 
 
@@ -139,6 +140,9 @@ def shown(value: Any) -> str:
             return "true" if value else "false"
         case str():
             return f"'{value}'" if len(value) <= 60 else f"'{value[:57]}…'"
+        case int() if value.bit_length() > _LONG_NUMBER_BITS:
+            # Python refuses to write more than 4,300 digits out.
+            return f"a number of about {value.bit_length() * 3 // 10:,} digits"
         case dict():
             return "a table"
         case list():

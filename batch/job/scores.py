@@ -10,6 +10,7 @@ from batch.job.judges import GRADING_KEYS, Judges, no_run
 from batch.job.model import RunSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Loading, nearest
+from batch.job.prompts import check_single_braces
 from batch.job.schema import shown
 from batch.job.score_model import SCORES, EmbeddingSection, GateSection, JudgingSection, ScoreSection
 from batch.job.sections import validated
@@ -125,6 +126,7 @@ def _check_template(text: str | None, path: KeyPath, loading: Loading) -> None:
 
     if text is None or "{" not in text:
         return
+    check_single_braces(text, path, loading)
     try:
         check_template(text)
     except ValueError as error:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from batch.job.layers import TOO_DEEP
 from batch.job.model import (
     InputSection,
     JobFile,
@@ -32,6 +33,7 @@ from batch.job.section import Section
 
 AnySection = TypeVar("AnySection", bound=Section)
 
+MAX_DEPTH = 100
 _SECTIONS: Mapping[str, type[Section]] = {"input": InputSection, "prompt": PromptSection, "run": RunSection, "output": OutputSection}
 
 
@@ -126,6 +128,18 @@ def check_json(value: Any, path: KeyPath, loading: Loading) -> None:
         loading.add(path, f"{shown(value)} cannot be sent as JSON", "put it in quotes")
     elif isinstance(value, float) and not math.isfinite(value):
         loading.add(path, f"{shown(value)} cannot be sent as JSON")
+
+
+def check_size(value: Any, path: KeyPath, loading: Loading) -> None:
+    """Report values that cannot be written to run.json and requests: too deep, or numbers beyond 64 bits."""
+    if isinstance(value, dict | list):
+        if len(path) > MAX_DEPTH:
+            loading.add(path[:1], TOO_DEEP, f"at most {MAX_DEPTH} levels")
+            return
+        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+            check_size(item, (*path, key), loading)
+    elif isinstance(value, int) and not -(2**63) <= value < 2**64:
+        loading.add(path, f"{shown(value)} is beyond 64 bits", "put it in quotes if it is text")
 
 
 def _entries(document: Mapping[str, Any], loading: Loading) -> Iterable[ModelEntry]:

@@ -1,4 +1,4 @@
-"""Build the lines of completions and errors, as DESIGN section 4 defines them."""
+"""The lines of completions and errors. The names and meanings of their columns are part of the output format (docs/python.md)."""
 
 from __future__ import annotations
 

@@ -25,10 +25,10 @@ def test_a_mended_line_leaves_an_outcome_that_is_explained(endpoint: ScriptedEnd
     (variant,) = status_json(folder)
     counts = {name: variant[name] for name in ("total", "ok", "failed", "not_attempted", "orphaned", "orphaned_failed", "failures")}
     assert counts == {"total": 4, "ok": 4, "failed": 0, "not_attempted": 0, "orphaned": 1, "orphaned_failed": 1, "failures": []}
-    assert "or a bad line that was mended" in folder.call("status", str(folder.directory)).stdout
+    assert "or a bad line that was corrected" in folder.call("status", str(folder.directory)).stdout
     verified = folder.call("verify", str(folder.directory))
     assert verified.returncode == 0
-    assert "or a bad line that was mended); no fault, and in no output" in verified.stdout
+    assert "or a bad line that was corrected); no fault, and not in the outputs" in verified.stdout
     assert folder.errors() == []
 
 
@@ -52,7 +52,7 @@ def test_status_shows_counts_and_failures(failed_run: JobFolder) -> None:
     assert counts.split()[:5] == ["house/test-model", "10", "6", "4", "0"]
     assert "  4 context_length (api)" in lines
     assert "    row 0, id r0: too long" in lines
-    assert "what it cost is unknown" in lines
+    assert "the cost is unknown" in lines
     assert sum(line.startswith("last outcome ") for line in lines) == 1
 
 

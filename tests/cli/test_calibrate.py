@@ -42,7 +42,7 @@ def unlabelled(judged: JudgedJob) -> None:
 
 
 def test_labels_from_a_pipe(judged: JudgedJob) -> None:
-    """Verdicts and models stay hidden; a stop keeps what was labelled, and the same command goes on; the agreement goes to stdout."""
+    """Verdicts and models stay hidden; a stop keeps what was labelled, and the same command continues; the agreement goes to stdout."""
     first = judged.call(*CALIBRATE, "--rows", "4", input="5\nwhat\n1\nu\n5\nq\n")
     assert first.exit_code == 0, first.output
     assert "Rating" not in first.output
@@ -117,8 +117,8 @@ def test_the_agreement_stands_beside_the_score(judged: JudgedJob) -> None:
         "weights": "quadratic",
         **{key: calibrated["agreement"][key] for key in ("kappa", "low", "high", "agreed")},
     }
-    note = f"10 rows; kappa {person['kappa']:.2f} with 5 labels"
-    sentence = f"The judge against a person: Cohen's kappa (weighted by squares) {person['kappa']:.2f} ["
+    note = f"10 rows; kappa {person['kappa']:z.2f} with 5 labels"
+    sentence = f"The judge against a person: Cohen's kappa (weighted by squares) {person['kappa']:z.2f} ["
     for command in ("score", "compare"):
         shown = judged.call(command, "runs/test", "--job", "test.toml").stdout
         assert f"s (judge by house/judge; {note})" in shown, command

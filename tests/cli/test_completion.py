@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from batch.cli import COMMANDS, promptmill
 from batch.cli.completion import SHELLS
+from batch.cli.group import COMMANDS, promptmill
 from batch.providers.presets import PRESETS
 
 

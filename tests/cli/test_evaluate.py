@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import click
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -34,6 +33,11 @@ def reply(received: Received) -> Iterable[Action]:
     if number == 7:
         return [error(400, {"error": {"message": "no", "code": "context_length_exceeded"}})]
     return [chat_reply(f"The answer is {number if number < 15 else 99}.")]
+
+
+def unstyled(text: str) -> str:
+    """The text without the console's marks of style."""
+    return re.sub("[\ufdd0-\ufdd7]", "", text)
 
 
 def asked(endpoint: ScriptedEndpoint) -> int:
@@ -148,7 +152,7 @@ def test_files_of_others(tmp_path: Path) -> None:
 
 MISUSES = [
     (["score", "answers.jsonl"], "Say how to score these files"),
-    (["score", "answers.jsonl", "--kind", "exakt", "--expected", "x"], "'exakt' is no kind of score (did you mean exact?)"),
+    (["score", "answers.jsonl", "--kind", "exakt", "--expected", "x"], "'exakt' is not a kind of score (did you mean exact?)"),
     (["score", "answers.jsonl", "--kind", "number"], "expected: is missing"),
     (["score", "answers.jsonl", "--kind", "number", "--expected", "x", "--option", "y"], "'y' has no '='"),
     (
@@ -205,7 +209,7 @@ def test_repeats_have_columns_of_their_own() -> None:
 )
 def test_text_fits_the_terminal(names: Sequence[str], width: int) -> None:
     """Nothing is wider than the terminal; every name and every count is there at any width."""
-    for text in (click.unstyle(leaderboards(report_of(names), width)), click.unstyle(comparisons(report_of(names), width))):
+    for text in (unstyled(leaderboards(report_of(names), width)), unstyled(comparisons(report_of(names), width))):
         assert max(map(len, text.splitlines())) <= max(width, 66)
         assert text.isascii()
         for word in (*names, "score", "scored", "failed", "unscored", "3 rows cannot be judged", "pass exact: kept"):
@@ -228,10 +232,10 @@ def test_many_pairs_are_cut_short_and_say_so() -> None:
 def test_letters_stand_for_names_that_do_not_fit() -> None:
     """On a narrow terminal rows and pairs have the report's letters, and the names stand below the table once."""
     names = ["openai/gpt-5-mini temperature=0.7 top_p=0.95", "anyscale/mistralai/Mistral-7B-Instruct-v0.1"]
-    lines = click.unstyle(comparisons(report_of(names), 80)).splitlines()
+    lines = unstyled(comparisons(report_of(names), 80)).splitlines()
     assert any(line.startswith("A vs B ") for line in lines)
     assert [line for line in lines if line in (f"A {names[0]}", f"B {names[1]}")] == [f"A {names[0]}", f"B {names[1]}"]
-    wide = click.unstyle(comparisons(report_of(names), 200))
+    wide = unstyled(comparisons(report_of(names), 200))
     assert f"{names[0]} vs {names[1]}" in wide
 
 

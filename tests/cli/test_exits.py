@@ -11,8 +11,9 @@ import pytest
 from click.testing import CliRunner
 
 from batch import errors
-from batch.cli import CommandGroup, console, promptmill
+from batch.cli import console
 from batch.cli.exits import ExitCode, code_of
+from batch.cli.group import CommandGroup, promptmill
 from batch.records import ErrorInfo, ErrorKind
 
 INFO = ErrorInfo(ErrorKind.API, "authentication", "the key was refused", 401)
@@ -150,7 +151,7 @@ def test_closed_standard_streams_are_no_error(closed: str, words: str, code: int
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
 def test_any_locale_will_do(encoding: str) -> None:
     """Signs that an encoding lacks are written in ASCII, never a crash (fault 58)."""
-    code = "from batch.cli import console; console.prepare_streams(); console.put('a … b → c 漢'); console.say('wait…')"
+    code = "from batch.cli import console; console.prepare_streams(); console.write('a … b → c 漢'); console.print_info('wait…')"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding}, check=True)
     assert result.stdout.decode(encoding) == ("a … b → c 漢\n" if encoding == "utf-8" else "a ... b -> c ?\n")
     assert result.stderr.decode(encoding) == ("wait…\n" if encoding == "utf-8" else "wait...\n")
@@ -158,7 +159,7 @@ def test_any_locale_will_do(encoding: str) -> None:
 
 def test_json_is_utf_8_in_any_locale() -> None:
     """JSON on stdout is whole whatever the locale: it is data."""
-    code = "from batch.cli import console; console.prepare_streams(); console.put_json({'a': '漢'})"
+    code = "from batch.cli import console; console.prepare_streams(); console.write_json({'a': '漢'})"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, env={**os.environ, "PYTHONIOENCODING": "ascii"}, check=True)
     assert "漢" in result.stdout.decode("utf-8")
 

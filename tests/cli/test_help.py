@@ -10,8 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from batch import __version__
-from batch.cli import COMMANDS, promptmill
 from batch.cli.exits import ExitCode
+from batch.cli.group import COMMANDS, promptmill
 
 NAMES = [name for _, name, _, _ in COMMANDS]
 HEAVY = ("pyarrow", "httpx", "numpy", "pydantic", "jinja2", "anyio", "orjson", "tqdm", "tree_sitter")

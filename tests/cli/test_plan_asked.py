@@ -78,7 +78,7 @@ def test_texts_to_embed_are_counted(tmp_path: Path) -> None:
         job = EmbeddedJob(tmp_path, endpoint, rows, "price = { input = 1000.0 }")
         asked = asked_of(job)
         assert (asked["does"], asked["calls"]["requests"], asked["calls"]["copies"], asked["left_out"]) == ("embeds", 11, 4, 1)
-        assert "near: 1 row has no right value to ask about; for example the row has no right" in " ".join(
+        assert "near: 1 row has no right value to grade with; for example the row has no right" in " ".join(
             job.call("plan", "test.toml").stdout.split()
         )
         job.run()
@@ -95,7 +95,7 @@ def test_the_budget_is_that_of_the_run_and_of_each_score(tmp_path: Path) -> None
         job = JudgedJob(tmp_path, endpoint, score, rows=20, models=["a"], parameters=parameters, max_cost_usd=0.0065, concurrency=1)
         job.run()
         shown = " ".join(job.call("plan", "test.toml").stdout.split())
-        assert "run.max_cost_usd bounds the run alone, this score may cost as much again" in shown
+        assert "run.max_cost_usd bounds the run only, this score may cost as much again" in shown
         stopped = job.score()
         assert stopped.exit_code == 4, stopped.stderr
         assert len(job.judged()) == 6, "each costs $0.001"

@@ -42,7 +42,7 @@ def test_failed_rows_end_with_1_and_can_be_sent_again(tmp_path: Path) -> None:
         result = job.run("run", "test.toml", "--retry-failed", "--set", f"provider.house.base_url={endpoint.url}", "--changed", "keep")
         assert len(endpoint.counts()) == 4, result.stderr
     assert result.returncode == 0, result.stderr
-    assert "             6 of them kept from before" in result.stderr.splitlines()
+    assert "             6 of them from earlier sessions" in result.stderr.splitlines()
 
 
 def test_quiet_is_silent_when_all_is_well(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:

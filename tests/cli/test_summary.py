@@ -66,7 +66,7 @@ def test_a_run_with_failures_says_what_to_do() -> None:
     assert summary({"m": counts}).splitlines() == [
         "promptmill: finished in 1 min 00 s, 9 failed",
         "  rows       2,000 = 1,988 ok + 9 failed + 3 not attempted",
-        "             802 of them kept from before",
+        "             802 of them from earlier sessions",
         "  answers    12 cut short by the token limit (finish_reason length)",
         "             1 stopped by a content filter",
         "  failures   5 context_length, 2 timeout_idle",
@@ -86,20 +86,20 @@ def test_a_run_with_failures_says_what_to_do() -> None:
         (
             "interrupted",
             "interrupted",
-            "interrupted after 1 min 00 s; what was done is kept",
-            "the same command goes on where this one stopped:",
+            "interrupted after 1 min 00 s; finished rows are kept",
+            "the same command continues where this one stopped:",
         ),
         (
             "refused",
             "the quota is used up",
             "stopped early after 1 min 00 s: the quota is used up",
-            "when the reason is gone, the same command goes on:",
+            "when the cause is mended, the same command continues:",
         ),
         (
             "storage",
             "the disk is full",
             "stopped early after 1 min 00 s: the disk is full",
-            "when the reason is gone, the same command goes on:",
+            "when the cause is mended, the same command continues:",
         ),
     ],
 )
@@ -135,12 +135,12 @@ def test_a_cost_known_in_part_is_called_so() -> None:
 
 def test_outcomes_that_are_not_durable_are_counted() -> None:
     """What may not be on the disk is said (promise 2)."""
-    assert "12 outcomes may not be on the disk" in summary({"m": tally(durable=1988)}, "storage", "the disk is full")
+    assert "12 outcomes may not be on disk" in summary({"m": tally(durable=1988)}, "storage", "the disk is full")
 
 
 def test_an_unknown_total_is_not_called_zero() -> None:
     """When it stopped before the rows were counted, no number of missing rows is made up."""
-    assert "100 ok + 0 failed; how many there are in all is not known yet" in summary({"m": tally(total=None, ok=100)}, "interrupted", "x")
+    assert "100 ok + 0 failed; the total is not known yet" in summary({"m": tally(total=None, ok=100)}, "interrupted", "x")
 
 
 def test_a_reason_cannot_steer_the_terminal() -> None:

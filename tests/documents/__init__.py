@@ -5,8 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.documents.architecture import architecture_page
+from tests.documents.faults import faults_page
 from tests.documents.job_file import job_file_page
 from tests.documents.providers import providers_page
 
 ROOT = Path(__file__).parents[2]
-MADE: Mapping[str, Callable[[], str]] = {"docs/job-file.md": job_file_page, "docs/providers.md": providers_page}
+MADE: Mapping[str, Callable[[], str]] = {
+    "docs/architecture.md": architecture_page,
+    "docs/faults.md": faults_page,
+    "docs/job-file.md": job_file_page,
+    "docs/providers.md": providers_page,
+}

@@ -18,14 +18,14 @@ _TOP = """# The job file
 
 Made from the schema by `make docs`; do not edit. `promptmill schema` prints the schema itself.
 
-A job file is TOML. All of it is checked before anything is sent: a key that is not on this page is an error, told with its line and with
-what was probably meant, and all errors are told at once. Any key can be set on the command line: `--set run.concurrency=16`,
+A job file is TOML. All of it is checked before anything is sent: a key that is not on this page is an error, shown with its line and a
+suggestion, and all errors are shown at once. Any key can be set on the command line: `--set run.concurrency=16`,
 `--set model.temperature=1` (all models), `--set input.path=other.jsonl`.
 
-- Paths are relative to the job file; only `output.dir` is relative to the working directory. They may hold `${VAR}` and `${VAR:-default}`.
-- `extends = "base.toml"` takes another job file as the ground: tables are merged key by key, `[[model]]`, `[[score]]` and other lists are
+- Paths are relative to the job file; only `output.dir` is relative to the working directory. They may use `${VAR}` and `${VAR:-default}`.
+- `extends = "base.toml"` builds on another job file: tables are merged key by key, `[[model]]`, `[[score]]` and other lists are
   replaced as a whole.
-- Keys of providers never stand in a job file: `api_key_env` names the environment variable.
+- Keys of providers are never in a job file: `api_key_env` names the environment variable.
 - For completion and checks in an editor that knows TOML schemas: `promptmill schema > jobs/job.schema.json`, and
   `#:schema ./job.schema.json` as the first line of the job.
 
@@ -86,18 +86,18 @@ def _model(node: Schema) -> Iterator[str]:
     yield _keys({**node, "properties": own})
     yield "### Request parameters"
     yield (
-        "They are sent with each request of the model. What is on none of these lists goes into"
+        "They are sent with each request of the model. Any other parameter goes into"
         " `extra_body`, or is named in `options` of the provider's table."
     )
     yield _keys({"properties": common})
     yield "### Request parameters of some providers"
-    yield "What they mean is said in the providers' sections of [providers.md](providers.md)."
+    yield "[providers.md](providers.md) explains them."
     takers = {option: [p.name for p in PRESETS.values() if option in p.options] for option in sorted(set(properties) - typed)}
     yield table(("key", "taken by"), ((f"`{option}`", ", ".join(names)) for option, names in takers.items()))
 
 
 def _scores(kinds: list[Schema]) -> Iterator[str]:
-    yield "`kind` says how. What all kinds have:"
+    yield "`kind` chooses the method. Keys of all kinds:"
     yield _keys({"properties": {name: kinds[0]["properties"][name] for name in _SCORED}})
     for kind in kinds:
         properties = kind["properties"]

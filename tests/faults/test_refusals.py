@@ -79,7 +79,7 @@ def test_the_command_says_why_it_stopped_and_how_to_go_on(tmp_path: Path) -> Non
             for line in lines
         )
         assert "  rows       30 = 10 ok + 0 failed + 20 not attempted" in lines
-        assert lines[-2:] == ["  next       when the reason is gone, the same command goes on:", "             promptmill run test.toml"]
+        assert lines[-2:] == ["  next       when the cause is mended, the same command continues:", "             promptmill run test.toml"]
         (variant,) = status_json(folder)
         assert (variant["total"], variant["ok"], variant["failed"], variant["not_attempted"]) == (30, 10, 0, 20)
 

@@ -136,7 +136,7 @@ def test_a_race_needs_a_score_without_a_judge(tmp_path: Path) -> None:
     folder = job_of(tmp_path, "http://127.0.0.1:1/v1")
     folder.job.write_text(folder.job.read_text().partition("[[score]]")[0])
     done = called(folder, "run", "test.toml")
-    assert (done.exit_code, "needs a [[score]] that asks no model" in done.stderr) == (2, True)
+    assert (done.exit_code, "needs a [[score]] that calls no model" in done.stderr) == (2, True)
 
 
 def test_a_race_is_not_run_on_ray(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def test_a_run_on_an_object_store_goes_on_there_and_here(cluster: RayCluster, tm
         endpoint.handler = SLOWLY
         ended = folder.run("run", folder.job.name, "--set", "run.processes=2")
         assert ended.returncode == 0, ended.stderr
-        kept = int(re.search(r"([\d,]+) of them kept", ended.stderr)[1].replace(",", ""))
+        kept = int(re.search(r"([\d,]+) of them from earlier", ended.stderr)[1].replace(",", ""))
         # Sent and not recorded at either kill, and what was on its way then and came to the endpoint later.
         assert sum(endpoint.counts().values()) - 1_250 <= bound - kept + 2 * CONCURRENCY
     assert folder.recorded() == {row["id"] for row in folder.rows}

@@ -68,7 +68,7 @@ def test_killed_twice_on_the_store_every_row_has_one_outcome(s3: S3Server, tmp_p
         assert 0 < kept < len(known)
         ended = folder.run("resume", folder.address)
         assert ended.returncode == 0, ended.stderr
-        assert f"{kept} of them kept from before" in ended.stderr
+        assert f"{kept} of them from earlier sessions" in ended.stderr
         sent = endpoint.counts()
     records = folder.records()
     assert sorted(record.id for record in records) == sorted(known)

@@ -13,7 +13,7 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from batch.cli import promptmill
+from batch.cli.group import promptmill
 
 
 class JobFolder:

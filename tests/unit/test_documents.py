@@ -11,10 +11,12 @@ from typing import Any
 import click
 import pytest
 
-from batch.cli import COMMANDS, promptmill
+from batch.cli.group import COMMANDS, promptmill
 from batch.job import json_schema, load
 from batch.providers.presets import PRESETS
 from tests.documents import MADE, ROOT
+from tests.documents.architecture import floors
+from tests.documents.faults import faults_in, named_tests, rows
 
 PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md")] + sorted(ROOT.glob("docs/*.md"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -138,3 +140,47 @@ def test_each_preset_has_a_section(name: str) -> None:
     assert preset.base_url in section
     assert preset.api_key_env is None or preset.api_key_env in section
     assert all(f"`{option}`" in section for option in preset.options)
+
+
+def test_the_map_names_modules_that_are_there() -> None:
+    """Each module and package that the page of the architecture names exists, and each package of the code is on a floor."""
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    named = {name for name in INLINE.findall(FENCE.sub("", text)) if re.fullmatch(r"[a-z_]+/[a-z_/]*(\.py)?", name)}
+    assert {"engine/feed.py", "job/model.py", "readers/"} <= named
+    assert not [name for name in named if not (ROOT / "batch" / name).exists()]
+    there = {path.stem for path in (ROOT / "batch").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert there - {"__init__", "_version"} == {name for floor in floors() for name in floor}
+
+
+def test_the_matrix_of_faults_has_no_gap() -> None:
+    """Rows 1 to 76 are there once each, and no test names a fault that has no row."""
+    assert rows() == list(range(1, 77))
+    assert set(named_tests()) <= set(rows())
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("it is kept (fault 39).", [39]),
+        ("Faults 9, 14, 15, 17 to 19 and 28 on the wire", [9, 14, 15, 17, 18, 19, 28]),
+        ("Promises 1, 2, 4; fault 36: killed", [36]),
+        ("by default, 4 faults in a row", []),
+    ],
+)
+def test_faults_are_found_in_docstrings(text: str, numbers: list[int]) -> None:
+    """As tests write them: one, several, ranges; numbers of other things are not taken for them."""
+    assert list(faults_in(text)) == numbers
+
+
+@pytest.mark.parametrize("page", PAGES, ids=short)
+def test_tests_that_are_named_are_there(page: Path) -> None:
+    """Each test file that a page names exists, and has the test that is named after it."""
+    missing = []
+    path = ""
+    for name, test in re.findall(r"`(tests/[\w/]+\.py)?(?:::(test_\w+))?`", page.read_text(encoding="utf-8")):
+        path = name or path
+        if name and not (ROOT / name).is_file():
+            missing.append(name)
+        elif test and f"def {test}(" not in (ROOT / path).read_text(encoding="utf-8"):
+            missing.append(f"{path}::{test}")
+    assert not missing

@@ -1,0 +1,51 @@
+"""The progress of a run on stderr, and its summary."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import click
+
+from batch.cli.console import print_info
+from batch.policy.terminal import one_line
+
+if TYPE_CHECKING:
+    from batch.app import RunReport
+    from batch.events import Observer
+    from batch.job import LoadedJob
+
+Start = Callable[[Sequence["Observer"]], "RunReport"]
+
+
+def print_warnings(loaded: LoadedJob) -> None:
+    """Report what may be a mistake in the job."""
+    for warning in loaded.warnings:
+        print_info(f"promptmill: warning: {one_line(warning)}")
+
+
+def with_progress(start: Start, *, quiet: bool) -> RunReport:
+    """Run `start` with a progress display on stderr; with none when `quiet`, or without a stderr."""
+    from batch.clock import SystemClock
+    from batch.progress import display_for
+
+    if quiet or sys.stderr is None:
+        return start([])
+    with ExitStack() as stack:
+        display = display_for(sys.stderr, SystemClock())
+        stack.callback(display.close)
+        return start([display])
+
+
+def run_and_report(ctx: click.Context, start: Start, again: str, quiet: bool) -> None:
+    """Run `start`, print its summary, and end with its exit code. `again` is the command that continues the run."""
+    from batch.cli.summary import closing_summary
+    from batch.process import tune_malloc
+
+    tune_malloc()
+    report = with_progress(start, quiet=quiet)
+    if not quiet or report.exit_code:
+        print_info(closing_summary(report, again))
+    ctx.exit(report.exit_code)

@@ -1,0 +1,67 @@
+"""The report of score and compare as JSON, and the exit code of gates."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batch.cli.console import print_error
+from batch.cli.exits import ExitCode
+
+if TYPE_CHECKING:
+    from batch.app.evaluate import EvaluationReport
+    from batch.evaluation.reading import ScoreResult
+    from batch.settings import ScoreSettings, Variant
+
+
+def end_by_gates(ctx: click.Context, report: EvaluationReport) -> None:
+    """End with exit code 3 when a gate failed."""
+    failed = report.failed_gate
+    if failed is not None:
+        print_error(f"gate failed: {failed.text}")
+        ctx.exit(ExitCode.GATE)
+
+
+def evaluation_json(report: EvaluationReport) -> dict[str, Any]:
+    """Return the report as JSON objects."""
+    return {
+        "name": report.name,
+        "scores": [
+            {
+                "name": comparison.judged.settings.name,
+                "settings": _settings(comparison.judged.settings),
+                **_asked(comparison.judged),
+                "left_out": comparison.judged.left_out,
+                "left_out_example": comparison.judged.left_out_example,
+                "winner": comparison.verdict.winner,
+                "verdict": [sentence.text for sentence in comparison.verdict.sentences],
+                "findings": asdict(comparison.verdict.findings),
+            }
+            for comparison in report.comparisons
+        ],
+        "variants": [asdict(stats) for stats in report.variants],
+        "gates": [asdict(gate) for gate in report.gates],
+        "scored_anew": report.fresh,
+    }
+
+
+def _asked(judged: ScoreResult) -> dict[str, Any]:
+    """Return the statistics of the model that graded, under the key of its kind."""
+    stats = judged.asked
+    return {kind: stats.document() if stats is not None and stats.kind == kind else None for kind in ("judge", "embedder")}
+
+
+def _settings(score: ScoreSettings) -> dict[str, Any]:
+    """Return the settings of a score; of a provider only its name, since headers and query may be confidential."""
+    known = asdict(replace(score, judge=None, embedder=None))
+    if score.judge is not None:
+        known["judge"] = {**asdict(score.judge), "variant": _model(score.judge.variant)}
+    if score.embedder is not None:
+        known["embedder"] = _model(score.embedder)
+    return known
+
+
+def _model(variant: Variant) -> dict[str, Any]:
+    return {"model": variant.full_name, "parameters": dict(variant.parameters)}

@@ -1,0 +1,117 @@
+"""promptmill status: what a run directory has so far."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from batch.cli.console import table, terminal_width, write_json, write_text
+from batch.cli.options import directory_argument, json_option
+from batch.policy.terminal import one_line
+
+if TYPE_CHECKING:
+    from batch.results.status import Status, VariantStatus
+
+ORPHANS = "rows that are not in the input (removed, excluded by --limit, given another id, or a bad line that was corrected)"
+LONGEST_EXAMPLE = 160
+
+
+@click.command("status")
+@directory_argument
+@json_option
+def status_command(directory: str, as_json: bool) -> None:
+    """Show counts, tokens, and what failed and why.
+
+    Reads the journal only, so it works at any time, also during the run. Each kind of
+    failure is shown with one row as an example.
+    """
+    from batch import app
+
+    status = app.status(directory)
+    if as_json:
+        write_json({**asdict(status), "variants": [_variant_json(variant) for variant in status.variants]})
+    else:
+        write_text(_status_text(status))
+
+
+def _variant_json(variant: VariantStatus) -> dict[str, Any]:
+    return {**asdict(variant), "not_attempted": variant.not_attempted, "rows_per_s": variant.rate}
+
+
+def _status_text(status: Status) -> str:
+    from batch.progress import near, rate
+
+    cut_off, priced = (any(getattr(v, name) for v in status.variants) for name in ("truncated", "priced"))
+    head = ["model", "total", "ok", "failed", "left", *(["cut off"] if cut_off else []), "tokens in", "tokens out", "rows/s"]
+    rows = [[*head, *(["cost"] if priced else [])]]
+    for v in status.variants:
+        counts = (v.total, v.ok, v.failed, v.not_attempted, *([v.truncated] if cut_off else []), v.prompt_tokens, v.completion_tokens)
+        cost = ["" if not v.ok else f"${v.cost_usd:,.4f}" if v.priced > v.copies else "unknown"] if priced else []
+        rows.append([v.name, *map(number_or_unknown, counts), "?" if v.rate is None else rate(v.rate), *cost])
+    parts = [f"{status.name} in {near(status.directory)}", "", table(rows, terminal_width())]
+    notes = [*(f"{v.name}: {note}" for v in status.variants for note in _notes(v)), *_notes_on_all(status, cut_off=cut_off, priced=priced)]
+    parts += ["", *notes] if notes else []
+    for v in status.variants:
+        if v.failures:
+            more = f" (with {v.orphaned_failed:,} of rows that are not in the input)" if v.orphaned_failed else ""
+            parts += ["", f"failures of {v.name}{more}:", *(_failure_lines(v))]
+    return "\n".join(parts)
+
+
+def _notes(variant: VariantStatus) -> list[str]:
+    """Return notes on counts that are usually 0."""
+    notes = []
+    if variant.beaten_by is not None and variant.not_attempted:
+        notes.append(f"stopped by the race: {variant.beaten_by} beats it; remaining rows are not sent")
+    if variant.filtered:
+        notes.append(f"{variant.filtered:,} answers stopped by a content filter")
+    if variant.doubled:
+        notes.append(f"{variant.doubled:,} attempts were repeated after a lost reply: possibly billed twice")
+    if variant.copies:
+        notes.append(f"{variant.copies:,} rows took the outcome of an equal request (run.dedupe)")
+    if variant.priced > variant.copies and (beside := _beside(variant)):
+        notes.append(f"${variant.cost_usd:,.4f} is for {variant.priced:,} rows{beside}")
+    if variant.orphaned:
+        notes.append(f"{variant.orphaned:,} outcomes are of {ORPHANS}; they count in tokens and costs only")
+    if variant.damaged:
+        notes.append(f"{variant.damaged:,} damaged journal records; `promptmill verify` has the places")
+    return notes
+
+
+def _notes_on_all(status: Status, *, cut_off: bool, priced: bool) -> list[str]:
+    """Return the notes that concern all models."""
+    notes = []
+    if cut_off:
+        notes.append("cut off: answers cut short by the token limit (finish_reason length)")
+    if not priced and any(v.ok for v in status.variants):
+        notes.append("the cost is unknown")
+    if times := [v.last for v in status.variants if v.last is not None]:
+        notes.append(f"last outcome {datetime.fromtimestamp(max(times)).astimezone():%Y-%m-%d %H:%M:%S %Z}")
+    return notes
+
+
+def _beside(variant: VariantStatus) -> str:
+    """Format what may have been billed beyond the known cost."""
+    rest = variant.ok - variant.priced
+    unknown = f", that of {rest:,} more is unknown" if rest > 0 else ""
+    return unknown + (f", and up to ${variant.extra_usd:,.4f} for attempts without reported usage" if variant.extra_usd else "")
+
+
+def _failure_lines(variant: VariantStatus) -> list[str]:
+    lines = []
+    for failures in variant.failures:
+        message = one_line(" ".join(failures.message.split()))
+        shown = message if len(message) <= LONGEST_EXAMPLE else f"{message[: LONGEST_EXAMPLE - 1]}…"
+        lines += [
+            f"  {failures.count:,} {failures.code} ({failures.kind})",
+            f"    row {failures.row}, id {one_line(failures.id)}: {shown}",
+        ]
+    return lines
+
+
+def number_or_unknown(count: int | None) -> str:
+    """Return the count with separators; "?" for an unknown one."""
+    return "?" if count is None else f"{count:,}"
