@@ -115,9 +115,11 @@ class FailureHandler:
             return verdict
         if code == "tls" and self._tallies[work.task.variant].ok:
             # An endpoint that has served has no wrong certificate: a handshake broke.
+            work.attempts -= verdict.charged
             return replace(verdict, action=Action.RETRY, charged=False)
         if code == "not_found" and self._endpoint_pool.evidence(work).has_served:
             # The path is right, for rows were served there: an ingress has lost its backend.
+            work.attempts -= verdict.charged
             return replace(verdict, action=Action.RETRY, charged=False)
         if code == "not_found" and self.served and work.task.request.api not in self.served:
             # The address is right, for another API is served there; this one is not.
