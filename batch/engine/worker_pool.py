@@ -119,6 +119,8 @@ class WorkerPool:
     async def _read(self) -> None:
         batches = self._feed.batches()
         try:
+            for task in await anyio.to_thread.run_sync(self._feed.answered):
+                self._endpoint_pool.add_reference(task)
             while self.stopped is None:
                 batch = await anyio.to_thread.run_sync(next, batches, None, abandon_on_cancel=False)
                 if batch is None:

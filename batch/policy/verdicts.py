@@ -54,6 +54,8 @@ _DONE = Verdict(Action.DONE)
 
 _REFUSED_UNBILLED = frozenset({401, 402, 403, 404, 413, 429, 498, 503, 529})
 _GATEWAY_TIMEOUT = 524
+_MESSAGE = re.compile(rb'^\s*[\[{][^{]{0,200}"(?:message|msg|detail|error)"\s*:\s*"([^"]{1,2000})"')
+_CODE = re.compile(rb'^\s*[\[{][^{]{0,200}"(?:code|error_code)"\s*:\s*"?([\w.-]{1,80})')
 _PLAIN_404 = re.compile(r"\s*(not found|404 page not found|404 not found|)\s*\.?")
 
 _FAULTS: dict[str, Ruling] = {
@@ -127,7 +129,7 @@ def _status_of_names(error: ReplyError) -> int | None:
 
 
 def _ruling(status: int, error: ReplyError | None, body: bytes, wait: float | None) -> Ruling:
-    words = error if error is not None else ReplyError(sample(body))
+    words = error if error is not None else _unread(body)
     kind = _dialect(words, status)
     if status == HTTPStatus.TOO_MANY_REQUESTS and PER_DAY.search(body):
         ruling = QUOTA
@@ -140,6 +142,13 @@ def _ruling(status: int, error: ReplyError | None, body: bytes, wait: float | No
     if ruling is QUOTA and status == HTTPStatus.PAYMENT_REQUIRED and wait is not None:
         return QUOTA_FOR_NOW
     return ruling
+
+
+def _unread(body: bytes) -> ReplyError:
+    """The error in a body of an envelope that is not known: its message and its code, where it names them."""
+    message, code = _MESSAGE.search(body), _CODE.search(body)
+    text = sample(body) if message is None else message[1].decode("utf-8", "replace")
+    return ReplyError(text, None if code is None else code[1].decode())
 
 
 def _dialect(error: ReplyError, status: int | None) -> Dialect | None:

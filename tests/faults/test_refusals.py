@@ -70,6 +70,7 @@ def test_a_path_at_which_nothing_was_ever_served_stops_the_run(tmp_path: Path) -
 
 def test_a_path_that_served_before_is_waited_for(tmp_path: Path) -> None:
     """Fault 63: the same 404 after rows were served is an ingress without its backend: probed, no row fails, exit 5 by the deadline."""
+
     def handler(received: Received) -> Iterable[Action]:
         return answer(received) if rows_sent(endpoint) <= 10 else [error(404, b"default backend - 404")]
 

@@ -36,7 +36,9 @@ def answered(sent_at: float, done_at: float) -> Exchange:
 def fails(pace: EndpointLimiter, *, sent_at: float, now: float, wait: float | None = None) -> None:
     """An attempt that was sent at `sent_at` fails at `now`, and the endpoint asks to wait for `wait` seconds."""
     error = BROKEN if wait is None else REFUSED
-    pace.postpone(work().task, 0,
+    pace.postpone(
+        work().task,
+        0,
         Verdict(Action.RETRY, error, wait, charged=wait is None, reduce_concurrency=wait is not None, may_be_billed_twice=False),
         sent_at,
         now,
