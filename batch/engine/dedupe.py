@@ -77,6 +77,10 @@ class Deferred:
         self._load = load
         self.duplicates = {} if last else {plan.variant: Duplicates(variants[plan.variant], KeySet()) for plan in self._plans}
 
+    def answered(self) -> Sequence[Task]:
+        """None: the round before has sent what there was to send."""
+        return ()
+
     def batches(self) -> Iterator[list[Work | Unsendable | Copied]]:
         """Copies of outcomes, and what must be sent for want of them."""
         with ExitStack() as stack:

@@ -1,31 +1,36 @@
-"""The endpoints of one lane: one, or several equal ones that serve the same models.
+"""The endpoints of one worker pool: one, or several equal ones that serve the same models.
 
-Each has a pace of its own: its limits, its breaker, its pauses. Work goes to the least loaded one that may be sent to; one that is out of
-order rests and is probed, and what failed there goes elsewhere. Only when none serves is that an outage of the lane.
+Each has limits of its own: its concurrency, its breaker, its pauses. Work goes to the least loaded one that may be sent to; one that is
+out of order rests and is probed, and what failed there goes elsewhere. Only when none serves is that an outage of the pool.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from batch.engine.work import PooledEndpoint, Work
+from batch.policy.blame import OF_NOBODY, OF_THE_RATE, Evidence
 from batch.policy.cut_prompts import cut_prompt
 from batch.policy.verdicts import Verdict
-from batch.records import ErrorInfo, Exchange
+from batch.records import ErrorInfo, Exchange, Task
 
 NAMED = 3
 
 
 class EndpointPool:
-    """What a pool of workers sends to. With one endpoint it adds nothing to that endpoint's pace.
+    """What a worker pool sends to. With one endpoint it adds nothing to that endpoint's limits.
 
-    `cuts_prompts` tells that these cut prompts that are too long and say nothing: the first that shows it is told.
+    `cuts_prompts`: these endpoints cut prompts that are too long and say nothing; the first that shows it is reported.
+    `references` are by variant the smallest requests that were answered, to test endpoints with.
     """
 
     def __init__(self, name: str, endpoints: Sequence[PooledEndpoint], *, cuts_prompts: bool = False) -> None:
         self.name = name
         self._watches_prompts = cuts_prompts
         self.endpoints = tuple(endpoints)
+        self.references: dict[str, Task] = {}
+        self.largest_served = 0
         self._only = self.endpoints[0] if len(self.endpoints) == 1 else None
 
     def __len__(self) -> int:
@@ -55,6 +60,11 @@ class EndpointPool:
         """Whether all are out of order, so that nothing but probes is sent."""
         return not any(endpoint.limiter.breaker.closed for endpoint in self.endpoints)
 
+    @property
+    def is_testing(self) -> bool:
+        """Whether one of them is about to be tested with a reference, or rests until it is."""
+        return any(not endpoint.limiter.breaker.closed for endpoint in self.endpoints)
+
     def asks_too_long(self, now: float) -> bool:
         """Whether all ask to wait for longer than they are waited for."""
         return all(endpoint.limiter.asks_too_long(now) for endpoint in self.endpoints)
@@ -76,43 +86,56 @@ class EndpointPool:
         if endpoint is not None:
             return endpoint if endpoint.in_flight < endpoint.limiter.concurrency.limit and endpoint.limiter.hold(now) <= 0 else None
         self._spare_late(now)
-        # One that forbade the row would do so again, at once and for as long as the others are busy.
+        # One that refused the row would do so again, at once and for as long as the others are busy.
         endpoints = (self._untried(work) if work.shunned else None) or self.endpoints
         free = [m for m in endpoints if m.in_flight < m.limiter.concurrency.limit and m.limiter.hold(now) <= 0]
         return min(free, key=lambda m: (m is work.failed_at, m.in_flight / m.limiter.concurrency.limit, m.sent), default=None)
 
     def sent(self, endpoint: PooledEndpoint, work: Work, now: float) -> bool:
         """`work` leaves for `endpoint`; True when it failed elsewhere before."""
+        retried, first = work.charged_retry and not work.was_retried, work.tries == 0 and not work.is_probe
+        work.was_retried |= retried
         moved = work.failed_at is not None and work.failed_at is not endpoint
         work.endpoint, work.failed_at = endpoint, None
         endpoint.in_flight += 1
         endpoint.sent += 1
-        work.ticket = endpoint.limiter.sent(work.task, work.request, now, retry=work.charged_retry)
+        work.ticket = endpoint.limiter.sent(work.task, work.request, now, first=first, retried=retried)
         return moved
 
     def served(self, work: Work, exchange: Exchange) -> str | None:
         """An answer came; what a person should know: that an outage is over, or that prompts are cut."""
         endpoint = self._of(work)
-        again = endpoint.limiter.served(exchange)
+        again = endpoint.limiter.served(work.task.variant, exchange, by_reference=work.is_probe)
         endpoint.refusal = None
+        if endpoint.limiter.breaker.closed:
+            endpoint.suspected_for = None
+        self.add_reference(replace(work.task, request=work.request))
+        self.largest_served = max(self.largest_served, len(work.request.body))
         self._spare_others(endpoint, exchange.done_at)
         if self._watches_prompts and (cut := cut_prompt(work.request.body, exchange.reply.usage if exchange.reply else None)):
             self._watches_prompts = False
             return f"{endpoint.limiter.name} {_cut(work, *cut)}"
         return f"{endpoint.limiter.name} serves again" if again else None
 
-    def answered(self, work: Work, now: float) -> str | None:
+    def add_reference(self, task: Task) -> None:
+        """Keep a task that was answered, if none of its variant is there or this one is smaller."""
+        kept = self.references.get(task.variant)
+        if kept is None or len(task.request.body) < len(kept.request.body):
+            self.references[task.variant] = task
+
+    def answered(self, work: Work, exchange: Exchange) -> str | None:
         """A row was refused for its own fault; what a person should know when that ended an outage."""
         endpoint = self._of(work)
-        again = endpoint.limiter.answered()
-        self._spare_others(endpoint, now)
+        again = endpoint.limiter.answered(exchange.sent_at)
+        self._spare_others(endpoint, exchange.done_at)
         return f"{endpoint.limiter.name} serves again" if again else None
 
     def postpone(self, work: Work, verdict: Verdict, sent_at: float, now: float) -> tuple[float, str | None]:
         """When `work` may be tried again, here or elsewhere, after a fault that is not its own, and what a person should know about it."""
         endpoint = self._of(work)
-        own, notice = endpoint.limiter.postpone(work.task, work.tries, verdict, sent_at, now)
-        work.failed_at = endpoint
+        testable = work.task.variant in self.references
+        own, notice = endpoint.limiter.postpone(work.task, work.tries, verdict, sent_at, now, testable=testable)
+        work.failed_at, endpoint.failed_for = endpoint, work.task.variant
         return max(own, now + min(other.limiter.paused(now) for other in self.endpoints)), notice
 
     def refused(self, work: Work, error: ErrorInfo, sent_at: float, now: float) -> str | None:
@@ -123,18 +146,66 @@ class EndpointPool:
             return None
         work.failed_at = endpoint
         endpoint.limiter.refused_all(work.task, error, sent_at, now)
-        return "" if known else f"{endpoint.limiter.name} is left out for now: {error.message}"
+        return "" if known else f"{endpoint.limiter.name} is not used for now: {error.message}"
 
-    def forbids(self, work: Work) -> bool:
-        """A row was forbidden; False when another endpoint, which serves, may still take it."""
+    def moves(self, work: Work) -> bool:
+        """Whether a row that this endpoint refused may be taken by another one, which serves."""
         endpoint = self._of(work)
         work.shunned = (*work.shunned, endpoint)
         work.failed_at = endpoint if self._untried(work) else None
-        return work.failed_at is None
+        return work.failed_at is not None
 
-    def suspects_endpoint(self, work: Work) -> bool:
-        """Whether it is the fault of the endpoint that `work` failed, and not its own."""
-        return self._of(work).limiter.breaker.suspects_endpoint
+    def evidence(self, work: Work) -> Evidence:
+        """What the endpoint of the last attempt did with the tasks of the row's variant."""
+        return self._of(work).limiter.evidence(work.task.variant)
+
+    def is_serving(self, work: Work) -> bool:
+        """Whether requests flow freely to the endpoint of the last attempt."""
+        return self._of(work).limiter.breaker.closed
+
+    def suspect(self, work: Work, now: float) -> None:
+        """Test the endpoint of the last attempt with the reference of the row's variant, before anything else is sent there."""
+        self._of(work).limiter.suspect(now)
+        self._of(work).suspected_for = work.task.variant
+
+    def pick_probe(self, now: float, *, has_rows: bool, has_fresh: bool) -> tuple[Work, PooledEndpoint] | None:
+        """A reference to test an endpoint with that is due for it.
+
+        `has_rows`: rows are there to probe with; `has_fresh`: such that were never sent.
+        """
+        for endpoint in self.endpoints:
+            breaker = endpoint.limiter.breaker
+            if breaker.closed or endpoint.limiter.hold(now) > 0 or endpoint.in_flight >= endpoint.limiter.concurrency.limit:
+                continue
+            # A row that was never sent tests an endpoint as well, and its answer is not paid for in vain. So does any row where the
+            # endpoint said that it is not ready: that costs the row no attempt.
+            rows = has_rows if breaker.is_unready else has_fresh and not breaker.is_suspected and len(self.endpoints) == 1
+            fresh = rows and endpoint.suspected_for is None
+            variant = endpoint.suspected_for or endpoint.failed_for
+            task = None if fresh or variant is None else self.references.get(variant)
+            if task is not None:
+                return Work(task, is_probe=True), endpoint
+        return None
+
+    def refused_probe(self, work: Work, verdict: Verdict, exchange: Exchange) -> str | None:
+        """The reference was refused: the endpoint is to blame. What a person should know about it."""
+        error = verdict.error
+        assert error is not None  # noqa: S101 - a refusal has one
+        endpoint = self._of(work)
+        if error.code in OF_THE_RATE or error.code in OF_NOBODY:
+            return endpoint.limiter.postpone(work.task, work.tries, verdict, exchange.sent_at, exchange.done_at)[1]
+        endpoint.limiter.evidence(work.task.variant).condemn()
+        return endpoint.limiter.refused(work.task, error, exchange.sent_at, exchange.done_at, testable=True)
+
+    def refused_unclear(self, work: Work, error: ErrorInfo, exchange: Exchange) -> str | None:
+        """A row was refused for what may be the endpoint's fault. What a person should know about it."""
+        testable = work.task.variant in self.references
+        self._of(work).failed_for = work.task.variant
+        return self._of(work).limiter.refused(work.task, error, exchange.sent_at, exchange.done_at, testable=testable)
+
+    def long_holds(self, now: float) -> list[str]:
+        """What a person should know of endpoints whose rates hold everything back for long."""
+        return [notice for each in self.endpoints if (notice := each.limiter.long_hold(now)) is not None]
 
     def put_off(self, seconds: float) -> None:
         """The process itself stood still for so long."""

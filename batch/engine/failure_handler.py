@@ -1,26 +1,41 @@
-"""Decides what becomes of attempts that gave no answer: another attempt, a failed row, or the end of the run."""
+"""Decides what becomes of attempts that gave no answer: another attempt, a failed row, or the end of the run.
+
+Whose fault a refusal is says `policy/blame.py`. A row whose fault is unclear is withheld: it fails when its endpoint serves a later
+request, and is sent again when the endpoint turns out to be to blame.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog
 from batch.engine.decisions import Decision, Fail, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.limiter import key_of
 from batch.engine.stop import Stop
 from batch.engine.work import Work
+from batch.policy.blame import ALONE_REFUSALS, DISTINCT_REFUSED, OF_NOBODY, OF_THE_RATE, OF_THE_ROW, Blame, blame
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Api, ErrorInfo, Exchange, Tally
 from batch.settings import RunSettings
 
-# This many different rows must be forbidden, and none answered between, before the key is to blame and not the rows.
+# This many different rows must be forbidden, and none ever answered, before the key is to blame and not the rows.
 FORBIDDEN_ROWS = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A refused row that waits for evidence of whose fault it was."""
+
+    work: Work
+    error: ErrorInfo
+    exchange: Exchange
+
+
 class FailureHandler:
-    """Decides for the attempts of one pool. `served` are the APIs that have given an answer, `withheld` the forbidden rows."""
+    """Decides for the attempts of one pool. `served` are the APIs that have given an answer."""
 
     def __init__(
         self,
@@ -30,7 +45,7 @@ class FailureHandler:
         run: RunSettings,
         answer_checks: Mapping[str, AnswerSchemaCheck],
     ) -> None:
-        self.withheld: list[tuple[Work, ErrorInfo, Exchange]] = []
+        self.withheld: list[Withheld] = []
         self.served: set[Api] = set()
         self._endpoint_pool = endpoint_pool
         self._backlog = backlog
@@ -40,20 +55,26 @@ class FailureHandler:
 
     def settle(self, work: Work, verdict: Verdict, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
         """Act on a verdict other than done. `exhausted` says that all rows have been read."""
+        verdict = self._with_history(work, verdict)
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
         if verdict.action is Action.RETRY:
             yield from self._retry(work, verdict, error, exchange, exhausted=exhausted)
         elif verdict.action is Action.FAIL:
-            yield from self._refuse(work, error, exchange)
-        elif error.code == "tls" and self._tallies[work.task.variant].ok:
-            # An endpoint that has served has no wrong certificate: a handshake broke.
-            yield from self._retry(work, replace(verdict, action=Action.RETRY, charged=False), error, exchange, exhausted=exhausted)
-        elif error.code == "not_found" and self.served and work.task.request.api not in self.served:
-            # The address is right, for another API is served there; this one is not.
-            yield from self._refuse(work, error, exchange)
+            yield from self._refuse(work, verdict, error, exchange)
         else:
             yield from self._rest_endpoint(work, verdict, error, exchange)
+
+    def tested(self, probe: Work, verdict: Verdict, exchange: Exchange) -> Iterator[Decision]:
+        """Act on what became of a reference that was refused: the endpoint is to blame for the rows that it refused since it served."""
+        error = verdict.error
+        assert error is not None  # noqa: S101 - only done comes without one
+        if verdict.action is Action.STOP:
+            yield from self._rest_endpoint(probe, verdict, error, exchange)
+        elif (notice := self._endpoint_pool.refused_probe(probe, verdict, exchange)) is not None:
+            yield Warn(notice)
+        if self._endpoint_pool.evidence(probe).is_condemned:
+            yield from self._give_back(probe, exchange.done_at)
 
     def reject(self, work: Work, exchange: Exchange) -> Decision | None:
         """Check an answer against the variant's schema; None when it fits."""
@@ -67,66 +88,157 @@ class FailureHandler:
         return Retry(work, exchange.done_at)
 
     def release(self) -> list[Fail]:
-        """Fail the forbidden rows: others are served, or there are no others."""
-        withheld, self.withheld = self.withheld, []
-        return [Fail(*each) for each in withheld]
+        """Fail the withheld rows whose endpoint has served a request that was sent after it refused them."""
+        kept: list[Withheld] = []
+        failed: list[Fail] = []
+        for each in self.withheld:
+            if self._endpoint_pool.evidence(each.work).served_after(each.exchange.done_at):
+                failed.append(Fail(each.work, each.error, each.exchange))
+            else:
+                kept.append(each)
+        self.withheld = kept
+        return failed
 
-    def _refuse(self, work: Work, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
-        if (notice := self._endpoint_pool.answered(work, exchange.done_at)) is not None:
-            yield Warn(notice)
-        if error.code == "permission" and work.attempts < self._run.attempts and not self._endpoint_pool.forbids(work):
-            yield self._elsewhere(work, exchange.done_at)
-        elif error.code == "permission":
-            yield from self._withhold(work, error, exchange)
-        else:
+    def conclude(self, now: float) -> list[Fail]:
+        """Nothing is left to send but withheld rows: test their endpoints, and fail those that nothing can be tested with."""
+        testable = [each for each in self.withheld if each.work.task.variant in self._endpoint_pool.references]
+        failed = [Fail(each.work, each.error, each.exchange) for each in self.withheld if each not in testable]
+        self.withheld = testable
+        for each in testable:
+            self._endpoint_pool.suspect(each.work, now)
+        return failed
+
+    def _with_history(self, work: Work, verdict: Verdict) -> Verdict:
+        """The verdict as it is for an endpoint that has served before: what would end a run may be a fault that passes."""
+        code = verdict.error.code if verdict.error is not None else ""
+        if verdict.action is not Action.STOP:
+            return verdict
+        if code == "tls" and self._tallies[work.task.variant].ok:
+            # An endpoint that has served has no wrong certificate: a handshake broke.
+            work.attempts -= verdict.charged
+            return replace(verdict, action=Action.RETRY, charged=False)
+        if code == "not_found" and self._endpoint_pool.evidence(work).has_served:
+            # The path is right, for rows were served there: an ingress has lost its backend.
+            work.attempts -= verdict.charged
+            return replace(verdict, action=Action.RETRY, charged=False)
+        if code == "not_found" and self.served and work.task.request.api not in self.served:
+            # The address is right, for another API is served there; this one is not.
+            return replace(verdict, action=Action.FAIL)
+        return verdict
+
+    def _refuse(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
+        testable = work.task.variant in self._endpoint_pool.references
+        movable = error.code not in OF_THE_ROW and work.attempts < self._run.attempts and self._endpoint_pool.moves(work)
+        may_be_endpoint = testable or movable or error.code == "permission"
+        if blame(verdict, self._endpoint_pool.evidence(work), spent=True, testable=may_be_endpoint) is Blame.ROW:
+            if (notice := self._endpoint_pool.answered(work, exchange)) is not None:
+                yield Warn(notice)
             yield Fail(work, error, exchange)
-
-    def _withhold(self, work: Work, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
-        """Keep a forbidden row until it is clear that the row is to blame: a key without rights must not fail the first rows."""
-        self.withheld.append((work, error, exchange))
-        if len({work.task.ordinal for work, _, _ in self.withheld}) < FORBIDDEN_ROWS:
             return
+        if testable or movable:
+            self._endpoint_pool.evidence(work).failed(key_of(work.task))
+            notice = self._endpoint_pool.refused_unclear(work, error, exchange)
+        else:
+            notice = self._endpoint_pool.answered(work, exchange)
+        if notice is not None:
+            yield Warn(notice)
+        if movable:
+            yield from self._suspect(work, exchange.done_at, DISTINCT_REFUSED, testable=testable)
+            yield self._elsewhere(work, exchange.done_at)
+        else:
+            yield from self._withhold(work, error, exchange, DISTINCT_REFUSED, testable=testable)
+
+    def _withhold(self, work: Work, error: ErrorInfo, exchange: Exchange, distinct: int, *, testable: bool) -> Iterator[Decision]:
+        self.withheld.append(Withheld(work, error, exchange))
+        if testable:
+            yield from self._suspect(work, exchange.done_at, distinct, testable=True)
+        elif len({each.work.task.ordinal for each in self.withheld}) >= FORBIDDEN_ROWS:
+            # Nothing was ever answered: a key without rights must not fail the first rows.
+            withheld, self.withheld = self.withheld, []
+            yield from (Retry(each.work, exchange.done_at) for each in withheld)
+            yield StopRun(Stop("refused", f"{self._endpoint_pool.name} forbids every request: {error.message}"), self._run.grace_s)
+
+    def _suspect(self, work: Work, now: float, distinct: int, *, testable: bool) -> Iterator[Decision]:
+        evidence = self._endpoint_pool.evidence(work)
+        if not testable or not evidence.suspects(distinct):
+            return
+        self._endpoint_pool.suspect(work, now)
+        if evidence.is_condemned:
+            yield from self._give_back(work, now)
+
+    def _give_back(self, work: Work, now: float) -> Iterator[Decision]:
+        """Send the rows again that an endpoint refused for its own fault."""
         withheld, self.withheld = self.withheld, []
-        for forbidden, _, _ in withheld:
-            yield Retry(forbidden, exchange.done_at)
-        yield StopRun(Stop("refused", f"{self._endpoint_pool.name} forbids every request: {error.message}"), self._run.grace_s)
+        for each in withheld:
+            if each.work.endpoint is work.endpoint and each.work.task.variant == work.task.variant:
+                each.work.shunned = ()
+                each.work.attempts = min(each.work.attempts, self._run.attempts - 1)
+                each.work.failed_at = each.work.endpoint
+                yield self._elsewhere(each.work, now)
+            else:
+                self.withheld.append(each)
 
     def _rest_endpoint(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
         """The endpoint refuses every request: others continue without it, and without others the run ends."""
         notice = self._endpoint_pool.refused(work, error, exchange.sent_at, exchange.done_at)
         if notice is None:
-            yield Retry(work, exchange.done_at)
+            if not work.is_probe:
+                yield Retry(work, exchange.done_at)
             yield StopRun(Stop("refused", f"{self._endpoint_pool.name}: {error.message}"), self._run.grace_s)
             return
         if notice:
             yield Warn(notice)
         work.attempts -= verdict.charged
-        yield self._elsewhere(work, exchange.done_at)
+        if not work.is_probe:
+            yield self._elsewhere(work, exchange.done_at)
 
     def _elsewhere(self, work: Work, now: float) -> Retry:
         work.charged_retry = False
         return Retry(work, now)
 
     def _retry(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
+        evidence = self._endpoint_pool.evidence(work)
+        if error.code in OF_THE_RATE:
+            verdict = self._limited_alone(work, verdict, exchange.done_at)
+        elif error.code not in OF_NOBODY:
+            evidence.failed(key_of(work.task))
         due, notice = self._endpoint_pool.postpone(work, verdict, exchange.sent_at, exchange.done_at)
         if notice:
             yield Warn(notice)
-        if self._is_spent(work, exchange.done_at) and not self._blames_endpoint(work, exhausted=exhausted):
-            yield Fail(work, error, exchange)
+        testable = work.task.variant in self._endpoint_pool.references
+        others = bool(self._backlog.ready) or not exhausted
+        spent = self._is_spent(work, exchange.done_at, others=others)
+        is_open = not self._endpoint_pool.is_serving(work)
+        found = blame(verdict, evidence, spent=spent, testable=testable or others, is_open=is_open)
+        if found is Blame.ROW:
+            yield Fail(work, self._named(work, error), exchange)
             return
         if verdict.may_be_billed_twice:
             work.may_be_billed_twice += 1
             self._tallies[work.task.variant].doubled += 1
+        if found is Blame.UNCLEAR and testable:
+            yield from self._withhold(work, self._named(work, error), exchange, 1, testable=True)
+            return
         work.charged_retry = verdict.charged
         yield Retry(work, due)
 
-    def _is_spent(self, work: Work, now: float) -> bool:
+    def _limited_alone(self, work: Work, verdict: Verdict, now: float) -> Verdict:
+        """The verdict on a row that was refused for the rate; one that is refused while others are served slows nothing down."""
+        served_between = work.refused_at is not None and self._endpoint_pool.evidence(work).served_after(work.refused_at)
+        work.refused_alone += served_between
+        work.refused_at = now
+        return replace(verdict, reduce_concurrency=False) if work.refused_alone > 1 else verdict
+
+    def _named(self, work: Work, error: ErrorInfo) -> ErrorInfo:
+        """The error under which a row fails: one that no rate lets through is too large, if it is larger than all that were served."""
+        is_larger = len(work.request.body) > self._endpoint_pool.largest_served > 0
+        return replace(error, code="too_large") if error.code == "rate_limit" and is_larger else error
+
+    def _is_spent(self, work: Work, now: float, *, others: bool) -> bool:
         """Whether the row had all its attempts, or all its time; an outage does not count as time."""
+        if work.refused_alone >= ALONE_REFUSALS and not others:
+            return True
         outage_since, first_sent = self._endpoint_pool.outage_since, work.first_sent
         served_until = now if outage_since is None else outage_since
         overdue = first_sent is not None and served_until - first_sent > self._run.task_timeout_s
         return overdue or work.attempts >= self._run.attempts
-
-    def _blames_endpoint(self, work: Work, *, exhausted: bool) -> bool:
-        """Whether a row that failed too often is spared: the endpoint fails for all, and other rows are there to test it with."""
-        return self._endpoint_pool.suspects_endpoint(work) and (bool(self._backlog.ready) or not exhausted)

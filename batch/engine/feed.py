@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Literal, Protocol
 
 from batch.engine.work import Work
@@ -16,6 +17,9 @@ from batch.journal.lines import task_hash, task_hashes
 from batch.prompts import RequestBuilder
 from batch.readers.record import RowFilter
 from batch.records import BadRow, ErrorInfo, ErrorKind, Outcome, Request, Row, Task
+
+# Where a task that was answered is looked for, to test an endpoint with; it is mostly the first.
+FIRST_BATCHES = 4
 
 ChangedPolicy = Literal["refuse", "rerun", "keep"]
 
@@ -45,6 +49,9 @@ class Source(Protocol):
 
     def batches(self) -> Iterator[Sequence[Work | Unsendable | Copied]]:
         """What is to be sent (or journaled without that), batch by batch."""
+
+    def answered(self) -> Sequence[Task]:
+        """A task of each variant that an earlier session answered, where one is found soon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +142,19 @@ class Feed:
         for candidates in self.candidates(skip_finished=not self._options.compare):
             works = [_work(candidate) for candidate in candidates if self.wants(candidate)]
             yield self._filtered(works) if self._duplicate_filters else works
+
+    def answered(self) -> Sequence[Task]:
+        """A task of each variant that an earlier session answered with the request that it has now, among the first rows."""
+        wanted = {plan.variant for plan in self._plans if len(plan.index)}
+        found: dict[str, Task] = {}
+        for candidates in islice(self.candidates() if wanted else (), FIRST_BATCHES):
+            for candidate in candidates:
+                entry = candidate.entry
+                if entry is not None and entry.ok and not candidate.changed and candidate.error is None:
+                    found.setdefault(candidate.task.variant, candidate.task)
+            if found.keys() >= wanted:
+                break
+        return list(found.values())
 
     def candidates(self, *, skip_finished: bool = False) -> Iterator[list[Candidate]]:
         """All tasks of the input, batch by batch; with `skip_finished` without those that the journal has as final."""

@@ -1,4 +1,4 @@
-"""What one endpoint bears now: concurrency, shared pause, breaker, retry budget. All its users ask it before they send.
+"""What one endpoint bears now: concurrency, rates, shared pause, breaker, retry budget, and the evidence of whose fault its failures are.
 
 Pure but for its state: times are monotonic seconds and come from the caller.
 """
@@ -8,31 +8,36 @@ from __future__ import annotations
 import math
 import random
 
+from batch.policy.blame import OF_NOBODY, OF_THE_RATE, Evidence
 from batch.policy.breaker import Breaker
 from batch.policy.limits import ConcurrencyLimit
 from batch.policy.limits.adaptive import AdaptiveConcurrency
 from batch.policy.limits.fixed import FixedConcurrency
+from batch.policy.limits.learned_rate import LearnedRate
 from batch.policy.rate_limiter import RateLimiter, Ticket, tokens_of
 from batch.policy.retry_budget import RetryBudget
 from batch.policy.verdicts import Verdict
 from batch.policy.waits import MAX_WAIT_S, backoff
-from batch.records import ErrorInfo, Exchange, Request, Task
+from batch.records import ErrorInfo, ErrorKind, Exchange, Request, Task
 from batch.settings import RunSettings
 
-# Codes by which an endpoint, or the network before it, says that it serves nobody at the moment.
-UNREADY = frozenset({"loading", "connect", "resolve", "tls"})
-# What says nothing against the endpoint: it limits, or we stood still. Only what became of a probe the breaker must know all the same.
-NO_FAULT = frozenset({"rate_limit", "held"})
+# Codes by which an endpoint, or the network before it, says that it serves no request at the moment. A path that is not found is one
+# only where the endpoint has served at it before: an ingress has lost its backend.
+UNREADY = frozenset({"loading", "connect", "resolve", "tls", "not_found"})
+# What says nothing against the endpoint. Only what became of a probe the breaker must learn all the same.
+NO_FAULT = frozenset({"rate_limit"}) | OF_NOBODY
 # A wait that no server means (10^30 s); it is treated as if none had been given.
 ABSURD_WAIT_S = 7 * 86_400.0
-LONGEST_REASON = 300
+LONGEST_REASON = 2000
+# A hold by a rate that is longer than this is worth a word.
+LONG_HOLD_S = 30.0
 TOO_MANY = 429
 # The floor of the retry budget under "auto", whose most says little about how many are in flight.
 AUTO_RETRIES = 64
 
 
 class EndpointLimiter:
-    """The pace of one endpoint. `concurrency` and `rates` are given where others send to it too, and limits are shared out.
+    """The limits of one endpoint. `concurrency` and `rates` are given where other workers send to it too, and limits are shared out.
 
     Until `asked_until` nothing is sent to it, because it asked for that. `outage_since` is when the first attempt failed after the
     last answer; None while it serves.
@@ -62,6 +67,15 @@ class EndpointLimiter:
         self.outage_since: float | None = None
         self._failed_from = -math.inf
         self._last_fault = ""
+        self._evidence: dict[str, Evidence] = {}
+        # Where other workers send too, one worker's refusals say nothing about the rate of all.
+        self._learned = LearnedRate() if concurrency is None else None
+        self._in_flight = 0
+        self._long_hold_until = -math.inf
+
+    def evidence(self, variant: str) -> Evidence:
+        """What the endpoint did with the tasks of a variant."""
+        return self._evidence.setdefault(variant, Evidence())
 
     @property
     def outage_deadline(self) -> float | None:
@@ -83,61 +97,86 @@ class EndpointLimiter:
         """Seconds until something may be sent: 0 now, infinity until a probe has come back, or for good when it `failed_late`."""
         if self.outage_since is not None and self.failed_late:
             return math.inf
-        return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), 0.0)
+        learned = 0.0 if self._learned is None else self._learned.hold(now)
+        return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), learned, 0.0)
 
-    def sent(self, task: Task, request: Request, now: float, *, retry: bool) -> Ticket:
-        """Count a request that leaves; `retry` when it repeats one that was charged. The ticket is for `ended`."""
+    def long_hold(self, now: float) -> str | None:
+        """What a person should know when a rate holds everything back for long; each hold is reported once."""
+        hold = self.rates.hold(now)
+        if hold < LONG_HOLD_S or now < self._long_hold_until:
+            return None
+        self._long_hold_until = now + hold
+        return f"{self.name}: its rate is used up; the next request may be sent in {_seconds(hold)}"
+
+    def sent(self, task: Task, request: Request, now: float, *, first: bool, retried: bool) -> Ticket:
+        """Count a request that leaves; `first` and `retried` are for the retry budget. The ticket is for `ended`."""
         self.concurrency.sent(now)
+        self._in_flight += 1
+        if self._learned is not None:
+            self._learned.sent(now)
         if not self.breaker.closed:
-            self.breaker.sent(_key(task))
-        self.budget.sent(retry=retry)
+            self.breaker.sent(key_of(task))
+        self.budget.sent(first=first, retried=retried)
         return self.rates.sent(request.body, now)
 
     def ended(self, ticket: Ticket, exchange: Exchange) -> None:
         """Learn the rates from the headers and the usage of an attempt that is over, however it ended."""
         self.concurrency.ended(exchange.done_at)
+        self._in_flight -= 1
         usage = exchange.reply.usage if exchange.reply else None
         self.rates.ended(ticket, exchange.headers, usage, exchange.done_at, refused=exchange.status == TOO_MANY)
 
-    def served(self, exchange: Exchange) -> bool:
-        """An answer came; True when that ended an outage."""
+    def served(self, variant: str, exchange: Exchange, *, by_reference: bool = False) -> bool:
+        """Learn from an answer; True when that ended an outage. `by_reference`: it was the test of a suspicion."""
         usage = exchange.reply.usage if exchange.reply else None
         self.concurrency.served(exchange.sent_at, exchange.done_at, max(1.0, tokens_of(usage, "completion_tokens")))
+        if self._learned is not None:
+            self._learned.served(exchange.done_at, self._in_flight + 1)
         self._refusals = 0
         self.outage_since = None
-        return self.breaker.served()
+        self.evidence(variant).served(exchange.sent_at, by_reference=by_reference)
+        return self.breaker.served(exchange.sent_at, by_reference=by_reference)
 
-    def answered(self) -> bool:
+    def answered(self, sent_at: float) -> bool:
         """The endpoint refused a row for the row's own fault: it is alive. True when that ended an outage."""
         self.outage_since = None
-        return self.breaker.served()
+        return self.breaker.served(sent_at)
 
-    def postpone(self, task: Task, tries: int, verdict: Verdict, sent_at: float, now: float) -> tuple[float, str | None]:
-        """When `work` may be tried again after a fault that is not its own, and what a person should know about it.
+    def suspect(self, now: float) -> None:
+        """Send nothing but the reference, at once: whether the endpoint or its rows are to blame is unclear."""
+        self.breaker.suspect(now)
+
+    def refused(self, task: Task, error: ErrorInfo, sent_at: float, now: float, *, testable: bool) -> str | None:
+        """Learn from a refusal that may be the endpoint's fault. What a person should know about it."""
+        self._failing_since(now, sent_at, error)
+        return self._out_of_order if self.breaker.failed(key_of(task), now, unready=False, testable=testable) else None
+
+    def postpone(
+        self, task: Task, tries: int, verdict: Verdict, sent_at: float, now: float, *, testable: bool = False
+    ) -> tuple[float, str | None]:
+        """When a task may be tried again after a fault that is not its own, and what a person should know about it.
 
         A server's wait is never shortened, but stands in `paused`: one refusal pauses the whole endpoint once.
+        `testable`: a reference is there to test a suspicion with.
         """
-        if self.outage_since is None:
-            self.outage_since = now
-        self._failed_from = max(self._failed_from, sent_at)
-        code, self._last_fault = (verdict.error.code, verdict.error.message) if verdict.error else ("", "")
+        error = verdict.error or ErrorInfo(ErrorKind.API, "", "")
+        self._failing_since(now, sent_at, error)
+        code = error.code
         wait = verdict.wait if verdict.wait is not None and verdict.wait <= ABSURD_WAIT_S else None
-        refused = verdict.reduce_concurrency or wait is not None
-        notice = self._refused(verdict, wait, code, sent_at, now) if refused else None
-        if not verdict.reduce_concurrency:
+        limited = verdict.reduce_concurrency or wait is not None
+        notice = self._limited(verdict, wait, code, sent_at, now) if limited else None
+        if not verdict.reduce_concurrency and code not in OF_THE_RATE:
             self.concurrency.faulted()
-        if (code not in NO_FAULT or not self.breaker.closed) and self.breaker.failed(_key(task), now, unready=code in UNREADY):
+        is_fault = code not in NO_FAULT or not self.breaker.closed
+        if is_fault and self.breaker.failed(key_of(task), now, unready=code in UNREADY, testable=testable):
             notice = self._out_of_order
         own = now + backoff(max(1, tries), self._random.random())
         return own, notice
 
     def refused_all(self, task: Task, error: ErrorInfo, sent_at: float, now: float) -> None:
         """The endpoint refuses every request: it rests, and is probed."""
-        if self.outage_since is None:
-            self.outage_since = now
-        self._failed_from = max(self._failed_from, sent_at)
-        self._last_fault = error.message
-        self.breaker.failed(_key(task), now, unready=True)
+        self._failing_since(now, sent_at, error)
+        self.breaker.failed(key_of(task), now, unready=True)
 
     def spare(self, now: float) -> None:
         """Others serve in its place: if it is out of order, its outage counts from now on only."""
@@ -183,19 +222,31 @@ class EndpointLimiter:
         text = self._last_fault
         return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
 
-    def _refused(self, verdict: Verdict, wait: float | None, code: str, sent_at: float, now: float) -> str | None:
-        """Cut the concurrency once an episode, and pause everybody for the server's wait.
+    def _failing_since(self, now: float, sent_at: float, error: ErrorInfo) -> None:
+        if self.outage_since is None:
+            self.outage_since = now
+        self._failed_from = max(self._failed_from, sent_at)
+        self._last_fault = error.message
+
+    def _limited(self, verdict: Verdict, wait: float | None, code: str, sent_at: float, now: float) -> str | None:
+        """Cut the concurrency once an episode, and pause the whole endpoint for the server's wait.
 
         Without one the cut is tried first; only when requests sent after it are refused as well, and none is served, all pause.
         """
+        if self._learned is not None and code == "rate_limit" and verdict.reduce_concurrency:
+            self._learned.refused(sent_at, now, self.concurrency.limit, self._in_flight + 1)
         cut = verdict.reduce_concurrency and self.concurrency.refused(sent_at, now)
         if cut:
             self._refusals += 1
         if wait is not None:
             self.asked_until = max(self.asked_until, now + wait)
-        if wait is None and cut and self._refusals > 1:
+        if wait is None and cut and self._refusals > 1 and not self._has_learned:
             wait = backoff(self._refusals - 1, self._random.random())
         return None if wait is None else self._pause(wait, code, now)
+
+    @property
+    def _has_learned(self) -> bool:
+        return self._learned is not None and self._learned.is_active
 
     def _pause(self, wait: float, code: str, now: float) -> str | None:
         until = now + wait
@@ -209,7 +260,8 @@ class EndpointLimiter:
         return f"{self.name} {verb} for {wait:,.0f} s ({code})"
 
 
-def _key(task: Task) -> tuple[str, int, int]:
+def key_of(task: Task) -> tuple[str, int, int]:
+    """What tells a task from all others."""
     return task.variant, task.ordinal, task.repeat
 
 

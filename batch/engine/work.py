@@ -14,13 +14,18 @@ from batch.transport.client import Client
 
 @dataclass(slots=True, eq=False)
 class PooledEndpoint:
-    """One endpoint of a pool. `refusal` is why it refuses every request (a wrong key, an unknown model), until it serves one."""
+    """One endpoint of a pool. `refusal` is why it refuses every request (a wrong key, an unknown model), until it serves one.
+
+    `suspected_for` is the variant for whose sake it is tested, `failed_for` that of the last failure.
+    """
 
     client: Client
     limiter: EndpointLimiter
     in_flight: int = 0
     sent: int = 0
     refusal: str | None = None
+    suspected_for: str | None = None
+    failed_for: str | None = None
 
 
 @dataclass(slots=True)
@@ -31,6 +36,8 @@ class Work:
     `endpoint` got its last attempt, `failed_at` is the same when it failed there; `shunned` are those that refused the row.
     `mended` replaces the task's own request after an answer that did not fit the schema, `repairs` times in all; `used` is the usage of
     the earlier answers.
+    `was_retried`: the retry budget has counted it. `refused_at` is when it was last refused for the rate, `refused_alone` how often others
+    were served after that. `is_probe`: it was answered before, and is sent again only to test an endpoint; nothing of it is recorded.
     Of the last attempt: its `ticket` of the endpoint's limiter, and the US dollars that are `reserved` for it. `cost_usd` is the known
     cost of all attempts, `extra_usd` the most that the attempts without a known cost may have cost.
     """
@@ -43,6 +50,10 @@ class Work:
     first_sent: float | None = None
     charged_retry: bool = False
     ticket: Ticket = field(default_factory=Ticket)
+    was_retried: bool = False
+    refused_at: float | None = None
+    refused_alone: int = 0
+    is_probe: bool = False
     endpoint: PooledEndpoint | None = None
     failed_at: PooledEndpoint | None = None
     shunned: tuple[PooledEndpoint, ...] = ()

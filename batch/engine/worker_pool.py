@@ -119,6 +119,8 @@ class WorkerPool:
     async def _read(self) -> None:
         batches = self._feed.batches()
         try:
+            for task in await anyio.to_thread.run_sync(self._feed.answered):
+                self._endpoint_pool.add_reference(task)
             while self.stopped is None:
                 batch = await anyio.to_thread.run_sync(next, batches, None, abandon_on_cancel=False)
                 if batch is None:
@@ -163,6 +165,8 @@ class WorkerPool:
             return None
         now = self._clock.monotonic()
         backlog = self._backlog
+        if (probe := self._pick_probe(now)) is not None:
+            return probe if self._costs.reserve(probe[0]) else None
         retry = backlog.next_due <= now and self._endpoint_pool.may_retry(backlog.next_retry)
         if not retry and not backlog.ready:
             return None
@@ -178,6 +182,9 @@ class WorkerPool:
         if not self._room.is_set() and not backlog.is_full:
             self._room.set()
         return work, endpoint
+
+    def _pick_probe(self, now: float) -> tuple[Work, PooledEndpoint] | None:
+        return self._endpoint_pool.pick_probe(now, has_rows=bool(self._backlog), has_fresh=bool(self._backlog.ready))
 
     async def _attempt(self, work: Work, endpoint: PooledEndpoint) -> None:
         tally = self._recorder.tallies[work.task.variant]
@@ -202,6 +209,9 @@ class WorkerPool:
         self._costs.ended(work, exchange, verdict)
         if verdict.action is Action.DONE:
             self._complete(work, exchange)
+        elif work.is_probe:
+            self._act(self._failures.tested(work, verdict, exchange))
+            self._alarm.set()
         else:
             self._act(self._failures.settle(work, verdict, exchange, exhausted=self._exhausted))
             self._alarm.set()
@@ -223,6 +233,9 @@ class WorkerPool:
         self._failures.served.add(work.task.request.api)
         if self._failures.withheld:
             self._act(self._failures.release())
+        if work.is_probe:
+            self._alarm.set()
+            return
         if self._answer_checks and (decision := self._failures.reject(work, exchange)) is not None:
             self._act([decision])
             self._alarm.set()
@@ -254,6 +267,8 @@ class WorkerPool:
             self._alarm = anyio.Event()
             hired = self._hire(group)
             now = self._clock.monotonic()
+            for notice in self._endpoint_pool.long_holds(now):
+                self._notice(notice)
             wake_at = now + HIRE_INTERVAL_S if hired else min(self._next_moment(now), now + TICK_S)
             with anyio.move_on_after(max(0.0, wake_at - now)):
                 await self._alarm.wait()
@@ -272,13 +287,15 @@ class WorkerPool:
             if deadline is not None and now >= deadline and self._endpoint_pool.is_probing:
                 self._give_up(now)
             return False
-        if self._exhausted and not self._backlog:
-            self._act(self._failures.release())
-            return True
+        if self._exhausted and not self._backlog and (not self._failures.withheld or not self._endpoint_pool.is_testing):
+            self._act(self._failures.conclude(now))
+            return not self._failures.withheld and not self._backlog
         if self._endpoint_pool.asks_too_long(now) or (deadline is not None and now >= deadline and self._next_sending(now) > now):
             self._give_up(now)
         elif self._backlog and self._costs.is_spent(work := self._backlog.next):
             self.stop(Stop("budget", self._costs.exhausted(work)), 0.0)
+        elif (probe := self._pick_probe(now)) is not None and self._costs.is_spent(probe[0]):
+            self.stop(Stop("budget", self._costs.exhausted(probe[0])), 0.0)
         elif self._retries_are_spent(now):
             self.stop(Stop("refused", f"{self._endpoint_pool.name} fails too often: the retry budget of this run is spent"), 0.0)
         return self.stopped is not None
@@ -303,6 +320,7 @@ class WorkerPool:
         if self.stopped is not None or self._endpoint_pool.hold(now) > 0:
             return False
         wanted = min(self._endpoint_pool.limit - self._in_flight, len(self._backlog.ready) + self._backlog.due(now))
+        wanted = max(wanted, self._pick_probe(now) is not None)
         for _ in range(min(wanted, len(self._parked))):
             self._parked.popleft().set()
             wanted -= 1

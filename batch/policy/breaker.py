@@ -1,7 +1,7 @@
 """A circuit breaker: closed → open (nothing is sent) → half-open (one probe) → closed.
 
-It tells an endpoint that is out of order from rows that are: it opens at once when the endpoint says that it is not ready, and
-otherwise only when several distinct tasks fail in a row and none succeeds between.
+It opens at once when the endpoint says that it is not ready, and otherwise only when several distinct tasks fail in a row and none
+succeeds between. Where a reference can test the endpoint (see `blame.py`) it is tested before it is called out of order.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Hashable
 
 DISTINCT_TASKS = 3
 FAULTS_IN_A_ROW = 10
+MOST_PATIENCE = 64
 FIRST_PROBE_S = 1.0
 LONGEST_PROBE_S = 15.0
 
@@ -18,7 +19,8 @@ LONGEST_PROBE_S = 15.0
 class Breaker:
     """The breaker of one endpoint. All times are monotonic seconds, given by the caller.
 
-    `patience_s` is how long the endpoint is waited for at all: the probes come often enough for several of them to fit into it.
+    `patience_s` is how long an endpoint that serves nothing is waited for: several probes fit into it. `is_unready`: the endpoint itself
+    said that it serves nothing now.
     """
 
     def __init__(self, patience_s: float = math.inf) -> None:
@@ -26,9 +28,12 @@ class Breaker:
         self._longest = min(LONGEST_PROBE_S, patience_s / 10)
         self._failing: set[Hashable] = set()
         self._faults = 0
+        self._needed = 1
         self._probe_at: float | None = None
         self._probe: Hashable | None = None
         self._interval = self._first
+        self._suspected_at: float | None = None
+        self.is_unready = False
 
     @property
     def closed(self) -> bool:
@@ -36,9 +41,9 @@ class Breaker:
         return self._probe_at is None
 
     @property
-    def suspects_endpoint(self) -> bool:
-        """Whether so many distinct tasks failed since the last success that it is the endpoint's fault and not theirs."""
-        return not self.closed or len(self._failing) >= DISTINCT_TASKS
+    def is_suspected(self) -> bool:
+        """Whether it is open for a suspicion that no probe has confirmed yet."""
+        return self._suspected_at is not None
 
     def hold(self, now: float) -> float:
         """Seconds until a request may be sent: 0 now, infinity while a probe is under way."""
@@ -47,31 +52,53 @@ class Breaker:
         return math.inf if self._probe is not None else max(0.0, self._probe_at - now)
 
     def sent(self, task: Hashable) -> None:
-        """A request of `task` leaves; in an open breaker it is the probe."""
+        """Count a request of `task`; in an open breaker it is the probe."""
         if self._probe_at is not None:
             self._probe = task
 
-    def served(self) -> bool:
-        """The endpoint answered a request as it should; True when that closes the breaker."""
-        was_open = not self.closed
-        if self._faults:
-            self._probe_at = self._probe = None
+    def suspect(self, now: float) -> None:
+        """Open it for a suspicion: the next request, at once, is the test."""
+        if self.closed:
+            self._probe_at = self._suspected_at = now
+
+    def served(self, sent_at: float = math.inf, *, by_reference: bool = False) -> bool:
+        """Take note of an answer to a request sent at `sent_at`; True when that ends what was called out of order."""
+        if self._suspected_at is not None and sent_at < self._suspected_at:
+            return False  # It was on its way when the suspicion arose, and tells nothing about the time since.
+        was_open = not self.closed and not self.is_suspected
+        self._needed = min(MOST_PATIENCE, 2 * self._needed) if by_reference else 1
+        if self._faults or not self.closed:
+            self._probe_at = self._probe = self._suspected_at = None
             self._failing.clear()
+            self.is_unready = False
             self._faults, self._interval = 0, self._first
         return was_open
 
-    def failed(self, task: Hashable, now: float, *, unready: bool) -> bool:
-        """A request of `task` failed by the endpoint's fault; `unready` when it said so itself. True when that opens the breaker."""
+    def failed(self, task: Hashable, now: float, *, unready: bool, testable: bool = False) -> bool:
+        """Take note of a failure by the endpoint's fault; True when it is out of order from now on.
+
+        `unready`: the endpoint said so itself. `testable`: a reference is there, so several failures only raise a suspicion.
+        """
         self._failing.add(task)
         self._faults += 1
         if not self.closed:
             # What was in flight when it opened tells nothing new; only the probe does.
-            if task == self._probe:
-                self._probe = None
+            if task != self._probe:
+                return False
+            confirmed, self._suspected_at = self.is_suspected, None
+            self._probe = None
+            if not confirmed:
                 self._interval = min(2 * self._interval, self._longest)
-                self._probe_at = now + self._interval
-            return False
-        if unready or (len(self._failing) >= DISTINCT_TASKS and self._faults >= FAULTS_IN_A_ROW):
+            self._probe_at = now + self._interval
+            return confirmed
+        if unready:
+            self.is_unready = True
+            self._probe_at = now + self._interval
+            return True
+        if len(self._failing) >= DISTINCT_TASKS * self._needed and self._faults >= FAULTS_IN_A_ROW * self._needed:
+            if testable:
+                self.suspect(now)
+                return False
             self._probe_at = now + self._interval
             return True
         return False

@@ -1,28 +1,29 @@
-"""The retry budget of a run: an outage must not multiply the load.
+"""The retry budget of a run: an endpoint that fails most requests must not get them several times over.
 
-As in Finagle and gRPC (https://github.com/grpc/proposal/blob/master/A6-client-retries.md, "Throttling Retry Attempts"), retries may be
-a share of the requests, plus a floor for short runs.
+It counts tasks, not attempts: each task is bounded by run.attempts anyway, and few rows that fail each time must not end a run.
+After Finagle and gRPC (https://github.com/grpc/proposal/blob/master/A6-client-retries.md, "Throttling Retry Attempts").
 """
 
 from __future__ import annotations
 
-RETRY_SHARE = 0.2
+RETRY_SHARE = 0.5
+"""The share of tasks that may need another attempt, beyond a floor for short runs. A run below it makes progress and continues."""
 
 
 class RetryBudget:
-    """Counts requests and charged retries of one endpoint in one run."""
+    """Counts the tasks of one endpoint in one run, and those of them that were retried after an attempt that counts."""
 
     def __init__(self, floor: int) -> None:
         self._floor = floor
-        self._requests = 0
-        self._retries = 0
+        self._tasks = 0
+        self._retried = 0
 
     @property
     def allows_retry(self) -> bool:
-        """Whether one more retry stays within the budget."""
-        return self._retries < self._floor + RETRY_SHARE * self._requests
+        """Whether one more task may be retried."""
+        return self._retried < self._floor + RETRY_SHARE * self._tasks
 
-    def sent(self, *, retry: bool) -> None:
-        """A request leaves; `retry` when it repeats one that was charged."""
-        self._requests += 1
-        self._retries += retry
+    def sent(self, *, first: bool, retried: bool) -> None:
+        """Count a request: the `first` of its task, or the first that repeats an attempt that counts (`retried`)."""
+        self._tasks += first
+        self._retried += retried

@@ -1,7 +1,8 @@
-"""How long to wait: what a server says in its headers, and backoff when it says nothing usable.
+"""How long to wait: what a server says in its headers or in its body, and backoff when it says nothing usable.
 
 Sources: RFC 9110 section 10.2.3 (Retry-After: seconds or an HTTP date); the OpenAI SDKs (retry-after-ms comes first);
-OpenAI's and Groq's x-ratelimit-reset-* ("12ms", "1m30s", plain seconds, -1 for unknown).
+OpenAI's and Groq's x-ratelimit-reset-* ("12ms", "1m30s", plain seconds, -1 for unknown); google.rpc.RetryInfo
+(https://github.com/googleapis/googleapis/blob/master/google/rpc/error_details.proto); OpenRouter's metadata.headers.
 """
 
 from __future__ import annotations
@@ -16,9 +17,23 @@ MAX_WAIT_S = 120.0
 """A longer wait is not slept on: the endpoint is parked, and the run says so."""
 
 BACKOFF_BASE_S = 0.5
-BACKOFF_CAP_S = 60.0
+BACKOFF_CAP_S = 15.0
+"""As long as the longest interval between probes: where no wait was named, an endpoint that is back is found in that time."""
 
 _NUMBER = re.compile(r"\+?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
+LONGEST_ERROR = 16_384
+_RETRY_INFO = re.compile(r'"retryDelay"\s*:\s*"(\d{1,9}(?:\.\d{1,9})?)s"')
+_SAID_UNIT = r"ms|milliseconds?|seconds?|secs?|s|minutes?|mins?|m|hours?|h|days?|d"
+_SAID_PART = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?)\s*({_SAID_UNIT})(?![a-z])")
+_SAID = re.compile(
+    rf"(?:retry|try again|wait)(?: again)? (?:in|after|for)[ :]\s*((?:\d{{1,9}}(?:\.\d{{1,9}})?\s*(?:{_SAID_UNIT})(?![a-z])\s*)+)",
+    re.IGNORECASE,
+)
+_MESSAGE = re.compile(r'"message"\s*:\s*"([^"]*)"')
+_OWN_WORDS = re.compile(r"[^'\"{\[]*")
+_NOTHING_LEFT = re.compile(r'"x-ratelimit-remaining"\s*:\s*"?0"?', re.IGNORECASE)
+_RESET = re.compile(r'"x-ratelimit-reset"\s*:\s*"?(\d{10,13})"?', re.IGNORECASE)
+_LATEST_S = 1e11  # a moment in seconds beyond this is one in milliseconds
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)", re.ASCII)
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -34,8 +49,37 @@ def server_wait(headers: Mapping[str, str], now_wall: float) -> float | None:
     text = headers.get("retry-after")
     seconds = _number(text)
     if seconds is None and text is not None:
-        return _until(text, now_wall)
+        return _until(text, _server_clock(headers, now_wall))
     return seconds
+
+
+def asked_wait(headers: Mapping[str, str], body: bytes, message: str | None, now_wall: float) -> float | None:
+    """The longest wait in seconds that a refusal asks for, in its headers, its body or its `message`; None when it asks for none."""
+    waits = [server_wait(headers, now_wall), _body_wait(body, message, _server_clock(headers, now_wall))]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _body_wait(body: bytes, message: str | None, server_clock: float) -> float | None:
+    text = body[:LONGEST_ERROR].decode("utf-8", "replace")
+    waits = [float(found[1]) for found in _RETRY_INFO.finditer(text)]
+    if message is None:
+        named = _MESSAGE.search(text)
+        message = text if named is None else named[1]
+    # What is quoted may be a row: only the server's own words before any quote ask for a wait.
+    waits += [_said(found[1]) for found in _SAID.finditer(_own_words(message))]
+    # The names of headers in OpenRouter's metadata; the reset counts only when nothing is left until then.
+    if _NOTHING_LEFT.search(text) and (reset := _RESET.search(text)) is not None:
+        moment = float(reset[1])
+        waits.append(max(0.0, (moment / 1000 if moment > _LATEST_S else moment) - server_clock))
+    return max(waits, default=None)
+
+
+def _said(text: str) -> float:
+    """The seconds in "37.2s", "6m0s", "2 seconds" or "1 minute"."""
+    return sum(
+        float(number) * _UNIT_S[unit if unit in _UNIT_S else "ms" if unit.startswith("milli") else unit[0]]
+        for number, unit in _SAID_PART.findall(text.lower())
+    )
 
 
 def parse_duration(text: str) -> float | None:
@@ -62,11 +106,27 @@ def _number(text: str | None) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _until(date: str, now_wall: float) -> float | None:
+def _server_clock(headers: Mapping[str, str], now_wall: float) -> float:
+    """The time of the server's own clock, by the reply's Date header: a date that it names is meant by that clock."""
+    moment = _moment(headers.get("date", ""))
+    return now_wall if moment is None else moment
+
+
+def _until(date: str, clock: float) -> float | None:
+    moment = _moment(date)
+    return None if moment is None else max(0.0, moment - clock)
+
+
+def _moment(date: str) -> float | None:
     try:
         moment = parsedate_to_datetime(date.strip())
         if moment.tzinfo is None:
             moment = moment.replace(tzinfo=UTC)
-        return max(0.0, moment.timestamp() - now_wall)
+        return moment.timestamp()
     except (ValueError, OverflowError):
         return None
+
+
+def _own_words(message: str) -> str:
+    found = _OWN_WORDS.match(message)
+    return found[0] if found is not None else ""

@@ -38,7 +38,6 @@ STOPS = {
     "quota inside a 200": (http(200, b'{"error":{"code":402,"message":"Insufficient credits"}}'), "Insufficient credits"),
     "key revoked": (error(401, coded("Incorrect API key provided", "invalid_api_key")), "Incorrect API key provided"),
     "model gone": (error(404, coded("The model `test-model` does not exist", "model_not_found")), "The model `test-model` does not exist"),
-    "wrong path": (error(404, b"404 page not found"), "404 page not found: nothing is served at this path, see that base_url is right"),
 }
 
 
@@ -58,6 +57,30 @@ def test_who_will_not_serve_stops_the_run(tmp_path: Path, name: str) -> None:
         again = run_here(folder)
         assert (again.exit_code, again.tally.requests) == (0, 90)
     assert ids(folder.completions()) == ids(folder.rows)
+
+
+def test_a_path_at_which_nothing_was_ever_served_stops_the_run(tmp_path: Path) -> None:
+    """Fault 6: a 404 without a word from the first row on is a wrong base_url: stopped with 5 at once, and said."""
+    with ScriptedEndpoint(lambda received: [error(404, b"404 page not found")]) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=100, concurrency=WORKERS))
+        assert rows_sent(endpoint) <= WORKERS
+    assert (session.exit_code, session.tally.not_attempted) == (5, 100)
+    assert "404 page not found: nothing is served at this path, see that base_url is right" in session.reason
+
+
+def test_a_path_that_served_before_is_waited_for(tmp_path: Path) -> None:
+    """Fault 63: the same 404 after rows were served is an ingress without its backend: probed, no row fails, exit 5 by the deadline."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return answer(received) if rows_sent(endpoint) <= 10 else [error(404, b"default backend - 404")]
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=100, concurrency=WORKERS, attempts=1, outage_timeout_s=1.0)
+        session = run_here(folder)
+        assert (session.exit_code, session.tally.ok, session.tally.failed, session.tally.not_attempted) == (5, 10, 0, 90)
+        assert "default backend - 404" in session.reason
+        endpoint.handler = answer
+        assert run_here(folder).exit_code == 0
 
 
 def test_a_stop_on_the_last_row_is_a_stop(tmp_path: Path) -> None:
@@ -183,7 +206,7 @@ def test_too_long_rows_fail_without_a_retry(tmp_path: Path, body: dict[str, Any]
 
 
 def test_an_error_inside_a_200_counts_by_its_code(tmp_path: Path) -> None:
-    """Fault 8: inside a 200, a rate limit is retried and counted as a possible double, a bad request fails the row; none is a success."""
+    """Fault 8: inside a 200, a rate limit is retried and cannot have been billed, a bad request fails the row; none is a success."""
     inner = {3: {"code": 429, "message": "upstream is busy"}, 6: {"code": 400, "message": "bad parameter"}}
     seen: set[int] = set()
 
@@ -197,7 +220,7 @@ def test_an_error_inside_a_200_counts_by_its_code(tmp_path: Path) -> None:
     with ScriptedEndpoint(for_rows(handler)) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=10)
         session = run_here(folder)
-    assert (session.exit_code, session.tally.ok, session.tally.retries, session.tally.doubled) == (1, 9, 1, 1)
+    assert (session.exit_code, session.tally.ok, session.tally.retries, session.tally.doubled) == (1, 9, 1, 0)
     (failed,) = folder.errors()
     assert (failed["id"], failed["error"]["code"]) == ("r6", "bad_request")
 

@@ -83,7 +83,7 @@ class Play:
             else:
                 work = Work(Task(self.number, str(self.number), "m", 1, Request("chat/completions", BODY, b"k" * 16)))
             self.number += 1
-            work.ticket = self.pace.sent(work.task, work.request, self.now, retry=work.charged_retry)
+            work.ticket = self.pace.sent(work.task, work.request, self.now, first=work.tries == 0, retried=False)
             work.tries += 1
             self.in_flight += 1
             self.trace.sent += 1
@@ -101,7 +101,7 @@ class Play:
         reply = Reply(usage={"prompt_tokens": 20, "completion_tokens": int(tokens)})
         exchange = Exchange(200, self.server.left(), b"", reply, None, sent_at, None, self.now)
         self.pace.ended(work.ticket, exchange)
-        self.pace.served(exchange)
+        self.pace.served("m", exchange)
         number = int(self.now / BIN_S)
         self.trace.answers[number] = self.trace.answers.get(number, 0) + 1
         self.trace.tokens[number] = self.trace.tokens.get(number, 0) + tokens

@@ -12,7 +12,7 @@ from batch.executors.shards import Shard
 from batch.executors.workers.lease_recorder import LeaseJournals
 from batch.readers.ranges import Ranges
 from batch.readers.record import RowFilter
-from batch.records import BadRow, Row
+from batch.records import BadRow, Row, Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,10 @@ class LeaseFeed:
         if not self.closed:
             self.closed = True
             self._lease_journals.put(None)
+
+    def answered(self) -> Sequence[Task]:
+        """None: a worker has its own answers only."""
+        return ()
 
     def batches(self) -> Iterator[list[Work | Unsendable]]:
         """Yield the work in batches. Raises InputError, DamagedError, OSError."""

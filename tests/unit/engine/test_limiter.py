@@ -37,7 +37,8 @@ def fails(pace: EndpointLimiter, *, sent_at: float, now: float, wait: float | No
     """An attempt that was sent at `sent_at` fails at `now`, and the endpoint asks to wait for `wait` seconds."""
     error = BROKEN if wait is None else REFUSED
     pace.postpone(
-        work(),
+        work().task,
+        0,
         Verdict(Action.RETRY, error, wait, charged=wait is None, reduce_concurrency=wait is not None, may_be_billed_twice=False),
         sent_at,
         now,
@@ -75,7 +76,7 @@ def test_a_wait_is_too_much_also_when_it_served_since_it_asked(wait: float, too_
     """Promise 7: a straggler's answer ends the outage, but not the wait: one longer than any outage is waited for stays too long."""
     house = pace()
     fails(house, sent_at=0.0, now=1.0, wait=wait)
-    house.served(answered(0.5, 2.0))
+    house.served("house/m", answered(0.5, 2.0))
     assert house.outage_deadline is None
     assert house.asks_too_long(2.0) is too_much
 
@@ -99,10 +100,10 @@ def test_an_endpoint_that_could_not_be_reached_before_anything_was_sent_is_probe
     assert notice == "house is out of order (the host name could not be resolved); probing until it serves again"
     assert house.outage_deadline == 65.0
     assert 0 < house.hold(5.0) < PATIENCE_S
-    house.sent(work().task, work().request, 10.0, retry=False)
+    house.sent(work().task, work().request, 10.0, first=True, retried=False)
     assert house.hold(10.0) == math.inf
     assert house.served(
-        Exchange(status=200, headers={}, body=b"{}", reply=None, fault=None, sent_at=10.0, first_token_at=None, done_at=11.0)
+        "house/m", Exchange(status=200, headers={}, body=b"{}", reply=None, fault=None, sent_at=10.0, first_token_at=None, done_at=11.0)
     )
     assert house.hold(11.0) == 0.0
     assert house.outage_deadline is None

@@ -246,7 +246,8 @@ def test_error_inside_a_200(inner: dict[str, Any], action: Action, code: str) ->
     verdict = judge(seen(200, {"error": inner}), NOW)
     assert verdict.error is not None
     assert (verdict.action, verdict.error.code, verdict.error.http_status) == (action, code, 200)
-    assert verdict.may_be_billed_twice is (action is RETRY)
+    # What was refused before a token came cannot have been billed.
+    assert verdict.may_be_billed_twice is (action is RETRY and code not in {"rate_limit", "overloaded", "loading", "quota"})
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])

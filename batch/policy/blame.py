@@ -1,0 +1,106 @@
+"""Decides whose fault a refusal is: the row's, the endpoint's, or the run's.
+
+The evidence is what the endpoint did with other rows, and when:
+
+- A row is to blame when the endpoint served a request that was sent after the row had been refused.
+- The endpoint is to blame when several distinct rows fail and none is served between. That is a suspicion; a request that was
+  answered before (the reference) is sent again to prove it. Served, the rows are to blame; refused, the endpoint is.
+- The run is to blame when the endpoint says so: key, money, model, path (the table in `dialects.py`).
+
+Evidence is kept for each endpoint and variant: an endpoint may serve one model while another is unloaded.
+Pure: times are monotonic seconds, given by the caller.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from enum import Enum
+
+from batch.policy.verdicts import Action, Verdict
+
+DISTINCT_RETRIED = 3
+"""This many distinct tasks that failed without using a word of their own, with none served between, raise a suspicion."""
+
+DISTINCT_REFUSED = 5
+"""The same for tasks that were refused for good, as by a 400."""
+
+ALONE_REFUSALS = 8
+"""A task that was refused for the rate this often, while others were served after each refusal, is tested against the reference."""
+
+MOST_PATIENCE = 64
+"""The thresholds double with each suspicion that a reference refutes, up to this factor: a long block of bad rows costs few tests."""
+
+# What an endpoint says about the one request; an endpoint that is out of order does not say it.
+OF_THE_ROW = frozenset({"context_length", "content_filter", "too_large", "too_big"})
+# Refusals that limit the rate. They say nothing about the row until others are served after each of them.
+OF_THE_RATE = frozenset({"rate_limit", "overloaded"})
+# What says nothing against the endpoint: this process stood still.
+OF_NOBODY = frozenset({"held"})
+
+
+class Blame(Enum):
+    """Whose fault a refusal is. RETRY: nobody's yet, the row has attempts left. UNCLEAR: keep the row and test the endpoint."""
+
+    ROW = "row"
+    RUN = "run"
+    RETRY = "retry"
+    UNCLEAR = "unclear"
+
+
+class Evidence:
+    """What one endpoint did with the tasks of one variant."""
+
+    def __init__(self) -> None:
+        self.is_condemned = False
+        self._failing: set[Hashable] = set()
+        self._served_sent_at = -math.inf
+        self._patience = 1
+
+    def served(self, sent_at: float, *, by_reference: bool = False) -> None:
+        """Take note of an answer to a request sent at `sent_at`; `by_reference`: it was the test."""
+        self._served_sent_at = max(self._served_sent_at, sent_at)
+        self._failing.clear()
+        self.is_condemned = False
+        # Only an ordinary row shows that a block of bad rows is over.
+        self._patience = min(MOST_PATIENCE, 2 * self._patience) if by_reference else 1
+
+    def failed(self, task: Hashable) -> None:
+        """Take note of a task that failed, or was refused, in a way that may be the endpoint's fault."""
+        self._failing.add(task)
+
+    def condemn(self) -> None:
+        """Take note that the reference was refused: the endpoint is to blame, until it serves."""
+        self.is_condemned = True
+
+    @property
+    def has_served(self) -> bool:
+        """Whether any task was served."""
+        return self._served_sent_at > -math.inf
+
+    def served_after(self, moment: float) -> bool:
+        """Whether a request that was sent at `moment` or later was served."""
+        return self._served_sent_at >= moment
+
+    def suspects(self, distinct: int) -> bool:
+        """Whether `distinct` tasks, or more after refuted suspicions, failed and none was served between."""
+        return self.is_condemned or len(self._failing) >= distinct * self._patience
+
+
+def blame(verdict: Verdict, evidence: Evidence, *, spent: bool, testable: bool, is_open: bool = False) -> Blame:
+    """Whose fault the refusal `verdict` of a task is, at the moment when it comes.
+
+    `spent`: the task has no attempt left. `testable`: other rows, or a reference, are there to test the endpoint with.
+    `is_open`: the endpoint's breaker is open.
+    A row that is UNCLEAR is to blame as soon as `evidence.served_after` its refusal.
+    """
+    code = verdict.error.code if verdict.error is not None else ""
+    if verdict.action is Action.STOP:
+        return Blame.RUN
+    if verdict.action is Action.RETRY and not spent:
+        return Blame.RETRY
+    if code in OF_THE_ROW or not testable:
+        return Blame.ROW
+    if verdict.action is Action.RETRY and code not in OF_THE_RATE:
+        return Blame.UNCLEAR if is_open or evidence.suspects(DISTINCT_RETRIED) else Blame.ROW
+    return Blame.UNCLEAR

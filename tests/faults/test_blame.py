@@ -1,0 +1,136 @@
+"""Whose fault a refusal is, in whole runs: a row's, an endpoint's, or the run's. Faults 62 to 64, promises 7 and 13."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from tests.support.jobs import JobFolder, ids
+from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, error, http
+from tests.support.scripts import for_rows, row_number
+from tests.support.sessions import rows_sent, run_here
+
+WORKERS = 16
+
+
+def said(message: str, **more: Any) -> dict[str, Any]:
+    """OpenAI's envelope."""
+    return {"error": {"message": message, "type": None, "param": None, "code": None, **more}}
+
+
+UNKNOWN_WORDS: dict[str, bytes] = {
+    "400": error(400, said("Das Konto ist erschöpft")),
+    "400 of a gateway": error(400, b"<html>tenant suspended</html>"),
+    "403": error(403, said("nope")),
+    "422": error(422, {"detail": "capacity unit is gone"}),
+    "inside a 200": http(200, orjson.dumps({"error": {"code": 400, "message": "the plan has ended"}})),
+    "500": error(500, said("CUDA error: device-side assert triggered")),
+}
+
+
+@pytest.mark.parametrize("attempts", [2, 8])
+def test_rows_that_fail_each_time_fail_alone_and_soon(tmp_path: Path, attempts: int) -> None:
+    """Fault 62: 2 % of the rows get a 500 each time: they fail with their attempts, the endpoint is never called out of order, exit 1."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [error(500, "boom")] if row_number(received) % 50 == 7 else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=1000, concurrency=WORKERS, attempts=attempts)
+        session = run_here(folder)
+        # References that were sent to prove the endpoint right: their number grows with the logarithm of the failures only.
+        assert rows_sent(endpoint) - 1000 - 20 * (attempts - 1) <= 10
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 980, 20)
+    assert {line["attempts"] for line in folder.errors()} == {attempts}
+    assert not [notice for notice in session.notices if "out of order" in notice]
+
+
+@pytest.mark.parametrize("name", UNKNOWN_WORDS)
+def test_an_endpoint_that_refuses_everything_from_some_row_on_fails_no_row(tmp_path: Path, name: str) -> None:
+    """Fault 63: refusals in words that no table knows: rows are held, the endpoint is probed, exit 5 with its words; then it resumes."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return answer(received) if rows_sent(endpoint) <= 100 else [UNKNOWN_WORDS[name]]
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=300, concurrency=WORKERS, attempts=3, outage_timeout_s=1.0)
+        session = run_here(folder)
+        assert (session.exit_code, session.tally.ok, session.tally.failed, session.tally.not_attempted) == (5, 100, 0, 200)
+        assert session.reason.startswith("house has served nothing for ")
+        # As before, at the next call: what was answered in an earlier session proves that the rows are not to blame.
+        again = run_here(folder)
+        assert (again.exit_code, again.tally.failed, again.tally.not_attempted) == (5, 0, 200)
+        endpoint.handler = answer
+        assert run_here(folder).exit_code == 0
+    assert ids(folder.completions()) == ids(folder.rows)
+
+
+@pytest.mark.parametrize("name", UNKNOWN_WORDS)
+def test_the_last_rows_of_a_run_are_no_proof_against_themselves(tmp_path: Path, name: str) -> None:
+    """Fault 63: the endpoint stops serving with the very last rows: that is found out, and they are not failed."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return answer(received) if rows_sent(endpoint) <= 37 else [UNKNOWN_WORDS[name]]
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=40, concurrency=4, attempts=2, outage_timeout_s=1.0)
+        session = run_here(folder)
+    assert (session.exit_code, session.tally.ok, session.tally.failed, session.tally.not_attempted) == (5, 37, 0, 3)
+
+
+@pytest.mark.parametrize("name", UNKNOWN_WORDS)
+def test_of_three_endpoints_one_that_refuses_everything_costs_no_row(tmp_path: Path, name: str) -> None:
+    """Fault 63: one of a pool refuses everything from its 30th row on: the others take its rows, and it is left alone."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return answer(received) if rows_sent(sick) <= 30 else [UNKNOWN_WORDS[name]]
+
+    with ScriptedEndpoint(for_rows(handler)) as sick, ScriptedEndpoint() as second, ScriptedEndpoint() as third:
+        folder = JobFolder(tmp_path, sick.url, rows=600, concurrency=4, attempts=3)
+        session = run_here(folder, f"provider.house.base_url={[sick.url, second.url, third.url]!r}")
+        assert rows_sent(sick) <= 30 + 40
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (0, 600, 0)
+
+
+def test_a_long_block_of_bad_rows_is_not_taken_for_an_outage(tmp_path: Path) -> None:
+    """Promise 13: 200 bad rows in a row fail after one request each; a few references prove the endpoint right."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [error(400, said("image cannot be read"))] if 100 <= row_number(received) < 300 else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=400, concurrency=8)
+        session = run_here(folder)
+        assert rows_sent(endpoint) <= 400 + 15
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 200, 200)
+    assert session.notices == []
+
+
+@pytest.mark.parametrize("message", ["Request too large for gpt-4o on tokens per min (TPM): Limit 30000, Requested 61337", "busy"])
+def test_a_row_that_no_rate_lets_through_fails_alone(tmp_path: Path, message: str) -> None:
+    """Fault 64: one row above the token limit gets a 429 each time, in known words or not: it alone fails, and holds nothing up."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [error(429, message)] if row_number(received) == 2 else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        rows = [{"id": f"r{number}", "text": f"{'long ' * (400 if number == 2 else 1)}{number}"} for number in range(60)]
+        folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=4, attempts=3)
+        session = run_here(folder)
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 59, 1)
+    assert [line["error"]["code"] for line in folder.errors()] == ["too_large"]
+
+
+def test_an_endpoint_that_fails_a_quarter_of_all_requests_serves_every_row(tmp_path: Path) -> None:
+    """Promise 7: a run that makes progress continues, however many requests fail by chance."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [error(500, "boom")] if rows_sent(endpoint) % 4 == 0 else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=600, concurrency=4))
+    assert (session.exit_code, session.tally.ok) == (0, 600)
