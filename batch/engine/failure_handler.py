@@ -23,15 +23,18 @@ from batch.settings import RunSettings
 
 # This many different rows must be forbidden, and none ever answered, before the key is to blame and not the rows.
 FORBIDDEN_ROWS = 5
+# A row that is refused for the rate this often is tested against a reference, once no rows are left that were never sent.
+TRIES_BEFORE_TEST = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """A refused row that waits for evidence of whose fault it was."""
+    """A refused row that waits for evidence of whose fault it was. `due` is when it may be sent again if that stays unclear."""
 
     work: Work
     error: ErrorInfo
     exchange: Exchange
+    due: float | None = None
 
 
 class FailureHandler:
@@ -87,17 +90,22 @@ class FailureHandler:
         self._tallies[work.task.variant].repairs += 1
         return Retry(work, exchange.done_at)
 
-    def release(self) -> list[Fail]:
-        """Fail the withheld rows whose endpoint has served a request that was sent after it refused them."""
+    def release(self) -> list[Decision]:
+        """Decide on the withheld rows whose endpoint has served a request that was sent after it refused them: they are to blame.
+
+        A row that was refused for the rate must be refused several times so: the request between may have used up the rate.
+        """
         kept: list[Withheld] = []
-        failed: list[Fail] = []
+        decisions: list[Decision] = []
         for each in self.withheld:
-            if self._endpoint_pool.evidence(each.work).served_after(each.exchange.done_at):
-                failed.append(Fail(each.work, each.error, each.exchange))
-            else:
+            if not self._endpoint_pool.evidence(each.work).served_after(each.exchange.done_at):
                 kept.append(each)
+            elif each.due is not None and each.work.refused_alone < ALONE_REFUSALS:
+                decisions.append(Retry(each.work, each.due))
+            else:
+                decisions.append(Fail(each.work, each.error, each.exchange))
         self.withheld = kept
-        return failed
+        return decisions
 
     def conclude(self, now: float) -> list[Fail]:
         """Nothing is left to send but withheld rows: test their endpoints, and fail those that nothing can be tested with."""
@@ -148,8 +156,10 @@ class FailureHandler:
         else:
             yield from self._withhold(work, error, exchange, DISTINCT_REFUSED, testable=testable)
 
-    def _withhold(self, work: Work, error: ErrorInfo, exchange: Exchange, distinct: int, *, testable: bool) -> Iterator[Decision]:
-        self.withheld.append(Withheld(work, error, exchange))
+    def _withhold(
+        self, work: Work, error: ErrorInfo, exchange: Exchange, distinct: int, *, testable: bool, due: float | None = None
+    ) -> Iterator[Decision]:
+        self.withheld.append(Withheld(work, error, exchange, due))
         if testable:
             yield from self._suspect(work, exchange.done_at, distinct, testable=True)
         elif len({each.work.task.ordinal for each in self.withheld}) >= FORBIDDEN_ROWS:
@@ -217,7 +227,11 @@ class FailureHandler:
             work.may_be_billed_twice += 1
             self._tallies[work.task.variant].doubled += 1
         if found is Blame.UNCLEAR and testable:
-            yield from self._withhold(work, self._named(work, error), exchange, 1, testable=True)
+            if error.code in OF_THE_RATE:
+                evidence.failed(key_of(work.task))
+            work.charged_retry = verdict.charged
+            due_if_unclear = due if error.code in OF_THE_RATE and not verdict.charged else None
+            yield from self._withhold(work, self._named(work, error), exchange, 1, testable=True, due=due_if_unclear)
             return
         work.charged_retry = verdict.charged
         yield Retry(work, due)
@@ -236,7 +250,7 @@ class FailureHandler:
 
     def _is_spent(self, work: Work, now: float, *, others: bool) -> bool:
         """Whether the row had all its attempts, or all its time; an outage does not count as time."""
-        if work.refused_alone >= ALONE_REFUSALS and not others:
+        if work.refused_at is not None and work.tries > TRIES_BEFORE_TEST and not others:
             return True
         outage_since, first_sent = self._endpoint_pool.outage_since, work.first_sent
         served_until = now if outage_since is None else outage_since

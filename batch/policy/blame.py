@@ -26,7 +26,7 @@ DISTINCT_REFUSED = 5
 """The same for tasks that were refused for good, as by a 400."""
 
 ALONE_REFUSALS = 8
-"""A task that was refused for the rate this often, while others were served after each refusal, is tested against the reference."""
+"""A task that was refused for the rate this often, while others were served after each refusal, is to blame itself."""
 
 MOST_PATIENCE = 64
 """The thresholds double with each suspicion that a reference refutes, up to this factor: a long block of bad rows costs few tests."""

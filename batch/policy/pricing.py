@@ -6,9 +6,12 @@ prompt_cache_hit_tokens. xAI and Gemini leave reasoning out of completion_tokens
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
+
+import orjson
 
 from batch.policy.rate_limiter import tokens_of
 from batch.records import Request
@@ -20,6 +23,9 @@ ASSUMED_ANSWER = 16_384
 # A token is a byte at least, until answers have shown how many bytes a token of these prompts has.
 _FIRST_ANSWERS = 20
 _MARGIN = 1.25
+OWN_PRICE = Price.__dataclass_fields__["source"].default
+"""The source of a price that the job names."""
+_PROMPTS = re.compile(rb'"prompt":\s*\[')
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _NAMED_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens":\s*(\d+)')
 
@@ -36,13 +42,38 @@ def rates_of(price: Price, prompt_tokens: float) -> TokenPrices:
 def cost_of(price: Price | None, usage: Mapping[str, Any] | None) -> float | None:
     """US dollars for a request by its usage; None is unknown: without a price or usage, or with audio, which has prices of its own.
 
-    What the endpoint itself says that it charged goes first (OpenRouter: usage.cost).
+    A price that the job names goes first, then what the endpoint itself says that it charged, then the price list.
     """
     if usage is None:
         return None
-    charged = usage.get("cost")
-    if isinstance(charged, int | float) and not isinstance(charged, bool):
-        return float(charged)
+    own = _by_tokens(price, usage) if price is not None and price.source == OWN_PRICE else None
+    if own is not None:
+        return own
+    charged = _charged(usage)
+    listed = _by_tokens(price, usage)
+    # A charge of 0 is believed only where no price says otherwise: gateways report it for what they bill elsewhere.
+    return listed if charged is None or (charged == 0 and listed is not None) else charged
+
+
+def _charged(usage: Mapping[str, Any]) -> float | None:
+    """What the endpoint says that it charged (https://openrouter.ai/docs/use-cases/usage-accounting); None where that is not the whole.
+
+    With one's own key at the provider (`is_byok`), `cost` is OpenRouter's fee only, and the provider's charge is stated beside it.
+    """
+    cost = _amount(usage.get("cost"))
+    if not usage.get("is_byok"):
+        return cost
+    upstream = _amount((_details(usage, "cost_details") or {}).get("upstream_inference_cost"))
+    return None if upstream is None else upstream + (cost or 0.0)
+
+
+def _amount(value: Any) -> float | None:
+    """A number of dollars that makes sense."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and 0 <= value < math.inf else None
+
+
+def _by_tokens(price: Price | None, usage: Mapping[str, Any]) -> float | None:
     prompt, answer = tokens_of(usage, "prompt_tokens"), tokens_of(usage, "completion_tokens")
     if price is None or not prompt + answer:
         return None
@@ -77,6 +108,17 @@ def answer_limit(variant: Variant, request: Request) -> int | None:
     return int(named[1]) if named else None
 
 
+def answers_of(request: Request) -> int:
+    """How many answers a request may be billed for: `n`, or all that `best_of` chooses from, for each of its prompts."""
+    if b'"n"' not in request.body and b'"best_of"' not in request.body and not _PROMPTS.search(request.body):
+        return 1
+    document = orjson.loads(request.body)
+    counts = [document.get(name) for name in ("n", "best_of")]
+    prompts = document.get("prompt")
+    several = len(prompts) if isinstance(prompts, list) and prompts and isinstance(prompts[0], str | list) else 1
+    return several * max([1, *(count for count in counts if isinstance(count, int) and not isinstance(count, bool))])
+
+
 class WorstCase:
     """The most that requests of one variant may cost: what a budget reserves for each.
 
@@ -94,7 +136,7 @@ class WorstCase:
         """US dollars for one request."""
         share = 1.0 if self._answers < _FIRST_ANSWERS else min(1.0, _MARGIN * self._tokens_per_byte)
         answer = answer_limit(self._variant, request)
-        return most(self._price, share * len(request.body), self._assumed if answer is None else answer)
+        return most(self._price, share * len(request.body), answers_of(request) * (self._assumed if answer is None else answer))
 
     def observe(self, request: Request, usage: Mapping[str, Any] | None) -> None:
         """Learn from an answer how many tokens its prompt had."""

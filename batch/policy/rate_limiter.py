@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from batch.policy.waits import MAX_WAIT_S, parse_duration
+from batch.policy.waits import parse_duration
 
 # In any 10 s at most 2 % more than the rate.
 BURST_S = 0.2
@@ -22,6 +22,8 @@ BYTES_PER_TOKEN = 4
 # Tokens of an answer, while none has come and the request names no most.
 UNKNOWN_ANSWER = 256
 ODD_RESET_S = 86_400.0
+# Tokens that no answer exceeds where the request names no limit, and none of what a request refers to (an image, a file).
+MOST_ANSWER, MOST_ATTACHED = 262_144, 262_144
 
 _MOST_TOKENS = re.compile(rb'"max_(?:completion_)?tokens":\s*(\d+)')
 
@@ -73,15 +75,16 @@ class ServerQuota:
         if remaining is None or reset is None or reset > ODD_RESET_S:
             return
         self._told_by = number
-        self._until = now + min(reset, MAX_WAIT_S) if remaining <= used_since else -math.inf
+        self._until = now + reset if remaining <= used_since else -math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class Ticket:
-    """A request that was sent: its number among all of its endpoint, from 1, and the tokens that it is expected to use."""
+    """A request that was sent: its number among all of its endpoint, from 1, the tokens it is expected to use, and the most it can use."""
 
     number: int = 0
     tokens: float = 0.0
+    most: float = 0.0
 
 
 class RateLimit(Protocol):
@@ -122,16 +125,17 @@ class RateLimiter:
         if self._requests is not None:
             self._requests.take(1, now)
         if self._tokens is None:
-            return Ticket(self._sent)
+            return Ticket(self._sent, 0.0, _most_tokens(body))
         tokens = self._estimate(body)
         self._tokens.take(tokens, now)
-        return Ticket(self._sent, tokens)
+        return Ticket(self._sent, tokens, _most_tokens(body))
 
     def ended(self, ticket: Ticket, headers: Mapping[str, str], usage: Mapping[str, Any] | None, now: float, *, refused: bool) -> None:
         """Correct the estimate of a request that is over. A refused one used no tokens."""
         since = self._sent - ticket.number
-        answer = tokens_of(usage, "completion_tokens")
-        total = answer + tokens_of(usage, "prompt_tokens")
+        # A usage of 10^12 tokens must not hold the run for centuries.
+        total = min(ticket.most, tokens_of(usage, "completion_tokens") + tokens_of(usage, "prompt_tokens"))
+        answer = min(total, tokens_of(usage, "completion_tokens"))
         if total:
             self._answers += 1
             weight = 1 / min(self._answers, 1000)
@@ -147,6 +151,13 @@ class RateLimiter:
         most = float(named[1]) if named else math.inf
         expected = self._mean_answer if self._answers else UNKNOWN_ANSWER
         return len(body) / BYTES_PER_TOKEN + (min(most, expected) if self._answers or not named else most)
+
+
+def _most_tokens(body: bytes) -> float:
+    """The most tokens that a request can use: one for each byte of it, and the answer's limit or the stated assumption."""
+    named = _MOST_TOKENS.search(body)
+    attached = MOST_ATTACHED if b'_url"' in body or b'"file' in body else 0
+    return len(body) + attached + (float(named[1]) if named else MOST_ANSWER)
 
 
 def _number(text: str) -> float | None:

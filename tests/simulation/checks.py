@@ -90,16 +90,20 @@ def records_are_right(before: Before, after: Records, kept: Mapping[str, int], e
 
 
 def nothing_final_was_sent(before: Before, endpoint: Endpoint) -> None:
-    """Promise 4: no request was for a task that had its outcome."""
+    """Promise 4: no request was for a task that had its outcome, but for those that tested an endpoint after a refusal."""
     may_come = {key_of(task) for task in before.tasks if task.prompt is not None and before.is_open(task)}
     for witness in endpoint.witnesses.values():
         for key in witness.sent:
-            require(key in may_come, "4", f"{key} was sent although it was final (or is not in the input)")
+            require(
+                key in may_come or witness.sent[key] == witness.tests[key],
+                "4",
+                f"{key} was sent although it was final (or is not in the input)",
+            )
 
 
 def cost_is_honest(before: Before, after: Records, kept: Mapping[str, int], endpoint: Endpoint, lost: int) -> None:
     """Promise 4: of the answers that were given, at most `lost` are not recorded."""
-    given = sum(witness.answered.total() for witness in endpoint.witnesses.values())
+    given = sum(witness.answered.total() - witness.answered_tests.total() for witness in endpoint.witnesses.values())
     recorded = sum(outcome.ok and outcome.copy_of is None for _, outcome in after.since(dict(kept)))
     require(given - recorded <= lost, "4", f"{given} answers were given and {recorded} recorded; {lost} may be lost")
     del before

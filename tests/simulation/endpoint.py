@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from batch.policy.retry_budget import RETRY_SHARE
 from batch.settings import RunSettings
 from batch.transport.wire import Engine, Response, Target
 from tests.simulation.weather import Plight, Weather, plight
@@ -21,13 +22,21 @@ ABSURD_WAIT_S = 7 * 86_400.0
 
 @dataclass
 class Witness:
-    """What one host saw in one session. Its judgement is made of the replies it gave, not of the client's own counts."""
+    """What one host saw in one session. Its judgement is made of the replies it gave, not of the client's own counts.
+
+    `unfinished` counts the tasks of each request that may be sent in the session. One whose tasks all have answers may come again only as a
+    test: while its model is in `refused`: when something of it was last refused, while nothing that came after that was served.
+    """
 
     world: World
     run: RunSettings
     requests: int = 0
+    unfinished: Counter[str] = field(default_factory=Counter)
+    refused: dict[str, float] = field(default_factory=dict)
+    tests: Counter[str] = field(default_factory=Counter)
+    answered_tests: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
-    free_retries: int = 0
+    retried: set[str] = field(default_factory=set)
     not_before: float = 0.0
     suspects: Counter[str] = field(default_factory=Counter)
     unready: bool = False
@@ -42,9 +51,10 @@ class Witness:
         """Whether the endpoint, and not the rows, must seem to be at fault."""
         return self.unready or sum(min(failures, self.run.repeats) for failures in self.suspects.values()) >= 3
 
-    def arrives(self, key: str) -> None:
-        """A request came."""
+    def arrives(self, key: str) -> bool:
+        """A request came; True when it may be a test of this endpoint with an answered request."""
         now = self.world.time()
+        model = key.split("|", maxsplit=1)[0]
         self.requests += 1
         self.in_flight += 1
         self.sent[key] += 1
@@ -53,12 +63,19 @@ class Witness:
         self._require(
             self.in_flight <= self.run.most_in_flight, "6", f"{self.in_flight} requests at once, {self.run.most_in_flight} allowed"
         )
+        is_test = model in self.refused and (self.answered[key] > 0 or not self.unfinished[key])
+        if self.answered[key] - self.answered_tests[key] >= self.unfinished[key]:
+            self._require(is_test, "4 (tests)", f"{key} was answered and came again, and nothing of {model} was refused since")
+        if is_test:
+            self.tests[key] += 1
+            return True
         if self.last_meaning.get(key) == "charged" and self.sent[key] > self.run.repeats and not self.suspicious:
-            self.free_retries += 1
-            allowed = max(20, 2 * self.run.most_in_flight) + 0.2 * self.requests + 1
-            self._require(self.free_retries <= allowed, "6 (budget)", f"{self.free_retries} retries of {self.requests} requests")
+            self.retried.add(key)
+            allowed = max(20, 2 * self.run.most_in_flight) + RETRY_SHARE * len(self.sent) * self.run.repeats + 1
+            self._require(len(self.retried) <= allowed, "6 (budget)", f"{len(self.retried)} of {len(self.sent)} rows were retried")
+        return False
 
-    def ended(self, key: str, given: Plight) -> None:
+    def ended(self, key: str, given: Plight, arrived: float, *, is_test: bool) -> None:
         """The client has what there is of the reply."""
         now = self.world.time()
         self.in_flight -= 1
@@ -66,15 +83,25 @@ class Witness:
         if given.wait is not None:
             until = -given.wait - EPOCH if given.wait < 0 else now + given.wait
             self.not_before = max(self.not_before, until) if until - now <= ABSURD_WAIT_S else self.not_before
+        model = key.split("|", maxsplit=1)[0]
+        if given.meaning == "answered":
+            if arrived >= self.refused.get(model, 0.0):
+                self.refused.pop(model, None)
+            self.answered[key] += 1
+            self.answered_tests[key] += is_test
+        else:
+            self.refused[model] = now
         if given.meaning in ("answered", "failed"):
             self.suspects.clear()
             self.unready = False
-            self.answered[key] += given.meaning == "answered"
             return
         if not given.name.startswith("429"):
             self.suspects[key] += 1
         self.unready = self.unready or given.meaning == "unready"
-        if given.meaning == "charged":
+        if is_test:
+            # The test has shown that the endpoint is to blame for all that failed since it served.
+            self.forgiven.update(dict.fromkeys(self.suspects, 1))
+        elif given.meaning == "charged":
             self._count_attempt(key)
 
     def _count_attempt(self, key: str) -> None:
@@ -94,11 +121,12 @@ class Witness:
 class Endpoint(Engine):
     """All hosts of a session. Answers are made of what was asked, so that each can be told to be whole and of its own request."""
 
-    def __init__(self, world: World, weather: Weather, run: RunSettings, poison: dict[str, str]) -> None:
+    def __init__(self, world: World, weather: Weather, run: RunSettings, poison: dict[str, str], unfinished: Counter[str]) -> None:
         self._world = world
         self._weather = weather
         self.run = run
         self._poison = poison
+        self._unfinished = unfinished
         self.witnesses: dict[str, Witness] = {}
         self.last_progress = world.time()
 
@@ -114,19 +142,19 @@ class Endpoint(Engine):
         witness = self._witness(urlsplit(target.url).hostname or "")
         given = self._choose(prompt, answer_to(document["model"], prompt, document["temperature"]), stream=bool(document.get("stream")))
         world.tick(f"{key} arrives: {given.name}")
-        witness.arrives(key)
-        exchange = _Exchange(world, witness, self, key, given)
+        is_test = witness.arrives(key)
+        exchange = _Exchange(world, witness, self, key, given, is_test)
         try:
             return await exchange.head()
         except BaseException:
             exchange.end()
             raise
 
-    def ended(self, witness: Witness, key: str, given: Plight) -> None:
+    def ended(self, witness: Witness, key: str, given: Plight, arrived: float, *, is_test: bool) -> None:
         """One exchange is over."""
         if self._world.dead:
             return
-        witness.ended(key, given)
+        witness.ended(key, given, arrived, is_test=is_test)
         if given.meaning in ("answered", "failed"):
             self.last_progress = self._world.time()
 
@@ -139,7 +167,7 @@ class Endpoint(Engine):
         return plight(name, prompt, answer, world.chance, stream=stream, slowness=weather.slowness, now=now)
 
     def _witness(self, host: str) -> Witness:
-        return self.witnesses.setdefault(host, Witness(self._world, self.run))
+        return self.witnesses.setdefault(host, Witness(self._world, self.run, unfinished=self._unfinished))
 
     async def close(self) -> None:
         """Nothing is open."""
@@ -169,8 +197,10 @@ class _Whole:
 class _Exchange:
     """One request's reply, given piece by piece."""
 
-    def __init__(self, world: World, witness: Witness, endpoint: Endpoint, key: str, given: Plight) -> None:
+    def __init__(self, world: World, witness: Witness, endpoint: Endpoint, key: str, given: Plight, is_test: bool) -> None:
         self._world, self._witness, self._endpoint = world, witness, endpoint
+        self._is_test = is_test
+        self._arrived = world.time()
         self._key, self._given = key, given
         self._is_over = False
         self._is_whole = False
@@ -217,7 +247,7 @@ class _Exchange:
             self._is_over = True
             self._world.tick(f"{self._key} ends: {self._given.name}")
             if self._is_whole or self._given.meaning in ("charged", "unready"):
-                self._endpoint.ended(self._witness, self._key, self._given)
+                self._endpoint.ended(self._witness, self._key, self._given, self._arrived, is_test=self._is_test)
             else:
                 self._witness.in_flight -= 1
 

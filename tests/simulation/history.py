@@ -120,7 +120,9 @@ class History:
         world.log(f"SESSION {options} {weather} {trouble} crash_at={crash_at} {crash} signals={signals} {settings}")
         world.begin(crash_at, crash)
         disk.trouble = trouble
-        endpoint = Endpoint(world, weather, settings, self._poison)
+        tasks = [task for task in before.tasks if task.prompt is not None]
+        unfinished = Counter(checks.key_of(task) for task in tasks if before.is_open(task))
+        endpoint = Endpoint(world, weather, settings, self._poison, unfinished)
         session = Session(
             world, disk, endpoint, segment_bytes=self._segment_bytes, signals=signals, stall_s=STALL_S, grace_s=TIMES["grace_s"]
         )

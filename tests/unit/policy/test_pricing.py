@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,7 +46,7 @@ def request(body: bytes, api: Api = "chat/completions") -> Request:
         ({"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1600}, 0.007),
         ({"prompt_tokens": 1000, "completion_tokens": 100, "completion_tokens_details": {"reasoning_tokens": 60}}, 0.002),
         ({"prompt_tokens": 1000, "total_tokens": 1000}, 0.001),
-        ({"prompt_tokens": 1000, "completion_tokens": 100, "cost": 0.5}, 0.5),
+        ({"prompt_tokens": 1000, "completion_tokens": 100, "cost": 0.5}, 0.002),
         ({"prompt_tokens": 1000, "completion_tokens": 100, "cost": None}, 0.002),
         ({"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"audio_tokens": 900}}, None),
         ({"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": None}, 0.002),
@@ -59,10 +60,50 @@ def test_what_usage_costs(usage: dict[str, Any] | None, dollars: float | None) -
     assert cost_of(PRICE, usage) == (dollars if dollars is None else pytest.approx(dollars))
 
 
+TOKENS = {"prompt_tokens": 1000, "completion_tokens": 100}
+
+
+@pytest.mark.parametrize(
+    ("more", "dollars"),
+    [
+        ({"cost": 0.5}, 0.5),
+        ({"cost": 0}, 0.002),
+        ({"cost": -1.0}, 0.002),
+        ({"cost": float("nan")}, 0.002),
+        ({"cost": 0.05, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.9}}, 0.95),
+        ({"cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": 0.9}}, 0.9),
+        ({"cost": 0, "is_byok": True}, 0.002),
+        ({"cost": 0, "is_byok": True, "cost_details": {"upstream_inference_cost": None}}, 0.002),
+    ],
+)
+def test_what_an_endpoint_says_that_it_charged(more: dict[str, Any], dollars: float) -> None:
+    """Fault 67: a charge is believed with its qualifiers only; a negative one, and 0 against a listed price, is not."""
+    assert cost_of(replace(PRICE, source="a list"), {**TOKENS, **more}) == pytest.approx(dollars)
+
+
 def test_without_a_price_only_the_endpoints_own_figure_counts() -> None:
     """A model without a price costs what the endpoint says, or an unknown amount."""
     assert cost_of(None, {"prompt_tokens": 5, "completion_tokens": 5}) is None
     assert cost_of(None, {"prompt_tokens": 5, "completion_tokens": 5, "cost": 0}) == 0.0
+    assert cost_of(None, {"prompt_tokens": 5, "completion_tokens": 5, "cost": 0, "is_byok": True}) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "answers"),
+    [
+        (b'{"n":3,"prompt":"x"}', 3),
+        (b'{"n": 2, "best_of": 20, "prompt": "x"}', 20),
+        (b'{"prompt":["a","b","c"],"best_of":2}', 6),
+        (b'{"prompt":[1,2,3]}', 1),
+        (b'{"n":null}', 1),
+        (b'{"messages":[{"content":"\\"n\\": 9"}]}', 1),
+    ],
+)
+def test_the_worst_case_counts_every_answer(body: bytes, answers: int) -> None:
+    """Promise 4: all answers of n, and all that best_of chooses from, are reserved for, for each prompt of a request."""
+    assert WorstCase(PRICE, variant("", "m", max_tokens=7)).dollars(request(body, "completions")) == pytest.approx(
+        most(PRICE, len(body), answers * 7)
+    )
 
 
 @given(prompt=st.integers(1, 400_000), answer=st.integers(0, 50_000), cached=st.floats(0, 1))
