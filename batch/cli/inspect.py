@@ -106,6 +106,8 @@ def _notes(variant: VariantStatus) -> list[str]:
         notes.append(f"stopped by the race: {variant.beaten_by} beats it; what is left is not sent")
     if variant.filtered:
         notes.append(f"{variant.filtered:,} answers stopped by a content filter")
+    if variant.unknown_endings:
+        notes.append(f"{variant.unknown_endings:,} answers with an unknown ending (finish_reason of no known dialect)")
     if variant.doubled:
         notes.append(f"{variant.doubled:,} attempts were repeated after a lost reply: possibly billed twice")
     if variant.copies:

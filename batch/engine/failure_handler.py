@@ -7,15 +7,18 @@ from dataclasses import replace
 
 from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog
+from batch.engine.costs import Costs
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.feed import Copied, Unsendable
 from batch.engine.limiter import Work
 from batch.engine.recorder import Recorder
+from batch.engine.reply_notices import ReplyNotices
 from batch.engine.stop import Stop
-from batch.errors import StorageError
+from batch.errors import StorageError, describe_bug
+from batch.events import UnexpectedError
 from batch.policy.failures import FailureLimit
 from batch.policy.verdicts import Action, Verdict
-from batch.records import Api, ErrorInfo, Exchange
+from batch.records import Api, ErrorInfo, ErrorKind, Exchange
 from batch.settings import RunSettings
 
 # So many different rows must be forbidden, and none answered between, before it is held to be about the key and not the rows.
@@ -41,7 +44,10 @@ class FailureHandler:
         notice: Callable[[str], None],
         stop: Callable[[Stop, float], None],
         stop_run: Callable[[Stop, float], None],
+        report_bug: Callable[[UnexpectedError], None],
     ) -> None:
+        self._report_bug = report_bug
+        self._reply_notices = ReplyNotices()
         self.withheld: list[tuple[Work, ErrorInfo, Exchange]] = []
         self.served: set[Api] = set()
         self._endpoint_pool = endpoint_pool
@@ -55,11 +61,37 @@ class FailureHandler:
         self._stop = stop
         self._stop_run = stop_run
 
+    def complete(self, work: Work, exchange: Exchange) -> bool:
+        """Record an answer, unless it does not fit its schema; True when something else may be sent because of it."""
+        news = self._endpoint_pool.served(work, exchange)
+        for text in [*([] if news is None else [news]), *self._reply_notices.of(work, exchange)]:
+            self._notice(text)
+        self.served.add(work.task.request.api)
+        if self.withheld:
+            self.release()
+        if self._answer_checks and self.rejects(work, exchange):
+            return True
+        self._recorder.completed(work, exchange)
+        return news is not None
+
+    def fail_unexpected(self, work: Work, exchange: Exchange, error: Exception, costs: Costs) -> None:
+        """Fail the row whose reply met a bug of promptmill, and report the bug."""
+        message = f"{type(error).__name__} while the reply was judged: this is a bug in promptmill"
+        self._report_bug(UnexpectedError(message, describe_bug(error)))
+        empty = replace(exchange, body=b"", reply=None, headers={})
+        if work.reserved:
+            costs.ended(work, empty, Verdict(Action.FAIL, doubled=True))
+        self.fail(work, ErrorInfo(ErrorKind.PROTOCOL, "unexpected", message, exchange.status), empty)
+
     def settle(self, work: Work, verdict: Verdict, exchange: Exchange) -> None:
         """Act on a verdict other than done."""
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
-        if verdict.action is Action.RETRY:
+        if exchange.fault is not None and exchange.fault.bug is not None:
+            self._report_bug(UnexpectedError(exchange.fault.message, exchange.fault.bug))
+        if verdict.unusable:
+            self._retry_unusable(work, verdict, error, exchange)
+        elif verdict.action is Action.RETRY:
             self._retry(work, verdict, error, exchange)
         elif verdict.action is Action.FAIL:
             self._refuse(work, error, exchange)
@@ -178,6 +210,23 @@ class FailureHandler:
             tally.doubled += 1
         work.charged_retry = verdict.charged
         self._backlog.postpone(work, due)
+        tally.waiting += not self._backlog.leaves_out(work)
+
+    def _retry_unusable(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> None:
+        """Ask once more for an answer that came whole in a form that cannot be used. The endpoint serves: it is not at fault."""
+        if (news := self._endpoint_pool.answered(work, exchange.done_at)) is not None:
+            self._notice(news)
+        if exchange.reply is not None and exchange.reply.text is not None and self.rejects(work, exchange):
+            return
+        work.unusable += 1
+        if work.unusable > 1 or work.attempts >= self._run.attempts:
+            self.fail(work, error, exchange)
+            return
+        tally = self._recorder.tallies[work.task.variant]
+        work.doubled += verdict.doubled
+        tally.doubled += verdict.doubled
+        work.charged_retry = True
+        self._backlog.postpone(work, exchange.done_at)
         tally.waiting += not self._backlog.leaves_out(work)
 
     def _is_spent(self, work: Work, now: float) -> bool:

@@ -44,7 +44,7 @@ class Work:
     `shard` is the piece of the input that it belongs to, where rows are shared out over workers.
     `member` is the endpoint that got its last attempt, `failed_at` the same when it failed there; `shunned` are those that forbade the row.
     `mended` is sent instead of the task's own request once an answer did not fit the schema, `repairs` times in all; `used` is the usage of
-    the answers before.
+    the answers before. `unusable` counts its answers that came whole in a form that cannot be used.
     Of its last attempt: its `number` among all that its endpoint got, the `tokens` that it was expected to use, and the US dollars that
     are `reserved` for it. `cost_usd` is what its attempts cost as far as it is known, `extra_usd` the most that the others may have cost.
     """
@@ -68,6 +68,7 @@ class Work:
     repairs: int = 0
     mended: Request | None = None
     used: Mapping[str, Any] | None = None
+    unusable: int = 0
 
     @property
     def request(self) -> Request:

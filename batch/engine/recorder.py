@@ -13,6 +13,7 @@ from batch.journal.journal import Journal
 from batch.journal.lines import encode
 from batch.journal.store_journal import StoreJournal
 from batch.policy.usage import added
+from batch.providers.endings import is_unknown_ending
 from batch.records import ErrorInfo, ErrorKind, Exchange, Outcome, Tally
 
 
@@ -137,6 +138,7 @@ def count(tally: Tally, outcome: Outcome) -> None:
         tally.ok += 1
         tally.truncated += outcome.finish_reason == "length"
         tally.filtered += outcome.finish_reason == "content_filter"
+        tally.unknown_endings += is_unknown_ending(outcome.finish_reason)
     tally.copies += outcome.copy_of is not None
     usage = outcome.usage
     if usage:

@@ -67,6 +67,7 @@ class Session:
                 clock=clock,
                 notice=self._notice,
                 stop_run=self._stop_pools,
+                report_bug=self._notify,
             )
             for lane in lanes
         ]

@@ -27,6 +27,7 @@ from batch.engine.limiter import Work
 from batch.engine.recorder import Recorder
 from batch.engine.stop import Stop
 from batch.errors import DamagedError, InputError, StorageError
+from batch.events import UnexpectedError
 from batch.policy.verdicts import Action, judge
 from batch.records import Exchange
 from batch.settings import RunSettings
@@ -54,6 +55,7 @@ class WorkerPool:
         clock: Clock,
         notice: Callable[[str], None],
         stop_run: Callable[[Stop, float], None],
+        report_bug: Callable[[UnexpectedError], None] = lambda _: None,
     ) -> None:
         self.stopped: Stop | None = None
         self._endpoint_pool = endpoint_pool
@@ -76,6 +78,7 @@ class WorkerPool:
             notice=notice,
             stop=self.stop,
             stop_run=stop_run,
+            report_bug=report_bug,
         )
         self._exhausted = False
         self._grace_until = math.inf
@@ -198,16 +201,10 @@ class WorkerPool:
             tally.in_flight -= 1
             member.in_flight -= 1
         self._in_flight -= 1
-        member.pace.ended(work, exchange)
-        if work.first_sent is None:
-            work.first_sent = exchange.sent_at
-        verdict = judge(exchange, self._clock.wall())
-        work.attempts += verdict.charged
-        self._costs.ended(work, exchange, verdict)
-        if verdict.action is Action.DONE:
-            self._complete(work, exchange)
-        else:
-            self._settler.settle(work, verdict, exchange)
+        try:
+            self._judge(work, member, exchange)
+        except Exception as error:  # noqa: BLE001 - a reply that surprises us fails its own row
+            self._settler.fail_unexpected(work, exchange, error, self._costs)
             self._alarm.set()
         await self._record(work.task.variant)
         if self._in_flight == 0 or self.stopped is not None:
@@ -218,17 +215,18 @@ class WorkerPool:
             elif self._workers < limit:
                 self._alarm.set()
 
-    def _complete(self, work: Work, exchange: Exchange) -> None:
-        if (news := self._endpoint_pool.served(work, exchange)) is not None:
-            self._notice(news)
+    def _judge(self, work: Work, member: PooledEndpoint, exchange: Exchange) -> None:
+        member.pace.ended(work, exchange)
+        if work.first_sent is None:
+            work.first_sent = exchange.sent_at
+        verdict = judge(exchange, self._clock.wall())
+        work.attempts += verdict.charged
+        self._costs.ended(work, exchange, verdict)
+        if verdict.action is not Action.DONE:
+            self._settler.settle(work, verdict, exchange)
             self._alarm.set()
-        self._settler.served.add(work.task.request.api)
-        if self._settler.withheld:
-            self._settler.release()
-        if self._answer_checks and self._settler.rejects(work, exchange):
+        elif self._settler.complete(work, exchange):
             self._alarm.set()
-            return
-        self._recorder.completed(work, exchange)
 
     async def _record(self, variant: str) -> None:
         # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.

@@ -32,7 +32,8 @@ class Verdict:
 
     `wait` is the server's own wait in seconds, not capped, None when it named none. `charged` is False when the attempt does not
     count against the task's attempts (the endpoint was loading or never got the request). `shrink`: the endpoint is overloaded.
-    `doubled`: it may have answered, and billed, although the task is retried.
+    `doubled`: it may have answered, and billed, although the task is retried. `unusable`: it gave its answer whole, in a form that
+    cannot be used: the task is retried once, since each answer is paid for.
     """
 
     action: Action
@@ -41,6 +42,7 @@ class Verdict:
     charged: bool = True
     shrink: bool = False
     doubled: bool = False
+    unusable: bool = False
 
 
 class _Ruling(NamedTuple):
@@ -49,6 +51,7 @@ class _Ruling(NamedTuple):
     charged: bool = True
     shrink: bool = False
     doubled: bool = False
+    unusable: bool = False
 
 
 _DONE = Verdict(Action.DONE)
@@ -70,6 +73,9 @@ _NO_SUCH_PATH = _Ruling(_STOP, "not_found")
 _CONTEXT_LENGTH = _Ruling(_FAIL, "context_length")
 _CONTENT_FILTER = _Ruling(_FAIL, "content_filter")
 _TOO_LARGE = _Ruling(_FAIL, "too_large")
+_MISFIT = _Ruling(_RETRY, "answer_not_json", doubled=True, unusable=True)
+# Refused before a token was made: such an attempt is not billed, also where the refusal comes inside a 200.
+_NOT_BEGUN = frozenset({"overloaded", "rate_limit", "loading", "quota"})
 
 _STATUSES: dict[int, _Ruling] = {
     401: _AUTHENTICATION,
@@ -142,6 +148,8 @@ class _Kind(NamedTuple):
 
 
 _KINDS: tuple[_Kind, ...] = (
+    # Groq: the model's answer is no JSON, or no call of a tool; it stands in failed_generation.
+    _Kind(_MISFIT, frozenset({400, 422}), re.compile(r"json_validate_failed|tool_use_failed|output_parse_failed")),
     _Kind(
         _QUOTA,
         _CLIENT_ERRORS | {402, 429},
@@ -191,6 +199,7 @@ _FAULTS: dict[str, _Ruling] = {
     "tls": _Ruling(_STOP, "tls"),
     "too_big": _Ruling(_FAIL, "too_big"),
     "held": _Ruling(_RETRY, "held", charged=False, doubled=True),
+    "queued": _Ruling(_FAIL, "queued"),
 }
 
 
@@ -210,7 +219,7 @@ def judge(exchange: Exchange, now_wall: float) -> Verdict:
 
 
 def _on_fault(fault: Fault, status: int | None) -> Verdict:
-    ruling = _FAULTS.get(fault.code) or _Ruling(_RETRY, fault.code, charged=fault.sent, doubled=fault.sent)
+    ruling = _FAULTS.get(fault.code) or _Ruling(_RETRY, fault.code, charged=fault.sent, doubled=fault.sent, unusable=fault.answered)
     return _verdict(ruling, ErrorInfo(fault.kind, fault.code, fault.message, status), None)
 
 
@@ -230,7 +239,8 @@ def _on_status(exchange: Exchange, status: int, now_wall: float) -> Verdict:
     message = _message(status, error, exchange.body)
     if ruling is _NO_SUCH_PATH:
         message = f"{message}: nothing is served at this path, see that base_url is right"
-    return _verdict(ruling, ErrorInfo(ErrorKind.API, ruling.code, message, status), wait)
+    kind = ErrorKind.OUTPUT if ruling is _MISFIT else ErrorKind.API
+    return _verdict(ruling, ErrorInfo(kind, ruling.code, message, status), wait)
 
 
 def _on_inner_error(exchange: Exchange, error: ReplyError, now_wall: float) -> Verdict:
@@ -241,7 +251,8 @@ def _on_inner_error(exchange: Exchange, error: ReplyError, now_wall: float) -> V
         return _verdict(_Ruling(_RETRY, "error_in_body", doubled=True), info, wait)
     ruling = _ruling(status, error, b"", wait)
     info = ErrorInfo(ErrorKind.API, ruling.code, f"{error.message} (inside a {exchange.status})", exchange.status)
-    return _verdict(ruling._replace(doubled=True), info, wait)
+    begun = exchange.first_token_at is not None or ruling.code not in _NOT_BEGUN
+    return _verdict(ruling._replace(doubled=begun), info, wait)
 
 
 def _status_of_names(error: ReplyError) -> int | None:
@@ -296,7 +307,7 @@ def _message(status: int, error: ReplyError | None, body: bytes) -> str:
 
 
 def _verdict(ruling: _Ruling, error: ErrorInfo, wait: float | None) -> Verdict:
-    verdict = Verdict(ruling.action, error, wait, ruling.charged, ruling.shrink, ruling.doubled)
+    verdict = Verdict(ruling.action, error, wait, ruling.charged, ruling.shrink, ruling.doubled, ruling.unusable)
     if ruling.action is not _RETRY:
         return replace(verdict, wait=None, doubled=False)
     return verdict

@@ -1,4 +1,4 @@
-"""Talks to one endpoint with one key: a request sent, its reply read, and whatever happens on the wire told as an Exchange."""
+"""Sends requests to one endpoint with one key, and returns whatever happens on the wire as an Exchange."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from batch.policy.redaction import Redactor, sample
 from batch.policy.verdicts import judge
 from batch.records import STREAMED, Api, Chunk, ErrorInfo, ErrorKind, Exchange, Fault, Request
 from batch.settings import ProviderSettings, RunSettings
-from batch.transport.attempt import Attempt
+from batch.transport.attempt import Attempt, unexpected
 from batch.transport.deadlines import Deadlines
 from batch.transport.decoding import UnreadableError
 from batch.transport.faults import fault_of
 from batch.transport.proxies import proxy_passwords
+from batch.transport.reply_budget import ReplyBudget
 from batch.transport.targets import secrets_of, target_of
 from batch.transport.wire import Engine, Target
 
@@ -33,30 +34,41 @@ _NO_LIST = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_
 
 
 class Client:
-    """What talks to one endpoint with one key, over an engine that it does not own.
+    """Talks to one endpoint with one key, over an engine that it does not own.
 
     `key` is the key's value: it goes to the provider's base URL and nowhere else, and is taken out of all texts and bodies that are
-    given back. Raises SetupError when the key cannot be sent in a header.
+    returned. Clients of one run share a `budget` for large replies. Raises SetupError when the key cannot be sent in a header.
     """
 
-    def __init__(self, provider: ProviderSettings, key: str | None, run: RunSettings, *, clock: Clock, engine: Engine) -> None:
+    def __init__(
+        self,
+        provider: ProviderSettings,
+        key: str | None,
+        run: RunSettings,
+        *,
+        clock: Clock,
+        engine: Engine,
+        budget: ReplyBudget | None = None,
+    ) -> None:
         self._targets = {path: target_of("POST", path, provider, key, stream=run.stream) for path in get_args(Api)}
         self._models = target_of("GET", "models", provider, key, stream=False)
         self._run = run
         self._clock = clock
         self._engine = engine
+        self._budget = budget or ReplyBudget()
         self._soonest = min(run.first_byte_timeout_s, run.idle_timeout_s, run.attempt_timeout_s)
         proxies = proxy_passwords() if run.trust_env else []
         self.redactor = Redactor([*secrets_of(provider, key), *proxies])
 
     async def exchange(self, request: Request, on_chunk: Callable[[Chunk], None] | None = None) -> Exchange:
-        """Send `request` once. When the run streams, `on_chunk` is told each chunk as it comes; what it raises is raised on.
+        """Send `request` once. When the run streams, `on_chunk` gets each chunk as it comes; what it raises is raised again.
 
-        Faults of the wire, time-outs included, are in the Exchange and never raised. Cancelling closes the connection.
+        Faults of the wire, time-outs included, are in the Exchange and never raised, and so is any other exception while the request is
+        sent and its reply read. Cancelling closes the connection.
         """
         run = self._run
         stream = run.stream and request.api in STREAMED
-        attempt = Attempt(request.api, run.max_reply_bytes, self._clock.monotonic, stream=stream, on_chunk=on_chunk)
+        attempt = Attempt(request.api, run.max_reply_bytes, self._clock.monotonic, stream=stream, on_chunk=on_chunk, budget=self._budget)
         return await self._carry_out(self._targets[request.api], request.body, attempt)
 
     async def models(self) -> list[str] | None:
@@ -80,26 +92,34 @@ class Client:
         return names
 
     async def _carry_out(self, target: Target, body: bytes, attempt: Attempt) -> Exchange:
+        try:
+            sent_at = self._clock.monotonic()
+            await self._read(target, body, attempt)
+            return attempt.exchange(self.redactor, sent_at, self._clock.monotonic())
+        finally:
+            self._budget.release(attempt)
+
+    async def _read(self, target: Target, body: bytes, attempt: Attempt) -> None:
+        """Send the request and read its reply into `attempt`, faults included."""
         run = self._run
-        sent_at = self._clock.monotonic()
         with anyio.CancelScope() as scope:
             deadlines = Deadlines(scope, run.attempt_timeout_s)
             deadlines.start("timeout_first_byte", run.first_byte_timeout_s, self._soonest)
             try:
                 await attempt.read(await self._engine.send(target, body), deadlines, run.idle_timeout_s)
             except UnreadableError as error:
-                attempt.fault = Fault(ErrorKind.PROTOCOL, error.code, str(error))
+                attempt.fault = Fault(ErrorKind.PROTOCOL, error.code, str(error), answered=error.answered)
             except Exception as error:
-                fault = None if attempt.raised is error else fault_of(error, in_body=attempt.status is not None)
-                if fault is None:
+                if attempt.raised is error:
                     raise
-                attempt.fault = fault
+                attempt.fault = fault_of(error, in_body=attempt.status is not None) or unexpected(
+                    "the request was sent and its reply read", error
+                )
             finally:
                 deadlines.stop()
         if scope.cancelled_caught:
             code = deadlines.code or "timeout_attempt"
             attempt.fault = Fault(ErrorKind.NETWORK, code, _TIMEOUT_TEXTS[code])
-        return attempt.exchange(self.redactor, sent_at, self._clock.monotonic())
 
 
 def _model_names(body: bytes) -> list[str] | None:

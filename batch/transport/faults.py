@@ -77,7 +77,9 @@ _BY_NAME = {
 
 
 def fault_of(error: BaseException, *, in_body: bool) -> Fault | None:
-    """Return the fault that an engine's exception stands for, or None when it is no fault of the wire. `in_body`: the status had come already.
+    """Return the fault that an engine's exception stands for, or None when it is no fault of the wire.
+
+    `in_body`: the status had come already.
 
     The message is not redacted: it can hold the URL.
     """

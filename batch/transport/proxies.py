@@ -1,4 +1,4 @@
-"""Reads the proxies of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY), the same for every HTTP engine; used only with `trust_env`."""
+"""Reads the proxies of the environment (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY) for every HTTP engine. Used only with `trust_env`."""
 
 from __future__ import annotations
 

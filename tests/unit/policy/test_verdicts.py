@@ -242,11 +242,11 @@ def test_x_should_retry_is_obeyed(status: int, told: str, action: Action) -> Non
     ],
 )
 def test_error_inside_a_200(inner: dict[str, Any], action: Action, code: str) -> None:
-    """Fault 8: an error in a 200 counts by its inner code; a retry may be billed twice, and says so."""
+    """Fault 8: an error in a 200 counts by its inner code; a retry may be billed twice, but not of what was refused before a token."""
     verdict = judge(seen(200, {"error": inner}), NOW)
     assert verdict.error is not None
     assert (verdict.action, verdict.error.code, verdict.error.http_status) == (action, code, 200)
-    assert verdict.doubled is (action is RETRY)
+    assert verdict.doubled is (action is RETRY and code != "rate_limit")
 
 
 @pytest.mark.parametrize("reason", ["stop", "length", "tool_calls", "content_filter"])
