@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import get_args
 
 import anyio
-import orjson
 
 from batch.clock import Clock
 from batch.errors import endpoint_error
@@ -20,6 +19,7 @@ from batch.transport.attempt import Attempt, unexpected
 from batch.transport.deadlines import Deadlines
 from batch.transport.decoding import UnreadableError
 from batch.transport.faults import fault_of
+from batch.transport.model_list import ModelList, read_model_list
 from batch.transport.proxies import proxy_passwords
 from batch.transport.reply_budget import ReplyBudget
 from batch.transport.targets import secrets_of, target_of
@@ -72,7 +72,12 @@ class Client:
         return await self._carry_out(self._targets[request.api], request.body, attempt)
 
     async def models(self) -> list[str] | None:
-        """The ids of the models that the endpoint serves, or None when it has no list of them.
+        """Return the ids of the models that the endpoint serves, or None when it has no list of them. Raises as `model_list`."""
+        served = await self.model_list()
+        return None if served is None else served.ids
+
+    async def model_list(self) -> ModelList | None:
+        """Return the endpoint's list of models, or None when it has none.
 
         Raises:
             EndpointError: the endpoint cannot be reached, refuses the key, or gives a list that cannot be read.
@@ -85,11 +90,20 @@ class Client:
         if error is not None:
             where = self.redactor.text(self._models.url.partition("?")[0])
             raise endpoint_error(replace(error, message=f"{where}: {error.message}") if error.kind is ErrorKind.NETWORK else error)
-        names = _model_names(exchange.body)
-        if names is None:
+        served = read_model_list(exchange.body)
+        if served is None:
             message = f"the list of models cannot be read: {sample(exchange.body)}"
             raise endpoint_error(ErrorInfo(ErrorKind.PROTOCOL, "not_json", message, exchange.status))
-        return names
+        return served
+
+    async def refuses_key(self, api: Api) -> bool:
+        """Whether the endpoint refuses the key for requests of `api` too: the list of models may want another key (Anthropic's does).
+
+        Sends an empty request, which no endpoint answers and bills.
+        """
+        attempt = Attempt(None, self._run.max_reply_bytes, self._clock.monotonic, stream=False)
+        exchange = await self._carry_out(self._targets[api], b"{}", attempt)
+        return exchange.status == HTTPStatus.UNAUTHORIZED
 
     async def _carry_out(self, target: Target, body: bytes, attempt: Attempt) -> Exchange:
         try:
@@ -120,16 +134,3 @@ class Client:
         if scope.cancelled_caught:
             code = deadlines.code or "timeout_attempt"
             attempt.fault = Fault(ErrorKind.NETWORK, code, _TIMEOUT_TEXTS[code])
-
-
-def _model_names(body: bytes) -> list[str] | None:
-    """The ids in OpenAI's list, a bare list (Together), or {"models": […]} (Ollama, Gemini)."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    items = document.get("data", document.get("models")) if isinstance(document, dict) else document
-    if not isinstance(items, list):
-        return None
-    names = [item.get("id") or item.get("name") if isinstance(item, dict) else item for item in items]
-    return [name for name in names if isinstance(name, str)]
