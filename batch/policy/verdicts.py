@@ -168,16 +168,14 @@ _KINDS: tuple[_Kind, ...] = (
     _Kind(
         _CONTENT_FILTER,
         _CLIENT_ERRORS,
-        # Beside OpenAI's and Azure's: Alibaba (data_inspection_failed), one-api (sensitive_words_detected), Zhipu (1301), Volcengine
-        # (SensitiveContentDetected), MiniMax (1026, 1027: "new_sensitive"), DeepSeek ("Content Exists Risk"), xAI ("usage guidelines").
+        # Beside OpenAI and Azure: Alibaba, one-api, Zhipu (1301), Volcengine, MiniMax (1026, 1027), DeepSeek ("Content Exists Risk"), xAI.
         re.compile(
             r"(output_)?content_filter.*|content_policy_violation|responsibleaipolicyviolation|moderation.*|data_?inspection_?failed"
             r"|sensitive_words?_detected|(input|output)?(text|image)?sensitivecontentdetected.*|prohibited_content|1301|102[67]|guardrail.*"
         ),
         re.compile(
             r"responsibleaipolicyviolation|content management policy|content policy|flagged|requires moderation|content exists risk"
-            r"|data_?inspection_?failed|inappropriate content|new_sensitive|sensitive content|prohibited_content"
-            r"|violates? .{0,40}usage guidelines"
+            r"|data_?inspection_?failed|inappropriate content|new_sensitive|sensitive content|violates? .{0,40}usage guidelines"
         ),
     ),
     _Kind(

@@ -34,6 +34,14 @@ class ReplyFormatError(ValueError):
         super().__init__(message)
 
 
+def dump(value: Any) -> bytes:
+    """Write a part of a reply as JSON again. Raises ReplyFormatError for what is nested deeper than JSON is written (254 levels)."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        raise ReplyFormatError("not_json", "the reply is nested too deep") from None
+
+
 def read_error(document: Any) -> ReplyError | None:
     """Find the error object in a parsed body or stream event; None when there is none."""
     if isinstance(document, list):
@@ -156,8 +164,8 @@ def _text(value: Any) -> str:
     if isinstance(value, dict) and set(value) == {"detail"} and not isinstance(value["detail"], dict):
         return _text(_detail(value["detail"]))
     try:
-        return orjson.dumps(value).decode()
-    except TypeError:  # nested deeper than orjson writes
+        return dump(value).decode()
+    except ReplyFormatError:
         return f"({type(value).__name__} that cannot be shown)"
 
 

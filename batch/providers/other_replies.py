@@ -6,15 +6,12 @@ Source: the OpenAI API reference, and its Python SDK's types (types/responses/re
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
-
-from batch.providers.envelopes import ReplyFormatError
+from batch.providers.envelopes import ReplyFormatError, dump
 from batch.providers.usage import read_usage
 from batch.records import Reply, ReplyError
 
@@ -93,7 +90,7 @@ def read_moderation(document: dict[str, Any]) -> Reply:
     usage = document.get("usage")
     model = document.get("model")
     return Reply(
-        text=orjson.dumps(results[0] if len(results) == 1 else results).decode(),
+        text=dump(results[0] if len(results) == 1 else results).decode(),
         usage=read_usage(usage),
         model=model if isinstance(model, str) else None,
     )
@@ -125,5 +122,5 @@ def _unpack(text: str) -> list[float]:
     try:
         data = base64.b64decode(text, validate=True)
         return list(struct.unpack(f"<{len(data) // 4}f", data))
-    except (binascii.Error, struct.error):
+    except (ValueError, struct.error):
         raise ReplyFormatError("no_choices", "the reply's embedding is not base64 of 32-bit floats") from None

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from batch.providers.endings import finish_reason_of
-from batch.providers.envelopes import ReplyFormatError, read_error
+from batch.providers.envelopes import ReplyFormatError, dump, read_error
 from batch.providers.other_replies import read_embedding, read_moderation, read_response
 from batch.providers.usage import read_usage
 from batch.records import Api, Reply, ReplyError
@@ -145,7 +145,7 @@ def _tool_calls(message: dict[str, Any]) -> list[dict[str, Any]] | None:
 def _with_text_arguments(call: dict[str, Any]) -> dict[str, Any]:
     function = call.get("function")
     if isinstance(function, dict) and isinstance(function.get("arguments"), dict | list):
-        return {**call, "function": {**function, "arguments": orjson.dumps(function["arguments"]).decode()}}
+        return {**call, "function": {**function, "arguments": dump(function["arguments"]).decode()}}
     return call
 
 

@@ -24,12 +24,12 @@ def read_usage(usage: Any, depth: int = 0) -> dict[str, Any] | None:
 
 
 def _member(name: str, value: Any, depth: int) -> Any:
+    if name.endswith("tokens"):
+        return _count(value)
     if isinstance(value, Mapping):
         return read_usage(value, depth + 1) if depth < _DEEPEST else None
     if isinstance(value, list):
-        return value if depth < _DEEPEST and not any(isinstance(item, Mapping | list) for item in value) else None
-    if name.endswith("tokens"):
-        return _count(value)
+        return None if any(isinstance(item, Mapping | list) for item in value) else value
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
 from batch.providers.endings import finish_reason_of
+from batch.providers.envelopes import dump
 from batch.providers.replies import ReplyFormatError, content_text
 from batch.providers.usage import read_usage
 from batch.records import Api, Chunk
@@ -75,10 +74,7 @@ class Assembler:
         }
         if self._usage is not None:
             document["usage"] = self._usage
-        try:
-            return orjson.dumps(document)
-        except TypeError:
-            raise ReplyFormatError("not_json", "the chunks are nested too deep") from None
+        return dump(document)
 
 
 class _Choice:

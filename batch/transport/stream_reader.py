@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from batch.policy.redaction import sample
+from batch.providers.envelopes import dump
 from batch.providers.lenient_json import parse
 from batch.providers.replies import ReplyFormatError, read_error
 from batch.records import STREAMED, Api, Chunk, ErrorKind, Fault, ReplyError
@@ -70,7 +71,7 @@ class StreamReader:
 
     def body(self) -> bytes:
         """Return the body of the plain reply. Raises ReplyFormatError."""
-        return self._assembler.body() if self._whole is None else orjson.dumps(self._whole)
+        return self._assembler.body() if self._whole is None else dump(self._whole)
 
     @property
     def sample(self) -> bytes:

@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from batch.providers.replies import ReplyFormatError
+from batch.providers.envelopes import ReplyFormatError, dump
 
 
 class ToolCalls:
@@ -74,7 +74,7 @@ class _Call:
         if isinstance(arguments, str):
             self._arguments.append(arguments)
         elif arguments is not None:
-            self._arguments.append(orjson.dumps(arguments).decode())
+            self._arguments.append(dump(arguments).decode())
         self._more |= {key: value for key, value in delta.items() if key not in {"index", "id", "function"} and value is not None}
 
     def is_followed_by(self, id_: Any, function: dict[str, Any]) -> bool:
