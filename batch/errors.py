@@ -17,7 +17,7 @@ PromptmillError
     │                       timeout_connect timeout_first_byte timeout_idle timeout_attempt held
     ├── APIError            kind api: rate_limit overloaded loading server_error bad_request context_length too_large
     │                       authentication permission quota model_not_found not_found content_filter redirect
-    ├── ProtocolError       kind protocol: not_json no_choices truncated_body truncated_stream error_in_body too_big
+    ├── ProtocolError       kind protocol: not_json no_choices truncated_body truncated_stream error_in_body too_big queued unexpected
     └── OutputError         kind output: schema_violation answer_not_json refusal
 
 Codes of kind input: bad_row missing_column bad_template bad_id bad_messages. The codes are part of the output format.
@@ -25,8 +25,10 @@ Codes of kind input: bad_row missing_column bad_template bad_id bad_messages. Th
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from batch.records import ErrorInfo, ErrorKind
 
@@ -140,6 +142,24 @@ _BY_KIND: dict[ErrorKind, type[EndpointError]] = {
     ErrorKind.PROTOCOL: ProtocolError,
     ErrorKind.OUTPUT: OutputError,
 }
+
+
+def describe_bug(error: BaseException) -> str:
+    """Format an exception that was not expected for a report: classes and places in the code, never a message or a value.
+
+    Messages of exceptions can quote rows, answers and keys.
+    """
+    lines: list[str] = []
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        seen.add(id(link))
+        lines.append(type(link).__module__ + "." + type(link).__qualname__)
+        lines += [
+            f"  {'/'.join(Path(at.filename).parts[-3:])}:{at.lineno} in {at.name}" for at in traceback.extract_tb(link.__traceback__, 30)
+        ]
+        link = link.__cause__ or link.__context__
+    return "\n".join(lines)
 
 
 def endpoint_error(info: ErrorInfo) -> EndpointError:

@@ -47,6 +47,17 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class UnexpectedError:
+    """A bug of promptmill, met while one attempt was handled.
+
+    `where` names the step. `traceback` has classes and places in the code only: no text of the job, its rows or replies.
+    """
+
+    where: str
+    traceback: str
+
+
+@dataclass(frozen=True, slots=True)
 class RunEnded:
     """Nothing more is sent; `reason` is None when all rows have their outcome."""
 
@@ -54,7 +65,7 @@ class RunEnded:
     reason: str | None
 
 
-Event = RunStarted | Progressed | Notice | RunEnded
+Event = RunStarted | Progressed | Notice | UnexpectedError | RunEnded
 
 
 class Observer(Protocol):

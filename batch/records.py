@@ -116,12 +116,16 @@ class ErrorInfo:
 
 @dataclass(frozen=True, slots=True)
 class ReplyError:
-    """The error object that an endpoint put into a body, whatever its envelope."""
+    """The error object that an endpoint put into a body, whatever its envelope.
+
+    `answer` is the text that the model generated and the endpoint refused to give as an answer (Groq: failed_generation).
+    """
 
     message: str
     code: str | None = None
     type: str | None = None
     status: int | None = None
+    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +134,8 @@ class Reply:
 
     `usage` is the endpoint's own object (of the responses API also under a chat's names). `embedding` is set for the embeddings API only.
     `error` is set when the body is an error object, also inside a 200. `refusal` is what OpenAI's models say instead of an answer that
-    would fit a schema.
+    would fit a schema. `finish_reason` is the protocol's own word where the endpoint's dialect has another (providers/endings.py).
+    `answers` counts the answers or vectors in the reply, of which this is the first.
     """
 
     text: str | None = None
@@ -142,6 +147,7 @@ class Reply:
     model: str | None = None
     error: ReplyError | None = None
     refusal: str | None = None
+    answers: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +155,16 @@ class Fault:
     """What went wrong on the wire: `code` is a name of the network or protocol family in errors.py.
 
     `sent` is False only when it is certain that the endpoint never got the request (so no double billing is possible).
+    `answered` is True when the endpoint gave its answer whole, in a form that cannot be read: the next one would be paid for in vain too.
+    `bug` is the traceback, without data, of an exception that was not expected.
     """
 
     kind: ErrorKind
     code: str
     message: str
     sent: bool = True
+    answered: bool = False
+    bug: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +265,7 @@ class Tally:
     durable: int = 0
     truncated: int = 0
     filtered: int = 0
+    unknown_endings: int = 0
     requests: int = 0
     retries: int = 0
     doubled: int = 0

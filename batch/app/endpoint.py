@@ -206,6 +206,7 @@ class _Retries:
         self._clock = clock
         self._began = clock.monotonic()
         self._charged = 0
+        self._unusable = 0
         self.tries = 0
 
     async def wait(self, verdict: Verdict) -> None:
@@ -213,9 +214,11 @@ class _Retries:
         assert verdict.error is not None  # noqa: S101 - only DONE has none
         self.tries += 1
         self._charged += verdict.charged
+        self._unusable += verdict.unusable
         pause = max(verdict.wait or 0.0, backoff(self.tries, random.random()))  # noqa: S311 - jitter is no secret
         late = not verdict.charged and self._clock.monotonic() + pause - self._began > self._outage_timeout_s
-        if verdict.action is not Action.RETRY or self._charged >= self._attempts or late or pause > MAX_WAIT_S:
+        spent = self._charged >= self._attempts or self._unusable > 1
+        if verdict.action is not Action.RETRY or spent or late or pause > MAX_WAIT_S:
             raise endpoint_error(verdict.error)
         await anyio.sleep(pause)
 

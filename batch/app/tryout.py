@@ -54,7 +54,7 @@ async def _try(
     clock = SystemClock()
     async with endpoints.started([variant]) as (ready,), endpoints.clients([[ready.provider]], keys, settings, clock) as ((client,),):
         if settings.preflight:
-            await endpoints.check_models(client, [ready])
+            await endpoints.check_models(client, [ready], lambda _: None)
         show = _Redacted(client.redactor, on_chunk)
         exchange = await client.exchange(task.request, show.chunk)
         show.close()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from batch.engine.stop import Stop
 from batch.engine.work import Work
+from batch.events import UnexpectedError
 from batch.records import ErrorInfo, Exchange
 
 
@@ -42,4 +43,11 @@ class Warn:
     text: str
 
 
-Decision = Retry | Fail | StopRun | Warn
+@dataclass(frozen=True, slots=True)
+class ReportBug:
+    """Report an exception that promptmill did not expect; the run continues."""
+
+    event: UnexpectedError
+
+
+Decision = ReportBug | Retry | Fail | StopRun | Warn

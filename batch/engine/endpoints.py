@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from difflib import get_close_matches
@@ -21,7 +22,9 @@ from batch.server.embedded import EmbeddedServer
 from batch.settings import OWN_MODEL, ProviderSettings, RunSettings, Variant
 from batch.transport.client import Client
 from batch.transport.engines import open_engine
+from batch.transport.model_list import ModelList
 from batch.transport.proxies import is_bypassed
+from batch.transport.reply_budget import ReplyBudget
 
 PREFLIGHT_TIMEOUT_S = 15.0
 # Files that the process has open beside its connections.
@@ -38,7 +41,7 @@ def read_keys(variants: Iterable[Variant], environ: Mapping[str, str] = os.envir
 
 
 def allow_connections(run: RunSettings, endpoints: int, notice: Callable[[str], None]) -> RunSettings:
-    """Raise the soft limit of open files to what the connections need, or lower the concurrency to what it allows, said aloud."""
+    """Raise the soft limit of open files to what the connections need, or lower the concurrency to what it allows and report that."""
     needed = run.most_in_flight * endpoints + OTHER_FILES
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= needed:
@@ -49,7 +52,7 @@ def allow_connections(run: RunSettings, endpoints: int, notice: Callable[[str], 
         return run
     lowered = max(1, (allowed - OTHER_FILES) // endpoints)
     if run.concurrency == "auto":
-        # Nobody asked for so many, and most endpoints bear fewer.
+        # The user asked for no number, and most endpoints take fewer.
         return replace(run, max_concurrency=lowered)
     notice(f"concurrency {run.concurrency} → {lowered}: only {allowed} files may be open here (ulimit -n)")
     return replace(run, concurrency=lowered)
@@ -113,10 +116,13 @@ async def clients(
 ) -> AsyncIterator[list[list[Client]]]:
     """A client for each endpoint of each pool, over one HTTP engine."""
     engine = open_engine(run, run.most_in_flight * sum(map(len, pools)))
+    budget = ReplyBudget()
     async with engine:
         yield [
             [
-                Client(provider, keys[provider.api_key_env] if provider.api_key_env else None, run, clock=clock, engine=engine)
+                Client(
+                    provider, keys[provider.api_key_env] if provider.api_key_env else None, run, clock=clock, engine=engine, budget=budget
+                )
                 for provider in pool
             ]
             for pool in pools
@@ -124,16 +130,16 @@ async def clients(
 
 
 async def check_pool(clients: Sequence[Client], variants: Sequence[Variant], notice: Callable[[str], None]) -> dict[Client, ErrorInfo]:
-    """As `check_models` for each endpoint of a pool; what is wrong with some of them is only said, since the others go on without them.
+    """Do `check_models` for each endpoint of a pool. What is wrong with some of them is only reported: the others serve without them.
 
-    Returns why some cannot be reached yet. Raises JobError and EndpointError when it is wrong with all.
+    Returns why some cannot be reached yet. Raises JobError and EndpointError when something is wrong with all.
     """
     faults: list[JobError | EndpointError] = []
     unready: dict[Client, ErrorInfo] = {}
 
     async def check(client: Client, provider: ProviderSettings) -> None:
         try:
-            problem = await check_models(client, [replace(variant, provider=provider) for variant in variants])
+            problem = await check_models(client, [replace(variant, provider=provider) for variant in variants], notice)
             if problem is not None:
                 unready[client] = problem
         except (JobError, EndpointError) as error:
@@ -142,7 +148,7 @@ async def check_pool(clients: Sequence[Client], variants: Sequence[Variant], not
                 notice(f"{endpoint_name(provider, pooled=True)}: {error}")
 
     if len(clients) == 1:
-        problem = await check_models(clients[0], variants)
+        problem = await check_models(clients[0], variants, notice)
         return {} if problem is None else {clients[0]: problem}
     async with anyio.create_task_group() as group:
         for client, provider in zip(clients, each_url(variants[0].provider), strict=True):
@@ -152,26 +158,36 @@ async def check_pool(clients: Sequence[Client], variants: Sequence[Variant], not
     return unready
 
 
-async def check_models(client: Client, variants: Sequence[Variant]) -> ErrorInfo | None:
-    """Ask the endpoint what it serves before anything is sent; returns why it cannot be reached, or is not ready, yet.
+async def check_models(client: Client, variants: Sequence[Variant], notice: Callable[[str], None]) -> ErrorInfo | None:
+    """Compare the models of `variants` with the endpoint's list before anything is sent; returns why it cannot be reached, or is not ready.
 
-    An endpoint that has no list, does not show it to this key, or cannot be reached yet, is believed. Raises JobError for a model that
+    An endpoint that has no list, does not show it to this key, or cannot be reached yet, is believed. Where the list is not the authority
+    (one page of several, or of a provider that serves more than it lists) a missing model is a warning. Raises JobError for a model that
     is not there, with near names, and EndpointError when the key is refused or the certificate is bad.
     """
-    served: list[str] | None = None
+    served: ModelList | None = None
     with anyio.move_on_after(PREFLIGHT_TIMEOUT_S):
         try:
-            served = await client.models()
+            served = await client.model_list()
         except EndpointError as error:
+            if error.info.code == "authentication" and not await client.refuses_key(variants[0].prompt.api):
+                notice(f"{variants[0].provider.name}: the key is refused for the list of models only, so that models are not checked")
+                return None
             if error.info.code in {"authentication", "quota", "tls"}:
                 raise
             return error.info if error.info.code in UNREADY else None
-    if not served:
+    if served is None or not served.ids:
         return None
     named = [variant for variant in variants if variant.model != OWN_MODEL]
-    problems = [_unknown_model(variant, served) for variant in named if not _is_served(variant.model, served)]
-    if problems:
+    missing = [variant for variant in named if not _is_served(variant.model, served.names)]
+    problems = [_unknown_model(variant, served.ids) for variant in missing]
+    if problems and served.is_whole and all(variant.provider.lists_all_models for variant in missing):
         raise JobError(problems)
+    for variant in missing:
+        listed = "its list of models, which does not have all of them," if served.is_whole else "the first page of its list of models"
+        notice(
+            f"{variant.provider.name}: {variant.model} is not in {listed} and is sent all the same (run.preflight = false skips this check)"
+        )
     return None
 
 
@@ -179,12 +195,13 @@ def _alias(variant: Variant) -> str:
     return variant.provider.name if variant.model == OWN_MODEL else variant.model
 
 
-def _is_served(model: str, served: Sequence[str]) -> bool:
+def _is_served(model: str, served: Collection[str]) -> bool:
     """Whether a list of models holds `model`, by the ways in which providers shorten names.
 
-    OpenRouter takes "model:suffix" for a listed model, Ollama lists "model:latest", Gemini lists "models/model".
+    OpenRouter takes "model:suffix" and "model@preset/name" for a listed model, Fireworks "model#deployment", Ollama lists "model:latest",
+    Gemini lists "models/model".
     """
-    base = model.split(":", maxsplit=1)[0]
+    base = re.split("[:@#]", model, maxsplit=1)[0]
     return any(name in (model, base) or name.split(":")[0] == model or name.removeprefix("models/") == model for name in served)
 
 
@@ -193,4 +210,5 @@ def _unknown_model(variant: Variant, served: Sequence[str]) -> Problem:
     tail = [name for name in served if name.split("/")[-1] == variant.model.split("/")[-1]]
     names = list(dict.fromkeys([*tail, *near]))[:3]
     shown = f"did you mean {' or '.join(names)}?" if names else f"it serves: {', '.join(served[:5])}{', …' if len(served) > 5 else ''}"
-    return Problem(variant.provider.base_url, f"model {variant.model!r}", "is not served there", shown)
+    hint = f"{shown}; if the endpoint takes it all the same, set run.preflight = false"
+    return Problem(variant.provider.base_url, f"model {variant.model!r}", "is not served there", hint)

@@ -11,11 +11,12 @@ from dataclasses import dataclass, replace
 
 from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog
-from batch.engine.decisions import Decision, Fail, Retry, StopRun, Warn
+from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.limiter import key_of
 from batch.engine.stop import Stop
 from batch.engine.work import Work
+from batch.events import UnexpectedError
 from batch.policy.blame import ALONE_REFUSALS, DISTINCT_REFUSED, OF_NOBODY, OF_THE_RATE, OF_THE_ROW, Blame, blame
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Api, ErrorInfo, Exchange, Tally
@@ -61,7 +62,11 @@ class FailureHandler:
         verdict = self._with_history(work, verdict)
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
-        if verdict.action is Action.RETRY:
+        if exchange.fault is not None and exchange.fault.bug is not None:
+            yield ReportBug(UnexpectedError(exchange.fault.message, exchange.fault.bug))
+        if verdict.unusable:
+            yield from self._retry_unusable(work, verdict, error, exchange)
+        elif verdict.action is Action.RETRY:
             yield from self._retry(work, verdict, error, exchange, exhausted=exhausted)
         elif verdict.action is Action.FAIL:
             yield from self._refuse(work, verdict, error, exchange)
@@ -235,6 +240,23 @@ class FailureHandler:
             return
         work.charged_retry = verdict.charged
         yield Retry(work, due)
+
+    def _retry_unusable(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
+        """Ask once more for an answer that came whole in a form that cannot be used. The endpoint serves: it is not at fault."""
+        if (notice := self._endpoint_pool.answered(work, exchange)) is not None:
+            yield Warn(notice)
+        has_text = exchange.reply is not None and exchange.reply.text is not None
+        if has_text and (decision := self.reject(work, exchange)) is not None:
+            yield decision
+            return
+        work.unusable += 1
+        if work.unusable > 1 or work.attempts >= self._run.attempts:
+            yield Fail(work, error, exchange)
+            return
+        work.may_be_billed_twice += verdict.may_be_billed_twice
+        self._tallies[work.task.variant].doubled += verdict.may_be_billed_twice
+        work.charged_retry = True
+        yield Retry(work, exchange.done_at)
 
     def _limited_alone(self, work: Work, verdict: Verdict, now: float) -> Verdict:
         """The verdict on a row that was refused for the rate; one that is refused while others are served slows nothing down."""

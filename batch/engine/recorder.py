@@ -12,6 +12,7 @@ from batch.errors import StorageError
 from batch.journal.lines import encode
 from batch.journal.writer import JournalWriter
 from batch.policy.usage import added
+from batch.providers.endings import is_unknown_ending
 from batch.records import ErrorInfo, ErrorKind, Exchange, Outcome, Tally
 
 
@@ -136,6 +137,7 @@ def count(tally: Tally, outcome: Outcome) -> None:
         tally.ok += 1
         tally.truncated += outcome.finish_reason == "length"
         tally.filtered += outcome.finish_reason == "content_filter"
+        tally.unknown_endings += is_unknown_ending(outcome.finish_reason)
     tally.copies += outcome.copy_of is not None
     usage = outcome.usage
     if usage:

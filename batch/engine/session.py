@@ -65,7 +65,7 @@ class Session:
                 run,
                 answer_checks=lane.answer_checks,
                 clock=clock,
-                notice=self._notice,
+                notify=self._notify,
                 stop_run=self._stop_pools,
             )
             for lane in lanes

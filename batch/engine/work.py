@@ -36,8 +36,9 @@ class Work:
     `endpoint` got its last attempt, `failed_at` is the same when it failed there; `shunned` are those that refused the row.
     `mended` replaces the task's own request after an answer that did not fit the schema, `repairs` times in all; `used` is the usage of
     the earlier answers.
-    `was_retried`: the retry budget has counted it. `refused_at` is when it was last refused for the rate, `refused_alone` how often others
-    were served after that. `is_probe`: it was answered before, and is sent again only to test an endpoint; nothing of it is recorded.
+    `was_retried`: the retry budget has counted it. `unusable` counts its answers that came whole in a form that cannot be used.
+    `refused_at` is when it was last refused for the rate, `refused_alone` how often others were served after that. `is_probe`: it was
+    answered before, and is sent again only to test an endpoint; nothing of it is recorded.
     Of the last attempt: its `ticket` of the endpoint's limiter, and the US dollars that are `reserved` for it. `cost_usd` is the known
     cost of all attempts, `extra_usd` the most that the attempts without a known cost may have cost.
     """
@@ -51,6 +52,7 @@ class Work:
     charged_retry: bool = False
     ticket: Ticket = field(default_factory=Ticket)
     was_retried: bool = False
+    unusable: int = 0
     refused_at: float | None = None
     refused_alone: int = 0
     is_probe: bool = False

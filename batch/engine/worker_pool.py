@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import anyio
 import anyio.to_thread
@@ -20,17 +21,19 @@ from batch.clock import Clock
 from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog
 from batch.engine.costs import Costs
-from batch.engine.decisions import Decision, Fail, Retry, StopRun, Warn
+from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.failure_handler import FailureHandler
 from batch.engine.feed import Source
 from batch.engine.finisher import Finisher, storage_stop
 from batch.engine.recorder import Recorder
+from batch.engine.reply_notices import ReplyNotices
 from batch.engine.stop import Stop
 from batch.engine.work import PooledEndpoint, Work
-from batch.errors import DamagedError, InputError, StorageError
-from batch.policy.verdicts import Action, judge
-from batch.records import Exchange
+from batch.errors import DamagedError, InputError, StorageError, describe_bug
+from batch.events import Event, Notice, UnexpectedError
+from batch.policy.verdicts import Action, Verdict, judge
+from batch.records import ErrorInfo, ErrorKind, Exchange
 from batch.settings import RunSettings
 
 # Connections are opened in steps: a listen queue (511 in nginx) overflows otherwise, and lost SYNs cost a second each.
@@ -54,7 +57,7 @@ class WorkerPool:
         *,
         answer_checks: Mapping[str, AnswerSchemaCheck],
         clock: Clock,
-        notice: Callable[[str], None],
+        notify: Callable[[Event], None],
         stop_run: Callable[[Stop, float], None],
     ) -> None:
         self.stopped: Stop | None = None
@@ -65,12 +68,13 @@ class WorkerPool:
         self._run = run
         self._answer_checks = answer_checks
         self._clock = clock
-        self._notice = notice
+        self._notify = notify
         self._most_in_flight = run.most_in_flight * len(endpoint_pool)
         self._backlog = Backlog(_high_water(self._most_in_flight))
         self._stop_run = stop_run
         self._finisher = Finisher(self._backlog, recorder, run)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, answer_checks)
+        self._reply_notices = ReplyNotices()
         self._exhausted = False
         self._grace_until = math.inf
         self._workers = self._in_flight = 0
@@ -201,6 +205,23 @@ class WorkerPool:
             tally.in_flight -= 1
             endpoint.in_flight -= 1
         self._in_flight -= 1
+        try:
+            self._judge(work, endpoint, exchange)
+        except Exception as error:  # noqa: BLE001 - whatever a server sends ends at most its attempt
+            self._act(self._fail_unexpected(work, exchange, error))
+            self._alarm.set()
+        # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.
+        await asyncio.sleep(0)
+        self._stop_if(await self._finisher.flush(work.task.variant))
+        if self._in_flight == 0 or self.stopped is not None:
+            self._alarm.set()
+        elif self._backlog.ready and self._in_flight + 1 < (limit := self._endpoint_pool.limit):
+            if self._parked:
+                self._parked.popleft().set()
+            elif self._workers < limit:
+                self._alarm.set()
+
+    def _judge(self, work: Work, endpoint: PooledEndpoint, exchange: Exchange) -> None:
         endpoint.limiter.ended(work.ticket, exchange)
         if work.first_sent is None:
             work.first_sent = exchange.sent_at
@@ -215,21 +236,23 @@ class WorkerPool:
         else:
             self._act(self._failures.settle(work, verdict, exchange, exhausted=self._exhausted))
             self._alarm.set()
-        # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.
-        await asyncio.sleep(0)
-        self._stop_if(await self._finisher.flush(work.task.variant))
-        if self._in_flight == 0 or self.stopped is not None:
-            self._alarm.set()
-        elif self._backlog.ready and self._in_flight + 1 < (limit := self._endpoint_pool.limit):
-            if self._parked:
-                self._parked.popleft().set()
-            elif self._workers < limit:
-                self._alarm.set()
+
+    def _fail_unexpected(self, work: Work, exchange: Exchange, error: Exception) -> Iterator[Decision]:
+        """Fail the row whose reply met a bug of promptmill, and report the bug."""
+        message = f"{type(error).__name__} while the reply was judged: this is a bug in promptmill"
+        yield ReportBug(UnexpectedError(message, describe_bug(error)))
+        empty = replace(exchange, body=b"", reply=None, headers={})
+        if work.reserved:
+            self._costs.ended(work, empty, Verdict(Action.FAIL, may_be_billed_twice=True))
+        if not work.is_probe:
+            yield Fail(work, ErrorInfo(ErrorKind.PROTOCOL, "unexpected", message, exchange.status), empty)
 
     def _complete(self, work: Work, exchange: Exchange) -> None:
-        if (notice := self._endpoint_pool.served(work, exchange)) is not None:
-            self._notice(notice)
+        notice = self._endpoint_pool.served(work, exchange)
+        if notice is not None:
             self._alarm.set()
+        for text in [*([] if notice is None else [notice]), *self._reply_notices.of(work, exchange)]:
+            self._report(text)
         self._failures.served.add(work.task.request.api)
         if self._failures.withheld:
             self._act(self._failures.release())
@@ -251,9 +274,14 @@ class WorkerPool:
                 case Fail(work, error, exchange):
                     self._stop_if(self._finisher.fail(work, error, exchange))
                 case Warn(text):
-                    self._notice(text)
+                    self._report(text)
+                case ReportBug(event):
+                    self._notify(event)
                 case StopRun():
                     self._stop_if(decision)
+
+    def _report(self, text: str) -> None:
+        self._notify(Notice(text))
 
     def _stop_if(self, decision: StopRun | None) -> None:
         if decision is not None:
@@ -268,7 +296,7 @@ class WorkerPool:
             hired = self._hire(group)
             now = self._clock.monotonic()
             for notice in self._endpoint_pool.long_holds(now):
-                self._notice(notice)
+                self._report(notice)
             wake_at = now + HIRE_INTERVAL_S if hired else min(self._next_moment(now), now + TICK_S)
             with anyio.move_on_after(max(0.0, wake_at - now)):
                 await self._alarm.wait()

@@ -106,6 +106,7 @@ class Endpoints:
             query=query,
             renames=renames,
             cuts_prompts=preset is not None and preset.cuts_prompts,
+            lists_all_models=preset is None or preset.lists_all_models,
             json_schema=table.json_schema or (preset.json_schema if preset else "sent"),
             stream_usage=table.stream_usage if table.stream_usage is not None else preset is None or preset.stream_usage,
         )

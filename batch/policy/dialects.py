@@ -27,6 +27,7 @@ class Ruling(NamedTuple):
     charged: bool = True
     reduce_concurrency: bool = False
     may_be_billed_twice: bool = False
+    unusable: bool = False
 
 
 RETRY, FAIL, STOP = Action.RETRY, Action.FAIL, Action.STOP
@@ -49,6 +50,7 @@ NO_SUCH_PATH = Ruling(STOP, "not_found")
 CONTEXT_LENGTH = Ruling(FAIL, "context_length")
 CONTENT_FILTER = Ruling(FAIL, "content_filter")
 TOO_LARGE = Ruling(FAIL, "too_large")
+MISFIT = Ruling(RETRY, "answer_not_json", may_be_billed_twice=True, unusable=True)
 
 STATUSES: dict[int, Ruling] = {
     401: AUTHENTICATION,
@@ -143,6 +145,13 @@ LLAMACPP = "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"
 VLLM = "https://github.com/vllm-project/vllm/tree/main/vllm/entrypoints/openai"
 
 DIALECTS: tuple[Dialect, ...] = (
+    # The model's answer is no JSON, or no call of a tool; it stands in failed_generation.
+    _row(
+        MISFIT,
+        frozenset({400, 422}),
+        "https://console.groq.com/docs/errors",
+        names=r"json_validate_failed|tool_use_failed|output_parse_failed",
+    ),
     # One request that no wait lets through; before the rate limits, whose status it has.
     _row(TOO_LARGE, frozenset({429, 413}), OPENAI, words=r"request too large|must be reduced in order to run successfully"),
     _row(
@@ -232,14 +241,28 @@ DIALECTS: tuple[Dialect, ...] = (
         CONTENT_FILTER,
         _CLIENT,
         AZURE,
-        names=r"content_filter|content_policy_violation|responsibleaipolicyviolation|moderation.*|data_?inspection_?failed|sensitive_content",
+        names=r"(output_)?content_filter.*|content_policy_violation|responsibleaipolicyviolation|moderation.*|guardrail.*|prohibited_content",
         words=r"responsibleaipolicyviolation|content management policy|content policy|flagged|requires moderation",
     ),
     _row(
         CONTENT_FILTER,
         _CLIENT,
         "https://api-docs.deepseek.com/quick_start/error_codes",
-        words=r"^content exists risk|inappropriate content|content violates usage guidelines|sensitive (content|information)",
+        words=r"content exists risk",
+    ),
+    _row(
+        CONTENT_FILTER,
+        _CLIENT,
+        "https://www.alibabacloud.com/help/en/model-studio/error-code",
+        names=r"data_?inspection_?failed",
+        words=r"data_?inspection_?failed|inappropriate content",
+    ),
+    _row(
+        CONTENT_FILTER,
+        _CLIENT,
+        "https://www.volcengine.com/docs/82379/1299023; one-api; Zhipu 1301; MiniMax 1026, 1027; xAI",
+        names=r"sensitive_(content|words?_detected)|(input|output)?(text|image)?sensitivecontentdetected.*|1301|102[67]",
+        words=r"sensitive (content|information)|new_sensitive|violates? .{0,40}usage guidelines",
     ),
     _row(
         CONTEXT_LENGTH,

@@ -13,7 +13,10 @@ FEWEST_FOR_A_SHARE = 20
 """A share of failed rows is judged from so many outcomes on, or the first failed row would be 100 %."""
 
 # What the next row cannot be expected to change. Content filters are about each row.
-_SAME_FOR_ALL = frozenset({"bad_request", "context_length", "too_large", "not_found", "too_big", "answer_not_json", "schema_violation"})
+_SAME_FOR_ALL = frozenset(
+    {"bad_request", "context_length", "too_large", "not_found", "too_big", "answer_not_json", "schema_violation"}
+    | {"not_json", "no_choices", "truncated_body", "truncated_stream", "queued", "unexpected"}
+)
 
 
 class FailureLimit:

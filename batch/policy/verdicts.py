@@ -13,6 +13,7 @@ from batch.policy.dialects import (
     BAD_REQUEST,
     DIALECTS,
     FAIL,
+    MISFIT,
     NO_SUCH_PATH,
     PER_DAY,
     QUOTA,
@@ -39,7 +40,8 @@ class Verdict:
 
     `wait` is the server's own wait in seconds, not capped, None when it named none. `charged` is False when the attempt does not
     count against the task's attempts (the endpoint was loading or never got the request). `reduce_concurrency`: the endpoint is overloaded.
-    `may_be_billed_twice`: it may have answered, and billed, although the task is retried.
+    `may_be_billed_twice`: it may have answered, and billed, although the task is retried. `unusable`: it gave its answer whole, in a form
+    that cannot be used: the task is retried once, since each answer is paid for.
     """
 
     action: Action
@@ -48,6 +50,7 @@ class Verdict:
     charged: bool = True
     reduce_concurrency: bool = False
     may_be_billed_twice: bool = False
+    unusable: bool = False
 
 
 _DONE = Verdict(Action.DONE)
@@ -62,6 +65,7 @@ _FAULTS: dict[str, Ruling] = {
     "tls": Ruling(STOP, "tls"),
     "too_big": Ruling(FAIL, "too_big"),
     "held": Ruling(RETRY, "held", charged=False, may_be_billed_twice=True),
+    "queued": Ruling(FAIL, "queued"),
 }
 
 
@@ -81,7 +85,9 @@ def judge(exchange: Exchange, now_wall: float) -> Verdict:
 
 
 def _on_fault(fault: Fault, status: int | None) -> Verdict:
-    ruling = _FAULTS.get(fault.code) or Ruling(RETRY, fault.code, charged=fault.sent, may_be_billed_twice=fault.sent)
+    ruling = _FAULTS.get(fault.code) or Ruling(
+        RETRY, fault.code, charged=fault.sent, may_be_billed_twice=fault.sent, unusable=fault.answered
+    )
     return _verdict(ruling, ErrorInfo(fault.kind, fault.code, fault.message, status), None)
 
 
@@ -103,7 +109,8 @@ def _on_status(exchange: Exchange, status: int, now_wall: float) -> Verdict:
         message = f"{message}: nothing is served at this path, see that base_url is right"
     elif status == _GATEWAY_TIMEOUT:
         message = f"{message}: a proxy before the endpoint gave up waiting; with run.stream = true it sees that the answer is on its way"
-    return _verdict(ruling, ErrorInfo(ErrorKind.API, ruling.code, message, status), wait)
+    kind = ErrorKind.OUTPUT if ruling is MISFIT else ErrorKind.API
+    return _verdict(ruling, ErrorInfo(kind, ruling.code, message, status), wait)
 
 
 def _on_inner_error(exchange: Exchange, error: ReplyError, now_wall: float) -> Verdict:
@@ -180,7 +187,7 @@ def _message(status: int, error: ReplyError | None, body: bytes) -> str:
 
 
 def _verdict(ruling: Ruling, error: ErrorInfo, wait: float | None) -> Verdict:
-    verdict = Verdict(ruling.action, error, wait, ruling.charged, ruling.reduce_concurrency, ruling.may_be_billed_twice)
+    verdict = Verdict(ruling.action, error, wait, ruling.charged, ruling.reduce_concurrency, ruling.may_be_billed_twice, ruling.unusable)
     if ruling.action is not RETRY:
         return replace(verdict, wait=None, may_be_billed_twice=False)
     return verdict

@@ -12,12 +12,18 @@ from typing import Any
 
 import orjson
 
+from batch.providers.endings import ending_of
 from batch.records import ReplyError
 
-LONGEST_MESSAGE = 2000
+_PENDING = frozenset(
+    {"queued", "in_queue", "in_progress", "pending", "pending_evaluation", "processing", "accepted", "starting", "running"}
+)
 
-_BROKEN_OFF = ("error", "abort")
-"""What OpenRouter and vLLM give as finish_reason of an answer that the server itself broke off."""
+LONGEST_MESSAGE = 2000
+LONGEST_NAME = 200
+
+# Values of a gateway's own code, status or message that report success (MiniMax, Spark, Chinese gateways: code 0, "Success").
+_SUCCESS = frozenset({"0", "200", "success", "succeeded", "ok", "none", "null", ""})
 
 
 class ReplyFormatError(ValueError):
@@ -28,15 +34,28 @@ class ReplyFormatError(ValueError):
         super().__init__(message)
 
 
+def dump(value: Any) -> bytes:
+    """Write a part of a reply as JSON again. Raises ReplyFormatError for what is nested deeper than JSON is written (254 levels)."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        raise ReplyFormatError("not_json", "the reply is nested too deep") from None
+
+
 def read_error(document: Any) -> ReplyError | None:
-    """The error object in a parsed body or stream event, or None when there is none."""
+    """Find the error object in a parsed body or stream event; None when there is none."""
     if isinstance(document, list):
         return read_error(document[0]) if document and isinstance(document[0], dict) else None
     if not isinstance(document, dict):
         return None
     inner = document.get("error")
-    if inner:
+    if inner is True:
+        inner = document.get("message") or document.get("detail") or inner
+    if not _is_empty(inner):
         return _from_object(inner) if isinstance(inner, dict) else _from_text(inner, document)
+    base = document.get("base_resp")  # MiniMax
+    if isinstance(base, dict) and not _is_empty(base):
+        return _from_object({"message": base.get("status_msg"), "code": base.get("status_code")})
     if document.get("object") == "error":
         return _from_object(document)
     choices = document.get("choices")
@@ -46,7 +65,32 @@ def read_error(document: Any) -> ReplyError | None:
         return None
     if document.get("detail"):
         return _from_text(_detail(document["detail"]), document)
-    return _from_object(document) if document.get("message") else None
+    if document.get("message") and not _is_success(document):
+        return _from_object(document)
+    return None
+
+
+def pending_state(document: Any) -> str | None:
+    """Return the status of work that was accepted and is not done, as a parsed reply without an answer names it; None where it names none.
+
+    Seen: {"status": "queued"} (OpenAI's background responses, fal, Replicate), {"status": "accepted"}.
+    """
+    status = document.get("status") if isinstance(document, dict) else None
+    return status if isinstance(status, str) and status.lower().replace("-", "_") in _PENDING else None
+
+
+def _is_empty(error: Any) -> bool:
+    """Whether an error member reports no error: nothing in it, or nothing but words and codes of success."""
+    values = list(error.values()) if isinstance(error, dict) else [error]
+    return all(not value or (isinstance(value, str | int) and str(value).strip().lower() in _SUCCESS) for value in values)
+
+
+def _is_success(document: Mapping[str, Any]) -> bool:
+    """Whether a gateway's message stands beside a code of success, or beside the counts of an answer."""
+    if isinstance(document.get("usage"), dict):
+        return True
+    codes = [document[name] for name in ("code", "status", "status_code", "statusCode", "success") if document.get(name) is not None]
+    return bool(codes) and all(code is True or str(code).lower() in _SUCCESS for code in codes)
 
 
 def _in_choices(choices: list[Any]) -> ReplyError | None:
@@ -54,12 +98,11 @@ def _in_choices(choices: list[Any]) -> ReplyError | None:
         if not isinstance(choice, dict):
             continue
         inner = choice.get("error")
-        if inner:
-            return _from_object(inner) if isinstance(inner, dict) else ReplyError(_text(inner))
-        if choice.get("finish_reason") in _BROKEN_OFF:
-            return ReplyError(
-                f"the endpoint broke the answer off (finish_reason {choice['finish_reason']})", code="server_error", status=500
-            )
+        if not _is_empty(inner):
+            return _from_object(inner) if isinstance(inner, dict) else ReplyError(_text(inner)[:LONGEST_MESSAGE])
+        reason = choice.get("finish_reason")
+        if isinstance(reason, str) and ending_of(reason) == "broken":
+            return ReplyError(f"the endpoint broke the answer off (finish_reason {reason[:80]})", code="server_error", status=500)
     return None
 
 
@@ -74,9 +117,10 @@ def _from_object(error: Mapping[str, Any]) -> ReplyError:
         text += _more(detail)
     return ReplyError(
         text[:LONGEST_MESSAGE],
-        code=None if code is None else str(code),
-        type=None if kind is None else str(kind),
+        code=_name(code),
+        type=_name(kind),
         status=status,
+        answer=answer if isinstance(answer := error.get("failed_generation"), str) else None,
     )
 
 
@@ -93,8 +137,8 @@ def _from_text(message: Any, document: Mapping[str, Any]) -> ReplyError:
     status = _status(code) or _status(document.get("status")) or _status(document.get("status_code"))
     return ReplyError(
         _text(message)[:LONGEST_MESSAGE],
-        code=None if code is None else str(code),
-        type=None if kind is None else str(kind),
+        code=_name(code),
+        type=_name(kind),
         status=status,
     )
 
@@ -107,8 +151,8 @@ def _detail(detail: Any) -> Any:
     for item in detail:
         if isinstance(item, dict) and "msg" in item:
             where = item.get("loc")
-            place = ".".join(map(str, where)) if isinstance(where, list) else ""
-            lines.append(f"{place}: {item['msg']}" if place else str(item["msg"]))
+            place = ".".join(map(_text, where)) if isinstance(where, list) else ""
+            lines.append(f"{place}: {_text(item['msg'])}" if place else _text(item["msg"]))
         else:
             lines.append(_text(item))
     return "; ".join(lines)
@@ -117,9 +161,17 @@ def _detail(detail: Any) -> Any:
 def _text(value: Any) -> str:
     if isinstance(value, str):
         return value
-    if isinstance(value, dict) and set(value) == {"detail"}:
+    if isinstance(value, dict) and set(value) == {"detail"} and not isinstance(value["detail"], dict):
         return _text(_detail(value["detail"]))
-    return orjson.dumps(value).decode()
+    try:
+        return dump(value).decode()
+    except ReplyFormatError:
+        return f"({type(value).__name__} that cannot be shown)"
+
+
+def _name(code: Any) -> str | None:
+    """A code or type as text; what is no name at all (an object, a list) is none."""
+    return str(code)[:LONGEST_NAME] if isinstance(code, str | int | float) else None
 
 
 def _status(code: Any) -> int | None:

@@ -6,15 +6,17 @@ Source: the OpenAI API reference, and its Python SDK's types (types/responses/re
 from __future__ import annotations
 
 import base64
-import binascii
+import math
 import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import orjson
-
-from batch.providers.envelopes import ReplyFormatError
+from batch.providers.envelopes import ReplyFormatError, dump
+from batch.providers.usage import read_usage
 from batch.records import Reply, ReplyError
+
+_SHORTER = {"output_text": "text"}
+"""Names of parts as compatible servers shorten them."""
 
 _INCOMPLETE = {"max_output_tokens": "length", "content_filter": "content_filter"}
 """The finish_reason of a chat for each reason in a response's incomplete_details."""
@@ -44,7 +46,7 @@ def read_response(document: dict[str, Any]) -> Reply:
         reasoning="\n".join(thoughts) or None,
         finish_reason=_finish_reason(document, called=bool(calls)),
         refusal="".join(refusals) or None,
-        usage=_chat_usage(usage) if isinstance(usage, dict) else None,
+        usage=read_usage(_chat_usage(usage)) if isinstance(usage, dict) else None,
         model=model if isinstance(model, str) else None,
     )
 
@@ -55,7 +57,7 @@ def _finish_reason(document: Mapping[str, Any], *, called: bool) -> str:
         return "tool_calls" if called else "stop"
     details = document.get("incomplete_details")
     reason = details.get("reason") if isinstance(details, Mapping) else None
-    if status == "incomplete" and reason in _INCOMPLETE:
+    if status == "incomplete" and isinstance(reason, str) and reason in _INCOMPLETE:
         return _INCOMPLETE[reason]
     raise ReplyFormatError("truncated_body", f"the response has not ended: its status is {status}{f' ({reason})' if reason else ''}")
 
@@ -63,10 +65,10 @@ def _finish_reason(document: Mapping[str, Any], *, called: bool) -> str:
 def _texts(items: Iterable[Mapping[str, Any]], kind: str, member: str, part_kind: str) -> Iterable[str]:
     for item in items:
         parts = item.get(member)
-        if item.get("type") == kind and isinstance(parts, list):
+        if item.get("type", kind) == kind and isinstance(parts, list):
             for part in parts:
                 text = part.get("refusal" if part_kind == "refusal" else "text") if isinstance(part, dict) else None
-                if isinstance(text, str) and part.get("type") == part_kind:
+                if isinstance(text, str) and part.get("type") in (part_kind, _SHORTER.get(part_kind)):
                     yield text
 
 
@@ -88,26 +90,29 @@ def read_moderation(document: dict[str, Any]) -> Reply:
     usage = document.get("usage")
     model = document.get("model")
     return Reply(
-        text=orjson.dumps(results[0] if len(results) == 1 else results).decode(),
-        usage=usage if isinstance(usage, dict) else None,
+        text=dump(results[0] if len(results) == 1 else results).decode(),
+        usage=read_usage(usage),
         model=model if isinstance(model, str) else None,
     )
 
 
 def read_embedding(document: dict[str, Any]) -> Reply:
-    """The first vector of an embeddings reply. Raises ReplyFormatError."""
+    """Read the first vector of an embeddings reply. Raises ReplyFormatError, also for vectors of anything but finite numbers."""
     data = document.get("data")
     item = data[0] if isinstance(data, list) and data else None
     vector = item.get("embedding") if isinstance(item, dict) else None
     if isinstance(vector, str):
         vector = _unpack(vector)
-    if not isinstance(vector, list) or not vector:
+    if not isinstance(data, list) or not isinstance(vector, list) or not vector:
         raise ReplyFormatError("no_choices", "the reply holds no embedding")
+    if not set(map(type, vector)) <= {int, float} or not all(map(math.isfinite, vector)):
+        raise ReplyFormatError("no_choices", "the reply's embedding holds something else than finite numbers")
     usage = document.get("usage")
     model = document.get("model")
     return Reply(
         embedding=vector,
-        usage=usage if isinstance(usage, dict) else None,
+        answers=len(data),
+        usage=read_usage(usage),
         model=model if isinstance(model, str) else None,
     )
 
@@ -117,5 +122,5 @@ def _unpack(text: str) -> list[float]:
     try:
         data = base64.b64decode(text, validate=True)
         return list(struct.unpack(f"<{len(data) // 4}f", data))
-    except (binascii.Error, struct.error):
+    except (ValueError, struct.error):
         raise ReplyFormatError("no_choices", "the reply's embedding is not base64 of 32-bit floats") from None

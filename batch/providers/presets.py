@@ -19,6 +19,7 @@ class Preset:
     """Describes one provider.
 
     `base_url` and the values of `query` may hold `${VAR}` and `${VAR:-default}`; the URL is empty for the embedded model.
+    `lists_all_models` is False where GET /models lacks names that work, or takes another key than the rest does.
     `options` are request parameters beyond the common ones, each with one line of help. `note` is what a user must read first.
     """
 
@@ -33,6 +34,7 @@ class Preset:
     stream_usage: bool = True
     json_schema: SchemaSupport = "sent"
     cuts_prompts: bool = False
+    lists_all_models: bool = True
     options: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -65,6 +67,7 @@ _ROWS = (
         name="azure",
         title="Azure OpenAI (Microsoft Foundry)",
         base_url="${AZURE_OPENAI_ENDPOINT}/openai/v1",
+        lists_all_models=False,  # deployments, which are what is called, are not in the list of base models
         json_schema="strict",
         api_key_env="AZURE_OPENAI_API_KEY",
         auth="api-key",
@@ -79,6 +82,7 @@ _ROWS = (
         name="together",
         title="Together AI",
         base_url="https://api.together.ai/v1",
+        lists_all_models=False,  # dedicated endpoints have names of their own
         api_key_env="TOGETHER_API_KEY",
         options={
             **TOP_K,
@@ -107,6 +111,7 @@ _ROWS = (
         name="openrouter",
         title="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
+        lists_all_models=False,  # @preset/… and routed names
         api_key_env="OPENROUTER_API_KEY",
         options={
             **TOP_K,
@@ -131,6 +136,7 @@ _ROWS = (
         name="fireworks",
         title="Fireworks AI",
         base_url="https://api.fireworks.ai/inference/v1",
+        lists_all_models=False,  # NAME#DEPLOYMENT, and deployed models of one's own
         json_schema="enforced",
         api_key_env="FIREWORKS_API_KEY",
         options={
@@ -150,6 +156,7 @@ _ROWS = (
         name="mistral",
         title="Mistral AI",
         base_url="https://api.mistral.ai/v1",
+        lists_all_models=False,  # agents and fine-tuned models
         api_key_env="MISTRAL_API_KEY",
         renames={"seed": "random_seed"},
         stream_usage=False,
@@ -164,6 +171,7 @@ _ROWS = (
         name="deepseek",
         title="DeepSeek",
         base_url="https://api.deepseek.com/v1",
+        lists_all_models=False,  # aliases of retired names
         json_schema="json_object",
         api_key_env="DEEPSEEK_API_KEY",
         options={"thinking": 'Turns thinking on or off: {type = "enabled"}.'},
@@ -172,6 +180,7 @@ _ROWS = (
         name="gemini",
         title="Google Gemini (OpenAI-compatible)",
         base_url="https://generativelanguage.googleapis.com/v1beta/openai",
+        lists_all_models=False,  # tuned models, and aliases
         api_key_env="GEMINI_API_KEY",
         note="Gemini's own settings go into extra_body = {extra_body = {google = {…}}}.",
     ),
@@ -179,6 +188,7 @@ _ROWS = (
         name="anthropic",
         title="Anthropic (OpenAI-compatible)",
         base_url="https://api.anthropic.com/v1",
+        lists_all_models=False,  # aliases; the list takes x-api-key, and no bearer key
         api_key_env="ANTHROPIC_API_KEY",
         options={"thinking": 'Extended thinking: {type = "enabled", budget_tokens = 2000}.'},
         note=(
@@ -222,6 +232,7 @@ _ROWS = (
         name="llamacpp",
         title="llama.cpp server",
         base_url="${LLAMACPP_BASE_URL:-http://127.0.0.1:8080/v1}",
+        lists_all_models=False,  # one model is loaded, which answers to any name
         json_schema="enforced",
         auth="none",
         options=LLAMA_CPP,
@@ -230,6 +241,7 @@ _ROWS = (
         name="lmstudio",
         title="LM Studio",
         base_url="${LMSTUDIO_BASE_URL:-http://127.0.0.1:1234/v1}",
+        lists_all_models=False,  # models load when they are called
         json_schema="enforced",
         auth="none",
         options={

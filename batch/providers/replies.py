@@ -1,6 +1,6 @@
 """Reads replies of the OpenAI protocol: chats and completions here, embeddings, responses and moderations in other_replies.py.
 
-The envelopes of errors are in envelopes.py.
+The envelopes of errors are in envelopes.py, the dialects of finish_reason in endings.py.
 """
 
 from __future__ import annotations
@@ -10,15 +10,20 @@ from typing import Any
 
 import orjson
 
-from batch.providers.envelopes import ReplyFormatError, read_error
+from batch.providers.endings import finish_reason_of
+from batch.providers.envelopes import ReplyFormatError, dump, read_error
 from batch.providers.other_replies import read_embedding, read_moderation, read_response
-from batch.records import Api, Reply
+from batch.providers.usage import read_usage
+from batch.records import Api, Reply, ReplyError
 
 __all__ = ["ReplyFormatError", "api_of", "content_text", "read_error", "read_reply"]
 
+# Endings with which a choice is whole although it holds no message: Gemini's filters and exhausted thinking send none.
+_NEEDS_NO_MESSAGE = frozenset({"content_filter", "length"})
+
 
 def read_reply(api: Api, body: bytes) -> Reply:
-    """Reads a reply body; an error object gives a Reply with `error`, whatever the status was.
+    """Read a reply body; an error object gives a Reply with `error`, whatever the status was.
 
     With several choices the first one's answer is given, and all must have ended.
     Raises ReplyFormatError, a ValueError, for what is not JSON (not_json), holds no answer (no_choices), or is an answer without
@@ -30,7 +35,7 @@ def read_reply(api: Api, body: bytes) -> Reply:
         raise ReplyFormatError("not_json", "the reply is empty" if not body.strip() else "the reply is not JSON") from None
     error = read_error(document)
     if error is not None:
-        return Reply(error=error)
+        return Reply(error=error, text=error.answer)
     if not isinstance(document, dict):
         raise ReplyFormatError("no_choices", "the reply is JSON, but not an object")
     return _READERS.get(api, _read_choices)(document)
@@ -48,9 +53,11 @@ def api_of(body: Mapping[str, Any]) -> Api:
 
 
 def content_text(content: Any) -> tuple[str | None, str | None]:
-    """(text, reasoning) of a message's content: a string, or a list of parts (Mistral: text and thinking)."""
+    """Return (text, reasoning) of a message's content: a string, or a list of parts (Mistral: text and thinking)."""
     if content is None or isinstance(content, str):
         return content, None
+    if isinstance(content, dict):
+        content = [content]
     if not isinstance(content, list):
         raise ReplyFormatError("no_choices", "the reply's content is neither text nor a list of parts")
     text: list[str] = []
@@ -59,15 +66,22 @@ def content_text(content: Any) -> tuple[str | None, str | None]:
         if isinstance(part, str):
             text.append(part)
         elif isinstance(part, dict) and part.get("type") == "thinking":
-            thought = part.get("thinking")
-            thinking.append((content_text(thought)[0] or "") if isinstance(thought, list) else str(thought or ""))
+            thinking.append(_thought(part.get("thinking")))
         elif isinstance(part, dict) and isinstance(part.get("text"), str):
             text.append(part["text"])
     return "".join(text), "".join(thinking) or None
 
 
+def _thought(thought: Any) -> str:
+    if isinstance(thought, list):
+        return "".join(part["text"] for part in thought if isinstance(part, dict) and isinstance(part.get("text"), str))
+    return thought if isinstance(thought, str) else ""
+
+
 def _read_choices(document: dict[str, Any]) -> Reply:
     choices = document.get("choices")
+    if not choices and (blocked := _blocked_prompt(document)) is not None:
+        return blocked
     if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
         raise ReplyFormatError("no_choices", "the reply holds no choices")
     for choice in choices:
@@ -75,30 +89,76 @@ def _read_choices(document: dict[str, Any]) -> Reply:
         if not reason or not isinstance(reason, str):
             raise ReplyFormatError("truncated_body", "the answer has no finish_reason: it was cut short")
     first = choices[0]
-    usage = document.get("usage")
     model = document.get("model")
+    reason = finish_reason_of(first["finish_reason"])
     message = first.get("message")
-    refusal = None
+    if message is None and "text" not in first and reason in _NEEDS_NO_MESSAGE:
+        message = {}
+    usage = read_usage(document.get("usage"))
+    model = model if isinstance(model, str) else None
     if isinstance(message, dict):
-        refusal = message.get("refusal")
-        text, thinking = content_text(message.get("content"))
-        reasoning = message.get("reasoning_content") or message.get("reasoning") or thinking
-        tool_calls = message.get("tool_calls") or None
-        if tool_calls is not None and not isinstance(tool_calls, list):
-            raise ReplyFormatError("no_choices", "the reply's tool_calls are not a list")
-    elif isinstance(first.get("text"), str):
-        text, reasoning, tool_calls = first["text"], first.get("reasoning"), None
-    else:
+        return _read_message(message, reason, usage, model, len(choices))
+    if not isinstance(first.get("text"), str):
         raise ReplyFormatError("no_choices", "the reply's choice holds neither a message nor a text")
+    reasoning = first.get("reasoning")
+    return Reply(
+        text=first["text"],
+        reasoning=reasoning if isinstance(reasoning, str) else None,
+        finish_reason=reason,
+        usage=usage,
+        model=model,
+        answers=len(choices),
+    )
+
+
+def _read_message(message: dict[str, Any], reason: str, usage: dict[str, Any] | None, model: str | None, answers: int) -> Reply:
+    text, thinking = content_text(message.get("content"))
+    reasoning = message.get("reasoning_content") or message.get("reasoning") or thinking
+    refusal = message.get("refusal")
+    audio = message.get("audio")
+    if not text and isinstance(audio, dict) and isinstance(audio.get("transcript"), str):
+        text = audio["transcript"]
     return Reply(
         text=text,
-        tool_calls=tool_calls,
+        tool_calls=_tool_calls(message),
         reasoning=reasoning if isinstance(reasoning, str) else None,
-        finish_reason=first["finish_reason"],
-        usage=usage if isinstance(usage, dict) else None,
-        model=model if isinstance(model, str) else None,
+        finish_reason=reason,
+        usage=usage,
+        model=model,
         refusal=refusal if isinstance(refusal, str) else None,
+        answers=answers,
     )
+
+
+def _tool_calls(message: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The message's calls, arguments as JSON text; its function_call, the older form, is a call without an id."""
+    calls = message.get("tool_calls") or []
+    if not isinstance(calls, list):
+        raise ReplyFormatError("no_choices", "the reply's tool_calls are not a list")
+    found = [_with_text_arguments(call) for call in calls if isinstance(call, dict)]
+    older = message.get("function_call")
+    if not found and isinstance(older, dict) and older:
+        found = [_with_text_arguments({"id": None, "type": "function", "function": older})]
+    return found or None
+
+
+def _with_text_arguments(call: dict[str, Any]) -> dict[str, Any]:
+    function = call.get("function")
+    if isinstance(function, dict) and isinstance(function.get("arguments"), dict | list):
+        return {**call, "function": {**function, "arguments": dump(function["arguments"]).decode()}}
+    return call
+
+
+def _blocked_prompt(document: Mapping[str, Any]) -> Reply | None:
+    """Azure's reply to a prompt that its filter stopped: no choices, and a filter result that says so."""
+    results = document.get("prompt_filter_results")
+    for result in results if isinstance(results, list) else ():
+        filters = result.get("content_filter_results") if isinstance(result, dict) else None
+        names = [name for name, found in (filters or {}).items() if isinstance(found, dict) and found.get("filtered") is True]
+        if names:
+            message = f"the content filter stopped the prompt ({', '.join(map(str, names))})"
+            return Reply(error=ReplyError(message, code="content_filter", status=400), usage=read_usage(document.get("usage")))
+    return None
 
 
 _READERS: Mapping[Api, Callable[[dict[str, Any]], Reply]] = {

@@ -10,6 +10,7 @@ from typing import Any
 from batch.errors import DamagedError
 from batch.journal.index import ResumeIndex
 from batch.journal.reading import RecordReader
+from batch.providers.endings import is_unknown_ending
 from batch.records import Outcome
 from batch.rundir.local import RunDirectory
 
@@ -52,6 +53,7 @@ class VariantStatus:
     damaged: int = 0
     truncated: int = 0
     filtered: int = 0
+    unknown_endings: int = 0
     attempts: int = 0
     doubled: int = 0
     copies: int = 0
@@ -132,6 +134,7 @@ def _variant(directory: RunDirectory, slug: str, name: str, total: int | None, o
 _SUMS = (
     "truncated",
     "filtered",
+    "unknown_endings",
     "attempts",
     "doubled",
     "copies",
@@ -159,6 +162,7 @@ class _Counts:
         sums["copies"] += outcome.copy_of is not None
         sums["truncated"] += outcome.ok and outcome.finish_reason == "length"
         sums["filtered"] += outcome.ok and outcome.finish_reason == "content_filter"
+        sums["unknown_endings"] += outcome.ok and is_unknown_ending(outcome.finish_reason)
         usage = outcome.usage or {}
         sums["prompt_tokens"] += _count(usage, "prompt_tokens")
         sums["completion_tokens"] += _count(usage, "completion_tokens")

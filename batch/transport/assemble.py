@@ -1,19 +1,23 @@
-"""Stream chunks, put together into the body that the plain reply would have had. No I/O.
+"""Assembles the chunks of a stream into the body that the plain reply would have had. No I/O.
 
 Sources: the OpenAI API reference ("chat.completion.chunk") and its Python SDK's accumulation; vLLM and DeepSeek (reasoning_content),
-OpenRouter (reasoning); servers that leave out `index` in tool-call deltas, or give the same one to each call (Gemini).
+OpenRouter (reasoning, provider, native_finish_reason), Azure (filter results), Perplexity (citations).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
+from batch.providers.endings import finish_reason_of
+from batch.providers.envelopes import dump
 from batch.providers.replies import ReplyFormatError, content_text
+from batch.providers.usage import read_usage
 from batch.records import Api, Chunk
+from batch.transport.tool_calls import ToolCalls
 
-_CARRIED = ("id", "created", "model", "system_fingerprint", "service_tier")
+# Members that are assembled here; all others are kept as they came, as the plain reply would have them.
+_OWN = frozenset({"choices", "usage", "object", "error"})
+_OWN_OF_CHOICE = frozenset({"index", "delta", "message", "text", "finish_reason", "logprobs"})
 _OBJECTS = {"chat/completions": "chat.completion", "completions": "text_completion"}
 
 
@@ -37,15 +41,14 @@ class Assembler:
         return bool(self._choices)
 
     def add(self, chunk: dict[str, Any]) -> Chunk:
-        """Takes in one parsed chunk and gives what it adds to the first choice. Raises ReplyFormatError for what is no chunk."""
-        for name in _CARRIED:
-            if chunk.get(name) is not None:
-                self._top[name] = chunk[name]
+        """Read one parsed chunk and return what it adds to the first choice. Raises ReplyFormatError for what is no chunk."""
+        for name, value in chunk.items():
+            # Azure's first and last chunks have empty ids and models.
+            if name not in _OWN and value is not None and (value or name not in self._top):
+                self._top[name] = value
         usage = chunk.get("usage")
-        if isinstance(usage, dict):
-            self._usage = usage
-        else:
-            usage = None
+        usage = usage if isinstance(usage, dict) else None
+        self._usage = usage or self._usage
         first: Chunk | None = None
         choices = chunk.get("choices")
         if choices and not isinstance(choices, list):
@@ -57,13 +60,13 @@ class Assembler:
             index = index if isinstance(index, int) else 0
             if index not in self._choices:
                 self._choices[index] = _Choice(index)
-            added = self._choices[index].add(choice, usage)
+            added = self._choices[index].add(choice, read_usage(usage))
             if index == 0:
                 first = added
-        return first if first is not None else Chunk(usage=usage)
+        return first if first is not None else Chunk(usage=read_usage(usage))
 
     def body(self) -> bytes:
-        """The body of the plain reply, as JSON. Raises ReplyFormatError when tool calls came so that they cannot be told apart."""
+        """Return the body of the plain reply, as JSON. Raises ReplyFormatError when the deltas of tool calls cannot be told apart."""
         document = {
             **self._top,
             "object": self._object,
@@ -71,7 +74,7 @@ class Assembler:
         }
         if self._usage is not None:
             document["usage"] = self._usage
-        return orjson.dumps(document)
+        return dump(document)
 
 
 class _Choice:
@@ -79,7 +82,8 @@ class _Choice:
         self._index = index
         self._message: dict[str, Any] = {}
         self._logprobs: dict[str, Any] = {}
-        self._tools = _ToolCalls()
+        self._more: dict[str, Any] = {}
+        self._tools = ToolCalls()
         self.finish_reason: str | None = None
 
     def add(self, choice: dict[str, Any], usage: dict[str, Any] | None) -> Chunk:
@@ -88,6 +92,7 @@ class _Choice:
         self.finish_reason = reason or self.finish_reason
         if isinstance(choice.get("logprobs"), dict):
             _merge(self._logprobs, choice["logprobs"])
+        self._keep({name: value for name, value in choice.items() if name not in _OWN_OF_CHOICE and value is not None})
         delta = choice.get("delta")
         if delta is None:
             # Completions have `text`; some servers end a stream with a whole `message` and no delta.
@@ -95,6 +100,17 @@ class _Choice:
         if not isinstance(delta, dict):
             raise ReplyFormatError("no_choices", "a chunk's delta is not an object")
         return self._delta(delta, reason, usage)
+
+    def _keep(self, members: dict[str, Any]) -> None:
+        """Members beside the delta: lists (token_ids) and objects (filter results) grow, of others the last counts."""
+        for name, value in members.items():
+            before = self._more.get(name)
+            if isinstance(value, list) and isinstance(before, list):
+                before.extend(value)
+            elif isinstance(value, dict) and isinstance(before, dict):
+                self._more[name] = {**before, **value}
+            else:
+                self._more[name] = list(value) if isinstance(value, list) else value
 
     def _delta(self, delta: dict[str, Any], reason: str | None, usage: dict[str, Any] | None) -> Chunk:
         text = delta.get("content") or delta.get("text") or ""
@@ -108,110 +124,41 @@ class _Choice:
         for call in calls:
             self._tools.add(call)
         _merge(self._message, delta)
+        reason = None if reason is None else finish_reason_of(reason)
         return Chunk(text or "", reasoning if isinstance(reasoning, str) else "", tuple(calls), reason, usage)
 
     def document(self, *, chat: bool) -> dict[str, Any]:
-        rest = {"finish_reason": self.finish_reason} | ({"logprobs": _joined(self._logprobs)} if self._logprobs else {})
+        rest = {**self._more, "finish_reason": self.finish_reason} | ({"logprobs": _joined(self._logprobs)} if self._logprobs else {})
         message = _joined(self._message)
         if not chat:
             text = message.pop("text", "") or message.pop("content", "")
             return {"index": self._index, "text": text, **rest}
         if "text" in message:
             message.setdefault("content", message.pop("text"))
-        calls = self._tools.calls(cut_short=self.finish_reason == "length")
+        calls = self._tools.calls(cut_short=finish_reason_of(self.finish_reason or "") == "length")
         if calls:
             message["tool_calls"] = calls
             message["content"] = message.get("content") or None
         return {"index": self._index, "message": {"role": "assistant", "content": None} | message, **rest}
 
 
-class _ToolCalls:
-    """Tool calls from their deltas, which join by `index`, or by `id` where there is none."""
-
-    def __init__(self) -> None:
-        self._calls: list[_Call] = []
-
-    def add(self, delta: dict[str, Any]) -> None:
-        index, id_ = delta.get("index"), delta.get("id")
-        function = delta.get("function") if isinstance(delta.get("function"), dict) else {}
-        name = function.get("name") if function else None
-        call = self._by_index(index, id_, name) if isinstance(index, int) else self._by_id(id_, name)
-        if call is None:
-            call = _Call(index if isinstance(index, int) else None)
-            self._calls.append(call)
-        call.add(delta, function or {})
-
-    def _by_index(self, index: int, id_: Any, name: Any) -> _Call | None:
-        for call in reversed(self._calls):
-            if call.index == index:
-                # Another id together with a name begins another call, although the index is the same.
-                begins = id_ and name and call.id and id_ != call.id
-                return None if begins else call
-        return None
-
-    def _by_id(self, id_: Any, name: Any) -> _Call | None:
-        if id_:
-            return next((call for call in self._calls if call.id == id_), None)
-        last = self._calls[-1] if self._calls else None
-        return None if last is None or (name and last.name) else last
-
-    def calls(self, *, cut_short: bool) -> list[dict[str, Any]]:
-        ordered = sorted(self._calls, key=lambda call: -1 if call.index is None else call.index)
-        documents = [call.document() for call in ordered]
-        if not cut_short and any(call.index is None for call in ordered):
-            for document in documents:
-                _check_arguments(document["function"]["arguments"])
-        return documents
-
-
-class _Call:
-    def __init__(self, index: int | None) -> None:
-        self.index = index
-        self.id: str | None = None
-        self.name = ""
-        self._arguments: list[str] = []
-        self._more: dict[str, Any] = {"type": "function"}
-
-    def add(self, delta: dict[str, Any], function: dict[str, Any]) -> None:
-        self.id = self.id or delta.get("id")
-        name = function.get("name")
-        if isinstance(name, str) and name != self.name:
-            self.name += name
-        arguments = function.get("arguments")
-        if isinstance(arguments, str):
-            self._arguments.append(arguments)
-        elif arguments is not None:
-            self._arguments.append(orjson.dumps(arguments).decode())
-        self._more |= {key: value for key, value in delta.items() if key not in {"index", "id", "function"} and value is not None}
-
-    def document(self) -> dict[str, Any]:
-        return {"id": self.id, **self._more, "function": {"name": self.name, "arguments": "".join(self._arguments)}}
-
-
-def _check_arguments(arguments: str) -> None:
-    try:
-        orjson.loads(arguments or "{}")
-    except orjson.JSONDecodeError:
-        raise ReplyFormatError("no_choices", "the tool-call deltas have no index and cannot be told apart") from None
-
-
 def _merge(target: dict[str, Any], delta: dict[str, Any]) -> None:
-    """Joins a delta to what came before: texts are collected in lists of pieces (`_Pieces`), lists are extended, objects merged."""
+    """Join a delta to what came before: texts are collected in lists of pieces (`_Pieces`), lists are extended, objects merged."""
     for key, value in delta.items():
         if value is None or key == "tool_calls":
             continue
-        known = target.get(key)
+        before = target.get(key)
         if isinstance(value, str) and key not in _WHOLE:
-            if isinstance(known, _Pieces):
-                known.append(value)
-            else:
+            if isinstance(before, _Pieces):
+                before.append(value)
+            elif value or before is None:  # an empty text is no value where a list or an object came
                 target[key] = _Pieces([value])
-        elif isinstance(value, list) and isinstance(known, list):
-            known.extend(value)
+        elif isinstance(value, list) and isinstance(before, list) and not isinstance(before, _Pieces):
+            before.extend(value)
         elif isinstance(value, dict):
-            if not isinstance(known, dict):
-                known = target[key] = {}
-            _merge(known, value)
+            if not isinstance(before, dict):
+                before = target[key] = {}
+            _merge(before, value)
         else:
             target[key] = list(value) if isinstance(value, list) else value
 

@@ -1,4 +1,4 @@
-"""Talks to one endpoint with one key: a request sent, its reply read, and whatever happens on the wire told as an Exchange."""
+"""Sends requests to one endpoint with one key, and returns whatever happens on the wire as an Exchange."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from http import HTTPStatus
 from typing import get_args
 
 import anyio
-import orjson
 
 from batch.clock import Clock
 from batch.errors import endpoint_error
@@ -16,11 +15,13 @@ from batch.policy.redaction import Redactor, sample
 from batch.policy.verdicts import judge
 from batch.records import STREAMED, Api, Chunk, ErrorInfo, ErrorKind, Exchange, Fault, Request
 from batch.settings import ProviderSettings, RunSettings
-from batch.transport.attempt import Attempt
+from batch.transport.attempt import Attempt, unexpected
 from batch.transport.deadlines import Deadlines
 from batch.transport.decoding import UnreadableError
 from batch.transport.faults import fault_of
+from batch.transport.model_list import ModelList, read_model_list
 from batch.transport.proxies import proxy_passwords
+from batch.transport.reply_budget import ReplyBudget
 from batch.transport.targets import secrets_of, target_of
 from batch.transport.wire import Engine, Target
 
@@ -33,34 +34,50 @@ _NO_LIST = {HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_
 
 
 class Client:
-    """What talks to one endpoint with one key, over an engine that it does not own.
+    """Talks to one endpoint with one key, over an engine that it does not own.
 
     `key` is the key's value: it goes to the provider's base URL and nowhere else, and is taken out of all texts and bodies that are
-    given back. Raises SetupError when the key cannot be sent in a header.
+    returned. Clients of one run share a `budget` for large replies. Raises SetupError when the key cannot be sent in a header.
     """
 
-    def __init__(self, provider: ProviderSettings, key: str | None, run: RunSettings, *, clock: Clock, engine: Engine) -> None:
+    def __init__(
+        self,
+        provider: ProviderSettings,
+        key: str | None,
+        run: RunSettings,
+        *,
+        clock: Clock,
+        engine: Engine,
+        budget: ReplyBudget | None = None,
+    ) -> None:
         self._targets = {path: target_of("POST", path, provider, key, stream=run.stream) for path in get_args(Api)}
         self._models = target_of("GET", "models", provider, key, stream=False)
         self._run = run
         self._clock = clock
         self._engine = engine
+        self._budget = budget or ReplyBudget()
         self._soonest = min(run.first_byte_timeout_s, run.idle_timeout_s, run.attempt_timeout_s)
         proxies = proxy_passwords() if run.trust_env else []
         self.redactor = Redactor([*secrets_of(provider, key), *proxies])
 
     async def exchange(self, request: Request, on_chunk: Callable[[Chunk], None] | None = None) -> Exchange:
-        """Send `request` once. When the run streams, `on_chunk` is told each chunk as it comes; what it raises is raised on.
+        """Send `request` once. When the run streams, `on_chunk` gets each chunk as it comes; what it raises is raised again.
 
-        Faults of the wire, time-outs included, are in the Exchange and never raised. Cancelling closes the connection.
+        Faults of the wire, time-outs included, are in the Exchange and never raised, and so is any other exception while the request is
+        sent and its reply read. Cancelling closes the connection.
         """
         run = self._run
         stream = run.stream and request.api in STREAMED
-        attempt = Attempt(request.api, run.max_reply_bytes, self._clock.monotonic, stream=stream, on_chunk=on_chunk)
+        attempt = Attempt(request.api, run.max_reply_bytes, self._clock.monotonic, stream=stream, on_chunk=on_chunk, budget=self._budget)
         return await self._carry_out(self._targets[request.api], request.body, attempt)
 
     async def models(self) -> list[str] | None:
-        """The ids of the models that the endpoint serves, or None when it has no list of them.
+        """Return the ids of the models that the endpoint serves, or None when it has no list of them. Raises as `model_list`."""
+        served = await self.model_list()
+        return None if served is None else served.ids
+
+    async def model_list(self) -> ModelList | None:
+        """Return the endpoint's list of models, or None when it has none.
 
         Raises:
             EndpointError: the endpoint cannot be reached, refuses the key, or gives a list that cannot be read.
@@ -73,43 +90,47 @@ class Client:
         if error is not None:
             where = self.redactor.text(self._models.url.partition("?")[0])
             raise endpoint_error(replace(error, message=f"{where}: {error.message}") if error.kind is ErrorKind.NETWORK else error)
-        names = _model_names(exchange.body)
-        if names is None:
+        served = read_model_list(exchange.body)
+        if served is None:
             message = f"the list of models cannot be read: {sample(exchange.body)}"
             raise endpoint_error(ErrorInfo(ErrorKind.PROTOCOL, "not_json", message, exchange.status))
-        return names
+        return served
+
+    async def refuses_key(self, api: Api) -> bool:
+        """Whether the endpoint refuses the key for requests of `api` too: the list of models may want another key (Anthropic's does).
+
+        Sends an empty request, which no endpoint answers and bills.
+        """
+        attempt = Attempt(None, self._run.max_reply_bytes, self._clock.monotonic, stream=False)
+        exchange = await self._carry_out(self._targets[api], b"{}", attempt)
+        return exchange.status == HTTPStatus.UNAUTHORIZED
 
     async def _carry_out(self, target: Target, body: bytes, attempt: Attempt) -> Exchange:
+        try:
+            sent_at = self._clock.monotonic()
+            await self._read(target, body, attempt)
+            return attempt.exchange(self.redactor, sent_at, self._clock.monotonic())
+        finally:
+            self._budget.release(attempt)
+
+    async def _read(self, target: Target, body: bytes, attempt: Attempt) -> None:
+        """Send the request and read its reply into `attempt`, faults included."""
         run = self._run
-        sent_at = self._clock.monotonic()
         with anyio.CancelScope() as scope:
             deadlines = Deadlines(scope, run.attempt_timeout_s)
             deadlines.start("timeout_first_byte", run.first_byte_timeout_s, self._soonest)
             try:
                 await attempt.read(await self._engine.send(target, body), deadlines, run.idle_timeout_s)
             except UnreadableError as error:
-                attempt.fault = Fault(ErrorKind.PROTOCOL, error.code, str(error))
+                attempt.fault = Fault(ErrorKind.PROTOCOL, error.code, str(error), answered=error.answered)
             except Exception as error:
-                fault = None if attempt.raised is error else fault_of(error, in_body=attempt.status is not None)
-                if fault is None:
+                if attempt.raised is error:
                     raise
-                attempt.fault = fault
+                attempt.fault = fault_of(error, in_body=attempt.status is not None) or unexpected(
+                    "the request was sent and its reply read", error
+                )
             finally:
                 deadlines.stop()
         if scope.cancelled_caught:
             code = deadlines.code or "timeout_attempt"
             attempt.fault = Fault(ErrorKind.NETWORK, code, _TIMEOUT_TEXTS[code])
-        return attempt.exchange(self.redactor, sent_at, self._clock.monotonic())
-
-
-def _model_names(body: bytes) -> list[str] | None:
-    """The ids in OpenAI's list, a bare list (Together), or {"models": […]} (Ollama, Gemini)."""
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-    items = document.get("data", document.get("models")) if isinstance(document, dict) else document
-    if not isinstance(items, list):
-        return None
-    names = [item.get("id") or item.get("name") if isinstance(item, dict) else item for item in items]
-    return [name for name in names if isinstance(name, str)]

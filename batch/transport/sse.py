@@ -1,4 +1,4 @@
-"""A decoder of server-sent events that does no I/O.
+"""Decodes server-sent events. No I/O.
 
 Source: WHATWG HTML, section 9.2.6 "Interpreting an event stream". Lines end at CR, LF and CRLF only, as the bytes come; nothing is
 decoded before it is split, so that a character or a line may be cut anywhere.
@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _BOM = b"\xef\xbb\xbf"
+_IGNORED = frozenset({b"", b"retry", b"id"})
+_LONGEST_BARE = 65536
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSentEvent:
-    """One event: its type ("message" unless it says otherwise), its data as UTF-8 bytes, and the last id seen."""
+    """One event: its type ("message" where none is given), its data as UTF-8 bytes, and the last id seen."""
 
     event: str
     data: bytes
@@ -21,7 +23,10 @@ class ServerSentEvent:
 
 
 class SSEDecoder:
-    """Feed it bytes, cut anywhere, and take the events that they complete."""
+    """Feed it bytes, cut anywhere, and take the events that they complete.
+
+    `bare` collects the lines that are no fields of an event, up to 64 KiB: some servers write an error into a stream as it is.
+    """
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -30,6 +35,7 @@ class SSEDecoder:
         self._event = ""
         self._data: list[bytes] = []
         self._id = ""
+        self.bare = b""
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
         """The events that are complete with `data`. Comments and events without data give nothing."""
@@ -73,6 +79,8 @@ class SSEDecoder:
             self._event = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
+        elif name not in _IGNORED and len(self.bare) + len(line) < _LONGEST_BARE:
+            self.bare += line + b"\n"
 
     def _dispatch(self) -> ServerSentEvent | None:
         event, self._event = self._event, ""

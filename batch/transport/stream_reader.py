@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import orjson
 
 from batch.policy.redaction import sample
+from batch.providers.envelopes import dump
+from batch.providers.lenient_json import parse
 from batch.providers.replies import ReplyFormatError, read_error
-from batch.records import Api, Chunk, ErrorKind, Fault, ReplyError
+from batch.records import STREAMED, Api, Chunk, ErrorKind, Fault, ReplyError
 from batch.transport.assemble import Assembler
 from batch.transport.decoding import UnreadableError
 from batch.transport.sse import ServerSentEvent, SSEDecoder
@@ -17,26 +20,32 @@ from batch.transport.sse import ServerSentEvent, SSEDecoder
 SAMPLE_BYTES = 2000
 """How much is kept of a body that cannot be read."""
 
+# What a chunk's envelope takes of its event: not kept.
+_ENVELOPE_BYTES = 512
+
 
 class StreamReader:
-    """A streamed answer as it comes. Feed it unpacked bytes; afterwards ask how it ended.
+    """Reads a streamed answer as it comes. Feed it unpacked bytes; afterwards its attributes show how it ended.
 
-    `on_chunk` is told each chunk; what it raises is raised on, and kept in `raised`.
+    `on_chunk` gets each chunk. What it raises is raised again, and kept in `raised`. `size` is about how many bytes are kept.
     """
 
     def __init__(self, api: Api, on_chunk: Callable[[Chunk], None] | None, now: Callable[[], float]) -> None:
         self._decoder = SSEDecoder()
         self._assembler = Assembler(api)
+        self._is_streamed_api = api in STREAMED
+        self._whole: Any = None
         self._on_chunk = on_chunk
         self._now = now
         self._head = b""
+        self.size = 0
         self.first_token_at: float | None = None
         self.done = False
         self.error: ReplyError | None = None
         self.raised: Exception | None = None
 
     def feed(self, data: bytes) -> bool:
-        """Take in bytes; True when they held an event with data. Comments, pings and empty events do not count."""
+        """Read bytes; True when they held an event with data. Comments, pings and empty events do not count."""
         if len(self._head) < SAMPLE_BYTES:
             self._head += data[:SAMPLE_BYTES]
         progress = False
@@ -45,58 +54,98 @@ class StreamReader:
         return progress
 
     def end(self) -> None:
-        """The stream has ended by itself; a last event without its blank line is taken if it is whole."""
+        """The stream has ended by itself; a last event without its blank line is read if it is whole."""
         event = self._decoder.close()
-        if event is not None and (event.data == b"[DONE]" or _parsed(event.data) is not None):
+        if event is not None and (event.data.strip() == b"[DONE]" or _documents(event.data)):
             self._take(event)
+        if self.complete or self.error is not None:
+            return
+        bare = self._decoder.bare.strip()
+        if bare.startswith((b"{", b"[")) and (documents := _documents(bare)):
+            self.error = read_error(documents[0])
 
     @property
     def complete(self) -> bool:
-        """Whether the answer is whole: every choice finished, and no error came. `[DONE]` alone says nothing."""
-        return self.error is None and self._assembler.finished
+        """Whether the answer is whole: every choice finished, and no error came. `[DONE]` alone shows nothing."""
+        return self.error is None and (self._assembler.finished or self._whole is not None)
 
     def body(self) -> bytes:
-        """The body of the plain reply. Raises ReplyFormatError."""
-        return self._assembler.body()
+        """Return the body of the plain reply. Raises ReplyFormatError."""
+        return self._assembler.body() if self._whole is None else dump(self._whole)
 
     @property
     def sample(self) -> bytes:
         """The first bytes as they came; more than is kept, so that a secret at the cut is seen whole."""
         return self._head
 
+    @property
+    def started(self) -> bool:
+        """Whether anything of an answer came."""
+        return self._assembler.started
+
     def incomplete(self) -> Fault:
-        """Why a stream that ended by itself is not an answer."""
+        """Explain why a stream that ended by itself is not an answer."""
         if self._assembler.started:
             text = "the stream ended without a finish_reason: the answer was cut short"
-            return Fault(ErrorKind.PROTOCOL, "truncated_stream", text)
+            # After [DONE] the server has nothing more to give: the next answer would end the same way.
+            return Fault(ErrorKind.PROTOCOL, "truncated_stream", text, answered=self.done)
         code = "no_choices" if self._head.lstrip().startswith(b"data:") else "not_json"
         return Fault(ErrorKind.PROTOCOL, code, f"the stream held no answer: {sample(self._head) or 'it was empty'}")
 
     def _take(self, event: ServerSentEvent) -> bool:
         if self.done or not event.data or event.event == "ping":
             return False
-        if event.data == b"[DONE]":
+        data = event.data.strip()
+        if data.startswith(b"[DONE]"):
             self.done = True
             return True
-        document = _parsed(event.data)
-        if document is None:
-            raise UnreadableError("not_json", f"an event of the stream is not JSON: {sample(event.data)}")
+        try:
+            documents = [orjson.loads(data)]
+        except orjson.JSONDecodeError:
+            documents = _documents(data)
+        if not documents:
+            if event.event == "error":
+                self.error = self.error or ReplyError(sample(event.data))
+                return True
+            raise UnreadableError("not_json", f"an event of the stream is not JSON: {sample(event.data)}", answered=True)
+        self.size += max(0, len(data) - _ENVELOPE_BYTES)
+        progress = False
+        for document in documents:
+            progress |= self._take_document(document, event)
+        return progress
+
+    def _take_document(self, document: Any, event: ServerSentEvent) -> bool:
+        if document == "[DONE]":
+            self.done = True
+            return True
         error = read_error(document)
         if error is None and event.event == "error":
             error = ReplyError(sample(event.data))
         if error is not None:
             self.error = self.error or error
             return True
-        if not isinstance(document, dict) or not ("choices" in document or document.get("usage")):
+        if not isinstance(document, dict):
+            return False
+        if not self._is_streamed_api:
+            return self._take_whole(document)
+        if not ("choices" in document or document.get("usage")):
             return False
         self._add(document)
+        return True
+
+    def _take_whole(self, document: dict[str, Any]) -> bool:
+        """An API that is not streamed here: the event that holds the reply, or (responses) wraps it."""
+        reply = document.get("response") if isinstance(document.get("response"), dict) else document
+        if not isinstance(reply, dict) or not {"data", "output", "results"} & set(reply):
+            return False
+        self._whole = reply
         return True
 
     def _add(self, document: dict[str, Any]) -> None:
         try:
             chunk = self._assembler.add(document)
         except ReplyFormatError as error:
-            raise UnreadableError(error.code, str(error)) from None
+            raise UnreadableError(error.code, str(error), answered=True) from None
         if self.first_token_at is None and (chunk.text or chunk.reasoning or chunk.tool_calls):
             self.first_token_at = self._now()
         if self._on_chunk is not None:
@@ -107,12 +156,25 @@ class StreamReader:
                 raise
 
 
-def _parsed(data: bytes) -> Any:
-    try:
-        return orjson.loads(data)
-    except orjson.JSONDecodeError:
-        pass
-    try:
-        return orjson.loads(data.decode("utf-8", "replace"))
-    except orjson.JSONDecodeError:
-        return None
+def error_in_events(body: bytes) -> ReplyError | None:
+    """Find the error in an event stream that came with a status of an error."""
+    decoder = SSEDecoder()
+    events = decoder.feed(body)
+    last = decoder.close()
+    for event in [*events, last] if last is not None else events:
+        for document in _documents(event.data):
+            if (error := read_error(document)) is not None:
+                return error
+    return None
+
+
+def _documents(data: bytes) -> list[Any]:
+    """The JSON documents of an event: one, or one a line where a server ends its events with a single line break; none if any is bad."""
+    for pieces in ([data], [line.strip() for line in data.split(b"\n") if line.strip()]):
+        with contextlib.suppress(ValueError):
+            return [_document(piece) for piece in pieces]
+    return []
+
+
+def _document(line: bytes) -> Any:
+    return "[DONE]" if line == b"[DONE]" else parse(line)

@@ -122,6 +122,53 @@ def test_tool_calls_that_cannot_be_told_apart() -> None:
         assembled(chunks)
 
 
+SAME_INDEX: dict[str, tuple[Chunks, list[tuple[str, str]]]] = {
+    "empty ids": (
+        [call(0, '{"x":1}', id_="", name="f"), call(0, '{"y":2}', id_="", name="g")],
+        [("f", '{"x":1}'), ("g", '{"y":2}')],
+    ),
+    "null ids": ([call(0, '{"x":1}', name="f"), call(0, '{"y":2}', name="g")], [("f", '{"x":1}'), ("g", '{"y":2}')]),
+    "one name, twice": ([call(0, '{"x":1}', name="f"), call(0, '{"x":2}', name="f")], [("f", '{"x":1}'), ("f", '{"x":2}')]),
+    "in pieces": (
+        [call(0, "", name="f"), call(0, '{"x":'), call(0, "1}"), call(0, "", name="g"), call(0, '{"y"'), call(0, ":2}")],
+        [("f", '{"x":1}'), ("g", '{"y":2}')],
+    ),
+    "without arguments": ([call(0, "", name="f"), call(0, "", name="g")], [("f", ""), ("g", "")]),
+    "the name in pieces": ([call(0, name="get_"), call(0, name="city"), call(0, '{"x":1}')], [("get_city", '{"x":1}')]),
+    "white space after the arguments": ([call(0, '{"x":1}', name="f"), call(0, " \n"), call(0, "")], [("f", '{"x":1} \n')]),
+    "braces within": ([call(0, '{"x":{"y":1}', name="f"), call(0, ',"z":{}}')], [("f", '{"x":{"y":1},"z":{}}')]),
+}
+
+
+@pytest.mark.parametrize("kind", SAME_INDEX)
+def test_calls_of_one_index_without_ids(kind: str) -> None:
+    """Fault 26: a new name, or whole arguments before, begins another call, where ids are empty, null or missing."""
+    chunks, expected = SAME_INDEX[kind]
+    calls = assembled([*chunks, delta("tool_calls")])["choices"][0]["message"]["tool_calls"]
+    assert [(c["function"]["name"], c["function"]["arguments"]) for c in calls] == expected
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [call(0, "", id_="a", name="glob"), call(0, '{"pattern":"*"}', name=""), call(0, '{"path":"x"}', name="")],
+        [call(0, '{"x":1}', name="f"), call(0, '"y":2}')],
+        [call(0, '{"x":', name="f"), call(0, '{"y":', name="g"), call(0, "1}"), call(0, "2}")],
+        [call(0, '{"x":1}{"y":2}', id_="a", name="f")],
+    ],
+)
+def test_calls_that_run_into_each_other(chunks: Chunks) -> None:
+    """Fault 26: deltas that make no whole calls of one name each are an error for the row, never a call of two."""
+    with pytest.raises(ReplyFormatError, match="told apart"):
+        assembled([*chunks, delta("tool_calls")])
+
+
+def test_a_call_that_the_model_itself_got_wrong() -> None:
+    """Arguments that are no JSON, of a call that is its own, are the model's: they are kept, as in a plain reply."""
+    calls = assembled([call(0, '{"x": ', id_="a", name="f"), delta("tool_calls")])["choices"][0]["message"]["tool_calls"]
+    assert calls[0]["function"]["arguments"] == '{"x": '
+
+
 def test_finish_of_every_choice() -> None:
     """Promise 5: a stream is finished when each of its choices is; no choice is no finish."""
     assembler = Assembler("chat/completions")

@@ -1,0 +1,33 @@
+"""Finds what a user must learn of answers that were accepted: more than one in a reply, and endings of no known dialect."""
+
+from __future__ import annotations
+
+from batch.engine.work import Work
+from batch.providers.endings import is_unknown_ending
+from batch.records import Exchange
+
+
+class ReplyNotices:
+    """Reports each finding once for each variant."""
+
+    def __init__(self) -> None:
+        self._reported: set[tuple[str, str]] = set()
+
+    def of(self, work: Work, exchange: Exchange) -> list[str]:
+        """Return what is new in this answer, each as one sentence."""
+        reply = exchange.reply
+        if reply is None or (reply.answers == 1 and not is_unknown_ending(reply.finish_reason)):
+            return []
+        found = {}
+        row = f"{work.task.variant}: row {work.task.ordinal} (id {work.task.id})"
+        if reply.answers > 1:
+            found["answers"] = (
+                f"{row} got {reply.answers:,} answers in one reply: outputs have the first;"
+                ' all are in the journal, and in outputs of format = "openai-batch"'
+            )
+        if is_unknown_ending(reply.finish_reason):
+            reason = str(reply.finish_reason)[:80]
+            found[f"ending {reason}"] = f"{row} ended with finish_reason {reason!r}, an unknown ending: see whether the answer is whole"
+        new = [text for name, text in found.items() if (work.task.variant, name) not in self._reported]
+        self._reported |= {(work.task.variant, name) for name in found}
+        return new

@@ -1,0 +1,43 @@
+"""Reads the usage object of a reply: counts of tokens that make sense, everything else as it came."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+# OpenAI's usage has two levels. Deeper ones are kept, but not without end: they are merged and written recursively.
+_DEEPEST = 6
+# More tokens than any request can use, and less than what a double cannot count.
+_MOST_TOKENS = 10**12
+
+
+def read_usage(usage: Any, depth: int = 0) -> dict[str, Any] | None:
+    """Return `usage` without the counts that cannot be read; None when it is no object, or holds nothing.
+
+    A count is what stands under a name that ends with "tokens": a whole number from 0 to 10^12, also as a float or as text. Other
+    members are kept, but for numbers that are not finite.
+    """
+    if not isinstance(usage, Mapping) or not usage:
+        return None
+    return {name: value for name, given in usage.items() if (value := _member(name, given, depth)) is not None} or None
+
+
+def _member(name: str, value: Any, depth: int) -> Any:
+    if name.endswith("tokens"):
+        return _count(value)
+    if isinstance(value, Mapping):
+        return read_usage(value, depth + 1) if depth < _DEEPEST else None
+    if isinstance(value, list):
+        return None if any(isinstance(item, Mapping | list) for item in value) else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def _count(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < len(str(_MOST_TOKENS)):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_TOKENS or value != int(value):
+        return None
+    return int(value)

@@ -1,0 +1,259 @@
+"""Runs against endpoints whose replies are odd: no row is paid for again and again, and no run ends for a reply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from batch import app
+from batch.engine import worker_pool
+from batch.errors import describe_bug
+from batch.events import Event, UnexpectedError
+from batch.job import load
+from batch.policy import verdicts
+from batch.providers import replies
+from batch.records import Exchange
+from batch.transport import attempt
+from tests.support.jobs import JobFolder
+from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_body, chat_reply, error, http
+from tests.support.scripts import Tries, first_attempts, for_rows, row_number
+from tests.support.sessions import rows_sent, run_here, status_json
+from tests.support.streams import delta, sse, sse_text, usage_chunk
+
+SCHEMA = {"type": "object", "properties": {"label": {"enum": ["bug", "wish"]}}, "required": ["label"], "additionalProperties": False}
+
+
+class Bugs:
+    """Collects the reports of bugs."""
+
+    def __init__(self) -> None:
+        self.seen: list[UnexpectedError] = []
+
+    def notify(self, event: Event) -> None:
+        """Take note of `event`."""
+        if isinstance(event, UnexpectedError):
+            self.seen.append(event)
+
+
+@pytest.mark.parametrize("step", ["reading", "judging"])
+def test_an_exception_that_nobody_expected_fails_its_own_row(tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 61: a bug met with one reply fails that row by name, is reported with its place and without data, and the run ends with 1."""
+
+    def read(api: Any, body: bytes) -> Any:
+        if b"question 3" in body:
+            raise ZeroDivisionError("a secret of row 3")
+        return replies.read_reply(api, body)
+
+    def judge(exchange: Exchange, now_wall: float) -> verdicts.Verdict:
+        if b"question 3" in exchange.body:
+            raise ZeroDivisionError("a secret of row 3")
+        return verdicts.judge(exchange, now_wall)
+
+    if step == "reading":
+        monkeypatch.setattr(attempt, "read_reply", read)
+    else:
+        monkeypatch.setattr(worker_pool, "judge", judge)
+    bugs = Bugs()
+    with ScriptedEndpoint() as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=8)
+        report = app.run(load(str(folder.job), [f"output.dir={folder.directory}"], {}), app.RunOptions(), [bugs])
+    assert report.exit_code == 1
+    (failed,) = folder.errors()
+    assert (failed["id"], failed["error"]["kind"], failed["error"]["code"]) == ("r3", "protocol", "unexpected")
+    assert "ZeroDivisionError" in failed["error"]["message"]
+    assert len(folder.completions()) == 7
+    assert bugs.seen
+    for bug in bugs.seen:
+        assert bug.traceback.startswith("builtins.ZeroDivisionError")
+        assert "tests/faults/test_odd_replies.py" in bug.traceback
+        assert "secret" not in bug.where + bug.traceback
+
+
+def test_a_bug_is_described_without_its_message() -> None:
+    """Promise 12: the report of a bug has classes and places of all causes, and no message: those can quote rows and keys."""
+
+    def fail() -> None:
+        try:
+            int("row 7 has sk-canary")
+        except ValueError as cause:
+            raise KeyError("sk-canary") from cause
+
+    with pytest.raises(KeyError) as caught:
+        fail()
+    text = describe_bug(caught.value)
+    assert "canary" not in text
+    assert text.index("builtins.KeyError") < text.index("builtins.ValueError")
+    assert "test_odd_replies.py" in text
+
+
+def test_odd_replies_among_others(tmp_path: Path) -> None:
+    """Fault 61: odd usages, deltas, encodings and nesting among good replies: all rows are answered once, exit 0."""
+    odd: dict[int, bytes] = {
+        2: chat_reply(usage={"prompt_tokens": "7", "completion_tokens": [3], "total_tokens": {}}),
+        3: chat_reply(usage={"prompt_tokens": -1, "completion_tokens": 10**18, "total_tokens": True}),
+        4: chat_reply(usage={"prompt_tokens": 7, "prompt_tokens_details": [[]], "completion_tokens_details": {"x": {"y": {}}}}),
+        5: sse(delta(content="a", annotations=""), delta(annotations=[{"x": 1}]), delta("stop"), usage_chunk()),
+        6: http(200, chat_body("hi"), {"content-encoding": "utf-8"}, content_type="text/event-stream"),
+        7: http(200, chat_body("hi").replace(b'"index":0', b'"index":0,"x":' + b"[" * 300 + b"]" * 300)),
+        8: http(200, chat_body("hi").replace(b"1700000000", b"NaN")),
+    }
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [odd.get(row_number(received)) or chat_reply()]
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=12)
+        session = run_here(folder)
+        assert rows_sent(endpoint) == 12
+    assert (session.exit_code, session.tally.ok) == (0, 12)
+    for line in folder.completions():
+        assert all(
+            isinstance(count, int) and 0 <= count < 10**12 for name, count in (line["usage"] or {}).items() if name.endswith("tokens")
+        )
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_finished_answer_that_cannot_be_read_is_paid_for_twice_at_most(tmp_path: Path, stream: bool) -> None:
+    """Fault 66: rows whose answers come whole without an ending fail after one retry, the endpoint stays in order, exit 1."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        if row_number(received) % 4:
+            return answer(received)
+        if stream:
+            return [sse(delta(content="Paris"), usage_chunk())]
+        return [chat_reply("Paris", finish_reason=None)]
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=16, stream=stream)
+        session = run_here(folder)
+        assert rows_sent(endpoint) == 12 + 2 * 4
+    assert (session.exit_code, session.tally.failed, session.tally.doubled) == (1, 4, 4)
+    assert {line["attempts"] for line in folder.errors()} == {2}
+    assert not [notice for notice in session.notices if "out of order" in notice]
+
+
+def test_unreadable_answers_alone_do_not_use_up_the_input(tmp_path: Path) -> None:
+    """Promise 13: an endpoint that gives nothing but unreadable answers stops the run after the first 20 rows."""
+    with ScriptedEndpoint(for_rows(lambda _: [chat_reply("Paris", finish_reason=None)])) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=200, concurrency=4))
+    assert session.exit_code == 5
+    assert session.tally.failed < 30
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_unknown_ending_is_kept_counted_and_shown(tmp_path: Path, stream: bool) -> None:
+    """Fault 65: an ending of no dialect stays as it is in the output, is counted, and is shown in the notices and in status."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        reason = "vibes" if row_number(received) in (1, 4) else "end_turn"
+        return [sse_text("x", finish_reason=reason) if stream else chat_reply("x", finish_reason=reason)]
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=6, concurrency=1, stream=stream)
+        session = run_here(folder)
+    assert (session.exit_code, session.tally.unknown_endings) == (0, 2)
+    assert [line["finish_reason"] for line in folder.completions()] == ["stop", "vibes", "stop", "stop", "vibes", "stop"]
+    (shown,) = [notice for notice in session.notices if "vibes" in notice]
+    assert "row 1 (id r1)" in shown
+    assert status_json(folder)[0]["unknown_endings"] == 2
+
+
+def test_endings_of_other_dialects_are_labelled(tmp_path: Path) -> None:
+    """Fault 65: an answer cut by the token limit, or stopped by a filter, is counted as that in whatever words it comes."""
+    words = [
+        "MAX_TOKENS",
+        "max_tokens",
+        "model_length",
+        "SAFETY",
+        "content_filter: PROHIBITED_CONTENT",
+        "sensitive",
+        "eos",
+        "stop_sequence",
+    ]
+    with ScriptedEndpoint(for_rows(lambda received: [chat_reply(finish_reason=words[row_number(received)])])) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=len(words)))
+    assert (session.exit_code, session.tally.truncated, session.tally.filtered, session.tally.unknown_endings) == (0, 3, 3, 0)
+
+
+def test_several_answers_in_one_reply_are_reported(tmp_path: Path) -> None:
+    """Of several answers in one reply the outputs have the first; the run says so once, and where the others are."""
+    document = orjson.loads(chat_body("first"))
+    document["choices"].append({"index": 1, "message": {"role": "assistant", "content": "second"}, "finish_reason": "stop"})
+    with ScriptedEndpoint(for_rows(lambda _: [http(200, orjson.dumps(document))])) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=5, concurrency=1)
+        session = run_here(folder)
+    assert [line["completion"] for line in folder.completions()] == ["first"] * 5
+    (shown,) = session.notices
+    assert "row 0 (id r0) got 2 answers in one reply" in shown
+
+
+GENERATED = '{"label": '
+REFUSED = error(400, {"error": {"message": "Failed to generate JSON.", "code": "json_validate_failed", "failed_generation": GENERATED}})
+
+
+def test_an_answer_in_the_form_of_an_error_is_repaired(tmp_path: Path) -> None:
+    """Groq's json_validate_failed is an answer that does not fit: the model is shown its own text and what was wrong, as for any other."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [REFUSED] if len(received.json()["messages"]) == 1 else [chat_reply('{"label": "bug"}')]
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=4)
+        session = run_here(folder, f"prompt.schema={json.dumps(SCHEMA).replace(chr(34) + ': ', chr(34) + ' = ')}")
+        repaired = [
+            received.json()["messages"] for received in endpoint.requests if received.body and len(received.json()["messages"]) == 3
+        ]
+    assert (session.exit_code, session.tally.repairs, session.tally.requests) == (0, 4, 8)
+    assert repaired[0][1] == {"role": "assistant", "content": GENERATED}
+
+
+def test_an_answer_in_the_form_of_an_error_is_tried_once_more(tmp_path: Path) -> None:
+    """Without a schema to repair by, such an answer is asked for once more, and then fails as an output, not as a bad request."""
+    with ScriptedEndpoint(for_rows(lambda received: [REFUSED] if row_number(received) == 2 else answer(received))) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=4)
+        session = run_here(folder)
+    (failed,) = folder.errors()
+    assert (failed["error"]["kind"], failed["error"]["code"], failed["attempts"]) == ("output", "answer_not_json", 2)
+    assert session.exit_code == 1
+    passing = first_attempts({2: [REFUSED]})
+    with ScriptedEndpoint(passing) as endpoint:
+        (tmp_path / "second").mkdir()
+        assert run_here(JobFolder(tmp_path / "second", endpoint.url, rows=4)).exit_code == 0
+
+
+def test_queued_work_is_sent_once(tmp_path: Path) -> None:
+    """A request that is accepted and queued is not sent again: each would be billed."""
+    tries = Tries()
+
+    def handler(received: Received) -> Iterable[Action]:
+        tries.of(received)
+        return [http(202, b"")] if row_number(received) == 1 else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=3)
+        session = run_here(folder)
+        assert rows_sent(endpoint) == 3
+    assert (session.exit_code, folder.errors()[0]["error"]["code"]) == (1, "queued")
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        {"error": {"message": "Content Exists Risk", "type": "invalid_request_error", "code": "invalid_request_error"}},
+        {"error": {"message": "Input data may contain inappropriate content.", "code": "data_inspection_failed"}},
+        {"error": {"code": "1301", "message": "System detected potentially unsafe or sensitive content in input or generation."}},
+        {"error": {"code": "SensitiveContentDetected", "message": "The request failed."}},
+    ],
+)
+def test_content_filters_by_other_names(tmp_path: Path, refusal: dict[str, Any]) -> None:
+    """A filter's refusal is content_filter under whatever name it comes: the row fails once, the others are answered."""
+    with ScriptedEndpoint(for_rows(lambda received: [error(400, refusal)] if row_number(received) == 1 else answer(received))) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=4)
+        session = run_here(folder)
+    assert (session.exit_code, session.tally.ok) == (1, 3)
+    assert (folder.errors()[0]["error"]["code"], folder.errors()[0]["attempts"]) == ("content_filter", 1)
