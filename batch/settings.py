@@ -18,7 +18,7 @@ OWN_MODEL = "*"
 OutputFormat = Literal["jsonl", "parquet", "csv", "openai-batch"]
 Durability = Literal["row", "group", "os"]
 Metric = Literal["strict", "coverage", "difference"]
-HttpEngine = Literal["pyreqwest", "aiohttp", "httpx"]
+HttpEngine = Literal["asyncio", "httpx"]
 SchemaSupport = Literal["enforced", "strict", "sent", "json_object"]
 """What an endpoint does with a JSON Schema for its answers: holds them to it; does so where strict is asked for; takes it and promises
 nothing; takes none, and is asked for JSON only."""
@@ -183,7 +183,7 @@ class RunSettings:
     stream: bool = False
     durability: Durability = "group"
     flush_interval_s: float = 5.0
-    http: HttpEngine = "pyreqwest"
+    http: HttpEngine = "asyncio"
     preflight: bool = True
     trust_env: bool = False
     connect_timeout_s: float = 10.0

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import aiohttp
 import httpx
 import pytest
-from aiohttp import client_exceptions
-from pyreqwest import exceptions as pyreqwest_exceptions
 
 from batch import errors
 from batch.records import ErrorKind
 from batch.transport import faults
+from batch.transport.engines.h1 import errors as h1_errors
+from batch.transport.engines.h1.errors import H1Error
 from batch.transport.faults import fault_of
 
 CODES = set((errors.__doc__ or "").replace("│", " ").split())
@@ -20,16 +19,18 @@ def classes(module: object, *bases: type[BaseException]) -> list[type[BaseExcept
     return [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, bases)]
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        *classes(httpx, httpx.HTTPError, httpx.StreamError, httpx.InvalidURL),
-        *classes(client_exceptions, aiohttp.ClientError),
-        *classes(pyreqwest_exceptions, pyreqwest_exceptions.PyreqwestError),
-    ],
-)
-def test_every_class_of_every_engine_is_mapped(error: type[BaseException]) -> None:
-    """No exception of an engine is without a name, and every name stands in errors.py."""
+@pytest.mark.parametrize("error", [error for error in classes(h1_errors, H1Error) if error is not H1Error])
+def test_every_class_of_our_engine_has_a_code(error: type[H1Error]) -> None:
+    """No exception of our engine is without a code, every code stands in errors.py, and what is certain of the sending is kept."""
+    fault = fault_of(error("detail"), in_body=False)
+    assert fault is not None
+    assert fault.code in CODES
+    assert (fault.code, fault.sent, "detail" in fault.message) == (error.code, error.sent, True)
+
+
+@pytest.mark.parametrize("error", classes(httpx, httpx.HTTPError, httpx.StreamError, httpx.InvalidURL))
+def test_every_class_of_httpx_is_mapped(error: type[BaseException]) -> None:
+    """No exception of httpx is without a name, and every name stands in errors.py."""
     code = faults._by_class([error.__new__(error)])
     assert code in CODES
     assert code in faults._TEXTS
