@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 from typing import get_args
 
-import anyio
 import orjson
 
 from batch.clock import Clock
@@ -17,7 +17,7 @@ from batch.policy.verdicts import judge
 from batch.records import STREAMED, Api, Chunk, ErrorInfo, ErrorKind, Exchange, Fault, Request
 from batch.settings import ProviderSettings, RunSettings
 from batch.transport.attempt import Attempt
-from batch.transport.deadlines import Deadlines
+from batch.transport.deadlines import DeadlineTimer
 from batch.transport.faults import fault_of
 from batch.transport.proxies import proxy_passwords
 from batch.transport.reading import UnreadableError
@@ -45,7 +45,7 @@ class Client:
         self._run = run
         self._clock = clock
         self._engine = engine
-        self._soonest = min(run.first_byte_timeout_s, run.idle_timeout_s, run.attempt_timeout_s)
+        self._timer = DeadlineTimer(min(run.first_byte_timeout_s, run.idle_timeout_s, run.attempt_timeout_s))
         proxies = proxy_passwords() if run.trust_env else []
         self.redactor = Redactor([*secrets_of(provider, key), *proxies])
 
@@ -82,23 +82,23 @@ class Client:
     async def _carry_out(self, target: Target, body: bytes, attempt: Attempt) -> Exchange:
         run = self._run
         sent_at = self._clock.monotonic()
-        with anyio.CancelScope() as scope:
-            deadlines = Deadlines(scope, run.attempt_timeout_s)
-            deadlines.start("timeout_first_byte", run.first_byte_timeout_s, self._soonest)
-            try:
-                await attempt.read(await self._engine.send(target, body), deadlines, run.idle_timeout_s)
-            except UnreadableError as error:
-                attempt.fault = Fault(ErrorKind.PROTOCOL, error.code, str(error))
-            except Exception as error:
-                fault = None if attempt.raised is error else fault_of(error, in_body=attempt.status is not None)
-                if fault is None:
-                    raise
-                attempt.fault = fault
-            finally:
-                deadlines.stop()
-        if scope.cancelled_caught:
+        deadlines = self._timer.start(run.attempt_timeout_s, "timeout_first_byte", run.first_byte_timeout_s)
+        try:
+            await attempt.read(await self._engine.send(target, body), deadlines, run.idle_timeout_s)
+        except asyncio.CancelledError:
+            if not deadlines.stop():
+                raise
             code = deadlines.code or "timeout_attempt"
             attempt.fault = Fault(ErrorKind.NETWORK, code, _TIMEOUT_TEXTS[code])
+        except UnreadableError as error:
+            attempt.fault = Fault(ErrorKind.PROTOCOL, error.code, str(error))
+        except Exception as error:
+            fault = None if attempt.raised is error else fault_of(error, in_body=attempt.status is not None)
+            if fault is None:
+                raise
+            attempt.fault = fault
+        finally:
+            deadlines.stop()
         return attempt.exchange(self.redactor, sent_at, self._clock.monotonic())
 
 
