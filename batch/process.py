@@ -1,11 +1,9 @@
-"""What every process that sends sets up at its start, and how it ends."""
+"""What every process that sends sets up at its start."""
 
 from __future__ import annotations
 
-import atexit
 import gc
 import os
-import sys
 from contextlib import suppress
 from importlib.util import find_spec
 
@@ -20,7 +18,7 @@ def collect_seldom() -> None:
     gc.set_threshold(*COLLECTED_EVERY)
 
 
-# glibc's mallopt: parameter, value. By default each thread (of the HTTP engine, of syncing, of reading) may get a heap of its own, and
+# glibc's mallopt: parameter, value. By default each thread (of syncing, of reading) may get a heap of its own, and
 # blocks below a bound that grows to 32 MB come from heaps, which keep what is free below what is not.
 _HEAPS, _MAPPED_FROM, _KEPT_FREE = (-8, 2), (-3, 1 << 20), (-1, 1 << 20)
 
@@ -40,22 +38,5 @@ def keep_little() -> None:
 
 
 def has_uvloop() -> bool:
-    """Whether uvloop is installed: the event loop that other threads wake cheaply."""
+    """Whether uvloop is installed: the faster event loop."""
     return find_spec("uvloop") is not None
-
-
-def end_process(code: int) -> None:
-    """End this process with `code`: as usual, or at once where the HTTP engine's threads may still want the interpreter.
-
-    pyreqwest's threads drop what they hold of Python after their client was closed. When one of them does so while CPython 3.11 takes
-    itself apart, the process aborts with signal 6 ("PyGILState_Release: thread state must be current"): seen in 8 % of the runs of
-    `promptmill models` on a busy machine. So everything is run and flushed that the interpreter would run and flush, and no more.
-    Raises SystemExit where the engine was not loaded.
-    """
-    if "pyreqwest" not in sys.modules:
-        sys.exit(code)
-    atexit._run_exitfuncs()  # noqa: SLF001 - what multiprocessing's children do too, which end as abruptly
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        with suppress(OSError, ValueError):  # the reader is gone: the code has told it
-            stream.flush()
-    os._exit(code)

@@ -12,7 +12,7 @@ import click
 from batch import __version__
 from batch.cli.console import colour_wanted, complain, prepare_streams, say
 from batch.cli.exits import ExitCode, tell
-from batch.process import collect_seldom, end_process
+from batch.process import collect_seldom
 
 # Section, command, module, and what it does in one line: --help shows these without loading the modules.
 COMMANDS = (
@@ -131,4 +131,4 @@ def main(args: Sequence[str] | None = None) -> None:
     """The `promptmill` command; ends the process with the command's exit code."""
     collect_seldom()
     prepare_streams()
-    end_process(promptmill.main(args, prog_name="promptmill", standalone_mode=False) or ExitCode.DONE)
+    sys.exit(promptmill.main(args, prog_name="promptmill", standalone_mode=False) or ExitCode.DONE)

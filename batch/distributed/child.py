@@ -18,7 +18,7 @@ from batch.distributed.messages import LinkError
 from batch.distributed.wire import Wire, WireLink
 from batch.distributed.worker import work
 from batch.errors import PromptmillError
-from batch.process import collect_seldom, end_process, has_uvloop, keep_little
+from batch.process import collect_seldom, has_uvloop, keep_little
 
 _PR_SET_PDEATHSIG = 1
 
@@ -47,8 +47,7 @@ def main() -> None:
         anyio.run(_main, int(sys.argv[1]), backend_options={"use_uvloop": has_uvloop()})
     except PromptmillError as error:
         sys.stderr.write(f"{error}\n")
-        end_process(1)
-    end_process(0)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

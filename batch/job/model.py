@@ -228,7 +228,10 @@ class RunSection(Section):
         description="Seconds that outcomes wait for each other where the run directory is on an object store: one object is put for"
         " what came meanwhile, or sooner for 8 MiB.",
     )
-    http: Literal["asyncio", "httpx"] = Field(default=_RUN.http, description="The HTTP engine.")
+    http: Literal["asyncio", "httpx"] = Field(
+        default=_RUN.http,
+        description="The HTTP engine: promptmill's own, or httpx, which has HTTP/2 and SOCKS proxies where these extras are installed.",
+    )
     preflight: bool = Field(default=_RUN.preflight, description="Whether the endpoint is asked for its models before anything is sent.")
     trust_env: bool = Field(default=_RUN.trust_env, description="Whether HTTP_PROXY and its kin are obeyed.")
     connect_timeout_s: Seconds = Field(default=_RUN.connect_timeout_s, description="Seconds to connect.")
