@@ -6,11 +6,13 @@ import asyncio
 import ipaddress
 import os
 import socket
+import ssl
 from collections.abc import Sequence
 from itertools import chain, zip_longest
 from typing import Any
 
 from batch.transport.engines.h1.errors import ConnectError, ConnectTimeoutError, ResolveError
+from batch.transport.engines.h1.tls import tls_words
 
 NEXT_ADDRESS_S = 0.25
 """After this time the next address is tried beside the one before (RFC 8305, section 5)."""
@@ -153,6 +155,8 @@ def set_options(sock: socket.socket) -> None:
 
 def reason_of(error: BaseException) -> str:
     """What the system says, without its numbers: `Connection refused`."""
+    if isinstance(error, ssl.SSLError):
+        return tls_words(error)
     number = getattr(error, "errno", None)
     if isinstance(error, OSError) and not isinstance(error, socket.gaierror) and number:
         return os.strerror(number)

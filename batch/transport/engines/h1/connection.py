@@ -1,8 +1,4 @@
-"""One connection: a request out, its reply in, again and again while both sides keep it open.
-
-Message framing is RFC 9112's. httptools (llhttp) reads it; what it leaves to us: where a body ends with the connection, interim
-replies, bytes after the end of a reply, and how long a head may be.
-"""
+"""One connection: a request out, its reply in, again and again while both sides keep it open."""
 
 from __future__ import annotations
 
@@ -12,31 +8,15 @@ import socket
 from collections.abc import Callable
 from typing import cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
-
 from batch.transport.engines.h1.connect import reason_of
-from batch.transport.engines.h1.errors import (
-    H1Error,
-    LostConnectionError,
-    NotHTTPError,
-    TLSError,
-    TruncatedBodyError,
-    UnusedConnectionError,
-)
-from batch.transport.engines.h1.heads import holds_head, mended
+from batch.transport.engines.h1.errors import H1Error, LostConnectionError, TLSError, TruncatedBodyError, UnusedConnectionError
+from batch.transport.engines.h1.parser import ReplyParser
 from batch.transport.engines.h1.response import BUFFERED_BYTES, Response
 from batch.transport.engines.h1.tcp_info import unacknowledged_bytes
-from batch.transport.engines.h1.tls import is_tls_refusal, tls_words
+from batch.transport.engines.h1.tls import tls_words, wants_certificate
 
 WRITTEN_BYTES = 64 * 1024
 """A request goes out in pieces of this size, each when the one before has left: so its body is not copied whole."""
-
-LONGEST_HEAD = 256 * 1024
-"""Bytes of a reply without any of its body: a head, the trailers, the extensions of chunks."""
-
-LONGEST_MENDED_HEAD = 32 * 1024
-
-OK, SWITCHING_PROTOCOLS = 200, 101
 
 
 class Connection(asyncio.Protocol):
@@ -48,28 +28,22 @@ class Connection(asyncio.Protocol):
         self._socket = sock
         self._on_idle = on_idle
         self._on_lost = on_lost
+        self._parser = ReplyParser()
         self._response: Response | None = None
-        self._body: list[bytes] = []
-        self.on_body = self._body.append
-        self._headers: dict[str, str] = {}
-        self._parser = self._new_parser()
-        self._begin_reply()
         self._requests = 0
         self._request_size = 0
         self._sending = False
+        self._paused_writing = False
         self._eof = False
         self._unused = False
-        self._paused_writing = False
         self._poll: select.poll | None = None
         self.closed = False
         self.idle_since = 0.0
 
-    # What the engine asks for.
-
     async def exchange(self, head: bytes, body: bytes) -> Response:
         """Send a request and give its reply as soon as the head has come. Raises H1Error; then, and when cancelled, it is closed."""
         response = self._response = Response(self)
-        self._begin_reply()
+        self._parser.reset()
         self._requests += 1
         self._request_size = len(head) + len(body)
         try:
@@ -116,25 +90,25 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
         response = self._response
-        if response is None or response.complete:
+        if response is None or response.complete or response.error is not None:
             # Nothing was asked for: what a server says then (408, mostly) is about its closing the connection.
             self.abort()
             return
-        self._take(data, response)
-        if self._body:
-            piece = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-            self._body.clear()
+        parser = self._parser
+        piece, error = parser.feed(data)
+        if parser.status and not response.status:
+            response.status, response.headers = parser.status, parser.headers
+        if piece:
             response.pieces.append(piece)
             response.buffered += len(piece)
-            self._bare = 0
-            if response.buffered >= BUFFERED_BYTES and not self._complete:
-                self.transport.pause_reading()
-        elif not self._complete:
-            self._bare += len(data)
-            if self._bare > LONGEST_HEAD:
-                self._fail(response, NotHTTPError(f"{LONGEST_HEAD:,} bytes without a body"))
-        if self._complete:
-            self._end(response)
+        if parser.complete:
+            # What is wrong after the end is no fault of the reply, but nothing more can be read.
+            self._end(response, usable=error is None)
+        elif error is not None:
+            response.error = error
+            self.abort()
+        elif response.buffered >= BUFFERED_BYTES:
+            self.transport.pause_reading()
         response.wake()
 
     def eof_received(self) -> None:
@@ -168,80 +142,7 @@ class Connection(asyncio.Protocol):
         if self._response is not None:
             self._response.wake()
 
-    # What httptools says.
-
-    def on_message_begin(self) -> None:
-        """A reply begins, interim ones too."""
-        if self._complete:
-            raise NotHTTPError("bytes after the end of the reply")
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A header, or a trailer."""
-        if not self._in_body:  # trailers are passed over
-            self._headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip(" \t")
-
-    def on_headers_complete(self) -> None:
-        """The head is whole: what llhttp lets pass and cannot be used is refused."""
-        status = self._parser.get_status_code()
-        self._interim = status < OK
-        if self._interim:
-            if status < 100 or status == SWITCHING_PROTOCOLS:
-                raise NotHTTPError(f"status {status}, which was not asked for")
-            self._headers = {}
-            return
-        version = self._parser.get_http_version()
-        if version not in {"1.1", "1.0"}:
-            raise NotHTTPError(f"HTTP version {version}")
-        coding = self._headers.get("transfer-encoding")
-        if coding is not None and coding.lower() not in {"chunked", "identity"}:
-            raise NotHTTPError(f"Transfer-Encoding {coding[:40]!r}, which was not asked for")
-        self._status = status
-        self._in_body = True
-
-    def on_message_complete(self) -> None:
-        """The reply is whole, unless it was an interim one."""
-        self._complete = not self._interim
-        self._keep_alive = self._parser.should_keep_alive()
-
     # How they come together.
-
-    def _new_parser(self) -> HttpResponseParser:
-        parser = HttpResponseParser(self)
-        # What the official SDK reads over h11, too: folded lines, control bytes in values, lines that end in LF, spaces after the size of
-        # a chunk. Bytes after a close are seen by `on_message_begin`.
-        parser.set_dangerous_leniencies(
-            lenient_headers=True,
-            lenient_optional_cr_before_lf=True,
-            lenient_spaces_after_chunk_size=True,
-            lenient_data_after_close=True,
-        )
-        return parser
-
-    def _begin_reply(self) -> None:
-        self._headers = {}
-        self._status = 0
-        self._in_body = False
-        self._interim = False
-        self._complete = False
-        self._keep_alive = False
-        self._received = False
-        self._bare = 0
-        self._head = b""
-        self._refusal: HttpParserError | None = None
-
-    def _on_end_of_input(self, response: Response) -> None:
-        coding = response.headers.get("transfer-encoding", "identity").lower()
-        if response.status and response.error is None and coding == "identity" and "content-length" not in response.headers:
-            # RFC 9112, section 6.3, rule 8: such a body ends with the connection.
-            response.complete = True
-            self.abort()
-            response.wake()
-        elif not self._received and self._requests > 1:
-            unacknowledged = unacknowledged_bytes(self._socket)
-            if unacknowledged is not None:
-                # The end of the server's bytes acknowledges all that it had received by then: it closed without any of this request.
-                # Not so a reset: it can overtake the acknowledgement.
-                self._unused = unacknowledged + self.transport.get_write_buffer_size() >= self._request_size
 
     async def _send(self, head: bytes, body: bytes, response: Response) -> None:
         """Send a large body piece by piece. A reply that begins before its end stops it: the server has seen enough."""
@@ -249,79 +150,45 @@ class Connection(asyncio.Protocol):
         self.transport.write(head)
         rest = memoryview(body)
         while rest:
-            while self._paused_writing:
+            while self._paused_writing and not response.status and response.error is None:
                 await response.wait()
-                if response.status or response.error is not None:
-                    return
             if response.status or response.error is not None:
                 return
             self.transport.write(rest[:WRITTEN_BYTES])
             rest = rest[WRITTEN_BYTES:]
         self._sending = False
 
-    def _take(self, data: bytes, response: Response) -> None:
-        """Parse what came. Whatever it is, this raises nothing."""
-        self._received = True
-        try:
-            if self._refusal is not None:
-                raise self._refusal
-            self._parser.feed_data(data)
-            if not self._in_body and len(self._head) <= LONGEST_MENDED_HEAD:
-                self._head += data
-        except HttpParserUpgrade:
-            self._refuse(NotHTTPError("it changes the protocol, which was not asked for"), response)
-        except HttpParserError as error:
-            self._on_refusal(error, data, response)
-        if self._in_body and not response.status:
-            response.headers = self._headers
-            response.status = self._status
-
-    def _on_refusal(self, error: HttpParserError, data: bytes, response: Response) -> None:
-        if self._in_body or isinstance(error.__context__, H1Error):
-            self._refuse(error.__context__ if isinstance(error.__context__, H1Error) else NotHTTPError(str(error)), response)
-            return
-        whole = self._head + data
-        if "Content-Length" in str(error) and len(whole) <= LONGEST_MENDED_HEAD and not holds_head(whole):
-            self._refusal, self._head = error, whole
-            return
-        better = mended(whole)
-        if better is None:
-            self._refuse(NotHTTPError(str(error)), response)
-            return
-        self._begin_reply()
-        self._parser = self._new_parser()
-        self._take(better, response)
-
-    def _refuse(self, error: Exception, response: Response) -> None:
-        """The parser can go no further: the reply is not HTTP, or what comes after its end is not."""
-        if self._complete:
-            self.abort()
-        else:
-            self._fail(response, error)
-
-    def _fail(self, response: Response, error: Exception) -> None:
-        response.error = response.error or error
-        self.abort()
-
-    def _end(self, response: Response) -> None:
+    def _end(self, response: Response, *, usable: bool) -> None:
         """The reply is whole: the connection is free for the next one, if both sides want that."""
         response.complete = True
         if response.buffered >= BUFFERED_BYTES:
             response.buffered = 0
             self.resume()
-        if self.closed or self._eof or self._sending or not self._keep_alive:
+        if not usable or self.closed or self._eof or self._sending or not self._parser.keep_alive:
             self.abort()
             return
         self._response = None
         self._on_idle(self)
 
+    def _on_end_of_input(self, response: Response) -> None:
+        if self._parser.ends_with_connection and response.error is None:
+            response.complete = True
+            self.abort()
+            response.wake()
+        elif not self._parser.begun and self._requests > 1:
+            unacknowledged = unacknowledged_bytes(self._socket)
+            if unacknowledged is not None:
+                # The end of the server's bytes acknowledges all that it had received by then: it closed without any of this request.
+                # Not so a reset: it can overtake the acknowledgement.
+                self._unused = unacknowledged + self.transport.get_write_buffer_size() >= self._request_size
+
     def _loss(self, response: Response, exc: Exception | None) -> H1Error:
-        if exc is not None and is_tls_refusal(exc):
+        if exc is not None and wants_certificate(exc):
+            # TLS 1.3: the server says so only after the handshake.
             return TLSError(tls_words(exc))
-        reset = exc is not None and not self._eof
         if response.status:
-            return LostConnectionError(reason_of(exc)) if exc is not None and reset else TruncatedBodyError("")
-        if self._unused and not self._received:
+            return TruncatedBodyError("") if exc is None or self._eof else LostConnectionError(reason_of(exc))
+        if self._unused:
             return UnusedConnectionError("the server closed the connection as it was used again")
         words = "the server closed the connection" if exc is None else reason_of(exc)
-        return LostConnectionError(f"{words} within the head of the reply" if self._received else words)
+        return LostConnectionError(f"{words} within the head of the reply" if self._parser.begun else words)

@@ -64,3 +64,8 @@ def tls_words(error: BaseException) -> str:
     if not isinstance(reason, str):
         return "the secure connection failed"
     return _REASON_WORDS.get(reason) or f"the secure connection failed: {reason.lower().replace('_', ' ')}"
+
+
+def wants_certificate(error: BaseException) -> bool:
+    """Whether the server refuses us for want of a certificate of ours."""
+    return isinstance(error, ssl.SSLError) and "CERTIFICATE_REQUIRED" in str(error.reason)
