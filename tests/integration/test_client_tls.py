@@ -161,3 +161,15 @@ async def test_a_tunnel_that_is_refused(engine: str, authority: Authority, monke
             exchange = await client.exchange(request())
     assert exchange.fault is not None
     assert (exchange.fault.code, exchange.fault.sent) == ("proxy", False)
+
+
+async def test_a_tunnel_to_another_host(engine: str, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 31, promise 12: a proxy that leads elsewhere does not get the key: the certificate must be for the endpoint's name."""
+    with ScriptedEndpoint(tls=authority.server("other.invalid")) as endpoint, TcpServer(Tunnels(endpoint.port).serve) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        async with open_client("https://far.invalid/v1", http=engine, trust_env=True) as client:
+            exchange = await client.exchange(request())
+    assert exchange.fault is not None
+    assert (exchange.fault.code, endpoint.requests) == ("tls", [])
