@@ -18,9 +18,9 @@ def collect_seldom() -> None:
     gc.set_threshold(*COLLECTED_EVERY)
 
 
-# glibc's mallopt: parameter, value. By default each thread (of syncing, of reading) may get a heap of its own, and
-# blocks below a bound that grows to 32 MB come from heaps, which keep what is free below what is not.
-_HEAPS, _MAPPED_FROM, _KEPT_FREE = (-8, 2), (-3, 1 << 20), (-1, 1 << 20)
+# glibc's mallopt: parameter, value. By default blocks below a bound that grows to 32 MB come from heaps, which keep what is free below
+# what is not.
+_MAPPED_FROM, _KEPT_FREE = (-3, 1 << 20), (-1, 1 << 20)
 
 
 def keep_little() -> None:
@@ -33,7 +33,7 @@ def keep_little() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     with suppress(OSError, AttributeError):
         set_option = ctypes.CDLL(None).mallopt
-        for option in (_HEAPS, _MAPPED_FROM, _KEPT_FREE):
+        for option in (_MAPPED_FROM, _KEPT_FREE):
             set_option(*option)
 
 
