@@ -173,3 +173,23 @@ async def test_a_tunnel_to_another_host(engine: str, authority: Authority, monke
             exchange = await client.exchange(request())
     assert exchange.fault is not None
     assert (exchange.fault.code, endpoint.requests) == ("tls", [])
+
+
+async def test_a_tunnel_within_tls(engine: str, authority: Authority, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy that is reached over TLS itself makes tunnels as well."""
+    context = authority.server("127.0.0.1")
+    with ScriptedEndpoint(tls=authority.server("far.invalid")) as endpoint:
+        tunnels = Tunnels(endpoint.port)
+
+        def serve(sock: socket.socket) -> None:
+            with context.wrap_socket(sock, server_side=True) as secure:
+                tunnels.serve(secure)
+
+        with TcpServer(serve) as proxy:
+            monkeypatch.setenv("https_proxy", f"https://127.0.0.1:{proxy.port}")
+            monkeypatch.delenv("no_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            async with open_client("https://far.invalid/v1", http=engine, trust_env=True) as client:
+                exchange = await client.exchange(request())
+    assert codes(exchange) == (200, None)
+    assert len(tunnels.heads) == 1
