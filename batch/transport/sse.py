@@ -6,14 +6,15 @@ decoded before it is split, so that a character or a line may be cut anywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class ServerSentEvent(NamedTuple):
     """One event: its type ("message" unless it says otherwise), its data as UTF-8 bytes, and the last id seen."""
+
+    # No frozen dataclass: making one costs three times as much, and a stream has one for each token.
 
     event: str
     data: bytes
