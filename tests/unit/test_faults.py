@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+
 import httpx
 import pytest
 
@@ -40,6 +42,16 @@ def test_every_class_of_httpx_is_mapped(error: type[BaseException]) -> None:
 def test_what_is_no_fault_of_the_wire(error: Exception) -> None:
     """A bug is not taken for a fault of the wire."""
     assert fault_of(error, in_body=False) is None
+
+
+@pytest.mark.parametrize("error", [ssl.SSLError("x"), ssl.SSLCertVerificationError("bad"), ssl.SSLEOFError(), OSError(), OSError("x")])
+def test_any_cause_is_put_into_words(error: OSError) -> None:
+    """Fault 61: a cause that lacks what the system would have set is a fault by name all the same."""
+    wrapper = httpx.ConnectError("failed")
+    wrapper.__cause__ = error
+    fault = fault_of(wrapper, in_body=False)
+    assert fault is not None
+    assert (fault.code in {"tls", "connect"}, fault.sent) == (True, False)
 
 
 def test_bare_system_errors() -> None:

@@ -59,7 +59,9 @@ def is_tls_refusal(error: BaseException) -> bool:
 def tls_words(error: BaseException) -> str:
     """What a TLS error means to a person."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return _VERIFY_WORDS.get(error.verify_code) or f"its certificate is not valid: {error.verify_message}"
+        # OpenSSL sets both; an error that was made by hand has neither.
+        words = _VERIFY_WORDS.get(getattr(error, "verify_code", 0))
+        return words or f"its certificate is not valid: {getattr(error, 'verify_message', error)}"
     reason = getattr(error, "reason", None)
     if not isinstance(reason, str):
         return "the secure connection failed"
