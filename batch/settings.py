@@ -27,7 +27,7 @@ AuthHeader = Literal["bearer", "api-key", "none"]
 """The header that carries the key."""
 
 Metric = Literal["strict", "coverage", "difference"]
-HttpEngine = Literal["pyreqwest", "aiohttp", "httpx"]
+HttpEngine = Literal["asyncio", "httpx"]
 SchemaSupport = Literal["enforced", "strict", "sent", "json_object"]
 """What an endpoint does with a JSON Schema for its answers: holds them to it; does so where strict is asked for; takes it and promises
 nothing; takes none, and is asked for JSON only."""
@@ -194,7 +194,7 @@ class RunSettings:
     stream: bool = False
     durability: Durability = "group"
     flush_interval_s: float = 5.0
-    http: HttpEngine = "pyreqwest"
+    http: HttpEngine = "asyncio"
     preflight: bool = True
     trust_env: bool = False
     connect_timeout_s: float = 10.0

@@ -72,7 +72,7 @@ class Endpoint:
         attempts: int = 3,
         timeout_s: float = 600.0,
         outage_timeout_s: float = 60.0,
-        http: HttpEngine = "pyreqwest",
+        http: HttpEngine = "asyncio",
         trust_env: bool = False,
         **parameters: Any,
     ) -> None:

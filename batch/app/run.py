@@ -166,12 +166,11 @@ class _Sending:
 def _loop(prepared: PreparedRun) -> dict[str, Any]:
     """Choose the event loop: uvloop where it is installed and helps.
 
-    pyreqwest's thread wakes the loop for each reply: asyncio's own by a byte through a socket each time, uvloop once for all that came
-    meanwhile. Not with child processes: under uvloop (0.23) the end of what the embedded model's server writes is not seen.
+    Not with child processes: under uvloop (0.23) the end of what the embedded model's server writes is not seen.
     """
     job = prepared.job
     alone = prepared.sharding is None and not any(variant.provider.embedded for variant in job.variants)
-    return {"use_uvloop": alone and job.run.http == "pyreqwest" and has_uvloop()}
+    return {"use_uvloop": alone and has_uvloop()}
 
 
 def _missed_by_scores(prepared: PreparedRun) -> list[str]:

@@ -12,7 +12,7 @@ import click
 from batch import __version__
 from batch.cli.console import colour_wanted, flush_streams, prepare_streams, print_error, print_info
 from batch.cli.exits import ExitCode, report_error
-from batch.process import end_on_signals, end_process, open_missing_descriptors, tune_gc
+from batch.process import end_on_signals, open_missing_descriptors, tune_gc
 
 # Section, command, module and summary: --help shows these without loading the modules.
 COMMANDS = (
@@ -138,4 +138,4 @@ def run_command_line(args: Sequence[str] | None = None) -> None:
     prepare_streams()
     code = promptmill.main(args, prog_name="promptmill", standalone_mode=False) or ExitCode.DONE
     flush_streams()
-    end_process(code)
+    sys.exit(code)

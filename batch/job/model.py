@@ -239,7 +239,10 @@ class RunSection(Section):
         description="Seconds between writes where the run directory is on an object store: one object is put for"
         " all outcomes of that time, sooner at 8 MiB.",
     )
-    http: HttpEngine = Field(default=_RUN.http, description="The HTTP engine.")
+    http: HttpEngine = Field(
+        default=_RUN.http,
+        description="The HTTP engine: promptmill's own, or httpx, which has HTTP/2 and SOCKS proxies where these extras are installed.",
+    )
     preflight: bool = Field(default=_RUN.preflight, description="Whether to list the endpoint's models before anything is sent.")
     trust_env: bool = Field(default=_RUN.trust_env, description="Whether to use HTTP_PROXY, HTTPS_PROXY and NO_PROXY.")
     connect_timeout_s: Seconds = Field(default=_RUN.connect_timeout_s, description="Seconds to connect.")

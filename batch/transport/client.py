@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from http import HTTPStatus
 from typing import get_args
-
-import anyio
 
 from batch.clock import Clock
 from batch.errors import endpoint_error
@@ -16,7 +15,7 @@ from batch.policy.verdicts import judge
 from batch.records import STREAMED, Api, Chunk, ErrorInfo, ErrorKind, Exchange, Fault, Request
 from batch.settings import ProviderSettings, RunSettings
 from batch.transport.attempt import Attempt, unexpected
-from batch.transport.deadlines import Deadlines
+from batch.transport.deadlines import DeadlineTimer
 from batch.transport.decoding import UnreadableError
 from batch.transport.faults import fault_of
 from batch.transport.model_list import ModelList, read_model_list
@@ -56,7 +55,7 @@ class Client:
         self._clock = clock
         self._engine = engine
         self._budget = budget or ReplyBudget()
-        self._soonest = min(run.first_byte_timeout_s, run.idle_timeout_s, run.attempt_timeout_s)
+        self._timer = DeadlineTimer(min(run.first_byte_timeout_s, run.idle_timeout_s, run.attempt_timeout_s))
         proxies = proxy_passwords() if run.trust_env else []
         self.redactor = Redactor([*secrets_of(provider, key), *proxies])
 
@@ -116,21 +115,20 @@ class Client:
     async def _read(self, target: Target, body: bytes, attempt: Attempt) -> None:
         """Send the request and read its reply into `attempt`, faults included."""
         run = self._run
-        with anyio.CancelScope() as scope:
-            deadlines = Deadlines(scope, run.attempt_timeout_s)
-            deadlines.start("timeout_first_byte", run.first_byte_timeout_s, self._soonest)
-            try:
-                await attempt.read(await self._engine.send(target, body), deadlines, run.idle_timeout_s)
-            except UnreadableError as error:
-                attempt.fault = Fault(ErrorKind.PROTOCOL, error.code, str(error), answered=error.answered)
-            except Exception as error:
-                if attempt.raised is error:
-                    raise
-                attempt.fault = fault_of(error, in_body=attempt.status is not None) or unexpected(
-                    "the request was sent and its reply read", error
-                )
-            finally:
-                deadlines.stop()
-        if scope.cancelled_caught:
+        deadlines = self._timer.start(run.attempt_timeout_s, "timeout_first_byte", run.first_byte_timeout_s)
+        try:
+            await attempt.read(await self._engine.send(target, body), deadlines, run.idle_timeout_s)
+        except asyncio.CancelledError:
+            if not deadlines.stop():
+                raise
             code = deadlines.code or "timeout_attempt"
             attempt.fault = Fault(ErrorKind.NETWORK, code, _TIMEOUT_TEXTS[code])
+        except UnreadableError as error:
+            attempt.fault = Fault(ErrorKind.PROTOCOL, error.code, str(error), answered=error.answered)
+        except Exception as error:
+            if attempt.raised is error:
+                raise
+            fault = fault_of(error, in_body=attempt.status is not None)
+            attempt.fault = fault or unexpected("the request was sent and its reply read", error)
+        finally:
+            deadlines.stop()

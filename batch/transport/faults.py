@@ -1,16 +1,17 @@
 """Maps the exceptions of every HTTP engine to the network and protocol codes of errors.py.
 
-The engines' own wrappers do not distinguish enough (refused, reset and unresolved are one class, or the wrong one), so the root causes
-are read too: operating system errors for httpx and aiohttp, reqwest's chain of causes for pyreqwest.
+Our own engine's name their codes. httpx's do not tell enough (refused, reset and unresolved are one class, or the wrong one), so the root
+causes are read too: the errors of the operating system and of OpenSSL.
 """
 
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Iterator
 
 from batch.records import ErrorKind, Fault
+from batch.transport.engines.h1.errors import H1Error
+from batch.transport.engines.h1.tls import is_tls_refusal, tls_words
 
 _TEXTS = {
     "resolve": "the host name could not be resolved",
@@ -19,60 +20,29 @@ _TEXTS = {
     "proxy": "the proxy refused",
     "reset": "the connection broke before the reply came",
     "timeout_connect": "connecting took longer than connect_timeout_s",
-    "held": "this process was stopped for too long: the answer is lost",
     "not_json": "the reply is not HTTP",
     "truncated_body": "the connection broke within the reply",
 }
 _PROTOCOL_CODES = {"not_json", "truncated_body"}
 _NEVER_SENT = {"resolve", "connect", "tls", "proxy", "timeout_connect"}
-_ENGINES = {"httpx", "aiohttp", "pyreqwest"}
-
-# Words in reqwest's causes. Within its phase "Connect" nothing has been sent; a break in "SendRequest" comes as a ConnectError too.
-_CONNECT_PHASE, _SEND_PHASE = "client error (Connect)", "client error (SendRequest)"
-_CONNECT_WORDS = {
-    "resolve": ("dns error",),
-    "tls": ("certificate", "fatal alert", "handshake", "corrupt message", "protocol version", "invalidcontenttype"),
-    "proxy": ("proxy", "tunnel", "socks"),
-}
-
 _BY_NAME = {
-    # httpx; aiohttp; pyreqwest. Looked up along each class's bases, nearest first.
+    # Classes of httpx; looked up along each class's bases, nearest first.
     "ConnectTimeout": "timeout_connect",
-    "ConnectionTimeoutError": "timeout_connect",
-    "ConnectTimeoutError": "timeout_connect",
-    "ClientConnectorDNSError": "resolve",
-    "ClientConnectorCertificateError": "tls",
-    "ClientConnectorSSLError": "tls",
-    "ClientSSLError": "tls",
-    "ServerFingerprintMismatch": "tls",
     "ProxyError": "proxy",
-    "ClientProxyConnectionError": "proxy",
-    "ClientHttpProxyError": "proxy",
-    "ClientConnectorError": "connect",
     "InvalidURL": "connect",
     "UnsupportedProtocol": "connect",
     "LocalProtocolError": "connect",
-    "BuilderError": "connect",
     "ConnectError": "connect",
-    "ServerDisconnectedError": "reset",
-    "ClientOSError": "reset",
-    "ClientConnectionError": "reset",
-    "ClientPayloadError": "truncated_body",
-    "ClientResponseError": "not_json",
     "ReadError": "reset",
     "WriteError": "reset",
     "NetworkError": "reset",
     "TimeoutException": "reset",
     "RemoteProtocolError": "not_json",
     "DecodingError": "not_json",
-    "DecodeError": "not_json",
     "TransportError": "reset",
     "RequestError": "reset",
-    "ClientError": "reset",
-    "PyreqwestError": "reset",
     "HTTPError": "reset",
     "StreamError": "reset",
-    "OSError": "reset",
 }
 
 
@@ -81,23 +51,26 @@ def fault_of(error: BaseException, *, in_body: bool) -> Fault | None:
 
     The message is not redacted: it can hold the URL.
     """
+    if isinstance(error, H1Error):
+        return _fault(error.code, str(error), in_body=in_body, sent=error.sent)
     chain = list(_chain(error))
     code = _by_class(chain)
     if code is None:
         return None
-    words = " ".join(text for link in chain for text in (str(link), *_causes(link))).lower()
-    if code == "held":
-        return Fault(ErrorKind.NETWORK, code, _TEXTS[code])
+    words = " ".join(map(str, chain)).lower()
     if in_body:
         code = "reset" if "reset by peer" in words else "truncated_body"
     elif code == "not_json" and "disconnected" in words:
         code = "reset"
     elif code in _NEVER_SENT:
-        code = _by_root(chain, words) or code
-    text = _TEXTS["truncated_body"] if in_body else _TEXTS[code]
-    detail = _detail(chain)
+        code = _by_root(chain) or code
+    return _fault(code, _detail(chain), in_body=in_body, sent=code not in _NEVER_SENT)
+
+
+def _fault(code: str, detail: str, *, in_body: bool, sent: bool) -> Fault:
+    text = _TEXTS["truncated_body"] if in_body and code == "reset" else _TEXTS[code]
     kind = ErrorKind.PROTOCOL if code in _PROTOCOL_CODES else ErrorKind.NETWORK
-    return Fault(kind, code, f"{text} ({detail})" if detail else text, sent=code not in _NEVER_SENT)
+    return Fault(kind, code, f"{text} ({detail})" if detail else text, sent=sent)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -110,52 +83,31 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _by_class(chain: list[BaseException]) -> str | None:
-    # httpx-aiohttp calls every lost connection a ConnectTimeout, so the class beneath the wrapper counts first.
-    for link in [link for link in chain if _home(link) != "httpx"] + chain:
-        if _home(link) not in _ENGINES:
-            continue
-        causes = _causes(link)
-        if causes and _CONNECT_PHASE not in causes and isinstance(link, TimeoutError):
-            return "held"
-        if _SEND_PHASE in causes and "Decode" not in type(link).__name__:
-            return "reset"
-        for base in type(link).__mro__:
-            if base.__name__ in _BY_NAME:
-                return _BY_NAME[base.__name__]
+    for link in chain:
+        if type(link).__module__.partition(".")[0] == "httpx":
+            for base in type(link).__mro__:
+                if base.__name__ in _BY_NAME:
+                    return _BY_NAME[base.__name__]
     return "reset" if isinstance(chain[0], OSError) else None
 
 
-def _home(error: BaseException) -> str:
-    """The package of its class."""
-    return type(error).__module__.partition(".")[0]
-
-
-def _by_root(chain: list[BaseException], words: str) -> str | None:
-    """Find why a connection was not made, in the words of the system, TLS or reqwest."""
+def _by_root(chain: list[BaseException]) -> str | None:
+    """Find why a connection was not made, in the words of the system or TLS."""
     for link in chain:
         if isinstance(link, socket.gaierror):
             return "resolve"
-        if isinstance(link, ssl.SSLError) and not isinstance(link, ssl.SSLWantReadError | ssl.SSLWantWriteError | ssl.SSLEOFError):
+        if is_tls_refusal(link):
             return "tls"
-        if _CONNECT_PHASE in _causes(link):
-            return next((code for code, signs in _CONNECT_WORDS.items() if any(sign in words for sign in signs)), None)
     return None
 
 
-def _causes(error: BaseException) -> list[str]:
-    details = getattr(error, "details", None)
-    causes = details.get("causes") if isinstance(details, dict) else None
-    return [cause["message"] for cause in causes or ()]
-
-
 def _detail(chain: list[BaseException]) -> str:
-    """The innermost cause in the engine's words."""
+    """The innermost cause, in plain words where they are known."""
     for link in reversed(chain):
-        causes = _causes(link)
-        if causes:
-            return causes[-1]
+        if is_tls_refusal(link):
+            return tls_words(link)
         if isinstance(link, OSError) and link.strerror:
             return link.strerror
-        if str(link) and _home(link) not in {"asyncio", "anyio"}:
+        if str(link) and type(link).__module__.partition(".")[0] not in {"asyncio", "anyio"}:
             return str(link)[:300]
     return ""

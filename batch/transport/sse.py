@@ -6,16 +6,17 @@ decoded before it is split, so that a character or a line may be cut anywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 _BOM = b"\xef\xbb\xbf"
 _IGNORED = frozenset({b"", b"retry", b"id"})
 _LONGEST_BARE = 65536
 
 
-@dataclass(frozen=True, slots=True)
-class ServerSentEvent:
+class ServerSentEvent(NamedTuple):
     """One event: its type ("message" where none is given), its data as UTF-8 bytes, and the last id seen."""
+
+    # No frozen dataclass: making one costs three times as much, and a stream has one for each token.
 
     event: str
     data: bytes

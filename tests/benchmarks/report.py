@@ -145,7 +145,7 @@ def _versions(samples: Samples) -> str:
 
     nginx = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=False).stderr.strip().rpartition("/")[2]
     own = [f"promptmill {version('promptmill')}", f"Python {platform.python_version()}"]
-    own += [f"{name} {version(name)}" for name in ("pyreqwest", "httpx", "aiohttp")]
+    own += [f"{name} {version(name)}" for name in ("httptools", "uvloop", "httpx", "aiohttp")]
     ran = {sample.contender for sample in samples.all}
     peers = dict.fromkeys(version_of(peer) for peer in PEERS if peer.name in ran)
     return ", ".join([*own, f"nginx {nginx}", *(name for name in peers if name)]) + "."

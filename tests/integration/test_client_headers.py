@@ -8,7 +8,7 @@ import pytest
 
 from batch.errors import SetupError
 from batch.policy.verdicts import Action, judge
-from batch.transport.engines import _tls_context
+from batch.transport.engines.h1.tls import tls_context
 from tests.support.scripted import ScriptedEndpoint, chat_body, chat_reply, error, http
 from tests.support.wire import ENGINES, KEY, TEST_CA, attempt, codes, open_client, request, tls_server
 
@@ -64,11 +64,11 @@ async def test_bad_certificate(engine: str) -> None:
 async def test_own_certificate_authority(engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Fault 31: SSL_CERT_FILE is the way to trust an authority of one's own."""
     monkeypatch.setenv("SSL_CERT_FILE", str(TEST_CA))
-    _tls_context.cache_clear()
+    tls_context.cache_clear()
     with ScriptedEndpoint(tls=tls_server()) as endpoint:
         async with open_client(endpoint.url, http=engine) as client:
             assert codes(await client.exchange(request())) == (200, None)
-    _tls_context.cache_clear()
+    tls_context.cache_clear()
 
 
 async def test_key_echoed(engine: str) -> None:

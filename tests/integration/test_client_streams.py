@@ -28,7 +28,7 @@ ERROR = event({"error": {"message": "EngineCore encountered an issue.", "type": 
 PING = piece(b": ping\n\n")
 
 
-async def streamed(*script: Act, engine: str = "pyreqwest", chunks: list[Chunk] | None = None, **run: Any) -> Exchange:
+async def streamed(*script: Act, engine: str = "asyncio", chunks: list[Chunk] | None = None, **run: Any) -> Exchange:
     """One streamed exchange with an endpoint that does this."""
     with ScriptedEndpoint(lambda _: script) as endpoint:
         async with open_client(endpoint.url, http=engine, stream=True, **run) as client:

@@ -170,6 +170,11 @@ class ScriptedEndpoint:
         self._server.close()
         for protocol in list(self._protocols):
             protocol.transport.abort()
+        # Handshakes of TLS that a client has given up are tasks of the loop.
+        handshakes = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in handshakes:
+            task.cancel()
+        await asyncio.gather(*handshakes, return_exceptions=True)
         await asyncio.sleep(0)
 
     @property

@@ -21,7 +21,7 @@ from tests.support.scripted import Action, ScriptedEndpoint
 KEY = "sk-canary-0123456789"
 TLS = Path(__file__).parent / "tls"
 TEST_CA = TLS / "ca.pem"
-ENGINES = ["pyreqwest", "aiohttp", "httpx"]
+ENGINES = ["asyncio", "httpx"]
 
 
 def request(api: Api = "chat/completions", **body: Any) -> Request:

@@ -18,7 +18,7 @@ from batch.errors import PromptmillError
 from batch.executors.workers.messages import LinkError
 from batch.executors.workers.wire import Wire, WireLink
 from batch.executors.workers.worker import work
-from batch.process import end_process, has_uvloop, tune_gc, tune_malloc
+from batch.process import has_uvloop, tune_gc, tune_malloc
 
 _PR_SET_PDEATHSIG = 1
 
@@ -38,8 +38,8 @@ def main() -> None:
     """Work until the run is over."""
     tune_gc()
     tune_malloc()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(each, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
@@ -47,8 +47,7 @@ def main() -> None:
         anyio.run(_main, int(sys.argv[1]), backend_options={"use_uvloop": has_uvloop()})
     except PromptmillError as error:
         sys.stderr.write(f"{error}\n")
-        end_process(1)
-    end_process(0)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Any transport of httpx as an engine: httpx's own, and aiohttp by httpx-aiohttp."""
+"""httpx's transport as an engine: HTTP/2 and SOCKS proxies, where their packages are installed."""
 
 from __future__ import annotations
 

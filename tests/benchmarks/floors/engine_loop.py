@@ -6,7 +6,6 @@ No templates, no checks, no journal, no time-outs, no retries. Run as a script i
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -50,7 +49,5 @@ if __name__ == "__main__":
     parser.add_argument("--url", required=True)
     parser.add_argument("--rows", required=True)
     parser.add_argument("--connections", type=int, required=True)
-    parser.add_argument("--http", default="pyreqwest")
+    parser.add_argument("--http", default="asyncio")
     uvloop.run(send_all(parser.parse_args()))  # as promptmill does
-    # Right after a stream, pyreqwest (0.15) aborts four of ten interpreters that end as usual: "PyGILState_Release: thread state …".
-    os._exit(0)

@@ -71,8 +71,8 @@ def follow(exchange: Exchange, reply: MutatedReply) -> None:
     assert (verdict.action is Action.DONE) == (verdict.error is None)
     assert verdict.error is None or verdict.error.code in KNOWN_CODES
     rates = RateLimiter(1000, 100_000)
-    number, tokens = rates.sent(asked.body, 0.0)
-    rates.ended(number, tokens, exchange.headers, usage, 1.0, refused=exchange.status == 429)
+    ticket = rates.sent(asked.body, 0.0)
+    rates.ended(ticket, exchange.headers, usage, 1.0, refused=exchange.status == 429)
     assert rates.hold(1.0) >= 0.0
     WorstCase(PRICE, VARIANT).observe(asked, usage)
     cost = cost_of(PRICE, usage)

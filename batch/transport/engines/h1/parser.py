@@ -1,0 +1,138 @@
+"""Reads replies off the bytes of a connection. Message framing is RFC 9112's.
+
+httptools (llhttp) does the reading. What it leaves to us: interim replies, bytes after the end of a reply, several equal lengths, and how
+long a head may be.
+"""
+
+from __future__ import annotations
+
+from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
+
+from batch.transport.engines.h1.errors import H1Error, NotHTTPError
+from batch.transport.engines.h1.heads import holds_head, mended
+
+LONGEST_HEAD = 256 * 1024
+"""Bytes of a reply without any of its body: a head, the trailers, the extensions of chunks."""
+
+LONGEST_MENDED_HEAD = 32 * 1024
+
+OK, SWITCHING_PROTOCOLS = 200, 101
+
+
+class ReplyParser:
+    """What is known of the reply that comes. `status` is 0 until its head has come; `body` the pieces since the last `take_body`."""
+
+    def __init__(self) -> None:
+        self._body: list[bytes] = []
+        self.on_body = self._body.append  # httptools calls this: no Python in between
+        self._parser = self._new_parser()
+        self.reset()
+
+    def reset(self) -> None:
+        """Another reply is to come."""
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.begun = False
+        self.complete = False
+        self.keep_alive = False
+        self._interim = False
+        self._bare_bytes = 0
+        self._head = b""
+        self._refusal: HttpParserError | None = None
+
+    def feed(self, data: bytes) -> tuple[bytes, H1Error | None]:
+        """What `data` holds of the body, and what is wrong with it. Nothing can be fed after an error."""
+        self.begun = True
+        error = self._feed(data)
+        body = self._body
+        if body:
+            piece = body[0] if len(body) == 1 else b"".join(body)
+            body.clear()
+            self._bare_bytes = 0
+            return piece, error
+        self._bare_bytes += len(data)
+        if error is None and self._bare_bytes > LONGEST_HEAD and not self.complete:
+            error = NotHTTPError(f"{self._bare_bytes:,} bytes without a body")
+        return b"", error
+
+    @property
+    def ends_with_connection(self) -> bool:
+        """Whether nothing but the end of the connection ends the body (RFC 9112, section 6.3, rule 8)."""
+        coding = self.headers.get("transfer-encoding", "identity").lower()
+        return bool(self.status) and coding == "identity" and "content-length" not in self.headers
+
+    # What httptools says.
+
+    def on_message_begin(self) -> None:
+        """A reply begins, interim ones too."""
+        if self.complete:
+            raise NotHTTPError("bytes after the end of the reply")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer."""
+        if not self.status:  # trailers are passed over
+            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip(" \t")
+
+    def on_headers_complete(self) -> None:
+        """The head is whole: what llhttp lets pass and cannot be used is refused."""
+        status = self._parser.get_status_code()
+        self._interim = status < OK
+        if self._interim:
+            if status < 100 or status == SWITCHING_PROTOCOLS:
+                raise NotHTTPError(f"status {status}, which was not asked for")
+            self.headers = {}
+            return
+        version = self._parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            raise NotHTTPError(f"HTTP version {version}")
+        coding = self.headers.get("transfer-encoding")
+        if coding is not None and coding.lower() not in {"chunked", "identity"}:
+            raise NotHTTPError(f"Transfer-Encoding {coding[:40]!r}, which was not asked for")
+        self.status = status
+
+    def on_message_complete(self) -> None:
+        """The reply is whole, unless it was an interim one."""
+        self.complete = not self._interim
+        self.keep_alive = self._parser.should_keep_alive()
+
+    def _new_parser(self) -> HttpResponseParser:
+        parser = HttpResponseParser(self)
+        # What the official SDK reads over h11, too: folded lines, control bytes in values, lines that end in LF, spaces after the size of
+        # a chunk.
+        parser.set_dangerous_leniencies(
+            lenient_headers=True,
+            lenient_optional_cr_before_lf=True,
+            lenient_spaces_after_chunk_size=True,
+        )
+        return parser
+
+    def _feed(self, data: bytes) -> H1Error | None:
+        try:
+            if self._refusal is not None:
+                return self._on_refusal(self._refusal, data)
+            self._parser.feed_data(data)
+        except HttpParserUpgrade:
+            return NotHTTPError("it changes the protocol, which was not asked for")
+        except HttpParserError as error:
+            return self._on_refusal(error, data)
+        if not self.status and len(self._head) <= LONGEST_MENDED_HEAD:
+            self._head += data
+        return None
+
+    def _on_refusal(self, error: HttpParserError, data: bytes) -> H1Error | None:
+        """The error that ends this reply; None when its head can be mended, or perhaps when all of it has come."""
+        cause = error.__context__
+        if isinstance(cause, H1Error):
+            return cause
+        if self.status or "Content-Length" not in str(error):
+            return NotHTTPError(str(error))
+        head = self._head + data
+        if len(head) <= LONGEST_MENDED_HEAD and not holds_head(head):
+            self._refusal, self._head = error, head
+            return None
+        better = mended(head)
+        if better is None:
+            return NotHTTPError(str(error))
+        self.reset()
+        self._parser = self._new_parser()
+        return self._feed(better)
