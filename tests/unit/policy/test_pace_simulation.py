@@ -8,7 +8,7 @@ import pytest
 
 from batch.policy.rate_limiter import Bucket, RateLimiter
 from tests.simulation_pace.play import BIN_S, play
-from tests.simulation_pace.servers import MODELS, Model
+from tests.simulation_pace.servers import MODELS, RATES, Model
 
 KNEES = {"queues over 64": 64, "batches up to 256, then queues": 256, "heavy-tailed answers, batches to 256": 256}
 # The best fixed settings: what they get is the most that the model gives, or for refusing ones the slots that are always there.
@@ -42,6 +42,19 @@ def test_auto_finds_the_pace(model: Model) -> None:
     assert trace.refused <= 0.02 * trace.sent
     if model.name in KNEES:
         assert trace.mean_in_flight(60, model.duration) <= 1.5 * KNEES[model.name]
+
+
+@pytest.mark.parametrize("model", RATES, ids=lambda model: model.name)
+def test_a_rate_that_no_header_tells_is_learned_from_refusals(model: Model) -> None:
+    """After the first minute at most 3 % are refused, and at least 90 % of the rate is used."""
+    trace = play(model)
+    assert trace.refused_share(60) <= 0.03
+    assert model.per_minute is not None
+    seen = sum(
+        (trace.tokens if model.counts_tokens else trace.answers).get(number, 0)
+        for number in range(int(60 / BIN_S), int(model.duration / BIN_S))
+    )
+    assert seen >= 0.9 * model.per_minute / 60 * (model.duration - 60)
 
 
 def test_a_rate_is_held_in_any_ten_seconds() -> None:
