@@ -79,9 +79,17 @@ def test_tokens_are_corrected_by_usage() -> None:
     assert 0.97 * 600_000 <= real <= 1.02 * 600_000
 
 
+def test_no_usage_holds_a_run_for_ever() -> None:
+    """tokens_per_minute: an answer is counted for no more tokens than its request could take, whatever its usage says."""
+    rates = RateLimiter(None, 60_000)
+    ticket = rates.sent(b'{"max_tokens":1000,"messages":[]}', 0.0)
+    rates.ended(ticket, {}, {"prompt_tokens": 10**12, "completion_tokens": 10**12}, 0.1, refused=False)
+    assert 0 < rates.hold(0.1) < 3.0
+
+
 def test_headers_hold_before_a_refusal_and_junk_does_not() -> None:
     """FAULTS, waits: remaining 0 holds until the reset; -1, text and a time of day are ignored."""
-    said = (("0", "1m30s", 90.0), ("-1", "1s", 0.0), ("0", "-1", 0.0), ("none", "1s", 0.0), ("0", "1795369000", 0.0))
+    said = (("0", "1m30s", 90.0), ("0", "150s", 150.0), ("-1", "1s", 0.0), ("0", "-1", 0.0), ("none", "1s", 0.0), ("0", "1795369000", 0.0))
     for remaining, reset, hold in said:
         rates = RateLimiter(None, None)
         ticket = rates.sent(b"{}", 0.0)
