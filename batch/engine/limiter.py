@@ -246,7 +246,7 @@ class EndpointLimiter:
 
     @property
     def _has_learned(self) -> bool:
-        return self._learned is not None and self._learned.is_active
+        return self._learned is not None and self._learned.is_active and not self._learned.is_starved
 
     def _pause(self, wait: float, code: str, now: float) -> str | None:
         until = now + wait

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +33,33 @@ def test_auto_finds_what_an_endpoint_bears(tmp_path: Path) -> None:
     assert (session.exit_code, session.tally.ok, session.tally.failed) == (0, 2000, 0)
     assert served[1] == 20
     assert served[2] <= 0.03 * 2000
+
+
+def test_a_rate_is_learned_from_refusals(tmp_path: Path) -> None:
+    """A limit of 20 requests in any second, Retry-After 1, answers at once: at most 3 % are refused after the start, 18 rows a second."""
+    admitted: deque[float] = deque()
+    refused: list[float] = []
+    began: list[float] = []
+
+    def handler(received: Received) -> Iterator[Action]:
+        now = time.monotonic()
+        began.append(now)
+        while admitted and admitted[0] <= now - 1.0:
+            admitted.popleft()
+        if len(admitted) >= 20:
+            refused.append(now)
+            yield error(429, "slow down", {"retry-after": "1"})
+            return
+        admitted.append(now)
+        yield from answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=300, concurrency="auto"))
+    assert (session.exit_code, session.tally.ok) == (0, 300)
+    # The start, in which the rate is found, is not counted; the machine may be slow, and the endpoint's own second is strict.
+    later = [at for at in refused if at > began[0] + 3.0]
+    assert len(later) <= 0.03 * 300 + 3
+    assert 300 / (began[-1] - began[0]) >= 15.0
 
 
 def test_requests_per_minute_are_held(tmp_path: Path) -> None:

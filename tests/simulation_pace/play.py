@@ -25,6 +25,7 @@ class Trace:
 
     sent: int = 0
     refused: int = 0
+    refusals: list[float] = field(default_factory=list)
     answers: dict[int, int] = field(default_factory=dict)
     tokens: dict[int, float] = field(default_factory=dict)
     states: list[tuple[float, int, int]] = field(default_factory=list)
@@ -33,6 +34,10 @@ class Trace:
     def throughput(self, begin: float, end: float) -> float:
         """Tokens per second between two times."""
         return sum(self.tokens.get(number, 0) for number in range(int(begin / BIN_S), int(end / BIN_S))) / (end - begin)
+
+    def refused_share(self, begin: float) -> float:
+        """The share of requests that were refused, of those sent after `begin`."""
+        return sum(at >= begin for at in self.refusals) / max(1, sum(at >= begin for at in self.arrivals))
 
     def mean_in_flight(self, begin: float, end: float) -> float:
         """Mean number in flight between two times."""
@@ -93,6 +98,7 @@ class Play:
                 self.flying[self.number] = (work, self.now, tokens)
             else:
                 self.trace.refused += 1
+                self.trace.refusals.append(self.now)
                 heapq.heappush(self.replies, (self.now + REPLY_S, self.number, work, self.now))
 
     def _answer(self, request: int) -> None:

@@ -15,7 +15,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Model:
-    """An endpoint: `slots(t)` are served at once, `per_minute` let in, `burst` of them at once; a token takes `step(served)` seconds."""
+    """An endpoint: `slots(t)` are served at once, `per_minute` let in, `burst` of them at once; a token takes `step(served)` seconds.
+
+    With `counts_tokens` the rate and the burst are of tokens. With `window_s` the rate is counted in fixed windows, all of it at once.
+    """
 
     name: str
     slots: Callable[[float], float]
@@ -25,6 +28,8 @@ class Model:
     burst: float = 60.0
     tells_wait: bool = False
     tells_left: bool = False
+    counts_tokens: bool = False
+    window_s: float | None = None
     sigma: float = 0.3
     median_tokens: float = 100.0
     duration: float = 1200.0
@@ -50,13 +55,14 @@ class Server:
     def admit(self, request: int, tokens: float, now: float) -> bool:
         """Whether a request is let in."""
         self.advance(now)
-        if self.model.per_minute is not None and self.bucket < 1:
+        taken = tokens if self.model.counts_tokens else 1.0
+        if self.model.per_minute is not None and self.bucket < taken:
             self.refused += 1
             return False
         if len(self.served) >= int(self.model.slots(now)) and not self.model.queues:
             self.refused += 1
             return False
-        self.bucket -= 1
+        self.bucket -= taken
         self.admitted += 1
         self.waiting.append((request, tokens))
         self._fill(now)
@@ -80,7 +86,10 @@ class Server:
         elapsed = now - self._at
         if self.served:
             self._steps += elapsed / self.model.step(len(self.served))
-        if self.model.per_minute is not None:
+        if self.model.window_s is not None and self.model.per_minute is not None:
+            if int(now / self.model.window_s) > int(self._at / self.model.window_s):
+                self.bucket = self.model.per_minute / 60 * self.model.window_s
+        elif self.model.per_minute is not None:
             self.bucket = min(self.model.burst, self.bucket + elapsed * self.model.per_minute / 60)
         self._at = now
         self._fill(now)
@@ -115,6 +124,21 @@ def batching(served: int) -> float:
     return 0.02 + 0.0001 * served
 
 
+def quick(served: int) -> float:
+    """A step of a model that answers in 50 ms."""
+    return 0.0005
+
+
+# Limits of a rate that no header tells, and of which a few requests in flight are the whole.
+RATES = (
+    Model("20 a second, says when", lambda t: 1e9, per_minute=1200, burst=20, tells_wait=True, step=quick, duration=300.0),
+    Model("20 a second", lambda t: 1e9, per_minute=1200, burst=20, step=quick, duration=300.0),
+    Model("20 a second, in windows", lambda t: 1e9, per_minute=1200, burst=20, window_s=1.0, step=quick, duration=300.0),
+    Model("600 a minute, quick", lambda t: 1e9, per_minute=600, step=quick, duration=600.0),
+    Model("600 a minute, in windows", lambda t: 1e9, per_minute=600, burst=600, window_s=60.0, step=quick, duration=900.0),
+    Model("6,000 a minute, quick", lambda t: 1e9, per_minute=6000, burst=100, step=quick, duration=300.0),
+    Model("60,000 tokens a minute", lambda t: 1e9, per_minute=60_000, burst=10_000, counts_tokens=True, step=quick, duration=600.0),
+)
 MODELS = (
     Model("refuses over 50", lambda t: 50),
     Model("refuses over 4", lambda t: 4),

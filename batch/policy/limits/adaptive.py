@@ -147,7 +147,8 @@ class AdaptiveConcurrency:
 
         Requests that were already on their way when the limit was cut belong to the same episode.
         """
-        self._answers_owed += ANSWERS_PER_REFUSAL
+        # A burst that was refused at the start must not bar a small limit from growing for minutes.
+        self._answers_owed = min(self._answers_owed + ANSWERS_PER_REFUSAL, int(ANSWERS_PER_REFUSAL * (self._limit + START)))
         if sent_at < self._cut_at:
             return False
         held = max(1.0, min(self._limit, float(self._in_flight)))

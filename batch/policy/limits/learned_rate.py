@@ -17,10 +17,14 @@ RATE_SHARE = 0.25
 WINDOW_S = 60.0
 BIN_S = 0.25
 SHORTEST_S = 1.0
-CUT, AGAIN_CUT = 0.95, 0.8
+CUT = 0.95
+# A refusal when less than this many seconds' worth was served since the last one: the rate was used up then, and is not back yet.
+STARVED_S = 2.0
 # After a cut: back to `BELOW` of the refused rate within RECOVERY_S, there until PLATEAU_S, then growth by so much in a second.
 BELOW, RECOVERY_S, PLATEAU_S = 0.985, 4.0, 15.0
 GROWTH, FAST_GROWTH, FAST_AFTER_S = 0.001, 0.02, 45.0
+# Growth of a rate that was taken from what was admitted and never refused itself.
+GUESS_GROWTH = 0.05
 # A rate that was not refused for this long is no longer kept to.
 FORGOTTEN_S = 300.0
 GATHER_S = 0.01
@@ -36,12 +40,19 @@ class LearnedRate:
         self._next = -math.inf
         self._base = self._most = math.inf
         self._cut_at = -math.inf
+        self._is_guess = True
+        self._served_since = 0
         self._served_at_once = 0.0
 
     @property
     def is_active(self) -> bool:
         """Whether a rate was learned."""
         return self._most < math.inf
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether the last refusal came before much was served since the one before: the rate is used up for some time."""
+        return self._is_guess
 
     def rate(self, now: float) -> float:
         """Requests a second; infinity where none was learned."""
@@ -51,6 +62,8 @@ class LearnedRate:
         top = BELOW * self._most
         if age < RECOVERY_S:
             return min(top, self._base + (top - self._base) * age / RECOVERY_S) if self._base < top else top
+        if self._is_guess:
+            return top * math.exp(GUESS_GROWTH * (age - RECOVERY_S))
         slow = max(0.0, min(age, FAST_AFTER_S) - PLATEAU_S)
         return top * math.exp(GROWTH * slow + FAST_GROWTH * max(0.0, age - FAST_AFTER_S))
 
@@ -76,6 +89,7 @@ class LearnedRate:
         else:
             self._admitted.append((now, 1))
         self._count += 1
+        self._served_since += 1
         self._forget(now)
 
     def refused(self, sent_at: float, now: float, limit: int, in_flight: float) -> None:
@@ -91,11 +105,10 @@ class LearnedRate:
         admitted = self._count / elapsed
         if admitted <= 0:
             return
-        soon = now - self._cut_at < 2 * SHORTEST_S
         before = self.rate(now)
-        self._most = min(before * (AGAIN_CUT if soon else 1.0), self._most if soon else math.inf)
-        if self._most == math.inf:
-            self._most = admitted / BELOW
+        self._is_guess = self._served_since < STARVED_S * before
+        self._most = min(before, admitted / BELOW) if self._is_guess else before
+        self._served_since = 0
         self._base = min(admitted, CUT * self._most)
         self._cut_at = now
         self._next = max(self._next, now)

@@ -8,7 +8,7 @@ import pytest
 
 from batch.policy.rate_limiter import Bucket, RateLimiter
 from tests.simulation_pace.play import BIN_S, play
-from tests.simulation_pace.servers import MODELS, Model
+from tests.simulation_pace.servers import MODELS, RATES, Model
 
 KNEES = {"queues over 64": 64, "batches up to 256, then queues": 256, "heavy-tailed answers, batches to 256": 256}
 # The best fixed settings: what they get is the most that the model gives, or for refusing ones the slots that are always there.
@@ -44,6 +44,19 @@ def test_auto_finds_the_pace(model: Model) -> None:
         assert trace.mean_in_flight(60, model.duration) <= 1.5 * KNEES[model.name]
 
 
+@pytest.mark.parametrize("model", RATES, ids=lambda model: model.name)
+def test_a_rate_that_no_header_tells_is_learned_from_refusals(model: Model) -> None:
+    """After the first minute at most 3 % are refused, and at least 90 % of the rate is used."""
+    trace = play(model)
+    assert trace.refused_share(60) <= 0.03
+    assert model.per_minute is not None
+    seen = sum(
+        (trace.tokens if model.counts_tokens else trace.answers).get(number, 0)
+        for number in range(int(60 / BIN_S), int(model.duration / BIN_S))
+    )
+    assert seen >= 0.9 * model.per_minute / 60 * (model.duration - 60)
+
+
 def test_a_rate_is_held_in_any_ten_seconds() -> None:
     """requests_per_minute: no more than 2 % over in any 10 s, and no less than 98 % of it over all."""
     model = replace(MODELS[0], slots=lambda t: 1e9, duration=300.0)
@@ -66,9 +79,17 @@ def test_tokens_are_corrected_by_usage() -> None:
     assert 0.97 * 600_000 <= real <= 1.02 * 600_000
 
 
+def test_no_usage_holds_a_run_for_ever() -> None:
+    """tokens_per_minute: an answer is counted for no more tokens than its request could take, whatever its usage says."""
+    rates = RateLimiter(None, 60_000)
+    ticket = rates.sent(b'{"max_tokens":1000,"messages":[]}', 0.0)
+    rates.ended(ticket, {}, {"prompt_tokens": 10**12, "completion_tokens": 10**12}, 0.1, refused=False)
+    assert 0 < rates.hold(0.1) < 3.0
+
+
 def test_headers_hold_before_a_refusal_and_junk_does_not() -> None:
     """FAULTS, waits: remaining 0 holds until the reset; -1, text and a time of day are ignored."""
-    said = (("0", "1m30s", 90.0), ("-1", "1s", 0.0), ("0", "-1", 0.0), ("none", "1s", 0.0), ("0", "1795369000", 0.0))
+    said = (("0", "1m30s", 90.0), ("0", "150s", 150.0), ("-1", "1s", 0.0), ("0", "-1", 0.0), ("none", "1s", 0.0), ("0", "1795369000", 0.0))
     for remaining, reset, hold in said:
         rates = RateLimiter(None, None)
         ticket = rates.sent(b"{}", 0.0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.policy.waits import BACKOFF_CAP_S, backoff, parse_duration, server_wait
+from batch.policy.waits import BACKOFF_CAP_S, asked_wait, backoff, parse_duration, server_wait
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 
@@ -41,6 +41,42 @@ NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 def test_server_wait(headers: dict[str, str], wait: float | None) -> None:
     """Fault 2: retry-after-ms comes first, then seconds, then a date; junk, negative and infinite waits are none."""
     assert server_wait(headers, NOW) == wait
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "wait"),
+    [
+        (b'[{"error":{"details":[{"@type":"type.googleapis.com/google.rpc.RetryInfo","retryDelay":"37s"}]}}]', "exhausted", 37.0),
+        (b"", "You exceeded your current quota. Please retry in 37.279s.", 37.279),
+        (b"", "Rate limit reached for gpt-4o on tokens per min (TPM). Please try again in 6m0s. Visit …", 360.0),
+        (b"", "Please try again in 20ms.", 0.02),
+        (b"", "Please retry after 86400 seconds.", 86_400.0),
+        (b"", "Try again in 250 milliseconds", 0.25),
+        (b"", "wait for 1 minute", 60.0),
+        (b'{"statusCode":429,"message":"Rate limit is exceeded. Try again in 2 seconds."}', None, 2.0),
+        (b'{"metadata":{"headers":{"X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1700000060000"}}}', "limited", 60.0),
+        (b'{"metadata":{"headers":{"X-RateLimit-Remaining":"7","X-RateLimit-Reset":"1700000060000"}}}', "limited", None),
+        (b"", "body.content: not a string: 'retry in 9999s'", None),
+        (b"", "Please try again later", None),
+        (b"", "", None),
+    ],
+)
+def test_a_wait_in_a_body_is_one(body: bytes, message: str | None, wait: float | None) -> None:
+    """Promise 6, fault 67: a wait holds wherever it is named, but not in what a server quotes."""
+    assert asked_wait({}, body, message, NOW) == (None if wait is None else pytest.approx(wait))
+
+
+def test_the_longest_of_several_waits_holds() -> None:
+    """Promise 6: a wait is not shortened by another one beside it."""
+    assert asked_wait({"retry-after": "2"}, b"", "try again in 37s", NOW) == 37.0
+    assert asked_wait({"retry-after": "60"}, b"", "try again in 37s", NOW) == 60.0
+
+
+@pytest.mark.parametrize("skew", [-3600.0, 0.0, 3600.0])
+def test_a_date_is_meant_by_the_servers_own_clock(skew: float) -> None:
+    """Promise 6: where this machine's clock is wrong, the reply's Date header says how long it is until a date."""
+    headers = {"retry-after": "Tue, 14 Nov 2023 22:13:50 GMT", "date": "Tue, 14 Nov 2023 22:13:30 GMT"}
+    assert server_wait(headers, NOW + skew) == 20.0
 
 
 @given(st.text())
