@@ -1,4 +1,4 @@
-"""`batch.Endpoint`: an OpenAI-compatible endpoint from Python, one prompt at a time, plain or streamed, async or sync."""
+"""Defines `batch.Endpoint`: an OpenAI-compatible endpoint from Python, one prompt at a time, plain or streamed, async or sync."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Endpoint:
         base_url: with or without /v1.
         api_key: the key's value; by default it is read from the variable that the preset names, and none is sent without a preset.
         api: "chat/completions" (the default), "completions", "embeddings", "responses" or "moderations"; the last three are not streamed.
-        attempts: how often a call is tried in all; waiting for a server that is loading costs none.
+        attempts: the most attempts of a call; waiting for a server that is loading costs none.
         timeout_s: how long one attempt may take, in seconds.
         outage_timeout_s: how long an endpoint that cannot be reached, or is loading, is waited for, in seconds.
         http: the HTTP engine.
         trust_env: whether proxies of the environment are used.
-        parameters: request parameters for every call, sent as they are; a call's own come over them.
+        parameters: request parameters for every call, sent as they are; a call's own replace them.
 
     Raises:
         SetupError: an unknown provider, or a key or URL that is not set.
@@ -108,7 +108,7 @@ class Endpoint:
         self._stack.close()
 
     async def complete(self, prompt: Prompt, **parameters: Any) -> Completion:
-        """The answer to a prompt: a text, or a list of messages.
+        """Return the answer to a prompt: a text, or a list of messages.
 
         Raises:
             EndpointError: NetworkError, APIError or ProtocolError, when no attempt gave an answer.
@@ -123,7 +123,7 @@ class Endpoint:
             await retries.wait(verdict)
 
     async def stream(self, prompt: Prompt, **parameters: Any) -> AsyncGenerator[Chunk, None]:
-        """The answer as it comes. A call is tried again only while nothing of the answer has been given.
+        """Yield the answer as it comes. A call is retried only while no part of the answer has been yielded.
 
         Raises:
             EndpointError: as for `complete`, also in mid-answer.
@@ -148,12 +148,12 @@ class Endpoint:
             await retries.wait(verdict)
 
     def complete_sync(self, prompt: Prompt, **parameters: Any) -> Completion:
-        """As `complete`, for code that is not async. Inside `with Endpoint(…)` connections are kept between calls."""
+        """Do the same as `complete`, for code that is not async. Inside `with Endpoint(…)` connections are kept between calls."""
         with self._running() as portal:
             return portal.call(partial(self.complete, prompt, **parameters))
 
     def stream_sync(self, prompt: Prompt, **parameters: Any) -> Iterator[Chunk]:
-        """As `stream`, for code that is not async."""
+        """Do the same as `stream`, for code that is not async."""
         with self._running() as portal:
             chunks = self.stream(prompt, **parameters)
             try:
@@ -163,7 +163,7 @@ class Endpoint:
                 portal.call(chunks.aclose)
 
     async def models(self) -> list[str] | None:
-        """The ids of the models that the endpoint serves; None when it has no list. Raises EndpointError."""
+        """Return the ids of the models that the endpoint serves; None when it has no list. Raises EndpointError."""
         return await self._client(stream=False).models()
 
     def _client(self, *, stream: bool) -> Client:
@@ -210,7 +210,7 @@ class _Retries:
         self.tries = 0
 
     async def wait(self, verdict: Verdict) -> None:
-        """Wait until the next attempt. Raises EndpointError when there is none, or the server asks for too long a wait."""
+        """Wait until the next attempt. Raises EndpointError when none is left, or the server asks for a wait beyond MAX_WAIT_S."""
         assert verdict.error is not None  # noqa: S101 - only DONE has none
         self.tries += 1
         self._charged += verdict.charged
@@ -224,7 +224,7 @@ class _Retries:
 
 
 class _Streaming:
-    """One streamed attempt in a task of its own, so that no cancel scope is open while a chunk is with the caller."""
+    """Runs one streamed attempt in a task of its own, so that no cancel scope is open while the caller has a chunk."""
 
     def __init__(self, client: Client, request: Request) -> None:
         self._queue: asyncio.Queue[Chunk | None] = asyncio.Queue()
@@ -264,7 +264,7 @@ def _completion(exchange: Exchange, attempts: int) -> Completion:
 
 
 def _whole(reply: Reply) -> Chunk:
-    """The answer of a server that does not stream, as one chunk."""
+    """Return the answer of a server that does not stream as one chunk."""
     return Chunk(reply.text or "", reply.reasoning or "", tuple(reply.tool_calls or ()), reply.finish_reason, reply.usage)
 
 

@@ -1,4 +1,4 @@
-"""The endpoints of a job, made ready: keys read, embedded servers started, models checked, connections allowed for."""
+"""Prepares the endpoints of a job: reads keys, starts embedded servers, checks models, allows for connections."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ OTHER_FILES = 64
 
 
 def read_keys(variants: Iterable[Variant], environ: Mapping[str, str] = os.environ) -> ApiKeys:
-    """The keys by the name of their variable. Raises SetupError that names every variable that is not set."""
+    """Return the keys by the name of their variable. Raises SetupError that names every variable that is not set."""
     names = {v.provider.api_key_env: v.provider.name for v in variants if v.provider.api_key_env}
     missing = [f"{name} (the key of provider {provider})" for name, provider in names.items() if not environ.get(name)]
     if missing:
@@ -61,7 +61,7 @@ def allow_connections(run: RunSettings, endpoints: int, notice: Callable[[str], 
 def warn_of_proxies(
     run: RunSettings, providers: Iterable[ProviderSettings], environ: Mapping[str, str], notice: Callable[[str], None]
 ) -> None:
-    """Say which requests do not go through the proxies that the environment names."""
+    """Report which requests bypass the proxies that the environment names."""
     names = [name for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy") if environ.get(name)]
     if names and not run.trust_env:
         notice(f"{', '.join(names)} not used: requests go straight to the endpoint (run.trust_env = true uses proxies)")
@@ -75,7 +75,7 @@ def warn_of_proxies(
 
 @asynccontextmanager
 async def started(variants: Sequence[Variant]) -> AsyncIterator[tuple[Variant, ...]]:
-    """The variants, with the base URLs of embedded models filled in while their servers run. Raises SetupError."""
+    """Yield the variants, with the base URLs of embedded models filled in while their servers run. Raises SetupError."""
     async with AsyncExitStack() as stack:
         urls: dict[tuple[str, str], str] = {}
         ready: list[Variant] = []
@@ -92,7 +92,7 @@ async def started(variants: Sequence[Variant]) -> AsyncIterator[tuple[Variant, .
 
 
 def by_endpoint(variants: Iterable[Variant]) -> list[list[Variant]]:
-    """The variants in groups that share an endpoint, or a pool of them: base URLs and key."""
+    """Group the variants that share an endpoint, or a pool of them: base URLs and key."""
     groups: dict[tuple[frozenset[str], str | None], list[Variant]] = {}
     for variant in variants:
         urls = frozenset((variant.provider.base_url, *variant.provider.more_urls))
@@ -101,12 +101,12 @@ def by_endpoint(variants: Iterable[Variant]) -> list[list[Variant]]:
 
 
 def each_url(provider: ProviderSettings) -> list[ProviderSettings]:
-    """A provider as one for each of its URLs."""
+    """Split a provider into one for each of its URLs."""
     return [replace(provider, base_url=url, more_urls=()) for url in (provider.base_url, *provider.more_urls)]
 
 
 def endpoint_name(provider: ProviderSettings, pooled: bool) -> str:
-    """What an endpoint is called in messages: its provider's name, with the host where there are several."""
+    """Return an endpoint's name for messages: its provider's, with the host where there are several."""
     return f"{provider.name} ({urlsplit(provider.base_url).netloc})" if pooled else provider.name
 
 
@@ -114,7 +114,7 @@ def endpoint_name(provider: ProviderSettings, pooled: bool) -> str:
 async def clients(
     pools: Sequence[Sequence[ProviderSettings]], keys: ApiKeys, run: RunSettings, clock: Clock
 ) -> AsyncIterator[list[list[Client]]]:
-    """A client for each endpoint of each pool, over one HTTP engine."""
+    """Yield a client for each endpoint of each pool, over one HTTP engine."""
     engine = open_engine(run, run.most_in_flight * sum(map(len, pools)))
     budget = ReplyBudget()
     async with engine:

@@ -67,12 +67,12 @@ class Recorder:
         refused: StorageError | None = None
         for journal, records in by_journal.items():
             before = journal.appended
+            written = [_line(outcome) for _, outcome in records]
             try:
-                # A response is kept only when its reply was read: it is JSON.
-                journal.append(*[encode(outcome, is_json=True) for _, outcome in records])
+                journal.append(*[line for _, line in written])
             except StorageError as error:
                 refused = error
-            for work, outcome in records[: journal.appended - before]:
+            for (work, _), (outcome, _) in zip(records[: journal.appended - before], written, strict=False):
                 self._count(work, outcome)
         if refused is not None:
             raise refused
@@ -126,6 +126,18 @@ class Recorder:
             tally.kept_ok -= 1
         elif work.previous == "failed":
             tally.kept_failed -= 1
+
+
+def _line(outcome: Outcome) -> tuple[Outcome, bytes]:
+    """Return the outcome with its journal line; one that cannot be written becomes a failure, so that the others of its batch are kept."""
+    try:
+        # A response is kept only when its reply was read: it is JSON.
+        return outcome, encode(outcome, is_json=True)
+    except Exception as error:  # noqa: BLE001 - no answer may take those beside it along
+        message = f"{type(error).__name__} while the outcome was written: this is a bug in promptmill"
+        info = ErrorInfo(ErrorKind.PROTOCOL, "unexpected", message, outcome.http_status)
+        failed = replace(outcome, error=info, finish_reason=None, usage=None, response=None)
+        return failed, encode(failed)
 
 
 def count(tally: Tally, outcome: Outcome) -> None:

@@ -98,10 +98,10 @@ class Client:
     async def refuses_key(self, api: Api) -> bool:
         """Whether the endpoint refuses the key for requests of `api` too: the list of models may want another key (Anthropic's does).
 
-        Sends an empty request, which no endpoint answers and bills.
+        Sends a request without a body, which no endpoint answers and bills.
         """
         attempt = Attempt(None, self._run.max_reply_bytes, self._clock.monotonic, stream=False)
-        exchange = await self._carry_out(self._targets[api], b"{}", attempt)
+        exchange = await self._carry_out(self._targets[api], b"", attempt)
         return exchange.status == HTTPStatus.UNAUTHORIZED
 
     async def _carry_out(self, target: Target, body: bytes, attempt: Attempt) -> Exchange:

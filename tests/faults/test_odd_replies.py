@@ -11,13 +11,14 @@ import orjson
 import pytest
 
 from batch import app
-from batch.engine import worker_pool
+from batch.engine import recorder, worker_pool
 from batch.errors import describe_bug
 from batch.events import Event, UnexpectedError
 from batch.job import load
+from batch.journal.lines import encode
 from batch.policy import verdicts
 from batch.providers import replies
-from batch.records import Exchange
+from batch.records import Exchange, Outcome
 from batch.transport import attempt
 from tests.support.jobs import JobFolder
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_body, chat_reply, error, http
@@ -72,6 +73,22 @@ def test_an_exception_that_nobody_expected_fails_its_own_row(tmp_path: Path, ste
         assert bug.traceback.startswith("builtins.ZeroDivisionError")
         assert "tests/faults/test_odd_replies.py" in bug.traceback
         assert "secret" not in bug.where + bug.traceback
+
+
+def test_an_outcome_that_cannot_be_written_fails_its_own_row(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fault 61: an answer that meets a bug as it is journaled becomes a failure by name; those that are written with it are kept."""
+
+    def write(outcome: Outcome, *, is_json: bool = False) -> bytes:
+        if outcome.ok and outcome.ordinal == 3:
+            raise ZeroDivisionError
+        return encode(outcome, is_json=is_json)
+
+    monkeypatch.setattr(recorder, "encode", write)
+    with ScriptedEndpoint() as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=8)
+        session = run_here(folder)
+    assert (session.exit_code, session.tally.ok, session.tally.failures) == (1, 7, {"unexpected": 1})
+    assert [line["id"] for line in folder.errors()] == ["r3"]
 
 
 def test_a_bug_is_described_without_its_message() -> None:
