@@ -86,7 +86,8 @@ class StoreLock:
         silent = _now() - self._renewed
         if silent > self._pulse.dead_s - self._pulse.beat_s:
             lapsed = f"{self._name} could not be renewed for {silent:.0f} s, so that another runner may have taken it"
-            raise StoreError(lapsed, lasting=True)
+            # Not lasting: the thread renews the lock as soon as the store answers, if no other runner has taken it.
+            raise StoreError(lapsed)
 
     def release(self) -> None:
         """Release the lock, as far as the store allows."""

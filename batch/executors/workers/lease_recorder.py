@@ -123,7 +123,8 @@ class LeaseRecorder(Recorder):
 
     def is_behind(self, variant: str) -> bool:
         """Whether so much of a variant waits to become durable that nothing more should be sent before."""
-        return sum(book.journals[variant].pending_bytes for book in self._books.values()) >= MAX_PENDING_BYTES
+        journals = [book.journals[variant] for book in self._books.values()]
+        return sum(journal.pending_bytes for journal in journals) >= MAX_PENDING_BYTES or any(journal.is_behind for journal in journals)
 
     def take_done(self) -> list[LeaseKey]:
         """The leases that are done since this was last asked; their files are closed."""
