@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from batch.executors.workers.messages import Assignment
 from batch.executors.workers.ray_actor import node_check_of
 from batch.executors.workers.ray_launcher import RayLauncher
 from batch.executors.workers.recovery import LeaseRecovery
+from batch.journal.disk import storage_errors
 from batch.journal.index import ResumeIndex
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of
@@ -137,7 +138,9 @@ def _assignment(
 def _saved(directory: RunDirectory, indexes: Mapping[str, ResumeIndex], *, elsewhere: bool) -> Iterator[dict[str, str]]:
     """What earlier sessions recorded, in files that all workers share; none where nothing was. `elsewhere`: workers of other machines."""
     directory.remove_folders(_KNOWN)
-    with tempfile.TemporaryDirectory(prefix=_KNOWN, dir=directory.path) as folder:
+    with ExitStack() as stack:
+        with storage_errors(directory.path):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=_KNOWN, dir=directory.path))
         known = {}
         for number, (name, index) in enumerate(indexes.items()):
             if len(index):

@@ -37,7 +37,7 @@ class ObjectJournal(GroupCommit):
     """Puts objects by `put(file name, content)`, which raises StoreError; `first` is the name of this session's first object.
 
     `put` is called in a thread, one call at a time, and retried unless its error is lasting. `keep(file name, content)` writes to a file
-    what could not be put, and returns its path.
+    what could not be put, and returns its path. `warn` gets a sentence when sending pauses for the store, and when it resumes.
     """
 
     def __init__(
@@ -47,12 +47,14 @@ class ObjectJournal(GroupCommit):
         flush_interval_s: float,
         keep: Callable[[str, bytes], Path] | None = None,
         *,
+        warn: Callable[[str], None] | None = None,
         patience_s: float | None = None,
         repaired: str | None = None,
     ) -> None:
         super().__init__()
         self.repaired = repaired
         self._keep = keep
+        self._warn = warn or (lambda _: None)
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
         self._put_since = math.inf
         self._is_failing = False
@@ -121,11 +123,17 @@ class ObjectJournal(GroupCommit):
                     with anyio.CancelScope(shield=True):
                         await anyio.to_thread.run_sync(self._put, f"{self._name.stem}.jsonl", data)
                 except OSError as error:
-                    self._is_failing = True
                     left = started + self._patience_s - time.monotonic()
                     if getattr(error, "lasting", False) or left <= 0:
                         raise self._give_up(error, data) from error
+                    if not self._is_failing:
+                        self._is_failing = True
+                        self._warn(f"{error}; nothing more is sent while this is retried, for up to {left:.0f} s")
                 else:
+                    if self._is_failing:
+                        self._warn(
+                            f"the store takes outcomes again, {time.monotonic() - started:.0f} s after the put began: sending resumes"
+                        )
                     return
                 await anyio.sleep(min(wait, left))
                 wait = min(2 * wait, MAX_WAIT_S)

@@ -45,6 +45,7 @@ class StoreRunDirectory(RunDirectory):
         self._mirror = _mapped(partial(Mirror, url))
         self._pulse = pulse
         self._lock: StoreLock | None = None
+        self._report: Callable[[str], None] | None = None
         # Not within the copy, which may be deleted at any time.
         self._unsent = Unsent(self._mirror.root.parent.parent / "unsent" / self._mirror.root.name)
         super().__init__(self._mirror.root)
@@ -64,11 +65,11 @@ class StoreRunDirectory(RunDirectory):
         read, write = partial(self._mirror.read, "run.lock"), partial(self._mirror.write, "run.lock")
         lock = StoreLock(f"{self.place}: run.lock", read, write, self._pulse)
         _mapped(partial(lock.acquire, report or (lambda _: None)))
-        self._lock = lock
+        self._lock, self._report = lock, report
         try:
             yield
         finally:
-            self._lock = None
+            self._lock = self._report = None
             lock.release()
 
     @property
@@ -83,8 +84,8 @@ class StoreRunDirectory(RunDirectory):
     def open_journal(self, slug: str, run: RunSettings) -> ObjectJournal:
         """Open the writer of a variant's journal, with a new session number; hold the lock."""
         number, stored = self._next_number(slug)
-        keep = partial(self._unsent.keep, slug)
-        return ObjectJournal(SegmentName(number, part=1), partial(self._add, slug), run.flush_interval_s, keep, repaired=stored)
+        first, add, keep = SegmentName(number, part=1), partial(self._add, slug), partial(self._unsent.keep, slug)
+        return ObjectJournal(first, add, run.flush_interval_s, keep, warn=self._report, repaired=stored)
 
     def claim(self, slug: str) -> tuple[int, str | None]:
         """Claim the next number of a variant's journal for a session over several processes, by an empty object of that number."""

@@ -75,6 +75,7 @@ def test_a_store_that_answers_again_ends_the_pause(s3: S3Server, tmp_path: Path)
     with ScriptedEndpoint() as endpoint:
         folder = hanging_job(tmp_path, s3, endpoint)
         resumed: list[int] = []
+        notices: list[str] = []
         info = stores.info
 
         def resume_after_a_refusal(url: StoreUrl) -> stores.Stored | None:
@@ -89,11 +90,13 @@ def test_a_store_that_answers_again_ends_the_pause(s3: S3Server, tmp_path: Path)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(stores, "info", resume_after_a_refusal)
             try:
-                ended = folder.here()
+                ended = folder.here(notices=notices)
             finally:
                 s3.resume()
         assert ended.exit_code == 0, ended.reason
         assert resumed
+        assert any("nothing more is sent while this is retried, for up to" in notice for notice in notices)
+        assert any("sending resumes" in notice for notice in notices)
         check_complete(folder, endpoint, resumed[0])
 
 
