@@ -19,6 +19,7 @@ from typing import TypeVar
 import orjson
 
 from batch.errors import StorageError
+from batch.journal.disk import storage_errors
 from batch.journal.index import ResumeIndex
 from batch.journal.leased import LeasedObjectJournal, earlier_segments
 from batch.journal.object_writer import ObjectJournal
@@ -108,7 +109,7 @@ class StoreRunDirectory(RunDirectory):
 
     def earlier(self, slug: str, lease: SegmentName) -> ResumeIndex:
         """Index what earlier leases of the same shard recorded in this session, as far as their seals say."""
-        with tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
+        with storage_errors(self.path), tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
             folder = Path(temporary)
             for generation in range(1, lease.generation):
                 former = lease._replace(generation=generation)

@@ -115,3 +115,23 @@ def test_fresh_takes_what_was_not_stored_aside(s3: S3Server, tmp_path: Path, mon
         aside = [name for name in s3.names(folder.at) if name.startswith("old/") and "/unsent/house--test-model/" in name]
         assert aside
         assert s3.get(f"{folder.at}/{aside[0]}").count(b"\n") > 0
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_workers_keep_what_a_hung_store_does_not_take(s3: S3Server, tmp_path: Path) -> None:
+    """Promises 1, 4 and 7: with several processes too, at the times of a real run: 5, and the next command stores the answers first."""
+    with ScriptedEndpoint() as endpoint:
+        folder = hanging_job(tmp_path, s3, endpoint, processes=2)
+        try:
+            stopped = folder.run(timeout=400)
+        finally:
+            s3.resume()
+        assert stopped.returncode == 5, stopped.stderr
+        sent = sum(endpoint.counts().values())
+        assert sent < ROWS
+        endpoint.handler = answer
+        ended = folder.run(timeout=150)
+        assert ended.returncode == 0, ended.stderr
+        assert "that the store had not taken earlier are stored now" in ended.stderr
+        check_complete(folder, endpoint, sent)
