@@ -127,3 +127,12 @@ def test_workers_stop_when_their_directory_is_taken_away(tmp_path: Path) -> None
         folder = JobFolder(tmp_path, endpoint.url, rows=ROWS, concurrency=CONCURRENCY, processes=2)
         run_until_taken(folder, endpoint, rename)
         assert not folder.directory.exists()
+
+
+def test_a_race_whose_directory_is_taken_away_stops(tmp_path: Path) -> None:
+    """Promise 10: a race, which keeps its stops in run.json, ends with 5 and the cause as well."""
+    with ScriptedEndpoint() as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=ROWS, concurrency=CONCURRENCY, race="named", preflight=False)
+        more = '[[model]]\nid = "house/other"\n\n[[score]]\nname = "named"\nkind = "contains"\nexpected = "{{ text }}"\n'
+        folder.job.write_text(f"{folder.job.read_text()}\n{more}")
+        run_until_taken(folder, endpoint, rename)
