@@ -30,6 +30,7 @@ from batch.errors import LockedError
 from batch.storage.store_errors import StoreError
 
 _RETRY_S = 1.0
+_RELEASE_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +94,13 @@ class StoreLock:
         """Release the lock, as far as the store allows."""
         self._ended.set()
         if self._thread is not None:
-            self._thread.join()
+            # A store that hangs must not hold up the end of a run: without a renewal, the lock lapses.
+            self._thread.join(_RELEASE_WAIT_S)
+            if self._thread.is_alive():
+                return
         with suppress(StoreError):
-            if self._lost is None and self._is_mine(self._read()):
+            self.check()
+            if self._is_mine(self._read()):
                 self._put(released=True)
 
     def _watch(self, found: bytes) -> None:
