@@ -29,8 +29,8 @@ PATIENCE_S = 300.0
 ENDING_PATIENCE_S = 30.0
 FIRST_WAIT_S = 0.5
 MAX_WAIT_S = 15.0
-# Longer than a large object takes on a slow line.
-HUNG_S = 30.0
+# Most objects take less than a second.
+HUNG_S = 10.0
 
 
 class ObjectJournal(GroupCommit):
@@ -56,8 +56,9 @@ class ObjectJournal(GroupCommit):
         self._keep = keep
         self._warn = warn or (lambda _: None)
         self._patience_s = PATIENCE_S if patience_s is None else patience_s
-        self._put_since = math.inf
-        self._is_failing = False
+        # Both outlast a cancelled sync: the last one of a run does not begin to be patient again.
+        self._stuck_since = math.inf
+        self._error: OSError | None = None
         self._name = first
         self._put = put
         self._interval = flush_interval_s
@@ -73,8 +74,8 @@ class ObjectJournal(GroupCommit):
     @property
     def is_behind(self) -> bool:
         """Whether sending should pause until a sync has ended: too much is in memory only, or the store fails or hangs."""
-        hangs = time.monotonic() - self._put_since >= HUNG_S
-        return self._bytes >= MAX_PENDING_BYTES or self._is_failing or hangs
+        hangs = time.monotonic() - self._stuck_since >= HUNG_S
+        return self._bytes >= MAX_PENDING_BYTES or self._error is not None or hangs
 
     def append(self, *lines: bytes) -> None:
         """Take encoded lines into memory. Only `sync` makes them survive the process.
@@ -114,31 +115,28 @@ class ObjectJournal(GroupCommit):
         self._name = self._name._replace(part=self._name.part + 1)
 
     async def _put_patiently(self, data: bytes) -> None:
-        started = self._put_since = time.monotonic()
+        self._stuck_since = min(self._stuck_since, time.monotonic())
         wait = FIRST_WAIT_S
-        try:
-            while True:
-                try:
-                    # A cancelled caller still waits for the put: whether the object arrived decides the name of the next one.
-                    with anyio.CancelScope(shield=True):
-                        await anyio.to_thread.run_sync(self._put, f"{self._name.stem}.jsonl", data)
-                except OSError as error:
-                    left = started + self._patience_s - time.monotonic()
-                    if getattr(error, "lasting", False) or left <= 0:
-                        raise self._give_up(error, data) from error
-                    if not self._is_failing:
-                        self._is_failing = True
-                        self._warn(f"{error}; nothing more is sent while this is retried, for up to {left:.0f} s")
-                else:
-                    if self._is_failing:
-                        self._warn(
-                            f"the store takes outcomes again, {time.monotonic() - started:.0f} s after the put began: sending resumes"
-                        )
-                    return
+        while True:
+            if self._error is not None:
+                left = self._stuck_since + self._patience_s - time.monotonic()
+                if getattr(self._error, "lasting", False) or left <= 0:
+                    raise self._give_up(self._error, data) from self._error
                 await anyio.sleep(min(wait, left))
                 wait = min(2 * wait, MAX_WAIT_S)
-        finally:
-            self._put_since, self._is_failing = math.inf, False
+            try:
+                # A cancelled caller still waits for the put: whether the object arrived decides the name of the next one.
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self._put, f"{self._name.stem}.jsonl", data)
+            except OSError as error:
+                if self._error is None and not getattr(error, "lasting", False):
+                    self._warn(f"{error}; nothing more is sent while this is retried, for up to {self._patience_s:.0f} s")
+                self._error = error
+            else:
+                if self._error is not None:
+                    self._warn(f"the store takes outcomes again after {time.monotonic() - self._stuck_since:.0f} s: sending resumes")
+                self._stuck_since, self._error = math.inf, None
+                return
 
     def _give_up(self, error: OSError, data: bytes) -> StorageError:
         """Keep on this machine what is in memory, and refuse everything from now on."""

@@ -14,7 +14,7 @@ from batch.rundir.store_lock import Pulse
 from batch.storage import stores
 from batch.storage.urls import StoreUrl
 from tests.support.s3 import S3Server
-from tests.support.scripted import Action, Received, ScriptedEndpoint, answer
+from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer
 from tests.support.scripts import for_rows
 from tests.support.store_jobs import CONCURRENCY, StoreJob, slow
 
@@ -38,7 +38,8 @@ def hanging_job(path: Path, s3: S3Server, endpoint: ScriptedEndpoint, **settings
     def handle(received: Received) -> Iterable[Action]:
         if len(endpoint.requests) == BEFORE:
             s3.hang()
-        return slow(received)
+        # However long it takes to notice that the store hangs, some rows are left to send.
+        return slow(received) if len(endpoint.requests) < ROWS - 2 * CONCURRENCY else [Sleep(1000)]
 
     endpoint.handler = for_rows(handle)
     return StoreJob(path, endpoint.url, s3, rows=ROWS, **settings)

@@ -367,6 +367,7 @@ async def test_a_cancelled_sync_of_a_failing_store_loses_nothing(monkeypatch: py
     if isinstance(journal, LeasedObjectJournal):
         assert (journal.pending.counts.ok, journal.pending_bytes) == (1, 4)
     store.refuses = False
+    monkeypatch.setattr(object_writer, "FIRST_WAIT_S", 0.0)
     assert await journal.sync() == 2
     assert list(store.objects.values()) == [b"a\nb\n"]
 
