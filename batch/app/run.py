@@ -89,7 +89,8 @@ def run(
         stop.cause if stop else None,
         tuple(outputs),
         monotonic() - started,
-        raced_of(directory, job, tallies),
+        # Where the run directory was taken away, run.json is gone with it.
+        {} if stop is not None and stop.cause == "storage" else raced_of(directory, job, tallies),
     )
 
 

@@ -120,9 +120,8 @@ class FileJournal(GroupCommit):
         covered = self._appended
         try:
             if self._awaits_disk:
-                await anyio.to_thread.run_sync(self._sync_file)
-            else:
-                self._check_path()
+                await anyio.to_thread.run_sync(self._disk.sync, self._descriptor)
+            self._check_path()
             self._durable = covered
             if self._size >= self._segment_bytes:
                 await self._roll()
@@ -133,10 +132,6 @@ class FileJournal(GroupCommit):
             self._sync_failed = True
             self._refusal = str(error)
             raise
-
-    def _sync_file(self) -> None:
-        self._disk.sync(self._descriptor)
-        self._check_path()
 
     def _check_path(self) -> None:
         """Check that the synced bytes can be found again: a removed or replaced file still takes writes and syncs without an error."""

@@ -138,8 +138,16 @@ class LeasedObjectJournal(ObjectJournal):
     What is in memory only is counted in `pending`, so that the coordinator can take it back when the worker is lost.
     """
 
-    def __init__(self, lease: SegmentName, put: Callable[[str, bytes], None], flush_interval_s: float) -> None:
-        super().__init__(lease._replace(part=1), put, flush_interval_s)
+    def __init__(
+        self,
+        lease: SegmentName,
+        put: Callable[[str, bytes], None],
+        flush_interval_s: float,
+        keep: Callable[[str, bytes], Path] | None = None,
+        *,
+        patience_s: float | None = None,
+    ) -> None:
+        super().__init__(lease._replace(part=1), put, flush_interval_s, keep, patience_s=patience_s)
         self.unflushed, self._in_flight = PendingOutcomes(), PendingOutcomes()
         self._in_flight_bytes = 0
 
@@ -161,5 +169,10 @@ class LeasedObjectJournal(ObjectJournal):
 
     async def _flush(self) -> None:
         self._in_flight, self.unflushed, self._in_flight_bytes = self.unflushed, PendingOutcomes(), self._bytes
-        await super()._flush()
-        self._in_flight, self._in_flight_bytes = PendingOutcomes(), 0
+        try:
+            await super()._flush()
+        except BaseException:
+            self.unflushed = self.pending
+            raise
+        finally:
+            self._in_flight, self._in_flight_bytes = PendingOutcomes(), 0

@@ -14,25 +14,25 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import orjson
 
 from batch.errors import StorageError
+from batch.journal.disk import storage_errors
+from batch.journal.index import ResumeIndex
 from batch.journal.leased import LeasedObjectJournal, earlier_segments
 from batch.journal.object_writer import ObjectJournal
 from batch.journal.salvage import Salvaged
 from batch.journal.segments import LAST, SegmentName, read_seal, segment_names
 from batch.rundir.local import CONTENTS, RunDirectory
 from batch.rundir.store_lock import Pulse, StoreLock
+from batch.rundir.unsent import Unsent
 from batch.settings import RunSettings
 from batch.storage import Mirror
 from batch.storage.store_errors import StoreError
 from batch.storage.stores import Stored
 from batch.storage.urls import StoreUrl
-
-if TYPE_CHECKING:
-    from batch.journal.index import ResumeIndex
 
 _FOLDERS = ("scores",)
 PROBE = ".probe-"
@@ -46,6 +46,9 @@ class StoreRunDirectory(RunDirectory):
         self._mirror = _mapped(partial(Mirror, url))
         self._pulse = pulse
         self._lock: StoreLock | None = None
+        self._report: Callable[[str], None] | None = None
+        # Not within the copy, which may be deleted at any time.
+        self._unsent = Unsent(self._mirror.root.parent.parent / "unsent" / self._mirror.root.name)
         super().__init__(self._mirror.root)
 
     @property
@@ -63,11 +66,11 @@ class StoreRunDirectory(RunDirectory):
         read, write = partial(self._mirror.read, "run.lock"), partial(self._mirror.write, "run.lock")
         lock = StoreLock(f"{self.place}: run.lock", read, write, self._pulse)
         _mapped(partial(lock.acquire, report or (lambda _: None)))
-        self._lock = lock
+        self._lock, self._report = lock, report
         try:
             yield
         finally:
-            self._lock = None
+            self._lock = self._report = None
             lock.release()
 
     @property
@@ -81,20 +84,19 @@ class StoreRunDirectory(RunDirectory):
 
     def open_journal(self, slug: str, run: RunSettings) -> ObjectJournal:
         """Open the writer of a variant's journal, with a new session number; hold the lock."""
-        names = segment_names(self.journal_dir(slug))
-        number = names[-1].number + 1 if names else 1
-        return ObjectJournal(SegmentName(number, part=1), partial(self._add, slug), run.flush_interval_s)
+        number, stored = self._next_number(slug)
+        first, add, keep = SegmentName(number, part=1), partial(self._add, slug), partial(self._unsent.keep, slug)
+        return ObjectJournal(first, add, run.flush_interval_s, keep, warn=self._report, repaired=stored)
 
     def claim(self, slug: str) -> tuple[int, str | None]:
         """Claim the next number of a variant's journal for a session over several processes, by an empty object of that number."""
-        names = segment_names(self.journal_dir(slug))
-        number = names[-1].number + 1 if names else 1
+        number, stored = self._next_number(slug)
         self._put(slug, f"{SegmentName(number).stem}.jsonl", b"")
-        return number, None
+        return number, stored
 
     def open_lease(self, slug: str, lease: SegmentName, run: RunSettings) -> LeasedObjectJournal:
         """Open the writer of a lease's journal; for the worker that has the lease, which needs no lock."""
-        return LeasedObjectJournal(lease, partial(self._add, slug), run.flush_interval_s)
+        return LeasedObjectJournal(lease, partial(self._add, slug), run.flush_interval_s, partial(self._unsent.keep, slug))
 
     def seal(self, slug: str, lease: SegmentName, reported: tuple[int, int]) -> list[tuple[str, bytes]]:
         """Decide for good which object of a lease is the last that counts; objects are numbered without gaps, so no listing is needed."""
@@ -107,9 +109,7 @@ class StoreRunDirectory(RunDirectory):
 
     def earlier(self, slug: str, lease: SegmentName) -> ResumeIndex:
         """Index what earlier leases of the same shard recorded in this session, as far as their seals say."""
-        from batch.journal.index import ResumeIndex
-
-        with tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
+        with storage_errors(self.path), tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
             folder = Path(temporary)
             for generation in range(1, lease.generation):
                 former = lease._replace(generation=generation)
@@ -180,9 +180,28 @@ class StoreRunDirectory(RunDirectory):
             if moves and pattern == "journal":
                 # Empty objects that represent folders are not moved, and would name variants that the next job may not have.
                 _mapped(partial(self._mirror.delete_folder, pattern))
+        for slug in self._unsent.slugs():
+            for path in self._unsent.files(slug):
+                _mapped(partial(self._mirror.write, f"{aside}/unsent/{slug}/{path.name}", self._unsent.read(path)))
+                moved += 1
+            self._unsent.remove(slug)
         if not moved:
             return f"Nothing of an earlier run was in {self.place}."
         return f"The earlier results were moved to {self._mirror.url.joined(aside)}; delete that folder when you need them no longer."
+
+    def _next_number(self, slug: str) -> tuple[int, str | None]:
+        """The next number of a journal, after storing what an earlier session could not store; the second value says what was stored."""
+        names = segment_names(self.journal_dir(slug))
+        number = names[-1].number + 1 if names else 1
+        if not self._unsent.files(slug):
+            return number, None
+        missing = self._unsent.missing(slug, ResumeIndex.load(self.journal_dir(slug)))
+        if missing:
+            self._put(slug, f"{SegmentName(number, part=1).stem}.jsonl", missing)
+            number += 1
+        self._unsent.remove(slug)
+        count = missing.count(b"\n")
+        return number, f"{self.place}: {count:,} answers that the store had not taken earlier are stored now" if count else None
 
     def _add(self, slug: str, name: str, data: bytes) -> None:
         self._check()
@@ -221,3 +240,5 @@ def _mapped(work: Callable[[], T]) -> T:
         return work()
     except StoreError as error:
         raise StorageError(f"{error}; then give the same command again" if error.lasting else str(error)) from error
+    except OSError as error:
+        raise StorageError(f"the local copy of the run directory: {error}; see XDG_CACHE_HOME, then give the same command again") from error

@@ -30,6 +30,7 @@ from batch.errors import LockedError
 from batch.storage.store_errors import StoreError
 
 _RETRY_S = 1.0
+_RELEASE_WAIT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +87,20 @@ class StoreLock:
         silent = _now() - self._renewed
         if silent > self._pulse.dead_s - self._pulse.beat_s:
             lapsed = f"{self._name} could not be renewed for {silent:.0f} s, so that another runner may have taken it"
-            raise StoreError(lapsed, lasting=True)
+            # Not lasting: the thread renews the lock as soon as the store answers, if no other runner has taken it.
+            raise StoreError(lapsed)
 
     def release(self) -> None:
         """Release the lock, as far as the store allows."""
         self._ended.set()
         if self._thread is not None:
-            self._thread.join()
+            # A store that hangs must not hold up the end of a run: without a renewal, the lock lapses.
+            self._thread.join(_RELEASE_WAIT_S)
+            if self._thread.is_alive():
+                return
         with suppress(StoreError):
-            if self._lost is None and self._is_mine(self._read()):
+            self.check()
+            if self._is_mine(self._read()):
                 self._put(released=True)
 
     def _watch(self, found: bytes) -> None:

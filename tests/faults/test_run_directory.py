@@ -49,6 +49,11 @@ def remove_journal(run: Path) -> None:
     (run / "journal").rename(run.with_name("removed"))
 
 
+def answer_first_half(endpoint: ScriptedEndpoint, received: Received) -> Iterable[Action]:
+    """Answer half of the rows: however slow the machine is, the run cannot end before it notices what has happened."""
+    return after(LATENCY_S if len(endpoint.requests) < ROWS // 2 else 1000)(received)
+
+
 def run_until_taken(folder: JobFolder, endpoint: ScriptedEndpoint, change: Callable[[Path], None], *options: str) -> str:
     """Run the job, change its directory after some rows, and see that the run ends; returns what it said."""
     changed: list[int] = []
@@ -57,7 +62,7 @@ def run_until_taken(folder: JobFolder, endpoint: ScriptedEndpoint, change: Calla
         if len(endpoint.requests) > BEFORE and not changed:
             changed.append(len(endpoint.requests))
             change(folder.directory)
-        return after(LATENCY_S)(received)
+        return answer_first_half(endpoint, received)
 
     endpoint.handler = for_rows(handle)
     ended = folder.run("run", folder.job.name, *options, timeout=100)
@@ -98,7 +103,7 @@ def test_a_deleted_lock_lets_no_second_runner_in(tmp_path: Path) -> None:
     """Promise 10: when run.lock is deleted, the second command is refused until the first has ended, and no row is recorded twice."""
     with ScriptedEndpoint() as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=ROWS, concurrency=CONCURRENCY)
-        endpoint.handler = after(LATENCY_S)
+        endpoint.handler = lambda received: answer_first_half(endpoint, received)
         first = folder.start()
         wait_for(lambda: len(endpoint.requests) > BEFORE, first)
         # It must not notice the deletion before the second has come.
@@ -122,3 +127,12 @@ def test_workers_stop_when_their_directory_is_taken_away(tmp_path: Path) -> None
         folder = JobFolder(tmp_path, endpoint.url, rows=ROWS, concurrency=CONCURRENCY, processes=2)
         run_until_taken(folder, endpoint, rename)
         assert not folder.directory.exists()
+
+
+def test_a_race_whose_directory_is_taken_away_stops(tmp_path: Path) -> None:
+    """Promise 10: a race, which keeps its stops in run.json, ends with 5 and the cause as well."""
+    with ScriptedEndpoint() as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=ROWS, concurrency=CONCURRENCY, race="named", preflight=False)
+        more = '[[model]]\nid = "house/other"\n\n[[score]]\nname = "named"\nkind = "contains"\nexpected = "{{ text }}"\n'
+        folder.job.write_text(f"{folder.job.read_text()}\n{more}")
+        run_until_taken(folder, endpoint, rename)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import random
 import signal
@@ -18,11 +19,33 @@ from batch.app import status
 from batch.executors.workers import local
 from tests.support.jobs import JobFolder, ids
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
-from tests.support.scripts import after, wait_for_line, wait_for_requests
+from tests.support.scripts import after, for_rows, until, wait_for_line, wait_for_requests
 from tests.support.sessions import check_accounts, run_here, whole_records
 from tests.support.workers import sending_workers, wait_until_gone, workers_of
 
 CONCURRENCY = 16
+
+
+class Gate:
+    """Answers rows after a while, but those beyond a number of requests only when it is open: a run cannot end before it is struck."""
+
+    def __init__(self, endpoint: ScriptedEndpoint) -> None:
+        self._endpoint = endpoint
+        self._most = math.inf
+        endpoint.handler = for_rows(self._handle)
+
+    def close_after(self, most: int) -> None:
+        """Answer no more than about this many requests."""
+        self._most = most
+
+    def open(self) -> None:
+        """Answer all."""
+        self._most = math.inf
+
+    def _handle(self, received: Received) -> Iterable[Action]:
+        number = len(self._endpoint.requests)
+        yield from until(lambda: number <= self._most)
+        yield from after(0.02)(received)
 
 
 def outputs_of(folder: JobFolder) -> list[dict[str, object]]:
@@ -59,12 +82,15 @@ def test_outputs_are_those_of_one_process(tmp_path: Path) -> None:
 def test_a_killed_worker_costs_what_was_in_flight(tmp_path: Path) -> None:
     """Promises 1, 2, 4; fault 36: one of 2 workers gets SIGKILL twice: others take its rows, each row has one outcome, counts are exact."""
     rows = 2000
-    with ScriptedEndpoint(after(0.02)) as endpoint:
+    with ScriptedEndpoint() as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=rows, processes=2, concurrency=CONCURRENCY)
+        gate = Gate(endpoint)
         process = folder.start()
         for kill in (1, 2):
+            gate.close_after(kill * rows // 3)
             wait_for_requests(endpoint, kill * rows // 3, process)
             os.kill(random.Random(kill).choice(sending_workers(process.pid, endpoint.port)), signal.SIGKILL)
+        gate.open()
         out, err = process.communicate(timeout=60)
         sent = endpoint.counts()
     assert process.returncode == 0, (out, err)
@@ -82,9 +108,11 @@ def test_a_killed_worker_costs_what_was_in_flight(tmp_path: Path) -> None:
 def test_a_run_goes_on_with_any_number_of_processes(tmp_path: Path) -> None:
     """Promises 1 to 4: killed with 2, 1 and 3 processes and finished with 1: nothing lost, nothing doubled, no worker left behind."""
     rows = 1500
-    with ScriptedEndpoint(after(0.02)) as endpoint:
+    with ScriptedEndpoint() as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=CONCURRENCY)
+        gate = Gate(endpoint)
         for kill, processes in enumerate((2, 1, 3), 1):
+            gate.close_after(kill * rows // 4)
             process = folder.start("run", folder.job.name, "--set", f"run.processes={processes}")
             wait_for_requests(endpoint, kill * rows // 4, process)
             workers = workers_of(process.pid)
@@ -92,6 +120,7 @@ def test_a_run_goes_on_with_any_number_of_processes(tmp_path: Path) -> None:
             process.kill()
             process.communicate()
             wait_until_gone(workers)
+        gate.open()
         ended = folder.run()
         sent = endpoint.counts()
     assert ended.returncode == 0, ended.stderr

@@ -27,12 +27,12 @@ import os, signal, sys
 import anyio
 from batch.journal.lines import encode
 from batch.rundir.opening import open_run_directory
-from batch.journal.segments import Name
+from batch.journal.segments import SegmentName
 from batch.settings import RunSettings
 from tests.support.disks import outcome
 
 async def main():
-    journal = open_run_directory(sys.argv[1]).open_lease("m", Name(1, 0, 1), RunSettings())
+    journal = open_run_directory(sys.argv[1]).open_lease("m", SegmentName(1, 0, 1), RunSettings())
     for ordinal in (1, 2):
         journal.append(encode(outcome(ordinal, text="paused")))
         if ordinal == 2:

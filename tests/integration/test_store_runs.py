@@ -189,7 +189,7 @@ def test_an_object_of_somebody_else_stops_the_run_and_it_goes_on(s3: S3Server, t
         stopped = folder.here()
         assert stopped.exit_code == 5
         assert "another runner writes to this run" in (stopped.reason or "")
-        assert "will be sent again" in (stopped.reason or "")
+        assert "are kept in" in (stopped.reason or "")
         assert s3.get(taken) == b"another runner's"
         s3.system().delete_file(taken)
         assert folder.here().exit_code == 0

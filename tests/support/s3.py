@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,7 +30,8 @@ ENVIRON = {
 class S3Server:
     """A running server; buckets are made by `bucket`."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, pid: int) -> None:
+        self._pid = pid
         self.url = f"http://127.0.0.1:{port}"
         self._made = 0
 
@@ -43,6 +46,14 @@ class S3Server:
         name = f"bucket-{self._made}"
         self.system().create_dir(name)
         return name
+
+    def hang(self) -> None:
+        """Answer nothing until `resume`; connections are accepted, and what is stored is kept."""
+        os.kill(self._pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Answer again, also what came meanwhile."""
+        os.kill(self._pid, signal.SIGCONT)
 
     def system(self):
         """The server as pyarrow sees it, apart from promptmill."""
@@ -76,6 +87,7 @@ def s3_server() -> Iterator[S3Server]:
     process = subprocess.Popen([sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield S3Server(int(process.stdout.readline()))
+        yield S3Server(int(process.stdout.readline()), process.pid)
     finally:
+        process.send_signal(signal.SIGCONT)
         process.communicate("")

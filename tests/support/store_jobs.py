@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from batch import app
+from batch.events import Event, Notice
 from batch.job import load
 from batch.journal.lines import decode
 from tests.support.jobs import JobFolder
@@ -17,6 +18,18 @@ from tests.support.scripts import after
 CONCURRENCY = 8
 FLUSH_S = 0.3
 slow = after(0.05)
+
+
+class Notices:
+    """Keeps the texts of a run's notices."""
+
+    def __init__(self, texts: list[str]) -> None:
+        self._texts = texts
+
+    def notify(self, event: Event) -> None:
+        """A run's event."""
+        if isinstance(event, Notice):
+            self._texts.append(event.text)
 
 
 class StoreJob(JobFolder):
@@ -30,9 +43,10 @@ class StoreJob(JobFolder):
         super().__init__(path, url, **{"concurrency": CONCURRENCY, "flush_interval_s": FLUSH_S, **settings})
         self.job.write_text(self.job.read_text().replace('"runs/test"', f'"{self.address}"'))
 
-    def here(self, *overrides: str, fresh: bool = False) -> app.RunReport:
-        """Run the job in this process."""
-        return app.run(load(self.job, list(overrides), {}), app.RunOptions(fresh=fresh), [])
+    def here(self, *overrides: str, fresh: bool = False, notices: list[str] | None = None) -> app.RunReport:
+        """Run the job in this process; its notices come into the list."""
+        observers = [] if notices is None else [Notices(notices)]
+        return app.run(load(self.job, list(overrides), {}), app.RunOptions(fresh=fresh), observers)
 
     def segments(self) -> list[str]:
         """The journal's objects, in the order of their names."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,6 +22,7 @@ from batch.executors.workers.launcher import Launcher
 from batch.executors.workers.local import LocalLauncher
 from batch.executors.workers.messages import Assignment
 from batch.executors.workers.recovery import LeaseRecovery
+from batch.journal.disk import storage_errors
 from batch.journal.index import ResumeIndex
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of
@@ -114,7 +115,9 @@ def _assignment(context: RunContext, sharding: ShardPlan, indexes: Mapping[str, 
 def _shared_indexes(directory: RunDirectory, indexes: Mapping[str, ResumeIndex], *, shared_folder: bool) -> Iterator[dict[str, str]]:
     """Write what earlier sessions recorded to files that all workers read, by variant; variants without records have none."""
     directory.remove_folders(_SHARED_INDEXES)
-    with tempfile.TemporaryDirectory(prefix=_SHARED_INDEXES, dir=directory.path) as folder:
+    with ExitStack() as stack:
+        with storage_errors(directory.path):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix=_SHARED_INDEXES, dir=directory.path))
         addresses = {}
         for number, (name, index) in enumerate(indexes.items()):
             if len(index):

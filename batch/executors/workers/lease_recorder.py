@@ -122,8 +122,9 @@ class LeaseRecorder(Recorder):
             raise refusals[0]
 
     def is_behind(self, variant: str) -> bool:
-        """Whether too many outcomes of a variant wait to become durable to send more."""
-        return sum(lease_journals.journals[variant].pending_bytes for lease_journals in self._lease_journals.values()) >= MAX_PENDING_BYTES
+        """Whether too many outcomes of a variant wait to become durable, or wait too long, to send more."""
+        journals = [each.journals[variant] for each in self._lease_journals.values()]
+        return sum(journal.pending_bytes for journal in journals) >= MAX_PENDING_BYTES or any(journal.is_behind for journal in journals)
 
     def take_done(self) -> list[LeaseKey]:
         """Return the leases finished since the last call, and close their files."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -36,13 +39,13 @@ class Shelf:
 
 @pytest.fixture(autouse=True)
 def no_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retries follow each other at once."""
-    monkeypatch.setattr(object_writer, "_WAITS_S", (0.0, 0.0, 0.0, 0.0))
+    """Retries follow without a wait."""
+    monkeypatch.setattr(object_writer, "FIRST_WAIT_S", 0.0)
 
 
-def journal_on(shelf: Shelf, interval: float = 5.0) -> ObjectJournal:
+def journal_on(shelf: Shelf, interval: float = 5.0, **options: Any) -> ObjectJournal:
     """A journal of the third session."""
-    return ObjectJournal(SegmentName(3, part=1), shelf.put, interval)
+    return ObjectJournal(SegmentName(3, part=1), shelf.put, interval, **options)
 
 
 async def test_each_sync_puts_one_object_of_what_came() -> None:
@@ -71,7 +74,7 @@ async def test_a_put_that_fails_is_tried_again_under_the_same_name() -> None:
 async def test_a_store_that_refuses_ends_the_journal(refusals: list[Exception]) -> None:
     """Promise 2: what was not put is never called durable, nothing more is taken, and the text says what is lost."""
     shelf = Shelf(None, *refusals)
-    journal = journal_on(shelf)
+    journal = journal_on(shelf, patience_s=0.0)
     journal.append(b"a\n")
     assert await journal.sync() == 1
     journal.append(b"b\n")
@@ -241,3 +244,158 @@ async def test_what_a_store_refused_stays_held() -> None:
     with pytest.raises(StorageError):
         await journal.sync()
     assert (journal.pending.counts.ok, journal.durable, journal.is_durable) == (1, 0, False)
+
+
+class Hanging:
+    """A store that answers nothing until `answer` is set, and refuses while `refuses` is."""
+
+    def __init__(self, *, refuses: bool = False) -> None:
+        self.asked, self.answer = threading.Event(), threading.Event()
+        self.refuses = refuses
+        self.objects: dict[str, bytes] = {}
+        if refuses:
+            self.answer.set()
+
+    def put(self, name: str, data: bytes) -> None:
+        self.asked.set()
+        assert self.answer.wait(60)
+        if self.refuses:
+            raise StoreError("the store cannot be reached")
+        self.objects[name] = data
+
+
+def kept_in(folder: Path) -> Callable[[str, bytes], Path]:
+    """Keeps what could not be put in a folder."""
+
+    def keep(stem: str, data: bytes) -> Path:
+        path = folder / f"{stem}.kept"
+        path.write_bytes(data)
+        return path
+
+    return keep
+
+
+@pytest.mark.parametrize("refusals", [[StoreError("gone", lasting=True)], [StoreError("slow down")] * 9, [OSError(5, "odd")] * 9])
+async def test_what_cannot_be_put_is_kept_on_this_machine(tmp_path: Path, refusals: list[Exception]) -> None:
+    """Promise 4: paid answers that a store does not take are in a file, and the error says where."""
+    journal = journal_on(Shelf(*refusals), keep=kept_in(tmp_path), patience_s=0.0)
+    journal.append(b"a\n", b"b\n")
+    with pytest.raises(StorageError, match=r"2 answers that were not stored yet are kept in \S+/000003-000001.kept on "):
+        await journal.sync()
+    assert (tmp_path / "000003-000001.kept").read_bytes() == b"a\nb\n"
+
+
+async def test_answers_that_came_meanwhile_are_kept_too(tmp_path: Path) -> None:
+    """Promise 4: what was appended while the put was on its way is in the file with the rest."""
+    store = Hanging()
+    store.refuses = True
+    journal = ObjectJournal(SegmentName(3, part=1), store.put, 5.0, kept_in(tmp_path), patience_s=0.0)
+    journal.append(b"a\n")
+
+    async def refused() -> None:
+        with pytest.raises(StorageError, match=r"2 answers .* are kept in"):
+            await journal.sync()
+
+    async with anyio.create_task_group() as group:
+        for _ in range(3):
+            group.start_soon(refused)
+        await anyio.to_thread.run_sync(store.asked.wait)
+        journal.append(b"b\n")
+        store.answer.set()
+    assert (tmp_path / "000003-000001.kept").read_bytes() == b"a\nb\n"
+
+
+async def test_where_this_machine_refuses_too_the_loss_is_said(tmp_path: Path) -> None:
+    """Promise 4: nothing is called kept that is not: a full disk here as well is named beside the store's refusal."""
+    journal = journal_on(Shelf(StoreError("gone", lasting=True)), keep=kept_in(tmp_path / "missing"))
+    journal.append(b"a\n")
+    with pytest.raises(StorageError, match=r"gone; 1 answers .* are lost.*could not be kept on this machine either"):
+        await journal.sync()
+
+
+async def test_nothing_more_is_sent_while_the_store_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 8: a put that hangs pauses sending long before the memory is full; when it ends, sending continues."""
+    monkeypatch.setattr(object_writer, "HUNG_S", 0.0)
+    store = Hanging()
+    journal = ObjectJournal(SegmentName(3, part=1), store.put, 5.0)
+    assert not journal.is_behind
+    journal.append(b"a\n")
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.sync)
+        await anyio.to_thread.run_sync(store.asked.wait)
+        journal.append(b"b\n")
+        assert journal.is_behind
+        store.answer.set()
+    assert not journal.is_behind
+    assert await journal.sync() == 2
+    assert list(store.objects.values()) == [b"a\n", b"b\n"]
+
+
+async def test_nothing_more_is_sent_while_the_store_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 8: from the first refusal on until the store takes the object, sending pauses."""
+    seen: list[bool] = []
+    shelf = Shelf(*[StoreError("the store cannot be reached")] * 30)
+
+    def put(name: str, data: bytes) -> None:
+        seen.append(journal.is_behind)
+        shelf.put(name, data)
+
+    journal = ObjectJournal(SegmentName(3, part=1), put, 5.0)
+    journal.append(b"a\n")
+    assert await journal.sync() == 1
+    assert seen == [False] + [True] * 30
+    assert not journal.is_behind
+    assert shelf.objects == {"000003-000001.jsonl": b"a\n"}
+
+
+@pytest.mark.parametrize("leased", [False, True])
+async def test_a_cancelled_sync_of_a_failing_store_loses_nothing(monkeypatch: pytest.MonkeyPatch, leased: bool) -> None:
+    """Promise 2: what a cancelled sync was putting waits in memory for the next one, in its order, and is not called durable."""
+    monkeypatch.setattr(object_writer, "FIRST_WAIT_S", 3600.0)
+    store = Hanging(refuses=True)
+    kind = LeasedObjectJournal if leased else ObjectJournal
+    journal = kind(SegmentName(3, 0, 1) if leased else SegmentName(3, part=1), store.put, 5.0)
+    journal.append(b"a\n")
+    if isinstance(journal, LeasedObjectJournal):
+        journal.unflushed.counts.ok += 1
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.sync)
+        await anyio.to_thread.run_sync(store.asked.wait)
+        journal.append(b"b\n")
+        group.cancel_scope.cancel()
+    assert journal.durable == 0
+    if isinstance(journal, LeasedObjectJournal):
+        assert (journal.pending.counts.ok, journal.pending_bytes) == (1, 4)
+    store.refuses = False
+    monkeypatch.setattr(object_writer, "FIRST_WAIT_S", 0.0)
+    assert await journal.sync() == 2
+    assert list(store.objects.values()) == [b"a\nb\n"]
+
+
+async def test_the_end_of_a_run_is_not_held_up_by_a_failing_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 7: once the run ends, which cancels its syncs, the last sync has a shorter time, and keeps the answers here after it."""
+    monkeypatch.setattr(object_writer, "FIRST_WAIT_S", 3600.0)
+    monkeypatch.setattr(object_writer, "ENDING_PATIENCE_S", 0.0)
+    store = Hanging(refuses=True)
+    journal = ObjectJournal(SegmentName(3, part=1), store.put, 5.0, kept_in(tmp_path))
+    journal.append(b"a\n")
+    async with anyio.create_task_group() as group:
+        group.start_soon(journal.sync)
+        await anyio.to_thread.run_sync(store.asked.wait)
+        group.cancel_scope.cancel()
+    with pytest.raises(StorageError, match="kept in"):
+        await journal.sync()
+    assert (tmp_path / "000003-000001.kept").read_bytes() == b"a\n"
+
+
+async def test_a_put_that_breaks_loses_nothing() -> None:
+    """Promise 2: an exception that no store should raise leaves the records in memory, and they are not called durable later."""
+    shelf = Shelf(MemoryError())
+    journal = journal_on(shelf)
+    journal.append(b"a\n")
+    with pytest.raises(MemoryError):
+        await journal.sync()
+    assert (journal.durable, shelf.objects) == (0, {})
+    journal.append(b"b\n")
+    assert await journal.sync() == 2
+    assert list(shelf.objects.values()) == [b"a\nb\n"]

@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import os
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -184,3 +185,26 @@ def test_whatever_the_disk_says_is_a_storage_error(tmp_path: Path, monkeypatch: 
     for use in (directory.slugs, lambda: directory.exists, directory.clear, lambda: directory.remove_folders(".x")):
         with pytest.raises(StorageError, match=str(tmp_path)):
             use()
+
+
+def test_a_new_file_is_never_written_through_a_link(tmp_path: Path) -> None:
+    """In a shared folder, a link under the name that a new run.json has until it is whole must not lead to a file of this user."""
+    (tmp_path / "precious").write_text("precious")
+    run = tmp_path / "run"
+    run.mkdir()
+    temporary = run / f".run.json.{socket.gethostname()}-{os.getpid()}.tmp"
+    temporary.symlink_to(tmp_path / "precious")
+    RunDirectory(run).write_manifest({"name": "t"})
+    assert (tmp_path / "precious").read_text() == "precious"
+    assert not (run / "run.json").is_symlink()
+    assert [path.name for path in run.iterdir()] == ["run.json"]
+
+
+def test_run_json_has_the_mode_of_the_umask(tmp_path: Path) -> None:
+    """Derived files stay as readable as the umask makes them."""
+    before = os.umask(0o027)
+    try:
+        RunDirectory(tmp_path).write_manifest({"name": "t"})
+    finally:
+        os.umask(before)
+    assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o640

@@ -11,6 +11,7 @@ import orjson
 import pytest
 
 from batch.errors import LockedError
+from batch.rundir import store_lock
 from batch.rundir.store_lock import Pulse, StoreLock
 from batch.storage.store_errors import StoreError
 from tests.support.scripts import wait_until
@@ -151,3 +152,36 @@ def test_a_lock_that_cannot_be_read_is_waited_for(content: bytes) -> None:
     lock.acquire(told.append)
     lock.release()
     assert "another runner may still run here" in told[0]
+
+
+def test_a_store_that_hangs_does_not_hold_up_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 7: the end of a run does not wait for a renewal that gets no reply, and nothing is written over what may be another's."""
+    monkeypatch.setattr(store_lock, "_RELEASE_WAIT_S", 0.0)
+    there, hangs, resume = Object(), threading.Event(), threading.Event()
+    lock = there.lock()
+
+    def hang() -> bytes | None:
+        hangs.set()
+        assert resume.wait(60)
+        return there.read()
+
+    lock.acquire(ignore)
+    lock._read = hang
+    assert hangs.wait(60)
+    before = there.content
+    lock.release()
+    assert there.content == before
+    resume.set()
+    assert lock._thread is not None
+    lock._thread.join(60)
+
+
+def test_a_lapsed_lock_is_not_released() -> None:
+    """Promise 10: what could not be renewed in time may be another's by now, and is left alone."""
+    there = Object()
+    lock = there.lock(Pulse(beat_s=1000.0, dead_s=1000.0, settle_s=0.0))
+    lock.acquire(ignore)
+    before = there.content
+    lock._renewed -= 1000.0
+    lock.release()
+    assert there.content == before
