@@ -1,13 +1,15 @@
 """Decide as which Arrow type a carried-over column is stored in Parquet, and convert its arrays to that type.
 
-A dictionary becomes its value type, a view its plain type, an extension type that Parquet loses its storage type. A type that Parquet
-cannot store (a union, an interval, a struct without fields) becomes JSON text, and the field's metadata says {"promptmill": "json"}.
+A dictionary becomes its value type, a view its plain type, an extension type that Parquet loses its storage type, a zone that is a bare
+offset UTC. A type that Parquet cannot store (a union, an interval, a struct without fields) becomes JSON text, and the field's metadata
+says {"promptmill": "json"}.
 All other types stay exact.
 """
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable
 from functools import lru_cache, reduce
 from typing import Any
@@ -20,6 +22,7 @@ from batch.writers.common_type import common_type
 from batch.writers.values import json_bytes
 
 JSON_TEXT = {"promptmill": "json"}
+_OFFSET = re.compile(r"[+-]\d\d:?\d\d")
 
 
 def settle_field(name: str, kinds: Iterable[pa.DataType], *, as_json: bool = False) -> pa.Field:
@@ -86,6 +89,9 @@ def _stored(kind: pa.DataType) -> pa.DataType | None:
         return kind if exact else storage
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return _stored(kind.value_type)
+    if pa.types.is_timestamp(kind) and kind.tz is not None and _OFFSET.fullmatch(kind.tz):
+        # The instants are the same; polars refuses a file whose zone is no name.
+        return pa.timestamp(kind.unit, "UTC")
     if pa.types.is_string_view(kind):
         return pa.large_string()
     if pa.types.is_binary_view(kind):
