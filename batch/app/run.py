@@ -20,7 +20,7 @@ from batch.app.dedupe import duplicates_of, in_rounds
 from batch.app.prepare import Prepared, prepare
 from batch.app.race import open_race, raced_of
 from batch.app.running import RunOptions, RunReport
-from batch.app.stopping import Stoppable, Stopper, watch
+from batch.app.stopping import Stoppable, Stopper, interruptible, watch
 from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.answer_checks import answer_checks_of
@@ -81,7 +81,8 @@ def run(
         tallies, dataset, stop = _session(loaded, directory, keys, options, observers, signals, stopper or Stopper())
         outputs: list[Path | str] = []
         if stop is None or stop.cause in {"refused", "budget"}:
-            outputs = _write_outputs(job, directory, dataset)
+            with interruptible(signals):
+                outputs = _write_outputs(job, directory, dataset)
     _notify(observers, RunEnded(tallies, stop.reason if stop else None))
     return RunReport(
         directory.place,

@@ -55,6 +55,24 @@ class Stopper:
                 self._tell = None
 
 
+@contextmanager
+def interruptible(signals: Sequence[signal.Signals]) -> Iterator[None]:
+    """Let each of `signals` raise KeyboardInterrupt within the body: SIGTERM would end the process and leave half-written files."""
+
+    def interrupt(number: int, frame: object) -> None:  # noqa: ARG001 - as signal.signal calls it
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    previous = [(number, signal.signal(number, interrupt)) for number in signals]
+    try:
+        yield
+    finally:
+        for number, handler in previous:
+            signal.signal(number, handler)
+
+
 class Stoppable(Protocol):
     """What can be asked to stop: the session of one process, or the coordinator of several."""
 

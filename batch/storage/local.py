@@ -31,7 +31,7 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     try:
         _remove_leftovers(target)
         try:
-            with temporary.open("wb") as file:
+            with open(temporary, "wb", opener=_without_links) as file:
                 yield file
                 file.flush()
                 os.fsync(file.fileno())
@@ -61,6 +61,11 @@ def scratch_folder(parent: str | os.PathLike[str], name: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _without_links(path: str, flags: int) -> int:
+    """Open a file that is not reached through a symbolic link: in a shared folder another user could have put one there."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
 
 
 def _remove_leftovers(target: Path) -> None:
