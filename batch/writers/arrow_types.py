@@ -62,7 +62,7 @@ def same(left: pa.Array, right: pa.Array) -> bool:
     if pa.types.is_struct(kind):
         return all(same(mine, theirs) for mine, theirs in zip(left.flatten(), right.flatten(), strict=True))
     if pa.types.is_map(kind):
-        return same(_entries(left), _entries(right))
+        return same(_as_lists(left), _as_lists(right))
     if _is_list(kind):
         lengths = pc.list_value_length
         return lengths(left).equals(lengths(right)) and same(left.flatten(), right.flatten())
@@ -153,9 +153,10 @@ def _converted(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_struct(kind) and pa.types.is_struct(source):
         return _struct(array, kind)
     if pa.types.is_map(kind) and pa.types.is_map(source):
-        entries = _entries(array)
+        lists = _as_lists(array)
+        entries = lists.flatten()
         parts = _converted(entries.field(0), kind.key_type), _converted(entries.field(1), kind.item_type)
-        offsets = _offsets(pc.list_value_length(array), pa.int32())
+        offsets = _offsets(pc.list_value_length(lists), pa.int32())
         return pa.MapArray.from_arrays(offsets, *parts, kind, mask=array.is_null())
     if pa.types.is_fixed_size_list(kind) and pa.types.is_fixed_size_list(source):
         size = source.list_size
@@ -178,12 +179,11 @@ def _struct(array: pa.StructArray, kind: pa.StructType) -> pa.Array:
     return pa.StructArray.from_arrays(parts, fields=list(kind), mask=array.is_null())
 
 
-def _entries(array: pa.MapArray) -> pa.StructArray:
-    """Return keys and items of the maps that are not null."""
-    # Only the cast gives a list, whose flatten() minds slices and nulls.
+def _as_lists(array: pa.MapArray) -> pa.ListArray:
+    """Return maps as lists of {key, value}: the functions of lists mind slices and nulls, and do not take maps."""
     kind = array.type
-    fields = [kind.key_field, kind.item_field]
-    return array.cast(pa.list_(pa.field("entries", pa.struct(fields), nullable=False))).flatten()
+    entries = pa.struct([kind.key_field, kind.item_field])
+    return array.cast(pa.list_(pa.field("entries", entries, nullable=False)))
 
 
 def _offsets(lengths: pa.Array, kind: pa.DataType) -> pa.Array:
