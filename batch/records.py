@@ -9,15 +9,33 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import PurePath
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations"]
 STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions"})
 """The APIs whose answers can be streamed here."""
 
 
+class InputFile(str):
+    """A file's path, with the `label` that errors show: its name, with folders where another file has the same name."""
+
+    __slots__ = ("label",)
+    label: str
+
+    def __new__(cls, path: str, label: str) -> Self:
+        """Label a path."""
+        file = super().__new__(cls, path)
+        file.label = label
+        return file
+
+    def __reduce__(self) -> tuple[type[InputFile], tuple[str, str]]:
+        return InputFile, (str(self), self.label)
+
+
 def place(file: str, line: int) -> str:
     """Where a record stands, for people: `countries.jsonl:17`."""
+    if isinstance(file, InputFile):
+        return f"{file.label}:{line}"
     # An object's address may have options, which hold addresses in their turn.
     return f"{PurePath(file.partition('?')[0] if '://' in file else file).name}:{line}"
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 from batch.errors import InputError
 from batch.readers import choosing
 from batch.readers.ids import Identified, check_unique
+from batch.readers.labels import labelled
 from batch.readers.record import EVERYTHING, PACKED, START, Format, RowFilter, Skip
 from batch.readers.rows import Sized, in_batches, make_row
 from batch.readers.selection import Selection
@@ -44,7 +45,7 @@ class Dataset:
 
     def __init__(self, settings: InputSettings, drawn: int | None = None) -> None:
         self._settings = settings
-        self.files: list[str] = expand(settings.paths)
+        self.files: list[str] = labelled(expand(settings.paths))
         self._formats = [_format_name(file, settings.format) for file in self.files]
         self._selection = Selection(settings, drawn)
         self._total: int | None = None

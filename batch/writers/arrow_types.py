@@ -1,13 +1,15 @@
 """Decide as which Arrow type a carried-over column is stored in Parquet, and convert its arrays to that type.
 
-A dictionary becomes its value type, a view its plain type, an extension type that Parquet loses its storage type. A type that Parquet
-cannot store (a union, an interval, a struct without fields) becomes JSON text, and the field's metadata says {"promptmill": "json"}.
+A dictionary becomes its value type, a view its plain type, an extension type that Parquet loses its storage type, a zone that is a bare
+offset UTC. A type that Parquet cannot store (a union, an interval, a struct without fields) becomes JSON text, and the field's metadata
+says {"promptmill": "json"}.
 All other types stay exact.
 """
 
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Iterable
 from functools import lru_cache, reduce
 from typing import Any
@@ -20,6 +22,7 @@ from batch.writers.common_type import common_type
 from batch.writers.values import json_bytes
 
 JSON_TEXT = {"promptmill": "json"}
+_OFFSET = re.compile(r"[+-]\d\d:?\d\d")
 
 
 def settle_field(name: str, kinds: Iterable[pa.DataType], *, as_json: bool = False) -> pa.Field:
@@ -59,7 +62,7 @@ def same(left: pa.Array, right: pa.Array) -> bool:
     if pa.types.is_struct(kind):
         return all(same(mine, theirs) for mine, theirs in zip(left.flatten(), right.flatten(), strict=True))
     if pa.types.is_map(kind):
-        return same(_entries(left), _entries(right))
+        return same(_as_lists(left), _as_lists(right))
     if _is_list(kind):
         lengths = pc.list_value_length
         return lengths(left).equals(lengths(right)) and same(left.flatten(), right.flatten())
@@ -86,6 +89,9 @@ def _stored(kind: pa.DataType) -> pa.DataType | None:
         return kind if exact else storage
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return _stored(kind.value_type)
+    if pa.types.is_timestamp(kind) and kind.tz is not None and _OFFSET.fullmatch(kind.tz):
+        # The instants are the same; polars refuses a file whose zone is no name.
+        return pa.timestamp(kind.unit, "UTC")
     if pa.types.is_string_view(kind):
         return pa.large_string()
     if pa.types.is_binary_view(kind):
@@ -147,9 +153,10 @@ def _converted(array: pa.Array, kind: pa.DataType) -> pa.Array:
     if pa.types.is_struct(kind) and pa.types.is_struct(source):
         return _struct(array, kind)
     if pa.types.is_map(kind) and pa.types.is_map(source):
-        entries = _entries(array)
+        lists = _as_lists(array)
+        entries = lists.flatten()
         parts = _converted(entries.field(0), kind.key_type), _converted(entries.field(1), kind.item_type)
-        offsets = _offsets(pc.list_value_length(array), pa.int32())
+        offsets = _offsets(pc.list_value_length(lists), pa.int32())
         return pa.MapArray.from_arrays(offsets, *parts, kind, mask=array.is_null())
     if pa.types.is_fixed_size_list(kind) and pa.types.is_fixed_size_list(source):
         size = source.list_size
@@ -172,12 +179,11 @@ def _struct(array: pa.StructArray, kind: pa.StructType) -> pa.Array:
     return pa.StructArray.from_arrays(parts, fields=list(kind), mask=array.is_null())
 
 
-def _entries(array: pa.MapArray) -> pa.StructArray:
-    """Return keys and items of the maps that are not null."""
-    # Only the cast gives a list, whose flatten() minds slices and nulls.
+def _as_lists(array: pa.MapArray) -> pa.ListArray:
+    """Return maps as lists of {key, value}: the functions of lists mind slices and nulls, and do not take maps."""
     kind = array.type
-    fields = [kind.key_field, kind.item_field]
-    return array.cast(pa.list_(pa.field("entries", pa.struct(fields), nullable=False))).flatten()
+    entries = pa.struct([kind.key_field, kind.item_field])
+    return array.cast(pa.list_(pa.field("entries", entries, nullable=False)))
 
 
 def _offsets(lengths: pa.Array, kind: pa.DataType) -> pa.Array:

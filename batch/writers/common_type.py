@@ -24,6 +24,8 @@ def common_type(left: pa.DataType | None, right: pa.DataType | None) -> pa.DataT
         if pa.types.is_null(kind):
             return other
     left, right = _storage(left), _storage(right)
+    if left == right:
+        return left
     for holds, unify in _FAMILIES:
         if holds(left) and holds(right):
             return unify(left, right)

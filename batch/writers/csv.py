@@ -7,10 +7,10 @@ reads the file by program must find them as they were.
 from __future__ import annotations
 
 import csv
-import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import orjson
@@ -53,14 +53,12 @@ class CsvLines:
         """Do nothing: no resource is open."""
 
     def _write(self, records: Sequence[Sequence[Any]]) -> None:
-        texts = []
-        for record in records:
-            text = io.StringIO()
-            csv.writer(text).writerow(record)
-            texts.append(clean(text.getvalue()).encode())
+        texts: list[str] = []
+        csv.writer(SimpleNamespace(write=texts.append)).writerows(records)
         if texts:
-            self._sample.add(texts)
-            self._file.writelines(texts)
+            encoded = [clean(text).encode() for text in texts]
+            self._sample.add(encoded)
+            self._file.writelines(encoded)
 
 
 def open_lines(file: BinaryIO, layout: Layout, folder: Path) -> CsvLines:  # noqa: ARG001 - a CSV cell needs no type

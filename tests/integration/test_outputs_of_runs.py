@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -11,9 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from batch.errors import StorageError
+from batch.storage import replace_atomically
 from tests.support.jobs import JobFolder, ids
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer
-from tests.support.scripts import for_rows
+from tests.support.scripts import for_rows, wait_for_line
 
 ROWS = 40
 
@@ -187,3 +193,40 @@ def test_columns_that_drift_between_files_are_settled_before_anything_is_sent(tm
     assert table["word"].to_pylist() == ["a", "b"] * 2
     assert table["at"].cast(pa.int64()).to_pylist() == [0, None, 1, None]
     assert verified.returncode == 0, verified.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_outputs_are_written_is_an_interruption(tmp_path: Path, number: signal.Signals) -> None:
+    """Exit 130, no half-written file, and the same command writes the outputs without sending anything again (R13)."""
+    slow = (
+        "import sys, time; import batch.writers.jsonl as jsonl; from batch.cli import main; real = jsonl.JsonLines.close\n"
+        "def close(self):\n    print('writing', file=sys.stderr, flush=True)\n    time.sleep(600)\n    real(self)\n"
+        "jsonl.JsonLines.close = close; sys.exit(main())"
+    )
+    with ScriptedEndpoint(answer) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=5)
+        process = subprocess.Popen(
+            [sys.executable, "-c", slow, "run", "test.toml"], cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        wait_for_line("writing", process)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert not [*folder.directory.glob("completions*"), *folder.directory.glob(".completions*")]
+        assert folder.call().returncode == 0
+        assert sum(endpoint.counts().values()) == 5
+    assert len(folder.completions()) == 5
+
+
+def test_a_link_in_a_shared_directory_is_not_followed(tmp_path: Path) -> None:
+    """A link under the name of the file to be written does not lead to another file (R13)."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    target = tmp_path / "completions.jsonl"
+    target.with_name(f".{target.name}.{socket.gethostname()}-{os.getpid()}.tmp").symlink_to(victim)
+
+    with pytest.raises(StorageError, match="cannot be written"), replace_atomically(target) as file:
+        file.write(b"x")
+
+    assert victim.read_text() == "precious"
+    assert not target.exists()
