@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
-from batch.settings import EmbeddedModelSettings, RunSettings, SchemaSupport
+from batch.settings import EmbeddedModelSettings, InputFormat, RunSettings, SchemaSupport
 
 _RUN = RunSettings()
 _EMBEDDED = EmbeddedModelSettings()
@@ -28,7 +28,7 @@ class InputSection(Section):
     id: Text | Absent = Field(
         default=None, description="The column with the rows' ids; each must be unique. Without it rows go by their place."
     )
-    format: Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"] = Field(
+    format: InputFormat = Field(
         default="auto",
         description="How to read the input; auto goes by the file's name. openai-batch: JSON lines {custom_id, method, url, body} that are"
         " sent as they are; auto knows them too, where there is no prompt.",

@@ -1,4 +1,4 @@
-"""Input files found by path, address or pattern, and told apart from what they were: on disk and on object stores."""
+"""Finds input files by path, address or pattern, and identifies them, on disk and on object stores."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def expand(paths: Sequence[str]) -> list[str]:
 
 
 def identity(files: Sequence[str]) -> list[dict[str, Any]]:
-    """For each file {path, size in bytes, mtime_ns}: enough to see that the input is not what it was.
+    """Return {path, size in bytes, mtime_ns} of each file: enough to detect a changed input.
 
     Raises:
         InputError: a file is gone.
