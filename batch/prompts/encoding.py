@@ -17,7 +17,7 @@ from batch.settings import Variant
 
 
 def identity(variant: Variant, api: Api) -> blake2b:
-    """The begun hash of a request: all that decides an answer beside the body.
+    """Start the hash of a request with all that decides an answer beside the body.
 
     Not the base URL: a server may move, and the embedded one always does.
     """
@@ -25,7 +25,7 @@ def identity(variant: Variant, api: Api) -> blake2b:
     files = (embedded.model_path, embedded.chat_template) if embedded else (None, None)
     begun = blake2b("\0".join((variant.provider.name, api, *(file or "" for file in files))).encode(), digest_size=16)
     if variant.prompt.schema is not None:
-        # Also where the endpoint is not told of it: answers are held to it.
+        # Also where the endpoint does not get the schema: answers are checked against it.
         begun.update(b"\0" + encoded_setting(variant, variant.prompt.schema))
     return begun
 

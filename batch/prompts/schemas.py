@@ -1,4 +1,4 @@
-"""JSON Schemas that answers are held to: how one is asked for, whether an answer fits, and how a model is told that its own did not.
+"""JSON Schemas for answers: request one, check an answer, and ask again after an answer that does not fit.
 
 The request: `response_format: {type: json_schema, json_schema: {name, schema, strict}}`,
 https://platform.openai.com/docs/guides/structured-outputs
@@ -20,7 +20,7 @@ from batch.settings import PromptSettings, SchemaSupport
 LONGEST_COMPLAINT = 300
 # Answers of which a second one would be no better: cut off by the limit of tokens, filtered, or refused.
 _FINAL_REASONS = frozenset({"length", "content_filter"})
-# What OpenAI's strict mode takes; a schema with anything else is refused there when strict is asked for.
+# What OpenAI's strict mode takes; a schema with anything else is refused there in strict mode.
 _STRICT_KEYWORDS = {
     *("$schema", "$ref", "$defs", "definitions", "title", "description", "type", "enum", "const", "anyOf"),
     *("properties", "required", "additionalProperties", "items", "minItems", "maxItems", "pattern", "format"),
@@ -117,7 +117,7 @@ def fault_of(schema: AnswerSchema, reply: Reply) -> ErrorInfo | None:
 
 
 def is_mendable(reply: Reply) -> bool:
-    """Whether the same model might do better when told; not where it was cut off, filtered, or refused."""
+    """Whether asking again may help: not where the answer was cut off, filtered, or refused."""
     return reply.finish_reason not in _FINAL_REASONS and not (reply.refusal and not reply.text)
 
 

@@ -59,8 +59,8 @@ class StoredRequests:
 
 def _changes(variant: Variant, api: Api) -> tuple[frozenset[str], dict[str, Any]]:
     """What of a body is replaced, and by what."""
-    known = PARAMETERS_OF[api]
-    parameters = {name: value for name, value in variant.parameters.items() if name in known or name not in COMMON_PARAMETERS}
+    accepted = PARAMETERS_OF[api]
+    parameters = {name: value for name, value in variant.parameters.items() if name in accepted or name not in COMMON_PARAMETERS}
     if api == "responses":
         length = next((variant.parameters[name] for name in _LENGTHS if name in variant.parameters), None)
         parameters |= {} if length is None else {"max_output_tokens": length}
@@ -78,8 +78,8 @@ def _api(row: Row) -> Api:
         return "chat/completions"
     path = url.removeprefix("/v1").removeprefix("/") if isinstance(url, str) else None
     if path not in get_args(Api):
-        known = ", ".join(f"/v1/{api}" for api in get_args(Api))
-        raise _bad(row, f"its url {url!r:.80} is none that can be called; these are: {known}")
+        callable_urls = ", ".join(f"/v1/{api}" for api in get_args(Api))
+        raise _bad(row, f"its url {url!r:.80} cannot be called; choose one of: {callable_urls}")
     return cast("Api", path)
 
 

@@ -1,4 +1,4 @@
-"""Arrow IPC, as files (Feather version 2) and as streams (the cache of Hugging Face's `datasets`), known by their first bytes.
+"""Arrow IPC, as files (Feather version 2) and as streams (the cache of Hugging Face's `datasets`), recognised by their first bytes.
 
 The values are those that Parquet gives. A record batch that is not compressed is mapped into memory and costs none.
 """
@@ -73,7 +73,7 @@ def _opened(path: str) -> Iterator[pa.ipc.RecordBatchFileReader | pa.ipc.RecordB
         magic = source.read(len(_FILE_MAGIC))
         source.seek(0)
         if magic.startswith(_FEATHER_1):
-            raise InputError(f"{path}: is Feather version 1, which is out of use; write it anew as version 2")
+            raise InputError(f"{path}: is Feather version 1, which is obsolete; write the file as version 2")
         try:
             reader = pa.ipc.open_file(source) if magic == _FILE_MAGIC else pa.ipc.open_stream(_flowing(path, source))
         except (OSError, pa.ArrowException) as error:

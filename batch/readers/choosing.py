@@ -1,6 +1,6 @@
-"""The rows that are still wanted, of an input most of whose rows may be done: of the others no more is made than is needed to know that.
+"""Select the rows that still need work from an input most of whose rows may be done, parsing the others only as far as their id.
 
-Each gives lists of rows, also an empty one where so many rows have been weighed without one that is wanted.
+Each function yields lists of rows, and an empty list after each window of rows in which none is wanted.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from batch.readers.record import Record, RowFilter, Skip, UnreadableRecord
 from batch.readers.rows import Sized, in_batches, make_row
 from batch.records import BadRow, Row
 
-# So many rows are weighed at a time, fewer where they are large.
-_WEIGHED = 4096
+# Rows filtered at a time; fewer where they are large.
+_WINDOW = 4096
 
 
 def of_rows(rows: Iterable[Sized], wanted: RowFilter, size: int) -> Iterator[list[Row | BadRow]]:
-    """Those of `rows` that are wanted."""
-    for batch in in_batches(rows, _WEIGHED):
+    """Yield those of `rows` that are wanted."""
+    for batch in in_batches(rows, _WINDOW):
         yield from _cut(list(compress(batch, wanted([row.id for row in batch]))), size)
 
 
 def by_ordinal(rows: Iterator[Sized], skip: Skip, total: int, wanted: RowFilter, size: int) -> Iterator[list[Row | BadRow]]:
-    """Those of the first `total` rows, whose ids are their ordinals, that are wanted: the others are passed over by `skip`, unread."""
+    """Yield the wanted ones of the first `total` rows, whose ids are their ordinals; the others are passed over by `skip`, unread."""
 
     def chosen(flags: Sequence[bool]) -> Iterator[Sized]:
         for is_wanted, run in groupby(flags):
@@ -34,8 +34,8 @@ def by_ordinal(rows: Iterator[Sized], skip: Skip, total: int, wanted: RowFilter,
             else:
                 skip.records += length
 
-    for start in range(0, total, _WEIGHED):
-        flags = wanted(list(map(str, range(start, min(total, start + _WEIGHED)))))
+    for start in range(0, total, _WINDOW):
+        flags = wanted(list(map(str, range(start, min(total, start + _WINDOW)))))
         found = in_batches(chosen(flags), size)
         yield next(found, [])
         yield from found
@@ -44,25 +44,25 @@ def by_ordinal(rows: Iterator[Sized], skip: Skip, total: int, wanted: RowFilter,
 def by_id(
     files: Iterable[tuple[str, Iterator[Record], bool]], id_column: str, limit: int | None, wanted: RowFilter, size: int
 ) -> Iterator[list[Row | BadRow]]:
-    """The wanted rows of some files, each with its records and whether they are padded; of the others only the columns are made.
+    """Yield the wanted rows of `files`, each with its records and whether they are padded.
 
     Rows that cannot be read or lack an id are always given.
     """
     ordinal = 0
     for file, records, padded in files:
         within = records if limit is None else islice(records, limit - ordinal)
-        for held in in_batches(((record, record[2]) for record in within), _WEIGHED):
+        for window in in_batches(((record, record[2]) for record in within), _WINDOW):
             ids = [
                 "" if isinstance(columns, UnreadableRecord) or columns is None else id_text(columns.get(id_column)) or ""
-                for _, columns, _ in held
+                for _, columns, _ in window
             ]
-            numbered = zip(count(ordinal), held, ids, wanted(ids), strict=False)
+            numbered = zip(count(ordinal), window, ids, wanted(ids), strict=False)
             chosen = [
                 make_row(number, file, line, columns, id_column, padded=padded)
                 for number, (line, columns, _), name, is_wanted in numbered
                 if columns is not None and (is_wanted or not name)
             ]
-            ordinal += len(held)
+            ordinal += len(window)
             yield from _cut(chosen, size)
 
 

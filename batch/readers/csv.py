@@ -1,7 +1,7 @@
 """CSV with a header, comma-separated, every value as text: ids like 007 and numbers stay as they are written.
 
 The standard library's parser, not pyarrow's: it is faster for rows as Python objects, knows each row's line,
-goes on after a bad row, and has no limit of a block on the length of a row.
+continues after a bad row, and has no limit of a block on the length of a row.
 """
 
 from __future__ import annotations

@@ -4,40 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib import import_module
 from itertools import islice
-from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, cast
 
 from batch.errors import InputError
 from batch.readers import choosing
+from batch.readers.formats import format_of
 from batch.readers.ids import Identified, check_unique
 from batch.readers.labels import labelled
-from batch.readers.record import EVERYTHING, PACKED, START, Format, RowFilter, Skip
+from batch.readers.record import EVERYTHING, START, RowFilter, Skip, TypedFormat
 from batch.readers.rows import Sized, in_batches, make_row
 from batch.readers.selection import Selection
 from batch.records import BadRow, InputOffset, Row
 from batch.settings import InputSettings
-from batch.storage import expand, file_name, identity
+from batch.storage import expand, identity
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FORMAT_OF_SUFFIX = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".csv": "csv",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".arrow": "arrow",
-    ".feather": "arrow",
-}
-# Formats of typed columns: packed by themselves, with a null where a struct's field is absent.
-_COLUMNAR = ("parquet", "arrow")
-
 
 class Dataset:
-    """The rows of the input files, in order; each pass reads them anew, in memory that does not depend on their number.
+    """Reads the rows of the input files in order. Each pass reads the files again, in memory independent of their number.
 
     Raises:
         InputError: when made: a path matches nothing, or a file's format is unknown.
@@ -46,12 +33,12 @@ class Dataset:
     def __init__(self, settings: InputSettings, drawn: int | None = None) -> None:
         self._settings = settings
         self.files: list[str] = labelled(expand(settings.paths))
-        self._formats = [_format_name(file, settings.format) for file in self.files]
+        self._formats = [format_of(file, settings.format) for file in self.files]
         self._selection = Selection(settings, drawn)
         self._total: int | None = None
 
     def count(self) -> int | None:
-        """How many rows `batches` gives, bad ones included. They are made only where a condition (`where`) must be tried on them.
+        """Count the rows of `batches`, bad ones included. Parses them only where `where` must be evaluated.
 
         Raises:
             InputError: a file cannot be read, or `where` names a column that no row has.
@@ -66,26 +53,26 @@ class Dataset:
             return self._total
         enough = self._settings.limit if self._settings.sample is None else None
         total = 0
-        for file, format_name in zip(self.files, self._formats, strict=True):
+        for file, format_ in zip(self.files, self._formats, strict=True):
             if enough is not None and total >= enough:
                 break
-            total += _format(format_name).count(file)
+            total += format_.load().count(file)
         self._total = total
         return total
 
     def marks(self, every: int) -> tuple[int, list[InputOffset]]:
-        """Before which ordinal all rows are that `batches` gives, and where reading can begin.
+        """Return the ordinal below which all rows of `batches` lie, and the places where reading can start.
 
-        That is at each file and, where its format allows, at each so many rows. No more is read than for `count`, but where
-        `limit` is to be applied to rows that `where` or `sample` takes.
+        These are the start of each file and, where the format allows it, about every `every` rows. Reads no more than `count`, except
+        where `limit` applies to rows that `where` or `sample` selects.
 
         Raises:
             InputError: a file cannot be read.
         """
         total = 0
         found: list[InputOffset] = []
-        for number, (file, format_name) in enumerate(zip(self.files, self._formats, strict=True)):
-            rows, marks = _format(format_name).marks(file, every)
+        for number, (file, format_) in enumerate(zip(self.files, self._formats, strict=True)):
+            rows, marks = format_.load().marks(file, every)
             found += [replace(mark, ordinal=total + mark.record, file=number) for mark in marks]
             total += rows
         self._total = total
@@ -98,17 +85,17 @@ class Dataset:
 
     @property
     def drawn(self) -> int | None:
-        """What tells the drawn sample, for a Dataset of the same settings elsewhere."""
+        """The highest rank of the drawn sample: a Dataset of the same settings elsewhere draws the same rows from it."""
         self._draw()
         return self._selection.highest
 
     def batches(self, size: int = 256, wanted: RowFilter | None = None) -> Iterator[list[Row | BadRow]]:
-        """The rows, `size` at a time, fewer where they are large (16 MiB of input make a batch).
+        """Yield the rows, `size` at a time, fewer where they are large (a batch ends at 16 MiB of input).
 
         A record that cannot be read, or has no id where the job names an id column, comes as a BadRow.
 
-        Of rows that are not `wanted` no more is made than is needed to know that; bad ones may come all the same, and a batch may be
-        empty, so that the reader of many rows without one that is wanted can do something else meanwhile.
+        Rows that are not `wanted` are parsed only as far as their id. Bad rows may be yielded anyway. A batch may be empty: it lets the
+        caller do other work while many unwanted rows pass.
 
         Raises:
             InputError: a file cannot be read to its end.
@@ -120,25 +107,25 @@ class Dataset:
             return choosing.of_rows(self.selected(), wanted, size)
         limit, id_column = self._settings.limit, self._settings.id
         if id_column is not None:
-            files = ((file, _format(name).read(file), name in _COLUMNAR) for file, name in zip(self.files, self._formats, strict=True))
+            files = ((file, format_.load().read(file), format_.typed) for file, format_ in zip(self.files, self._formats, strict=True))
             return choosing.by_id(files, id_column, limit, wanted, size)
         skip = Skip()
         total = self._count_files()
         return choosing.by_ordinal(self.rows(START, skip), skip, total if limit is None else min(total, limit), wanted, size)
 
     def check_ids(self) -> None:
-        """See that every row that can be read has an id and that no id stands twice; nothing where the job names no id column.
+        """Check that every readable row has an id and that ids are unique. Does nothing without an id column.
 
         Takes 9 bytes a row and one pass over the input.
 
         Raises:
-            InputError: names the line of a missing id, or both lines of a doubled one.
+            InputError: names the line of a missing id, or both lines of a duplicate.
         """
         if self._settings.id is not None:
             check_unique(self._identified)
 
     def identity(self) -> list[dict[str, Any]]:
-        """For each file {path, size in bytes, mtime_ns}: enough to see that the input is not what it was.
+        """Return {path, size in bytes, mtime_ns} of each file: enough to detect a changed input.
 
         Raises:
             InputError: a file is gone.
@@ -147,7 +134,7 @@ class Dataset:
 
     @property
     def selection(self) -> dict[str, Any]:
-        """The settings that decide which rows are taken and what they are called: {id, limit}, and {where, sample, seed} as far as set."""
+        """The settings that select and name rows: {id, limit}, and {where, sample, seed} where set."""
         settings = self._settings
         named = {"where": settings.where, "sample": settings.sample, "seed": settings.seed if settings.sample is not None else None}
         return {"id": settings.id, "limit": settings.limit, **{name: value for name, value in named.items() if value is not None}}
@@ -155,32 +142,30 @@ class Dataset:
     @property
     def columnar(self) -> bool:
         """Whether all files are Parquet or Arrow, whose columns can be read by themselves."""
-        return set(self._formats) <= set(_COLUMNAR)
+        return all(each.typed for each in self._formats)
 
     def column_types(self) -> pa.Schema | None:
-        """The exact column types, for carrying columns over unchanged: known when all files are Parquet, or all Arrow, and agree."""
-        if len(formats := set(self._formats)) > 1 or not formats <= set(_COLUMNAR):
+        """Return the exact column types; None unless all files are Parquet, or all Arrow, and agree."""
+        if len(formats := set(self._formats)) > 1 or not self._formats[0].typed:
             return None
-        from batch.readers import arrow, parquet
-
-        return (parquet if formats == {"parquet"} else arrow).schema(self.files)
+        return cast("TypedFormat", formats.pop().load()).schema(self.files)
 
     def first_rows(self, count: int) -> list[Row]:
-        """The first rows that the job takes and that can be read, at most `count`. Raises InputError."""
+        """Return the first readable selected rows, at most `count`. Raises InputError."""
         return list(islice((row for row, _ in self.selected() if isinstance(row, Row)), count))
 
     def columns(self) -> list[str]:
-        """The column names of the first row that can be read; none when there is no such row."""
+        """Return the column names of the first readable row; empty when there is none."""
         first = self.first_rows(1)
         return list(first[0].columns) if first else []
 
     def selected(self) -> Iterator[Sized]:
-        """The rows that the job takes, with their sizes; their ordinals are those of the whole input. Raises InputError."""
+        """Yield the selected rows with their sizes in bytes; ordinals count the whole input. Raises InputError."""
         self._draw()
         return islice(self._selection.of(self.rows()), self._settings.limit)
 
     def taken(self, rows: Iterator[Sized]) -> Iterator[Sized]:
-        """Those of some rows that the job takes, but for its limit. Raises InputError."""
+        """Yield those of `rows` that `where` and `sample` select; ignores `limit`. Raises InputError."""
         self._draw()
         return self._selection.of(rows)
 
@@ -193,16 +178,16 @@ class Dataset:
             self._selection.draw_from(range(self._count_files()))
 
     def rows(self, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Iterator[Sized]:
-        """All rows of the input from `mark` on but for those that `skip` says, with their sizes in bytes.
+        """Yield all rows from `mark` on with their sizes in bytes, without those that `skip` passes over.
 
         Raises:
             InputError: a file cannot be read to its end.
         """
         id_column = self._settings.id
         ordinal = mark.ordinal - 1
-        for file, format_name in list(zip(self.files, self._formats, strict=True))[mark.file :]:
-            padded = format_name in _COLUMNAR
-            records = _format(format_name).read(file, mark, skip)
+        for file, format_ in list(zip(self.files, self._formats, strict=True))[mark.file :]:
+            padded = format_.typed
+            records = format_.load().read(file, mark, skip)
             mark = START
             for line, columns, row_bytes in records:
                 ordinal += 1
@@ -215,23 +200,3 @@ class Dataset:
                 yield row.id, row.file, row.line
             elif row.code == "bad_id" and self._settings.format != "openai-batch":
                 raise InputError(row.message)
-
-
-def _format(name: str) -> Format:
-    """The format's module, loaded when it is needed: one of them loads pyarrow."""
-    return cast("Format", import_module(f"batch.readers.{name}"))
-
-
-def _format_name(file: str, wanted: str) -> str:
-    suffixes = [suffix.lower() for suffix in PurePath(file_name(file)).suffixes]
-    packed = bool(suffixes) and suffixes[-1] in PACKED
-    inner = suffixes[-2:-1] if packed else suffixes[-1:]
-    name = _FORMAT_OF_SUFFIX.get(inner[0] if inner else "") if wanted == "auto" else wanted
-    if name is None:
-        raise InputError(
-            f"{file}: its format is not known by its name; known are {', '.join(_FORMAT_OF_SUFFIX)} (text also as .gz or .zst); "
-            'or set format = "jsonl", "csv", "parquet" or "arrow" in [input] (jsonl: one JSON object per line)'
-        )
-    if name in _COLUMNAR and packed:
-        raise InputError(f"{file}: {name.capitalize()} is packed by itself; unpack the {suffixes[-1]} first")
-    return "jsonl" if name == "openai-batch" else name

@@ -1,4 +1,4 @@
-"""The user's own keys: as text, and whether each stands once."""
+"""The user's own keys: as text, and checked for duplicates."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def id_text(value: Any) -> str | None:
 
 
 def check_unique(ids: Callable[[], Iterable[Identified]]) -> None:
-    """Refuse an id that stands twice. `ids` is called a second time only when a double is suspected.
+    """Refuse duplicate ids. Calls `ids` a second time only when a duplicate is suspected.
 
-    Holds 9 bytes for each id: its hash, in buckets that are searched one by one; the second pass tells a double from
-    two ids of one hash.
+    Holds 9 bytes for each id: its hash, in buckets that are searched one by one; the second pass separates duplicates
+    from hash collisions.
 
     Raises:
         InputError: names the id and both its places.
@@ -52,28 +52,28 @@ def check_unique(ids: Callable[[], Iterable[Identified]]) -> None:
     suspects: set[int] = set()
     for bucket in buckets:
         if len(suspects) < _MAX_SUSPECTS and len(seen := set(bucket)) < len(bucket):
-            suspects |= _doubled(bucket, seen)
+            suspects |= _duplicates(bucket, seen)
     if suspects:
-        _refuse_double(ids(), suspects)
+        _refuse_duplicate(ids(), suspects)
 
 
-def _doubled(bucket: array[int], unseen: set[int]) -> set[int]:
-    doubled = set()
+def _duplicates(bucket: array[int], unseen: set[int]) -> set[int]:
+    duplicates = set()
     for hashed in bucket:
         if hashed in unseen:
             unseen.remove(hashed)
         else:
-            doubled.add(hashed)
-    return doubled
+            duplicates.add(hashed)
+    return duplicates
 
 
-def _refuse_double(ids: Iterable[Identified], suspects: set[int]) -> None:
+def _refuse_duplicate(ids: Iterable[Identified], suspects: set[int]) -> None:
     places: dict[str, str] = {}
     for text, file, line in ids:
         if hash(text) not in suspects:
             continue
         if text in places:
-            raise InputError(f"the id {shortened(text)} stands twice: {places[text]} and {file}:{line}; ids must be unique")
+            raise InputError(f"duplicate id {shortened(text)}: {places[text]} and {file}:{line}; ids must be unique")
         places[text] = f"{file}:{line}"
 
 

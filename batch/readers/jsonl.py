@@ -33,7 +33,7 @@ def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Itera
     number = mark.line
     for lines in line_groups(path, mark.offset):
         exactly = skip.records < len(lines) and _may_hold_long_integers(lines)
-        for number, line in enumerate(lines, number + 1):  # noqa: B020 - the count goes on over the groups
+        for number, line in enumerate(lines, number + 1):  # noqa: B020 - the count continues over the groups
             if not line or line.isspace():
                 continue
             if skip.records:
@@ -55,7 +55,7 @@ def count(path: str) -> int:
 
 
 def marks(path: str, every: int) -> tuple[int, list[InputOffset]]:
-    """How many records `read` gives, without parsing one, and where every so many of them begin.
+    """Count the records of `read` without parsing them, and list where about every `every` of them starts.
 
     In a long file that is every 2, 4, 8 … times as many; in a packed one only where the first begins.
 
@@ -68,12 +68,12 @@ def marks(path: str, every: int) -> tuple[int, list[InputOffset]]:
     records = line = 0
     offset = found[0].offset
     for lines in line_groups(path):
-        held = _records(lines)
-        if records + held > found[-1].record + every:
+        found_here = _records(lines)
+        if records + found_here > found[-1].record + every:
             found += _marks_within(lines, InputOffset(0, 0, records, line, offset), found[-1].record + every, every)
             while len(found) > MOST_MARKS:
                 found, every = found[::2], 2 * every
-        records += held
+        records += found_here
         line += len(lines)
         offset += sum(map(len, lines)) + len(lines)
     return records, found
@@ -96,7 +96,7 @@ def _records(lines: Sequence[TextLine]) -> int:
 
 
 def _may_hold_long_integers(lines: Sequence[TextLine]) -> bool:
-    """Whether one of many lines may hold one: asked of all at once, since of each it takes as long as a third of its parsing."""
+    """Whether one of the lines may have a long integer: checked for all at once: per line it costs a third of the parsing."""
     return Overlong in map(type, lines) or _LONG_INTEGER in b"\n".join(cast("Sequence[bytes]", lines)).translate(_DIGITS_AS_ZERO)
 
 

@@ -24,7 +24,7 @@ _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 @dataclass(frozen=True, slots=True)
 class Overlong:
-    """A line above MAX_LINE_BYTES, read over without being held."""
+    """A line above MAX_LINE_BYTES, passed over without keeping it in memory."""
 
     size: int
     digest: bytes
@@ -33,7 +33,7 @@ class Overlong:
         return self.size
 
     def isspace(self) -> bool:
-        """Whether it is blank, as of bytes; it is not known to be."""
+        """Always False: its text is not available. Mirrors bytes.isspace."""
         return False
 
     def __str__(self) -> str:

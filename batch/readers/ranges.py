@@ -1,4 +1,4 @@
-"""Ranges of rows, one after the other, read from the nearest known place and without reading anything twice where that can be helped."""
+"""Reads ranges of rows from the nearest mark, and avoids reading anything twice."""
 
 from __future__ import annotations
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from batch.records import InputOffset
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +33,7 @@ START = InputOffset(0)
 
 @dataclass(slots=True)
 class Skip:
-    """How many of the next records nobody wants: they are passed over, if the format allows without being read."""
+    """Number of next records to pass over, unread where the format allows it."""
 
     records: int = 0
 
@@ -40,26 +43,33 @@ EVERYTHING = Skip()
 
 
 class RowFilter(Protocol):
-    """Who reads knows rows that he wants no more."""
+    """Filter by row id: True for rows that still need work."""
 
     def __call__(self, ids: Sequence[str]) -> Sequence[bool]:
         """For each of some rows, by its id, whether it is wanted."""
 
 
 class Format(Protocol):
-    """What each format's module offers. All raise InputError when the file as a whole cannot be read."""
+    """The functions of each format's module. All raise InputError when the file as a whole cannot be read."""
 
     def read(self, path: str, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
-        """The records of one file from `mark` on, in order, but for those that `skip` says, also when it is changed on the way."""
+        """Yield the records of one file from `mark` on, in order, without those that `skip` passes over; `skip` may change meanwhile."""
 
     def marks(self, path: str, every: int) -> tuple[int, list[InputOffset]]:
-        """How many records `read` gives, and where reading can begin: at the start and, where that is possible, at about every so many.
+        """Count the records of `read`, and list where reading can start: at the beginning and, where possible, about every `every` records.
 
-        Of each mark `ordinal` and `file` are left to the caller.
+        The caller sets `ordinal` and `file` of each mark.
         """
 
     def count(self, path: str) -> int:
-        """How many records `read` gives, bad ones included."""
+        """Count the records of `read`, bad ones included."""
+
+
+class TypedFormat(Format, Protocol):
+    """A format whose columns have types."""
+
+    def schema(self, paths: Sequence[str]) -> pa.Schema | None:
+        """The exact column types of all files together; None when two files disagree on a column."""
 
 
 def digest(raw: bytes) -> bytes:

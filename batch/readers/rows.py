@@ -20,7 +20,7 @@ T = TypeVar("T")
 def make_row(
     ordinal: int, file: str, line: int, columns: dict[str, Any] | UnreadableRecord, id_column: str | None, *, padded: bool
 ) -> Row | BadRow:
-    """The row that a record is; a bad one where it cannot be read, or lacks the id."""
+    """Turn a record into a row; a BadRow where it cannot be read or lacks the id."""
     if isinstance(columns, UnreadableRecord):
         where = place(file, line)
         stand_in = str(ordinal) if id_column is None else _stand_in(where, ordinal)
@@ -32,15 +32,15 @@ def make_row(
 
 
 def in_batches(sized: Iterable[tuple[T, int]], size: int) -> Iterator[list[T]]:
-    """Rows, or records, with their sizes in bytes, `size` at a time, fewer where they are large."""
+    """Group items that have a size in bytes, `size` at a time, fewer where they are large."""
     batch: list[T] = []
-    held = 0
+    size_bytes = 0
     for item, item_bytes in sized:
         batch.append(item)
-        held += item_bytes
-        if len(batch) >= size or held >= _BATCH_BYTES:
+        size_bytes += item_bytes
+        if len(batch) >= size or size_bytes >= _BATCH_BYTES:
             yield batch
-            batch, held = [], 0
+            batch, size_bytes = [], 0
     if batch:
         yield batch
 
@@ -54,5 +54,5 @@ def _without_id(ordinal: int, id_column: str, columns: dict[str, Any], file: str
 
 
 def _stand_in(where: str, ordinal: int) -> str:
-    """The id of a row whose own cannot be known. A bare ordinal could be another row's id, and take its place in the journal."""
+    """Return an id for a row whose own cannot be read. A bare ordinal could equal another row's id and replace it in the journal."""
     return f"{where} (row {ordinal})"

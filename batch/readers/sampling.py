@@ -2,7 +2,7 @@
 
 Each ordinal has a rank: a bijection of 64 bits that mixes well (splitmix64's finaliser, Steele, Lea and Flood 2014), so no two rows share
 one. The N rows of the lowest ranks are the sample. A larger N thus keeps the rows of a smaller one, and a run that has answered 100 rows
-goes on to 1,000 without sending any again.
+continues to 1,000 without sending any again.
 """
 
 from __future__ import annotations

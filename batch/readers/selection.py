@@ -39,7 +39,7 @@ class Selection:
 
     @property
     def selects(self) -> bool:
-        """Whether some rows may be left out."""
+        """Whether some rows may be excluded."""
         return self.draws or self.has_condition
 
     def draw_from(self, ordinals: Iterable[int]) -> None:
@@ -64,18 +64,18 @@ class Selection:
         """
         if self._condition is None:
             return sum(1 for _ in rows)
-        missing, known, total = set(self._condition.columns), set[str](), 0
+        missing, present, total = set(self._condition.columns), set[str](), 0
         for row, _ in rows:
             if isinstance(row, BadRow):
                 total += 1
                 continue
             if missing:
                 missing -= row.columns.keys()
-                known |= row.columns.keys()
+                present |= row.columns.keys()
             total += self._condition.holds(row.columns)
-        if missing and known:
+        if missing and present:
             name = min(missing)
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(known)[:30])}"
+            near = difflib.get_close_matches(name, present, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(present)[:30])}"
             raise InputError(f"[input] where: no row has a column {name!r}; {hint}")
         return total

@@ -1,4 +1,4 @@
-"""Input files found by path, address or pattern, and told apart from what they were: on disk and on object stores."""
+"""Finds input files by path, address or pattern, and identifies them, on disk and on object stores."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def expand(paths: Sequence[str]) -> list[str]:
 
 
 def identity(files: Sequence[str]) -> list[dict[str, Any]]:
-    """For each file {path, size in bytes, mtime_ns}, of local ones also {probe}: enough to see that the input is not what it was.
+    """Return {path, size in bytes, mtime_ns} of each file, and {probe} of local ones: enough to detect a changed input.
 
     `probe` is a hash of five blocks of the content, for an edit in place that keeps size and time.
 

@@ -65,7 +65,7 @@ def open_regular(path: str | os.PathLike[str], flags: int, mode: int = 0o600) ->
 
 @contextmanager
 def scratch_folder(parent: str | os.PathLike[str], name: str) -> Iterator[Path]:
-    """A folder in `parent` for files that nobody keeps, removed when the body ends.
+    """Create a folder in `parent` for temporary files, removed when the body ends.
 
     Its name is `.NAME.HOST-PID.tmp`; what a killed process left there is removed by the next call on the same host.
 

@@ -68,7 +68,7 @@ class Mirror:
         """Put a new object on the store, see that it is there whole, and keep its copy.
 
         Raises:
-            StoreError: it is there already with other content: somebody else writes here. With the same, an earlier call has put it.
+            StoreError: it exists with other content: another process writes here. With equal content an earlier call has written it.
         """
         url = self.url.joined(name)
         before = stores.info(url)
@@ -137,7 +137,7 @@ class Mirror:
             stores.delete(there[name].url)
 
     def forget(self, folder: str) -> None:
-        """Remove the copy of a folder: the next `fetch` brings all of it anew."""
+        """Remove the copy of a folder: the next `fetch` copies all of it again."""
         shutil.rmtree(self.root / folder, ignore_errors=True)
 
     def move(self, moves: Iterable[tuple[Stored, str]]) -> None:

@@ -76,9 +76,9 @@ def s3_endpoint() -> str | None:
 def _key_in_use(url: StoreUrl) -> str:
     if url.scheme != "s3":
         return "; the account needs to read, list and write objects there"
-    held = os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE")
+    has_keys = os.environ.get("AWS_ACCESS_KEY_ID") or os.environ.get("AWS_PROFILE")
     files = {"AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config"}
-    if held or any(Path(os.environ.get(name, usual)).expanduser().is_file() for name, usual in files.items()):
+    if has_keys or any(Path(os.environ.get(name, usual)).expanduser().is_file() for name, usual in files.items()):
         return "; the key needs s3:ListBucket on the bucket, s3:GetObject, and for what is written s3:PutObject and s3:DeleteObject"
     return (
         "; no credentials were found: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, "

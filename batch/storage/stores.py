@@ -39,7 +39,7 @@ class Stored:
 
 def info(url: StoreUrl) -> Stored | None:
     """What an object is; None when there is none, also where its bucket is missing."""
-    with _told(url) as system:
+    with _file_system(url) as system:
         found = system.get_file_info(url.path)
         return Stored(url, found.size, found.mtime_ns) if found.is_file else None
 
@@ -53,7 +53,7 @@ def is_folder(url: StoreUrl) -> bool:
     """Whether anything lies under this key."""
     from pyarrow.fs import FileType
 
-    with _told(url) as system:
+    with _file_system(url) as system:
         return bool(system.get_file_info(url.path).type == FileType.Directory)
 
 
@@ -67,7 +67,7 @@ def listing(url: StoreUrl, *, recursive: bool = False) -> list[Stored]:
     """The objects under a folder, sorted by key; none when there is no such folder."""
     from pyarrow.fs import FileSelector
 
-    with _told(url) as system:
+    with _file_system(url) as system:
         found = system.get_file_info(FileSelector(url.path, allow_not_found=True, recursive=recursive))
         stored = [Stored(url.at(each.path), each.size, each.mtime_ns) for each in found if each.is_file]
     return sorted(stored, key=lambda each: each.url.key)
@@ -77,21 +77,21 @@ def folders(url: StoreUrl) -> list[str]:
     """The names of the folders under a folder, sorted."""
     from pyarrow.fs import FileSelector, FileType
 
-    with _told(url) as system:
+    with _file_system(url) as system:
         found = system.get_file_info(FileSelector(url.path, allow_not_found=True))
         return sorted(each.base_name for each in found if each.type == FileType.Directory)
 
 
 def open_object(url: StoreUrl) -> Any:
     """A seekable pyarrow.NativeFile: what is read of it is fetched by ranges."""
-    with _told(url) as system:
+    with _file_system(url) as system:
         return system.open_input_file(url.path)
 
 
 def get(url: StoreUrl) -> bytes | None:
     """A whole small object; None when there is none."""
     try:
-        with _told(url) as system, system.open_input_file(url.path) as file:
+        with _file_system(url) as system, system.open_input_file(url.path) as file:
             return bytes(file.read())
     except StoreError as error:
         if isinstance(error.__cause__, FileNotFoundError):
@@ -101,7 +101,7 @@ def get(url: StoreUrl) -> bytes | None:
 
 def put(url: StoreUrl, data: bytes) -> None:
     """Put an object in place: visible when it is there whole, and not before."""
-    with _told(url) as system, system.open_output_stream(url.path, compression=None) as file:
+    with _file_system(url) as system, system.open_output_stream(url.path, compression=None) as file:
         # All of it in one call: whenever the stream is closed, also by an interrupt, it holds all or nothing.
         file.write(data)
 
@@ -110,7 +110,7 @@ def upload(path: Path, url: StoreUrl) -> Stored:
     """Put a local file in place. Raises StoreError also when the object has another size afterwards."""
     from pyarrow.fs import LocalFileSystem, copy_files
 
-    with _told(url) as system:
+    with _file_system(url) as system:
         # One call into Arrow from beginning to end. A stream of Python's own would be completed, not aborted, when an interrupt or an
         # error cuts it off, and would leave half a file: Arrow closes an output stream that is dropped.
         copy_files(str(path), url.path, source_filesystem=LocalFileSystem(), destination_filesystem=system)
@@ -128,7 +128,7 @@ def download(stored: Stored, path: Path) -> None:
 
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with _told(stored.url) as system:
+        with _file_system(stored.url) as system:
             copy_files(stored.url.path, str(temporary), source_filesystem=system, destination_filesystem=LocalFileSystem())
         temporary.chmod(0o600)
         os.utime(temporary, ns=(stored.mtime_ns, stored.mtime_ns))
@@ -139,19 +139,19 @@ def download(stored: Stored, path: Path) -> None:
 
 def move(source: StoreUrl, destination: StoreUrl) -> None:
     """Give an object another key: a copy on the store, then the old one is deleted."""
-    with _told(source) as system:
+    with _file_system(source) as system:
         system.move(source.path, destination.path)
 
 
 def delete(url: StoreUrl) -> None:
     """Remove an object."""
-    with _told(url) as system:
+    with _file_system(url) as system:
         system.delete_file(url.path)
 
 
 def delete_folder(url: StoreUrl) -> None:
     """Remove everything under a key, also the empty objects that stand for folders. Nothing happens when there is nothing."""
-    with _told(url) as system:
+    with _file_system(url) as system:
         if is_folder(url):
             system.delete_dir(url.path)
 
@@ -163,7 +163,7 @@ def together(work: Any, items: Iterable[Any]) -> list[Any]:
 
 
 @contextmanager
-def _told(url: StoreUrl) -> Iterator[FileSystem]:
+def _file_system(url: StoreUrl) -> Iterator[FileSystem]:
     import pyarrow as pa
 
     try:

@@ -23,7 +23,7 @@ _ELSEWHERE = {"gcs": "write gs://", "s3a": "write s3://", "s3n": "write s3://", 
 
 
 def is_url(text: str) -> bool:
-    """Whether `text` is an address with a scheme, known or not, and no path."""
+    """Whether `text` is an address with a scheme, supported or not, rather than a path."""
     return _SCHEME.match(text) is not None
 
 
@@ -73,7 +73,7 @@ def parse(text: str) -> StoreUrl:
     """The parts of an address.
 
     Raises:
-        ValueError: not a store that is known, no bucket, an unknown option, or a key that stands in it; says what to do.
+        ValueError: unsupported store, no bucket, an unknown option, or an access key inside; says what to do.
     """
     match = _SCHEME.match(text)
     if match is None:
@@ -85,15 +85,15 @@ def parse(text: str) -> StoreUrl:
     address, query = _divided(text[match.end() :])
     bucket, _, key = address.partition("/")
     if "@" in bucket:
-        raise ValueError("an address must hold no key: leave out what stands before the @ and put it into the environment")
+        raise ValueError("an address must hold no key: remove the part before the @ and set it in the environment")
     if not bucket:
         raise ValueError(f"{text}: the bucket is missing; write {scheme}://BUCKET/KEY")
     options = tuple(parse_qsl(query, keep_blank_values=True))
     for name, _value in options:
         if name not in OPTIONS[scheme]:
             near = difflib.get_close_matches(name, OPTIONS[scheme], n=1)
-            known = f"did you mean {near[0]}?" if near else f"known are {', '.join(OPTIONS[scheme])}"
-            raise ValueError(f"{scheme}:// has no option {name!r}; {known}")
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(OPTIONS[scheme])}"
+            raise ValueError(f"{scheme}:// has no option {name!r}; {hint}")
     return StoreUrl(scheme, bucket, key.strip("/"), options)
 
 

@@ -93,8 +93,8 @@ def test_the_same_request_from_a_template_has_the_same_key() -> None:
     ("columns", "says"),
     [
         ({"method": "GET"}, "its method must be \"POST\", not 'GET'"),
-        ({"url": "/v1/rerank"}, r"its url '/v1/rerank' is none that can be called; these are: /v1/chat/completions, "),
-        ({"url": 7}, "its url 7 is none"),
+        ({"url": "/v1/rerank"}, r"its url '/v1/rerank' cannot be called; choose one of: /v1/chat/completions, "),
+        ({"url": 7}, "its url 7 cannot be called"),
         ({"body": "{}"}, "its body must be an object"),
         ({"body": {"messages": []}}, 'names no model; name one for all rows: id = "PROVIDER/MODEL"'),
         ({"body": {**CHAT, "background": True}}, "in the background"),
@@ -177,5 +177,5 @@ def test_lines_without_custom_id_are_errors_and_doubles_are_refused(tmp_path: Pa
     assert [row.id for row in rows] == ["request-1", "batch.jsonl:2 (row 1)", "batch.jsonl:3 (row 2)", "request-2"]
     assert [row.code if isinstance(row, BadRow) else "" for row in rows] == ["", "bad_id", "bad_row", ""]
     assert isinstance(rows[0], Row)
-    with pytest.raises(InputError, match=r"request-1 stands twice: .*batch\.jsonl:1 and .*batch\.jsonl:2"):
+    with pytest.raises(InputError, match=r"duplicate id request-1: .*batch\.jsonl:1 and .*batch\.jsonl:2"):
         Dataset(loaded(folder(tmp_path, LINE, LINE), job()).job.input).check_ids()

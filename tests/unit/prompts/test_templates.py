@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.errors import RowError
-from batch.prompts import check_template, templates
+from batch.prompts import check_template, printing, sandbox
 from batch.prompts.templates import Template
 from tests.support.prompts import row
 
@@ -21,8 +21,8 @@ from tests.support.prompts import row
     ("source", "columns", "text"),
     [
         ("The capital of {{ country }}?\n", {"country": "France"}, "The capital of France?\n"),
-        ("{{ n }} {{ d }} {{ t }} {{ x }}", {"n": 2**70, "d": Decimal("1.20"), "t": dt.datetime(2026, 1, 2, tzinfo=dt.UTC), "x": None},
-         f"{2**70} 1.20 2026-01-02 00:00:00+00:00 None"),
+        ("{{ n }} {{ d }} {{ t }} {{ x }}", {"n": 2**70, "d": Decimal("1.20"), "t": dt.datetime(2026, 1, 2, tzinfo=dt.UTC), "x": True},
+         f"{2**70} 1.20 2026-01-02 00:00:00+00:00 True"),
         ("{{ a.b[0] }}", {"a": {"b": ["x"]}}, "x"),
         ("{{ note | default('-') }}", {}, "-"),
         ("{% if note is defined %}yes{% else %}no{% endif %}", {}, "no"),
@@ -41,6 +41,74 @@ from tests.support.prompts import row
 def test_templates_render(source: str, columns: dict[str, Any], text: str) -> None:
     """Jinja as its users know it, values as str() writes them."""
     assert Template(source).render(row(**columns)) == text
+
+
+ORDER = {"items": ["x"], "values": 1, "keys": "K", "copy": None, "id": 9}
+
+
+@pytest.mark.parametrize(
+    ("source", "columns", "text"),
+    [
+        ("{{ order.items }} {{ order.values }} {{ order['keys'] }}", {"order": ORDER}, "['x'] 1 K"),
+        ("{% for key, value in order.items() %}{{ key }}{% endfor %}", {"order": {"a": 1, "b": 2}}, "ab"),
+        ("{{ '{0.items}'.format(order) }}", {"order": ORDER}, "['x']"),
+        ("{{ row['x y'] }} {{ row }}", {"row": "own", "x y": 1}, "1 own"),
+        ("{{ row['a'] }}", {"row": {"a": "its own"}, "a": "column"}, "its own"),
+        ("{{ self }} {{ loop }}", {"self": "s", "loop": "l"}, "s l"),
+        ("{% for x in loop %}{{ loop.index }}/{{ loop.length }} {% endfor %}", {"loop": "ab"}, "1/2 2/2 "),
+        ("{{ a }}{{ a | upper }}{{ [a] }}", {"a": "é".encode()}, "éÉ['é']"),
+        ("{{ a | base64 }} {{ a | data_url }}", {"a": b"\xff\xd8\xff"}, "/9j/ data:image/jpeg;base64,/9j/"),
+        ("{{ a | data_url('audio/wav') }}", {"a": {"bytes": b"\xff", "path": None}}, "data:audio/wav;base64,/w=="),
+        ("{{ a | default('-') }}{{ b | default('-', true) }}{{ c | d('-') }}", {"a": None, "b": None, "c": float("nan")}, "---"),
+        ("{{ a | default('-') }}", {"a": ""}, ""),
+        ("{% if a %}{{ a }}{% else %}none{% endif %}", {"a": None}, "none"),
+        ("{{ a | tojson }}", {"a": {"x": float("nan"), "y": [None, Decimal("1.0")]}}, '{"x": null, "y": [null, "1.0"]}'),
+        ("{{ a | tojson }}", {"a": [b"k"]}, '["k"]'),
+        ("{{ '%5.1f|%s|%d' % (a, b, 7) }}", {"a": 1.25, "b": "x"}, "  1.2|x|7"),
+        ("{{ '{:>4}|{b}'.format(a, b=b) }}", {"a": 1, "b": "x"}, "   1|x"),
+        ("{{ '%s-%s' | format(a, b) }}{{ [a, b] | join('+') }}", {"a": 1, "b": "x"}, "1-x1+x"),
+        ("{{ l | join(', ', attribute='n') }}", {"l": [{"n": 1}, {"n": 2}]}, "1, 2"),
+        ("{% macro m(x) %}<{{ x }}>{% endmacro %}{{ m(a) }}{{ a | indent(2) }}", {"a": "y"}, "<y>y"),
+    ],
+)  # fmt: skip
+def test_data_is_printed_as_data(source: str, columns: dict[str, Any], text: str) -> None:
+    """Keys come before methods, UTF-8 bytes are text, columns before Jinja's own names, and `default` stands in for null (fault 70)."""
+    assert Template(source).render(row(**columns)) == text
+
+
+@pytest.mark.parametrize(
+    ("source", "columns", "code", "says"),
+    [
+        ("{{ order.items }}", {"order": {}}, "bad_template", "'items' is no data"),
+        ("{{ order.items | string }}", {"order": {}}, "bad_template", "'items' is no data"),
+        ("{{ 'x' ~ order.items }}", {"order": {}}, "bad_template", "'items' is no data"),
+        ("{{ '%s' % order.items }}", {"order": {}}, "bad_template", "'items' is no data"),
+        ("{{ '{}'.format(order.items) }}", {"order": {}}, "bad_template", "'items' is no data"),
+        ("{{ [order.items] }}", {"order": {}}, "bad_template", "'items' is no data"),
+        ("{{ [order.items] | join }}", {"order": {}}, "bad_template", "'items' is no data"),
+        ("{{ [order.items] | tojson }}", {"order": {}}, "bad_template", "'items' is no data"),
+        ("{{ range }}", {}, "bad_template", "is no data"),
+        ("{{ namespace() }}", {}, "bad_template", "is no data"),
+        ("{% macro m() %}{% endmacro %}{{ m }}", {}, "bad_template", "is no data"),
+        ("{% for x in [1] %}{{ loop }}{% endfor %}", {}, "bad_template", "is no data"),
+        ("{{ self }}", {}, "bad_template", "'self' is undefined"),
+        ("{{ a }}", {"a": b"\xff\xd8"}, "bad_template", "2 bytes are not UTF-8 text; use the filter base64, or data_url"),
+        ("{{ a | tojson }}", {"a": [b"\xff"]}, "bad_template", "not UTF-8"),
+        ("{{ a | tojson }}", {"a": float("inf")}, "bad_template", "JSON has no infinity"),
+        ("{{ a }}", {"a": None}, "missing_column", "the column 'a': a value is null"),
+        ("{{ a }}", {"a": float("nan")}, "missing_column", "a value is NaN"),
+        ("{{ a | upper }}", {"a": None}, "missing_column", "null"),
+        ("{{ a ~ '!' }}", {"a": None}, "missing_column", "null"),
+        ("{{ '%s' % a }}", {"a": None}, "missing_column", "null"),
+        ("{{ '{}'.format(a) }}", {"a": None}, "missing_column", "null"),
+        ("{{ [a, 1] | join(',') }}", {"a": None}, "missing_column", "null"),
+    ],
+)  # fmt: skip
+def test_what_is_no_data_fails_the_row(source: str, columns: dict[str, Any], code: str, says: str) -> None:
+    """A method, null, NaN or raw bytes never become text of a prompt, whichever way a template writes them (fault 70)."""
+    with pytest.raises(RowError, match=says) as caught:
+        Template(source).render(row(**columns))
+    assert caught.value.code == code
 
 
 @given(st.text(st.sampled_from("{}%# \n'a._()") | st.characters(exclude_categories=["Cs"])))
@@ -95,12 +163,40 @@ def test_a_template_that_fails_on_a_row_is_the_rows_error(source: str) -> None:
         "{{ [1] * n }}",
         "{{ 2 ** n }}",
         "{{ range(n) | list }}",
+        "{{ 'x'.ljust(n) }}",
+        "{{ 'x'.rjust(n) ~ 'x'.zfill(n) }}",
+        "{{ '\t'.expandtabs(n) }}",
+        "{{ 'x' | center(n) }}",
+        "{{ 'a\nb' | indent(n) }}",
+        "{{ '%999999999d' % 1 }}",
+        "{{ '%*d' % (n, 1) }}",
+        "{{ '%999999999d' | format(1) }}",
+        "{{ '{:999999999}'.format(1) }}",
+        "{{ '{:{}}'.format(1, n) }}",
+        "{{ '{a:{b}}'.format_map({'a': 1, 'b': n}) }}",
+        "{{ big.replace('x', big) }}",
+        "{{ big | replace('x', big) }}",
+        "{{ big.join(big) }}",
+        "{{ big | join(big) }}",
+        "{{ ([big] * 1000) | tojson }}",
+        "{{ [big] * 1000 }}",
+        "{{ ([big] * 1000) | pprint }}",
+        "{{ [1] | batch(n, 0) | list }}",
+        "{{ [1] | slice(n, 0) | list }}",
+        "{{ {'a': 1} | tojson(indent=n) }}",
+        "{{ n ** 99999 }}",
+        "{% set ns = namespace(a='x') %}{% for i in range(40) %}{% set ns.a = ns.a ~ ns.a %}{% endfor %}",
+        "{% set ns = namespace(a='x') %}{% for i in range(40) %}{% set ns.a = ns.a + ns.a %}{% endfor %}",
+        "{% set ns = namespace(a=9) %}{% for i in range(60) %}{% set ns.a = ns.a * ns.a %}{% endfor %}",
+        "{% for i in range(1000) %}{% for j in range(1000) %}{% endfor %}{% endfor %}",
         "{% for i in range(1000) %}{% for j in range(1000) %}{{ big }}{% endfor %}{% endfor %}",
     ],
 )
 def test_a_template_cannot_eat_the_memory(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Repetitions, powers, ranges and long texts stop at a bound, when compiled and when rendered (promise 8)."""
-    monkeypatch.setattr(templates, "MAX_TEXT_CHARACTERS", 1_000_000)
+    monkeypatch.setattr(printing, "MAX_TEXT_CHARACTERS", 1_000_000)
+    monkeypatch.setattr(printing, "MAX_GROWN_CHARACTERS", 1_000_000)
+    monkeypatch.setattr(sandbox, "MAX_STEPS", 100_000)
     tracemalloc.start()
     with pytest.raises(RowError) as caught:
         Template(source).render(row(n=10**9, big="x" * 10_000))

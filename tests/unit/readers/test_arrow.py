@@ -66,7 +66,7 @@ def test_feather(tmp_path: Path) -> None:
     assert [row.columns["prompt"] for row in rows_of(dataset(tmp_path / "a.feather")) if isinstance(row, Row)] == [
         f"q{n}" for n in range(10)
     ]
-    with pytest.raises(InputError, match="version 1, which is out of use"):
+    with pytest.raises(InputError, match="version 1, which is obsolete"):
         dataset(write(tmp_path / "b.feather", b"FEA1" + bytes(100))).count()
 
 

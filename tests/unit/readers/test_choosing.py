@@ -68,7 +68,7 @@ def test_the_wanted_rows_are_those_of_reading_all(
     names = {row.id for row in everything if row.ordinal in unwanted}
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choosing, "_WEIGHED", weighed)
+        patch.setattr(choosing, "_WINDOW", weighed)
         batches = list(dataset(*files, **selection).batches(size, wanted=lambda ids: [name not in names for name in ids]))
 
     chosen = [row for batch in batches for row in batch]

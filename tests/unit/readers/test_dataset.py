@@ -81,7 +81,7 @@ def test_a_row_without_id_is_named(tmp_path: Path, line: bytes, says: str) -> No
 def test_doubled_ids_over_files_are_named(tmp_path: Path) -> None:
     """A double over two files and types names both lines; within the limit only (fault 49)."""
     one, two = write(tmp_path / "a.jsonl", b'{"id": 7}\n'), write(tmp_path / "b.csv", b"id\n6\n7\n")
-    with pytest.raises(InputError, match=r"the id 7 stands twice: .*a\.jsonl:1 and .*b\.csv:3"):
+    with pytest.raises(InputError, match=r"duplicate id 7: .*a\.jsonl:1 and .*b\.csv:3"):
         dataset(one, two, id="id").check_ids()
     dataset(one, two, id="id", limit=2).check_ids()
 
@@ -104,13 +104,13 @@ def test_without_an_id_column_the_ordinal_is_the_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "says"),
     [
-        ("a.txt", {}, r"known are \.jsonl, \.ndjson, \.csv, \.parquet"),
-        ("a.json", {}, 'set format = "jsonl"'),
-        ("a.gz", {}, "not known"),
+        ("a.txt", {}, r"names end with \.jsonl, \.ndjson, \.csv, \.parquet"),
+        ("a.xml", {}, "set format in .input. to one of .jsonl."),
+        ("a.gz", {}, "does not say the format"),
         ("a.parquet.gz", {}, "unpack the .gz first"),
     ],
 )
-def test_an_unknown_format_says_what_is_known(tmp_path: Path, name: str, settings: dict[str, str], says: str) -> None:
+def test_an_unknown_format_lists_the_formats(tmp_path: Path, name: str, settings: dict[str, str], says: str) -> None:
     """A name that tells no format is refused before anything is read."""
     with pytest.raises(InputError, match=says):
         dataset(write(tmp_path / name, b""), **settings)

@@ -58,9 +58,9 @@ def test_unique_ids_pass_in_little_memory() -> None:
 
 
 def test_a_double_names_both_lines() -> None:
-    """Of an id that stands twice both places are named (fault 49)."""
+    """Of a duplicate id both places are named (fault 49)."""
     rows = [("a", "/in/x.jsonl", 1), ("b", "/in/x.jsonl", 2), ("a", "/in/y.jsonl", 7)]
-    with pytest.raises(InputError, match=r"the id a stands twice: /in/x\.jsonl:1 and /in/y\.jsonl:7"):
+    with pytest.raises(InputError, match=r"duplicate id a: /in/x\.jsonl:1 and /in/y\.jsonl:7"):
         check_unique(lambda: rows)
 
 
@@ -68,7 +68,7 @@ def test_two_ids_of_one_hash_are_no_double(monkeypatch: pytest.MonkeyPatch) -> N
     """A collision of hashes is told from a double by a second pass; a double among collisions is still found."""
     monkeypatch.setattr(ids, "hash", len, raising=False)
     check_unique(lambda: [("a", "f", 1), ("b", "f", 2)])
-    with pytest.raises(InputError, match="the id b stands twice: f:2 and f:3"):
+    with pytest.raises(InputError, match="duplicate id b: f:2 and f:3"):
         check_unique(lambda: [("a", "f", 1), ("b", "f", 2), ("b", "f", 3)])
 
 

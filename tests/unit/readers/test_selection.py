@@ -105,7 +105,7 @@ def test_ids_are_checked_among_the_rows_that_are_taken(tmp_path: Path) -> None:
     """A double that is filtered out is no double."""
     path = write(tmp_path / "a.jsonl", b'{"id": "r", "v": 1}\n{"id": "r", "v": 2}\n')
     dataset(path, id="id", where="v == 2").check_ids()
-    with pytest.raises(InputError, match="stands twice"):
+    with pytest.raises(InputError, match="duplicate id"):
         dataset(path, id="id", where="v > 0").check_ids()
 
 

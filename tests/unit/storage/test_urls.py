@@ -48,7 +48,7 @@ def test_names_are_joined_before_the_options() -> None:
         ("s3://", "bucket is missing"),
         ("s3:///key", "bucket is missing"),
         ("s3://b/k?regio=x", "did you mean region?"),
-        ("gs://b/k?region=x", "known are endpoint_override"),
+        ("gs://b/k?region=x", "there are endpoint_override"),
     ],
 )
 def test_what_cannot_be_an_address_is_explained(text: str, says: str) -> None:

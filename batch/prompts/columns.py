@@ -1,0 +1,125 @@
+"""Which columns a job's requests and outputs need, from its templates: all others are not read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.defaults import DEFAULT_NAMESPACE
+
+from batch.prompts.sandbox import ROW
+from batch.settings import Job, PromptSettings
+
+# As sandbox.py's, before its changes: those would hide what is written.
+_PLAIN = jinja2.Environment(autoescape=True)
+# A column may have the name of one of Jinja's functions.
+_PLAIN.globals.clear()
+_OPTIONAL_FILTERS = {"default", "d"}
+_OPTIONAL_TESTS = {"defined", "undefined"}
+_BRANCHES = (nodes.If, nodes.CondExpr, nodes.For, nodes.Macro, nodes.And, nodes.Or)
+
+
+@dataclass(frozen=True, slots=True)
+class TemplateColumns:
+    """The names that a template may read; `everything` where it may read any. Each render needs the `required` ones.
+
+    `prints` tells whether anything of a row is put in at all.
+    """
+
+    names: frozenset[str]
+    required: frozenset[str]
+    everything: bool
+    prints: bool
+
+
+def columns_of(source: str) -> TemplateColumns:
+    """Return the columns of a template that compiles. May name too many, never too few."""
+    tree = _PLAIN.parse(source)
+    keys, dynamic = set[str](), False
+    fixed: set[int] = set()
+    for node in tree.find_all((nodes.Getitem, nodes.Getattr)):
+        key = _row_key(node)
+        if key is not None:
+            keys.add(key)
+            fixed.add(id(node.node))  # type: ignore[attr-defined]
+    for name in tree.find_all(nodes.Name):
+        dynamic |= name.name == ROW and id(name) not in fixed
+    names = meta.find_undeclared_variables(tree) | keys | ({"self"} if any(n.name == "self" for n in tree.find_all(nodes.Name)) else set())
+    required = {name for name in _certain(tree) if name in names and name != ROW}
+    prints = any(not isinstance(node, nodes.TemplateData) for output in tree.find_all(nodes.Output) for node in output.nodes)
+    return TemplateColumns(frozenset(names), frozenset(required - _optional(tree) - set(DEFAULT_NAMESPACE)), dynamic, prints)
+
+
+def prompt_templates(prompt: PromptSettings) -> Iterator[tuple[str, str]]:
+    """Yield the key and source of each template of a prompt."""
+    for key in ("system", "user", "text"):
+        if (source := getattr(prompt, key)) is not None:
+            yield key, source
+    if isinstance(prompt.messages, tuple):
+        for number, message in enumerate(prompt.messages):
+            yield from _strings(message, f"messages[{number}]")
+
+
+def needed_columns(job: Job) -> frozenset[str] | None:
+    """Return the columns that the requests, ids, `where` and outputs of a job need; None: all of them."""
+    from batch.readers.where import Condition
+
+    if job.run.race is not None or any(variant.prompt.stored for variant in job.variants):
+        return None
+    needed = {*job.output.columns, *([job.input.id] if job.input.id is not None else [])}
+    if job.input.where is not None:
+        needed |= Condition(job.input.where).columns
+    for variant in job.variants:
+        prompt = variant.prompt
+        needed |= {name for name in (prompt.messages, prompt.tools) if isinstance(name, str)}
+        for _, source in prompt_templates(prompt):
+            found = columns_of(source)
+            if found.everything:
+                return None
+            needed |= found.names
+    return frozenset(needed)
+
+
+def _row_key(node: nodes.Node) -> str | None:
+    match node:
+        case nodes.Getitem(node=nodes.Name(name="row"), arg=nodes.Const(value=str() as key)):
+            return key
+        case nodes.Getattr(node=nodes.Name(name="row"), attr=str() as key):
+            return key
+        case _:
+            return None
+
+
+def _certain(node: nodes.Node) -> Iterator[str]:
+    """The names that each render reads: those outside of branches."""
+    if isinstance(node, nodes.Name) and node.ctx == "load":
+        yield node.name
+    if isinstance(node, nodes.For):
+        yield from _certain(node.iter)
+    elif not isinstance(node, _BRANCHES):
+        for child in node.iter_child_nodes():
+            yield from _certain(child)
+
+
+def _optional(tree: nodes.Template) -> set[str]:
+    """The names that may be missing: tested by `is defined`, or with a default."""
+    found: set[str] = set()
+    for node in tree.find_all((nodes.Test, nodes.Filter)):
+        names = _OPTIONAL_TESTS if isinstance(node, nodes.Test) else _OPTIONAL_FILTERS
+        if node.name in names and isinstance(node.node, nodes.Name):  # type: ignore[attr-defined]
+            found.add(node.node.name)  # type: ignore[attr-defined]
+    return found
+
+
+def _strings(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _strings(item, f"{place}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, item in enumerate(value):
+            yield from _strings(item, f"{place}[{number}]")

@@ -1,0 +1,29 @@
+"""The columns that templates need."""
+
+from __future__ import annotations
+
+import pytest
+
+from batch.prompts.columns import columns_of
+
+
+@pytest.mark.parametrize(
+    ("source", "names", "required", "everything"),
+    [
+        ("{{ a }} {{ b.c }} {{ row['d e'] }}", "a,b,d e", "a,b", False),
+        ("{{ row[a] }}", "a,row", "a", True),
+        ("{{ row | tojson }}", "row", "", True),
+        ("{% for x in items %}{{ x }}{{ y }}{% endfor %}", "items,y", "items", False),
+        ("{% if a is defined %}{{ a }}{% endif %}{{ b | default('-') }}{{ c }}", "a,b,c", "c", False),
+        ("{% set x = a %}{{ x }}{{ self }}", "a,self", "a,self", False),
+        ("{{ a if b else c }}", "a,b,c", "", False),
+        ("{{ range(3) | list }}{{ 'b' }}", "range", "", False),
+        ("nothing", "", "", False),
+    ],
+)  # fmt: skip
+def test_the_columns_of_a_template(source: str, names: str, required: str, everything: bool) -> None:
+    """Each column that may be read is found, and those that each row must have; `row` alone stands for all (fault 73)."""
+    found = columns_of(source)
+    assert {name for name in found.names if name != "row" or everything} == {name for name in names.split(",") if name}
+    assert found.required == {name for name in required.split(",") if name}
+    assert found.everything == everything
