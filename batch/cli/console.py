@@ -162,7 +162,7 @@ def _plain(value: Any) -> Any:
 
 def terminal_width() -> int:
     """The columns of the terminal, also where what is written goes into a pipe, to `less` for example; 100 where there is none."""
-    if (set_ := os.environ.get("COLUMNS", "")).isdecimal() and int(set_):
+    if (set_ := os.environ.get("COLUMNS", "")).isdecimal() and len(set_) <= 5 and int(set_):
         return int(set_)
     for stream in (sys.__stdout__, sys.__stderr__, sys.__stdin__):
         with suppress(AttributeError, OSError, ValueError):

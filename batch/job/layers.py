@@ -19,6 +19,7 @@ from batch.providers.variables import substitute
 _STEP = re.compile(r"""\s*(?:(?P<bare>[A-Za-z0-9_-]+)|"(?P<double>[^"]*)"|'(?P<single>[^']*)')(?P<indices>(?:\[\d+\])*)\s*(?:\.|$)""")
 _EXAMPLE = "write --set KEY=VALUE, such as --set run.concurrency=64 or --set 'model[0].temperature=0.2'"
 LARGEST_FILE = 16 * 1024 * 1024
+NUL_IN_PATH = "a path cannot contain a NUL character"
 TOO_DEEP = "is nested too deeply"
 
 
@@ -53,7 +54,8 @@ def read_layers(path: Path, environ: Mapping[str, str]) -> list[FileLayer]:
     Raises:
         JobError: when a file is missing or is not TOML, or when they extend each other in a circle.
     """
-    layer = _read(path, None)
+    # The job itself may come by a pipe, as in `run <(make-job)`; a pipe that a file names could block loading for ever.
+    layer = _read(path, None, pipes=True)
     layers, seen = [layer], [path.resolve()]
     while (parent := _parent(layer, environ)) is not None:
         if parent.resolve() in seen:
@@ -105,11 +107,10 @@ def _merge(old: Any, new: Any) -> Any:
     return [_merge(None, item) for item in new] if isinstance(new, list) else new
 
 
-def _read(path: Path, asked_by: FileLayer | None) -> FileLayer:
+def _read(path: Path, asked_by: FileLayer | None, *, pipes: bool = False) -> FileLayer:
     label = str(path) if asked_by is None else _label(path)
     try:
-        # The job itself may come by a pipe, as in `run <(make-job)`; a pipe that a file names could hold loading up for ever.
-        text = read_small_file(path, pipes=asked_by is None).decode("utf-8-sig")
+        text = read_small_file(path, pipes=pipes).decode("utf-8-sig")
     except OSError as error:
         message = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         if asked_by is not None:
@@ -135,9 +136,19 @@ def _parent(layer: FileLayer, environ: Mapping[str, str]) -> Path | None:
     if not isinstance(extends, str):
         raise _extends_error(layer, "must be the path of one other job file", None)
     try:
-        return layer.base / Path(substitute(extends, environ)).expanduser()
+        return layer.base / expand_user(substitute(extends, environ))
     except ValueError as error:
         raise _extends_error(layer, str(error), None) from None
+
+
+def expand_user(text: str) -> Path:
+    """Return the path that `text` names, with ~ and ~user expanded. Raises ValueError for what cannot be a path here."""
+    if "\0" in text:
+        raise ValueError(NUL_IN_PATH)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is no home directory of {text.partition('/')[0]}") from None
 
 
 def _extends_error(layer: FileLayer, message: str, hint: str | None) -> JobError:

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from batch.errors import JobError, Problem
-from batch.job.layers import FileLayer, Layer, SetLayer
+from batch.job.layers import NUL_IN_PATH, FileLayer, Layer, SetLayer, expand_user
 from batch.job.paths import KeyPath, begins, dotted
 from batch.providers.variables import UnsetVariableError, substitute
 from batch.storage.urls import is_url, parse
@@ -165,9 +165,16 @@ class Loading:
         path_text = self.fill(text, path, "this path")
         if path_text is None:
             return None
+        if "\0" in path_text:
+            self.add(path, NUL_IN_PATH)
+            return None
         if is_url(path_text):
             return self._address(path_text, path, stores=stores)
-        expanded = Path(path_text).expanduser()
+        try:
+            expanded = expand_user(path_text)
+        except ValueError as error:
+            self.add(path, str(error))
+            return None
         if expanded.is_absolute():
             return os.path.normpath(expanded)
         folder = self.places.layer(path).base if base is None else base

@@ -253,7 +253,7 @@ def _check_schema(schema: dict[str, Any], place: KeyPath, loading: Loading) -> b
     except RecursionError:
         loading.add(place, TOO_DEEP)
         return False
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         loading.add(place, f"is not a valid JSON Schema: {error}")
         return False
     return True
