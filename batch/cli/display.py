@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 Start = Callable[[Sequence["Observer"]], "RunReport"]
 
 
-def print_warnings(loaded: LoadedJob) -> None:
-    """Report what may be a mistake in the job."""
+def check_input(loaded: LoadedJob) -> None:
+    """Compare the job with its input before anything is sent, and report what may be a mistake. Raises JobError, InputError."""
+    from batch.job import check_columns
+
+    check_columns(loaded)
     for warning in loaded.warnings:
         print_info(f"promptmill: warning: {one_line(warning)}")
 

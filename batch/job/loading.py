@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from batch.job.judges import Judges
 from batch.job.layers import TOO_DEEP, FileLayer, Layer, SetLayer, apply_override, merged, read_layers
 from batch.job.model import InputSection, OutputSection
 from batch.job.paths import KeyPath
-from batch.job.problems import Loading
+from batch.job.problems import Loading, Places
 from batch.job.prompts import check_templates, constant_prompts, embed_schemas, read_schemas
 from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores, race_score
 from batch.job.sections import Sections, check_size, read_sections
@@ -50,13 +50,14 @@ class LoadedJob:
 
     `document` is the TOML behind it as plain JSON values: `extends` merged, `--set` applied, paths absolute and with their variables
     filled in, URLs with their `${VAR}` as written, so that it holds no secret. `source` is the job file's path. `warnings` say what may be
-    a mistake.
+    a mistake. `places` finds the lines of settings for mistakes that show later.
     """
 
     job: Job
     document: dict[str, Any]
     source: str
     warnings: tuple[str, ...] = ()
+    places: Places | None = field(default=None, compare=False, repr=False)
 
 
 def load_file(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> LoadedJob:
@@ -150,7 +151,7 @@ def _load(
         gates=gates,
     )
     embed_schemas(document, schemas)
-    return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants))
+    return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants), loading.places)
 
 
 @contextmanager
