@@ -135,14 +135,14 @@ def test_an_echoed_key_is_not_in_the_reason_of_a_stop(tmp_path: Path, name: str)
 
 CRASH = """
 import sys
-from batch.engine.worker_pool import Pool
+from batch.engine.worker_pool import WorkerPool
 
 def broken(self, work, exchange):
     raise RuntimeError(f"a bug that quotes {work.member.client._targets} Bearer {KEY}")
 
 import os
 KEY = os.environ["HOUSE_KEY"]
-Pool._complete = broken
+WorkerPool._complete = broken
 from batch.cli import main
 main(sys.argv[1:])
 """
