@@ -36,6 +36,7 @@ def with_progress(start: Start, *, quiet: bool) -> RunReport:
 
     if quiet or sys.stderr is None:
         return start([])
+    # The bars are closed before the summary is written, else they would be drawn over it.
     with ExitStack() as stack:
         display = display_for(sys.stderr, SystemClock())
         stack.callback(display.close)
@@ -47,6 +48,7 @@ def run_and_report(ctx: click.Context, start: Start, again: str, quiet: bool) ->
     from batch.cli.summary import closing_summary
     from batch.process import tune_malloc
 
+    # Before Arrow is loaded: its memory pool is chosen then.
     tune_malloc()
     report = with_progress(start, quiet=quiet)
     if not quiet or report.exit_code:

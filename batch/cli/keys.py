@@ -27,6 +27,7 @@ class KeyReader:
         if self._descriptor is None:
             line = "" if sys.stdin is None else sys.stdin.readline()
             return line.strip().lower() if line else None
+        # Several keys come in one read when they are typed ahead.
         while not self._waiting:
             typed = os.read(self._descriptor, 64)
             if not typed or typed.startswith(b"\x04"):

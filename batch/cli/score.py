@@ -115,6 +115,7 @@ def _entry(file_options: dict[str, Any]) -> dict[str, Any]:
             raise click.BadParameter(f"{option!r} has no '='; write KEY=VALUE, as in tolerance=0.01", param_hint="--option")
         try:
             entry[key.strip()] = tomllib.loads(f"value = {text}")["value"]
+        # Text needs no quotes: shells take them away.
         except (ValueError, RecursionError):
             entry[key.strip()] = text
     return entry

@@ -52,6 +52,7 @@ def check_columns(loaded: LoadedJob) -> None:
             missing = [use for use in missing if use.column not in row.columns]
         if not missing:
             return
+    # No row can be read: each becomes an error with its own reason.
     if not present:
         return
     # A column that is only carried over may come with a later row.

@@ -65,6 +65,7 @@ def read_layers(path: Path, environ: Mapping[str, str]) -> list[FileLayer]:
         layer = _read(parent, layer)
         layers.insert(0, layer)
     for layer in layers:
+        # The merged job stands alone, as run.json keeps it.
         layer.document.pop("extends", None)
     for layer in layers[:-1]:
         layer.document.pop("name", None)
@@ -82,6 +83,7 @@ def read_small_file(path: Path, *, pipes: bool = False) -> bytes:
     Raises:
         OSError: it is missing, cannot be read, is a device, a folder or a pipe, or is larger.
     """
+    # Looked at before it is opened: opening a pipe that nothing writes blocks.
     kind = path.stat().st_mode
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or (pipes and stat.S_ISFIFO(kind))):
         raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", str(path))
@@ -104,6 +106,7 @@ def _merge(old: Any, new: Any) -> Any:
     if isinstance(new, dict):
         below = old if isinstance(old, dict) else {}
         return {**below, **{key: _merge(below.get(key), value) for key, value in new.items()}}
+    # A list replaces a list: no rule could tell which [[model]] of the parent is meant.
     return [_merge(None, item) for item in new] if isinstance(new, list) else new
 
 
@@ -165,6 +168,7 @@ def _syntax_problem(label: str, text: str, message: str) -> Problem:
     line = int(found["line"]) if found and found["line"] else text.count("\n") + 1
     lines = text.splitlines()
     source = lines[line - 1].strip() if line <= len(lines) else ""
+    # A key that was written without quotes is a syntax error, and must not be shown.
     if looks_secret(source.partition("=")[0]):
         source = ""
     what = f"not valid TOML: {what[:1].lower()}{what[1:]}"
@@ -211,6 +215,7 @@ def apply_override(text: str, document: dict[str, Any]) -> SetLayer | Problem:
     path = _parse_key(key)
     if path is None:
         return Problem(label, "", "has no key that can be read", _EXAMPLE)
+    # By then the files have been read.
     if path == ("extends",):
         return Problem(label, "extends", "can only be set in the job file")
     value = _parse_value(source.strip())

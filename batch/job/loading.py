@@ -72,6 +72,7 @@ def load_document(document: Mapping[str, Any], overrides: Sequence[str], environ
     """Load a job from the document of an earlier LoadedJob, or from one made by hand, which has a `source`. Raises JobError."""
     label = source or "run.json"
     with _shallow(label):
+        # A copy: the caller's tables must not change with --set.
         layer = FileLayer(label, Path.cwd(), copy.deepcopy(dict(document)), None)
         if source is not None:
             return _load_over_user([layer], overrides, environ, source)
@@ -137,6 +138,7 @@ def _load(
     names = [variant.name for variant in variants]
     scores = make_scores(document, Judges(endpoints, names, sections.run, loading), loading)
     gates = make_gates(document, scores, names, loading)
+    # After the scores: only those that are usable can decide a race.
     race = race_score(sections.run, scores, output, loading)
     loading.problems.raise_found()
     if input_settings is None or output is None or sections.run is None:

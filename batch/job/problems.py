@@ -77,6 +77,7 @@ def _overlay(origins: dict[KeyPath, int], path: KeyPath, value: object, index: i
 
 
 def _replace(origins: dict[KeyPath, int], path: KeyPath, value: object, index: int) -> None:
+    # The items of the replaced value are gone, and their places with them.
     for known in [known for known in origins if begins(known, path)]:
         del origins[known]
     origins[path] = index
@@ -99,6 +100,7 @@ class Problems:
 
     def add(self, path: KeyPath, message: str, hint: str | None = None) -> None:
         """Report a mistake at `path`."""
+        # The variants of a sweep share the mistakes of their entry.
         self._found.setdefault((path, message), hint)
 
     def add_placed(self, problem: Problem) -> None:

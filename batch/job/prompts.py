@@ -61,6 +61,7 @@ def prompt_of(entry: ModelEntry, sections: Sections, schemas: AnswerSchemas, loa
         return None
     fields = _fields(sections.prompt, ("prompt",), schemas)
     changes = _fields(own, path, schemas)
+    # Content of two kinds would be two prompts.
     if any(key in changes for key in _CONTENT):
         fields = {key: value for key, value in fields.items() if key not in _CONTENT and (key != "system" or "user" in changes)}
     fields |= changes
