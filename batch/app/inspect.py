@@ -27,7 +27,7 @@ def verify(directory: Path | str) -> Verification:
 
 def salvage(directory: Path | str) -> list[str]:
     """Keep every whole record of damaged journals and say what was lost. Raises RunDirectoryError, StorageError."""
-    found = open_run_directory(directory)
+    found = open_run(directory).directory  # before the lock, which would create a folder that is not there
     with found.lock():
         return salvage_directory(found)
 

@@ -38,6 +38,7 @@ _NUMBER = re.compile(r"\?|unknown|\$?[\d,.]*")
 def prepare_streams() -> None:
     """Make stdout and stderr take any text: what their encoding lacks is written in ASCII or as a question mark."""
     codecs.register_error("promptmill", _replace)
+    # Not every replacement of a stream, such as a test's, is a TextIOWrapper.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="promptmill")
@@ -84,6 +85,7 @@ def write(text: str, *, end: str = "\n") -> None:
     """
     stream = sys.stdout
     if stream is not None:
+        # In a file or a pipe the bytes of an answer are data; on a terminal they would be obeyed.
         shown = visible(text) if stream.isatty() else text
         _write_out(lambda: stream.write(shown + end))
 
@@ -102,6 +104,7 @@ def write_json(value: Any) -> None:
 
 def discard(stream: TextIO) -> None:
     """Drop the buffer of `stream`, so that the interpreter's last flush of it cannot fail."""
+    # A flush that fails at the interpreter's end would turn any exit code into 120.
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, stream.fileno())
@@ -143,6 +146,7 @@ def json_bytes(value: Any) -> bytes:
     import orjson
 
     text = orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+    # Most JSON is plain ASCII, and then nothing has to be searched.
     if text.isascii() and b"\x7f" not in text:
         return text
     return _ESCAPED_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", text.decode()).encode()
@@ -162,8 +166,9 @@ def _plain(value: Any) -> Any:
 
 def terminal_width() -> int:
     """The columns of the terminal, also where what is written goes into a pipe, to `less` for example; 100 where there is none."""
-    if (set_ := os.environ.get("COLUMNS", "")).isdecimal() and int(set_):
+    if (set_ := os.environ.get("COLUMNS", "")).isdecimal() and len(set_) <= 5 and int(set_):
         return int(set_)
+    # A pager behind a pipe is on the terminal of stderr or stdin.
     for stream in (sys.__stdout__, sys.__stderr__, sys.__stdin__):
         with suppress(AttributeError, OSError, ValueError):
             if columns := os.get_terminal_size(stream.fileno()).columns:  # type: ignore[union-attr]

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 Start = Callable[[Sequence["Observer"]], "RunReport"]
 
 
-def print_warnings(loaded: LoadedJob) -> None:
-    """Report what may be a mistake in the job."""
+def check_input(loaded: LoadedJob) -> None:
+    """Compare the job with its input before anything is sent, and report what may be a mistake. Raises JobError, InputError."""
+    from batch.job import check_columns
+
+    check_columns(loaded)
     for warning in loaded.warnings:
         print_info(f"promptmill: warning: {one_line(warning)}")
 
@@ -33,6 +36,7 @@ def with_progress(start: Start, *, quiet: bool) -> RunReport:
 
     if quiet or sys.stderr is None:
         return start([])
+    # The bars are closed before the summary is written, else they would be drawn over it.
     with ExitStack() as stack:
         display = display_for(sys.stderr, SystemClock())
         stack.callback(display.close)
@@ -44,6 +48,7 @@ def run_and_report(ctx: click.Context, start: Start, again: str, quiet: bool) ->
     from batch.cli.summary import closing_summary
     from batch.process import tune_malloc
 
+    # Before Arrow is loaded: its memory pool is chosen then.
     tune_malloc()
     report = with_progress(start, quiet=quiet)
     if not quiet or report.exit_code:

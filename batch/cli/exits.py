@@ -46,6 +46,7 @@ def report_error(error: BaseException, *, debug: bool) -> ExitCode:
     if debug and not isinstance(error, BrokenPipeError):
         print_info(SECRETS.redact("".join(traceback.format_exception(error)).rstrip()))
     if isinstance(error, JobError):
+        # One line a mistake: editors and scripts jump to "file:line".
         for problem in error.problems:
             print_error(SECRETS.redact(one_line(str(problem))))
         return code_of(error)
@@ -56,9 +57,11 @@ def report_error(error: BaseException, *, debug: bool) -> ExitCode:
         print_info("promptmill: interrupted")
         return ExitCode.INTERRUPTED
     if isinstance(error, BrokenPipeError):
+        # Silent, as programs are that SIGPIPE ends.
         if sys.stdout is not None:
             discard(sys.stdout)
         return ExitCode.STDOUT_CLOSED
+    # What the system refuses is no bug, in whichever library.
     if isinstance(error, OSError) and error.errno is not None:
         where = f"{error.filename}: " if error.filename is not None else ""
         print_error(SECRETS.redact(f"{where}{error.strerror}"))

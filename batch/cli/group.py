@@ -57,6 +57,7 @@ class CommandGroup(click.Group):
         for _, name, module, summary in COMMANDS:
             if name == cmd_name:
                 command: click.Command = getattr(import_module(f"batch.cli.{module}"), f"{name}_command")
+                # The table is the only place of the summary, so that --help needs no module.
                 command.short_help = summary
                 return command
         return None
@@ -64,6 +65,7 @@ class CommandGroup(click.Group):
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
         """Return the called command; propose a similar name for a wrong one."""
         if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
+            # Loaded for a wrong name only: --help and every command start faster.
             from difflib import get_close_matches
 
             nearest = get_close_matches(args[0], self.list_commands(ctx), n=1)

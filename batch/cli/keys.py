@@ -25,8 +25,9 @@ class KeyReader:
     def read(self) -> str | None:
         """The next key, or line, in lower case without space around; None when there are no more."""
         if self._descriptor is None:
-            line = sys.stdin.readline()
+            line = "" if sys.stdin is None else sys.stdin.readline()
             return line.strip().lower() if line else None
+        # Several keys come in one read when they are typed ahead.
         while not self._waiting:
             typed = os.read(self._descriptor, 64)
             if not typed or typed.startswith(b"\x04"):
@@ -41,7 +42,7 @@ def keyboard(answers: Collection[str]) -> Iterator[KeyReader]:
 
     The terminal stays in this mode for the whole time, so that keys which are pressed early are not lost.
     """
-    if not sys.stdin.isatty() or any(len(answer) != 1 for answer in answers):
+    if sys.stdin is None or not sys.stdin.isatty() or any(len(answer) != 1 for answer in answers):
         yield KeyReader(None)
         return
     descriptor = sys.stdin.fileno()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import wraps
 from typing import Any, Literal
 
 import click
@@ -47,8 +49,30 @@ job_argument = click.argument("job", metavar="JOB.toml", shell_complete=files)
 directory_argument = click.argument("directory", metavar="RUN_DIR", shell_complete=_folders)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFlags:
+    """The values of the options that run and resume share."""
+
+    limit: int | None
+    settings: tuple[str, ...]
+    retry_failed: bool
+    max_failures: str | None
+    changed: ChangedOption
+    quiet: bool
+
+    def overrides(self) -> list[str]:
+        """Return KEY=VALUE overrides for the job loader."""
+        return overrides(self.settings, self.limit, self.max_failures)
+
+    def words(self) -> list[str]:
+        """Return the options that a command line must repeat to continue the run."""
+        named = {"--limit": self.limit, "--max-failures": self.max_failures}
+        given = [(option, str(value)) for option, value in named.items() if value is not None]
+        return [word for pair in [*(("--set", setting) for setting in self.settings), *given] for word in pair]
+
+
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that run and resume share."""
+    """Add the options that run and resume share; the command gets them as `flags`."""
     decorators: Sequence[Decorator] = (
         click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N rows of the input."),
         set_option,
@@ -65,9 +89,16 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--quiet", "-q", is_flag=True, help="No progress, and no summary of a run without failures."),
     )
+
+    @wraps(function)
+    def command(*args: Any, **options: Any) -> Any:
+        flags = RunFlags(**{each.name: options.pop(each.name) for each in fields(RunFlags)})
+        return function(*args, flags=flags, **options)
+
+    decorated: Callable[..., Any] = command
     for decorate in reversed(decorators):
-        function = decorate(function)
-    return function
+        decorated = decorate(decorated)
+    return decorated
 
 
 def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -101,10 +132,3 @@ def overrides(settings: Sequence[str], limit: int | None, max_failures: str | No
     """Return KEY=VALUE overrides for the job loader, with the options that are short for one."""
     named = {"input.limit": limit, "run.max_failures": max_failures}
     return [*settings, *(f"{key}={value}" for key, value in named.items() if value is not None)]
-
-
-def as_words(settings: Sequence[str], limit: int | None, max_failures: str | None = None) -> list[str]:
-    """Return the same options as given, for a command line to repeat."""
-    named = {"--limit": limit, "--max-failures": max_failures}
-    given = [(option, str(value)) for option, value in named.items() if value is not None]
-    return [word for pair in [*(("--set", setting) for setting in settings), *given] for word in pair]

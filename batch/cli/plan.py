@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from batch.cli.console import table, write_json, write_text
-from batch.cli.display import print_warnings
+from batch.cli.display import check_input
 from batch.cli.options import json_option, overrides, set_option
 from batch.policy.terminal import one_line
 
@@ -50,7 +50,7 @@ def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_f
     from batch.job import load
 
     loaded = load(job, overrides(settings, limit))
-    print_warnings(loaded)
+    check_input(loaded)
     found = app.estimate(loaded, retry_failed=retry_failed)
     if as_json:
         write_json({**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s})

@@ -6,16 +6,7 @@ import click
 
 from batch.cli.console import command_line
 from batch.cli.display import run_and_report
-from batch.cli.options import (
-    ChangedOption,
-    as_words,
-    check_engine,
-    directory_argument,
-    engine_options,
-    engine_words,
-    overrides,
-    run_options,
-)
+from batch.cli.options import RunFlags, check_engine, directory_argument, engine_options, engine_words, run_options
 
 
 @click.command("resume")
@@ -26,12 +17,7 @@ from batch.cli.options import (
 def resume_command(
     ctx: click.Context,
     directory: str,
-    limit: int | None,
-    settings: tuple[str, ...],
-    retry_failed: bool,
-    max_failures: str | None,
-    changed: ChangedOption,
-    quiet: bool,
+    flags: RunFlags,
     engine: str,
     ray_address: str | None,
 ) -> None:
@@ -47,7 +33,6 @@ def resume_command(
     check_engine(engine, ray_address)
     from batch import app
 
-    options = app.RunOptions(retry_failed=retry_failed, changed=changed or "refuse", engine=engine, ray_address=ray_address)
-    given = overrides(settings, limit, max_failures)
-    again = command_line("resume", directory, *as_words(settings, limit, max_failures), *engine_words(engine, ray_address))
-    run_and_report(ctx, lambda observers: app.resume(directory, given, options, observers), again, quiet)
+    options = app.RunOptions(retry_failed=flags.retry_failed, changed=flags.changed or "refuse", engine=engine, ray_address=ray_address)
+    again = command_line("resume", directory, *flags.words(), *engine_words(engine, ray_address))
+    run_and_report(ctx, lambda observers: app.resume(directory, flags.overrides(), options, observers), again, flags.quiet)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from batch.cli.console import command_line
-from batch.cli.display import print_warnings, run_and_report
-from batch.cli.options import ChangedOption, as_words, check_engine, engine_options, engine_words, job_argument, overrides, run_options
+from batch.cli.display import check_input, run_and_report
+from batch.cli.options import RunFlags, check_engine, engine_options, engine_words, job_argument, run_options
 
 
 @click.command("run")
@@ -18,12 +18,7 @@ from batch.cli.options import ChangedOption, as_words, check_engine, engine_opti
 def run_command(
     ctx: click.Context,
     job: str,
-    limit: int | None,
-    settings: tuple[str, ...],
-    retry_failed: bool,
-    max_failures: str | None,
-    changed: ChangedOption,
-    quiet: bool,
+    flags: RunFlags,
     engine: str,
     ray_address: str | None,
     fresh: bool,
@@ -40,14 +35,16 @@ def run_command(
       promptmill run jobs/tickets.toml --retry-failed
       promptmill run jobs/tickets.toml --engine ray --ray-address auto
     """
-    if fresh and changed:
+    if fresh and flags.changed:
         raise click.UsageError("--fresh starts over, so --changed has no effect; use one of them")
     check_engine(engine, ray_address)
     from batch import app
     from batch.job import load
 
-    loaded = load(job, overrides(settings, limit, max_failures))
-    print_warnings(loaded)
-    options = app.RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed or "refuse", engine=engine, ray_address=ray_address)
-    again = command_line("run", job, *as_words(settings, limit, max_failures), *engine_words(engine, ray_address))
-    run_and_report(ctx, lambda observers: app.run(loaded, options, observers), again, quiet)
+    loaded = load(job, flags.overrides())
+    check_input(loaded)
+    options = app.RunOptions(
+        retry_failed=flags.retry_failed, fresh=fresh, changed=flags.changed or "refuse", engine=engine, ray_address=ray_address
+    )
+    again = command_line("run", job, *flags.words(), *engine_words(engine, ray_address))
+    run_and_report(ctx, lambda observers: app.run(loaded, options, observers), again, flags.quiet)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from batch.app.evaluate import EvaluationReport
 
 
+_FILE_OPTIONS = ("kind", "expected", "options", "answer", "rows", "row_id")
+
+
 @click.command("score")
 @click.argument("targets", metavar="RUN_DIR|FILE...", nargs=-1, required=True, shell_complete=files)
 @scores_job_option
@@ -42,12 +45,8 @@ def score_command(
     /,
     targets: tuple[str, ...],
     job: str | None,
-    judges: bool,
-    retry_failed: bool,
-    settings: tuple[str, ...],
-    quiet: bool,
     as_json: bool,
-    **file_options: Any,
+    **options: Any,
 ) -> None:
     """Score answers. The rows are not sent again.
 
@@ -68,26 +67,13 @@ def score_command(
       promptmill score answers.jsonl --kind number --expected answer
       promptmill score out.jsonl --rows in.csv --kind exact --expected label
     """
-    from batch.app.evaluate import evaluate, evaluate_files
-
+    failed_calls = False
     if len(targets) == 1 and (is_url(targets[0]) or Path(targets[0]).is_dir()):
-        if given := [name for name, value in file_options.items() if value]:
-            raise click.UsageError(
-                f"--{given[0].replace('row_id', 'id').rstrip('s')} is for files; a run is scored by its job, or by that of --job."
-            )
-        failed_calls = False
-        if judges:
-            failed_calls = call_models(ctx, targets[0], Path(job) if job else None, settings, retry_failed=retry_failed, quiet=quiet)
-        report = evaluate(targets[0], Path(job) if job else None)
+        report, failed_calls = _score_run(ctx, targets[0], Path(job) if job else None, options)
+    elif job:
+        raise click.UsageError("--job is for runs; files are scored by --kind.")
     else:
-        failed_calls = False
-        if job:
-            raise click.UsageError("--job is for runs; files are scored by --kind.")
-        if not file_options["kind"]:
-            raise click.UsageError("Say how to score these files: --kind exact --expected COLUMN, for example.")
-        rows = Path(file_options["rows"]) if file_options["rows"] else None
-        paths = [Path(target) for target in targets]
-        report = evaluate_files(paths, _entry(file_options), answer=file_options["answer"], rows=rows, row_id=file_options["row_id"])
+        report = _score_files([Path(target) for target in targets], options)
     if as_json:
         write_json(evaluation_json(report))
     else:
@@ -96,6 +82,28 @@ def score_command(
     end_by_gates(ctx, report)
     if failed_calls:
         ctx.exit(ExitCode.FAILED_ROWS)
+
+
+def _score_run(ctx: click.Context, directory: str, job: Path | None, options: dict[str, Any]) -> tuple[EvaluationReport, bool]:
+    """Score a run; return its report, and whether calls to models failed."""
+    from batch.app.evaluate import evaluate
+
+    if given := [name for name in _FILE_OPTIONS if options[name]]:
+        option = given[0].replace("row_id", "id").rstrip("s")
+        raise click.UsageError(f"--{option} is for files; a run is scored by its job, or by that of --job.")
+    failed = options["judges"] and call_models(
+        ctx, directory, job, options["settings"], retry_failed=options["retry_failed"], quiet=options["quiet"]
+    )
+    return evaluate(directory, job), failed
+
+
+def _score_files(paths: list[Path], options: dict[str, Any]) -> EvaluationReport:
+    from batch.app.evaluate import evaluate_files
+
+    if not options["kind"]:
+        raise click.UsageError("Say how to score these files: --kind exact --expected COLUMN, for example.")
+    rows = Path(options["rows"]) if options["rows"] else None
+    return evaluate_files(paths, _entry(options), answer=options["answer"], rows=rows, row_id=options["row_id"])
 
 
 def _entry(file_options: dict[str, Any]) -> dict[str, Any]:
@@ -107,7 +115,8 @@ def _entry(file_options: dict[str, Any]) -> dict[str, Any]:
             raise click.BadParameter(f"{option!r} has no '='; write KEY=VALUE, as in tolerance=0.01", param_hint="--option")
         try:
             entry[key.strip()] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+        # Text needs no quotes: shells take them away.
+        except (ValueError, RecursionError):
             entry[key.strip()] = text
     return entry
 

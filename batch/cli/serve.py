@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,13 +25,8 @@ _DEFAULTS = EmbeddedModelSettings()
 @click.option("--embedding", is_flag=True, help="Serve embeddings instead of answers.")
 def serve_command(
     port: int | None,
-    model_path: str | None,
-    chat_template: str | None,
     alias: str | None,
-    parallel: int,
-    context: int,
-    threads: int | None,
-    embedding: bool,
+    **model: Any,
 ) -> None:
     """Serve the embedded local model to other programs.
 
@@ -42,15 +38,8 @@ def serve_command(
     """
     from batch import app
 
-    settings = EmbeddedModelSettings(
-        model_path=model_path,
-        chat_template=chat_template,
-        parallel=parallel,
-        context=context,
-        threads=threads,
-        embedding=embedding,
-    )
-    name = alias or (Path(model_path).stem if model_path else DEFAULT_ALIAS)
+    settings = EmbeddedModelSettings(**model)
+    name = alias or (Path(settings.model_path).stem if settings.model_path else DEFAULT_ALIAS)
 
     serving = False
 

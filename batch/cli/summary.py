@@ -37,6 +37,7 @@ def closing_summary(report: RunReport, command: str) -> str:
     ]
     lines = [f"promptmill: {_headline(report, counts)}"]
     lines += [_labelled_lines(label, text) for label, text in parts if text]
+    # The sums below say the same of a single model.
     if len(report.tallies) > 1:
         lines.insert(1, _indented(variant_table(report.tallies)))
     return "\n".join(lines)

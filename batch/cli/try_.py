@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch.cli.console import json_bytes, print_error, print_info, styled, write, write_json
-from batch.cli.display import print_warnings
+from batch.cli.display import check_input
 from batch.cli.exits import ExitCode
 from batch.cli.options import job_argument, json_option, overrides, set_option
 from batch.policy.terminal import one_line, visible
@@ -44,7 +44,7 @@ def try_command(ctx: click.Context, job: str, row: int, variant: str | None, set
     from batch.job import load
 
     loaded = load(job, overrides(settings, None))
-    print_warnings(loaded)
+    check_input(loaded)
     show = _Quiet() if as_json else _Shown()
     result = app.try_row(loaded, row, show.request, show.chunk, variant=variant)
     if as_json:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from batch.job.columns import check_columns as check_columns
 from batch.job.loading import LoadedJob as LoadedJob
 from batch.job.loading import load_document, load_file, load_preset, load_score
 from batch.job.schema import json_schema as json_schema
@@ -17,7 +18,17 @@ from batch.job.user_providers import OwnProvider as OwnProvider
 from batch.job.user_providers import own_providers_in
 from batch.settings import ProviderSettings, ScoreSettings
 
-__all__ = ["LoadedJob", "OwnProvider", "from_document", "json_schema", "load", "own_providers", "provider_settings", "score_settings"]
+__all__ = [
+    "LoadedJob",
+    "OwnProvider",
+    "check_columns",
+    "from_document",
+    "json_schema",
+    "load",
+    "own_providers",
+    "provider_settings",
+    "score_settings",
+]
 
 
 def load(path: str | Path, overrides: Sequence[str] = (), environ: Mapping[str, str] = os.environ) -> LoadedJob:

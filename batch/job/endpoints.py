@@ -92,6 +92,7 @@ class Endpoints:
         query = {}
         for key, value in {**(preset.query if preset else {}), **table.query}.items():
             at = (*place, "query", key) if key in table.query else used_at
+            # A variable of the preset is missed where the model is named, one of the job where it stands.
             query[key] = self.loading.fill(value, at, f"[provider.{name}]") or ""
         if not urls:
             return None

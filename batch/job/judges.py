@@ -92,6 +92,7 @@ class Judges:
             del parameters[key]
         known = {"id": model, **({"price": raw["price"]} if section.price is not None else {}), **parameters}
         made = validated(ModelSection, known, place, self.loading)
+        # -1: it is none of the [[model]] entries.
         return None if made is None else ModelEntry(-1, made, known, place, (*path, key))
 
     def _check_pairs(self, baseline: str | None, path: KeyPath) -> None:

@@ -19,6 +19,7 @@ from batch.providers.variables import substitute
 _STEP = re.compile(r"""\s*(?:(?P<bare>[A-Za-z0-9_-]+)|"(?P<double>[^"]*)"|'(?P<single>[^']*)')(?P<indices>(?:\[\d+\])*)\s*(?:\.|$)""")
 _EXAMPLE = "write --set KEY=VALUE, such as --set run.concurrency=64 or --set 'model[0].temperature=0.2'"
 LARGEST_FILE = 16 * 1024 * 1024
+NUL_IN_PATH = "a path cannot contain a NUL character"
 TOO_DEEP = "is nested too deeply"
 
 
@@ -53,7 +54,8 @@ def read_layers(path: Path, environ: Mapping[str, str]) -> list[FileLayer]:
     Raises:
         JobError: when a file is missing or is not TOML, or when they extend each other in a circle.
     """
-    layer = _read(path, None)
+    # The job itself may come by a pipe, as in `run <(make-job)`; a pipe that a file names could block loading for ever.
+    layer = _read(path, None, pipes=True)
     layers, seen = [layer], [path.resolve()]
     while (parent := _parent(layer, environ)) is not None:
         if parent.resolve() in seen:
@@ -63,6 +65,7 @@ def read_layers(path: Path, environ: Mapping[str, str]) -> list[FileLayer]:
         layer = _read(parent, layer)
         layers.insert(0, layer)
     for layer in layers:
+        # The merged job stands alone, as run.json keeps it.
         layer.document.pop("extends", None)
     for layer in layers[:-1]:
         layer.document.pop("name", None)
@@ -80,6 +83,7 @@ def read_small_file(path: Path, *, pipes: bool = False) -> bytes:
     Raises:
         OSError: it is missing, cannot be read, is a device, a folder or a pipe, or is larger.
     """
+    # Looked at before it is opened: opening a pipe that nothing writes blocks.
     kind = path.stat().st_mode
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or (pipes and stat.S_ISFIFO(kind))):
         raise OSError(errno.EINVAL, "it is a device or a pipe, not a file", str(path))
@@ -102,14 +106,14 @@ def _merge(old: Any, new: Any) -> Any:
     if isinstance(new, dict):
         below = old if isinstance(old, dict) else {}
         return {**below, **{key: _merge(below.get(key), value) for key, value in new.items()}}
+    # A list replaces a list: no rule could tell which [[model]] of the parent is meant.
     return [_merge(None, item) for item in new] if isinstance(new, list) else new
 
 
-def _read(path: Path, asked_by: FileLayer | None) -> FileLayer:
+def _read(path: Path, asked_by: FileLayer | None, *, pipes: bool = False) -> FileLayer:
     label = str(path) if asked_by is None else _label(path)
     try:
-        # The job itself may come by a pipe, as in `run <(make-job)`; a pipe that a file names could hold loading up for ever.
-        text = read_small_file(path, pipes=asked_by is None).decode("utf-8-sig")
+        text = read_small_file(path, pipes=pipes).decode("utf-8-sig")
     except OSError as error:
         message = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         if asked_by is not None:
@@ -135,9 +139,19 @@ def _parent(layer: FileLayer, environ: Mapping[str, str]) -> Path | None:
     if not isinstance(extends, str):
         raise _extends_error(layer, "must be the path of one other job file", None)
     try:
-        return layer.base / Path(substitute(extends, environ)).expanduser()
+        return layer.base / expand_user(substitute(extends, environ))
     except ValueError as error:
         raise _extends_error(layer, str(error), None) from None
+
+
+def expand_user(text: str) -> Path:
+    """Return the path that `text` names, with ~ and ~user expanded. Raises ValueError for what cannot be a path here."""
+    if "\0" in text:
+        raise ValueError(NUL_IN_PATH)
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is no home directory of {text.partition('/')[0]}") from None
 
 
 def _extends_error(layer: FileLayer, message: str, hint: str | None) -> JobError:
@@ -154,6 +168,7 @@ def _syntax_problem(label: str, text: str, message: str) -> Problem:
     line = int(found["line"]) if found and found["line"] else text.count("\n") + 1
     lines = text.splitlines()
     source = lines[line - 1].strip() if line <= len(lines) else ""
+    # A key that was written without quotes is a syntax error, and must not be shown.
     if looks_secret(source.partition("=")[0]):
         source = ""
     what = f"not valid TOML: {what[:1].lower()}{what[1:]}"
@@ -200,6 +215,7 @@ def apply_override(text: str, document: dict[str, Any]) -> SetLayer | Problem:
     path = _parse_key(key)
     if path is None:
         return Problem(label, "", "has no key that can be read", _EXAMPLE)
+    # By then the files have been read.
     if path == ("extends",):
         return Problem(label, "extends", "can only be set in the job file")
     value = _parse_value(source.strip())

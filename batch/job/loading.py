@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from batch.job.judges import Judges
 from batch.job.layers import TOO_DEEP, FileLayer, Layer, SetLayer, apply_override, merged, read_layers
 from batch.job.model import InputSection, OutputSection
 from batch.job.paths import KeyPath
-from batch.job.problems import Loading
+from batch.job.problems import Loading, Places
 from batch.job.prompts import check_templates, constant_prompts, embed_schemas, read_schemas
 from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores, race_score
 from batch.job.sections import Sections, check_size, read_sections
@@ -33,13 +33,14 @@ class LoadedJob:
 
     `document` is the TOML behind it as plain JSON values: `extends` merged, `--set` applied, paths absolute and with their variables
     filled in, URLs with their `${VAR}` as written, so that it holds no secret. `source` is the job file's path. `warnings` say what may be
-    a mistake.
+    a mistake. `places` finds the lines of settings for mistakes that show later.
     """
 
     job: Job
     document: dict[str, Any]
     source: str
     warnings: tuple[str, ...] = ()
+    places: Places | None = field(default=None, compare=False, repr=False)
 
 
 def load_file(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> LoadedJob:
@@ -54,6 +55,7 @@ def load_document(document: Mapping[str, Any], overrides: Sequence[str], environ
     """Load a job from the document of an earlier LoadedJob, or from one made by hand, which has a `source`. Raises JobError."""
     label = source or "run.json"
     with _shallow(label):
+        # A copy: the caller's tables must not change with --set.
         layer = FileLayer(label, Path.cwd(), copy.deepcopy(dict(document)), None)
         if source is not None:
             return _load_over_user([layer], overrides, environ, source)
@@ -119,6 +121,7 @@ def _load(
     names = [variant.name for variant in variants]
     scores = make_scores(document, Judges(endpoints, names, sections.run, loading), loading)
     gates = make_gates(document, scores, names, loading)
+    # After the scores: only those that are usable can decide a race.
     race = race_score(sections.run, scores, output, loading)
     loading.problems.raise_found()
     if input_settings is None or output is None or sections.run is None:
@@ -133,7 +136,7 @@ def _load(
         gates=gates,
     )
     embed_schemas(document, schemas)
-    return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants))
+    return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants), loading.places)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 
 from batch.errors import JobError, Problem
-from batch.job.layers import FileLayer, Layer, SetLayer
+from batch.job.layers import NUL_IN_PATH, FileLayer, Layer, SetLayer, expand_user
 from batch.job.paths import KeyPath, begins, dotted
 from batch.providers.variables import UnsetVariableError, substitute
 from batch.storage.urls import is_url, parse
@@ -77,6 +77,7 @@ def _overlay(origins: dict[KeyPath, int], path: KeyPath, value: object, index: i
 
 
 def _replace(origins: dict[KeyPath, int], path: KeyPath, value: object, index: int) -> None:
+    # The items of the replaced value are gone, and their places with them.
     for known in [known for known in origins if begins(known, path)]:
         del origins[known]
     origins[path] = index
@@ -99,6 +100,7 @@ class Problems:
 
     def add(self, path: KeyPath, message: str, hint: str | None = None) -> None:
         """Report a mistake at `path`."""
+        # The variants of a sweep share the mistakes of their entry.
         self._found.setdefault((path, message), hint)
 
     def add_placed(self, problem: Problem) -> None:
@@ -165,9 +167,16 @@ class Loading:
         path_text = self.fill(text, path, "this path")
         if path_text is None:
             return None
+        if "\0" in path_text:
+            self.add(path, NUL_IN_PATH)
+            return None
         if is_url(path_text):
             return self._address(path_text, path, stores=stores)
-        expanded = Path(path_text).expanduser()
+        try:
+            expanded = expand_user(path_text)
+        except ValueError as error:
+            self.add(path, str(error))
+            return None
         if expanded.is_absolute():
             return os.path.normpath(expanded)
         folder = self.places.layer(path).base if base is None else base

@@ -61,6 +61,7 @@ def prompt_of(entry: ModelEntry, sections: Sections, schemas: AnswerSchemas, loa
         return None
     fields = _fields(sections.prompt, ("prompt",), schemas)
     changes = _fields(own, path, schemas)
+    # Content of two kinds would be two prompts.
     if any(key in changes for key in _CONTENT):
         fields = {key: value for key, value in fields.items() if key not in _CONTENT and (key != "system" or "user" in changes)}
     fields |= changes
@@ -253,7 +254,7 @@ def _check_schema(schema: dict[str, Any], place: KeyPath, loading: Loading) -> b
     except RecursionError:
         loading.add(place, TOO_DEEP)
         return False
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         loading.add(place, f"is not a valid JSON Schema: {error}")
         return False
     return True

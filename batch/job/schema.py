@@ -73,6 +73,7 @@ def _plain(node: Any, definitions: dict[str, Any]) -> Any:
         return _plain({**target, **{key: value for key, value in node.items() if key != "$ref"}}, definitions)
     plain = {}
     for key, value in node.items():
+        # Generated titles repeat the key in other letters.
         if (key == "title" and isinstance(value, str)) or (key == "default" and value is None):
             continue
         plain[key] = (

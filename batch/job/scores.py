@@ -137,7 +137,7 @@ def _check_options(options: Mapping[str, Any], path: KeyPath, loading: Loading) 
     if "pattern" in options:
         try:
             re.compile(options["pattern"])
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             loading.add((*path, "pattern"), f"is not a regular expression: {error}")
     labels = str(options.get("labels", ""))
     if labels and (len(set(labels.upper())) != len(labels) or not labels.isalnum()):

@@ -107,6 +107,7 @@ def validated(section: type[AnySection], data: Any, path: KeyPath, loading: Load
         return section.model_validate(data)
     except ValidationError as error:
         broken = [_report(section, item, data, path, loading) for item in error.errors(include_url=False)]
+    # Without the wrong values, so that the checks of several settings still run.
     rest = copy.deepcopy(data)
     for location in broken:
         _remove(rest, location)
@@ -165,6 +166,7 @@ def _check_sweep(section: ModelSection, path: KeyPath, loading: Loading) -> None
         place = (*path, "sweep", key)
         if key in section.model_fields_set:
             loading.add(place, f"{key} is set both in the sweep and beside it", "keep one of the two")
+        # A sweep may hold any parameter; those with a type are checked one by one.
         for index, value in enumerate(values):
             try:
                 Parameters.model_validate({key: value})

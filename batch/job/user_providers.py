@@ -80,6 +80,7 @@ def read_user_file(environ: Mapping[str, str]) -> FileLayer | None:
 def layer_of(layer: FileLayer | None, names: Collection[str]) -> list[FileLayer]:
     """Reduce the user's file to the providers `names` that a job uses: a mistake elsewhere in the file is no mistake of the job."""
     tables = {} if layer is None else {name: table for name, table in layer.document.get("provider", {}).items() if name in names}
+    # A mistake in a provider that the job does not use is none of the job's.
     return [] if layer is None or not tables else [replace(layer, document={"provider": tables})]
 
 

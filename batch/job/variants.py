@@ -73,6 +73,7 @@ def slugify(name: str) -> str:
     if len(plain) <= SLUG_LENGTH and plain and name.isascii():
         return plain
     digest = hashlib.blake2b(name.encode(), digest_size=4).hexdigest()
+    # A hyphen and the 8 digits of the hash make 9.
     return f"{plain[: SLUG_LENGTH - 9]}-{digest}".lstrip("-")
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import re
 
+from batch.policy.redaction import MARK
+
 # Control characters of C0 and C1 (ECMA-48: cursor, title, clipboard by OSC 52), marks that reorder text (Unicode 9, UAX #9), line and
 # paragraph separators, and the noncharacters by which the console marks its own styles.
 _CONTROLS = {code: f"\\x{code:02x}" for code in [*range(32), *range(127, 160)] if chr(code) not in "\n\t"}
@@ -19,7 +21,6 @@ _BREAKS = re.compile(r"[^\S\t]*(?:[\n\v\f\r\x85\u2028\u2029]\s*)+")
 _URL = re.compile(
     r"(?P<origin>https?://)(?P<user>[^\s/@'\"<>]*@)?(?P<host>[^\s/?#'\"<>]+)(?P<path>[^\s?#'\"<>]*)(?P<query>\?[^\s#'\"<>]*)?"
 )
-_HIDDEN = "…"
 SHORTEST_SECRET_SEGMENT = 12
 
 
@@ -44,9 +45,9 @@ def without_url_secrets(text: str) -> str:
 
 
 def _hide(found: re.Match[str]) -> str:
-    user = f"{_HIDDEN}@" if found["user"] else ""
-    path = "/".join(_HIDDEN if _looks_secret(segment) else segment for segment in found["path"].split("/"))
-    query = re.sub(r"=[^&]+", f"={_HIDDEN}", found["query"] or "")
+    user = f"{MARK}@" if found["user"] else ""
+    path = "/".join(MARK if _looks_secret(segment) else segment for segment in found["path"].split("/"))
+    query = re.sub(r"=[^&]+", f"={MARK}", found["query"] or "")
     return f"{found['origin']}{user}{found['host']}{path}{query}"
 
 

@@ -108,9 +108,9 @@ def test_marks_of_style_in_foreign_text_are_no_style() -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
-        ("refused by https://host:8443/t0k3n-9f8e7d6c5b/v1: 401", "refused by https://host:8443/…/v1: 401"),
-        ("http://user:secret@host/v1 is out of order", "http://…@host/v1 is out of order"),
-        ("https://host/v1?api-version=1&key=abc gone", "https://host/v1?api-version=…&key=… gone"),
+        ("refused by https://host:8443/t0k3n-9f8e7d6c5b/v1: 401", "refused by https://host:8443/[redacted]/v1: 401"),
+        ("http://user:secret@host/v1 is out of order", "http://[redacted]@host/v1 is out of order"),
+        ("https://host/v1?api-version=1&key=abc gone", "https://host/v1?api-version=[redacted]&key=[redacted] gone"),
         ("https://generativelanguage.googleapis.com/v1beta/openai and http://gpu-7:8000/v1", None),
         ("runs/2026-11-27-a1b2c3d4e5f6 and s3://bucket/a1b2c3d4e5f6a7b8", None),
         ("https://host/data-2024-01-part7.parquet", None),

@@ -117,6 +117,7 @@ def test_a_wrong_job_shows_every_problem(endpoint: ScriptedEndpoint, tmp_path: P
         ("resume", "runs/gone"),
         ("status", "runs/gone"),
         ("verify", "runs/gone"),
+        ("verify", "runs/gone", "--salvage"),
         ("export", "runs/gone", "--format", "csv"),
     ],
 )

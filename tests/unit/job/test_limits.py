@@ -175,3 +175,38 @@ def test_the_parent_s_mistake_is_told_with_its_file(tmp_path: Path) -> None:
     write(tmp_path, DEEP[0], "base.toml")
     with pytest.raises(JobError, match=r"base\.toml: is nested too deeply"):
         loaded(tmp_path, f'extends = "base.toml"\n{GOOD}')
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (GOOD.replace("rows.jsonl", "a\\u0000b"), "input.path"),
+        (GOOD.replace("rows.jsonl", "s3://bucket/a\\u0000b"), "input.path"),
+        (GOOD + '[output]\ndir = "a\\u0000b"\n', "output.dir"),
+        (GOOD.replace("[prompt]", '[prompt]\nschema = "a\\u0000b"'), "prompt.schema"),
+        (f'extends = "a\\u0000b"\n{GOOD}', "extends"),
+        (GOOD.replace("openai/", "local/") + '[provider.local]\nmodel_path = "a\\u0000b"\n', "provider.local.model_path"),
+        (GOOD + '[[score]]\nkind = "python"\nfunction = "a\\u0000.py:f"\n', "score[0].function"),
+        (GOOD.replace("rows.jsonl", "~nosuchuser/rows.jsonl"), "input.path"),
+        (f'extends = "~nosuchuser/job.toml"\n{GOOD}', "extends"),
+    ],
+)
+def test_what_cannot_be_a_path(tmp_path: Path, text: str, key: str) -> None:
+    """A NUL, or the home of a user who does not exist, wherever a job names a path: a mistake at that key."""
+    assert problem(tmp_path, text).key == key
+
+
+def test_patterns_that_python_refuses(tmp_path: Path) -> None:
+    """A regular expression with an absurd repetition, in a score and in a schema."""
+    assert problem(tmp_path, GOOD + '[[score]]\nkind = "regex"\npattern = "a{99999999999}"\n').key == "score[0].pattern"
+    (tmp_path / "s.json").write_text(json.dumps({"type": "object", "patternProperties": {"a{99999999999}": {}}}))
+    assert problem(tmp_path, GOOD.replace("[prompt]", '[prompt]\nschema = "s.json"')).key == "prompt.schema"
+
+
+def test_the_user_s_providers_are_a_file(tmp_path: Path) -> None:
+    """A pipe in the place of providers.toml is refused and not waited for."""
+    (tmp_path / "promptmill").mkdir()
+    os.mkfifo(tmp_path / "promptmill" / "providers.toml")
+    write(tmp_path, GOOD)
+    with pytest.raises(JobError, match="device or a pipe"):
+        load(tmp_path / "job.toml", environ={"XDG_CONFIG_HOME": str(tmp_path)})

@@ -1,0 +1,111 @@
+"""Compares the columns that a job names with those of its input, before anything is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from batch.job.loading import LoadedJob
+from batch.job.paths import KeyPath
+from batch.job.problems import Problems, nearest
+from batch.job.schema import shown
+from batch.records import Row
+from batch.settings import PromptSettings
+
+# Rows that are read for a column that the first ones lack. If none of them has it, all of them would fail.
+ROWS_READ = 1000
+_MOST_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """A column that the job names at `path`; only rows that have it can be sent if it is `required`."""
+
+    column: str
+    path: KeyPath
+    required: bool
+
+
+def check_columns(loaded: LoadedJob) -> None:
+    """Report columns that the input does not have, each with its line and the name that was probably meant.
+
+    Reads rows until each column was seen, at most ROWS_READ.
+
+    Raises:
+        JobError: a column is in none of these rows.
+        InputError: the input cannot be read.
+    """
+    from batch.readers import Dataset
+
+    if loaded.job.input.format == "openai-batch" or loaded.places is None:
+        return
+    missing = list(_uses(loaded))
+    present: dict[str, None] = {}
+    rows = Dataset(loaded.job.input).rows()
+    read = 0
+    for row, _ in islice(rows, ROWS_READ):
+        read += 1
+        if isinstance(row, Row):
+            present |= dict.fromkeys(row.columns)
+            missing = [use for use in missing if use.column not in row.columns]
+        if not missing:
+            return
+    # No row can be read: each becomes an error with its own reason.
+    if not present:
+        return
+    # A column that is only carried over may come with a later row.
+    ended = read < ROWS_READ
+    problems = Problems(loaded.places)
+    for use in missing:
+        if use.required or ended:
+            problems.add(use.path, f"the input has no column {shown(use.column)}", _hint(use.column, list(present)))
+    problems.raise_found()
+
+
+def _uses(loaded: LoadedJob) -> Iterator[_Use]:
+    from batch.prompts.required import required_columns
+
+    for index, column in enumerate(loaded.job.output.columns):
+        yield _Use(column, ("output", "columns", index), required=False)
+    for variant in loaded.job.variants:
+        prompt = variant.prompt
+        if isinstance(prompt.messages, str):
+            yield _Use(prompt.messages, _path_of(loaded, "messages", prompt.messages), required=True)
+        if prompt.tools is not None:
+            yield _Use(prompt.tools, _path_of(loaded, "tools", prompt.tools), required=False)
+        for key, source in _templates(prompt):
+            at = _path_of(loaded, key, source)
+            yield from (_Use(column, at, required=True) for column in sorted(required_columns(source)))
+
+
+def _templates(prompt: PromptSettings) -> Iterator[tuple[str, str]]:
+    for key in ("system", "user", "text"):
+        if (source := getattr(prompt, key)) is not None:
+            yield key, source
+    if isinstance(prompt.messages, tuple):
+        yield from (("messages", source) for source in _strings(list(prompt.messages)))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _strings(item)
+
+
+def _path_of(loaded: LoadedJob, key: str, source: str) -> KeyPath:
+    """Where the job sets `key` of a prompt to `source`: in a model's own prompt, or in [prompt]."""
+    for index, entry in enumerate(loaded.document["model"]):
+        own = (entry.get("prompt") or {}).get(key)
+        if own == source or source in _strings(own):
+            return ("model", index, "prompt", key)
+    return ("prompt", key)
+
+
+def _hint(column: str, present: list[str]) -> str:
+    near = nearest(column, present)
+    more = f" and {len(present) - _MOST_SHOWN} more" if len(present) > _MOST_SHOWN else ""
+    return f"did you mean {near}?" if near else f"it has {', '.join(present[:_MOST_SHOWN])}{more}"
