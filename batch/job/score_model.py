@@ -24,6 +24,12 @@ class ScoreSection(Section):
         default=None, description="The column that groups rows which belong together, such as questions on one document."
     )
     slices: list[Text] = Field(default_factory=list, description="Columns by whose values the scores are broken down.")
+    cut_off: Literal["score", "wrong", "unscored"] | Absent = Field(
+        default=None, description="What becomes of answers that the token limit cut off; by default they are unscored."
+    )
+    thinking: Text | Absent = Field(
+        default=None, description="A tag around thinking beside the usual ones (<think>, [THINK], <reasoning>, ...), as in PLAN."
+    )
 
 
 class ComparingSection(ScoreSection):
