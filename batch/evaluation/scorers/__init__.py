@@ -40,7 +40,7 @@ KINDS = {
     "exact": ScorerKind(matching.exact),
     "contains": ScorerKind(matching.contains),
     "regex": ScorerKind(matching.regex, version=2),
-    "choice": ScorerKind(choice.choice),
+    "choice": ScorerKind(choice.choice, version=2),
     "number": ScorerKind(number.number, version=2),
     "json": ScorerKind(structured.valid_json, compares=False),
     "json_schema": ScorerKind(structured.json_schema, compares=False, file_option="schema"),

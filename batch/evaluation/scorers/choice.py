@@ -6,15 +6,39 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from batch.evaluation.scorers.answer_words import DENIALS, LINKS, NOUNS, words
+from batch.evaluation.scorers.number_syntax import JOINED
 from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, unscored
 from batch.evaluation.scorers.texts import answer_text, as_text, expected_texts, folded, normalised
 from batch.evaluation.table import ScoreValue
 
 LABELS = "ABCDEFGHIJ"
 
-_OPEN, _CLOSE = r"[\s(\[{*_\"'`:]*", r"[)\]}*_\"'`.,;:!]"
+_OPEN, _CLOSE = r"[\s(\[{*_\"'`:：（「『【“]*", r"[)\]}*_\"'`.,;:!。，、！？；：）」』】”]"
+# A word that goes on behind a label; letters of scripts that put no spaces between words do not.
+_WORD = rf"[^\W{JOINED}]"
 # "A" is also an article and "I" a pronoun: what may follow them where they are meant as a label.
 _AFTER_ARTICLE = r"(?:because|since|as|is|was|due|for|which|with|based|given|when|while|where|therefore|so|then|but|not|and|or|if)\b"
+
+
+_LABEL_GROUPS = ("closed", "plain", "joined", "article", "elsewhere")
+_SPACELESS = ("zh", "ja", "ko", "th")
+_NOUNS, _LINKS = ("|".join(map(re.escape, words(table, without=["en", *_SPACELESS]))) for table in (NOUNS, LINKS))
+_NOUNS_JOINED, _LINKS_JOINED = ("|".join(words({key: table[key] for key in _SPACELESS})) for table in (NOUNS, LINKS))
+# "Die Antwort ist nicht B" is no statement: between the link and the letter stands nothing.
+_DECLARED_ELSEWHERE = (
+    rf"\b(?i:{_NOUNS})\b[^\n.:：]{{0,40}}?(?:(?<!\w)(?i:{_LINKS})(?!\w)|[:：])"
+    rf"|(?:{_NOUNS_JOINED})[^\n。:：]{{0,12}}?(?:{_LINKS_JOINED}|[:：])|选择?|選擇?"
+)
+_DENIALS = "|".join(words(DENIALS))
+# What follows a letter that is denied: "ist falsch", "es incorrecta", "不对", "は間違い", "는 틀렸".
+_DENIED_ELSEWHERE = (
+    rf"(?:(?:ist|sind|est|es|é|è|to)\s+)(?:{_DENIALS})"
+    r"|(?:选项|選項)?(?:也|是)?(?:不对|不對|不正确|不是|错|錯)|は(?:間違|誤|違)|[은는]\s*틀"
+)
+_CONFIRMED_ELSEWHERE = (
+    r"(?i:ist|est|es|é|è)\s+(?i:(?:die|la|le|a|il)\s+)?(?i:richtig|korrekt|correct|corret|juste|bonne|cert[ao]|esatt|giust)\w*"
+)
 
 
 class _Patterns:
@@ -24,8 +48,8 @@ class _Patterns:
         upper, lower = re.escape(labels.upper()), re.escape(labels.lower())
         plain = "".join(label for label in labels.upper() if label not in "AI")
         label = (
-            rf"(?:(?P<closed>[{upper}{lower}])(?=\s*(?:{_CLOSE}|$))|(?P<plain>[{re.escape(plain)}])(?![\w'])"
-            rf"|(?P<article>A)(?=\s+(?:{_AFTER_ARTICLE}|[^\sa-z])))"
+            rf"(?:(?P<closed>[{upper}{lower}])(?=\s*(?:{_CLOSE}|$))|(?P<plain>[{re.escape(plain)}])(?!{_WORD}|')"
+            rf"|(?P<joined>[{upper}])(?=[{JOINED}])|(?P<article>A)(?=\s+(?:{_AFTER_ARTICLE}|[^\sa-z])))"
             if plain
             else rf"(?P<closed>[{upper}{lower}])(?=\s*(?:{_CLOSE}|$))"
         )
@@ -33,24 +57,28 @@ class _Patterns:
         self.declared = re.compile(
             r"(?:\\boxed\s*\{\s*(?:\\text\w*\s*\{)?|####\s*"
             r"|\b(?i:(?:answer|choice|option)\b(?P<between>[^\n.]{0,40}?(?:\bis\b|\bbe\b|\bwas\b|'s\b|’s\b|:|=|→)))"
+            rf"|{_DECLARED_ELSEWHERE}"
             r"|\b(?i:choose|select|pick|go(?:ing)?\s+with|opt\s+for|settle\s+on)\b)"
             rf"(?i:\s*\b(?:clearly|therefore|thus|definitely|option|choice|answer|letter)\b)*{_OPEN}{label}"
         )
         self.confirmed = re.compile(
             rf"(?<![\w'])(?P<closed>[{upper}])[)*\"]*\s+(?i:is|was|must\s+be)\s+(?i:\w+ly\s+)?(?i:the\s+)?"
             r"(?i:correct|right|best|true|answer|one)\b"
+            rf"|(?<![\w'])(?P<elsewhere>[{upper}])[)*\"]*\s+{_CONFIRMED_ELSEWHERE}"
         )
         self.line = re.compile(rf"^[ \t>#*_(\[\-]*([{upper}])(?:[)\]*_]*[.:)\]]|[)\]*_]+(?=\s|$)|[ \t]*$)", re.MULTILINE)
         self.marked = re.compile(rf"(?:\(|\[|\*\*|__|`|\")\(?([{upper}])\)?(?:\)|\]|\*\*|__|`|\")(?!\w)")
-        self.bare = re.compile(rf"(?<![\w'.&/+-])([{upper}])(?![\w'&/+#-])")
-        self.listed = re.compile(rf"\s*{_CLOSE}*\s*(?:,\s*)?(?:(?:or|and)\b|[,/&])\s*(?:(?i:option)\s*)?[(*\"]*([{upper}])(?![\w'])")
+        self.bare = re.compile(rf"(?<!{_WORD})(?<!['.&/+-])([{upper}])(?!{_WORD}|['&/+#-])")
+        self.listed = re.compile(rf"\s*{_CLOSE}*\s*(?:,\s*)?(?:(?:or|and)\b|[,/&])\s*(?:(?i:option)\s*)?[(*\"]*([{upper}])(?!{_WORD}|')")
         self.denied_before = re.compile(
             r"(?:\bnot|n't|n’t|\bnever|\brather\s+than|\binstead\s+of|\bneither|\bnor|\bexcept|\brules?\s+out|\beliminates?|\bexcludes?)\s+"
-            r"(?:(?:be|the|choose|select|pick|go\s+with)\s+)?(?:(?:option|choice|answer)\s+)?[(*\"\[]*$",
+            r"(?:(?:be|the|choose|select|pick|go\s+with)\s+)?(?:(?:option|choice|answer)\s+)?[(*\"\[]*$"
+            rf"|(?<![^\W{JOINED}])(?:{_DENIALS})\s*(?:选项)?[(*\"\[]*$",
             re.IGNORECASE,
         )
         self.denied_after = re.compile(
-            r"[)*\"\]]*\s+(?:\w+ly\s+|also\s+)?(?:is|was|are|seems)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not|out|eliminated|ruled)|[)*\"\]]*\s+isn't",
+            r"[)*\"\]]*\s+(?:\w+ly\s+|also\s+)?(?:is|was|are|seems)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not|out|eliminated|ruled)|[)*\"\]]*\s+isn't"
+            rf"|[)*\"\]]*\s*(?:{_DENIED_ELSEWHERE})",
             re.IGNORECASE,
         )
 
@@ -110,8 +138,8 @@ def _declared(text: str, patterns: _Patterns) -> tuple[str | None, str] | None:
     found = [*patterns.declared.finditer(text), *patterns.confirmed.finditer(text)]
     for match in sorted(found, key=re.Match.end):
         groups = match.groupdict()
-        label = next(caught for name in ("closed", "plain", "article") if (caught := groups.get(name))).upper()
-        start, end = next(match.span(name) for name in ("closed", "plain", "article") if groups.get(name))
+        label = next(caught for name in _LABEL_GROUPS if (caught := groups.get(name))).upper()
+        start, end = next(match.span(name) for name in _LABEL_GROUPS if groups.get(name))
         before = text[max(0, match.start() - 40) : match.start()]
         denied = patterns.denied_before.search(before) or re.search(r"\bnot\b|n't", groups.get("between") or "")
         if denied or _denied(start, end, text, patterns):

@@ -162,3 +162,47 @@ def test_few_labels() -> None:
     assert scorer(Sample("A: Y", "Y")).value == 1
     assert scorer(Sample("N", "Y")).value == 0
     assert scorer(Sample("B", "Y")).value is None
+
+
+OTHER_LANGUAGES = [
+    ("A und C sind falsch. Die richtige Antwort ist B.", "B"),
+    ("Die Antwort ist nicht B, sondern C.", "C"),
+    ("Antwort A ist richtig", "A"),
+    ("Die Lösung lautet D", "D"),
+    ("La respuesta correcta es B. C es incorrecta.", "B"),
+    ("La respuesta no es B. La respuesta es C.", "C"),
+    ("Respuesta: **B**", "B"),
+    ("La réponse est A.", "A"),
+    ("La bonne réponse est la B.", "B"),
+    ("A resposta correta é D.", "D"),
+    ("La risposta è C, non A.", "C"),
+    ("Het antwoord is C.", "C"),
+    ("A и C неверны. Правильный ответ: B.", "B"),
+    ("Ответ — D", "D"),
+    ("Odpowiedź: B", "B"),
+    ("Cevap: D", "D"),
+    ("Jawabannya adalah C", "C"),
+    ("Đáp án là A.", "A"),
+    ("Jibu: A", "A"),
+    ("الإجابة: C", "C"),
+    ("उत्तर: B", "B"),
+    ("คำตอบคือ B", "B"),
+    ("A选项不对，C也不对，所以答案是B。", "B"),
+    ("B不对，C也不对，所以是D", "D"),
+    ("答案为D选项", "D"),
+    ("故选：B", "B"),
+    ("【答案】C", "C"),
+    ("答案是A", "A"),
+    ("答えはBです。", "B"),
+    ("正解はAです。", "A"),
+    ("Bは間違いです。Cが正しい", "C"),
+    ("정답은 B입니다. A와 C는 틀렸습니다.", "B"),
+    ("답: D", "D"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), OTHER_LANGUAGES)
+def test_statements_in_other_languages(text: str, expected: str) -> None:
+    """An option is stated, and denied, in other languages than English too; scripts without spaces stand right beside the letter."""
+    cell = choice()(Sample(text, expected))
+    assert (cell.state, cell.value, cell.extracted) == ("scored", 1, expected), cell
