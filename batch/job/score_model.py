@@ -45,6 +45,9 @@ class ExactSection(ComparingSection):
     case_sensitive: bool | Absent = Field(default=None, description=_CASE)
     punctuation: bool | Absent = Field(default=None, description="Whether punctuation around the text counts.  [default: false]")
     articles: bool | Absent = Field(default=None, description="Whether a, an and the count.  [default: true]")
+    squad: bool | Absent = Field(
+        default=None, description="Whether texts are compared as SQuAD's exact match does, whatever the others say.  [default: false]"
+    )
 
 
 class ContainsSection(ComparingSection):
@@ -71,6 +74,9 @@ class ChoiceSection(ComparingSection):
 
     kind: Literal["choice"]
     labels: Text | Absent = Field(default=None, description="The letters of the options.  [default: ABCDEFGHIJ]")
+    need: Literal["any", "all"] | Absent = Field(
+        default=None, description="Of several right options: any of them, or all of them and no other one.  [default: any]"
+    )
     options: Text | Absent = Field(
         default=None, description="The column with the options' texts (a list, or a table by letter), so that these count too."
     )

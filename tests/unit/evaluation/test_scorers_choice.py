@@ -206,3 +206,34 @@ def test_statements_in_other_languages(text: str, expected: str) -> None:
     """An option is stated, and denied, in other languages than English too; scripts without spaces stand right beside the letter."""
     cell = choice()(Sample(text, expected))
     assert (cell.state, cell.value, cell.extracted) == ("scored", 1, expected), cell
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "value"),
+    [
+        ("AC", "AC", 1),
+        ("C, A", "A,C", 1),
+        ("(A), (C)", ["A", "C"], 1),
+        ("The answer is A and C.", "AC", 1),
+        ("The correct answers are A and C. B is wrong.", "AC", 1),
+        ("**Answer: A, C**", "AC", 1),
+        (r"\boxed{A, C}", "AC", 1),
+        ("Both B and D", "BD", 1),
+        ("Die Antwort ist A und C.", "AC", 1),
+        ("答案：A、C", "AC", 1),
+        ("I think A is right and also C is right, not B", "AC", 1),
+        ("The answer is A.", "AC", 0),
+        ("The answer is A, B and C", "AC", 0),
+        ("The answer is A, C. Both are right.", "A", 0),
+        ("I do not know", "AC", None),
+    ],
+)
+def test_all_of_several_right_options_and_no_other(text: str, expected: object, value: float | None) -> None:
+    """With need = "all" an answer is right that takes all right options and no wrong one, in any order and form."""
+    assert choice(need="all")(Sample(text, expected)).value == value
+
+
+def test_right_options_that_are_none_are_refused() -> None:
+    """A right value with a letter that is no option is a fault of the row."""
+    with pytest.raises(ExpectedError):
+        choice(need="all", labels="ABCD")(Sample("A", "AX"))

@@ -197,3 +197,11 @@ def test_no_answer_makes_a_structured_score_endless(tmp_path: Path) -> None:
     embedded = KINDS["json_schema"].make(schema=str(schema), embedded=True)
     assert embedded(Sample("[" * 100_000)).value == 0
     assert KINDS["json"].make()(Sample("\n".join("`" * (3 + at) for at in range(600)))).value == 0
+
+
+def test_nan_is_no_json_wherever_it_stands() -> None:
+    """RFC 8259 has no NaN and no Infinity: neither in the whole answer nor in an object within prose."""
+    score = KINDS["json_fields"].make()
+    assert score(Sample('{"a": NaN}', {"a": 1})).state == "unscored"
+    assert score(Sample('Here: {"a": NaN} or so', {"a": 1})).state == "unscored"
+    assert score(Sample('Here: {"a": Infinity}, I mean {"a": 1}', {"a": 1})).value == 1
