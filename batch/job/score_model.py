@@ -100,6 +100,12 @@ class NumberSection(ComparingSection):
     )
 
 
+class MathSection(ComparingSection):
+    """The answer is equal to the right one as a mathematical expression (by math-verify, of the extra promptmill[math])."""
+
+    kind: Literal["math"]
+
+
 class JsonSection(ScoreSection):
     """The answer is JSON."""
 
@@ -228,6 +234,7 @@ AnyScore = (
     | RegexSection
     | ChoiceSection
     | NumberSection
+    | MathSection
     | JsonSection
     | JsonSchemaSection
     | JsonFieldsSection

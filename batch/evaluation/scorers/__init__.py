@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from batch.errors import SetupError
-from batch.evaluation.scorers import choice, matching, number, overlap, structured, user_function
+from batch.evaluation.scorers import choice, matching, math, number, overlap, structured, user_function
 from batch.evaluation.scorers.sample import ExpectedError as ExpectedError
 from batch.evaluation.scorers.sample import Sample as Sample
 from batch.evaluation.scorers.sample import Scorer as Scorer
@@ -42,6 +42,7 @@ KINDS = {
     "regex": ScorerKind(matching.regex, version=2),
     "choice": ScorerKind(choice.choice, version=2),
     "number": ScorerKind(number.number, version=2),
+    "math": ScorerKind(math.math, slow=True),
     "json": ScorerKind(structured.valid_json, compares=False),
     "json_schema": ScorerKind(structured.json_schema, compares=False, version=2, file_option="schema"),
     "json_fields": ScorerKind(structured.json_fields, binary=False, version=2),
