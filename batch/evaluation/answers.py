@@ -7,9 +7,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from batch.evaluation.scorers.sample import Sample
+from batch.evaluation.scorers.sample import Sample, scored, unscored
 from batch.evaluation.scorers.texts import answer_text
 from batch.evaluation.table import ScoreValue
 from batch.journal.segments import segment_paths
@@ -18,7 +18,7 @@ from batch.readers import Dataset
 from batch.records import BadRow, Outcome, Row
 from batch.results.join import Result, results
 from batch.rundir.local import RunDirectory
-from batch.settings import Job
+from batch.settings import Job, ScoreSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +54,39 @@ def run_answers(dataset: Dataset, job: Job, directory: RunDirectory) -> Iterator
             yield answer_of(result, result.row)
 
 
-def unanswered(answer: Answer) -> ScoreValue | None:
-    """The score of a task that has no answer; None for one that has."""
+@dataclass(frozen=True, slots=True)
+class AnswerRules:
+    """What all kinds of scores do alike: `cut_off` is what an answer is worth that the token limit cut off.
+
+    `thinking` names a tag around thinking beside the usual ones.
+    """
+
+    cut_off: Literal["score", "wrong", "unscored"] = "unscored"
+    thinking: str | None = None
+
+    @classmethod
+    def of(cls, settings: ScoreSettings) -> AnswerRules:
+        """The rules of a `[[score]]` entry."""
+        return cls(settings.options.get("cut_off", "unscored"), settings.options.get("thinking"))
+
+
+def unanswered(answer: Answer, rules: AnswerRules) -> ScoreValue | None:
+    """The score of a task that has no answer to be scored: missing, failed, or cut off; None for one that has."""
     if answer.missing:
         return ScoreValue(None, "missing", None, "no outcome yet")
-    return None if answer.failure is None else ScoreValue(None, "failed", None, answer.failure)
-
-
-def scored_text(answer: Answer) -> str | ScoreValue | None:
-    """The text that a model is asked about, without thinking; the score that says why there is none; None for a task without an answer."""
-    if unanswered(answer) is not None:
+    if answer.failure is not None:
+        return ScoreValue(None, "failed", None, answer.failure)
+    if not answer.truncated or rules.cut_off == "score":
         return None
-    return answer_text(Sample(answer.text, tool_calls=answer.tool_calls))
+    reason = "cut off by the token limit"
+    return scored(0.0, answer.text, reason) if rules.cut_off == "wrong" else unscored(reason, answer.text)
+
+
+def scored_text(answer: Answer, rules: AnswerRules) -> str | ScoreValue | None:
+    """The text that a model is asked about, without thinking; the score that says why there is none; None for a task without an answer."""
+    if unanswered(answer, rules) is not None:
+        return None
+    return answer_text(Sample(answer.text, tool_calls=answer.tool_calls, thinking=rules.thinking))
 
 
 def by_row(answers: Iterable[Answer]) -> Iterator[tuple[Row, list[Answer]]]:

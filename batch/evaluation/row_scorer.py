@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from batch.evaluation.answers import Answer, unanswered
+from batch.evaluation.answers import Answer, AnswerRules, unanswered
 from batch.evaluation.expected import expected_value
 from batch.evaluation.scorers import KINDS, Sample, make_scorer
 from batch.evaluation.table import ScoreValue
@@ -17,6 +17,7 @@ class RowScorer:
 
     def __init__(self, settings: ScoreSettings) -> None:
         self._compares = KINDS[settings.kind].compares and settings.expected is not None
+        self._rules = AnswerRules.of(settings)
         self._score = make_scorer(settings)
         self._expected = expected_value(settings)
 
@@ -29,6 +30,6 @@ class RowScorer:
 
     def cell(self, answer: Answer, expected: Any) -> ScoreValue:
         """The score of one answer to a row with this right value."""
-        if (known := unanswered(answer)) is not None:
+        if (known := unanswered(answer, self._rules)) is not None:
             return known
-        return self._score(Sample(answer.text, expected, answer.tool_calls, answer.truncated, answer.row.columns))
+        return self._score(Sample(answer.text, expected, answer.tool_calls, answer.truncated, answer.row.columns, self._rules.thinking))

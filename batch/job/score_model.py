@@ -24,6 +24,12 @@ class ScoreSection(Section):
         default=None, description="The column that groups rows which belong together, such as questions on one document."
     )
     slices: list[Text] = Field(default_factory=list, description="Columns by whose values the scores are broken down.")
+    cut_off: Literal["score", "wrong", "unscored"] | Absent = Field(
+        default=None, description="What becomes of answers that the token limit cut off; by default they are unscored."
+    )
+    thinking: Text | Absent = Field(
+        default=None, description="A tag around thinking beside the usual ones (<think>, [THINK], <reasoning>, ...), as in PLAN."
+    )
 
 
 class ComparingSection(ScoreSection):
@@ -39,6 +45,9 @@ class ExactSection(ComparingSection):
     case_sensitive: bool | Absent = Field(default=None, description=_CASE)
     punctuation: bool | Absent = Field(default=None, description="Whether punctuation around the text counts.  [default: false]")
     articles: bool | Absent = Field(default=None, description="Whether a, an and the count.  [default: true]")
+    squad: bool | Absent = Field(
+        default=None, description="Whether texts are compared as SQuAD's exact match does, whatever the others say.  [default: false]"
+    )
 
 
 class ContainsSection(ComparingSection):
@@ -65,6 +74,9 @@ class ChoiceSection(ComparingSection):
 
     kind: Literal["choice"]
     labels: Text | Absent = Field(default=None, description="The letters of the options.  [default: ABCDEFGHIJ]")
+    need: Literal["any", "all"] | Absent = Field(
+        default=None, description="Of several right options: any of them, or all of them and no other one.  [default: any]"
+    )
     options: Text | Absent = Field(
         default=None, description="The column with the options' texts (a list, or a table by letter), so that these count too."
     )
@@ -86,6 +98,12 @@ class NumberSection(ComparingSection):
     pattern: Text | Absent = Field(
         default=None, description="A regular expression of Python: only what its last match caught is read, as the number."
     )
+
+
+class MathSection(ComparingSection):
+    """The answer is equal to the right one as a mathematical expression (by math-verify, of the extra promptmill[math])."""
+
+    kind: Literal["math"]
 
 
 class JsonSection(ScoreSection):
@@ -216,6 +234,7 @@ AnyScore = (
     | RegexSection
     | ChoiceSection
     | NumberSection
+    | MathSection
     | JsonSection
     | JsonSchemaSection
     | JsonFieldsSection

@@ -12,7 +12,7 @@ from typing import ClassVar, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.evaluation.answers import Answer, scored_text, unanswered
+from batch.evaluation.answers import Answer, AnswerRules, scored_text, unanswered
 from batch.evaluation.expected import expected_value
 from batch.evaluation.grading.call_stats import CallStats
 from batch.evaluation.grading.grader_calls import Call, CallOutcomes, Identity, graded_by
@@ -54,6 +54,7 @@ class EmbeddingGrader:
 
     def __init__(self, settings: ScoreSettings) -> None:
         self.settings = settings
+        self.rules = AnswerRules.of(settings)
         self._expected = expected_value(settings)
         self._identity = Identity(graded_by(settings))
 
@@ -64,7 +65,7 @@ class EmbeddingGrader:
             ExpectedError: the row has no right value.
         """
         wanted = self.wanted(row)
-        texts = [(answer, text) for answer in answers if isinstance(text := scored_text(answer), str) and text.strip()]
+        texts = [(answer, text) for answer in answers if isinstance(text := scored_text(answer, self.rules), str) and text.strip()]
         for answer, text in texts:
             yield self.call(row, text), [answer.variant]
         for text in wanted if texts else ():
@@ -112,9 +113,9 @@ class EmbeddingScores:
         return found
 
     def _cell(self, row: Row, answer: Answer, found: Mapping[str, Embedded], targets: Mapping[str, Embedded | None]) -> ScoreValue:
-        text = scored_text(answer)
+        text = scored_text(answer, self._grader.rules)
         if not isinstance(text, str):
-            return unanswered(answer) or text or unscored("the answer has no text")
+            return unanswered(answer, self._grader.rules) or text or unscored("the answer has no text")
         if not text.strip():
             return scored(0.0, text, "empty answer")
         own = found[self._grader.call(row, text).id]

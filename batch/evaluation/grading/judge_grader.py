@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from batch.errors import RowError
-from batch.evaluation.answers import Answer, scored_text
+from batch.evaluation.answers import Answer, AnswerRules, scored_text
 from batch.evaluation.expected import column_or_template, expected_value
 from batch.evaluation.grading.grader_calls import Call, Identity
 from batch.evaluation.grading.judge_chats import ChatMaker, ChatMessage, plain_text, preference_format, rating_format
@@ -63,6 +63,7 @@ class JudgeGrader:
     def __init__(self, settings: ScoreSettings, job: Job) -> None:
         judge = judge_of(settings)
         self.settings = settings
+        self.rules = AnswerRules.of(settings)
         self.pairs = pairs_of([variant.name for variant in job.variants], judge.baseline)
         self._chats = ChatMaker(judge)
         self._expected = expected_value(settings)
@@ -85,7 +86,7 @@ class JudgeGrader:
         reference = None if expected is None else as_text(expected)
         try:
             question = self._question(row)
-            known = [(answer, text) for answer in answers if isinstance(text := scored_text(answer), str)]
+            known = [(answer, text) for answer in answers if isinstance(text := scored_text(answer, self.rules), str)]
             if self.settings.kind == "pairwise":
                 return self._pairs(row, known, question, reference)
             return [self._single(row, answer, text, question, reference) for answer, text in known]

@@ -93,9 +93,9 @@ class JudgeScores:
 
     def _plain(self, answer: Answer) -> ScoreValue | None:
         """The score of what is not judged."""
-        if (known := unanswered(answer)) is not None:
+        if (known := unanswered(answer, self._grader.rules)) is not None:
             return known
-        text = scored_text(answer)
+        text = scored_text(answer, self._grader.rules)
         return text if isinstance(text, ScoreValue) else None
 
     def _won(self, answer: Answer, sides: Sequence[Side], of_task: Mapping[tuple[str, int], Answer]) -> ScoreValue:

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from batch.errors import SetupError
-from batch.evaluation.scorers import choice, matching, number, overlap, structured, user_function
+from batch.evaluation.scorers import choice, matching, math, number, overlap, structured, user_function
 from batch.evaluation.scorers.sample import ExpectedError as ExpectedError
 from batch.evaluation.scorers.sample import Sample as Sample
 from batch.evaluation.scorers.sample import Scorer as Scorer
@@ -40,11 +40,12 @@ KINDS = {
     "exact": ScorerKind(matching.exact),
     "contains": ScorerKind(matching.contains),
     "regex": ScorerKind(matching.regex, version=2),
-    "choice": ScorerKind(choice.choice),
+    "choice": ScorerKind(choice.choice, version=2),
     "number": ScorerKind(number.number, version=2),
+    "math": ScorerKind(math.math, slow=True),
     "json": ScorerKind(structured.valid_json, compares=False),
-    "json_schema": ScorerKind(structured.json_schema, compares=False, file_option="schema"),
-    "json_fields": ScorerKind(structured.json_fields, binary=False),
+    "json_schema": ScorerKind(structured.json_schema, compares=False, version=2, file_option="schema"),
+    "json_fields": ScorerKind(structured.json_fields, binary=False, version=2),
     "token_f1": ScorerKind(overlap.token_f1, binary=False),
     "rouge_l": ScorerKind(overlap.rouge_l, binary=False),
     "edit": ScorerKind(overlap.edit, binary=False),
@@ -62,9 +63,13 @@ def make_scorer(settings: ScoreSettings) -> Scorer:
     Raises:
         SetupError: a file or a library that it needs is missing.
     """
-    return KINDS[settings.kind].make(**settings.options)
+    return KINDS[settings.kind].make(**{key: value for key, value in settings.options.items() if key not in COMMON_OPTIONS})
 
 
+COMMON_OPTIONS = frozenset({"cut_off", "thinking"})
+"""What entries of all kinds may have (`answers.AnswerRules`)."""
+RULES_VERSION = 2
+"""Rises with every change of what all kinds do alike: thinking, answers that were cut off."""
 JUDGE_VERSION = 2
 """Rises with every change of what a judge is asked, or of the scores that are made of its answers."""
 EMBEDDING_VERSION = 1
@@ -79,15 +84,15 @@ def scorer_version(settings: ScoreSettings) -> str:
     Raises:
         SetupError: its file cannot be read.
     """
-    if settings.judge is not None:
-        known = [settings.kind, JUDGE_VERSION, settings.expected, asdict(settings.judge)]
-        return hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16).hexdigest()
     options = sorted(settings.options.items())
+    if settings.judge is not None:
+        known = [settings.kind, RULES_VERSION, JUDGE_VERSION, settings.expected, options, asdict(settings.judge)]
+        return hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16).hexdigest()
     if settings.embedder is not None:
-        known = [settings.kind, EMBEDDING_VERSION, settings.expected, options, asdict(settings.embedder)]
+        known = [settings.kind, RULES_VERSION, EMBEDDING_VERSION, settings.expected, options, asdict(settings.embedder)]
         return hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16).hexdigest()
     kind = KINDS[settings.kind]
-    known = [settings.kind, kind.version, settings.expected, options]
+    known = [settings.kind, RULES_VERSION, kind.version, settings.expected, options]
     digest = hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16)
     if kind.file_option is not None:
         named = str(settings.options[kind.file_option])

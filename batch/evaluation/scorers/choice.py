@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from batch.evaluation.scorers.answer_words import DENIALS, LINKS, NOUNS, words
+from batch.evaluation.scorers.number_syntax import JOINED
 from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, unscored
 from batch.evaluation.scorers.texts import answer_text, as_text, expected_texts, folded, normalised
 from batch.evaluation.table import ScoreValue
 
 LABELS = "ABCDEFGHIJ"
 
-_OPEN, _CLOSE = r"[\s(\[{*_\"'`:]*", r"[)\]}*_\"'`.,;:!]"
+_OPEN, _CLOSE = r"[\s(\[{*_\"'`:：（「『【“]*", r"[)\]}*_\"'`.,;:!。，、！？；：）」』】”]"
+# A word that goes on behind a label; letters of scripts that put no spaces between words do not.
+_WORD = rf"[^\W{JOINED}]"
 # "A" is also an article and "I" a pronoun: what may follow them where they are meant as a label.
 _AFTER_ARTICLE = r"(?:because|since|as|is|was|due|for|which|with|based|given|when|while|where|therefore|so|then|but|not|and|or|if)\b"
+
+
+_LABEL_GROUPS = ("closed", "plain", "joined", "article", "elsewhere")
+_SPACELESS = ("zh", "ja", "ko", "th")
+_NOUNS, _LINKS = ("|".join(map(re.escape, words(table, without=["en", *_SPACELESS]))) for table in (NOUNS, LINKS))
+_NOUNS_JOINED, _LINKS_JOINED = ("|".join(words({key: table[key] for key in _SPACELESS})) for table in (NOUNS, LINKS))
+# "Die Antwort ist nicht B" is no statement: between the link and the letter stands nothing.
+_DECLARED_ELSEWHERE = (
+    rf"\b(?i:{_NOUNS})\b[^\n.:：]{{0,40}}?(?:(?<!\w)(?i:{_LINKS})(?!\w)|[:：])"
+    rf"|(?:{_NOUNS_JOINED})[^\n。:：]{{0,12}}?(?:{_LINKS_JOINED}|[:：])|选择?|選擇?"
+)
+_DENIALS = "|".join(words(DENIALS))
+# What follows a letter that is denied: "ist falsch", "es incorrecta", "不对", "は間違い", "는 틀렸".
+_DENIED_ELSEWHERE = (
+    rf"(?:(?:ist|sind|est|es|é|è|to)\s+)(?:{_DENIALS})"
+    r"|(?:选项|選項)?(?:也|是)?(?:不对|不對|不正确|不是|错|錯)|は(?:間違|誤|違)|[은는]\s*틀"
+)
+_CONFIRMED_ELSEWHERE = (
+    r"(?i:ist|est|es|é|è)\s+(?i:(?:die|la|le|a|il)\s+)?(?i:richtig|korrekt|correct|corret|juste|bonne|cert[ao]|esatt|giust)\w*"
+)
 
 
 class _Patterns:
@@ -24,53 +48,74 @@ class _Patterns:
         upper, lower = re.escape(labels.upper()), re.escape(labels.lower())
         plain = "".join(label for label in labels.upper() if label not in "AI")
         label = (
-            rf"(?:(?P<closed>[{upper}{lower}])(?=\s*(?:{_CLOSE}|$))|(?P<plain>[{re.escape(plain)}])(?![\w'])"
-            rf"|(?P<article>A)(?=\s+(?:{_AFTER_ARTICLE}|[^\sa-z])))"
+            rf"(?:(?P<closed>[{upper}{lower}])(?=\s*(?:{_CLOSE}|$))|(?P<plain>[{re.escape(plain)}])(?!{_WORD}|')"
+            rf"|(?P<joined>[{upper}])(?=[{JOINED}])|(?P<article>A)(?=\s+(?:{_AFTER_ARTICLE}|[^\sa-z])))"
             if plain
             else rf"(?P<closed>[{upper}{lower}])(?=\s*(?:{_CLOSE}|$))"
         )
         self.only = re.compile(rf"\W*([{upper}{lower}])\W*")
-        self.declared = re.compile(
+        cue = (
             r"(?:\\boxed\s*\{\s*(?:\\text\w*\s*\{)?|####\s*"
             r"|\b(?i:(?:answer|choice|option)\b(?P<between>[^\n.]{0,40}?(?:\bis\b|\bbe\b|\bwas\b|'s\b|’s\b|:|=|→)))"
+            rf"|{_DECLARED_ELSEWHERE}"
             r"|\b(?i:choose|select|pick|go(?:ing)?\s+with|opt\s+for|settle\s+on)\b)"
-            rf"(?i:\s*\b(?:clearly|therefore|thus|definitely|option|choice|answer|letter)\b)*{_OPEN}{label}"
+            rf"(?i:\s*\b(?:clearly|therefore|thus|definitely|option|choice|answer|letter|are)\b)*{_OPEN}"
         )
+        self.declared = re.compile(cue + label)
         self.confirmed = re.compile(
             rf"(?<![\w'])(?P<closed>[{upper}])[)*\"]*\s+(?i:is|was|must\s+be)\s+(?i:\w+ly\s+)?(?i:the\s+)?"
             r"(?i:correct|right|best|true|answer|one)\b"
+            rf"|(?<![\w'])(?P<elsewhere>[{upper}])[)*\"]*\s+{_CONFIRMED_ELSEWHERE}"
         )
         self.line = re.compile(rf"^[ \t>#*_(\[\-]*([{upper}])(?:[)\]*_]*[.:)\]]|[)\]*_]+(?=\s|$)|[ \t]*$)", re.MULTILINE)
         self.marked = re.compile(rf"(?:\(|\[|\*\*|__|`|\")\(?([{upper}])\)?(?:\)|\]|\*\*|__|`|\")(?!\w)")
-        self.bare = re.compile(rf"(?<![\w'.&/+-])([{upper}])(?![\w'&/+#-])")
-        self.listed = re.compile(rf"\s*{_CLOSE}*\s*(?:,\s*)?(?:(?:or|and)\b|[,/&])\s*(?:(?i:option)\s*)?[(*\"]*([{upper}])(?![\w'])")
+        self.labels = labels.upper()
+        joints = r"(?:,|;|/|&|\+|、|，|\b(?:and|und|et|y|e|en|oraz|dan|и)\b|和|及|と)"
+        several = rf"[{upper}](?:(?:[)*\"\]]*\s*{joints}+\s*(?:(?i:option)\s+)?[(*\"\[]*)?[{upper}](?!{_WORD}{{2}}))*(?!{_WORD})"
+        self.several = re.compile(several)
+        # "The answers are": for one right option that is a list of all of them.
+        plural = cue.replace("option)\\b", "option)s?\\b").replace("\\bis\\b", "\\b(?:is|are)\\b")
+        self.declared_all = re.compile(rf"{plural}(?P<run>{several})")
+        self.bare = re.compile(rf"(?<!{_WORD})(?<!['.&/+-])([{upper}])(?!{_WORD}|['&/+#-])")
+        self.listed = re.compile(rf"\s*{_CLOSE}*\s*(?:,\s*)?(?:(?:or|and)\b|[,/&])\s*(?:(?i:option)\s*)?[(*\"]*([{upper}])(?!{_WORD}|')")
         self.denied_before = re.compile(
             r"(?:\bnot|n't|n’t|\bnever|\brather\s+than|\binstead\s+of|\bneither|\bnor|\bexcept|\brules?\s+out|\beliminates?|\bexcludes?)\s+"
-            r"(?:(?:be|the|choose|select|pick|go\s+with)\s+)?(?:(?:option|choice|answer)\s+)?[(*\"\[]*$",
+            r"(?:(?:be|the|choose|select|pick|go\s+with)\s+)?(?:(?:option|choice|answer)\s+)?[(*\"\[]*$"
+            rf"|(?<![^\W{JOINED}])(?:{_DENIALS})\s*(?:选项)?[(*\"\[]*$",
             re.IGNORECASE,
         )
         self.denied_after = re.compile(
-            r"[)*\"\]]*\s+(?:\w+ly\s+|also\s+)?(?:is|was|are|seems)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not|out|eliminated|ruled)|[)*\"\]]*\s+isn't",
+            r"[)*\"\]]*\s+(?:\w+ly\s+|also\s+)?(?:is|was|are|seems)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not|out|eliminated|ruled)|[)*\"\]]*\s+isn't"
+            rf"|[)*\"\]]*\s*(?:{_DENIED_ELSEWHERE})",
             re.IGNORECASE,
         )
 
 
-def choice(*, labels: str = LABELS, options: str | None = None) -> Scorer:
+def choice(*, labels: str = LABELS, options: str | None = None, need: Literal["any", "all"] = "any") -> Scorer:
     """1 when the answer takes the expected option, given as its letter or, with `options`, also as its text or its number from 0.
 
     `options` names the column with the options' texts: a list, or a table by label. An answer that states several options without
     settling on one, or none, is unscored; of several clear statements ("the answer is …") the last counts.
+    Of several right options, any one is right; with `need` "all", the answer must take all of them ("A and C", "AC") and no other one.
     """
     patterns = _Patterns(labels)
 
     def score(sample: Sample) -> ScoreValue:
         texts = _options(sample.columns.get(options), labels) if options else {}
-        wanted = [label for each in expected_texts(sample.expected) if (label := _label_of(each, labels, texts))]
+        if need == "all":
+            wanted = _labels_of(sample.expected, labels, texts)
+        else:
+            wanted = [label for each in expected_texts(sample.expected) if (label := _label_of(each, labels, texts))]
         if not wanted:
             raise ExpectedError(f"the expected value is none of {', '.join(texts or labels)}")
         text = answer_text(sample)
         if isinstance(text, ScoreValue):
             return text
+        if need == "all":
+            taken = _all_chosen(folded(text), patterns)
+            return (
+                scored(taken == sorted(wanted), "".join(taken), "the letters that it states") if taken else unscored("no option is named")
+            )
         found, reason = _chosen(folded(text), patterns, texts)
         if found is None:
             return unscored(reason)
@@ -110,8 +155,8 @@ def _declared(text: str, patterns: _Patterns) -> tuple[str | None, str] | None:
     found = [*patterns.declared.finditer(text), *patterns.confirmed.finditer(text)]
     for match in sorted(found, key=re.Match.end):
         groups = match.groupdict()
-        label = next(caught for name in ("closed", "plain", "article") if (caught := groups.get(name))).upper()
-        start, end = next(match.span(name) for name in ("closed", "plain", "article") if groups.get(name))
+        label = next(caught for name in _LABEL_GROUPS if (caught := groups.get(name))).upper()
+        start, end = next(match.span(name) for name in _LABEL_GROUPS if groups.get(name))
         before = text[max(0, match.start() - 40) : match.start()]
         denied = patterns.denied_before.search(before) or re.search(r"\bnot\b|n't", groups.get("between") or "")
         if denied or _denied(start, end, text, patterns):
@@ -145,6 +190,27 @@ def _options(value: Any, labels: str) -> dict[str, str]:
         return {str(label).strip().upper(): as_text(text) for label, text in value.items() if text is not None}
     items: Iterable[Any] = value if isinstance(value, Sequence) and not isinstance(value, str) else ()
     return {label.upper(): as_text(text) for label, text in zip(labels, items, strict=False)}
+
+
+def _labels_of(expected: Any, labels: str, texts: Mapping[str, str]) -> list[str]:
+    """The labels that an expected value means, each once: a list of them, "A, C" or "AC"."""
+    values = expected_texts(expected)
+    if len(values) == 1 and _label_of(values[0], labels, texts) is None:
+        letters = [sign for sign in values[0].upper() if sign.isalnum()]
+        values = letters if all(sign in labels.upper() for sign in letters) else values
+    found = [_label_of(each, labels, texts) for each in values]
+    return [] if None in found else list(dict.fromkeys(label for label in found if label))
+
+
+def _all_chosen(text: str, patterns: _Patterns) -> list[str]:
+    """The labels that an answer takes, in order of the alphabet: those of its last statement, else of all of it."""
+    denied = patterns.denied_before
+    runs = [match["run"] for match in patterns.declared_all.finditer(text) if not denied.search(text[: match.start()][-40:])]
+    bare = text.strip(" \t\r\n.*_()[]")
+    if runs or patterns.several.fullmatch(bare):
+        return sorted({sign for sign in (runs[-1] if runs else bare) if sign in patterns.labels})
+    confirmed = {match["closed"] or match["elsewhere"] for match in patterns.confirmed.finditer(text)}
+    return sorted(confirmed or _letters(patterns.bare, text, patterns))
 
 
 def _label_of(expected: str, labels: str, texts: Mapping[str, str]) -> str | None:

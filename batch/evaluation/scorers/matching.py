@@ -6,26 +6,31 @@ from typing import Literal
 
 from batch.errors import SetupError
 from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, shown, unscored
-from batch.evaluation.scorers.texts import answer_text, expected_texts, is_spaceless, normalised
+from batch.evaluation.scorers.texts import answer_text, expected_texts, is_spaceless, normalised, squad_tokens
 from batch.evaluation.table import ScoreValue
 from batch.prompts.bounded import LONGEST_S, BoundedPattern, OutOfTimeError
 
 
-def exact(*, case_sensitive: bool = False, punctuation: bool = False, articles: bool = True) -> Scorer:
+def exact(*, case_sensitive: bool = False, punctuation: bool = False, articles: bool = True, squad: bool = False) -> Scorer:
     """1 when the whole answer is the expected text, or one of them.
 
     Unicode forms and spaces never count. Case, punctuation around the text and, with `articles` false, English articles are ignored.
+    With `squad`, texts are compared as SQuAD's exact match does: without case, articles and any ASCII punctuation (evaluate-v1.1.py).
     """
+
+    def form(text: str) -> str:
+        if squad:
+            return " ".join(squad_tokens(text))
+        return normalised(text, case_sensitive=case_sensitive, punctuation=punctuation, articles=articles)
 
     def score(sample: Sample) -> ScoreValue:
         wanted = expected_texts(sample.expected)
         text = answer_text(sample)
         if isinstance(text, ScoreValue):
             return text
-        found = normalised(text, case_sensitive=case_sensitive, punctuation=punctuation, articles=articles)
-        for each in wanted:
-            if found == normalised(each, case_sensitive=case_sensitive, punctuation=punctuation, articles=articles):
-                return scored(1, found, "equal")
+        found = form(text)
+        if any(found == form(each) for each in wanted):
+            return scored(1, found, "equal")
         return scored(0, found, "empty answer" if not text.strip() else f"not {_listed(wanted)}")
 
     return score

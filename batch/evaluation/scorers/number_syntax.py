@@ -35,15 +35,15 @@ _SCALES = {
 _SPACES = "\u00a0\u2009\u202f"
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _CURRENCY = r"[$€£¥₹₩₽]|US\$|R\$|USD|EUR|GBP|CHF"
-# Letters of scripts that put no space before a number, Hangul among them.
-_JOINED = r"\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+JOINED = r"\u0e00-\u0eff\u1000-\u109f\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff"
+"""Letters of scripts that put no space before a number or a letter of another script, Hangul among them; the inside of a set."""
 # Signs with another look, one for one, so that places stay what they are. A full-width comma is a comma of prose except between digits.
 _SIGNS = str.maketrans("０１２３４５６７８９＋－％＄．／￥⁄∕﹣﹪", "0123456789+-%$./¥//-%")
 _WIDE_COMMA = re.compile(r"(?<=[０-９])，(?=[０-９])")
 
 _NUMBER = re.compile(
     rf"""
-    (?<![^\W{_JOINED}])(?<!\.)(?<![A-Za-z][-–])   # not within a word (H2O) or a name (GPT-4)
+    (?<![^\W{JOINED}])(?<!\.)(?<![A-Za-z][-–])   # not within a word (H2O) or a name (GPT-4)
     (?P<minus>[-−]|(?<![\w)]\s)[-−]\s|(?<![\w)]\s)(?<![\w)])–|\b(?:minus|negative)\s+)?
     (?P<currency>(?:{_CURRENCY})\s?)?
     (?P<minus_after>[-−])?

@@ -16,7 +16,8 @@ class Sample:
     """One answer with what it should have been.
 
     `text` is None for an answer without text (tool calls only). `expected` is the column's value, or the template's text; a list holds
-    several right values. `truncated` says that the answer was cut off by the token limit. `columns` are the row's own.
+    several right values. `truncated` says that the answer was cut off by the token limit. `thinking` names a tag around
+    thinking beside the usual ones. `columns` are the row's own.
     """
 
     text: str | None
@@ -24,6 +25,7 @@ class Sample:
     tool_calls: Sequence[Mapping[str, Any]] | None = None
     truncated: bool = False
     columns: Mapping[str, Any] = field(default_factory=dict)
+    thinking: str | None = None
 
 
 Scorer: TypeAlias = Callable[[Sample], ScoreValue]

@@ -20,7 +20,6 @@ from batch.prompts.bounded import LONGEST_S, BoundedPattern, OutOfTimeError
 _FENCE = r"(?ism)^[ \t]*(?P<mark>```+|~~~+)[ \t]*(?:json\w*)?[ \t]*\r?\n(?P<inside>.*?)^[ \t]*(?P=mark)[ \t]*$"
 _MOST_STARTS = 10_000
 """Brackets in prose at which JSON may begin: each costs a try, which a text of nothing but brackets makes long."""
-_DECODER = json.JSONDecoder()
 _MISSING = object()
 
 
@@ -135,6 +134,10 @@ def _fence() -> BoundedPattern:
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
+
+
+# RFC 8259 has no NaN; Python's own decoder takes it.
+_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def _fault(text: str, error: ValueError, sample: Sample) -> str:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from batch.evaluation.scorers.sample import ExpectedError, Sample, unscored
+from batch.evaluation.scorers.thinking import UnendedThinkingError, without_thinking
 from batch.evaluation.table import ScoreValue
 
 _QUOTES = str.maketrans(
@@ -35,23 +36,16 @@ _FOLDED = ("<wide>", "<narrow>", "<noBreak>", "<compat>")
 _AROUND = " \t\r\n.,;:!?\"'*_`~()[]{}<>«»‹›¿¡。、！？；：「」『』（）…"
 _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 _SQUAD_PUNCTUATION = re.compile(f"[{re.escape(string.punctuation)}]")
-_THINKING = re.compile(r"\A\s*<(think|thinking)>.*?</\1>", re.DOTALL | re.IGNORECASE)
-_UNENDED_THINKING = re.compile(r"\A\s*<(?:think|thinking)>", re.IGNORECASE)
-_HEADLESS_THINKING = re.compile(r"\A(?:(?!<think).)*?</think(?:ing)?>", re.DOTALL | re.IGNORECASE)
 
 
 def answer_text(sample: Sample) -> str | ScoreValue:
-    """The text to be judged, without a leading block of thinking; the reason why there is none, as an unscored cell."""
+    """The text to be judged, without the thinking before it; the reason why there is none, as an unscored cell."""
     if sample.text is None:
         return unscored("tool calls only, no text" if sample.tool_calls else "the answer has no text")
-    text = sample.text
-    if "think" not in text:
-        return text
-    rest = _THINKING.sub("", text, count=1)
-    if _UNENDED_THINKING.match(rest):
+    try:
+        return without_thinking(sample.text, sample.thinking)
+    except UnendedThinkingError:
         return unscored("the answer ends within its thinking")
-    # Some chat templates put the opening tag into the prompt, so that only the closing one is in the answer.
-    return _HEADLESS_THINKING.sub("", rest, count=1)
 
 
 def expected_texts(expected: Any) -> list[str]:

@@ -162,3 +162,78 @@ def test_few_labels() -> None:
     assert scorer(Sample("A: Y", "Y")).value == 1
     assert scorer(Sample("N", "Y")).value == 0
     assert scorer(Sample("B", "Y")).value is None
+
+
+OTHER_LANGUAGES = [
+    ("A und C sind falsch. Die richtige Antwort ist B.", "B"),
+    ("Die Antwort ist nicht B, sondern C.", "C"),
+    ("Antwort A ist richtig", "A"),
+    ("Die Lösung lautet D", "D"),
+    ("La respuesta correcta es B. C es incorrecta.", "B"),
+    ("La respuesta no es B. La respuesta es C.", "C"),
+    ("Respuesta: **B**", "B"),
+    ("La réponse est A.", "A"),
+    ("La bonne réponse est la B.", "B"),
+    ("A resposta correta é D.", "D"),
+    ("La risposta è C, non A.", "C"),
+    ("Het antwoord is C.", "C"),
+    ("A и C неверны. Правильный ответ: B.", "B"),
+    ("Ответ — D", "D"),
+    ("Odpowiedź: B", "B"),
+    ("Cevap: D", "D"),
+    ("Jawabannya adalah C", "C"),
+    ("Đáp án là A.", "A"),
+    ("Jibu: A", "A"),
+    ("الإجابة: C", "C"),
+    ("उत्तर: B", "B"),
+    ("คำตอบคือ B", "B"),
+    ("A选项不对，C也不对，所以答案是B。", "B"),
+    ("B不对，C也不对，所以是D", "D"),
+    ("答案为D选项", "D"),
+    ("故选：B", "B"),
+    ("【答案】C", "C"),
+    ("答案是A", "A"),
+    ("答えはBです。", "B"),
+    ("正解はAです。", "A"),
+    ("Bは間違いです。Cが正しい", "C"),
+    ("정답은 B입니다. A와 C는 틀렸습니다.", "B"),
+    ("답: D", "D"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), OTHER_LANGUAGES)
+def test_statements_in_other_languages(text: str, expected: str) -> None:
+    """An option is stated, and denied, in other languages than English too; scripts without spaces stand right beside the letter."""
+    cell = choice()(Sample(text, expected))
+    assert (cell.state, cell.value, cell.extracted) == ("scored", 1, expected), cell
+
+
+@pytest.mark.parametrize(
+    ("text", "expected", "value"),
+    [
+        ("AC", "AC", 1),
+        ("C, A", "A,C", 1),
+        ("(A), (C)", ["A", "C"], 1),
+        ("The answer is A and C.", "AC", 1),
+        ("The correct answers are A and C. B is wrong.", "AC", 1),
+        ("**Answer: A, C**", "AC", 1),
+        (r"\boxed{A, C}", "AC", 1),
+        ("Both B and D", "BD", 1),
+        ("Die Antwort ist A und C.", "AC", 1),
+        ("答案：A、C", "AC", 1),
+        ("I think A is right and also C is right, not B", "AC", 1),
+        ("The answer is A.", "AC", 0),
+        ("The answer is A, B and C", "AC", 0),
+        ("The answer is A, C. Both are right.", "A", 0),
+        ("I do not know", "AC", None),
+    ],
+)
+def test_all_of_several_right_options_and_no_other(text: str, expected: object, value: float | None) -> None:
+    """With need = "all" an answer is right that takes all right options and no wrong one, in any order and form."""
+    assert choice(need="all")(Sample(text, expected)).value == value
+
+
+def test_right_options_that_are_none_are_refused() -> None:
+    """A right value with a letter that is no option is a fault of the row."""
+    with pytest.raises(ExpectedError):
+        choice(need="all", labels="ABCD")(Sample("A", "AX"))

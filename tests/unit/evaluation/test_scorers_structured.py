@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -183,8 +184,10 @@ def test_every_kind_can_be_made(tmp_path: Path, user_file: Path) -> None:
     schema.write_text("{}")
     needed = {"regex": {"pattern": "x"}, "json_schema": {"schema": str(schema)}, "python": {"function": f"{user_file}:nothing"}}
     for kind in KINDS:
+        if kind == "math" and importlib.util.find_spec("math_verify") is None:
+            continue
         scorer = make_scorer(ScoreSettings(name=kind, kind=kind, options=needed.get(kind, {})))
-        expected = {"choice": "A", "number": 1, "json_fields": {"a": 1}}.get(kind, "x")
+        expected = {"choice": "A", "number": 1, "math": "1", "json_fields": {"a": 1}}.get(kind, "x")
         assert scorer(Sample(None, expected)).state == "unscored", kind
 
 
@@ -197,3 +200,11 @@ def test_no_answer_makes_a_structured_score_endless(tmp_path: Path) -> None:
     embedded = KINDS["json_schema"].make(schema=str(schema), embedded=True)
     assert embedded(Sample("[" * 100_000)).value == 0
     assert KINDS["json"].make()(Sample("\n".join("`" * (3 + at) for at in range(600)))).value == 0
+
+
+def test_nan_is_no_json_wherever_it_stands() -> None:
+    """RFC 8259 has no NaN and no Infinity: neither in the whole answer nor in an object within prose."""
+    score = KINDS["json_fields"].make()
+    assert score(Sample('{"a": NaN}', {"a": 1})).state == "unscored"
+    assert score(Sample('Here: {"a": NaN} or so', {"a": 1})).state == "unscored"
+    assert score(Sample('Here: {"a": Infinity}, I mean {"a": 1}', {"a": 1})).value == 1

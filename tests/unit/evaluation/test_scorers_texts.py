@@ -237,3 +237,12 @@ def test_a_pattern_of_alternatives_catches_by_the_group_that_took_part() -> None
 def test_a_text_of_one_letter_is_searched_in_linear_time() -> None:
     """Looking beside each of a million places copies nothing of the text before it."""
     assert KINDS["contains"].make()(Sample("a" * 300_000, "a")).value == 0
+
+
+def test_exact_as_squad_has_it() -> None:
+    """With squad, case, articles and all ASCII punctuation are ignored, within the text too."""
+    score = matching.exact(squad=True)
+    assert score(Sample("The U.S.A., of course!", "usa of course")).value == 1
+    assert score(Sample("U.S.A.", ["UK", "USA"])).value == 1
+    assert score(Sample("USAs", "USA")).value == 0
+    assert matching.exact()(Sample("U.S.A.", "USA")).value == 0
