@@ -17,7 +17,7 @@ from batch.engine.limiter import key_of
 from batch.engine.stop import Stop
 from batch.engine.work import Work
 from batch.events import UnexpectedError
-from batch.policy.blame import ALONE_REFUSALS, DISTINCT_REFUSED, OF_NOBODY, OF_THE_RATE, OF_THE_ROW, Blame, blame
+from batch.policy.blame import ALONE_REFUSALS, DISTINCT_REFUSED, DISTINCT_RETRIED, OF_NOBODY, OF_THE_RATE, OF_THE_ROW, Blame, blame
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Api, ErrorInfo, Exchange, Tally
 from batch.settings import RunSettings
@@ -143,7 +143,7 @@ class FailureHandler:
         testable = work.task.variant in self._endpoint_pool.references
         movable = error.code not in OF_THE_ROW and work.attempts < self._run.attempts and self._endpoint_pool.moves(work)
         may_be_endpoint = testable or movable or error.code == "permission"
-        if blame(verdict, self._endpoint_pool.evidence(work), spent=True, testable=may_be_endpoint) is Blame.ROW:
+        if blame(verdict, self._endpoint_pool.evidence(work), spent=True, has_reference=may_be_endpoint) is Blame.ROW:
             if (notice := self._endpoint_pool.answered(work, exchange)) is not None:
                 yield Warn(notice)
             yield Fail(work, error, exchange)
@@ -222,9 +222,10 @@ class FailureHandler:
             yield Warn(notice)
         testable = work.task.variant in self._endpoint_pool.references
         others = bool(self._backlog.ready) or not exhausted
-        spent = self._is_spent(work, exchange.done_at, others=others)
+        may_wait = others or not testable
+        spent = self._is_spent(work, exchange.done_at, may_wait=may_wait)
         is_open = not self._endpoint_pool.is_serving(work)
-        found = blame(verdict, evidence, spent=spent, testable=testable or others, is_open=is_open)
+        found = blame(verdict, evidence, spent=spent, has_reference=testable, has_others=others, is_open=is_open)
         if found is Blame.ROW:
             yield Fail(work, self._named(work, error), exchange)
             return
@@ -236,7 +237,7 @@ class FailureHandler:
                 evidence.failed(key_of(work.task))
             work.charged_retry = verdict.charged
             due_if_unclear = due if error.code in OF_THE_RATE and not verdict.charged else None
-            yield from self._withhold(work, self._named(work, error), exchange, 1, testable=True, due=due_if_unclear)
+            yield from self._withhold(work, self._named(work, error), exchange, DISTINCT_RETRIED, testable=True, due=due_if_unclear)
             return
         work.charged_retry = verdict.charged
         yield Retry(work, due)
@@ -270,9 +271,9 @@ class FailureHandler:
         is_larger = len(work.request.body) > self._endpoint_pool.largest_served > 0
         return replace(error, code="too_large") if error.code == "rate_limit" and is_larger else error
 
-    def _is_spent(self, work: Work, now: float, *, others: bool) -> bool:
+    def _is_spent(self, work: Work, now: float, *, may_wait: bool) -> bool:
         """Whether the row had all its attempts, or all its time; an outage does not count as time."""
-        if work.refused_at is not None and work.tries > TRIES_BEFORE_TEST and not others:
+        if work.refused_at is not None and work.tries > TRIES_BEFORE_TEST and not may_wait:
             return True
         outage_since, first_sent = self._endpoint_pool.outage_since, work.first_sent
         served_until = now if outage_since is None else outage_since

@@ -75,7 +75,7 @@ class WorkerPool:
         self._finisher = Finisher(self._backlog, recorder, run)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, answer_checks)
         self._reply_notices = ReplyNotices()
-        self._exhausted = False
+        self._exhausted = self._last_was_limited = False
         self._grace_until = math.inf
         self._workers = self._in_flight = 0
         self._parked: deque[anyio.Event] = deque()
@@ -172,12 +172,16 @@ class WorkerPool:
         if (probe := self._pick_probe(now)) is not None:
             return probe if self._costs.reserve(probe[0]) else None
         retry = backlog.next_due <= now and self._endpoint_pool.may_retry(backlog.next_retry)
+        if retry and backlog.ready and self._last_was_limited and backlog.next_retry.refused_at is not None:
+            # A row that is refused for the rate each time must not go before all others for ever.
+            retry = False
         if not retry and not backlog.ready:
             return None
         candidate = backlog.next_retry if retry else backlog.ready[0]
         endpoint = self._endpoint_pool.pick(candidate, now)
         if endpoint is None or not self._costs.reserve(candidate):
             return None
+        self._last_was_limited = retry and candidate.refused_at is not None
         if retry:
             work = backlog.take_retry()
             self._recorder.tallies[work.task.variant].waiting -= 1

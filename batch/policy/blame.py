@@ -87,11 +87,13 @@ class Evidence:
         return self.is_condemned or len(self._failing) >= distinct * self._patience
 
 
-def blame(verdict: Verdict, evidence: Evidence, *, spent: bool, testable: bool, is_open: bool = False) -> Blame:
+def blame(
+    verdict: Verdict, evidence: Evidence, *, spent: bool, has_reference: bool, has_others: bool = False, is_open: bool = False
+) -> Blame:
     """Whose fault the refusal `verdict` of a task is, at the moment when it comes.
 
-    `spent`: the task has no attempt left. `testable`: other rows, or a reference, are there to test the endpoint with.
-    `is_open`: the endpoint's breaker is open.
+    `spent`: the task has no attempt left. `has_reference`: an answered task is there to test the endpoint with; `has_others`: at least
+    other rows are. `is_open`: the endpoint's breaker is open.
     A row that is UNCLEAR is to blame as soon as `evidence.served_after` its refusal.
     """
     code = verdict.error.code if verdict.error is not None else ""
@@ -99,8 +101,9 @@ def blame(verdict: Verdict, evidence: Evidence, *, spent: bool, testable: bool, 
         return Blame.RUN
     if verdict.action is Action.RETRY and not spent:
         return Blame.RETRY
-    if code in OF_THE_ROW or not testable:
+    if code in OF_THE_ROW or not (has_reference or has_others):
         return Blame.ROW
-    if verdict.action is Action.RETRY and code not in OF_THE_RATE:
-        return Blame.UNCLEAR if is_open or evidence.suspects(DISTINCT_RETRIED) else Blame.ROW
-    return Blame.UNCLEAR
+    if verdict.action is Action.FAIL or has_reference:
+        return Blame.UNCLEAR
+    # Nothing was answered yet: only other rows can show whether the endpoint serves.
+    return Blame.UNCLEAR if code in OF_THE_RATE or is_open or evidence.suspects(DISTINCT_RETRIED) else Blame.ROW

@@ -12,6 +12,7 @@ from batch.records import Outcome
 from batch.settings import Job
 from tests.simulation.endpoint import Endpoint, answer_to
 from tests.simulation.model import Records, RowFilter, SegmentName, output_lines, read_outputs, text_of, wanted
+from tests.simulation.weather import BROKE_WORDS
 from tests.simulation.world import LastWords, require
 
 Accepted = set[tuple[SegmentName, bytes, bytes]]
@@ -87,6 +88,15 @@ def records_are_right(before: Before, after: Records, kept: Mapping[str, int], e
             else:
                 require((variant, outcome.key) in sent, "5", f"{name} is a copy of an answer that nobody got")
                 require((outcome.attempts, outcome.cost_usd) == (0, 0.0), "4", f"{name} is a copy and was charged for")
+
+
+def no_row_pays_for_its_endpoint(before: Before, after: Records, kept: Mapping[str, int]) -> None:
+    """Promise 13: where a model has answered before, no row fails by what its endpoint refuses to all."""
+    for variant, outcome in after.since(dict(kept)):
+        answered = any(each.ok and each.copy_of is None for name, each in after.newest().items() if name[0] == variant)
+        broke = outcome.error is not None and BROKE_WORDS in outcome.error.message
+        require(not (broke and answered), "13", f"{variant}, {outcome.id} failed with what its endpoint refuses to all")
+    del before
 
 
 def nothing_final_was_sent(before: Before, endpoint: Endpoint) -> None:

@@ -63,7 +63,7 @@ class Witness:
         self._require(
             self.in_flight <= self.run.most_in_flight, "6", f"{self.in_flight} requests at once, {self.run.most_in_flight} allowed"
         )
-        is_test = model in self.refused and (self.answered[key] > 0 or not self.unfinished[key])
+        is_test = model in self.refused and (self.answered[key] > 0 or self.unfinished[key] < self.run.repeats)
         if self.answered[key] - self.answered_tests[key] >= self.unfinished[key]:
             self._require(is_test, "4 (tests)", f"{key} was answered and came again, and nothing of {model} was refused since")
         if is_test:
@@ -99,8 +99,8 @@ class Witness:
             self.suspects[key] += 1
         self.unready = self.unready or given.meaning == "unready"
         if is_test:
-            # The test has shown that the endpoint is to blame for all that failed since it served.
-            self.forgiven.update(dict.fromkeys(self.suspects, 1))
+            # The test has shown that the endpoint is to blame: rows that it refused get another attempt.
+            self.forgiven.update(each for each in self.charged if each.startswith(f"{model}|"))
         elif given.meaning == "charged":
             self._count_attempt(key)
 

@@ -12,7 +12,7 @@ import orjson
 
 from tests.simulation.world import EPOCH
 
-Meaning = Literal["answered", "charged", "uncharged", "unready", "failed", "stopped"]
+Meaning = Literal["answered", "charged", "uncharged", "unready", "failed", "refusing", "stopped"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,12 @@ class Weather:
 CHARGED = ("500", "502", "reset", "reset_in_body", "cut", "garbage", "null_choices", "empty", "error_in_200", "hang", "silence", "dribble")
 STREAM_CHARGED = ("stream_cut", "stream_error", "done_without_finish", "pings")
 REFUSING = ("429", "429_wait", "503", "503_wait", "429_date", "429_junk")
-UNREADY = ("loading", "refused", "unresolved")
+UNREADY = ("loading", "scaling", "refused", "unresolved")
+# From some moment on the whole endpoint refuses, in words that no table knows.
+BROKE = ("broke_400", "broke_403", "broke_in_200", "broke_500")
+BROKE_WORDS = "the contract has ended"
+# What a row may meet each time that it is sent.
+OWN = ("500", "cut", "429")
 STOPPING = ("401", "402", "quota", "redirect", "tls")
 ROW = ("400", "context", "filtered_400", "413")
 FINE = ("length", "content_filter", "finish_then_reset")
@@ -67,6 +72,10 @@ _STATUSES: dict[str, tuple[Meaning, int, str, str | None]] = {
     "503": ("uncharged", 503, "overloaded", None),
     "429": ("uncharged", 429, "slow down", "rate_limit_exceeded"),
     "loading": ("unready", 503, "Loading model", None),
+    "scaling": ("unready", 404, "the deployment is scaling up from zero", None),
+    "broke_400": ("refusing", 400, BROKE_WORDS, None),
+    "broke_403": ("refusing", 403, BROKE_WORDS, None),
+    "broke_500": ("charged", 500, BROKE_WORDS, None),
     "401": ("stopped", 401, "invalid key", "invalid_api_key"),
     "402": ("stopped", 402, "pay first", None),
     "quota": ("stopped", 429, "no money", "insufficient_quota"),
@@ -76,7 +85,7 @@ _STATUSES: dict[str, tuple[Meaning, int, str, str | None]] = {
     "filtered_400": ("failed", 400, "filtered", "content_filter"),
     "413": ("failed", 413, "too large", None),
 }
-KINDS = {"calm": 4, "rough": 6, "storm": 3, "outage": 3, "refusing": 3, "hostile": 2, "lossy": 2, "stopping": 1}
+KINDS = {"calm": 4, "rough": 6, "storm": 3, "outage": 3, "refusing": 3, "hostile": 2, "lossy": 2, "stopping": 1, "broke": 3}
 
 
 def draw_weather(chance: random.Random, begin: float, kind: str | None = None) -> Weather:
@@ -101,6 +110,10 @@ def draw_weather(chance: random.Random, begin: float, kind: str | None = None) -
         length = chance.choice((1.0, 10.0, 40.0, 1e9, 1e9))
         outages = ((first, first + length, chance.choice(CHARGED[:3] + UNREADY + ("503", "hang", "429"))),)
         faults = {"500": 0.05, "reset": 0.05}
+    elif kind == "broke":
+        first = begin + chance.random() * 5
+        length = chance.choice((5.0, 30.0, 1e9, 1e9))
+        outages = ((first, first + length, chance.choice(BROKE)),)
     return Weather(faults, outages, slowness=chance.choice((0.02, 0.5, 2.0)), lists_models=chance.random() < 0.8)
 
 
@@ -122,6 +135,7 @@ def _reply(name: str, prompt: str, answer: str, chance: random.Random, *, stream
     reset = {"ending": broken} if stream else {}
     labelled = _stream(answer, name) if stream else _plain(answer, name)
     answers = {
+        "broke_in_200": {"meaning": "refusing", "body": _error_body(BROKE_WORDS), "headers": _JSON},
         "ok": {"body": whole, "headers": head, "pieces": chance.randint(1, 3)},
         "length": {"body": labelled, "headers": head},
         "content_filter": {"body": labelled, "headers": head},
@@ -144,6 +158,10 @@ def _reply(name: str, prompt: str, answer: str, chance: random.Random, *, stream
         "dribble": {"body": b" " * 200 + whole, "pieces": 200, "gap": 1.0},
     }
     return {"meaning": "charged", **faults[name]} if name in faults else None
+
+
+def _error_body(message: str) -> bytes:
+    return orjson.dumps({"error": {"message": message, "code": 400}})
 
 
 def _refusal(name: str, chance: random.Random, now: float) -> dict | None:

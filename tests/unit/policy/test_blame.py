@@ -29,35 +29,42 @@ def suspicious(distinct: int) -> Evidence:
 @pytest.mark.parametrize("code", sorted(OF_THE_ROW))
 def test_what_an_endpoint_says_of_the_row_is_the_rows(code: str) -> None:
     """A prompt that is too long is too long, whatever else the endpoint refuses."""
-    assert blame(refusal(Action.FAIL, code), suspicious(50), spent=True, testable=True) is Blame.ROW
+    assert blame(refusal(Action.FAIL, code), suspicious(50), spent=True, has_reference=True) is Blame.ROW
 
 
 def test_a_refusal_without_a_word_of_its_own_is_unclear_until_the_endpoint_can_be_tested() -> None:
     """Fault 63: a 400 may be the endpoint's; where nothing was ever answered there is nothing to test it with."""
-    assert blame(BAD, suspicious(0), spent=True, testable=True) is Blame.UNCLEAR
-    assert blame(BAD, Evidence(), spent=True, testable=False) is Blame.ROW
+    assert blame(BAD, suspicious(0), spent=True, has_reference=True) is Blame.UNCLEAR
+    assert blame(BAD, Evidence(), spent=True, has_reference=False) is Blame.ROW
 
 
 def test_a_task_with_attempts_left_is_retried() -> None:
     """Promise 6: what may pass is tried again before anything is blamed."""
-    assert blame(BROKEN, suspicious(50), spent=False, testable=True) is Blame.RETRY
+    assert blame(BROKEN, suspicious(50), spent=False, has_reference=True) is Blame.RETRY
 
 
-def test_few_tasks_that_used_up_their_attempts_are_to_blame_themselves() -> None:
-    """Fault 62: one or two rows that fail each time say nothing against the endpoint; as many as DISTINCT_RETRIED do."""
-    assert blame(BROKEN, suspicious(DISTINCT_RETRIED - 1), spent=True, testable=True) is Blame.ROW
-    assert blame(BROKEN, suspicious(DISTINCT_RETRIED), spent=True, testable=True) is Blame.UNCLEAR
-    assert blame(BROKEN, suspicious(1), spent=True, testable=True, is_open=True) is Blame.UNCLEAR
+def test_a_task_that_used_up_its_attempts_waits_for_an_answer_to_another() -> None:
+    """Fault 62: with a reference at hand no row is failed before its endpoint has served a later request."""
+    assert blame(BROKEN, suspicious(1), spent=True, has_reference=True) is Blame.UNCLEAR
+
+
+def test_without_an_answer_few_tasks_are_to_blame_themselves_and_several_are_not() -> None:
+    """Fault 10: where nothing was answered yet, one or two rows say nothing against the endpoint; DISTINCT_RETRIED do."""
+    few, several = suspicious(DISTINCT_RETRIED - 1), suspicious(DISTINCT_RETRIED)
+    assert blame(BROKEN, few, spent=True, has_reference=False, has_others=True) is Blame.ROW
+    assert blame(BROKEN, several, spent=True, has_reference=False, has_others=True) is Blame.UNCLEAR
+    assert blame(BROKEN, several, spent=True, has_reference=False) is Blame.ROW
+    assert blame(BROKEN, few, spent=True, has_reference=False, has_others=True, is_open=True) is Blame.UNCLEAR
 
 
 def test_a_rate_limit_never_fails_a_row_untested() -> None:
     """Fault 64: that others are served while one is refused must be seen, not assumed."""
-    assert blame(LIMITED, suspicious(0), spent=True, testable=True) is Blame.UNCLEAR
+    assert blame(LIMITED, suspicious(0), spent=True, has_reference=True) is Blame.UNCLEAR
 
 
 def test_what_ends_a_run_is_the_runs() -> None:
     """Fault 3: no money is nobody's row."""
-    assert blame(refusal(Action.STOP, "quota"), suspicious(0), spent=True, testable=True) is Blame.RUN
+    assert blame(refusal(Action.STOP, "quota"), suspicious(0), spent=True, has_reference=True) is Blame.RUN
 
 
 def test_only_an_answer_to_a_later_request_clears_the_endpoint() -> None:
