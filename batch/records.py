@@ -273,6 +273,7 @@ class Tally:
     that are synced. `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. `repairs` counts
     answers that were asked for again, since they did not fit the job's schema, `failovers` attempts at another endpoint than the last.
     `copies` counts those of ok + failed for which the outcome of an equal request was taken, `priced` the answers whose cost is known.
+    `extra_usd` is the most that attempts without a known cost may have cost; `abandoned` are requests given up in flight at a stop.
     """
 
     total: int | None = None
@@ -295,7 +296,9 @@ class Tally:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     cost_usd: float = 0.0
+    extra_usd: float = 0.0
     priced: int = 0
+    abandoned: int = 0
     failures: dict[str, int] = field(default_factory=dict)
 
     @property

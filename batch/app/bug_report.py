@@ -4,24 +4,47 @@ from __future__ import annotations
 
 import platform
 import sys
-import traceback
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 from batch._version import __version__
-from batch.errors import InternalError, PromptmillError
+from batch.errors import InternalError, PromptmillError, describe_bug
+from batch.events import Event, UnexpectedError
 from batch.rundir.local import RunDirectory
 
-_PACKAGE = Path(__file__).parents[1]
+# Distinct exceptions that a report names at most.
+MOST_KINDS = 20
+
+
+class BugCollector:
+    """Observes a run and collects the unexpected exceptions that its attempts met. `path` is their report, once written."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._directory = directory
+        self._bugs: Counter[UnexpectedError] = Counter()
+        self.path: Path | str | None = None
+
+    def notify(self, event: Event) -> None:
+        """Count an unexpected exception."""
+        if isinstance(event, UnexpectedError) and (event in self._bugs or len(self._bugs) < MOST_KINDS):
+            self._bugs[event] += 1
+
+    def write(self) -> None:
+        """Write the report, if there is anything to report. A disk that refuses is no reason to end a run."""
+        if self._bugs:
+            with suppress(PromptmillError, OSError):
+                lines = [f"{count} x {bug.where}\n{bug.traceback}" for bug, count in self._bugs.items()]
+                self.path = self._directory.publish(_write(lines, self._directory.path))[0]
 
 
 def internal_error(error: Exception, directory: RunDirectory) -> InternalError:
     """Turn an unexpected exception into the error that a command ends with, and write its report into the run directory."""
     names = ", ".join(dict.fromkeys(type(each).__name__ for each in _leaves(error)))
     with suppress(PromptmillError, OSError):
-        written = directory.publish(_write(error, directory.path))[0]
+        written = directory.publish(_write([describe_bug(each) for each in _leaves(error)], directory.path))[0]
         return InternalError(
             f"an unexpected {names} ended the run; all outcomes so far are in the journal, and the same command continues from there; "
             f"please report it with {written} (it holds no keys and no row data)"
@@ -29,38 +52,18 @@ def internal_error(error: Exception, directory: RunDirectory) -> InternalError:
     return InternalError(f"an unexpected {names} ended the run; all outcomes so far are in the journal, and the same command continues")
 
 
-def _write(error: Exception, folder: Path) -> Path:
+def _write(parts: Iterable[str], folder: Path) -> Path:
     path = folder / f"bug-report-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.txt"
-    path.write_text("\n".join(_lines(error)) + "\n")
+    head = f"promptmill {__version__}, Python {sys.version.split()[0]}, {platform.platform()}"
+    path.write_text("\n\n".join([head, *parts]) + "\n")
     path.chmod(0o600)
     return path
 
 
-def _lines(error: Exception) -> Iterator[str]:
-    yield f"promptmill {__version__}, Python {sys.version.split()[0]}, {platform.platform()}"
-    for leaf in _leaves(error):
-        yield ""
-        # The exception's own text is not written: it may quote a row, a reply or a URL.
-        yield f"{type(leaf).__module__}.{type(leaf).__qualname__}"
-        for frame in traceback.extract_tb(leaf.__traceback__):
-            yield f"  {_place(frame.filename)}:{frame.lineno} in {frame.name}"
-
-
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions of a group, or the exception itself, each followed by its causes."""
+    """Yield the exceptions of a group, or the exception itself."""
     if isinstance(error, BaseExceptionGroup):
         for each in error.exceptions:
             yield from _leaves(each)
-        return
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__
-
-
-def _place(file: str) -> str:
-    """Shorten a file's path: the user's folders are nobody else's business."""
-    path = Path(file)
-    if path.is_relative_to(_PACKAGE):
-        return str(path.relative_to(_PACKAGE.parent))
-    return str(Path(*path.parts[-2:]))
+    else:
+        yield error

@@ -56,6 +56,7 @@ def prepare(
                 manifest,
                 created=previous.created,
                 unrecorded_usd=previous.unrecorded_usd,
+                abandoned=previous.abandoned,
                 race=previous.race if job.run.race is not None and changed != "rerun" else None,
             )
             if compare:

@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from batch.app.bug_report import internal_error
+from batch.app.bug_report import BugCollector, internal_error
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.clock import SystemClock
@@ -64,6 +64,8 @@ def run(
     keys = endpoints.read_keys(job.variants)
     directory = open_run_directory(job.output.dir)
     report = partial(_report, observers)
+    bugs = BugCollector(directory)
+    observers = [*observers, bugs]
     with directory.lock(report):
         if options.fresh:
             # Nothing is moved aside for an input that cannot be read.
@@ -72,13 +74,20 @@ def run(
             report(directory.clear())
         sending = _Sending(executor, keys, options, observers, StopSource(not_ignored(signals), stopper or Stopper()))
         outputs: list[Path | str] = []
+        sent = False
         try:
-            tallies, dataset, stop = sending.send(loaded, directory)
+            tallies, dataset, ended = sending.send(loaded, directory)
+            sent, stop = True, ended.stop
             if stop is None or stop.cause in {"refused", "budget"}:
                 outputs = _write_outputs(job, directory, dataset)
+            bugs.write()
         except PromptmillError:
             raise
         except Exception as error:
+            if not sent:
+                # Outputs of what there is; they may fail for the same reason.
+                with suppress(Exception):
+                    write_outputs(job, directory, Dataset(job.input))
             raise internal_error(error, directory) from error
     for observer in observers:
         observer.notify(RunEnded(tallies, stop.reason if stop else None))
@@ -91,6 +100,8 @@ def run(
         monotonic() - started,
         # Where the run directory was taken away, run.json is gone with it.
         {} if stop is not None and stop.cause == "storage" else raced_of(directory, job, tallies),
+        ended.unrecorded_usd,
+        bugs.path,
     )
 
 
@@ -116,7 +127,7 @@ class _Sending:
         self._stop_source = stop_source
         self._clock = SystemClock()
 
-    def send(self, loaded: LoadedJob, directory: RunDirectory) -> tuple[dict[str, Tally], Dataset, Stop | None]:
+    def send(self, loaded: LoadedJob, directory: RunDirectory) -> tuple[dict[str, Tally], Dataset, Ended]:
         """Prepare the run and send. The journals' indexes end with it: outputs load new ones, and memory has no room for both."""
         options = self._options
         with prepare(loaded, directory, self._executor, retry_failed=options.retry_failed, changed=options.changed) as prepared:
@@ -126,8 +137,9 @@ class _Sending:
                 ended = anyio.run(self._send, prepared, backend_options=_loop(prepared))
             # A disk or store that refused would refuse this as well, and the first refusal is the one to report.
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
-                keep_unrecorded(directory, ended.unrecorded_usd)
-            return prepared.tallies, prepared.dataset, ended.stop
+                abandoned = sum(tally.abandoned for tally in prepared.tallies.values())
+                keep_unrecorded(directory, ended.unrecorded_usd, abandoned)
+            return prepared.tallies, prepared.dataset, ended
 
     async def _send(self, prepared: PreparedRun) -> Ended:
         job, report = prepared.job, partial(_report, self._observers)

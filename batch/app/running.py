@@ -27,7 +27,8 @@ class RunReport:
     """How a run ended. `reason` is None when all rows have their outcome; `outputs` are the files that were written.
 
     What is on an object store is named by its address, as text. `raced` maps the variants that the race stopped before their last row to
-    the variant that beat each.
+    the variant that beat each. `unrecorded_usd` was spent, or may have been, on tasks without an outcome. `bug_report` is the file
+    that describes unexpected exceptions.
     """
 
     directory: Path | str
@@ -37,6 +38,8 @@ class RunReport:
     outputs: tuple[Path | str, ...]
     elapsed_s: float
     raced: Mapping[str, str] = field(default_factory=dict)
+    unrecorded_usd: float = 0.0
+    bug_report: Path | str | None = None
 
     @property
     def interrupted(self) -> bool:

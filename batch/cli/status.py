@@ -88,9 +88,17 @@ def _notes_on_all(status: Status, *, cut_off: bool, priced: bool) -> list[str]:
         notes.append("cut off: answers cut short by the token limit (finish_reason length)")
     if not priced and any(v.ok for v in status.variants):
         notes.append("the cost is unknown")
+    if status.abandoned or status.unrecorded_usd:
+        notes.append(given_up(status.abandoned, status.unrecorded_usd))
     if times := [v.last for v in status.variants if v.last is not None]:
         notes.append(f"last outcome {datetime.fromtimestamp(max(times)).astimezone():%Y-%m-%d %H:%M:%S %Z}")
     return notes
+
+
+def given_up(abandoned: int, unrecorded_usd: float) -> str:
+    """Describe what a stopped session may have been billed for without an outcome."""
+    dollars = f": up to ${unrecorded_usd:,.4f} in no outcome, which the budget counts" if unrecorded_usd else ""
+    return f"{abandoned:,} requests were given up in flight at a stop, possibly billed and sent again later{dollars}"
 
 
 def _beside(variant: VariantStatus) -> str:

@@ -30,8 +30,9 @@ def closing_summary(report: RunReport, command: str) -> str:
         ("failures", top_failures(counts.failures)),
         ("requests", _requests(counts)),
         ("tokens", _tokens(counts, report.elapsed_s)),
-        ("cost", cost(counts)),
+        ("cost", cost(counts, report.unrecorded_usd)),
         ("saved", _unsaved(counts)),
+        ("bug", f"unexpected exceptions failed some attempts; please report {near(report.bug_report)}" if report.bug_report else ""),
         ("files", "\n".join(near(path) for path in report.outputs) or near(report.directory)),
         ("next", next_step(report, command)),
     ]
@@ -59,14 +60,22 @@ def top_failures(failures: Mapping[str, int]) -> str:
     return ", ".join([*shown, f"{others:,} of other kinds"] if others else shown)
 
 
-def cost(counts: Tally) -> str:
-    """Format the cost of this session's answers, with the part that is unknown."""
+def cost(counts: Tally, unrecorded_usd: float = 0.0) -> str:
+    """Format the cost of this session: of its answers, with the part that is unknown, and what may have been billed beside them."""
+    beside = counts.extra_usd + unrecorded_usd
+    more = f"up to {_dollars(beside)} more for attempts without reported usage" if beside else ""
     if not counts.ok:
-        return ""
+        return more
     if counts.priced <= counts.copies:
-        return "unknown"
-    dollars = f"${counts.cost_usd:,.2f}" if counts.cost_usd >= 1 else f"${counts.cost_usd:.4f}"
-    return dollars if counts.priced >= counts.ok else f"{dollars} for {counts.priced:,} of {counts.ok:,} answers, the rest unknown"
+        return f"unknown, and {more}" if more else "unknown"
+    known = _dollars(counts.cost_usd)
+    if counts.priced < counts.ok:
+        known = f"{known} for {counts.priced:,} of {counts.ok:,} answers, the rest unknown"
+    return f"{known}, and {more}" if more else known
+
+
+def _dollars(amount: float) -> str:
+    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
 
 
 def variant_table(tallies: Mapping[str, Tally]) -> str:
@@ -130,6 +139,8 @@ def _requests(counts: Tally) -> str:
         parts.append(f"{counts.copies:,} rows share the outcome of an equal request")
     if counts.doubled:
         parts.append(f"{counts.doubled:,} possibly billed twice")
+    if counts.abandoned:
+        parts.append(f"{counts.abandoned:,} given up in flight, possibly billed")
     return ", ".join(parts)
 
 

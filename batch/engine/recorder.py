@@ -155,6 +155,7 @@ def count(tally: Tally, outcome: Outcome) -> None:
     if usage:
         tally.prompt_tokens += usage.get("prompt_tokens") or 0
         tally.completion_tokens += usage.get("completion_tokens") or 0
+    tally.extra_usd += outcome.extra_usd
     if outcome.cost_usd is not None:
         tally.cost_usd += outcome.cost_usd
         tally.priced += 1

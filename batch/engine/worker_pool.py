@@ -205,6 +205,10 @@ class WorkerPool:
         self._in_flight += 1
         try:
             exchange = await endpoint.client.exchange(work.request)
+        except BaseException:
+            # Cancelled by a stop: the endpoint may answer and bill it all the same.
+            tally.abandoned += 1
+            raise
         finally:
             tally.in_flight -= 1
             endpoint.in_flight -= 1

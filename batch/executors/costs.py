@@ -37,8 +37,15 @@ def run_spent_usd(directory: RunDirectory) -> float:
     return recorded + ((directory.manifest.unrecorded_usd or 0.0) if directory.exists else 0.0)
 
 
-def keep_unrecorded(directory: RunDirectory, dollars: float) -> None:
-    """Add to run.json what this session spent, or may have spent, on tasks without an outcome. Raises StorageError."""
+def keep_unrecorded(directory: RunDirectory, dollars: float, abandoned: int) -> None:
+    """Add to run.json what this session spent, or may have spent, on tasks without an outcome. Raises StorageError.
+
+    `abandoned` is the number of requests that it gave up in flight.
+    """
+    manifest = directory.manifest
     if dollars > _WORTH_KEEPING_USD:
-        manifest = directory.manifest
-        directory.write_manifest(replace(manifest, unrecorded_usd=(manifest.unrecorded_usd or 0.0) + dollars))
+        manifest = replace(manifest, unrecorded_usd=(manifest.unrecorded_usd or 0.0) + dollars)
+    if abandoned:
+        manifest = replace(manifest, abandoned=(manifest.abandoned or 0) + abandoned)
+    if dollars > _WORTH_KEEPING_USD or abandoned:
+        directory.write_manifest(manifest)

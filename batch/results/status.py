@@ -81,11 +81,16 @@ class VariantStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The present state of a run."""
+    """The present state of a run.
+
+    `unrecorded_usd` was spent, or may have been, on tasks without an outcome; `abandoned` requests were given up in flight at stops.
+    """
 
     directory: Path | str
     name: str
     variants: tuple[VariantStatus, ...]
+    unrecorded_usd: float = 0.0
+    abandoned: int = 0
 
 
 def read_status(directory: RunDirectory) -> Status:
@@ -104,7 +109,8 @@ def read_status(directory: RunDirectory) -> Status:
     )
     beaten = manifest.race.beaten_by if manifest.race is not None else {}
     variants = tuple(replace(variant, beaten_by=beaten.get(variant.name)) for variant in variants)
-    return Status(directory.place, manifest.name or directory.path.name, variants)
+    name = manifest.name or directory.path.name
+    return Status(directory.place, name, variants, manifest.unrecorded_usd or 0.0, manifest.abandoned or 0)
 
 
 def _variant(directory: RunDirectory, slug: str, name: str, total: int | None, orphaned_ok: int, orphaned_failed: int) -> VariantStatus:

@@ -49,7 +49,8 @@ class Manifest:
     """One run's job and input, and what later sessions must know of earlier ones.
 
     `promptmill` is the version that wrote it, `job` the resolved job document, `input` the identity of the input and the selection of its
-    rows. `rows` is None while unknown. `unrecorded_usd` was spent, or may have been, on tasks without an outcome (None: never any).
+    rows. `rows` is None while unknown. `unrecorded_usd` was spent, or may have been, on tasks without an outcome (None: never any), among
+    them the `abandoned` requests, which were in flight at a stop.
     `settled` says that every recorded task is a task of the input; `orphaned` counts (ok, failed) outcomes of rows that are not in it.
     """
 
@@ -62,6 +63,7 @@ class Manifest:
     rows: int | None
     repeats: int = 1
     unrecorded_usd: float | None = None
+    abandoned: int | None = None
     race: RaceRecord | None = None
     settled: bool = True
     orphaned: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -80,7 +82,7 @@ class Manifest:
     def from_document(cls, document: Mapping[str, Any]) -> Manifest:
         """Read what `document` gave; what is missing is empty. Raises KeyError, TypeError, ValueError, AttributeError for other values."""
         get = document.get
-        rows, spent, race = get("rows"), get("unrecorded_usd"), get("race")
+        rows, spent, abandoned, race = get("rows"), get("unrecorded_usd"), get("abandoned"), get("race")
         return cls(
             promptmill=str(get("promptmill", "")),
             name=str(get("name", "")),
@@ -91,6 +93,7 @@ class Manifest:
             rows=rows if isinstance(rows, int) else None,
             repeats=int(get("repeats", 1)),
             unrecorded_usd=None if spent is None else float(spent),
+            abandoned=None if abandoned is None else int(abandoned),
             race=None if race is None else RaceRecord(str(race["version"]), tuple(map(dict, race["stops"]))),
             settled=bool(get("settled", True)),
             orphaned={name: (int(ok), int(failed)) for name, (ok, failed) in get("orphaned", {}).items()},

@@ -13,7 +13,7 @@ from dataclasses import fields
 from batch.engine.recorder import count
 from batch.engine.stop import Stop
 from batch.errors import DamagedError, StorageError
-from batch.events import WorkerProgress
+from batch.events import Event, WorkerProgress
 from batch.executors.shards import Shard
 from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.leases import MOST_GENERATIONS, Leases
@@ -51,7 +51,7 @@ class Coordinator:
     """Coordinates the workers of one run. `endpoints` is the number of endpoints of each queue.
 
     `tallies` are the counts to add to, with those of earlier sessions. All times are monotonic seconds, given by the caller. `workers` is
-    the expected number of workers, `spent_usd` the cost of earlier sessions. `report` gets sentences for people.
+    the expected number of workers, `spent_usd` the cost of earlier sessions. `notify` gets the events of the workers.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Coordinator:
         workers: int,
         spent_usd: float = 0.0,
         recover: Recover,
-        report: Callable[[str], None],
+        notify: Callable[[Event], None],
     ) -> None:
         self.tallies = tallies
         self.stop: Stop | None = None
@@ -79,7 +79,7 @@ class Coordinator:
         self._gone: set[str] = set()
         self._workers = workers
         self._recover = recover
-        self._report = report
+        self._notify = notify
 
     @property
     def over(self) -> bool:
@@ -113,8 +113,8 @@ class Coordinator:
         member = self._members.setdefault(name, _WorkerState())
         self._add(member, report.tallies)
         member.written, member.held, member.budget = report.written, report.held, report.budget
-        for notice in report.notices:
-            self._report(notice)
+        for event in report.events:
+            self._notify(event)
         for key in report.done:
             self._leases.done(name, key)
         self._judge(report)

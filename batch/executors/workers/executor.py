@@ -59,7 +59,7 @@ async def run_workers(context: RunContext, launch: Callable[[Coordinator, Assign
         workers=sharding.processes or 1,
         spent_usd=0.0 if job.run.max_cost_usd is None else run_spent_usd(prepared.directory),
         recover=recovery,
-        report=context.report,
+        notify=context.notify,
     )
     with _shared_indexes(prepared.directory, prepared.indexes, shared_folder=shared_folder) as indexes:
         launcher = launch(coordinator, _assignment(context, sharding, indexes))

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from batch.engine.feed import ChangedPolicy
 from batch.engine.stop import Stop
+from batch.events import Notice, UnexpectedError
 from batch.executors.shards import Shard
 from batch.policy.limits.shared import BudgetShare, BudgetUsage, LimitShare, LimitUsage
 from batch.records import ErrorInfo, Tally
@@ -52,7 +53,8 @@ class Report:
     all have a durable outcome.
     `written` is the end of the journals of its open leases as counted in `tallies`: by variant, (file of the lease, bytes in it).
     `held` counts the outcomes of `tallies` beyond that end, which are in memory only and are lost when the worker dies.
-    `examples` are failed rows that were not reported yet. `budget` is the use of the run's budget (`unrecorded` also without a budget).
+    `events` are what the engine reported, `examples` failed rows that were not reported yet. `budget` is the use of the run's budget
+    (`unrecorded` also without a budget).
     `stop` is why it cannot continue. `ended` marks its last report.
     """
 
@@ -65,7 +67,7 @@ class Report:
     held: Mapping[LeaseKey, Mapping[str, Tally]] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     budget: BudgetUsage | None = None
-    notices: tuple[str, ...] = ()
+    events: tuple[Notice | UnexpectedError, ...] = ()
     stop: Stop | None = None
     ended: bool = False
 

@@ -15,7 +15,7 @@ from batch.engine import endpoints
 from batch.engine.costs import Costs
 from batch.engine.stop import Stop
 from batch.errors import SetupError, StorageError
-from batch.events import Event, Notice
+from batch.events import Event, Notice, UnexpectedError
 from batch.executors.workers.messages import Assignment, Grant, Link, LinkError, Report
 from batch.executors.workers.worker_queue import WorkerQueue
 from batch.journal.shared_index import SharedIndex
@@ -71,7 +71,7 @@ class Worker:
         self._name = assignment.worker
         self._link = link
         self._clock = clock
-        self._notices = notices
+        self._events: list[Notice | UnexpectedError] = [Notice(text) for text in notices]
         self._budget = None if settings.max_cost_usd is None else LeasedBudget(settings.max_cost_usd)
         self._costs = Costs(assignment.prices, assignment.job.variants, self._budget)
         self._tallies = {variant.name: Tally() for variant in assignment.job.variants}
@@ -100,9 +100,9 @@ class Worker:
         await self._link.checkin(self._report(ended=True))
 
     def notify(self, event: Event) -> None:
-        """Add the engine's notices to the next report."""
-        if isinstance(event, Notice):
-            self._notices.append(event.text)
+        """Add what the engine reports to the next report."""
+        if isinstance(event, Notice | UnexpectedError):
+            self._events.append(event)
 
     def hurry(self) -> None:
         """Check in now."""
@@ -129,7 +129,7 @@ class Worker:
             queue.end(grant.stop if grant.over else None)
 
     def _report(self, *, ended: bool = False) -> Report:
-        notices, self._notices[:] = tuple(self._notices), []
+        events, self._events = tuple(self._events), []
         held = {key: held for queue in self._queues for key, held in queue.recorder.held.items()}
         dollars = sum(each.dollars for of_lease in held.values() for each in of_lease.values())
         unrecorded = self._costs.unrecorded + dollars
@@ -143,7 +143,7 @@ class Worker:
             {key: {variant: each.counts for variant, each in of_lease.items()} for key, of_lease in held.items()},
             tuple(example for queue in self._queues for example in queue.recorder.take_examples()),
             self._budget.use(unrecorded) if self._budget is not None else BudgetUsage(0.0, 0.0, 0.0, unrecorded),
-            notices,
+            events,
             self._stop,
             ended,
         )

@@ -29,7 +29,7 @@ def make(run: RunSettings, shards: int, recalled: list[Lease]) -> Coordinator:
 
     rows = shards * ROWS_PER_SHARD
     return Coordinator(
-        run, [1], divide(rows, [InputOffset(0)]), {"m": Tally(total=rows)}, workers=1000, recover=recover, report=lambda _: None
+        run, [1], divide(rows, [InputOffset(0)]), {"m": Tally(total=rows)}, workers=1000, recover=recover, notify=lambda _: None
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from batch.events import Event
 from batch.executors.shards import divide
 from batch.executors.workers.coordinator import Coordinator
 from batch.executors.workers.messages import Example, Report
@@ -39,9 +40,9 @@ class Stage:
         self.name = SegmentName(number, 0, 1)
         self.tally = Tally(total=500, kept_failed=1)
         recover = LeaseRecovery(self.directory, [[self.variant]], {"m": number}, {"m": index}, by_id=False)
-        self.notices: list[str] = []
+        self.events: list[Event] = []
         self.coordinator = Coordinator(
-            RunSettings(), [1], divide(500, [InputOffset(0)]), {"m": self.tally}, workers=2, recover=recover, report=self.notices.append
+            RunSettings(), [1], divide(500, [InputOffset(0)]), {"m": self.tally}, workers=2, recover=recover, notify=self.events.append
         )
 
 

@@ -194,7 +194,7 @@ def test_a_new_file_is_never_written_through_a_link(tmp_path: Path) -> None:
     run.mkdir()
     temporary = run / f".run.json.{socket.gethostname()}-{os.getpid()}.tmp"
     temporary.symlink_to(tmp_path / "precious")
-    RunDirectory(run).write_manifest({"name": "t"})
+    RunDirectory(run).write_manifest(manifest("t"))
     assert (tmp_path / "precious").read_text() == "precious"
     assert not (run / "run.json").is_symlink()
     assert [path.name for path in run.iterdir()] == ["run.json"]
@@ -204,7 +204,7 @@ def test_run_json_has_the_mode_of_the_umask(tmp_path: Path) -> None:
     """Derived files stay as readable as the umask makes them."""
     before = os.umask(0o027)
     try:
-        RunDirectory(tmp_path).write_manifest({"name": "t"})
+        RunDirectory(tmp_path).write_manifest(manifest("t"))
     finally:
         os.umask(before)
     assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o640

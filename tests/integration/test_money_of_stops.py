@@ -1,0 +1,47 @@
+"""What a stopped run may have been billed is one figure everywhere: summary, status, plan and budget (fault 69)."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+from pathlib import Path
+
+from tests.support.jobs import JobFolder
+from tests.support.scripted import HANG, ScriptedEndpoint, answer
+from tests.support.scripts import for_rows, wait_for, wait_for_line
+from tests.support.sessions import rows_sent
+
+PRICE = "price = { input = 1000.0, output = 1000.0 }\nmax_tokens = 100"
+IN_FLIGHT = 4
+
+
+def test_requests_given_up_at_a_stop_are_in_every_figure_of_money(tmp_path: Path) -> None:
+    """Fault 69, promise 4: requests in flight at a second Ctrl-C are counted, and their possible cost is the same in all places."""
+    with ScriptedEndpoint(for_rows(lambda received: [HANG] if rows_sent(endpoint) > 10 else answer(received))) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=30, concurrency=IN_FLIGHT, grace_s=3600, parameters=PRICE)
+        process = folder.start()
+        wait_for(lambda: rows_sent(endpoint) >= 10 + IN_FLIGHT, process)
+        process.send_signal(signal.SIGINT)
+        wait_for_line("stopping", process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130, err
+        assert f"{IN_FLIGHT} given up in flight, possibly billed" in err
+        endpoint.handler = answer
+
+        status = json.loads(folder.run("status", "runs/test", "--json").stdout)
+        text = folder.run("status", "runs/test").stdout
+        plan = json.loads(folder.run("plan", folder.job.name, "--json").stdout)
+        assert status["abandoned"] == IN_FLIGHT
+        assert status["unrecorded_usd"] > 0
+        (shown,) = re.findall(r"up to \$([\d.,]+) more for attempts without reported usage", err)
+        assert abs(float(shown) - status["unrecorded_usd"]) < 0.005
+        assert f"{IN_FLIGHT} requests were given up in flight" in text
+        known = sum(variant["cost_usd"] + variant["extra_usd"] for variant in status["variants"])
+        assert abs(plan["spent_usd"] - known - status["unrecorded_usd"]) < 1e-9
+
+        assert folder.run().returncode == 0
+        after = json.loads(folder.run("status", "runs/test", "--json").stdout)
+    assert (after["abandoned"], after["unrecorded_usd"]) == (status["abandoned"], status["unrecorded_usd"])
+    assert len(folder.completions()) == 30
