@@ -140,9 +140,7 @@ class WorkerPool:
                 if self._parked or self._workers < self._endpoint_pool.limit:
                     self._alarm.set()
                 await self._wait_for_room()
-        except StorageError as error:
-            self._settler.storage_failed(error)
-        except (InputError, DamagedError, OSError) as error:
+        except (InputError, DamagedError, StorageError, OSError) as error:
             self.stop(Stop("input", f"the input cannot be read further: {error}"), self._run.grace_s)
         self._alarm.set()
 
