@@ -25,7 +25,7 @@ from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Wa
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.failure_handler import FailureHandler
 from batch.engine.feed import Source
-from batch.engine.finisher import Finisher, storage_stop
+from batch.engine.finisher import Finisher
 from batch.engine.recorder import Recorder
 from batch.engine.reply_notices import ReplyNotices
 from batch.engine.stop import Stop
@@ -140,9 +140,7 @@ class WorkerPool:
                 if self._parked or self._workers < self._endpoint_pool.limit:
                     self._alarm.set()
                 await self._wait_for_room()
-        except StorageError as error:
-            self._stop_if(storage_stop(error))
-        except (InputError, DamagedError, OSError) as error:
+        except (InputError, DamagedError, StorageError, OSError) as error:
             self.stop(Stop("input", f"the input cannot be read further: {error}"), self._run.grace_s)
         self._alarm.set()
 

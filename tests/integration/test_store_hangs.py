@@ -39,7 +39,10 @@ def hanging_job(path: Path, s3: S3Server, endpoint: ScriptedEndpoint, **settings
         if len(endpoint.requests) == BEFORE:
             s3.hang()
         # However long it takes to notice that the store hangs, some rows are left to send.
-        return slow(received) if len(endpoint.requests) < ROWS - 2 * CONCURRENCY else [Sleep(1000)]
+        last = len(endpoint.requests) > ROWS - 2 * CONCURRENCY
+        while last and s3.hangs:
+            yield Sleep(0.05)
+        yield from slow(received)
 
     endpoint.handler = for_rows(handle)
     return StoreJob(path, endpoint.url, s3, rows=ROWS, **settings)

@@ -32,6 +32,7 @@ class S3Server:
 
     def __init__(self, port: int, pid: int) -> None:
         self._pid = pid
+        self.hangs = False
         self.url = f"http://127.0.0.1:{port}"
         self._made = 0
 
@@ -49,11 +50,13 @@ class S3Server:
 
     def hang(self) -> None:
         """Answer nothing until `resume`; connections are accepted, and what is stored is kept."""
+        self.hangs = True
         os.kill(self._pid, signal.SIGSTOP)
 
     def resume(self) -> None:
         """Answer again, also what came meanwhile."""
         os.kill(self._pid, signal.SIGCONT)
+        self.hangs = False
 
     def system(self):
         """The server as pyarrow sees it, apart from promptmill."""
