@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from batch.job import from_document
+from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.results import outputs
 from batch.results.status import Status, read_status
@@ -24,7 +25,7 @@ def status(directory: Path | str) -> Status:
 def verify(directory: Path | str) -> Verification:
     """Join input, journal and outputs; say what is missing, doubled or damaged. Raises RunDirectoryError, InputError."""
     found, job = _open(directory)
-    return verify_directory(job, found, Dataset(job.input))
+    return verify_directory(job, found, Dataset(job.input, columns=needed_columns(job)))
 
 
 def salvage(directory: Path | str) -> list[str]:
@@ -37,7 +38,7 @@ def salvage(directory: Path | str) -> list[str]:
 def export(directory: Path | str, format: OutputFormat, destination: Path | str | None) -> list[Path | str]:  # noqa: A002 - the option's name
     """Write completions and errors in another format; beside the run's own unless `destination` is given. Raises as `verify`."""
     found, job = _open(directory)
-    return outputs.export(job, found, Dataset(job.input), format, destination)
+    return outputs.export(job, found, Dataset(job.input, columns=needed_columns(job)), format, destination)
 
 
 def _open(directory: Path | str) -> tuple[RunDirectory, Job]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from batch import __version__
 from batch.app.costs import UNRECORDED
+from batch.app.input_checks import check_columns, input_notices
 from batch.app.sharding import ShardPlan, plan_shards
 from batch.engine.feed import ChangedPolicy, Feed, Plan
 from batch.errors import ChangedError
@@ -19,6 +20,7 @@ from batch.journal.journal import Journal
 from batch.journal.store_journal import StoreJournal
 from batch.policy.changes import differences
 from batch.prompts import RequestBuilder
+from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.records import Tally
 from batch.rundir.local import RunDirectory
@@ -56,14 +58,16 @@ def prepare(
     Raises InputError, DamagedError, ChangedError (which says what differs and what can be done), StorageError.
     """
     job = loaded.job
-    dataset = Dataset(job.input)
+    dataset = Dataset(job.input, columns=needed_columns(job))
     previous = directory.manifest if directory.exists else None
     # The ids of an input that is what it was have been checked: reading them again takes seconds for a million rows.
     if previous is None or previous["input"] != _input_of(dataset):
         dataset.check_ids()
+    # A run that began continues with what it was started with.
+    unknown = check_columns(job, dataset) if previous is None else []
     division = plan_shards(job, dataset, cluster=cluster)
     manifest = _manifest(loaded, dataset)
-    notices: list[str] = []
+    notices = [*unknown, *input_notices(job, dataset, manifest["rows"])]
     with ExitStack() as stack:
         journals: dict[str, Journal | StoreJournal] = {}
         for variant in job.variants:

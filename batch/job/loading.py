@@ -23,6 +23,7 @@ from batch.job.sections import Sections, read_sections
 from batch.job.toml_file import FileLayer, Layer, SetLayer, merged, read_layers
 from batch.job.user_providers import layer_of, names_in, read_user_file, sections_in, used_names
 from batch.job.variants import make_variants, slugify
+from batch.readers.lines import is_encoding
 from batch.readers.requests import REQUEST_ID, holds_requests
 from batch.readers.where import Condition
 from batch.settings import InputSettings, Job, OutputSettings, ProviderSettings, RunSettings, ScoreSettings
@@ -161,6 +162,8 @@ def _input(section: InputSection | None, environ: Mapping[str, str], problems: P
             Condition(section.where)
         except ValueError as error:
             problems.add(("input", "where"), str(error))
+    if section.encoding is not None and not is_encoding(section.encoding):
+        problems.add(("input", "encoding"), f"'{section.encoding}' is no encoding of text", "such as cp1252, latin-1, utf-16, shift_jis")
     known = tuple(path for path in paths if path is not None)
     if len(known) < len(paths):
         return None
