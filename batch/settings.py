@@ -38,11 +38,14 @@ class InputSettings:
     """Where the rows are: `paths` are absolute files or globs, read in this order (a glob's files sorted by name).
 
     Of these rows those are taken for which `where` holds (readers/where.py), of them `sample` drawn by `seed`, of them the first `limit`.
+    `delimiter` None takes the one of a CSV's header; `encoding` None is UTF-8.
     """
 
     paths: tuple[str, ...]
     id: str | None = None
     format: InputFormat = "auto"
+    delimiter: str | None = None
+    encoding: str | None = None
     where: str | None = None
     sample: int | None = None
     seed: int = 0

@@ -15,6 +15,7 @@ from batch.job import LoadedJob
 from batch.journal.index import ResumeIndex
 from batch.policy.estimates import Range
 from batch.prompts import RequestBuilder
+from batch.prompts.columns import needed_columns
 from batch.providers.prices import list_name
 from batch.readers import Dataset
 from batch.rundir.opening import open_run_directory
@@ -82,7 +83,7 @@ def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
     from batch.app.estimate_grading import estimate_grading  # what scores loads pyarrow, which runs do without
 
     job = loaded.job
-    dataset = Dataset(job.input)
+    dataset = Dataset(job.input, columns=needed_columns(job))
     dataset.check_ids()
     directory = open_run_directory(job.output.dir)
     counts = [RequestCounts(job, variant, ResumeIndex.load(directory.journal_dir(variant.slug))) for variant in job.variants]

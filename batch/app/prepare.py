@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from batch._version import __version__
+from batch.app.input_checks import input_notices
 from batch.engine.feed import ChangedPolicy, Feed, FeedOptions, Plan
 from batch.errors import ChangedError
 from batch.executors import Executor
@@ -19,6 +20,7 @@ from batch.journal.index import ResumeIndex
 from batch.journal.writer import JournalWriter
 from batch.policy.changes import differences
 from batch.prompts import RequestBuilder
+from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.records import Tally
 from batch.results.outputs import check_columns
@@ -38,14 +40,14 @@ def prepare(
     Raises InputError, DamagedError, ChangedError (which says what differs and what can be done), StorageError.
     """
     job = loaded.job
-    dataset = Dataset(job.input)
+    dataset = Dataset(job.input, columns=needed_columns(job))
     previous = directory.manifest if directory.exists else None
     # The ids of an unchanged input have been checked: reading them again takes seconds for a million rows.
     if previous is None or previous.input != _input_of(dataset):
         dataset.check_ids()
     sharding = executor.shard(job, dataset)
     manifest = _manifest(loaded, dataset)
-    notices = [*check_columns(job, dataset), *_excluded(previous, manifest, directory)]
+    notices = [*check_columns(job, dataset), *_excluded(previous, manifest, directory), *input_notices(job, dataset, manifest.rows)]
     with ExitStack() as stack:
         journals, repaired = _open_journals(job, directory, sharding, stack)
         indexes = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}

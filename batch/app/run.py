@@ -28,7 +28,7 @@ from batch.executors.context import EndpointGroup, PreparedRun, RunContext, Stop
 from batch.executors.costs import keep_unrecorded
 from batch.executors.live.race import raced_of
 from batch.executors.stopping import Stopper, handlers_restored, not_ignored
-from batch.job import LoadedJob, from_document
+from batch.job import LoadedJob, check_columns, from_document
 from batch.policy.redaction import ApiKeys
 from batch.process import has_uvloop
 from batch.readers import Dataset
@@ -64,6 +64,11 @@ def run(
     keys = endpoints.read_keys(job.variants)
     directory = open_run_directory(job.output.dir)
     report = partial(_report, observers)
+    if not directory.exists:
+        # A run that began continues with what it was started with.
+        check_columns(loaded)
+        for warning in loaded.warnings:
+            report(warning)
     bugs = BugCollector(directory)
     observers = [*observers, bugs]
     with directory.lock(report):

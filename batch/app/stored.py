@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from batch.job import LoadedJob, from_document
+from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.rundir.opening import open_run_directory
 from batch.rundir.stored_run import StoredRun
@@ -20,4 +21,4 @@ def open_loaded(place: Path | str) -> tuple[StoredRun, LoadedJob]:
     directory = open_run_directory(place)
     manifest = directory.manifest
     loaded = from_document(dict(manifest.job))
-    return StoredRun(directory, manifest, loaded.job, Dataset(loaded.job.input)), loaded
+    return StoredRun(directory, manifest, loaded.job, Dataset(loaded.job.input, columns=needed_columns(loaded.job))), loaded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from batch.cli.console import command_line
-from batch.cli.display import check_input, run_and_report
+from batch.cli.display import run_and_report
 from batch.cli.options import RunFlags, check_engine, engine_options, engine_words, job_argument, run_options
 
 
@@ -42,7 +42,6 @@ def run_command(
     from batch.job import load
 
     loaded = load(job, flags.overrides())
-    check_input(loaded)
     options = app.RunOptions(
         retry_failed=flags.retry_failed, fresh=fresh, changed=flags.changed or "refuse", engine=engine, ray_address=ray_address
     )

@@ -59,13 +59,14 @@ def check_columns(loaded: LoadedJob) -> None:
     ended = read < ROWS_READ
     problems = Problems(loaded.places)
     for use in missing:
-        if use.required or ended:
+        # Nor is a name that is nearly one of the input's a later row's.
+        if use.required or ended or nearest(use.column, list(present)):
             problems.add(use.path, f"the input has no column {shown(use.column)}", _hint(use.column, list(present)))
     problems.raise_found()
 
 
 def _uses(loaded: LoadedJob) -> Iterator[_Use]:
-    from batch.prompts.required import required_columns
+    from batch.prompts.columns import columns_of
 
     for index, column in enumerate(loaded.job.output.columns):
         yield _Use(column, ("output", "columns", index), required=False)
@@ -77,7 +78,7 @@ def _uses(loaded: LoadedJob) -> Iterator[_Use]:
             yield _Use(prompt.tools, _path_of(loaded, "tools", prompt.tools), required=False)
         for key, source in _templates(prompt):
             at = _path_of(loaded, key, source)
-            yield from (_Use(column, at, required=True) for column in sorted(required_columns(source)))
+            yield from (_Use(column, at, required=True) for column in sorted(columns_of(source).required))
 
 
 def _templates(prompt: PromptSettings) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,7 @@ from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores, 
 from batch.job.sections import Sections, check_size, read_sections
 from batch.job.user_providers import layer_of, names_in, read_user_file, sections_in, used_names
 from batch.job.variants import make_variants, slugify
+from batch.readers.lines import is_encoding
 from batch.readers.requests import REQUEST_ID, holds_requests
 from batch.readers.where import Condition
 from batch.settings import InputSettings, Job, OutputSettings, ProviderSettings, RunSettings, ScoreSettings
@@ -161,6 +162,8 @@ def _input(section: InputSection | None, loading: Loading) -> InputSettings | No
             Condition(section.where)
         except ValueError as error:
             loading.add(("input", "where"), str(error))
+    if section.encoding is not None and not is_encoding(section.encoding):
+        loading.add(("input", "encoding"), f"'{section.encoding}' is not a text encoding", "such as cp1252, latin-1, utf-16, shift_jis")
     known = tuple(path for path in paths if path is not None)
     if len(known) < len(paths):
         return None

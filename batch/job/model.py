@@ -34,7 +34,7 @@ class InputSection(Section):
     """Where the rows are."""
 
     path: Text | Annotated[list[Text], Field(min_length=1)] = Field(
-        description="A file, a glob, or a list of them, relative to this file: .jsonl .csv (or .gz .zst) .parquet .arrow. May hold ${VAR}."
+        description="A file, a glob, or a list of them, relative to this file; .jsonl .json .csv .tsv may be .gz .zst. May hold ${VAR}."
     )
     id: Text | Absent = Field(
         default=None, description="The column with the rows' ids; each must be unique. Without it rows go by their place."
@@ -43,6 +43,12 @@ class InputSection(Section):
         default="auto",
         description="How to read the input; auto goes by the file's name. openai-batch: JSON lines {custom_id, method, url, body} that are"
         " sent as they are; auto detects them when the job has no prompt.",
+    )
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | Absent = Field(
+        default=None, description="What stands between a CSV's fields; without it the one that its header has: , ; tab or |."
+    )
+    encoding: Text | Absent = Field(
+        default=None, description="The encoding of CSV and JSON files, such as cp1252, latin-1 or utf-16; without it UTF-8."
     )
     where: Text | Absent = Field(
         default=None,

@@ -64,14 +64,10 @@ def prompt_templates(prompt: PromptSettings) -> Iterator[tuple[str, str]]:
 
 
 def needed_columns(job: Job) -> frozenset[str] | None:
-    """Return the columns that the requests, ids, `where` and outputs of a job need; None: all of them."""
-    from batch.readers.where import Condition
-
+    """Return the columns that the requests and outputs of a job need; None: all of them. A Dataset adds those of `id` and `where`."""
     if job.run.race is not None or any(variant.prompt.stored for variant in job.variants):
         return None
-    needed = {*job.output.columns, *([job.input.id] if job.input.id is not None else [])}
-    if job.input.where is not None:
-        needed |= Condition(job.input.where).columns
+    needed = set(job.output.columns)
     for variant in job.variants:
         prompt = variant.prompt
         needed |= {name for name in (prompt.messages, prompt.tools) if isinstance(name, str)}
@@ -109,8 +105,8 @@ def _optional(tree: nodes.Template) -> set[str]:
     found: set[str] = set()
     for node in tree.find_all((nodes.Test, nodes.Filter)):
         names = _OPTIONAL_TESTS if isinstance(node, nodes.Test) else _OPTIONAL_FILTERS
-        if node.name in names and isinstance(node.node, nodes.Name):  # type: ignore[attr-defined]
-            found.add(node.node.name)  # type: ignore[attr-defined]
+        if node.name in names and isinstance(node.node, nodes.Name):
+            found.add(node.node.name)
     return found
 
 

@@ -135,9 +135,15 @@ def _pprint(value: Any) -> str:
 
 
 def _filters() -> dict[str, Callable[..., Any]]:
-    bounded = {"center": _center, "format": _format, "indent": _indent, "replace": _replace, "wordwrap": _wordwrap}
+    bounded: dict[str, Callable[..., Any]] = {
+        "center": _center,
+        "format": _format,
+        "indent": _indent,
+        "replace": _replace,
+        "wordwrap": _wordwrap,
+    }
     texts = {name: _of_text(bounded.get(name) or jinja2.filters.FILTERS[name]) for name in _TEXT_FILTERS}
-    own = {"default": _default, "d": _default, "tojson": _tojson, "base64": _base64, "data_url": _data_url}
+    own: dict[str, Callable[..., Any]] = {"default": _default, "d": _default, "tojson": _tojson, "base64": _base64, "data_url": _data_url}
     return {**texts, **own, "join": _join, "batch": _batch, "slice": _slice, "pprint": _pprint}
 
 

@@ -14,6 +14,8 @@ from batch.settings import PromptSettings
 # From a row to a JSON value.
 Maker = Callable[[Row], Any]
 
+# How CSV files write that there is nothing.
+_NULLS = frozenset({"", "null", "none", "nan", "na", "n/a"})
 _SYSTEM_ROLES = ("system", "developer")
 
 
@@ -37,7 +39,8 @@ def tools_maker(column: str) -> Maker:
     """What gives the list of tools that stands in `column`, or None where the row has none."""
 
     def tools(row: Row) -> Any:
-        if row.columns.get(column) is None:
+        value = row.columns.get(column)
+        if value is None or (isinstance(value, str) and value.strip().lower() in _NULLS):
             return None
         stored = _stored_list(row, column)
         if not all(isinstance(tool, Mapping) for tool in stored):
@@ -90,8 +93,9 @@ def _stored_list(row: Row, column: str) -> list[Any]:
         try:
             stored = json.loads(stored, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
+            hint = "; it is written as Python writes a list: write it by json.dumps" if stored.lstrip().startswith("[{'") else ""
             raise RowError(
-                "bad_messages", f"{row_place(row)}: the column {column!r} holds text that is not a JSON list: {error}"
+                "bad_messages", f"{row_place(row)}: the column {column!r} holds text that is not a JSON list: {error}{hint}"
             ) from error
     elif row.padded:
         if isinstance(stored, Mapping):

@@ -46,7 +46,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = _guarded(super()._parse(source, name, filename))
-        return tree.set_environment(self)
+        tree.set_environment(self)
+        return tree
 
     def getattr(self, obj: Any, attribute: str) -> Any:
         """Look up a key before an attribute: `order.items` is the field of that name where there is one."""
@@ -66,7 +67,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
         return wrapper
 
-    def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         """Call a function or method; methods of strings are bounded first."""
         owner = getattr(function, "__self__", None)
         if isinstance(owner, str | bytes):
@@ -112,7 +113,7 @@ def _column_first(node: Any, has_blocks: bool) -> Any:
             return node
 
 
-def _filter(name: str, node: nodes.Expr) -> nodes.Filter:
+def _filter(name: str, node: Any) -> nodes.Filter:
     return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 

@@ -11,29 +11,35 @@ from contextlib import contextmanager
 import pyarrow as pa
 
 from batch.errors import InputError
-from batch.readers.parquet import BATCH_BYTES, check_names, records, unified
-from batch.readers.record import EVERYTHING, START, Record, Skip
+from batch.readers.parquet import check_names, chosen, records, unified
+from batch.readers.record import DEFAULTS, EVERYTHING, START, ReadOptions, Record, Skip
 from batch.records import InputOffset
 from batch.storage import is_url, mapped
 
 _FILE_MAGIC = b"ARROW1"
 _FEATHER_1 = b"FEA1"
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
-_MAX_BATCH_ROWS = 256
 _READ_AHEAD = 1 << 20
 
 
-def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
+def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING, options: ReadOptions = DEFAULTS) -> Iterator[Record]:
     """The records of an Arrow file from `mark` on.
 
     Raises:
         InputError: it is no Arrow file, or a damaged one, or names a column twice.
     """
     with _opened(path) as reader:
-        yield from records(reader.schema.names, _portions(path, reader, mark.offset), mark.line + 1, skip)
+        all_names = reader.schema.names
+    names = chosen(all_names, options)
+    with _opened(path, None if names == all_names else [all_names.index(name) for name in names]) as reader:
+        yield from records(names, _batches(path, reader, mark.offset), mark.line + 1, skip)
 
 
-def marks(path: str, every: int) -> tuple[int, list[InputOffset]]:  # noqa: ARG001 - record batches are as they are
+def marks(
+    path: str,
+    every: int,  # noqa: ARG001 - record batches are as they are
+    options: ReadOptions = DEFAULTS,  # noqa: ARG001 - for text
+) -> tuple[int, list[InputOffset]]:
     """How many records `read` gives, and where its record batches begin (of a stream: only the first). Raises InputError as `count`."""
     found, record = [START], 0
     with _opened(path) as reader:
@@ -44,7 +50,7 @@ def marks(path: str, every: int) -> tuple[int, list[InputOffset]]:  # noqa: ARG0
     return record, found
 
 
-def count(path: str) -> int:
+def count(path: str, options: ReadOptions = DEFAULTS) -> int:  # noqa: ARG001 - for text
     """How many records `read` gives; their values are not read.
 
     Raises:
@@ -68,14 +74,16 @@ def schema(paths: Sequence[str]) -> pa.Schema | None:
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader]:
+def _opened(path: str, fields: list[int] | None = None) -> Iterator[pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader]:
     with mapped(path) as source:
         magic = source.read(len(_FILE_MAGIC))
         source.seek(0)
         if magic.startswith(_FEATHER_1):
             raise InputError(f"{path}: is Feather version 1, which is obsolete; write the file as version 2")
+        options = pa.ipc.IpcReadOptions(included_fields=fields)
         try:
-            reader = pa.ipc.open_file(source) if magic == _FILE_MAGIC else pa.ipc.open_stream(_flowing(path, source))
+            is_file = magic == _FILE_MAGIC
+            reader = pa.ipc.open_file(source, options=options) if is_file else pa.ipc.open_stream(_flowing(path, source), options=options)
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{path}: cannot be read as Arrow: {error}") from error
         check_names(path, reader.schema.names)
@@ -104,12 +112,3 @@ def _check_end(path: str) -> None:
         file.seek(max(0, file.size() - len(_END_OF_STREAM)))
         if file.read() != _END_OF_STREAM:
             raise InputError(f"{path}: cannot be read to its end: the stream has no end mark (is it cut?)")
-
-
-def _portions(path: str, reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader, first: int = 0) -> Iterator[pa.RecordBatch]:
-    """Few rows at a time, since as Python objects they take many times the memory."""
-    for batch in _batches(path, reader, first):
-        row_bytes = batch.nbytes // max(1, batch.num_rows)
-        step = min(_MAX_BATCH_ROWS, max(1, BATCH_BYTES // max(1, row_bytes)))
-        for start in range(0, batch.num_rows, step):
-            yield batch.slice(start, step)

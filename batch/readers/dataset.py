@@ -12,7 +12,7 @@ from batch.readers import choosing
 from batch.readers.formats import format_of
 from batch.readers.ids import Identified, check_unique
 from batch.readers.labels import labelled
-from batch.readers.record import EVERYTHING, START, RowFilter, Skip, TypedFormat
+from batch.readers.record import EVERYTHING, START, ReadOptions, RowFilter, Skip, TypedFormat
 from batch.readers.rows import Sized, in_batches, make_row
 from batch.readers.selection import Selection
 from batch.records import BadRow, InputOffset, Row
@@ -26,15 +26,21 @@ if TYPE_CHECKING:
 class Dataset:
     """Reads the rows of the input files in order. Each pass reads the files again, in memory independent of their number.
 
+    `columns` are those that rows need to have; None: all. Others are not read, so that they can cost nothing and fail nothing.
+
     Raises:
         InputError: when made: a path matches nothing, or a file's format is unknown.
     """
 
-    def __init__(self, settings: InputSettings, drawn: int | None = None) -> None:
+    def __init__(self, settings: InputSettings, drawn: int | None = None, columns: frozenset[str] | None = None) -> None:
         self._settings = settings
         self.files: list[str] = labelled(expand(settings.paths))
         self._formats = [format_of(file, settings.format) for file in self.files]
         self._selection = Selection(settings, drawn)
+        # What decides whether a row is taken, and its name: all that counting, sampling and the check of ids read.
+        deciding = self._selection.columns | ({settings.id} if settings.id is not None else set())
+        self._options = ReadOptions(None if columns is None else columns | deciding, settings.delimiter, settings.encoding)
+        self._deciding = replace(self._options, columns=frozenset(deciding))
         self._total: int | None = None
 
     def count(self) -> int | None:
@@ -44,7 +50,7 @@ class Dataset:
             InputError: a file cannot be read, or `where` names a column that no row has.
         """
         selection = self._selection
-        total = selection.holding(self.rows()) if selection.has_condition else self._count_files()
+        total = selection.holding(self.rows(options=self._deciding), self._typed_names) if selection.has_condition else self._count_files()
         sizes = [size for size in (self._settings.sample, self._settings.limit) if size is not None]
         return min(total, *sizes) if sizes else total
 
@@ -56,7 +62,7 @@ class Dataset:
         for file, format_ in zip(self.files, self._formats, strict=True):
             if enough is not None and total >= enough:
                 break
-            total += format_.load().count(file)
+            total += format_.load().count(file, self._options)
         self._total = total
         return total
 
@@ -72,7 +78,7 @@ class Dataset:
         total = 0
         found: list[InputOffset] = []
         for number, (file, format_) in enumerate(zip(self.files, self._formats, strict=True)):
-            rows, marks = format_.load().marks(file, every)
+            rows, marks = format_.load().marks(file, every, self._options)
             found += [replace(mark, ordinal=total + mark.record, file=number) for mark in marks]
             total += rows
         self._total = total
@@ -107,7 +113,10 @@ class Dataset:
             return choosing.of_rows(self.selected(), wanted, size)
         limit, id_column = self._settings.limit, self._settings.id
         if id_column is not None:
-            files = ((file, format_.load().read(file), format_.typed) for file, format_ in zip(self.files, self._formats, strict=True))
+            files = (
+                (file, format_.load().read(file, options=self._options), format_.typed)
+                for file, format_ in zip(self.files, self._formats, strict=True)
+            )
             return choosing.by_id(files, id_column, limit, wanted, size)
         skip = Skip()
         total = self._count_files()
@@ -150,19 +159,50 @@ class Dataset:
             return None
         return cast("TypedFormat", formats.pop().load()).schema(self.files)
 
+    def unknown_zones(self) -> set[str]:
+        """Return the time zones of the columns to be read that are not installed: their times read as UTC. Raises InputError."""
+        from batch.readers.values import unknown_zones
+
+        wanted = self._options.columns
+        return {
+            zone
+            for file, format_ in zip(self.files, self._formats, strict=True)
+            if format_.typed
+            for field in cast("TypedFormat", format_.load()).schema([file]) or ()
+            if wanted is None or field.name in wanted
+            for zone in unknown_zones(field.type)
+        }
+
+    def all_names(self, rows: int) -> tuple[set[str], bool]:
+        """Return the column names of the first `rows` rows, of typed files all, and whether no row can have others. Raises InputError."""
+        names, seen = self._typed_names(), 0
+        for row in self.first_rows(rows):
+            names |= row.columns.keys()
+            seen += 1
+        return names, seen < rows or all(format_.typed for format_ in self._formats)
+
+    def _typed_names(self) -> set[str]:
+        return {
+            name
+            for file, format_ in zip(self.files, self._formats, strict=True)
+            if format_.typed
+            for name in getattr(cast("TypedFormat", format_.load()).schema([file]), "names", ())
+        }
+
     def first_rows(self, count: int) -> list[Row]:
         """Return the first readable selected rows, at most `count`. Raises InputError."""
-        return list(islice((row for row, _ in self.selected() if isinstance(row, Row)), count))
+        everything = replace(self._options, columns=None)
+        return list(islice((row for row, _ in self.selected(everything) if isinstance(row, Row)), count))
 
     def columns(self) -> list[str]:
         """Return the column names of the first readable row; empty when there is none."""
         first = self.first_rows(1)
         return list(first[0].columns) if first else []
 
-    def selected(self) -> Iterator[Sized]:
+    def selected(self, options: ReadOptions | None = None) -> Iterator[Sized]:
         """Yield the selected rows with their sizes in bytes; ordinals count the whole input. Raises InputError."""
         self._draw()
-        return islice(self._selection.of(self.rows()), self._settings.limit)
+        return islice(self._selection.of(self.rows(options=options)), self._settings.limit)
 
     def taken(self, rows: Iterator[Sized]) -> Iterator[Sized]:
         """Yield those of `rows` that `where` and `sample` select; ignores `limit`. Raises InputError."""
@@ -173,11 +213,11 @@ class Dataset:
         if not self._selection.draws or self._selection.highest is not None:
             return
         if self._selection.has_condition:
-            self._selection.draw_from(row.ordinal for row, _ in self._selection.of(self.rows()))
+            self._selection.draw_from(row.ordinal for row, _ in self._selection.of(self.rows(options=self._deciding)))
         else:
             self._selection.draw_from(range(self._count_files()))
 
-    def rows(self, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Iterator[Sized]:
+    def rows(self, mark: InputOffset = START, skip: Skip = EVERYTHING, options: ReadOptions | None = None) -> Iterator[Sized]:
         """Yield all rows from `mark` on with their sizes in bytes, without those that `skip` passes over.
 
         Raises:
@@ -187,7 +227,7 @@ class Dataset:
         ordinal = mark.ordinal - 1
         for file, format_ in list(zip(self.files, self._formats, strict=True))[mark.file :]:
             padded = format_.typed
-            records = format_.load().read(file, mark, skip)
+            records = format_.load().read(file, mark, skip, self._options if options is None else options)
             mark = START
             for line, columns, row_bytes in records:
                 ordinal += 1
@@ -195,7 +235,7 @@ class Dataset:
                     yield make_row(ordinal, file, line, columns, id_column, padded=padded), row_bytes
 
     def _identified(self) -> Iterator[Identified]:
-        for row, _ in self.selected():
+        for row, _ in self.selected(self._deciding):
             if isinstance(row, Row):
                 yield row.id, row.file, row.line
             elif row.code == "bad_id" and self._settings.format != "openai-batch":

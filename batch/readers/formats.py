@@ -29,8 +29,8 @@ class InputFormatEntry:
 
 
 FORMATS = {
-    "jsonl": InputFormatEntry("jsonl", (".jsonl", ".ndjson")),
-    "csv": InputFormatEntry("csv", (".csv",)),
+    "jsonl": InputFormatEntry("jsonl", (".jsonl", ".ndjson", ".json")),
+    "csv": InputFormatEntry("csv", (".csv", ".tsv")),
     "parquet": InputFormatEntry("parquet", (".parquet", ".pq"), typed=True),
     "arrow": InputFormatEntry("arrow", (".arrow", ".feather"), typed=True),
     "openai-batch": InputFormatEntry("jsonl"),

@@ -1,4 +1,4 @@
-"""JSON Lines: one object per line.
+"""JSON Lines: one object per line. Also an array of objects, and pretty-printed objects (documents.py).
 
 orjson reads at the speed of the wire, but turns integers beyond 64 bits into floats and refuses those beyond a double;
 lines with 19 digits in a row go to the slower parser of the standard library, so that no digit is lost.
@@ -13,8 +13,9 @@ from typing import Any, NoReturn, cast
 
 import orjson
 
-from batch.readers.lines import Overlong, TextLine, encoding_problem, first_line, line_groups
-from batch.readers.record import EVERYTHING, PACKED, START, Record, Skip, UnreadableRecord, digest
+from batch.readers.documents import documents, is_one_document
+from batch.readers.lines import Overlong, TextLine, encoding_problem, first_line, is_utf8, line_groups
+from batch.readers.record import DEFAULTS, EVERYTHING, PACKED, START, ReadOptions, Record, Skip, UnreadableRecord, digest
 from batch.records import InputOffset
 from batch.storage import file_name
 
@@ -24,14 +25,20 @@ _DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isascii() and chr(byte).isdigit() 
 _LONG_INTEGER = b"0" * 19
 
 
-def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
+def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING, options: ReadOptions = DEFAULTS) -> Iterator[Record]:
     """The records of a JSONL file from `mark` on; blank lines are passed over, but counted as lines.
 
     Raises:
         InputError: the file cannot be read to its end.
     """
     number = mark.line
-    for lines in line_groups(path, mark.offset):
+    groups = line_groups(path, mark.offset, options.encoding)
+    if number == 0:
+        is_document, groups = is_one_document(groups)
+        if is_document:
+            yield from _whole(groups, skip)
+            return
+    for lines in groups:
         exactly = skip.records < len(lines) and _may_hold_long_integers(lines)
         for number, line in enumerate(lines, number + 1):  # noqa: B020 - the count continues over the groups
             if not line or line.isspace():
@@ -45,16 +52,29 @@ def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Itera
                 yield number, parse(line, exactly=exactly), len(line)
 
 
-def count(path: str) -> int:
+def _whole(groups: Iterator[list[TextLine]], skip: Skip) -> Iterator[Record]:
+    """The records of a file that is an array, or pretty-printed; their numbers are those of their first lines."""
+    for number, text in documents(groups):
+        if skip.records:
+            skip.records -= 1
+            yield number, None, 0
+        elif isinstance(text, Overlong):
+            yield number, UnreadableRecord(str(text), text.digest), text.size
+        else:
+            yield number, parse(text), len(text)
+
+
+def count(path: str, options: ReadOptions = DEFAULTS) -> int:
     """How many records `read` gives, without parsing one.
 
     Raises:
         InputError: the file cannot be read to its end.
     """
-    return sum(map(_records, line_groups(path)))
+    is_document, groups = is_one_document(line_groups(path, encoding=options.encoding))
+    return sum(1 for _ in documents(groups)) if is_document else sum(map(_records, groups))
 
 
-def marks(path: str, every: int) -> tuple[int, list[InputOffset]]:
+def marks(path: str, every: int, options: ReadOptions = DEFAULTS) -> tuple[int, list[InputOffset]]:
     """Count the records of `read` without parsing them, and list where about every `every` of them starts.
 
     In a long file that is every 2, 4, 8 … times as many; in a packed one only where the first begins.
@@ -62,12 +82,15 @@ def marks(path: str, every: int) -> tuple[int, list[InputOffset]]:
     Raises:
         InputError: the file cannot be read to its end.
     """
-    if file_name(path).endswith(PACKED):
-        return count(path), [START]
+    if file_name(path).endswith(PACKED) or not is_utf8(options.encoding):
+        return count(path, options), [START]
+    is_document, groups = is_one_document(line_groups(path))
+    if is_document:
+        return sum(1 for _ in documents(groups)), [START]
     found = [InputOffset(0, offset=first_line(path))]
     records = line = 0
     offset = found[0].offset
-    for lines in line_groups(path):
+    for lines in groups:
         found_here = _records(lines)
         if records + found_here > found[-1].record + every:
             found += _marks_within(lines, InputOffset(0, 0, records, line, offset), found[-1].record + every, every)
@@ -118,8 +141,12 @@ def _exact_loads(line: bytes) -> Any:
     return value
 
 
+class NotJsonError(ValueError):
+    """NaN, Infinity or -Infinity where a JSON value must stand."""
+
+
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
+    raise NotJsonError(f"{name} is not JSON; write null instead, as pandas does")
 
 
 def _finite(text: str) -> float:
@@ -132,6 +159,13 @@ def _finite(text: str) -> float:
 def _problem(line: bytes, error: Exception) -> str:
     if problem := encoding_problem(line):
         return problem
+    if b"NaN" in line or b"Infinity" in line:
+        try:
+            json.loads(line, parse_constant=_refuse_constant)
+        except NotJsonError as refused:
+            return f"not JSON: {refused}"
+        except (ValueError, RecursionError):
+            pass
     match error:
         case json.JSONDecodeError():
             return f"not JSON: {error.msg} at column {error.colno}"

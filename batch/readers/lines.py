@@ -5,6 +5,7 @@ Lines end at line feeds only: U+2028 and lone carriage returns are data, in JSON
 
 from __future__ import annotations
 
+import codecs
 import io
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ BLOCK_BYTES = 1 << 18
 SHORT_BLOCK_BYTES = 1 << 16
 MAX_LINE_BYTES = 256 << 20
 _UTF8_BOM = b"\xef\xbb\xbf"
+_UNREADABLE = (OSError, EOFError, zlib.error, io.UnsupportedOperation)
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -43,7 +45,7 @@ class Overlong:
 TextLine = bytes | Overlong
 
 
-class _Pending:
+class Pending:
     """The beginning of a line whose end is not read yet."""
 
     def __init__(self) -> None:
@@ -55,6 +57,7 @@ class _Pending:
         self.size = 0
 
     def add(self, part: bytes) -> None:
+        """Append a part of the line."""
         self.size += len(part)
         if self._hash is None and self.size > MAX_LINE_BYTES:
             self._hash = blake2b(b"".join(self._parts), digest_size=16)
@@ -65,23 +68,25 @@ class _Pending:
             self._hash.update(part)
 
     def take(self) -> TextLine:
+        """Return the whole line, and begin the next one."""
         line: TextLine = b"".join(self._parts) if self._hash is None else Overlong(self.size, self._hash.digest())
         self._clear()
         return line
 
 
-def line_groups(path: str, offset: int = 0) -> Iterator[list[TextLine]]:
+def line_groups(path: str, offset: int = 0, encoding: str | None = None) -> Iterator[list[TextLine]]:
     """The lines of `path` in order, without their newlines, grouped as the blocks bring them; a group may be empty.
 
-    With `offset` from that byte on, at which a line must begin.
+    With `offset` from that byte on, at which a line must begin. Text of another `encoding` than UTF-8 is read from its start, and given
+    as UTF-8; bytes that the encoding does not have stay as they are.
 
     A byte order mark at the start is dropped; a last line without newline counts; carriage returns stay.
 
     Raises:
-        InputError: the file cannot be read or unpacked to its end, or is UTF-16.
+        InputError: the file cannot be read or unpacked to its end, or is UTF-16 without saying so.
     """
-    pending = _Pending()
-    for block in _blocks(path, offset):
+    pending = Pending()
+    for block in _utf8_blocks(path, offset, encoding):
         lines = cast("list[TextLine]", block.split(b"\n"))
         if len(lines) > 1:
             if pending.size:
@@ -101,6 +106,42 @@ def first_line(path: str) -> int:
         return len(_UTF8_BOM) if stream.read(len(_UTF8_BOM)) == _UTF8_BOM else 0
 
 
+def is_utf8(encoding: str | None) -> bool:
+    """Whether text of this encoding is read as it is."""
+    return encoding is None or codecs.lookup(encoding).name in ("utf-8", "utf-8-sig", "ascii")
+
+
+def is_encoding(name: str) -> bool:
+    """Whether Python can decode text of this name; not base64 and the like, which are codecs too."""
+    try:
+        b"".decode(name)
+    except (LookupError, UnicodeError, ValueError):
+        return False
+    return name.lower().replace("-", "_") not in {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"}
+
+
+def _utf8_blocks(path: str, offset: int, encoding: str | None) -> Iterator[bytes]:
+    if encoding is None or is_utf8(encoding):
+        yield from _blocks(path, offset)
+        return
+    decoder = codecs.getincrementaldecoder(encoding)(errors="surrogateescape")
+    try:
+        for block in _raw_blocks(path):
+            yield decoder.decode(block).encode(errors="surrogateescape")
+        yield decoder.decode(b"", final=True).encode(errors="surrogateescape")
+    except UnicodeError as error:
+        raise InputError(f"{path}: is not {encoding}, as encoding in [input] says: {error}") from error
+
+
+def _raw_blocks(path: str) -> Iterator[bytes]:
+    with open_input(path) as stream:
+        try:
+            while block := stream.read(BLOCK_BYTES):
+                yield block
+        except _UNREADABLE as error:
+            raise InputError(f"{path}: cannot be read to its end (is it cut or damaged?): {error}") from error
+
+
 def _blocks(path: str, offset: int) -> Iterator[bytes]:
     with open_input(path, offset) as stream:
         try:
@@ -112,12 +153,12 @@ def _blocks(path: str, offset: int) -> Iterator[bytes]:
                     size *= 2
             start = stream.read(len(_UTF8_BOM)) if not offset else b""
             if start.startswith(_UTF16_BOMS):
-                raise InputError(f"{path}: is UTF-16; save it as UTF-8")
+                raise InputError(f'{path}: is UTF-16; set encoding = "utf-16" in [input], or save it as UTF-8')
             if start != _UTF8_BOM and start:
                 yield start
             while block := stream.read(BLOCK_BYTES):
                 yield block
-        except (OSError, EOFError, zlib.error, io.UnsupportedOperation) as error:
+        except _UNREADABLE as error:
             raise InputError(f"{path}: cannot be read to its end (is it cut or damaged?): {error}") from error
 
 
@@ -126,5 +167,6 @@ def encoding_problem(raw: bytes) -> str | None:
     try:
         raw.decode()
     except UnicodeDecodeError as error:
-        return f"not UTF-8: byte 0x{raw[error.start]:02x} at column {error.start + 1}"
+        hint = 'if the file is Windows-1252 or Latin-1, set encoding = "cp1252" or "latin-1" in [input]'
+        return f"not UTF-8: byte 0x{raw[error.start]:02x} at column {error.start + 1} ({hint})"
     return None

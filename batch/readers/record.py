@@ -31,6 +31,22 @@ START = InputOffset(0)
 """Where a file begins."""
 
 
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How files are read.
+
+    `columns` are those that are needed; None: all. Formats that parse whole records may give more. `delimiter` is for CSV (None: the
+    header's), `encoding` for text (None: UTF-8).
+    """
+
+    columns: frozenset[str] | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+
+
+DEFAULTS = ReadOptions()
+
+
 @dataclass(slots=True)
 class Skip:
     """Number of next records to pass over, unread where the format allows it."""
@@ -52,16 +68,16 @@ class RowFilter(Protocol):
 class Format(Protocol):
     """The functions of each format's module. All raise InputError when the file as a whole cannot be read."""
 
-    def read(self, path: str, mark: InputOffset = START, skip: Skip = EVERYTHING) -> Iterator[Record]:
+    def read(self, path: str, mark: InputOffset = START, skip: Skip = EVERYTHING, options: ReadOptions = DEFAULTS) -> Iterator[Record]:
         """Yield the records of one file from `mark` on, in order, without those that `skip` passes over; `skip` may change meanwhile."""
 
-    def marks(self, path: str, every: int) -> tuple[int, list[InputOffset]]:
+    def marks(self, path: str, every: int, options: ReadOptions = DEFAULTS) -> tuple[int, list[InputOffset]]:
         """Count the records of `read`, and list where reading can start: at the beginning and, where possible, about every `every` records.
 
         The caller sets `ordinal` and `file` of each mark.
         """
 
-    def count(self, path: str) -> int:
+    def count(self, path: str, options: ReadOptions = DEFAULTS) -> int:
         """Count the records of `read`, bad ones included."""
 
 

@@ -6,7 +6,7 @@ A row that cannot be read is always one of those that `where` takes: no conditio
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from batch.errors import InputError
 from batch.readers.rows import Sized
@@ -33,6 +33,11 @@ class Selection:
         return self._condition is not None
 
     @property
+    def columns(self) -> frozenset[str]:
+        """The columns that the condition names."""
+        return frozenset() if self._condition is None else frozenset(self._condition.columns)
+
+    @property
     def draws(self) -> bool:
         """Whether a sample is wanted."""
         return self._size is not None
@@ -56,8 +61,8 @@ class Selection:
             rows = (sized for sized in rows if isinstance(sized[0], BadRow) or holds(sized[0].columns))
         return rows
 
-    def holding(self, rows: Iterator[Sized]) -> int:
-        """For how many `where` holds.
+    def holding(self, rows: Iterator[Sized], more_names: Callable[[], set[str]] = set) -> int:
+        """Count the rows for which `where` holds. `more_names` are those of columns that `rows` do not show, for the hint.
 
         Raises:
             InputError: it names a column that none of them has.
@@ -75,6 +80,7 @@ class Selection:
             total += self._condition.holds(row.columns)
         if missing and present:
             name = min(missing)
+            present |= more_names()
             near = difflib.get_close_matches(name, present, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(sorted(present)[:30])}"
             raise InputError(f"[input] where: no row has a column {name!r}; {hint}")

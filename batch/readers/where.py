@@ -5,7 +5,8 @@ of a list column), `len(…)`, `null true false`, brackets. A column stands unde
 and what is nested in it behind a dot or in brackets. It is parsed, never evaluated: nothing else can be called or reached.
 
 Two values that cannot be compared (also: an absent or null one) are not equal, and neither is the greater; `x == null` asks for null.
-A text beside a number is read as a number, since CSV holds nothing but text; beside a time, as ISO 8601.
+A text beside a number is read as a number, since CSV holds nothing but text; beside a date or time as ISO 8601, beside a duration as
+seconds, beside a UUID as one, beside bytes as UTF-8.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import operator
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 Value = Callable[[Mapping[str, Any]], Any]
 
@@ -157,6 +159,9 @@ def _ordering(compare: Callable[[Any, Any], bool]) -> Callable[[Any, Any], bool]
 
 
 def _within(item: Any, holder: Any) -> bool:
+    if isinstance(holder, bytes):
+        item = item.encode() if isinstance(item, str) else item
+        return isinstance(item, bytes) and item in holder
     if isinstance(holder, str):
         return isinstance(item, str) and item in holder
     if isinstance(holder, Mapping):
@@ -176,9 +181,14 @@ _TESTS: dict[type[ast.cmpop], Callable[[Any, Any], bool]] = {
 def _alike(left: Any, right: Any) -> tuple[Any, Any]:
     """Both values, a text among them read as what the other one is."""
     if isinstance(left, str) and not isinstance(right, str):
-        return _read_as(right, left), right
-    if isinstance(right, str) and not isinstance(left, str):
-        return left, _read_as(left, right)
+        left = _read_as(right, left)
+    elif isinstance(right, str) and not isinstance(left, str):
+        right = _read_as(left, right)
+    # A day beside a moment is its midnight, in the moment's zone.
+    if isinstance(left, dt.datetime) and type(right) is dt.date:
+        right = dt.datetime.combine(right, dt.time(), left.tzinfo)
+    elif isinstance(right, dt.datetime) and type(left) is dt.date:
+        left = dt.datetime.combine(left, dt.time(), right.tzinfo)
     return left, right
 
 
@@ -195,6 +205,12 @@ def _read_as(model: Any, text: str) -> Any:
             case dt.datetime():
                 moment = dt.datetime.fromisoformat(text)
                 return moment.replace(tzinfo=model.tzinfo) if (moment.tzinfo is None) != (model.tzinfo is None) else moment
+            case UUID():
+                return UUID(text)
+            case bytes():
+                return text.encode()
+            case dt.timedelta():
+                return dt.timedelta(seconds=float(text))
             case dt.date() | dt.time():
                 return type(model).fromisoformat(text)
             case _:

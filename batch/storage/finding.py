@@ -17,6 +17,8 @@ from batch.storage.store_errors import StoreError
 from batch.storage.urls import StoreUrl, is_url, parse
 
 _PROBE_BYTES = 4096
+_RUN_FILE = "run.json"
+_JOURNAL_FOLDER = "journal"
 _MAGIC = re.compile(r"[*?[]")
 
 
@@ -31,6 +33,8 @@ def expand(paths: Sequence[str]) -> list[str]:
     files: list[str] = []
     for path in paths:
         files += _in_store(path) if is_url(path) else _on_disk(path)
+    _check_names(files)
+    _check_same_file(files)
     twice = next((file for i, file in enumerate(files) if file in files[:i]), None) if len(set(files)) < len(files) else None
     if twice:
         raise InputError(f"{twice}: named twice by the input paths; its rows would be sent twice")
@@ -81,11 +85,48 @@ def _on_disk(path: str) -> list[str]:
     found = [path] if Path(path).exists() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - takes absolute patterns
     is_pattern = found != [path]
     found = [file for file in found if not (is_pattern and Path(file).is_dir())]
+    if is_pattern:
+        # A run's own outputs, under a pattern that reaches over its directory, would be its next input.
+        parents = {parent: _is_run_directory(parent) for parent in {Path(file).absolute().parent for file in found}}
+        own = [file for file in found if parents[Path(file).absolute().parent]]
+        found = [file for file in found if not parents[Path(file).absolute().parent]]
+        if own and not found:
+            raise InputError(f"{path}: matches only files below run directories, such as {own[0]}: name them without * to read them")
     if not found:
         raise InputError(f"{path}: no such file{_near_names(path)}")
     for file in found:
         _check_regular(file)
     return found
+
+
+def _is_run_directory(folder: Path) -> bool:
+    """Whether `folder` is a run directory, or below one: then its files are a run's own."""
+    return any((parent / _RUN_FILE).is_file() and (parent / _JOURNAL_FOLDER).is_dir() for parent in (folder, *folder.parents))
+
+
+def _check_names(files: Sequence[str]) -> None:
+    """Refuse a name that is not UTF-8: run.json could not hold it, nor be read again."""
+    for file in files:
+        try:
+            file.encode()
+        except UnicodeEncodeError:
+            shown = file.encode(errors="surrogateescape").decode(errors="backslashreplace")
+            raise InputError(f"{shown}: the file's name is not UTF-8; rename it") from None
+
+
+def _check_same_file(files: Sequence[str]) -> None:
+    """Refuse one file under two names: a link, or a path with .. in it."""
+    seen: dict[tuple[int, int], str] = {}
+    for file in files:
+        if is_url(file):
+            continue
+        try:
+            status = Path(file).stat()
+        except OSError as error:
+            raise InputError(f"{file}: cannot be read: {error.strerror}") from error
+        first = seen.setdefault((status.st_dev, status.st_ino), file)
+        if first is not file and first != file:
+            raise InputError(f"{file}: is the same file as {first}; its rows would be sent twice")
 
 
 def _check_regular(file: str) -> None:

@@ -30,6 +30,7 @@ from batch.journal.shared_index import LayeredIndex, SharedIndex
 from batch.policy.limits.shared import LeasedBucket, LeasedConcurrency, LimitShare, LimitUsage
 from batch.policy.rate_limiter import RateLimiter
 from batch.prompts import RequestBuilder
+from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.readers.ranges import Ranges
 from batch.records import Tally
@@ -109,7 +110,7 @@ class WorkerQueue:
         )
         self._directory = open_run_directory(assignment.directory)
         self.recorder = LeaseRecorder(variants, self._directory, assignment.numbers, settings, tallies, clock, costs, worker.hurry)
-        self._ranges = Ranges(Dataset(job.input, assignment.drawn))
+        self._ranges = Ranges(Dataset(job.input, assignment.drawn, needed_columns(job)))
         self._options = FeedOptions(
             settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed
         )

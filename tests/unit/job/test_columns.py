@@ -12,7 +12,7 @@ import pytest
 from batch.errors import JobError
 from batch.job import check_columns
 from batch.job.columns import ROWS_READ
-from batch.prompts.required import required_columns
+from batch.prompts.columns import columns_of
 from tests.support.job_files import GOOD, loaded
 
 ROWS = [{"question": "a", "review": "b", "score": 1, "chat": []}]
@@ -87,4 +87,4 @@ def test_every_format_is_checked(tmp_path: Path) -> None:
 
 def test_what_a_template_needs() -> None:
     """Only names that every rendering reads."""
-    assert required_columns("{{ a }} {{ b.c[d] }} {{ e or f }} {% if g %}{{ h }}{% endif %}{{ dict(i=1) }}") == {"a", "b", "d"}
+    assert columns_of("{{ a }} {{ b.c[d] }} {{ e or f }} {% if g %}{{ h }}{% endif %}{{ dict(i=1) }}").required == {"a", "b", "d"}

@@ -104,7 +104,7 @@ def test_without_an_id_column_the_ordinal_is_the_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "says"),
     [
-        ("a.txt", {}, r"names end with \.jsonl, \.ndjson, \.csv, \.parquet"),
+        ("a.txt", {}, r"names end with \.jsonl, \.ndjson, \.json, \.csv, \.tsv, \.parquet"),
         ("a.xml", {}, "set format in .input. to one of .jsonl."),
         ("a.gz", {}, "does not say the format"),
         ("a.parquet.gz", {}, "unpack the .gz first"),

@@ -183,7 +183,7 @@ def test_a_damaged_gz_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 def test_utf16_is_told(tmp_path: Path) -> None:
     """A file in UTF-16 is refused with what to do, not as thousands of bad rows."""
-    with pytest.raises(InputError, match="UTF-16; save it as UTF-8"):
+    with pytest.raises(InputError, match='UTF-16; set encoding = "utf-16"'):
         rows_of(dataset(write(tmp_path / "rows.jsonl", '{"a": 1}'.encode("utf-16"))))
 
 

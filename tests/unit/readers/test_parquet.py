@@ -10,10 +10,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from pyarrow import feather
 
 from batch.errors import InputError
-from batch.readers import parquet
-from batch.records import BadRow, Row
+from batch.readers import Dataset, parquet, values
+from batch.records import Row
+from batch.settings import InputSettings
 from tests.support.inputs import dataset, rows_of, write
 
 
@@ -47,7 +49,8 @@ def test_values_keep_their_python_types_and_schemas_their_exact_ones(tmp_path: P
     assert isinstance(row, Row)
     assert row.columns == {name: value for name, (_, value) in kinds.items()}
     assert row.padded
-    assert read.column_types() == schema
+    # A dictionary's codes are the file's own: its values are what is carried over (fault 71).
+    assert read.column_types() == schema.set(1, pa.field("word", pa.string()))
     assert read.columns() == list(kinds)
 
 
@@ -64,42 +67,94 @@ def test_wide_rows_come_few_at_a_time(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(parquet, "BATCH_BYTES", 100_000)
     path = save(tmp_path / "rows.parquet", {"t": [f"{n:040000d}" for n in range(50)]})
     file = pq.ParquetFile(path)
-    assert [batch.num_rows for batch in parquet._record_batches(str(path), file)] == [2] * 25
+    assert [batch.num_rows for batch in parquet._record_batches(str(path), file, ["t"])] == [2] * 25
     assert len(rows_of(dataset(path))) == 50
 
 
-def test_times_finer_than_a_microsecond_are_cut(tmp_path: Path) -> None:
-    """Nanoseconds that Python cannot hold do not cost the row, also within structs and lists (fault 53)."""
+def test_times_finer_than_a_microsecond_stay_exact(tmp_path: Path) -> None:
+    """Nanoseconds beyond Python's own limit are kept and shown, also within structs and lists (fault 53)."""
     kind = pa.timestamp("ns")
     columns = {
         "t": pa.array([1_001, 2_000], kind),
         "s": pa.array([[{"t": 1_001}], [{"t": None}]], pa.list_(pa.struct([("t", kind)]))),
-        "d": pa.array([1_999, 1], pa.duration("ns")),
-        "c": pa.array([1_001, 1], pa.time64("ns")),
+        "d": pa.array([1_999, 1_000], pa.duration("ns")),
+        "c": pa.array([1_001, 1_000], pa.time64("ns")),
     }
     one, two = rows_of(dataset(save(tmp_path / "rows.parquet", columns)))
     assert isinstance(one, Row)
     assert isinstance(two, Row)
     moment = dt.datetime(1970, 1, 1, 0, 0, 0, 1)  # noqa: DTZ001 - a column without time zone
     assert one.columns == {"t": moment, "s": [{"t": moment}], "d": dt.timedelta(microseconds=1), "c": dt.time(0, 0, 0, 1)}
-    assert type(one.columns["t"]) is dt.datetime
-    assert type(one.columns["d"]) is dt.timedelta
-    assert two.columns["t"] == moment.replace(microsecond=2)
+    assert str(one.columns["t"]) == str(one.columns["s"][0]["t"]) == "1970-01-01 00:00:00.000001001"
+    assert one.columns["t"].isoformat() == "1970-01-01T00:00:00.000001001"
+    assert str(one.columns["d"]) == "0:00:00.000001999"
+    assert str(one.columns["c"]) == "00:00:00.000001001"
+    assert [type(two.columns[name]) for name in "tdc"] == [dt.datetime, dt.timedelta, dt.time]
 
 
-def test_a_value_that_python_cannot_hold_is_a_bad_row(tmp_path: Path) -> None:
-    """A date beyond the year 9999 or text that is not UTF-8 costs its row only (fault 51)."""
+def test_a_value_that_python_cannot_hold_fails_no_row(tmp_path: Path) -> None:
+    """A date beyond the year 9999 is text, text that is not UTF-8 is bytes: the prompt may not need them (faults 51, 73)."""
     columns = {
         "t": pa.array([0, 10**15, 0], pa.int64()).view(pa.timestamp("s")),
         "s": pa.array([b"a", b"b", b"\xff"], pa.binary()).view(pa.string()),
     }
-    good, late, broken = rows_of(dataset(save(tmp_path / "rows.parquet", columns)))
-    assert isinstance(good, Row)
-    assert isinstance(late, BadRow)
-    assert isinstance(broken, BadRow)
-    assert late.message.startswith("rows.parquet:2: the column 't' (timestamp[")
-    assert broken.message.startswith("rows.parquet:3: the column 's' (string)")
-    assert late.digest != broken.digest
+    rows = [row.columns for row in rows_of(dataset(save(tmp_path / "rows.parquet", columns))) if isinstance(row, Row)]
+    assert [row["s"] for row in rows] == ["a", "b", b"\xff"]
+    assert [row["t"] for row in rows][1].startswith("1000000000000000")
+    assert str(rows[0]["t"]) == "1970-01-01 00:00:00"
+
+
+def test_maps_are_objects(tmp_path: Path) -> None:
+    """A map is looked up by its keys, also within others and in a condition; duplicate keys lose nothing (fault 70)."""
+    inner = pa.map_(pa.int32(), pa.timestamp("ns"))
+    columns = {
+        "meta": pa.array([[("lang", "de"), ("x", None)], None, [("a", "1"), ("a", "2")]], pa.map_(pa.string(), pa.string())),
+        "deep": pa.array([[[(1, 2_001)]], [], None], pa.list_(inner)),
+    }
+    path = save(tmp_path / "rows.parquet", columns)
+    rows = [row.columns for row in rows_of(dataset(path)) if isinstance(row, Row)]
+    assert [row["meta"] for row in rows] == [{"lang": "de", "x": None}, None, [["a", "1"], ["a", "2"]]]
+    assert str(rows[0]["deep"][0]["1"]) == "1970-01-01 00:00:00.000002001"
+    assert dataset(path, where='meta.lang == "de"').count() == 1
+
+
+def test_an_unknown_time_zone_is_utc_and_named(tmp_path: Path) -> None:
+    """A zone that is not installed changes no moment and fails no row; its name is there to be said once (fault 73)."""
+    path = save(
+        tmp_path / "rows.parquet", {"t": pa.array([0], pa.timestamp("us", "Mars/Olympus")), "u": pa.array([0], pa.timestamp("us", "UTC"))}
+    )
+    (row,) = rows_of(read := dataset(path))
+    assert isinstance(row, Row)
+    assert row.columns["t"] == dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    assert read.unknown_zones() == {"Mars/Olympus"}
+    assert Dataset(InputSettings(paths=(str(path),)), columns=frozenset({"u"})).unknown_zones() == set()
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_only_the_columns_that_are_needed_are_read(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pass makes values of the columns it needs: a column that nobody uses costs and fails nothing (fault 73)."""
+    table = pa.table({"id": ["a", "b"], "n": [1, 2], "odd.name": ["x", "y"], "big": [b"z", b"z"], "unused": [1, 2]})
+    path = tmp_path / f"rows.{kind}"
+    if kind == "parquet":
+        pq.write_table(table, path)
+    else:
+        feather.write_feather(table, path, compression="uncompressed")
+    made: list[pa.Array] = []
+    read_values = values.values
+    monkeypatch.setattr(parquet, "values", lambda column: made.append(column) or read_values(column))
+    read = Dataset(InputSettings(paths=(str(path),), id="id", where="n > 1"), columns=frozenset({"id", "n", "odd.name", "absent"}))
+    read.check_ids()
+    assert read.count() == 1
+    assert len(made) == 4
+    (row,) = rows_of(read)
+    assert isinstance(row, Row)
+    assert row.columns == {"id": "b", "n": 2, "odd.name": "y"}
+    assert len(made) == 7
+    assert read.columns() == ["id", "n", "odd.name", "big", "unused"]
+    none = Dataset(InputSettings(paths=(str(path),)), columns=frozenset())
+    assert len(rows_of(none)) == 2
+    with pytest.raises(InputError, match="did you mean unused"):
+        Dataset(InputSettings(paths=(str(path),), where="unusd > 1"), columns=frozenset()).count()
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"PAR1" + b"x" * 100 + b"PAR1"])
