@@ -18,9 +18,7 @@ def required_columns(source: str) -> set[str]:
     """Return the names that each rendering of a template reads, but for those with a default or a test whether they are defined."""
     tree = _PLAIN.parse(source)
     optional = {
-        node.node.name
-        for node in tree.find_all((nodes.Test, nodes.Filter))
-        if node.name in _OPTIONAL and isinstance(node.node, nodes.Name)
+        node.node.name for node in tree.find_all((nodes.Test, nodes.Filter)) if node.name in _OPTIONAL and isinstance(node.node, nodes.Name)
     }
     return (set(_certain(tree)) & meta.find_undeclared_variables(tree)) - optional - set(DEFAULT_NAMESPACE) - {"row"}
 

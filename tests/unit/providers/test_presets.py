@@ -130,7 +130,11 @@ def test_custom_provider_builds_on_a_preset(tmp_path: Path) -> None:
         ('base_url = "http://h"\nmodel_path = "x"', "provider.house.model_path", "only for the embedded model"),
         ('preset = "local"\nbase_url = "http://h"', "provider.house.base_url", "is not a setting"),
         ('base_url = "http://h"\napi_key_env = "sk-12345"', "provider.house.api_key_env", "name of an environment variable"),
-        ('base_url = "http://h"\nheaders = {Authorization = "sk-12345"}', "provider.house.headers.Authorization", "must not be in the job file"),
+        (
+            'base_url = "http://h"\nheaders = {Authorization = "sk-12345"}',
+            "provider.house.headers.Authorization",
+            "must not be in the job file",
+        ),
         ('base_url = "http://h"\nheaders = "sk-12345"', "provider.house.headers", "must be a table"),
         ('base_url = "http://h"\nheaders = {"X: y" = "a"}', 'provider.house.headers."X: y"', "not a header"),
         ("preset = 3", "provider.house.preset", "must be non-empty text"),
