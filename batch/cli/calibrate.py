@@ -64,7 +64,7 @@ def _label(labelling: Labelling) -> None:
     at = 0
     with keyboard([*meanings, *_OTHERS]) as keys:
         while at < len(todo):
-            print_info(_shown(todo[at], at, len(todo)))
+            print_info(_shown(todo[at], at, len(todo)), data=True)
             pressed = _press(keys, [*meanings, *_OTHERS])
             if pressed == "q":
                 return

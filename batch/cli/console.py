@@ -60,11 +60,14 @@ def styled(text: str, *styles: str) -> str:
     return "".join(_STYLES[style] for style in styles) + text + _STYLE_END
 
 
-def print_info(text: str, *, end: str = "\n") -> None:
-    """Write `text` to stderr. A stderr that cannot be written, a closed pipe or a full disk, is no reason to end."""
+def print_info(text: str, *, end: str = "\n", data: bool = False) -> None:
+    """Write `text` to stderr. A stderr that cannot be written, a closed pipe or a full disk, is no reason to end.
+
+    In `data`, a request or an answer, URLs are shown whole.
+    """
     if sys.stderr is not None:
         try:
-            click.echo(_for_people(text) + end, nl=False, file=sys.stderr)
+            click.echo(_for_people(text if data else without_url_secrets(text)) + end, nl=False, file=sys.stderr)
         except OSError:
             discard(sys.stderr)
 
@@ -93,7 +96,7 @@ def write(text: str, *, end: str = "\n") -> None:
 def write_text(text: str) -> None:
     """Write text for people to stdout, styled on a terminal only. Raises StorageError."""
     if sys.stdout is not None:
-        _write_out(lambda: click.echo(_for_people(text), file=sys.stdout))
+        _write_out(lambda: click.echo(_for_people(without_url_secrets(text)), file=sys.stdout))
 
 
 def write_json(value: Any) -> None:
@@ -133,7 +136,7 @@ def _write_out(write_to_stdout: Callable[[], object]) -> None:
 
 def _for_people(text: str) -> str:
     """Make `text` safe for a terminal, with its styles as escape sequences; click drops these where there is no terminal."""
-    safe = visible_but_styles(without_url_secrets(text))
+    safe = visible_but_styles(text)
     if not any(mark in safe for mark in _ANSI):
         return safe
     for mark, sequence in _ANSI.items():

@@ -77,12 +77,12 @@ class _Shown:
         import orjson
 
         print_info(styled(f"row {task.ordinal} (id {one_line(task.id)}) → {one_line(task.variant)}, {task.request.api}", "bold"))
-        print_info(visible(json_bytes(_shortened(orjson.loads(task.request.body))).decode()))
+        print_info(visible(json_bytes(_shortened(orjson.loads(task.request.body))).decode()), data=True)
         print_info("")
 
     def chunk(self, chunk: Chunk) -> None:
         if chunk.reasoning:
-            print_info(styled(visible(chunk.reasoning), "dim"), end="")
+            print_info(styled(visible(chunk.reasoning), "dim"), end="", data=True)
             self._reasoning = True
         if chunk.text:
             if self._reasoning:

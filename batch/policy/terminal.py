@@ -16,7 +16,8 @@ _MARKS = [0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range
 _STYLES = range(0xFDD0, 0xFDD8)
 _VISIBLE = _CONTROLS | {code: f"\\u{code:04x}" for code in _MARKS}
 _FOREIGN = _VISIBLE | {code: f"\\u{code:04x}" for code in _STYLES}
-_BREAKS = re.compile(r"[^\S\t]*(?:[\n\v\f\r\x85\u2028\u2029]\s*)+")
+# Begins at a break, not at space before it: that would take time of the square of a text that is all space.
+_BREAKS = re.compile(r"[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]\s*")
 
 _URL = re.compile(
     r"(?P<origin>https?://)(?P<user>[^\s/@'\"<>]*@)?(?P<host>[^\s/?#'\"<>]+)(?P<path>[^\s?#'\"<>]*)(?P<query>\?[^\s#'\"<>]*)?"
@@ -26,12 +27,12 @@ SHORTEST_SECRET_SEGMENT = 12
 
 def visible(text: str) -> str:
     """Replace control characters and marks that reorder text by hexadecimal escapes; line breaks and tabs stay."""
-    return text.translate(_FOREIGN)
+    return text.replace("\r\n", "\n").translate(_FOREIGN)
 
 
 def visible_but_styles(text: str) -> str:
     """Do the same, but keep the marks of the console's own styles."""
-    return text.translate(_VISIBLE)
+    return text.replace("\r\n", "\n").translate(_VISIBLE)
 
 
 def one_line(text: str) -> str:

@@ -129,3 +129,16 @@ def test_a_secret_in_the_path_of_base_url_is_in_no_message(tmp_path: Path) -> No
         result = folder.run()
     assert result.returncode in (1, 5), result.stderr
     assert token not in result.stderr
+
+
+def test_a_request_is_shown_as_it_is_sent(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
+    """Addresses in one's own data are no secrets of an endpoint: `try` shows the request with them."""
+    address = "https://user:word@host/a1b2c3d4e5f6a7?key=value"
+    shown = JobFolder(tmp_path, endpoint.url, rows=[{"id": "a", "text": address}]).call("try", "test.toml").stderr
+    assert address in shown
+
+
+def test_a_text_of_spaces_takes_no_time() -> None:
+    """The filter's time grows with the text, whatever is in it: a megabyte of spaces, breaks or halves of addresses is done at once."""
+    for text in (" " * 1_000_000, " \n" * 500_000, "http://" * 140_000, "https://a@" * 100_000, "\x1b" * 1_000_000):
+        assert "\n" not in without_url_secrets(one_line(text))
