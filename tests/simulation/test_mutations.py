@@ -196,7 +196,7 @@ MUTATIONS = [
     Planted(believes_any_answer, "promise 13", "broke"),
     Planted(believes_the_reference, "promise 13", "broke"),
     Planted(never_lets_a_row_fail, "promise (1|4|7|9)"),
-    Planted(ignores_the_budget, r"promise 6 \(budget\)", "lossy", rows=150),
+    Planted(ignores_the_budget, r"promise 6 \(budget\)", "lossy", rows=300),
     Planted(believes_cut_streams, "promise 5"),
     Planted(records_twice, "promise 1"),
     Planted(oldest_wins, "promise (1|11)"),
