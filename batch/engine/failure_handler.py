@@ -30,12 +30,16 @@ TRIES_BEFORE_TEST = 2
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """A refused row that waits for evidence of whose fault it was. `due` is when it may be sent again if that stays unclear."""
+    """A refused row that waits for evidence of whose fault it was.
+
+    `due` is when it may be sent again if that stays unclear. `once_more`: it was refused for good, and is sent again when several were.
+    """
 
     work: Work
     error: ErrorInfo
     exchange: Exchange
     due: float | None = None
+    once_more: bool = False
 
 
 class FailureHandler:
@@ -100,16 +104,23 @@ class FailureHandler:
 
         A row that was refused for the rate must be refused several times so: the request between may have used up the rate.
         """
-        kept: list[Withheld] = []
+        cleared = [e for e in self.withheld if self._endpoint_pool.evidence(e.work).served_after(e.exchange.done_at)]
+        self.withheld = [each for each in self.withheld if each not in cleared]
         decisions: list[Decision] = []
-        for each in self.withheld:
-            if not self._endpoint_pool.evidence(each.work).served_after(each.exchange.done_at):
-                kept.append(each)
+        for each in cleared:
+            if (
+                len(cleared) >= DISTINCT_RETRIED
+                and each.once_more
+                and each.work.attempts < self._run.attempts
+                and not each.work.sent_once_more
+            ):
+                # Several in a row may have met an endpoint that was broken for a while. Another refusal costs nothing and tells.
+                each.work.sent_once_more = True
+                decisions.append(self._elsewhere(each.work, each.exchange.done_at))
             elif each.due is not None and each.work.refused_alone < ALONE_REFUSALS:
                 decisions.append(Retry(each.work, each.due))
             else:
                 decisions.append(Fail(each.work, each.error, each.exchange))
-        self.withheld = kept
         return decisions
 
     def conclude(self, now: float) -> list[Fail]:
@@ -164,7 +175,7 @@ class FailureHandler:
     def _withhold(
         self, work: Work, error: ErrorInfo, exchange: Exchange, distinct: int, *, testable: bool, due: float | None = None
     ) -> Iterator[Decision]:
-        self.withheld.append(Withheld(work, error, exchange, due))
+        self.withheld.append(Withheld(work, error, exchange, due, once_more=distinct == DISTINCT_REFUSED))
         if testable:
             yield from self._suspect(work, exchange.done_at, distinct, testable=True)
         elif len({each.work.task.ordinal for each in self.withheld}) >= FORBIDDEN_ROWS:

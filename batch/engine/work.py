@@ -37,8 +37,9 @@ class Work:
     `mended` replaces the task's own request after an answer that did not fit the schema, `repairs` times in all; `used` is the usage of
     the earlier answers.
     `was_retried`: the retry budget has counted it. `unusable` counts its answers that came whole in a form that cannot be used.
-    `refused_at` is when it was last refused for the rate, `refused_alone` how often others were served after that. `is_probe`: it was
-    answered before, and is sent again only to test an endpoint; nothing of it is recorded.
+    `refused_at` is when it was last refused for the rate, `refused_alone` how often others were served after that. `sent_once_more`: it
+    was sent again after it had been refused for good. `is_probe`: it was answered before, and is sent again only to test an endpoint;
+    nothing of it is recorded.
     Of the last attempt: its `ticket` of the endpoint's limiter, and the US dollars that are `reserved` for it. `cost_usd` is the known
     cost of all attempts, `extra_usd` the most that the attempts without a known cost may have cost.
     """
@@ -56,6 +57,7 @@ class Work:
     refused_at: float | None = None
     refused_alone: int = 0
     is_probe: bool = False
+    sent_once_more: bool = False
     endpoint: PooledEndpoint | None = None
     failed_at: PooledEndpoint | None = None
     shunned: tuple[PooledEndpoint, ...] = ()

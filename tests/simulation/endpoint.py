@@ -33,6 +33,7 @@ class Witness:
     requests: int = 0
     unfinished: Counter[str] = field(default_factory=Counter)
     refused: dict[str, float] = field(default_factory=dict)
+    condemned: set[str] = field(default_factory=set)
     tests: Counter[str] = field(default_factory=Counter)
     answered_tests: Counter[str] = field(default_factory=Counter)
     in_flight: int = 0
@@ -87,6 +88,7 @@ class Witness:
         if given.meaning == "answered":
             if arrived >= self.refused.get(model, 0.0):
                 self.refused.pop(model, None)
+            self.condemned.discard(model)
             self.answered[key] += 1
             self.answered_tests[key] += is_test
         else:
@@ -99,6 +101,7 @@ class Witness:
             self.suspects[key] += 1
         self.unready = self.unready or given.meaning == "unready"
         if is_test:
+            self.condemned.add(model)
             # The test has shown that the endpoint is to blame: rows that it refused get another attempt.
             self.forgiven.update(each for each in self.charged if each.startswith(f"{model}|"))
         elif given.meaning == "charged":
@@ -109,7 +112,7 @@ class Witness:
         self.charged[key] += 1
         allowed = self.run.attempts * self.run.repeats + self.forgiven[key]
         self._require(self.charged[key] <= allowed, "6 (attempts)", f"{key} got {self.charged[key]} attempts, {allowed} allowed")
-        self.forgiven[key] += self.suspicious
+        self.forgiven[key] += self.suspicious or key.split("|", maxsplit=1)[0] in self.condemned
 
     def _require(self, condition: bool, promise: str, text: str) -> None:
         try:

@@ -16,6 +16,7 @@ from batch.engine.limiter import EndpointLimiter
 from batch.engine.recorder import Recorder
 from batch.journal import file_writer, index
 from batch.journal.file_writer import FileJournal
+from batch.policy.blame import Blame, Evidence
 from batch.transport.assemble import Assembler
 from tests.simulation.history import play
 from tests.simulation.world import BrokenPromiseError
@@ -75,7 +76,40 @@ def shortens_waits(patch: pytest.MonkeyPatch) -> None:
 
 def retries_without_end(patch: pytest.MonkeyPatch) -> None:
     """Never gives up a row."""
-    patch.setattr(failure_handler.FailureHandler, "_blames_endpoint", lambda self, work: True)
+    patch.setattr(failure_handler.FailureHandler, "_is_spent", lambda self, work, now, **options: False)
+
+
+def blames_the_row(patch: pytest.MonkeyPatch) -> None:
+    """Fails each row that was refused for good, whatever the endpoint does with others."""
+    right = failure_handler.blame
+
+    def blame(verdict: Any, evidence: Any, **options: Any) -> Blame:
+        found = right(verdict, evidence, **options)
+        return Blame.ROW if found is Blame.UNCLEAR else found
+
+    patch.setattr(failure_handler, "blame", blame)
+
+
+def believes_any_answer(patch: pytest.MonkeyPatch) -> None:
+    """Takes an answer to an earlier request for proof that a later refusal was the row's fault."""
+    patch.setattr(Evidence, "served_after", lambda self, moment: self.has_served)
+
+
+def believes_the_reference(patch: pytest.MonkeyPatch) -> None:
+    """Takes a reference that was refused for one that was served."""
+    right = failure_handler.FailureHandler.tested
+
+    def tested(self: Any, probe: Any, verdict: Any, exchange: Any) -> Any:
+        self._endpoint_pool.evidence(probe).served(exchange.sent_at, by_reference=True)
+        yield from self.release()
+        yield from right(self, probe, verdict, exchange)
+
+    patch.setattr(failure_handler.FailureHandler, "tested", tested)
+
+
+def never_lets_a_row_fail(patch: pytest.MonkeyPatch) -> None:
+    """Waits for more evidence for ever."""
+    patch.setattr(Evidence, "served_after", lambda self, moment: False)
 
 
 def ignores_the_budget(patch: pytest.MonkeyPatch) -> None:
@@ -158,7 +192,11 @@ MUTATIONS = [
     Planted(forgets_names, "promise 2"),
     Planted(shortens_waits, r"promise 6 \(waits\)", "refusing"),
     Planted(retries_without_end, r"promise 6 \(attempts\)"),
-    Planted(ignores_the_budget, r"promise 6 \(budget\)", "lossy", rows=150),
+    Planted(blames_the_row, "promise 13", "broke"),
+    Planted(believes_any_answer, "promise 13", "broke"),
+    Planted(believes_the_reference, "promise 13", "broke"),
+    Planted(never_lets_a_row_fail, "promise (1|4|7|9)"),
+    Planted(ignores_the_budget, r"promise 6 \(budget\)", "lossy", rows=300),
     Planted(believes_cut_streams, "promise 5"),
     Planted(records_twice, "promise 1"),
     Planted(oldest_wins, "promise (1|11)"),

@@ -102,7 +102,7 @@ def draw_weather(chance: random.Random, begin: float, kind: str | None = None) -
     elif kind == "hostile":
         faults = {name: 0.1 + chance.random() * 0.3 for name in chance.sample(CHARGED + STREAM_CHARGED, 2)}
     elif kind == "lossy":
-        faults = {chance.choice(CHARGED[:5]): 0.4}
+        faults = {chance.choice(CHARGED[:5]): 0.7}
     elif kind == "stopping":
         faults = {chance.choice(STOPPING): 0.05, chance.choice(CHARGED): 0.05}
     elif kind == "outage":
