@@ -1,4 +1,4 @@
-"""The bounded pool of one endpoint, or of several equal ones: workers that take work, attempt it, and hand what came of it to the settler.
+"""The bounded pool of one endpoint, or of several equal ones: workers that take work, attempt it, and hand the result to the settler.
 
 Workers take their work themselves, so that a busy pool needs no switch between tasks for it; a worker that finds nothing to do parks.
 Work that waits for its retry lies in a heap by due time and holds no worker. One timekeeper wakes parked workers when time alone
@@ -153,7 +153,6 @@ class WorkerPool:
             await self._room.wait()
 
     # The workers' side
-
     async def _work(self) -> None:
         while True:
             taken = self._take()
@@ -225,7 +224,11 @@ class WorkerPool:
         if verdict.action is not Action.DONE:
             self._settler.settle(work, verdict, exchange)
             self._alarm.set()
-        elif self._settler.complete(work, exchange):
+        else:
+            self._complete(work, exchange)
+
+    def _complete(self, work: Work, exchange: Exchange) -> None:
+        if self._settler.complete(work, exchange):
             self._alarm.set()
 
     async def _record(self, variant: str) -> None:
