@@ -1,4 +1,4 @@
-"""What a run tells while it goes. Displays implement `Observer`; the engine knows nothing of them."""
+"""Defines the events of a run. Displays implement `Observer`; the engine does not know them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class WorkerProgress:
-    """How a run that is shared out stands: workers that take part, and shards, each counted once for each endpoint."""
+    """The progress of a distributed run: workers that take part, and shards, each counted once for each endpoint."""
 
     workers: int
     shards_done: int
@@ -41,7 +41,7 @@ class Progressed:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something a person should know now (a pause, an outage, a repaired journal), as one sentence."""
+    """A message for the user (a pause, an outage, a repaired journal), as one sentence."""
 
     text: str
 
@@ -69,7 +69,7 @@ Event = RunStarted | Progressed | Notice | UnexpectedError | RunEnded
 
 
 class Observer(Protocol):
-    """Something that is told the events of a run; it must not block and must not raise."""
+    """Receives the events of a run. It must not block and must not raise."""
 
     def notify(self, event: Event) -> None:
-        """Take note of `event`."""
+        """Handle `event`."""
