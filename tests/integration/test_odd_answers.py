@@ -193,6 +193,18 @@ async def test_plain_and_streamed_keep_the_same_members() -> None:
     assert whole.reply.tool_calls == [{"id": None, "type": "function", "function": {"name": "f", "arguments": "{}"}}]
 
 
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_the_first_of_several_is_that_of_index_0(order: tuple[int, int]) -> None:
+    """Of several answers or vectors in one reply the one of index 0 is the first, in whatever order they are listed; all are counted."""
+    choices = [{"index": n, "message": {"role": "assistant", "content": str(n)}, "finish_reason": "stop"} for n in order]
+    chat = await exchange_of(http(200, orjson.dumps({"choices": choices})))
+    vectors = await exchange_of(http(200, orjson.dumps({"data": [{"index": n, "embedding": [float(n)]} for n in order]})), api="embeddings")
+    assert chat.reply is not None
+    assert vectors.reply is not None
+    assert (chat.reply.text, chat.reply.answers) == ("0", 2)
+    assert (vectors.reply.embedding, vectors.reply.answers) == ([0.0], 2)
+
+
 async def test_an_answer_in_sound_is_its_transcript() -> None:
     """An answer that was spoken has its transcript for a text."""
     exchange = await exchange_of(http(200, chat_body(None, audio={"id": "a", "data": "QUJD", "transcript": "Hello"})))
