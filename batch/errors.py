@@ -34,7 +34,7 @@ from batch.records import ErrorInfo, ErrorKind
 
 
 class PromptmillError(Exception):
-    """Base of all errors that promptmill raises on purpose; its text is for people and says what to do."""
+    """Base of all errors that promptmill raises on purpose; its text is for the user and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class JobError(PromptmillError):
 
 
 class InputError(PromptmillError):
-    """Input that cannot be used: a missing file, an unknown format, an id that stands twice."""
+    """Input that cannot be used: a missing file, an unknown format, a duplicate id."""
 
 
 class RowError(InputError):

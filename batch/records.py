@@ -33,7 +33,7 @@ class InputFile(str):
 
 
 def place(file: str, line: int) -> str:
-    """Where a record stands, for people: `countries.jsonl:17`."""
+    """Format where a record is, for messages: `countries.jsonl:17`."""
     if isinstance(file, InputFile):
         return f"{file.label}:{line}"
     # An object's address may have options, which hold addresses in their turn.
@@ -45,7 +45,7 @@ class Row:
     """One input record.
 
     `ordinal` is its place in the whole input from 0; `id` the user's key as text, or the ordinal.
-    `file` and `line` (from 1; for Parquet the row's number in its file) say where it stands.
+    `file` and `line` (from 1; for Parquet the row's number in its file) are where it was read.
     `padded` is True for Parquet, where a struct's absent field is stored as null.
     """
 
@@ -61,7 +61,7 @@ class Row:
 class BadRow:
     """An input record that cannot be read; it takes an ordinal and becomes an error of kind input.
 
-    `digest` is the 16-byte hash of the raw record, so that a mended line is seen as a new one. `message` begins with the place.
+    `digest` is the 16-byte hash of the raw record, so that a corrected line counts as a new one. `message` begins with the place.
     `id` is its place and ordinal where the job names an id column, else the ordinal. `code` is bad_row or bad_id.
     """
 
@@ -124,7 +124,7 @@ class ErrorKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ErrorInfo:
-    """Why a task failed: `code` is promptmill's own stable name (see errors.py), `message` is for people and redacted."""
+    """Why a task failed: `code` is promptmill's own stable name (see errors.py), `message` is for the user and redacted."""
 
     kind: ErrorKind
     code: str
@@ -271,7 +271,8 @@ class Tally:
 
     rows in = kept + ok + failed + not attempted. `kept` were final before this session; `durable` counts those of ok + failed
     that are synced. `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. `repairs` counts
-    answers that were asked for again, since they did not fit the job's schema, `failovers` attempts at another endpoint than the last.
+    answers that were requested again because they did not fit the job's schema, `failovers` attempts at another endpoint than the last.
+    `unknown_endings` counts answers whose finish_reason is in no dialect (providers/endings.py).
     `copies` counts those of ok + failed for which the outcome of an equal request was taken, `priced` the answers whose cost is known.
     `extra_usd` is the most that attempts without a known cost may have cost; `abandoned` are requests given up in flight at a stop.
     """

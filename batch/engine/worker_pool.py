@@ -150,7 +150,6 @@ class WorkerPool:
             await self._room.wait()
 
     # The workers' side
-
     async def _work(self) -> None:
         while True:
             taken = self._take()

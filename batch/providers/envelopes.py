@@ -42,6 +42,13 @@ def dump(value: Any) -> bytes:
         raise ReplyFormatError("not_json", "the reply is nested too deep") from None
 
 
+def first_of(items: list[Any]) -> Any:
+    """Return the item with index 0: servers that work on several at once list them as they end."""
+    if len(items) == 1:
+        return items[0]
+    return next((item for item in items if isinstance(item, dict) and item.get("index") == 0), items[0])
+
+
 def read_error(document: Any) -> ReplyError | None:
     """Find the error object in a parsed body or stream event; None when there is none."""
     if isinstance(document, list):

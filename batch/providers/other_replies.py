@@ -11,7 +11,7 @@ import struct
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from batch.providers.envelopes import ReplyFormatError, dump
+from batch.providers.envelopes import ReplyFormatError, dump, first_of
 from batch.providers.usage import read_usage
 from batch.records import Reply, ReplyError
 
@@ -99,7 +99,7 @@ def read_moderation(document: dict[str, Any]) -> Reply:
 def read_embedding(document: dict[str, Any]) -> Reply:
     """Read the first vector of an embeddings reply. Raises ReplyFormatError, also for vectors of anything but finite numbers."""
     data = document.get("data")
-    item = data[0] if isinstance(data, list) and data else None
+    item = first_of(data) if isinstance(data, list) and data else None
     vector = item.get("embedding") if isinstance(item, dict) else None
     if isinstance(vector, str):
         vector = _unpack(vector)

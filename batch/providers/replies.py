@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from batch.providers.endings import finish_reason_of
-from batch.providers.envelopes import ReplyFormatError, dump, read_error
+from batch.providers.envelopes import ReplyFormatError, dump, first_of, read_error
 from batch.providers.other_replies import read_embedding, read_moderation, read_response
 from batch.providers.usage import read_usage
 from batch.records import Api, Reply, ReplyError
@@ -88,7 +88,7 @@ def _read_choices(document: dict[str, Any]) -> Reply:
         reason = choice.get("finish_reason")
         if not reason or not isinstance(reason, str):
             raise ReplyFormatError("truncated_body", "the answer has no finish_reason: it was cut short")
-    first = choices[0]
+    first = first_of(choices)
     model = document.get("model")
     reason = finish_reason_of(first["finish_reason"])
     message = first.get("message")

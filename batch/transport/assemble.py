@@ -66,7 +66,7 @@ class Assembler:
         return first if first is not None else Chunk(usage=read_usage(usage))
 
     def body(self) -> bytes:
-        """Return the body of the plain reply, as JSON. Raises ReplyFormatError when the deltas of tool calls cannot be told apart."""
+        """Return the body of the plain reply, as JSON. Raises ReplyFormatError when the deltas of tool calls cannot be distinguished."""
         document = {
             **self._top,
             "object": self._object,

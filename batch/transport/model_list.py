@@ -7,7 +7,7 @@ from typing import Any
 
 from batch.providers.lenient_json import parse
 
-# Signs that a list goes on on another page: Anthropic and OpenAI-like services, Gemini, others.
+# Signs that a list continues on another page: Anthropic and OpenAI-like services, Gemini, others.
 _MORE_PAGES = ("has_more", "hasMore", "nextPageToken", "next_page_token", "next_cursor", "next")
 
 

@@ -33,7 +33,7 @@ class ToolCalls:
         call.add(delta, function)
 
     def calls(self, *, cut_short: bool) -> list[dict[str, Any]]:
-        """Return the calls by index. Raises ReplyFormatError when their deltas cannot be told apart; not where the answer was cut short."""
+        """Return the calls by index. Raises ReplyFormatError when deltas cannot be distinguished; not where the answer was cut short."""
         ordered = sorted(self._calls, key=lambda call: -1 if call.index is None else call.index)
         documents = [call.document() for call in ordered]
         if not cut_short:

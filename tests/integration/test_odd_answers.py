@@ -24,7 +24,7 @@ JSON_ERROR = {
 async def exchange_of(*script: Any, api: Api = "chat/completions", **run: Any) -> Exchange:
     """One exchange with an endpoint that does this."""
     with ScriptedEndpoint(lambda _: script) as endpoint:
-        async with open_client(endpoint.url, http=HTTP, **run) as client:
+        async with open_client(endpoint.url, **{"http": HTTP} | run) as client:
             return await client.exchange(request(api))
 
 
@@ -66,6 +66,14 @@ async def test_a_plain_reply_under_the_label_of_a_stream(stream: bool) -> None:
     exchange = await exchange_of(http(200, chat_body("hi"), content_type="text/event-stream"), stream=stream)
     assert exchange.reply is not None
     assert exchange.reply.text == "hi"
+
+
+@pytest.mark.parametrize("status", [200, 503])
+async def test_bytes_beyond_ascii_in_a_header(status: int) -> None:
+    """Fault 61: bytes 0x80 to 0xFF in a header's value are Latin-1 (RFC 9110, section 5.5), in an answer and in an error."""
+    reply = http(status, chat_body("hi") if status == 200 else b"busy").replace(b"\r\n\r\n", b"\r\nx-model: caf\xe9\r\n\r\n", 1)
+    exchange = await exchange_of(reply, http="httpx")
+    assert (exchange.status, exchange.headers["x-model"], exchange.fault) == (status, "café", None)
 
 
 @pytest.mark.parametrize("content_type", ["application/json", "text/event-stream", "text/html"])
@@ -183,6 +191,18 @@ async def test_plain_and_streamed_keep_the_same_members() -> None:
     assert streamed.reply == whole.reply
     assert whole.reply is not None
     assert whole.reply.tool_calls == [{"id": None, "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+async def test_the_first_of_several_is_that_of_index_0(order: tuple[int, int]) -> None:
+    """Of several answers or vectors in one reply the one of index 0 is the first, in whatever order they are listed; all are counted."""
+    choices = [{"index": n, "message": {"role": "assistant", "content": str(n)}, "finish_reason": "stop"} for n in order]
+    chat = await exchange_of(http(200, orjson.dumps({"choices": choices})))
+    vectors = await exchange_of(http(200, orjson.dumps({"data": [{"index": n, "embedding": [float(n)]} for n in order]})), api="embeddings")
+    assert chat.reply is not None
+    assert vectors.reply is not None
+    assert (chat.reply.text, chat.reply.answers) == ("0", 2)
+    assert (vectors.reply.embedding, vectors.reply.answers) == ([0.0], 2)
 
 
 async def test_an_answer_in_sound_is_its_transcript() -> None:

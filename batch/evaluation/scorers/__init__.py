@@ -10,13 +10,14 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from batch.errors import SetupError
 from batch.evaluation.scorers import choice, matching, math, number, overlap, structured, user_function
 from batch.evaluation.scorers.sample import ExpectedError as ExpectedError
 from batch.evaluation.scorers.sample import Sample as Sample
 from batch.evaluation.scorers.sample import Scorer as Scorer
-from batch.settings import ScoreSettings
+from batch.settings import JudgeSettings, ScoreSettings, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +87,10 @@ def scorer_version(settings: ScoreSettings) -> str:
     """
     options = sorted(settings.options.items())
     if settings.judge is not None:
-        known = [settings.kind, RULES_VERSION, JUDGE_VERSION, settings.expected, options, asdict(settings.judge)]
+        known = [settings.kind, RULES_VERSION, JUDGE_VERSION, settings.expected, options, _deciding(settings.judge)]
         return hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16).hexdigest()
     if settings.embedder is not None:
-        known = [settings.kind, RULES_VERSION, EMBEDDING_VERSION, settings.expected, options, asdict(settings.embedder)]
+        known = [settings.kind, RULES_VERSION, EMBEDDING_VERSION, settings.expected, options, _deciding(settings.embedder)]
         return hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16).hexdigest()
     kind = KINDS[settings.kind]
     known = [settings.kind, RULES_VERSION, kind.version, settings.expected, options]
@@ -102,3 +103,10 @@ def scorer_version(settings: ScoreSettings) -> str:
         except OSError as error:
             raise SetupError(f"{path}: cannot be read: {error.strerror}") from error
     return digest.hexdigest()
+
+
+def _deciding(settings: JudgeSettings | Variant) -> dict[str, Any]:
+    """Return the settings as data, without what changes no answer: stored scores stay valid."""
+    document = asdict(settings)
+    document.get("variant", document)["provider"].pop("lists_all_models")
+    return document
