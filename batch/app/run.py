@@ -31,7 +31,7 @@ from batch.engine.limiter import EndpointLimiter
 from batch.engine.recorder import Recorder
 from batch.engine.session import EndpointQueue, Session
 from batch.engine.stop import Stop
-from batch.errors import EndpointError, SetupError, StorageError
+from batch.errors import EndpointError, InputChangedError, SetupError, StorageError
 from batch.events import Event, Notice, Observer, RunEnded, RunStarted
 from batch.executors.workers.ray_session import connected, load_ray
 from batch.job import LoadedJob, from_document
@@ -217,6 +217,8 @@ def _probed(lanes: Sequence[EndpointQueue], unready: Sequence[Mapping[Client, Er
 def _write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path | str]:
     try:
         return write_outputs(job, directory, dataset)
+    except InputChangedError:
+        raise
     except StorageError as error:
         raise StorageError(f"{error}; all outcomes are in the journal; give the same command again, nothing is sent twice") from error
 
