@@ -21,7 +21,7 @@ from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.feed import FeedOptions
 from batch.engine.stop import Stop
-from batch.errors import EndpointError, PromptmillError, RunDirectoryError, StorageError
+from batch.errors import EndpointError, InputChangedError, PromptmillError, RunDirectoryError, StorageError
 from batch.events import Notice, Observer, RunEnded, RunStarted
 from batch.executors import Ended, Executor, make_executor
 from batch.executors.context import EndpointGroup, PreparedRun, RunContext, StopSource
@@ -205,6 +205,8 @@ def _write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[
     try:
         directory.check_lock()
         return write_outputs(job, directory, dataset)
+    except InputChangedError:
+        raise
     except StorageError as error:
         raise StorageError(f"{error}; all outcomes are in the journal; run the same command again, nothing is sent twice") from error
 

@@ -60,7 +60,9 @@ class CarriedArrays:
             row = rows[start]
             end = start + 1
             if isinstance(row, BadRow):
-                yield Piece(1, (None,) * len(self._names), None)
+                while end < len(rows) and isinstance(rows[end], BadRow):
+                    end += 1
+                yield Piece(end - start, (None,) * len(self._names), None)
                 start = end
                 continue
             batch = self._batch_of(row)

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from batch.providers.replies import read_reply
+from batch.providers.replies import ReplyFormatError, read_reply
 from batch.records import Api, BadRow, Outcome, Reply
 from batch.results.join import Result
 from batch.settings import Job
@@ -53,16 +53,28 @@ def completion_line(result: Result, outcome: Outcome, carried: Sequence[tuple[st
 
 
 def _replies(api: Api, response: bytes) -> list[Reply]:
-    """Read each answer of a reply."""
-    # Each choice and each vector has its index: with one of them there is nothing to take apart.
-    if response.count(b'"index"') > 1:
-        document = orjson.loads(response)
-        for member in ("choices", "data"):
-            parts = document.get(member)
-            if isinstance(parts, list) and len(parts) > 1 and all(isinstance(part, dict) for part in parts):
-                parts.sort(key=lambda part: part["index"] if type(part.get("index")) is int else 0)
-                return [read_reply(api, orjson.dumps({**document, member: [{**part, "index": 0}]})) for part in parts]
-    return [read_reply(api, response)]
+    """Read each answer of a reply; one that today's rules do not read is given as its text."""
+    try:
+        # Each choice and each vector has its index: with one of them there is nothing to take apart.
+        parts = _parts(api, response) if response.count(b'"index"') > 1 else []
+    except ValueError:
+        parts = []
+    try:
+        return parts or [read_reply(api, response)]
+    except ReplyFormatError:
+        # It was accepted when it came: one odd answer must not keep all others from being written.
+        return [Reply(text=response.decode(errors="replace"))]
+
+
+def _parts(api: Api, response: bytes) -> list[Reply]:
+    """Read the answers of a reply one by one, none where it has only one. Raises ValueError."""
+    document = orjson.loads(response)
+    for member in ("choices", "data"):
+        parts = document.get(member)
+        if isinstance(parts, list) and len(parts) > 1 and all(isinstance(part, dict) for part in parts):
+            parts.sort(key=lambda part: part["index"] if type(part.get("index")) is int else 0)
+            return [read_reply(api, orjson.dumps({**document, member: [{**part, "index": 0}]})) for part in parts]
+    return []
 
 
 def error_line(result: Result, outcome: Outcome, carried: Sequence[tuple[str, str]]) -> dict[str, Any]:

@@ -106,6 +106,8 @@ def named_errors(path: Path, format: OutputFormat, command: str) -> Iterator[Non
         raise
     except UnfitColumnError as error:
         raise StorageError(f"{named(path)}: cannot be written: {error}; without it in [output] columns: `{command}`") from error
+    except OSError as error:
+        raise StorageError(refusal(error, path.parent)) from error
     except Exception as error:
         other = command if format == "jsonl" else command.replace(f"--format {format}", "--format jsonl")
         raise StorageError(

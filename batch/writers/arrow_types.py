@@ -1,7 +1,8 @@
 """Decide as which Arrow type a carried-over column is stored in Parquet, and convert its arrays to that type.
 
 A dictionary becomes its value type, a view its plain type, an extension type that Parquet loses its storage type, a zone that is a bare
-offset UTC. A type that Parquet cannot store (a union, an interval, a struct without fields) becomes JSON text, and the field's metadata
+offset UTC. A type that Parquet cannot store (a union, an interval, a decimal of
+more than 38 digits, a struct without fields) becomes JSON text, and the field's metadata
 says {"promptmill": "json"}.
 All other types stay exact.
 """
@@ -18,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from batch.writers.common_type import common_type
+from batch.writers.common_type import MOST_DIGITS, common_type
 from batch.writers.values import json_bytes
 
 JSON_TEXT = {"promptmill": "json"}
@@ -44,7 +45,12 @@ def convert(array: pa.Array, field: pa.Field) -> pa.Array:
     """
     if isinstance(array, pa.ChunkedArray):
         array = pa.concat_arrays(array.chunks) if array.num_chunks != 1 else array.chunk(0)
-    return _json_array(array) if field.metadata is not None else _converted(array, field.type)
+    if field.metadata is not None:
+        return _json_array(array)
+    converted = _converted(array, field.type)
+    # Text that is not UTF-8 would make a file that readers refuse.
+    converted.validate(full=True)
+    return converted
 
 
 def same(left: pa.Array, right: pa.Array) -> bool:
@@ -92,6 +98,9 @@ def _stored(kind: pa.DataType) -> pa.DataType | None:
     if pa.types.is_timestamp(kind) and kind.tz is not None and _OFFSET.fullmatch(kind.tz):
         # The instants are the same; polars refuses a file whose zone is no name.
         return pa.timestamp(kind.unit, "UTC")
+    if pa.types.is_decimal(kind):
+        # Polars, Spark and others refuse a file with more digits.
+        return pa.decimal128(kind.precision, kind.scale) if kind.precision <= MOST_DIGITS else None
     if pa.types.is_string_view(kind):
         return pa.large_string()
     if pa.types.is_binary_view(kind):
@@ -192,8 +201,21 @@ def _offsets(lengths: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _json_array(array: pa.Array) -> pa.Array:
-    texts = [None if value is None else json_bytes(_plain(value)) for value in array.to_pylist(maps_as_pydicts="lossy")]
-    return pa.array(texts, pa.string())
+    try:
+        values = array.to_pylist(maps_as_pydicts="lossy")
+    except (ValueError, OverflowError):
+        values = [_value(array.slice(row, 1)) for row in range(len(array))]
+    return pa.array([None if value is None else json_bytes(_plain(value)) for value in values], pa.string())
+
+
+def _value(array: pa.Array) -> Any:
+    """Return the only value of `array`; as text where Python has no such value (the year 10000, text that is not UTF-8)."""
+    try:
+        return array.to_pylist(maps_as_pydicts="lossy")[0]
+    except UnicodeDecodeError:
+        return str(array.cast(pa.large_binary())[0].as_py(), "utf-8", "replace")
+    except (ValueError, OverflowError):
+        return array.cast(pa.string())[0].as_py()
 
 
 def _plain(value: Any) -> Any:

@@ -8,7 +8,8 @@ _UNITS = ("s", "ms", "us", "ns")
 _SIGNED = {8: pa.int8(), 16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
 _UNSIGNED = {8: pa.uint8(), 16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
 _DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}
-_MOST_DIGITS = 76
+MOST_DIGITS = 38
+"""Digits of a decimal that every reader of Parquet takes."""
 
 
 def common_type(left: pa.DataType | None, right: pa.DataType | None) -> pa.DataType | None:
@@ -60,9 +61,7 @@ def _decimal(left: pa.DataType, right: pa.DataType) -> pa.DataType | None:
     scales = [kind.scale if pa.types.is_decimal(kind) else 0 for kind in (left, right)]
     whole = [(kind.precision - kind.scale) if pa.types.is_decimal(kind) else _DIGITS[kind.bit_width] for kind in (left, right)]
     scale, digits = max(scales), max(whole) + max(scales)
-    if digits > _MOST_DIGITS:
-        return None
-    return pa.decimal128(digits, scale) if digits <= 38 else pa.decimal256(digits, scale)
+    return pa.decimal128(digits, scale) if digits <= MOST_DIGITS else None
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -142,7 +142,7 @@ def check_column(folder: Path, kind: pa.DataType, column: pa.Array, write: Calla
     found = pq.read_table(completions)
     assert pl.read_parquet(completions).height == len(column)
     if found.schema.field("c").metadata:
-        assert pa.types.is_union(kind) or pa.types.is_interval(kind) or pa.types.is_nested(kind), kind
+        assert pa.types.is_union(kind) or pa.types.is_interval(kind) or pa.types.is_nested(kind) or pa.types.is_decimal256(kind), kind
         assert [text is None for text in found["c"].to_pylist()] == [value is None for value in expected]
     else:
         assert repr(plain(found["c"].to_pylist())) == repr(plain(expected)), kind

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 # Beside the interpreter with pyarrow: a batch of the input, the records, a row group and its encoding.
-BOUND_MIB = 400
+BOUND_MIB = 450
 
 DERIVE = """
 import sys
@@ -58,7 +58,7 @@ def wide_rows(rows: int, size: int, *, compressible: bool) -> Iterator[dict[str,
 
 
 def write_input(path: Path, rows: int, size: int, *, compressible: bool) -> Path:
-    """The rows as JSON lines or Parquet, whose row groups have ten rows."""
+    """The rows as JSON lines or Parquet, a row group for each row."""
     if path.suffix == ".jsonl":
         with path.open("wb") as file:
             file.writelines(orjson.dumps(row) + b"\n" for row in wide_rows(rows, size, compressible=compressible))

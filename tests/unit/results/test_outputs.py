@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.errors import DamagedError, StorageError
-from batch.journal.index import Location
-from batch.records import Api, BadRow
+from batch.journal.index import Location, ResumeIndex
+from batch.records import Api, BadRow, Row
 from batch.results import join
 from batch.results.join import results
 from batch.results.lines import completion_columns
@@ -141,6 +142,17 @@ def test_several_answers_in_one_reply_are_a_list(tmp_path: Path, format_: Output
         assert [line["completion"] for line in run.lines("completions")] == [None, None, ["a", "b"], "a"]
 
 
+def test_an_answer_that_cannot_be_read_any_more_keeps_no_other_from_the_outputs(tmp_path: Path) -> None:
+    """Answers that another version accepted are written as their text; several of which one is odd as the reader gives them."""
+    choices = [{"index": n, "message": message, "finish_reason": "stop"} for n, message in enumerate(({"content": "a"}, {"content": 7}))]
+    bodies = [b'"no object"', b'{"choices": []}', orjson.dumps({"choices": choices})]
+    run = FinishedRun(tmp_path, rows(4), {"v": [*(replace(outcome(n), response=body) for n, body in enumerate(bodies)), outcome(3)]})
+
+    write_outputs(run.job, run.directory, run.dataset)
+
+    assert [line["completion"] for line in run.lines("completions")] == ['"no object"', '{"choices": []}', "a", "answer 3"]
+
+
 @settings(deadline=None, max_examples=40)
 @given(data=st.data(), count=st.integers(0, 12), repeats=st.integers(1, 3), held=st.integers(1, 4000))
 def test_input_order_newest_wins(
@@ -167,6 +179,31 @@ def test_input_order_newest_wins(
     for name, ok in (("completions", True), ("errors", False)):
         expected = [(*task, newest[task] + 1) for task in tasks if task in newest and bool(newest[task] % 3) == ok]
         assert [(line["variant"], line["row"], line["repeat"], line["attempts"]) for line in run.lines(name)] == expected
+
+
+def test_reading_ends_with_the_last_outcome_where_a_limit_is_set(tmp_path: Path) -> None:
+    """A run of 3 rows of a large input reads no more of it for its outputs than it must; without a limit all is read."""
+    run = FinishedRun(tmp_path, rows(2000), {"v": [outcome(number) for number in range(3)]})
+    batches: list[int] = []
+
+    class Counting:
+        def batches(self) -> Iterator[list[Row | BadRow]]:
+            for batch in run.dataset.batches():
+                batches.append(len(batch))
+                yield batch
+
+    index = ResumeIndex.load(run.directory.journal_dir("v"))
+    for enough, expected in ((3, 1), (300, 2), (None, 8)):
+        batches.clear()
+        found = [
+            result
+            for portion in join.portions(
+                Counting(), run.job, run.directory, indexes={"v": index}, matched={"v": join.MatchedTasks(index)}, enough_rows=enough
+            )
+            for result in portion
+        ]
+        assert len(batches) == expected
+        assert sum(result.outcome is not None for result in found) == 3
 
 
 def test_large_records_are_read_in_portions(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pyarrow as pa
 import pytest
 
@@ -26,6 +28,9 @@ NUMBERS = pa.list_(pa.int64())
         (BERLIN, BERLIN),
         (pa.uuid(), pa.uuid()),
         (pa.list_(pa.uuid()), pa.list_(pa.binary(16))),
+        (pa.decimal256(20, 2), pa.decimal128(20, 2)),
+        (pa.decimal32(5, 1), pa.decimal128(5, 1)),
+        (pa.decimal256(50, 5), None),
         (pa.month_day_nano_interval(), None),
         (pa.struct([]), None),
         (pa.struct([pa.field("u", pa.dense_union([pa.field("i", pa.int64())]))]), None),
@@ -49,8 +54,8 @@ def test_each_type_has_a_form_that_parquet_stores(kind: pa.DataType, stored: pa.
         (pa.int64(), pa.float64(), pa.float64()),
         (pa.float16(), pa.float32(), pa.float32()),
         (pa.int32(), pa.decimal128(5, 2), pa.decimal128(12, 2)),
-        (pa.decimal128(38, 0), pa.decimal128(38, 38), pa.decimal256(76, 38)),
-        (pa.decimal256(76, 0), pa.decimal256(76, 76), None),
+        (pa.decimal128(20, 0), pa.decimal128(18, 18), pa.decimal128(38, 18)),
+        (pa.decimal128(38, 0), pa.decimal128(38, 38), None),
         (pa.decimal128(5, 2), pa.float64(), None),
         (pa.string(), LARGE, LARGE),
         (pa.binary(3), pa.binary(4), pa.binary()),
@@ -107,6 +112,19 @@ def test_sliced_arrays_keep_their_rows() -> None:
     assert convert(fixed.slice(1, 2), pa.field("c", pa.list_(pa.int64(), 2))).to_pylist() == [None, [3, 4]]
     words = pa.array(["a", None, "b"]).cast(text)
     assert convert(words.slice(1, 2), pa.field("c", pa.string())).to_pylist() == [None, "b"]
+
+
+def test_values_that_python_lacks_become_text() -> None:
+    """JSON text has the year 10000, text that is not UTF-8 and decimals of many digits; such text is not stored as text (fault 71)."""
+    field = pa.field("c", pa.string(), metadata=JSON_TEXT)
+    assert convert(pa.array([253402300800, 0, None], pa.timestamp("s", "UTC")), field).to_pylist() == [
+        '"10000-01-01 00:00:00Z"', '"1970-01-01T00:00:00+00:00"', None
+    ]  # fmt: skip
+    broken = pa.array([b"a\xff", b"b"]).view(pa.string())
+    assert convert(broken, field).to_pylist() == ['"a\ufffd"', '"b"']
+    with pytest.raises(pa.ArrowInvalid):
+        convert(broken, pa.field("c", pa.string()))
+    assert convert(pa.array([Decimal("1" * 45)], pa.decimal256(50, 5)), field).to_pylist() == ["1" * 45 + ".00000"]
 
 
 def test_a_value_that_does_not_fit_is_refused() -> None:
