@@ -19,7 +19,7 @@ from batch.results.openai_batch.files import only_model, read_batch_files
 from batch.results.openai_batch.requests import WrittenRequests, write_requests
 from batch.results.openai_batch.verify import verify_batch_files
 from batch.results.outputs import output_paths, write_lines
-from batch.results.verify import Verification
+from batch.results.verification import Verification
 from batch.settings import InputSettings, Job, OutputFormat, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
 from batch.storage import is_url, uploading
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from batch.app.stored import open_run
 from batch.results import outputs
 from batch.results.status import Status, read_status
-from batch.results.verify import Verification
+from batch.results.verification import Verification
 from batch.results.verify import salvage as salvage_directory
 from batch.results.verify import verify as verify_directory
 from batch.rundir.opening import open_run_directory

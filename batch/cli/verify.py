@@ -14,7 +14,7 @@ from batch.cli.options import files, json_option
 from batch.cli.status import ORPHANS, number_or_unknown
 
 if TYPE_CHECKING:
-    from batch.results.verify import Verification
+    from batch.results.verification import Verification
 
 
 @click.command("verify")

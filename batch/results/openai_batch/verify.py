@@ -9,7 +9,7 @@ from pathlib import Path
 from batch.readers import Dataset
 from batch.records import BadRow, Row
 from batch.results.openai_batch.files import batch_lines, read_batch_line
-from batch.results.verify import VariantCheck, Verification
+from batch.results.verification import VariantCheck, Verification
 from batch.settings import InputSettings
 
 

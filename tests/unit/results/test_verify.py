@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from batch.results.outputs import export, write_outputs
-from batch.results.verify import VariantCheck, Verification, salvage, verify
+from batch.results.verification import VariantCheck, Verification
+from batch.results.verify import salvage, verify
 from batch.settings import OutputFormat
 from tests.support.disks import outcome
 from tests.support.runs import FinishedRun

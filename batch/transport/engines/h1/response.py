@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from batch.transport.engines.h1.connection import Connection
+from typing import Protocol
 
 BUFFERED_BYTES = 256 * 1024
 """So many bytes wait for the client at most, and one read from the socket more; then the connection is no longer read."""
+
+
+class Source(Protocol):
+    """What a response needs of the connection that fills it."""
+
+    def resume(self) -> None:
+        """Read again from the socket."""
+
+    def abort(self) -> None:
+        """Close at once."""
 
 
 class Response:
@@ -18,7 +25,7 @@ class Response:
 
     __slots__ = ("_connection", "_waiter", "buffered", "complete", "error", "headers", "pieces", "status")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Source) -> None:
         self._connection = connection
         self.status = 0
         self.headers: Mapping[str, str] = {}
