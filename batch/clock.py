@@ -1,4 +1,4 @@
-"""Time as a seam: all waits and deadlines are on a monotonic clock, wall time is for records only."""
+"""The clock as a seam: waits and deadlines use monotonic time, wall time is for records only."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ _MAPPED_FROM, _KEPT_FREE = (-3, 1 << 20), (-1, 1 << 20)
 
 
 def tune_malloc() -> None:
-    """Let the C library, and Arrow with it, give memory back when it is free; of the libraries glibc can be told.
+    """Let the C library, and Arrow with it, give memory back when it is free; only glibc can be configured.
 
     For whole processes of ours only, before pyarrow is loaded: its own pool would keep a tenth of what writing Parquet takes.
     """

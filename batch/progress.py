@@ -1,4 +1,4 @@
-"""Progress for people: bars on a terminal, one plain line every 30 s elsewhere. Both are observers of a run's events."""
+"""Displays of a run's progress: bars on a terminal, a plain line every 30 s elsewhere. Both observe a run's events."""
 
 from __future__ import annotations
 
@@ -201,12 +201,12 @@ _Bar.set_lock(RLock())
 
 
 def noun_for(tallies: Mapping[str, Tally]) -> str:
-    """What is counted: rows, or with several variants the tasks that they make of them."""
+    """Return the noun for counts: "rows", or "tasks" with several variants."""
     return "rows" if len(tallies) == 1 else "tasks"
 
 
 def progress_line(reading: Reading, noun: str) -> str:
-    """A reading as one line: "1,200 of 2,000 rows (60 %), 3 failed, 410 rows/s, 5,200 tokens/s, 2 s left"."""
+    """Format a reading as one line: "1,200 of 2,000 rows (60 %), 3 failed, 410 rows/s, 5,200 tokens/s, 2 s left"."""
     counts = reading.counts
     if counts.total is None:
         head = f"{counts.finished:,} {noun}"
@@ -216,7 +216,7 @@ def progress_line(reading: Reading, noun: str) -> str:
 
 
 def figures(reading: Reading, *, left_first: bool = False) -> list[str]:
-    """The failures, rates, retries and time left of a reading, as far as there are any.
+    """Format the failures, rates, retries and time left of a reading, where there are any.
 
     `left_first` puts them into the order in which they may be cut off at the right.
     """
@@ -232,14 +232,14 @@ def figures(reading: Reading, *, left_first: bool = False) -> list[str]:
 
 
 def rate(per_second: float) -> str:
-    """A rate with as many digits as are of use: 0.42, 4.2, 42, 4,200."""
+    """Format a rate with useful digits: 0.42, 4.2, 42, 4,200."""
     if per_second >= 10 or per_second == 0:
         return f"{per_second:,.0f}"
     return f"{per_second:.1f}" if per_second >= 1 else f"{per_second:.2f}"
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 0.4 s, 12 s, 4 min 12 s, 3 h 05 min, 2 d 4 h."""
+    """Format seconds: 0.4 s, 12 s, 4 min 12 s, 3 h 05 min, 2 d 4 h."""
     if seconds < 1:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -254,19 +254,19 @@ def duration(seconds: float) -> str:
 
 
 def near(path: Path | str) -> str:
-    """A path as short as it gets: relative to the working directory when it lies below it."""
+    """Shorten a path: relative to the working directory when it lies below it."""
     with suppress(ValueError):
         return str(Path(path).relative_to(Path.cwd()))
     return str(path)
 
 
 def _percent(tally: Tally) -> int:
-    """Whole percent, rounded down: 100 only when all is done."""
+    """Compute whole percent, rounded down: 100 only when all is done."""
     return 100 if not tally.total else min(100, tally.finished * 100 // tally.total)
 
 
 def _columns_of_counts(tallies: list[Tally]) -> list[str]:
-    """What stands right of each bar, in columns of equal width so that the bars end at the same place."""
+    """Format the counts right of each bar, in columns of equal width so that the bars align."""
     done = [f"{tally.finished:,}" if tally.total is None else f"{tally.finished:,}/{tally.total:,}" for tally in tallies]
     percent = ["" if tally.total is None else f"{_percent(tally)}%" for tally in tallies]
     # A single bar has its failures in the line of figures.
@@ -289,7 +289,7 @@ def _labels(names: list[str], room: int) -> list[str]:
 
 
 def _tail(name: str, room: int) -> str:
-    """The end of a long name: that is where the variants of one provider differ."""
+    """Cut a long name to its end, where the variants of one provider differ."""
     return name if len(name) <= room else f"…{name[1 - room :]}"
 
 

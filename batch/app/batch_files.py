@@ -1,4 +1,4 @@
-"""Batch files without a run: answers of any batch runner checked and converted, a job's requests written for one. Nothing is sent."""
+"""Handle batch files without a run: check and convert the answers of any batch runner, write a job's requests for one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the requests of one model are counted to, and what they would take: tokens, dollars, time."""
+"""Count the requests of one model, and estimate their tokens, cost and time."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from batch.policy.pricing import answer_limit
 from batch.providers.prices import price_of
 from batch.settings import Job, Price, Variant
 
-# So many answers of a run tell how long prompts and answers are.
+# Answers of the run that are sampled for the length of prompts and answers.
 SAMPLED = 1000
 _MEDIA = (b'"image_url"', b'"input_audio"', b'"file"')
 
 
 @dataclass(frozen=True, slots=True)
 class VariantEstimate:
-    """What one variant would take. Costs are in US dollars, None where they are unknown.
+    """The estimate for one variant. Costs are in US dollars, None where they are unknown.
 
     tasks = kept + refused + copies + requests; `kept` are final already, `refused` cannot be sent (with an example), `copies` take the
     outcome of an equal request. `changed` of those kept have another request now; `media` of the requests hold images, sound or files.
@@ -55,7 +55,7 @@ class VariantEstimate:
 
 @dataclass(slots=True)
 class RequestCounts:
-    """What is found of one variant while its requests go by. `unseen` are tokens of prompts that the requests do not show yet."""
+    """Counts one variant's requests. `unseen` are tokens of prompts that the requests do not show yet."""
 
     job: Job
     variant: Variant
@@ -118,7 +118,7 @@ class RequestCounts:
             self.longest = None if self.longest is None or limit is None else max(self.longest, limit)
 
     def estimate(self, now: datetime) -> VariantEstimate:
-        """What the tasks would take at the prices of `now`."""
+        """Estimate the tasks at the prices of `now`."""
         prompt, answer = self._tokens(self.requests, self.body_bytes)
         prompt += self.unseen
         price, batch = price_of(self.variant, now), price_of(self.variant, now, batch=True)
@@ -150,7 +150,7 @@ class RequestCounts:
         return self.sample.prompt_tokens(body_bytes), self.sample.answer_tokens(requests, self.longest)
 
     def _seconds(self, prompt: Range, answer: Range) -> tuple[float | None, float | None]:
-        """By the job's rates, and by the time that answers took so far."""
+        """Compute seconds by the job's rates, and by the duration of answers so far."""
         run = self.job.run
         endpoints = 1 + len(self.variant.provider.more_urls)
         minutes = [self.requests / run.requests_per_minute] if run.requests_per_minute else []

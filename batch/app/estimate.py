@@ -1,4 +1,4 @@
-"""`plan`: what a job would send, what it would cost and how long it would take. Nothing is sent, and nothing is written."""
+"""`plan`: estimate what a job would send, its cost and its duration. Nothing is sent, and nothing is written."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ DISCORDANT = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a job would take. `smallest_gap` is what its scores can show between two models, from 0 to 1; None without scores.
+    """The estimate of a job. `smallest_gap` is what its scores can show between two models, from 0 to 1; None without scores.
 
-    `spent_usd` is what the run has cost so far. `price_list` names the list and its date. `asked` are the scores that ask a model, which
-    `score` has to do once the rows are answered; they are in no other figure.
+    `spent_usd` is what the run has cost so far. `price_list` names the list and its date. `asked` are the scores that need
+    a model, which `promptmill score` calls once the rows are answered; they are in no other figure.
     """
 
     name: str
@@ -59,17 +59,17 @@ class Estimate:
 
     @property
     def at_least_s(self) -> float | None:
-        """Seconds that the job's rates allow no fewer of; None where it has none."""
+        """The least seconds that the job's rates allow; None without rates."""
         return _longest([(variant.endpoint, variant.at_least_s) for variant in self.variants])
 
     @property
     def expected_s(self) -> float | None:
-        """Seconds that it takes when answers take as long as they did so far; None where that is not known."""
+        """The seconds it takes if answers take as long as so far; None where that is unknown."""
         return _longest([(variant.endpoint, variant.expected_s) for variant in self.variants])
 
 
 def _longest(seconds: Sequence[tuple[str, float | None]]) -> float | None:
-    """Variants of one endpoint share its rates and concurrency; endpoints work side by side."""
+    """Sum the seconds of each endpoint's variants, which share its limits, and take the longest endpoint."""
     by_endpoint: dict[str, float] = {}
     for endpoint, each in seconds:
         if each is None:
@@ -79,7 +79,7 @@ def _longest(seconds: Sequence[tuple[str, float | None]]) -> float | None:
 
 
 def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
-    """Read the input and the journals of a job and say what is left to do. Raises InputError, DamagedError, RunDirectoryError."""
+    """Read the input and the journals of a job, and estimate what is left to do. Raises InputError, DamagedError, RunDirectoryError."""
     from batch.app.estimate_grading import estimate_grading  # what scores loads pyarrow, which runs do without
 
     job = loaded.job

@@ -30,7 +30,7 @@ from batch.settings import Job, ScoreSettings
 
 @dataclass(frozen=True, slots=True)
 class GradingEstimate:
-    """One score that needs a model. `calls.requests` is the most that are still to be made; `left_out` rows have no right value."""
+    """One score that needs a model. `calls.requests` is the most calls still to be made; `left_out` counts rows without a right value."""
 
     score: str
     model: str
@@ -104,7 +104,7 @@ class _GradingCounts:
         self._counts.add(candidates, [entry is None or (self._retry_failed and not entry.ok) for entry in entries])
 
     def estimate(self, now: datetime) -> GradingEstimate:
-        """What the calls would take."""
+        """Estimate the calls."""
         does: Literal["judges", "embeds"] = "judges" if self._score.judge is not None else "embeds"
         return GradingEstimate(self._score.name, self._model, does, self._counts.estimate(now), self._left_out, self._example)
 

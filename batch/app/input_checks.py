@@ -1,4 +1,4 @@
-"""What a user should hear of a job's input before anything is sent."""
+"""Notices about a job's input before anything is sent."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from batch.settings import Job
 
 
 def input_notices(job: Job, dataset: Dataset, rows: int | None) -> list[str]:
-    """Return what a user should hear of the input: nothing selected, time zones that are not installed. Raises InputError."""
+    """Return notices about the input: no row selected, time zones that are not installed. Raises InputError."""
     notices = [
         f"the input has times in the zone {zone!r}, which is not installed here: they are read as UTC"
         for zone in sorted(dataset.unknown_zones())

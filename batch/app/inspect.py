@@ -1,4 +1,4 @@
-"""Looking at a run directory: status, verify, salvage, export. Nothing is sent."""
+"""Inspect a run directory: status, verify, salvage, export. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from batch.settings import OutputFormat
 
 
 def status(directory: Path | str) -> Status:
-    """Counts, rates and failures, from the journals alone. Raises RunDirectoryError."""
+    """Read counts, rates and failures from the journals alone. Raises RunDirectoryError."""
     return read_status(open_run_directory(directory))
 
 
 def verify(directory: Path | str) -> Verification:
-    """Join input, journal and outputs; say what is missing, doubled or damaged. Raises RunDirectoryError, InputError."""
+    """Join input, journal and outputs; report what is missing, duplicated or damaged. Raises RunDirectoryError, InputError."""
     run = open_run(directory)
     return verify_directory(run.job, run.directory, run.dataset)
 
 
 def salvage(directory: Path | str) -> list[str]:
-    """Keep every whole record of damaged journals and say what was lost. Raises RunDirectoryError, StorageError."""
+    """Keep every whole record of damaged journals and report what was lost. Raises RunDirectoryError, StorageError."""
     found = open_run(directory).directory  # before the lock, which would create a folder that is not there
     with found.lock():
         return salvage_directory(found)

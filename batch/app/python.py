@@ -202,7 +202,7 @@ def _options(retry_failed: bool, fresh: bool, changed: ChangedPolicy, engine: st
 
 
 def _started(loaded: LoadedJob, options: RunOptions, observers: Sequence[Observer], progress: bool, stopper: Stopper) -> RunReport:
-    # A program that handles SIGINT by itself goes on doing so.
+    # A program with a SIGINT handler of its own keeps it.
     own = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
     with ExitStack() as stack:
         watching = list(observers)

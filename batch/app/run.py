@@ -55,7 +55,7 @@ def run(
     """Run a job, or continue it. The stopper, or one of `signals` (in the main thread only), drains it; the next one stops it at once.
 
     Raises JobError, InputError, SetupError, RunDirectoryError before anything is sent, StorageError when the outputs cannot be written,
-    InternalError for what nobody expected.
+    InternalError for an unexpected exception.
     """
     started = monotonic()
     job = loaded.job

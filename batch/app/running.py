@@ -13,7 +13,7 @@ from batch.records import Tally
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a command may ask of a run beside its job. `engine` is a key of EXECUTORS, `ray_address` the cluster for Ray."""
+    """The options of a run beside its job. `engine` is a key of EXECUTORS, `ray_address` the cluster for Ray."""
 
     retry_failed: bool = False
     fresh: bool = False

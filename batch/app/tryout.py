@@ -1,4 +1,4 @@
-"""`try`: one row of a job, sent and streamed; nothing is journaled."""
+"""`try`: send and stream one row of a job; nothing is journaled."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from batch.settings import Variant
 
 @dataclass(frozen=True, slots=True)
 class TryResult:
-    """What came of one row; `error` is None for an answer."""
+    """The result of one row; `error` is None for an answer."""
 
     task: Task
     row: Row
@@ -62,13 +62,13 @@ async def _try(
 
 
 def _misfit(variant: Variant, exchange: Exchange) -> ErrorInfo | None:
-    """Why the answer is not what the prompt's schema demands."""
+    """Check the answer against the prompt's schema; None when it fits."""
     schema = variant.prompt.schema if variant.prompt.check_schema else None
     return None if schema is None or exchange.reply is None else fault_of(AnswerSchema(schema), exchange.reply)
 
 
 class _Redacted:
-    """Hands on chunks without the secrets, which an endpoint may spread over several of them."""
+    """Passes on chunks without the secrets, which an endpoint may spread over several chunks."""
 
     def __init__(self, redactor: Redactor, on_chunk: Callable[[Chunk], None]) -> None:
         self._text, self._reasoning = RedactedStream(redactor), RedactedStream(redactor)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the sending ended: `stop` is None when every task has its outcome; `unrecorded_usd` was spent, or may have been, without one."""
+    """The end of the sending: `stop` is None when every task has its outcome; `unrecorded_usd` was spent, or may have been, without one."""
 
     stop: Stop | None
     unrecorded_usd: float = 0.0

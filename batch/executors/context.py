@@ -1,4 +1,4 @@
-"""What an executor is given: a prepared run, the endpoints that were found ready, and the ways to report and to be stopped."""
+"""The input of an executor: a prepared run, its checked endpoints, and the ways to report and to be stopped."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class EndpointGroup:
 
 @dataclass(frozen=True, slots=True)
 class StopSource:
-    """What may ask a run to stop: `signals`, received in the main thread only, and the `stopper`, from any thread."""
+    """The sources of stop requests: `signals`, received in the main thread only, and the `stopper`, from any thread."""
 
     signals: Sequence[signal.Signals] = ()
     stopper: Stopper = field(default_factory=Stopper)

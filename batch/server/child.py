@@ -1,4 +1,4 @@
-"""The child process of the embedded model: loads a GGUF file and serves it until its parent is gone.
+"""Child process of the embedded model: load a GGUF file and serve it until the parent is gone.
 
 It is run as a file, by path, and imports nothing of promptmill: so it starts the same from any working directory.
 The protocol: settings as one JSON object in argv; `{"base_url": …}` as one line on stdout when it serves; end of file on stdin ends it.
@@ -21,20 +21,20 @@ _ONLY_OURSELVES = "http://127.0.0.1"  # no web page in a browser may talk to it
 
 
 def _die_with_parent() -> None:
-    """Let the kernel kill this process with the thread that started it, also while a model loads and nobody reads stdin."""
+    """Let the kernel kill this process with the thread that started it, also while a model loads and stdin is not read."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _take_stdout() -> int:
-    """The real stdout, for the one line of the protocol; what native code prints goes to stderr."""
+    """Take the real stdout for the one line of the protocol; what native code prints goes to stderr."""
     reports = os.dup(1)
     os.dup2(2, 1)
     return reports
 
 
 def _serve(settings: dict[str, Any]) -> Any:
-    """The running server: it answers when this returns. RuntimeError when the model cannot be loaded."""
+    """Start the server, which answers when this returns. Raises RuntimeError when the model cannot be loaded."""
     import xllamacpp
 
     params = xllamacpp.CommonParams()
@@ -64,7 +64,7 @@ def _serve(settings: dict[str, Any]) -> Any:
 def main() -> None:
     """Serve until stdin ends.
 
-    Ctrl-C and a service manager's SIGTERM go to the whole process group; the parent then lets its requests end, so this
+    Ctrl-C and a service manager's SIGTERM go to the whole process group; the parent then waits for its requests, so this
     process must outlive them: both are ignored.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -78,7 +78,7 @@ def main() -> None:
     os.write(reports, json.dumps({"base_url": f"{server.listening_address}/v1"}).encode() + b"\n")
     os.close(reports)
     silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)  # from here on the endpoint's replies tell what is wrong, and nobody reads these
+    os.dup2(silence, 2)  # from here on the endpoint's replies report problems, and stderr has no reader
     os.dup2(silence, 1)
     while os.read(0, 4096):
         pass

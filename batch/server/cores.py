@@ -1,4 +1,4 @@
-"""How many threads the embedded model takes when the job does not say."""
+"""The number of threads of the embedded model where the job sets none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")  # cgroup v2: "200000 100000" is two cor
 
 
 def usable_cores(quota_file: Path = _QUOTA) -> int:
-    """The cores that this process may keep busy: by its affinity, and by a container's CPU quota (which cpu_count does not see)."""
+    """Return the number of cores that this process may use, by its affinity and by a container's CPU quota (which cpu_count ignores)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
         quota, period = quota_file.read_text().split()
@@ -19,9 +19,9 @@ def usable_cores(quota_file: Path = _QUOTA) -> int:
 
 
 def spare_threads(cores: int) -> int:
-    """All cores but one.
+    """Return all cores but one.
 
-    llama.cpp's threads wait for each other at every step: one that loses its turn to the runner or to another program
-    holds up the others, so that with all cores taken the speed falls many times over.
+    llama.cpp's threads wait for each other at every step: one that is preempted by the runner or
+    another program holds up the others, so that with all cores taken the speed falls many times over.
     """
     return max(1, cores - 1)

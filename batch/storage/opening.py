@@ -38,7 +38,7 @@ def open_input(path: str, offset: int = 0) -> BinaryIO:
 
 
 def seekable(path: str) -> Any:
-    """What pyarrow's readers take for `path`: the path itself, or on a store a file that is fetched by ranges as it is read.
+    """Return what pyarrow's readers take for `path`: the path itself, or on a store a file that is fetched by ranges as it is read.
 
     Raises:
         InputError: the object cannot be opened.

@@ -1,4 +1,4 @@
-"""What an object store's refusals mean, in words for people. The texts are those of Arrow's S3 and GCS file systems."""
+"""Explain an object store's refusals. The texts are those of Arrow's S3 and GCS file systems."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _where(url: StoreUrl) -> str:
 
 
 def s3_endpoint() -> str | None:
-    """Where S3 is, when it is not Amazon's: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
+    """Return the S3 endpoint when it is not Amazon's: AWS_ENDPOINT_URL_S3 or AWS_ENDPOINT_URL."""
     return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or None
 
 

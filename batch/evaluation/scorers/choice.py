@@ -15,7 +15,7 @@ from batch.evaluation.table import ScoreValue
 LABELS = "ABCDEFGHIJ"
 
 _OPEN, _CLOSE = r"[\s(\[{*_\"'`:：（「『【“]*", r"[)\]}*_\"'`.,;:!。，、！？；：）」』】”]"
-# A word that goes on behind a label; letters of scripts that put no spaces between words do not.
+# A word that continues behind a label; letters of scripts that put no spaces between words do not.
 _WORD = rf"[^\W{JOINED}]"
 # "A" is also an article and "I" a pronoun: what may follow them where they are meant as a label.
 _AFTER_ARTICLE = r"(?:because|since|as|is|was|due|for|which|with|based|given|when|while|where|therefore|so|then|but|not|and|or|if)\b"

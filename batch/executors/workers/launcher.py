@@ -1,4 +1,4 @@
-"""What local processes and Ray workers have in common: a launcher starts workers, answers their check-ins and replaces lost ones."""
+"""Base of the launchers for local processes and Ray: starts workers, answers their check-ins, replaces lost ones."""
 
 from __future__ import annotations
 

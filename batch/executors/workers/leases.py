@@ -12,7 +12,7 @@ from batch.executors.shards import Shard
 from batch.executors.workers.messages import Lease, LeaseKey
 
 MOST_GENERATIONS = 5
-"""A shard that so many workers died with is not handed on: it may be what they died of."""
+"""A shard with which this many workers died is not leased again: it may be the cause."""
 
 
 class Leases:

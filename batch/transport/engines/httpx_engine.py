@@ -10,7 +10,7 @@ from batch.transport.wire import Engine, Response, Target
 
 
 class HttpxEngine(Engine):
-    """Sends with an httpx transport, which is closed with it. `connect_timeout_s` is told to it with each request."""
+    """Sends with an httpx transport, which is closed with it. `connect_timeout_s` is passed with each request."""
 
     def __init__(self, transport: httpx.AsyncBaseTransport, connect_timeout_s: float) -> None:
         self._transport = transport
