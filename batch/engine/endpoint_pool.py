@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from batch.engine.work import PooledEndpoint, Work
-from batch.policy.blame import OF_NOBODY, OF_THE_RATE, Evidence
+from batch.policy.blame import OF_NOBODY, OF_THE_RATE, OF_THE_ROW, Evidence
 from batch.policy.cut_prompts import cut_prompt
 from batch.policy.verdicts import Verdict
 from batch.records import ErrorInfo, Exchange, Task
@@ -194,6 +194,10 @@ class EndpointPool:
         endpoint = self._of(work)
         if error.code in OF_THE_RATE or error.code in OF_NOBODY:
             return endpoint.limiter.postpone(work.task, work.tries, verdict, exchange.sent_at, exchange.done_at)[1]
+        if error.code in OF_THE_ROW:
+            # An endpoint that judges the row is at work, even if it judged this one otherwise before.
+            endpoint.limiter.evidence(work.task.variant).served(exchange.sent_at, by_reference=True)
+            return self.answered(work, exchange)
         endpoint.limiter.evidence(work.task.variant).condemn()
         return endpoint.limiter.refused(work.task, error, exchange.sent_at, exchange.done_at, testable=True)
 

@@ -85,6 +85,7 @@ class FailureHandler:
             yield from self._rest_endpoint(probe, verdict, error, exchange)
         elif (notice := self._endpoint_pool.refused_probe(probe, verdict, exchange)) is not None:
             yield Warn(notice)
+        yield from self.release()
         if self._endpoint_pool.evidence(probe).is_condemned:
             yield from self._give_back(probe, exchange.done_at)
 
@@ -233,8 +234,9 @@ class FailureHandler:
             yield Warn(notice)
         testable = work.task.variant in self._endpoint_pool.references
         others = bool(self._backlog.ready) or not exhausted
-        may_wait = others or not testable
-        spent = self._is_spent(work, exchange.done_at, may_wait=may_wait)
+        # A refusal that costs no attempt would be repeated for ever; the last rows of a run are tested after a few.
+        is_stuck = error.code in OF_THE_RATE and not verdict.charged and work.tries > TRIES_BEFORE_TEST and testable and not others
+        spent = is_stuck or self._is_spent(work, exchange.done_at)
         is_open = not self._endpoint_pool.is_serving(work)
         found = blame(verdict, evidence, spent=spent, has_reference=testable, has_others=others, is_open=is_open)
         if found is Blame.ROW:
@@ -282,10 +284,8 @@ class FailureHandler:
         is_larger = len(work.request.body) > self._endpoint_pool.largest_served > 0
         return replace(error, code="too_large") if error.code == "rate_limit" and is_larger else error
 
-    def _is_spent(self, work: Work, now: float, *, may_wait: bool) -> bool:
+    def _is_spent(self, work: Work, now: float) -> bool:
         """Whether the row had all its attempts, or all its time; an outage does not count as time."""
-        if work.refused_at is not None and work.tries > TRIES_BEFORE_TEST and not may_wait:
-            return True
         outage_since, first_sent = self._endpoint_pool.outage_since, work.first_sent
         served_until = now if outage_since is None else outage_since
         overdue = first_sent is not None and served_until - first_sent > self._run.task_timeout_s

@@ -120,7 +120,7 @@ def test_an_endpoint_out_of_order_for_long_is_not_given_up_while_another_serves(
 @pytest.mark.parametrize(
     "fault", [error(401, "wrong key"), error(404, {"detail": "Not Found"}), http(307, b"", {"Location": "/elsewhere"})]
 )
-def test_an_endpoint_that_refuses_everything_is_left_out(tmp_path: Path, fault: bytes) -> None:
+def test_an_endpoint_that_refuses_everything_is_not_used(tmp_path: Path, fault: bytes) -> None:
     """What would stop a run at a single endpoint (a wrong key, a wrong path, a redirect) is said once, and the other one does all."""
     with ScriptedEndpoint(for_rows(lambda _: [fault])) as first, ScriptedEndpoint() as second:
         folder = JobFolder(tmp_path, first.url, rows=100, concurrency=4)
@@ -128,7 +128,7 @@ def test_an_endpoint_that_refuses_everything_is_left_out(tmp_path: Path, fault: 
         assert 1 <= rows_sent(first) < 20
     assert (session.exit_code, session.tally.ok) == (0, 100)
     assert {line["attempts"] for line in folder.completions()} <= {1, 2, 3}
-    assert len([notice for notice in session.notices if "is left out for now" in notice]) == 1
+    assert len([notice for notice in session.notices if "is not used for now" in notice]) == 1
 
 
 def test_all_refuse(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from collections import deque
 COARSE_LIMIT = 8
 # A refusal at less than this share of the number that was served at once before is about a rate, not about a number.
 RATE_SHARE = 0.25
+# One row that is refused each time must not be taken for a rate.
+FEWEST_REFUSALS = 5
 WINDOW_S = 60.0
 BIN_S = 0.25
 SHORTEST_S = 1.0
@@ -42,6 +44,7 @@ class LearnedRate:
         self._cut_at = -math.inf
         self._is_guess = True
         self._served_since = 0
+        self._refusals = 0
         self._served_at_once = 0.0
 
     @property
@@ -98,7 +101,8 @@ class LearnedRate:
         Requests that were on their way at the last cut belong to the same episode.
         """
         coarse = limit <= COARSE_LIMIT or in_flight <= RATE_SHARE * self._served_at_once
-        if sent_at < self._cut_at or not (self.is_active or coarse):
+        self._refusals += 1
+        if self._refusals < FEWEST_REFUSALS or sent_at < self._cut_at or not (self.is_active or coarse):
             return
         self._forget(now)
         elapsed = max(SHORTEST_S, min(WINDOW_S, now - self._begun))
