@@ -185,7 +185,7 @@ def _as_json(report: EvaluationReport) -> dict[str, Any]:
 
 
 def _asked(judged: ScoreResult) -> dict[str, Any]:
-    """What is known of the model that was asked for the scores, under what it is."""
+    """Return the statistics of the model that graded, under its kind."""
     stats = judged.asked
     return {kind: stats.document() if stats is not None and stats.kind == kind else None for kind in ("judge", "embedder")}
 

@@ -15,7 +15,7 @@ from batch.evaluation.table import ScoreValue
 LABELS = "ABCDEFGHIJ"
 
 _OPEN, _CLOSE = r"[\s(\[{*_\"'`:：（「『【“]*", r"[)\]}*_\"'`.,;:!。，、！？；：）」』】”]"
-# A word that goes on behind a label; letters of scripts that put no spaces between words do not.
+# A word that continues behind a label; letters of scripts that put no spaces between words do not.
 _WORD = rf"[^\W{JOINED}]"
 # "A" is also an article and "I" a pronoun: what may follow them where they are meant as a label.
 _AFTER_ARTICLE = r"(?:because|since|as|is|was|due|for|which|with|based|given|when|while|where|therefore|so|then|but|not|and|or|if)\b"
@@ -125,7 +125,7 @@ def choice(*, labels: str = LABELS, options: str | None = None, need: Literal["a
 
 
 def _chosen(text: str, patterns: _Patterns, texts: Mapping[str, str]) -> tuple[str | None, str]:
-    """The label that an answer takes, and by which words it is known; or None, and why."""
+    """The label that an answer takes, and by which words; or None, and why."""
     if only := patterns.only.fullmatch(text):
         return only[1].upper(), "the letter alone"
     if (declared := _declared(text, patterns)) is not None:
