@@ -1,4 +1,4 @@
-"""What was answered, one record per task: read from a run directory. Other sources are in foreign.py."""
+"""Read the answers of a run directory, one record per task. Files of other tools are read by foreign.py."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ def unanswered(answer: Answer, rules: AnswerRules) -> ScoreValue | None:
 
 
 def scored_text(answer: Answer, rules: AnswerRules) -> str | ScoreValue | None:
-    """The text that a model is asked about, without thinking; the score that says why there is none; None for a task without an answer."""
+    """Return the text to grade, without thinking; a score that says why there is none; None for a task without an answer."""
     if unanswered(answer, rules) is not None:
         return None
     return answer_text(Sample(answer.text, tool_calls=answer.tool_calls, thinking=rules.thinking))
 
 
 def by_row(answers: Iterable[Answer]) -> Iterator[tuple[Row, list[Answer]]]:
-    """The rows with all their answers, of which one row is held at a time."""
+    """Group answers by row; memory holds one row."""
     held: list[Answer] = []
     for answer in answers:
         if held and answer.row is not held[0].row and answer.row.ordinal != held[0].row.ordinal:
@@ -102,7 +102,7 @@ def by_row(answers: Iterable[Answer]) -> Iterator[tuple[Row, list[Answer]]]:
 
 
 def run_state(dataset: Dataset, job: Job, directory: RunDirectory) -> str:
-    """A hash that is another one whenever the run's tasks or outcomes may be others. Reads no outcome.
+    """Hash everything that the run's tasks and outcomes depend on. Reads no outcome.
 
     Raises:
         InputError: a file of the input is gone.

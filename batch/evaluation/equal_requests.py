@@ -1,4 +1,4 @@
-"""The outcomes that rows will be given whose requests equal others: a run holds such rows back until all else is sent (run.dedupe)."""
+"""Find the outcomes of rows whose requests equal other rows': a run defers such rows until all others are sent (run.dedupe)."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from batch.settings import Job
 
 
 class EqualRequests:
-    """Finds them in the journals of one job; nothing where the job shares no answers."""
+    """Finds shared outcomes in the journals of one job; none where the job shares no answers."""
 
     def __init__(self, job: Job) -> None:
         self._builders = {v.name: RequestBuilder(v, stream=False) for v in job.variants} if may_share(job) else {}
 
     def opened(self, indexes: Mapping[str, ResumeIndex], stack: ExitStack) -> OpenedRequests:
-        """As the journals are now; `indexes` are by variant. What is opened is closed with `stack`."""
+        """Open the journals as they are now. `indexes` are by variant; `stack` closes the readers."""
         readers = {name: stack.enter_context(RecordReader(index.segments)) for name, index in indexes.items() if name in self._builders}
         return OpenedRequests(self._builders, indexes, readers)
 
 
 class OpenedRequests:
-    """The journals at one time."""
+    """The journals as they were at one time."""
 
     def __init__(
         self, builders: Mapping[str, RequestBuilder], indexes: Mapping[str, ResumeIndex], readers: Mapping[str, RecordReader]
@@ -39,7 +39,7 @@ class OpenedRequests:
         self._readers = readers
 
     def filled(self, of_row: Sequence[Result]) -> list[Result]:
-        """The results of a row; those without an outcome have that of an equal request, where there is one that answers them too."""
+        """Return a row's results; those without an outcome get that of an equal request, if there is one."""
         return [self._with_outcome(result) if result.outcome is None else result for result in of_row]
 
     def _with_outcome(self, result: Result) -> Result:
@@ -51,7 +51,7 @@ class OpenedRequests:
         return replace(result, outcome=outcome) if outcome is not None and shares_outcome(outcome, request) else result
 
     def _request(self, result: Result) -> Request | None:
-        """The request of a task, where an equal one has the same answer."""
+        """Return a task's request if an equal one has the same answer."""
         builder = self._builders.get(result.variant.name)
         if builder is None or isinstance(result.row, BadRow):
             return None

@@ -17,12 +17,12 @@ Expected = Callable[[Row], Any]
 
 
 def expected_value(settings: ScoreSettings) -> Expected:
-    """A function that gives a row's right value, None for a score that has none. It raises ExpectedError where a row has none."""
+    """Return a function from a row to its right value (None for a score without one). It raises ExpectedError for a row without one."""
     return column_or_template(settings.expected) if settings.expected is not None else lambda _: None
 
 
 def column_or_template(source: str) -> Expected:
-    """A function that gives a row's column, or what a template makes of the row. It raises ExpectedError where a row has none."""
+    """Return a function from a row to a column's value or a rendered template. It raises ExpectedError for a row without one."""
     if "{" in source:
         template = Template(source)
 
@@ -44,7 +44,7 @@ def column_or_template(source: str) -> Expected:
 
 
 def lacking(scores: Sequence[ScoreSettings], rows: Sequence[Row]) -> Iterator[str]:
-    """What scores need and none of these rows has, a sentence each: their right values, and the columns that group rows.
+    """Yield a sentence for each thing that scores need and none of these rows has: right values and grouping columns.
 
     Checked before rows are paid for: no answer can be judged against a value that is not there.
     """
@@ -59,7 +59,7 @@ def lacking(scores: Sequence[ScoreSettings], rows: Sequence[Row]) -> Iterator[st
 
 
 def _why_none(score: ScoreSettings, rows: Sequence[Row]) -> str | None:
-    """Why no row has a right value; None when one has."""
+    """Explain why no row has a right value; None if one has."""
     expected, reasons = expected_value(score), Counter[str]()
     for row in rows:
         try:
@@ -77,5 +77,5 @@ def _hint(meant: str | None, columns: Sequence[str]) -> str:
 
 
 def no_row_can_be_judged(settings: ScoreSettings, reason: str, columns: Sequence[str]) -> InputError:
-    """The error for a score that no row has a right value for; proposes the column that was probably meant."""
+    """Make the error for a score without any right value; it proposes the column that was probably meant."""
     return InputError(f"score {settings.name}: no row can be judged: {reason} ({_hint(settings.expected, columns)})")

@@ -1,4 +1,4 @@
-"""Gates: bounds that a score must keep, for CI. What is tested is the end of an interval, never its middle, so that luck passes no gate."""
+"""Check gates: bounds for scores in CI. The end of an interval is tested, never its middle, so that luck passes no gate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class GateResult:
-    """Whether one variant keeps one bound, and a sentence that says by what. `interval` is None when nothing is measured yet."""
+    """The result of one gate for one variant, with a sentence that gives the figures. `interval` is None when nothing is measured yet."""
 
     settings: GateSettings
     variant: str
@@ -29,7 +29,7 @@ class GateResult:
 
 
 def check_gates(evaluation: Evaluation, gates: Sequence[GateSettings]) -> tuple[GateResult, ...]:
-    """Every gate for every variant that it is for. Tasks without an outcome fail it: nothing may pass by not being asked.
+    """Check every gate for each of its variants. Tasks without an outcome fail it: nothing may pass by not being sent.
 
     Raises:
         InputError: a gate's score or variant is not in the evaluation.

@@ -57,7 +57,7 @@ class TableWriter:
         self._writer.add_key_value_metadata({_METADATA: json.dumps(metadata)})
 
     def flush(self) -> None:
-        """Write the lines that are held."""
+        """Write the buffered lines."""
         columns = zip(*self._lines, strict=True) if self._lines else ((),) * len(self._schema)
         arrays = [_array(column, item.type) for column, item in zip(columns, self._schema, strict=True)]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
@@ -132,14 +132,14 @@ TaskKey = tuple[int, str, int]
 
 
 class ScoresReader:
-    """The scores of one score in the order in which they were written, which is that of the results; a batch of them is held at a time."""
+    """Reads the values of one score in the order of the results; memory holds one batch."""
 
     def __init__(self, path: Path) -> None:
         self._scores = _read(path)
         self._next = next(self._scores, None)
 
     def take(self, row: int, variant: str, repeat: int) -> ScoreValue | None:
-        """The score of this task; None when it has none, as rows without a right value. Tasks must be asked for in their order."""
+        """The score of this task; None when it has none, as rows without a right value. Tasks must be taken in their order."""
         task = (row, variant, repeat)
         while self._next is not None and self._next[0][0] < row:
             self._next = next(self._scores, None)

@@ -189,7 +189,7 @@ class _ScorerScores(_ScoreMaker):
 
 
 class _GradedScores(_ScoreMaker):
-    """A score that is made of what a model said, which is read and never asked for."""
+    """A score computed from a model's replies, which are read and never requested here."""
 
     def __init__(self, settings: ScoreSettings, writer: TableWriter, scores: JudgeScores | EmbeddingScores) -> None:
         super().__init__(settings, writer)
@@ -203,7 +203,7 @@ class _GradedScores(_ScoreMaker):
 
 
 class _JudgedScores(_GradedScores):
-    """A score that a judge made, held against what a person has labelled of it."""
+    """A score by a judge, compared with a person's labels."""
 
     def __init__(self, settings: ScoreSettings, writer: TableWriter, scores: JudgeScores, labelled: LabelledItems) -> None:
         super().__init__(settings, writer, scores)

@@ -72,5 +72,5 @@ class ScoreTable:
 
     @property
     def repeats(self) -> int:
-        """How often each row was asked."""
+        """How often each row was sent."""
         return int(self.values.shape[2])

@@ -38,7 +38,7 @@ class ScoreVerdict:
 
 
 def reach_verdict(table: ScoreTable, *, asked: CallStats | None = None, **options: Any) -> ScoreVerdict:
-    """The verdict on one scorer's table, with what is to be known of the model `asked` for scores; the options are `findings.find`'s."""
+    """The verdict on one scorer's table, with the statistics of the model that graded (`asked`); the options are `findings.find`'s."""
     findings = find(table, **options)
     sentences = (_headline(findings), *_pairs(findings), *side_sentences(findings))
     if asked is None:

@@ -167,7 +167,7 @@ def test_the_embedded_model_embeds(tmp_path: Path) -> None:
     before, _, rest = folder.job.read_text().partition("[provider.house]")
     slots = "parallel = 1\ncontext = 256\n"
     providers = f'[provider.local]\n{slots}[provider.vectors]\npreset = "local"\nembedding = true\n{slots}'
-    score = '[[score]]\nkind = "embedding"\nmodel = "vectors/smollm2"\nexpected = "right"\n'
+    score = '[[score]]\nkind = "embedding"\nmodel = "vectors/smollm2"\nexpected = "right"\ncut_off = "score"\n'
     folder.job.write_text(f"{before}{providers}[[model]]{rest.partition('[[model]]')[2]}\n{score}")
     for command in (["run", "test.toml"], ["score", "runs/test"]):
         ended = called(folder, *command)

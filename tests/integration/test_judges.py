@@ -240,7 +240,7 @@ def test_judges_on_a_store(s3: S3Server, tmp_path: Path, monkeypatch: pytest.Mon
 def test_the_embedded_model_judges(embedded_server: EmbeddedServer, tmp_path: Path) -> None:
     """A real model, weak as it is, rates each answer and judges each pair in both orders, in the form that it is held to."""
     folder = JobFolder(tmp_path, embedded_server.base_url, rows=2, model="house/smollm2", user="Name a city. {{ text }}")
-    judge = 'judge = "house/smollm2"\nreasons = false\nparameters = { temperature = 0, max_tokens = 24 }\n'
+    judge = 'judge = "house/smollm2"\ncut_off = "score"\nreasons = false\nparameters = { temperature = 0, max_tokens = 24 }\n'
     folder.job.write_text(
         folder.job.read_text().replace("temperature = 0\n", "temperature = 0\nmax_tokens = 8\n")
         + '\n[[model]]\nid = "house/smollm2"\nname = "other"\ntemperature = 0\nmax_tokens = 3\n'

@@ -1,1 +1,1 @@
-"""Judging by a model: what is asked, what the answers mean, and the scores and figures that are made of them. Nothing here sends."""
+"""Grade answers with models that judge or embed: make calls, read replies, compute scores and statistics. Nothing here sends."""

@@ -1,4 +1,4 @@
-"""What the calls of a score to a model took."""
+"""Statistics of the calls of a graded score."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from batch.records import Outcome
 
 @dataclass(slots=True)
 class CallStats(ABC):
-    """What a model did for a score on the answers as they are now.
+    """A model's calls for one score, on the answers as they are now.
 
     `calls` are answered ones; `failed` and `open` (not made yet) are without an answer. `unread` answers say nothing that can be used.
     `cost_usd` is None unless every call has a price. `kind` says what sort of model it is.
@@ -45,12 +45,12 @@ class CallStats(ABC):
 
     @property
     def note(self) -> str | None:
-        """What is to be known beside the score, in a few words."""
+        """A short note to show beside the score; None for nothing."""
         return None
 
     @abstractmethod
     def sentences(self, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """The stats for people, each with the variants that it names; `dollars` is the cost in words."""
+        """Yield sentences, each with the variants that it names; `dollars` is the formatted cost."""
 
     def document(self) -> dict[str, Any]:
         """As JSON values; `from_document` reads them."""
@@ -58,7 +58,7 @@ class CallStats(ABC):
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """The stats that `document` gave."""
+        """Read what `document` gave."""
         return cls(**document)
 
 

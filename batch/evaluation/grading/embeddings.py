@@ -1,6 +1,6 @@
-"""How near an answer is to the right one by a model that embeds both: the cosine of the angle between the two vectors.
+"""Score answers by the cosine between the embeddings of answer and right value.
 
-A text is embedded once for a row, the right ones too; of several right ones the nearest counts.
+Each text of a row is embedded once, right values too; of several right values the nearest counts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class EmbeddingStats(CallStats):
     kind: ClassVar[Literal["embedder"]] = "embedder"
 
     def sentences(self, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:  # noqa: ARG002 - all alike
-        """The stats for people; they name no variant. `dollars` is the cost in words."""
+        """Yield sentences, which name no variant; `dollars` is the formatted cost."""
         yield f"{self.model} embedded {self.calls:,} texts for {self.prompt_tokens:,} tokens; the cost of that is {dollars}.", ()
         if self.open:
             yield f"{self.open:,} texts are not embedded yet; promptmill score has that done.", ()
@@ -50,7 +50,7 @@ class EmbeddingStats(CallStats):
 
 
 class EmbeddingGrader:
-    """Says which texts of a row are to be embedded for one score."""
+    """Makes the calls of one score: the texts to embed."""
 
     def __init__(self, settings: ScoreSettings) -> None:
         self.settings = settings
@@ -84,7 +84,7 @@ class EmbeddingGrader:
 
 
 class EmbeddingScores:
-    """Gives the scores of one score, row by row, and gathers the stats of the model that embeds.
+    """Computes the values of one score, row by row, and the statistics of the model that embeds.
 
     A score is the cosine, or where the score has a `threshold`, whether the cosine reaches it. A cosine below 0 is a score of 0: scores go
     from 0 to 1, and a failed call, which counts as 0, must be no better than any answer.

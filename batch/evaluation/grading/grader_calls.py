@@ -1,4 +1,4 @@
-"""What a score asks of a model as the input of a run of its own, and what the model said, read back from that run's journal.
+"""Write the calls of a graded score as the input of a run of its own, and read the replies from that run's journal.
 
 `scores/judge/NAME/` (of one that embeds: `scores/embedding/NAME/`) is a run directory: calls.jsonl is its input, a line per call. It is
 derived; the journal beside it is not.
@@ -40,7 +40,7 @@ CARRIED = ("judged_row", "judged")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One thing that is asked of a model. `id` begins with the row's and hashes everything that decides what it says.
+    """One call to a model. `id` begins with the row's id and hashes everything that decides the reply.
 
     `columns` are what its request is made of.
     """
@@ -55,7 +55,7 @@ class Grader(Protocol):
     settings: ScoreSettings
 
     def calls(self, row: Row, answers: Sequence[Answer]) -> Iterable[tuple[Call, Sequence[str]]]:
-        """What is to be asked about a row's answers, each with the variants that it is about; a call may come more than once.
+        """Yield the calls about a row's answers, each with its variants; a call may come more than once.
 
         Raises:
             ExpectedError: the row has no right value, so that none of its answers can be scored.
@@ -72,14 +72,14 @@ class Identity:
         self._digest = blake2b(json.dumps([sent_to, dict(variant.parameters)], sort_keys=True).encode(), digest_size=16)
 
     def call(self, row: Row, column: str, value: Any) -> Call:
-        """The call about `row` whose request is made of `value`."""
+        """Make the call about `row` whose request is rendered from `value`."""
         digest = self._digest.copy()
         digest.update(json_bytes(value))
         return Call(f"{row.id} {digest.hexdigest()}", {column: value})
 
 
 def graded_by(settings: ScoreSettings) -> Variant:
-    """The model that a score asks."""
+    """Return the model of a graded score."""
     if settings.asked is None:
         raise ValueError(f"score {settings.name} asks no model")
     return settings.asked
@@ -91,7 +91,7 @@ def calls_directory(scored: RunDirectory, settings: ScoreSettings) -> RunDirecto
 
 
 def write_calls(grader: Grader, answers: Callable[[], Iterable[Answer]], state: str, directory: RunDirectory) -> tuple[str, int]:
-    """Bring calls.jsonl in a score's own `directory` up to date with the answers, whose `state` is a hash; gives its place and its lines.
+    """Update calls.jsonl in a score's own `directory` from the answers, whose hash is `state`; return its address and number of lines.
 
     Raises:
         InputError: no row can be judged, or the input cannot be read.
@@ -151,7 +151,7 @@ def _stamp(path: Path) -> dict[str, Any]:
 
 
 def count_open(directory: RunDirectory, settings: ScoreSettings, *, retry_failed: bool) -> int:
-    """How many lines of calls.jsonl in a score's own `directory` have no answer yet; with `retry_failed` also those whose call failed.
+    """Count the open calls in a score's own `directory`; with `retry_failed`, failed calls are open too.
 
     Raises:
         DamagedError: the journal of the calls is not as it was written.
@@ -165,7 +165,7 @@ def count_open(directory: RunDirectory, settings: ScoreSettings, *, retry_failed
 
 
 def calls_state(state: str, directory: RunDirectory, settings: ScoreSettings) -> str:
-    """A hash that is another one whenever the scored run (whose state is `state`) or the outcomes of the calls may be others."""
+    """Hash the state of the scored run (`state`) and of the calls' journal."""
     paths = segment_paths(_journal(directory, settings))
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
     return blake2b(json.dumps([state, stamps]).encode(), digest_size=16).hexdigest()

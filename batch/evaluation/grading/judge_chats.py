@@ -1,4 +1,4 @@
-"""What a judge is asked.
+"""Make the chats that ask a judge for a verdict.
 
 Pointwise: a rating on a scale of which each step is described. Pairwise: which of two answers is better, each pair in both orders, since
 judges favour a place (Zheng et al. 2023, arXiv:2306.05685, section 3.3). Reasons come before the verdict. What is judged stands between

@@ -1,4 +1,4 @@
-"""From the answers to a row to what a judge is asked about them, each question once: equal answers to a row are judged together."""
+"""Make a judge's calls from the answers to a row. Equal answers to a row share one call."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Item:
 
 
 def judge_variant(settings: ScoreSettings) -> Variant:
-    """What a judge's requests are made of: its own parameters, and a JSON Schema where that is wanted and no other format is."""
+    """Return the judge's variant, with a JSON Schema as response format where that is wanted and no other format is given."""
     judge = judge_of(settings)
     if not judge.structured or "response_format" in judge.variant.parameters:
         return judge.variant
@@ -54,7 +54,7 @@ def judge_of(settings: ScoreSettings) -> JudgeSettings:
 
 
 class JudgeGrader:
-    """Makes the questions of one judged score about the answers of a run.
+    """Makes the calls of one judged score.
 
     Raises:
         ValueError: a template cannot be compiled.
@@ -71,13 +71,13 @@ class JudgeGrader:
         self._identity = Identity(judge_variant(settings))
 
     def calls(self, row: Row, answers: Sequence[Answer]) -> Iterator[tuple[Call, Sequence[str]]]:
-        """The questions about a row's answers, each with the variants whose answers they are. Raises ExpectedError."""
+        """Yield the calls about a row's answers, each with the variants that gave them. Raises ExpectedError."""
         for item in self.items(row, answers):
             for call in item.calls:
                 yield call, [answer.variant for answer in item.answers]
 
     def items(self, row: Row, answers: Sequence[Answer]) -> list[Item]:
-        """What is to be judged of a row: nothing that failed, is missing or has no text.
+        """List the items of a row to judge: answers that failed, are missing or have no text are not among them.
 
         Raises:
             ExpectedError: the row has no right value, or no question, so that none of its answers can be judged.

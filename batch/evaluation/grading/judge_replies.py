@@ -1,4 +1,4 @@
-"""What a judge's answer means. It is asked for as JSON, and read tolerantly; what gives no clear verdict is unscored, never 0."""
+"""Read a judge's reply. It should be JSON, and is read tolerantly; a reply without a clear verdict is unscored, never 0."""
 
 from __future__ import annotations
 

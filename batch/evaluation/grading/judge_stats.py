@@ -82,12 +82,12 @@ class JudgeStats(CallStats):
 
     @property
     def note(self) -> str | None:
-        """What is to be known beside the score."""
+        """A short note to show beside the score; None for nothing."""
         return None if self.person is None else self.person.short
 
     @property
     def flip_rate(self) -> float | None:
-        """The share of the judged pairs whose two orders disagree; None when no pair was asked about."""
+        """The share of the judged pairs whose two orders disagree; None when no pair needed a call."""
         asked = sum(pair.won + pair.tied + pair.lost - pair.same for pair in self.pairs)
         return sum(pair.flips for pair in self.pairs) / asked if asked else None
 
@@ -99,7 +99,7 @@ class JudgeStats(CallStats):
         return cls(**{**document, "pairs": pairs, "person": PersonStats(**person) if person is not None else None})
 
     def sentences(self, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:
-        """The stats for people, each with the variants that it names; `dollars` is the cost in words."""
+        """Yield sentences, each with the variants that it names; `dollars` is the formatted cost."""
         tokens = f"{self.prompt_tokens:,} + {self.completion_tokens:,} tokens"
         yield f"{self.model} judged {self.calls:,} times for {tokens}; the cost of that is {dollars}.", ()
         if self.person is not None:
@@ -144,7 +144,7 @@ _FAMILIES = {
 
 
 def family(model: str) -> str | None:
-    """The maker's family that a model's name tells, None when it tells none."""
+    """Return the family that a model's name indicates, or None."""
     name = model.rpartition("/")[2].lower()
     return next((known for known, pattern in _FAMILIES.items() if re.search(pattern, name)), None)
 

@@ -40,7 +40,7 @@ class ChunkWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write what is held."""
+        """Write the buffered lines."""
         if self._held:
             self._file.write(data_element(f"texts-{len(self.starts) - 1}", b"\n".join(self._held)))
             self._held, self._held_bytes = [], 0

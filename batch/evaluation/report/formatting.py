@@ -80,7 +80,7 @@ def table(caption: str, head: Sequence[Content], rows: Sequence[Sequence[Content
 
 
 def known_columns(head: Sequence[Content], rows: Sequence[Sequence[Content]]) -> tuple[list[Content], list[list[Content]]]:
-    """A table's head and rows without the columns of which nothing is known."""
+    """A table's head and rows without the columns that hold unknown values only."""
     kept = [at for at in range(len(head)) if not rows or any(row[at] != UNKNOWN for row in rows)]
     return [head[at] for at in kept], [[row[at] for at in kept] for row in rows]
 

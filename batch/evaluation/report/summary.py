@@ -18,7 +18,7 @@ from batch.evaluation.statistics.scores import ANSWERED_FROM
 from batch.evaluation.verdict import ScoreVerdict
 
 LONGEST_NAME = 40
-"""In sentences below the leaderboard, where letters tell whose they are."""
+"""In sentences below the leaderboard, where letters name the variants."""
 
 MOST_NAMES = 4
 """A sentence about more variants has their letters only."""
@@ -105,7 +105,7 @@ def leaderboard_html(findings: Findings, stats: Mapping[str, VariantStats], keys
 
 
 def _pass_heads(findings: Findings) -> list[Content]:
-    """The heads of the two columns for rows that were asked several times; none otherwise."""
+    """Make the heads of the two columns for repeated rows; none without repeats."""
     tries = findings.repeats
     if tries == 1 or not findings.binary:
         return []

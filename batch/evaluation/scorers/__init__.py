@@ -72,15 +72,15 @@ COMMON_OPTIONS = frozenset({"cut_off", "thinking"})
 RULES_VERSION = 2
 """Rises with every change of what all kinds do alike: thinking, answers that were cut off."""
 JUDGE_VERSION = 2
-"""Rises with every change of what a judge is asked, or of the scores that are made of its answers."""
+"""Rises with every change of a judge's calls, or of the scores computed from its replies."""
 EMBEDDING_VERSION = 1
-"""Rises with every change of what is embedded, or of the scores that are made of it."""
+"""Rises with every change of the embedded texts, or of the scores computed from their vectors."""
 
 
 def scorer_version(settings: ScoreSettings) -> str:
     """Hash all that decides a scorer's scores but the answers: kind, version, expected value, options, and the content of its file.
 
-    For those that ask a model: of the model and what it is asked.
+    For graded scores: the model and its calls.
 
     Raises:
         SetupError: its file cannot be read.

@@ -125,7 +125,7 @@ def choice(*, labels: str = LABELS, options: str | None = None, need: Literal["a
 
 
 def _chosen(text: str, patterns: _Patterns, texts: Mapping[str, str]) -> tuple[str | None, str]:
-    """The label that an answer takes, and by which words it is known; or None, and why."""
+    """The label that an answer takes, and by which words; or None, and why."""
     if only := patterns.only.fullmatch(text):
         return only[1].upper(), "the letter alone"
     if (declared := _declared(text, patterns)) is not None:

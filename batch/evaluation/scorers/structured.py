@@ -70,7 +70,7 @@ def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, case_sensi
     """The share of the expected object's fields that the answer has with an equal value.
 
     The expected value is an object, or its JSON text; fields of nested objects count one by one ("address.city"), lists as a whole.
-    Texts are compared as `exact` does, numbers by value. `fields` says which ones count. Fields that were not asked for do not count.
+    Texts are compared as `exact` does, numbers by value. `fields` says which ones count. Other fields do not count.
     """
 
     def score(sample: Sample) -> ScoreValue:
