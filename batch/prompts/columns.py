@@ -10,6 +10,7 @@ import jinja2
 from jinja2 import meta, nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
+from batch.prompts.filters import FILTERS
 from batch.prompts.sandbox import ROW
 from batch.settings import Job, PromptSettings
 
@@ -17,6 +18,7 @@ from batch.settings import Job, PromptSettings
 _PLAIN = jinja2.Environment(autoescape=True)
 # A column may have the name of one of Jinja's functions.
 _PLAIN.globals.clear()
+_PLAIN.filters.update(FILTERS)
 _OPTIONAL_FILTERS = {"default", "d"}
 _OPTIONAL_TESTS = {"defined", "undefined"}
 _BRANCHES = (nodes.If, nodes.CondExpr, nodes.For, nodes.Macro, nodes.And, nodes.Or)

@@ -23,7 +23,7 @@ _TEXT_FILTERS = (
     *("title", "trim", "truncate", "upper", "urlencode", "urlize", "wordcount", "wordwrap"),
 )
 _IMAGE_TYPES = {
-    b"\x89PNG\r\n\x1a\n": "image/png",
+    b"\x89PNG": "image/png",
     b"\xff\xd8\xff": "image/jpeg",
     b"GIF8": "image/gif",
     b"BM": "image/bmp",

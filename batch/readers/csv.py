@@ -82,9 +82,12 @@ def read(
     source = _Lines(_lines(path, options))
     records = _records(source, delimiter)
     header: list[str] | None = None
+    unnamed = False
     for line, row, problem in records:
         if header is None:
             header = _checked_header(path, line, row, problem)
+            # Several columns without a name cannot be distinguished; one alone, such as pandas' index, can.
+            unnamed = header.count("") > 1
             continue
         if skip.records:
             skip.records -= 1
@@ -95,7 +98,10 @@ def read(
             raw = b"\n".join(item.digest if isinstance(item, Overlong) else item for item in source.raw)
             yield line, UnreadableRecord(wrong, digest(raw)), source.size
         else:
-            yield line, {name: value for name, value in zip(header, row, strict=True) if name or header.count("") == 1}, source.size
+            columns = dict(zip(header, row, strict=True))
+            if unnamed:
+                del columns[""]
+            yield line, columns, source.size
 
 
 def _records(source: _Lines, delimiter: str) -> Iterator[tuple[int, list[str], str | None]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from batch.errors import InputError
 from tests.support.jobs import JobFolder, ids
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, error, http
 from tests.support.scripts import for_rows, row_number
@@ -244,14 +245,14 @@ def test_a_run_whose_first_rows_all_fail_alike_stops(tmp_path: Path) -> None:
     assert (again.exit_code, again.tally.ok) == (0, 500)
 
 
-def test_a_column_that_no_row_has_stops_the_run_unsent(tmp_path: Path) -> None:
-    """A template with a wrong column fails every row before it is sent: that is told after 20 of them."""
+def test_a_column_that_no_row_has_is_refused_unsent(tmp_path: Path) -> None:
+    """A template with a wrong column is refused before anything is sent, with the likely one (fault 70)."""
     with ScriptedEndpoint() as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=500)
         folder.write(user="{{ txet }}")
-        session = run_here(folder)
-        assert (session.exit_code, session.tally.failed, rows_sent(endpoint)) == (5, 20, 0)
-        assert session.reason.startswith("the first 20 rows all failed with missing_column")
+        with pytest.raises(InputError, match=r"\[prompt\] user: no row has a column 'txet'; did you mean 'text'"):
+            run_here(folder)
+        assert rows_sent(endpoint) == 0
         folder.write()
         assert run_here(folder).tally.ok == 500
 

@@ -159,7 +159,7 @@ def test_ids_are_read_again_only_when_the_input_is_not_what_it_was(tmp_path: Pat
     assert not checks
     with (tmp_path / "in.jsonl").open("a") as file:
         file.write('{"id": "r1", "text": "once more"}\n')
-    with pytest.raises(InputError, match="duplicate id"):
+    with pytest.raises(InputError, match="duplicate id r1"):
         run.session()
-    with pytest.raises(InputError, match="duplicate id"):
+    with pytest.raises(InputError, match="duplicate id r1"):
         run.session()

@@ -18,6 +18,7 @@ from batch.prompts.columns import columns_of
         ("{% set x = a %}{{ x }}{{ self }}", "a,self", "a,self", False),
         ("{{ a if b else c }}", "a,b,c", "", False),
         ("{{ range(3) | list }}{{ 'b' }}", "range", "", False),
+        ("{{ a | data_url }}{{ b | base64 }}", "a,b", "a,b", False),
         ("nothing", "", "", False),
     ],
 )  # fmt: skip

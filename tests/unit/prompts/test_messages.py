@@ -117,7 +117,7 @@ def test_tools_pass_through_or_are_not_sent() -> None:
     """A row's tools go as they are; rows without them send none, or those of the parameters."""
     with_column = variant(user="x", tools="tools")
     assert body(with_column, row(tools=[TOOL]))["tools"] == [TOOL]
-    for absent in (row(), row(tools=None), row(tools=[])):
+    for absent in (row(), row(tools=None), row(tools=[]), *(row(tools=null) for null in ("", " ", "null", "None", "NaN", "[]"))):
         assert "tools" not in body(with_column, absent)
     with_default = variant({"tools": [{"type": "x"}]}, user="x", tools="tools")
     assert body(with_default, row())["tools"] == [{"type": "x"}]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -24,10 +25,18 @@ ROW: dict[str, Any] = {
     "odd name": 1,
     "when": dt.datetime(2026, 1, 2, 3, tzinfo=dt.UTC),
     "day": dt.date(2026, 1, 2),
+    "ref": UUID(int=2),
+    "raw": "grün".encode(),
+    "took": dt.timedelta(seconds=90),
 }
 
 HOLDS = [
     'label == "x" and score > 3',
+    'ref == "00000000-0000-0000-0000-000000000002" and ref != "00000000-0000-0000-0000-000000000003"',
+    'ref in ["00000000-0000-0000-0000-000000000002"] and not (ref == "x")',
+    'raw == "grün" and "rü" in raw and raw in ["a", "grün"]',
+    "took > 60 or took > '60'",
+    'when > "2026-01-02" and day <= "2026-01-02" and when >= "2026-01-02T03:00:00Z"',
     "label == 'x' and not score <= 3 or false",
     "2 < score <= 4",
     "score in (1, 4)",

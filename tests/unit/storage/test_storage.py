@@ -72,6 +72,39 @@ def test_expand_refuses_a_file_that_would_be_read_twice(tmp_path: Path) -> None:
         expand([str(tmp_path / "*.jsonl"), str(tmp_path / "a*")])
 
 
+def test_a_pattern_never_reaches_a_runs_own_files(tmp_path: Path) -> None:
+    """Below a run directory nothing is input, so that a run is not fed its own outputs; a plain path still is (fault 74)."""
+    run = tmp_path / "runs" / "x"
+    (run / "journal" / "a").mkdir(parents=True)
+    (run / "run.json").touch()
+    for file in (tmp_path / "rows.jsonl", run / "completions.jsonl", run / "journal" / "a" / "000001.jsonl"):
+        file.touch()
+    assert expand([str(tmp_path / "**" / "*.jsonl")]) == [str(tmp_path / "rows.jsonl")]
+    assert expand([str(run / "completions.jsonl")]) == [str(run / "completions.jsonl")]
+    with pytest.raises(InputError, match="only files below run directories"):
+        expand([str(run / "*.jsonl")])
+
+
+def test_one_file_under_two_names_is_refused(tmp_path: Path) -> None:
+    """A link, or another way to the same file, would send its rows twice (fault 74)."""
+    (tmp_path / "a.jsonl").touch()
+    (tmp_path / "b.jsonl").symlink_to("a.jsonl")
+    (tmp_path / "c.jsonl").hardlink_to(tmp_path / "a.jsonl")
+    (tmp_path / "d").mkdir()
+    for second in ("b.jsonl", "c.jsonl", "d/../a.jsonl"):
+        with pytest.raises(InputError, match=r"is the same file as .*a\.jsonl; its rows would be sent twice"):
+            expand([str(tmp_path / "a.jsonl"), f"{tmp_path}/{second}"])
+
+
+def test_a_name_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    """Such a name could not be written into run.json and read again; it is shown with its bytes escaped (fault 74)."""
+    with open(os.fsencode(tmp_path) + b"/r\xe9.jsonl", "wb"):  # noqa: PTH123 - a name of bytes
+        pass
+    with pytest.raises(InputError, match=r"r\\xe9\.jsonl: the file's name is not UTF-8; rename it") as caught:
+        expand([str(tmp_path / "*.jsonl")])
+    str(caught.value).encode()
+
+
 def test_open_input_unpacks(tmp_path: Path) -> None:
     """A packed file reads like a plain one."""
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"one\n") + gzip.compress(b"two\n"))
