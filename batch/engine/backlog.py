@@ -65,7 +65,7 @@ class Backlog:
         return dropped
 
     def skips(self, work: Work) -> bool:
-        """Whether this is work of a variant that is left out."""
+        """Whether this is work of a variant that is skipped."""
         return work.task.variant in self._skipped
 
     def add(self, work: Work) -> None:

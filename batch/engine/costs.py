@@ -55,7 +55,7 @@ class Costs:
     def ended(self, work: Work, exchange: Exchange, verdict: Verdict) -> None:
         """An attempt is over: adds what it cost, or may have cost, to `work`.
 
-        An attempt that may have been billed, but whose usage nobody told, counts for what it may have cost at most.
+        An attempt that may have been billed, but whose usage was not reported, counts for what it may have cost at most.
         """
         variant = work.task.variant
         usage = exchange.reply.usage if exchange.reply else None

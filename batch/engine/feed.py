@@ -41,7 +41,7 @@ class RowSource(Protocol):
     """The rows of a dataset, or a part of them."""
 
     def batches(self, *, wanted: RowFilter | None = None) -> Iterator[list[Row | BadRow]]:
-        """The rows, some at a time; those that are not `wanted` may be left out."""
+        """The rows, some at a time; those that are not `wanted` may be skipped."""
 
 
 class Source(Protocol):

@@ -39,7 +39,7 @@ class EndpointQueue:
 
 
 class Session:
-    """Runs the lanes of a job to their end. Not reusable."""
+    """Runs the endpoint queues of a job to their end. Not reusable."""
 
     def __init__(
         self,

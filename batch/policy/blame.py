@@ -25,7 +25,7 @@ DISTINCT_RETRIED = 3
 DISTINCT_REFUSED = 5
 """The same for tasks that were refused for good, as by a 400."""
 
-ALONE_REFUSALS = 8
+ALONE_REFUSALS = 4
 """A task that was refused for the rate this often, while others were served after each refusal, is to blame itself."""
 
 MOST_PATIENCE = 64

@@ -103,7 +103,7 @@ class Witness:
         if is_test:
             self.condemned.add(model)
             # The test has shown that the endpoint is to blame: rows that it refused get another attempt.
-            self.forgiven.update(each for each in self.charged if each.startswith(f"{model}|"))
+            self.forgiven.update(list(self.charged))
         elif given.meaning == "charged":
             self._count_attempt(key)
 
@@ -112,7 +112,7 @@ class Witness:
         self.charged[key] += 1
         allowed = self.run.attempts * self.run.repeats + self.forgiven[key]
         self._require(self.charged[key] <= allowed, "6 (attempts)", f"{key} got {self.charged[key]} attempts, {allowed} allowed")
-        self.forgiven[key] += self.suspicious or key.split("|", maxsplit=1)[0] in self.condemned
+        self.forgiven[key] += self.suspicious or bool(self.condemned)
 
     def _require(self, condition: bool, promise: str, text: str) -> None:
         try:

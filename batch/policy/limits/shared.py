@@ -75,7 +75,7 @@ class LimitUsage:
 
 
 class LeasedConcurrency:
-    """A limit that somebody else sets; between check-ins it only falls, once for each episode of refusals."""
+    """A limit that the coordinator sets; between check-ins it only falls, once for each episode of refusals."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -113,7 +113,7 @@ class LeasedConcurrency:
         self._faults += 1
 
     def refused(self, sent_at: float, now: float) -> bool:
-        """The endpoint refused a request sent at `sent_at`; True when that cut the limit, which the next grant may set anew."""
+        """The endpoint refused a request sent at `sent_at`; True when that cut the limit, which the next grant may set again."""
         self._refusals += 1
         self._latest_refused = max(self._latest_refused, sent_at)
         if sent_at < self._cut_at:
@@ -173,7 +173,7 @@ class _Due:
 
 
 class LeasedBucket:
-    """A rate of which somebody else hands out pieces, each due at its time; what is not used within BURST_S of that lapses.
+    """A rate of which the coordinator hands out pieces, each due at its time; what is not used within BURST_S of that lapses.
 
     So all workers together never use more in any time than one alone may, however many of them come and go, and nothing has to be
     taken back from those that die.
@@ -220,7 +220,7 @@ class LeasedBucket:
         """What was made of it since this was last asked; `ready` tells whether there is something to send now."""
         self._settle(now)
         if not self._short:
-            # Less was used than expected, and nobody waited for it: that is no stock for later.
+            # Less was used than expected, and no request waited for it: that is no stock for later.
             self._debt = max(0.0, self._debt)
         use = RateUsage(self._used, sum(due.left for due in self._dues) - self._debt, self._short and ready)
         self._used, self._short = 0.0, False
