@@ -83,6 +83,7 @@ def false_alarms(models: int, runs: int, **shape: int) -> float:
     "shape", [{"cluster_size": 1}, {"cluster_size": 5}, {"cluster_size": 1, "repeats": 3}], ids=["plain", "clusters", "repeats"]
 )
 @pytest.mark.parametrize("runs", [60, pytest.param(1000, marks=pytest.mark.long)])
+@pytest.mark.timeout(600)
 def test_equal_models_are_rarely_told_apart(models: int, shape: dict[str, int], runs: int) -> None:
     """A/A: over all pairs of 5 and 10 equal models at most 5 % of the benchmarks have any false finding (issue 6).
 
