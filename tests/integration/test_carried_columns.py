@@ -31,7 +31,7 @@ from tests.support.runs import FinishedRun
 
 ROWS = 5
 EXAMPLES = 60
-LONG = 3000
+LONG = 1500
 
 
 def pyarrow_parquet(table: pa.Table, path: Path) -> Path:
