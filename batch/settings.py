@@ -131,7 +131,7 @@ class TokenPrices:
 class Price:
     """What the requests of a model cost.
 
-    `above` has other rates for requests with more prompt tokens than so many, in ascending order; they hold for all tokens of such a
+    `above` has other rates for requests with more prompt tokens than a threshold, in ascending order; they apply to all tokens of such a
     request. `per_request` is in US dollars. `source` says for people where the price is from, and of which date it is. `context` is the
     most tokens that the model takes, where that is known.
     """

@@ -36,7 +36,7 @@ AnyJob = str | Path | Mapping[str, Any] | LoadedJob
 
 
 class Results:
-    """The results of a run directory, also while its run is going on or after it stopped: as its journals are when first read.
+    """The results of a run directory, also during its run or after it stopped: as its journals are when first read.
 
     It is itself a stream of completions in Arrow's C interface, so that `polars.DataFrame(results)`, `pyarrow.table(results)` and
     `duckdb.sql("from results")` take it as it is; `results.completions().to_pandas()` is for pandas.

@@ -20,7 +20,7 @@ from batch.cli.options import directory_argument, json_option, scores_job_option
 def compare_command(ctx: click.Context, directory: str, job: str | None, as_json: bool) -> None:
     """Compare the models of a run, with intervals and paired tests.
 
-    For each score: who wins by how much with which certainty, who cannot be separated and how
+    For each score: which variant wins, by how much and with which certainty; which cannot be separated and how
     many rows that would need, what each model costs, where it is weak, and what failed.
     Failed calls and answers that cannot be read count as wrong. Nothing is sent: of models that
     judge or embed, the answers so far count. Ends with 3 when a gate fails.

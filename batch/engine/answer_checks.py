@@ -1,4 +1,4 @@
-"""Answers held to a schema: each is checked as it comes, and one that does not fit is asked for again, a few times at most."""
+"""Checks answers against a schema; one that does not fit is requested again, up to `repair` times."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from batch.settings import RunSettings, Variant
 
 @dataclass(frozen=True, slots=True)
 class AnswerSchemaCheck:
-    """What the answers of one variant must fit, and how often one that does not is asked for again."""
+    """The schema for one variant's answers, and how often an answer that does not fit is requested again."""
 
     document: Mapping[str, Any]
     schema: AnswerSchema
     repairs: int
 
     def fault(self, exchange: Exchange) -> ErrorInfo | None:
-        """Why the answer does not do; None when it does."""
+        """Return why the answer does not fit; None if it fits."""
         return None if exchange.reply is None else fault_of(self.schema, exchange.reply)
 
     def repair(self, work: Work, exchange: Exchange, error: ErrorInfo) -> bool:
-        """Make `work` one that asks again, telling the model what was wrong; False when it was asked often enough, or it is no use."""
+        """Change `work` to a request that names the fault to the model. Returns False if no repairs are left or possible."""
         reply = exchange.reply
         if reply is None or work.repairs >= self.repairs or not is_mendable(reply):
             return False
@@ -39,7 +39,7 @@ class AnswerSchemaCheck:
 
 
 def answer_checks_of(variants: Iterable[Variant], run: RunSettings) -> dict[str, AnswerSchemaCheck]:
-    """The demands by variant; those without a schema, or whose answers are not to be checked, have none."""
+    """Return the checks by variant; a variant without a schema, or without `check`, has none."""
     answer_checks = {}
     for variant in variants:
         prompt = variant.prompt

@@ -1,4 +1,4 @@
-"""Work that waits for its turn: new rows in input order, and retries by the time they are due."""
+"""Queues work: new rows in input order, and retries by due time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ READY_BYTES = 64 * 1024 * 1024
 
 
 class Backlog:
-    """Bounded by those who fill it: they stop while it `is_full`."""
+    """The queue of one worker pool. Its callers bound it: they add nothing while it `is_full`."""
 
     def __init__(self, high_water: int) -> None:
         self.ready: deque[Work] = deque()
@@ -33,27 +33,27 @@ class Backlog:
 
     @property
     def next_due(self) -> float:
-        """When the first retry is due; infinity when there is none."""
+        """Return when the first retry is due; infinity if there is none."""
         return self._retries[0][0] if self._retries else math.inf
 
     @property
     def next_retry(self) -> Work:
-        """The retry that is due first."""
+        """Return the retry that is due first."""
         return self._retries[0][2]
 
     @property
     def next(self) -> Work:
-        """New work, or where there is none the retry that is due first."""
+        """Return the next new row, or else the retry that is due first."""
         return self.ready[0] if self.ready else self.next_retry
 
     def due(self, now: float) -> int:
-        """How many retries are due."""
+        """Count the retries that are due."""
         if not self._retries or self._retries[0][0] > now:
             return 0
         return sum(1 for at, _, _ in self._retries if at <= now)
 
     def skip(self, variant: str) -> int:
-        """Drop the work of a variant, also what is still to come; how many retries were among it."""
+        """Drop the work of a variant, now and later. Returns how many retries it contained."""
         self._skipped.add(variant)
         kept = [retry for retry in self._retries if not self.skips(retry[2])]
         dropped = len(self._retries) - len(kept)
@@ -65,28 +65,28 @@ class Backlog:
         return dropped
 
     def skips(self, work: Work) -> bool:
-        """Whether this is work of a variant that is skipped."""
+        """Return whether this is work of a skipped variant."""
         return work.task.variant in self._skipped
 
     def add(self, work: Work) -> None:
-        """A new row."""
+        """Add a new row."""
         if self.skips(work):
             return
         self.ready.append(work)
         self._ready_bytes += len(work.task.request.body)
 
     def take(self) -> Work:
-        """The next new row."""
+        """Remove and return the next new row."""
         work = self.ready.popleft()
         self._ready_bytes -= len(work.task.request.body)
         return work
 
     def postpone(self, work: Work, due: float) -> None:
-        """Work that is to be tried again at `due` (monotonic seconds)."""
+        """Add work to be retried at `due` (monotonic seconds)."""
         if self.skips(work):
             return
         heapq.heappush(self._retries, (due, next(self._numbers), work))
 
     def take_retry(self) -> Work:
-        """The retry that is due first."""
+        """Return the retry that is due first."""
         return heapq.heappop(self._retries)[2]

@@ -1,4 +1,4 @@
-"""What the requests of a run cost and may cost: counted by usage, and asked for from the budget before they are sent."""
+"""Counts what the requests of a run cost, by their usage, and reserves what they may cost from the budget before they are sent."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class Costs:
 
     @property
     def unrecorded(self) -> float:
-        """US dollars of this session that are in no outcome: of tasks that it left without one, and of requests that it gave up."""
+        """US dollars of this session that are in no outcome: of tasks left without one, and of abandoned requests."""
         return max(0.0, self._paid + self._in_flight - self._recorded)
 
     def reserve(self, work: Work) -> bool:
-        """Set aside what `work` may cost; False while that could pass the budget."""
+        """Reserve what `work` may cost; False while that could exceed the budget."""
         if self._budget is None:
             return True
         work.reserved = self._dollars(work)
         return self._budget.reserve(work.reserved)
 
     def is_spent(self, work: Work) -> bool:
-        """Whether the budget has no room for `work` any more, whatever becomes of the requests in flight."""
+        """Return whether the budget can never cover `work`, however the requests in flight end."""
         return self._budget is not None and self._budget.never(self._dollars(work))
 
     def exhausted(self, work: Work) -> str:
-        """In one sentence, why `work` is not sent."""
+        """Return, in one sentence, why `work` is not sent."""
         assert self._budget is not None  # noqa: S101 - without a budget none is spent
         spent, cap = self._budget.spent, self._budget.cap
         return (
@@ -47,13 +47,13 @@ class Costs:
         )
 
     def sent(self, work: Work) -> None:
-        """A request leaves."""
+        """Count a request that leaves."""
         if self._budget is None:
             work.reserved = self._dollars(work)
         self._in_flight += work.reserved
 
     def ended(self, work: Work, exchange: Exchange, verdict: Verdict) -> None:
-        """An attempt is over: adds what it cost, or may have cost, to `work`.
+        """Add to `work` what an ended attempt cost, or may have cost.
 
         An attempt that may have been billed, but whose usage was not reported, counts for what it may have cost at most.
         """
@@ -69,7 +69,7 @@ class Costs:
             paid = self._dollars(work) if answered or verdict.may_be_billed_twice else 0.0
             work.extra_usd += paid
             if answered:
-                # What is known of earlier attempts is not what the answer cost.
+                # The known cost of earlier attempts is not the answer's.
                 work.extra_usd, work.cost_usd = work.extra_usd + (work.cost_usd or 0.0), None
         self._paid += paid
         self._in_flight -= work.reserved
@@ -78,7 +78,7 @@ class Costs:
         work.reserved = 0.0
 
     def recorded(self, dollars: float) -> None:
-        """An outcome with such a cost is in the journal."""
+        """Count an outcome of this cost that is in the journal."""
         self._recorded += dollars
 
     def _dollars(self, work: Work) -> float:

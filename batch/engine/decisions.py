@@ -1,4 +1,4 @@
-"""What the failure handler decides about attempts that gave no answer; the worker pool acts on it."""
+"""The decisions of the failure handler on attempts without an answer. The worker pool carries them out."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class StopRun:
 
 @dataclass(frozen=True, slots=True)
 class Warn:
-    """A sentence for people, worth reading now."""
+    """Show the user a sentence."""
 
     text: str
 

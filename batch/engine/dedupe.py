@@ -1,7 +1,7 @@
-"""Equal requests: one is sent, and when its outcome is in the journal, the others are answered with that.
+"""Sends one of several equal requests, and copies its outcome to the others once it is in the journal.
 
-A run with duplicates goes in rounds. The first sends the first of equal requests and holds the others back. The second copies their
-outcomes; where the one that was sent failed for no fault of the request, the next is sent in its place. The third sends what is left.
+A run with duplicates has three rounds. Round 1 sends the first of equal requests and defers the others. Round 2 copies the outcomes;
+where the sent one failed through no fault of the request, the next is sent in its place. Round 3 sends the rest.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _PREVIOUS = (None, "ok", "failed")
 
 
 class Duplicates:
-    """The equal requests of one variant: 8 bytes for each request, and 8 more for each that is held back."""
+    """The equal requests of one variant: 8 bytes for each request, and 8 more for each that is deferred."""
 
     def __init__(self, variant: Variant, keys: KeySet) -> None:
         self._variant = variant
@@ -35,15 +35,15 @@ class Duplicates:
 
     @property
     def is_full(self) -> bool:
-        """Whether there were so many different requests that later ones were not remembered."""
+        """Whether the limit of remembered requests is reached: later ones are not remembered."""
         return self._keys.is_full
 
     def held(self) -> Iterator[tuple[int, str | None]]:
-        """The rows that are held back, in input order, each with what its task was before this session: ok, failed or None."""
+        """Return the deferred rows in input order, each with its task's state before this session: ok, failed or None."""
         return ((each >> 2, _PREVIOUS[each & 3]) for each in self._held)
 
     def filter(self, works: Sequence[Work]) -> list[Work]:
-        """The work that is to be sent now; the rest is held back. `works` are all of this variant, in input order."""
+        """Return the work to send now and defer the rest. `works` are all of this variant, in input order."""
         repeatable = [is_repeatable(self._variant, work.task.request) for work in works]
         known = iter(self._keys.add([work.task.request.key for work, may in zip(works, repeatable, strict=True) if may]))
         now = []
@@ -56,9 +56,9 @@ class Duplicates:
 
 
 class Deferred:
-    """The work that an earlier round held back, as a source of this one. `load` gives the index of a variant's journal as it is now.
+    """The work that an earlier round deferred, as the source of this round. `load` gives the index of a variant's journal as it is now.
 
-    In the `last` round nothing is held back again.
+    The `last` round defers nothing.
     """
 
     def __init__(
@@ -78,11 +78,11 @@ class Deferred:
         self.duplicates = {} if last else {plan.variant: Duplicates(variants[plan.variant], KeySet()) for plan in self._plans}
 
     def answered(self) -> Sequence[Task]:
-        """None: the round before has sent what there was to send."""
+        """Return nothing: the previous round has sent what there was to send."""
         return ()
 
     def batches(self) -> Iterator[list[Work | Unsendable | Copied]]:
-        """Copies of outcomes, and what must be sent for want of them."""
+        """Yield copies of outcomes, and the work that has none to copy."""
         with ExitStack() as stack:
             waiting = [_Waiting(plan, self._before[plan.variant], self._load(plan.variant), stack) for plan in self._plans]
             for rows in self._dataset.batches():
@@ -102,7 +102,7 @@ class Deferred:
 
 
 class _Waiting:
-    """The rows of one variant that were held back, and its journal, where outcomes of their requests are looked for."""
+    """The deferred rows of one variant, and its journal, which is searched for outcomes of their requests."""
 
     def __init__(self, plan: Plan, held: Duplicates, index: ResumeIndex, stack: ExitStack) -> None:
         self.plan = plan
@@ -112,7 +112,7 @@ class _Waiting:
         self._next = next(self._held, None)
 
     def works(self, rows: Sequence[Row | BadRow]) -> tuple[list[Work], list[Unsendable]]:
-        """Those of `rows` that were held back, as work. Only where the input was changed under the run is one refused now."""
+        """Return those of `rows` that were deferred, as work. One is refused only if the input changed during the run."""
         works: list[Work] = []
         refused: list[Unsendable] = []
         for row in rows:
@@ -128,5 +128,5 @@ class _Waiting:
         return works, refused
 
     def outcomes(self, works: Sequence[Work]) -> list[Outcome | None]:
-        """For each work the outcome of a task whose request is probably equal."""
+        """Return for each work the outcome of a task whose request is probably equal."""
         return self._reader.read(self._index.find_requests([work.task.request.key for work in works]))

@@ -1,7 +1,7 @@
-"""The endpoints of one worker pool: one, or several equal ones that serve the same models.
+"""Distributes requests over the endpoints of one worker pool: one, or several equal ones that serve the same models.
 
-Each has limits of its own: its concurrency, its breaker, its pauses. Work goes to the least loaded one that may be sent to; one that is
-out of order rests and is probed, and what failed there goes elsewhere. Only when none serves is that an outage of the pool.
+Each has its own limits: concurrency, breaker, pauses. Work goes to the least loaded endpoint that is available. An endpoint that is out
+of order rests and is probed, and its failed work goes elsewhere. The pool has an outage only when no endpoint serves.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ NAMED = 3
 
 
 class EndpointPool:
-    """What a worker pool sends to. With one endpoint it adds nothing to that endpoint's limits.
+    """The endpoints of a worker pool. With one endpoint it adds nothing to that endpoint's limits.
 
-    `cuts_prompts`: these endpoints cut prompts that are too long and say nothing; the first that shows it is reported.
+    `cuts_prompts`: these endpoints cut long prompts silently; the first occurrence is reported.
     `references` are by variant the smallest requests that were answered, to test endpoints with.
     """
 
@@ -38,20 +38,20 @@ class EndpointPool:
 
     @property
     def limit(self) -> int:
-        """Requests that may be in flight at once, on all of them."""
+        """Requests that may be in flight at once, over all endpoints."""
         if self._only is not None:
             return self._only.limiter.concurrency.limit
         return sum(endpoint.limiter.concurrency.limit for endpoint in self.endpoints)
 
     @property
     def outage_since(self) -> float | None:
-        """When the first attempt failed after the last answer of any; None while one serves."""
+        """When the first attempt failed since the last answer of any endpoint; None while one serves."""
         since = [endpoint.limiter.outage_since for endpoint in self.endpoints]
         return None if None in since else max(time for time in since if time is not None)
 
     @property
     def outage_deadline(self) -> float | None:
-        """When they are given up; None while one serves."""
+        """When the pool is given up; None while one serves."""
         deadlines = [endpoint.limiter.outage_deadline for endpoint in self.endpoints]
         return None if None in deadlines else max(time for time in deadlines if time is not None)
 
@@ -66,33 +66,33 @@ class EndpointPool:
         return any(not endpoint.limiter.breaker.closed for endpoint in self.endpoints)
 
     def asks_too_long(self, now: float) -> bool:
-        """Whether all ask to wait for longer than they are waited for."""
+        """Whether all ask for a longer wait than the deadline allows."""
         return all(endpoint.limiter.asks_too_long(now) for endpoint in self.endpoints)
 
     def hold(self, now: float) -> float:
-        """Seconds until one of them may be sent to; infinity when that takes more than time."""
+        """Return the seconds until an endpoint is available; infinity if time alone will not make it so."""
         if self._only is not None:
             return self._only.limiter.hold(now)
         self._spare_late(now)
         return min(endpoint.limiter.hold(now) for endpoint in self.endpoints)
 
     def may_retry(self, work: Work) -> bool:
-        """Whether the retry budget of any allows to try `work` again."""
+        """Return whether the retry budget of any endpoint allows a retry of `work`."""
         return not work.charged_retry or any(m.limiter.budget.allows_retry or not m.limiter.breaker.closed for m in self.endpoints)
 
     def pick(self, work: Work, now: float) -> PooledEndpoint | None:
-        """The endpoint that `work` may be sent to now: the least loaded one, at best not where it failed; None when there is none."""
+        """Return the endpoint to send `work` to now: the least loaded, preferably not where it failed; None if none is available."""
         endpoint = self._only
         if endpoint is not None:
             return endpoint if endpoint.in_flight < endpoint.limiter.concurrency.limit and endpoint.limiter.hold(now) <= 0 else None
         self._spare_late(now)
-        # One that refused the row would do so again, at once and for as long as the others are busy.
+        # An endpoint that refused the row would refuse it again, at once, as long as the others are busy.
         endpoints = (self._untried(work) if work.shunned else None) or self.endpoints
         free = [m for m in endpoints if m.in_flight < m.limiter.concurrency.limit and m.limiter.hold(now) <= 0]
         return min(free, key=lambda m: (m is work.failed_at, m.in_flight / m.limiter.concurrency.limit, m.sent), default=None)
 
     def sent(self, endpoint: PooledEndpoint, work: Work, now: float) -> bool:
-        """`work` leaves for `endpoint`; True when it failed elsewhere before."""
+        """Count a request that leaves for `endpoint`. Returns True if it failed elsewhere before."""
         retried, first = work.charged_retry and not work.was_retried, work.tries == 0 and not work.is_probe
         work.was_retried |= retried
         moved = work.failed_at is not None and work.failed_at is not endpoint
@@ -103,7 +103,7 @@ class EndpointPool:
         return moved
 
     def served(self, work: Work, exchange: Exchange) -> str | None:
-        """An answer came; what a person should know: that an outage is over, or that prompts are cut."""
+        """Count an answer. Returns notices: an outage is over, or prompts are cut."""
         endpoint = self._of(work)
         again = endpoint.limiter.served(work.task.variant, exchange, by_reference=work.is_probe)
         endpoint.refusal = None
@@ -118,20 +118,20 @@ class EndpointPool:
         return f"{endpoint.limiter.name} serves again" if again else None
 
     def add_reference(self, task: Task) -> None:
-        """Keep a task that was answered, if none of its variant is there or this one is smaller."""
+        """Keep an answered task as its variant's reference, if there is none or this one is smaller."""
         kept = self.references.get(task.variant)
         if kept is None or len(task.request.body) < len(kept.request.body):
             self.references[task.variant] = task
 
     def answered(self, work: Work, exchange: Exchange) -> str | None:
-        """A row was refused for its own fault; what a person should know when that ended an outage."""
+        """Count a row refused for its own fault. Returns a notice if that ended an outage."""
         endpoint = self._of(work)
         again = endpoint.limiter.answered(exchange.sent_at)
         self._spare_others(endpoint, exchange.done_at)
         return f"{endpoint.limiter.name} serves again" if again else None
 
     def postpone(self, work: Work, verdict: Verdict, sent_at: float, now: float) -> tuple[float, str | None]:
-        """When `work` may be tried again, here or elsewhere, after a fault that is not its own, and what a person should know about it."""
+        """Return when `work` may be retried, here or elsewhere, after a fault that is not its own, and a notice."""
         endpoint = self._of(work)
         testable = work.task.variant in self.references
         own, notice = endpoint.limiter.postpone(work.task, work.tries, verdict, sent_at, now, testable=testable)
@@ -139,7 +139,7 @@ class EndpointPool:
         return max(own, now + min(other.limiter.paused(now) for other in self.endpoints)), notice
 
     def refused(self, work: Work, error: ErrorInfo, sent_at: float, now: float) -> str | None:
-        """An endpoint refuses every request: it rests. What a person should know about it, "" when that was said; None when all do so."""
+        """Rest an endpoint that refuses every request. Returns a notice, "" if already given; None if all endpoints refuse."""
         endpoint = self._of(work)
         known, endpoint.refusal = endpoint.refusal is not None, error.message
         if all(other.refusal is not None for other in self.endpoints):
@@ -149,18 +149,18 @@ class EndpointPool:
         return "" if known else f"{endpoint.limiter.name} is not used for now: {error.message}"
 
     def moves(self, work: Work) -> bool:
-        """Whether a row that this endpoint refused may be taken by another one, which serves."""
+        """Return whether another endpoint, which serves, may take a row that this one refused."""
         endpoint = self._of(work)
         work.shunned = (*work.shunned, endpoint)
         work.failed_at = endpoint if self._untried(work) else None
         return work.failed_at is not None
 
     def evidence(self, work: Work) -> Evidence:
-        """What the endpoint of the last attempt did with the tasks of the row's variant."""
+        """Return the evidence about the last attempt's endpoint and the row's variant."""
         return self._of(work).limiter.evidence(work.task.variant)
 
     def is_serving(self, work: Work) -> bool:
-        """Whether requests flow freely to the endpoint of the last attempt."""
+        """Return whether the breaker of the last attempt's endpoint is closed."""
         return self._of(work).limiter.breaker.closed
 
     def suspect(self, work: Work, now: float) -> None:
@@ -169,15 +169,15 @@ class EndpointPool:
         self._of(work).suspected_for = work.task.variant
 
     def pick_probe(self, now: float, *, has_rows: bool, has_fresh: bool) -> tuple[Work, PooledEndpoint] | None:
-        """A reference to test an endpoint with that is due for it.
+        """Return a reference and the endpoint whose test is due.
 
-        `has_rows`: rows are there to probe with; `has_fresh`: such that were never sent.
+        `has_rows`: there are rows to probe with; `has_fresh`: some of them were never sent.
         """
         for endpoint in self.endpoints:
             breaker = endpoint.limiter.breaker
             if breaker.closed or endpoint.limiter.hold(now) > 0 or endpoint.in_flight >= endpoint.limiter.concurrency.limit:
                 continue
-            # A row that was never sent tests an endpoint as well, and its answer is not paid for in vain. So does any row where the
+            # A row that was never sent tests an endpoint as well, and its answer is useful. So does any row where the
             # endpoint said that it is not ready: that costs the row no attempt.
             rows = has_rows if breaker.is_unready else has_fresh and not breaker.is_suspected and len(self.endpoints) == 1
             fresh = rows and endpoint.suspected_for is None
@@ -188,36 +188,36 @@ class EndpointPool:
         return None
 
     def refused_probe(self, work: Work, verdict: Verdict, exchange: Exchange) -> str | None:
-        """The reference was refused: the endpoint is to blame. What a person should know about it."""
+        """Blame the endpoint that refused the reference. Returns a notice."""
         error = verdict.error
         assert error is not None  # noqa: S101 - a refusal has one
         endpoint = self._of(work)
         if error.code in OF_THE_RATE or error.code in OF_NOBODY:
             return endpoint.limiter.postpone(work.task, work.tries, verdict, exchange.sent_at, exchange.done_at)[1]
         if error.code in OF_THE_ROW:
-            # An endpoint that judges the row is at work, even if it judged this one otherwise before.
+            # An endpoint that judges the row works, even if it judged the row otherwise before.
             endpoint.limiter.evidence(work.task.variant).served(exchange.sent_at, by_reference=True)
             return self.answered(work, exchange)
         endpoint.limiter.evidence(work.task.variant).condemn()
         return endpoint.limiter.refused(work.task, error, exchange.sent_at, exchange.done_at, testable=True)
 
     def refused_unclear(self, work: Work, error: ErrorInfo, exchange: Exchange) -> str | None:
-        """A row was refused for what may be the endpoint's fault. What a person should know about it."""
+        """Count a refusal that may be the endpoint's fault. Returns a notice."""
         testable = work.task.variant in self.references
         self._of(work).failed_for = work.task.variant
         return self._of(work).limiter.refused(work.task, error, exchange.sent_at, exchange.done_at, testable=testable)
 
     def long_holds(self, now: float) -> list[str]:
-        """What a person should know of endpoints whose rates hold everything back for long."""
+        """Return notices about endpoints whose rates delay everything for long."""
         return [notice for each in self.endpoints if (notice := each.limiter.long_hold(now)) is not None]
 
     def put_off(self, seconds: float) -> None:
-        """The process itself stood still for so long."""
+        """Shift the deadlines by the seconds in which this process was suspended."""
         for endpoint in self.endpoints:
             endpoint.limiter.put_off(seconds)
 
     def outage(self, now: float) -> str:
-        """In one sentence, why they are given up."""
+        """Return, in one sentence, why the pool is given up."""
         if self._only is not None:
             return self._only.limiter.outage(now)
         reasons = [endpoint.refusal or endpoint.limiter.outage(now) for endpoint in self.endpoints]
@@ -225,18 +225,18 @@ class EndpointPool:
         return f"none of the {len(reasons)} endpoints of {self.name} serves: {'; '.join(reasons[:NAMED])}{more}"
 
     def _spare_late(self, now: float) -> None:
-        """One that failed for longer than it is waited for is probed on, as long as another may serve."""
+        """Keep probing an endpoint past its deadline while another may serve."""
         late = [endpoint for endpoint in self.endpoints if endpoint.limiter.failed_late]
         if late and self.outage_since is None:
             for endpoint in late:
                 endpoint.limiter.spare(now)
 
     def _untried(self, work: Work) -> list[PooledEndpoint]:
-        """Those that serve and have not forbidden the row."""
+        """Return the endpoints that serve and have not refused the row."""
         return [m for m in self.endpoints if m not in work.shunned and m.refusal is None and m.limiter.breaker.closed]
 
     def _spare_others(self, endpoint: PooledEndpoint, now: float) -> None:
-        """While one serves the others may take their time: none is given up."""
+        """While one serves, give up none of the others."""
         if self._only is None:
             for other in self.endpoints:
                 if other is not endpoint:

@@ -27,7 +27,7 @@ from batch.transport.proxies import is_bypassed
 from batch.transport.reply_budget import ReplyBudget
 
 PREFLIGHT_TIMEOUT_S = 15.0
-# Files that the process has open beside its connections.
+# Files that the process has open besides its connections.
 OTHER_FILES = 64
 
 
@@ -52,7 +52,7 @@ def allow_connections(run: RunSettings, endpoints: int, notice: Callable[[str], 
         return run
     lowered = max(1, (allowed - OTHER_FILES) // endpoints)
     if run.concurrency == "auto":
-        # The user asked for no number, and most endpoints take fewer.
+        # The user set no number, and most endpoints accept fewer.
         return replace(run, max_concurrency=lowered)
     notice(f"concurrency {run.concurrency} → {lowered}: only {allowed} files may be open here (ulimit -n)")
     return replace(run, concurrency=lowered)
@@ -130,7 +130,7 @@ async def clients(
 
 
 async def check_pool(clients: Sequence[Client], variants: Sequence[Variant], notice: Callable[[str], None]) -> dict[Client, ErrorInfo]:
-    """Do `check_models` for each endpoint of a pool. What is wrong with some of them is only reported: the others serve without them.
+    """Do `check_models` for each endpoint of a pool. Problems of some endpoints are only reported: the others serve without them.
 
     Returns why some cannot be reached yet. Raises JobError and EndpointError when something is wrong with all.
     """
@@ -161,8 +161,8 @@ async def check_pool(clients: Sequence[Client], variants: Sequence[Variant], not
 async def check_models(client: Client, variants: Sequence[Variant], notice: Callable[[str], None]) -> ErrorInfo | None:
     """Compare the models of `variants` with the endpoint's list before anything is sent; returns why it cannot be reached, or is not ready.
 
-    An endpoint that has no list, does not show it to this key, or cannot be reached yet, is believed. Where the list is not the authority
-    (one page of several, or of a provider that serves more than it lists) a missing model is a warning. Raises JobError for a model that
+    The models are assumed to be right if the endpoint has no list, does not show it to this key, or cannot be reached yet. If the list is
+    incomplete (one page of several, or not all that is served) a missing model is a warning. Raises JobError for a model that
     is not there, with near names, and EndpointError when the key is refused or the certificate is bad.
     """
     served: ModelList | None = None

@@ -1,7 +1,7 @@
-"""Decides what becomes of attempts that gave no answer: another attempt, a failed row, or the end of the run.
+"""Decides what follows attempts without an answer: another attempt, a failed row, or the end of the run.
 
-Whose fault a refusal is says `policy/blame.py`. A row whose fault is unclear is withheld: it fails when its endpoint serves a later
-request, and is sent again when the endpoint turns out to be to blame.
+`policy/blame.py` says what a refusal is blamed on. A row refused for an unclear reason is withheld: it fails when its endpoint serves a
+later request, and is sent again when the endpoint turns out to be to blame.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TRIES_BEFORE_TEST = 2
 
 @dataclass(frozen=True, slots=True)
 class Withheld:
-    """A refused row that waits for evidence of whose fault it was.
+    """A refused row that waits for evidence of what to blame.
 
     `due` is when it may be sent again if that stays unclear. `once_more`: it was refused for good, and is sent again when several were.
     """
@@ -78,7 +78,7 @@ class FailureHandler:
             yield from self._rest_endpoint(work, verdict, error, exchange)
 
     def tested(self, probe: Work, verdict: Verdict, exchange: Exchange) -> Iterator[Decision]:
-        """Act on what became of a reference that was refused: the endpoint is to blame for the rows that it refused since it served."""
+        """Decide after a refused reference: the endpoint is to blame for the rows that it refused since it last served."""
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
         if verdict.action is Action.STOP:
@@ -90,7 +90,7 @@ class FailureHandler:
             yield from self._give_back(probe, exchange.done_at)
 
     def reject(self, work: Work, exchange: Exchange) -> Decision | None:
-        """Check an answer against the variant's schema; None when it fits."""
+        """Check an answer against the variant's schema; None if it fits."""
         check = self._answer_checks.get(work.task.variant)
         error = check.fault(exchange) if check is not None else None
         if check is None or error is None:
@@ -115,7 +115,7 @@ class FailureHandler:
                 and each.work.attempts < self._run.attempts
                 and not each.work.sent_once_more
             ):
-                # Several in a row may have met an endpoint that was broken for a while. Another refusal costs nothing and tells.
+                # Several in a row may have met an endpoint that was broken for a while. Another refusal costs nothing and decides it.
                 each.work.sent_once_more = True
                 decisions.append(self._elsewhere(each.work, each.exchange.done_at))
             elif each.due is not None and each.work.refused_alone < ALONE_REFUSALS:
@@ -125,7 +125,7 @@ class FailureHandler:
         return decisions
 
     def conclude(self, now: float) -> list[Fail]:
-        """Nothing is left to send but withheld rows: test their endpoints, and fail those that nothing can be tested with."""
+        """Test the endpoints of withheld rows when nothing else is left to send; fail the rows without a possible test."""
         testable = [each for each in self.withheld if each.work.task.variant in self._endpoint_pool.references]
         failed = [Fail(each.work, each.error, each.exchange) for each in self.withheld if each not in testable]
         self.withheld = testable
@@ -134,7 +134,7 @@ class FailureHandler:
         return failed
 
     def _with_history(self, work: Work, verdict: Verdict) -> Verdict:
-        """The verdict as it is for an endpoint that has served before: what would end a run may be a fault that passes."""
+        """Return the verdict for an endpoint that has served before: what would end a run may be transient."""
         code = verdict.error.code if verdict.error is not None else ""
         if verdict.action is not Action.STOP:
             return verdict
@@ -194,7 +194,7 @@ class FailureHandler:
             yield from self._give_back(work, now)
 
     def _give_back(self, work: Work, now: float) -> Iterator[Decision]:
-        """Send the rows again that an endpoint refused for its own fault."""
+        """Send again the rows that an endpoint refused through its own fault."""
         withheld, self.withheld = self.withheld, []
         for each in withheld:
             if each.work.endpoint is work.endpoint and each.work.task.variant == work.task.variant:
@@ -206,7 +206,7 @@ class FailureHandler:
                 self.withheld.append(each)
 
     def _rest_endpoint(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
-        """The endpoint refuses every request: others continue without it, and without others the run ends."""
+        """Rest an endpoint that refuses every request; without another endpoint, stop the run."""
         notice = self._endpoint_pool.refused(work, error, exchange.sent_at, exchange.done_at)
         if notice is None:
             if not work.is_probe:
@@ -256,7 +256,7 @@ class FailureHandler:
         yield Retry(work, due)
 
     def _retry_unusable(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
-        """Ask once more for an answer that came whole in a form that cannot be used. The endpoint serves: it is not at fault."""
+        """Retry once after a complete answer that cannot be read. The endpoint serves: it is not at fault."""
         if (notice := self._endpoint_pool.answered(work, exchange)) is not None:
             yield Warn(notice)
         has_text = exchange.reply is not None and exchange.reply.text is not None
@@ -273,19 +273,19 @@ class FailureHandler:
         yield Retry(work, exchange.done_at)
 
     def _limited_alone(self, work: Work, verdict: Verdict, now: float) -> Verdict:
-        """The verdict on a row that was refused for the rate; one that is refused while others are served slows nothing down."""
+        """Return the verdict on a row refused for the rate; one refused while others are served does not slow the endpoint down."""
         served_between = work.refused_at is not None and self._endpoint_pool.evidence(work).served_after(work.refused_at)
         work.refused_alone += served_between
         work.refused_at = now
         return replace(verdict, reduce_concurrency=False) if work.refused_alone > 1 else verdict
 
     def _named(self, work: Work, error: ErrorInfo) -> ErrorInfo:
-        """The error under which a row fails: one that no rate lets through is too large, if it is larger than all that were served."""
+        """Return the error with which a row fails: a row that no rate lets through is too large, if larger than all served ones."""
         is_larger = len(work.request.body) > self._endpoint_pool.largest_served > 0
         return replace(error, code="too_large") if error.code == "rate_limit" and is_larger else error
 
     def _is_spent(self, work: Work, now: float) -> bool:
-        """Whether the row had all its attempts, or all its time; an outage does not count as time."""
+        """Return whether the row's attempts or time are used up; outages do not count as time."""
         outage_since, first_sent = self._endpoint_pool.outage_since, work.first_sent
         served_until = now if outage_since is None else outage_since
         overdue = first_sent is not None and served_until - first_sent > self._run.task_timeout_s

@@ -1,4 +1,4 @@
-"""Rows into work: what of the input is still to be sent, as requests.
+"""Turns rows into work: the requests that are still to be sent.
 
 Runs in a worker thread, one batch at a time; nothing here touches the event loop.
 """
@@ -18,45 +18,45 @@ from batch.prompts import RequestBuilder
 from batch.readers.record import RowFilter
 from batch.records import BadRow, ErrorInfo, ErrorKind, Outcome, Request, Row, Task
 
-# Where a task that was answered is looked for, to test an endpoint with; it is mostly the first.
+# Rows searched for an answered task to test an endpoint with; usually the first one has it.
 FIRST_BATCHES = 4
 
 ChangedPolicy = Literal["refuse", "rerun", "keep"]
 
 
 class Lookup(Protocol):
-    """What a journal holds of tasks."""
+    """A journal's records of tasks."""
 
     def __len__(self) -> int:
-        """Not more than of so many tasks."""
+        """Return an upper bound of the tasks with a record."""
 
     def final(self, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
-        """Of each task whether it has a completion, or, `with_failures`, any outcome."""
+        """Return for each task whether it has a completion, or, `with_failures`, any outcome."""
 
     def lookup(self, task_hashes: Sequence[int]) -> list[IndexEntry | None]:
-        """What it holds of each task; None for those without a record. Give many at once."""
+        """Return each task's record; None without one. Faster for many tasks at once."""
 
 
 class RowSource(Protocol):
     """The rows of a dataset, or a part of them."""
 
     def batches(self, *, wanted: RowFilter | None = None) -> Iterator[list[Row | BadRow]]:
-        """The rows, some at a time; those that are not `wanted` may be skipped."""
+        """Yield the rows in batches; those that are not `wanted` may be skipped."""
 
 
 class Source(Protocol):
-    """Where the work of one endpoint comes from."""
+    """A source of one endpoint's work."""
 
     def batches(self) -> Iterator[Sequence[Work | Unsendable | Copied]]:
-        """What is to be sent (or journaled without that), batch by batch."""
+        """Yield the work to send (or to journal unsent), batch by batch."""
 
     def answered(self) -> Sequence[Task]:
-        """A task of each variant that an earlier session answered, where one is found soon."""
+        """Return a task of each variant that an earlier session answered, if one is found soon."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is to be done for one variant: how its requests are built, and what its journal already holds."""
+    """One variant's share of the work: how its requests are built, and its journal's records."""
 
     variant: str
     builder: RequestBuilder
@@ -73,7 +73,7 @@ class Unsendable:
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """Work that is done: another task's equal request has this outcome."""
+    """Work that is done: another task with an equal request has this outcome."""
 
     work: Work
     outcome: Outcome
@@ -81,10 +81,10 @@ class Copied:
 
 @dataclass(frozen=True, slots=True)
 class FeedOptions:
-    """Which tasks of a row are wanted.
+    """Selects the tasks of a row to send.
 
     `by_id` names tasks by the rows' ids, not by their ordinals. `compare` rebuilds the requests of finished rows too, to see whether they
-    changed. `changed` says what becomes of answers whose request changed, `retry_failed` whether failed rows are sent again.
+    changed. `changed`: how to treat answers whose request changed. `retry_failed`: send failed rows again.
     """
 
     repeats: int = 1
@@ -95,15 +95,15 @@ class FeedOptions:
 
 
 class DuplicateFilter(Protocol):
-    """What decides which work of a variant is sent now, and keeps the rest."""
+    """Selects the work of a variant to send now, and defers the rest."""
 
     def filter(self, works: Sequence[Work]) -> list[Work]:
-        """The work that is to be sent now."""
+        """Return the work to send now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A task as the input has it now, beside what the journal knows of it."""
+    """A task as the input has it now, with its journal record."""
 
     task: Task
     error: ErrorInfo | None
@@ -111,7 +111,7 @@ class Candidate:
 
     @property
     def changed(self) -> bool:
-        """Whether the journal holds an outcome of another request under this task."""
+        """Whether this task's journal record is of another request."""
         return self.entry is not None and self.entry.key != self.task.request.key[:8]
 
 
@@ -138,13 +138,13 @@ class Feed:
         self._skipped = skipped
 
     def batches(self) -> Iterator[list[Work | Unsendable]]:
-        """What is to be sent (or, where that is impossible, journaled as failed), batch by batch in input order."""
+        """Yield the work to send (or, if that is impossible, to journal as failed), batch by batch in input order."""
         for candidates in self.candidates(skip_finished=not self._options.compare):
             works = [_work(candidate) for candidate in candidates if self.wants(candidate)]
             yield self._filtered(works) if self._duplicate_filters else works
 
     def answered(self) -> Sequence[Task]:
-        """A task of each variant that an earlier session answered with the request that it has now, among the first rows."""
+        """Return a task of each variant, among the first rows, that an earlier session answered with its present request."""
         wanted = {plan.variant for plan in self._plans if len(plan.index)}
         found: dict[str, Task] = {}
         for candidates in islice(self.candidates() if wanted else (), FIRST_BATCHES):
@@ -157,7 +157,7 @@ class Feed:
         return list(found.values())
 
     def candidates(self, *, skip_finished: bool = False) -> Iterator[list[Candidate]]:
-        """All tasks of the input, batch by batch; with `skip_finished` without those that the journal has as final."""
+        """Yield all tasks of the input, batch by batch; `skip_finished`: without those that are final in the journal."""
         looks = skip_finished and any(len(plan.index) for plan in self._plans)
         for rows in self._dataset.batches(wanted=self._unfinished if looks else None):
             plans = self._wanted_plans()
@@ -172,7 +172,7 @@ class Feed:
         return [plan for plan in self._plans if plan.variant not in self._skipped]
 
     def _unfinished(self, ids: Sequence[str]) -> list[bool]:
-        """Of each row whether the journals lack something of it."""
+        """Return for each row whether a journal lacks one of its tasks."""
         hashes = [task_hashes(ids, repeat) for repeat in range(self._options.repeats)]
         plans = self._wanted_plans()
         finals = [plan.index.final(each, with_failures=not self._options.retry_failed) for plan in plans for each in hashes]
@@ -208,18 +208,18 @@ class Feed:
         return task_hash(row.id if self._options.by_id else None, row.ordinal, repeat)
 
     def wants(self, candidate: Candidate) -> bool:
-        """Whether a task is to be sent."""
+        """Return whether to send a task."""
         entry = candidate.entry
         if entry is None:
             return True
         if entry.ok:
             return candidate.changed and self._options.changed == "rerun"
-        # A failure cost nothing that is worth keeping: when its request changed, the new one is tried.
+        # A failure is not worth keeping: if its request changed, the new one is sent.
         return self._options.retry_failed or candidate.changed
 
 
 def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, ErrorInfo | None]:
-    """The request of a row, and why there is none that can be sent."""
+    """Return the request of a row, or the error if none can be sent."""
     if isinstance(row, BadRow):
         return Request("chat/completions", b"", row.digest), ErrorInfo(ErrorKind.INPUT, row.code, row.message)
     try:

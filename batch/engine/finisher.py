@@ -15,7 +15,7 @@ from batch.settings import RunSettings
 
 
 class Finisher:
-    """Finishes the tasks of one worker pool. Each method returns why the whole run must stop, None when it need not."""
+    """Finishes the tasks of one worker pool. Each method returns why the whole run must stop, None if it need not."""
 
     def __init__(self, backlog: Backlog, recorder: Recorder, run: RunSettings) -> None:
         self._backlog = backlog
@@ -44,7 +44,7 @@ class Finisher:
         return None if item.outcome.error is None else self._count_failure(item.work, item.outcome.error)
 
     async def flush(self, variant: str) -> StopRun | None:
-        """Journal what was completed, and sync where the durability or the backlog of the disk demands it."""
+        """Journal the completed answers, and sync if the durability setting or the disk's backlog requires it."""
         try:
             self._recorder.flush()
             if self._run.durability == "row" or self._recorder.is_behind(variant):

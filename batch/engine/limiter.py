@@ -1,4 +1,4 @@
-"""What one endpoint bears now: concurrency, rates, shared pause, breaker, retry budget, and the evidence of whose fault its failures are.
+"""Applies the limits of one endpoint: concurrency, rates, shared pause, breaker, retry budget, and evidence of what failed.
 
 Pure but for its state: times are monotonic seconds and come from the caller.
 """
@@ -24,12 +24,12 @@ from batch.settings import RunSettings
 # Codes by which an endpoint, or the network before it, says that it serves no request at the moment. A path that is not found is one
 # only where the endpoint has served at it before: an ingress has lost its backend.
 UNREADY = frozenset({"loading", "connect", "resolve", "tls", "not_found"})
-# What says nothing against the endpoint. Only what became of a probe the breaker must learn all the same.
+# No evidence against the endpoint. The breaker must only learn how a probe ended.
 NO_FAULT = frozenset({"rate_limit"}) | OF_NOBODY
-# A wait that no server means (10^30 s); it is treated as if none had been given.
+# An implausible wait (10^30 s); it is ignored.
 ABSURD_WAIT_S = 7 * 86_400.0
 LONGEST_REASON = 2000
-# A hold by a rate that is longer than this is worth a word.
+# A rate's delay that is longer than this is reported.
 LONG_HOLD_S = 30.0
 TOO_MANY = 429
 # The floor of the retry budget under "auto", whose most says little about how many are in flight.
@@ -39,7 +39,7 @@ AUTO_RETRIES = 64
 class EndpointLimiter:
     """The limits of one endpoint. `concurrency` and `rates` are given where other workers send to it too, and limits are shared out.
 
-    Until `asked_until` nothing is sent to it, because it asked for that. `outage_since` is when the first attempt failed after the
+    Nothing is sent until `asked_until`, by the endpoint's request. `outage_since` is when the first attempt failed after the
     last answer; None while it serves.
     """
 
@@ -68,13 +68,13 @@ class EndpointLimiter:
         self._failed_from = -math.inf
         self._last_fault = ""
         self._evidence: dict[str, Evidence] = {}
-        # Where other workers send too, one worker's refusals say nothing about the rate of all.
+        # Where other workers send too, one worker's refusals are no evidence about the rate of all.
         self._learned = LearnedRate() if concurrency is None else None
         self._in_flight = 0
         self._long_hold_until = -math.inf
 
     def evidence(self, variant: str) -> Evidence:
-        """What the endpoint did with the tasks of a variant."""
+        """Return the evidence about the endpoint and the tasks of a variant."""
         return self._evidence.setdefault(variant, Evidence())
 
     @property
@@ -84,7 +84,7 @@ class EndpointLimiter:
 
     @property
     def failed_late(self) -> bool:
-        """Whether an attempt failed that was sent after the outage's deadline: it was asked once more, in vain."""
+        """Whether a last attempt, sent after the outage's deadline, failed."""
         deadline = self.outage_deadline
         return deadline is not None and self._failed_from >= deadline
 
@@ -94,14 +94,14 @@ class EndpointLimiter:
         return self.asked_until > now and self.asked_until >= (now + self._patience_s if deadline is None else deadline)
 
     def hold(self, now: float) -> float:
-        """Seconds until something may be sent: 0 now, infinity until a probe has come back, or for good when it `failed_late`."""
+        """Return the seconds until something may be sent; 0: now; infinity: until a probe has returned, or for good if it `failed_late`."""
         if self.outage_since is not None and self.failed_late:
             return math.inf
         learned = 0.0 if self._learned is None else self._learned.hold(now)
         return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), learned, 0.0)
 
     def long_hold(self, now: float) -> str | None:
-        """What a person should know when a rate holds everything back for long; each hold is reported once."""
+        """Return a notice if a rate delays everything for long; each delay is reported once."""
         hold = self.rates.hold(now)
         if hold < LONG_HOLD_S or now < self._long_hold_until:
             return None
@@ -120,14 +120,14 @@ class EndpointLimiter:
         return self.rates.sent(request.body, now)
 
     def ended(self, ticket: Ticket, exchange: Exchange) -> None:
-        """Learn the rates from the headers and the usage of an attempt that is over, however it ended."""
+        """Learn the rates from the headers and usage of an ended attempt."""
         self.concurrency.ended(exchange.done_at)
         self._in_flight -= 1
         usage = exchange.reply.usage if exchange.reply else None
         self.rates.ended(ticket, exchange.headers, usage, exchange.done_at, refused=exchange.status == TOO_MANY)
 
     def served(self, variant: str, exchange: Exchange, *, by_reference: bool = False) -> bool:
-        """Learn from an answer; True when that ended an outage. `by_reference`: it was the test of a suspicion."""
+        """Learn from an answer. Returns True if it ended an outage. `by_reference`: it was the test of a suspicion."""
         usage = exchange.reply.usage if exchange.reply else None
         self.concurrency.served(exchange.sent_at, exchange.done_at, max(1.0, tokens_of(usage, "completion_tokens")))
         if self._learned is not None:
@@ -138,23 +138,23 @@ class EndpointLimiter:
         return self.breaker.served(exchange.sent_at, by_reference=by_reference)
 
     def answered(self, sent_at: float) -> bool:
-        """The endpoint refused a row for the row's own fault: it is alive. True when that ended an outage."""
+        """Count a refusal through the row's own fault: the endpoint is alive. Returns True if that ended an outage."""
         self.outage_since = None
         return self.breaker.served(sent_at)
 
     def suspect(self, now: float) -> None:
-        """Send nothing but the reference, at once: whether the endpoint or its rows are to blame is unclear."""
+        """Send only the reference next: it is unclear whether the endpoint or its rows are to blame."""
         self.breaker.suspect(now)
 
     def refused(self, task: Task, error: ErrorInfo, sent_at: float, now: float, *, testable: bool) -> str | None:
-        """Learn from a refusal that may be the endpoint's fault. What a person should know about it."""
+        """Learn from a refusal that may be the endpoint's fault. Returns a notice."""
         self._failing_since(now, sent_at, error)
         return self._out_of_order if self.breaker.failed(key_of(task), now, unready=False, testable=testable) else None
 
     def postpone(
         self, task: Task, tries: int, verdict: Verdict, sent_at: float, now: float, *, testable: bool = False
     ) -> tuple[float, str | None]:
-        """When a task may be tried again after a fault that is not its own, and what a person should know about it.
+        """Return when a task may be retried after a fault that is not its own, and a notice.
 
         A server's wait is never shortened, but stands in `paused`: one refusal pauses the whole endpoint once.
         `testable`: a reference is there to test a suspicion with.
@@ -174,36 +174,36 @@ class EndpointLimiter:
         return own, notice
 
     def refused_all(self, task: Task, error: ErrorInfo, sent_at: float, now: float) -> None:
-        """The endpoint refuses every request: it rests, and is probed."""
+        """Rest an endpoint that refuses every request; it is probed."""
         self._failing_since(now, sent_at, error)
         self.breaker.failed(key_of(task), now, unready=True)
 
     def spare(self, now: float) -> None:
-        """Others serve in its place: if it is out of order, its outage counts from now on only."""
+        """Restart the clock of its outage, because other endpoints serve in its place."""
         if self.outage_since is not None:
             self.outage_since = now
 
     def pause(self, seconds: float, now: float) -> None:
-        """The endpoint asked others to wait for so long."""
+        """Pause for the seconds that the endpoint asked other workers to wait."""
         self._paused_until = max(self._paused_until, now + seconds)
 
     def paused(self, now: float) -> float:
-        """Seconds that it has yet to wait, because the endpoint asked for that."""
+        """Return the seconds left of the wait that the endpoint asked for."""
         return max(0.0, self._paused_until - now)
 
     def unready(self, error: ErrorInfo, now: float) -> str:
-        """The endpoint could not be reached before anything was sent: it is probed, by one row at a time. What a person should know."""
+        """Start with probes, one row at a time: the endpoint could not be reached before anything was sent. Returns a notice."""
         self.outage_since, self._last_fault = now, error.message
         self.breaker.failed(None, now, unready=True)
         return self._out_of_order
 
     def put_off(self, seconds: float) -> None:
-        """The process itself stood still for so long: that is no time in which the endpoint served nothing."""
+        """Shift the deadlines by the seconds in which this process was suspended."""
         if self.outage_since is not None:
             self.outage_since += seconds
 
     def outage(self, now: float) -> str:
-        """In one sentence, why the endpoint is given up."""
+        """Return, in one sentence, why the endpoint is given up."""
         wait = self.asked_until - now
         if wait > self._patience_s:
             limit = _seconds(self._patience_s)
@@ -261,7 +261,7 @@ class EndpointLimiter:
 
 
 def key_of(task: Task) -> tuple[str, int, int]:
-    """What tells a task from all others."""
+    """Return the key that identifies a task."""
     return task.variant, task.ordinal, task.repeat
 
 

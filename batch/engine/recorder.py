@@ -1,4 +1,4 @@
-"""Outcomes into journals, counts into tallies: the only place where a task becomes final."""
+"""Writes outcomes to journals and counts them in tallies: the only place where a task becomes final."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Recorder:
         self._epoch = clock.wall() - clock.monotonic()
 
     def completed(self, work: Work, exchange: Exchange) -> None:
-        """An answer, which is journaled with the others at the next `flush`."""
+        """Keep an answer for the next `flush`, which journals it with the others."""
         self._pending.append((work, self._outcome(work, exchange, None)))
 
     def failed(self, work: Work, error: ErrorInfo, exchange: Exchange | None) -> None:
-        """Journal a failure; `exchange` is None when nothing was sent. Raises StorageError."""
+        """Journal a failure; `exchange` is None if nothing was sent. Raises StorageError."""
         self._pending.append((work, self._outcome(work, exchange, error)))
         self.flush()
 
@@ -57,7 +57,7 @@ class Recorder:
         self.flush()
 
     def flush(self) -> None:
-        """Journal what is held, in one write a journal, and count it. Raises StorageError; what could be written is counted."""
+        """Journal the kept answers, in one write for each journal, and count them. Raises StorageError; what was written is counted."""
         if not self._pending:
             return
         pending, self._pending = self._pending, []
@@ -78,14 +78,14 @@ class Recorder:
             raise refused
 
     async def sync(self, variant: str | None = None, *, due: bool = False) -> None:
-        """Make what was recorded durable, of one variant or of all; with `due`, of those whose time has come. Raises StorageError."""
+        """Make the records durable, of one variant or of all; `due`: only of those whose time has come. Raises StorageError."""
         self.flush()
         for name, journal in self._journals.items():
             if (variant is None or name == variant) and (not due or journal.is_due):
                 self.tallies[name].durable = await journal.sync()
 
     def is_behind(self, variant: str) -> bool:
-        """Whether so much of a variant waits to become durable that nothing more should be sent before."""
+        """Return whether too many records of a variant wait to become durable: nothing more should be sent before."""
         return self._journals[variant].is_behind
 
     def _outcome(self, work: Work, exchange: Exchange | None, error: ErrorInfo | None) -> Outcome:
@@ -118,7 +118,7 @@ class Recorder:
         return self._journals[work.task.variant]
 
     def _count(self, work: Work, outcome: Outcome) -> None:
-        """An outcome is in its journal."""
+        """Count an outcome that is in its journal."""
         tally = self.tallies[work.task.variant]
         count(tally, outcome)
         self._costs.recorded((outcome.cost_usd or 0.0) + outcome.extra_usd)

@@ -1,4 +1,4 @@
-"""Finds what a user must learn of answers that were accepted: more than one in a reply, and endings of no known dialect."""
+"""Finds what the user must learn about accepted answers: more than one in a reply, and endings of no known dialect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run: the pools of all endpoints side by side, the regular sync of the journals, and the reports to those who watch."""
+"""Runs a session: the pools of all endpoints side by side, the regular sync of the journals, and the progress reports."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from batch.settings import RunSettings
 
 SYNC_INTERVAL_S = 0.5
 REPORT_INTERVAL_S = 0.25
-# A report that comes so much too late is worth a word.
+# A progress report that is later than this is mentioned.
 HELD_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointQueue:
-    """An endpoint, or several equal ones, with all that is to be sent there.
+    """An endpoint, or several equal ones, with all work to send there.
 
     `demands` are by variant, for those whose answers must fit a schema.
     """
@@ -43,7 +43,7 @@ class Session:
 
     def __init__(
         self,
-        lanes: Sequence[EndpointQueue],
+        queues: Sequence[EndpointQueue],
         recorder: Recorder,
         costs: Costs,
         run: RunSettings,
@@ -58,26 +58,26 @@ class Session:
         self._stop: Stop | None = None
         self.pools: Sequence[WorkerPool] = [
             WorkerPool(
-                lane.endpoint_pool,
-                lane.feed,
+                queue.endpoint_pool,
+                queue.feed,
                 recorder,
                 costs,
                 run,
-                answer_checks=lane.answer_checks,
+                answer_checks=queue.answer_checks,
                 clock=clock,
                 notify=self._notify,
                 stop_run=self._stop_pools,
             )
-            for lane in lanes
+            for queue in queues
         ]
 
     @property
     def tallies(self) -> Mapping[str, Tally]:
-        """The counts by variant; they change in place."""
+        """The counts by variant; updated in place."""
         return self._recorder.tallies
 
     async def execute(self) -> Stop | None:
-        """Send what is to be sent; returns why the run ended early, None when every task has its outcome, on disk."""
+        """Send all work. Returns why the run ended early; None if every task has its outcome, on disk."""
         async with anyio.create_task_group() as helpers:
             helpers.start_soon(self._sync_regularly)
             helpers.start_soon(self._report_regularly)
@@ -94,28 +94,28 @@ class Session:
 
     @property
     def stopped(self) -> bool:
-        """Whether it was stopped, or one of its pools has stopped by itself."""
+        """Whether the session was stopped, or one of its pools stopped by itself."""
         return self._stop is not None or any(pool.stopped is not None for pool in self.pools)
 
     def stop(self, stop: Stop, grace_s: float) -> None:
-        """Read and send nothing more; what is in flight gets `grace_s` to end."""
+        """Read and send nothing more; requests in flight get `grace_s` to end."""
         self._stop_pools(stop, grace_s)
 
     def skip(self, variant: str) -> None:
-        """Send no more of a variant; what is in flight ends."""
+        """Send no more of a variant; its requests in flight end."""
         for pool in self.pools:
             pool.skip(variant)
 
     def drain(self) -> None:
-        """Read and send nothing more; let what is in flight end, up to the grace time."""
+        """Read and send nothing more; let the requests in flight end, up to the grace time."""
         self._stop_pools(Stop("interrupted", "interrupted"), self._run.grace_s)
 
     def abort(self) -> None:
-        """Stop at once; what is in flight is given up and will be sent again."""
+        """Stop at once; requests in flight are abandoned and will be sent again."""
         self._stop_pools(Stop("interrupted", "interrupted"), 0.0)
 
     def _stop_pools(self, stop: Stop, grace_s: float) -> None:
-        # A disk that refuses is told in any case: what was in flight could not be kept.
+        # A disk error is reported in any case: the answers in flight could not be kept.
         if self._stop is None or (stop.cause == "storage" and self._stop.cause != "storage"):
             self._stop = stop
         for pool in self.pools:

@@ -1,4 +1,4 @@
-"""Why a run ends early."""
+"""The reason why a run ends early."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why a run ends before all rows have their outcome; `reason` is a sentence for people."""
+    """The reason why a run ends before all rows have an outcome; `reason` is a sentence to show."""
 
     cause: Literal["interrupted", "refused", "storage", "input", "budget"]
     reason: str

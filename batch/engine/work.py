@@ -1,4 +1,4 @@
-"""A task on its way through a worker pool, and the endpoint that it is sent to."""
+"""A task in a worker pool, and the endpoint that it is sent to."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Work:
     the earlier answers.
     `was_retried`: the retry budget has counted it. `unusable` counts its answers that came whole in a form that cannot be used.
     `refused_at` is when it was last refused for the rate, `refused_alone` how often others were served after that. `sent_once_more`: it
-    was sent again after it had been refused for good. `is_probe`: it was answered before, and is sent again only to test an endpoint;
+    was sent again after a refusal that is not retried. `is_probe`: it was answered before, and is sent again only to test an endpoint;
     nothing of it is recorded.
     Of the last attempt: its `ticket` of the endpoint's limiter, and the US dollars that are `reserved` for it. `cost_usd` is the known
     cost of all attempts, `extra_usd` the most that the attempts without a known cost may have cost.

@@ -1,4 +1,4 @@
-"""A bounded pool of workers for one endpoint, or for several equal ones: they take work, attempt it, and act on what came of it.
+"""Runs a bounded pool of workers for one endpoint, or for several equal ones: they take work, attempt it, and act on the result.
 
 Workers take their work themselves, so that a busy pool needs no switch between tasks for it; a worker without work parks.
 Work that waits for its retry lies in a heap by due time and holds no worker. One timekeeper wakes parked workers when time alone
@@ -39,13 +39,13 @@ from batch.settings import RunSettings
 # Connections are opened in steps: a listen queue (511 in nginx) overflows otherwise, and lost SYNs cost a second each.
 HIRED_AT_ONCE = 16
 HIRE_INTERVAL_S = 0.0025
-# The timekeeper looks at least so often; one that comes this much too late shows that the process stood still.
+# The longest interval of the timekeeper; if it is this much too late, the process was suspended.
 TICK_S = 1.0
 HELD_S = 0.5
 
 
 class WorkerPool:
-    """Runs the work of a feed against one endpoint until all has its outcome or the pool is stopped."""
+    """Sends the work of a feed to one endpoint until all of it has an outcome or the pool is stopped."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class WorkerPool:
         self._done = anyio.Event()
 
     async def run(self) -> None:
-        """Work until nothing is left. Raises nothing: why it ended early is in `stopped`."""
+        """Work until nothing is left. Raises nothing: `stopped` says why it ended early."""
         async with anyio.create_task_group() as group:
             group.start_soon(self._keep_time, group)
             async with anyio.create_task_group() as reading:
@@ -92,18 +92,18 @@ class WorkerPool:
                 await self._done.wait()
                 self._room.set()
             if self._exhausted and not self._backlog and not self._in_flight and not self._failures.withheld:
-                self.stopped = None  # A stop that came when nothing was left to do is none.
+                self.stopped = None  # A stop when nothing was left to do does not count.
             group.cancel_scope.cancel()
 
     def stop(self, stop: Stop, grace_s: float) -> None:
-        """Send nothing more; what is in flight gets `grace_s` to end. A second call can only shorten that."""
+        """Send nothing more; requests in flight get `grace_s` to end. A second call can only shorten that."""
         if self.stopped is None:
             self.stopped = stop
         self._grace_until = min(self._grace_until, self._clock.monotonic() + grace_s)
         self._alarm.set()
 
     def skip(self, variant: str) -> None:
-        """Send no more of a variant; what is in flight ends."""
+        """Send no more of a variant; its requests in flight end."""
         self._recorder.tallies[variant].waiting -= self._backlog.skip(variant)
         self._room.set()
         self._alarm.set()
@@ -114,7 +114,7 @@ class WorkerPool:
         return bool(self._backlog.ready) or self._backlog.next_due <= self._clock.monotonic()
 
     def wake(self) -> None:
-        """The limits have changed: look again what can be sent, and how far ahead it is worth to read."""
+        """Check again what can be sent and how far to read ahead, after the limits changed."""
         self._backlog.high_water = _high_water(self._endpoint_pool.limit)
         self._alarm.set()
 
@@ -161,7 +161,7 @@ class WorkerPool:
             await self._attempt(*taken)
 
     def _take(self) -> tuple[Work, PooledEndpoint] | None:
-        """The next work that may be sent now, and where to: retries that are due before new rows."""
+        """Return the next work to send now, and its endpoint: due retries before new rows."""
         if self.stopped is not None:
             return None
         now = self._clock.monotonic()
@@ -170,7 +170,7 @@ class WorkerPool:
             return probe if self._costs.reserve(probe[0]) else None
         retry = backlog.next_due <= now and self._endpoint_pool.may_retry(backlog.next_retry)
         if retry and backlog.ready and self._last_was_limited and backlog.next_retry.refused_at is not None:
-            # A row that is refused for the rate each time must not go before all others for ever.
+            # A row that is refused for the rate each time must not precede all others forever.
             retry = False
         if not retry and not backlog.ready:
             return None
@@ -203,7 +203,7 @@ class WorkerPool:
         try:
             exchange = await endpoint.client.exchange(work.request)
         except BaseException:
-            # Cancelled by a stop: the endpoint may answer and bill it all the same.
+            # Cancelled by a stop: the endpoint may still answer and bill it.
             tally.abandoned += 1
             raise
         finally:
@@ -316,7 +316,7 @@ class WorkerPool:
             return self._in_flight == 0 or now >= self._grace_until
         deadline = self._endpoint_pool.outage_deadline
         if self._in_flight:
-            # What is in flight ends by deadlines of its own; only a probe can outlive the endpoint's.
+            # Requests in flight have their own deadlines; only a probe can outlive the endpoint's.
             if deadline is not None and now >= deadline and self._endpoint_pool.is_probing:
                 self._give_up(now)
             return False
@@ -334,12 +334,12 @@ class WorkerPool:
         return self.stopped is not None
 
     def _next_sending(self, now: float) -> float:
-        """When something can be sent, with nothing in flight: now, if that is so, or later."""
+        """Return when something can be sent if nothing is in flight: now or later."""
         free = now + self._endpoint_pool.hold(now)
         return free if self._backlog.ready else max(free, self._backlog.next_due)
 
     def _retries_are_spent(self, now: float) -> bool:
-        """Whether nothing but retries is left, or there is room for nothing else, and the budget does not allow the next."""
+        """Return whether only retries are left, or there is room for nothing else, and the retry budget does not allow the next."""
         backlog = self._backlog
         only_retries = not backlog.ready and (self._exhausted or backlog.is_full)
         return only_retries and backlog.next_due <= now and not self._endpoint_pool.may_retry(backlog.next_retry)
@@ -348,7 +348,7 @@ class WorkerPool:
         self.stop(Stop("refused", self._endpoint_pool.outage(now)), self._run.grace_s)
 
     def _hire(self, group: TaskGroup) -> bool:
-        """Wake or hire as many workers as could send something now; True when more are to be hired after a moment."""
+        """Wake or start as many workers as could send something now. Returns True if more are to be started shortly."""
         now = self._clock.monotonic()
         if self.stopped is not None or self._endpoint_pool.hold(now) > 0:
             return False
@@ -364,7 +364,7 @@ class WorkerPool:
         return wanted > hired > 0
 
     def _next_moment(self, now: float) -> float:
-        """When time alone makes something possible, or ends something."""
+        """Return when time alone makes something possible, or ends something."""
         if self.stopped is not None:
             return self._grace_until
         deadline = self._endpoint_pool.outage_deadline

@@ -30,7 +30,7 @@ from batch.settings import Job, ScoreSettings, Variant
 ALPHA = 0.05
 # Rows (or clusters) from one look of the test to the next; where they fall depends on nothing but the input.
 STEP = 10
-# So many rows after each other without an outcome: behind them there is little.
+# After this many rows in a row without an outcome, few outcomes follow.
 _IDLE_ROWS = 1024
 # A row that some variant has yet to finish. NaN is one that has no score: it has no right value, or cannot be read.
 _OPEN = -1.0

@@ -26,7 +26,7 @@ class ScoreVerdict:
 
     @property
     def headline(self) -> str:
-        """The first sentence: the winner, or who ties at the top."""
+        """Return the first sentence: the winner, or the variants that tie at the top."""
         return self.sentences[0].text
 
     @property

@@ -40,7 +40,7 @@ OF_NOBODY = frozenset({"held"})
 
 
 class Blame(Enum):
-    """Whose fault a refusal is. RETRY: nobody's yet, the row has attempts left. UNCLEAR: keep the row and test the endpoint."""
+    """What a refusal is blamed on. RETRY: on nothing yet, the row has attempts left. UNCLEAR: keep the row and test the endpoint."""
 
     ROW = "row"
     RUN = "run"
@@ -58,7 +58,7 @@ class Evidence:
         self._patience = 1
 
     def served(self, sent_at: float, *, by_reference: bool = False) -> None:
-        """Take note of an answer to a request sent at `sent_at`; `by_reference`: it was the test."""
+        """Record an answer to a request sent at `sent_at`; `by_reference`: it was the test."""
         self._served_sent_at = max(self._served_sent_at, sent_at)
         self._failing.clear()
         self.is_condemned = False
@@ -66,11 +66,11 @@ class Evidence:
         self._patience = min(MOST_PATIENCE, 2 * self._patience) if by_reference else 1
 
     def failed(self, task: Hashable) -> None:
-        """Take note of a task that failed, or was refused, in a way that may be the endpoint's fault."""
+        """Record a task that failed, or was refused, in a way that may be the endpoint's fault."""
         self._failing.add(task)
 
     def condemn(self) -> None:
-        """Take note that the reference was refused: the endpoint is to blame, until it serves."""
+        """Record that the reference was refused: the endpoint is to blame, until it serves."""
         self.is_condemned = True
 
     @property
@@ -90,7 +90,7 @@ class Evidence:
 def blame(
     verdict: Verdict, evidence: Evidence, *, spent: bool, has_reference: bool, has_others: bool = False, is_open: bool = False
 ) -> Blame:
-    """Whose fault the refusal `verdict` of a task is, at the moment when it comes.
+    """Return what the refusal `verdict` of a task is blamed on, at the moment when it comes.
 
     `spent`: the task has no attempt left. `has_reference`: an answered task is there to test the endpoint with; `has_others`: at least
     other rows are. `is_open`: the endpoint's breaker is open.

@@ -62,7 +62,7 @@ class Breaker:
             self._probe_at = self._suspected_at = now
 
     def served(self, sent_at: float = math.inf, *, by_reference: bool = False) -> bool:
-        """Take note of an answer to a request sent at `sent_at`; True when that ends what was called out of order."""
+        """Record an answer to a request sent at `sent_at`. Returns True when it closes a breaker that was confirmed open."""
         if self._suspected_at is not None and sent_at < self._suspected_at:
             return False  # It was on its way when the suspicion arose, and tells nothing about the time since.
         was_open = not self.closed and not self.is_suspected
@@ -75,7 +75,7 @@ class Breaker:
         return was_open
 
     def failed(self, task: Hashable, now: float, *, unready: bool, testable: bool = False) -> bool:
-        """Take note of a failure by the endpoint's fault; True when it is out of order from now on.
+        """Record a failure that is the endpoint's fault. Returns True when it opens the breaker.
 
         `unready`: the endpoint said so itself. `testable`: a reference is there, so several failures only raise a suspicion.
         """

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Protocol
 
-# Sums of many small amounts are off by less than this; so small an excess is none.
+# Sums of many small amounts are off by less than this; a smaller excess is rounding.
 _ROUNDING_USD = 1e-9
 
 
 class Budget(Protocol):
-    """What is asked before a request is sent. Amounts are in US dollars; `cap` and `spent` are those of the whole run, as far as known."""
+    """Grants money to requests before they are sent. Amounts are US dollars; `cap` and `spent` are those of the whole run."""
 
     cap: float
     spent: float
@@ -18,7 +18,7 @@ class Budget(Protocol):
         """Set `amount` aside for a request; False when that could overspend."""
 
     def settle(self, reserved: float, actual: float) -> None:
-        """A request for which `reserved` was set aside has cost `actual`."""
+        """Replace the amount `reserved` for a request by its `actual` cost."""
 
     def never(self, amount: float) -> bool:
         """Whether `amount` can never be reserved any more, even when all that is in flight costs nothing."""
@@ -45,7 +45,7 @@ class Spending:
         return True
 
     def settle(self, reserved: float, actual: float) -> None:
-        """A request for which `reserved` was set aside has cost `actual`."""
+        """Replace the amount `reserved` for a request by its `actual` cost."""
         self.spent += actual
         self._open -= 1
         self.reserved = self.reserved - reserved if self._open else 0.0

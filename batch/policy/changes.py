@@ -1,4 +1,4 @@
-"""What differs between two descriptions of a job, in words."""
+"""Describe in words what differs between two descriptions of a job."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ABSENT = object()
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Each difference as "temperature 0 → 0.7"; long values only as "user changed"; keys nested in tables are dotted."""
+    """Return each difference as "temperature 0 → 0.7"; long values only as "user changed"; keys nested in tables are dotted."""
     return list(_differences(old, new, prefix))
 
 

@@ -1,4 +1,4 @@
-"""Prompts that a server cut silently: what its usage says against what was sent. Ollama does so when its context is too short."""
+"""Detects prompts that a server cut silently, by comparing its usage with what was sent. Ollama cuts them when its context is too short."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MOST_CHARACTERS_A_TOKEN = 8
 
 
 def cut_prompt(body: bytes, usage: Mapping[str, Any] | None) -> tuple[int, int] | None:
-    """(characters sent, tokens read) of a request whose prompt cannot have been read whole; None where nothing speaks for that."""
+    """(characters sent, tokens read) of a request whose prompt cannot have been read whole; None if nothing suggests it."""
     tokens = usage.get("prompt_tokens") if usage else None
     if not isinstance(tokens, int) or tokens <= 0 or len(body) < max(SHORTEST, MOST_CHARACTERS_A_TOKEN * tokens):
         return None
@@ -23,7 +23,7 @@ def cut_prompt(body: bytes, usage: Mapping[str, Any] | None) -> tuple[int, int] 
 
 
 def _characters(document: Any) -> int:
-    """Characters of text in a request; images and the like are not text."""
+    """Count the characters of text in a request; images and the like are not text."""
     messages = document.get("messages", ())
     contents = [message.get("content") for message in messages] if messages else [document.get("prompt", document.get("input"))]
     parts = [part for content in contents for part in (content if isinstance(content, list) else [content])]

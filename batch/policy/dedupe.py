@@ -1,4 +1,4 @@
-"""Which requests have one answer, so that it need be asked for only once, and which failures are theirs and not the attempt's."""
+"""Decides which requests share one answer, so that only one is sent, and which failures belong to the request and not to the attempt."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import orjson
 from batch.records import ErrorInfo, ErrorKind, Outcome, Request
 from batch.settings import Job, Variant
 
-# What an endpoint says of the request itself: an equal one would be told the same.
+# Verdicts on the request itself: an equal request would get the same one.
 _OF_THE_REQUEST = frozenset({"bad_request", "context_length", "too_large", "content_filter", "too_big"})
 
 
 def may_share(job: Job) -> bool:
-    """Whether a job lets equal requests share an answer.
+    """Return whether equal requests of a job may share an answer.
 
     Repeats are there to see how answers differ, and several processes do not know each other's requests.
     """
@@ -20,7 +20,7 @@ def may_share(job: Job) -> bool:
 
 
 def is_repeatable(variant: Variant, request: Request) -> bool:
-    """Whether an equal request has the same answer: at a temperature that is 0 and said to be so, and for embeddings."""
+    """Whether an equal request has the same answer: at an explicit temperature of 0, and for embeddings."""
     if request.api == "embeddings":
         return True
     if request.api == "moderations":
@@ -32,7 +32,7 @@ def is_repeatable(variant: Variant, request: Request) -> bool:
 
 
 def shares_failure(error: ErrorInfo) -> bool:
-    """Whether an equal request would fail in the same way. So would one whose answer, which would be the same, does not do."""
+    """Whether an equal request would fail in the same way. That includes an answer that fails the checks, since it would be the same."""
     return error.kind is ErrorKind.OUTPUT or (error.kind is ErrorKind.API and error.code in _OF_THE_REQUEST)
 
 

@@ -1,4 +1,4 @@
-"""What servers say, as data: statuses, names and words of errors, and what each means. One row a dialect, with its source.
+"""The errors of known servers, as data: statuses, codes and words, and what each means. One row for each dialect, with its source.
 
 The words sharpen a decision that the evidence makes anyway (`blame.py`): an unknown wording is never worse than a slower answer.
 """

@@ -1,4 +1,4 @@
-"""How many tokens requests and answers will have, before they are sent: from characters, or better from answers that there are."""
+"""Estimates the tokens of requests and answers before they are sent, from characters, or from existing answers."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from batch.settings import Price
 
 # Bytes of JSON in a token: about 4 in English, fewer in code, numbers and other scripts, more where field names make much of a prompt.
 _FEWEST_BYTES, _MOST_BYTES = 2.5, 6.0
-# From so many answers on, they tell more than the characters do.
+# With at least this many answers, their usage is a better estimate than the characters.
 FEWEST_ANSWERS = 5
-# Rows that are still to come may differ from those that were answered.
+# Rows not yet sent may differ from those that were answered.
 _MARGIN = 0.05
 
 
@@ -43,7 +43,7 @@ class AnswerSample:
     _times: list[tuple[float, float]] = field(default_factory=list)
 
     def add(self, body_bytes: int, usage: Mapping[str, Any] | None, sent: float | None, done: float | None) -> None:
-        """Take one answer into account, asked for at `sent` and there at `done` (epoch seconds); one without usage tells nothing."""
+        """Add one answer, sent at `sent` and received at `done` (epoch seconds). One without usage is ignored."""
         prompt, answer = tokens_of(usage, "prompt_tokens"), tokens_of(usage, "completion_tokens")
         if not prompt:
             return
@@ -59,17 +59,17 @@ class AnswerSample:
 
     @property
     def tells(self) -> bool:
-        """Whether there are enough answers to go by."""
+        """Whether there are enough answers for an estimate."""
         return self.answers >= FEWEST_ANSWERS
 
     @property
     def latency_s(self) -> float | None:
-        """Seconds that an answer took on average."""
+        """Return the mean seconds from request to answer."""
         return sum(done - sent for sent, done in self._times) / len(self._times) if self._times else None
 
     @property
     def in_flight(self) -> float:
-        """How many of these answers were waited for at once, on average over the time in which any was."""
+        """Return the mean number of these requests in flight, over the time in which there was any."""
         waited, until = 0.0, -math.inf
         for sent, done in sorted(self._times):
             waited += max(0.0, done - max(sent, until))
@@ -77,7 +77,7 @@ class AnswerSample:
         return sum(done - sent for sent, done in self._times) / waited if waited else 1.0
 
     def prompt_tokens(self, body_bytes: int) -> Range:
-        """The tokens of prompts with so many bytes in all."""
+        """Return the tokens of prompts of `body_bytes` bytes in total."""
         if not self.tells:
             return Range(body_bytes / _MOST_BYTES, body_bytes / _FEWEST_BYTES)
         share = self._prompt / self._bytes
@@ -86,7 +86,7 @@ class AnswerSample:
         return _around(body_bytes * share, body_bytes * error)
 
     def answer_tokens(self, requests: int, limit: int | None) -> Range:
-        """The tokens of so many answers, none of which is longer than `limit`, where there is one."""
+        """Return the tokens of `requests` answers, each of at most `limit` tokens if there is a limit."""
         most = None if limit is None else float(limit * requests)
         if not self.tells or limit == 0:
             return Range(float(min(requests, requests if most is None else most)), most)
@@ -97,7 +97,7 @@ class AnswerSample:
 
 
 def cost_range(price: Price, requests: int, prompt_tokens: Range, answer_tokens: Range) -> Range:
-    """US dollars for so many requests, as if all were of the same length and nothing were cached."""
+    """Return the US dollars for `requests` requests, assuming equal lengths and no cached tokens."""
 
     def dollars(prompt: float, answer: float) -> float:
         rates = rates_of(price, prompt / requests if requests else 0.0)

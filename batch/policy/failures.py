@@ -1,4 +1,4 @@
-"""When failed rows end a run: row after row for one and the same reason, or more of them than the user bears."""
+"""Decides when failed rows end a run: all first rows fail for one reason, or more rows fail than `run.max_failures` allows."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from batch.records import ErrorInfo, ErrorKind, Tally
 
 ALL_ALIKE = 20
-"""So many rows of a variant failing for the same reason, and none answered ever, end a run: the job is wrong, not the rows."""
+"""This many rows of a variant that fail for the same reason, with none answered ever, end a run: the job is wrong, not the rows."""
 
 FEWEST_FOR_A_SHARE = 20
-"""A share of failed rows is judged from so many outcomes on, or the first failed row would be 100 %."""
+"""The share of failed rows is judged from this many outcomes on: the first failed row would be 100 %."""
 
-# What the next row cannot be expected to change. Content filters are about each row.
+# Errors that the next row is not expected to change. Content filters depend on the row.
 _SAME_FOR_ALL = frozenset(
     {"bad_request", "context_length", "too_large", "not_found", "too_big", "answer_not_json", "schema_violation"}
     | {"not_json", "no_choices", "truncated_body", "truncated_stream", "queued", "unexpected"}
@@ -31,7 +31,7 @@ class FailureLimit:
         self._share = float(limit.removesuffix("%")) / 100 if isinstance(limit, str) else None
 
     def exceeded(self, tallies: Iterable[Tally], own: Tally, error: ErrorInfo) -> str | None:
-        """Why the failure `error`, already counted in `own` (its variant's tally), ends the run; None when it does not."""
+        """Return why the failure `error`, already counted in `own` (its variant's tally), ends the run; None if it does not."""
         if self._number is None and self._share is None:
             return self._all_alike(own, error)
         failed = ok = 0
@@ -48,4 +48,4 @@ class FailureLimit:
             return None
         if error.kind is not ErrorKind.INPUT and error.code not in _SAME_FOR_ALL:
             return None
-        return f'the first {own.failed:,} rows all failed with {error.code} (run.max_failures = "100%" goes on all the same)'
+        return f'the first {own.failed:,} rows all failed with {error.code} (run.max_failures = "100%" continues regardless)'

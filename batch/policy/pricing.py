@@ -1,4 +1,4 @@
-"""What a request cost, by the endpoint's `usage`, and what it may cost at most before it is sent.
+"""Computes the cost of a request from the endpoint's `usage`, and its highest cost before it is sent.
 
 Fields of usage: https://platform.openai.com/docs/api-reference/chat/object (prompt_tokens holds the cached ones too); DeepSeek has
 prompt_cache_hit_tokens. xAI and Gemini leave reasoning out of completion_tokens, but not out of total_tokens, and bill it as output.
@@ -18,7 +18,7 @@ from batch.records import Request
 from batch.settings import Price, TokenPrices, Variant
 
 MILLION = 1_000_000
-# The tokens of an answer to a request that names no most: what a budget then reserves. Longer answers are rare, and end in an overshoot.
+# The tokens that a budget reserves for an answer without a limit. Longer answers are rare, and overshoot the budget.
 ASSUMED_ANSWER = 16_384
 # A token is a byte at least, until answers have shown how many bytes a token of these prompts has.
 _FIRST_ANSWERS = 20
@@ -31,7 +31,7 @@ _NAMED_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens":\s*(\d+)')
 
 
 def rates_of(price: Price, prompt_tokens: float) -> TokenPrices:
-    """The rates for a request with so many prompt tokens."""
+    """Return the rates for a request with this many prompt tokens."""
     rates = price.rates
     for start, higher in price.above:
         if prompt_tokens > start:
@@ -40,7 +40,7 @@ def rates_of(price: Price, prompt_tokens: float) -> TokenPrices:
 
 
 def cost_of(price: Price | None, usage: Mapping[str, Any] | None) -> float | None:
-    """US dollars for a request by its usage; None is unknown: without a price or usage, or with audio, which has prices of its own.
+    """Return the US dollars for a request by its usage; None if unknown: no price, no usage, or audio, which has its own prices.
 
     A price that the job names goes first, then what the endpoint itself says that it charged, then the price list.
     """
@@ -51,12 +51,12 @@ def cost_of(price: Price | None, usage: Mapping[str, Any] | None) -> float | Non
         return own
     charged = _charged(usage)
     listed = _by_tokens(price, usage)
-    # A charge of 0 is believed only where no price says otherwise: gateways report it for what they bill elsewhere.
+    # A charge of 0 is used only if the job names no price: gateways report 0 for what they bill elsewhere.
     return listed if charged is None or (charged == 0 and listed is not None) else charged
 
 
 def _charged(usage: Mapping[str, Any]) -> float | None:
-    """What the endpoint says that it charged (https://openrouter.ai/docs/use-cases/usage-accounting); None where that is not the whole.
+    """Return the charge that the endpoint states (https://openrouter.ai/docs/use-cases/usage-accounting); None if that is not the whole.
 
     With one's own key at the provider (`is_byok`), `cost` is OpenRouter's fee only, and the provider's charge is stated beside it.
     """
@@ -68,7 +68,7 @@ def _charged(usage: Mapping[str, Any]) -> float | None:
 
 
 def _amount(value: Any) -> float | None:
-    """A number of dollars that makes sense."""
+    """Return `value` if it is a plausible number of dollars."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value < math.inf else None
 
@@ -91,13 +91,13 @@ def _by_tokens(price: Price | None, usage: Mapping[str, Any]) -> float | None:
 
 
 def most(price: Price, prompt_tokens: float, answer_tokens: float) -> float:
-    """US dollars that a request costs with so many tokens, none of them cached."""
+    """Return the US dollars for a request with these tokens, none of them cached."""
     rates = rates_of(price, prompt_tokens)
     return (prompt_tokens * max(rates.input, rates.cache_write) + answer_tokens * rates.output) / MILLION + price.per_request
 
 
 def answer_limit(variant: Variant, request: Request) -> int | None:
-    """The most tokens of the answer to a request; 0 for embeddings and moderations, None where nothing says it."""
+    """Return the most tokens of the answer to a request; 0 for embeddings and moderations, None if no limit is stated."""
     if request.api in ("embeddings", "moderations"):
         return 0
     # Of stored requests each may have a limit of its own.
@@ -109,7 +109,7 @@ def answer_limit(variant: Variant, request: Request) -> int | None:
 
 
 def answers_of(request: Request) -> int:
-    """How many answers a request may be billed for: `n`, or all that `best_of` chooses from, for each of its prompts."""
+    """Return how many answers a request may be billed for: `n`, or all that `best_of` chooses from, for each of its prompts."""
     if b'"n"' not in request.body and b'"best_of"' not in request.body and not _PROMPTS.search(request.body):
         return 1
     document = orjson.loads(request.body)
@@ -133,7 +133,7 @@ class WorstCase:
         self._tokens_per_byte = 0.0
 
     def dollars(self, request: Request) -> float:
-        """US dollars for one request."""
+        """Return the US dollars to reserve for one request."""
         share = 1.0 if self._answers < _FIRST_ANSWERS else min(1.0, _MARGIN * self._tokens_per_byte)
         answer = answer_limit(self._variant, request)
         return most(self._price, share * len(request.body), answers_of(request) * (self._assumed if answer is None else answer))

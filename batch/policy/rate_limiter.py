@@ -1,4 +1,4 @@
-"""Requests and tokens a minute: what the job allows, and what the endpoint's headers say is left. Times are monotonic seconds.
+"""Limits requests and tokens per minute, by the job's limits and by what the endpoint's headers say is left. Times are monotonic seconds.
 
 Headers: x-ratelimit-remaining-requests / -tokens and -reset-*, as OpenAI has them
 (https://platform.openai.com/docs/guides/rate-limits, "Rate limits in headers").
@@ -16,10 +16,10 @@ from batch.policy.waits import parse_duration
 
 # In any 10 s at most 2 % more than the rate.
 BURST_S = 0.2
-# Who finds the bucket empty comes back when so much has flowed in, instead of once for each request.
+# A caller that finds the bucket empty waits until this much is available, instead of once for each request.
 GATHER_S = 0.02
 BYTES_PER_TOKEN = 4
-# Tokens of an answer, while none has come and the request names no most.
+# Expected tokens of an answer, before the first answer, if the request names no limit.
 UNKNOWN_ANSWER = 256
 ODD_RESET_S = 86_400.0
 # Tokens that no answer exceeds where the request names no limit, and none of what a request refers to (an image, a file).
@@ -37,21 +37,21 @@ class Bucket:
         self._next = -math.inf
 
     def hold(self, now: float) -> float:
-        """Seconds until something may be taken: 0 now."""
+        """Return the seconds until something may be taken; 0: now."""
         wait = self._next - self._slack - now
         return wait + min(self._slack, GATHER_S) if wait > 0 else 0.0
 
     def take(self, amount: float, now: float) -> None:
-        """Take so much, whether it is there or not."""
+        """Take `amount`, even beyond what is available."""
         self._next = max(self._next, now) + amount * self._interval
 
     def correct(self, amount: float) -> None:
-        """It was so much more (or less, below 0) than was taken."""
+        """Correct an earlier estimate: `amount` more (less if negative) was used than was taken."""
         self._next += amount * self._interval
 
 
 class ServerQuota:
-    """What an endpoint says is left of one kind; nothing is sent from when that is used up until its reset."""
+    """The remaining quota of one kind that an endpoint states. When it is used up, nothing is sent until its reset."""
 
     def __init__(self, kind: str) -> None:
         self._remaining, self._reset = f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}"
@@ -59,11 +59,11 @@ class ServerQuota:
         self._told_by = -1
 
     def hold(self, now: float) -> float:
-        """Seconds until something may be sent: 0 now."""
+        """Return the seconds until something may be sent; 0: now."""
         return max(0.0, self._until - now)
 
     def observe(self, headers: Mapping[str, str], number: int, used_since: float, now: float) -> None:
-        """The headers of the answer to request `number`; since it was sent, others have used `used_since` of what it says is left.
+        """Apply the headers of the answer to request `number`; since it was sent, others have used `used_since` of what it says is left.
 
         An endpoint may count when a request comes or when it is answered. Counting for ourselves what was sent since errs on the safe
         side, until the answer to the last one that was sent tells.
@@ -88,20 +88,20 @@ class Ticket:
 
 
 class RateLimit(Protocol):
-    """What may be taken over time."""
+    """A rate from which amounts are taken over time."""
 
     def hold(self, now: float) -> float:
-        """Seconds until something may be taken: 0 now."""
+        """Return the seconds until something may be taken; 0: now."""
 
     def take(self, amount: float, now: float) -> None:
-        """Take so much, whether it is there or not."""
+        """Take `amount`, even beyond what is available."""
 
     def correct(self, amount: float) -> None:
-        """It was so much more (or less, below 0) than was taken."""
+        """Correct an earlier estimate: `amount` more (less if negative) was used than was taken."""
 
 
 class RateLimiter:
-    """The rates of one endpoint and key. `limit` makes what holds a rate, given as so much per minute."""
+    """The rates of one endpoint and key. `limit` makes a RateLimit from an amount per minute."""
 
     def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None, limit: Callable[[int], RateLimit] = Bucket) -> None:
         self._requests = limit(requests_per_minute) if requests_per_minute else None
@@ -113,7 +113,7 @@ class RateLimiter:
         self._mean_total = 0.0
 
     def hold(self, now: float) -> float:
-        """Seconds until something may be sent: 0 now."""
+        """Return the seconds until something may be sent; 0: now."""
         wait = max(self._left_requests.hold(now), self._left_tokens.hold(now))
         if self._requests is not None:
             wait = max(wait, self._requests.hold(now))
@@ -154,14 +154,14 @@ class RateLimiter:
 
 
 def _most_tokens(body: bytes) -> float:
-    """The most tokens that a request can use: one for each byte of it, and the answer's limit or the stated assumption."""
+    """Return the most tokens that a request can use: one for each byte of it, and the answer's limit or the stated assumption."""
     named = _MOST_TOKENS.search(body)
     attached = MOST_ATTACHED if b'_url"' in body or b'"file' in body else 0
     return len(body) + attached + (float(named[1]) if named else MOST_ANSWER)
 
 
 def _number(text: str) -> float | None:
-    """A count that makes sense; -1 and junk do not."""
+    """Return a plausible count; None for -1 and junk."""
     try:
         value = float(text)
     except ValueError:
@@ -170,6 +170,6 @@ def _number(text: str) -> float | None:
 
 
 def tokens_of(usage: Mapping[str, Any] | None, name: str) -> float:
-    """So many tokens, by an endpoint's usage; 0 where it does not say, or nothing that makes sense."""
+    """Return the tokens that an endpoint's usage states; 0 if it states none, or an implausible number."""
     value = usage.get(name) if usage else None
     return float(value) if isinstance(value, int | float) and 0 <= value < math.inf else 0.0

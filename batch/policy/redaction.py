@@ -1,4 +1,4 @@
-"""Secrets taken out of texts and bytes before these reach a file, a log or a person."""
+"""Removes secrets from texts and bytes before they reach a file, a log or a terminal."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ApiKeys(Mapping[str, str]):
 
 
 class Secrets:
-    """The secrets that a process has met, to take out of texts that may hold any of them, such as a traceback."""
+    """The secrets that a process has used, to remove from texts that may contain any of them, such as a traceback."""
 
     def __init__(self) -> None:
         self._met: set[str] = set()

@@ -1,6 +1,6 @@
-"""Foreign text on its way to a terminal: what an endpoint, a file or a library wrote is shown and never obeyed.
+"""Makes foreign text safe for a terminal: what an endpoint, a file or a library wrote is shown, and never controls the terminal.
 
-The filter of the one mouth of the command line (cli/console.py) and of the progress display (progress.py).
+Used by the command line's single output (cli/console.py) and by the progress display (progress.py).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _MARKS = [0x061C, 0x200E, 0x200F, 0x2028, 0x2029, *range(0x202A, 0x202F), *range
 _STYLES = range(0xFDD0, 0xFDD8)
 _VISIBLE = _CONTROLS | {code: f"\\u{code:04x}" for code in _MARKS}
 _FOREIGN = _VISIBLE | {code: f"\\u{code:04x}" for code in _STYLES}
-# Begins at a break, not at space before it: that would take time of the square of a text that is all space.
+# Begins at a break, not at space before it: on a text of only spaces that would take quadratic time.
 _BREAKS = re.compile(r"[\n\v\f\r\x1c-\x1e\x85\u2028\u2029]\s*")
 
 _URL = re.compile(
@@ -53,7 +53,7 @@ def _hide(found: re.Match[str]) -> str:
 
 
 def _looks_secret(segment: str) -> bool:
-    """Letters and digits mixed, 12 or more, and no file name."""
+    """Return whether a segment mixes letters and digits, has 12 or more of them, and is no file name."""
     plain = segment.rstrip(".,;:)]}")
     if len(plain) < SHORTEST_SECRET_SEGMENT or re.search(r"\.[A-Za-z]{2,8}\d?$", plain):
         return False

@@ -1,4 +1,4 @@
-"""What several answers to one task used, together."""
+"""Adds up the usage of several answers to one task."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def added(first: Mapping[str, Any] | None, second: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Two usage objects as one: numbers are added, tables (prompt_tokens_details) too, of anything else the second's counts."""
+    """Return two usage objects as one: numbers are added, tables (prompt_tokens_details) too, of anything else the second's counts."""
     if first is None or second is None:
         return second if first is None else first
     return {**first, **{key: _sum(first.get(key), value) for key, value in second.items()}}

@@ -1,4 +1,4 @@
-"""What an attempt's end means: done, retry, fail the task, or stop the run. The status first, then the body.
+"""Judges the end of an attempt: done, retry, fail the task, or stop the run. The status first, then the body.
 
 The providers' words and codes are data, with their sources, in `dialects.py`.
 """
@@ -36,7 +36,7 @@ __all__ = ["Action", "Verdict", "judge"]
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What an attempt's end means.
+    """The meaning of an attempt's end.
 
     `wait` is the server's own wait in seconds, not capped, None when it named none. `charged` is False when the attempt does not
     count against the task's attempts (the endpoint was loading or never got the request). `reduce_concurrency`: the endpoint is overloaded.
@@ -70,7 +70,7 @@ _FAULTS: dict[str, Ruling] = {
 
 
 def judge(exchange: Exchange, now_wall: float) -> Verdict:
-    """The verdict on an attempt; `now_wall` is in seconds since the epoch (for waits given as a date)."""
+    """Return the verdict on an attempt; `now_wall` is in seconds since the epoch (for waits given as a date)."""
     status = exchange.status
     if status is None:
         return _on_fault(exchange.fault or Fault(ErrorKind.NETWORK, "reset", "no reply came"), None)
@@ -152,7 +152,7 @@ def _ruling(status: int, error: ReplyError | None, body: bytes, wait: float | No
 
 
 def _unread(body: bytes) -> ReplyError:
-    """The error in a body of an envelope that is not known: its message and its code, where it names them."""
+    """Return the message and code of an error in an unknown envelope, where it names them."""
     message, code = _MESSAGE.search(body), _CODE.search(body)
     text = sample(body) if message is None else message[1].decode("utf-8", "replace")
     return ReplyError(text, None if code is None else code[1].decode())

@@ -1,4 +1,4 @@
-"""How long to wait: what a server says in its headers or in its body, and backoff when it says nothing usable.
+"""Computes waits: from a server's headers or body, or backoff if they state nothing usable.
 
 Sources: RFC 9110 section 10.2.3 (Retry-After: seconds or an HTTP date); the OpenAI SDKs (retry-after-ms comes first);
 OpenAI's and Groq's x-ratelimit-reset-* ("12ms", "1m30s", plain seconds, -1 for unknown); google.rpc.RetryInfo
@@ -39,7 +39,7 @@ _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0,
 
 
 def server_wait(headers: Mapping[str, str], now_wall: float) -> float | None:
-    """The wait in seconds that the server asks for, uncapped, or None when it asks for none that makes sense.
+    """Return the wait in seconds that the server asks for, uncapped; None if it asks for none that is plausible.
 
     `headers` have lower-case names; `now_wall` is in seconds since the epoch. A date that has passed gives 0.
     """
@@ -54,7 +54,7 @@ def server_wait(headers: Mapping[str, str], now_wall: float) -> float | None:
 
 
 def asked_wait(headers: Mapping[str, str], body: bytes, message: str | None, now_wall: float) -> float | None:
-    """The longest wait in seconds that a refusal asks for, in its headers, its body or its `message`; None when it asks for none."""
+    """Return the longest wait in seconds that a refusal asks for, in its headers, its body or its `message`; None when it asks for none."""
     waits = [server_wait(headers, now_wall), _body_wait(body, message, _server_clock(headers, now_wall))]
     return max((wait for wait in waits if wait is not None), default=None)
 
@@ -75,7 +75,7 @@ def _body_wait(body: bytes, message: str | None, server_clock: float) -> float |
 
 
 def _said(text: str) -> float:
-    """The seconds in "37.2s", "6m0s", "2 seconds" or "1 minute"."""
+    """Return the seconds in "37.2s", "6m0s", "2 seconds" or "1 minute"."""
     return sum(
         float(number) * _UNIT_S[unit if unit in _UNIT_S else "ms" if unit.startswith("milli") else unit[0]]
         for number, unit in _SAID_PART.findall(text.lower())
@@ -83,7 +83,7 @@ def _said(text: str) -> float:
 
 
 def parse_duration(text: str) -> float | None:
-    """The seconds in "12ms", "1m30s" or "7"; None for -1 (unknown) and for junk. A plain number is given as it is, also an epoch's."""
+    """Return the seconds in "12ms", "1m30s" or "7"; None for -1 (unknown) and for junk. A plain number stays, also an epoch's."""
     text = text.strip()
     plain = _number(text)
     if plain is not None:
@@ -95,7 +95,7 @@ def parse_duration(text: str) -> float | None:
 
 
 def backoff(attempt: int, random: float) -> float:
-    """The wait in seconds after the `attempt`-th attempt (from 1): exponential with full jitter; `random` is from [0, 1)."""
+    """Return the wait in seconds after the `attempt`-th attempt (from 1): exponential with full jitter; `random` is from [0, 1)."""
     return random * min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0 ** min(attempt - 1, 32))
 
 
@@ -107,7 +107,7 @@ def _number(text: str | None) -> float | None:
 
 
 def _server_clock(headers: Mapping[str, str], now_wall: float) -> float:
-    """The time of the server's own clock, by the reply's Date header: a date that it names is meant by that clock."""
+    """Return the time of the server's own clock, by the reply's Date header: dates in the reply refer to that clock."""
     moment = _moment(headers.get("date", ""))
     return now_wall if moment is None else moment
 

@@ -146,7 +146,7 @@ def _blocks(path: str, offset: int) -> Iterator[bytes]:
     with open_input(path, offset) as stream:
         try:
             if offset:
-                # Whoever begins in the middle often wants no more than a part of a block.
+                # A reader that begins in the middle often needs only part of a block.
                 size = SHORT_BLOCK_BYTES
                 while size < BLOCK_BYTES and (block := stream.read(size)):
                     yield block

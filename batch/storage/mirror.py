@@ -79,7 +79,7 @@ class Mirror:
         stored = stores.info(url)
         if stored is None or stored.size != len(data):
             raise StoreError(f"{url}: is not there whole after it was put")
-        # Whoever reads here has fetched the folder before; without a copy it is fetched when it is read.
+        # The reader has fetched the folder before; without a copy it is fetched when it is read.
         with suppress(OSError):
             self._keep(name, data, stored)
 

@@ -110,7 +110,7 @@ def _check(function: dict[str, Any], *, strictly: bool) -> None:
     """
     arguments = function["arguments"].strip()
     if not function["name"] or (strictly and arguments and not _is_json(arguments)) or _has_rest(arguments):
-        raise ReplyFormatError("no_choices", "the tool-call deltas have no index or id and cannot be told apart")
+        raise ReplyFormatError("no_choices", "the tool-call deltas have no index or id and cannot be distinguished")
 
 
 def _is_json(text: str) -> bool:

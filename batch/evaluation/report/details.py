@@ -21,7 +21,7 @@ MOST_WIDE, LONGEST_NAME = 6, 24
 
 
 def pairs_html(findings: Findings, keys: VariantLetters) -> Markup:
-    """Who won how many rows against whom: a row of the table against a column."""
+    """How many rows each variant won against each other: a row of the table against a column."""
     if not findings.pairs:
         return Markup()
     ranked = [one.variant for one in findings.standings if one.rank_best is not None]

@@ -33,7 +33,7 @@ class VariantLetters:
         return letter(self.variants.index(variant))
 
     def badge(self, variant: str) -> Markup:
-        """The letter, with the name for those who point at it or hear the page."""
+        """Return the letter, with the name as tooltip and for screen readers."""
         return tag("abbr", self.of(variant), class_="key", title=variant)
 
     def named(self, variant: str, longest: int | None = None) -> Markup:
@@ -86,7 +86,7 @@ def known_columns(head: Sequence[Content], rows: Sequence[Sequence[Content]]) ->
 
 
 def with_help(text: str, explanation: str) -> Markup:
-    """A column's name that explains itself to those who point at it."""
+    """Return a column's name with its explanation as tooltip."""
     return tag("abbr", text, title=explanation)
 
 

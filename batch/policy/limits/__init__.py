@@ -1,4 +1,4 @@
-"""How many requests an endpoint gets at once: fixed, adaptive, or shared with other workers."""
+"""Limits of requests in flight: fixed, adaptive, or shared with other workers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ConcurrencyLimit(Protocol):
         """Learn from an answer of `tokens` completion tokens (1 where the endpoint reports none)."""
 
     def faulted(self) -> None:
-        """Learn from a failure of the endpoint that is no refusal (5xx, a broken connection)."""
+        """Learn from a failure of the endpoint other than a refusal (5xx, a broken connection)."""
 
     def refused(self, sent_at: float, now: float) -> bool:
         """Learn from a refusal of a request sent at `sent_at`; True when that cut the limit."""

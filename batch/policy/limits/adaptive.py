@@ -1,7 +1,7 @@
-"""How many requests an endpoint gets at once, found by itself: `concurrency = "auto"`.
+"""Adapts the number of requests in flight to the endpoint: `concurrency = "auto"`.
 
-Two kinds of endpoints are told apart by what they answer. One that refuses (429) is filled to just below the number at which it last
-refused. One that queues instead is filled to where throughput no longer rises: throughput is taken by Little's law as requests in
+Two kinds of endpoints are distinguished by their answers. For one that refuses (429), the limit stays just below the number at which it
+last refused. For one that queues instead, it stays where throughput no longer rises: throughput is, by Little's law, requests in
 flight x tokens / time in flight, which heavy-tailed answer lengths do not disturb, since tokens and time rise together.
 """
 
@@ -18,11 +18,11 @@ FLAT, PAYS = 0.1, 0.22
 # The ramp is over when less than this share of the growth shows in the answers, and each of their tokens takes longer as well.
 RAMP_GAIN, SLOWED = 0.3, 0.85
 BELOW_CEILING, BACK_OFF = 0.95, 0.8
-# So many answers are to be had for each refusal before the endpoint is asked for more: refusals stay under 2 %.
+# Answers needed for each refusal before the limit grows: refusals stay under 2 %.
 ANSWERS_PER_REFUSAL = 80
 WINDOW_ANSWERS = 32
 LONGEST_HOLD = 8
-# Of the limit in flight, on the mean, for it to be what holds us back; a ramp doubles it meanwhile.
+# Mean share of the limit in flight from which the limit is the bottleneck; a ramp doubles the limit meanwhile.
 USED, RAMP_USED = 0.75, 0.5
 # What a step up adds for each answer: what is sent before the first refusal of an episode comes back is refused too.
 GENTLY = 0.25
@@ -38,7 +38,7 @@ class _Phase(Enum):
 
 @dataclass(slots=True)
 class _Window:
-    """What was seen since `start`: answers, their tokens, their seconds in flight, and the integral of the number in flight."""
+    """Observations since `start`: answers, their tokens, their seconds in flight, and the integral of the number in flight."""
 
     start: float
     answers: int = 0
@@ -49,7 +49,7 @@ class _Window:
 
     @property
     def is_troubled(self) -> bool:
-        """Whether so many requests failed that the endpoint should not be asked for more."""
+        """Whether too many requests failed for the limit to grow."""
         return self.faults > 1 + TOLERATED_FAULTS * self.answers
 
     def level(self, now: float) -> _Level:
@@ -99,27 +99,27 @@ class AdaptiveConcurrency:
         return int(self._limit)
 
     def sent(self, now: float) -> None:
-        """A request leaves."""
+        """Count a request that leaves."""
         self._advance(now)
         self._in_flight += 1
 
     def ended(self, now: float) -> None:
-        """A request ended, however. To be called before `served`, `refused` or `faulted`."""
+        """Count a request that ended, in any way. Called before `served`, `refused` or `faulted`."""
         self._advance(now)
         self._in_flight -= 1
 
     @property
     def limit_may_move(self) -> bool:
-        """Whether answers are of interest: always."""
+        """Whether answers can move the limit: always."""
         return True
 
     def occupied(self, in_flight: float, now: float) -> None:
-        """So many are in flight from now on, on the mean: instead of `sent` and `ended`, where several workers send."""
+        """Set the mean number in flight from now on: replaces `sent` and `ended` where several workers send."""
         self._advance(now)
         self._in_flight = in_flight
 
     def served(self, sent_at: float, now: float, tokens: float) -> None:
-        """An answer came, of so many completion tokens (1 where the endpoint tells none)."""
+        """Learn from an answer of `tokens` completion tokens (1 if the endpoint reports none)."""
         latency = now - sent_at
         self._latency += (latency - self._latency) / min(64, 1 + self._limit) if self._latency else latency
         self._answers_owed -= self._answers_owed > 0
@@ -138,12 +138,12 @@ class AdaptiveConcurrency:
             self._judge(window, now)
 
     def faulted(self) -> None:
-        """The endpoint failed (5xx, a broken connection): where that happens often, nothing grows."""
+        """Learn from a failure (5xx, a broken connection): if they are frequent, the limit does not grow."""
         if self._window is not None:
             self._window.faults += 1
 
     def refused(self, sent_at: float, now: float) -> bool:
-        """The endpoint refused a request sent at `sent_at`; True when that cut the limit.
+        """Learn from a refusal of a request sent at `sent_at`. Returns True if that cut the limit.
 
         Requests that were already on their way when the limit was cut belong to the same episode.
         """
@@ -182,7 +182,7 @@ class AdaptiveConcurrency:
     def _judge(self, window: _Window, now: float) -> None:
         level = window.level(now)
         if level.in_flight < (RAMP_USED if self._phase is _Phase.RAMP else USED) * self._limit:
-            # There was not enough to send, or something else held it back: that says nothing about the endpoint.
+            # Too little to send, or another bottleneck: no evidence about the endpoint.
             self._restart(now)
             return
         if self._phase is _Phase.RAMP:
@@ -195,7 +195,7 @@ class AdaptiveConcurrency:
     # Moving
 
     def _step(self, window: _Window, now: float) -> None:
-        """Move by one towards where we want to be; only while the limit is what holds us back."""
+        """Move the limit by one towards its target, only while the limit is the bottleneck."""
         if self._in_flight + 1 < USED * self._limit or window.is_troubled:
             return
         if self._phase is _Phase.RAMP:
@@ -209,11 +209,11 @@ class AdaptiveConcurrency:
         self._restart(now)
         if base is None or level.in_flight < 1.4 * base.in_flight:
             return
-        # While the number grows, answers tell of the past: Little's law would credit their speed to the present number.
+        # While the number grows, answers reflect an earlier number: Little's law would credit their speed to the present one.
         gained = level.answers / base.answers
         expected = level.in_flight / base.in_flight
         if gained - 1 < (expected - 1) * RAMP_GAIN and level.speed < SLOWED * base.speed:
-            # By Little's law so many carry this throughput at the speed that a request had before.
+            # Little's law: the number in flight that carries this throughput at the earlier latency.
             self._limit = max(1.0, min(self._limit, level.answers * base.latency))
             self._latency = base.latency
             self._rest(now)

@@ -22,25 +22,25 @@ class FixedConcurrency:
 
     @property
     def limit_may_move(self) -> bool:
-        """Whether answers are of interest: while it is below its most."""
+        """Whether answers can move the limit: while it is below `most`."""
         return self._limit < self.most
 
     def sent(self, now: float) -> None:
-        """Nothing to a fixed number."""
+        """Ignored: the number is fixed."""
 
     def ended(self, now: float) -> None:
-        """Nothing to a fixed number."""
+        """Ignored: the number is fixed."""
 
     def faulted(self) -> None:
-        """Nothing to a fixed number."""
+        """Ignored: the number is fixed."""
 
     def served(self, sent_at: float, now: float, tokens: float) -> None:  # noqa: ARG002 - as the adaptive one has it
-        """An answer came."""
+        """Grow back towards `most` after an answer."""
         if self._limit < self.most:
             self._limit = min(self.most, self._limit + 1 / self._limit)
 
     def refused(self, sent_at: float, now: float) -> bool:
-        """The endpoint refused a request sent at `sent_at`; True when that cut the limit.
+        """Learn from a refusal of a request sent at `sent_at`. Returns True if that cut the limit.
 
         Requests that were already on their way when the limit was cut belong to the same episode.
         """

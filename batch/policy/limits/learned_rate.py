@@ -1,4 +1,4 @@
-"""Requests a second that an endpoint bears, learned from its refusals where no header states the rate.
+"""The requests per second that an endpoint accepts, learned from its refusals where no header states the rate.
 
 The rate falls to just below what was admitted, returns to just below where it was refused, and rises slowly from there (as CUBIC
 does: RFC 9438). It is needed where a number in flight is too coarse: at 20 requests a second and 50 ms each, one request in flight is
@@ -22,18 +22,18 @@ SHORTEST_S = 1.0
 CUT = 0.95
 # A refusal when less than this many seconds' worth was served since the last one: the rate was used up then, and is not back yet.
 STARVED_S = 2.0
-# After a cut: back to `BELOW` of the refused rate within RECOVERY_S, there until PLATEAU_S, then growth by so much in a second.
+# After a cut: back to `BELOW` of the refused rate within RECOVERY_S, there until PLATEAU_S, then growth by this much per second.
 BELOW, RECOVERY_S, PLATEAU_S = 0.985, 4.0, 15.0
 GROWTH, FAST_GROWTH, FAST_AFTER_S = 0.001, 0.02, 45.0
 # Growth of a rate that was taken from what was admitted and never refused itself.
 GUESS_GROWTH = 0.05
-# A rate that was not refused for this long is no longer kept to.
+# A rate that was not refused for this long is dropped.
 FORGOTTEN_S = 300.0
 GATHER_S = 0.01
 
 
 class LearnedRate:
-    """The rate of one endpoint; without refusals it holds nothing back."""
+    """The rate of one endpoint; without refusals there is no limit."""
 
     def __init__(self) -> None:
         self._admitted: deque[tuple[float, int]] = deque()
@@ -71,7 +71,7 @@ class LearnedRate:
         return top * math.exp(GROWTH * slow + FAST_GROWTH * max(0.0, age - FAST_AFTER_S))
 
     def hold(self, now: float) -> float:
-        """Seconds until something may be sent: 0 now."""
+        """Return the seconds until something may be sent; 0: now."""
         return max(0.0, self._next - GATHER_S - now) if self.is_active else 0.0
 
     def sent(self, now: float) -> None:

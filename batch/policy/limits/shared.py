@@ -1,4 +1,4 @@
-"""What a worker has of an endpoint's limits while other workers send to it too: a number of requests at once, and rates.
+"""A worker's share of an endpoint's limits, where other workers send to it too: requests in flight, and rates.
 
 The coordinator grants shares and takes them back (executors.workers.limit_allocator); this module keeps to them and records their use.
 Pure: times are monotonic seconds of the worker, given by the caller.
@@ -19,7 +19,7 @@ LOCAL_CUT = 0.7
 
 @dataclass(frozen=True, slots=True)
 class RateGrant:
-    """So much of a rate: `amount` falls due evenly, one in `interval` seconds, the first `starts_in` seconds after the check-in."""
+    """A granted part of a rate: `amount` falls due evenly, one each `interval` seconds, the first `starts_in` seconds after check-in."""
 
     amount: float
     starts_in: float
@@ -40,9 +40,9 @@ class LimitShare:
 
 @dataclass(frozen=True, slots=True)
 class RateUsage:
-    """What became of a rate since the last check-in: `used` (net of corrections), and `left` of it (below 0: used ahead).
+    """Use of a rate since the last check-in: `used` (net of corrections), and `left` of it (below 0: used ahead).
 
-    `short` tells whether it held something back.
+    `short` says whether it delayed something.
     """
 
     used: float
@@ -52,7 +52,7 @@ class RateUsage:
 
 @dataclass(frozen=True, slots=True)
 class LimitUsage:
-    """What a worker made of its share in the `elapsed` seconds since its last check-in.
+    """A worker's use of its share in the `elapsed` seconds since its last check-in.
 
     `in_flight` is now, `peak` the most, `area` their integral over time. `short` says that it could have used more. Of the answers:
     their number, their tokens and seconds in flight. `refusals` is how many were refused for the rate, `refusal_age` how long ago
@@ -88,32 +88,32 @@ class LeasedConcurrency:
         self._begin(0.0)
 
     def grant(self, limit: int) -> None:
-        """Requests that may be in flight at once from now on."""
+        """Set how many requests may be in flight from now on."""
         self.limit = min(limit, self.most)
 
     def sent(self, now: float) -> None:
-        """A request leaves."""
+        """Count a request that leaves."""
         self._advance(now)
         self._in_flight += 1
         self._peak = max(self._peak, self._in_flight)
 
     def ended(self, now: float) -> None:
-        """A request ended, however."""
+        """Count a request that ended, in any way."""
         self._advance(now)
         self._in_flight -= 1
 
     def served(self, sent_at: float, now: float, tokens: float) -> None:
-        """An answer came."""
+        """Count an answer."""
         self._answers += 1
         self._tokens += tokens
         self._seconds += now - sent_at
 
     def faulted(self) -> None:
-        """The endpoint failed."""
+        """Count a failure of the endpoint."""
         self._faults += 1
 
     def refused(self, sent_at: float, now: float) -> bool:
-        """The endpoint refused a request sent at `sent_at`; True when that cut the limit, which the next grant may set again."""
+        """Learn from a refusal of a request sent at `sent_at`. Returns True if that cut the limit, which the next grant may reset."""
         self._refusals += 1
         self._latest_refused = max(self._latest_refused, sent_at)
         if sent_at < self._cut_at:
@@ -123,7 +123,7 @@ class LeasedConcurrency:
         return True
 
     def take_use(self, now: float, *, ready: bool, pause_s: float, flows: Mapping[str, RateUsage]) -> LimitUsage:
-        """What was made of it since this was last asked; `ready` tells whether there is something to send now."""
+        """Return and reset the use since the last call; `ready`: there is something to send now."""
         self._advance(now)
         use = LimitUsage(
             elapsed=now - self._since,
@@ -164,7 +164,7 @@ class _Due:
     interval: float
 
     def by(self, moment: float) -> float:
-        """How much of it has fallen due by then."""
+        """Return how much has become available by `moment`."""
         return 0.0 if moment < self.at else min(self.left, math.floor((moment - self.at) / self.interval) + 1.0)
 
     def take(self, amount: float) -> None:
@@ -186,12 +186,12 @@ class LeasedBucket:
         self._short = False
 
     def grant(self, flow: RateGrant, asked_at: float) -> None:
-        """A piece more; times count from when it was asked for, so that one that comes late has lapsed."""
+        """Add a piece. Times count from when it was requested, so that a late piece has lapsed."""
         if flow.amount > 0:
             self._dues.append(_Due(flow.amount, asked_at + flow.starts_in, flow.interval))
 
     def hold(self, now: float) -> float:
-        """Seconds until something may be taken: 0 now; infinity when only the next check-in can bring it."""
+        """Return the seconds until something may be taken; 0: now; infinity: not before the next check-in."""
         self._settle(now)
         if self._debt <= -1:
             return 0.0
@@ -206,18 +206,18 @@ class LeasedBucket:
         return math.inf
 
     def take(self, amount: float, now: float) -> None:
-        """Take so much, whether it is there or not."""
+        """Take `amount`, even beyond what is available."""
         self._used += amount
         self._debt += amount
         self._settle(now)
 
     def correct(self, amount: float) -> None:
-        """It was so much more (or less, below 0) than was taken."""
+        """Correct an earlier estimate: `amount` more (less if negative) was used than was taken."""
         self._used += amount
         self._debt += amount
 
     def take_use(self, now: float, *, ready: bool) -> RateUsage:
-        """What was made of it since this was last asked; `ready` tells whether there is something to send now."""
+        """Return and reset the use since the last call; `ready`: there is something to send now."""
         self._settle(now)
         if not self._short:
             # Less was used than expected, and no request waited for it: that is no stock for later.
@@ -227,7 +227,7 @@ class LeasedBucket:
         return use
 
     def _settle(self, now: float) -> None:
-        """Pay the debt with what is due, and let lapse what has been due for too long."""
+        """Pay the debt from what is available, and drop what was available for too long."""
         while self._dues:
             due = self._dues[0]
             paid = min(max(0.0, self._debt), due.by(now))
@@ -242,7 +242,7 @@ class LeasedBucket:
 
 @dataclass(frozen=True, slots=True)
 class BudgetUsage:
-    """What a worker made of the run's budget, in US dollars: `spent` and still `reserved` by it, and what it lacks for its next request.
+    """A worker's use of the run's budget, in US dollars: `spent` and still `reserved` by it, and what it lacks for its next request.
 
     `unrecorded` of what it spent, or may have spent, is in no outcome.
     """
@@ -255,7 +255,7 @@ class BudgetUsage:
 
 @dataclass(frozen=True, slots=True)
 class BudgetShare:
-    """What a worker may have spent and reserved in all, and what the whole run has spent; `over` means that what it lacks is not there."""
+    """What a worker may spend and reserve in total, and what the whole run has spent. `over`: the budget cannot cover what it lacks."""
 
     allowed: float
     spent: float
@@ -273,12 +273,12 @@ class LeasedBudget:
         self._over = False
 
     def grant(self, share: BudgetShare) -> None:
-        """What may be spent from now on."""
+        """Set what may be spent from now on."""
         self._own.cap = share.allowed
         self.spent, self._over = share.spent, share.over
 
     def reserve(self, amount: float) -> bool:
-        """Set `amount` aside for a request; False when the worker's part has no room for it."""
+        """Reserve `amount` for a request; False if the worker's part is too small."""
         if not self._own.reserve(amount):
             self._lacking = max(self._lacking, amount)
             return False
@@ -287,7 +287,7 @@ class LeasedBudget:
         return True
 
     def settle(self, reserved: float, actual: float) -> None:
-        """A request for which `reserved` was set aside has cost `actual`."""
+        """Replace the amount `reserved` for a request by its `actual` cost."""
         self._own.settle(reserved, actual)
 
     def never(self, amount: float) -> bool:
@@ -295,5 +295,5 @@ class LeasedBudget:
         return self._over and self._own.never(amount)
 
     def use(self, unrecorded: float) -> BudgetUsage:
-        """What was made of it."""
+        """Return the use of the budget."""
         return BudgetUsage(self._own.spent, self._own.reserved, self._lacking, unrecorded)

@@ -38,7 +38,7 @@ def test_shards_are_as_large_as_the_input_makes_them(rows: int, size: int) -> No
 
 
 def take(leases: Leases, worker: str) -> Lease:
-    """The next lease of the only lane, which must be there."""
+    """The next lease of the only queue, which must be there."""
     lease = leases.take(worker, 0)
     assert lease is not None
     return lease
@@ -82,7 +82,7 @@ def test_a_shard_that_kills_its_workers_is_given_up() -> None:
 
 @given(st.integers(1, 12), st.integers(1, 3), st.integers(0, 2**32))
 def test_every_shard_is_done_once_whoever_dies(shards: int, queues: int, seed: int) -> None:
-    """Whatever workers take, finish and lose by death: each shard of each lane is finished exactly once, by its holder."""
+    """Whatever workers take, finish and lose by death: each shard of each queue is finished exactly once, by its holder."""
     chance = random.Random(seed)
     leases = Leases(queues, divide(shards * FEWEST_ROWS, [InputOffset(0)]))
     done: list[tuple[int, int]] = []

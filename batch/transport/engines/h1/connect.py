@@ -28,7 +28,7 @@ Address = tuple[int, Any]
 
 
 class Connector:
-    """Opens sockets. Lookups are shared by all who want the same name at the same time."""
+    """Opens sockets. Concurrent requests for one name share a lookup."""
 
     def __init__(self) -> None:
         self._lookups: dict[tuple[str, int], asyncio.Task[list[Address]]] = {}
@@ -56,7 +56,7 @@ class Connector:
             lookup = self._lookups[key] = asyncio.create_task(resolve(host, port))
             lookup.add_done_callback(lambda done: self._forget(key, done))
         try:
-            # Shielded: who gives up waiting does not take the lookup from the others.
+            # Shielded: a waiter that gives up must not cancel the lookup for the others.
             return await asyncio.shield(lookup)
         except (OSError, UnicodeError) as error:
             raise ResolveError(f"{host}: {reason_of(error)}") from error

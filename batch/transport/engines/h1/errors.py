@@ -41,7 +41,7 @@ class ConnectTimeoutError(H1Error):
 
 
 class TLSError(H1Error):
-    """The other side is not who it should be, or no common TLS was found."""
+    """The server's certificate does not match, or there is no common TLS version or cipher."""
 
     code = "tls"
     sent = False

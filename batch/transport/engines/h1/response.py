@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 BUFFERED_BYTES = 256 * 1024
-"""So many bytes wait for the client at most, and one read from the socket more; then the connection is no longer read."""
+"""At most this many bytes, and one read from the socket more, wait for the client; then the connection is not read."""
 
 
 class Source(Protocol):
