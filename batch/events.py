@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from batch.records import Tally
+from batch.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from tqdm import tqdm
 from batch.clock import Clock
 from batch.events import Event, Notice, Observer, Progressed, RunEnded, RunStarted, WorkerProgress
 from batch.policy.terminal import one_line, without_url_secrets
-from batch.records import Tally, sum_tallies
+from batch.tally import Tally, sum_tallies
 
 WINDOW_S = 10.0
 LINE_INTERVAL_S = 30.0

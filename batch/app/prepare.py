@@ -22,11 +22,11 @@ from batch.policy.changes import differences
 from batch.prompts import RequestBuilder
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
-from batch.records import Tally
 from batch.results.outputs import check_columns
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import Manifest, VariantRecord
 from batch.settings import Job
+from batch.tally import Tally
 
 ROWS_NAMED = 3
 

@@ -24,7 +24,7 @@ from batch.events import Observer
 from batch.executors import make_executor
 from batch.executors.stopping import Stopper
 from batch.job import LoadedJob, from_document, load
-from batch.records import Tally
+from batch.tally import Tally
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -32,11 +32,12 @@ from batch.job import LoadedJob, check_columns, from_document
 from batch.policy.redaction import ApiKeys
 from batch.process import has_uvloop
 from batch.readers import Dataset
-from batch.records import ErrorInfo, Tally
+from batch.records import ErrorInfo
 from batch.results.outputs import write_outputs
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of, open_run_directory
 from batch.settings import Job
+from batch.tally import Tally
 from batch.transport.client import Client
 
 __all__ = ["RunOptions", "RunReport", "resume", "run"]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from batch.engine.feed import ChangedPolicy
-from batch.records import Tally
+from batch.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,7 @@ def call_models(ctx: click.Context, directory: str, job: Path | None, settings: 
 def _summary_line(grading: Grading, report: RunReport) -> str:
     """Format one line: the calls to the model and their outcomes, or why they stopped."""
     from batch.cli.summary import cost, top_failures
-    from batch.records import sum_tallies
+    from batch.tally import sum_tallies
 
     counts = sum_tallies(report.tallies)
     parts = [f"{grading.calls:,} calls, {counts.ok:,} answered now, {counts.kept_ok:,} before"]

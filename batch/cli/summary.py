@@ -9,7 +9,7 @@ from batch.cli.console import table, terminal_width
 from batch.cli.exits import ExitCode
 from batch.policy.terminal import one_line
 from batch.progress import duration, near, noun_for, rate
-from batch.records import Tally, sum_tallies
+from batch.tally import Tally, sum_tallies
 
 if TYPE_CHECKING:
     from batch.app import RunReport

@@ -90,3 +90,8 @@ class Backlog:
     def take_retry(self) -> Work:
         """Return the retry that is due first."""
         return heapq.heappop(self._retries)[2]
+
+
+def high_water(in_flight: int) -> int:
+    """Return how many rows to read ahead for this many requests in flight."""
+    return max(512, 2 * in_flight)

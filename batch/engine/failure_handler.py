@@ -19,8 +19,9 @@ from batch.engine.work import Work
 from batch.events import UnexpectedError
 from batch.policy.blame import ALONE_REFUSALS, DISTINCT_REFUSED, DISTINCT_RETRIED, OF_NOBODY, OF_THE_RATE, OF_THE_ROW, Blame, blame
 from batch.policy.verdicts import Action, Verdict
-from batch.records import Api, ErrorInfo, Exchange, Tally
+from batch.records import Api, ErrorInfo, Exchange
 from batch.settings import RunSettings
+from batch.tally import Tally
 
 # This many different rows must be forbidden, and none ever answered, before the key is to blame and not the rows.
 FORBIDDEN_ROWS = 5

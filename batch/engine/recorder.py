@@ -13,7 +13,8 @@ from batch.journal.lines import encode
 from batch.journal.writer import JournalWriter
 from batch.policy.usage import added
 from batch.providers.endings import is_unknown_ending
-from batch.records import ErrorInfo, ErrorKind, Exchange, Outcome, Tally
+from batch.records import ErrorInfo, ErrorKind, Exchange, Outcome
+from batch.tally import Tally
 
 
 class Recorder:

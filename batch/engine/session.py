@@ -17,8 +17,8 @@ from batch.engine.stop import Stop
 from batch.engine.worker_pool import WorkerPool
 from batch.errors import StorageError
 from batch.events import Event, Notice, Observer, Progressed
-from batch.records import Tally
 from batch.settings import RunSettings
+from batch.tally import Tally
 
 SYNC_INTERVAL_S = 0.5
 REPORT_INTERVAL_S = 0.25

@@ -10,30 +10,30 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
 
 import anyio
-import anyio.to_thread
 from anyio.abc import TaskGroup
 
 from batch.clock import Clock
 from batch.engine.answer_checks import AnswerSchemaCheck
-from batch.engine.backlog import Backlog
+from batch.engine.backlog import Backlog, high_water
 from batch.engine.costs import Costs
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
+from batch.engine.ending import reason_to_stop
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.failure_handler import FailureHandler
 from batch.engine.feed import Source
 from batch.engine.finisher import Finisher
 from batch.engine.recorder import Recorder
 from batch.engine.reply_notices import ReplyNotices
+from batch.engine.row_reader import RowReader
 from batch.engine.stop import Stop
+from batch.engine.unexpected import fail_unexpected
 from batch.engine.work import PooledEndpoint, Work
-from batch.errors import DamagedError, InputError, StorageError, describe_bug
-from batch.events import Event, Notice, UnexpectedError
-from batch.policy.verdicts import Action, Verdict, judge
-from batch.records import ErrorInfo, ErrorKind, Exchange
+from batch.events import Event, Notice
+from batch.policy.verdicts import Action, judge
+from batch.records import Exchange
 from batch.settings import RunSettings
 
 # Connections are opened in steps: a listen queue (511 in nginx) overflows otherwise, and lost SYNs cost a second each.
@@ -62,26 +62,22 @@ class WorkerPool:
     ) -> None:
         self.stopped: Stop | None = None
         self._endpoint_pool = endpoint_pool
-        self._feed = feed
         self._recorder = recorder
         self._costs = costs
-        self._run = run
+        self._run, self._clock, self._notify = run, clock, notify
         self._answer_checks = answer_checks
-        self._clock = clock
-        self._notify = notify
         self._most_in_flight = run.most_in_flight * len(endpoint_pool)
-        self._backlog = Backlog(_high_water(self._most_in_flight))
+        self._backlog = Backlog(high_water(self._most_in_flight))
         self._stop_run = stop_run
         self._finisher = Finisher(self._backlog, recorder, run)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, answer_checks)
         self._reply_notices = ReplyNotices()
-        self._exhausted = self._last_was_limited = False
+        self._reader = RowReader(feed, self._backlog, self._finisher, self._rows_added, self._stop_if)
+        self._last_was_limited = False
         self._grace_until = math.inf
         self._workers = self._in_flight = 0
         self._parked: deque[anyio.Event] = deque()
-        self._alarm = anyio.Event()
-        self._room = anyio.Event()
-        self._done = anyio.Event()
+        self._alarm, self._done = anyio.Event(), anyio.Event()
 
     async def run(self) -> None:
         """Work until nothing is left. Raises nothing: `stopped` says why it ended early."""
@@ -90,8 +86,8 @@ class WorkerPool:
             async with anyio.create_task_group() as reading:
                 reading.start_soon(self._read)
                 await self._done.wait()
-                self._room.set()
-            if self._exhausted and not self._backlog and not self._in_flight and not self._failures.withheld:
+                self._reader.stop()
+            if self._reader.exhausted and not self._backlog and not self._in_flight and not self._failures.withheld:
                 self.stopped = None  # A stop when nothing was left to do does not count.
             group.cancel_scope.cancel()
 
@@ -99,13 +95,14 @@ class WorkerPool:
         """Send nothing more; requests in flight get `grace_s` to end. A second call can only shorten that."""
         if self.stopped is None:
             self.stopped = stop
+            self._reader.stop()
         self._grace_until = min(self._grace_until, self._clock.monotonic() + grace_s)
         self._alarm.set()
 
     def skip(self, variant: str) -> None:
         """Send no more of a variant; its requests in flight end."""
         self._recorder.tallies[variant].waiting -= self._backlog.skip(variant)
-        self._room.set()
+        self._reader.make_room()
         self._alarm.set()
 
     @property
@@ -115,41 +112,21 @@ class WorkerPool:
 
     def wake(self) -> None:
         """Check again what can be sent and how far to read ahead, after the limits changed."""
-        self._backlog.high_water = _high_water(self._endpoint_pool.limit)
+        self._backlog.high_water = high_water(self._endpoint_pool.limit)
         self._alarm.set()
-
-    # The reader's side
 
     async def _read(self) -> None:
-        batches = self._feed.batches()
-        try:
-            for task in await anyio.to_thread.run_sync(self._feed.answered):
-                self._endpoint_pool.add_reference(task)
-            while self.stopped is None:
-                batch = await anyio.to_thread.run_sync(next, batches, None, abandon_on_cancel=False)
-                if batch is None:
-                    self._exhausted = True
-                    break
-                for item in batch:
-                    if isinstance(item, Work):
-                        self._backlog.add(item)
-                    elif self.stopped is None:
-                        self._stop_if(self._finisher.finish_unsent(item))
-                for variant in {item.work.task.variant for item in batch if not isinstance(item, Work)}:
-                    self._stop_if(await self._finisher.flush(variant))
-                if self._parked or self._workers < self._endpoint_pool.limit:
-                    self._alarm.set()
-                await self._wait_for_room()
-        except (InputError, DamagedError, StorageError, OSError) as error:
-            self.stop(Stop("input", f"the input cannot be read further: {error}"), self._run.grace_s)
+        problem = await self._reader.read(self._endpoint_pool)
+        if problem is not None:
+            self.stop(Stop("input", problem), self._run.grace_s)
         self._alarm.set()
 
-    async def _wait_for_room(self) -> None:
-        while self.stopped is None and self._backlog.is_full:
-            self._room = anyio.Event()
-            await self._room.wait()
+    def _rows_added(self) -> None:
+        if self._parked or self._workers < self._endpoint_pool.limit:
+            self._alarm.set()
 
     # The workers' side
+
     async def _work(self) -> None:
         while True:
             taken = self._take()
@@ -184,8 +161,7 @@ class WorkerPool:
             self._recorder.tallies[work.task.variant].waiting -= 1
         else:
             work = backlog.take()
-        if not self._room.is_set() and not backlog.is_full:
-            self._room.set()
+        self._reader.make_room()
         return work, endpoint
 
     def _pick_probe(self, now: float) -> tuple[Work, PooledEndpoint] | None:
@@ -213,7 +189,7 @@ class WorkerPool:
         try:
             self._judge(work, endpoint, exchange)
         except Exception as error:  # noqa: BLE001 - whatever a server sends ends at most its attempt
-            self._act(self._fail_unexpected(work, exchange, error))
+            self._act(fail_unexpected(work, exchange, error, self._costs))
             self._alarm.set()
         # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.
         await asyncio.sleep(0)
@@ -235,22 +211,13 @@ class WorkerPool:
         self._costs.ended(work, exchange, verdict)
         if verdict.action is Action.DONE:
             self._complete(work, exchange)
-        elif work.is_probe:
-            self._act(self._failures.tested(work, verdict, exchange))
-            self._alarm.set()
-        else:
-            self._act(self._failures.settle(work, verdict, exchange, exhausted=self._exhausted))
-            self._alarm.set()
-
-    def _fail_unexpected(self, work: Work, exchange: Exchange, error: Exception) -> Iterator[Decision]:
-        """Fail the row whose reply met a bug of promptmill, and report the bug."""
-        message = f"{type(error).__name__} while the reply was judged: this is a bug in promptmill"
-        yield ReportBug(UnexpectedError(message, describe_bug(error)))
-        empty = replace(exchange, body=b"", reply=None, headers={})
-        if work.reserved:
-            self._costs.ended(work, empty, Verdict(Action.FAIL, may_be_billed_twice=True))
-        if not work.is_probe:
-            yield Fail(work, ErrorInfo(ErrorKind.PROTOCOL, "unexpected", message, exchange.status), empty)
+            return
+        failures = self._failures
+        exhausted = self._reader.exhausted
+        self._act(
+            failures.tested(work, verdict, exchange) if work.is_probe else failures.settle(work, verdict, exchange, exhausted=exhausted)
+        )
+        self._alarm.set()
 
     def _complete(self, work: Work, exchange: Exchange) -> None:
         notice = self._endpoint_pool.served(work, exchange)
@@ -318,34 +285,16 @@ class WorkerPool:
         if self._in_flight:
             # Requests in flight have their own deadlines; only a probe can outlive the endpoint's.
             if deadline is not None and now >= deadline and self._endpoint_pool.is_probing:
-                self._give_up(now)
+                self.stop(Stop("refused", self._endpoint_pool.outage(now)), self._run.grace_s)
             return False
-        if self._exhausted and not self._backlog and (not self._failures.withheld or not self._endpoint_pool.is_testing):
+        if self._reader.exhausted and not self._backlog and (not self._failures.withheld or not self._endpoint_pool.is_testing):
             self._act(self._failures.conclude(now))
             return not self._failures.withheld and not self._backlog
-        if self._endpoint_pool.asks_too_long(now) or (deadline is not None and now >= deadline and self._next_sending(now) > now):
-            self._give_up(now)
-        elif self._backlog and self._costs.is_spent(work := self._backlog.next):
-            self.stop(Stop("budget", self._costs.exhausted(work)), 0.0)
-        elif (probe := self._pick_probe(now)) is not None and self._costs.is_spent(probe[0]):
-            self.stop(Stop("budget", self._costs.exhausted(probe[0])), 0.0)
-        elif self._retries_are_spent(now):
-            self.stop(Stop("refused", f"{self._endpoint_pool.name} fails too often: the retry budget of this run is spent"), 0.0)
+        probe = self._pick_probe(now)
+        pool, costs, exhausted = self._endpoint_pool, self._costs, self._reader.exhausted
+        if stop := reason_to_stop(pool, self._backlog, costs, probe and probe[0], now, exhausted=exhausted):
+            self.stop(stop, self._run.grace_s)
         return self.stopped is not None
-
-    def _next_sending(self, now: float) -> float:
-        """Return when something can be sent if nothing is in flight: now or later."""
-        free = now + self._endpoint_pool.hold(now)
-        return free if self._backlog.ready else max(free, self._backlog.next_due)
-
-    def _retries_are_spent(self, now: float) -> bool:
-        """Return whether only retries are left, or there is room for nothing else, and the retry budget does not allow the next."""
-        backlog = self._backlog
-        only_retries = not backlog.ready and (self._exhausted or backlog.is_full)
-        return only_retries and backlog.next_due <= now and not self._endpoint_pool.may_retry(backlog.next_retry)
-
-    def _give_up(self, now: float) -> None:
-        self.stop(Stop("refused", self._endpoint_pool.outage(now)), self._run.grace_s)
 
     def _hire(self, group: TaskGroup) -> bool:
         """Wake or start as many workers as could send something now. Returns True if more are to be started shortly."""
@@ -371,7 +320,3 @@ class WorkerPool:
         hold = self._endpoint_pool.hold(now)
         possible = now + hold if hold > 0 else self._backlog.next_due
         return min(math.inf if deadline is None or deadline <= now else deadline, possible if possible > now else math.inf)
-
-
-def _high_water(in_flight: int) -> int:
-    return max(512, 2 * in_flight)

@@ -18,9 +18,10 @@ from batch.journal.index import ResumeIndex
 from batch.journal.writer import JournalWriter
 from batch.policy.redaction import ApiKeys
 from batch.readers import Dataset
-from batch.records import ErrorInfo, Tally
+from batch.records import ErrorInfo
 from batch.rundir.local import RunDirectory
 from batch.settings import Job, ProviderSettings, RunSettings, Variant
+from batch.tally import Tally
 from batch.transport.client import Client
 
 

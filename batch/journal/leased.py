@@ -12,8 +12,8 @@ from batch.journal.file_writer import SEGMENT_BYTES, FileJournal, repair_tails
 from batch.journal.object_writer import ObjectJournal
 from batch.journal.segments import Segment, SegmentName, lease_segments, segments, unrepaired, write_seal
 from batch.journal.writer import PendingOutcomes
-from batch.records import sum_tallies
 from batch.settings import Durability
+from batch.tally import sum_tallies
 
 
 def claim_number(directory: Path, disk: Disk | None = None) -> tuple[int, str | None]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from batch.records import Tally
+from batch.tally import Tally
 
 
 @dataclass(slots=True)

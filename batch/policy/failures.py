@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from batch.records import ErrorInfo, ErrorKind, Tally
+from batch.records import ErrorInfo, ErrorKind
+from batch.tally import Tally
 
 ALL_ALIKE = 20
 """This many rows of a variant that fail for the same reason, with none answered ever, end a run: the job is wrong, not the rows."""

@@ -9,7 +9,7 @@ import pytest
 
 from batch.app import RunReport
 from batch.cli.summary import closing_summary
-from batch.records import Tally
+from batch.tally import Tally
 
 COMMAND = "promptmill run job.toml"
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from batch.records import Tally
+from batch.tally import Tally
 
 # 2033-05-18; whole seconds, so that HTTP dates are exact.
 EPOCH = 2_000_000_000.0

@@ -12,7 +12,7 @@ from batch import app
 from batch.events import Event, Notice
 from batch.job import load
 from batch.journal.lines import decode
-from batch.records import Tally
+from batch.tally import Tally
 from tests.support.jobs import JobFolder
 from tests.support.scripted import ScriptedEndpoint
 

@@ -19,7 +19,7 @@ import pytest
 
 from batch.events import Notice, Progressed, RunEnded, RunStarted, WorkerProgress
 from batch.progress import BarDisplay, LineDisplay, Meter, display_for, duration, near, progress_line, rate
-from batch.records import Tally, sum_tallies
+from batch.tally import Tally, sum_tallies
 
 
 class FakeClock:

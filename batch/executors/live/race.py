@@ -13,10 +13,10 @@ from batch.engine.session import Session
 from batch.engine.stop import Stop
 from batch.errors import PromptmillError
 from batch.executors.context import PreparedRun
-from batch.records import Tally
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import Manifest, RaceRecord
 from batch.settings import Job
+from batch.tally import Tally
 
 if TYPE_CHECKING:
     from batch.evaluation.racer import Racer

@@ -21,8 +21,9 @@ from batch.executors.workers.limit_allocator import LimitAllocator
 from batch.executors.workers.messages import Grant, Lease, LeaseKey, Report
 from batch.policy.failures import FailureLimit
 from batch.policy.limits.shared import BudgetUsage, LimitShare
-from batch.records import Outcome, Tally
+from batch.records import Outcome
 from batch.settings import RunSettings
+from batch.tally import Tally
 
 CHECKIN_INTERVAL_S = 0.25
 # Reports a second that the coordinator reads at most: with more workers, each checks in less often.

@@ -15,9 +15,10 @@ from batch.executors.workers.messages import Example, Lease, LeaseKey
 from batch.journal.object_writer import MAX_PENDING_BYTES
 from batch.journal.segments import SegmentName
 from batch.journal.writer import LeasedJournalWriter, PendingOutcomes
-from batch.records import Outcome, Tally
+from batch.records import Outcome
 from batch.rundir.local import RunDirectory
 from batch.settings import RunSettings, Variant
+from batch.tally import Tally
 
 EXAMPLES = 20
 

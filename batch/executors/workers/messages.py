@@ -14,8 +14,9 @@ from batch.engine.stop import Stop
 from batch.events import Notice, UnexpectedError
 from batch.executors.shards import Shard
 from batch.policy.limits.shared import BudgetShare, BudgetUsage, LimitShare, LimitUsage
-from batch.records import ErrorInfo, Tally
+from batch.records import ErrorInfo
 from batch.settings import Job, Price
+from batch.tally import Tally
 
 LeaseKey = tuple[int, int, int]
 """(queue, shard, generation)"""

@@ -21,8 +21,8 @@ from batch.executors.workers.worker_queue import WorkerQueue
 from batch.journal.shared_index import SharedIndex
 from batch.policy.limits.shared import BudgetUsage, LeasedBudget
 from batch.policy.redaction import ApiKeys
-from batch.records import Tally
 from batch.settings import RunSettings, Variant
+from batch.tally import Tally
 from batch.transport.client import Client
 
 # The shortest time between two check-ins, however urgent.

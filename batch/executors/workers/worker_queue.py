@@ -33,9 +33,9 @@ from batch.prompts import RequestBuilder
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.readers.ranges import Ranges
-from batch.records import Tally
 from batch.rundir.opening import open_run_directory
 from batch.settings import RunSettings, Variant
+from batch.tally import Tally
 from batch.transport.client import Client
 
 

@@ -14,7 +14,8 @@ from batch.engine.work import Work
 from batch.errors import StorageError
 from batch.journal.disk import Disk
 from batch.journal.file_writer import FileJournal
-from batch.records import ErrorInfo, ErrorKind, Exchange, Reply, Request, Tally, Task
+from batch.records import ErrorInfo, ErrorKind, Exchange, Reply, Request, Task
+from batch.tally import Tally
 from tests.support.disks import FullDisk, WatchedDisk, read_back
 
 

@@ -14,8 +14,9 @@ from batch.engine.recorder import Recorder
 from batch.engine.session import Session
 from batch.engine.work import Work
 from batch.journal.file_writer import FileJournal
-from batch.records import ErrorInfo, ErrorKind, Request, Tally, Task
+from batch.records import ErrorInfo, ErrorKind, Request, Task
 from batch.settings import RunSettings
+from batch.tally import Tally
 from tests.support.disks import WatchedDisk
 
 

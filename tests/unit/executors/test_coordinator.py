@@ -14,8 +14,9 @@ from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.coordinator import Coordinator, Recovered
 from batch.executors.workers.messages import Lease, LeaseKey, Report
 from batch.policy.limits.shared import BudgetUsage, LeasedBudget, LimitShare, LimitUsage
-from batch.records import InputOffset, Tally
+from batch.records import InputOffset
 from batch.settings import RunSettings
+from batch.tally import Tally
 from tests.support.disks import outcome
 
 IDLE = LimitUsage(elapsed=0.25, in_flight=0, peak=0, area=0.0, short=False)

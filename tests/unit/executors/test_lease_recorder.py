@@ -14,9 +14,10 @@ from batch.executors.workers.messages import Lease
 from batch.journal.leased import LeasedObjectJournal
 from batch.journal.object_writer import MAX_PENDING_BYTES
 from batch.journal.segments import SegmentName
-from batch.records import InputOffset, Tally
+from batch.records import InputOffset
 from batch.rundir.local import RunDirectory
 from batch.settings import RunSettings
+from batch.tally import Tally
 from tests.support.runs import variant
 
 

@@ -17,9 +17,10 @@ from batch.journal.leased import LeasedFileJournal, claim_number
 from batch.journal.lines import encode
 from batch.journal.segments import SegmentName
 from batch.policy.limits.shared import LimitUsage
-from batch.records import ErrorInfo, ErrorKind, InputOffset, Tally
+from batch.records import ErrorInfo, ErrorKind, InputOffset
 from batch.rundir.local import RunDirectory
 from batch.settings import RunSettings
+from batch.tally import Tally
 from tests.support.disks import outcome
 from tests.support.runs import variant
 

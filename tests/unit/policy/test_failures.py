@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from batch.policy.failures import ALL_ALIKE, FailureLimit
-from batch.records import ErrorInfo, ErrorKind, Tally
+from batch.records import ErrorInfo, ErrorKind
+from batch.tally import Tally
 
 BAD = ErrorInfo(ErrorKind.API, "bad_request", "no such parameter")
 

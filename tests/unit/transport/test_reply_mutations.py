@@ -18,8 +18,9 @@ from batch.policy.rate_limiter import RateLimiter
 from batch.policy.usage import added
 from batch.policy.verdicts import Action, judge
 from batch.providers.replies import read_reply
-from batch.records import Exchange, Outcome, Tally
+from batch.records import Exchange, Outcome
 from batch.settings import Price, PromptSettings, ProviderSettings, RunSettings, TokenPrices, Variant
+from batch.tally import Tally
 from batch.transport.client import Client
 from batch.transport.wire import Engine, Response, Target
 from tests.support.mutations import MutatedReply, mutated_reply

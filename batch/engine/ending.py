@@ -1,0 +1,41 @@
+"""Decides when a worker pool with nothing in flight can send nothing more: an outage, the budget, or the retry budget."""
+
+from __future__ import annotations
+
+from batch.engine.backlog import Backlog
+from batch.engine.costs import Costs
+from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.stop import Stop
+from batch.engine.work import Work
+
+
+def reason_to_stop(
+    endpoint_pool: EndpointPool, backlog: Backlog, costs: Costs, probe: Work | None, now: float, *, exhausted: bool
+) -> Stop | None:
+    """Return why nothing more can be sent; None if something can be, now or later.
+
+    `probe` is the reference whose test is due, `exhausted`: all rows have been read. `now` is in monotonic seconds.
+    """
+    deadline = endpoint_pool.outage_deadline
+    is_late = deadline is not None and now >= deadline and _next_sending(endpoint_pool, backlog, now) > now
+    if endpoint_pool.asks_too_long(now) or is_late:
+        return Stop("refused", endpoint_pool.outage(now))
+    if backlog and costs.is_spent(work := backlog.next):
+        return Stop("budget", costs.exhausted(work))
+    if probe is not None and costs.is_spent(probe):
+        return Stop("budget", costs.exhausted(probe))
+    if _retries_are_spent(endpoint_pool, backlog, now, exhausted=exhausted):
+        return Stop("refused", f"{endpoint_pool.name} fails too often: the retry budget of this run is spent")
+    return None
+
+
+def _next_sending(endpoint_pool: EndpointPool, backlog: Backlog, now: float) -> float:
+    """Return when something can be sent if nothing is in flight: now or later."""
+    free = now + endpoint_pool.hold(now)
+    return free if backlog.ready else max(free, backlog.next_due)
+
+
+def _retries_are_spent(endpoint_pool: EndpointPool, backlog: Backlog, now: float, *, exhausted: bool) -> bool:
+    """Return whether only retries are left, or there is room for nothing else, and the retry budget does not allow the next."""
+    only_retries = not backlog.ready and (exhausted or backlog.is_full)
+    return only_retries and backlog.next_due <= now and not endpoint_pool.may_retry(backlog.next_retry)

@@ -1,0 +1,69 @@
+"""The counts of a run, by variant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+
+
+@dataclass(slots=True)
+class Tally:
+    """The counts of one variant in a run. `total` is rows × repeats, None while unknown.
+
+    rows in = kept + ok + failed + not attempted. `kept` were final before this session; `durable` counts those of ok + failed
+    that are synced. `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. `repairs` counts
+    answers that were requested again because they did not fit the job's schema, `failovers` attempts at another endpoint than the last.
+    `unknown_endings` counts answers whose finish_reason is in no dialect (providers/endings.py).
+    `copies` counts those of ok + failed for which the outcome of an equal request was taken, `priced` the answers whose cost is known.
+    `extra_usd` is the most that attempts without a known cost may have cost; `abandoned` are requests given up in flight at a stop.
+    """
+
+    total: int | None = None
+    kept_ok: int = 0
+    kept_failed: int = 0
+    ok: int = 0
+    failed: int = 0
+    durable: int = 0
+    truncated: int = 0
+    filtered: int = 0
+    unknown_endings: int = 0
+    requests: int = 0
+    retries: int = 0
+    doubled: int = 0
+    repairs: int = 0
+    copies: int = 0
+    failovers: int = 0
+    in_flight: int = 0
+    waiting: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost_usd: float = 0.0
+    extra_usd: float = 0.0
+    priced: int = 0
+    abandoned: int = 0
+    failures: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def finished(self) -> int:
+        """Tasks with a final record, of this session and of earlier ones."""
+        return self.kept_ok + self.kept_failed + self.ok + self.failed
+
+    @property
+    def not_attempted(self) -> int | None:
+        """Tasks without a final record; None while the total is unknown."""
+        return None if self.total is None else max(0, self.total - self.finished)
+
+
+def sum_tallies(tallies: Mapping[str, Tally]) -> Tally:
+    """All variants as one; its total is unknown as long as one of theirs is."""
+    whole = Tally(total=0)
+    for tally in tallies.values():
+        for name in _COUNTS:
+            setattr(whole, name, getattr(whole, name) + getattr(tally, name))
+        whole.total = None if whole.total is None or tally.total is None else whole.total + tally.total
+        for code, count in tally.failures.items():
+            whole.failures[code] = whole.failures.get(code, 0) + count
+    return whole
+
+
+_COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures"})
