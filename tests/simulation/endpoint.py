@@ -102,8 +102,8 @@ class Witness:
         self.unready = self.unready or given.meaning == "unready"
         if is_test:
             self.condemned.add(model)
-            # The test has shown that the endpoint is to blame: rows that it refused get another attempt.
-            self.forgiven.update(list(self.charged))
+            # The test has shown that the endpoint is to blame: each task of the rows that it refused gets another attempt.
+            self.forgiven.update(dict.fromkeys(self.charged, self.run.repeats))
         elif given.meaning == "charged":
             self._count_attempt(key)
 
