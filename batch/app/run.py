@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -78,37 +78,46 @@ def run(
             Dataset(job.input).check_ids()
             Dataset(job.input).count()
             report(directory.clear())
-        sending = _Sending(executor, keys, options, observers, StopSource(not_ignored(signals), stopper or Stopper()))
-        outputs: list[Path | str] = []
-        sent = False
-        try:
-            tallies, dataset, ended = sending.send(loaded, directory)
-            sent, stop = True, ended.stop
-            if stop is None or stop.cause in {"refused", "budget"}:
-                outputs = _write_outputs(job, directory, dataset)
-            bugs.write()
-        except PromptmillError:
-            raise
-        except Exception as error:
-            if not sent:
-                # Outputs of what there is; they may fail for the same reason.
-                with suppress(Exception):
-                    write_outputs(job, directory, Dataset(job.input))
-            raise internal_error(error, directory) from error
+        stop_source = StopSource(not_ignored(signals), stopper or Stopper())
+        sent, outputs = _send_and_write(_Sending(executor, keys, options, observers, stop_source), loaded, directory, bugs)
+    stop = sent.ended.stop
     for observer in observers:
-        observer.notify(RunEnded(tallies, stop.reason if stop else None))
+        observer.notify(RunEnded(sent.tallies, stop.reason if stop else None))
     return RunReport(
         directory.place,
-        tallies,
+        sent.tallies,
         stop.reason if stop else None,
         stop.cause if stop else None,
         tuple(outputs),
         monotonic() - started,
         # Where the run directory was taken away, run.json is gone with it.
-        {} if stop is not None and stop.cause == "storage" else raced_of(directory, job, tallies),
-        ended.unrecorded_usd,
+        {} if stop is not None and stop.cause == "storage" else raced_of(directory, job, sent.tallies),
+        sent.ended.unrecorded_usd,
         bugs.path,
     )
+
+
+def _send_and_write(
+    sending: _Sending, loaded: LoadedJob, directory: RunDirectory, bugs: BugCollector
+) -> tuple[_Sent, Sequence[Path | str]]:
+    """Send what is left, then write the outputs and the bug report. Raises InternalError for an unexpected exception."""
+    sent: _Sent | None = None
+    outputs: list[Path | str] = []
+    try:
+        sent = sending.send(loaded, directory)
+        stop = sent.ended.stop
+        if stop is None or stop.cause in {"refused", "budget"}:
+            outputs = _write_outputs(loaded.job, directory, sent.dataset)
+        bugs.write()
+    except PromptmillError:
+        raise
+    except Exception as error:
+        if sent is None:
+            # Outputs of what there is; they may fail for the same reason.
+            with suppress(Exception):
+                write_outputs(loaded.job, directory, Dataset(loaded.job.input))
+        raise internal_error(error, directory) from error
+    return sent, outputs
 
 
 def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
@@ -118,6 +127,13 @@ def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions,
     # The directory may have been moved since the run began.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))
     return run(replace(loaded, job=job), options, observers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    tallies: dict[str, Tally]
+    dataset: Dataset
+    ended: Ended
 
 
 class _Sending:
@@ -133,7 +149,7 @@ class _Sending:
         self._stop_source = stop_source
         self._clock = SystemClock()
 
-    def send(self, loaded: LoadedJob, directory: RunDirectory) -> tuple[dict[str, Tally], Dataset, Ended]:
+    def send(self, loaded: LoadedJob, directory: RunDirectory) -> _Sent:
         """Prepare the run and send. The journals' indexes end with it: outputs load new ones, and memory has no room for both."""
         options = self._options
         with prepare(loaded, directory, self._executor, retry_failed=options.retry_failed, changed=options.changed) as prepared:
@@ -145,7 +161,7 @@ class _Sending:
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
                 abandoned = sum(tally.abandoned for tally in prepared.tallies.values())
                 keep_unrecorded(directory, ended.unrecorded_usd, abandoned)
-            return prepared.tallies, prepared.dataset, ended
+            return _Sent(prepared.tallies, prepared.dataset, ended)
 
     async def _send(self, prepared: PreparedRun) -> Ended:
         job, report = prepared.job, partial(_report, self._observers)

@@ -224,7 +224,7 @@ class WorkerPool:
         if notice is not None:
             self._alarm.set()
         for text in [*([] if notice is None else [notice]), *self._reply_notices.of(work, exchange)]:
-            self._report(text)
+            self._notify(Notice(text))
         self._failures.served.add(work.task.request.api)
         if self._failures.withheld:
             self._act(self._failures.release())
@@ -246,14 +246,11 @@ class WorkerPool:
                 case Fail(work, error, exchange):
                     self._stop_if(self._finisher.fail(work, error, exchange))
                 case Warn(text):
-                    self._report(text)
+                    self._notify(Notice(text))
                 case ReportBug(event):
                     self._notify(event)
                 case StopRun():
                     self._stop_if(decision)
-
-    def _report(self, text: str) -> None:
-        self._notify(Notice(text))
 
     def _stop_if(self, decision: StopRun | None) -> None:
         if decision is not None:
@@ -268,7 +265,7 @@ class WorkerPool:
             hired = self._hire(group)
             now = self._clock.monotonic()
             for notice in self._endpoint_pool.long_holds(now):
-                self._report(notice)
+                self._notify(Notice(notice))
             wake_at = now + HIRE_INTERVAL_S if hired else min(self._next_moment(now), now + TICK_S)
             with anyio.move_on_after(max(0.0, wake_at - now)):
                 await self._alarm.wait()

@@ -14,9 +14,9 @@ def test_an_ending_process_does_not_search_for_cycles() -> None:
     """What was imported is passed over by the collector at the end; what was written and registered is done, and the code is kept."""
     script = """
 import atexit, gc, sys
-from batch.process import collect_seldom
+from batch.process import tune_gc
 atexit.register(lambda: print("passed over:", gc.get_freeze_count() > 1000))
-collect_seldom()
+tune_gc()
 atexit.register(print, "registered")
 sys.exit(5)
 """

@@ -118,7 +118,7 @@ def test_tool_calls(kind: str) -> None:
 def test_tool_calls_that_cannot_be_told_apart() -> None:
     """Fault 26: interleaved deltas with neither index nor id are an error for the row, never a wrong answer."""
     chunks = [call(None, '{"x":', name="f"), call(None, '{"y":', name="g"), call(None, "1}"), call(None, "2}"), delta("tool_calls")]
-    with pytest.raises(ReplyFormatError, match="told apart"):
+    with pytest.raises(ReplyFormatError, match="cannot be distinguished"):
         assembled(chunks)
 
 
@@ -159,7 +159,7 @@ def test_calls_of_one_index_without_ids(kind: str) -> None:
 )
 def test_calls_that_run_into_each_other(chunks: Chunks) -> None:
     """Fault 26: deltas that make no whole calls of one name each are an error for the row, never a call of two."""
-    with pytest.raises(ReplyFormatError, match="told apart"):
+    with pytest.raises(ReplyFormatError, match="cannot be distinguished"):
         assembled([*chunks, delta("tool_calls")])
 
 
