@@ -13,6 +13,7 @@ from anyio.from_thread import start_blocking_portal
 
 from batch.server.embedded import EmbeddedServer
 from batch.settings import EmbeddedModelSettings
+from tests.support.guards import HangGuard, LoopGuard
 from tests.support.needs import NOT_INSTALLED, needs_module
 from tests.support.s3 import S3Server, s3_server
 
@@ -56,6 +57,26 @@ def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return s3_process
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let hanging tests end under any event loop."""
+    config.pluginmanager.register(HangGuard())
+
+
+@pytest.fixture(scope="session")
+def loop_guard() -> LoopGuard:
+    """The one audit hook of this process: it cannot be removed."""
+    return LoopGuard()
+
+
+@pytest.fixture(autouse=True)
+def _event_loop_is_not_blocked(request: pytest.FixtureRequest, loop_guard: LoopGuard) -> Iterator[None]:
+    """Fail a test in which promptmill's code blocks the event loop: nothing else runs meanwhile, deadlines and cancellation included."""
+    with loop_guard.watching() as found:
+        yield
+    if found:
+        pytest.fail(f"the event loop was blocked by {'; '.join(found)}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -21,10 +21,7 @@ class ReplyNotices:
         found = {}
         row = f"{work.task.variant}: row {work.task.ordinal} (id {work.task.id})"
         if reply.answers > 1:
-            found["answers"] = (
-                f"{row} got {reply.answers:,} answers in one reply: outputs have the first;"
-                ' all are in the journal, and in outputs of format = "openai-batch"'
-            )
+            found["answers"] = f"{row} got {reply.answers:,} answers in one reply: outputs have all of them, as a list"
         if is_unknown_ending(reply.finish_reason):
             reason = str(reply.finish_reason)[:80]
             found[f"ending {reason}"] = f"{row} ended with finish_reason {reason!r}, an unknown ending: see whether the answer is whole"

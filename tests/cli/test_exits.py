@@ -28,6 +28,7 @@ EXAMPLES = [
     errors.StorageError("the disk is full"),
     errors.InputChangedError("rows.jsonl changed since the rows were sent"),
     errors.SetupError("no key"),
+    errors.InternalError("an unexpected KeyError ended the run"),
     errors.EndpointError(INFO),
     errors.NetworkError(INFO),
     errors.APIError(INFO),
@@ -64,11 +65,12 @@ def test_every_error_has_an_exit_code() -> None:
 
 @pytest.mark.parametrize("error", EXAMPLES, ids=lambda error: type(error).__name__)
 def test_errors_end_in_their_exit_codes(error: errors.PromptmillError, failing) -> None:
-    """5 when the endpoint or the disk refused, 2 for all that must be mended first; the text is shown and no traceback."""
+    """5 when the endpoint or the disk refused, 70 for a bug, 2 for all that must be mended first; the text is shown and no traceback."""
     failing(error)
     result = CliRunner().invoke(promptmill, ["fail"])
     stopped = isinstance(error, errors.StorageError | errors.EndpointError)
-    assert result.exit_code == code_of(error) == (5 if stopped else 2)
+    bug = isinstance(error, errors.InternalError)
+    assert result.exit_code == code_of(error) == (70 if bug else 5 if stopped else 2)
     assert result.stderr == f"promptmill: error: {error}\n"
     assert result.stdout == ""
 

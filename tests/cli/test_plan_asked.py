@@ -91,7 +91,7 @@ def test_the_budget_is_that_of_the_run_and_of_each_score(tmp_path: Path) -> None
     """run.max_cost_usd bounds the run, and by itself the calls of each score, as plan says; --set gives these another bound."""
     with judging(own_words, lambda _: "Rating: 5") as endpoint:
         parameters = f"max_tokens = 5\n{PRICE.replace('1000.0', '0.001')}"
-        score = f"{PRICE.replace('1000.0', '1.0')}\nparameters = {{ max_tokens = 10 }}"
+        score = "price = { input = 0.0, output = 100.0 }\nparameters = { max_tokens = 10 }"
         job = JudgedJob(tmp_path, endpoint, score, rows=20, models=["a"], parameters=parameters, max_cost_usd=0.0065, concurrency=1)
         job.run()
         shown = " ".join(job.call("plan", "test.toml").stdout.split())

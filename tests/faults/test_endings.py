@@ -21,7 +21,8 @@ def test_the_last_row_hangs(tmp_path: Path, stream: bool) -> None:
     with ScriptedEndpoint(for_rows(lambda r: [HANG] if row_number(r) == 49 else answer(r))) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=50, attempts=2, first_byte_timeout_s=1.0, stream=stream)
         session = run_here(folder)
-        assert rows_sent(endpoint) == 51
+        # A reference may show at the end that the endpoint serves others.
+        assert rows_sent(endpoint) in (51, 52)
     assert (session.exit_code, session.tally.ok) == (1, 49)
     assert folder.errors()[0]["error"]["code"] == "timeout_first_byte"
 

@@ -51,7 +51,11 @@ def test_a_broken_stream_is_no_answer(tmp_path: Path, name: str) -> None:
     session, folder = streamed(
         tmp_path, handler, **({f"{code.removeprefix('timeout_')}_timeout_s": 1.0} if code.startswith("timeout") else {})
     )
-    assert (session.exit_code, session.tally.ok, session.tally.retries, session.tally.doubled) == (1, 9, 2, 2)
+    assert (session.exit_code, session.tally.ok, session.tally.retries) == (1, 9, 2)
+    # An answered row may be sent once more at the end, to show that the endpoint serves others: that one is billed twice.
+    references = session.tally.requests - 12
+    assert references in (0, 1)
+    assert session.tally.doubled == 2 + references
     (failed,) = folder.errors()
     assert (failed["id"], failed["error"]["code"]) == ("r6", code)
     assert {line["completion"] for line in folder.completions()} == {f"answer to question {n}" for n in range(10) if n != 6}

