@@ -58,10 +58,11 @@ def read_error(document: Any) -> ReplyError | None:
     inner = document.get("error")
     if inner is True:
         inner = document.get("message") or document.get("detail") or inner
-    if not _is_empty(inner):
+    # A stream has this asked of each of its events: nothing is called for a member that is not there.
+    if inner and not _is_empty(inner):
         return _from_object(inner) if isinstance(inner, dict) else _from_text(inner, document)
     base = document.get("base_resp")  # MiniMax
-    if isinstance(base, dict) and not _is_empty(base):
+    if base and isinstance(base, dict) and not _is_empty(base):
         return _from_object({"message": base.get("status_msg"), "code": base.get("status_code")})
     if document.get("object") == "error":
         return _from_object(document)
@@ -105,7 +106,7 @@ def _in_choices(choices: list[Any]) -> ReplyError | None:
         if not isinstance(choice, dict):
             continue
         inner = choice.get("error")
-        if not _is_empty(inner):
+        if inner and not _is_empty(inner):
             return _from_object(inner) if isinstance(inner, dict) else ReplyError(_text(inner)[:LONGEST_MESSAGE])
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and ending_of(reason) == "broken":

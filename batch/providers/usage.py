@@ -18,9 +18,15 @@ def read_usage(usage: Any, depth: int = 0) -> dict[str, Any] | None:
     A count is what stands under a name that ends with "tokens": a whole number from 0 to 10^12, also as a float or as text. Other
     members are kept, but for numbers that are not finite.
     """
-    if not isinstance(usage, Mapping) or not usage:
+    if not usage or not isinstance(usage, Mapping):
         return None
-    return {name: value for name, given in usage.items() if (value := _member(name, given, depth)) is not None} or None
+    read = {}
+    for name, given in usage.items():
+        # Nearly every member is a plain count; a bool is of another type.
+        value = given if type(given) is int and 0 <= given <= _MOST_TOKENS else _member(name, given, depth)
+        if value is not None:
+            read[name] = value
+    return read or None
 
 
 def _member(name: str, value: Any, depth: int) -> Any:

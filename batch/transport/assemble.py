@@ -6,6 +6,7 @@ OpenRouter (reasoning, provider, native_finish_reason), Azure (filter results), 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from batch.providers.endings import finish_reason_of
@@ -19,6 +20,10 @@ from batch.transport.tool_calls import ToolCalls
 _OWN = frozenset({"choices", "usage", "object", "error"})
 _OWN_OF_CHOICE = frozenset({"index", "delta", "message", "text", "finish_reason", "logprobs"})
 _OBJECTS = {"chat/completions": "chat.completion", "completions": "text_completion"}
+
+
+_Added = tuple[str | None, Any, Sequence[dict[str, Any]], str | None]
+"""What a chunk adds to a choice: text, reasoning, deltas of tool calls, finish reason in the endpoint's word."""
 
 
 class Assembler:
@@ -40,16 +45,20 @@ class Assembler:
         """Whether any choice came."""
         return bool(self._choices)
 
-    def add(self, chunk: dict[str, Any]) -> Chunk:
-        """Read one parsed chunk and return what it adds to the first choice. Raises ReplyFormatError for what is no chunk."""
+    def add(self, chunk: dict[str, Any], *, wants_chunk: bool = True) -> Chunk | None:
+        """Read one parsed chunk and return what it adds to the first choice, if that is wanted.
+
+        Raises ReplyFormatError for what is no chunk.
+        """
+        top = self._top
         for name, value in chunk.items():
             # Azure's first and last chunks have empty ids and models.
-            if name not in _OWN and value is not None and (value or name not in self._top):
-                self._top[name] = value
+            if name not in _OWN and value is not None and (value or name not in top):
+                top[name] = value
         usage = chunk.get("usage")
-        usage = usage if isinstance(usage, dict) else None
-        self._usage = usage or self._usage
-        first: Chunk | None = None
+        if usage and isinstance(usage, dict):
+            self._usage = usage
+        first: _Added | None = None
         choices = chunk.get("choices")
         if choices and not isinstance(choices, list):
             raise ReplyFormatError("no_choices", "a chunk's choices are not a list")
@@ -60,10 +69,30 @@ class Assembler:
             index = index if isinstance(index, int) else 0
             if index not in self._choices:
                 self._choices[index] = _Choice(index)
-            added = self._choices[index].add(choice, read_usage(usage))
+            added = self._choices[index].add(choice)
             if index == 0:
                 first = added
-        return first if first is not None else Chunk(usage=read_usage(usage))
+        # Few are wanted: a run needs to see no more than the first token, and making a Chunk costs as much as reading one.
+        return _chunk_of(first, read_usage(usage)) if wants_chunk else None
+
+    def added_text(self, chunk: dict[str, Any]) -> tuple[dict[str, Any], str, list[str]] | None:
+        """Return where a chunk that was added has its text, as a delta and a name, and the pieces that it was added to.
+
+        None for a chunk that added more than text: adding it again, with another text, would change more than these pieces.
+        """
+        choices = chunk.get("choices")
+        if chunk.get("usage") or not choices or len(choices) > 1:
+            return None
+        choice = choices[0]
+        delta = choice.get("delta")
+        if not isinstance(delta, dict) or any(value and name not in {"index", "delta"} for name, value in choice.items()):
+            return None
+        names = [name for name, value in delta.items() if value and name != "role"]
+        if len(names) != 1 or not isinstance(delta[names[0]], str):
+            return None
+        index = choice.get("index")
+        pieces = self._choices[index if isinstance(index, int) else 0].pieces(names[0])
+        return None if pieces is None else (delta, names[0], pieces)
 
     def body(self) -> bytes:
         """Return the body of the plain reply, as JSON. Raises ReplyFormatError when the deltas of tool calls cannot be distinguished."""
@@ -86,33 +115,40 @@ class _Choice:
         self._tools = ToolCalls()
         self.finish_reason: str | None = None
 
-    def add(self, choice: dict[str, Any], usage: dict[str, Any] | None) -> Chunk:
+    def add(self, choice: dict[str, Any]) -> _Added:
         reason = choice.get("finish_reason")
-        reason = reason if isinstance(reason, str) and reason else None
-        self.finish_reason = reason or self.finish_reason
-        if isinstance(choice.get("logprobs"), dict):
-            _merge(self._logprobs, choice["logprobs"])
-        self._keep({name: value for name, value in choice.items() if name not in _OWN_OF_CHOICE and value is not None})
+        reason = reason if reason and isinstance(reason, str) else None
+        if reason is not None:
+            self.finish_reason = reason
+        logprobs = choice.get("logprobs")
+        if logprobs and isinstance(logprobs, dict):
+            _merge(self._logprobs, logprobs)
+        for name, value in choice.items():
+            if name not in _OWN_OF_CHOICE and value is not None:
+                self._keep(name, value)
         delta = choice.get("delta")
         if delta is None:
             # Completions have `text`; some servers end a stream with a whole `message` and no delta.
             delta = {"text": choice["text"]} if "text" in choice else choice.get("message") or {}
         if not isinstance(delta, dict):
             raise ReplyFormatError("no_choices", "a chunk's delta is not an object")
-        return self._delta(delta, reason, usage)
+        return self._delta(delta, reason)
 
-    def _keep(self, members: dict[str, Any]) -> None:
-        """Members beside the delta: lists (token_ids) and objects (filter results) grow, of others the last counts."""
-        for name, value in members.items():
-            before = self._more.get(name)
-            if isinstance(value, list) and isinstance(before, list):
-                before.extend(value)
-            elif isinstance(value, dict) and isinstance(before, dict):
-                self._more[name] = {**before, **value}
-            else:
-                self._more[name] = list(value) if isinstance(value, list) else value
+    def pieces(self, name: str) -> list[str] | None:
+        pieces = self._message.get(name)
+        return pieces if isinstance(pieces, _Pieces) else None
 
-    def _delta(self, delta: dict[str, Any], reason: str | None, usage: dict[str, Any] | None) -> Chunk:
+    def _keep(self, name: str, value: Any) -> None:
+        """A member beside the delta: lists (token_ids) and objects (filter results) grow, of others the last counts."""
+        before = self._more.get(name)
+        if isinstance(value, list) and isinstance(before, list):
+            before.extend(value)
+        elif isinstance(value, dict) and isinstance(before, dict):
+            self._more[name] = {**before, **value}
+        else:
+            self._more[name] = list(value) if isinstance(value, list) else value
+
+    def _delta(self, delta: dict[str, Any], reason: str | None) -> _Added:
         text = delta.get("content") or delta.get("text") or ""
         thinking = None
         if not isinstance(text, str):
@@ -120,12 +156,11 @@ class _Choice:
             delta = {**delta, "content": text} | ({"reasoning_content": thinking} if thinking else {})
         reasoning = thinking or delta.get("reasoning_content") or delta.get("reasoning") or ""
         calls = delta.get("tool_calls")
-        calls = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+        calls = [call for call in calls if isinstance(call, dict)] if calls and isinstance(calls, list) else ()
         for call in calls:
             self._tools.add(call)
         _merge(self._message, delta)
-        reason = None if reason is None else finish_reason_of(reason)
-        return Chunk(text or "", reasoning if isinstance(reasoning, str) else "", tuple(calls), reason, usage)
+        return text, reasoning, calls, reason
 
     def document(self, *, chat: bool) -> dict[str, Any]:
         rest = {**self._more, "finish_reason": self.finish_reason} | ({"logprobs": _joined(self._logprobs)} if self._logprobs else {})
@@ -140,6 +175,14 @@ class _Choice:
             message["tool_calls"] = calls
             message["content"] = message.get("content") or None
         return {"index": self._index, "message": {"role": "assistant", "content": None} | message, **rest}
+
+
+def _chunk_of(added: _Added | None, usage: dict[str, Any] | None) -> Chunk:
+    if added is None:
+        return Chunk(usage=usage)
+    text, reasoning, calls, reason = added
+    reason = None if reason is None else finish_reason_of(reason)
+    return Chunk(text or "", reasoning if isinstance(reasoning, str) else "", tuple(calls), reason, usage)
 
 
 def _merge(target: dict[str, Any], delta: dict[str, Any]) -> None:

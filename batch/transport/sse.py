@@ -58,7 +58,9 @@ class SSEDecoder:
         self._pieces = [] if data.endswith((b"\n", b"\r")) else [lines.pop()]
         events = []
         for line in lines:
-            if line:
+            if line.startswith(b"data: "):  # nearly all of a stream's lines
+                self._data.append(line[6:])
+            elif line:
                 self._take(line)
             elif (event := self._dispatch()) is not None:
                 events.append(event)

@@ -16,6 +16,7 @@ from batch.records import STREAMED, Api, Chunk, ErrorKind, Fault, ReplyError
 from batch.transport.assemble import Assembler
 from batch.transport.decoding import UnreadableError
 from batch.transport.sse import ServerSentEvent, SSEDecoder
+from batch.transport.text_events import TextEvents
 
 SAMPLE_BYTES = 2000
 """How much is kept of a body that cannot be read."""
@@ -33,6 +34,7 @@ class StreamReader:
     def __init__(self, api: Api, on_chunk: Callable[[Chunk], None] | None, now: Callable[[], float]) -> None:
         self._decoder = SSEDecoder()
         self._assembler = Assembler(api)
+        self._text_events = TextEvents()
         self._is_streamed_api = api in STREAMED
         self._whole: Any = None
         self._on_chunk = on_chunk
@@ -95,24 +97,42 @@ class StreamReader:
     def _take(self, event: ServerSentEvent) -> bool:
         if self.done or not event.data or event.event == "ping":
             return False
+        if event.event == "message" and self._text_events.add(event.data):
+            self._grow(event.data)
+            return True
+        try:
+            document = orjson.loads(event.data)
+        except orjson.JSONDecodeError:
+            return self._take_odd(event)
+        self._grow(event.data)
+        progress = self._take_document(document, event)
+        # Only a document that was added can be a pattern. Who wants each chunk gets it from the parsed document.
+        if self.first_token_at is not None and self._on_chunk is None and self.error is None and isinstance(document, dict):
+            self._text_events.learn(event.data, document, self._assembler)
+        return progress
+
+    def _take_odd(self, event: ServerSentEvent) -> bool:
+        """Read an event that is not one JSON document: the end of the stream, several documents, or an error."""
         data = event.data.strip()
         if data.startswith(b"[DONE]"):
             self.done = True
             return True
-        try:
-            documents = [orjson.loads(data)]
-        except orjson.JSONDecodeError:
-            documents = _documents(data)
+        documents = _documents(data)
         if not documents:
             if event.event == "error":
                 self.error = self.error or ReplyError(sample(event.data))
                 return True
             raise UnreadableError("not_json", f"an event of the stream is not JSON: {sample(event.data)}", answered=True)
-        self.size += max(0, len(data) - _ENVELOPE_BYTES)
+        self._grow(data)
+        self._text_events.forget()
         progress = False
         for document in documents:
             progress |= self._take_document(document, event)
         return progress
+
+    def _grow(self, data: bytes) -> None:
+        if len(data) > _ENVELOPE_BYTES:
+            self.size += len(data) - _ENVELOPE_BYTES
 
     def _take_document(self, document: Any, event: ServerSentEvent) -> bool:
         if document == "[DONE]":
@@ -142,11 +162,14 @@ class StreamReader:
         return True
 
     def _add(self, document: dict[str, Any]) -> None:
+        is_waiting = self.first_token_at is None
         try:
-            chunk = self._assembler.add(document)
+            chunk = self._assembler.add(document, wants_chunk=is_waiting or self._on_chunk is not None)
         except ReplyFormatError as error:
             raise UnreadableError(error.code, str(error), answered=True) from None
-        if self.first_token_at is None and (chunk.text or chunk.reasoning or chunk.tool_calls):
+        if chunk is None:
+            return
+        if is_waiting and (chunk.text or chunk.reasoning or chunk.tool_calls):
             self.first_token_at = self._now()
         if self._on_chunk is not None:
             try:
