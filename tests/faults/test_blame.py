@@ -11,7 +11,7 @@ import pytest
 
 from tests.support.jobs import JobFolder, ids
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, error, http
-from tests.support.scripts import for_rows, row_number
+from tests.support.scripts import after, for_rows, row_number
 from tests.support.sessions import rows_sent, run_here
 
 WORKERS = 16
@@ -29,6 +29,18 @@ UNKNOWN_WORDS: dict[str, bytes] = {
     "422": error(422, {"detail": "capacity unit is gone"}),
     "inside a 200": http(200, orjson.dumps({"error": {"code": 400, "message": "the plan has ended"}})),
     "500": error(500, said("CUDA error: device-side assert triggered")),
+}
+
+
+# One per family of dialects: what OpenAI, Anthropic, OpenRouter, xAI and LiteLLM send when the money is spent.
+OUT_OF_MONEY: dict[str, bytes] = {
+    "OpenAI's 429": error(429, said("You exceeded your current quota", type="insufficient_quota", code="insufficient_quota")),
+    "Anthropic's 400": error(
+        400, {"type": "error", "error": {"type": "invalid_request_error", "message": "Your credit balance is too low to access the API."}}
+    ),
+    "OpenRouter's 402": error(402, {"error": {"code": 402, "message": "Insufficient credits. Add more to continue."}}),
+    "xAI's 403": error(403, {"code": "permission-denied", "error": "Your team has used all available credits."}),
+    "LiteLLM's 400": error(400, said("Budget has been exceeded! Current cost: 1.2, Max budget: 1.0", type="budget_exceeded", code="400")),
 }
 
 
@@ -94,6 +106,27 @@ def test_of_three_endpoints_one_that_refuses_everything_costs_no_row(tmp_path: P
         session = run_here(folder, f"provider.house.base_url={[sick.url, second.url, third.url]!r}")
         assert rows_sent(sick) <= 30 + 40
     assert (session.exit_code, session.tally.ok, session.tally.failed) == (0, 600, 0)
+
+
+@pytest.mark.parametrize("name", [*OUT_OF_MONEY, *UNKNOWN_WORDS])
+def test_of_three_endpoints_one_that_runs_dry_at_its_100th_row_costs_no_row(tmp_path: Path, name: str) -> None:
+    """Faults 3 and 63: one of a pool of three serves 99 rows and refuses all others, in any dialect: the others take them, no row fails."""
+    refusal = (OUT_OF_MONEY | UNKNOWN_WORDS)[name]
+    served = 0
+
+    def handler(received: Received) -> Iterable[Action]:
+        nonlocal served
+        if served == 99:
+            return [refusal]
+        served += 1
+        return answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as dry, ScriptedEndpoint(after(0.01)) as second, ScriptedEndpoint(after(0.01)) as third:
+        folder = JobFolder(tmp_path, dry.url, rows=900, concurrency=8, attempts=3)
+        session = run_here(folder, f"provider.house.base_url={[dry.url, second.url, third.url]!r}")
+        assert 99 < rows_sent(dry) <= 99 + 40
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (0, 900, 0)
+    assert ids(folder.completions()) == ids(folder.rows)
 
 
 def test_a_long_block_of_bad_rows_is_not_taken_for_an_outage(tmp_path: Path) -> None:
