@@ -11,7 +11,7 @@ import pytest
 from batch.evaluation.formatting import percent, points
 
 BATCH = Path(__file__).parents[3] / "batch"
-COMMANDS = [BATCH / "cli" / f"{name}.py" for name in ("calibrate", "comparison", "evaluate", "grading", "report")]
+COMMANDS = [BATCH / "cli" / f"{name}.py" for name in ("calibrate", "comparison", "evaluation", "grading", "report")]
 FILES = sorted([*(BATCH / "evaluation").rglob("*.py"), *COMMANDS])
 FIXED = re.compile(r"^(?P<before>[^.]*)\.[^.]*[fF%]$")
 
