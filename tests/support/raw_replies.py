@@ -12,7 +12,7 @@ from batch.transport.engines.h1.connection import Connection
 from batch.transport.engines.h1.errors import H1Error
 from batch.transport.engines.h1.opening import start
 from batch.transport.engines.h1.request import Origin
-from batch.transport.engines.h1.response import Response
+from batch.transport.engines.h1.response import BufferedResponse
 
 REQUEST = b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -66,7 +66,7 @@ async def _send(theirs: socket.socket, connection: Connection, pieces: Sequence[
 
 
 async def _exchange(connection: Connection, idle: list[Connection], outcome: list[Seen]) -> None:
-    response: Response | None = None
+    response: BufferedResponse | None = None
     body = []
     error = None
     try:

@@ -11,7 +11,7 @@ from typing import cast
 from batch.transport.engines.h1.connect import reason_of
 from batch.transport.engines.h1.errors import H1Error, LostConnectionError, TLSError, TruncatedBodyError, UnusedConnectionError
 from batch.transport.engines.h1.parser import ReplyParser
-from batch.transport.engines.h1.response import BUFFERED_BYTES, Response
+from batch.transport.engines.h1.response import BUFFERED_BYTES, BufferedResponse
 from batch.transport.engines.h1.tcp_info import unacknowledged_bytes
 from batch.transport.engines.h1.tls import tls_words, wants_certificate
 
@@ -29,7 +29,7 @@ class Connection(asyncio.Protocol):
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._parser = ReplyParser()
-        self._response: Response | None = None
+        self._response: BufferedResponse | None = None
         self._requests = 0
         self._request_size = 0
         self._sending = False
@@ -40,9 +40,9 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.idle_since = 0.0
 
-    async def exchange(self, head: bytes, body: bytes) -> Response:
+    async def exchange(self, head: bytes, body: bytes) -> BufferedResponse:
         """Send a request and give its reply as soon as the head has come. Raises H1Error; then, and when cancelled, it is closed."""
-        response = self._response = Response(self)
+        response = self._response = BufferedResponse(self)
         self._parser.reset()
         self._requests += 1
         self._request_size = len(head) + len(body)
@@ -144,7 +144,7 @@ class Connection(asyncio.Protocol):
 
     # How they come together.
 
-    async def _send(self, head: bytes, body: bytes, response: Response) -> None:
+    async def _send(self, head: bytes, body: bytes, response: BufferedResponse) -> None:
         """Send a large body piece by piece. A reply that begins before its end stops it: the server has seen enough."""
         self._sending = True
         self.transport.write(head)
@@ -158,7 +158,7 @@ class Connection(asyncio.Protocol):
             rest = rest[WRITTEN_BYTES:]
         self._sending = False
 
-    def _end(self, response: Response, *, usable: bool) -> None:
+    def _end(self, response: BufferedResponse, *, usable: bool) -> None:
         """The reply is whole: the connection is free for the next one, if both sides want that."""
         response.complete = True
         if response.buffered >= BUFFERED_BYTES:
@@ -170,7 +170,7 @@ class Connection(asyncio.Protocol):
         self._response = None
         self._on_idle(self)
 
-    def _on_end_of_input(self, response: Response) -> None:
+    def _on_end_of_input(self, response: BufferedResponse) -> None:
         if self._parser.ends_with_connection and response.error is None:
             response.complete = True
             self.abort()
@@ -182,7 +182,7 @@ class Connection(asyncio.Protocol):
                 # Not so a reset: it can overtake the acknowledgement.
                 self._unused = unacknowledged + self.transport.get_write_buffer_size() >= self._request_size
 
-    def _loss(self, response: Response, exc: Exception | None) -> H1Error:
+    def _loss(self, response: BufferedResponse, exc: Exception | None) -> H1Error:
         if exc is not None and wants_certificate(exc):
             # TLS 1.3: the server says so only after the handshake.
             return TLSError(tls_words(exc))

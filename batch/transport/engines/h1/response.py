@@ -10,7 +10,7 @@ BUFFERED_BYTES = 256 * 1024
 """At most this many bytes, and one read from the socket more, wait for the client; then the connection is not read."""
 
 
-class Source(Protocol):
+class ByteSource(Protocol):
     """What a response needs of the connection that fills it."""
 
     def resume(self) -> None:
@@ -20,12 +20,12 @@ class Source(Protocol):
         """Close at once."""
 
 
-class Response:
+class BufferedResponse:
     """A reply to one request, as `wire.Response` has it. `status` is 0 until its head has come."""
 
     __slots__ = ("_connection", "_waiter", "buffered", "complete", "error", "headers", "pieces", "status")
 
-    def __init__(self, connection: Source) -> None:
+    def __init__(self, connection: ByteSource) -> None:
         self._connection = connection
         self.status = 0
         self.headers: Mapping[str, str] = {}
