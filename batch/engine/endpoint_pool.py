@@ -109,8 +109,11 @@ class EndpointPool:
         endpoint.refusal = None
         if endpoint.limiter.breaker.closed:
             endpoint.suspected_for = None
-        self.add_reference(replace(work.task, request=work.request))
-        self.largest_served = max(self.largest_served, len(work.request.body))
+        request = work.request
+        size = len(request.body)
+        if self._is_smaller(size, work.task.variant):
+            self.references[work.task.variant] = replace(work.task, request=request)
+        self.largest_served = max(self.largest_served, size)
         self._spare_others(endpoint, exchange.done_at)
         if self._watches_prompts and (cut := cut_prompt(work.request.body, exchange.reply.usage if exchange.reply else None)):
             self._watches_prompts = False
@@ -119,8 +122,7 @@ class EndpointPool:
 
     def add_reference(self, task: Task) -> None:
         """Keep an answered task as its variant's reference, if there is none or this one is smaller."""
-        kept = self.references.get(task.variant)
-        if kept is None or len(task.request.body) < len(kept.request.body):
+        if self._is_smaller(len(task.request.body), task.variant):
             self.references[task.variant] = task
 
     def answered(self, work: Work, exchange: Exchange) -> str | None:
@@ -241,6 +243,11 @@ class EndpointPool:
             for other in self.endpoints:
                 if other is not endpoint:
                     other.limiter.spare(now)
+
+    def _is_smaller(self, size: int, variant: str) -> bool:
+        """Whether a request of `size` bytes is smaller than the reference of its variant, or the first."""
+        kept = self.references.get(variant)
+        return kept is None or size < len(kept.request.body)
 
     def _of(self, work: Work) -> PooledEndpoint:
         if work.endpoint is None:

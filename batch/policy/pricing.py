@@ -74,8 +74,10 @@ def _amount(value: Any) -> float | None:
 
 
 def _by_tokens(price: Price | None, usage: Mapping[str, Any]) -> float | None:
+    if price is None:
+        return None
     prompt, answer = tokens_of(usage, "prompt_tokens"), tokens_of(usage, "completion_tokens")
-    if price is None or not prompt + answer:
+    if not prompt + answer:
         return None
     of_prompt = _details(usage, "prompt_tokens_details") or _details(usage, "input_tokens_details")
     of_answer = _details(usage, "completion_tokens_details") or _details(usage, "output_tokens_details")

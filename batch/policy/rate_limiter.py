@@ -134,8 +134,9 @@ class RateLimiter:
         """Correct the estimate of a request that is over. A refused one used no tokens."""
         since = self._sent - ticket.number
         # A usage of 10^12 tokens must not hold the run for centuries.
-        total = min(ticket.most, tokens_of(usage, "completion_tokens") + tokens_of(usage, "prompt_tokens"))
-        answer = min(total, tokens_of(usage, "completion_tokens"))
+        answer = tokens_of(usage, "completion_tokens")
+        total = min(ticket.most, answer + tokens_of(usage, "prompt_tokens"))
+        answer = min(total, answer)
         if total:
             self._answers += 1
             weight = 1 / min(self._answers, 1000)
@@ -172,4 +173,5 @@ def _number(text: str) -> float | None:
 def tokens_of(usage: Mapping[str, Any] | None, name: str) -> float:
     """Return the tokens that an endpoint's usage states; 0 if it states none, or an implausible number."""
     value = usage.get(name) if usage else None
-    return float(value) if isinstance(value, int | float) and 0 <= value < math.inf else 0.0
+    # A tuple: `int | float` is made at each call, and there are several for each row.
+    return float(value) if isinstance(value, (int, float)) and 0 <= value < math.inf else 0.0

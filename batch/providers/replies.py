@@ -133,10 +133,12 @@ def _read_message(message: dict[str, Any], reason: str, usage: dict[str, Any] | 
 def _tool_calls(message: dict[str, Any]) -> list[dict[str, Any]] | None:
     """The message's calls, arguments as JSON text; its function_call, the older form, is a call without an id."""
     calls = message.get("tool_calls") or []
+    older = message.get("function_call")
+    if not calls and not older:
+        return None
     if not isinstance(calls, list):
         raise ReplyFormatError("no_choices", "the reply's tool_calls are not a list")
     found = [_with_text_arguments(call) for call in calls if isinstance(call, dict)]
-    older = message.get("function_call")
     if not found and isinstance(older, dict) and older:
         found = [_with_text_arguments({"id": None, "type": "function", "function": older})]
     return found or None

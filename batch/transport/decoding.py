@@ -73,6 +73,8 @@ def is_stream(head: bytes, *, labelled: bool) -> bool | None:
     if len(head) < len(_BOM) and _BOM.startswith(head):
         return None
     start = head.removeprefix(_BOM).lstrip(_SPACES)
+    if start.startswith((b"{", b"[")):
+        return False
     if start.startswith(_DATA) and not labelled:
         # Any text may begin with "data:"; what follows in a stream is JSON.
         value = start.removeprefix(_DATA).lstrip(b" ")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batch.errors import InputError
+from batch.errors import JobError
 from tests.support.jobs import JobFolder, ids
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, error, http
 from tests.support.scripts import for_rows, row_number
@@ -250,7 +250,7 @@ def test_a_column_that_no_row_has_is_refused_unsent(tmp_path: Path) -> None:
     with ScriptedEndpoint() as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=500)
         folder.write(user="{{ txet }}")
-        with pytest.raises(InputError, match=r"\[prompt\] user: no row has a column 'txet'; did you mean 'text'"):
+        with pytest.raises(JobError, match=r"prompt\.user: the input has no column 'txet' \(did you mean text\?\)"):
             run_here(folder)
         assert rows_sent(endpoint) == 0
         folder.write()

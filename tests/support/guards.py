@@ -6,6 +6,7 @@ import asyncio
 import faulthandler
 import fcntl
 import inspect
+import ipaddress
 import os
 import signal
 import socket
@@ -155,12 +156,21 @@ def _is_large(path: Any, *_: Any) -> bool:
     return isinstance(path, str | bytes) and os.path.exists(path) and os.path.getsize(path) >= LARGE_FILE_BYTES  # noqa: PTH110, PTH202
 
 
+def _is_lookup(host: Any, *_: Any) -> bool:
+    """Whether a name is looked up: an address is only parsed."""
+    try:
+        ipaddress.ip_address(host.decode() if isinstance(host, bytes) else str(host))
+    except ValueError:
+        return host is not None
+    return False
+
+
 def _always(*_: Any) -> bool:
     return True
 
 
 _EVENTS: dict[str, Callable[..., bool]] = {
-    "socket.getaddrinfo": _always,
+    "socket.getaddrinfo": _is_lookup,
     "socket.gethostbyname": _always,
     "socket.connect": _is_blocking,
     "sqlite3.connect": _always,
