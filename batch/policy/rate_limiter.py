@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from batch.policy.waits import parse_duration
+from batch.policy.waits import parse_duration, server_wait
 
 # In any 10 s at most 2 % more than the rate.
 BURST_S = 0.2
@@ -62,11 +62,11 @@ class ServerQuota:
         """Return the seconds until something may be sent; 0: now."""
         return max(0.0, self._until - now)
 
-    def observe(self, headers: Mapping[str, str], number: int, used_since: float, now: float) -> None:
+    def observe(self, headers: Mapping[str, str], number: int, used_since: float, now: float, longest: float = math.inf) -> None:
         """Apply the headers of the answer to request `number`; since it was sent, others have used `used_since` of what it says is left.
 
         An endpoint may count when a request comes or when it is answered. Counting for ourselves what was sent since errs on the safe
-        side, until the answer to the last one that was sent tells.
+        side, until the answer to the last one that was sent tells. The hold is at most `longest` seconds.
         """
         text = headers.get(self._remaining)
         if text is None or number < self._told_by:
@@ -75,7 +75,7 @@ class ServerQuota:
         if remaining is None or reset is None or reset > ODD_RESET_S:
             return
         self._told_by = number
-        self._until = now + reset if remaining <= used_since else -math.inf
+        self._until = now + min(reset, longest) if remaining <= used_since else -math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +144,12 @@ class RateLimiter:
             self._mean_total += weight * (total - self._mean_total)
         if self._tokens is not None and (refused or total):
             self._tokens.correct((0.0 if refused else total) - ticket.tokens)
-        self._left_requests.observe(headers, ticket.number, since, now)
-        self._left_tokens.observe(headers, ticket.number, since * self._mean_total, now)
+        # A reset says when the whole quota is back, a Retry-After when the next request fits. Without a clock a date is read by the
+        # reply's own Date header; where that is missing too the reset stands.
+        wait = server_wait(headers, 0.0) if refused else None
+        longest = wait or math.inf
+        self._left_requests.observe(headers, ticket.number, since, now, longest)
+        self._left_tokens.observe(headers, ticket.number, since * self._mean_total, now, longest)
 
     def _estimate(self, body: bytes) -> float:
         named = _MOST_TOKENS.search(body)

@@ -98,6 +98,29 @@ def test_headers_hold_before_a_refusal_and_junk_does_not() -> None:
         assert rates.hold(1.0) == hold
 
 
+@pytest.mark.parametrize(
+    ("stated", "hold"),
+    [
+        ({"retry-after": "1"}, 1.0),
+        ({"retry-after-ms": "1500", "retry-after": "9"}, 1.5),
+        ({"retry-after": "Fri, 27 Nov 2026 02:00:05 GMT", "date": "Fri, 27 Nov 2026 02:00:00 GMT"}, 5.0),
+        ({"retry-after": "600"}, 360.0),
+        ({"retry-after": "0"}, 360.0),
+        ({"retry-after": "soon"}, 360.0),
+        ({}, 360.0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("kind", ["requests", "tokens"])
+def test_a_wait_that_a_refusal_states_outranks_the_reset_of_a_whole_quota(kind: str, stated: dict[str, str], hold: float) -> None:
+    """Promise 6: a reset is when all of a quota is back, Retry-After when the next request fits: the shorter of the two holds."""
+    rates = RateLimiter(None, None)
+    ticket = rates.sent(b"{}", 0.0)
+    headers = {f"x-ratelimit-remaining-{kind}": "0", f"x-ratelimit-reset-{kind}": "6m0s"}
+    rates.ended(ticket, headers | stated, None, 1.0, refused=True)
+    assert rates.hold(1.0) == pytest.approx(hold)
+
+
 def test_a_bucket_that_was_idle_gives_no_more_than_its_burst() -> None:
     """An hour without requests does not allow an hour's requests at once."""
     bucket, at_once = Bucket(6000), 0

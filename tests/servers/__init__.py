@@ -1,0 +1,1 @@
+"""Whole runs against servers that we did not write (docs/tried-against.md)."""

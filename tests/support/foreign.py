@@ -1,0 +1,93 @@
+"""Servers of others, installed by package name in environments of their own outside the repository, and started on loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.needs import NOT_INSTALLED
+
+INSTALL_LIMIT_S = 900
+START_LIMIT_S = 240
+
+
+def cache_home() -> Path:
+    """The folder of all such environments; a second run of the tests finds them there."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "promptmill-tests"
+
+
+def python_program(name: str, requirement: str) -> Path:
+    """The program `name` of a Python package, in a virtual environment of its own; skips the test where it cannot be had."""
+    home = cache_home() / name
+    python = str(home / "bin" / "python")
+    _install(
+        home,
+        requirement,
+        [[sys.executable, "-m", "venv", str(home)], [python, "-m", "pip", "install", "-q", "--disable-pip-version-check", requirement]],
+    )
+    return home / "bin" / name
+
+
+def node_script(name: str, requirement: str, script: str) -> list[str]:
+    """The command of a script in an npm package, in a folder of its own; skips the test where it cannot be had."""
+    missing = [program for program in ("node", "npm") if shutil.which(program) is None]
+    if missing:
+        pytest.skip(NOT_INSTALLED + ", ".join(missing))
+    home = cache_home() / name
+    _install(home, requirement, [["npm", "install", "--prefix", str(home), "--ignore-scripts", "--no-audit", "--no-fund", requirement]])
+    return ["node", str(home / "node_modules" / script)]
+
+
+def _install(home: Path, requirement: str, commands: Sequence[Sequence[str]]) -> None:
+    ready = home / ".ready"
+    if ready.exists() and ready.read_text() == requirement:
+        return
+    shutil.rmtree(home, ignore_errors=True)
+    home.mkdir(parents=True)
+    for command in commands:
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_LIMIT_S, check=False)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            pytest.skip(f"{NOT_INSTALLED}{requirement}: {error}")
+        if done.returncode != 0:
+            pytest.skip(f"{NOT_INSTALLED}{requirement}: {done.stderr.strip()[-300:]}")
+    ready.write_text(requirement)
+
+
+@contextmanager
+def serving(command: Sequence[str], ready_url: str, log: Path, environ: Mapping[str, str] | None = None) -> Iterator[None]:
+    """Run a server until the block ends; the block begins when `ready_url` gives a 200. Its output is in `log`."""
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=output, cwd=log.parent, env={**os.environ, **(environ or {})})
+        try:
+            _wait_until_ready(process, ready_url, log)
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    end = time.monotonic() + START_LIMIT_S
+    while True:
+        try:
+            if httpx.get(url, timeout=5).status_code == 200:
+                return
+        except httpx.HTTPError:
+            pass
+        assert process.poll() is None, f"the server ended with {process.returncode}: {log.read_text()[-2000:]}"
+        assert time.monotonic() < end, f"the server is not ready: {log.read_text()[-2000:]}"
+        time.sleep(0.1)
