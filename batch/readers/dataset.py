@@ -161,7 +161,9 @@ class Dataset:
 
     def unknown_zones(self) -> set[str]:
         """Return the time zones of the columns to be read that are not installed: their times read as UTC. Raises InputError."""
-        from batch.readers.values import unknown_zones
+        if not any(format_.typed for format_ in self._formats):
+            return set()
+        from batch.readers.values import unknown_zones  # pyarrow: other formats do without
 
         wanted = self._options.columns
         return {

@@ -49,7 +49,8 @@ class MatchedTasks:
     def mark(self, task_hashes: Sequence[int]) -> None:
         """Record that the input has these tasks."""
         places = [place for place in self._index.positions(task_hashes) if place >= 0]
-        fresh = int(np.count_nonzero(~self._seen[np.unique(np.array(places, np.intp))]))
+        # A set, not np.unique: that loads numpy.ma, 40 ms of each run.
+        fresh = int(np.count_nonzero(~self._seen[np.array(list(set(places)), np.intp)]))
         self.doubled += len(places) - fresh
         self._left -= fresh
         self._seen[places] = True
