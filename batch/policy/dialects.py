@@ -224,6 +224,8 @@ DIALECTS: tuple[Dialect, ...] = (
         names=r"invalid_api_key|api_key_invalid",
         words=r"api key not valid|invalid api key|incorrect api key|api key (has )?expired",
     ),
+    # Without a database a key that is not the master key cannot be looked up.
+    _row(AUTHENTICATION, frozenset({400}), "https://docs.litellm.ai/docs/proxy/virtual_keys", names=r"no_db_connection"),
     _row(
         DISABLED,
         _CLIENT,

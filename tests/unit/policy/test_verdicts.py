@@ -140,6 +140,7 @@ TABLE: list[tuple[str, int, Any, Action, str]] = [
         "rate_limit",
     ),
     ("Gemini", 400, GEMINI_KEY, STOP, "authentication"),
+    ("LiteLLM", 400, {"error": {"message": "No connected db.", "type": "no_db_connection", "code": "400"}}, STOP, "authentication"),
     (
         "Gemini",
         404,
