@@ -34,6 +34,7 @@ class Withheld:
     """A refused row that waits for evidence of what to blame.
 
     `due` is when it may be sent again if that stays unclear. `once_more`: it was refused for good, and is sent again when several were.
+    `may_be_billed`: its attempt may have been billed, so that another one may be billed twice.
     """
 
     work: Work
@@ -41,6 +42,7 @@ class Withheld:
     exchange: Exchange
     due: float | None = None
     once_more: bool = False
+    may_be_billed: bool = False
 
 
 class FailureHandler:
@@ -143,13 +145,13 @@ class FailureHandler:
             # An endpoint that has served has no wrong certificate: a handshake broke.
             work.attempts -= verdict.charged
             return replace(verdict, action=Action.RETRY, charged=False)
+        if code == "not_found" and self.served and work.task.request.api not in self.served:
+            # The address is right, for another API is served there; this one is not.
+            return replace(verdict, action=Action.FAIL)
         if code == "not_found" and self._endpoint_pool.evidence(work).has_served:
             # The path is right, for rows were served there: an ingress has lost its backend.
             work.attempts -= verdict.charged
             return replace(verdict, action=Action.RETRY, charged=False)
-        if code == "not_found" and self.served and work.task.request.api not in self.served:
-            # The address is right, for another API is served there; this one is not.
-            return replace(verdict, action=Action.FAIL)
         return verdict
 
     def _refuse(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
@@ -172,14 +174,12 @@ class FailureHandler:
             yield from self._suspect(work, exchange.done_at, DISTINCT_REFUSED, testable=testable)
             yield self._elsewhere(work, exchange.done_at)
         else:
-            yield from self._withhold(work, error, exchange, DISTINCT_REFUSED, testable=testable)
+            yield from self._withhold_refused(work, error, exchange, testable=testable)
 
-    def _withhold(
-        self, work: Work, error: ErrorInfo, exchange: Exchange, distinct: int, *, testable: bool, due: float | None = None
-    ) -> Iterator[Decision]:
-        self.withheld.append(Withheld(work, error, exchange, due, once_more=distinct == DISTINCT_REFUSED))
+    def _withhold_refused(self, work: Work, error: ErrorInfo, exchange: Exchange, *, testable: bool) -> Iterator[Decision]:
+        self.withheld.append(Withheld(work, error, exchange, once_more=True))
         if testable:
-            yield from self._suspect(work, exchange.done_at, distinct, testable=True)
+            yield from self._suspect(work, exchange.done_at, DISTINCT_REFUSED, testable=True)
         elif len({each.work.task.ordinal for each in self.withheld}) >= FORBIDDEN_ROWS:
             # Nothing was ever answered: a key without rights must not fail the first rows.
             withheld, self.withheld = self.withheld, []
@@ -202,6 +202,8 @@ class FailureHandler:
                 each.work.shunned = ()
                 each.work.attempts = min(each.work.attempts, self._run.attempts - 1)
                 each.work.failed_at = each.work.endpoint
+                if each.may_be_billed:
+                    self._count_double(each.work)
                 yield self._elsewhere(each.work, now)
             else:
                 self.withheld.append(each)
@@ -243,16 +245,18 @@ class FailureHandler:
         if found is Blame.ROW:
             yield Fail(work, self._named(work, error), exchange)
             return
-        if verdict.may_be_billed_twice:
-            work.may_be_billed_twice += 1
-            self._tallies[work.task.variant].doubled += 1
         if found is Blame.UNCLEAR and testable:
             if error.code in OF_THE_RATE:
                 evidence.failed(key_of(work.task))
             work.charged_retry = verdict.charged
             due_if_unclear = due if error.code in OF_THE_RATE and not verdict.charged else None
-            yield from self._withhold(work, self._named(work, error), exchange, DISTINCT_RETRIED, testable=True, due=due_if_unclear)
+            may_be_billed = verdict.may_be_billed_twice
+            named = self._named(work, error)
+            self.withheld.append(Withheld(work, named, exchange, due_if_unclear, may_be_billed=may_be_billed))
+            yield from self._suspect(work, exchange.done_at, DISTINCT_RETRIED, testable=True)
             return
+        if verdict.may_be_billed_twice:
+            self._count_double(work)
         work.charged_retry = verdict.charged
         yield Retry(work, due)
 
@@ -268,10 +272,14 @@ class FailureHandler:
         if work.unusable > 1 or work.attempts >= self._run.attempts:
             yield Fail(work, error, exchange)
             return
-        work.may_be_billed_twice += verdict.may_be_billed_twice
-        self._tallies[work.task.variant].doubled += verdict.may_be_billed_twice
+        if verdict.may_be_billed_twice:
+            self._count_double(work)
         work.charged_retry = True
         yield Retry(work, exchange.done_at)
+
+    def _count_double(self, work: Work) -> None:
+        work.may_be_billed_twice += 1
+        self._tallies[work.task.variant].doubled += 1
 
     def _limited_alone(self, work: Work, verdict: Verdict, now: float) -> Verdict:
         """Return the verdict on a row refused for the rate; one refused while others are served does not slow the endpoint down."""

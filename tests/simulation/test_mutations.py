@@ -214,7 +214,9 @@ def seeds_until_found(planted: Planted, folder: Path) -> tuple[int, str]:
         except BrokenPromiseError as error:
             return seed + 1, str(error)
         except Exception as error:  # noqa: BLE001 - a bug may also show as a crash of the program
-            return seed + 1, f"{type(error).__name__}: {error}"
+            # The run wraps what it does not expect, a broken promise too.
+            cause = error.__cause__ if isinstance(error.__cause__, BrokenPromiseError) else error
+            return seed + 1, f"{type(cause).__name__}: {cause}"
     return 0, ""
 
 

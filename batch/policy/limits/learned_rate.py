@@ -16,6 +16,12 @@ COARSE_LIMIT = 8
 RATE_SHARE = 0.25
 # One row that is refused each time must not be taken for a rate.
 FEWEST_REFUSALS = 5
+# Nor does a rate show in fewer answers than this, as of the test requests among rows that are all refused.
+FEWEST_ADMITTED = 5
+# Cuts in a row to less than this share of the first: the refusals do not depend on the rate, or the window is older than the endpoint's
+# present limit. The rate is learned afresh; where that ends in the same way, refusals are by chance, and are ignored for a while.
+LOWEST_SHARE = 0.5
+IGNORED_S = 60.0
 WINDOW_S = 60.0
 BIN_S = 0.25
 SHORTEST_S = 1.0
@@ -40,9 +46,11 @@ class LearnedRate:
         self._count = 0
         self._begun = math.inf
         self._next = -math.inf
-        self._base = self._most = math.inf
+        self._base = self._most = self._first = math.inf
         self._cut_at = -math.inf
         self._is_guess = True
+        self._in_vain = 0
+        self._ignored_until = -math.inf
         self._served_since = 0
         self._refusals = 0
         self._served_at_once = 0.0
@@ -79,7 +87,7 @@ class LearnedRate:
         self._begun = min(self._begun, now)
         if self.is_active:
             if now - self._cut_at > FORGOTTEN_S:
-                self._base = self._most = math.inf
+                self._base = self._most = self._first = math.inf
                 return
             self._next = max(self._next, now - GATHER_S) + 1 / self.rate(now)
 
@@ -102,20 +110,39 @@ class LearnedRate:
         """
         coarse = limit <= COARSE_LIMIT or in_flight <= RATE_SHARE * self._served_at_once
         self._refusals += 1
+        if now < self._ignored_until:
+            return
         if self._refusals < FEWEST_REFUSALS or sent_at < self._cut_at or not (self.is_active or coarse):
             return
         self._forget(now)
         elapsed = max(SHORTEST_S, min(WINDOW_S, now - self._begun))
         admitted = self._count / elapsed
-        if admitted <= 0:
+        if self._count < FEWEST_ADMITTED:
             return
         before = self.rate(now)
         self._is_guess = self._served_since < STARVED_S * before
         self._most = min(before, admitted / BELOW) if self._is_guess else before
+        if not self._is_guess:
+            self._in_vain = 0
+        if self._first == math.inf or not self._is_guess:
+            self._first = self._most
+        if self._most < LOWEST_SHARE * self._first:
+            self._forget_all(now)
+            return
         self._served_since = 0
         self._base = min(admitted, CUT * self._most)
         self._cut_at = now
         self._next = max(self._next, now)
+
+    def _forget_all(self, now: float) -> None:
+        self._in_vain += 1
+        if self._in_vain > 1:
+            self._ignored_until = now + IGNORED_S
+        self._admitted.clear()
+        self._count = self._refusals = self._served_since = 0
+        self._base = self._most = self._first = math.inf
+        self._begun = self._cut_at = self._next = now
+        self._is_guess = True
 
     def _forget(self, now: float) -> None:
         while self._admitted and self._admitted[0][0] < now - WINDOW_S:
