@@ -216,6 +216,14 @@ DIALECTS: tuple[Dialect, ...] = (
         names=r"arrearage|accountoverdueerror|exceeded_current_quota_error",
         words=r"access denied, please make sure your account is in good standing|account is (overdue|in arrears|suspended)",
     ),
+    _row(
+        QUOTA,
+        _MONEY,
+        "https://www.volcengine.com/docs/82379/1299023 (and other Chinese gateways: in arrears, balance or quota insufficient)",
+        words=r"欠费|(余额|额度|配额)(已)?(不足|用尽|耗尽|用完)",
+    ),
+    # The quota policy of a period of hours to months; its limit of requests a minute comes as 429.
+    _row(QUOTA, _MONEY, "https://learn.microsoft.com/azure/api-management/quota-policy", words=r"out of (call volume|bandwidth) quota"),
     # Keys and accounts.
     _row(
         AUTHENTICATION,
