@@ -14,7 +14,7 @@ demo: .venv/.demo-ready
 	@echo "Some answers of a model with 135 million parameters: quick, and often wrong (all: runs/quickstart/completions.jsonl)"
 	@$(BIN)/python -c "import json; [print(' ', row['country'].ljust(24), row['completion'].strip().replace(chr(10), ' ')[:80]) for row in map(json.loads, open('runs/quickstart/completions.jsonl').readlines()[:12])]"
 	@echo
-	@echo "Run it again: nothing is sent twice. Stop it with Ctrl-C, or kill -9, and run it again: it goes on."
+	@echo "Run it again: nothing is sent twice. Stop it with Ctrl-C, or kill -9, and run it again: it continues."
 
 # Five ways to ask the embedded model, scored and compared: about two minutes on two free cores. A second time nothing is sent.
 demo-eval: .venv/.demo-ready

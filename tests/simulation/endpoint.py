@@ -158,7 +158,8 @@ class Endpoint(Engine):
         if self._world.dead:
             return
         witness.ended(key, given, arrived, is_test=is_test)
-        if given.meaning in ("answered", "failed"):
+        # An answered test finishes no row: a run that only tests must end too.
+        if given.meaning in ("answered", "failed") and not is_test:
             self.last_progress = self._world.time()
 
     def _choose(self, prompt: str, answer: str, *, stream: bool) -> Plight:
