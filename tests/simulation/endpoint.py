@@ -158,8 +158,8 @@ class Endpoint(Engine):
         if self._world.dead:
             return
         witness.ended(key, given, arrived, is_test=is_test)
-        # An answered test finishes no row: a run that only tests must end too.
-        if given.meaning in ("answered", "failed") and not is_test:
+        # An answered test finishes no row, and after a broken promise nothing counts: a run that only tests must end too.
+        if given.meaning in ("answered", "failed") and not is_test and self._world.broken is None:
             self.last_progress = self._world.time()
 
     def _choose(self, prompt: str, answer: str, *, stream: bool) -> Plight:
