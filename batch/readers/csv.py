@@ -158,9 +158,8 @@ def _delimiter(path: str, options: ReadOptions) -> str:
         if found and len(found[0]) > 1:
             fields[delimiter] = found
     fitting = [delimiter for delimiter, rows in fields.items() if len(rows) < 2 or len(rows[0]) == len(rows[1])]
-    if "," in fitting or not fields:
-        return ","
-    return max(fitting or fields, key=lambda delimiter: len(fields[delimiter][0]))
+    # A header alone, or beside a first record that does not fit it, may be one column with a ; in its name.
+    return "," if "," in fitting or not fitting else max(fitting, key=lambda delimiter: len(fields[delimiter][0]))
 
 
 def _checked_header(path: str, line: int, names: list[str], problem: str | None) -> list[str]:
@@ -169,7 +168,7 @@ def _checked_header(path: str, line: int, names: list[str], problem: str | None)
     twice = [name for name in names if name and names.count(name) > 1]
     if twice:
         raise InputError(f"{path}:{line}: the header names the column {twice[0]!r} twice")
-    if len(names) > 1 and not any(name.strip() for name in names):
+    if len(names) > 1 and not any(names):
         raise InputError(f"{path}:{line}: the header has no name; the first line must name the columns")
     return names
 

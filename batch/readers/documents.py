@@ -75,7 +75,7 @@ class _Scanner:
         """Take the next line; give the values that end in it."""
         self._line += 1
         if isinstance(line, Overlong):
-            # Its content is unknown: it is one bad record, and reading continues behind it.
+            # Its brackets are unknown: it is one bad record, and reading continues after it.
             self._reset()
             yield self._line, line
             return

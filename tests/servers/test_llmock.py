@@ -129,7 +129,7 @@ def test_a_quota_is_kept_to(program: Path, tmp_path: Path) -> None:
 
 
 def test_killed_in_the_middle(program: Path, tmp_path: Path) -> None:
-    """SIGKILL with a third done, under faults: the same command sends what is missing, and few rows are sent again."""
+    """SIGKILL with a third done, on a slow server: the same command sends what is missing, and few rows are sent again."""
     with llmock(program, tmp_path, "--latency-ms", "100") as origin:
         folder = job(tmp_path, origin)
         kill_in_the_middle(folder)

@@ -212,14 +212,14 @@ class Coordinator:
             wanted = report.wanted[queue] if report.wanted and not self.over else 0
             # The last shards go one by one, so that all workers have something to do to the end.
             wanted = min(wanted, -(-self._leases.available(queue) // (2 * max(self._workers, len(self._members)))))
-            of_lane = []
+            of_queue = []
             for shared in endpoints:
                 use = next(usages, None)
                 eager = wanted > 0 and (use is None or use.peak == 0)
-                of_lane.append(shared.checkin(report.worker, use, now, again_s, eager=eager))
-            shares += of_lane
+                of_queue.append(shared.checkin(report.worker, use, now, again_s, eager=eager))
+            shares += of_queue
             # A worker that may send nothing would only keep its rows from others.
-            for _ in range(wanted if any(share.concurrency for share in of_lane) else 0):
+            for _ in range(wanted if any(share.concurrency for share in of_queue) else 0):
                 lease = self._leases.take(report.worker, queue)
                 if lease is not None:
                     leases.append(lease)
