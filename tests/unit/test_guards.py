@@ -108,7 +108,7 @@ def test_without_workers_a_test_that_swallows_its_time_out_is_named_at_the_end(t
 
 BLOCKING = {
     "sleep": "time.sleep(0.001)",
-    "DNS": "socket.getaddrinfo('127.0.0.1', 80)",
+    "DNS": "socket.getaddrinfo('localhost', 80)",
     "socket read": "pair[0].recv(1)",
     "socket write": "pair[0].sendall(b'x')",
     "database": "sqlite3.connect(':memory:').close()",
