@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
 
 from batch.job.loading import LoadedJob
 from batch.job.paths import KeyPath
 from batch.job.problems import Problems, nearest
 from batch.job.schema import shown
 from batch.records import Row
-from batch.settings import PromptSettings
 
 # Rows that are read for a column that the first ones lack. If none of them has it, all of them would fail.
 ROWS_READ = 1000
@@ -66,7 +64,7 @@ def check_columns(loaded: LoadedJob) -> None:
 
 
 def _uses(loaded: LoadedJob) -> Iterator[_Use]:
-    from batch.prompts.columns import columns_of
+    from batch.prompts.columns import columns_of, prompt_templates
 
     for index, column in enumerate(loaded.job.output.columns):
         yield _Use(column, ("output", "columns", index), required=False)
@@ -76,32 +74,18 @@ def _uses(loaded: LoadedJob) -> Iterator[_Use]:
             yield _Use(prompt.messages, _path_of(loaded, "messages", prompt.messages), required=True)
         if prompt.tools is not None:
             yield _Use(prompt.tools, _path_of(loaded, "tools", prompt.tools), required=False)
-        for key, source in _templates(prompt):
-            at = _path_of(loaded, key, source)
+        for place, source in prompt_templates(prompt):
+            at = _path_of(loaded, place.partition("[")[0], source)
             yield from (_Use(column, at, required=True) for column in sorted(columns_of(source).required))
-
-
-def _templates(prompt: PromptSettings) -> Iterator[tuple[str, str]]:
-    for key in ("system", "user", "text"):
-        if (source := getattr(prompt, key)) is not None:
-            yield key, source
-    if isinstance(prompt.messages, tuple):
-        yield from (("messages", source) for source in _strings(list(prompt.messages)))
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _strings(item)
 
 
 def _path_of(loaded: LoadedJob, key: str, source: str) -> KeyPath:
     """Where the job sets `key` of a prompt to `source`: in a model's own prompt, or in [prompt]."""
+    from batch.prompts.columns import strings_in
+
     for index, entry in enumerate(loaded.document["model"]):
         own = (entry.get("prompt") or {}).get(key)
-        if own == source or source in _strings(own):
+        if any(text == source for _, text in strings_in(own, key)):
             return ("model", index, "prompt", key)
     return ("prompt", key)
 

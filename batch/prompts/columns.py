@@ -62,7 +62,7 @@ def prompt_templates(prompt: PromptSettings) -> Iterator[tuple[str, str]]:
             yield key, source
     if isinstance(prompt.messages, tuple):
         for number, message in enumerate(prompt.messages):
-            yield from _strings(message, f"messages[{number}]")
+            yield from strings_in(message, f"messages[{number}]")
 
 
 def needed_columns(job: Job) -> frozenset[str] | None:
@@ -112,12 +112,13 @@ def _optional(tree: nodes.Template) -> set[str]:
     return found
 
 
-def _strings(value: Any, place: str) -> Iterator[tuple[str, str]]:
+def strings_in(value: Any, place: str) -> Iterator[tuple[str, str]]:
+    """Yield the place and text of each string in nested lists and tables."""
     if isinstance(value, str):
         yield place, value
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _strings(item, f"{place}.{key}")
+            yield from strings_in(item, f"{place}.{key}")
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _strings(item, f"{place}[{number}]")
+            yield from strings_in(item, f"{place}[{number}]")
