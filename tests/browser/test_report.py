@@ -156,7 +156,7 @@ def test_a_row_is_shown_whole(report: Path, opened: Opener) -> None:
     shown.count("1 of 120 rows")
     detail = page.locator("#detail")
     assert "Question 20 about ümlauts" in detail.locator(".prompt").inner_text()
-    assert "city 2" in detail.locator(".stats").first.inner_text()
+    assert "city 2" in detail.locator(".facts").first.inner_text()
     steady, shaky = detail.locator(".answer").all()
     assert "right" in steady.inner_text()
     assert steady.locator(".said").inner_text() == "city 2"
