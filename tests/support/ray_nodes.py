@@ -45,7 +45,7 @@ class RayCluster:
         assert self._process.stdout is not None
         self._process.stdin.close()
         with self._process.stdout:
-            self._process.wait(60)
+            self._process.wait()
 
     def add(self, cpus: int = 1) -> str:
         """One node more; its id."""
