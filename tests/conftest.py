@@ -13,7 +13,7 @@ from anyio.from_thread import start_blocking_portal
 
 from batch.server.embedded import EmbeddedServer
 from batch.settings import EmbeddedModelSettings
-from tests.support.guards import HangGuard, LoopGuard
+from tests.support.guards import HangGuard, LoopGuard, ProcessGuard
 from tests.support.needs import NOT_INSTALLED, needs_module
 from tests.support.s3 import S3Server, s3_server
 
@@ -60,8 +60,9 @@ def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let hanging tests end under any event loop."""
+    """Let hanging tests end under any event loop, and no process outlive its failed test."""
     config.pluginmanager.register(HangGuard())
+    config.pluginmanager.register(ProcessGuard())
 
 
 @pytest.fixture(scope="session")

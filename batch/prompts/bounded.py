@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 LONGEST_S = 1.0
-"""Seconds that the check of one answer may take. Checks of sound answers take a few milliseconds."""
+"""CPU seconds that the check of one answer may take. Checks of sound answers take a few milliseconds."""
 
 
 class OutOfTimeError(Exception):
@@ -22,14 +22,18 @@ class OutOfTimeError(Exception):
 
 
 class Deadline(threading.local):
-    """The end of the check that this thread is at; none by default."""
+    """The end of the check that this thread is at; none by default.
+
+    Counts the thread's CPU time, as the time-out of `regex` counts that of the process.
+    """
 
     def __init__(self) -> None:
         self._until: float | None = None
 
     def start(self, seconds: float = LONGEST_S) -> None:
         """Begin a check that may take this long."""
-        self._until = time.monotonic() + seconds
+        # On a busy or suspended machine a quick check may take long by the clock.
+        self._until = time.thread_time() + seconds
 
     def clear(self) -> None:
         """End the check."""
@@ -40,7 +44,7 @@ class Deadline(threading.local):
         """Seconds that are left, `LONGEST_S` without a check. Raises OutOfTimeError when there are none."""
         if self._until is None:
             return LONGEST_S
-        left = self._until - time.monotonic()
+        left = self._until - time.thread_time()
         if left <= 0:
             raise OutOfTimeError
         return left

@@ -55,7 +55,7 @@ def test_documented_batch_files_run_unchanged_on_the_embedded_model(tmp_path: Pa
     """OpenAI's and vLLM's own examples give output lines that the OpenAI SDK's types take; what cannot be answered is in the error file."""
     folder = JobFolder(tmp_path, "")
     batch_job(tmp_path, *OPENAI, *VLLM, *MORE, model="local/*", more="[run]\nconcurrency = 1")
-    result = folder.run("run", "batch.toml", timeout=110)
+    result = folder.run("run", "batch.toml")
     assert result.returncode == 1, result.stderr
     output = lines_of(tmp_path / "run" / "completions.openai-batch.jsonl")
     assert [line["custom_id"] for line in output] == [f"request-{number}" for number in range(1, 7)]

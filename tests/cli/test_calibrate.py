@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.judges import JudgedJob, judged_parts, judging
+from tests.support.scripted import PATIENCE_S
 
 # Ctrl-C is a signal to those only whose controlling terminal it is typed at.
 ON_A_TERMINAL = "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
@@ -84,7 +85,7 @@ def test_keys_in_a_terminal(judged: JudgedJob) -> None:
     def read_until(text: bytes) -> None:
         nonlocal seen
         while text not in seen:
-            ready, _, _ = select.select([leader], [], [], 60)
+            ready, _, _ = select.select([leader], [], [], PATIENCE_S)
             assert ready, seen
             seen += os.read(leader, 65536)
 
@@ -92,7 +93,7 @@ def test_keys_in_a_terminal(judged: JudgedJob) -> None:
         for at, key in ((1, b"5"), (2, b"\x1b[Ax1"), (3, b"\x03")):
             read_until(b"%d of 3" % at)
             os.write(leader, key)
-        assert process.wait(timeout=60) == 130
+        assert process.wait() == 130
     finally:
         process.kill()
         process.wait()

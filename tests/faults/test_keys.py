@@ -158,7 +158,7 @@ def test_a_traceback_holds_no_key(tmp_path: Path, debug: bool) -> None:
         folder = JobFolder(tmp_path, endpoint.url)
         folder.write(provider=PROVIDER)
         command = [sys.executable, "-c", CRASH, *(["--debug"] if debug else []), "run", "test.toml"]
-        ended = subprocess.run(command, cwd=tmp_path, env=os.environ | ENVIRON, capture_output=True, text=True, timeout=60)
+        ended = subprocess.run(command, cwd=tmp_path, env=os.environ | ENVIRON, capture_output=True, text=True)
     assert ended.returncode == 70, ended.stderr
     assert ("a bug that quotes" in ended.stderr) == debug
     assert ("[redacted]" in ended.stderr) == debug

@@ -44,7 +44,7 @@ def test_an_unexpected_exception_leaves_a_sound_journal_and_a_report(tmp_path: P
     with ScriptedEndpoint() as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=[{"id": "r1", "text": "secret row text"}])
         process = broken(folder, module, name, "def replacement(*a, **k): raise RuntimeError('about the secret row text')")
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
         assert process.returncode == 70, err
         assert "an unexpected RuntimeError ended the run" in err
         assert "Traceback" not in err
@@ -76,7 +76,7 @@ def test_a_signal_outside_the_session_is_an_interruption_too(tmp_path: Path, mod
         assert process.stdout is not None
         assert process.stdout.readline() == "waiting\n"
         process.send_signal(number)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate()
         assert process.returncode == 130, err
         assert "Traceback" not in err
         ended = folder.run()
@@ -94,7 +94,7 @@ def test_a_run_under_nohup_ignores_the_closed_terminal(tmp_path: Path) -> None:
         sent = len(endpoint.requests)
         wait_for(lambda: len(endpoint.requests) > sent + 100, process)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate()
     assert process.returncode == 130
 
 

@@ -65,7 +65,7 @@ def run_until_taken(folder: JobFolder, endpoint: ScriptedEndpoint, change: Calla
         return answer_first_half(endpoint, received)
 
     endpoint.handler = for_rows(handle)
-    ended = folder.run("run", folder.job.name, *options, timeout=100)
+    ended = folder.run("run", folder.job.name, *options)
     assert ended.returncode == 5, ended.stderr
     assert re.search(r"was removed(, renamed or replaced during the run| or renamed)", ended.stderr), ended.stderr
     assert len(endpoint.counts()) < ROWS
@@ -92,7 +92,7 @@ def test_a_renamed_run_resumes_under_its_new_name(tmp_path: Path) -> None:
         kept, sent = len(folder.journal()), sum(endpoint.counts().values())
         assert sent - kept <= CONCURRENCY
         endpoint.handler = answer
-        ended = folder.run("resume", "runs/renamed", timeout=100)
+        ended = folder.run("resume", "runs/renamed")
         assert ended.returncode == 0, ended.stderr
         assert sum(endpoint.counts().values()) - sent == ROWS - kept
         assert ids(folder.completions()) == [row["id"] for row in folder.rows]
@@ -109,14 +109,14 @@ def test_a_deleted_lock_lets_no_second_runner_in(tmp_path: Path) -> None:
         # It must not notice the deletion before the second has come.
         first.send_signal(signal.SIGSTOP)
         remove_lock(folder.directory)
-        second = folder.run(timeout=100)
+        second = folder.run()
         first.send_signal(signal.SIGCONT)
-        err = first.communicate(timeout=100)[1]
+        err = first.communicate()[1]
         assert (second.returncode, first.returncode) == (2, 5), (second.stderr, err)
         assert "is in use by" in second.stderr
         assert "removed, renamed or replaced" in err
         endpoint.handler = answer
-        assert folder.run(timeout=100).returncode == 0
+        assert folder.run().returncode == 0
         records = ids(folder.journal())
         assert len(records) == len(set(records)) == ROWS
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from tests.support.embeddings import EmbeddedJob, embedding, embedding_reply
 from tests.support.jobs import JobFolder, called
 from tests.support.scripted import Action, Sleep, error
+from tests.support.scripts import wait_for
 
 VECTORS = {
     "Paris": [1.0, 0.0],
@@ -145,11 +145,7 @@ def test_embedding_that_is_killed_goes_on(tmp_path: Path) -> None:
         job = EmbeddedJob(tmp_path, endpoint, rows, concurrency=concurrency)
         job.run()
         process = job.folder.start("score", "runs/test")
-        deadline = time.monotonic() + 60
-        while len(job.embedded()) < 60:
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.005)
+        wait_for(lambda: len(job.embedded()) >= 60, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         assert all(counts["missing"] > 0 for counts in job.counts().values()), "what is not embedded yet is in no figure"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,6 +13,7 @@ import pytest
 from tests.support.embeddings import EmbeddedJob, embedding, embedding_reply
 from tests.support.judges import JudgedJob, judging
 from tests.support.scripted import Action, Sleep, chat_reply
+from tests.support.scripts import wait_for
 from tests.support.workers import wait_until_gone, workers_of
 
 ROWS = 60
@@ -34,11 +34,7 @@ def slow(_: str) -> Iterable[Action]:
 def killed_after(job: JudgedJob | EmbeddedJob, done: Callable[[], int], count: int, *command: str) -> None:
     """Start a command, kill it when so much is done, and wait until its workers are gone."""
     process = job.folder.start(*command)
-    deadline = time.monotonic() + 60
-    while done() < count:
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
+    wait_for(lambda: done() >= count, process)
     workers = workers_of(process.pid)
     process.send_signal(signal.SIGKILL)
     process.communicate()

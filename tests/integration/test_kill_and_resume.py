@@ -57,7 +57,7 @@ def test_a_signal_drains_and_the_same_command_goes_on(tmp_path: Path, number: si
         process.send_signal(number)
         wait_for_line("stopping", process)
         drained = True
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate()
         assert process.returncode == 130, (out, err)
         assert 50 < len(folder.journal()) == rows_sent(endpoint) <= 50 + CONCURRENCY
         ended = folder.run()
@@ -76,7 +76,7 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         wait_for_line("stopping", process)
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate()
         assert process.returncode == 130, (out, err)
         assert len(folder.journal()) == 40
         endpoint.handler = answer

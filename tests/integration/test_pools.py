@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -51,18 +52,17 @@ def test_one_of_two_is_killed_in_mid_run_and_comes_back(tmp_path: Path) -> None:
             first.kill()
             first.wait()
         if not again and moved():
-            again.append(ScriptedEndpoint(port=port).__enter__())
+            again.append(stack.enter_context(ScriptedEndpoint(port=port)))
         if len(seen) > 200 and not is_back():  # most of the rest waits until the other one is back at work
-            yield from until(is_back, 30) if second.concurrent < 8 else [Sleep(0.05)]
+            yield from until(is_back) if second.concurrent < 8 else [Sleep(0.05)]
         yield from answer(received)
 
     first = subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[2])
     assert first.stdout is not None
-    with first, ScriptedEndpoint(for_rows(handler)) as second:
+    with first, ScriptedEndpoint(for_rows(handler)) as second, ExitStack() as stack:
         port = int(first.stdout.readline())
         folder = JobFolder(tmp_path, f"http://127.0.0.1:{port}", rows=400, concurrency=8)
         session = run_pool(folder, folder.url, second.url)
-    again[0].__exit__()
     assert is_back()
     assert (session.exit_code, session.tally.ok) == (0, 400)
     assert session.tally.failovers >= 1

@@ -91,7 +91,7 @@ def test_a_killed_worker_costs_what_was_in_flight(tmp_path: Path) -> None:
             wait_for_requests(endpoint, kill * rows // 3, process)
             os.kill(random.Random(kill).choice(sending_workers(process.pid, endpoint.port)), signal.SIGKILL)
         gate.open()
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate()
         sent = endpoint.counts()
     assert process.returncode == 0, (out, err)
     assert err.count("was killed by SIGKILL") == 2
@@ -194,7 +194,7 @@ def test_a_signal_drains_all_workers(tmp_path: Path, signals: int) -> None:
         wait_for_line("stopping", process)
         if signals == 2:
             os.killpg(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=60)
+        out, err = process.communicate()
         assert process.returncode == 130, (out, err)
         wait_until_gone(workers)
         if signals == 1:

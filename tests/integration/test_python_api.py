@@ -19,7 +19,7 @@ import batch
 from batch.errors import JobError, RunDirectoryError, SetupError
 from batch.events import Event, RunEnded
 from tests.support.jobs import JobFolder
-from tests.support.scripted import ScriptedEndpoint, Sleep, answer, error
+from tests.support.scripted import PATIENCE_S, ScriptedEndpoint, Sleep, answer, error
 from tests.support.scripts import for_rows, row_number
 from tests.support.sessions import check_accounts, rows_sent
 
@@ -166,9 +166,9 @@ def test_ctrl_c_ends_the_program_and_keeps_what_was_in_flight(tmp_path: Path, sc
         folder = JobFolder(tmp_path, endpoint.url, rows=50)
         source = f"import batch\njob = { ({**job_of(folder), 'run': {'concurrency': 4}})!r}\n{script}\nprint('went on')"
         process = subprocess.Popen([sys.executable, "-c", source], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert begun.wait(30)
+        assert begun.wait(PATIENCE_S)
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate()
         assert (out, err.splitlines()[-1]) == ("", "KeyboardInterrupt")
         assert 1 <= rows_sent(endpoint) <= 8
         assert batch.Results(folder.directory).completions().num_rows == rows_sent(endpoint)
@@ -183,7 +183,7 @@ def test_in_another_thread(tmp_path: Path) -> None:
         before = signal.getsignal(signal.SIGINT)
         thread = threading.Thread(target=lambda: results.append(batch.run(job)))
         thread.start()
-        thread.join(30)
+        thread.join()
         assert results[0].exit_code == 0
         assert signal.getsignal(signal.SIGINT) is before
         assert batch.run(job).exit_code == 0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from tests.integration.test_race import CONCURRENCY, HELD_FROM, ROWS, half, racing, sent
 from tests.support.jobs import JobFolder, called
+from tests.support.scripts import wait_for
 
 
 def job_asking(path: Path, url: str, numbers: Sequence[int], **settings: Any) -> JobFolder:
@@ -90,11 +90,7 @@ def test_a_race_that_is_killed_goes_on(tmp_path: Path) -> None:
         folder = job_asking(tmp_path, endpoint.url, [at // 2 for at in range(2 * ROWS)], requests_per_minute=6000)
         process = folder.start()
         manifest = folder.directory / "run.json"
-        deadline = time.monotonic() + 60
-        while not manifest.exists() or '"beaten_by"' not in manifest.read_text():
-            assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        wait_for(lambda: manifest.exists() and '"beaten_by"' in manifest.read_text(), process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         before = sent(endpoint, "bad")

@@ -16,12 +16,13 @@ from batch import app
 from tests.support.ray_nodes import ENVIRONMENT, RayCluster
 from tests.support.ray_runs import CONCURRENCY, SLOWLY, RayFolder, assert_each_row_once, folder_on
 from tests.support.s3 import ENVIRON, S3Server
-from tests.support.scripted import ScriptedEndpoint, Sleep
-from tests.support.scripts import wait_for, wait_for_requests
+from tests.support.scripted import Action, Received, ScriptedEndpoint
+from tests.support.scripts import until, wait_for, wait_for_requests
 from tests.support.store_jobs import StoreJob
 from tests.support.workers import wait_until_gone
 
-pytestmark = pytest.mark.ray
+# A cluster that starts on a loaded machine takes minutes.
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]
 
 CANARY = "sk-canary-4f1d9b77"
 
@@ -57,7 +58,7 @@ def test_dead_actors_and_nodes_are_replaced(cluster: RayCluster, tmp_path: Path)
         process = folder.begin()
         folder.wait_for_workers(2, process)
         wait_for_requests(endpoint, 500, process)
-        os.kill(folder.workers[0], signal.SIGKILL)
+        os.kill(folder.wait_for_holder(process), signal.SIGKILL)
         folder.wait_for_workers(3, process)
         cluster.remove(cluster.nodes.pop())
         cluster.nodes.append(cluster.add())
@@ -84,7 +85,7 @@ def test_a_paused_worker_wakes_up_when_its_shards_are_others(cluster: RayCluster
     with folder_on(cluster, tmp_path, rows=1_500) as (folder, endpoint):
         process = folder.begin(impatient=True)
         wait_for_requests(endpoint, 300, process)
-        paused = folder.workers[0]
+        paused = folder.wait_for_holder(process)
         os.kill(paused, signal.SIGSTOP)
         try:
             assert process.stderr is not None
@@ -108,16 +109,24 @@ def test_a_run_on_an_object_store_goes_on_there_and_here(cluster: RayCluster, tm
         folder = StoreRayJob(tmp_path, endpoint.url, s3, options=option, cluster=cluster, rows=1_250, concurrency=CONCURRENCY)
         folder.directory = folder.address  # as the workers log it
         assert folder.here("input.limit=100").exit_code == 0
-        # From here on the run cannot end before its driver is killed, however late the workers begin.
-        endpoint.handler = lambda received: [Sleep(1000)] if len(endpoint.requests) > 700 else SLOWLY(received)
+        most = 350
+
+        def handler(received: Received) -> Iterator[Action]:
+            # The shards cannot be done before the actor is killed, nor the run before its driver is, however late the workers begin.
+            yield from until(lambda: received.number <= most)
+            yield from SLOWLY(received)
+
+        endpoint.handler = handler
         process = folder.begin()
         folder.wait_for_workers(2, process)
         wait_for_requests(endpoint, 250, process)
+        killed = folder.wait_for_holder(process)
         recorded = len(folder.recorded())
-        os.kill(folder.workers[0], signal.SIGKILL)
-        wait_until_gone(folder.workers[:1])
+        os.kill(killed, signal.SIGKILL)
+        wait_until_gone([killed])
         bound = len(endpoint.counts()) - recorded
         wait_for(lambda: any(name.endswith(".sealed") for name in s3.names(folder.at)), process)
+        most = 700
         wait_for_requests(endpoint, 700, process)
         process.kill()
         process.communicate()

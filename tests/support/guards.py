@@ -1,4 +1,4 @@
-"""Ends tests that hang, and finds calls that block the event loop. Plugged into pytest by tests/conftest.py."""
+"""Ends tests that hang and what failed tests leave running, and finds calls that block the event loop. Plugged in by tests/conftest.py."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import ipaddress
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 import time
@@ -97,6 +98,55 @@ def _timeout_of(item: pytest.Item) -> float:
     if marker is not None and marker.args:
         return float(marker.args[0])
     return float(item.config.getoption("timeout", default=None) or item.config.getini("timeout") or 0)
+
+
+# Processes.
+
+
+class ProcessGuard:
+    """Gives the processes of tests the usual signals, and ends those that a failed test leaves behind."""
+
+    @pytest.hookimpl
+    def pytest_configure(self) -> None:
+        """Undo what nohup and a shell's `&` do to signals: ignored ones stay ignored in all processes that the tests start."""
+        if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+            # A handler, so that pytest itself still outlives its terminal: it is not inherited by what is executed.
+            signal.signal(signal.SIGHUP, lambda *_: None)
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_call(self) -> Iterator[None]:
+        """Kill what a failed test has started and not waited for: its open pipes would fail whichever test the garbage collector meets."""
+        started: list[subprocess.Popen[Any]] = []
+        begin = subprocess.Popen.__init__
+
+        @wraps(begin)
+        def noted(process: subprocess.Popen[Any], *arguments: Any, **more: Any) -> None:
+            started.append(process)
+            begin(process, *arguments, **more)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(subprocess.Popen, "__init__", noted)
+            try:
+                return (yield)
+            except BaseException:
+                for process in started:
+                    _end(process)
+                raise
+
+
+def _end(process: subprocess.Popen[Any]) -> None:
+    # Where the program could not be started it has no number.
+    if getattr(process, "pid", None) is None:
+        return
+    if process.poll() is None:
+        process.kill()
+        process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            with suppress(OSError):
+                pipe.close()
 
 
 # Calls that block the event loop.

@@ -14,6 +14,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from batch.cli.group import promptmill
+from tests.support.scripted import PATIENCE_S
 
 
 class JobFolder:
@@ -56,7 +57,7 @@ class JobFolder:
             **options,
         )
 
-    def run(self, *arguments: str, timeout: float = 60, **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, timeout: float = PATIENCE_S, **options: Any) -> subprocess.CompletedProcess[str]:
         """Run `promptmill ARGUMENTS` (default: run the job) in this folder to its end."""
         process = self.start(*arguments, **options)
         try:

@@ -13,6 +13,7 @@ from batch.transport.engines.h1.errors import H1Error
 from batch.transport.engines.h1.opening import start
 from batch.transport.engines.h1.request import Origin
 from batch.transport.engines.h1.response import BufferedResponse
+from tests.support.scripted import PATIENCE_S
 
 REQUEST = b"POST / HTTP/1.1\r\ncontent-length: 2\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -37,7 +38,7 @@ async def seen(*pieces: bytes, ends: bool = True) -> Seen:
     connection = await start(ours, Origin("http", "test", 80), idle.append, lambda _: None)
     outcome: list[Seen] = []
     try:
-        with theirs, anyio.fail_after(60):
+        with theirs, anyio.fail_after(PATIENCE_S):
             async with anyio.create_task_group() as group:
                 group.start_soon(_exchange, connection, idle, outcome)
                 await anyio.lowlevel.checkpoint()

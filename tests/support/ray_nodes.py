@@ -13,11 +13,21 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
 from collections.abc import Mapping
 from typing import Any, Self
 
-# Without this Ray takes the address of another interface for its own.
+from tests.support.scripted import PATIENCE_S
+
+# Without the first Ray takes the address of another interface for its own.
 ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
+# On a loaded machine the processes of a node, and those of its workers, start in minutes, and answer health checks late.
+_PATIENT = {
+    "RAY_gcs_server_port_wait_time_s": "240",
+    "RAY_worker_register_timeout_seconds": "240",
+    "RAY_health_check_failure_threshold": "30",
+}
 
 
 class RayCluster:
@@ -28,13 +38,14 @@ class RayCluster:
         self._environ = environ or {}
 
     def __enter__(self) -> Self:
+        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.ray_nodes"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._said,
             text=True,
-            env={**os.environ, **ENVIRONMENT, **self._environ},
+            env={**os.environ, **ENVIRONMENT, **_PATIENT, **self._environ},
         )
         self.address: str = self._ask("head")
         self.nodes: list[str] = [self.add() for _ in range(self._nodes)]
@@ -44,8 +55,8 @@ class RayCluster:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.close()
-        with self._process.stdout:
-            self._process.wait(60)
+        with self._process.stdout, self._said:
+            self._process.wait()
 
     def add(self, cpus: int = 1) -> str:
         """One node more; its id."""
@@ -65,11 +76,34 @@ class RayCluster:
         assert self._process.stdout is not None
         self._process.stdin.write(command + "\n")
         self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        if not (answer := self._process.stdout.readline()):
+            self._said.seek(0)
+            raise AssertionError(f"the cluster ended at {command!r}: {self._said.read()[-4000:]}")
+        return json.loads(answer)
+
+
+def _wait_for_nodes(services: Any) -> None:
+    """Let a node take longer to appear than the 30 s that Ray gives it."""
+    get = services.get_node
+
+    def get_patiently(*arguments: Any) -> Any:
+        end = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                return get(*arguments)
+            except RuntimeError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(0.05)
+
+    services.get_node = get_patiently
 
 
 def _serve() -> None:
+    from ray._private import services
     from ray.cluster_utils import Cluster
+
+    _wait_for_nodes(services)
 
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
@@ -83,7 +117,7 @@ def _serve() -> None:
             if command == "head":
                 answer = cluster.address
             elif command == "add":
-                node = cluster.add_node(num_cpus=int(arguments[0]), **common)
+                node = cluster.add_node(wait=False, num_cpus=int(arguments[0]), **common)
                 nodes[node.node_id] = node
                 answer = node.node_id
             elif command == "remove":

@@ -6,13 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.jobs import JobFolder, ids
 from tests.support.ray_nodes import ENVIRONMENT, RayCluster
-from tests.support.scripted import Handler, ScriptedEndpoint
+from tests.support.scripted import PATIENCE_S, Handler, ScriptedEndpoint
 from tests.support.scripts import after, wait_for
 
 CONCURRENCY = 32
@@ -46,7 +47,7 @@ class RayFolder(JobFolder):
             text=True,
         )
 
-    def end(self, process: subprocess.Popen[str], timeout: float = 100) -> str:
+    def end(self, process: subprocess.Popen[str], timeout: float = PATIENCE_S) -> str:
         """Wait for its end, which must be a good one; what it wrote to stderr."""
         _, err = process.communicate(timeout=timeout)
         assert process.returncode == 0, err
@@ -60,6 +61,19 @@ class RayFolder(JobFolder):
     @property
     def workers(self) -> list[int]:
         return [int(pid) for pid in re.findall(r"begins on \S+ \(pid (\d+)\)", self.logs())]
+
+    @property
+    def holders(self) -> list[int]:
+        """The pids of the workers that have shards: one that begins late may find none left, and its death changes nothing."""
+        shards: Counter[int] = Counter()
+        for pid, what in re.findall(r"\(pid (\d+)\): shard \d+ (taken|done)", self.logs()):
+            shards[int(pid)] += 1 if what == "taken" else -1
+        return [pid for pid, number in shards.items() if number > 0]
+
+    def wait_for_holder(self, process: subprocess.Popen[str]) -> int:
+        """Wait until a worker has a shard; its pid."""
+        wait_for(lambda: self.holders, process)
+        return self.holders[0]
 
     def wait_for_workers(self, number: int, process: subprocess.Popen[str]) -> None:
         """Wait until so many have begun, the dead ones among them."""

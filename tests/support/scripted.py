@@ -27,6 +27,9 @@ import orjson
 
 from tests.support.streams import sse_text
 
+PATIENCE_S = 240.0
+"""Seconds that is waited for what must come on any machine, however loaded: less than a test's time-out, which names the test only."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
@@ -150,14 +153,14 @@ class ScriptedEndpoint:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(10)
+        self._server = asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(PATIENCE_S)
         self.port = int(self._server.sockets[0].getsockname()[1])
         return self
 
     def __exit__(self, *_: object) -> None:
-        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._shut(), self._loop).result(PATIENCE_S)
         self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(10)
+        self._thread.join(PATIENCE_S)
         self._loop.close()
         if self.errors:
             raise self.errors[0]

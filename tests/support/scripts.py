@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tests.support.scripted import Action, Handler, Received, ScriptedEndpoint, Sleep, answer, error
+from tests.support.scripted import PATIENCE_S, Action, Handler, Received, ScriptedEndpoint, Sleep, answer, error
 
 
 def after(seconds: float) -> Handler:
@@ -60,9 +60,9 @@ def first_attempts(faults: dict[int, Sequence[Action]]) -> Handler:
     return for_rows(handler)
 
 
-def until(condition: Callable[[], bool], limit_s: float = 60.0) -> Iterator[Action]:
+def until(condition: Callable[[], bool]) -> Iterator[Action]:
     """Keep the request waiting until `condition` holds."""
-    end = time.monotonic() + limit_s
+    end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, "what the endpoint waits for did not come"
         yield Sleep(0.005)
@@ -70,7 +70,7 @@ def until(condition: Callable[[], bool], limit_s: float = 60.0) -> Iterator[Acti
 
 def wait_until(condition: Callable[[], object]) -> None:
     """Wait until `condition` holds."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < end, "what is waited for did not come"
         time.sleep(0.01)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Self
 
+from tests.support.scripted import PATIENCE_S
+
 Serve = Callable[[socket.socket], None]
 
 
@@ -34,7 +36,7 @@ class TcpServer:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
-            thread.join(30)
+            thread.join(PATIENCE_S)
         if self.errors:
             raise self.errors[0]
 

@@ -16,7 +16,7 @@ from batch.records import Api, Exchange, Request
 from batch.settings import ProviderSettings, RunSettings
 from batch.transport.client import Client
 from batch.transport.engines import open_engine
-from tests.support.scripted import Action, ScriptedEndpoint
+from tests.support.scripted import PATIENCE_S, Action, ScriptedEndpoint
 
 KEY = "sk-canary-0123456789"
 TLS = Path(__file__).parent / "tls"
@@ -60,6 +60,6 @@ def tls_server() -> ssl.SSLContext:
 
 async def until(happened: Callable[[], object]) -> None:
     """Wait until `happened` is true, which must be."""
-    with anyio.fail_after(60):
+    with anyio.fail_after(PATIENCE_S):
         while not happened():  # noqa: ASYNC110 - it happens in another thread
             await anyio.sleep(0.005)

@@ -6,6 +6,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from tests.support.scripted import PATIENCE_S
+
 
 def workers_of(pid: int) -> list[int]:
     """The process ids of the workers that a promptmill process has started, in order."""
@@ -51,7 +53,7 @@ def is_running(pid: int) -> bool:
 
 def wait_until_gone(pids: list[int]) -> None:
     """Wait until none of these processes runs; they are about to end."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while any(map(is_running, pids)):
         assert time.monotonic() < deadline, f"still running: {[pid for pid in pids if is_running(pid)]}"
         time.sleep(0.01)

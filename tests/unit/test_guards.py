@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -27,6 +28,7 @@ guards.GRACE_S = 2.0
 
 def pytest_configure(config):
     config.pluginmanager.register(guards.HangGuard())
+    config.pluginmanager.register(guards.ProcessGuard())
 """
 WAITING = """
 import anyio
@@ -62,9 +64,40 @@ def test_swallows(uvloop):
 def test_is_well():
     pass
 """
+LEAVING = """
+import gc
+import os
+import signal
+import subprocess
+import sys
+
+pids = []
+
+def test_leaves_a_process():
+    process = subprocess.Popen([sys.executable, "-c", "import signal; print('ready', flush=True); signal.pause()"], stdout=subprocess.PIPE)
+    pids.append(process.pid)
+    assert process.stdout.readline() == b""
+
+def test_meets_the_garbage_of_the_other():
+    try:
+        os.kill(pids[0], 0)
+    except ProcessLookupError:
+        gc.collect()
+        return
+    assert False
+
+def test_signals_end_what_is_started():
+    for number in (signal.SIGHUP, signal.SIGINT):
+        process = subprocess.Popen([sys.executable, "-c", "import signal; print('ready', flush=True); signal.pause()"],
+                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        with process:
+            process.stdout.readline()
+            process.send_signal(number)
+            assert process.wait() == -number
+"""
 
 
-def output_of(folder: Path, test: str, *options: str) -> str:
+def output_of(folder: Path, test: str, *options: str, **started: Any) -> str:
     """What a pytest over `test` prints, with a time-out of 2 s and a grace of 2 s; it ends by itself, not with success."""
     (folder / "test_hanging.py").write_text(test)
     (folder / "conftest.py").write_text(CONFTEST)
@@ -78,6 +111,7 @@ def output_of(folder: Path, test: str, *options: str) -> str:
         text=True,
         stdin=subprocess.DEVNULL,
         timeout=100,
+        **started,
     )
     assert ended.returncode != 0
     return ended.stdout + ended.stderr
@@ -104,6 +138,20 @@ def test_without_workers_a_test_that_swallows_its_time_out_is_named_at_the_end(t
     shown = output_of(tmp_path, SWALLOWING)
     assert "Timeout: test_hanging.py::test_swallows[False]" in shown
     assert " in test_swallows\n" in shown
+
+
+def ignore_signals() -> None:
+    """What nohup does to SIGHUP, and a shell without job control to SIGINT of what it starts with `&`."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def test_a_failed_test_leaves_no_process_and_no_garbage_to_others(tmp_path: Path) -> None:
+    """A process that a failed test did not wait for is killed; under nohup and `&` signals reach what tests start."""
+    shown = output_of(tmp_path, LEAVING, "-W", "error", "-o", "timeout=60", preexec_fn=ignore_signals)
+    assert "test_leaves_a_process FAILED" in shown
+    assert "test_meets_the_garbage_of_the_other PASSED" in shown
+    assert "test_signals_end_what_is_started PASSED" in shown
 
 
 BLOCKING = {

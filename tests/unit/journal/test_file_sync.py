@@ -20,6 +20,7 @@ from batch.journal.salvage import salvage_journal
 from batch.journal.segments import SegmentName
 from batch.settings import Durability
 from tests.support.disks import FullDisk, WatchedDisk, outcome
+from tests.support.scripted import PATIENCE_S
 
 
 def records_by_segment(directory: Path) -> list[int]:
@@ -60,7 +61,7 @@ async def test_callers_share_a_sync(tmp_path: Path) -> None:
 
         def wait_for_release() -> None:
             started.set()
-            assert release.wait(10)
+            assert release.wait(PATIENCE_S)
 
         async def append_and_sync(ordinal: int) -> None:
             journal.append(encode(outcome(ordinal)))
@@ -110,7 +111,7 @@ async def test_a_failed_sync_reaches_all_who_wait(tmp_path: Path) -> None:
 
         def fail() -> None:
             started.set()
-            assert release.wait(10)
+            assert release.wait(PATIENCE_S)
             raise OSError(errno.EIO, "")
 
         async def append_and_sync(ordinal: int) -> None:

@@ -20,6 +20,7 @@ from batch.journal.salvage import salvage_journal
 from batch.journal.segments import SegmentName, segment_names, segments
 from batch.storage.store_errors import StoreError
 from tests.support.disks import outcome
+from tests.support.scripted import PATIENCE_S
 
 
 class Shelf:
@@ -258,7 +259,7 @@ class Hanging:
 
     def put(self, name: str, data: bytes) -> None:
         self.asked.set()
-        assert self.answer.wait(60)
+        assert self.answer.wait(PATIENCE_S)
         if self.refuses:
             raise StoreError("the store cannot be reached")
         self.objects[name] = data

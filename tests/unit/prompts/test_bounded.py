@@ -40,8 +40,6 @@ NESTED = {
 def test_no_answer_makes_a_schema_check_endless(schema: dict[str, Any], value: Any) -> None:
     """R3: a check that would take years is stopped, and is a fault of that answer alone: the next one is checked."""
     checker = AnswerSchema(schema)
-    with pytest.raises(OutOfTimeError):
-        checker.complaint(value)
     fault = fault_of(checker, Reply(text=json.dumps(value), finish_reason="stop"))
     assert fault is not None
     assert fault.code == "schema_violation"

@@ -14,6 +14,7 @@ from batch.errors import LockedError
 from batch.rundir import store_lock
 from batch.rundir.store_lock import Pulse, StoreLock
 from batch.storage.store_errors import StoreError
+from tests.support.scripted import PATIENCE_S
 from tests.support.scripts import wait_until
 
 QUICK = Pulse(beat_s=0.05, dead_s=30.0, settle_s=0.0)
@@ -118,7 +119,7 @@ def test_who_finds_another_in_it_records_nothing_more() -> None:
     lock.acquire(ignore)
     there.content = holder()
     assert lock._thread is not None
-    lock._thread.join(30)
+    lock._thread.join(PATIENCE_S)
     with pytest.raises(StoreError, match="was taken by pid 7 on host far") as caught:
         lock.check()
     assert caught.value.lasting
@@ -162,18 +163,18 @@ def test_a_store_that_hangs_does_not_hold_up_the_release(monkeypatch: pytest.Mon
 
     def hang() -> bytes | None:
         hangs.set()
-        assert resume.wait(60)
+        assert resume.wait(PATIENCE_S)
         return there.read()
 
     lock.acquire(ignore)
     lock._read = hang
-    assert hangs.wait(60)
+    assert hangs.wait(PATIENCE_S)
     before = there.content
     lock.release()
     assert there.content == before
     resume.set()
     assert lock._thread is not None
-    lock._thread.join(60)
+    lock._thread.join(PATIENCE_S)
 
 
 def test_a_lapsed_lock_is_not_released() -> None:

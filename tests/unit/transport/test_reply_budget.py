@@ -13,7 +13,7 @@ from batch.transport.decoding import is_stream
 from batch.transport.engines import open_engine
 from batch.transport.reply_budget import FREE_BYTES, ReplyBudget
 from batch.transport.wire import Engine, Response, Target
-from tests.support.scripted import ScriptedEndpoint, chat_reply
+from tests.support.scripted import PATIENCE_S, ScriptedEndpoint, chat_reply
 from tests.support.wire import request
 
 MIB = 1024 * 1024
@@ -79,7 +79,7 @@ async def test_large_replies_wait_for_each_other() -> None:
                 counting.now -= len(exchange.body)
                 read.append(exchange)
 
-            with anyio.fail_after(90):
+            with anyio.fail_after(PATIENCE_S):
                 async with anyio.create_task_group() as group:
                     for _ in range(number):
                         group.start_soon(ask)
