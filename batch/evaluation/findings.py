@@ -9,10 +9,10 @@ import numpy as np
 
 from batch.evaluation.statistics.intervals import Codes, Floats
 from batch.evaluation.statistics.paired import Pair, compare_all
-from batch.evaluation.statistics.racing import BeatenVariant
 from batch.evaluation.statistics.scores import Summary, cluster_codes, pass_at_k, pass_hat_k, probability_best, row_scores, summarise
 from batch.evaluation.statistics.slices import Slice, find_slices
 from batch.evaluation.table import ScoreTable
+from batch.records import BeatenVariant
 
 GAP = 0.02
 """The gap that sentences on needed rows speak of, unless another is asked for."""

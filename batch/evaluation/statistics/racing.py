@@ -17,18 +17,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from batch.evaluation.statistics.intervals import Floats
+from batch.records import BeatenVariant
 
 _BETS = np.array([0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 0.75, 0.95])
-
-
-@dataclass(frozen=True, slots=True)
-class BeatenVariant:
-    """A variant that was beaten: by which, after how many rows of the race, with which wealth against it (1/wealth bounds its p)."""
-
-    variant: str
-    beaten_by: str
-    after_rows: int
-    wealth: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
