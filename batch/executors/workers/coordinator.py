@@ -109,6 +109,7 @@ class Coordinator:
     def checkin(self, report: Report, now: float) -> Grant:
         """Add a worker's report, and return what the worker may do next."""
         name = report.worker
+        # A worker that was given up may come back, after a pause of its machine: its leases are sealed and with others.
         if name in self._gone:
             return Grant(over=True, stop=self.stop)
         member = self._members.setdefault(name, _WorkerState())
@@ -122,6 +123,7 @@ class Coordinator:
         if report.ended:
             self._leave(name, report.budget)
             return Grant(over=True, stop=self.stop)
+        # More workers check in less often, so that the coordinator keeps up.
         again_s = max(CHECKIN_INTERVAL_S, len(self._members) / REPORTS_PER_SECOND)
         leases, shares = self._grants(report, now, again_s)
         drained = tuple(self._leases.available(queue) == 0 for queue in range(len(self._queues)))

@@ -28,6 +28,7 @@ from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of
 
 _SHARED_INDEXES = ".known-"
+# Local, without a request to a store: checking each second costs nothing.
 LOCK_CHECK_INTERVAL_S = 1.0
 
 
