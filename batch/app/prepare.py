@@ -46,6 +46,7 @@ def prepare(
     if previous is None or previous.input != _input_of(dataset):
         dataset.check_ids()
     sharding = executor.shard(job, dataset)
+    # After the ids were checked: this counts the rows, and a duplicate id is reported before a long count.
     manifest = _manifest(loaded, dataset)
     notices = [*warn_of_json_columns(job, dataset), *_excluded(previous, manifest, directory), *input_notices(job, dataset, manifest.rows)]
     with ExitStack() as stack:

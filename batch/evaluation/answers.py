@@ -107,6 +107,7 @@ def run_state(run: StoredRun) -> str:
         InputError: a file of the input is gone.
     """
     variants = run.job.variants
+    # Size and time of the segments stand for their content: they are appended to, and never changed.
     journals = {variant.slug: [_stamp(path) for path in segment_paths(run.directory.journal_dir(variant.slug))] for variant in variants}
     known = [run.dataset.identity(), run.dataset.selection, run.job.run.repeats, [variant.name for variant in variants], journals]
     return hashlib.blake2b(json.dumps(known).encode(), digest_size=16).hexdigest()

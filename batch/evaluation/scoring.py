@@ -80,6 +80,7 @@ def score_answers(
                 maker.add_row(row, of_row)
         for maker in makers:
             maker.close(states[maker.settings.name], versions[maker.settings.name], columns)
+        # Last: a file without its state is made again.
         tasks.describe({"state": state, "columns": grouping})
     return tuple(score.name for score in stale)
 

@@ -105,6 +105,7 @@ class RunContext:
     async def supervise(self, stoppable: Stoppable, run: Callable[[], Awaitable[Stop | None]]) -> Stop | None:
         """Run to the end while signals and the stopper can drain or abort `stoppable`."""
         async with anyio.create_task_group() as group:
+            # Started before the run: a signal that comes first must find its receiver.
             await group.start(watch, stoppable, self.stop_source.signals, self.stop_source.stopper, self.report)
             stop = await run()
             group.cancel_scope.cancel()

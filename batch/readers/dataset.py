@@ -202,6 +202,7 @@ class Dataset:
 
     def first_rows(self, count: int) -> list[Row]:
         """Return the first readable selected rows, at most `count`. Raises InputError."""
+        # People and scores look at these rows: they may ask for any column.
         everything = replace(self._options, columns=None)
         return list(islice((row for row, _ in self.selected(everything) if isinstance(row, Row)), count))
 

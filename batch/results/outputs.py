@@ -26,6 +26,7 @@ from batch.writers.columns import ERROR_COLUMNS
 if TYPE_CHECKING:
     from batch.results.carried import CarriedColumns
 
+# Writers are faster with many lines at once; a batch of them is small beside the rows' portion.
 _LINES = 256
 # The answers of other batch runners come without a bound on their bytes.
 _REPLY_BYTES = 16 << 20
@@ -131,6 +132,7 @@ def write_lines(
         write_batch_lines(job, tasks(), paths)
         return
     as_json: frozenset[str] = frozenset()
+    # Each pass finds at most one more column that must be JSON text, so this ends.
     while True:
         try:
             _write_once(job, dataset, tasks(), format, paths, as_json)

@@ -59,6 +59,7 @@ def write_report(run: StoredRun, evaluated: Evaluated, now: datetime) -> Path:
         StorageError: the disk refuses.
     """
     path = run.directory.path / "report.html"
+    # In the run directory, whose disk has room for the report; /tmp may be in memory.
     with tempfile.TemporaryFile(dir=run.directory.path) as texts:
         samples = _write_texts(run, evaluated, texts)
         texts.seek(0)

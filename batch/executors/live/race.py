@@ -74,11 +74,15 @@ class RunRace:
         if not self._looking:
             return
         try:
-            for stop in await anyio.to_thread.run_sync(self._racer.look):
+            beaten = await anyio.to_thread.run_sync(self._racer.look)
+            for stop in beaten:
                 self.stopped.add(stop.variant)
                 session.skip(stop.variant)
                 self._report(f"{stop.variant} is stopped by the race after {stop.after_rows:,} rows: {stop.beaten_by} beats it")
-                self._keep()
+            if beaten:
+                # Shielded: a session that ends meanwhile cancels the looks, and the stop would be forgotten.
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self._keep)
         except PromptmillError as error:
             self._looking = False
             self._report(f"the race has ended and no further variant is stopped: {error}")
