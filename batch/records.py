@@ -263,3 +263,13 @@ class Completion:
     attempts: int
     latency_s: float
     first_token_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class BeatenVariant:
+    """A variant that a race stopped: which one beat it, after how many rows, with which wealth against it (1/wealth bounds its p)."""
+
+    variant: str
+    beaten_by: str
+    after_rows: int
+    wealth: float

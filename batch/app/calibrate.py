@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from batch.app.evaluate import open_scores
+from batch.app.stored import open_scored
 from batch.errors import InputError
 from batch.evaluation.answers import by_row, run_answers
 from batch.evaluation.grading.calibration import Calibration, Labels, Unlabelled, calibrate, draw, open_labels
@@ -14,10 +14,8 @@ from batch.evaluation.grading.grader_calls import CallOutcomes, calls_directory
 from batch.evaluation.grading.judge_grader import JudgeGrader
 from batch.evaluation.grading.judge_scores import JudgedItem, JudgeScores
 from batch.evaluation.scorers import ExpectedError
-from batch.readers import Dataset
-from batch.rundir.local import RunDirectory
-from batch.rundir.opening import open_run_directory
-from batch.settings import Job, ScoreSettings
+from batch.rundir.stored_run import StoredRun
+from batch.settings import ScoreSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +38,12 @@ def open_labelling(directory: Path | str, score: str | None, rows: int, job_file
     Raises:
         RunDirectoryError, JobError, DamagedError; InputError when there is no such score, or nothing is judged yet.
     """
-    ran, judging = open_scores(directory, job_file)
-    settings = _chosen(judging.job.scores, score)
-    judged = open_run_directory(directory)
-    sample = draw(_judged(judged, ran.job, settings), settings, rows)
+    scored = open_scored(directory, job_file)
+    settings = _chosen(scored.scores(), score)
+    sample = draw(_judged(scored.run, settings), settings, rows)
     if not sample:
         raise InputError(f"score {settings.name}: nothing is judged yet; ask the judge first: promptmill score {directory}")
-    return Labelling(settings, tuple(sample), open_labels(judged, settings))
+    return Labelling(settings, tuple(sample), open_labels(scored.run.directory, settings))
 
 
 def _chosen(scores: tuple[ScoreSettings, ...], name: str | None) -> ScoreSettings:
@@ -62,10 +59,10 @@ def _chosen(scores: tuple[ScoreSettings, ...], name: str | None) -> ScoreSetting
     )
 
 
-def _judged(judged: RunDirectory, job: Job, settings: ScoreSettings) -> Iterator[JudgedItem]:
-    with CallOutcomes(calls_directory(judged, settings), settings) as outcomes:
-        scores = JudgeScores(JudgeGrader(settings, job), job, outcomes)
-        for row, answers in by_row(run_answers(Dataset(job.input), job, judged)):
+def _judged(run: StoredRun, settings: ScoreSettings) -> Iterator[JudgedItem]:
+    with CallOutcomes(calls_directory(run.directory, settings), settings) as outcomes:
+        scores = JudgeScores(JudgeGrader(settings, run.job), run.job, outcomes)
+        for row, answers in by_row(run_answers(run)):
             try:
                 yield from scores.judged(row, answers)
             except ExpectedError:

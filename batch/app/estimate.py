@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from batch.app.counting import RequestCounts, VariantEstimate
+from batch.app.stored import stored_run
 from batch.engine.feed import Candidate, Feed, FeedOptions, Plan
 from batch.evaluation.statistics.paired import smallest_gap
 from batch.executors.costs import run_spent_usd
@@ -15,9 +16,7 @@ from batch.job import LoadedJob
 from batch.journal.index import ResumeIndex
 from batch.policy.estimates import Range
 from batch.prompts import RequestBuilder
-from batch.prompts.columns import needed_columns
 from batch.providers.prices import list_name
-from batch.readers import Dataset
 from batch.rundir.opening import open_run_directory
 from batch.settings import Job
 
@@ -83,9 +82,9 @@ def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
     from batch.app.estimate_grading import estimate_grading  # what scores loads pyarrow, which runs do without
 
     job = loaded.job
-    dataset = Dataset(job.input, columns=needed_columns(job))
+    run = stored_run(open_run_directory(job.output.dir), job)
+    directory, dataset = run.directory, run.dataset
     dataset.check_ids()
-    directory = open_run_directory(job.output.dir)
     counts = [RequestCounts(job, variant, ResumeIndex.load(directory.journal_dir(variant.slug))) for variant in job.variants]
     feed = Feed(
         dataset,
@@ -110,7 +109,7 @@ def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
         spent_usd=run_spent_usd(directory),
         max_cost_usd=job.run.max_cost_usd,
         smallest_gap=_gap(job, rows),
-        asked=estimate_grading(job, dataset, directory, variants, now, retry_failed=retry_failed),
+        asked=estimate_grading(run, variants, now, retry_failed=retry_failed),
     )
 
 

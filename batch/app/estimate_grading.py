@@ -22,10 +22,9 @@ from batch.journal.index import ResumeIndex
 from batch.journal.lines import task_hash
 from batch.policy.estimates import Range
 from batch.prompts import RequestBuilder
-from batch.readers import Dataset
 from batch.records import Row, Task
-from batch.rundir.local import RunDirectory
-from batch.settings import Job, ScoreSettings
+from batch.rundir.stored_run import StoredRun
+from batch.settings import ScoreSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class GradingEstimate:
 
 
 def estimate_grading(
-    job: Job, dataset: Dataset, directory: RunDirectory, variants: Sequence[VariantEstimate], now: datetime, *, retry_failed: bool
+    run: StoredRun, variants: Sequence[VariantEstimate], now: datetime, *, retry_failed: bool
 ) -> tuple[GradingEstimate, ...]:
     """Estimate each score of a job that needs a model, once all rows are answered; `variants` estimates the answers.
 
@@ -49,9 +48,9 @@ def estimate_grading(
         InputError: the input cannot be read.
         DamagedError: a journal is not as it was written.
     """
-    counts = [_GradingCounts(score, job, directory, variants, retry_failed) for score in job.scores if score.asked is not None]
+    counts = [_GradingCounts(score, run, variants, retry_failed) for score in run.job.scores if score.asked is not None]
     if counts:
-        for row, answers in by_row(run_answers(dataset, job, directory)):
+        for row, answers in by_row(run_answers(run.with_all_columns())):
             for each in counts:
                 each.add(row, answers)
     return tuple(each.estimate(now) for each in counts)
@@ -60,17 +59,15 @@ def estimate_grading(
 class _GradingCounts:
     """Counts the calls of one score, row by row."""
 
-    def __init__(
-        self, score: ScoreSettings, job: Job, directory: RunDirectory, variants: Sequence[VariantEstimate], retry_failed: bool
-    ) -> None:
+    def __init__(self, score: ScoreSettings, run: StoredRun, variants: Sequence[VariantEstimate], retry_failed: bool) -> None:
         assert score.asked is not None  # noqa: S101 - only scores with a grader are counted
         self._score = score
-        self._grader: Grader = make_grader(score, job)
+        self._grader: Grader = make_grader(score, run.job)
         self._retry_failed = retry_failed
         variant = judge_variant(score) if score.judge is not None else score.asked
-        index = ResumeIndex.load(calls_directory(directory, score).journal_dir(variant.slug))
+        index = ResumeIndex.load(calls_directory(run.directory, score).journal_dir(variant.slug))
         self._builder = RequestBuilder(variant, stream=False)
-        self._counts = RequestCounts(replace(job, run=replace(job.run, repeats=1)), variant, index)
+        self._counts = RequestCounts(replace(run.job, run=replace(run.job.run, repeats=1)), variant, index)
         self._model = variant.full_name
         self._lengths = {each.name: _per_answer(each) for each in variants}
         self._left_out = 0

@@ -5,22 +5,20 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from batch.app.stored import open_loaded
-from batch.errors import InputError
+from batch.app.stored import ScoredRun
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.foreign import read_foreign
 from batch.evaluation.gates import GateResult, check_gates
 from batch.evaluation.reading import Evaluation, ScoreResult, VariantStats, read_evaluation
 from batch.evaluation.scoring import score_answers
-from batch.evaluation.statistics.racing import BeatenVariant
 from batch.evaluation.verdict import ScoreVerdict, reach_verdict
 from batch.executors.live.race import recorded_stops
-from batch.job import LoadedJob, load, score_settings
-from batch.readers import Dataset
-from batch.rundir.opening import open_run_directory
+from batch.job import score_settings
+from batch.records import BeatenVariant
 from batch.settings import Job
 
 
@@ -52,38 +50,19 @@ class EvaluationReport:
         return next((gate for gate in self.gates if not gate.passed), None)
 
 
-def evaluate(directory: Path | str, job_file: Path | None = None) -> EvaluationReport:
-    """Score a run by its own `[[score]]` entries, or by those of `job_file`, and compare its variants.
+def evaluate(scored: ScoredRun) -> EvaluationReport:
+    """Score a run and compare its variants.
 
     Raises:
-        RunDirectoryError, InputError, JobError, SetupError, StorageError.
+        InputError, DamagedError, SetupError, StorageError.
     """
-    found = open_run_directory(directory)
-    ran, judging_job = open_scores(directory, job_file)
-    job, judging = ran.job, judging_job.job
-    folder = found.path / "scores"
-    found.fetch("scores")
-    dataset = Dataset(job.input)
-    fresh = score_answers(lambda: run_answers(dataset, job, found), run_state(dataset, job, found), judging.scores, folder, (job, found))
-    found.publish(folder)
-    evaluation = read_evaluation(folder, judging.scores, [variant.name for variant in job.variants], fresh)
-    return _report(job.name, evaluation, judging, folder, recorded_stops(found.manifest, job))
-
-
-def open_scores(directory: Path | str, job_file: Path | None) -> tuple[LoadedJob, LoadedJob]:
-    """The job of a run, and the one whose scores count: the same, unless another file is given.
-
-    Raises:
-        RunDirectoryError, JobError; InputError when there are no scores.
-    """
-    ran = open_loaded(directory)[1]
-    judging = load(job_file) if job_file is not None else ran
-    if not judging.job.scores:
-        where = job_file if job_file is not None else f"the job of {directory}"
-        raise InputError(
-            f'{where} has no [[score]]; add one (kind = "exact", expected = "COLUMN") and run: promptmill score {directory} --job JOB.toml'
-        )
-    return ran, judging
+    run, scores = scored.run, scored.scores()
+    folder = run.directory.path / "scores"
+    run.directory.fetch("scores")
+    fresh = score_answers(partial(run_answers, run), run_state(run), scores, folder, run)
+    run.directory.publish(folder)
+    evaluation = read_evaluation(folder, scores, [variant.name for variant in run.job.variants], fresh)
+    return _report(run.job.name, evaluation, scored.judging.job, folder, recorded_stops(run.manifest, run.job))
 
 
 def evaluate_files(

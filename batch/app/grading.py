@@ -6,11 +6,10 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal
 
-from batch.app.evaluate import open_scores
 from batch.app.run import RunOptions, RunReport, run
+from batch.app.stored import ScoredRun
 from batch.errors import InputError
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.grading.embeddings import TEXT
@@ -19,8 +18,7 @@ from batch.evaluation.grading.judge_grader import MESSAGES, judge_variant
 from batch.evaluation.scoring import make_grader
 from batch.events import Observer
 from batch.job import LoadedJob, from_document
-from batch.readers import Dataset
-from batch.rundir.opening import address_of, open_run_directory
+from batch.rundir.opening import address_of
 from batch.settings import ScoreSettings
 
 # What such a run does not take over from [run]: repeats and a race concern the scored run only.
@@ -44,29 +42,25 @@ class Grading:
         return run(self.loaded, RunOptions(retry_failed=options.retry_failed, changed="rerun"), observers)
 
 
-def gradings(
-    directory: Path | str, job_file: Path | None = None, overrides: Sequence[str] = (), *, retry_failed: bool = False
-) -> list[Grading]:
+def gradings(scored: ScoredRun, overrides: Sequence[str] = (), *, retry_failed: bool = False) -> list[Grading]:
     """List the scores of a run that need a model's calls, and write those calls down; nothing is sent. `overrides` apply to their runs.
 
     Raises:
-        RunDirectoryError, InputError, JobError, DamagedError, StorageError.
+        InputError, JobError, DamagedError, StorageError.
     """
-    ran, judging = open_scores(directory, job_file)
-    judged, dataset, job = open_run_directory(directory), Dataset(ran.job.input), ran.job
+    judged, judging = scored.run, scored.judging
     found = []
-    for raw, score in zip(judging.document.get("score", []), judging.job.scores, strict=True):
+    for raw, score in zip(judging.document.get("score", []), scored.scores(), strict=True):
         if score.asked is None:
             continue
         if (
             score.judge is not None
             and score.judge.baseline is not None
-            and score.judge.baseline not in {variant.name for variant in job.variants}
+            and score.judge.baseline not in {variant.name for variant in judged.job.variants}
         ):
             raise InputError(f"score {score.name}: the run has no variant {score.judge.baseline!r}, which is its baseline")
-        own = calls_directory(judged, score)
-        answers = partial(run_answers, dataset, job, judged)
-        place, calls = write_calls(make_grader(score, job), answers, run_state(dataset, job, judged), own)
+        own = calls_directory(judged.directory, score)
+        place, calls = write_calls(make_grader(score, judged.job), partial(run_answers, judged), run_state(judged), own)
         unmade = count_open(own, score, retry_failed=retry_failed)
         loaded = from_document(_document(judging.document, raw, score, place, address_of(own)), overrides)
         did: Literal["judged", "embedded"] = "judged" if score.judge is not None else "embedded"

@@ -21,8 +21,7 @@ def status(directory: Path | str) -> Status:
 
 def verify(directory: Path | str) -> Verification:
     """Join input, journal and outputs; report what is missing, duplicated or damaged. Raises RunDirectoryError, InputError."""
-    run = open_run(directory)
-    return verify_directory(run.job, run.directory, run.dataset)
+    return verify_directory(open_run(directory))
 
 
 def salvage(directory: Path | str) -> list[str]:
@@ -34,5 +33,4 @@ def salvage(directory: Path | str) -> list[str]:
 
 def export(directory: Path | str, format: OutputFormat, destination: Path | str | None) -> list[Path | str]:  # noqa: A002 - the option's name
     """Write completions and errors in another format; beside the run's own unless `destination` is given. Raises as `verify`."""
-    run = open_run(directory)
-    return outputs.export(run.job, run.directory, run.dataset, format, destination)
+    return outputs.export(open_run(directory), format, destination)

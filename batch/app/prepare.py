@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
 
 from batch._version import __version__
 from batch.app.input_checks import input_notices
@@ -22,9 +21,10 @@ from batch.policy.changes import differences
 from batch.prompts import RequestBuilder
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
-from batch.results.outputs import check_columns
+from batch.results.outputs import warn_of_json_columns
 from batch.rundir.local import RunDirectory
-from batch.rundir.manifest import Manifest, VariantRecord
+from batch.rundir.manifest import InputRecord, Manifest, VariantRecord
+from batch.rundir.stored_run import StoredRun
 from batch.settings import Job
 from batch.tally import Tally
 
@@ -46,8 +46,9 @@ def prepare(
     if previous is None or previous.input != _input_of(dataset):
         dataset.check_ids()
     sharding = executor.shard(job, dataset)
+    # After the ids were checked: this counts the rows, and a duplicate id is reported before a long count.
     manifest = _manifest(loaded, dataset)
-    notices = [*check_columns(job, dataset), *_excluded(previous, manifest, directory), *input_notices(job, dataset, manifest.rows)]
+    notices = [*warn_of_json_columns(job, dataset), *_excluded(previous, manifest, directory), *input_notices(job, dataset, manifest.rows)]
     with ExitStack() as stack:
         journals, repaired = _open_journals(job, directory, sharding, stack)
         indexes = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
@@ -67,7 +68,8 @@ def prepare(
                     raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
                 manifest = _with_reviews(manifest, reviews, indexes, changed)
         directory.write_manifest(manifest)
-        yield PreparedRun(job, directory, dataset, journals, indexes, tallies, compare, (*notices, *repaired), sharding)
+        run = StoredRun(directory, manifest, job, dataset)
+        yield PreparedRun(run, journals, indexes, tallies, compare, (*notices, *repaired), sharding)
 
 
 def _open_journals(
@@ -122,8 +124,8 @@ def _manifest(loaded: LoadedJob, dataset: Dataset) -> Manifest:
     )
 
 
-def _input_of(dataset: Dataset) -> dict[str, Any]:
-    return {"files": dataset.identity(), **dataset.selection}
+def _input_of(dataset: Dataset) -> InputRecord:
+    return InputRecord(dataset.identity(), dataset.selection)
 
 
 def _may_differ(previous: Manifest, manifest: Manifest) -> bool:

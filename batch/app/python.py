@@ -66,7 +66,7 @@ class Results:
         from batch.results.tables import Tables
 
         if self._made is None:
-            self._made = Tables(self._run.job, self._run.directory)
+            self._made = Tables(self._run)
         return self._made
 
 

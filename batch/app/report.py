@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from batch.app.evaluate import evaluate
-from batch.app.stored import open_run
+from batch.app.stored import ScoredRun, open_scored
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.reading import read_evaluation
 from batch.evaluation.report.page import Evaluated, write_report
 from batch.evaluation.scoring import score_answers
-from batch.readers import Dataset
-from batch.rundir.local import RunDirectory
-from batch.settings import Job
+from batch.rundir.stored_run import StoredRun
 
 
 def report(directory: Path | str, job_file: Path | None = None) -> Path | str:
@@ -24,23 +23,23 @@ def report(directory: Path | str, job_file: Path | None = None) -> Path | str:
     Raises:
         RunDirectoryError, InputError, DamagedError, JobError, SetupError, StorageError.
     """
-    run = open_run(directory)
-    found, job, dataset = run.directory, run.job, run.dataset
-    evaluated = _scored(directory, job_file) if job.scores or job_file is not None else _unscored(job, found, dataset)
-    return found.publish(write_report(job, found, dataset, evaluated, datetime.now(UTC)))[0]
+    scored = open_scored(directory, job_file)
+    run = scored.run
+    evaluated = _scored(scored) if run.job.scores or job_file is not None else _unscored(run)
+    return run.directory.publish(write_report(run, evaluated, datetime.now(UTC)))[0]
 
 
-def _scored(directory: Path | str, job_file: Path | None) -> Evaluated:
-    found = evaluate(directory, job_file)
+def _scored(scored: ScoredRun) -> Evaluated:
+    found = evaluate(scored)
     assert found.folder is not None  # noqa: S101 - the scores of a run are kept
     scores = [(comparison.judged, comparison.verdict) for comparison in found.comparisons]
     return Evaluated(scores, found.gates, found.variants, found.folder)
 
 
-def _unscored(job: Job, directory: RunDirectory, dataset: Dataset) -> Evaluated:
-    folder = directory.path / "scores"
-    directory.fetch("scores")
-    score_answers(lambda: run_answers(dataset, job, directory), run_state(dataset, job, directory), (), folder)
-    directory.publish(folder)
-    stats = read_evaluation(folder, (), [variant.name for variant in job.variants]).variants
+def _unscored(run: StoredRun) -> Evaluated:
+    folder = run.directory.path / "scores"
+    run.directory.fetch("scores")
+    score_answers(partial(run_answers, run), run_state(run), (), folder)
+    run.directory.publish(folder)
+    stats = read_evaluation(folder, (), [variant.name for variant in run.job.variants]).variants
     return Evaluated((), (), stats, folder)

@@ -17,6 +17,7 @@ import anyio
 from batch.app.bug_report import BugCollector, internal_error
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
+from batch.app.stored import stored_run
 from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.feed import FeedOptions
@@ -36,7 +37,7 @@ from batch.records import ErrorInfo
 from batch.results.outputs import write_outputs
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of, open_run_directory
-from batch.settings import Job
+from batch.rundir.stored_run import StoredRun
 from batch.tally import Tally
 from batch.transport.client import Client
 
@@ -75,8 +76,9 @@ def run(
     with directory.lock(report):
         if options.fresh:
             # Nothing is moved aside for an input that cannot be read.
-            Dataset(job.input).check_ids()
-            Dataset(job.input).count()
+            dataset = Dataset(job.input)
+            dataset.check_ids()
+            dataset.count()
             report(directory.clear())
         stop_source = StopSource(not_ignored(signals), stopper or Stopper())
         sent, outputs = _send_and_write(_Sending(executor, keys, options, observers, stop_source), loaded, directory, bugs)
@@ -107,7 +109,7 @@ def _send_and_write(
         sent = sending.send(loaded, directory)
         stop = sent.ended.stop
         if stop is None or stop.cause in {"refused", "budget"}:
-            outputs = _write_outputs(loaded.job, directory, sent.dataset)
+            outputs = _write_outputs(sent.run)
         bugs.write()
     except PromptmillError:
         raise
@@ -115,7 +117,7 @@ def _send_and_write(
         if sent is None:
             # Outputs of what there is; they may fail for the same reason.
             with suppress(Exception):
-                write_outputs(loaded.job, directory, Dataset(loaded.job.input))
+                write_outputs(stored_run(directory, loaded.job))
         raise internal_error(error, directory) from error
     return sent, outputs
 
@@ -132,7 +134,7 @@ def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions,
 @dataclass(frozen=True, slots=True)
 class _Sent:
     tallies: dict[str, Tally]
-    dataset: Dataset
+    run: StoredRun
     ended: Ended
 
 
@@ -161,7 +163,7 @@ class _Sending:
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
                 abandoned = sum(tally.abandoned for tally in prepared.tallies.values())
                 keep_unrecorded(directory, ended.unrecorded_usd, abandoned)
-            return _Sent(prepared.tallies, prepared.dataset, ended)
+            return _Sent(prepared.tallies, prepared.run, ended)
 
     async def _send(self, prepared: PreparedRun) -> Ended:
         job, report = prepared.job, partial(_report, self._observers)
@@ -218,10 +220,10 @@ def _missed_by_scores(prepared: PreparedRun) -> list[str]:
     return list(lacking(scores, prepared.dataset.first_rows(ROWS_LOOKED_AT)))
 
 
-def _write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path | str]:
+def _write_outputs(run: StoredRun) -> list[Path | str]:
     try:
-        directory.check_lock()
-        return write_outputs(job, directory, dataset)
+        run.directory.check_lock()
+        return write_outputs(run)
     except InputChangedError:
         raise
     except StorageError as error:

@@ -30,8 +30,9 @@ def compare_command(ctx: click.Context, directory: str, job: str | None, as_json
       promptmill compare runs/tickets
     """
     from batch.app.evaluate import evaluate
+    from batch.app.stored import open_scored
 
-    report = evaluate(directory, Path(job) if job else None)
+    report = evaluate(open_scored(directory, Path(job) if job else None))
     if as_json:
         write_json(evaluation_json(report))
     else:

@@ -110,6 +110,7 @@ def discard(stream: TextIO) -> None:
     # A flush that fails at the interpreter's end would turn any exit code into 120.
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
+        # The descriptor itself: the interpreter flushes the stream's buffer into it at its end.
         os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
 
@@ -127,6 +128,7 @@ def _write_out(write_to_stdout: Callable[[], object]) -> None:
     try:
         write_to_stdout()
         sys.stdout.flush()
+    # The reader has enough, as `head` has: not an error, and handled where the command ends.
     except BrokenPipeError:
         raise
     except OSError as error:

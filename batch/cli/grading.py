@@ -4,34 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import command_line, print_info
+from batch.cli.console import print_info
 from batch.cli.display import with_progress
 from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
     from batch.app import RunReport
     from batch.app.grading import Grading
+    from batch.app.stored import ScoredRun
 
 
-def call_models(ctx: click.Context, directory: str, job: Path | None, settings: Sequence[str], *, retry_failed: bool, quiet: bool) -> bool:
-    """Make all open calls of a run's scores; return whether some failed for good. Ends the command when one stops early."""
+def call_models(ctx: click.Context, scored: ScoredRun, again: str, settings: Sequence[str], *, retry_failed: bool, quiet: bool) -> bool:
+    """Make all open calls of a run's scores; return whether some failed for good.
+
+    Ends the command when one stops early; `again` is the command line that continues.
+    """
     from batch.app import RunOptions
     from batch.app.grading import gradings
 
     failed = False
-    for grading in gradings(directory, job, settings, retry_failed=retry_failed):
+    for grading in gradings(scored, settings, retry_failed=retry_failed):
         if not grading.open:
             continue
         options = RunOptions(retry_failed=retry_failed)
         report = with_progress(partial(grading.run, options), quiet=quiet)
         print_info(f"promptmill: {one_line(_summary_line(grading, report))}")
         if report.cause is not None:
-            again = command_line("score", directory, *(("--job", str(job)) if job else ()))
             print_info(f"promptmill: the same command continues where this one stopped:\n  {again}")
             ctx.exit(report.exit_code)
         failed = failed or report.exit_code != 0

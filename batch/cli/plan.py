@@ -55,6 +55,7 @@ def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_f
     if as_json:
         write_json({**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s})
     else:
+        # Longer lines are hard to read, whatever the terminal has.
         write_text(plan_text(found, min(_WIDEST, shutil.get_terminal_size().columns)))
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch.cli.comparison import leaderboards
-from batch.cli.console import print_info, terminal_width, write_json, write_text
+from batch.cli.console import command_line, print_info, terminal_width, write_json, write_text
 from batch.cli.evaluation import end_by_gates, evaluation_json
 from batch.cli.exits import ExitCode
 from batch.cli.grading import call_models
@@ -87,14 +87,17 @@ def score_command(
 def _score_run(ctx: click.Context, directory: str, job: Path | None, options: dict[str, Any]) -> tuple[EvaluationReport, bool]:
     """Score a run; return its report, and whether calls to models failed."""
     from batch.app.evaluate import evaluate
+    from batch.app.stored import open_scored
 
     if given := [name for name in _FILE_OPTIONS if options[name]]:
         option = given[0].replace("row_id", "id").rstrip("s")
         raise click.UsageError(f"--{option} is for files; a run is scored by its job, or by that of --job.")
+    scored = open_scored(directory, job)
+    again = command_line("score", directory, *(("--job", str(job)) if job else ()))
     failed = options["judges"] and call_models(
-        ctx, directory, job, options["settings"], retry_failed=options["retry_failed"], quiet=options["quiet"]
+        ctx, scored, again, options["settings"], retry_failed=options["retry_failed"], quiet=options["quiet"]
     )
-    return evaluate(directory, job), failed
+    return evaluate(scored), failed
 
 
 def _score_files(paths: list[Path], options: dict[str, Any]) -> EvaluationReport:

@@ -34,6 +34,7 @@ class AnswerSchemaCheck:
         work.repairs += 1
         work.mended = mending(work.request, reply.text or "", error.message, self.document)
         work.used = added(work.used, reply.usage)
+        # A repair is no retry after a fault of the endpoint: the retry budget does not pay for it.
         work.charged_retry = False
         return True
 

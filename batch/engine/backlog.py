@@ -9,6 +9,7 @@ from itertools import count
 
 from batch.engine.work import Work
 
+# Rows with images are megabytes each: reading ahead is bounded by size as well as by number.
 READY_BYTES = 64 * 1024 * 1024
 
 
@@ -19,6 +20,7 @@ class Backlog:
         self.ready: deque[Work] = deque()
         self._ready_bytes = 0
         self._retries: list[tuple[float, int, Work]] = []
+        # Breaks ties between equal due times: the heap would compare the work itself otherwise.
         self._numbers = count()
         self.high_water = high_water
         self._skipped: set[str] = set()
@@ -94,4 +96,5 @@ class Backlog:
 
 def high_water(in_flight: int) -> int:
     """Return how many rows to read ahead for this many requests in flight."""
+    # Twice what is in flight: reading, in its thread, stays ahead of sending.
     return max(512, 2 * in_flight)

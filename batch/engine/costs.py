@@ -24,6 +24,7 @@ class Costs:
     @property
     def unrecorded(self) -> float:
         """US dollars of this session that are in no outcome: of tasks left without one, and of abandoned requests."""
+        # The sums of many small amounts can end a rounding error below 0.
         return max(0.0, self._paid + self._in_flight - self._recorded)
 
     def reserve(self, work: Work) -> bool:

@@ -89,6 +89,7 @@ class EndpointPool:
         # An endpoint that refused the row would refuse it again, at once, as long as the others are busy.
         endpoints = (self._untried(work) if work.shunned else None) or self.endpoints
         free = [m for m in endpoints if m.in_flight < m.limiter.concurrency.limit and m.limiter.hold(now) <= 0]
+        # Not where it failed; then by load relative to the limit; then in turn, so that equally loaded endpoints all serve.
         return min(free, key=lambda m: (m is work.failed_at, m.in_flight / m.limiter.concurrency.limit, m.sent), default=None)
 
     def sent(self, endpoint: PooledEndpoint, work: Work, now: float) -> bool:

@@ -26,6 +26,7 @@ from batch.transport.model_list import ModelList
 from batch.transport.proxies import is_bypassed
 from batch.transport.reply_budget import ReplyBudget
 
+# A list of models that takes longer is not worth waiting for: the first row shows more.
 PREFLIGHT_TIMEOUT_S = 15.0
 # Files that the process has open besides its connections.
 OTHER_FILES = 64
@@ -95,6 +96,7 @@ def by_endpoint(variants: Iterable[Variant]) -> list[list[Variant]]:
     """Group the variants that share an endpoint, or a pool of them: base URLs and key."""
     groups: dict[tuple[frozenset[str], str | None], list[Variant]] = {}
     for variant in variants:
+        # A set: the order in which a pool's URLs are written makes no other endpoint of it.
         urls = frozenset((variant.provider.base_url, *variant.provider.more_urls))
         groups.setdefault((urls, variant.provider.api_key_env), []).append(variant)
     return list(groups.values())
@@ -147,6 +149,7 @@ async def check_pool(clients: Sequence[Client], variants: Sequence[Variant], not
             if len(faults) < len(clients):
                 notice(f"{endpoint_name(provider, pooled=True)}: {error}")
 
+    # Raised directly: a task group would wrap it into an exception group.
     if len(clients) == 1:
         problem = await check_models(clients[0], variants, notice)
         return {} if problem is None else {clients[0]: problem}

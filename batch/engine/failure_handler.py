@@ -7,7 +7,7 @@ later request, and is sent again when the endpoint turns out to be to blame.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog
@@ -15,7 +15,7 @@ from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Wa
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.limiter import key_of
 from batch.engine.stop import Stop
-from batch.engine.work import Work
+from batch.engine.work import Withheld, Work
 from batch.events import UnexpectedError
 from batch.policy.blame import ALONE_REFUSALS, DISTINCT_REFUSED, DISTINCT_RETRIED, OF_NOBODY, OF_THE_RATE, OF_THE_ROW, Blame, blame
 from batch.policy.verdicts import Action, Verdict
@@ -27,22 +27,6 @@ from batch.tally import Tally
 FORBIDDEN_ROWS = 5
 # A row that is refused for the rate this often is tested against a reference, once no rows are left that were never sent.
 TRIES_BEFORE_TEST = 2
-
-
-@dataclass(frozen=True, slots=True)
-class Withheld:
-    """A refused row that waits for evidence of what to blame.
-
-    `due` is when it may be sent again if that stays unclear. `once_more`: it was refused for good, and is sent again when several were.
-    `may_be_billed`: its attempt may have been billed, so that another one may be billed twice.
-    """
-
-    work: Work
-    error: ErrorInfo
-    exchange: Exchange
-    due: float | None = None
-    once_more: bool = False
-    may_be_billed: bool = False
 
 
 class FailureHandler:
@@ -200,6 +184,7 @@ class FailureHandler:
         for each in withheld:
             if each.work.endpoint is work.endpoint and each.work.task.variant == work.task.variant:
                 each.work.shunned = ()
+                # The refusals were not the row's fault: it has at least one attempt left.
                 each.work.attempts = min(each.work.attempts, self._run.attempts - 1)
                 each.work.failed_at = each.work.endpoint
                 if each.may_be_billed:
@@ -223,6 +208,7 @@ class FailureHandler:
             yield self._elsewhere(work, exchange.done_at)
 
     def _elsewhere(self, work: Work, now: float) -> Retry:
+        # Another endpoint is asked, or the same one after a test: the retry budget, which guards one endpoint, does not pay for it.
         work.charged_retry = False
         return Retry(work, now)
 

@@ -114,6 +114,7 @@ class EndpointLimiter:
         self._in_flight += 1
         if self._learned is not None:
             self._learned.sent(now)
+        # A closed breaker keeps no track of requests.
         if not self.breaker.closed:
             self.breaker.sent(key_of(task))
         self.budget.sent(first=first, retried=retried)
@@ -250,6 +251,7 @@ class EndpointLimiter:
 
     def _pause(self, wait: float, code: str, now: float) -> str | None:
         until = now + wait
+        # Refusals of requests that were in flight together ask for about the same wait: one pause, one notice.
         if until <= self._paused_until:
             return None
         news = until - self._paused_until > 1.0

@@ -25,6 +25,7 @@ class Recorder:
         self._costs = costs
         self._journals = journals
         self._pending: list[tuple[Work, Outcome]] = []
+        # Times are measured by the monotonic clock, which no adjustment moves, and journaled as wall time.
         self._epoch = clock.wall() - clock.monotonic()
 
     def completed(self, work: Work, exchange: Exchange) -> None:
@@ -73,6 +74,7 @@ class Recorder:
                 journal.append(*[line for _, line in written])
             except StorageError as error:
                 refused = error
+            # A refused append may have written some of its lines: those are final and count.
             for (work, _), (outcome, _) in zip(records[: journal.appended - before], written, strict=False):
                 self._count(work, outcome)
         if refused is not None:

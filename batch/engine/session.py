@@ -20,6 +20,7 @@ from batch.events import Event, Notice, Observer, Progressed
 from batch.settings import RunSettings
 from batch.tally import Tally
 
+# With durability = "group" a power loss takes at most about this much of what was answered.
 SYNC_INTERVAL_S = 0.5
 REPORT_INTERVAL_S = 0.25
 # A progress report that is later than this is mentioned.
@@ -85,6 +86,7 @@ class Session:
                 for pool in self.pools:
                     pools.start_soon(pool.run)
             helpers.cancel_scope.cancel()
+        # The last sync: also where the run is cancelled, what was answered becomes durable.
         with anyio.CancelScope(shield=True):
             await self._sync()
         stopped = [pool.stopped for pool in self.pools if pool.stopped is not None]
@@ -135,6 +137,7 @@ class Session:
 
     async def _report_regularly(self) -> None:
         while True:
+            # Before the first wait, so that a display shows the counts of earlier sessions at once.
             self._notify(Progressed(self.tallies))
             due = self._clock.monotonic() + REPORT_INTERVAL_S
             await anyio.sleep(REPORT_INTERVAL_S)

@@ -8,7 +8,7 @@ from typing import Any
 
 from batch.engine.limiter import EndpointLimiter
 from batch.policy.rate_limiter import Ticket
-from batch.records import Request, Task
+from batch.records import ErrorInfo, Exchange, Request, Task
 from batch.transport.client import Client
 
 
@@ -73,3 +73,19 @@ class Work:
     def request(self) -> Request:
         """The request to send."""
         return self.mended or self.task.request
+
+
+@dataclass(frozen=True, slots=True)
+class Withheld:
+    """A refused row that waits for evidence of what to blame.
+
+    `due` is when it may be sent again if that stays unclear. `once_more`: it was refused for good, and is sent again when several were.
+    `may_be_billed`: its attempt may have been billed, so that another one may be billed twice.
+    """
+
+    work: Work
+    error: ErrorInfo
+    exchange: Exchange
+    due: float | None = None
+    once_more: bool = False
+    may_be_billed: bool = False

@@ -14,11 +14,10 @@ from batch.evaluation.scorers.texts import answer_text
 from batch.evaluation.table import ScoreValue
 from batch.journal.segments import segment_paths
 from batch.providers.replies import read_reply
-from batch.readers import Dataset
 from batch.records import BadRow, Outcome, Row
 from batch.results.join import Result, results
-from batch.rundir.local import RunDirectory
-from batch.settings import Job, ScoreSettings
+from batch.rundir.stored_run import StoredRun
+from batch.settings import ScoreSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +41,14 @@ class Answer:
     usage: Mapping[str, Any] = field(default_factory=dict)
 
 
-def run_answers(dataset: Dataset, job: Job, directory: RunDirectory) -> Iterator[Answer]:
+def run_answers(run: StoredRun) -> Iterator[Answer]:
     """Every task of a run, row by row, for each row all variants and repeats.
 
     Raises:
         InputError: the input cannot be read.
         DamagedError: a journal is not as it was written.
     """
-    for result in results(dataset, job, directory):
+    for result in results(run):
         if not isinstance(result.row, BadRow):
             yield answer_of(result, result.row)
 
@@ -101,14 +100,16 @@ def by_row(answers: Iterable[Answer]) -> Iterator[tuple[Row, list[Answer]]]:
         yield held[0].row, held
 
 
-def run_state(dataset: Dataset, job: Job, directory: RunDirectory) -> str:
+def run_state(run: StoredRun) -> str:
     """Hash everything that the run's tasks and outcomes depend on. Reads no outcome.
 
     Raises:
         InputError: a file of the input is gone.
     """
-    journals = {variant.slug: [_stamp(path) for path in segment_paths(directory.journal_dir(variant.slug))] for variant in job.variants}
-    known = [dataset.identity(), dataset.selection, job.run.repeats, [variant.name for variant in job.variants], journals]
+    variants = run.job.variants
+    # Size and time of the segments stand for their content: they are appended to, and never changed.
+    journals = {variant.slug: [_stamp(path) for path in segment_paths(run.directory.journal_dir(variant.slug))] for variant in variants}
+    known = [run.dataset.identity(), run.dataset.selection, run.job.run.repeats, [variant.name for variant in variants], journals]
     return hashlib.blake2b(json.dumps(known).encode(), digest_size=16).hexdigest()
 
 

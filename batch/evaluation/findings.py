@@ -9,10 +9,13 @@ import numpy as np
 
 from batch.evaluation.statistics.intervals import Codes, Floats
 from batch.evaluation.statistics.paired import Pair, compare_all
-from batch.evaluation.statistics.racing import BeatenVariant
 from batch.evaluation.statistics.scores import Summary, cluster_codes, pass_at_k, pass_hat_k, probability_best, row_scores, summarise
 from batch.evaluation.statistics.slices import Slice, find_slices
 from batch.evaluation.table import ScoreTable
+from batch.records import BeatenVariant
+
+ALPHA = 0.05
+"""The chance of any false finding among all pairs."""
 
 GAP = 0.02
 """The gap that sentences on needed rows speak of, unless another is asked for."""
@@ -89,7 +92,6 @@ def find(
     failures: Mapping[str, Mapping[str, int]] | None = None,
     columns: Mapping[str, Sequence[str | None]] | None = None,
     stops: Sequence[BeatenVariant] = (),
-    alpha: float = 0.05,
     gap: float = GAP,
     seed: int = 0,
 ) -> Findings:
@@ -102,12 +104,13 @@ def find(
     plain = table.binary and table.repeats == 1
     strict = row_scores(table).strict
     stopped = {stop.variant: stop for stop in stops}
-    summaries = summarise(table, level=1 - alpha)
+    summaries = summarise(table, level=1 - ALPHA)
+    # Rounded, so that equal scores keep the job's order on every machine.
     order = sorted(range(len(summaries)), key=lambda at: round(-_score(summaries[at]), 12))
     compared = [at for at in order if summaries[at].strict is not None and summaries[at].variant not in stopped]
     rng = np.random.default_rng(seed)
     names = [table.variants[at] for at in compared]
-    pairs = compare_all(names, strict[compared], clusters, plain=plain, alpha=alpha, gap=gap, rng=rng)
+    pairs = compare_all(names, strict[compared], clusters, plain=plain, alpha=ALPHA, gap=gap, rng=rng)
     best = _probabilities(names, strict[compared], clusters, rng)
     any_right, all_right = _passes(table)
     standings = []
@@ -120,7 +123,7 @@ def find(
         standings.append(Standing(summaries[at], first, last, first == 1, best.get(name), cost, codes, stopped.get(name), *passes))
     slices = find_slices(table.variants, strict, columns or {}, clusters, plain=plain)
     groups = None if clusters is None else int(clusters.max(initial=-1)) + 1
-    return Findings(table.scorer, table.binary, len(table.row_ids), table.repeats, groups, alpha, gap, tuple(standings), pairs, slices)
+    return Findings(table.scorer, table.binary, len(table.row_ids), table.repeats, groups, ALPHA, gap, tuple(standings), pairs, slices)
 
 
 def _passes(table: ScoreTable) -> tuple[Sequence[float | None], Sequence[float | None]]:

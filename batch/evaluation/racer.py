@@ -19,13 +19,13 @@ from batch.evaluation.equal_requests import EqualRequests
 from batch.evaluation.row_scorer import RowScorer
 from batch.evaluation.scorers import ExpectedError
 from batch.evaluation.scorers.texts import as_text
-from batch.evaluation.statistics.racing import BeatenVariant, Race, advance, start_race
+from batch.evaluation.statistics.racing import Race, advance, start_race
 from batch.journal.index import ResumeIndex
 from batch.readers import Dataset
-from batch.records import BadRow, Row
+from batch.records import BadRow, BeatenVariant, Row
 from batch.results.join import Result, results
-from batch.rundir.local import RunDirectory
-from batch.settings import Job, ScoreSettings, Variant
+from batch.rundir.stored_run import StoredRun
+from batch.settings import ScoreSettings, Variant
 
 ALPHA = 0.05
 # Rows (or clusters) from one look of the test to the next; where they fall depends on nothing but the input.
@@ -39,19 +39,18 @@ _OPEN = -1.0
 class Racer:
     """Finds the variants that can no longer win. `stops` are those of earlier sessions; `score` needs no judge.
 
-    `directory` is read while it is written to. Raises SetupError when a file or a library of the scorer is missing.
+    The run is read while it is written to. Its dataset must have the columns of the score.
+    Raises SetupError when a file or a library of the scorer is missing.
     """
 
-    def __init__(self, dataset: Dataset, job: Job, directory: RunDirectory, score: ScoreSettings, stops: Sequence[BeatenVariant]) -> None:
+    def __init__(self, run: StoredRun, score: ScoreSettings, stops: Sequence[BeatenVariant]) -> None:
         self.stops = tuple(stops)
-        self._dataset = dataset
-        self._job = job
-        self._directory = directory
+        self._run = run
         self._score = score
         self._scorer = RowScorer(score)
-        self._equal = EqualRequests(job)
-        self._names = tuple(variant.name for variant in job.variants)
-        self._scores = np.full((len(self._names), dataset.count() or 0), _OPEN, np.float32)
+        self._equal = EqualRequests(run.job)
+        self._names = tuple(variant.name for variant in run.job.variants)
+        self._scores = np.full((len(self._names), run.dataset.count() or 0), _OPEN, np.float32)
         self._units: _Units | None = None
         pairs = list(itertools.combinations(range(len(self._names)), 2))
         self._pairs = [_PairRace(one, other, self._names, ALPHA / len(pairs)) for one, other in pairs]
@@ -70,7 +69,7 @@ class Racer:
             DamagedError: a journal is not as it was written.
         """
         if self._units is None:
-            self._units = _Units(self._dataset, self._score, self._scores.shape[1])
+            self._units = _Units(self._run.dataset, self._score, self._scores.shape[1])
         self._read()
         found = []
         for pair in self._pairs:
@@ -81,15 +80,15 @@ class Racer:
         return tuple(found)
 
     def _read(self) -> None:
-        chosen = [variant for variant in self._job.variants if variant.name in self.running]
+        chosen = [variant for variant in self._run.job.variants if variant.name in self.running]
         open_rows = np.flatnonzero((self._scores[[self._names.index(variant.name) for variant in chosen]] == _OPEN).any(axis=0))
         if not open_rows.size:
             return
         first = int(open_rows[0])
-        tasks = len(chosen) * self._job.run.repeats
+        tasks = len(chosen) * self._run.job.run.repeats
         idle = 0
-        indexes = {variant.slug: ResumeIndex.load(self._directory.journal_dir(variant.slug)) for variant in chosen}
-        found = results(_From(self._dataset, first), self._job, self._directory, chosen, indexes=indexes)
+        indexes = {variant.slug: ResumeIndex.load(self._run.directory.journal_dir(variant.slug)) for variant in chosen}
+        found = results(self._run, chosen, indexes=indexes, rows=_From(self._run.dataset, first))
         with ExitStack() as stack:
             equal = self._equal.opened({variant.name: indexes[variant.slug] for variant in chosen}, stack)
             for at, read in enumerate(_by_row(found, tasks), first):
@@ -111,7 +110,7 @@ class Racer:
         except ExpectedError:
             self._scores[:, at] = np.nan
             return
-        repeats = self._job.run.repeats
+        repeats = self._run.job.run.repeats
         for start in range(0, len(of_row), repeats):
             variant = self._names.index(of_row[start].variant.name)
             if self._scores[variant, at] == _OPEN:

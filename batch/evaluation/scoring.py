@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import orjson
 
@@ -30,10 +30,8 @@ from batch.evaluation.scorers import KINDS, ExpectedError, scorer_version
 from batch.evaluation.scorers.texts import as_text
 from batch.evaluation.table import ScoreValue
 from batch.records import Row
-from batch.rundir.local import RunDirectory
+from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, ScoreSettings
-
-JudgedRun: TypeAlias = tuple[Job, RunDirectory]
 
 TASKS_FILE = "_tasks.parquet"
 
@@ -50,12 +48,12 @@ def grouping_columns(scores: Sequence[ScoreSettings]) -> list[str]:
 
 
 def score_answers(
-    answers: Callable[[], Iterable[Answer]], state: str, scores: Sequence[ScoreSettings], folder: Path, run: JudgedRun | None = None
+    answers: Callable[[], Iterable[Answer]], state: str, scores: Sequence[ScoreSettings], folder: Path, run: StoredRun | None = None
 ) -> tuple[str, ...]:
     """Bring the files in `folder` up to date with the answers, whose `state` is a hash; returns the names of the recomputed scores.
 
-    `answers` are read at most once, row by row (all tasks of a row together), and not at all when nothing changed. `run` is the
-    job and its directory, for scores that ask a model: they are made of its answers so far.
+    `answers` are read at most once, row by row (all tasks of a row together), and not at all when nothing changed. `run` is for
+    scores that ask a model: they are made of its answers so far.
 
     Raises:
         InputError: no row has a right value for a score, or the input cannot be read.
@@ -82,18 +80,19 @@ def score_answers(
                 maker.add_row(row, of_row)
         for maker in makers:
             maker.close(states[maker.settings.name], versions[maker.settings.name], columns)
+        # Last: a file without its state is made again.
         tasks.describe({"state": state, "columns": grouping})
     return tuple(score.name for score in stale)
 
 
-def _state(score: ScoreSettings, state: str, run: JudgedRun | None) -> str:
+def _state(score: ScoreSettings, state: str, run: StoredRun | None) -> str:
     """Hash everything that a score's values, and the statistics beside them, depend on."""
     if score.asked is None:
         return state
     if run is None:
         raise ValueError(f"score {score.name}: a model is asked about the answers of a run only")
-    labels = open_labels(run[1], score).digest if score.judge is not None else ""
-    return calls_state(state + labels, calls_directory(run[1], score), score)
+    labels = open_labels(run.directory, score).digest if score.judge is not None else ""
+    return calls_state(state + labels, calls_directory(run.directory, score), score)
 
 
 def _fresh(metadata: dict[str, Any], state: str, version: str) -> bool:
@@ -215,7 +214,7 @@ class _JudgedScores(_GradedScores):
         return super()._more()
 
 
-def _score_maker(settings: ScoreSettings, version: str, folder: Path, run: JudgedRun | None, stack: ExitStack) -> _ScoreMaker:
+def _score_maker(settings: ScoreSettings, version: str, folder: Path, run: StoredRun | None, stack: ExitStack) -> _ScoreMaker:
     path = scores_path(folder, settings)
     if settings.asked is not None and run is not None:
         return _graded_scores(settings, path, run, stack)
@@ -228,8 +227,8 @@ def make_grader(settings: ScoreSettings, job: Job) -> Grader:
     return EmbeddingGrader(settings) if settings.embedder is not None else JudgeGrader(settings, job)
 
 
-def _graded_scores(settings: ScoreSettings, path: Path, run: JudgedRun, stack: ExitStack) -> _ScoreMaker:
-    job, directory = run
+def _graded_scores(settings: ScoreSettings, path: Path, run: StoredRun, stack: ExitStack) -> _ScoreMaker:
+    job, directory = run.job, run.directory
     outcomes = stack.enter_context(CallOutcomes(calls_directory(directory, settings), settings))
     writer = stack.enter_context(open_table(path, SCORES_SCHEMA))
     if settings.embedder is not None:

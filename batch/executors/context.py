@@ -20,6 +20,7 @@ from batch.policy.redaction import ApiKeys
 from batch.readers import Dataset
 from batch.records import ErrorInfo
 from batch.rundir.local import RunDirectory
+from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, ProviderSettings, RunSettings, Variant
 from batch.tally import Tally
 from batch.transport.client import Client
@@ -27,20 +28,33 @@ from batch.transport.client import Client
 
 @dataclass(frozen=True, slots=True)
 class PreparedRun:
-    """A job with its open journals, or with the `sharding` of its rows, whose journals the workers open.
+    """A run with its open journals, or with the `sharding` of its rows, whose journals the workers open.
 
     `may_differ` says that requests of finished rows may differ from what was sent; `notices` are sentences for people.
     """
 
-    job: Job
-    directory: RunDirectory
-    dataset: Dataset
+    run: StoredRun
     journals: Mapping[str, JournalWriter]
     indexes: Mapping[str, ResumeIndex]
     tallies: dict[str, Tally]
     may_differ: bool
     notices: tuple[str, ...]
     sharding: ShardPlan | None = None
+
+    @property
+    def job(self) -> Job:
+        """The job that is run."""
+        return self.run.job
+
+    @property
+    def directory(self) -> RunDirectory:
+        """The run directory; this process has its lock."""
+        return self.run.directory
+
+    @property
+    def dataset(self) -> Dataset:
+        """The input."""
+        return self.run.dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +105,7 @@ class RunContext:
     async def supervise(self, stoppable: Stoppable, run: Callable[[], Awaitable[Stop | None]]) -> Stop | None:
         """Run to the end while signals and the stopper can drain or abort `stoppable`."""
         async with anyio.create_task_group() as group:
+            # Started before the run: a signal that comes first must find its receiver.
             await group.start(watch, stoppable, self.stop_source.signals, self.stop_source.stopper, self.report)
             stop = await run()
             group.cancel_scope.cancel()

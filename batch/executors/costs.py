@@ -24,6 +24,7 @@ def costs_of(job: Job, directory: RunDirectory) -> Costs:
 
 def prices_of(job: Job) -> dict[str, Price]:
     """Find the price of each variant, where it is known."""
+    # Some prices change on a date.
     now = datetime.now(UTC)
     return {variant.name: price for variant in job.variants if (price := price_of(variant, now)) is not None}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from batch.records import InputOffset
 
 FEWEST_ROWS, MOST_ROWS = 250, 10_000
+# Enough for hundreds of workers to stay busy to the end.
 WANTED_SHARDS = 1024
 
 

@@ -106,6 +106,7 @@ def _load(
     for item in applied:
         if not isinstance(item, SetLayer):
             loading.problems.add_placed(item)
+    # Before anything walks the values: those beyond the bounds would overflow the stack.
     for key, value in document.items():
         check_size(value, (key,), loading)
     if loading.reported(()):
@@ -156,6 +157,7 @@ def _input(section: InputSection | None, loading: Loading) -> InputSettings | No
     places: list[KeyPath] = [("input", "path", index) for index in range(len(written))]
     if isinstance(section.path, str):
         places = [("input", "path")]
+    # All of them before any is refused, so that each mistake is reported.
     paths = [loading.resolve_path(text, place, stores=True) for text, place in zip(written, places, strict=True)]
     if section.where is not None:
         try:
@@ -198,6 +200,7 @@ def _output(section: OutputSection | None, name: str, loading: Loading) -> Outpu
         seen.add(column)
     if section.format == "openai-batch" and section.columns:
         loading.add(("output", "columns"), "cannot be used with format = 'openai-batch', which has no place for them", "remove it")
+    # Unlike all other paths, relative to the working directory: results belong where the command is given.
     directory = loading.resolve_path(section.dir or f"runs/{slugify(name)}", ("output", "dir"), base=Path.cwd(), stores=True)
     if directory is None:
         return None
@@ -228,6 +231,7 @@ def _resolved(document: dict[str, Any], job: Job, embedded_files: Mapping[str, M
     paths = list(job.input.paths)
     document["input"]["path"] = paths[0] if len(paths) == 1 else paths
     if job.input.format == "openai-batch":
+        # As detected: a later session must not detect another format from other files.
         document["input"]["format"] = job.input.format
     document.setdefault("output", {})["dir"] = job.output.dir
     for name, paths_by_key in embedded_files.items():

@@ -33,6 +33,7 @@ from batch.job.section import Section
 
 AnySection = TypeVar("AnySection", bound=Section)
 
+# Far below Python's 1,000 frames and orjson's 254 levels.
 MAX_DEPTH = 100
 _SECTIONS: Mapping[str, type[Section]] = {"input": InputSection, "prompt": PromptSection, "run": RunSection, "output": OutputSection}
 
@@ -139,6 +140,7 @@ def check_size(value: Any, path: KeyPath, loading: Loading) -> None:
             return
         for key, item in value.items() if isinstance(value, dict) else enumerate(value):
             check_size(item, (*path, key), loading)
+    # orjson's range: signed and unsigned 64 bits.
     elif isinstance(value, int) and not -(2**63) <= value < 2**64:
         loading.add(path, f"{shown(value)} is beyond 64 bits", "put it in quotes if it is text")
 
@@ -196,6 +198,7 @@ def _report(section: type[Section], error: ErrorDetails, data: Any, path: KeyPat
         return known
     node, known = find(section_schema(section), location)
     value = _value_at(data, known)
+    # A key that was written into the job file must not be printed.
     seen = "that" if known and looks_secret(str(known[-1])) else shown(value)
     loading.add((*path, *known), f"must be {expectation(node)}, not {seen}", _quoting_hint(value, node))
     return known

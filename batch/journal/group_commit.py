@@ -60,6 +60,7 @@ class GroupCommit(ABC):
             try:
                 await self._sync()
             finally:
+                # Also after a failure, so that callers that wait see it instead of waiting forever.
                 self._syncing.set()
                 self._syncing = None
         return self._durable

@@ -1,36 +1,20 @@
-"""The newest record of each task of a journal, in memory: 31 bytes a task, searched in batches.
-
-Segments are read in blocks, since mapped files would count as resident memory; every checksum is verified, and numpy slices the heads.
-"""
+"""The newest record of each task of a journal, in memory: 31 bytes a task, searched in batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
-from zlib import crc32
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from batch.errors import DamagedError
 from batch.journal.disk import storage_errors
-from batch.journal.lines import HEAD_BYTES, KEY_AT, OK_AT, SUM_AT, SUMMED_FROM, TASK_AT
+from batch.journal.scan import Column, scan
 from batch.journal.segments import Segment, segments
-from batch.storage import named, open_regular
 
-_BLOCK = 1 << 19
 _FIRST_ROWS = 1 << 16
-_NEWLINE = 10
-_FRAME = np.frombuffer(b'{"sum":""', np.uint8)
-_SLICED = np.r_[0 : SUM_AT + 9, TASK_AT : TASK_AT + 16, KEY_AT : KEY_AT + 16, OK_AT]
-_TASK_SLICE = slice(SUMMED_FROM, SUMMED_FROM + 16)
-_KEY_SLICE = slice(SUMMED_FROM + 16, SUMMED_FROM + 32)
-
-_HEX = np.full(256, 255, np.uint8)
-_HEX[np.frombuffer(b"0123456789abcdef", np.uint8)] = np.arange(16)
-
-Column: TypeAlias = NDArray[np.generic]
 
 
 class IndexEntry(NamedTuple):
@@ -76,7 +60,7 @@ class ResumeIndex:
         for number, segment in enumerate(found):
             end = _end(segment, on_damage)
             with storage_errors(segment.path):
-                for sliced in _scan(segment.path, number, end, may_lack_newline=segment.is_open_ended, on_damage=on_damage or _raise):
+                for sliced in scan(segment.path, number, end, may_lack_newline=segment.is_open_ended, on_damage=on_damage or _raise):
                     for whole, more in zip(growing, sliced, strict=True):
                         whole.add(more)
         columns = [whole.take() for whole in growing]
@@ -121,6 +105,7 @@ class ResumeIndex:
             return [-1] * len(task_hashes)
         wanted = np.array(task_hashes, np.uint64)
         places = np.searchsorted(self._task, wanted)
+        # For what lies behind the last task any position will do: the comparison fails there.
         places[places == len(self)] = 0
         return np.where(self._task[places] == wanted, places, -1).tolist()  # type: ignore[no-any-return]
 
@@ -157,6 +142,7 @@ class ResumeIndex:
         if not len(self) or not keys:
             return [None] * len(keys)
         if self._by_key is None:
+            # The last key of lexsort counts first: by request, and completions before failures.
             self._by_key = np.lexsort((np.logical_not(self._ok), self._key))
         wanted = np.frombuffer(b"".join(key[:8] for key in keys), ">u8").astype(np.uint64)
         places = np.searchsorted(self._key, wanted, sorter=self._by_key)
@@ -192,6 +178,7 @@ def final(tasks: Column, ok: Column, task_hashes: bytes, *, with_failures: bool)
     return answers.tolist()
 
 
+# Of task, key, ok, segment, offset and length: 31 bytes together.
 _KINDS = (np.uint64, np.uint64, np.bool_, np.uint16, np.uint64, np.uint32)
 
 
@@ -243,59 +230,3 @@ def _newest(task: Column) -> NDArray[np.intp]:
         np.not_equal(in_order[1:], in_order[:-1], out=first[start + 1 : start + len(in_order)])
     # A stable sort would take six times as long, and most journals have no two records of a task.
     return order if first.all() else np.maximum.reduceat(order, np.flatnonzero(first))
-
-
-def _scan(
-    path: Path, number: int, end: int, *, may_lack_newline: bool, on_damage: Callable[[DamagedError], None]
-) -> Iterator[tuple[Column, ...]]:
-    buffer = bytearray(_BLOCK)
-    start = held = 0
-    with open(path, "rb", buffering=0, opener=open_regular) as file:
-        while (left := end - start - held) > 0:
-            if held == len(buffer):
-                buffer += bytes(held)
-            got = file.readinto(memoryview(buffer)[held : held + left])
-            if not got:
-                break
-            held += got
-            whole = buffer.rfind(b"\n", 0, held) + 1
-            if whole:
-                yield _sliced(memoryview(buffer)[:whole], path, number, start, on_damage)
-                start, held = start + whole, held - whole
-                buffer[:held] = buffer[whole : whole + held]
-    rest = bytes(buffer[:held])
-    if rest and may_lack_newline:
-        yield _sliced(memoryview(rest + b"\n"), path, number, start, on_damage)
-    elif rest:
-        on_damage(DamagedError(named(path), start, "the file ends within a record"))
-
-
-def _sliced(block: memoryview, path: Path, number: int, start: int, on_damage: Callable[[DamagedError], None]) -> tuple[Column, ...]:
-    """The columns of the lines of `block`, which begins at byte `start` of the segment."""
-    data = np.frombuffer(block, np.uint8)
-    ends = np.flatnonzero(data == _NEWLINE)
-    starts = np.concatenate((np.zeros(1, ends.dtype), ends[:-1] + 1))
-    lengths = ends - starts
-    summed = map(block.__getitem__, map(slice, (starts + SUMMED_FROM).tolist(), ends.tolist()))
-    sums = np.fromiter(map(crc32, summed), np.uint32, len(ends))
-    heads = data[np.minimum(starts[:, None] + _SLICED, len(data) - 1)]
-    written = _HEX[heads[:, SUM_AT : SUM_AT + 8]]
-    framed = np.delete(heads[:, :SUMMED_FROM], np.s_[SUM_AT : SUM_AT + 8], axis=1)
-    good = (lengths >= HEAD_BYTES) & (written < 16).all(axis=1) & (framed == _FRAME).all(axis=1) & (_packed(written, ">u4") == sums)
-    for bad in np.flatnonzero(~good).tolist():
-        on_damage(DamagedError(named(path), start + int(starts[bad]), "the checksum does not match"))
-    heads, starts, lengths = heads[good], starts[good], lengths[good]
-    return (
-        _packed(_HEX[heads[:, _TASK_SLICE]], ">u8"),
-        _packed(_HEX[heads[:, _KEY_SLICE]], ">u8"),
-        heads[:, -1] == ord("1"),
-        np.full(len(starts), number, np.uint16 if number < 1 << 16 else np.uint32),
-        starts.astype(np.uint64) + np.uint64(start),
-        lengths.astype(np.uint32),
-    )
-
-
-def _packed(digits: NDArray[np.uint8], kind: str) -> Column:
-    """Rows of hexadecimal digits as unsigned numbers of this machine."""
-    pairs = np.ascontiguousarray(digits[:, ::2] << 4 | digits[:, 1::2])
-    return pairs.view(kind)[:, 0].astype(kind.replace(">", "="))

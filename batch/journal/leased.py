@@ -48,6 +48,7 @@ def seal(directory: Path, lease: SegmentName) -> list[tuple[Segment, int]]:
     """
     sizes = [(segment, segment.end()) for segment in lease_segments(directory, lease)]
     with storage_errors(directory):
+        # Before the seal is written: it must not promise bytes that a power loss can still take.
         for segment, _ in sizes:
             _sync(segment.path)
     write_seal(directory, lease, {segment.path.name: size for segment, size in sizes})
@@ -172,6 +173,7 @@ class LeasedObjectJournal(ObjectJournal):
         try:
             await super()._flush()
         except BaseException:
+            # Refused or cancelled: what was on its way counts as unflushed again.
             self.unflushed = self.pending
             raise
         finally:

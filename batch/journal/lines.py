@@ -22,6 +22,7 @@ import orjson
 
 from batch.records import ErrorInfo, ErrorKind, Outcome
 
+# Offsets of the head's fields. They never change: the index cuts them out of a line without parsing it.
 SUM_AT = 8
 SUMMED_FROM = 17
 TASK_AT = 26
@@ -31,6 +32,7 @@ HEAD_BYTES = 91
 KEY_BYTES = 16
 
 _RESPONSE = b',"response":'
+# A raw line break can only stand between two tokens: within a string, JSON escapes it.
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
 
@@ -161,6 +163,7 @@ def _json(fields: dict[str, Any]) -> bytes:
         return orjson.dumps(fields)
     except TypeError:
         # Lone surrogates and integers beyond 64 bits: the standard library escapes the ones and writes the others out.
+        # NaN and infinity become null, since JSON has no word for them.
         plain = json.loads(json.dumps(fields), parse_constant=lambda _: None)
         return json.dumps(plain, separators=(",", ":")).encode()
 
@@ -183,6 +186,7 @@ def _is_json(body: bytes) -> bool:
         raise ValueError(constant)
 
     try:
+        # len instead of a number: int() refuses more than 4,300 digits, and only the syntax matters here.
         json.loads(body.decode(), parse_constant=refuse, parse_int=len, parse_float=len)
     except (ValueError, RecursionError):
         return False

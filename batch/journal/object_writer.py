@@ -121,7 +121,7 @@ class ObjectJournal(GroupCommit):
             if self._error is not None:
                 left = self._stuck_since + self._patience_s - time.monotonic()
                 if getattr(self._error, "lasting", False) or left <= 0:
-                    raise self._give_up(self._error, data) from self._error
+                    raise await self._give_up(self._error, data) from self._error
                 await anyio.sleep(min(wait, left))
                 wait = min(2 * wait, MAX_WAIT_S)
             try:
@@ -138,21 +138,29 @@ class ObjectJournal(GroupCommit):
                 self._stuck_since, self._error = math.inf, None
                 return
 
-    def _give_up(self, error: OSError, data: bytes) -> StorageError:
-        """Keep on this machine what is in memory, and refuse everything from now on."""
-        # On the event loop, once, as the run ends: in a thread, records could be appended meanwhile, and would be in no file.
-        data += b"".join(self._waiting)
-        count = data.count(b"\n")
+    async def _give_up(self, error: OSError, data: bytes) -> StorageError:
+        """Keep on this machine what is in memory, and refuse everything from then on."""
+        count, paths, refused = 0, list[Path](), ""
+        # Shielded: a run that is cancelled now would lose what is in memory.
+        with anyio.CancelScope(shield=True):
+            while data or self._waiting:
+                data, self._waiting = data + b"".join(self._waiting), []
+                count += data.count(b"\n")
+                if self._keep is not None and not refused:
+                    try:
+                        # In a thread, since it syncs a file. Answers that arrive meanwhile are appended, and kept by the next pass.
+                        paths.append(await anyio.to_thread.run_sync(self._keep, self._name.stem, data))
+                    except (OSError, StorageError) as fault:
+                        refused = f" (they could not be kept on this machine either: {fault})"
+                data = b""
+        # Nothing is awaited after the last look at `_waiting`: no record can come in between and be in no file.
         self._sync_failed = True
-        self._refusal = f"{error}; {count:,} answers that were not stored yet are lost, and their rows will be sent again"
-        if self._keep is not None:
-            try:
-                path = self._keep(self._name.stem, data)
-            except (OSError, StorageError) as refused:
-                self._refusal += f" (they could not be kept on this machine either: {refused})"
-            else:
-                self._refusal = (
-                    f"{error}; {count:,} answers that were not stored yet are kept in {path} on {socket.gethostname()}: "
-                    "the same command stores them first there, elsewhere their rows are sent again"
-                )
+        if refused or not paths:
+            self._refusal = f"{error}; {count:,} answers that were not stored yet are lost, and their rows will be sent again{refused}"
+        else:
+            where = f"{' and '.join(map(str, paths))} on {socket.gethostname()}"
+            self._refusal = (
+                f"{error}; {count:,} answers that were not stored yet are kept in {where}: "
+                "the same command stores them first there, elsewhere their rows are sent again"
+            )
         return StorageError(self._refusal)

@@ -106,6 +106,7 @@ def _within(line: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _rewrite(path: Path, pieces: list[tuple[int, int]], lost: list[tuple[int, int]]) -> Salvaged:
+    # A number is added where an earlier salvage has left its copy, which is kept.
     candidates = (path.with_name(f"{path.name}.damaged{suffix}") for suffix in ("", *(f"-{number}" for number in range(2, 1000))))
     aside = next(candidate for candidate in candidates if not os.path.lexists(candidate))
     with open_to_read(path) as old, open(aside, "xb", opener=open_regular) as copy:
@@ -113,6 +114,7 @@ def _rewrite(path: Path, pieces: list[tuple[int, int]], lost: list[tuple[int, in
     shutil.copystat(path, aside)
     sync_directory(path.parent)
     with open_to_read(path) as old, replace_atomically(path) as new:
+        # replace_atomically follows the umask, as outputs do; a journal is for its owner only.
         os.fchmod(new.fileno(), 0o600)
         for offset, length in pieces:
             old.seek(offset)

@@ -173,6 +173,7 @@ def segment_names(directory: Path, shard: SegmentName | None = None) -> list[Seg
         names = [name for name in names if (name.number, name.shard) == (shard.number, shard.shard)]
         before = SegmentName(shard.number)
     for name in names:
+        # A file that is gone took outcomes along: they would be sent, and billed, again without a word.
         if name.number > before.number + 1:
             raise _missing(SegmentName(before.number + 1).path(directory))
         if name.roll > (before.roll + 1 if name.lease == before.lease else 1):
@@ -250,6 +251,7 @@ def read_tail(path: Path) -> Tail:
             line = _read(file, start, keep - 1)
             if is_whole(line):
                 break
+            # Pages that never reached the disk read as NUL, which no record has.
             if b"\0" not in line:
                 raise DamagedError(named(path), start, "the checksum does not match")
             keep = start

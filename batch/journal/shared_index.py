@@ -11,6 +11,7 @@ from batch.journal.disk import storage_errors
 from batch.journal.index import IndexEntry, ResumeIndex, final
 from batch.storage import downloaded, is_url
 
+# 8 of the task's hash, 8 of its request key, 1 for `ok`. One column after the other, so that each is aligned.
 _BYTES_PER_TASK = 17
 
 
@@ -38,6 +39,7 @@ class SharedIndex:
         """Open the file, or the object on a store, at `place`; each process fetches an object for itself. Raises StorageError."""
         if place is None or not is_url(place):
             return cls(None if place is None else Path(place))
+        # The temporary file is removed at once; the mapping keeps its content for this process.
         with storage_errors(Path(place)), downloaded(place) as path:
             return cls(path)
 

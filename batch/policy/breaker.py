@@ -9,9 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 
+# One row that fails again and again, or one burst of refusals, is not yet an outage.
 DISTINCT_TASKS = 3
 FAULTS_IN_A_ROW = 10
 MOST_PATIENCE = 64
+# A restart of a server takes seconds; probes double up to the longest interval.
 FIRST_PROBE_S = 1.0
 LONGEST_PROBE_S = 15.0
 
@@ -66,6 +68,7 @@ class Breaker:
         if self._suspected_at is not None and sent_at < self._suspected_at:
             return False  # It was on its way when the suspicion arose, and tells nothing about the time since.
         was_open = not self.closed and not self.is_suspected
+        # The suspicion was wrong: the next one needs twice the evidence, so that odd rows do not stop the rest each time.
         self._needed = min(MOST_PATIENCE, 2 * self._needed) if by_reference else 1
         if self._faults or not self.closed:
             self._probe_at = self._probe = self._suspected_at = None

@@ -48,6 +48,7 @@ class Spending:
         """Replace the amount `reserved` for a request by its `actual` cost."""
         self.spent += actual
         self._open -= 1
+        # Nothing in flight reserves nothing: the rounding errors of many sums end here.
         self.reserved = self.reserved - reserved if self._open else 0.0
 
     def never(self, amount: float) -> bool:

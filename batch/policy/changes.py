@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# Prompts and schemas are long: that they changed is enough.
 LONGEST_SHOWN = 40
 _ABSENT = object()
 

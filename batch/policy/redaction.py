@@ -69,6 +69,7 @@ class Redactor:
         if remember is not None:
             remember.add(real)
         forms = {form for secret in real for form in _forms(secret)}
+        # The longest first: one form of a secret may contain another.
         self._texts = sorted(forms, key=len, reverse=True)
         self._bytes = [form.encode() for form in self._texts]
         # JSON may write any character as \\u00xx: a body that holds such escapes is searched for each character in either spelling.

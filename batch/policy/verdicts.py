@@ -99,6 +99,7 @@ def _on_status(exchange: Exchange, status: int, now_wall: float) -> Verdict:
         message = f"the endpoint redirects to {target}, and redirects are not followed: set base_url to where it really is"
         return _verdict(Ruling(STOP, "redirect"), ErrorInfo(ErrorKind.API, "redirect", message, status), None)
     ruling = _ruling(status, error, exchange.body, wait)
+    # OpenAI's own word on it, which its SDKs obey too.
     should_retry = exchange.headers.get("x-should-retry")
     if should_retry == "false" and ruling.action is RETRY:
         ruling = ruling._replace(action=FAIL)

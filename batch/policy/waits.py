@@ -21,6 +21,7 @@ BACKOFF_CAP_S = 15.0
 """As long as the longest interval between probes: where no wait was named, an endpoint that is back is found in that time."""
 
 _NUMBER = re.compile(r"\+?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
+# The patterns below are searched in error bodies, which may be whole web pages.
 LONGEST_ERROR = 16_384
 _RETRY_INFO = re.compile(r'"retryDelay"\s*:\s*"(\d{1,9}(?:\.\d{1,9})?)s"')
 _SAID_UNIT = r"ms|milliseconds?|seconds?|secs?|s|minutes?|mins?|m|hours?|h|days?|d"
@@ -43,6 +44,7 @@ def server_wait(headers: Mapping[str, str], now_wall: float) -> float | None:
 
     `headers` have lower-case names; `now_wall` is in seconds since the epoch. A date that has passed gives 0.
     """
+    # As the OpenAI SDKs: it is the finer of the two.
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -121,6 +123,7 @@ def _moment(date: str) -> float | None:
     try:
         moment = parsedate_to_datetime(date.strip())
         if moment.tzinfo is None:
+            # A date that ends with -0000 has no zone for the parser; HTTP's are all GMT.
             moment = moment.replace(tzinfo=UTC)
         return moment.timestamp()
     except (ValueError, OverflowError):

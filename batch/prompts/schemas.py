@@ -17,6 +17,7 @@ from batch.prompts.bounded import LONGEST_S, BoundedPattern, Deadline, OutOfTime
 from batch.records import ErrorInfo, ErrorKind, Reply, Request
 from batch.settings import PromptSettings, SchemaSupport
 
+# It goes into the repair request, which is billed, and into error messages.
 LONGEST_COMPLAINT = 300
 # Answers of which a second one would be no better: cut off by the limit of tokens, filtered, or refused.
 _FINAL_REASONS = frozenset({"length", "content_filter"})
@@ -206,6 +207,7 @@ def _patterns(node: Any) -> Iterator[str]:
 
 def _references(node: Any, depth: int = 0) -> Iterator[str]:
     if isinstance(node, Mapping):
+        # A resource of its own: references below it are resolved against its own base.
         if "$id" in node and depth:
             return  # its references are relative to it
         if isinstance(reference := node.get("$ref"), str):

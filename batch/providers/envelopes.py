@@ -19,6 +19,7 @@ _PENDING = frozenset(
     {"queued", "in_queue", "in_progress", "pending", "pending_evaluation", "processing", "accepted", "starting", "running"}
 )
 
+# Some gateways send a whole HTML page as the message.
 LONGEST_MESSAGE = 2000
 LONGEST_NAME = 200
 
@@ -51,6 +52,7 @@ def first_of(items: list[Any]) -> Any:
 
 def read_error(document: Any) -> ReplyError | None:
     """Find the error object in a parsed body or stream event; None when there is none."""
+    # Gemini wraps its errors in a list.
     if isinstance(document, list):
         return read_error(document[0]) if document and isinstance(document[0], dict) else None
     if not isinstance(document, dict):
@@ -64,6 +66,7 @@ def read_error(document: Any) -> ReplyError | None:
     base = document.get("base_resp")  # MiniMax
     if base and isinstance(base, dict) and not _is_empty(base):
         return _from_object({"message": base.get("status_msg"), "code": base.get("status_code")})
+    # vLLM before 0.10, and Mistral.
     if document.get("object") == "error":
         return _from_object(document)
     choices = document.get("choices")
@@ -186,4 +189,5 @@ def _status(code: Any) -> int | None:
     """An HTTP status that stands where a code should."""
     if isinstance(code, str) and code.isascii() and code.isdecimal() and len(code) == len("404"):
         code = int(code)
+    # bool is a subclass of int, and JSON's true is no status.
     return code if isinstance(code, int) and not isinstance(code, bool) and 400 <= code <= 599 else None

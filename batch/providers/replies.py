@@ -113,9 +113,11 @@ def _read_choices(document: dict[str, Any]) -> Reply:
 
 def _read_message(message: dict[str, Any], reason: str, usage: dict[str, Any] | None, model: str | None, answers: int) -> Reply:
     text, thinking = content_text(message.get("content"))
+    # DeepSeek, vLLM and llama.cpp call it reasoning_content, OpenRouter and Groq reasoning; Mistral sends parts.
     reasoning = message.get("reasoning_content") or message.get("reasoning") or thinking
     refusal = message.get("refusal")
     audio = message.get("audio")
+    # A spoken answer of OpenAI's audio models has its words here, and content null.
     if not text and isinstance(audio, dict) and isinstance(audio.get("transcript"), str):
         text = audio["transcript"]
     return Reply(
@@ -146,6 +148,7 @@ def _tool_calls(message: dict[str, Any]) -> list[dict[str, Any]] | None:
 
 def _with_text_arguments(call: dict[str, Any]) -> dict[str, Any]:
     function = call.get("function")
+    # Some gateways give the arguments as an object, where the protocol has JSON text.
     if isinstance(function, dict) and isinstance(function.get("arguments"), dict | list):
         return {**call, "function": {**function, "arguments": dump(function["arguments"]).decode()}}
     return call

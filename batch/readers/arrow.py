@@ -18,6 +18,7 @@ from batch.storage import is_url, mapped
 
 _FILE_MAGIC = b"ARROW1"
 _FEATHER_1 = b"FEA1"
+# Continuation marker and a length of 0 (Arrow columnar format, "IPC streaming format").
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 _READ_AHEAD = 1 << 20
 
@@ -31,6 +32,7 @@ def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING, options:
     with _opened(path) as reader:
         all_names = reader.schema.names
     names = chosen(all_names, options)
+    # A second time with the fields: they are options of the reader, and their numbers are known only now.
     with _opened(path, None if names == all_names else [all_names.index(name) for name in names]) as reader:
         yield from records(names, _batches(path, reader, mark.offset), mark.line + 1, skip)
 

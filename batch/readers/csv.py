@@ -50,6 +50,7 @@ class _Lines:
 
     def __next__(self) -> str:
         if self.size > MAX_RECORD_BYTES and len(self.raw) > 1:
+            # Raised into csv.reader, which passes it on to `_records`: that reads the lines again.
             raise csv.Error(f"a record of more than {MAX_RECORD_BYTES:,} bytes")
         line = self._again.popleft() if self._again else next(self._lines)
         self.number += 1

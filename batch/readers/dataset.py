@@ -34,6 +34,7 @@ class Dataset:
 
     def __init__(self, settings: InputSettings, drawn: int | None = None, columns: frozenset[str] | None = None) -> None:
         self._settings = settings
+        self._columns = columns
         self.files: list[str] = labelled(expand(settings.paths))
         self._formats = [format_of(file, settings.format) for file in self.files]
         self._selection = Selection(settings, drawn)
@@ -42,6 +43,14 @@ class Dataset:
         self._options = ReadOptions(None if columns is None else columns | deciding, settings.delimiter, settings.encoding)
         self._deciding = replace(self._options, columns=frozenset(deciding))
         self._total: int | None = None
+
+    def without_limit(self) -> Dataset:
+        """Return the dataset of the same columns and the same drawn sample without the limit. Raises InputError."""
+        return Dataset(replace(self._settings, limit=None), self.drawn, self._columns)
+
+    def with_all_columns(self) -> Dataset:
+        """Return the dataset of the same rows with all columns. Raises InputError."""
+        return self if self._columns is None else Dataset(self._settings, self.drawn)
 
     def count(self) -> int | None:
         """Count the rows of `batches`, bad ones included. Parses them only where `where` must be evaluated.
@@ -193,6 +202,7 @@ class Dataset:
 
     def first_rows(self, count: int) -> list[Row]:
         """Return the first readable selected rows, at most `count`. Raises InputError."""
+        # People and scores look at these rows: they may ask for any column.
         everything = replace(self._options, columns=None)
         return list(islice((row for row, _ in self.selected(everything) if isinstance(row, Row)), count))
 

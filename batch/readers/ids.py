@@ -9,6 +9,7 @@ from typing import Any
 
 from batch.errors import InputError
 
+# One bucket's set at a time: 256 small sets instead of one that takes several times the memory of the hashes.
 _BUCKETS = 256
 _MAX_SUSPECTS = 1000
 

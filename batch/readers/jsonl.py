@@ -19,6 +19,7 @@ from batch.readers.record import DEFAULTS, EVERYTHING, PACKED, START, ReadOption
 from batch.records import InputOffset
 from batch.storage import file_name
 
+# Bounds memory and run time for any length of the input: beyond that every second mark is dropped.
 MOST_MARKS = 8192
 # Two C-speed passes (translate, find) cost a quarter of a regular expression's search.
 _DIGITS_AS_ZERO = bytes(ord("0") if chr(byte).isascii() and chr(byte).isdigit() else ord(" ") for byte in range(256))

@@ -20,6 +20,7 @@ BLOCK_BYTES = 1 << 18
 SHORT_BLOCK_BYTES = 1 << 16
 MAX_LINE_BYTES = 256 << 20
 _UTF8_BOM = b"\xef\xbb\xbf"
+# What gzip, zlib and Arrow raise for packed files that are cut or damaged.
 _UNREADABLE = (OSError, EOFError, zlib.error, io.UnsupportedOperation)
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
@@ -124,6 +125,7 @@ def _utf8_blocks(path: str, offset: int, encoding: str | None) -> Iterator[bytes
     if encoding is None or is_utf8(encoding):
         yield from _blocks(path, offset)
         return
+    # surrogateescape: a byte that the encoding lacks spoils its own line only, which is then reported as not UTF-8.
     decoder = codecs.getincrementaldecoder(encoding)(errors="surrogateescape")
     try:
         for block in _raw_blocks(path):

@@ -46,6 +46,7 @@ def read_as(kind: pa.DataType) -> pa.DataType:
     if types.is_timestamp(kind):
         zone = kind.tz if kind.tz is None or is_zone(kind.tz) else "UTC"
         return pa.timestamp("us" if kind.unit == "ns" else kind.unit, zone)
+    # Python's time has microseconds.
     if types.is_time64(kind):
         return pa.time64("us")
     if types.is_duration(kind) and kind.unit == "ns":

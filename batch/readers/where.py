@@ -21,6 +21,7 @@ from uuid import UUID
 
 Value = Callable[[Mapping[str, Any]], Any]
 
+# Python's parser takes memory and stack for nesting: long sources are refused before it sees them.
 MAX_CHARACTERS = 10_000
 _ROW = "row"
 _CONSTANTS = {"null": None, "true": True, "false": False}
@@ -196,12 +197,14 @@ def _read_as(model: Any, text: str) -> Any:
     """`text` as a value of `model`'s kind; the text itself, which equals nothing, where it is none."""
     try:
         match model:
+            # Before int(), which bool is a subclass of.
             case bool():
                 return {"true": True, "false": False}.get(text.strip().lower(), text)
             case int() | float():
                 return float(text) if any(mark in text for mark in ".eEnN") else int(text)
             case Decimal():
                 return Decimal(text)
+            # Before date(), which datetime is a subclass of.
             case dt.datetime():
                 moment = dt.datetime.fromisoformat(text)
                 return moment.replace(tzinfo=model.tzinfo) if (moment.tzinfo is None) != (model.tzinfo is None) else moment

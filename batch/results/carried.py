@@ -17,6 +17,7 @@ from batch.writers import LineWriter, UnfitColumnError
 from batch.writers.arrow_types import convert, settle_field
 from batch.writers.parquet import TypedLines
 
+# Repeats take rows several times: their arrays are made in parts of this size.
 _PIECE_BYTES = 32 << 20
 
 Attempted = Sequence[tuple[Result, Outcome]]

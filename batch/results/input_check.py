@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from batch.errors import InputChangedError, RowError
 from batch.prompts import RequestBuilder
-from batch.readers import Dataset
 from batch.records import BadRow, Row
 from batch.results.join import MatchedTasks, Result
-from batch.rundir.local import RunDirectory
-from batch.settings import Job
+from batch.rundir.stored_run import StoredRun
 
 
 class InputCheck:
@@ -21,14 +19,13 @@ class InputCheck:
     of each row is built again, and its key compared with the outcome's. `differing` counts outcomes whose row now makes another request.
     """
 
-    def __init__(self, job: Job, directory: RunDirectory, dataset: Dataset) -> None:
-        self._dataset = dataset
-        # A directory that was not made by a run (a test's) says nothing of its input.
-        manifest = directory.manifest
-        self._recorded: list[dict[str, Any]] | None = manifest.input.get("files")
-        self._expected_orphans = sum(ok + failed for ok, failed in manifest.orphaned.values())
-        self._at_start = dataset.identity() if self._recorded is not None else None
-        self._builders = {variant.slug: RequestBuilder(variant, stream=False) for variant in job.variants} if self.changed else {}
+    def __init__(self, run: StoredRun) -> None:
+        self._dataset = run.dataset
+        manifest = run.manifest
+        self._recorded = None if manifest is None or manifest.input is None else manifest.input.files
+        self._expected_orphans = 0 if manifest is None else sum(ok + failed for ok, failed in manifest.orphaned.values())
+        self._at_start = run.dataset.identity() if self._recorded is not None else None
+        self._builders = {variant.slug: RequestBuilder(variant, stream=False) for variant in run.job.variants} if self.changed else {}
         self._compared = 0
         self.differing = 0
 
@@ -84,7 +81,7 @@ def request_key(builder: RequestBuilder, row: Row | BadRow) -> bytes:
         return bytes(16)
 
 
-def _names(before: list[dict[str, Any]], now: list[dict[str, Any]]) -> str:
+def _names(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> str:
     """Return the paths that differ, at most three."""
     recorded = {entry["path"]: entry for entry in before}
     changed = [entry["path"] for entry in now if recorded.get(entry["path"]) != entry]

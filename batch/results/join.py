@@ -13,7 +13,7 @@ from batch.journal.index import Location, ResumeIndex
 from batch.journal.lines import task_hash
 from batch.journal.reading import RecordReader
 from batch.records import BadRow, Outcome, Row
-from batch.rundir.local import RunDirectory
+from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, Variant
 
 # The most bytes of records in memory at a time; one task's record is always read whole.
@@ -62,51 +62,49 @@ class MatchedTasks:
 
 
 def results(
-    dataset: InputRows,
-    job: Job,
-    directory: RunDirectory,
+    run: StoredRun,
     variants: Sequence[Variant] | None = None,
     *,
     indexes: Mapping[str, ResumeIndex] | None = None,
-    matched: Mapping[str, MatchedTasks] | None = None,
+    rows: InputRows | None = None,
 ) -> Iterator[Result]:
     """Iterate over every task: rows in input order, per row the variants (default: the job's) in order, per variant the repeats.
 
-    Memory is bounded except for the indexes, which are loaded unless given (by slug). `matched` (by slug) records each task.
+    Memory is bounded except for the indexes, which are loaded unless given (by slug). `rows` are those of the run's dataset by default.
 
     Raises:
         InputError: the input cannot be read.
         DamagedError: a journal is not as it was written.
     """
-    for portion in portions(dataset, job, directory, variants, indexes=indexes, matched=matched):
+    for portion in portions(run, variants, indexes=indexes, rows=rows):
         yield from portion
 
 
 def portions(
-    dataset: InputRows,
-    job: Job,
-    directory: RunDirectory,
+    run: StoredRun,
     variants: Sequence[Variant] | None = None,
     *,
     indexes: Mapping[str, ResumeIndex] | None = None,
+    rows: InputRows | None = None,
     matched: Mapping[str, MatchedTasks] | None = None,
     enough_rows: int | None = None,
 ) -> Iterator[Iterator[Result]]:
     """Iterate over every task as `results` does, in portions whose rows and records fit in memory together. Raises as `results`.
 
-    After `enough_rows` reading ends as soon as all outcomes are `matched`, so that a job's limit keeps its effect.
+    `matched` (by slug) records each task. After `enough_rows` reading ends as soon as all outcomes are `matched`, so that a job's limit
+    keeps its effect.
     """
-    chosen = job.variants if variants is None else tuple(variants)
+    chosen = run.job.variants if variants is None else tuple(variants)
     with ExitStack() as stack:
         columns = []
         for variant in chosen:
-            index = indexes[variant.slug] if indexes is not None else ResumeIndex.load(directory.journal_dir(variant.slug))
+            index = indexes[variant.slug] if indexes is not None else ResumeIndex.load(run.directory.journal_dir(variant.slug))
             reader = stack.enter_context(RecordReader(index.segments))
             columns.append(_Column(variant, index, reader, None if matched is None else matched[variant.slug]))
         count = 0
-        for rows in dataset.batches():
-            yield from _joined(rows, columns, job)
-            count += len(rows)
+        for batch in (run.dataset if rows is None else rows).batches():
+            yield from _joined(batch, columns, run.job)
+            count += len(batch)
             if matched is None or enough_rows is None or count < enough_rows:
                 continue
             if not any(matched[variant.slug].orphaned for variant in chosen):

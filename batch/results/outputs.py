@@ -17,7 +17,7 @@ from batch.results.input_check import InputCheck, input_changed
 from batch.results.join import MatchedTasks, Result, portions
 from batch.results.lines import completion_columns, completion_line, error_line
 from batch.results.openai_batch.lines import batch_paths, write_batch_lines
-from batch.rundir.local import RunDirectory
+from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, OutputFormat
 from batch.storage import is_url, named, uploading
 from batch.writers import Layout, UnfitColumnError, open_writer
@@ -26,6 +26,7 @@ from batch.writers.columns import ERROR_COLUMNS
 if TYPE_CHECKING:
     from batch.results.carried import CarriedColumns
 
+# Writers are faster with many lines at once; a batch of them is small beside the rows' portion.
 _LINES = 256
 # The answers of other batch runners come without a bound on their bytes.
 _REPLY_BYTES = 16 << 20
@@ -34,7 +35,7 @@ Portions = Callable[[], Iterable[Iterable[Result]]]
 """Starts a pass over all tasks, in portions that fit in memory: a second one where a column must be JSON text."""
 
 
-def write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[Path | str]:
+def write_outputs(run: StoredRun) -> list[Path | str]:
     """Write completions and errors in the job's format into the run directory; each replaces its old file whole.
 
     The errors file is written also when nothing failed. Tasks that were not attempted are in neither. Rows beyond the job's limit that
@@ -46,13 +47,11 @@ def write_outputs(job: Job, directory: RunDirectory, dataset: Dataset) -> list[P
         DamagedError: a journal is not as it was written.
         StorageError: the disk refuses, or a value cannot be written.
     """
-    return export(job, directory, dataset, job.output.format)
+    return export(run, run.job.output.format)
 
 
 def export(
-    job: Job,
-    directory: RunDirectory,
-    dataset: Dataset,
+    run: StoredRun,
     format: OutputFormat,  # noqa: A002 - the option's name
     destination: Path | str | None = None,
 ) -> list[Path | str]:
@@ -62,39 +61,34 @@ def export(
     """
     if isinstance(destination, str) and is_url(destination):
         with uploading(destination) as (folder, addresses):
-            _write(job, directory, dataset, format, folder)
+            _write(run, format, folder)
         return [*addresses]
     if destination is None:
-        return directory.publish(*_write(job, directory, dataset, format, directory.path))
-    return [*_write(job, directory, dataset, format, Path(destination))]
+        return run.directory.publish(*_write(run, format, run.directory.path))
+    return [*_write(run, format, Path(destination))]
 
 
-def _write(job: Job, directory: RunDirectory, dataset: Dataset, format: OutputFormat, folder: Path) -> list[Path]:  # noqa: A002
+def _write(run: StoredRun, format: OutputFormat, folder: Path) -> list[Path]:  # noqa: A002 - the option's name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(refusal(error, folder)) from error
+    job, whole = run.job, run.without_limit()
     paths = output_paths(job, folder, format)
-    indexes = {variant.slug: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
-    source = without_limit(job, dataset)
-    command = f"promptmill export {directory.place} --format {format}"
+    indexes = {variant.slug: ResumeIndex.load(run.directory.journal_dir(variant.slug)) for variant in job.variants}
+    command = f"promptmill export {run.directory.place} --format {format}"
 
     def tasks() -> Iterator[Iterable[Result]]:
         matched = {slug: MatchedTasks(index) for slug, index in indexes.items()}
-        check = InputCheck(job, directory, source)
-        for portion in portions(source, job, directory, indexes=indexes, matched=matched, enough_rows=job.input.limit):
+        check = InputCheck(whole)
+        for portion in portions(whole, indexes=indexes, matched=matched, enough_rows=job.input.limit):
             yield check.watch(portion)
         if problem := check.problem(matched):
             raise input_changed(problem, command)
 
     with named_errors(paths[0], format, command):
-        write_lines(job, source, tasks, format, paths)
+        write_lines(job, whole.dataset, tasks, format, paths)
     return paths
-
-
-def without_limit(job: Job, dataset: Dataset) -> Dataset:
-    """Return the dataset without the job's limit: earlier sessions may have sent rows beyond it."""
-    return dataset if job.input.limit is None else Dataset(replace(job.input, limit=None), dataset.drawn)
 
 
 @contextmanager
@@ -138,6 +132,7 @@ def write_lines(
         write_batch_lines(job, tasks(), paths)
         return
     as_json: frozenset[str] = frozenset()
+    # Each pass finds at most one more column that must be JSON text, so this ends.
     while True:
         try:
             _write_once(job, dataset, tasks(), format, paths, as_json)
@@ -196,8 +191,8 @@ def _columns(
     return CarriedColumns(job, dataset, as_json)
 
 
-def check_columns(job: Job, dataset: Dataset) -> list[str]:
-    """Say which carried-over columns the job's format cannot store with their type, before anything is sent. Raises InputError."""
+def warn_of_json_columns(job: Job, dataset: Dataset) -> list[str]:
+    """Name the carried-over columns whose type the job's format cannot store, before anything is sent. Raises InputError."""
     columns = _columns(job, dataset, job.output.format, frozenset())
     if columns is None:
         return []

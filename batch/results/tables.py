@@ -11,10 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.readers import Dataset
 from batch.results.outputs import export
-from batch.rundir.local import RunDirectory
-from batch.settings import Job
+from batch.rundir.stored_run import StoredRun
 
 
 class Tables:
@@ -23,9 +21,8 @@ class Tables:
     They are written to a temporary folder, so that they need not fit in memory.
     """
 
-    def __init__(self, job: Job, directory: RunDirectory) -> None:
-        self._job = job
-        self._directory = directory
+    def __init__(self, run: StoredRun) -> None:
+        self._run = run
 
     def completions(self) -> pa.Table:
         """Read one row per answer, in input order. Raises InputError, DamagedError, StorageError."""
@@ -44,4 +41,4 @@ class Tables:
     def _files(self) -> list[Path | str]:
         folder = tempfile.mkdtemp(prefix="promptmill-")
         weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
-        return export(self._job, self._directory, Dataset(self._job.input), "parquet", Path(folder))
+        return export(self._run, "parquet", Path(folder))

@@ -10,19 +10,19 @@ from typing import get_args
 from batch.errors import DamagedError, StorageError
 from batch.journal.disk import refusal
 from batch.journal.index import ResumeIndex
-from batch.readers import Dataset
 from batch.records import BadRow, Row
 from batch.results.input_check import InputCheck
 from batch.results.join import MatchedTasks, Result, portions
-from batch.results.outputs import named_errors, output_paths, without_limit, write_lines
+from batch.results.outputs import named_errors, output_paths, write_lines
 from batch.results.verification import VariantCheck, Verification
 from batch.rundir.local import RunDirectory
-from batch.settings import Job, OutputFormat
+from batch.rundir.stored_run import StoredRun
+from batch.settings import OutputFormat
 from batch.storage import named, scratch_folder
 from batch.writers import writing
 
 
-def verify(job: Job, directory: RunDirectory, dataset: Dataset) -> Verification:
+def verify(run: StoredRun) -> Verification:
     """Check every checksum, derive the existing outputs again and compare them; changes nothing.
 
     Raises:
@@ -31,16 +31,16 @@ def verify(job: Job, directory: RunDirectory, dataset: Dataset) -> Verification:
     """
     damage: list[str] = []
     indexes: dict[str, ResumeIndex] = {}
-    for variant in job.variants:
+    for variant in run.job.variants:
         try:
-            indexes[variant.slug] = ResumeIndex.load(directory.journal_dir(variant.slug), lambda found: damage.append(str(found)))
+            indexes[variant.slug] = ResumeIndex.load(run.directory.journal_dir(variant.slug), lambda found: damage.append(str(found)))
         except DamagedError as gap:
             return Verification((), (*damage, str(gap)), ())
-    passes = _Passes(job, directory, dataset, indexes)
+    passes = _Passes(run.without_limit(), indexes)
     try:
         outputs = list(_compared(passes))
     except OSError as error:
-        raise StorageError(refusal(error, directory.path)) from error
+        raise StorageError(refusal(error, run.directory.path)) from error
     if problem := passes.input_check.problem(passes.matched):
         outputs.insert(0, problem)
     for slug, check in passes.checks.items():
@@ -60,31 +60,27 @@ def salvage(directory: RunDirectory) -> list[str]:
 class _Passes:
     """Passes over all tasks; the counts are those of the last pass."""
 
-    def __init__(self, job: Job, directory: RunDirectory, dataset: Dataset, indexes: Mapping[str, ResumeIndex]) -> None:
-        self.job = job
-        self.directory = directory
-        self.dataset = without_limit(job, dataset)
+    def __init__(self, run: StoredRun, indexes: Mapping[str, ResumeIndex]) -> None:
+        self.run = run
         self._indexes = indexes
         self._begin()
 
     def _begin(self) -> None:
-        self.checks = {v.slug: VariantCheck(v.name, superseded=self._indexes[v.slug].superseded) for v in self.job.variants}
+        self.checks = {v.slug: VariantCheck(v.name, superseded=self._indexes[v.slug].superseded) for v in self.run.job.variants}
         self.matched = {slug: MatchedTasks(index) for slug, index in self._indexes.items()}
-        self.input_check = InputCheck(self.job, self.directory, self.dataset)
+        self.input_check = InputCheck(self.run)
         self._rows = 0
         self._row: Row | BadRow | None = None
 
     def __call__(self) -> Iterator[Iterator[Result]]:
         """Begin a pass. Raises InputError, DamagedError, OSError."""
         self._begin()
-        found = portions(
-            self.dataset, self.job, self.directory, indexes=self._indexes, matched=self.matched, enough_rows=self.job.input.limit
-        )
-        for portion in found:
+        limit = self.run.job.input.limit
+        for portion in portions(self.run, indexes=self._indexes, matched=self.matched, enough_rows=limit):
             yield self._counted(self.input_check.watch(portion))
 
     def _counted(self, tasks: Iterable[Result]) -> Iterator[Result]:
-        limit = self.job.input.limit
+        limit = self.run.job.input.limit
         for result in tasks:
             if result.row is not self._row:
                 self._row = result.row
@@ -104,14 +100,14 @@ class _Passes:
 
 def _compared(passes: _Passes) -> Iterator[str]:
     """Compare each existing output with what would be derived now. Absent outputs are no fault."""
-    job, directory = passes.job, passes.directory
+    job, directory = passes.run.job, passes.run.directory
     directory.fetch("completions.*", "errors.*")
     present = [form for form in get_args(OutputFormat) if any(path.exists() for path in output_paths(job, directory.path, form))]
     for form in present:
         with scratch_folder(directory.path, "verify") as folder:
             fresh = output_paths(job, folder, form)
             with named_errors(fresh[0], form, f"promptmill export {directory.place} --format {form}"):
-                write_lines(job, passes.dataset, passes, form, fresh)
+                write_lines(job, passes.run.dataset, passes, form, fresh)
             for mine, theirs in zip(fresh, output_paths(job, directory.path, form), strict=True):
                 fault = _difference(mine, theirs, form)
                 if fault:

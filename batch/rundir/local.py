@@ -29,6 +29,7 @@ from batch.storage import replace_atomically, sync_directory
 if TYPE_CHECKING:
     from batch.journal.index import ResumeIndex
 
+# A run of another major number is refused; a minor number only adds what older versions may ignore.
 LAYOUT = "1.0"
 
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
@@ -187,6 +188,7 @@ class RunDirectory:
             aside = self._aside()
             for entry in present:
                 entry.rename(aside / entry.name)
+            # The new names first: a power loss leaves each entry in at least one of the two folders.
             sync_directory(aside)
             sync_directory(self.path)
         return f"The earlier results were moved to {aside}; delete that folder when you need them no longer."

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from batch.records import BeatenVariant
 from batch.settings import Variant
 
 
@@ -33,23 +34,40 @@ class VariantRecord:
 
 @dataclass(frozen=True, slots=True)
 class RaceRecord:
-    """The variants that a race stopped, and the version of the score that decided. `stops` are documents of BeatenVariant."""
+    """The variants that a race stopped, and the version of the score that decided."""
 
     version: str
-    stops: Sequence[Mapping[str, Any]]
+    stops: Sequence[BeatenVariant]
 
     @property
     def beaten_by(self) -> dict[str, str]:
         """Map each stopped variant to the variant that beat it."""
-        return {stop["variant"]: stop["beaten_by"] for stop in self.stops}
+        return {stop.variant: stop.beaten_by for stop in self.stops}
+
+
+@dataclass(frozen=True, slots=True)
+class InputRecord:
+    """The identity of the input, {path, size, mtime_ns} of each of its `files`, and the `selection` of its rows, of `Dataset.selection`."""
+
+    files: Sequence[Mapping[str, Any]]
+    selection: Mapping[str, Any]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON values: the selection stands beside the files."""
+        return {"files": [dict(file) for file in self.files], **self.selection}
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> InputRecord:
+        """Read what `document` gave."""
+        return cls([dict(file) for file in document["files"]], {key: value for key, value in document.items() if key != "files"})
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """One run's job and input, and what later sessions must know of earlier ones.
 
-    `promptmill` is the version that wrote it, `job` the resolved job document, `input` the identity of the input and the selection of its
-    rows. `rows` is None while unknown. `unrecorded_usd` was spent, or may have been, on tasks without an outcome (None: never any), among
+    `promptmill` is the version that wrote it, `job` the resolved job document, `input` None in a directory that no run has made (a test's).
+    `rows` is None while unknown. `unrecorded_usd` was spent, or may have been, on tasks without an outcome (None: never any), among
     them the `abandoned` requests, which were in flight at a stop.
     `settled` says that every recorded task is a task of the input; `orphaned` counts (ok, failed) outcomes of rows that are not in it.
     """
@@ -59,7 +77,7 @@ class Manifest:
     created: str
     job: Mapping[str, Any]
     variants: Mapping[str, VariantRecord]
-    input: Mapping[str, Any]
+    input: InputRecord | None
     rows: int | None
     repeats: int = 1
     unrecorded_usd: float | None = None
@@ -75,7 +93,7 @@ class Manifest:
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON values, without what it does not have."""
-        document = asdict(self)
+        document = {**asdict(self), "input": {} if self.input is None else self.input.document()}
         return {key: value for key, value in document.items() if value is not None or key == "rows"}
 
     @classmethod
@@ -89,12 +107,12 @@ class Manifest:
             created=str(get("created", "")),
             job=dict(get("job", {})),
             variants={name: VariantRecord.from_document(described) for name, described in get("variants", {}).items()},
-            input=dict(get("input", {})),
+            input=InputRecord.from_document(document["input"]) if "files" in get("input", {}) else None,
             rows=rows if isinstance(rows, int) else None,
             repeats=int(get("repeats", 1)),
             unrecorded_usd=None if spent is None else float(spent),
             abandoned=None if abandoned is None else int(abandoned),
-            race=None if race is None else RaceRecord(str(race["version"]), tuple(map(dict, race["stops"]))),
+            race=None if race is None else RaceRecord(str(race["version"]), [BeatenVariant(**stop) for stop in race["stops"]]),
             settled=bool(get("settled", True)),
             orphaned={name: (int(ok), int(failed)) for name, (ok, failed) in get("orphaned", {}).items()},
         )

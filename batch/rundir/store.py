@@ -109,6 +109,7 @@ class StoreRunDirectory(RunDirectory):
 
     def earlier(self, slug: str, lease: SegmentName) -> ResumeIndex:
         """Index what earlier leases of the same shard recorded in this session, as far as their seals say."""
+        # Into a folder of its own: other workers of this machine fetch into the shared copy at the same time.
         with storage_errors(self.path), tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
             folder = Path(temporary)
             for generation in range(1, lease.generation):
@@ -195,6 +196,7 @@ class StoreRunDirectory(RunDirectory):
         number = names[-1].number + 1 if names else 1
         if not self._unsent.files(slug):
             return number, None
+        # Only what the journal lacks: an earlier session may have put these outcomes and ended before it removed the files.
         missing = self._unsent.missing(slug, ResumeIndex.load(self.journal_dir(slug)))
         if missing:
             self._put(slug, f"{SegmentName(number, part=1).stem}.jsonl", missing)

@@ -29,6 +29,7 @@ import orjson
 from batch.errors import LockedError
 from batch.storage.store_errors import StoreError
 
+# Soon after a failed renewal, since `dead_s` is already running.
 _RETRY_S = 1.0
 _RELEASE_WAIT_S = 5.0
 
@@ -77,6 +78,7 @@ class StoreLock:
         now = self._read()
         if not self._is_mine(now):
             raise LockedError(f"{self._name} was just taken by {_holder_of(now)}; wait for it, or stop it first")
+        # A daemon: a store that hangs must not keep the process alive.
         self._thread = threading.Thread(target=self._renew, name="promptmill-lock", daemon=True)
         self._thread.start()
 
@@ -85,6 +87,7 @@ class StoreLock:
         if self._lost is not None:
             raise StoreError(self._lost, lasting=True)
         silent = _now() - self._renewed
+        # One beat before others may take over, so that a write that has begun ends before that.
         if silent > self._pulse.dead_s - self._pulse.beat_s:
             lapsed = f"{self._name} could not be renewed for {silent:.0f} s, so that another runner may have taken it"
             # Not lasting: the thread renews the lock as soon as the store answers, if no other runner has taken it.
@@ -127,6 +130,7 @@ class StoreLock:
                 wait = min(_RETRY_S, self._pulse.beat_s)
 
     def _put(self, *, released: bool = False) -> None:
+        # Taken before the write: other runners may see the renewal as early as that.
         began = _now()
         self._beats += 1
         self._write(orjson.dumps({**self._mine, "beat": self._beats, "released": released}) + b"\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from batch.readers import Dataset
 from batch.rundir.local import RunDirectory
@@ -12,9 +12,21 @@ from batch.settings import Job
 
 @dataclass(frozen=True, slots=True)
 class StoredRun:
-    """A run directory with the job that its manifest holds and the dataset that this job reads. `app.stored.open_run` makes it."""
+    """A run directory with a job and the dataset that this job reads. `app.stored` makes it.
+
+    `manifest` is that of the last session when the run was opened; None where no run has begun. `dataset` reads the columns that requests
+    and outputs need.
+    """
 
     directory: RunDirectory
-    manifest: Manifest
+    manifest: Manifest | None
     job: Job
     dataset: Dataset
+
+    def without_limit(self) -> StoredRun:
+        """Return the run with all selected rows of its input: earlier sessions may have sent rows beyond the job's limit."""
+        return self if self.job.input.limit is None else replace(self, dataset=self.dataset.without_limit())
+
+    def with_all_columns(self) -> StoredRun:
+        """Return the run with every column of its input, for scores."""
+        return replace(self, dataset=self.dataset.with_all_columns())

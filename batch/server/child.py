@@ -23,12 +23,14 @@ _ONLY_OURSELVES = "http://127.0.0.1"  # no web page in a browser may talk to it
 def _die_with_parent() -> None:
     """Let the kernel kill this process with the thread that started it, also while a model loads and stdin is not read."""
     if sys.platform == "linux":
+        # prctl(2): the signal comes also when the parent is killed by SIGKILL, which it cannot hand on.
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _take_stdout() -> int:
     """Take the real stdout for the one line of the protocol; what native code prints goes to stderr."""
     reports = os.dup(1)
+    # llama.cpp prints to stdout, where the parent reads one line of JSON.
     os.dup2(2, 1)
     return reports
 

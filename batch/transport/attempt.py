@@ -29,6 +29,7 @@ DRAIN_S, DRAIN_BYTES = 0.05, 4096
 # How long closing a broken connection may take.
 CLOSE_S = 1.0
 
+# Beyond this an error is a web page, of which the first bytes say enough.
 LARGEST_ERROR_BODY = 1024 * 1024
 # The members of replies that hold an answer, of all APIs.
 _ANSWER_MEMBERS = (b'"choices"', b'"output"', b'"embedding"', b'"results"')
@@ -88,6 +89,7 @@ class Attempt:
         try:
             await self._read_body(response, deadlines, idle_s)
         except BaseException:
+            # Shielded: a cancelled attempt must still close its connection, which cannot be used again.
             with anyio.move_on_after(CLOSE_S, shield=True):
                 await _close(response)
             raise
@@ -103,6 +105,7 @@ class Attempt:
             fault = replace(fault, message=redactor.text(fault.message))
         if reply is not None and reply.error is not None:
             reply = replace(reply, error=replace(reply.error, message=redactor.text(reply.error.message)))
+        # Only headers of errors are shown to people; redacting those of each answer would cost too much.
         headers = self.headers if self._is_success else {name: redactor.text(value) for name, value in self.headers.items()}
         first_token_at = self._stream.first_token_at if self._stream is not None else None
         return Exchange(self.status, headers, body, reply, fault, sent_at, first_token_at, done_at)
@@ -209,6 +212,7 @@ class Attempt:
         return repaired, read_reply(api, repaired)
 
     def _charset(self) -> str | None:
+        # The standard library's parser of MIME headers: charset may be quoted, and stand among other parameters.
         message = Message()
         message["content-type"] = self.headers.get("content-type", "")
         return message.get_content_charset()

@@ -55,6 +55,7 @@ class Client:
         self._clock = clock
         self._engine = engine
         self._budget = budget or ReplyBudget()
+        # The timer looks at the deadlines at least as often as the shortest of them.
         self._timer = DeadlineTimer(min(run.first_byte_timeout_s, run.idle_timeout_s, run.attempt_timeout_s))
         proxies = proxy_passwords() if run.trust_env else []
         self.redactor = Redactor([*secrets_of(provider, key), *proxies])

@@ -52,6 +52,7 @@ class Deadlines:
         if not self._cancelled:
             return False
         self._cancelled = False
+        # As asyncio.timeout does: takes back this cancellation only, not one that came from outside.
         return self._task.uncancel() <= self._cancelled_before
 
     def look(self, now: float) -> float:

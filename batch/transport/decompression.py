@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 
+# zlib's window bits: 16 more expect a gzip header, a negative number expects no header at all.
 _GZIP, _RAW = 16 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 _WINDOW_BITS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": zlib.MAX_WBITS}
 _GZIP_MAGIC = b"\x1f\x8b"

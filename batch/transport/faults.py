@@ -57,6 +57,7 @@ def fault_of(error: BaseException, *, in_body: bool) -> Fault | None:
     code = _by_class(chain)
     if code is None:
         return None
+    # httpx has one class for a server that hung up and for one that is not HTTP: only the text differs.
     words = " ".join(map(str, chain)).lower()
     if in_body:
         code = "reset" if "reset by peer" in words else "truncated_body"

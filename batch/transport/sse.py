@@ -46,14 +46,17 @@ class SSEDecoder:
                 self._pieces = [data]
                 return []
             data, self._pieces, self._at_start = data.removeprefix(_BOM), [], False
+        # The LF of a CRLF that was cut between two pieces: it ends no second line.
         if self._skip_newline and data:
             data = data.removeprefix(b"\n")
             self._skip_newline = False
         if b"\n" not in data and b"\r" not in data:
             self._pieces.append(data)
             return []
+        # A CR at the end may be half a CRLF.
         self._skip_newline = data.endswith(b"\r")
         self._pieces.append(data)
+        # bytes.splitlines splits at CR, LF and CRLF only; str.splitlines would split at U+2028 within JSON.
         lines = b"".join(self._pieces).splitlines()
         self._pieces = [] if data.endswith((b"\n", b"\r")) else [lines.pop()]
         events = []
@@ -80,6 +83,7 @@ class SSEDecoder:
             self._data.append(value)
         elif name == b"event":
             self._event = value.decode("utf-8", "replace")
+        # The specification ignores ids with a NUL.
         elif name == b"id" and b"\0" not in value:
             self._id = value.decode("utf-8", "replace")
         elif name not in _IGNORED and len(self.bare) + len(line) < _LONGEST_BARE:

@@ -95,6 +95,7 @@ class StreamReader:
         return Fault(ErrorKind.PROTOCOL, code, f"the stream held no answer: {sample(self._head) or 'it was empty'}")
 
     def _take(self, event: ServerSentEvent) -> bool:
+        # Anthropic's keep-alive events carry data, {"type": "ping"}, which is no part of the answer.
         if self.done or not event.data or event.event == "ping":
             return False
         if event.event == "message" and self._text_events.add(event.data):
@@ -124,6 +125,7 @@ class StreamReader:
                 return True
             raise UnreadableError("not_json", f"an event of the stream is not JSON: {sample(event.data)}", answered=True)
         self._grow(data)
+        # The pattern was learned from events of one document each.
         self._text_events.forget()
         progress = False
         for document in documents:
@@ -148,6 +150,7 @@ class StreamReader:
             return False
         if not self._is_streamed_api:
             return self._take_whole(document)
+        # A document of another kind, such as a server's own status, is no part of the answer.
         if not ("choices" in document or document.get("usage")):
             return False
         self._add(document)

@@ -67,6 +67,7 @@ class _Call:
         id_ = delta.get("id")
         self.id = self.id or (id_ if isinstance(id_, str) and id_ else None)
         name = function.get("name")
+        # Some servers repeat the whole name in each delta; others send it in pieces.
         if isinstance(name, str) and name != self.name:
             self.name += name
         arguments = function.get("arguments")
@@ -115,6 +116,7 @@ def _check(function: dict[str, Any], *, strictly: bool) -> None:
 
 def _is_json(text: str) -> bool:
     try:
+        # Not strict: models write raw line breaks into strings.
         json.loads(text, strict=False)
     except (ValueError, RecursionError):
         return False

@@ -90,6 +90,7 @@ def open_writer(format: OutputFormat, path: Path, layout: Layout) -> Iterator[Li
         writer = writing(format).open_lines(file, layout, path.parent)
         try:
             yield writer
+            # Parquet's footer and CSV's buffer come with it: what `check` reads back must be whole.
             writer.close()
             file.flush()
             try:

@@ -7,6 +7,7 @@ import pyarrow as pa
 _UNITS = ("s", "ms", "us", "ns")
 _SIGNED = {8: pa.int8(), 16: pa.int16(), 32: pa.int32(), 64: pa.int64()}
 _UNSIGNED = {8: pa.uint8(), 16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
+# Decimal digits of the largest integer of each width, signed or not.
 _DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}
 MOST_DIGITS = 38
 """Digits of a decimal that every reader of Parquet takes."""

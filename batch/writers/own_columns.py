@@ -10,6 +10,7 @@ import pyarrow as pa
 from batch.writers import Layout, UnfitColumnError
 from batch.writers.values import clean, json_bytes
 
+# A count beyond that is a server's mistake: the column stays an integer, and the JSON beside it has the number.
 _INT64 = 1 << 63
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _USAGE = pa.struct([*((name, pa.int64()) for name in _COUNTS), ("json", pa.string())])

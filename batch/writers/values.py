@@ -34,8 +34,10 @@ def clean(text: str) -> str:
 
 def _default(value: Any) -> Any:
     if isinstance(value, Decimal):
+        # A fragment is put in as it is: digit for digit, where a float would round.
         return orjson.Fragment(str(value)) if value.is_finite() else None
     if isinstance(value, bytes):
+        # JSON has no bytes.
         return base64.b64encode(value).decode()
     if isinstance(value, Mapping):
         return dict(value)

@@ -22,7 +22,7 @@ def test_a_large_report_opens_fast(rows: int, tmp_path: Path, opened: Opener) ->
     run = reported.make()
     evaluated = reported.evaluated(run)
     began, memory = time.monotonic(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    path = write_report(run.job, run.directory, run.dataset, evaluated, NOW)
+    path = write_report(run.stored, evaluated, NOW)
     made, more = time.monotonic() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory
     size = path.stat().st_size
     assert size <= 40e6 * rows / 10_000 + 200_000

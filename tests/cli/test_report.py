@@ -6,6 +6,8 @@ import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support.jobs import JobFolder
@@ -68,3 +70,19 @@ def test_misuse(tmp_path: Path) -> None:
         ended = JobFolder(tmp_path, endpoint.url).call("report", ".")
     assert ended.returncode == 2
     assert "Traceback" not in ended.stderr
+
+
+def test_scores_see_columns_that_no_request_needs(tmp_path: Path) -> None:
+    """Of a Parquet input, whose columns are read one by one, the report and `plan` have those that only a score names (fault 73)."""
+    with ScriptedEndpoint(reply) as endpoint:
+        job = JobFolder(tmp_path, endpoint.url, rows=ROWS)
+        pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "rows.parquet")
+        embedded = 'name = "near"\nkind = "embedding"\nmodel = "house/embedder"\nexpected = "right"\n'
+        job.job.write_text(job.job.read_text().replace("rows.jsonl", "rows.parquet") + SCORE + f"[[score]]\n{embedded}")
+        assert job.call().returncode == 1
+        planned = json.loads(job.call("plan", "test.toml", "--json").stdout)
+        assert job.call("report", "runs/test").returncode == 0
+    (asked,) = planned["asked"]
+    assert (asked["left_out"], asked["calls"]["requests"]) == (0, 19 * 2)
+    texts = texts_of(job.directory / "report.html")
+    assert [line[3] for line in texts][:2] == [["0", "0"], ["1", "1"]]

@@ -20,8 +20,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from batch.app.stored import stored_run
 from batch.errors import StorageError
-from batch.readers import Dataset
 from batch.results.outputs import export
 from batch.results.verify import verify
 from batch.settings import InputSettings, OutputFormat
@@ -90,8 +90,9 @@ def carried_over(folder: Path, paths: Sequence[Path], format_: OutputFormat, col
     count = sum(read_arrow(path).num_rows for path in paths)
     run = FinishedRun(folder, [], {"v": [outcome(n) for n in range(count)]}, columns=columns, output_format=format_)
     job = replace(run.job, input=InputSettings(paths=tuple(map(str, paths))))
-    (path, _) = export(job, run.directory, Dataset(job.input), format_)
-    found = verify(job, run.directory, Dataset(job.input))
+    stored = stored_run(run.directory, job)
+    (path, _) = export(stored, format_)
+    found = verify(stored)
     assert (found.sound, found.complete) == (True, True), found
     return Path(path)
 
@@ -273,7 +274,7 @@ def test_verify_takes_nan_for_nan(tmp_path: Path) -> None:
 
     run = FinishedRun(tmp_path, [], {"v": []}, columns=("a", "b", "c", "d", "e"), output_format="parquet")
     job = replace(run.job, input=InputSettings(paths=(str(path),)))
-    (fault,) = verify(job, run.directory, Dataset(job.input)).outputs
+    (fault,) = verify(stored_run(run.directory, job)).outputs
     assert "completions.parquet: differs from the journal from line 1 on" in fault
 
 

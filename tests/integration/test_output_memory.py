@@ -27,6 +27,7 @@ import pyarrow.parquet
 import batch.results.carried
 from batch.process import tune_malloc
 from batch.readers import Dataset
+from batch.app.stored import stored_run
 from batch.results.outputs import export
 from batch.results.verify import verify
 from batch.settings import InputSettings
@@ -42,8 +43,8 @@ source, format_, rows, folder = sys.argv[1], sys.argv[2], int(sys.argv[3]), Path
 run = FinishedRun(folder, [], {"v": [outcome(n) for n in range(rows)]}, columns=("wide",), output_format=format_)
 job = replace(run.job, input=InputSettings(paths=(source,)))
 before = peak()
-export(job, run.directory, Dataset(job.input), format_)
-assert verify(job, run.directory, Dataset(job.input)).sound
+export(stored_run(run.directory, job), format_)
+assert verify(stored_run(run.directory, job)).sound
 print(peak() - before)
 """
 

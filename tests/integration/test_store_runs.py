@@ -16,6 +16,7 @@ import pytest
 from batch import app
 from batch.app.evaluate import evaluate
 from batch.app.report import report
+from batch.app.stored import open_scored
 from batch.errors import DamagedError, LockedError, PromptmillError, RunDirectoryError
 from batch.job import load
 from batch.rundir import store_lock
@@ -120,9 +121,9 @@ def test_scores_are_kept_on_the_store(s3: S3Server, tmp_path: Path, monkeypatch:
         folder = StoreJob(tmp_path, endpoint.url, s3, rows=30)
         folder.job.write_text(folder.job.read_text() + '\n[[score]]\nname = "named"\nkind = "contains"\nexpected = "{{ text }}"\n')
         folder.here()
-    assert evaluate(folder.address).fresh == ("named",)
+    assert evaluate(open_scored(folder.address)).fresh == ("named",)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
-    assert evaluate(folder.address).fresh == ()
+    assert evaluate(open_scored(folder.address)).fresh == ()
     shown = folder.run("score", folder.address)
     assert f"nothing had changed; in {folder.address}/scores" in shown.stderr
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from batch.app.run import RunOptions, RunReport
+from batch.app.stored import stored_run
 from batch.errors import ChangedError, StorageError
 from batch.job import LoadedJob
-from batch.readers import Dataset
 from batch.results.verify import verify
 from batch.rundir.local import RunDirectory
 from batch.settings import InputSettings, Job, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
@@ -107,7 +107,7 @@ class History:
         report = self.run(RunOptions(changed="rerun"), Weather(slowness=0.02), Trouble(), None, "kill", [])
         require(report is not None and report.cause is None, "9", f"the last session did not end well: {report and report.reason}")
         job = self.job(draw_settings(self.chance, self._repeats, self._durability))
-        found = verify(job, RunDirectory(self.folder), Dataset(job.input))
+        found = verify(stored_run(RunDirectory(self.folder), job))
         require(found.sound and found.complete, "11", f"verify says: {found}")
 
     def run(

@@ -29,9 +29,6 @@ GRACE_S = 20.0
 LARGE_FILE_BYTES = 1 << 20
 """A file of this size or more is not opened in the event loop."""
 
-SYNCS_ONCE = (" in replace_atomically", " in sync_directory", "rundir/unsent.py:30 in keep")
-"""Places that sync one small file in the event loop, once when a variant or the run stops: known, and better moved to a thread."""
-
 CODE = str(Path(__file__).parents[2] / "batch") + os.sep
 TESTS = str(Path(__file__).parents[1]) + os.sep
 
@@ -199,7 +196,7 @@ class LoopGuard:
     def _note(self, call: str) -> None:
         if (found := self._found) is None or (place := _caller()) is None:
             return
-        if (finding := f"{call} at {place}") not in found and not place.endswith(SYNCS_ONCE):
+        if (finding := f"{call} at {place}") not in found:
             found.append(finding)
 
 

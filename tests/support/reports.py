@@ -75,8 +75,8 @@ class ReportedRun:
     def evaluated(self, run: FinishedRun) -> Evaluated:
         """The run scored."""
         folder = run.directory.path / "scores"
-        state = run_state(run.dataset, run.job, run.directory)
-        score_answers(lambda: run_answers(run.dataset, run.job, run.directory), state, self.scores, folder)
+        state = run_state(run.stored)
+        score_answers(lambda: run_answers(run.stored), state, self.scores, folder)
         evaluation = read_evaluation(folder, self.scores, list(self.answers))
         costs = {facts.variant: facts.cost_usd for facts in evaluation.variants}
         judged = [(one, reach_verdict(one.table, costs=costs, columns=one.columns)) for one in evaluation.scores]
@@ -85,7 +85,7 @@ class ReportedRun:
     def report(self, run: FinishedRun | None = None) -> Path:
         """Score the run, which is made unless it is given, and write its report."""
         run = run or self.make()
-        return write_report(run.job, run.directory, run.dataset, self.evaluated(run), NOW)
+        return write_report(run.stored, self.evaluated(run), NOW)
 
 
 def large_run(path: Path, rows: int, *, variants: int = 5, characters: int = 600) -> ReportedRun:

@@ -11,6 +11,7 @@ from batch.readers import Dataset
 from batch.records import Outcome
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import Manifest, VariantRecord
+from batch.rundir.stored_run import StoredRun
 from batch.settings import InputSettings, Job, OutputFormat, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
 from tests.support.disks import write_journal
 
@@ -27,7 +28,7 @@ def variant(name: str, **prompt: Any) -> Variant:
 def manifest(name: str = "test", *, rows: int | None = 1, repeats: int = 1, variants: Sequence[Variant] = ()) -> Manifest:
     """A manifest with no more than a test needs."""
     records = {variant.name: VariantRecord.of(variant) for variant in variants}
-    return Manifest("0", name, "2026-01-01T00:00:00+00:00", {}, records, {}, rows, repeats)
+    return Manifest("0", name, "2026-01-01T00:00:00+00:00", {}, records, None, rows, repeats)
 
 
 class FinishedRun:
@@ -69,6 +70,11 @@ class FinishedRun:
     def dataset(self) -> Dataset:
         """The input as it is now."""
         return Dataset(self.job.input)
+
+    @property
+    def stored(self) -> StoredRun:
+        """The run as it is opened now."""
+        return StoredRun(self.directory, self.directory.manifest, self.job, self.dataset)
 
     def lines(self, name: str) -> list[dict[str, Any]]:
         """The lines of completions or errors as JSON."""

@@ -91,6 +91,7 @@ def _unlabelled(one: JudgedItem, settings: ScoreSettings) -> Unlabelled | None:
     row = item.answers[0].row
     shown = [settings.kind, list(labels_of(settings)), row.id, item.question, item.expected, *item.texts]
     key = blake2b(json.dumps(shown).encode(), digest_size=12).hexdigest()
+    # By the hash: half of the pairs, the same ones each time, so that a person's habit of a side is no agreement.
     turned = len(item.texts) == 2 and int(key[-1], 16) % 2 == 1
     return Unlabelled(key, row.id, item.question, item.expected, item.texts[::-1] if turned else item.texts, turned, verdict)
 
@@ -146,6 +147,7 @@ class Labels:
         try:
             found: Any = json.loads(line)
             self._known[str(found["key"])] = found["label"]
+        # A line that a crash cut short: its label is asked for again.
         except (ValueError, KeyError, TypeError):
             return
 

@@ -40,6 +40,7 @@ class CallStats(ABC):
         self.prompt_tokens += _count(usage.get("prompt_tokens"))
         self.completion_tokens += _count(usage.get("completion_tokens"))
         if outcome.ok:
+            # One unknown cost makes the sum unknown: a part would look like the whole.
             priced = self.cost_usd is not None and outcome.cost_usd is not None
             self.cost_usd = self.cost_usd + outcome.cost_usd if priced else None  # type: ignore[operator]
 

@@ -148,6 +148,7 @@ def _vector(outcome: Outcome | None) -> Vector | ScoreValue:
     try:
         numbers = read_reply("embeddings", outcome.response).embedding
         vector = np.asarray(numbers, dtype=np.float64)
+    # A list of several vectors, or of something else, makes no array of numbers.
     except (ReplyFormatError, ValueError, TypeError):
         return unscored("the embedding cannot be read")
     length = float(np.linalg.norm(vector)) if vector.ndim == 1 and vector.size else 0.0

@@ -113,6 +113,7 @@ def write_calls(grader: Grader, answers: Callable[[], Iterable[Answer]], state: 
             file.write(json_bytes(line) + b"\n")
             calls += 1
     directory.publish(folder / CALLS_FILE)
+    # After the calls themselves: a stamp without them would say that they are up to date.
     with replace_atomically(folder / _STAMP_FILE) as file:
         file.write(json.dumps({**stamp, "calls": calls}).encode())
     return place, calls

@@ -27,9 +27,8 @@ from batch.evaluation.report.summary import headline_html, leaderboard_html, sen
 from batch.evaluation.scoring import scores_path
 from batch.evaluation.verdict import ScoreVerdict
 from batch.journal.segments import segment_paths
-from batch.readers import Dataset
 from batch.results.join import results
-from batch.rundir.local import RunDirectory
+from batch.rundir.stored_run import StoredRun
 from batch.settings import Job
 from batch.storage import replace_atomically
 from batch.writers.values import json_bytes
@@ -51,7 +50,7 @@ class Evaluated:
     folder: Path
 
 
-def write_report(job: Job, directory: RunDirectory, dataset: Dataset, evaluated: Evaluated, now: datetime) -> Path:
+def write_report(run: StoredRun, evaluated: Evaluated, now: datetime) -> Path:
     """Write the run's `report.html`, whole or not at all, and give its path. Texts wait in a temporary file of the run directory.
 
     Raises:
@@ -59,25 +58,26 @@ def write_report(job: Job, directory: RunDirectory, dataset: Dataset, evaluated:
         DamagedError: a journal is not as it was written.
         StorageError: the disk refuses.
     """
-    path = directory.path / "report.html"
-    with tempfile.TemporaryFile(dir=directory.path) as texts:
-        samples = _write_texts(job, directory, dataset, evaluated, texts)
+    path = run.directory.path / "report.html"
+    # In the run directory, whose disk has room for the report; /tmp may be in memory.
+    with tempfile.TemporaryFile(dir=run.directory.path) as texts:
+        samples = _write_texts(run, evaluated, texts)
         texts.seek(0)
         with replace_atomically(path) as file:
-            before, after = _page(job, evaluated, samples, now)
+            before, after = _page(run.job, evaluated, samples, now)
             file.write(before)
             shutil.copyfileobj(texts, file)
             file.write(after)
     return path
 
 
-def _write_texts(job: Job, directory: RunDirectory, dataset: Dataset, evaluated: Evaluated, texts: BinaryIO) -> Samples:
+def _write_texts(run: StoredRun, evaluated: Evaluated, texts: BinaryIO) -> Samples:
     scores = [judged.settings for judged, _ in evaluated.scores]
-    stored = sum(path.stat().st_size for variant in job.variants for path in segment_paths(directory.journal_dir(variant.slug)))
+    stored = sum(path.stat().st_size for variant in run.job.variants for path in segment_paths(run.directory.journal_dir(variant.slug)))
     tasks = sum(stats.tasks for stats in evaluated.stats)
     return write_samples(
-        results(dataset, job, directory),
-        job,
+        results(run),
+        run.job,
         scores,
         [ScoresReader(scores_path(evaluated.folder, score)) for score in scores],
         ChunkWriter(texts),

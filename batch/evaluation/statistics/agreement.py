@@ -72,6 +72,7 @@ def _from_counts(counts: NDArray[np.int64], units: NDArray[np.int64], full: int,
     kappa, chance = (observed - by_chance) / (most - by_chance), by_chance / most
     of_row, of_column = (units * right).sum(axis=1) / (full * rows), (units * left[:, np.newaxis]).sum(axis=0) / (full * rows)
     terms = units / full - np.add.outer(of_row, of_column) * (1 - kappa)
+    # Rounding can leave it a little below 0, of which there is no root.
     variance = (float(np.sum(counts * terms**2)) / rows - (kappa - chance * (1 - kappa)) ** 2) / (rows * (1 - chance) ** 2)
     half = normal_quantile((1 + level) / 2) * math.sqrt(max(0.0, variance))
     return Agreement(kappa, max(-1.0, kappa - half), min(1.0, kappa + half), agreed, rows)

@@ -10,6 +10,7 @@ import math
 from functools import lru_cache
 from statistics import NormalDist
 
+# Lentz's method divides by terms that may be 0: they are replaced by this.
 _TINY = 1e-300
 _PRECISION = 1e-15
 _MOST_TERMS = 100_000
@@ -25,6 +26,7 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
     if x <= 0 or x >= 1:
         return float(x >= 1)
     front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
+    # On this side the continued fraction converges fast; the other follows by symmetry.
     if x < (a + 1) / (a + b + 2):
         return front * _continued_fraction(a, b, x) / a
     return 1 - front * _continued_fraction(b, a, 1 - x) / b
@@ -68,6 +70,7 @@ def t_quantile(probability: float, df: float) -> float:
     low, high = 0.0, 1.0
     while t_tail(high, df) > 1 - probability:
         low, high = high, high * 2
+    # Each step halves the interval: after 60 no bit of a double is left to find.
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if t_tail(middle, df) > 1 - probability else (low, middle)

@@ -136,6 +136,7 @@ def compare_all(
         return ()
     left, right = np.array(list(itertools.combinations(range(len(variants)), 2))).T
     differences = strict[left] - strict[right]
+    # The last bit of a mean is no win.
     differences[np.abs(differences) <= TIE] = 0.0
     if plain and clusters is None:
         p = np.array([mcnemar(int(np.sum(one > 0)), int(np.sum(one < 0))) for one in differences])

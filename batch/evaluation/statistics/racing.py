@@ -17,18 +17,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from batch.evaluation.statistics.intervals import Floats
+from batch.records import BeatenVariant
 
+# More of them where bets are small: gaps between models are.
 _BETS = np.array([0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.5, 0.75, 0.95])
-
-
-@dataclass(frozen=True, slots=True)
-class BeatenVariant:
-    """A variant that was beaten: by which, after how many rows of the race, with which wealth against it (1/wealth bounds its p)."""
-
-    variant: str
-    beaten_by: str
-    after_rows: int
-    wealth: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +63,7 @@ def advance(race: Race, scores: Floats) -> Race:
 
 def _new_stops(race: Race) -> tuple[BeatenVariant, ...]:
     """The runners against whom the wealth has passed the threshold: Bonferroni over all ordered pairs."""
+    # Subtracted before exp: the wealth of a long race is beyond a double.
     peak = race.log_wealth.max(axis=2, keepdims=True)
     mixed = np.log(np.mean(np.exp(race.log_wealth - peak), axis=2)) + peak[:, :, 0]
     count = len(race.variants)

@@ -90,6 +90,7 @@ def _summary(table: ScoreTable, scores: RowScores, index: int, clusters: NDArray
     strict = scores.strict[index]
     finished = ~np.isnan(strict)
     coverage = float(scores.coverage[index, finished].mean()) if counts.finished else 0.0
+    # See the module's text: below that coverage the figure would flatter.
     answered = float(np.nanmean(scores.answered[index])) if counts.finished and coverage >= ANSWERED_FROM else None
     interval = mean_interval(strict, clusters, plain=plain, level=level) if counts.finished else None
     return Summary(table.variants[index], interval, answered, coverage, counts, _flips(table.values[index]))

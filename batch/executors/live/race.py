@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -13,6 +13,7 @@ from batch.engine.session import Session
 from batch.engine.stop import Stop
 from batch.errors import PromptmillError
 from batch.executors.context import PreparedRun
+from batch.records import BeatenVariant
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import Manifest, RaceRecord
 from batch.settings import Job
@@ -20,7 +21,6 @@ from batch.tally import Tally
 
 if TYPE_CHECKING:
     from batch.evaluation.racer import Racer
-    from batch.evaluation.statistics import racing
 
 LOOK_INTERVAL_S = 0.25
 # Each look reads the journals' index again, which takes longer as the run grows: looks get rarer, so that they stay a twentieth of it.
@@ -44,8 +44,8 @@ class RunRace:
         self._report = report
         self._looking = looking
         self._version = _version(job)
-        stops = recorded_stops(prepared.directory.manifest, job) if prepared.directory.exists else ()
-        self._racer: Racer = Racer(prepared.dataset, job, prepared.directory, score, stops)
+        stops = recorded_stops(prepared.run.manifest, job)
+        self._racer: Racer = Racer(prepared.run, score, stops)
         self.stopped.update(stop.variant for stop in stops)
 
     async def run(self, session: Session) -> Stop | None:
@@ -74,19 +74,22 @@ class RunRace:
         if not self._looking:
             return
         try:
-            for stop in await anyio.to_thread.run_sync(self._racer.look):
+            beaten = await anyio.to_thread.run_sync(self._racer.look)
+            for stop in beaten:
                 self.stopped.add(stop.variant)
                 session.skip(stop.variant)
                 self._report(f"{stop.variant} is stopped by the race after {stop.after_rows:,} rows: {stop.beaten_by} beats it")
-                self._keep()
+            if beaten:
+                # Shielded: a session that ends meanwhile cancels the looks, and the stop would be forgotten.
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self._keep)
         except PromptmillError as error:
             self._looking = False
             self._report(f"the race has ended and no further variant is stopped: {error}")
 
     def _keep(self) -> None:
         directory = self._prepared.directory
-        stops = [asdict(stop) for stop in self._racer.stops]
-        directory.write_manifest(replace(directory.manifest, race=RaceRecord(self._version, stops)))
+        directory.write_manifest(replace(directory.manifest, race=RaceRecord(self._version, self._racer.stops)))
 
     def _finished(self) -> int:
         return sum(self._prepared.tallies[name].finished for name in self._racer.running)
@@ -98,15 +101,13 @@ def open_race(prepared: PreparedRun, report: Callable[[str], None], *, looking: 
     return RunRace(prepared, report, looking=looking) if wanted else None
 
 
-def recorded_stops(manifest: Manifest, job: Job) -> Sequence[racing.BeatenVariant]:
+def recorded_stops(manifest: Manifest | None, job: Job) -> Sequence[BeatenVariant]:
     """Read the variants that the race of a run has stopped; none when the deciding score has changed since."""
-    from batch.evaluation.statistics.racing import BeatenVariant
-
-    race = manifest.race
+    race = None if manifest is None else manifest.race
     if race is None or job.run.race is None or race.version != _version(job):
         return ()
     names = {variant.name for variant in job.variants}
-    return [BeatenVariant(**stop) for stop in race.stops if stop["variant"] in names]
+    return [stop for stop in race.stops if stop.variant in names]
 
 
 def _version(job: Job) -> str:

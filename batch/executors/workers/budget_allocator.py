@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from batch.policy.limits.shared import BudgetShare, BudgetUsage
 
+# Less than any request costs, more than the rounding errors of a long run's sums.
 ROUNDING_USD = 1e-9
 
 
@@ -70,6 +71,7 @@ class BudgetAllocator:
         self._short.pop(name, None)
         if holder is None:
             return
+        # A worker that died without a report may have spent all that it was allowed.
         used = holder.exposed if use is None else use.spent + use.reserved
         self._exposed += used - holder.exposed
         self._spent += used - holder.spent

@@ -14,7 +14,7 @@ from batch.engine.recorder import count
 from batch.engine.stop import Stop
 from batch.errors import DamagedError, StorageError
 from batch.events import Event, WorkerProgress
-from batch.executors.shards import Shard
+from batch.executors.sharding import ShardPlan
 from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.leases import MOST_GENERATIONS, Leases
 from batch.executors.workers.limit_allocator import LimitAllocator
@@ -51,18 +51,17 @@ class _WorkerState:
 class Coordinator:
     """Coordinates the workers of one run. `endpoints` is the number of endpoints of each queue.
 
-    `tallies` are the counts to add to, with those of earlier sessions. All times are monotonic seconds, given by the caller. `workers` is
-    the expected number of workers, `spent_usd` the cost of earlier sessions. `notify` gets the events of the workers.
+    `tallies` are the counts to add to, with those of earlier sessions. All times are monotonic seconds, given by the caller. `spent_usd`
+    is the cost of earlier sessions. `notify` gets the events of the workers.
     """
 
     def __init__(
         self,
         run: RunSettings,
         endpoints: Sequence[int],
-        shards: Sequence[Shard],
+        sharding: ShardPlan,
         tallies: Mapping[str, Tally],
         *,
-        workers: int,
         spent_usd: float = 0.0,
         recover: Recover,
         notify: Callable[[Event], None],
@@ -71,14 +70,15 @@ class Coordinator:
         self.stop: Stop | None = None
         self.grace_s = run.grace_s
         self._run = run
-        self._leases = Leases(len(endpoints), shards)
+        self._leases = Leases(len(endpoints), sharding.shards)
         self._queues = [[LimitAllocator(run) for _ in range(count)] for count in endpoints]
         self._budget_allocator = BudgetAllocator(math.inf if run.max_cost_usd is None else run.max_cost_usd, spent_usd)
         self._unrecorded = 0.0
         self._limit = FailureLimit(run.max_failures)
         self._members: dict[str, _WorkerState] = {}
         self._gone: set[str] = set()
-        self._workers = workers
+        # Of a cluster it is unknown until its launcher calls `expect`.
+        self._workers = sharding.processes or 1
         self._recover = recover
         self._notify = notify
 
@@ -109,6 +109,7 @@ class Coordinator:
     def checkin(self, report: Report, now: float) -> Grant:
         """Add a worker's report, and return what the worker may do next."""
         name = report.worker
+        # A worker that was given up may come back, after a pause of its machine: its leases are sealed and with others.
         if name in self._gone:
             return Grant(over=True, stop=self.stop)
         member = self._members.setdefault(name, _WorkerState())
@@ -122,6 +123,7 @@ class Coordinator:
         if report.ended:
             self._leave(name, report.budget)
             return Grant(over=True, stop=self.stop)
+        # More workers check in less often, so that the coordinator keeps up.
         again_s = max(CHECKIN_INTERVAL_S, len(self._members) / REPORTS_PER_SECOND)
         leases, shares = self._grants(report, now, again_s)
         drained = tuple(self._leases.available(queue) == 0 for queue in range(len(self._queues)))

@@ -28,6 +28,7 @@ from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of
 
 _SHARED_INDEXES = ".known-"
+# Local, without a request to a store: checking each second costs nothing.
 LOCK_CHECK_INTERVAL_S = 1.0
 
 
@@ -54,9 +55,8 @@ async def run_workers(context: RunContext, launch: Callable[[Coordinator, Assign
     coordinator = Coordinator(
         job.run,
         [len(group.providers) for group in context.groups],
-        sharding.shards,
+        sharding,
         prepared.tallies,
-        workers=sharding.processes or 1,
         spent_usd=0.0 if job.run.max_cost_usd is None else run_spent_usd(prepared.directory),
         recover=recovery,
         notify=context.notify,

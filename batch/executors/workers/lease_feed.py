@@ -79,6 +79,7 @@ class LeaseFeed:
 
     def _next(self) -> LeaseJournals | None:
         try:
+            # Not blocking at first: the worker must hear that it is starving before it waits.
             return self._lease_journals.get_nowait()
         except Empty:
             self._starving()

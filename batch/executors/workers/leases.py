@@ -53,6 +53,7 @@ class Leases:
 
     def done(self, worker: str, key: LeaseKey) -> bool:
         """Mark a lease as done; False when the worker does not hold it (any more)."""
+        # A worker that was given up reports a lease that is another's now.
         if self._held.get(key, ("", None))[0] != worker:
             return False
         del self._held[key]

@@ -46,6 +46,7 @@ class Schedule:
 
     def reserve(self, amount: float, now: float, ahead: float) -> RateGrant:
         """Reserve up to `amount` moments that lie at most `ahead` seconds in the future; unused earlier moments have lapsed."""
+        # Moments that passed unused more than a burst ago have lapsed.
         first = max(self._next, now - BURST_S)
         free = math.floor((now + ahead - first) / self.interval) + 1 if first <= now + ahead else 0
         taken = min(amount, free)
@@ -125,6 +126,7 @@ class LimitAllocator:
             controller.faulted()
         if use.refusals:
             controller.refused(now - use.refusal_age, now)
+            # The age of the latest refusal only is reported; the others count as older, so that they cut the limit once.
             for _ in range(use.refusals - 1):
                 controller.refused(-math.inf, now)
 
@@ -151,6 +153,7 @@ class LimitAllocator:
         """Lower the limit now; raise it only into what no other worker may be using."""
         fair = min(worker.demand, self._levels["concurrency"], self.controller.limit)
         room = self.controller.limit - (self._exposed - worker.exposed)
+        # What the worker may be using until it has heard of a lower limit.
         confirmed = max(worker.limit, in_flight)
         whole, rest = math.floor(fair), fair % 1 > 0
         wanted = whole + (rest and whole < room)

@@ -24,6 +24,7 @@ from batch.executors.workers.launcher import LAST_WORD_S, Launcher
 from batch.executors.workers.messages import Assignment, LinkError, Report
 from batch.executors.workers.wire import Wire
 
+# Beyond this they are no accidents: memory is short, or a library crashes.
 MOST_DEATHS = 20
 # A worker that has not checked in for this long hangs or is stopped: other workers take over its rows.
 SILENT_S = 60.0
@@ -70,6 +71,7 @@ class LocalLauncher(Launcher):
                 if waiting.cancelled_caught:
                     if not coordinator.knows(name):
                         coordinator.end(Stop("refused", f"a worker process had not begun after {BEGIN_S:.0f} s"), 0.0)
+                    # SIGTERM could be ignored by a process that hangs, and it may still write.
                     process.send_signal(signal.SIGKILL)
                     return False
                 await wire.send(coordinator.checkin(report, self._clock.monotonic()))

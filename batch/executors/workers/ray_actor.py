@@ -102,6 +102,7 @@ class Mailbox:
 
     def close(self) -> None:
         """End the reports."""
+        # The driver may be waiting for the next report.
         self._reports.put_nowait(None)
 
     async def exchange(self, grant: Grant | None) -> Report | None:
@@ -141,6 +142,7 @@ class RayWorker:
     async def begin(self, node_check: NodeCheck, assignment: Assignment, keys: ApiKeys) -> str:
         """Start to work; returns host and process. Raises SetupError when this node lacks something."""
         where = f"{socket.gethostname()} (pid {os.getpid()})"
+        # Before any row: a node that sees another input would send the wrong ones.
         await anyio.to_thread.run_sync(check, node_check, assignment)
         _log_to_stderr()
         logger.info("worker %s begins on %s, run directory %s", assignment.worker, where, assignment.directory)

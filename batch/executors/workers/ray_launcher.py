@@ -66,6 +66,7 @@ class RayLauncher(Launcher):
             now = self._clock.monotonic()
             if now >= look_at:
                 look_at, room = now + LOOK_INTERVAL_S, await anyio.to_thread.run_sync(self._room)
+                # The coordinator divides the last shards by the number of workers that will come.
                 self._coordinator.expect(room)
             while len(self._slots) < room:
                 slot = WorkerSlot(self._next_name())

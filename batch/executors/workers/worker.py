@@ -110,6 +110,7 @@ class Worker:
 
     def stopped(self, stop: Stop) -> None:
         """Report that a queue was stopped."""
+        # Only the first reason is reported: later ones follow from it.
         if self._stop is None:
             self._stop = stop
             self.hurry()
@@ -123,6 +124,7 @@ class Worker:
                 break
             with anyio.move_on_after(grant.again_s):
                 await self._urgent.wait()
+            # However often `hurry` is called, the coordinator is not flooded.
             await anyio.sleep(max(0.0, asked_at + SHORTEST_INTERVAL_S - self._clock.monotonic()))
             self._urgent = anyio.Event()
         for queue in self._queues:
@@ -135,6 +137,7 @@ class Worker:
         unrecorded = self._costs.unrecorded + dollars
         return Report(
             self._name,
+            # A copy: the link may send it later, while the engine counts on.
             deepcopy(self._tallies),
             tuple(use for queue in self._queues for use in queue.usages()),
             tuple(queue.wanted() for queue in self._queues),

@@ -60,6 +60,7 @@ class LeasedEndpoint:
         limiter = EndpointLimiter(
             name,
             settings,
+            # Unseeded, so that the workers of a run do not retry at the same moments.
             rng=random.Random(),  # noqa: S311
             concurrency=self._concurrency,
             rates=RateLimiter(rates["requests"], rates["tokens"], lambda _: next(limits)),
@@ -177,6 +178,7 @@ class WorkerQueue:
     def share(self, shares: Iterator[LimitShare], asked_at: float) -> None:
         """Set the shares of the endpoints' limits; takes one of `shares` for each endpoint."""
         now = self._clock.monotonic()
+        # The next queue takes its own from the same iterator: only as many are taken as this queue has endpoints.
         for endpoint, share in zip(self._endpoints, shares, strict=False):
             endpoint.grant(share, asked_at, now)
         if self._session is not None:
@@ -197,6 +199,7 @@ class WorkerQueue:
         lately, self._begun_lately = begun - self._begun_lately, begun
         if self._ended or (self._session is not None and self._session.stopped):
             return 0
+        # Leases that a closed feed still has cannot be started by it: they do not count.
         ahead = len(self._waiting) + (self._feed.ahead if self._feed is not None and not self._feed.closed else 0)
         return max(0, 1 + 2 * lately - ahead)
 
@@ -208,6 +211,7 @@ class WorkerQueue:
             plan = Plan(variant.name, self._builders[variant.name], indexes)
             if lease.generation > 1:
                 name = SegmentName(self._assignment.numbers[variant.name], lease.shard.number, lease.generation)
+                # An earlier holder of this lease was lost: what it recorded is not sent again.
                 plan = replace(plan, index=LayeredIndex(indexes, self._directory.earlier(variant.slug, name)))
             plans.append(plan)
         return plans

@@ -50,7 +50,7 @@ class Judging:
 
     def calls(self) -> list[dict[str, Any]]:
         """The calls, written down."""
-        state = run_state(self.run.dataset, self.run.job, self.run.directory)
+        state = run_state(self.run.stored)
         write_calls(JudgeGrader(self.score, self.run.job), self._answers, state, self.directory)
         return lines_of(self.folder / CALLS_FILE)
 
@@ -67,8 +67,8 @@ class Judging:
 
     def judged(self) -> ScoreResult:
         """The score as it is read back."""
-        state = run_state(self.run.dataset, self.run.job, self.run.directory)
-        score_answers(self._answers, state, [self.score], self.scores, (self.run.job, self.run.directory))
+        state = run_state(self.run.stored)
+        score_answers(self._answers, state, [self.score], self.scores, self.run.stored)
         return read_evaluation(self.scores, [self.score], [each.name for each in self.run.job.variants]).scores[0]
 
     def stats(self) -> JudgeStats:
@@ -78,7 +78,7 @@ class Judging:
         return facts
 
     def _answers(self) -> Any:
-        return run_answers(self.run.dataset, self.run.job, self.run.directory)
+        return run_answers(self.run.stored)
 
 
 def test_only_answers_are_judged(tmp_path: Path) -> None:

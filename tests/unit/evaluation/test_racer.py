@@ -29,7 +29,7 @@ def run_of(path: Path, journals: Mapping[str, Sequence[Outcome]], rows: int, clu
 
 def racer_of(run: FinishedRun, cluster: str | None = None) -> Racer:
     """The race of a run by exact match."""
-    return Racer(run.dataset, run.job, run.directory, ScoreSettings(name="s", kind="exact", expected="right", cluster=cluster), ())
+    return Racer(run.stored, ScoreSettings(name="s", kind="exact", expected="right", cluster=cluster), ())
 
 
 def test_the_beaten_one_is_named_with_the_rows_that_it_took(tmp_path: Path) -> None:

@@ -201,7 +201,7 @@ def test_a_damaged_journal_leaves_the_old_report(tmp_path: Path) -> None:
     data[len(data) // 2] ^= 1
     journal.write_bytes(data)
     with pytest.raises(DamagedError):
-        page.write_report(run.job, run.directory, run.dataset, evaluated, NOW)
+        page.write_report(run.stored, evaluated, NOW)
     assert path.read_bytes() == before
     assert sorted(entry.name for entry in path.parent.iterdir()) == ["journal", "report.html", "run.json", "scores"]
 

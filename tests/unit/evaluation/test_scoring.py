@@ -48,8 +48,8 @@ def run(tmp_path: Path) -> FinishedRun:
 def scored(run: FinishedRun, *scores: ScoreSettings) -> Evaluation:
     """The evaluation of a run, brought up to date."""
     folder = run.directory.path / "scores"
-    state = run_state(run.dataset, run.job, run.directory)
-    fresh = score_answers(lambda: run_answers(run.dataset, run.job, run.directory), state, scores, folder)
+    state = run_state(run.stored)
+    fresh = score_answers(lambda: run_answers(run.stored), state, scores, folder)
     return read_evaluation(folder, scores, [variant.name for variant in run.job.variants], fresh)
 
 
@@ -163,7 +163,7 @@ def test_nothing_is_read_when_nothing_changed(run: FinishedRun) -> None:
     def answers() -> Sequence[Any]:
         raise AssertionError("read")
 
-    state = run_state(run.dataset, run.job, run.directory)
+    state = run_state(run.stored)
     assert score_answers(answers, state, [EXACT], run.directory.path / "scores") == ()
 
 

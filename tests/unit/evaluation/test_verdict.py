@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from batch.evaluation.formatting import about, dollars, listed, percent, points
-from batch.evaluation.statistics.racing import BeatenVariant
 from batch.evaluation.table import State
 from batch.evaluation.verdict import ScoreVerdict, reach_verdict
+from batch.records import BeatenVariant
 from tests.known_truth import FIRST_SEED, TOO_CLOSE, TRUTHS, Truth, play
 from tests.support.benchmarks import TableBuilder, benchmark, table_of
 

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from batch.engine.stop import Stop
+from batch.executors.sharding import ShardPlan
 from batch.executors.shards import divide
 from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.coordinator import Coordinator, Recovered
@@ -30,7 +31,7 @@ def make(run: RunSettings, shards: int, recalled: list[Lease]) -> Coordinator:
 
     rows = shards * ROWS_PER_SHARD
     return Coordinator(
-        run, [1], divide(rows, [InputOffset(0)]), {"m": Tally(total=rows)}, workers=1000, recover=recover, notify=lambda _: None
+        run, [1], ShardPlan(tuple(divide(rows, [InputOffset(0)])), 1000), {"m": Tally(total=rows)}, recover=recover, notify=lambda _: None
     )
 
 

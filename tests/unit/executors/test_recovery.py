@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from batch.events import Event
+from batch.executors.sharding import ShardPlan
 from batch.executors.shards import divide
 from batch.executors.workers.coordinator import Coordinator
 from batch.executors.workers.messages import Example, Report
@@ -43,7 +44,12 @@ class Stage:
         recover = LeaseRecovery(self.directory, [[self.variant]], {"m": number}, {"m": index}, by_id=False)
         self.events: list[Event] = []
         self.coordinator = Coordinator(
-            RunSettings(), [1], divide(500, [InputOffset(0)]), {"m": self.tally}, workers=2, recover=recover, notify=self.events.append
+            RunSettings(),
+            [1],
+            ShardPlan(tuple(divide(500, [InputOffset(0)])), 2),
+            {"m": self.tally},
+            recover=recover,
+            notify=self.events.append,
         )
 
 

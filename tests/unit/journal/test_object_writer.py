@@ -306,6 +306,34 @@ async def test_answers_that_came_meanwhile_are_kept_too(tmp_path: Path) -> None:
     assert (tmp_path / "000003-000001.kept").read_bytes() == b"a\nb\n"
 
 
+async def test_answers_that_come_while_the_file_is_written_are_kept_too(tmp_path: Path) -> None:
+    """Promise 4: the file is written in a thread; what comes in that time goes into a further one, and nothing is taken after."""
+    begun, written = threading.Event(), threading.Event()
+    files: list[bytes] = []
+
+    def keep(stem: str, data: bytes) -> Path:
+        begun.set()
+        assert written.wait(60)
+        files.append(data)
+        return tmp_path / f"{stem}-{len(files)}"
+
+    journal = journal_on(Shelf(StoreError("gone", lasting=True)), keep=keep)
+    journal.append(b"a\n")
+
+    async def refused() -> None:
+        with pytest.raises(StorageError, match=r"2 answers .* are kept in \S+-000001-1 and \S+-000001-2 on "):
+            await journal.sync()
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(refused)
+        await anyio.to_thread.run_sync(begun.wait)
+        journal.append(b"b\n")
+        written.set()
+    assert files == [b"a\n", b"b\n"]
+    with pytest.raises(StorageError, match="gone"):
+        journal.append(b"c\n")
+
+
 async def test_where_this_machine_refuses_too_the_loss_is_said(tmp_path: Path) -> None:
     """Promise 4: nothing is called kept that is not: a full disk here as well is named beside the store's refusal."""
     journal = journal_on(Shelf(StoreError("gone", lasting=True)), keep=kept_in(tmp_path / "missing"))

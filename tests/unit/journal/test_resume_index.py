@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batch.errors import DamagedError
-from batch.journal import index as index_module
+from batch.journal import scan as scan_module
 from batch.journal.index import IndexEntry, ResumeIndex
 from batch.journal.lines import encode, task_hash
 from batch.journal.reading import RecordReader
@@ -75,7 +75,7 @@ def test_any_journal_in_any_blocks(
     directory = tmp_path_factory.mktemp("journal")
     write_journal(directory, *written, segment_bytes=segment_bytes)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(index_module, "_BLOCK", block)
+        patch.setattr(scan_module, "_BLOCK", block)
         index = ResumeIndex.load(directory)
     asked = list(range(31))
     random.Random(7).shuffle(asked)

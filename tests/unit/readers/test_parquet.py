@@ -151,6 +151,9 @@ def test_only_the_columns_that_are_needed_are_read(tmp_path: Path, kind: str, mo
     assert row.columns == {"id": "b", "n": 2, "odd.name": "y"}
     assert len(made) == 7
     assert read.columns() == ["id", "n", "odd.name", "big", "unused"]
+    limited = Dataset(InputSettings(paths=(str(path),), limit=1), columns=frozenset({"n"}))
+    assert [row.columns for row in rows_of(limited.without_limit())] == [{"n": 1}, {"n": 2}]
+    assert [row.columns.keys() for row in rows_of(limited.with_all_columns())] == [set(table.column_names)]
     none = Dataset(InputSettings(paths=(str(path),)), columns=frozenset())
     assert len(rows_of(none)) == 2
     with pytest.raises(InputError, match="did you mean unused"):

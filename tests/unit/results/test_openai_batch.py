@@ -57,7 +57,7 @@ def finished(path: Path, *names: str, **settings: Any) -> FinishedRun:
 def test_the_lines_are_those_of_openai(tmp_path: Path) -> None:
     """Answers in the one file, refused and failed requests in the other; bodies byte for byte, never a success that is none (promise 5)."""
     run = finished(tmp_path)
-    output, errors = write_outputs(run.job, run.directory, run.dataset)
+    output, errors = write_outputs(run.stored)
     assert (output.name, errors.name) == ("completions.openai-batch.jsonl", "errors.openai-batch.jsonl")
     assert (ok(0).response or b"?") in output.read_bytes()
     (answer,) = lines_of(output)
@@ -81,17 +81,17 @@ def test_the_lines_are_those_of_openai(tmp_path: Path) -> None:
 def test_each_variant_has_files_of_its_own(tmp_path: Path) -> None:
     """A custom_id stands once in a file; repeats share it and differ in id; verify knows all files (promise 11)."""
     run = finished(tmp_path, "a", "b")
-    paths = write_outputs(run.job, run.directory, run.dataset)
+    paths = write_outputs(run.stored)
     assert [path.name for path in paths] == [f"{kind}.openai-batch.{slug}.jsonl" for slug in "ab" for kind in ("completions", "errors")]
     assert [len(lines_of(path)) for path in paths] == [1, 3, 1, 3]
-    assert verify(run.job, run.directory, run.dataset).sound
+    assert verify(run.stored).sound
     paths[2].write_text(paths[2].read_text().replace("Paris", "Lyon"))
-    (fault,) = verify(run.job, run.directory, run.dataset).outputs
+    (fault,) = verify(run.stored).outputs
     assert "completions.openai-batch.b.jsonl: differs from the journal from line 1 on" in fault
 
     (tmp_path / "two").mkdir()
     repeated = FinishedRun(tmp_path / "two", [{"id": "r0", "text": "q"}], {"v": [ok(0), ok(0, 1)]}, id_column="id", repeats=2)
-    first, second = lines_of(export(repeated.job, repeated.directory, repeated.dataset, "openai-batch")[0])
+    first, second = lines_of(export(repeated.stored, "openai-batch")[0])
     assert first["custom_id"] == second["custom_id"]
     assert first["id"] != second["id"]
 

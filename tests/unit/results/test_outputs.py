@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch.app.stored import stored_run
 from batch.errors import DamagedError, StorageError
 from batch.journal.index import Location, ResumeIndex
 from batch.records import Api, BadRow, Row
@@ -40,7 +41,7 @@ def test_completion_line(tmp_path: Path) -> None:
     answered = replace(outcome(0), first_token=1_700_000_000.25, cost_usd=0.001, attempts=2)
     run = FinishedRun(tmp_path, rows(1), {"v": [answered]}, columns=["label", "absent"])
 
-    paths = write_outputs(run.job, run.directory, run.dataset)
+    paths = write_outputs(run.stored)
 
     assert paths == [tmp_path / "run" / "completions.jsonl", tmp_path / "run" / "errors.jsonl"]
     (line,) = run.lines("completions")
@@ -70,7 +71,7 @@ def test_error_line(tmp_path: Path) -> None:
     bad = replace(outcome(1, error="bad_row"), attempts=0)
     run = FinishedRun(tmp_path, [*rows(1), "{broken"], {"v": [bad, outcome(0, error="quota")]}, columns=["label"])
 
-    write_outputs(run.job, run.directory, run.dataset)
+    write_outputs(run.stored)
 
     first, second = run.lines("errors")
     error = {"kind": "api", "code": "quota", "message": "quota of row 0", "http_status": 500}
@@ -87,7 +88,7 @@ def test_tool_calls_and_reasoning(tmp_path: Path) -> None:
     body = json.dumps({"choices": [{"message": message, "finish_reason": "tool_calls"}]}).encode()
     run = FinishedRun(tmp_path, rows(1), {"v": [replace(outcome(0), response=body)]})
 
-    write_outputs(run.job, run.directory, run.dataset)
+    write_outputs(run.stored)
 
     (line,) = run.lines("completions")
     assert (line["completion"], line["tool_calls"], line["reasoning"]) == (None, message["tool_calls"], "hm")
@@ -101,7 +102,7 @@ def test_embeddings(tmp_path: Path, format_: str) -> None:
     variants = [variant("chat"), variant("vectors", api="embeddings", user=None, text="{{ text }}")]
     run = FinishedRun(tmp_path, rows(1), {"chat": [outcome(0)], "vectors": [embedded]}, variants=variants)
 
-    (path, _) = export(run.job, run.directory, run.dataset, format_, None)  # type: ignore[arg-type]
+    (path, _) = export(run.stored, format_, None)  # type: ignore[arg-type]
 
     if format_ == "jsonl":
         assert [line["embedding"] for line in run.lines("completions")] == [None, [0.5, -1.0]]
@@ -127,7 +128,7 @@ def test_several_answers_in_one_reply_are_a_list(tmp_path: Path, format_: Output
     stored = replace(variant("v"), prompt=PromptSettings(stored=True))
     run = FinishedRun(tmp_path, rows(4), {"v": outcomes}, variants=[stored])
 
-    path, _ = export(run.job, run.directory, run.dataset, format_, None)
+    path, _ = export(run.stored, format_, None)
 
     if format_ == "parquet":
         assert pq.read_table(path)["embedding"].to_pylist() == [vectors, vectors[:1], None, None]
@@ -148,7 +149,7 @@ def test_an_answer_that_cannot_be_read_any_more_keeps_no_other_from_the_outputs(
     bodies = [b'"no object"', b'{"choices": []}', orjson.dumps({"choices": choices})]
     run = FinishedRun(tmp_path, rows(4), {"v": [*(replace(outcome(n), response=body) for n, body in enumerate(bodies)), outcome(3)]})
 
-    write_outputs(run.job, run.directory, run.dataset)
+    write_outputs(run.stored)
 
     assert [line["completion"] for line in run.lines("completions")] == ['"no object"', '{"choices": []}', "a", "answer 3"]
 
@@ -173,7 +174,7 @@ def test_input_order_newest_wins(
     run = FinishedRun(tmp_path_factory.mktemp("run"), rows(count), journals, repeats=repeats)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(join, "_RECORD_BYTES", held)
-        write_outputs(run.job, run.directory, run.dataset)
+        write_outputs(run.stored)
 
     newest = {task: place for place, task in enumerate(came)}
     for name, ok in (("completions", True), ("errors", False)):
@@ -198,7 +199,7 @@ def test_reading_ends_with_the_last_outcome_where_a_limit_is_set(tmp_path: Path)
         found = [
             result
             for portion in join.portions(
-                Counting(), run.job, run.directory, indexes={"v": index}, matched={"v": join.MatchedTasks(index)}, enough_rows=enough
+                run.stored, rows=Counting(), indexes={"v": index}, matched={"v": join.MatchedTasks(index)}, enough_rows=enough
             )
             for result in portion
         ]
@@ -223,7 +224,7 @@ def test_rows_with_ids_are_followed(tmp_path: Path) -> None:
     run = FinishedRun(tmp_path, items, {"v": [outcome(number, id_=item["key"]) for number, item in enumerate(items)]}, id_column="key")
     run.rewrite([{"key": "new", "text": "n"}, *reversed(items)])
 
-    found = [(result.row.id, result.outcome and result.outcome.ordinal) for result in results(run.dataset, run.job, run.directory)]
+    found = [(result.row.id, result.outcome and result.outcome.ordinal) for result in results(run.stored)]
 
     assert found == [("new", None), ("z", 2), ("y", 1), ("x", 0)]
 
@@ -232,7 +233,7 @@ def test_only_some_variants(tmp_path: Path) -> None:
     """The join can be asked for some of the variants."""
     run = FinishedRun(tmp_path, ["{", *rows(2)], {"a": [outcome(1)], "b": [outcome(2)]})
 
-    found = list(results(run.dataset, run.job, run.directory, run.job.variants[1:]))
+    found = list(results(run.stored, run.job.variants[1:]))
 
     assert [(result.variant.name, result.row.ordinal, result.outcome is not None) for result in found] == [
         ("b", 0, False), ("b", 1, False), ("b", 2, True)
@@ -249,7 +250,7 @@ def test_parquet_input_is_carried_over_with_its_types(tmp_path: Path) -> None:
     run = FinishedRun(tmp_path, rows(2), {"v": [outcome(0, error="quota"), outcome(1)]}, columns=["when", "tags"], output_format="parquet")
     job = replace(run.job, input=InputSettings(paths=(str(tmp_path / "in.parquet"),)))
 
-    completions, errors = write_outputs(job, run.directory, type(run.dataset)(job.input))
+    completions, errors = write_outputs(stored_run(run.directory, job))
 
     source = pq.read_table(tmp_path / "in.parquet").select(["when", "tags"])
     assert pq.read_table(completions).select(["when", "tags"]).equals(source.slice(1))
@@ -273,7 +274,7 @@ def test_arrow_input_is_carried_over_with_its_types(tmp_path: Path) -> None:
     run = FinishedRun(tmp_path, rows(2), {"v": [outcome(0), outcome(1)]}, columns=carried, output_format="parquet")
     job = replace(run.job, input=InputSettings(paths=(str(tmp_path / "in.arrow"),)))
 
-    completions, _ = write_outputs(job, run.directory, type(run.dataset)(job.input))
+    completions, _ = write_outputs(stored_run(run.directory, job))
 
     assert pq.read_table(completions).select(carried).to_pylist() == table.select(carried).to_pylist()
     assert pq.read_schema(completions).field("chat").type == chat
@@ -286,7 +287,7 @@ def test_a_column_is_carried_under_another_name(tmp_path: Path, format_: OutputF
     run = FinishedRun(tmp_path, items, {"v": [outcome(0), outcome(1, error="quota")]})
     output = replace(run.job.output, columns=("id", "usage"), names=("conversation", "my_usage"))
 
-    completions, errors = export(replace(run.job, output=output), run.directory, run.dataset, format_, None)
+    completions, errors = export(replace(run.stored, job=replace(run.job, output=output)), format_, None)
 
     read = {"jsonl": pyarrow.json.read_json, "csv": pyarrow.csv.read_csv, "parquet": pq.read_table}[format_]
     assert read(completions).select(["id", "conversation", "my_usage"]).to_pylist()[0]["conversation"] == 7
@@ -297,18 +298,18 @@ def test_a_column_is_carried_under_another_name(tmp_path: Path, format_: OutputF
 def test_errors_file_is_renewed(tmp_path: Path) -> None:
     """Errors that a later success replaced do not stay in the file (fault 48)."""
     run = FinishedRun(tmp_path, rows(1), {"v": [outcome(0, error="quota")]})
-    write_outputs(run.job, run.directory, run.dataset)
+    write_outputs(run.stored)
     assert len(run.lines("errors")) == 1
 
     run = FinishedRun(tmp_path, rows(1), {"v": [outcome(0)]})
-    write_outputs(run.job, run.directory, run.dataset)
+    write_outputs(run.stored)
     assert run.lines("errors") == []
 
 
 def test_damage_stops_the_derivation(tmp_path: Path) -> None:
     """Outputs are never derived from a damaged journal; the old ones stay (promise 3, promise 11)."""
     run = FinishedRun(tmp_path, rows(5), {"v": [outcome(number) for number in range(5)]})
-    write_outputs(run.job, run.directory, run.dataset)
+    write_outputs(run.stored)
     before = run.lines("completions")
     path = run.directory.journal_dir("v") / "000001.jsonl"
     data = bytearray(path.read_bytes())
@@ -316,7 +317,7 @@ def test_damage_stops_the_derivation(tmp_path: Path) -> None:
     path.write_bytes(data)
 
     with pytest.raises(DamagedError):
-        write_outputs(run.job, run.directory, run.dataset)
+        write_outputs(run.stored)
     assert run.lines("completions") == before
 
 
@@ -324,7 +325,7 @@ def test_export_elsewhere(tmp_path: Path) -> None:
     """Another format goes beside, or into a folder that is made; one that cannot be made is a clear error."""
     run = FinishedRun(tmp_path, rows(3), {"v": [outcome(number) for number in range(3)]}, columns=["label"])
 
-    paths = export(run.job, run.directory, run.dataset, "csv", tmp_path / "a" / "b")
+    paths = export(run.stored, "csv", tmp_path / "a" / "b")
 
     assert paths == [tmp_path / "a" / "b" / "completions.csv", tmp_path / "a" / "b" / "errors.csv"]
     with paths[0].open(newline="") as file:
@@ -332,7 +333,7 @@ def test_export_elsewhere(tmp_path: Path) -> None:
             (str(number), f"answer {number}", str(number)) for number in range(3)
         ]
     with pytest.raises(StorageError, match="take another output dir"):
-        export(run.job, run.directory, run.dataset, "csv", run.input / "x")
+        export(run.stored, "csv", run.input / "x")
 
 
 def test_many_rows_out_of_order(tmp_path: Path) -> None:
@@ -341,7 +342,7 @@ def test_many_rows_out_of_order(tmp_path: Path) -> None:
     random.Random(1).shuffle(order)
     run = FinishedRun(tmp_path, rows(1000), {"v": [outcome(number) for number in order]}, segment_bytes=50_000)
 
-    write_outputs(run.job, run.directory, run.dataset)
+    write_outputs(run.stored)
 
     with (tmp_path / "run" / "completions.jsonl").open("rb") as file:
         assert [orjson.loads(line)["completion"] for line in file] == [f"answer {number}" for number in range(1000)]

@@ -19,7 +19,7 @@ def rows(count: int) -> list[dict[str, object]]:
 
 
 def check(run: FinishedRun) -> Verification:
-    return verify(run.job, run.directory, run.dataset)
+    return verify(run.stored)
 
 
 def test_accounting(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_all_there(tmp_path: Path) -> None:
         tmp_path, rows(5), {"a": [outcome(n) for n in range(5)], "b": [outcome(n, error="quota") for n in range(5)]}, columns=["key"]
     )
     for form in ("jsonl", "csv", "parquet"):
-        export(run.job, run.directory, run.dataset, form)
+        export(run.stored, form)
     before = sorted(path.name for path in run.directory.path.iterdir())
 
     found = check(run)
@@ -68,12 +68,12 @@ def test_doubled_rows(tmp_path: Path) -> None:
 def test_outputs_that_disagree(tmp_path: Path, form: OutputFormat) -> None:
     """A file that is not what the journal says, is missing beside the other, or cannot be read, is named (promise 11)."""
     run = FinishedRun(tmp_path, rows(3), {"v": [outcome(n) for n in range(2)]}, output_format=form)
-    completions, errors = write_outputs(run.job, run.directory, run.dataset)
+    completions, errors = write_outputs(run.stored)
     assert check(run).outputs == ()
     run = FinishedRun(tmp_path, rows(3), {"v": [outcome(2)]}, output_format=form)
     assert "completions" in check(run).outputs[0]
 
-    write_outputs(run.job, run.directory, run.dataset)
+    write_outputs(run.stored)
     errors.unlink()
     completions.write_bytes(b"PAR1")
     first, second = check(run).outputs

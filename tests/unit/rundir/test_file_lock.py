@@ -15,6 +15,7 @@ import pytest
 from batch.errors import LockedError, RunDirectoryError, StorageError
 from batch.rundir import file_lock
 from batch.rundir.local import RunDirectory
+from batch.rundir.manifest import InputRecord
 from tests.support.runs import manifest
 
 
@@ -166,8 +167,8 @@ def test_a_manifest_with_a_name_that_is_not_utf8_comes_back(tmp_path: Path) -> N
     """Fault 74: what is written into run.json can be read again, also the name of a file that is not UTF-8."""
     name = os.fsdecode(b"caf\xe9.jsonl")
     directory = RunDirectory(tmp_path)
-    directory.write_manifest(dataclasses.replace(manifest("t"), input={"files": [{"path": name}]}))
-    assert directory.manifest.input["files"][0]["path"] == name
+    directory.write_manifest(dataclasses.replace(manifest("t"), input=InputRecord([{"path": name}], {})))
+    assert directory.manifest.input == InputRecord([{"path": name}], {})
 
 
 @pytest.mark.parametrize("code", [errno.EACCES, errno.EIO, errno.ESTALE])

@@ -36,6 +36,7 @@ class H1Engine(Engine):
 
     async def send(self, target: Target, body: bytes) -> Response:
         """Send one request and give its reply as soon as the head is there. Raises H1Error."""
+        # By target, whose head of the request is encoded once: only the length of the body changes.
         route = self._routes.get(target) or self._add_route(target)
         head = route.head.for_body(len(body), target.method)
         kept = await route.pool.take()

@@ -30,6 +30,7 @@ class Opener:
     async def open(self, origin: Origin, on_idle: Event, on_lost: Event) -> Connection:
         """A new connection to `origin`. Raises H1Error with `sent` False."""
         try:
+            # asyncio's own: this engine runs on asyncio only.
             async with asyncio.timeout(self._timeout_s):
                 if self._proxy is not None:
                     return await self._open_by_proxy(self._proxy, origin, on_idle, on_lost)
@@ -65,6 +66,7 @@ class Opener:
         except BaseException:
             tunnel.abort()
             raise
+        # What asyncio's start_tls gives when the connection was lost meanwhile.
         if transport is None:
             raise ConnectError(f"{origin.host}: the connection broke while TLS began")
         connection.connection_made(transport)
