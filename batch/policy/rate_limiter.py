@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from batch.policy.waits import parse_duration, server_wait
+from batch.record_class import record_class
 
 # In any 10 s at most 2 % more than the rate.
 BURST_S = 0.2
@@ -78,7 +78,7 @@ class ServerQuota:
         self._until = now + min(reset, longest) if remaining <= used_since else -math.inf
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, slots=True)
 class Ticket:
     """A request that was sent: its number among all of its endpoint, from 1, the tokens it is expected to use, and the most it can use."""
 
