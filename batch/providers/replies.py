@@ -82,7 +82,7 @@ def _read_choices(document: dict[str, Any]) -> Reply:
     choices = document.get("choices")
     if not choices and (blocked := _blocked_prompt(document)) is not None:
         return blocked
-    if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
+    if not isinstance(choices, list) or set(map(type, choices)) != {dict}:
         raise ReplyFormatError("no_choices", "the reply holds no choices")
     for choice in choices:
         reason = choice.get("finish_reason")
