@@ -11,6 +11,8 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, Literal, Self
 
+from batch.record_class import record_class
+
 Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations"]
 STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions"})
 """The APIs whose answers can be streamed here."""
@@ -40,7 +42,7 @@ def place(file: str, line: int) -> str:
     return f"{PurePath(file.partition('?')[0] if '://' in file else file).name}:{line}"
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, slots=True)
 class Row:
     """One input record.
 
@@ -89,7 +91,7 @@ class InputOffset:
     offset: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, slots=True)
 class Request:
     """The JSON body that is sent for a task.
 
@@ -101,7 +103,7 @@ class Request:
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, slots=True)
 class Task:
     """(row, variant, repeat): the unit that is sent, retried and journaled."""
 
@@ -146,7 +148,7 @@ class ReplyError:
     answer: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, slots=True)
 class Reply:
     """A reply body of the OpenAI protocol, read.
 
@@ -185,7 +187,7 @@ class Fault:
     bug: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, slots=True)
 class Exchange:
     """How one attempt ended, as seen on the wire. Times are monotonic seconds.
 
@@ -204,7 +206,7 @@ class Exchange:
     done_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, slots=True)
 class Outcome:
     """A task's final record. Times are seconds since the epoch; `response` is the reply body, verbatim JSON.
 
@@ -238,7 +240,7 @@ class Outcome:
         return self.error is None
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, slots=True)
 class Chunk:
     """One event of a streamed answer: what it adds. `tool_calls` are the raw deltas; empty strings mean nothing was added."""
 

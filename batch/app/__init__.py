@@ -1,20 +1,32 @@
-"""The composition root: a job becomes running parts. What the command line, and Python users, call."""
+"""The composition root: a job becomes running parts. What the command line, and Python users, call.
+
+A run needs none of the other commands: their modules are loaded when their names are first used.
+"""
 
 from __future__ import annotations
 
-from batch.app.batch_files import export_files, export_requests, verify_files
-from batch.app.estimate import Estimate, estimate
-from batch.app.inspect import export, salvage, status, verify
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from batch.app.run import RunOptions, RunReport, resume, run
-from batch.app.services import models, serve
-from batch.app.tryout import TryResult, try_row
+
+if TYPE_CHECKING:
+    from batch.app.batch_files import export_files, export_requests, verify_files
+    from batch.app.inspect import export, salvage, status, verify
+    from batch.app.services import models, serve
+    from batch.app.tryout import TryResult, try_row
+
+_HOMES = {
+    **dict.fromkeys(("export_files", "export_requests", "verify_files"), "batch.app.batch_files"),
+    **dict.fromkeys(("export", "salvage", "status", "verify"), "batch.app.inspect"),
+    **dict.fromkeys(("models", "serve"), "batch.app.services"),
+    **dict.fromkeys(("TryResult", "try_row"), "batch.app.tryout"),
+}
 
 __all__ = [
-    "Estimate",
     "RunOptions",
     "RunReport",
     "TryResult",
-    "estimate",
     "export",
     "export_files",
     "export_requests",
@@ -28,3 +40,9 @@ __all__ = [
     "verify",
     "verify_files",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'batch.app' has no attribute {name!r}")

@@ -46,12 +46,12 @@ def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_f
       promptmill plan jobs/tickets.toml
       promptmill plan jobs/tickets.toml --set model.max_tokens=300
     """
-    from batch import app
+    from batch.app.estimate import estimate
     from batch.job import load
 
     loaded = load(job, overrides(settings, limit))
     check_input(loaded)
-    found = app.estimate(loaded, retry_failed=retry_failed)
+    found = estimate(loaded, retry_failed=retry_failed)
     if as_json:
         write_json({**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s})
     else:

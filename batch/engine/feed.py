@@ -16,6 +16,7 @@ from batch.journal.index import IndexEntry
 from batch.journal.lines import task_hash, task_hashes
 from batch.prompts import RequestBuilder
 from batch.readers.record import RowFilter
+from batch.record_class import record_class
 from batch.records import BadRow, ErrorInfo, ErrorKind, Outcome, Request, Row, Task
 
 # Rows searched for an answered task to test an endpoint with; usually the first one has it.
@@ -101,7 +102,7 @@ class DuplicateFilter(Protocol):
         """Return the work to send now."""
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, slots=True)
 class Candidate:
     """A task as the input has it now, with its journal record."""
 

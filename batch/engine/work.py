@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from batch.engine.limiter import EndpointLimiter
-from batch.policy.rate_limiter import Ticket
+from batch.policy.rate_limiter import UNSENT, Ticket
 from batch.records import ErrorInfo, Exchange, Request, Task
 from batch.transport.client import Client
 
@@ -51,7 +51,7 @@ class Work:
     may_be_billed_twice: int = 0
     first_sent: float | None = None
     charged_retry: bool = False
-    ticket: Ticket = field(default_factory=Ticket)
+    ticket: Ticket = UNSENT
     was_retried: bool = False
     unusable: int = 0
     refused_at: float | None = None

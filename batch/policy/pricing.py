@@ -69,6 +69,8 @@ def _charged(usage: Mapping[str, Any]) -> float | None:
 
 def _amount(value: Any) -> float | None:
     """Return `value` if it is a plausible number of dollars."""
+    if value is None:
+        return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value < math.inf else None
 

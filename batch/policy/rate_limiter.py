@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from batch.policy.waits import parse_duration, server_wait
+from batch.record_class import record_class
 
 # In any 10 s at most 2 % more than the rate.
 BURST_S = 0.2
@@ -51,16 +51,12 @@ class Bucket:
 
 
 class ServerQuota:
-    """The remaining quota of one kind that an endpoint states. When it is used up, nothing is sent until its reset."""
+    """The remaining quota of one kind that an endpoint states. When it is used up, nothing is sent `until` its reset."""
 
     def __init__(self, kind: str) -> None:
         self._remaining, self._reset = f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}"
-        self._until = -math.inf
+        self.until = -math.inf
         self._told_by = -1
-
-    def hold(self, now: float) -> float:
-        """Return the seconds until something may be sent; 0: now."""
-        return max(0.0, self._until - now)
 
     def observe(self, headers: Mapping[str, str], number: int, used_since: float, now: float, longest: float = math.inf) -> None:
         """Apply the headers of the answer to request `number`; since it was sent, others have used `used_since` of what it says is left.
@@ -75,16 +71,20 @@ class ServerQuota:
         if remaining is None or reset is None or reset > ODD_RESET_S:
             return
         self._told_by = number
-        self._until = now + min(reset, longest) if remaining <= used_since else -math.inf
+        self.until = now + min(reset, longest) if remaining <= used_since else -math.inf
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, slots=True)
 class Ticket:
-    """A request that was sent: its number among all of its endpoint, from 1, the tokens it is expected to use, and the most it can use."""
+    """A request that was sent: its number among all of its endpoint, from 1, the tokens it is expected to use, and its body."""
 
     number: int = 0
     tokens: float = 0.0
-    most: float = 0.0
+    body: bytes = b""
+
+
+UNSENT = Ticket()
+"""The ticket of what was not sent yet."""
 
 
 class RateLimit(Protocol):
@@ -114,7 +114,7 @@ class RateLimiter:
 
     def hold(self, now: float) -> float:
         """Return the seconds until something may be sent; 0: now."""
-        wait = max(self._left_requests.hold(now), self._left_tokens.hold(now))
+        wait = max(0.0, self._left_requests.until - now, self._left_tokens.until - now)
         if self._requests is not None:
             wait = max(wait, self._requests.hold(now))
         return wait if self._tokens is None else max(wait, self._tokens.hold(now))
@@ -125,18 +125,20 @@ class RateLimiter:
         if self._requests is not None:
             self._requests.take(1, now)
         if self._tokens is None:
-            return Ticket(self._sent, 0.0, _most_tokens(body))
+            return Ticket(self._sent, 0.0, body)
         tokens = self._estimate(body)
         self._tokens.take(tokens, now)
-        return Ticket(self._sent, tokens, _most_tokens(body))
+        return Ticket(self._sent, tokens, body)
 
     def ended(self, ticket: Ticket, headers: Mapping[str, str], usage: Mapping[str, Any] | None, now: float, *, refused: bool) -> None:
         """Correct the estimate of a request that is over. A refused one used no tokens."""
         since = self._sent - ticket.number
-        # A usage of 10^12 tokens must not hold the run for centuries.
         answer = tokens_of(usage, "completion_tokens")
-        total = min(ticket.most, answer + tokens_of(usage, "prompt_tokens"))
-        answer = min(total, answer)
+        total = answer + tokens_of(usage, "prompt_tokens")
+        # A usage of 10^12 tokens must not hold the run for centuries. No request can use fewer tokens than it has bytes at most.
+        if total > len(ticket.body):
+            total = min(_most_tokens(ticket.body), total)
+            answer = min(total, answer)
         if total:
             self._answers += 1
             weight = 1 / min(self._answers, 1000)

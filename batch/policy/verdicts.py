@@ -165,9 +165,9 @@ def _dialect(error: ReplyError, status: int | None) -> Dialect | None:
     for kind in DIALECTS:
         if status is not None and status not in kind.statuses:
             continue
-        if kind.names is not None and any(kind.names.fullmatch(name) for name in names):
+        if kind.names is not None and any(re.fullmatch(kind.names, name) for name in names):
             return kind
-        if kind.words is not None and kind.words.search(message):
+        if kind.words is not None and re.search(kind.words, message):
             return kind
     return None
 

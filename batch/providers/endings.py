@@ -35,8 +35,8 @@ _PREFIX = "finish_reason_"
 
 def ending_of(reason: str) -> Ending | None:
     """Return the family of a finish reason; None for a word that is in no dialect here."""
-    if reason in _FAMILIES:
-        return _FAMILIES[reason]
+    if (ending := _FAMILIES.get(reason)) is not None:
+        return ending
     word = reason.strip().lower().removeprefix(_PREFIX)
     if word in _FAMILIES:
         return _FAMILIES[word]

@@ -82,7 +82,7 @@ def _read_choices(document: dict[str, Any]) -> Reply:
     choices = document.get("choices")
     if not choices and (blocked := _blocked_prompt(document)) is not None:
         return blocked
-    if not isinstance(choices, list) or not choices or not all(isinstance(choice, dict) for choice in choices):
+    if not isinstance(choices, list) or set(map(type, choices)) != {dict}:
         raise ReplyFormatError("no_choices", "the reply holds no choices")
     for choice in choices:
         reason = choice.get("finish_reason")
@@ -112,7 +112,8 @@ def _read_choices(document: dict[str, Any]) -> Reply:
 
 
 def _read_message(message: dict[str, Any], reason: str, usage: dict[str, Any] | None, model: str | None, answers: int) -> Reply:
-    text, thinking = content_text(message.get("content"))
+    content = message.get("content")
+    text, thinking = (content, None) if type(content) is str else content_text(content)
     # DeepSeek, vLLM and llama.cpp call it reasoning_content, OpenRouter and Groq reasoning; Mistral sends parts.
     reasoning = message.get("reasoning_content") or message.get("reasoning") or thinking
     refusal = message.get("refusal")
@@ -122,7 +123,7 @@ def _read_message(message: dict[str, Any], reason: str, usage: dict[str, Any] | 
         text = audio["transcript"]
     return Reply(
         text=text,
-        tool_calls=_tool_calls(message),
+        tool_calls=_tool_calls(message) if message.get("tool_calls") or message.get("function_call") else None,
         reasoning=reasoning if isinstance(reasoning, str) else None,
         finish_reason=reason,
         usage=usage,
@@ -136,8 +137,6 @@ def _tool_calls(message: dict[str, Any]) -> list[dict[str, Any]] | None:
     """The message's calls, arguments as JSON text; its function_call, the older form, is a call without an id."""
     calls = message.get("tool_calls") or []
     older = message.get("function_call")
-    if not calls and not older:
-        return None
     if not isinstance(calls, list):
         raise ReplyFormatError("no_choices", "the reply's tool_calls are not a list")
     found = [_with_text_arguments(call) for call in calls if isinstance(call, dict)]

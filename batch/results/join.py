@@ -12,6 +12,7 @@ import numpy as np
 from batch.journal.index import Location, ResumeIndex
 from batch.journal.lines import task_hash
 from batch.journal.reading import RecordReader
+from batch.record_class import record_class
 from batch.records import BadRow, Outcome, Row
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, Variant
@@ -20,7 +21,7 @@ from batch.settings import Job, Variant
 _RECORD_BYTES = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, slots=True)
 class Result:
     """A task with its newest outcome; None when it was not attempted, or its attempt was interrupted."""
 

@@ -143,7 +143,8 @@ class Attempt:
             elif self._feed(self._stream, data, deadlines, idle_s):
                 await _drain(response)
                 return
-            await self._wait_for_room(deadlines, idle_s)
+            if not self._budget.has_room(self, self._size):
+                await self._wait_for_room(deadlines, idle_s)
         self._end((undecided or b"") + decoder.end(), streamed=undecided is not None and labelled)
 
     def _begin(self, *, streamed: bool) -> None:
@@ -172,14 +173,11 @@ class Attempt:
         self._stream.end()
 
     async def _wait_for_room(self, deadlines: Deadlines, idle_s: float) -> None:
-        waited = False
+        # The server does not fall silent: we do not listen. Only the deadline of the whole attempt runs.
+        deadlines.move("timeout_idle", math.inf)
         while not self._budget.has_room(self, self._size):
-            # The server does not fall silent: we do not listen. Only the deadline of the whole attempt runs.
-            deadlines.move("timeout_idle", math.inf)
-            waited = True
             await self._budget.wait()
-        if waited:
-            deadlines.move("timeout_idle", idle_s)
+        deadlines.move("timeout_idle", idle_s)
 
     def _head(self) -> bytes:
         return self._stream.sample if self._stream is not None else b"".join(self._pieces[:8])[: 2 * SAMPLE_BYTES]

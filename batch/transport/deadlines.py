@@ -22,16 +22,16 @@ class Deadlines:
 
     __slots__ = ("_cancelled", "_cancelled_before", "_code", "_due", "_end", "_loop", "_suspected", "_task", "_timer", "code")
 
-    def __init__(self, timer: DeadlineTimer, attempt_s: float) -> None:
-        task = asyncio.current_task()
+    def __init__(self, timer: DeadlineTimer, loop: asyncio.AbstractEventLoop, attempt_s: float) -> None:
+        task = asyncio.current_task(loop)
         assert task is not None  # noqa: S101 - attempts are made in tasks
         self.code: str | None = None
         self._task = task
         self._cancelled = False
         self._cancelled_before = task.cancelling()
         self._timer = timer
-        self._loop = asyncio.get_running_loop()
-        self._end = self._loop.time() + attempt_s
+        self._loop = loop
+        self._end = loop.time() + attempt_s
         self._due = self._end
         self._code = "timeout_attempt"
         self._suspected: float | None = None
@@ -85,11 +85,11 @@ class DeadlineTimer:
 
     def start(self, attempt_s: float, code: str, seconds: float) -> Deadlines:
         """The deadlines of an attempt that the current task begins, with this one as the first."""
-        deadlines = Deadlines(self, attempt_s)
+        loop = asyncio.get_running_loop()
+        deadlines = Deadlines(self, loop, attempt_s)
         deadlines.move(code, seconds)
         self._watched[deadlines] = None
         if self._handle is None:
-            loop = asyncio.get_running_loop()
             self._handle = loop.call_at(loop.time() + self._soonest_s, self._look)
         return deadlines
 

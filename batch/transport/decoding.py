@@ -32,11 +32,13 @@ class ContentDecoder:
     def __init__(self, headers: Mapping[str, str], cap: int) -> None:
         self._cap = cap
         self.size = 0
-        try:
-            packed = [name for name in headers.get("content-encoding", "").lower().replace(" ", "").split(",") if name in _PACKED]
-            self._decompressor = Decompressor(",".join(packed)) if packed else None
-        except UnknownEncodingError as error:
-            raise UnreadableError("not_json", str(error), answered=True) from None
+        self._decompressor: Decompressor | None = None
+        if "content-encoding" in headers:
+            packed = [name for name in headers["content-encoding"].lower().replace(" ", "").split(",") if name in _PACKED]
+            try:
+                self._decompressor = Decompressor(",".join(packed)) if packed else None
+            except UnknownEncodingError as error:
+                raise UnreadableError("not_json", str(error), answered=True) from None
         length = headers.get("content-length", "")
         if length.isdecimal() and (len(length) > len(str(cap)) or int(length) > cap):
             raise self._too_big()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batch import app
+from batch.app.estimate import estimate
 from batch.cli.plan import plan_text
 from batch.job import load
 from batch.policy.estimates import AnswerSample
@@ -45,7 +45,7 @@ def test_each_preset_names_its_price_list_and_date(tmp_path: Path, preset: str) 
     (tmp_path / "rows.jsonl").write_text('{"text": "hello"}\n' * 3)
     job = tmp_path / "job.toml"
     job.write_text(f'[input]\npath = "rows.jsonl"\n[prompt]\nuser = "{{{{ text }}}}"\n[[model]]\nid = "{preset}/{model}"\nmax_tokens = 9\n')
-    found = app.estimate(load(job, [f"output.dir={tmp_path / 'run'}"], ENVIRON))
+    found = estimate(load(job, [f"output.dir={tmp_path / 'run'}"], ENVIRON))
     text = plan_text(found, 200)
     assert f"{preset}/{model}: " in text
     assert found.price_list in text
@@ -134,7 +134,7 @@ def test_it_fits_its_terminal(tmp_path: Path, width: int) -> None:
         f'[input]\npath = "rows.jsonl"\n[prompt]\nuser = "{{{{ text }}}}"\n{models}[run]\nrequests_per_minute = 60\n'
         '[[score]]\nname = "s"\nkind = "exact"\nexpected = "answer"\n'
     )
-    text = plan_text(app.estimate(load(job, [f"output.dir={tmp_path / 'run'}"], {})), width)
+    text = plan_text(estimate(load(job, [f"output.dir={tmp_path / 'run'}"], {})), width)
     assert max(map(len, text.split("\n"))) <= width
     for part in ("3 models", "900 tasks", "3 requests", "genai-prices", "dedupe", "at least 1 s", "points and more"):
         assert part in " ".join(text.split())
