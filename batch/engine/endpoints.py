@@ -17,6 +17,7 @@ from batch.clock import Clock
 from batch.engine.limiter import UNREADY
 from batch.errors import EndpointError, JobError, Problem, SetupError
 from batch.policy.redaction import ApiKeys
+from batch.providers.urls import endpoint_address
 from batch.records import ErrorInfo
 from batch.server.embedded import EmbeddedServer
 from batch.settings import OWN_MODEL, ProviderSettings, RunSettings, Variant
@@ -109,7 +110,7 @@ def each_url(provider: ProviderSettings) -> list[ProviderSettings]:
 
 def endpoint_name(provider: ProviderSettings, pooled: bool) -> str:
     """Return an endpoint's name for messages: its provider's, with the host where there are several."""
-    return f"{provider.name} ({urlsplit(provider.base_url).netloc})" if pooled else provider.name
+    return f"{provider.name} ({endpoint_address(provider.base_url)})" if pooled else provider.name
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from batch.providers.urls import socket_path
 from batch.settings import Price, TokenPrices, Variant
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ def list_name() -> str:
 def _is_public(url: str) -> bool:
     """Whether the URL is of a host that others could bill for: not this machine, nor a bare address or name of a local network."""
     host = urlsplit(url).hostname or ""
+    if socket_path(url) is not None:
+        return False
     try:
         ipaddress.ip_address(host)
     except ValueError:

@@ -1,6 +1,8 @@
 """Base URLs as people write them, made into the one form that the transport joins API paths to.
 
 `https://host`, `https://host/`, `https://host/v1/` and `https://host/v1/chat/completions` all mean `https://host/v1`.
+`unix:/run/llm.sock` is a server at a Unix socket. Its one form has the socket's path, percent-encoded, in the place of the host, as other
+clients write it: `http+unix://%2Frun%2Fllm.sock/v1`.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 RETIRED_HOSTS: Mapping[str, str] = MappingProxyType(
     {
@@ -23,6 +25,19 @@ RETIRED_HOSTS: Mapping[str, str] = MappingProxyType(
 _VERSION = re.compile(r"v\d+[a-z0-9]*")
 _API_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/moderations")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_UNIX = "http+unix"
+_SOCKET = re.compile(r"unix:(?://)?(/.*)", re.IGNORECASE)
+
+
+def socket_path(url: str) -> str | None:
+    """Return the path of the Unix socket that a URL leads to; None for a URL of a host."""
+    parts = urlsplit(url)
+    return unquote(parts.netloc) if parts.scheme == _UNIX else None
+
+
+def endpoint_address(url: str) -> str:
+    """Return the host and port, or the Unix socket, that a base URL leads to, for messages."""
+    return socket_path(url) or urlsplit(url).netloc
 
 
 def normalise_base_url(url: str, *, exact: bool = False) -> str:
@@ -39,14 +54,18 @@ def normalise_base_url(url: str, *, exact: bool = False) -> str:
     host = parts.hostname or ""
     if host in RETIRED_HOSTS:
         raise ValueError(f"{host} serves no more: {RETIRED_HOSTS[host]}")
+    authority = _authority(parts) if parts.scheme != _UNIX else _socket_authority(parts)
     path = _api_root(re.sub(r"/{2,}", "/", parts.path), exact=exact)
-    return f"{parts.scheme}://{_authority(parts)}{path}"
+    return f"{parts.scheme}://{authority}{path}"
 
 
 def _split(url: str) -> SplitResult:
     stripped = url.strip()
-    if not re.match(r"https?://", stripped, re.IGNORECASE):
-        raise ValueError("a base URL begins with http:// or https://")
+    socket = _SOCKET.fullmatch(stripped)
+    if socket is not None:
+        stripped = f"{_UNIX}://{quote(socket.group(1), safe='')}"
+    if not re.match(r"http(s|\+unix)?://", stripped, re.IGNORECASE):
+        raise ValueError("a base URL begins with http:// or https://, or is unix: and the absolute path of a socket")
     if re.search(r"[\s\x00-\x1f\x7f]", stripped):
         raise ValueError("a base URL has no spaces")
     try:
@@ -71,6 +90,13 @@ def _authority(parts: SplitResult) -> str:
     if ":" in host:
         host = f"[{host}]"
     return host if port is None or port == _DEFAULT_PORTS[parts.scheme] else f"{host}:{port}"
+
+
+def _socket_authority(parts: SplitResult) -> str:
+    path = unquote(parts.netloc)
+    if not path.startswith("/"):
+        raise ValueError("the path of a Unix socket is absolute; in http+unix:// each of its slashes is written %2F")
+    return quote(path, safe="")
 
 
 def _api_root(path: str, *, exact: bool) -> str:

@@ -61,6 +61,8 @@ def fault_of(error: BaseException, *, in_body: bool) -> Fault | None:
     words = " ".join(map(str, chain)).lower()
     if in_body:
         code = "reset" if "reset by peer" in words else "truncated_body"
+        if "illegal" in words or "malformed" in words:
+            code = "not_json"  # h11's words for chunks and trailers that cannot be read
     elif code == "not_json" and "disconnected" in words:
         code = "reset"
     elif code in _NEVER_SENT:

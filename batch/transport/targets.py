@@ -8,6 +8,7 @@ from urllib.parse import urlencode, urlsplit
 
 from batch._version import __version__
 from batch.errors import SetupError
+from batch.providers.urls import socket_path
 from batch.settings import ProviderSettings
 from batch.transport.wire import Target
 
@@ -49,6 +50,8 @@ def _headers(provider: ProviderSettings, key: str | None, *, stream: bool) -> Ma
 
 def _host(base_url: str) -> str:
     """The host, and the port where it is not the scheme's own, as the Host header has it."""
+    if socket_path(base_url) is not None:
+        return "localhost"
     authority = urlsplit(base_url).netloc
     # RFC 9110, section 4.2.3, and RFC 5891: names beyond ASCII are sent in their A-label form.
     return authority if authority.isascii() else authority.encode("idna").decode("ascii")

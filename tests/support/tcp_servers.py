@@ -1,4 +1,4 @@
-"""A TCP server on loopback that a test drives socket by socket, in threads of its own."""
+"""A server on loopback, or at a Unix socket, that a test drives socket by socket, in threads of its own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import socket
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 from tests.support.scripted import PATIENCE_S
 
@@ -14,12 +16,22 @@ Serve = Callable[[socket.socket], None]
 
 
 class TcpServer:
-    """Each connection is given to `serve`, which ends it by returning. `accepted` counts them. A context manager."""
+    """Each connection is given to `serve`, which ends it by returning. `accepted` counts them. A context manager.
 
-    def __init__(self, serve: Serve, *, host: str = "127.0.0.1") -> None:
+    With `path` it listens at that Unix socket, whose queue has room for `backlog` connections.
+    """
+
+    def __init__(self, serve: Serve, *, host: str = "127.0.0.1", path: Path | None = None, backlog: int = 4096) -> None:
         self._serve = serve
-        self._listener = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=4096)
-        self.host, self.port = self._listener.getsockname()[:2]
+        self._path = path
+        if path is None:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            self._listener = socket.create_server((host, 0), family=family, backlog=backlog)
+            self.host, self.port = self._listener.getsockname()[:2]
+        else:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(path))
+            self._listener.listen(backlog)
         self.accepted = 0
         self.errors: list[Exception] = []
         self._threads = [threading.Thread(target=self._accept)]
@@ -43,6 +55,8 @@ class TcpServer:
     @property
     def url(self) -> str:
         """The base URL, with /v1."""
+        if self._path is not None:
+            return f"http+unix://{quote(str(self._path), safe='')}/v1"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{host}:{self.port}/v1"
 

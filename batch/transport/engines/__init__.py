@@ -39,6 +39,7 @@ def _asyncio(run: RunSettings, connections: int, proxy: str | None) -> Engine:
 def _httpx(run: RunSettings, connections: int, proxy: str | None) -> Engine:
     import httpx
 
+    from batch.transport.engines.h1.connect import socket_options
     from batch.transport.engines.h1.tls import tls_context
     from batch.transport.engines.httpx_engine import HttpxEngine
 
@@ -46,8 +47,14 @@ def _httpx(run: RunSettings, connections: int, proxy: str | None) -> Engine:
     http2 = find_spec("h2") is not None
     # httpcore sets the protocols on the context that it gets: each way of using it has a context of its own.
     context = tls_context("http/1.1", "h2") if http2 else tls_context("http/1.1")
+
+    def open_transport(uds: str | None) -> httpx.AsyncHTTPTransport:
+        options = socket_options() if uds is None else None
+        return httpx.AsyncHTTPTransport(
+            verify=context, http2=http2, trust_env=False, limits=limits, proxy=proxy, uds=uds, socket_options=options
+        )
+
     try:
-        engine = httpx.AsyncHTTPTransport(verify=context, http2=http2, trust_env=False, limits=limits, proxy=proxy)
+        return HttpxEngine(open_transport, run.connect_timeout_s)
     except ImportError:
         raise SetupError("SOCKS proxies need one package more: pip install 'promptmill[socks]'") from None
-    return HttpxEngine(engine, run.connect_timeout_s)

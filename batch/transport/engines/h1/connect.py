@@ -1,4 +1,4 @@
-"""Opens TCP connections: names resolved once for many, addresses of both families tried as RFC 8305 (happy eyeballs) says."""
+"""Opens connections: names resolved once for many, addresses of both families tried as RFC 8305 (happy eyeballs) says; Unix sockets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import chain, zip_longest
 from typing import Any
 
@@ -22,6 +23,9 @@ RESOLVED_S = 5.0
 
 PROBE_AFTER_S, PROBE_EVERY_S, PROBES = 60, 15, 4
 """TCP keep-alive: a peer that vanished under a silent connection is noticed after two minutes."""
+
+FULL_QUEUE_S = 0.01
+"""How long to wait before a Unix socket whose queue of connections is full is tried again: the kernel does not say when it has room."""
 
 Address = tuple[int, Any]
 """A family and a socket address."""
@@ -42,6 +46,23 @@ class Connector:
             self._lookups.pop((host, port), None)  # the name may have moved
             kind = ConnectTimeoutError if isinstance(error, TimeoutError) else ConnectError
             raise kind(f"{host} port {port}: {reason_of(error)}") from error
+
+    async def open_unix(self, path: str) -> socket.socket:
+        """A connected, non-blocking Unix socket. Raises ConnectError."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            sock.setblocking(False)
+            while True:
+                # Not sock_connect: it takes a full queue (EAGAIN) for a connection under way.
+                with suppress(BlockingIOError):
+                    sock.connect(path)
+                    return sock
+                await asyncio.sleep(FULL_QUEUE_S)
+        except BaseException as error:
+            sock.close()
+            if isinstance(error, OSError):
+                raise ConnectError(f"{path}: {reason_of(error)}") from error
+            raise
 
     def close(self) -> None:
         """End the lookups that are under way."""
@@ -143,14 +164,20 @@ def _close_late(task: asyncio.Task[socket.socket]) -> None:
 
 
 def set_options(sock: socket.socket) -> None:
-    """No Nagle, and keep-alive probes."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    """Set `socket_options`."""
+    for level, option, value in socket_options():
+        sock.setsockopt(level, option, value)
+
+
+def socket_options() -> list[tuple[int, int, int]]:
+    """Return the options of TCP sockets as (level, option, value): no Nagle, and keep-alive probes."""
     # macOS has no TCP_KEEPIDLE before Python 3.13; its name is TCP_KEEPALIVE.
-    options = {"TCP_KEEPIDLE": PROBE_AFTER_S, "TCP_KEEPINTVL": PROBE_EVERY_S, "TCP_KEEPCNT": PROBES}
-    for name, value in options.items():
-        if hasattr(socket, name):
-            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    probes = {"TCP_KEEPIDLE": PROBE_AFTER_S, "TCP_KEEPINTVL": PROBE_EVERY_S, "TCP_KEEPCNT": PROBES}
+    return [
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
+        (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+        *[(socket.IPPROTO_TCP, getattr(socket, name), value) for name, value in probes.items() if hasattr(socket, name)],
+    ]
 
 
 def reason_of(error: BaseException) -> str:

@@ -12,7 +12,7 @@ from batch.transport.engines.h1.connect import Connector, reason_of
 from batch.transport.engines.h1.connection import Connection
 from batch.transport.engines.h1.errors import ConnectError, ConnectTimeoutError, H1Error, ProxyError, TLSError
 from batch.transport.engines.h1.proxy import Proxy, open_tunnel
-from batch.transport.engines.h1.request import Origin
+from batch.transport.engines.h1.request import UNIX, Origin
 from batch.transport.engines.h1.tls import is_tls_refusal, tls_context, tls_words
 
 Event = Callable[[Connection], None]
@@ -34,11 +34,14 @@ class Opener:
             async with asyncio.timeout(self._timeout_s):
                 if self._proxy is not None:
                     return await self._open_by_proxy(self._proxy, origin, on_idle, on_lost)
-                sock = await self._connector.open(origin.host, origin.port)
+                if origin.scheme == UNIX:
+                    sock = await self._connector.open_unix(origin.host)
+                else:
+                    sock = await self._connector.open(origin.host, origin.port)
                 return await start(sock, origin, on_idle, on_lost)
         except TimeoutError:
             by = " by the proxy" if self._proxy is not None else ""
-            raise ConnectTimeoutError(f"{origin.host} port {origin.port}{by}") from None
+            raise ConnectTimeoutError(f"{origin}{by}") from None
 
     def close(self) -> None:
         """End the lookups of names that are under way."""

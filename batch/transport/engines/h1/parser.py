@@ -1,10 +1,12 @@
 """Reads replies off the bytes of a connection. Message framing is RFC 9112's.
 
-httptools (llhttp) does the reading. What it leaves to us: interim replies, bytes after the end of a reply, several equal lengths, and how
-long a head may be.
+httptools (llhttp) does the reading. What it leaves to us: interim replies, bytes after the end of a reply, several equal lengths, how long
+a head may be, and what its leniencies let pass that can be read in two ways.
 """
 
 from __future__ import annotations
+
+import re
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -16,7 +18,14 @@ LONGEST_HEAD = 256 * 1024
 
 LONGEST_MENDED_HEAD = 32 * 1024
 
+LONGEST_START = 4096
+"""Bytes of a first line up to which its beginning is looked at again as more of it comes."""
+
 OK, SWITCHING_PROTOCOLS = 200, 101
+
+# llhttp also takes RTSP and ICE, and a header that begins with a space (RFC 9112, section 2.2) after the first line.
+_START = re.compile(rb"[\r\n]*HTTP/[^\n]*\n[^ \t]")
+_START_SO_FAR = re.compile(rb"[\r\n]*(?:H|HT|HTT|HTTP|HTTP/[^\n]*\n?)?")
 
 
 class ReplyParser:
@@ -38,6 +47,7 @@ class ReplyParser:
         self._interim = False
         self._bare_bytes = 0
         self._head = b""
+        self._start: bytes | None = b""
         self._refusal: HttpParserError | None = None
 
     def feed(self, data: bytes) -> tuple[bytes, H1Error | None]:
@@ -70,8 +80,17 @@ class ReplyParser:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer."""
-        if not self.status:  # trailers are passed over
-            self.headers[name.decode("latin-1").lower()] = value.decode("latin-1").strip(" \t")
+        if self.status:  # trailers are passed over
+            return
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1").strip(" \t")
+        if key[-1] == " ":
+            # RFC 9112, section 5.1: llhttp reads the header, others do not.
+            raise NotHTTPError(f"a space after the name of the header {key[:40]!r}")
+        if "\0" in text:
+            text = text.replace("\0", " ")  # RFC 9110, section 5.5
+        if key == "transfer-encoding" and key in self.headers:
+            text = f"{self.headers[key]}, {text}"
+        self.headers[key] = text
 
     def on_headers_complete(self) -> None:
         """The head is whole: what llhttp lets pass and cannot be used is refused."""
@@ -106,7 +125,20 @@ class ReplyParser:
         )
         return parser
 
+    def _starts_well(self, data: bytes) -> bool:
+        """Whether the reply begins as HTTP does, as far as it has come."""
+        if self._start is None:
+            return True
+        start = self._start + data
+        if _START.match(start):
+            self._start = None
+            return True
+        self._start = start if len(start) <= LONGEST_START else None
+        return _START_SO_FAR.fullmatch(start) is not None
+
     def _feed(self, data: bytes) -> H1Error | None:
+        if not self._starts_well(data):
+            return NotHTTPError("it does not begin with HTTP and a version, or its first header with a name")
         try:
             if self._refusal is not None:
                 return self._on_refusal(self._refusal, data)

@@ -11,6 +11,9 @@ from batch.transport.engines.h1.errors import TargetError
 from batch.transport.wire import Target
 
 _PORTS = {"http": 80, "https": 443}
+
+UNIX = "http+unix"
+"""The scheme of URLs whose host is the path of a Unix socket, percent-encoded."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
@@ -23,7 +26,7 @@ _FRAMING = {"content-length", "transfer-encoding", "connection", "host"}
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a connection goes. `host` is a name in its ASCII form, or an address without brackets."""
+    """Where a connection goes. `host` is a name in its ASCII form, an address without brackets, or the path of a Unix socket."""
 
     scheme: str
     host: str
@@ -33,6 +36,10 @@ class Origin:
     def authority(self) -> str:
         """`host:port`, as CONNECT names it."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        """The address in messages."""
+        return self.host if self.scheme == UNIX else f"{self.host} port {self.port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +94,8 @@ def _split(url: str) -> SplitResult:
 
 
 def _origin(url: SplitResult) -> Origin:
+    if url.scheme == UNIX and url.netloc:
+        return Origin(UNIX, unquote(url.netloc), 0)
     if url.scheme not in _PORTS or not url.hostname:
         raise TargetError("the URL must begin with http:// or https:// and a host")
     try:
