@@ -175,7 +175,7 @@ class Fault:
     """What went wrong on the wire: `code` is a name of the network or protocol family in errors.py.
 
     `sent` is False only when it is certain that the endpoint never got the request (so no double billing is possible).
-    `answered` is True when the endpoint gave its answer whole, in a form that cannot be read: the next one would be paid for in vain too.
+    `answered` is True when the endpoint gave its answer whole, in a form that cannot be read: the next one may be paid for in vain too.
     `bug` is the traceback, without data, of an exception that was not expected.
     """
 

@@ -125,7 +125,11 @@ def _labelled(counts: Tally) -> str:
     """Count answers that are not complete."""
     cut = f"{counts.truncated:,} cut short by the token limit (finish_reason length)" if counts.truncated else ""
     filtered = f"{counts.filtered:,} stopped by a content filter" if counts.filtered else ""
-    unknown = f"{counts.unknown_endings:,} with an unknown ending (finish_reason of no known dialect)" if counts.unknown_endings else ""
+    unknown = (
+        f"{counts.unknown_endings:,} with an unknown ending (no finish_reason, or one of no known dialect)"
+        if counts.unknown_endings
+        else ""
+    )
     return "\n".join(filter(None, (cut, filtered, unknown)))
 
 

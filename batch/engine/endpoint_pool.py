@@ -162,6 +162,10 @@ class EndpointPool:
         """Return the evidence about the last attempt's endpoint and the row's variant."""
         return self._of(work).limiter.evidence(work.task.variant)
 
+    def has_served(self, work: Work) -> bool:
+        """Return whether the last attempt's endpoint served anything in this session, or the row's variant has an answer from before."""
+        return self._of(work).limiter.has_served or work.task.variant in self.references
+
     def is_serving(self, work: Work) -> bool:
         """Return whether the breaker of the last attempt's endpoint is closed."""
         return self._of(work).limiter.breaker.closed

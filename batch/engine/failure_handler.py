@@ -13,11 +13,21 @@ from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.history import with_history
 from batch.engine.limiter import key_of
 from batch.engine.stop import Stop
 from batch.engine.work import Withheld, Work
 from batch.events import UnexpectedError
-from batch.policy.blame import ALONE_REFUSALS, DISTINCT_REFUSED, DISTINCT_RETRIED, OF_NOBODY, OF_THE_RATE, OF_THE_ROW, Blame, blame
+from batch.policy.blame import (
+    ALONE_REFUSALS,
+    DISTINCT_REFUSED,
+    DISTINCT_RETRIED,
+    OF_NOBODY,
+    OF_THE_RATE,
+    OF_THE_ROW,
+    Blame,
+    blame,
+)
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Api, ErrorInfo, Exchange
 from batch.settings import RunSettings
@@ -25,6 +35,8 @@ from batch.tally import Tally
 
 # This many different rows must be forbidden, and none ever answered, before the key is to blame and not the rows.
 FORBIDDEN_ROWS = 5
+# Whole answers of a form that the endpoint gives to each request, or that a bug here cannot read: the next would be paid for in vain.
+SAME_AGAIN = frozenset({"no_choices", "unexpected"})
 # A row that is refused for the rate this often is tested against a reference, once no rows are left that were never sent.
 TRIES_BEFORE_TEST = 2
 
@@ -50,7 +62,8 @@ class FailureHandler:
 
     def settle(self, work: Work, verdict: Verdict, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
         """Act on a verdict other than done. `exhausted` says that all rows have been read."""
-        verdict = self._with_history(work, verdict)
+        has_ok = self._tallies[work.task.variant].ok > 0
+        verdict = with_history(verdict, work, self._endpoint_pool, self.served, has_ok=has_ok)
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
         if exchange.fault is not None and exchange.fault.bug is not None:
@@ -119,24 +132,6 @@ class FailureHandler:
         for each in testable:
             self._endpoint_pool.suspect(each.work, now)
         return failed
-
-    def _with_history(self, work: Work, verdict: Verdict) -> Verdict:
-        """Return the verdict for an endpoint that has served before: what would end a run may be transient."""
-        code = verdict.error.code if verdict.error is not None else ""
-        if verdict.action is not Action.STOP:
-            return verdict
-        if code == "tls" and self._tallies[work.task.variant].ok:
-            # An endpoint that has served has no wrong certificate: a handshake broke.
-            work.attempts -= verdict.charged
-            return replace(verdict, action=Action.RETRY, charged=False)
-        if code == "not_found" and self.served and work.task.request.api not in self.served:
-            # The address is right, for another API is served there; this one is not.
-            return replace(verdict, action=Action.FAIL)
-        if code == "not_found" and self._endpoint_pool.evidence(work).has_served:
-            # The path is right, for rows were served there: an ingress has lost its backend.
-            work.attempts -= verdict.charged
-            return replace(verdict, action=Action.RETRY, charged=False)
-        return verdict
 
     def _refuse(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
         testable = work.task.variant in self._endpoint_pool.references
@@ -247,7 +242,7 @@ class FailureHandler:
         yield Retry(work, due)
 
     def _retry_unusable(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
-        """Retry once after a complete answer that cannot be read. The endpoint serves: it is not at fault."""
+        """Retry once at most after a complete answer that cannot be read. The endpoint serves: it is not at fault."""
         if (notice := self._endpoint_pool.answered(work, exchange)) is not None:
             yield Warn(notice)
         has_text = exchange.reply is not None and exchange.reply.text is not None
@@ -255,7 +250,7 @@ class FailureHandler:
             yield decision
             return
         work.unusable += 1
-        if work.unusable > 1 or work.attempts >= self._run.attempts:
+        if work.unusable > 1 or error.code in SAME_AGAIN or work.attempts >= self._run.attempts:
             yield Fail(work, error, exchange)
             return
         if verdict.may_be_billed_twice:

@@ -65,6 +65,7 @@ class EndpointLimiter:
         self._paused_until = 0.0
         self._refusals = 0
         self.outage_since: float | None = None
+        self.has_served = False
         self._failed_from = -math.inf
         self._last_fault = ""
         self._evidence: dict[str, Evidence] = {}
@@ -135,6 +136,7 @@ class EndpointLimiter:
             self._learned.served(exchange.done_at, self._in_flight + 1)
         self._refusals = 0
         self.outage_since = None
+        self.has_served = True
         self.evidence(variant).served(exchange.sent_at, by_reference=by_reference)
         return self.breaker.served(exchange.sent_at, by_reference=by_reference)
 
@@ -171,8 +173,9 @@ class EndpointLimiter:
         is_fault = code not in NO_FAULT or not self.breaker.closed
         if is_fault and self.breaker.failed(key_of(task), now, unready=code in UNREADY, testable=testable):
             notice = self._out_of_order
-        own = now + backoff(max(1, tries), self._random.random())
-        return own, notice
+        own = backoff(max(1, tries), self._random.random())
+        # A row may be the next probe: its own backoff must not make probes rarer than the breaker wants them.
+        return now + (own if self.breaker.closed else min(own, self.breaker.longest_interval)), notice
 
     def refused_all(self, task: Task, error: ErrorInfo, sent_at: float, now: float) -> None:
         """Rest an endpoint that refuses every request; it is probed."""

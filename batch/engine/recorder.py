@@ -152,7 +152,7 @@ def count(tally: Tally, outcome: Outcome) -> None:
         tally.ok += 1
         tally.truncated += outcome.finish_reason == "length"
         tally.filtered += outcome.finish_reason == "content_filter"
-        tally.unknown_endings += is_unknown_ending(outcome.finish_reason)
+        tally.unknown_endings += is_unknown_ending(outcome.finish_reason, outcome.api)
     tally.copies += outcome.copy_of is not None
     usage = outcome.usage
     if usage:

@@ -35,6 +35,10 @@ MOST_PATIENCE = 64
 OF_THE_ROW = frozenset({"context_length", "content_filter", "too_large", "too_big"})
 # Refusals that limit the rate. They say nothing about the row until others are served after each of them.
 OF_THE_RATE = frozenset({"rate_limit", "overloaded"})
+# Statuses by which a proxy before the endpoint says that it reaches nothing there, or the endpoint that it serves nothing now (RFC 9110,
+# 15.6.3 to 15.6.5; 52x and 530: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/).
+# Where nothing was ever served they say nothing about the row.
+OF_THE_GATEWAY = frozenset({502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 530})
 # What says nothing against the endpoint: this process stood still.
 OF_NOBODY = frozenset({"held"})
 
@@ -101,9 +105,12 @@ def blame(
         return Blame.RUN
     if verdict.action is Action.RETRY and not spent:
         return Blame.RETRY
-    if code in OF_THE_ROW or not (has_reference or has_others):
+    if code in OF_THE_ROW:
         return Blame.ROW
-    if verdict.action is Action.FAIL or has_reference:
+    if has_reference:
         return Blame.UNCLEAR
-    # Nothing was answered yet: only other rows can show whether the endpoint serves.
-    return Blame.UNCLEAR if code in OF_THE_RATE or is_open or evidence.suspects(DISTINCT_RETRIED) else Blame.ROW
+    if verdict.action is Action.FAIL:
+        return Blame.ROW
+    # Nothing was answered yet: only other rows can show whether the endpoint serves, those to come or several that failed as well.
+    is_suspect = evidence.suspects(DISTINCT_RETRIED) or (has_others and (is_open or code in OF_THE_RATE))
+    return Blame.UNCLEAR if is_suspect else Blame.ROW

@@ -21,13 +21,14 @@ LONGEST_PROBE_S = 15.0
 class Breaker:
     """The breaker of one endpoint. All times are monotonic seconds, given by the caller.
 
-    `patience_s` is how long an endpoint that serves nothing is waited for: several probes fit into it. `is_unready`: the endpoint itself
+    `patience_s` is how long an endpoint that serves nothing is waited for: several probes fit into it, `longest_interval` seconds apart
+    at most. `is_unready`: the endpoint itself
     said that it serves nothing now.
     """
 
     def __init__(self, patience_s: float = math.inf) -> None:
         self._first = min(FIRST_PROBE_S, patience_s / 20)
-        self._longest = min(LONGEST_PROBE_S, patience_s / 10)
+        self.longest_interval = min(LONGEST_PROBE_S, patience_s / 10)
         self._failing: set[Hashable] = set()
         self._faults = 0
         self._needed = 1
@@ -91,7 +92,7 @@ class Breaker:
             confirmed, self._suspected_at = self.is_suspected, None
             self._probe = None
             if not confirmed:
-                self._interval = min(2 * self._interval, self._longest)
+                self._interval = min(2 * self._interval, self.longest_interval)
             self._probe_at = now + self._interval
             return confirmed
         if unready:

@@ -9,6 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
+from batch.policy.pages import without_pages
+
 MARK = "[redacted]"
 CUT = "…"
 
@@ -122,8 +124,8 @@ class RedactedStream:
 
 
 def sample(body: bytes, limit: int = 500) -> str:
-    """The beginning of a body as one printable line of at most `limit` characters."""
-    text = body[: 4 * limit + 4].decode("utf-8", "replace")
+    """The beginning of a body as one printable line of at most `limit` characters; of a page of HTML what it is, and its title."""
+    text = without_pages(body[: 4 * limit + 4].decode("utf-8", "replace"))
     text = _UNPRINTABLE.sub(" ", text).strip()
     return text if len(text) <= limit else text[: limit - 1] + CUT
 

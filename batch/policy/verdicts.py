@@ -27,6 +27,7 @@ from batch.policy.dialects import (
     Dialect,
     Ruling,
 )
+from batch.policy.pages import without_pages
 from batch.policy.redaction import sample
 from batch.policy.waits import asked_wait
 from batch.records import ErrorInfo, ErrorKind, Exchange, Fault, ReplyError
@@ -41,7 +42,7 @@ class Verdict:
     `wait` is the server's own wait in seconds, not capped, None when it named none. `charged` is False when the attempt does not
     count against the task's attempts (the endpoint was loading or never got the request). `reduce_concurrency`: the endpoint is overloaded.
     `may_be_billed_twice`: it may have answered, and billed, although the task is retried. `unusable`: it gave its answer whole, in a form
-    that cannot be used: the task is retried once, since each answer is paid for.
+    that cannot be used: the task is retried once at most, since each answer is paid for.
     """
 
     action: Action
@@ -57,6 +58,7 @@ _DONE = Verdict(Action.DONE)
 
 _REFUSED_UNBILLED = frozenset({401, 402, 403, 404, 413, 429, 498, 503, 529})
 _GATEWAY_TIMEOUT = 524
+_LOOKED_AT = 2000
 _MESSAGE = re.compile(rb'^\s*[\[{][^{]{0,200}"(?:message|msg|detail|error)"\s*:\s*"([^"]{1,2000})"')
 _CODE = re.compile(rb'^\s*[\[{][^{]{0,200}"(?:code|error_code)"\s*:\s*"?([\w.-]{1,80})')
 _PLAIN_404 = re.compile(r"\s*(not found|404 page not found|404 not found|)\s*\.?")
@@ -116,12 +118,13 @@ def _on_status(exchange: Exchange, status: int, now_wall: float) -> Verdict:
 
 def _on_inner_error(exchange: Exchange, error: ReplyError, now_wall: float) -> Verdict:
     wait = asked_wait(exchange.headers, exchange.body, error.message, now_wall)
+    message = without_pages(error.message)
     status = error.status or _status_of_names(error)
     if status is None:
-        info = ErrorInfo(ErrorKind.PROTOCOL, "error_in_body", f"an error inside a {exchange.status}: {error.message}", exchange.status)
+        info = ErrorInfo(ErrorKind.PROTOCOL, "error_in_body", f"an error inside a {exchange.status}: {message}", exchange.status)
         return _verdict(Ruling(RETRY, "error_in_body", may_be_billed_twice=True), info, wait)
     ruling = _ruling(status, error, exchange.body, wait)
-    info = ErrorInfo(ErrorKind.API, ruling.code, f"{error.message} (inside a {exchange.status})", exchange.status)
+    info = ErrorInfo(ErrorKind.API, ruling.code, f"{message} (inside a {exchange.status})", exchange.status)
     # A refusal that came before the first token cannot have been billed.
     billed = exchange.first_token_at is not None or status not in _REFUSED_UNBILLED
     return _verdict(ruling._replace(may_be_billed_twice=billed), info, wait)
@@ -155,7 +158,7 @@ def _ruling(status: int, error: ReplyError | None, body: bytes, wait: float | No
 def _unread(body: bytes) -> ReplyError:
     """Return the message and code of an error in an unknown envelope, where it names them."""
     message, code = _MESSAGE.search(body), _CODE.search(body)
-    text = sample(body) if message is None else message[1].decode("utf-8", "replace")
+    text = body[:_LOOKED_AT].decode("utf-8", "replace") if message is None else message[1].decode("utf-8", "replace")
     return ReplyError(text, None if code is None else code[1].decode())
 
 
@@ -177,7 +180,7 @@ def _names(error: ReplyError) -> list[str]:
 
 
 def _message(status: int, error: ReplyError | None, body: bytes) -> str:
-    said = error.message if error is not None else sample(body)
+    said = without_pages(error.message) if error is not None else sample(body)
     if said:
         return said
     try:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from batch.records import STREAMED, Api
+
 Ending = Literal["stop", "length", "tool_calls", "function_call", "content_filter", "broken"]
 
 _WORDS: Mapping[Ending, str] = {
@@ -52,6 +54,8 @@ def finish_reason_of(reason: str) -> str:
     return reason if ending is None or ending == "broken" else ending
 
 
-def is_unknown_ending(reason: str | None) -> bool:
-    """Whether an answer ended in a way that is in no dialect here, so that nothing shows whether it is whole."""
-    return reason is not None and ending_of(reason) is None
+def is_unknown_ending(reason: str | None, api: Api | None) -> bool:
+    """Whether an answer names no ending, or one of no dialect here, so that nothing shows whether it is whole."""
+    if reason is None:
+        return api in STREAMED
+    return ending_of(reason) is None

@@ -25,9 +25,10 @@ _NEEDS_NO_MESSAGE = frozenset({"content_filter", "length"})
 def read_reply(api: Api, body: bytes) -> Reply:
     """Read a reply body; an error object gives a Reply with `error`, whatever the status was.
 
-    With several choices the first one's answer is given, and all must have ended.
-    Raises ReplyFormatError, a ValueError, for what is not JSON (not_json), holds no answer (no_choices), or is an answer without
-    a terminal finish_reason (truncated_body).
+    With several choices the first one's answer is given, and all must have ended. An answer without a finish_reason is read, with
+    finish_reason None: the body is whole, and the official SDKs read it too.
+    Raises ReplyFormatError, a ValueError, for what is not JSON (not_json), holds no answer (no_choices), or has neither text nor calls
+    nor a finish_reason (truncated_body).
     """
     try:
         document = orjson.loads(body)
@@ -84,13 +85,11 @@ def _read_choices(document: dict[str, Any]) -> Reply:
         return blocked
     if not isinstance(choices, list) or set(map(type, choices)) != {dict}:
         raise ReplyFormatError("no_choices", "the reply holds no choices")
-    for choice in choices:
-        reason = choice.get("finish_reason")
-        if not reason or not isinstance(reason, str):
-            raise ReplyFormatError("truncated_body", "the answer has no finish_reason: it was cut short")
+    if not all(_reason(choice) or _has_answer(choice) for choice in choices):
+        raise ReplyFormatError("truncated_body", "the answer has no finish_reason and no text: it was cut short")
     first = first_of(choices)
     model = document.get("model")
-    reason = finish_reason_of(first["finish_reason"])
+    reason = _reason(first)
     message = first.get("message")
     if message is None and "text" not in first and reason in _NEEDS_NO_MESSAGE:
         message = {}
@@ -111,7 +110,20 @@ def _read_choices(document: dict[str, Any]) -> Reply:
     )
 
 
-def _read_message(message: dict[str, Any], reason: str, usage: dict[str, Any] | None, model: str | None, answers: int) -> Reply:
+def _reason(choice: Mapping[str, Any]) -> str | None:
+    reason = choice.get("finish_reason")
+    return finish_reason_of(reason) if reason and isinstance(reason, str) else None
+
+
+def _has_answer(choice: Mapping[str, Any]) -> bool:
+    """Whether a choice holds something that can only be the model's: a text, or calls of tools."""
+    message = choice.get("message")
+    if not isinstance(message, dict):
+        return bool(choice.get("text"))
+    return any(message.get(name) for name in ("content", "tool_calls", "function_call", "refusal", "audio"))
+
+
+def _read_message(message: dict[str, Any], reason: str | None, usage: dict[str, Any] | None, model: str | None, answers: int) -> Reply:
     content = message.get("content")
     text, thinking = (content, None) if type(content) is str else content_text(content)
     # DeepSeek, vLLM and llama.cpp call it reasoning_content, OpenRouter and Groq reasoning; Mistral sends parts.

@@ -168,7 +168,7 @@ class _Counts:
         sums["copies"] += outcome.copy_of is not None
         sums["truncated"] += outcome.ok and outcome.finish_reason == "length"
         sums["filtered"] += outcome.ok and outcome.finish_reason == "content_filter"
-        sums["unknown_endings"] += outcome.ok and is_unknown_ending(outcome.finish_reason)
+        sums["unknown_endings"] += outcome.ok and is_unknown_ending(outcome.finish_reason, outcome.api)
         usage = outcome.usage or {}
         sums["prompt_tokens"] += _count(usage, "prompt_tokens")
         sums["completion_tokens"] += _count(usage, "completion_tokens")

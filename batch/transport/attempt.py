@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from email.message import Message
@@ -31,8 +32,8 @@ CLOSE_S = 1.0
 
 # Beyond this an error is a web page, of which the first bytes say enough.
 LARGEST_ERROR_BODY = 1024 * 1024
-# The members of replies that hold an answer, of all APIs.
-_ANSWER_MEMBERS = (b'"choices"', b'"output"', b'"embedding"', b'"results"')
+# The members of replies that hold an answer, of all APIs, with something in them.
+_ANSWER = re.compile(rb'"(?:choices|output|data|results)"\s*:\s*\[\s*[^\]\s]')
 ACCEPTED = 202
 
 
@@ -261,7 +262,7 @@ def _error_of(body: bytes) -> Reply | None:
 def _format_fault(error: ReplyFormatError, body: bytes) -> Fault:
     seen = sample(body)
     # Such a reply is an answer that was paid for; a page of HTML, or nothing, is a gateway's.
-    answered = any(member in body for member in _ANSWER_MEMBERS)
+    answered = _ANSWER.search(body) is not None
     return Fault(ErrorKind.PROTOCOL, error.code, f"{error}: {seen}" if seen else str(error), answered=answered)
 
 

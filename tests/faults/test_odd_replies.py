@@ -134,29 +134,78 @@ def test_odd_replies_among_others(tmp_path: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_finished_answer_that_cannot_be_read_is_paid_for_twice_at_most(tmp_path: Path, stream: bool) -> None:
-    """Fault 66: rows whose answers come whole without an ending fail after one retry, the endpoint stays in order, exit 1."""
+NO_CONTENT = http(200, chat_body("x").replace(b'"message":{"role":"assistant","content":"x"}', b'"answer":"x"'))
+NO_ENDING = chat_reply("", finish_reason=None)
+
+
+@pytest.mark.parametrize(
+    ("reply", "attempts"),
+    [(NO_CONTENT, 1), (NO_ENDING, 2), (sse(delta(content="Paris"), usage_chunk()), 2)],
+    ids=["of another form", "cut short", "cut short in a stream"],
+)
+def test_a_finished_answer_that_cannot_be_read_is_paid_for_twice_at_most(tmp_path: Path, reply: bytes, attempts: int) -> None:
+    """Fault 66: whole answers of another form are paid for once, those that were cut short twice; the endpoint stays in order, exit 1."""
 
     def handler(received: Received) -> Iterable[Action]:
-        if row_number(received) % 4:
-            return answer(received)
-        if stream:
-            return [sse(delta(content="Paris"), usage_chunk())]
-        return [chat_reply("Paris", finish_reason=None)]
+        return answer(received) if row_number(received) % 4 else [reply]
 
     with ScriptedEndpoint(for_rows(handler)) as endpoint:
-        folder = JobFolder(tmp_path, endpoint.url, rows=16, stream=stream)
+        folder = JobFolder(tmp_path, endpoint.url, rows=16, stream=reply.count(b"data:") > 0)
         session = run_here(folder)
-        assert rows_sent(endpoint) == 12 + 2 * 4
-    assert (session.exit_code, session.tally.failed, session.tally.doubled) == (1, 4, 4)
-    assert {line["attempts"] for line in folder.errors()} == {2}
+        assert rows_sent(endpoint) == 12 + attempts * 4
+    assert (session.exit_code, session.tally.failed, session.tally.doubled) == (1, 4, 4 * (attempts - 1))
+    assert {line["attempts"] for line in folder.errors()} == {attempts}
     assert not [notice for notice in session.notices if "out of order" in notice]
+
+
+def test_a_vector_of_nulls_is_paid_for_once(tmp_path: Path) -> None:
+    """Fault 66: an embedding that holds something else than numbers fails its row with the first attempt; the others are answered."""
+    nulls = http(200, orjson.dumps({"object": "list", "data": [{"index": 0, "embedding": [None, None]}], "usage": {"prompt_tokens": 4}}))
+    with ScriptedEndpoint(for_rows(lambda received: [nulls] if row_number(received) == 1 else answer(received))) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=4)
+        folder.job.write_text(folder.job.read_text().replace("user =", 'api = "embeddings"\ntext =').replace("temperature = 0", ""))
+        session = run_here(folder)
+        assert rows_sent(endpoint) == 4
+    assert (session.exit_code, session.tally.ok, session.tally.doubled) == (1, 3, 0)
+
+
+def test_calls_that_cannot_be_distinguished_are_paid_for_once(tmp_path: Path) -> None:
+    """Fault 26: deltas of one index without ids whose arguments are no single JSON text fail their row with the first attempt."""
+
+    def call(arguments: str, **more: Any) -> dict[str, Any]:
+        return delta(tool_calls=[{"index": 0, "type": "function", "function": {"arguments": arguments, **more}}])
+
+    merged = sse(call("", name="glob"), call('{"a":1}', name=""), call('{"b":2}', name=""), delta("tool_calls"), usage_chunk())
+    with ScriptedEndpoint(for_rows(lambda received: [merged] if row_number(received) == 1 else answer(received))) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=4, stream=True)
+        session = run_here(folder)
+        assert rows_sent(endpoint) == 4
+    assert (session.exit_code, session.tally.ok, folder.errors()[0]["error"]["code"]) == (1, 3, "no_choices")
+
+
+def test_a_whole_answer_without_an_ending_is_kept_counted_and_shown(tmp_path: Path) -> None:
+    """Faults 65 and 66: a plain reply came whole although its finish_reason is null or absent: read once, as the SDK does, and reported."""
+    absent = http(200, chat_body("Rome").replace(b',"finish_reason":"stop"', b""))
+    replies = {1: chat_reply("Paris", finish_reason=None), 2: absent}
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [replies.get(row_number(received)) or chat_reply("Bern")]
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=4, concurrency=1)
+        session = run_here(folder)
+        assert rows_sent(endpoint) == 4
+    assert (session.exit_code, session.tally.ok, session.tally.unknown_endings) == (0, 4, 2)
+    found = [(line["completion"], line["finish_reason"]) for line in folder.completions()]
+    assert found == [("Bern", "stop"), ("Paris", None), ("Rome", None), ("Bern", "stop")]
+    (shown,) = [notice for notice in session.notices if "without a finish_reason" in notice]
+    assert "row 1 (id r1)" in shown
+    assert status_json(folder)[0]["unknown_endings"] == 2
 
 
 def test_unreadable_answers_alone_do_not_use_up_the_input(tmp_path: Path) -> None:
     """Promise 13: an endpoint that gives nothing but unreadable answers stops the run after the first 20 rows."""
-    with ScriptedEndpoint(for_rows(lambda _: [chat_reply("Paris", finish_reason=None)])) as endpoint:
+    with ScriptedEndpoint(for_rows(lambda _: [NO_CONTENT])) as endpoint:
         session = run_here(JobFolder(tmp_path, endpoint.url, rows=200, concurrency=4))
     assert session.exit_code == 5
     assert session.tally.failed < 30

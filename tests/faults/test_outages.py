@@ -49,6 +49,59 @@ def test_an_endpoint_that_serves_nothing_is_given_up(tmp_path: Path, name: str) 
         assert (again.exit_code, again.tally.requests) == (0, 300)
 
 
+PAGE = b"<!DOCTYPE html>\n<html><head><title>502 Bad &amp; Gateway</title></head>\n<body><center>nginx/1.25</center></body></html>"
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize("status", [502, 503, 504, 520, 521, 524, 530])
+def test_a_gateway_with_nothing_behind_it_fails_no_row_of_a_small_run(tmp_path: Path, status: int, rows: int) -> None:
+    """Faults 10 and 63, promise 13: a gateway's page from the first request on is the endpoint's fault, however few the rows and their
+    attempts: held, probed, stopped with 5 in the page's words, and resumed.
+    """  # noqa: D205 - one sentence
+    with ScriptedEndpoint(for_rows(lambda _: [http(status, PAGE, content_type="text/html")])) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=4, attempts=2, outage_timeout_s=0.5)
+        session = run_here(folder)
+        assert (session.exit_code, session.tally.failed, session.tally.not_attempted) == (5, 0, rows)
+        assert rows_sent(endpoint) <= PROBES
+        assert "an HTML page: 502 Bad & Gateway" in session.reason
+        assert not [text for text in [session.reason, *session.notices] if "<" in text]
+        endpoint.handler = answer
+        assert run_here(folder).exit_code == 0
+
+
+def test_a_gateway_whose_backend_comes_up_late_costs_no_attempt(tmp_path: Path) -> None:
+    """Fault 12: five refusals of a gateway before the first answer are waited out; the rows have one attempt."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [http(502, PAGE, content_type="text/html")] if rows_sent(endpoint) <= 5 else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=3, concurrency=4, attempts=1, outage_timeout_s=20))
+    assert (session.exit_code, session.tally.ok) == (0, 3)
+
+
+def test_a_gateway_that_refuses_one_row_among_others_fails_it_alone(tmp_path: Path) -> None:
+    """Fault 62: once others are served, a row that meets a gateway's page each time uses up its attempts and fails, with a few words."""
+    page = http(504, PAGE, content_type="text/html")
+    with ScriptedEndpoint(for_rows(lambda received: [page] if row_number(received) == 7 else answer(received))) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=40, concurrency=1, attempts=2)
+        session = run_here(folder)
+    (failed,) = folder.errors()
+    assert (session.exit_code, session.tally.ok, failed["attempts"]) == (1, 39, 2)
+    assert failed["error"]["message"] == "an HTML page: 502 Bad & Gateway"
+
+
+@pytest.mark.parametrize("fault", ["500", "resets", "a page with 200"])
+def test_all_rows_of_a_small_run_that_fail_alike_are_not_to_blame(tmp_path: Path, fault: str) -> None:
+    """Faults 10 and 63: three rows fail each time and nothing was ever served: nothing says that they are at fault."""
+    with ScriptedEndpoint(for_rows(lambda _: [OUTAGES[fault]])) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=3, concurrency=4, attempts=2, outage_timeout_s=0.5)
+        session = run_here(folder)
+        assert (session.exit_code, session.tally.failed, session.tally.not_attempted) == (5, 0, 3)
+        endpoint.handler = answer
+        assert run_here(folder).exit_code == 0
+
+
 @pytest.mark.parametrize("what", ["refused", "unresolved", "no answer to SYN"])
 def test_an_endpoint_that_is_not_there_is_given_up(tmp_path: Path, what: str) -> None:
     """Faults 13, 16, 33: nobody listens, no such host, a black hole: stopped with 5 by the deadline; with the right URL it goes on."""

@@ -215,8 +215,9 @@ async def test_an_answer_in_sound_is_its_transcript() -> None:
 @pytest.mark.parametrize(
     ("reply", "answered"),
     [
-        (chat_reply("hi", finish_reason=None), True),
-        (http(200, b'{"choices": null}'), True),
+        (chat_reply("", finish_reason=None), True),
+        (http(200, b'{"choices": [{"finish_reason": "stop"}]}'), True),
+        (http(200, b'{"choices": null}'), False),
         (http(200, b"<html>login</html>"), False),
         (http(200, b'{"status": "fine"}'), False),
         (http(200, b""), False),
@@ -224,7 +225,7 @@ async def test_an_answer_in_sound_is_its_transcript() -> None:
     ],
 )
 async def test_what_was_paid_for_is_known(reply: bytes, answered: bool) -> None:
-    """Fault 66: a finished reply that cannot be read is marked, so that it is asked for once more only; a gateway's page is not."""
+    """Fault 66: a finished reply that cannot be read is marked, so that it is asked for once more at most; a gateway's page is not."""
     exchange = await exchange_of(reply, CLOSE)
     verdict = judge(exchange, 0.0)
     assert (verdict.action, verdict.unusable) == (Action.RETRY, answered)

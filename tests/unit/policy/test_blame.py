@@ -53,7 +53,9 @@ def test_without_an_answer_few_tasks_are_to_blame_themselves_and_several_are_not
     few, several = suspicious(DISTINCT_RETRIED - 1), suspicious(DISTINCT_RETRIED)
     assert blame(BROKEN, few, spent=True, has_reference=False, has_others=True) is Blame.ROW
     assert blame(BROKEN, several, spent=True, has_reference=False, has_others=True) is Blame.UNCLEAR
-    assert blame(BROKEN, several, spent=True, has_reference=False) is Blame.ROW
+    assert blame(BROKEN, several, spent=True, has_reference=False) is Blame.UNCLEAR
+    assert blame(BROKEN, few, spent=True, has_reference=False) is Blame.ROW
+    assert blame(BAD, several, spent=True, has_reference=False) is Blame.ROW
     assert blame(BROKEN, few, spent=True, has_reference=False, has_others=True, is_open=True) is Blame.UNCLEAR
 
 

@@ -70,7 +70,7 @@ def test_no_secret_is_left(secret: str, before: str, after: str) -> None:
 
 @pytest.mark.parametrize(
     ("body", "shown"),
-    [(b"", ""), (b"<html>\r\n\x00\x1b[31m</html>", "<html> [31m</html>"), (b"\xff\xfe", "��"), (b"a" * 600, "a" * 499 + "…")],
+    [(b"", ""), (b"<html>\r\n\x00\x1b[31m</html>", "an HTML page: [31m"), (b"\xff\xfe", "��"), (b"a" * 600, "a" * 499 + "…")],
 )
 def test_sample(body: bytes, shown: str) -> None:
     """Fault 9: a sample is one short printable line, whatever the bytes were."""

@@ -41,6 +41,7 @@ def test_words_of_the_protocol_stay() -> None:
     for reason in ("stop", "length", "tool_calls", "function_call", "content_filter", "Vibes"):
         assert finish_reason_of(reason) == reason
     assert finish_reason_of("MAX_TOKENS") == "length"
-    assert is_unknown_ending("Vibes")
-    assert not is_unknown_ending("MAX_TOKENS")
-    assert not is_unknown_ending(None)
+    assert is_unknown_ending("Vibes", "chat/completions")
+    assert not is_unknown_ending("MAX_TOKENS", "chat/completions")
+    assert is_unknown_ending(None, "chat/completions")
+    assert not is_unknown_ending(None, "embeddings")

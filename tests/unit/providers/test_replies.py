@@ -90,12 +90,12 @@ def test_completion_and_embedding() -> None:
         (b'{"choices":[7]}', "no_choices"),
         (b'{"choices":[{"finish_reason":"stop"}]}', "no_choices"),
         (body(message={"content": 7}), "no_choices"),
-        (body(choice={"finish_reason": None}), "truncated_body"),
-        (body(choice={"finish_reason": ""}), "truncated_body"),
+        (body(choice={"finish_reason": None}, message={"content": ""}), "truncated_body"),
+        (body(choice={"finish_reason": "", "message": None}), "truncated_body"),
     ],
 )
 def test_what_is_no_reply(reply: bytes, code: str) -> None:
-    """Fault 9, promise 5: HTML, nothing, `choices: null` and an answer without a finish_reason are never a success."""
+    """Fault 9, promise 5: HTML, nothing, `choices: null` and a choice with neither text nor finish_reason are never a success."""
     with pytest.raises(ReplyFormatError) as caught:
         read_reply("chat/completions", reply)
     assert caught.value.code == code

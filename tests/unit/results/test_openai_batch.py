@@ -131,7 +131,8 @@ VARIANTS: list[tuple[Any, Any, str | None, str | None, int | None]] = [
     (None, {"code": "batch_expired", "message": "m"}, None, "batch_expired", None),
     (None, None, None, "no_choices", None),
     (within(200, INNER), None, None, "server_error", None),
-    (within(200, chat(None)), None, None, "truncated_body", 200),
+    (within(200, chat(None)), None, "Hi", None, 200),
+    (within(200, {"choices": [{"message": {"content": ""}}]}), None, None, "truncated_body", 200),
 ]
 
 

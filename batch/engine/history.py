@@ -1,0 +1,41 @@
+"""Corrects a verdict by what the endpoint has served before: one reply alone does not show whether a refusal is transient."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.work import Work
+from batch.policy.blame import OF_THE_GATEWAY
+from batch.policy.verdicts import Action, Verdict
+from batch.records import Api
+
+
+def with_history(verdict: Verdict, work: Work, pool: EndpointPool, served: Collection[Api], *, has_ok: bool) -> Verdict:
+    """Return the verdict on the last attempt of `work`, and take an attempt back from its count that is not charged.
+
+    `served` are the APIs of which the pool has given an answer; `has_ok`: the row's variant has one.
+    """
+    code = verdict.error.code if verdict.error is not None else ""
+    if verdict.action is Action.RETRY:
+        by_gateway = verdict.error is not None and verdict.error.http_status in OF_THE_GATEWAY
+        # Nothing was ever served behind this gateway: its refusal says nothing about the row.
+        return _uncharged(verdict, work) if by_gateway and not pool.has_served(work) else verdict
+    if verdict.action is not Action.STOP:
+        return verdict
+    if code == "tls" and has_ok:
+        # An endpoint that has served has no wrong certificate: a handshake broke.
+        return _uncharged(verdict, work)
+    if code == "not_found" and served and work.task.request.api not in served:
+        # The address is right, for another API is served there; this one is not.
+        return replace(verdict, action=Action.FAIL)
+    if code == "not_found" and pool.evidence(work).has_served:
+        # The path is right, for rows were served there: an ingress has lost its backend.
+        return _uncharged(verdict, work)
+    return verdict
+
+
+def _uncharged(verdict: Verdict, work: Work) -> Verdict:
+    work.attempts -= verdict.charged
+    return replace(verdict, action=Action.RETRY, charged=False)
