@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import SetupError
-from batch.evaluation.scorers import choice, matching, math, number, overlap, structured, user_function
+from batch.evaluation.scorers import choice, matching, math, number, overlap, structured, tool_calls, user_function
 from batch.evaluation.scorers.sample import ExpectedError as ExpectedError
 from batch.evaluation.scorers.sample import Sample as Sample
 from batch.evaluation.scorers.sample import Scorer as Scorer
@@ -44,9 +44,10 @@ KINDS = {
     "choice": ScorerKind(choice.choice, version=2),
     "number": ScorerKind(number.number, version=2),
     "math": ScorerKind(math.math, slow=True),
-    "json": ScorerKind(structured.valid_json, compares=False),
-    "json_schema": ScorerKind(structured.json_schema, compares=False, version=2, file_option="schema"),
-    "json_fields": ScorerKind(structured.json_fields, binary=False, version=2),
+    "json": ScorerKind(structured.valid_json, compares=False, version=2),
+    "json_schema": ScorerKind(structured.json_schema, compares=False, version=3, file_option="schema"),
+    "json_fields": ScorerKind(structured.json_fields, binary=False, version=3),
+    "tool_call": ScorerKind(tool_calls.tool_call),
     "token_f1": ScorerKind(overlap.token_f1, binary=False),
     "rouge_l": ScorerKind(overlap.rouge_l, binary=False),
     "edit": ScorerKind(overlap.edit, binary=False),
