@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +13,7 @@ from batch.evaluation.scorers.sample import Sample, scored, unscored
 from batch.evaluation.scorers.texts import answer_text
 from batch.evaluation.table import ScoreValue
 from batch.journal.segments import segment_paths
+from batch.providers.logprobs import read_logprobs
 from batch.providers.replies import read_reply
 from batch.records import BadRow, Outcome, Row
 from batch.results.join import Result, results
@@ -24,7 +25,8 @@ from batch.settings import ScoreSettings
 class Answer:
     """A task as evaluation sees it. `row` has its columns; rows that cannot be read have no answers.
 
-    `failure` is the error's code when the task failed. `missing` says that it has no outcome yet. Times are in seconds.
+    `failure` is the error's code when the task failed. `missing` says that it has no outcome yet. Times are in seconds. `logprobs` are the
+    answer's tokens, as `providers.logprobs` reads them.
     """
 
     row: Row
@@ -39,6 +41,22 @@ class Answer:
     first_token_s: float | None = None
     cost_usd: float | None = None
     usage: Mapping[str, Any] = field(default_factory=dict)
+    finish_reason: str | None = None
+    logprobs: Sequence[Mapping[str, Any]] | None = None
+
+    def sample(self, expected: Any, rules: AnswerRules) -> Sample:
+        """What a scorer is given of this answer."""
+        return Sample(
+            self.text,
+            expected,
+            self.tool_calls,
+            self.truncated,
+            self.row.columns,
+            rules.thinking,
+            usage=self.usage,
+            finish_reason=self.finish_reason or ("length" if self.truncated else None),
+            logprobs=self.logprobs,
+        )
 
 
 def run_answers(run: StoredRun) -> Iterator[Answer]:
@@ -137,8 +155,15 @@ def answer_of(result: Result, row: Row) -> Answer:
 def _said(outcome: Outcome, result: Result) -> dict[str, Any]:
     if outcome.response is None:
         return {}
-    reply = read_reply(outcome.api or result.variant.prompt.api, outcome.response)
-    return {"text": reply.text, "tool_calls": reply.tool_calls, "truncated": outcome.finish_reason == "length"}
+    api = outcome.api or result.variant.prompt.api
+    reply = read_reply(api, outcome.response)
+    return {
+        "text": reply.text,
+        "tool_calls": reply.tool_calls,
+        "truncated": outcome.finish_reason == "length",
+        "finish_reason": outcome.finish_reason,
+        "logprobs": read_logprobs(api, outcome.response),
+    }
 
 
 def _seconds(start: float | None, end: float | None) -> float | None:

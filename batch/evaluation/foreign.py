@@ -114,7 +114,9 @@ def _of_line(line: dict[str, Any], answer: str | None, path: Path) -> ForeignLin
 
 
 def _own(line: Mapping[str, Any], text: Any) -> dict[str, Any]:
-    said = {key: line[key] for key in ("tool_calls", "latency_s", "first_token_s", "cost_usd") if line.get(key) is not None}
+    said = {
+        key: line[key] for key in ("tool_calls", "latency_s", "first_token_s", "cost_usd", "finish_reason") if line.get(key) is not None
+    }
     usage = line.get("usage")
     return {
         **said,

@@ -32,4 +32,4 @@ class RowScorer:
         """The score of one answer to a row with this right value."""
         if (known := unanswered(answer, self._rules)) is not None:
             return known
-        return self._score(Sample(answer.text, expected, answer.tool_calls, answer.truncated, answer.row.columns, self._rules.thinking))
+        return self._score(answer.sample(expected, self._rules))

@@ -6,43 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from batch.job.score_base import CASE, EXPECTED, ComparingSection, ScoreSection
+from batch.job.score_structured import JsonFieldsSection, JsonSchemaSection, JsonSection, ToolCallSection
 from batch.job.section import Absent, NotNegative, PriceSection, Section, Text
 from batch.settings import Metric
-
-_EXPECTED = "The column with the right value (a list: several right ones), or a template such as {{ city }}."
-_CASE = "Whether upper and lower case differ.  [default: false]"
-_EMBEDDED = "Whether JSON within prose is taken too."
-
-
-class ScoreSection(Section):
-    """The settings of every kind of score."""
-
-    name: Text | Absent = Field(
-        default=None, description="The score's name in tables and file names: letters, digits, _ - and .; by default the kind."
-    )
-    cluster: Text | Absent = Field(
-        default=None, description="The column that groups rows which belong together, such as questions on one document."
-    )
-    slices: list[Text] = Field(default_factory=list, description="Columns by whose values the scores are broken down.")
-    cut_off: Literal["score", "wrong", "unscored"] | Absent = Field(
-        default=None, description="What becomes of answers that the token limit cut off; by default they are unscored."
-    )
-    thinking: Text | Absent = Field(
-        default=None, description="A tag around thinking beside the usual ones (<think>, [THINK], <reasoning>, ...), as in PLAN."
-    )
-
-
-class ComparingSection(ScoreSection):
-    """A scorer that compares the answer with the right value."""
-
-    expected: Text = Field(description=_EXPECTED)
 
 
 class ExactSection(ComparingSection):
     """The whole answer is the right value."""
 
     kind: Literal["exact"]
-    case_sensitive: bool | Absent = Field(default=None, description=_CASE)
+    case_sensitive: bool | Absent = Field(default=None, description=CASE)
     punctuation: bool | Absent = Field(default=None, description="Whether punctuation around the text counts.  [default: false]")
     articles: bool | Absent = Field(default=None, description="Whether a, an and the count.  [default: true]")
     squad: bool | Absent = Field(
@@ -54,7 +28,7 @@ class ContainsSection(ComparingSection):
     """The answer contains the right value."""
 
     kind: Literal["contains"]
-    case_sensitive: bool | Absent = Field(default=None, description=_CASE)
+    case_sensitive: bool | Absent = Field(default=None, description=CASE)
     whole_words: bool | Absent = Field(default=None, description="Whether it must be a word or number of its own.  [default: true]")
     need: Literal["any", "all"] | Absent = Field(default=None, description="Of several right values: any of them, or all.  [default: any]")
 
@@ -63,7 +37,7 @@ class RegexSection(ScoreSection):
     """A pattern is found; with a right value: what it caught is that value."""
 
     kind: Literal["regex"]
-    expected: Text | Absent = Field(default=None, description=_EXPECTED)
+    expected: Text | Absent = Field(default=None, description=EXPECTED)
     pattern: Text = Field(description="A regular expression of Python; the first of its groups that matched is what is compared.")
     ignore_case: bool | Absent = Field(default=None, description="Whether case is ignored.  [default: false]")
     which: Literal["first", "last"] | Absent = Field(default=None, description="Which match counts.  [default: last]")
@@ -106,31 +80,6 @@ class MathSection(ComparingSection):
     kind: Literal["math"]
 
 
-class JsonSection(ScoreSection):
-    """The answer is JSON."""
-
-    kind: Literal["json"]
-
-
-class JsonSchemaSection(ScoreSection):
-    """The answer is JSON that a JSON Schema accepts."""
-
-    kind: Literal["json_schema"]
-    schema_: Text = Field(alias="schema", description="The file with the JSON Schema, relative to this file.")
-    embedded: bool | Absent = Field(default=None, description=f"{_EMBEDDED}  [default: false]")
-
-
-class JsonFieldsSection(ComparingSection):
-    """The share of the right object's fields that the answer has."""
-
-    kind: Literal["json_fields"]
-    fields_: list[Text] | Absent = Field(
-        alias="fields", default=None, description="The fields that count, such as address.city.  [default: all]"
-    )
-    embedded: bool | Absent = Field(default=None, description=f"{_EMBEDDED}  [default: true]")
-    case_sensitive: bool | Absent = Field(default=None, description=_CASE)
-
-
 class TokenF1Section(ComparingSection):
     """The F1 of words in common, as SQuAD has it."""
 
@@ -147,7 +96,7 @@ class EditSection(ComparingSection):
     """1 less the edit distance as a share of the longer text."""
 
     kind: Literal["edit"]
-    case_sensitive: bool | Absent = Field(default=None, description=_CASE)
+    case_sensitive: bool | Absent = Field(default=None, description=CASE)
 
 
 class BleuSection(ComparingSection):
@@ -166,7 +115,7 @@ class PythonSection(ScoreSection):
     """The score is what your own function returns; it runs with your rights."""
 
     kind: Literal["python"]
-    expected: Text | Absent = Field(default=None, description=_EXPECTED)
+    expected: Text | Absent = Field(default=None, description=EXPECTED)
     function: Text = Field(description='"file.py:name", relative to this file; called as name(answer, expected, row), it gives 0 to 1.')
 
 
@@ -192,7 +141,7 @@ class JudgingSection(ScoreSection):
         default=None,
         description="What makes an answer good: a template over the row's columns, question, expected, completion (pairs: first, second).",
     )
-    expected: Text | Absent = Field(default=None, description=f"{_EXPECTED} The judge is shown it.")
+    expected: Text | Absent = Field(default=None, description=f"{EXPECTED} The judge is shown it.")
     question: Text | Absent = Field(
         default=None,
         description="What was asked: a column, or a template.  [default: the last user message of the first model]",
@@ -238,6 +187,7 @@ AnyScore = (
     | JsonSection
     | JsonSchemaSection
     | JsonFieldsSection
+    | ToolCallSection
     | TokenF1Section
     | RougeSection
     | EditSection

@@ -12,7 +12,8 @@ from batch.job.paths import KeyPath
 from batch.job.problems import Loading, nearest
 from batch.job.prompts import check_single_braces
 from batch.job.schema import shown
-from batch.job.score_model import SCORES, EmbeddingSection, GateSection, JudgingSection, ScoreSection
+from batch.job.score_base import ScoreSection
+from batch.job.score_model import SCORES, EmbeddingSection, GateSection, JudgingSection
 from batch.job.sections import validated
 from batch.settings import GateSettings, JudgeSettings, OutputSettings, ScoreSettings, Variant
 from batch.storage import is_url

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import SetupError
-from batch.evaluation.scorers import choice, matching, math, number, overlap, structured, user_function
+from batch.evaluation.scorers import choice, matching, math, number, overlap, structured, tool_calls, user_function
 from batch.evaluation.scorers.sample import ExpectedError as ExpectedError
 from batch.evaluation.scorers.sample import Sample as Sample
 from batch.evaluation.scorers.sample import Scorer as Scorer
+from batch.evaluation.scorers.user_module import deciding_files
 from batch.settings import JudgeSettings, ScoreSettings, Variant
 
 
@@ -44,15 +45,16 @@ KINDS = {
     "choice": ScorerKind(choice.choice, version=2),
     "number": ScorerKind(number.number, version=2),
     "math": ScorerKind(math.math, slow=True),
-    "json": ScorerKind(structured.valid_json, compares=False),
-    "json_schema": ScorerKind(structured.json_schema, compares=False, version=2, file_option="schema"),
-    "json_fields": ScorerKind(structured.json_fields, binary=False, version=2),
+    "json": ScorerKind(structured.valid_json, compares=False, version=2),
+    "json_schema": ScorerKind(structured.json_schema, compares=False, version=3, file_option="schema"),
+    "json_fields": ScorerKind(structured.json_fields, binary=False, version=3),
+    "tool_call": ScorerKind(tool_calls.tool_call),
     "token_f1": ScorerKind(overlap.token_f1, binary=False),
     "rouge_l": ScorerKind(overlap.rouge_l, binary=False),
     "edit": ScorerKind(overlap.edit, binary=False),
     "bleu": ScorerKind(overlap.bleu, binary=False),
     "chrf": ScorerKind(overlap.chrf, binary=False),
-    "python": ScorerKind(user_function.python, binary=False, compares=False, slow=True, file_option="function"),
+    "python": ScorerKind(user_function.python, binary=False, compares=False, slow=True, version=2, file_option="function"),
 }
 EMBEDDING = "embedding"
 """The kind whose scores are made from embeddings, in `grading/embeddings.py`; judges' scores are made in `grading/judge_scores.py`."""
@@ -95,14 +97,22 @@ def scorer_version(settings: ScoreSettings) -> str:
     kind = KINDS[settings.kind]
     known = [settings.kind, RULES_VERSION, kind.version, settings.expected, options]
     digest = hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16)
-    if kind.file_option is not None:
-        named = str(settings.options[kind.file_option])
-        path = user_function.split(named)[0] if settings.kind == "python" else Path(named)
-        try:
-            digest.update(path.read_bytes())
-        except OSError as error:
-            raise SetupError(f"{path}: cannot be read: {error.strerror}") from error
+    for content in _deciding_files(settings, kind):
+        digest.update(content)
     return digest.hexdigest()
+
+
+def _deciding_files(settings: ScoreSettings, kind: ScorerKind) -> list[bytes]:
+    """The content of the files that decide the scores. Raises SetupError."""
+    if kind.file_option is None:
+        return []
+    named = str(settings.options[kind.file_option])
+    if settings.kind == "python":
+        return list(deciding_files(named).values())
+    try:
+        return [Path(named).read_bytes()]
+    except OSError as error:
+        raise SetupError(f"{named}: cannot be read: {error.strerror}") from error
 
 
 def _deciding(settings: JudgeSettings | Variant) -> dict[str, Any]:

@@ -17,7 +17,7 @@ class Sample:
 
     `text` is None for an answer without text (tool calls only). `expected` is the column's value, or the template's text; a list holds
     several right values. `truncated` says that the answer was cut off by the token limit. `thinking` names a tag around
-    thinking beside the usual ones. `columns` are the row's own.
+    thinking beside the usual ones. `columns` are the row's own. `logprobs` are the answer's tokens with their log probabilities.
     """
 
     text: str | None
@@ -26,6 +26,9 @@ class Sample:
     truncated: bool = False
     columns: Mapping[str, Any] = field(default_factory=dict)
     thinking: str | None = None
+    usage: Mapping[str, Any] = field(default_factory=dict)
+    finish_reason: str | None = None
+    logprobs: Sequence[Mapping[str, Any]] | None = None
 
 
 Scorer: TypeAlias = Callable[[Sample], ScoreValue]

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
-from itertools import islice
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from batch.errors import SetupError
+from batch.evaluation.scorers.json_values import loads, read_json
 from batch.evaluation.scorers.sample import ExpectedError, Sample, Scorer, scored, shown, unscored
 from batch.evaluation.scorers.texts import answer_text, as_text, normalised
 from batch.evaluation.table import ScoreValue
 from batch.prompts import AnswerSchema
-from batch.prompts.bounded import LONGEST_S, BoundedPattern, OutOfTimeError
+from batch.prompts.bounded import LONGEST_S, OutOfTimeError
 
-_FENCE = r"(?ism)^[ \t]*(?P<mark>```+|~~~+)[ \t]*(?:json\w*)?[ \t]*\r?\n(?P<inside>.*?)^[ \t]*(?P=mark)[ \t]*$"
-_MOST_STARTS = 10_000
-"""Brackets in prose at which JSON may begin: each costs a try, which a text of nothing but brackets makes long."""
 _MISSING = object()
 
 
-def valid_json() -> Scorer:
-    """1 when the answer is JSON as RFC 8259 has it (no NaN): the whole answer, or a ``` block in it."""
+def valid_json(*, fences: bool = True) -> Scorer:
+    """1 when the answer is JSON as RFC 8259 has it (no NaN): the whole answer or, with `fences`, a ``` block in it."""
 
     def score(sample: Sample) -> ScoreValue:
         text = _json_text(sample)
         if isinstance(text, ScoreValue):
             return text
         try:
-            value = _read(text)
+            value = read_json(text, fences=fences)
         except ValueError as error:
             return scored(0, text, _fault(text, error, sample))
         return scored(1, text, f"JSON: {_kind(value)}")
@@ -39,10 +34,11 @@ def valid_json() -> Scorer:
     return score
 
 
-def json_schema(*, schema: str, embedded: bool = False) -> Scorer:
+def json_schema(*, schema: str, embedded: bool = False, fences: bool = True) -> Scorer:
     """1 when the answer is JSON that the JSON Schema in the file `schema` accepts; what is no JSON is wrong, not unscored.
 
-    With `embedded`, an object or a list within prose is taken as well.
+    With `embedded`, an object or a list within prose is taken as well; of several the last that the schema accepts. With `fences`
+    false, a ``` block around the JSON makes it wrong.
 
     Raises:
         SetupError: the file cannot be read, or holds no schema.
@@ -54,11 +50,10 @@ def json_schema(*, schema: str, embedded: bool = False) -> Scorer:
         if isinstance(text, ScoreValue):
             return text
         try:
-            value = _read(text, embedded=embedded)
+            value = read_json(text, embedded=embedded, fences=fences, fits=lambda found: check(found) is None)
+            complaint = check(value)
         except ValueError as error:
             return scored(0, text, _fault(text, error, sample))
-        try:
-            complaint = check(value)
         except OutOfTimeError:
             return unscored(f"the check against the schema took longer than {LONGEST_S:g} s", text)
         return scored(complaint is None, text, complaint or "fits the schema")
@@ -66,11 +61,12 @@ def json_schema(*, schema: str, embedded: bool = False) -> Scorer:
     return score
 
 
-def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, case_sensitive: bool = False) -> Scorer:
+def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, fences: bool = True, case_sensitive: bool = False) -> Scorer:
     """The share of the expected object's fields that the answer has with an equal value.
 
     The expected value is an object, or its JSON text; fields of nested objects count one by one ("address.city"), lists as a whole.
     Texts are compared as `exact` does, numbers by value. `fields` says which ones count. Other fields do not count.
+    Of several objects in an answer, the last with any of these fields is taken.
     """
 
     def score(sample: Sample) -> ScoreValue:
@@ -81,17 +77,21 @@ def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, case_sensi
         if isinstance(text, ScoreValue):
             return text
         try:
-            value = _read(text, embedded=embedded)
+            value = read_json(text, embedded=embedded, fences=fences, fits=lambda found: _has_any(found, wanted))
         except ValueError as error:
             return unscored(_fault(text, error, sample), text)
         if not isinstance(value, dict):
             return unscored(f"the answer is not an object but {_kind(value)}", text)
         given = dict(_leaves(value, inside=wanted))
-        wrong = [name for name, right in wanted.items() if not _same(given.get(name, _MISSING), right, case_sensitive=case_sensitive)]
+        wrong = [name for name, right in wanted.items() if not same_value(given.get(name, _MISSING), right, case_sensitive=case_sensitive)]
         reason = f"differs in {shown(', '.join(wrong), 120)}" if wrong else f"all {len(wanted)} fields equal"
         return scored(1 - len(wrong) / len(wanted), text, reason)
 
     return score
+
+
+def _has_any(value: Any, wanted: Mapping[str, Any]) -> bool:
+    return isinstance(value, dict) and any(name in wanted for name, _ in _leaves(value, inside=wanted))
 
 
 def _json_text(sample: Sample) -> str | ScoreValue:
@@ -102,42 +102,6 @@ def _json_text(sample: Sample) -> str | ScoreValue:
         if arguments is not None:
             return as_text(arguments)
     return answer_text(sample)
-
-
-def _read(text: str, *, embedded: bool = False) -> Any:
-    """The JSON in an answer. Raises ValueError when there is none."""
-    try:
-        blocks = [match["inside"] for match in _fence().matches(text)] if "```" in text or "~~~" in text else []
-    except OutOfTimeError:  # thousands of fences, each of another length
-        blocks = []
-    fault: ValueError = ValueError("no JSON")
-    for candidate in (text, *reversed(blocks)):
-        try:
-            return json.loads(candidate, parse_constant=_refuse)
-        except RecursionError:
-            raise ValueError("nested too deeply") from None
-        except ValueError as error:
-            fault = error if candidate is text or not blocks else fault
-    if embedded:
-        for match in islice(re.finditer(r"[{\[]", text), _MOST_STARTS):
-            try:
-                return _DECODER.raw_decode(text, match.start())[0]
-            except (ValueError, RecursionError):
-                continue
-    raise fault
-
-
-@cache
-def _fence() -> BoundedPattern:
-    return BoundedPattern(_FENCE)
-
-
-def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
-
-
-# RFC 8259 has no NaN; Python's own decoder takes it.
-_DECODER = json.JSONDecoder(parse_constant=_refuse)
 
 
 def _fault(text: str, error: ValueError, sample: Sample) -> str:
@@ -171,7 +135,7 @@ def _validator(path: Path) -> Callable[[Any], str | None]:
 def _expected_fields(expected: Any, fields: Sequence[str]) -> dict[str, Any]:
     if isinstance(expected, str):
         try:
-            expected = json.loads(expected)
+            expected = loads(expected)
         except ValueError:
             return {}
     if not isinstance(expected, Mapping):
@@ -194,7 +158,8 @@ def _leaves(value: Mapping[str, Any], prefix: str = "", inside: Mapping[str, Any
             yield name, item
 
 
-def _same(given: Any, wanted: Any, *, case_sensitive: bool) -> bool:
+def same_value(given: Any, wanted: Any, *, case_sensitive: bool) -> bool:
+    """Whether a JSON value is the wanted one: texts as `exact` compares them, numbers by value, lists and objects item by item."""
     if wanted is None:
         return given is None or given is _MISSING
     if given is _MISSING or given is None or isinstance(given, bool) != isinstance(wanted, bool):
@@ -203,10 +168,10 @@ def _same(given: Any, wanted: Any, *, case_sensitive: bool) -> bool:
         return given == wanted or abs(given - wanted) <= 1e-9 * abs(wanted)
     if isinstance(wanted, list | tuple):
         same_length = isinstance(given, list) and len(given) == len(wanted)
-        return same_length and all(_same(a, b, case_sensitive=case_sensitive) for a, b in zip(given, wanted, strict=True))
+        return same_length and all(same_value(a, b, case_sensitive=case_sensitive) for a, b in zip(given, wanted, strict=True))
     if isinstance(wanted, Mapping):
         return isinstance(given, Mapping) and all(
-            _same(given.get(key, _MISSING), item, case_sensitive=case_sensitive) for key, item in wanted.items()
+            same_value(given.get(key, _MISSING), item, case_sensitive=case_sensitive) for key, item in wanted.items()
         )
     if isinstance(given, dict | list):
         return False

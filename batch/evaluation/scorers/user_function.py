@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from batch.errors import SetupError
 from batch.evaluation.scorers.sample import Sample, Scorer, scored, shown, unscored
+from batch.evaluation.scorers.user_module import UserFunction
 from batch.evaluation.table import ScoreValue
 
 
@@ -18,52 +14,48 @@ def python(*, function: str) -> Scorer:
     """What `function`, written "file.py:name", says of each answer.
 
     It is called as name(answer, expected, row): the text (None when there is none), the expected value or None, and a dict of the row's
-    columns, with the answer's tool calls under "tool_calls" when it has any. It gives a number from 0 to 1, a truth value, None for
-    unscored, or a pair of one of these and a reason. What it raises makes the answer unscored.
+    columns, with the answer's tool calls under "tool_calls" when it has any. Further parameters of these names are given too: `usage`,
+    `finish_reason`, `logprobs` (a list of tokens, or None), `tool_calls`. It may be async. It gives a number from 0 to 1 (NumPy's too), a
+    truth value, None for unscored, or a pair of one of these and a reason. What it raises makes the answer unscored.
 
     Raises:
         SetupError: the file or the function is not there, or the file cannot be run.
     """
-    call = _load(function)
+    call = UserFunction(function)
 
     def score(sample: Sample) -> ScoreValue:
         row = {**sample.columns, "tool_calls": list(sample.tool_calls)} if sample.tool_calls else dict(sample.columns)
         try:
-            given = call(sample.text, sample.expected, row)
+            given = call(sample.text, sample.expected, row, **more_of(sample))
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            return unscored(f"{call.__name__} raised {type(error).__name__}: {shown(str(error), 120)}")
+            return unscored(f"{call.name} raised {type(error).__name__}: {shown(str(error), 120)}")
         value, reason = given if isinstance(given, tuple) and len(given) == 2 else (given, "")
+        value = plain_number(value)
         if value is None:
-            return unscored(str(reason) or f"{call.__name__} gave None")
+            return unscored(str(reason) or f"{call.name} gave None")
         if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
-            return unscored(f"{call.__name__} gave {shown(repr(value), 60)}, which is no number from 0 to 1")
+            return unscored(f"{call.name} gave {shown(repr(value), 60)}, which is no number from 0 to 1")
         return scored(value, sample.text, str(reason) or "by the function")
 
     return score
 
 
-def split(function: str) -> tuple[Path, str]:
-    """The file and the function's name. Raises SetupError when they are not written "file.py:name"."""
-    file, colon, name = function.rpartition(":")
-    if not colon or not name.isidentifier():
-        raise SetupError(f'{function!r} names no function of a file; write function = "scorers.py:score"')
-    return Path(file), name
+def more_of(sample: Sample) -> dict[str, Any]:
+    """What else is known of an answer, by the names of parameters."""
+    return {
+        "usage": dict(sample.usage),
+        "finish_reason": sample.finish_reason,
+        "logprobs": None if sample.logprobs is None else [dict(token) for token in sample.logprobs],
+        "tool_calls": list(sample.tool_calls or ()),
+    }
 
 
-def _load(function: str) -> Callable[[str | None, Any, dict[str, Any]], Any]:
-    file, name = split(function)
-    if not file.is_file():
-        raise SetupError(f"{file}: there is no such file for a python scorer")
-    spec = importlib.util.spec_from_file_location(f"promptmill_scorer_{file.stem}", file)
-    if spec is None or spec.loader is None:
-        raise SetupError(f"{file}: is no Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # dataclasses and pickling look their module up there
+def plain_number(value: Any) -> Any:
+    """A number of NumPy, PyTorch or the like, or an array of one, as Python's own; any other value as it is."""
+    item = getattr(value, "item", None)
+    if isinstance(value, int | float) or not callable(item):
+        return float(value) if isinstance(value, float) else value
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise SetupError(f"{file}: cannot be run: {type(error).__name__}: {error}") from error
-    found = getattr(module, name, None)
-    if not callable(found):
-        raise SetupError(f"{file}: has no function {name}")
-    return found  # type: ignore[no-any-return]
+        return item()
+    except (TypeError, ValueError, RuntimeError):
+        return value

@@ -187,7 +187,7 @@ def test_every_kind_can_be_made(tmp_path: Path, user_file: Path) -> None:
         if kind == "math" and importlib.util.find_spec("math_verify") is None:
             continue
         scorer = make_scorer(ScoreSettings(name=kind, kind=kind, options=needed.get(kind, {})))
-        expected = {"choice": "A", "number": 1, "math": "1", "json_fields": {"a": 1}}.get(kind, "x")
+        expected = {"choice": "A", "number": 1, "math": "1", "json_fields": {"a": 1}, "tool_call": {"name": "f"}}.get(kind, "x")
         assert scorer(Sample(None, expected)).state == "unscored", kind
 
 
@@ -208,3 +208,32 @@ def test_nan_is_no_json_wherever_it_stands() -> None:
     assert score(Sample('{"a": NaN}', {"a": 1})).state == "unscored"
     assert score(Sample('Here: {"a": NaN} or so', {"a": 1})).state == "unscored"
     assert score(Sample('Here: {"a": Infinity}, I mean {"a": 1}', {"a": 1})).value == 1
+
+
+def test_of_several_objects_the_one_that_fits_is_read(tmp_path: Path) -> None:
+    """Quoted examples and lists beside the answer are passed over; of several that fit, the last counts."""
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps(SCHEMA))
+    text = 'Sources [1], as in {"name": "x"}: {"city": "Rome"} {"ok": true}'
+    assert json_schema(schema=str(schema), embedded=True)(Sample(text)).value == 1
+    assert json_schema(schema=str(schema))(Sample('```json\n{"city": "Rome"}\n```\n```json\n{"note": 1}\n```')).value == 1
+    assert json_schema(schema=str(schema), embedded=True)(Sample('{"name": "x"} and {"town": 1}')).value == 0
+    assert json_fields()(Sample(text, {"city": "Rome"})).value == 1
+    assert json_fields()(Sample('First {"city": "Oslo"}, no: {"city": "Rome"}', {"city": "Rome"})).value == 1
+
+
+def test_fences_are_taken_by_choice(tmp_path: Path) -> None:
+    """Where the answer goes straight into a parser, a ``` block around it is wrong."""
+    schema = tmp_path / "schema.json"
+    schema.write_text(json.dumps(SCHEMA))
+    fenced = '```json\n{"city": "Rome"}\n```'
+    assert valid_json(fences=False)(Sample(fenced)).value == 0
+    assert json_schema(schema=str(schema), fences=False)(Sample(fenced)).value == 0
+    assert json_fields(fences=False, embedded=False)(Sample(fenced, {"city": "Rome"})).state == "unscored"
+    assert valid_json(fences=False)(Sample('{"city": "Rome"}')).value == 1
+
+
+def test_an_expected_object_with_nan_is_a_fault_of_the_data() -> None:
+    """RFC 8259 holds for the right values too."""
+    with pytest.raises(ExpectedError):
+        json_fields()(Sample("{}", '{"a": NaN}'))

@@ -10,7 +10,8 @@ import pytest
 from batch.errors import JobError
 from batch.evaluation.scorers import EMBEDDING, KINDS
 from batch.job import from_document, score_settings
-from batch.job.score_model import SCORES, ComparingSection, ScoreSection
+from batch.job.score_base import ComparingSection, ScoreSection
+from batch.job.score_model import SCORES
 from batch.settings import GateSettings, ScoreSettings
 from tests.support.job_files import GOOD, loaded, problem, problems
 
