@@ -289,7 +289,8 @@ class GateSettings:
     """One `[[gate]]` entry: a bound that `metric` of the score named `score` must keep, shown by its interval, not by its point.
 
     `variant` None means every variant (but `against`). `minimum` must not be above the interval's lower end, `maximum` not below its
-    upper end. `difference` is the strict score less that of the variant `against`, which is given for it only.
+    upper end. `difference` is the strict score less that of the variant `against`, or that of the same variant in `baseline`: a run
+    directory, or a file that `score --save-baseline` wrote. `worse_rows` is how many rows may score lower than there.
     """
 
     score: str
@@ -298,6 +299,8 @@ class GateSettings:
     against: str | None = None
     minimum: float | None = None
     maximum: float | None = None
+    baseline: str | None = None
+    worse_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

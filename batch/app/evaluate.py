@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
+from batch.app.sides import FileScoring, open_side, score_files, scored_side
 from batch.app.stored import ScoredRun
+from batch.errors import InputError
 from batch.evaluation.answers import run_answers, run_state
-from batch.evaluation.foreign import read_foreign
 from batch.evaluation.gates import GateResult, check_gates
 from batch.evaluation.reading import Evaluation, ScoreResult, VariantStats, read_evaluation
 from batch.evaluation.scoring import score_answers
+from batch.evaluation.two_runs.baseline import write_baseline
+from batch.evaluation.two_runs.changes import ScoredSide
 from batch.evaluation.verdict import ScoreVerdict, reach_verdict
 from batch.executors.live.race import recorded_stops
-from batch.job import score_settings
 from batch.records import BeatenVariant
 from batch.settings import Job
+from batch.storage import is_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +51,37 @@ class EvaluationReport:
         return next((gate for gate in self.gates if not gate.passed), None)
 
 
-def evaluate(scored: ScoredRun) -> EvaluationReport:
+def evaluate(scored: ScoredRun, *, saving: Path | None = None) -> EvaluationReport:
     """Score a run and compare its variants.
+
+    `saving` is the baseline that this run is about to become: gates with it are not checked.
 
     Raises:
         InputError, DamagedError, SetupError, StorageError.
     """
-    run, scores = scored.run, scored.scores()
+    run, scores, judging = scored.run, scored.scores(), scored.judging.job
     folder = run.directory.path / "scores"
     run.directory.fetch("scores")
     fresh = score_answers(partial(run_answers, run), run_state(run), scores, folder, run)
     run.directory.publish(folder)
     evaluation = read_evaluation(folder, scores, [variant.name for variant in run.job.variants], fresh)
-    return _report(run.job.name, evaluation, scored.judging.job, folder, recorded_stops(run.manifest, run.job))
+    gates = [gate for gate in judging.gates if saving is None or gate.baseline is None or not _same_path(gate.baseline, saving)]
+    return _report(run.job.name, evaluation, replace(judging, gates=tuple(gates)), folder, recorded_stops(run.manifest, run.job))
 
 
-def evaluate_files(
-    paths: Sequence[Path], score: Mapping[str, Any], *, answer: str | None = None, rows: Path | None = None, row_id: str | None = None
-) -> EvaluationReport:
-    """Score answers that stand in files, by one scorer, given as the keys of a `[[score]]` entry.
+def evaluate_files(paths: Sequence[Path], scoring: FileScoring) -> EvaluationReport:
+    """Score answers that stand in files, by one score or several.
 
     Raises:
-        InputError, JobError, SetupError.
+        InputError, SetupError.
     """
-    settings = score_settings(score)
-    answers = read_foreign(paths, answer=answer, rows=rows, row_id=row_id)
-    variants = list(dict.fromkeys(each.variant for each in answers))
-    with tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
-        score_answers(lambda: answers, "", [settings], Path(temporary))
-        evaluation = read_evaluation(Path(temporary), [settings], variants, [settings.name])
-    return _report(", ".join(path.name for path in paths), evaluation, None, None)
+    return _report(", ".join(path.name for path in paths), score_files(paths, scoring), None, None)
+
+
+def save_baseline(report: EvaluationReport, path: Path) -> None:
+    """Write the scores of a report to a file that later runs are compared with. Raises SetupError, StorageError, OSError."""
+    scores = [comparison.judged for comparison in report.comparisons]
+    write_baseline(scored_side(report.name, Evaluation(tuple(scores), report.variants)), path)
 
 
 def _report(
@@ -96,5 +98,20 @@ def _report(
         )
         for judged in evaluation.scores
     )
-    gates = check_gates(evaluation, judging.gates) if judging is not None else ()
+    gates = check_gates(evaluation, judging.gates, _baselines(judging)) if judging is not None else ()
     return EvaluationReport(name, comparisons, evaluation.variants, gates, evaluation.fresh, folder)
+
+
+def _same_path(address: str, path: Path) -> bool:
+    return not is_url(address) and Path(address).absolute() == path.absolute()
+
+
+def _baselines(judging: Job) -> dict[str, ScoredSide]:
+    """The sides that gates compare with, by the address in the gate, scored as the run is."""
+    names = dict.fromkeys(gate.baseline for gate in judging.gates if gate.baseline is not None)
+    missing = [name for name in names if not is_url(name) and not Path(name).exists()]
+    if missing:
+        raise InputError(
+            f"a gate's baseline {missing[0]} does not exist; save one with: promptmill score RUN_DIR --save-baseline {missing[0]}"
+        )
+    return {name: open_side(name, FileScoring(judging.scores)).side for name in names}

@@ -1,40 +1,92 @@
-"""promptmill compare: which models of a run are better, and how certain that is."""
+"""promptmill compare: which models of a run are better, or what changed from one run to another."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from batch.cli.changes import changes_json, changes_text
 from batch.cli.comparison import comparisons
 from batch.cli.console import terminal_width, write_json, write_text
 from batch.cli.evaluation import end_by_gates, evaluation_json
-from batch.cli.options import directory_argument, json_option, scores_job_option
+from batch.cli.file_options import file_options, file_scoring, refuse_file_options
+from batch.cli.options import files as complete_files
+from batch.cli.options import json_option, scores_job_option
 
 
 @click.command("compare")
-@directory_argument
+@click.argument("targets", metavar="RUN|FILE [RUN|FILE]", nargs=-1, required=True, shell_complete=complete_files)
 @scores_job_option
+@click.option("--pair", "pairs", multiple=True, metavar="OLD=NEW", help="Of two runs: variants that belong together under other names.")
+@file_options
 @json_option
 @click.pass_context
-def compare_command(ctx: click.Context, directory: str, job: str | None, as_json: bool) -> None:
-    """Compare the models of a run, with intervals and paired tests.
+def compare_command(
+    ctx: click.Context, targets: tuple[str, ...], job: str | None, pairs: tuple[str, ...], files: dict[str, Any], as_json: bool
+) -> None:
+    """Compare the models of a run, or two runs, with intervals and paired tests.
 
-    For each score: which variant wins, by how much and with which certainty; which cannot be separated and how
-    many rows that would need, what each model costs, where it is weak, and what failed.
-    Failed calls and answers that cannot be read count as wrong. Nothing is sent: of models that
-    judge or embed, the answers so far count. Ends with 3 when a gate fails.
+    Of one run, for each score: which variant wins, by how much and with which certainty; which
+    cannot be separated and how many rows that would need, what each model costs, where it is weak,
+    and what failed. Failed calls and answers that cannot be read count as wrong. Nothing is sent:
+    of models that judge or embed, the answers so far count. Ends with 3 when a gate fails.
+
+    Of two, the older one first: what changed in the job, in each model's score, and in which rows.
+    Rows are joined by id, and both are scored as the newer one is. Each may be a run directory, a
+    file of answers, or a baseline that score --save-baseline wrote.
 
     \b
-    Example:
+    Examples:
       promptmill compare runs/tickets
+      promptmill compare runs/last-release runs/tickets
+      promptmill compare old.jsonl new.jsonl --kind exact --expected label
     """
-    from batch.app.evaluate import evaluate
+    if len(targets) > 2:
+        raise click.UsageError("Compare one run, or two; files that belong together are scored as one by promptmill score.")
+    job_file = Path(job) if job else None
+    if len(targets) == 2:
+        _compare_two(targets, job_file, pairs, files, as_json=as_json)
+        return
+    if pairs:
+        raise click.UsageError("--pair is for two runs.")
+    _compare_one(ctx, targets[0], job_file, files, as_json=as_json)
+
+
+def _compare_one(ctx: click.Context, target: str, job: Path | None, files: dict[str, Any], *, as_json: bool) -> None:
+    from batch.app.evaluate import evaluate, evaluate_files
+    from batch.app.sides import is_run
     from batch.app.stored import open_scored
 
-    report = evaluate(open_scored(directory, Path(job) if job else None))
+    if is_run(target) or not Path(target).exists():
+        refuse_file_options(files)
+        report = evaluate(open_scored(target, job))
+    else:
+        report = evaluate_files([Path(target)], file_scoring(files, job))
     if as_json:
         write_json(evaluation_json(report))
     else:
         write_text(comparisons(report, terminal_width()))
     end_by_gates(ctx, report)
+
+
+def _compare_two(targets: tuple[str, ...], job: Path | None, pairs: tuple[str, ...], files: dict[str, Any], *, as_json: bool) -> None:
+    from batch.app.compare_runs import compare_runs
+
+    before, after = targets
+    found = compare_runs(before, after, job_file=job, files=file_scoring(files, job, needed=False), renamed=_renamed(pairs))
+    if as_json:
+        write_json(changes_json(found))
+    else:
+        write_text(changes_text(found, terminal_width()))
+
+
+def _renamed(pairs: tuple[str, ...]) -> dict[str, str]:
+    renamed = {}
+    for pair in pairs:
+        old, equals, new = pair.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{pair!r} has no '='; write OLD=NEW", param_hint="--pair")
+        renamed[old] = new
+    return renamed

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,30 +11,23 @@ from batch.cli.comparison import leaderboards
 from batch.cli.console import command_line, print_info, terminal_width, write_json, write_text
 from batch.cli.evaluation import end_by_gates, evaluation_json
 from batch.cli.exits import ExitCode
+from batch.cli.file_options import file_options, file_scoring, refuse_file_options
 from batch.cli.grading import call_models
-from batch.cli.options import files, json_option, scores_job_option, set_option
+from batch.cli.options import files as complete_files
+from batch.cli.options import json_option, scores_job_option, set_option
 from batch.storage import is_url, named
 
 if TYPE_CHECKING:
     from batch.app.evaluate import EvaluationReport
 
 
-_FILE_OPTIONS = ("kind", "expected", "options", "answer", "rows", "row_id")
-
-
 @click.command("score")
-@click.argument("targets", metavar="RUN_DIR|FILE...", nargs=-1, required=True, shell_complete=files)
+@click.argument("targets", metavar="RUN_DIR|FILE...", nargs=-1, required=True, shell_complete=complete_files)
 @scores_job_option
-@click.option("--kind", help="For files: the kind of score, such as exact, contains, choice or number.")
-@click.option("--expected", metavar="COLUMN", help="For files: the key with the right value, or a template such as '{{ city }}'.")
-@click.option(
-    "--option", "options", multiple=True, metavar="KEY=VALUE", help="For files: what else a [[score]] may have, as in tolerance=0.01."
-)
-@click.option("--answer", metavar="KEY", help="For files: the key with the answer.  [default: completion, output, response, ...]")
-@click.option("--rows", metavar="FILE", help="For files: a file with the right values, joined by id.")
-@click.option("--id", "row_id", metavar="COLUMN", help="For files: the column of --rows with the ids.")
+@file_options
 @click.option("--judges/--no-judges", default=True, help="Whether to call models that judge or embed; without, their answers so far count.")
 @click.option("--retry-failed", is_flag=True, help="Repeat failed calls to models that judge or embed.")
+@click.option("--save-baseline", metavar="FILE", help="Save the scores to a small file, which compare and gates take as a baseline.")
 @set_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress of calls to models that judge or embed.")
 @json_option
@@ -46,6 +38,7 @@ def score_command(
     targets: tuple[str, ...],
     job: str | None,
     as_json: bool,
+    files: dict[str, Any],
     **options: Any,
 ) -> None:
     """Score answers. The rows are not sent again.
@@ -67,18 +60,19 @@ def score_command(
       promptmill score answers.jsonl --kind number --expected answer
       promptmill score out.jsonl --rows in.csv --kind exact --expected label
     """
-    failed_calls = False
+    failed_calls, scores_job = False, Path(job) if job else None
     if len(targets) == 1 and (is_url(targets[0]) or Path(targets[0]).is_dir()):
-        report, failed_calls = _score_run(ctx, targets[0], Path(job) if job else None, options)
-    elif job:
-        raise click.UsageError("--job is for runs; files are scored by --kind.")
+        refuse_file_options(files)
+        report, failed_calls = _score_run(ctx, targets[0], scores_job, options)
     else:
-        report = _score_files([Path(target) for target in targets], options)
+        report = _score_files([Path(target) for target in targets], files, scores_job)
     if as_json:
         write_json(evaluation_json(report))
     else:
         write_text(leaderboards(report, terminal_width()))
         _print_files(report)
+    if options["save_baseline"]:
+        _save_baseline(report, Path(options["save_baseline"]))
     end_by_gates(ctx, report)
     if failed_calls:
         ctx.exit(ExitCode.FAILED_ROWS)
@@ -89,39 +83,27 @@ def _score_run(ctx: click.Context, directory: str, job: Path | None, options: di
     from batch.app.evaluate import evaluate
     from batch.app.stored import open_scored
 
-    if given := [name for name in _FILE_OPTIONS if options[name]]:
-        option = given[0].replace("row_id", "id").rstrip("s")
-        raise click.UsageError(f"--{option} is for files; a run is scored by its job, or by that of --job.")
     scored = open_scored(directory, job)
     again = command_line("score", directory, *(("--job", str(job)) if job else ()))
     failed = options["judges"] and call_models(
         ctx, scored, again, options["settings"], retry_failed=options["retry_failed"], quiet=options["quiet"]
     )
-    return evaluate(scored), failed
+    saving = Path(options["save_baseline"]) if options["save_baseline"] else None
+    return evaluate(scored, saving=saving), failed
 
 
-def _score_files(paths: list[Path], options: dict[str, Any]) -> EvaluationReport:
+def _score_files(paths: list[Path], files: dict[str, Any], job: Path | None) -> EvaluationReport:
     from batch.app.evaluate import evaluate_files
 
-    if not options["kind"]:
-        raise click.UsageError("Say how to score these files: --kind exact --expected COLUMN, for example.")
-    rows = Path(options["rows"]) if options["rows"] else None
-    return evaluate_files(paths, _entry(options), answer=options["answer"], rows=rows, row_id=options["row_id"])
+    return evaluate_files(paths, file_scoring(files, job))
 
 
-def _entry(file_options: dict[str, Any]) -> dict[str, Any]:
-    """The options for files as a [[score]] entry."""
-    entry = {key: file_options[key] for key in ("kind", "expected") if file_options[key]}
-    for option in file_options["options"]:
-        key, equals, text = option.partition("=")
-        if not equals:
-            raise click.BadParameter(f"{option!r} has no '='; write KEY=VALUE, as in tolerance=0.01", param_hint="--option")
-        try:
-            entry[key.strip()] = tomllib.loads(f"value = {text}")["value"]
-        # Text needs no quotes: shells take them away.
-        except (ValueError, RecursionError):
-            entry[key.strip()] = text
-    return entry
+def _save_baseline(report: EvaluationReport, path: Path) -> None:
+    from batch.app.evaluate import save_baseline
+    from batch.progress import near
+
+    save_baseline(report, path)
+    print_info(f"promptmill: baseline saved in {near(str(path))}; it can be committed")
 
 
 def _print_files(report: EvaluationReport) -> None:

@@ -9,7 +9,7 @@ ModelOutput in its model/_model_output.py.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,7 @@ def read_foreign(paths: Sequence[Path], *, answer: str | None = None, rows: Path
     """The answers in `paths`, all of a row together, rows in the order of their first answer.
 
     `answer` names the key of the answer where it is none of the known ones. `rows` is a file (JSONL, CSV, Parquet) with further columns,
-    joined by its column `row_id`. Several answers of one variant to one id are repeats.
+    joined by its column `row_id`. Several answers of one variant to one id are repeats, but in two files they are two variants.
 
     Raises:
         InputError: a file cannot be read, holds no answers that are known, or an answer's row is not in `rows`.
@@ -43,8 +43,8 @@ def read_foreign(paths: Sequence[Path], *, answer: str | None = None, rows: Path
     found: dict[str, Row] = {}
     answers: dict[str, list[Answer]] = defaultdict(list)
     times: dict[tuple[str, str], int] = defaultdict(int)
-    for path in paths:
-        for number, (identifier, variant, said, columns) in enumerate(_lines(path, answer), start=1):
+    for path, lines in _distinct_variants([(path, list(_lines(path, answer))) for path in paths]):
+        for number, (identifier, variant, said, columns) in enumerate(lines, start=1):
             identity = identifier or str(number - 1)
             if rows is not None and identity not in known:
                 raise InputError(
@@ -57,6 +57,27 @@ def read_foreign(paths: Sequence[Path], *, answer: str | None = None, rows: Path
     if not answers:
         raise InputError(f"{', '.join(map(str, paths))}: holds no answers")
     return [each for identity in found for each in answers[identity]]
+
+
+def _distinct_variants(files: Sequence[tuple[Path, list[ForeignLine]]]) -> Iterator[tuple[Path, Iterable[ForeignLine]]]:
+    """The lines of each file; a variant that answers the same task in two files becomes a variant of each."""
+    tasks: dict[tuple[str, str, Any], set[int]] = defaultdict(set)
+    for at, (_, lines) in enumerate(files):
+        for number, (identifier, variant, _, columns) in enumerate(lines):
+            tasks[variant, identifier or str(number), columns.get("repeat")].add(at)
+    twice = {variant for (variant, _, _), found in tasks.items() if len(found) > 1}
+    labels = _labels([path for path, _ in files])
+    for label, (path, lines) in zip(labels, files, strict=True):
+        yield path, ((row, f"{variant} ({label})" if variant in twice else variant, said, columns) for row, variant, said, columns in lines)
+
+
+def _labels(paths: Sequence[Path]) -> list[str]:
+    """The shortest ends of the paths that differ."""
+    for parts in range(1, max((len(path.absolute().parts) for path in paths), default=1) + 1):
+        labels = ["/".join(path.absolute().parts[-parts:]) for path in paths]
+        if len(set(labels)) == len(labels):
+            return labels
+    raise InputError(f"{paths[0]}: the same file is given twice")
 
 
 def _rows_by_id(rows: Path, row_id: str | None) -> dict[str, Mapping[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,9 @@ from batch.evaluation.reading import Evaluation
 from batch.evaluation.statistics.intervals import Interval, difference_interval, mean_interval
 from batch.evaluation.statistics.scores import cluster_codes, row_scores
 from batch.evaluation.table import ScoreTable
+from batch.evaluation.two_runs.changes import ScoredSide, VariantChange, find_changes
+from batch.evaluation.two_runs.formatting import some_rows
+from batch.evaluation.two_runs.versions import settings_digest
 from batch.settings import GateSettings
 
 LEVEL = 0.95
@@ -28,26 +31,75 @@ class GateResult:
     text: str
 
 
-def check_gates(evaluation: Evaluation, gates: Sequence[GateSettings]) -> tuple[GateResult, ...]:
+def check_gates(
+    evaluation: Evaluation, gates: Sequence[GateSettings], baselines: Mapping[str, ScoredSide] | None = None
+) -> tuple[GateResult, ...]:
     """Check every gate for each of its variants. Tasks without an outcome fail it: nothing may pass by not being sent.
 
+    `baselines` has the side of each gate's `baseline`.
+
     Raises:
-        InputError: a gate's score or variant is not in the evaluation.
+        InputError: a gate's score or variant is not in the evaluation, or not in its baseline.
     """
-    return tuple(result for gate in gates for result in _check(evaluation, gate))
+    return tuple(result for gate in gates for result in _check(evaluation, gate, baselines or {}))
 
 
-def _check(evaluation: Evaluation, gate: GateSettings) -> Iterator[GateResult]:
-    tables = {judged.settings.name: judged.table for judged in evaluation.scores}
-    if gate.score not in tables:
-        raise InputError(f"a gate is on the score {gate.score}, which this evaluation has not; it has: {', '.join(tables) or 'none'}")
-    table = tables[gate.score]
+def _check(evaluation: Evaluation, gate: GateSettings, baselines: Mapping[str, ScoredSide]) -> Iterator[GateResult]:
+    results = {judged.settings.name: judged for judged in evaluation.scores}
+    if gate.score not in results:
+        raise InputError(f"a gate is on the score {gate.score}, which this evaluation has not; it has: {', '.join(results) or 'none'}")
+    table = results[gate.score].table
     for name in (gate.variant, gate.against):
         if name is not None and name not in table.variants:
             raise InputError(f"a gate names the variant {name}, which this evaluation has not; it has: {', '.join(table.variants)}")
+    if gate.baseline is not None:
+        side = ScoredSide("this run", {gate.score: table}, {gate.score: settings_digest(results[gate.score].settings)})
+        yield from _against_baseline(side, gate, baselines[gate.baseline])
+        return
     chosen = [gate.variant] if gate.variant is not None else [name for name in table.variants if name != gate.against]
     for variant in chosen:
         yield _result(table, gate, variant)
+
+
+def _against_baseline(side: ScoredSide, gate: GateSettings, baseline: ScoredSide) -> Iterator[GateResult]:
+    if gate.score not in baseline.tables:
+        raise InputError(
+            f"a gate's baseline {gate.baseline} has no score {gate.score}; it has: {', '.join(baseline.tables) or 'none'}; "
+            f"save it again with: promptmill score RUN_DIR --save-baseline {gate.baseline}"
+        )
+    (score,) = find_changes(ScoredSide(baseline.name, {gate.score: baseline.tables[gate.score]}, baseline.versions), side).scores
+    changes = [change for change in score.variants if gate.variant in (None, change.after)]
+    if not changes:
+        raise InputError(f"a gate names the variant {gate.variant}, which its baseline {gate.baseline} has not")
+    for change in changes:
+        yield _changed(side.tables[gate.score], gate, change, other_settings=score.other_settings)
+
+
+def _changed(table: ScoreTable, gate: GateSettings, change: VariantChange, *, other_settings: bool) -> GateResult:
+    """The result of a gate with a baseline for one variant."""
+    interval = change.pair.difference
+    named = f"{gate.score}: {change.after}: difference to {gate.baseline}"
+    missing = int(np.count_nonzero(table.states[table.variants.index(change.after)] == 0))
+    if other_settings:
+        return GateResult(gate, change.after, False, None, f"{named} is not known: it was scored with other settings; save it again")
+    if missing:
+        return GateResult(gate, change.after, False, interval, f"{named} is not known yet: {missing:,} tasks have no outcome")
+    if interval.rows == 0:
+        return GateResult(gate, change.after, False, None, f"{named} is not known: no row is in both")
+    rows = f" on {interval.rows:,} rows"
+    if change.only_before:
+        rows += f" ({len(change.only_before):,} of the baseline's rows are not in this run)"
+    measured = f"{named} {_shown(interval.estimate, gate)} [{_shown(interval.low, gate)}, {_shown(interval.high, gate)}]{rows}"
+    broken = _broken_bound(gate, interval)
+    if broken is not None:
+        return GateResult(gate, change.after, False, interval, f"{measured} {broken}")
+    worse = len(change.worse)
+    if gate.worse_rows is not None and worse > gate.worse_rows:
+        text = f"{measured}; {worse:,} rows are worse, more than the {gate.worse_rows:,} allowed: {some_rows(change.worse)}"
+        return GateResult(gate, change.after, False, interval, text)
+    allowed = [] if gate.worse_rows is None else [f"{worse:,} rows are worse, of {gate.worse_rows:,} allowed"]
+    kept = [f"keeps {_bounds(gate)}"] if _bounds(gate) else []
+    return GateResult(gate, change.after, True, interval, f"{measured} {'; '.join([*kept, *allowed])}")
 
 
 def _result(table: ScoreTable, gate: GateSettings, variant: str) -> GateResult:
@@ -61,11 +113,17 @@ def _result(table: ScoreTable, gate: GateSettings, variant: str) -> GateResult:
     if interval is None:
         return GateResult(gate, variant, False, None, f"{named} is not known: there are no rows")
     measured = f"{named} {_shown(interval.estimate, gate)} [{_shown(interval.low, gate)}, {_shown(interval.high, gate)}]"
+    broken = _broken_bound(gate, interval)
+    return GateResult(gate, variant, broken is None, interval, f"{measured} {broken or f'keeps {_bounds(gate)}'}")
+
+
+def _broken_bound(gate: GateSettings, interval: Interval) -> str | None:
+    """Say which bound the interval is not shown to keep; None when it keeps all."""
     if gate.minimum is not None and not interval.low >= gate.minimum:
-        return GateResult(gate, variant, False, interval, f"{measured} is not shown to be at least {_shown(gate.minimum, gate)}")
+        return f"is not shown to be at least {_shown(gate.minimum, gate)}"
     if gate.maximum is not None and not interval.high <= gate.maximum:
-        return GateResult(gate, variant, False, interval, f"{measured} is not shown to be at most {_shown(gate.maximum, gate)}")
-    return GateResult(gate, variant, True, interval, f"{measured} keeps {_bounds(gate)}")
+        return f"is not shown to be at most {_shown(gate.maximum, gate)}"
+    return None
 
 
 def _interval(table: ScoreTable, gate: GateSettings, involved: Sequence[int]) -> Interval | None:

@@ -238,4 +238,6 @@ def _resolved(document: dict[str, Any], job: Job, embedded_files: Mapping[str, M
         document["provider"][name].update(paths_by_key)
     for raw, score in zip(document.get("score", []), job.scores, strict=True):
         raw.update({option: value for option, value in score.options.items() if option in FILE_OPTIONS})
+    for raw, gate in zip(document.get("gate", []), job.gates, strict=True):
+        raw.update({"baseline": gate.baseline} if gate.baseline is not None else {})
     return document

@@ -217,3 +217,10 @@ class GateSection(Section):
     max: Annotated[float, Field(ge=-1, le=1)] | Absent = Field(
         default=None, description="The upper end of the 95 % interval must not exceed this."
     )
+    baseline: Text | Absent = Field(
+        default=None,
+        description="An earlier run directory, or a file of score --save-baseline: min and max then bound the difference to it.",
+    )
+    max_worse_rows: Annotated[int, Field(ge=0)] | Absent = Field(
+        default=None, description="With baseline: how many rows may score lower than there, as those that newly fail do."
+    )

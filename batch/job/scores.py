@@ -98,16 +98,18 @@ def make_gates(
         if section is None:
             continue
         _check_names(section, path, [score.name for score in scores], variants, loading)
-        if section.min is None and section.max is None and not loading.reported((*path, "min")):
+        if section.min is section.max is section.max_worse_rows is None and not loading.reported((*path, "min")):
             loading.add(path, "has neither min nor max", "set a bound, such as min = 0.9")
         gates.append(
             GateSettings(
                 score=section.score,
-                metric=section.metric,
+                metric="difference" if section.baseline is not None else section.metric,
                 variant=section.variant,
                 against=section.against,
                 minimum=section.min,
                 maximum=section.max,
+                baseline=_check_baseline(section, path, loading),
+                worse_rows=section.max_worse_rows,
             )
         )
     return tuple(gates)
@@ -175,14 +177,29 @@ def _check_names(gate: GateSection, path: KeyPath, scores: Sequence[str], varian
             else f"there is no [[{'score' if key == 'score' else 'model'}]]"
         )
         loading.add((*path, key), f"there is no {'score' if key == 'score' else 'variant'} {shown(name)}", hint)
-    if (gate.metric == "difference") != (gate.against is not None):
+    if gate.baseline is None and (gate.metric == "difference") != (gate.against is not None):
         hint = "name the variant to compare with" if gate.against is None else 'write metric = "difference"'
         loading.add((*path, "against"), 'must be set with metric = "difference", and only then', hint)
     elif gate.against is not None and gate.against == gate.variant:
         loading.add((*path, "against"), "is the variant itself")
     for key, bound in (("min", gate.min), ("max", gate.max)):
-        if bound is not None and bound < 0 and gate.metric != "difference":
+        if bound is not None and bound < 0 and gate.metric != "difference" and gate.baseline is None:
             loading.add((*path, key), f"must be a number from 0 to 1, not {shown(bound)}", "only a difference can be negative")
+
+
+def _check_baseline(gate: GateSection, path: KeyPath, loading: Loading) -> str | None:
+    """Return the address of a gate's baseline; mistakes in how it is combined are reported."""
+    if gate.baseline is None:
+        if gate.max_worse_rows is not None:
+            loading.add((*path, "max_worse_rows"), "needs a baseline", 'set baseline = "runs/last-release"')
+        return None
+    if gate.against is not None:
+        loading.add(
+            (*path, "against"), "cannot be combined with baseline", "a gate compares with a variant of this run, or with a baseline"
+        )
+    if gate.metric == "coverage":
+        loading.add((*path, "metric"), 'cannot be "coverage" with a baseline', "the difference of the strict scores is bounded")
+    return loading.resolve_path(gate.baseline, (*path, "baseline"), stores=True)
 
 
 def race_score(section: RunSection | None, scores: Sequence[ScoreSettings], output: OutputSettings | None, loading: Loading) -> str | None:

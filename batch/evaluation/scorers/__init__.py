@@ -97,13 +97,14 @@ def scorer_version(settings: ScoreSettings) -> str:
     kind = KINDS[settings.kind]
     known = [settings.kind, RULES_VERSION, kind.version, settings.expected, options]
     digest = hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16)
-    for content in _deciding_files(settings, kind):
+    for content in deciding_content(settings):
         digest.update(content)
     return digest.hexdigest()
 
 
-def _deciding_files(settings: ScoreSettings, kind: ScorerKind) -> list[bytes]:
+def deciding_content(settings: ScoreSettings) -> list[bytes]:
     """The content of the files that decide the scores. Raises SetupError."""
+    kind = KINDS[settings.kind]
     if kind.file_option is None:
         return []
     named = str(settings.options[kind.file_option])

@@ -135,14 +135,32 @@ def compare_all(
     if not names:
         return ()
     left, right = np.array(list(itertools.combinations(range(len(variants)), 2))).T
-    differences = strict[left] - strict[right]
+    return compare_pairs(names, strict[left] - strict[right], clusters, PairedTest(alpha, gap, plain), rng)
+
+
+@dataclass(frozen=True, slots=True)
+class PairedTest:
+    """The settings of a family of paired tests. `plain` says that each score is one right/wrong answer; `gap` is from 0 to 1."""
+
+    alpha: float
+    gap: float
+    plain: bool
+
+
+def compare_pairs(
+    names: Sequence[tuple[str, str]], differences: Floats, clusters: Codes | None, test: PairedTest, rng: np.random.Generator
+) -> tuple[Pair, ...]:
+    """Test the given pairs, which are one family; `differences` has shape (pairs, rows), the first's strict score minus the second's.
+
+    NaN where one of the two has no finished task. Otherwise as `compare_all`.
+    """
     # The last bit of a mean is no win.
-    differences[np.abs(differences) <= TIE] = 0.0
-    if plain and clusters is None:
+    differences = np.where(np.abs(differences) <= TIE, 0.0, differences)
+    if test.plain and clusters is None:
         p = np.array([mcnemar(int(np.sum(one > 0)), int(np.sum(one < 0))) for one in differences])
     else:
         p = sign_flip(cluster_sums(differences, clusters), rng)
-    question = _Question(alpha, gap, plain, len(names))
+    question = _Question(test.alpha, test.gap, test.plain, len(names))
     each = zip(names, differences, p.tolist(), holm(p).tolist(), strict=True)
     return tuple(_pair(pair, rows, clusters, one, corrected, question) for pair, rows, one, corrected in each)
 

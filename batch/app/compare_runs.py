@@ -1,0 +1,89 @@
+"""Compare two runs, or files of answers, or either with a baseline, row by row. Nothing is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from batch.app.sides import FileScoring, OpenedSide, is_run, open_side
+from batch.app.stored import open_run
+from batch.errors import InputError
+from batch.evaluation.formatting import listed
+from batch.evaluation.two_runs.baseline import is_baseline
+from batch.evaluation.two_runs.changes import RunChanges, find_changes
+from batch.evaluation.two_runs.job_changes import JobChange, job_changes
+from batch.job import load
+from batch.rundir.manifest import Manifest
+from batch.settings import ScoreSettings
+
+
+@dataclass(frozen=True, slots=True)
+class TwoRuns:
+    """What changed between two sides: their scores, and where both are runs, their jobs. `notes` are sentences to read the figures by."""
+
+    changes: RunChanges
+    job: tuple[JobChange, ...]
+    notes: tuple[str, ...]
+
+
+def compare_runs(
+    before: str, after: str, *, job_file: Path | None = None, files: FileScoring | None = None, renamed: Mapping[str, str] | None = None
+) -> TwoRuns:
+    """Compare `after` with `before`: run directories, files of answers, or a baseline as the first.
+
+    Both are scored alike: by the scores of `job_file`, of `files`, or else of the newer run. `renamed` maps older variants to newer ones.
+
+    Raises:
+        RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.
+    """
+    sides = open_both(before, after, job_file, files)
+    names = _names(sides)
+    first, second = (replace(opened.side, name=name) for opened, name in zip(sides, names, strict=True))
+    changes = find_changes(first, second, renamed)
+    manifests = _manifests(sides)
+    jobs = job_changes(*(manifest.job for manifest in manifests)) if len(manifests) == 2 else ()
+    return TwoRuns(changes, jobs, tuple(_notes(sides, changes)))
+
+
+def open_both(before: str, after: str, job_file: Path | None, files: FileScoring | None) -> tuple[OpenedSide, OpenedSide]:
+    """Open both sides, scored alike. Raises as `compare_runs`."""
+    scoring = files or FileScoring(())
+    if not scoring.scores:
+        scoring = replace(scoring, scores=load(job_file).job.scores if job_file is not None else _scores_of(before, after))
+    return open_side(before, scoring), open_side(after, scoring)
+
+
+def _scores_of(before: str, after: str) -> tuple[ScoreSettings, ...]:
+    for target in (after, before):
+        if is_run(target) and (scores := open_run(target).job.scores):
+            return scores
+    if is_baseline(Path(after)) and is_baseline(Path(before)):
+        return ()
+    raise InputError(f"{after} has no [[score]]; --job JOB.toml names a job that has some, or score files by --kind")
+
+
+def _names(sides: tuple[OpenedSide, OpenedSide]) -> tuple[str, str]:
+    """Names that differ: as the sides are called, with the date of a run that has the other's name."""
+    first, second = (opened.side.name for opened in sides)
+    return (first, second) if first != second else (f"{first} (before)", f"{second} (after)")
+
+
+def _manifests(sides: tuple[OpenedSide, OpenedSide]) -> list[Manifest]:
+    """The manifests of those sides that are runs."""
+    return [side.run.manifest for side in sides if side.run is not None and side.run.manifest is not None]
+
+
+def _notes(sides: tuple[OpenedSide, OpenedSide], changes: RunChanges) -> list[str]:
+    notes = []
+    runs = [opened.run for opened in sides if opened.run is not None]
+    inputs = [manifest.input for manifest in _manifests(sides)]
+    changed = len(inputs) == 2 and inputs[0] != inputs[1]
+    if changed and any(run.job.input.id is None for run in runs):
+        notes.append("Rows are joined by their place in the input, for the job names no [input] id, and the inputs are not the same files.")
+    elif changed:
+        notes.append("The files of the input are not the same: rows are joined by id, whatever else they contain.")
+    other = [score.score for score in changes.scores if score.other_settings]
+    if other:
+        notes.append(f"{listed(other)}: {changes.before} was scored with other settings, so a part of the difference may be theirs.")
+    return notes

@@ -1,0 +1,113 @@
+"""Open what can stand on one side of a comparison: a run directory, files of answers, or a baseline. Nothing is sent."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from batch.app.stored import open_run
+from batch.errors import InputError
+from batch.evaluation.answers import Answer, run_answers, run_state
+from batch.evaluation.foreign import read_foreign
+from batch.evaluation.reading import Evaluation, read_evaluation
+from batch.evaluation.scorers import scorer_version
+from batch.evaluation.scoring import score_answers
+from batch.evaluation.two_runs.baseline import is_baseline, read_baseline
+from batch.evaluation.two_runs.changes import ScoredSide
+from batch.evaluation.two_runs.versions import digests
+from batch.job import load, score_settings
+from batch.rundir.stored_run import StoredRun
+from batch.settings import ScoreSettings
+from batch.storage import is_url
+
+
+@dataclass(frozen=True, slots=True)
+class FileScoring:
+    """How files of answers are scored and read. `answer` is the key of the answer, `rows` a file with the right values, joined by id."""
+
+    scores: tuple[ScoreSettings, ...]
+    answer: str | None = None
+    rows: Path | None = None
+    row_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OpenedSide:
+    """A side with what is known of it besides: its run where it is one, and its evaluation unless it is a baseline."""
+
+    side: ScoredSide
+    run: StoredRun | None = None
+    evaluation: Evaluation | None = None
+
+
+def is_run(target: str) -> bool:
+    """Whether a target is a run directory rather than a file."""
+    return is_url(target) or Path(target).is_dir()
+
+
+def file_scores(job_file: Path | None, entry: Mapping[str, Any]) -> tuple[ScoreSettings, ...]:
+    """The scores for files: those of a job file that call no model, or the one entry.
+
+    Raises:
+        JobError; InputError when the job has no score that can be computed without its run.
+    """
+    if job_file is None:
+        return (score_settings(entry),)
+    scores = tuple(score for score in load(job_file).job.scores if score.asked is None)
+    if not scores:
+        raise InputError(f"{job_file} has no [[score]] that needs no model; scores that call a model need a run")
+    return scores
+
+
+def score_files(paths: Sequence[Path], scoring: FileScoring) -> Evaluation:
+    """Score the answers in files. Raises InputError, SetupError."""
+    return score_loose(read_foreign(paths, answer=scoring.answer, rows=scoring.rows, row_id=scoring.row_id), scoring.scores)
+
+
+def score_loose(answers: Sequence[Answer], scores: Sequence[ScoreSettings]) -> Evaluation:
+    """Score answers that belong to no run; all answers to a row must stand together. Raises InputError, SetupError."""
+    variants = list(dict.fromkeys(each.variant for each in answers))
+    with tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
+        fresh = score_answers(lambda: answers, "", scores, Path(temporary))
+        return read_evaluation(Path(temporary), scores, variants, fresh)
+
+
+def open_side(target: str, scoring: FileScoring) -> OpenedSide:
+    """Open one side, scored by `scoring.scores`; a baseline has the scores that it was saved with.
+
+    Raises:
+        RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.
+    """
+    if is_run(target):
+        return _open_run_side(target, scoring.scores)
+    path = Path(target)
+    if is_baseline(path):
+        return OpenedSide(read_baseline(path))
+    scores = tuple(score for score in scoring.scores if score.asked is None)
+    if not scores:
+        raise InputError(f"{target}: say how to score it: --kind exact --expected COLUMN, for example, or --job JOB.toml")
+    evaluation = score_files([path], FileScoring(scores, scoring.answer, scoring.rows, scoring.row_id))
+    return OpenedSide(scored_side(target, evaluation), None, evaluation)
+
+
+def scored_side(name: str, evaluation: Evaluation) -> ScoredSide:
+    """An evaluation as a side of a comparison. Raises SetupError."""
+    settings = [score.settings for score in evaluation.scores]
+    return ScoredSide(name, {score.settings.name: score.table for score in evaluation.scores}, digests(settings))
+
+
+def _open_run_side(target: str, scores: Sequence[ScoreSettings]) -> OpenedSide:
+    run = open_run(target).with_all_columns()
+    own = {score.name: scorer_version(score) for score in run.job.scores}
+    run.directory.fetch("scores")
+    with tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
+        # The scores of another job must not take the place of the run's own, which are read back when nothing changed.
+        same = all(own.get(score.name) == scorer_version(score) for score in scores) and len(scores) == len(own)
+        folder = run.directory.path / "scores" if same else Path(temporary)
+        fresh = score_answers(partial(run_answers, run), run_state(run), scores, folder, run)
+        evaluation = read_evaluation(folder, scores, [variant.name for variant in run.job.variants], fresh)
+    return OpenedSide(scored_side(target, evaluation), run, evaluation)

@@ -1,0 +1,44 @@
+"""Say whether two sides were scored alike: a hash of a score's settings that is the same on every machine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from batch.evaluation.scorers import EMBEDDING_VERSION, JUDGE_VERSION, KINDS, RULES_VERSION, deciding_content
+from batch.settings import ScoreSettings
+
+
+def settings_digest(score: ScoreSettings) -> str:
+    """Hash what decides a score's values, without paths and addresses: files count by their name and content.
+
+    Raises:
+        SetupError: a file of the score cannot be read.
+    """
+    known: list[Any] = [score.kind, RULES_VERSION, score.expected, _options(score)]
+    if score.judge is not None:
+        judge = {key: value for key, value in asdict(score.judge).items() if key != "variant"}
+        known += [JUDGE_VERSION, score.judge.model, dict(score.judge.variant.parameters), judge]
+    elif score.embedder is not None:
+        known += [EMBEDDING_VERSION, score.embedder.full_name, dict(score.embedder.parameters)]
+    else:
+        known.append(KINDS[score.kind].version)
+    return blake2b(json.dumps(known, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
+
+
+def digests(scores: Sequence[ScoreSettings]) -> dict[str, str]:
+    """The hash of each score by its name. Raises SetupError."""
+    return {score.name: settings_digest(score) for score in scores}
+
+
+def _options(score: ScoreSettings) -> list[tuple[str, Any]]:
+    options = dict(score.options)
+    file_option = KINDS[score.kind].file_option if score.kind in KINDS else None
+    if file_option is not None:
+        named = str(options[file_option])
+        options[file_option] = [Path(named).name, *(blake2b(content, digest_size=16).hexdigest() for content in deciding_content(score))]
+    return sorted(options.items())
