@@ -36,6 +36,7 @@ from batch.settings import Job, ScoreSettings
 JudgedRun: TypeAlias = tuple[Job, RunDirectory]
 
 TASKS_FILE = "_tasks.parquet"
+_INT64 = 1 << 63
 
 
 def scores_path(folder: Path, settings: ScoreSettings) -> Path:
@@ -119,7 +120,7 @@ def _task_line(answer: Answer, grouping: Sequence[str]) -> tuple[Any, ...]:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) and abs(value) < _INT64 else None
 
 
 class _ScoreMaker(ABC):

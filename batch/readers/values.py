@@ -1,8 +1,8 @@
 """Arrow values as Python's: exact, and total: no value of any type makes a row fail.
 
 Maps and intervals are objects, dictionaries their values, UUIDs uuid.UUID. Times are datetime in microseconds; one that is finer keeps
-its nanoseconds (nanoseconds.py). A time zone that is not installed reads as UTC. What Python's types cannot hold (the year 31,690,708) is Arrow's text,
-and a string that is not UTF-8 is bytes. Arrow's types: https://arrow.apache.org/docs/python/api/datatypes.html
+its nanoseconds (nanoseconds.py). A time zone that is not installed reads as UTC. What Python's types cannot hold (the year 31,690,708) is
+Arrow's text, and a string that is not UTF-8 is bytes. Arrow's types: https://arrow.apache.org/docs/python/api/datatypes.html
 """
 
 from __future__ import annotations

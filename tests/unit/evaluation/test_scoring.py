@@ -260,3 +260,28 @@ def test_gates_on_what_is_not_there(run: FinishedRun, gate: GateSettings) -> Non
     """A gate that names no score or variant of the evaluation is an error, not a pass."""
     with pytest.raises(InputError, match="which this evaluation has not"):
         check_gates(scored(run, EXACT), [gate])
+
+
+def test_an_unexpected_exception_of_a_scorer_is_that_answers(run: FinishedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is unscored, with the class and the place in the code and nothing of the answer; all others are scored (issue 13, part 1)."""
+    make = row_scorer.make_scorer
+
+    def breaking(settings: ScoreSettings) -> Any:
+        score = make(settings)
+
+        def broken(sample: Any) -> Any:
+            if sample.text == "Quito":
+                raise RecursionError("about Quito")
+            return score(sample)
+
+        return broken
+
+    monkeypatch.setattr(row_scorer, "make_scorer", breaking)
+    answers = list(run_answers(run.dataset, run.job, run.directory))
+    scorer = row_scorer.RowScorer(EXACT)
+    cells = {answer.text: scorer.cell(answer, scorer.expected(answer.row)) for answer in answers if answer.text in {"Paris", "Quito"}}
+    assert cells["Paris"].value == 1.0
+    assert cells["Quito"].state == "unscored"
+    assert "met RecursionError" in cells["Quito"].reason
+    assert "this is a bug in promptmill" in cells["Quito"].reason
+    assert "about Quito" not in cells["Quito"].reason
