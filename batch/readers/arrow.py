@@ -95,7 +95,7 @@ def _opened(path: str, fields: list[int] | None = None) -> Iterator[pa.ipc.Recor
             if problem := no_table(head(path, HEAD_BYTES), "Arrow"):
                 raise InputError(f"{path}: {problem}") from error
             raise InputError(f"{path}: cannot be read as Arrow: {error}") from error
-        check_names(path, reader.schema.names)
+        check_names(path, reader.schema)
         yield reader
 
 

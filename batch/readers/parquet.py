@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from batch.errors import InputError
 from batch.readers.contents import HEAD_BYTES, no_table
 from batch.readers.record import DEFAULTS, EVERYTHING, START, ReadOptions, Record, Skip
-from batch.readers.values import value_types, values
+from batch.readers.values import unknown_zones, value_types, values
 from batch.records import InputOffset
 from batch.storage import head, is_url, seekable
 
@@ -130,12 +130,18 @@ def _open(path: str) -> pq.ParquetFile:
         if problem := no_table(head(path, HEAD_BYTES), "Parquet"):
             raise InputError(f"{path}: {problem}") from error
         raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
-    check_names(path, file.schema_arrow.names)
+    check_names(path, file.schema_arrow)
     return file
 
 
-def check_names(path: str, names: Sequence[str]) -> None:
-    """Refuse a column that is named twice. Raises InputError."""
+def check_names(path: str, schema: pa.Schema) -> None:
+    """Refuse a column that is named twice, and names and time zones that are not UTF-8. Raises InputError."""
+    try:
+        names = schema.names
+        for field in schema:
+            unknown_zones(field.type)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is damaged: a name in it is not UTF-8: {error}; write or fetch the file again") from error
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{path}: names the column {twice!r} twice")

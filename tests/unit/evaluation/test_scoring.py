@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from batch.errors import InputError
+from batch.errors import InputError, RunDirectoryError
 from batch.evaluation import row_scorer
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.gates import check_gates
@@ -175,6 +175,17 @@ def test_damaged_score_files_are_made_again(run: FinishedRun) -> None:
     assert scored(run, EXACT).fresh == ("exact",)
     (run.directory.path / "scores/_tasks.parquet").unlink()
     assert scored(run, EXACT).scores[0].table.values[0, 0, 0] == 1
+
+
+def test_score_files_that_are_damaged_within_are_named(run: FinishedRun) -> None:
+    """A file whose end is whole and whose values are not: its name, and what makes it again (issue 13, part 1)."""
+    scored(run, EXACT)
+    path = run.directory.path / "scores/exact.parquet"
+    data = bytearray(path.read_bytes())
+    data[4:64] = b"\xff" * 60
+    path.write_bytes(data)
+    with pytest.raises(RunDirectoryError, match=r"exact\.parquet: is damaged .*; remove it, and `promptmill score` makes it again"):
+        read_evaluation(run.directory.path / "scores", [EXACT], [variant.name for variant in run.job.variants])
 
 
 def test_marks_of_a_users_function_are_kept(run: FinishedRun, tmp_path: Path) -> None:
