@@ -105,9 +105,8 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        raise RunDirectoryError(
-            f"{named(path)}: is damaged ({type(error).__name__}: {' '.join(str(error).split())}); remove it, and `promptmill score` makes it again"
-        ) from error
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise RunDirectoryError(f"{named(path)}: is damaged ({reason}); remove it, and `promptmill score` makes it again") from error
 
 
 class Columns:
