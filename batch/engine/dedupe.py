@@ -118,12 +118,12 @@ class _Waiting:
         for row in rows:
             if self._next is None or self._next[0] != row.ordinal:
                 continue
-            request, error = row_request(self.plan.builder, row)
+            request, error, bug = row_request(self.plan.builder, row)
             work = Work(Task(row.ordinal, row.id, self.plan.variant, 0, request), previous=self._next[1])
             if error is None:
                 works.append(work)
             else:
-                refused.append(Unsendable(work, error))
+                refused.append(Unsendable(work, error, bug))
             self._next = next(self._held, None)
         return works, refused
 

@@ -11,10 +11,12 @@ from itertools import islice
 from typing import Literal, Protocol
 
 from batch.engine.work import Work
-from batch.errors import RowError
+from batch.errors import RowError, describe_bug
+from batch.events import UnexpectedError
 from batch.journal.index import IndexEntry
 from batch.journal.lines import task_hash, task_hashes
 from batch.prompts import RequestBuilder
+from batch.prompts.templates import row_place
 from batch.readers.record import RowFilter
 from batch.record_class import record_class
 from batch.records import BadRow, ErrorInfo, ErrorKind, Outcome, Request, Row, Task
@@ -66,10 +68,11 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Unsendable:
-    """Work that cannot be sent, and why."""
+    """Work that cannot be sent, and why; `bug` where promptmill is at fault."""
 
     work: Work
     error: ErrorInfo
+    bug: UnexpectedError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ class Candidate:
     task: Task
     error: ErrorInfo | None
     entry: IndexEntry | None
+    bug: UnexpectedError | None = None
 
     @property
     def changed(self) -> bool:
@@ -185,13 +189,14 @@ class Feed:
         for row in rows:
             request: Request | None = None
             error: ErrorInfo | None = None
+            bug: UnexpectedError | None = None
             for repeat in repeats:
                 entry = next(entries)
                 if skip_finished and entry is not None and (entry.ok or not self._options.retry_failed):
                     continue
                 if request is None:
-                    request, error = row_request(plan.builder, row)
-                yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry)
+                    request, error, bug = row_request(plan.builder, row)
+                yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry, bug)
 
     def _filtered(self, items: Sequence[Work | Unsendable]) -> list[Work | Unsendable]:
         by_variant: dict[str, list[Work]] = {}
@@ -219,17 +224,21 @@ class Feed:
         return self._options.retry_failed or candidate.changed
 
 
-def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, ErrorInfo | None]:
-    """Return the request of a row, or the error if none can be sent."""
+def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, ErrorInfo | None, UnexpectedError | None]:
+    """Return the request of a row, or the error if none can be sent, and the report of an exception that was not expected."""
     if isinstance(row, BadRow):
-        return Request("chat/completions", b"", row.digest), ErrorInfo(ErrorKind.INPUT, row.code, row.message)
+        return Request("chat/completions", b"", row.digest), ErrorInfo(ErrorKind.INPUT, row.code, row.message), None
     try:
-        return builder.build(row), None
+        return builder.build(row), None, None
     except RowError as error:
-        return Request("chat/completions", b"", bytes(16)), error.info
+        return Request("chat/completions", b"", bytes(16)), error.info, None
+    except Exception as error:  # noqa: BLE001 - whatever a row holds ends at most that row
+        problem = f"{type(error).__name__} while its request was made: this is a bug in promptmill"
+        info = ErrorInfo(ErrorKind.INPUT, "bad_row", f"{row_place(row)}: {problem}")
+        return Request("chat/completions", b"", bytes(16)), info, UnexpectedError(problem, describe_bug(error))
 
 
 def _work(candidate: Candidate) -> Work | Unsendable:
     entry = candidate.entry
     work = Work(candidate.task, previous=None if entry is None else "ok" if entry.ok else "failed")
-    return work if candidate.error is None else Unsendable(work, candidate.error)
+    return work if candidate.error is None else Unsendable(work, candidate.error, candidate.bug)

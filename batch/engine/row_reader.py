@@ -14,16 +14,25 @@ from batch.engine.feed import Copied, Source, Unsendable
 from batch.engine.finisher import Finisher
 from batch.engine.work import Work
 from batch.errors import DamagedError, InputError, StorageError
+from batch.events import Event
 
 
 class RowReader:
     """Fills the backlog of one worker pool and finishes the rows that need no attempt.
 
-    `added` is called after each batch, `stop_if` with what the finisher decided. `exhausted`: all rows have been read.
+    `added` is called after each batch, `stop_if` with what the finisher decided, `notify` with unexpected exceptions.
+    `exhausted`: all rows have been read.
     """
 
     def __init__(
-        self, feed: Source, backlog: Backlog, finisher: Finisher, added: Callable[[], None], stop_if: Callable[[StopRun | None], None]
+        self,
+        feed: Source,
+        backlog: Backlog,
+        finisher: Finisher,
+        *,
+        added: Callable[[], None],
+        stop_if: Callable[[StopRun | None], None],
+        notify: Callable[[Event], None],
     ) -> None:
         self.exhausted = False
         self._stopped = False
@@ -32,6 +41,7 @@ class RowReader:
         self._finisher = finisher
         self._added = added
         self._stop_if = stop_if
+        self._notify = notify
         self._room = anyio.Event()
 
     def stop(self) -> None:
@@ -68,6 +78,8 @@ class RowReader:
             if isinstance(item, Work):
                 self._backlog.add(item)
             else:
+                if isinstance(item, Unsendable) and item.bug is not None:
+                    self._notify(item.bug)
                 finished.add(item.work.task.variant)
                 if not self._stopped:
                     self._stop_if(self._finisher.finish_unsent(item))

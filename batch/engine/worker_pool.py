@@ -72,7 +72,7 @@ class WorkerPool:
         self._finisher = Finisher(self._backlog, recorder, run)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, answer_checks)
         self._reply_notices = ReplyNotices()
-        self._reader = RowReader(feed, self._backlog, self._finisher, self._rows_added, self._stop_if)
+        self._reader = RowReader(feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
         self._last_was_limited = False
         self._grace_until = math.inf
         self._workers = self._in_flight = 0

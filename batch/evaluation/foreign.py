@@ -8,6 +8,7 @@ ModelOutput in its model/_model_output.py.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any
 
 import orjson
 
-from batch.errors import InputError
+from batch.errors import InputError, PromptmillError
 from batch.evaluation.answers import Answer
 from batch.providers.replies import read_reply
 from batch.readers import Dataset
@@ -43,7 +44,7 @@ def read_foreign(paths: Sequence[Path], *, answer: str | None = None, rows: Path
     found: dict[str, Row] = {}
     answers: dict[str, list[Answer]] = defaultdict(list)
     times: dict[tuple[str, str], int] = defaultdict(int)
-    for path, lines in _distinct_variants([(path, list(_lines(path, answer))) for path in paths]):
+    for path, lines in _distinct_variants([(path, list(_checked(path, _lines(path, answer)))) for path in paths]):
         for number, (identifier, variant, said, columns) in enumerate(lines, start=1):
             identity = identifier or str(number - 1)
             if rows is not None and identity not in known:
@@ -78,6 +79,21 @@ def _labels(paths: Sequence[Path]) -> list[str]:
         if len(set(labels)) == len(labels):
             return labels
     raise InputError(f"{paths[0]}: the same file is given twice")
+
+
+def _checked(path: Path, lines: Iterator[ForeignLine]) -> Iterator[ForeignLine]:
+    """Pass on the lines; what they hold in place of what their format has makes an InputError, whatever it raises."""
+    number = 0
+    try:
+        for line in lines:
+            number += 1
+            yield line
+    except PromptmillError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{path}: answer {number + 1} is not of the format that the file's first lines have: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _rows_by_id(rows: Path, row_id: str | None) -> dict[str, Mapping[str, Any]]:
@@ -135,14 +151,13 @@ def _of_line(line: dict[str, Any], answer: str | None, path: Path) -> ForeignLin
 
 
 def _own(line: Mapping[str, Any], text: Any) -> dict[str, Any]:
-    said = {
-        key: line[key] for key in ("tool_calls", "latency_s", "first_token_s", "cost_usd", "finish_reason") if line.get(key) is not None
-    }
-    usage = line.get("usage")
+    usage, calls, reason = line.get("usage"), line.get("tool_calls"), line.get("finish_reason")
     return {
-        **said,
+        **{key: _number(line.get(key)) for key in ("latency_s", "first_token_s", "cost_usd")},
+        "tool_calls": calls if isinstance(calls, list) and all(isinstance(call, dict) for call in calls) else None,
         "text": _text(text),
-        "truncated": line.get("finish_reason") == "length",
+        "truncated": reason == "length",
+        **({"finish_reason": reason} if isinstance(reason, str) else {}),
         "usage": usage if isinstance(usage, dict) else {},
     }
 
@@ -174,8 +189,8 @@ def _of_promptfoo(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
         error = response.get("error") or (line.get("error") if response.get("output") is None else None)
         said = {
             "text": _text(response.get("output")),
-            "cost_usd": line.get("cost"),
-            "latency_s": latency / 1000 if latency is not None else None,
+            "cost_usd": _number(line.get("cost")),
+            "latency_s": None if (milliseconds := _number(latency)) is None else milliseconds / 1000,
         }
         yield _id(line["testIdx"]), variant, _failed(error) if error else said, dict(line["vars"] or {})
 
@@ -191,7 +206,7 @@ def _of_inspect(document: Mapping[str, Any]) -> Iterator[ForeignLine]:
             continue
         message = choice.get("message") or {}
         said = {"text": _text(message.get("content")), "truncated": choice.get("stop_reason") in {"max_tokens", "model_length"}}
-        yield _id(sample.get("id")), variant, {**said, "latency_s": output.get("time")}, columns
+        yield _id(sample.get("id")), variant, {**said, "latency_s": _number(output.get("time"))}, columns
 
 
 def _failed(error: Any) -> dict[str, Any]:
@@ -208,6 +223,11 @@ def _text(content: Any) -> str | None:
         texts = [str(part["text"]) for part in content if part["type"] == "text" and "text" in part]
         return "".join(texts) if texts else None
     return orjson.dumps(content).decode()
+
+
+def _number(value: Any) -> float | None:
+    """A figure that another tool wrote; None for what is no finite number."""
+    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
 
 
 def _id(value: Any) -> str:

@@ -14,8 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from batch.errors import RunDirectoryError
 from batch.evaluation.table import ScoreValue
-from batch.storage import replace_atomically
+from batch.storage import named, replace_atomically
 from batch.writers.values import clean
 
 _GROUP_ROWS = 1 << 16
@@ -93,35 +94,50 @@ def described(path: Path) -> dict[str, Any]:
     """The metadata of a written file; empty when there is no such file, or when it is not ours or not whole."""
     try:
         found: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[_METADATA.encode()])
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         return {}
-    return found
+    return found if isinstance(found, dict) else {}
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Name a file of scores that is damaged. Raises RunDirectoryError."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise RunDirectoryError(f"{named(path)}: is damaged ({reason}); remove it, and `promptmill score` makes it again") from error
 
 
 class Columns:
     """The columns of a written file."""
 
     def __init__(self, path: Path, names: Sequence[str] | None = None) -> None:
-        self._table = pq.read_table(path, columns=None if names is None else list(names))
+        self._path = path
+        with _reading(path):
+            self._table = pq.read_table(path, columns=None if names is None else list(names))
 
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     def array(self, name: str) -> NDArray[Any]:
         """A column as an array; nulls of numbers are NaN."""
-        found: NDArray[Any] = self._table[name].to_numpy()
+        with _reading(self._path):
+            found: NDArray[Any] = self._table[name].to_numpy()
         return found
 
     def values(self, name: str) -> list[Any]:
         """A column as Python values."""
-        found: list[Any] = self._table[name].to_pylist()
+        with _reading(self._path):
+            found: list[Any] = self._table[name].to_pylist()
         return found
 
     def codes(self, name: str, known: Sequence[str]) -> NDArray[np.int64]:
         """A column of texts as their indices in `known`; -1 for any other."""
-        found: NDArray[np.int64] = (
-            pc.fill_null(pc.index_in(self._table[name], pa.array(known, pa.string())), -1).to_numpy().astype(np.int64)
-        )
+        with _reading(self._path):
+            found: NDArray[np.int64] = (
+                pc.fill_null(pc.index_in(self._table[name], pa.array(known, pa.string())), -1).to_numpy().astype(np.int64)
+            )
         return found
 
 
@@ -151,7 +167,7 @@ class ScoresReader:
 
 
 def _read(path: Path) -> Iterator[tuple[TaskKey, ScoreValue]]:
-    with pq.ParquetFile(path) as file:
+    with _reading(path), pq.ParquetFile(path) as file:
         for batch in file.iter_batches(batch_size=4096, columns=[*_KEY, *_VALUE]):
             columns: list[list[Any]] = [batch.column(name).to_pylist() for name in (*_KEY, *_VALUE)]
             for row, variant, repeat, *value in zip(*columns, strict=True):

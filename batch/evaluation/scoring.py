@@ -34,6 +34,7 @@ from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, ScoreSettings
 
 TASKS_FILE = "_tasks.parquet"
+_INT64 = 1 << 63
 
 
 def scores_path(folder: Path, settings: ScoreSettings) -> Path:
@@ -118,7 +119,7 @@ def _task_line(answer: Answer, grouping: Sequence[str]) -> tuple[Any, ...]:
 
 
 def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) else None
+    return value if isinstance(value, int) and abs(value) < _INT64 else None
 
 
 class _ScoreMaker(ABC):

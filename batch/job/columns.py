@@ -93,4 +93,4 @@ def _path_of(loaded: LoadedJob, key: str, source: str) -> KeyPath:
 def _hint(column: str, present: list[str]) -> str:
     near = nearest(column, present)
     more = f" and {len(present) - _MOST_SHOWN} more" if len(present) > _MOST_SHOWN else ""
-    return f"did you mean {near}?" if near else f"it has {', '.join(present[:_MOST_SHOWN])}{more}"
+    return f"did you mean {shown(near) if near != near.strip() else near}?" if near else f"it has {', '.join(present[:_MOST_SHOWN])}{more}"

@@ -101,7 +101,7 @@ def _within(line: bytes) -> Iterator[tuple[int, int]]:
     while place >= 0:
         starts.append(place)
         place = line.find(_HEAD, place + 1)
-    for start, end in zip(starts, [*starts[1:], len(line)], strict=True):
+    for start, end in zip(starts, [*starts, len(line)][1:], strict=True):
         yield from ((start, stop - start) for stop in (end - 1, end) if is_whole(line[start:stop]))
 
 

@@ -1,26 +1,32 @@
 """Arrow IPC, as files (Feather version 2) and as streams (the cache of Hugging Face's `datasets`), recognised by their first bytes.
 
-The values are those that Parquet gives. A record batch that is not compressed is mapped into memory and costs none.
+The values are those that Parquet gives. Each record batch is checked before its values are read (soundness.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import pyarrow as pa
 
 from batch.errors import InputError
-from batch.readers.parquet import check_names, chosen, records, unified
+from batch.readers.contents import HEAD_BYTES, no_table
+from batch.readers.parquet import check_names, chosen, portions, records, unified
 from batch.readers.record import DEFAULTS, EVERYTHING, START, ReadOptions, Record, Skip
+from batch.readers.soundness import check_sound
 from batch.records import InputOffset
-from batch.storage import is_url, mapped
+from batch.storage import head, is_url, local_size, mapped, seekable
 
 _FILE_MAGIC = b"ARROW1"
 _FEATHER_1 = b"FEA1"
+_FILE_START = 8
 # Continuation marker and a length of 0 (Arrow columnar format, "IPC streaming format").
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 _READ_AHEAD = 1 << 20
+MOST_READ_BYTES = 64 << 20
+"""Bytes of a record batch that are read into memory."""
 
 
 def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING, options: ReadOptions = DEFAULTS) -> Iterator[Record]:
@@ -34,7 +40,8 @@ def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING, options:
     names = chosen(all_names, options)
     # A second time with the fields: they are options of the reader, and their numbers are known only now.
     with _opened(path, None if names == all_names else [all_names.index(name) for name in names]) as reader:
-        yield from records(names, _batches(path, reader, mark.offset), mark.line + 1, skip)
+        sound = (check_sound(path, batch) for batch in _batches(path, reader, mark.offset))
+        yield from records(names, _still_whole(path, sound), mark.line + 1, skip)
 
 
 def marks(
@@ -77,7 +84,7 @@ def schema(paths: Sequence[str]) -> pa.Schema | None:
 
 @contextmanager
 def _opened(path: str, fields: list[int] | None = None) -> Iterator[pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatchStreamReader]:
-    with mapped(path) as source:
+    with _source(path) as source:
         magic = source.read(len(_FILE_MAGIC))
         source.seek(0)
         if magic.startswith(_FEATHER_1):
@@ -87,9 +94,44 @@ def _opened(path: str, fields: list[int] | None = None) -> Iterator[pa.ipc.Recor
             is_file = magic == _FILE_MAGIC
             reader = pa.ipc.open_file(source, options=options) if is_file else pa.ipc.open_stream(_flowing(path, source), options=options)
         except (OSError, pa.ArrowException) as error:
+            if problem := no_table(head(path, HEAD_BYTES), "Arrow"):
+                raise InputError(f"{path}: {problem}") from error
             raise InputError(f"{path}: cannot be read as Arrow: {error}") from error
-        check_names(path, reader.schema.names)
+        check_names(path, reader.schema)
         yield reader
+
+
+def _source(path: str) -> Any:
+    """Open `path`: mapped into memory only where a record batch is so large that reading it whole would take too much.
+
+    A mapped file that is truncated while it is read ends the process by SIGBUS.
+    """
+    if is_url(path) or (size := local_size(path)) is None:
+        return seekable(path, as_file=True)
+    return mapped(path) if size > MOST_READ_BYTES and _largest_batch(path) > MOST_READ_BYTES else seekable(path, as_file=True)
+
+
+def _largest_batch(path: str) -> int:
+    """The bytes of the largest record batch as it is stored: 0 where the file cannot be read."""
+    largest = 0
+    with mapped(path) as source:
+        try:
+            # A file is a stream between its magic number and its footer.
+            source.seek(_FILE_START if source.read(len(_FILE_MAGIC)) == _FILE_MAGIC else 0)
+            for message in pa.ipc.MessageReader.open_stream(source):
+                largest = max(largest, message.body.size)
+        except (OSError, pa.ArrowException):
+            return 0
+    return largest
+
+
+def _still_whole(path: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """The batches in portions, each after a check that the file has not been cut since it was opened. Raises InputError."""
+    size = None if is_url(path) else local_size(path)
+    for portion in portions(batches):
+        if size is not None and (local_size(path) or 0) < size:
+            raise InputError(f"{path}: cannot be read to its end: it was cut while it was read")
+        yield portion
 
 
 def _flowing(path: str, source: pa.NativeFile) -> pa.NativeFile:
@@ -110,7 +152,7 @@ def _batches(path: str, reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatc
 
 def _check_end(path: str) -> None:
     """A stream that was cut between two batches reads as a shorter one; only the end mark, which all writers set, tells."""
-    with mapped(path) as file:
+    with seekable(path, as_file=True) as file:
         file.seek(max(0, file.size() - len(_END_OF_STREAM)))
         if file.read() != _END_OF_STREAM:
             raise InputError(f"{path}: cannot be read to its end: the stream has no end mark (is it cut?)")

@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.errors import InputError
+from batch.readers.parquet import batch_rows
+from batch.readers.soundness import check_sound
 from batch.records import BadRow, Row
 from batch.storage import is_url, seekable
 
 _BATCH_BYTES = 16 << 20
-_BATCH_ROWS = 256
 _BUFFER_BYTES = 1 << 20
 _STORE_BUFFER_BYTES = 8 << 20
 _FILE_MAGIC = b"ARROW1"
@@ -107,28 +108,19 @@ def column_types(file: str, names: Sequence[str]) -> dict[str, pa.DataType]:
 def _batches(file: str, names: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:
     with _opened(file, names) as source:
         try:
-            yield from _of_parquet(source, names) if isinstance(source, pq.ParquetFile) else _of_arrow(source)
+            yield from _of_parquet(source, names) if isinstance(source, pq.ParquetFile) else _of_arrow(file, source)
         except (OSError, pa.ArrowException) as error:
             raise InputError(f"{file}: cannot be read to its end: {error}") from error
 
 
 def _of_parquet(file: pq.ParquetFile, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
-    wanted = [number for number in range(file.metadata.num_columns) if file.schema.column(number).path.split(".")[0] in _roots(names)]
-    sizes = [sum(group.column(number).total_uncompressed_size for number in wanted) // max(1, group.num_rows) for group in groups]
-    rows = min(_BATCH_ROWS, max(1, _BATCH_BYTES // max(1, *sizes, 1)))
-    yield from file.iter_batches(batch_size=rows, columns=[*names])
+    yield from file.iter_batches(batch_size=batch_rows(file, names, _BATCH_BYTES), columns=[*names])
 
 
-def _roots(names: Sequence[str]) -> set[str]:
-    return {name.split(".")[0] for name in names}
-
-
-def _of_arrow(reader: _ArrowReader) -> Iterator[pa.RecordBatch]:
-    if isinstance(reader, pa.ipc.RecordBatchStreamReader):
-        yield from reader
-    else:
-        yield from map(reader.get_batch, range(reader.num_record_batches))
+def _of_arrow(file: str, reader: _ArrowReader) -> Iterator[pa.RecordBatch]:
+    is_stream = isinstance(reader, pa.ipc.RecordBatchStreamReader)
+    batches = reader if is_stream else map(reader.get_batch, range(reader.num_record_batches))
+    yield from (check_sound(file, batch) for batch in batches)
 
 
 @contextmanager
@@ -150,5 +142,5 @@ def _opened(file: str, names: Sequence[str] | None = None) -> Iterator[pq.Parque
                 source.seek(0)
                 reader = open_it(source, options=pa.ipc.IpcReadOptions(included_fields=places))
             yield reader
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeError) as error:
         raise InputError(f"{file}: cannot be read: {error}") from error

@@ -10,6 +10,7 @@ continues after a bad row, and has no limit of a block on the length of a row.
 from __future__ import annotations
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator
 from itertools import islice
@@ -23,6 +24,7 @@ from batch.storage import file_name
 # A record of several lines that is longer begins with a quote that nothing closes: its lines are in memory until that is clear.
 MAX_RECORD_BYTES = 64 << 20
 _DELIMITERS = ",;\t|"
+_DECLARATION = re.compile(rb'"?sep=(?P<delimiter>[\x01-\x7f])"?\r?', re.IGNORECASE)
 
 
 class _Lines:
@@ -79,8 +81,11 @@ def read(
     """
     # Process-wide in the csv module; the default of 128 KiB is less than one long document.
     csv.field_size_limit(MAX_LINE_BYTES)
-    delimiter = options.delimiter or _delimiter(path, options)
+    declared = _declared_delimiter(path, options)
+    delimiter = options.delimiter or declared or _delimiter(path, options)
     source = _Lines(_lines(path, options))
+    if declared:
+        next(source)
     records = _records(source, delimiter)
     header: list[str] | None = None
     unnamed = False
@@ -117,7 +122,7 @@ def _records(source: _Lines, delimiter: str) -> Iterator[tuple[int, list[str], s
         except StopIteration:
             return
         except csv.Error as error:
-            row, problem = [], source.problem or f"not CSV: {error}"
+            row, problem = [], source.problem or f"not CSV: {_in_words(error)}"
             if len(source.raw) > 1:
                 last = source.number
                 source.give_back()
@@ -146,6 +151,21 @@ def marks(
 
 def _lines(path: str, options: ReadOptions) -> Iterator[TextLine]:
     return (line for lines in line_groups(path, encoding=options.encoding) for line in lines)
+
+
+def _declared_delimiter(path: str, options: ReadOptions) -> str | None:
+    """The delimiter in a first line such as `sep=;`, which Excel writes and reads; None without one."""
+    first = next(_lines(path, options), b"")
+    found = _DECLARATION.fullmatch(first) if isinstance(first, bytes) else None
+    return found["delimiter"].decode() if found else None
+
+
+def _in_words(error: csv.Error) -> str:
+    """What the parser says, and what to do where its words do not say it."""
+    text = str(error)
+    if text.startswith("new-line character"):
+        return "a carriage return outside of quotes; if each line ends with one, as on old Macs, write the file with line feeds"
+    return f"{text} (a quote within quotes is written twice)" if "expected after" in text else text
 
 
 def _delimiter(path: str, options: ReadOptions) -> str:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import PurePath
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from batch.errors import InputError
-from batch.readers.record import PACKED, Format
+from batch.errors import InputError, PromptmillError
+from batch.readers.record import DEFAULTS, EVERYTHING, PACKED, START, Format, ReadOptions, Record, Skip, TypedFormat
+from batch.records import InputOffset
 from batch.storage import file_name
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +32,50 @@ class InputFormatEntry:
 
     def load(self) -> Format:
         """Import the module when it is needed: some of them load pyarrow."""
-        return cast("Format", import_module(f"batch.readers.{self.module}"))
+        return _guarded(self.module, typed=self.typed)
+
+
+class _Guarded:
+    """A format's module, whose unexpected exceptions become InputError: whatever a file holds is at most the file's failure."""
+
+    def __init__(self, module: TypedFormat) -> None:
+        self._module = module
+
+    def read(self, path: str, mark: InputOffset = START, skip: Skip = EVERYTHING, options: ReadOptions = DEFAULTS) -> Iterator[Record]:
+        with _failing(path):
+            yield from self._module.read(path, mark, skip, options)
+
+    def marks(self, path: str, every: int, options: ReadOptions = DEFAULTS) -> tuple[int, list[InputOffset]]:
+        with _failing(path):
+            return self._module.marks(path, every, options)
+
+    def count(self, path: str, options: ReadOptions = DEFAULTS) -> int:
+        with _failing(path):
+            return self._module.count(path, options)
+
+
+class _GuardedTyped(_Guarded):
+    """A typed format, guarded alike."""
+
+    def schema(self, paths: Sequence[str]) -> pa.Schema | None:
+        with _failing(", ".join(paths)):
+            return self._module.schema(paths)
+
+
+@cache
+def _guarded(module: str, *, typed: bool) -> Format:
+    imported = cast("TypedFormat", import_module(f"batch.readers.{module}"))
+    return _GuardedTyped(imported) if typed else _Guarded(imported)
+
+
+@contextmanager
+def _failing(path: str) -> Iterator[None]:
+    try:
+        yield
+    except PromptmillError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path}: cannot be read: {type(error).__name__}: {error}") from error
 
 
 FORMATS = {

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn, cast
 
@@ -167,6 +168,8 @@ def _problem(line: bytes, error: Exception) -> str:
             return f"not JSON: {refused}"
         except (ValueError, RecursionError):
             pass
+    if "content after document" in str(error) or "Extra data" in str(error):
+        return f"not JSON: {_more(line, error)}"
     match error:
         case json.JSONDecodeError():
             return f"not JSON: {error.msg} at column {error.colno}"
@@ -174,8 +177,21 @@ def _problem(line: bytes, error: Exception) -> str:
             return "not JSON that can be read: nested too deep"
         case UnicodeEncodeError():
             return "not JSON: a lone surrogate in a string"
+        case ValueError() if "integer string conversion" in str(error):
+            return f"not JSON that can be read: an integer of more than {sys.get_int_max_str_digits():,} digits"
         case _:
             return f"not JSON: {error}"
+
+
+def _more(line: bytes, error: Exception) -> str:
+    """What stands after an object in its line, and what to do."""
+    place = error.pos if isinstance(error, json.JSONDecodeError) else 0
+    rest = line.decode(errors="replace")[place:].strip()
+    if rest == ",":
+        return "a comma stands after the object; write each object on a line of its own, without commas between"
+    if b"\r" in line.strip():
+        return "the line holds several objects, with carriage returns between; write the file with line feeds"
+    return f"more stands after the object, from column {place + 1} on; write each object on a line of its own"
 
 
 def _kind(value: Any) -> str:

@@ -14,15 +14,16 @@ from hashlib import blake2b
 from typing import cast
 
 from batch.errors import InputError
-from batch.storage import open_input
+from batch.readers.contents import HEAD_BYTES, no_text
+from batch.storage import file_name, head, open_input
 
 BLOCK_BYTES = 1 << 18
 SHORT_BLOCK_BYTES = 1 << 16
 MAX_LINE_BYTES = 256 << 20
 _UTF8_BOM = b"\xef\xbb\xbf"
+_PACKED = {".gz": (b"\x1f\x8b", "gzip"), ".zst": (b"\x28\xb5\x2f\xfd", "zstd")}
 # What gzip, zlib and Arrow raise for packed files that are cut or damaged.
 _UNREADABLE = (OSError, EOFError, zlib.error, io.UnsupportedOperation)
-_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ def line_groups(path: str, offset: int = 0, encoding: str | None = None) -> Iter
     A byte order mark at the start is dropped; a last line without newline counts; carriage returns stay.
 
     Raises:
-        InputError: the file cannot be read or unpacked to its end, or is UTF-16 without saying so.
+        InputError: the file cannot be read or unpacked to its end, or is no UTF-8 text (contents.py).
     """
     pending = Pending()
     for block in _utf8_blocks(path, offset, encoding):
@@ -135,13 +136,22 @@ def _utf8_blocks(path: str, offset: int, encoding: str | None) -> Iterator[bytes
         raise InputError(f"{path}: is not {encoding}, as encoding in [input] says: {error}") from error
 
 
+def _unreadable(path: str, error: Exception) -> InputError:
+    """The error for a file that cannot be read or unpacked; says so where it is not packed as its name says."""
+    name, start = file_name(path), head(path, HEAD_BYTES)
+    for suffix, (magic, program) in _PACKED.items():
+        if name.endswith(suffix) and start and not start.startswith(magic):
+            return InputError(f"{path}: is not packed by {program}; take {suffix} from its name, or fetch it again")
+    return InputError(f"{path}: cannot be read to its end (is it cut or damaged?): {error}")
+
+
 def _raw_blocks(path: str) -> Iterator[bytes]:
     with open_input(path) as stream:
         try:
             while block := stream.read(BLOCK_BYTES):
                 yield block
         except _UNREADABLE as error:
-            raise InputError(f"{path}: cannot be read to its end (is it cut or damaged?): {error}") from error
+            raise _unreadable(path, error) from error
 
 
 def _blocks(path: str, offset: int) -> Iterator[bytes]:
@@ -153,15 +163,15 @@ def _blocks(path: str, offset: int) -> Iterator[bytes]:
                 while size < BLOCK_BYTES and (block := stream.read(size)):
                     yield block
                     size *= 2
-            start = stream.read(len(_UTF8_BOM)) if not offset else b""
-            if start.startswith(_UTF16_BOMS):
-                raise InputError(f'{path}: is UTF-16; set encoding = "utf-16" in [input], or save it as UTF-8')
-            if start != _UTF8_BOM and start:
-                yield start
+            start = stream.read(HEAD_BYTES) if not offset else b""
+            if problem := no_text(start):
+                raise InputError(f"{path}: {problem}")
+            start = start.removeprefix(_UTF8_BOM)
+            yield from (start[at : at + BLOCK_BYTES] for at in range(0, len(start), BLOCK_BYTES))
             while block := stream.read(BLOCK_BYTES):
                 yield block
         except _UNREADABLE as error:
-            raise InputError(f"{path}: cannot be read to its end (is it cut or damaged?): {error}") from error
+            raise _unreadable(path, error) from error
 
 
 def encoding_problem(raw: bytes) -> str | None:

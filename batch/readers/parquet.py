@@ -8,13 +8,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from batch.errors import InputError
+from batch.readers.contents import HEAD_BYTES, no_table
 from batch.readers.record import DEFAULTS, EVERYTHING, START, ReadOptions, Record, Skip
-from batch.readers.values import value_types, values
+from batch.readers.values import unknown_zones, value_types, values
 from batch.records import InputOffset
-from batch.storage import is_url, seekable
+from batch.storage import head, is_url, seekable
 
 BATCH_BYTES = 32 << 20
 MAX_BATCH_ROWS = 256
+FEW_ROWS = 16
+SKEWED_BYTES = 256 << 20
 _READ_BUFFER_BYTES = 1 << 20
 # A request to a store takes as long as some megabytes.
 _STORE_BUFFER_BYTES = 8 << 20
@@ -124,30 +127,51 @@ def _open(path: str) -> pq.ParquetFile:
         # A buffer makes Arrow read column chunks piece by piece; prefetching would hold whole row groups.
         file = pq.ParquetFile(seekable(path), buffer_size=_STORE_BUFFER_BYTES if is_url(path) else _READ_BUFFER_BYTES, pre_buffer=False)
     except (OSError, pa.ArrowException) as error:
+        if problem := no_table(head(path, HEAD_BYTES), "Parquet"):
+            raise InputError(f"{path}: {problem}") from error
         raise InputError(f"{path}: cannot be read as Parquet: {error}") from error
-    check_names(path, file.schema_arrow.names)
+    check_names(path, file.schema_arrow)
     return file
 
 
-def check_names(path: str, names: Sequence[str]) -> None:
-    """Refuse a column that is named twice. Raises InputError."""
+def check_names(path: str, schema: pa.Schema) -> None:
+    """Refuse a column that is named twice, and names and time zones that are not UTF-8. Raises InputError."""
+    try:
+        names = schema.names
+        for field in schema:
+            unknown_zones(field.type)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: is damaged: a name in it is not UTF-8: {error}; write or fetch the file again") from error
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise InputError(f"{path}: names the column {twice!r} twice")
 
 
+def batch_rows(file: pq.ParquetFile, names: Sequence[str], most_bytes: int) -> int:
+    """How many rows of these columns to decode at a time: about `most_bytes`, by the widest row group's mean.
+
+    In a large row group a few rows may have nearly all of its bytes: of those only few are decoded at a time.
+    """
+    groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+    sizes = [group.total_byte_size or _size(group, set(names)) for group in groups]
+    row_bytes = max((size // max(1, group.num_rows) for size, group in zip(sizes, groups, strict=True)), default=0)
+    most = FEW_ROWS if max(sizes, default=0) > SKEWED_BYTES else MAX_BATCH_ROWS
+    return min(most, max(1, most_bytes // max(1, row_bytes)))
+
+
 def _record_batches(path: str, file: pq.ParquetFile, names: Sequence[str], first_group: int = 0) -> Iterator[pa.RecordBatch]:
-    groups = [file.metadata.row_group(i) for i in range(file.metadata.num_row_groups)]
-    row_bytes = max((_size(group, set(names)) // max(1, group.num_rows) for group in groups), default=0)
+    groups = range(first_group, file.metadata.num_row_groups)
     try:
-        rows = min(MAX_BATCH_ROWS, max(1, BATCH_BYTES // max(1, row_bytes)))
-        yield from file.iter_batches(batch_size=rows, row_groups=list(range(first_group, len(groups))), columns=list(names))
+        yield from file.iter_batches(batch_size=batch_rows(file, names, BATCH_BYTES), row_groups=list(groups), columns=list(names))
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{path}: cannot be read to its end: {error}") from error
 
 
 def _size(group: pq.RowGroupMetaData, names: set[str]) -> int:
-    """The unpacked bytes of some columns of a row group."""
+    """The unpacked bytes of some columns of a row group whose writer left its own figure empty.
+
+    Not asked of others: a damaged figure of a column ends the process in Arrow (26.0), by an exception in C++ that nothing catches.
+    """
     columns = [group.column(number) for number in range(group.num_columns)]
     return sum(
         column.total_uncompressed_size

@@ -1,8 +1,8 @@
 """Arrow values as Python's: exact, and total: no value of any type makes a row fail.
 
-Maps are objects, dictionaries their values, UUIDs uuid.UUID. Times are datetime in microseconds; one that is finer keeps its nanoseconds
-(nanoseconds.py). A time zone that is not installed reads as UTC. What Python's types cannot hold (the year 31,690,708) is Arrow's text,
-and a string that is not UTF-8 is bytes. Arrow's types: https://arrow.apache.org/docs/python/api/datatypes.html
+Maps and intervals are objects, dictionaries their values, UUIDs uuid.UUID. Times are datetime in microseconds; one that is finer keeps
+its nanoseconds (nanoseconds.py). A time zone that is not installed reads as UTC. What Python's types cannot hold (the year 31,690,708) is
+Arrow's text, and a string that is not UTF-8 is bytes. Arrow's types: https://arrow.apache.org/docs/python/api/datatypes.html
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def value_types(kind: pa.DataType) -> pa.DataType:
     """`kind` without dictionaries and run ends, whose values are what a column holds: two files never agree on their codes."""
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         return value_types(kind.value_type)
-    return _rebuilt(kind, value_types)
+    return rebuilt(kind, value_types)
 
 
 def read_as(kind: pa.DataType) -> pa.DataType:
@@ -51,7 +51,7 @@ def read_as(kind: pa.DataType) -> pa.DataType:
         return pa.time64("us")
     if types.is_duration(kind) and kind.unit == "ns":
         return pa.duration("us")
-    return _rebuilt(kind, read_as)
+    return rebuilt(kind, read_as)
 
 
 def unknown_zones(kind: pa.DataType) -> set[str]:
@@ -71,8 +71,8 @@ def is_zone(name: str) -> bool:
     return True
 
 
-def _rebuilt(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
-    """`kind` with the types within it changed."""
+def rebuilt(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """`kind` with the types within it changed; one without types within as it is."""
     if types.is_struct(kind):
         return pa.struct([field.with_type(change(field.type)) for field in kind])
     if types.is_map(kind):
@@ -86,7 +86,9 @@ def _rebuilt(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) ->
 
 
 def _finisher(kind: pa.DataType) -> Callable[[Any], Any] | None:
-    """What makes objects of the maps in a value of `kind`; None where there are none."""
+    """What makes objects of the maps and intervals in a value of `kind`; None where there are none."""
+    if types.is_interval(kind):
+        return _interval
     if types.is_map(kind):
         key, item = _finisher(kind.key_type), _finisher(kind.item_type)
         return lambda pairs: _object((_finished(key, name), _finished(item, value)) for name, value in pairs)
@@ -97,6 +99,10 @@ def _finisher(kind: pa.DataType) -> Callable[[Any], Any] | None:
         finish = _finisher(kind.value_type)
         return (lambda items: [_finished(finish, item) for item in items]) if finish is not None else None
     return None
+
+
+def _interval(value: Any) -> dict[str, int]:
+    return {"months": value.months, "days": value.days, "nanoseconds": value.nanoseconds}
 
 
 def _finished(finish: Callable[[Any], Any] | None, value: Any) -> Any:
@@ -126,7 +132,9 @@ def _value(scalar: pa.Scalar) -> Any:
             return _object((_value(pair[0]), _value(pair[1])) for pair in scalar.values)
         if isinstance(scalar, pa.ListScalar):
             return [_value(item) for item in scalar.values]
-        if types.is_temporal(kind) and not types.is_interval(kind):
+        if types.is_interval(kind):
+            return _interval(scalar.as_py())
+        if types.is_temporal(kind):
             return _time(scalar)
         return scalar.as_py()
     except Exception:  # noqa: BLE001 - as `values`

@@ -8,7 +8,7 @@ from __future__ import annotations
 from batch.storage.finding import expand, identity
 from batch.storage.local import open_regular, replace_atomically, scratch_folder, sync_directory
 from batch.storage.mirror import Mirror, downloaded, named, uploading
-from batch.storage.opening import file_name, mapped, open_input, seekable
+from batch.storage.opening import file_name, head, local_size, mapped, open_input, seekable
 from batch.storage.urls import is_url
 
 __all__ = [
@@ -16,8 +16,10 @@ __all__ = [
     "downloaded",
     "expand",
     "file_name",
+    "head",
     "identity",
     "is_url",
+    "local_size",
     "mapped",
     "named",
     "open_input",

@@ -37,14 +37,25 @@ def open_input(path: str, offset: int = 0) -> BinaryIO:
         raise InputError(str(error) if is_url(path) else f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def seekable(path: str) -> Any:
+def head(path: str, size: int) -> bytes:
+    """The first `size` bytes of `path` as they are stored, packed or not; none where they cannot be read."""
+    try:
+        with _buffered(path) if is_url(path) else _local(path, 0) as file:
+            return bytes(file.read(size))
+    except OSError:
+        return b""
+
+
+def seekable(path: str, *, as_file: bool = False) -> Any:
     """Return what pyarrow's readers take for `path`: the path itself, or on a store a file that is fetched by ranges as it is read.
 
+    `as_file` asks for an open pyarrow.NativeFile in any case; it is not mapped into memory.
+
     Raises:
-        InputError: the object cannot be opened.
+        InputError: it cannot be opened.
     """
     if not is_url(path):
-        return path
+        return _native(path, mapped=False) if as_file else path
     try:
         return stores.open_object(parse(path))
     except OSError as error:
@@ -52,19 +63,25 @@ def seekable(path: str) -> Any:
 
 
 def mapped(path: str) -> Any:
-    """A seekable pyarrow.NativeFile: mapped into memory, or on a store fetched by ranges as it is read.
+    """The local file `path` mapped into memory, a pyarrow.NativeFile. Raises InputError when it cannot be opened."""
+    return _native(path, mapped=True)
 
-    Raises:
-        InputError: it cannot be opened.
-    """
+
+def _native(path: str, *, mapped: bool) -> Any:
     import pyarrow as pa
 
-    if is_url(path):
-        return seekable(path)
     try:
-        return pa.memory_map(path)
+        return pa.memory_map(path) if mapped else pa.OSFile(path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def local_size(path: str) -> int | None:
+    """The bytes of a local file; None where there is none."""
+    try:
+        return Path(path).stat().st_size
+    except OSError:
+        return None
 
 
 def file_name(path: str) -> str:

@@ -1,7 +1,7 @@
 """Decide as which Arrow type a carried-over column is stored in Parquet, and convert its arrays to that type.
 
 A dictionary becomes its value type, a view its plain type, an extension type that Parquet loses its storage type, a zone that is a bare
-offset UTC. A type that Parquet cannot store (a union, an interval, a decimal of
+offset or not installed UTC. A type that Parquet cannot store (a union, an interval, a decimal of
 more than 38 digits, a struct without fields) becomes JSON text, and the field's metadata
 says {"promptmill": "json"}.
 All other types stay exact.
@@ -10,10 +10,10 @@ All other types stay exact.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterable
 from functools import lru_cache, reduce
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +23,6 @@ from batch.writers.common_type import MOST_DIGITS, common_type
 from batch.writers.values import json_bytes
 
 JSON_TEXT = {"promptmill": "json"}
-_OFFSET = re.compile(r"[+-]\d\d:?\d\d")
 
 
 def settle_field(name: str, kinds: Iterable[pa.DataType], *, as_json: bool = False) -> pa.Field:
@@ -95,8 +94,8 @@ def _stored(kind: pa.DataType) -> pa.DataType | None:
         return kind if exact else storage
     if pa.types.is_dictionary(kind) or pa.types.is_run_end_encoded(kind):
         return _stored(kind.value_type)
-    if pa.types.is_timestamp(kind) and kind.tz is not None and _OFFSET.fullmatch(kind.tz):
-        # The instants are the same; polars refuses a file whose zone is no name.
+    if pa.types.is_timestamp(kind) and kind.tz and not _is_zone(kind.tz):
+        # The instants are the same; readers refuse a file whose zone they do not know by name.
         return pa.timestamp(kind.unit, "UTC")
     if pa.types.is_decimal(kind):
         # Polars, Spark and others refuse a file with more digits.
@@ -119,6 +118,16 @@ def _stored(kind: pa.DataType) -> pa.DataType | None:
         make = pa.list_ if pa.types.is_list(kind) else pa.large_list
         return None if value is None else make(value)
     return None if pa.types.is_union(kind) or pa.types.is_interval(kind) else kind
+
+
+@lru_cache(maxsize=256)
+def _is_zone(name: str) -> bool:
+    """Return whether `name` is a zone of the IANA database as it is installed."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
 
 
 def _stored_field(field: pa.Field) -> pa.Field | None:
@@ -219,9 +228,9 @@ def _value(array: pa.Array) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """Return the value with named tuples (intervals) as objects, which JSON would show as bare lists."""
-    if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return value._asdict()
+    """Return the value with intervals as objects, which JSON would show as Python's text of them."""
+    if isinstance(value, pa.MonthDayNano):
+        return {"months": value.months, "days": value.days, "nanoseconds": value.nanoseconds}
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return [_plain(item) for item in value] if isinstance(value, list) else value

@@ -61,6 +61,30 @@ def test_an_unexpected_exception_leaves_a_sound_journal_and_a_report(tmp_path: P
     assert len(folder.completions()) == 1
 
 
+_ONE_ROW_BREAKS = """
+from batch.prompts.requests import encoded as real
+def replacement(row, value):
+    if row.id == "r1": raise RuntimeError("about the secret row text")
+    return real(row, value)
+"""
+
+
+def test_an_unexpected_exception_over_a_row_is_that_rows_failure(tmp_path: Path) -> None:
+    """Fault 61: a row whose request cannot be made fails by the exception's class; all others run, and a report is named."""
+    with ScriptedEndpoint() as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=[{"id": "r1", "text": "secret row text"}, {"id": "r2", "text": "fine"}])
+        process = broken(folder, "batch.prompts.requests", "encoded", _ONE_ROW_BREAKS)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 1, err
+        (report,) = folder.directory.glob("bug-report-*.txt")
+        assert report.name in err
+        assert "secret row text" not in report.read_text() + err
+    (error,) = folder.errors()
+    assert (error["id"], error["error"]["code"]) == ("r1", "bad_row")
+    assert "RuntimeError while its request was made: this is a bug in promptmill" in error["error"]["message"]
+    assert [line["id"] for line in folder.completions()] == ["r2"]
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize(
     ("module", "name"),

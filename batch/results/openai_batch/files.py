@@ -11,13 +11,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from batch.errors import InputError
 from batch.providers.replies import ReplyFormatError, api_of, read_error, read_reply
-from batch.readers import jsonl
+from batch.readers.formats import FORMATS
 from batch.readers.record import UnreadableRecord
 from batch.records import ErrorInfo, ErrorKind, Outcome, ReplyError
+from batch.writers.values import json_bytes
 
 _NO_KEY = bytes(16)
 
@@ -47,19 +46,27 @@ def read_batch_files(paths: Sequence[Path]) -> Iterator[BatchAnswer]:
     for path, number, line in batch_lines(paths):
         if isinstance(line, str):
             raise InputError(f"{path}:{number}: {line}")
-        yield replace(read_batch_line(line), file=str(path), line=number)
+        yield replace(batch_answer(path, number, line), file=str(path), line=number)
 
 
 def batch_lines(paths: Sequence[Path]) -> Iterator[tuple[Path, int, dict[str, Any] | str]]:
     """Iterate over (file, line number, the line's object or the reason why it has none)."""
     for path in paths:
-        for number, line, _ in jsonl.read(str(path)):
+        for number, line, _ in FORMATS["jsonl"].load().read(str(path)):
             if isinstance(line, UnreadableRecord):
                 yield path, number, line.message
             elif line is not None and is_batch_answer(line):
                 yield path, number, line
             else:
                 yield path, number, f"is no line of a batch's output, {{custom_id, response, error}}; it has: {', '.join(line or ())}"
+
+
+def batch_answer(path: Path, number: int, line: Mapping[str, Any]) -> BatchAnswer:
+    """Read one line of a file. Raises InputError, also for what nobody writes in such a line."""
+    try:
+        return read_batch_line(line)
+    except Exception as error:
+        raise InputError(f"{path}:{number}: cannot be read as an answer: {type(error).__name__}: {error}") from error
 
 
 def read_batch_line(line: Mapping[str, Any]) -> BatchAnswer:
@@ -70,7 +77,7 @@ def read_batch_line(line: Mapping[str, Any]) -> BatchAnswer:
     model = body.get("model") if isinstance(body, dict) else None
     error = _error(line.get("error"), status, body)
     if error is None and isinstance(body, dict):
-        response = orjson.dumps(body)
+        response = json_bytes(body)
         try:
             reply = read_reply(api := api_of(body), response)
         except ReplyFormatError as problem:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from batch.errors import InputError
 from batch.readers import Dataset
 from batch.records import BadRow, Row
-from batch.results.openai_batch.files import batch_lines, read_batch_line
+from batch.results.openai_batch.files import batch_answer, batch_lines
 from batch.results.verification import VariantCheck, Verification
 from batch.settings import InputSettings
 
@@ -28,7 +29,11 @@ def verify_batch_files(paths: Sequence[Path], requests: Path | None) -> Verifica
         if isinstance(line, str):
             damage.append(f"{path}:{number}: {line}")
             continue
-        answer = read_batch_line(line)
+        try:
+            answer = batch_answer(path, number, line)
+        except InputError as error:
+            damage.append(str(error))
+            continue
         answered[answer.custom_id] += 1
         check.doubled += answered[answer.custom_id] > 1
         check.ok += answer.outcome.ok

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import random
+import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from batch.app.batch_files import export_files, verify_files
+from batch.app.evaluate import evaluate_files
 from batch.errors import InputError
 from batch.evaluation.answers import Answer
 from batch.evaluation.foreign import read_foreign
@@ -146,3 +151,65 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """A missing file is an input error."""
     with pytest.raises(InputError, match=r"none\.jsonl: cannot be read: No such file"):
         read_foreign([tmp_path / "none.jsonl"])
+
+
+FORMS: list[list[dict[str, Any]]] = [
+    [
+        {"id": "a", "model": "m", "output": "x", "finish_reason": "stop", "latency_s": 1.0, "cost_usd": 0.1, "gold": "x"},
+        {"id": "b", "completion": [{"type": "text", "text": "x"}], "usage": {"prompt_tokens": 3}, "tool_calls": None, "gold": "y"},
+        {"id": "c", "error": {"code": "server_error"}, "gold": "y"},
+    ],
+    [promptfoo(0, "Paris"), promptfoo(1, None)],
+    [{"eval": {"model": "m"}, "samples": [{"id": 1, "output": {"choices": [{"message": {"content": "x"}}], "time": 1}, "metadata": {}}]}],
+    [
+        {"custom_id": "a", "response": {"status_code": 200, "body": {"model": "m", "choices": [{"message": {"content": "x"}}]}}},
+        {"custom_id": "b", "response": None, "error": {"code": "batch_expired", "message": "late"}},
+    ],
+]
+VALUES: list[Any] = [None, True, -1, 1.5, 10**30, "", "x", "\ud800", [], [1], [None], {}, {"a": 1}, {"content": []}]
+
+
+def mutated(value: Any, chance: random.Random) -> Any:
+    """A copy in which some members have another value, or are gone."""
+    if isinstance(value, dict):
+        kept = {key: item for key, item in value.items() if chance.random() > 0.03}
+        return {key: chance.choice(VALUES) if chance.random() < 0.08 else mutated(item, chance) for key, item in kept.items()}
+    if isinstance(value, list):
+        return [chance.choice(VALUES) if chance.random() < 0.08 else mutated(item, chance) for item in value]
+    return value
+
+
+def use_file(path: Path, kind: str) -> None:
+    """Score, verify and convert a file. Raises what is not InputError."""
+    expected = {} if kind == "json" else {"expected": "gold"}
+    with suppress(InputError):
+        evaluate_files([path], {"kind": kind, **expected})
+    with suppress(InputError):
+        verify_files([path], None)
+    with suppress(InputError):
+        export_files([path], "parquet", path.parent / "out")
+
+
+def check_mutated(folder: Path, seed: int, number: int) -> None:
+    """Use files of mutated lines; only InputError may come of them."""
+    print(f"seed {seed}")
+    for index in range(number):
+        chance = random.Random(f"{seed}:{index}")
+        lines = mutated(chance.choice(FORMS), chance)
+        path = folder / "answers.jsonl"
+        path.write_text("\n".join(map(json.dumps, lines)))
+        try:
+            use_file(path, chance.choice(["exact", "json", "number"]))
+        except Exception as error:
+            raise AssertionError(f"seed {seed}, file {index}: {type(error).__name__}: {error}\n{path.read_text()}") from error
+
+
+def test_answers_of_any_form_are_scored_or_refused(tmp_path: Path) -> None:
+    """Whatever another tool wrote into a file of results, it is read or named, and never an unexpected exception (issue 13, part 1)."""
+    check_mutated(tmp_path, 20261127, 60)
+
+
+@pytest.mark.long
+def test_answers_of_any_form_are_scored_or_refused_long(tmp_path: Path) -> None:
+    """As the short one, with many more files and a seed of its own each time."""
+    check_mutated(tmp_path, time.time_ns(), 3000)

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from batch.errors import InputError
+from batch.errors import InputError, RunDirectoryError
 from batch.evaluation import row_scorer
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.gates import check_gates
@@ -177,6 +177,17 @@ def test_damaged_score_files_are_made_again(run: FinishedRun) -> None:
     assert scored(run, EXACT).scores[0].table.values[0, 0, 0] == 1
 
 
+def test_score_files_that_are_damaged_within_are_named(run: FinishedRun) -> None:
+    """A file whose end is whole and whose values are not: its name, and what makes it again (issue 13, part 1)."""
+    scored(run, EXACT)
+    path = run.directory.path / "scores/exact.parquet"
+    data = bytearray(path.read_bytes())
+    data[4:64] = b"\xff" * 60
+    path.write_bytes(data)
+    with pytest.raises(RunDirectoryError, match=r"exact\.parquet: is damaged .*; remove it, and `promptmill score` makes it again"):
+        read_evaluation(run.directory.path / "scores", [EXACT], [variant.name for variant in run.job.variants])
+
+
 def test_marks_of_a_users_function_are_kept(run: FinishedRun, tmp_path: Path) -> None:
     """A function that may be slow is called again only for answers that are new."""
     calls = tmp_path / "calls"
@@ -260,3 +271,28 @@ def test_gates_on_what_is_not_there(run: FinishedRun, gate: GateSettings) -> Non
     """A gate that names no score or variant of the evaluation is an error, not a pass."""
     with pytest.raises(InputError, match="which this evaluation has not"):
         check_gates(scored(run, EXACT), [gate])
+
+
+def test_an_unexpected_exception_of_a_scorer_is_that_answers(run: FinishedRun, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is unscored, with the class and the place in the code and nothing of the answer; all others are scored (issue 13, part 1)."""
+    make = row_scorer.make_scorer
+
+    def breaking(settings: ScoreSettings) -> Any:
+        score = make(settings)
+
+        def broken(sample: Any) -> Any:
+            if sample.text == "Quito":
+                raise RecursionError("about Quito")
+            return score(sample)
+
+        return broken
+
+    monkeypatch.setattr(row_scorer, "make_scorer", breaking)
+    answers = list(run_answers(run.dataset, run.job, run.directory))
+    scorer = row_scorer.RowScorer(EXACT)
+    cells = {answer.text: scorer.cell(answer, scorer.expected(answer.row)) for answer in answers if answer.text in {"Paris", "Quito"}}
+    assert cells["Paris"].value == 1.0
+    assert cells["Quito"].state == "unscored"
+    assert "met RecursionError" in cells["Quito"].reason
+    assert "this is a bug in promptmill" in cells["Quito"].reason
+    assert "about Quito" not in cells["Quito"].reason

@@ -39,6 +39,20 @@ def test_a_damaged_record_is_left_out(tmp_path: Path) -> None:
     assert reopened(tmp_path) is None
 
 
+@pytest.mark.parametrize("garbage", [b"\x00" * 40, b"{}", b"not a record at all"])
+def test_a_line_that_holds_no_record_is_lost_alone(tmp_path: Path, garbage: bytes) -> None:
+    """Foreign bytes in which nothing of a record is left, as of a block that a disk gave back as zeros (fault 40)."""
+    write_journal(tmp_path, outcome(0), outcome(1))
+    path = tmp_path / "000001.jsonl"
+    first, second = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + garbage + b"\n" + second)
+
+    (salvaged,) = salvage_journal(tmp_path)
+
+    assert known(tmp_path, 2) == [0, 1]
+    assert salvaged.lost == ((len(first), len(first) + len(garbage)),)
+
+
 def test_a_damaged_newline_costs_no_record(tmp_path: Path) -> None:
     """Two records that run into each other are both sound, and both kept (fault 40)."""
     write_journal(tmp_path, *(outcome(number) for number in range(3)))

@@ -88,7 +88,7 @@ def test_what_is_no_arrow_file_is_told(tmp_path: Path, data: bytes) -> None:
     """The file is named (fault 60)."""
     path = write(tmp_path / "a.arrow", data)
     for ask in (dataset(path).count, dataset(path).column_types, lambda: rows_of(dataset(path))):
-        with pytest.raises(InputError, match=r"a\.arrow: cannot be read"):
+        with pytest.raises(InputError, match=r"a\.arrow: (cannot be read|is no Arrow but text)"):
             ask()
     with pytest.raises(InputError, match=r"none\.arrow: no such file"):
         dataset(tmp_path / "none.arrow")
@@ -137,3 +137,14 @@ def test_parquet_and_arrow_side_by_side(tmp_path: Path) -> None:
     assert read.count() == 20
     assert read.column_types() is None
     assert parquet.count(str(tmp_path / "a.parquet")) == 10
+
+
+def test_an_interval_is_an_object(tmp_path: Path) -> None:
+    """A prompt prints data, not Python's text of an object (D4's kind); also within a list."""
+    intervals = pa.array([pa.MonthDayNano((1, 2, 3)), None], pa.month_day_nano_interval())
+    table = pa.table({"wait": intervals, "waits": pa.ListArray.from_arrays(pa.array([0, 1, 2], pa.int32()), intervals)})
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    parts = {"months": 1, "days": 2, "nanoseconds": 3}
+    rows = rows_of(dataset(tmp_path / "a.arrow"))
+    assert [row.columns for row in rows if isinstance(row, Row)] == [{"wait": parts, "waits": [parts]}, {"wait": None, "waits": [None]}]

@@ -77,7 +77,7 @@ def test_bad_rows_name_their_lines_and_the_rest_is_read(tmp_path: Path) -> None:
     assert bad == {
         5: "rows.csv:5: 1 field where the header has 2",
         6: "rows.csv:6: 3 fields where the header has 2",
-        7: "rows.csv:7: not CSV: ',' expected after '\"'",
+        7: "rows.csv:7: not CSV: ',' expected after '\"' (a quote within quotes is written twice)",
         8: f"rows.csv:8: not UTF-8: byte 0xff at column 3 ({HINT})",
         9: f"rows.csv:9: not UTF-8: byte 0xfe at column 3 ({HINT})",
         12: "rows.csv:12: a quote in this line is not closed up to line 13 (unexpected end of data);"

@@ -165,7 +165,7 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path, data: bytes) -> None
     """What is not Parquet is refused by name, whatever is asked of it."""
     read = dataset(write(tmp_path / "rows.parquet", data))
     for ask in (lambda: rows_of(read), read.count, read.column_types):
-        with pytest.raises(InputError, match=r"rows\.parquet: cannot be read as Parquet"):
+        with pytest.raises(InputError, match=r"rows\.parquet: (cannot be read as Parquet|is no Parquet but text)"):
             ask()
 
 

@@ -25,6 +25,7 @@ NUMBERS = pa.list_(pa.int64())
         (pa.list_(pa.dictionary(pa.int8(), pa.string())), pa.list_(pa.string())),
         (pa.timestamp("s"), pa.timestamp("ms")),
         (pa.timestamp("ns", "+05:30"), pa.timestamp("ns", "UTC")),
+        (pa.timestamp("us", "Mars/Phobos"), pa.timestamp("us", "UTC")),
         (BERLIN, BERLIN),
         (pa.uuid(), pa.uuid()),
         (pa.list_(pa.uuid()), pa.list_(pa.binary(16))),
@@ -148,3 +149,11 @@ def test_equal_arrays_are_told_from_others() -> None:
     assert not same(pa.array([1]), pa.array([1, 1]))
     tensor = pa.fixed_shape_tensor(pa.float32(), [2])
     assert same(*(pa.ExtensionArray.from_storage(tensor, pa.array([[nan, 1.0]], pa.list_(pa.float32(), 2))) for _ in range(2)))
+
+
+def test_an_interval_is_an_object_as_json_text() -> None:
+    """Its parts have names, in place of Python's text of them."""
+    kind = pa.month_day_nano_interval()
+    array = pa.array([pa.MonthDayNano((1, 2, 3)), None], kind)
+
+    assert convert(array, settle_field("c", [kind])).to_pylist() == ['{"months":1,"days":2,"nanoseconds":3}', None]
