@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
-
+from batch.cli.columns import Column, table, total_width, wrapped
 from batch.cli.console import styled
+from batch.cli.figures import figure_lines
 from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
@@ -22,30 +21,16 @@ if TYPE_CHECKING:
 MOST_PAIRS = 10
 MOST_NAMES = 4
 """A sentence about more variants has their letters only."""
-_TEXT_WIDTH = 100
 _BAR_CELLS = 25
-_GAP = "  "
 _DASH = "-"
-
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column of a table. In a table that is too wide, columns of a higher `spare` are dropped first, those of 0 never."""
-
-    head: str
-    cells: tuple[str, ...]
-    spare: int = 0
-    left: bool = False
-
-    @property
-    def width(self) -> int:
-        """Its width in characters."""
-        return max(len(self.head), *map(len, self.cells)) if self.cells else len(self.head)
 
 
 def leaderboards(report: EvaluationReport, width: int) -> str:
     """Format the output of `score`: each score's leaderboard, and the gates."""
-    parts = [_score_head(comparison, report) + _leaderboard(comparison, report, width) for comparison in report.comparisons]
+    parts = [
+        [*_score_head(comparison, report), *_leaderboard(comparison, report, width), *_figures(comparison, width, whole=False)]
+        for comparison in report.comparisons
+    ]
     return "\n\n".join([*("\n".join(part) for part in parts), *_gates(report)])
 
 
@@ -54,8 +39,10 @@ def comparisons(report: EvaluationReport, width: int) -> str:
     blocks = []
     for comparison in report.comparisons:
         first, *others = comparison.verdict.sentences
-        headline = styled(_wrapped(first.text, width), "bold")
+        headline = styled(wrapped(first.text, width), "bold")
         block = ["\n".join([*_score_head(comparison, report), headline]), "\n".join(_leaderboard(comparison, report, width))]
+        if figures := _figures(comparison, width, whole=True):
+            block.append("\n".join(figures[1:]))
         if pairs := _pairs(comparison, width):
             block.append("\n".join(pairs))
         # The table of pairs already shows which model is behind which.
@@ -63,27 +50,27 @@ def comparisons(report: EvaluationReport, width: int) -> str:
         sentences = [sentence for sentence in others if not (sentence.kind == "behind" and in_pairs)]
         if sentences:
             letters = _letters(comparison)
-            block.append("\n".join(_wrapped(_briefly(sentence, letters), width, bullet="- ") for sentence in sentences))
+            block.append("\n".join(wrapped(_briefly(sentence, letters), width, bullet="- ") for sentence in sentences))
         blocks.append("\n\n".join(block))
     return "\n\n".join([*blocks, *_gates(report)])
 
 
 def _score_head(comparison: Comparison, report: EvaluationReport) -> list[str]:
     judged = comparison.judged
-    settings, table = judged.settings, judged.table
+    settings, scores = judged.settings, judged.table
     by = f" by {judged.asked.model}" if judged.asked is not None else ""
     of = f" against {settings.expected}" if settings.expected is not None else ""
-    repeats = f", each asked {table.repeats} times" if table.repeats > 1 else ""
+    repeats = f", each asked {scores.repeats} times" if scores.repeats > 1 else ""
     note = f"; {judged.asked.note}" if judged.asked is not None and judged.asked.note is not None else ""
     title = styled(one_line(f"{report.name}: {settings.name}"), "underline")
-    lines = [f"{title} ({settings.kind}{one_line(by + of)}; {len(table.row_ids):,} rows{repeats}{note})"]
+    lines = [f"{title} ({settings.kind}{one_line(by + of)}; {len(scores.row_ids):,} rows{repeats}{note})"]
     if judged.left_out:
         lines.append(f"{judged.left_out:,} rows cannot be judged and are excluded: {one_line(str(judged.left_out_example))}")
     return lines
 
 
 def _leaderboard(comparison: Comparison, report: EvaluationReport, width: int) -> list[str]:
-    table, standings = comparison.judged.table, comparison.verdict.findings.standings
+    repeats, standings = comparison.judged.table.repeats, comparison.verdict.findings.standings
     stats = {each.variant: each for each in report.variants}
     counts = [standing.summary.counts for standing in standings]
     columns = [
@@ -91,7 +78,11 @@ def _leaderboard(comparison: Comparison, report: EvaluationReport, width: int) -
         Column("score", tuple(_percent(s.summary.strict.estimate if s.summary.strict else None) for s in standings)),
         Column("95 % interval", tuple(_limits(standing.summary.strict) for standing in standings), left=True),
         Column(
-            "0 %" + " " * (_BAR_CELLS - 8) + "100 %", tuple(_bar(standing.summary.strict) for standing in standings), spare=4, left=True
+            "0 %" + " " * (_BAR_CELLS - 8) + "100 %",
+            tuple(_bar(standing.summary.strict) for standing in standings),
+            spare=4,
+            left=True,
+            drawn=True,
         ),
         Column("scored", tuple(f"{each.scored:,}" for each in counts)),
         Column("failed", tuple(f"{each.failed:,}" for each in counts)),
@@ -102,11 +93,15 @@ def _leaderboard(comparison: Comparison, report: EvaluationReport, width: int) -
     columns += [
         Column("answered", tuple(_percent(standing.summary.answered) for standing in standings), spare=3),
         Column("coverage", tuple(_percent(s.summary.coverage if s.summary.strict else None) for s in standings), spare=2),
-        *_pass_columns(standings, table.repeats),
+        *_pass_columns(standings, repeats),
         *_cost_columns(standings),
         *_time_columns([stats[standing.variant] for standing in standings]),
     ]
-    return _table("model", [standing.variant for standing in standings], columns, width, _letters(comparison))
+    return table("model", [standing.variant for standing in standings], columns, width, _letters(comparison))
+
+
+def _figures(comparison: Comparison, width: int, *, whole: bool) -> list[str]:
+    return figure_lines(comparison.judged, width, _letters(comparison), whole=whole)
 
 
 def _letters(comparison: Comparison) -> dict[str, str]:
@@ -165,9 +160,9 @@ def _pairs(comparison: Comparison, width: int) -> list[str]:
     ]
     letters, label = _letters(comparison), "pair, by row"
     names = [f"{pair.first} vs {pair.second}" for pair in shown]
-    if max(map(len, names)) + _total([column for column in columns if not column.spare]) > width:
+    if max(map(len, names)) + total_width([column for column in columns if not column.spare]) > width:
         names = [f"{letters[pair.first]} vs {letters[pair.second]}" for pair in shown]
-    lines = _table(label, names, columns, width)
+    lines = table(label, names, columns, width)
     rest = len(pairs) - len(shown)
     return [*lines, f"and {rest:,} more pairs: --json has all of them"] if rest else lines
 
@@ -178,48 +173,6 @@ def _gates(report: EvaluationReport) -> list[str]:
         for gate in report.gates
     ]
     return ["\n".join(["gates", *lines])] if lines else []
-
-
-def _table(label: str, names: Sequence[str], columns: Sequence[Column], width: int, letters: Mapping[str, str] | None = None) -> list[str]:
-    """Format rows with letters and names in front; a table that is too wide drops spare columns.
-
-    If it still is too wide, the names go below it and only letters stay in front.
-    """
-    shown = [one_line(name) for name in names]
-    keys = [(letters or {}).get(name, "") for name in names]
-    heads = [f"{key} {name}".lstrip() for key, name in zip(keys, shown, strict=True)]
-    required = _total([column for column in columns if not column.spare])
-    beside = max(map(len, [label, *heads])) + required <= width
-    first = heads if beside or not letters else keys
-    head = label if beside else ""
-    indent = max(map(len, [head, *first])) if beside or letters else 2
-    kept = list(columns)
-    for spare in sorted({column.spare for column in columns if column.spare}, reverse=True):
-        if indent + _total(kept) > width:
-            kept = [column for column in kept if column.spare != spare]
-    lines = [styled(f"{head:{indent}}{_line(kept, None)}".rstrip(), "dim")]
-    for at, name in enumerate(first):
-        if len(name) > indent:
-            lines.append(_wrapped(name, width))
-        lines.append(f"{name if len(name) <= indent else '':{indent}}{_line(kept, at)}".rstrip())
-    return lines if beside or not letters else [*lines, *(_wrapped(name, width) for name in heads)]
-
-
-def _total(columns: Sequence[Column]) -> int:
-    return sum(len(_GAP) + column.width for column in columns)
-
-
-def _line(columns: Sequence[Column], at: int | None) -> str:
-    cells = [(column.head if at is None else column.cells[at], column) for column in columns]
-    return "".join(_GAP + (cell.ljust(column.width) if column.left else cell.rjust(column.width)) for cell, column in cells)
-
-
-def _wrapped(text: str, width: int, bullet: str = "") -> str:
-    from batch.evaluation.formatting import NO_BREAK, unbroken
-
-    whole = unbroken(one_line(text))
-    lines = click.wrap_text(whole, min(width, _TEXT_WIDTH), initial_indent=bullet, subsequent_indent=" " * len(bullet))
-    return lines.replace(NO_BREAK, " ")
 
 
 def _place(standing: Standing) -> str:

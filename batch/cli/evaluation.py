@@ -38,6 +38,7 @@ def evaluation_json(report: EvaluationReport) -> dict[str, Any]:
                 "winner": comparison.verdict.winner,
                 "verdict": [sentence.text for sentence in comparison.verdict.sentences],
                 "findings": asdict(comparison.verdict.findings),
+                "figures": [figures.document() for figures in comparison.judged.figures],
             }
             for comparison in report.comparisons
         ],

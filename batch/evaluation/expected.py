@@ -53,7 +53,9 @@ def lacking(scores: Sequence[ScoreSettings], rows: Sequence[Row]) -> Iterator[st
         if (reason := _why_none(score, rows)) is not None:
             hint = _hint(score.expected, columns)
             yield f"score {score.name}: in none of the first {len(rows):,} rows can an answer be judged: {reason} ({hint})"
-        for name in (*score.slices, *([score.cluster] if score.cluster else [])):
+        weights = score.options.get("weights")
+        named = [*score.slices, *score.options.get("macro", ()), *(name for name in (score.cluster, weights) if name)]
+        for name in dict.fromkeys(named):
             if rows and name not in columns:
                 yield f"score {score.name}: none of the first {len(rows):,} rows has a column {name!r} ({_hint(name, columns)})"
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from batch.evaluation.figures.collect import read_figures
+from batch.evaluation.figures.figure import VariantFigures
 from batch.evaluation.grading.call_stats import CallStats
 from batch.evaluation.grading.embeddings import EmbeddingStats
 from batch.evaluation.grading.judge_chats import DEFAULT_SCALE
@@ -49,7 +51,7 @@ class ScoreResult:
     """One score. `columns` are what it is broken down by, a value per row of the table.
 
     `left_out` rows have no right value of use, and are in no figure; `left_out_example` says why one of them is among them. `asked` is
-    what is known of the model that judged or embedded, for the scores that have one.
+    what is known of the model that judged or embedded, for the scores that have one. `figures` are those of all answers of a variant.
     """
 
     settings: ScoreSettings
@@ -58,6 +60,7 @@ class ScoreResult:
     left_out: int
     left_out_example: str | None
     asked: CallStats | None = None
+    figures: tuple[VariantFigures, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +101,10 @@ def _judged(
         clusters = tuple(f"of {text}" if text is not None else f"alone {row}" for text, row in zip(named, known, strict=True))
     table = ScoreTable(score.name, binary, tuple(variants), tuple(ids), clusters, values, states)
     columns = {name: tuple(texts[name][where]) for name in score.slices}
-    return ScoreResult(score, table, columns, metadata.get("left_out", 0), metadata.get("left_out_example"), _asked(score, metadata))
+    figures = read_figures(metadata.get("figures", ()), variants)
+    return ScoreResult(
+        score, table, columns, metadata.get("left_out", 0), metadata.get("left_out_example"), _asked(score, metadata), figures
+    )
 
 
 def _asked(score: ScoreSettings, metadata: Mapping[str, Any]) -> CallStats | None:

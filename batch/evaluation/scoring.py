@@ -19,6 +19,7 @@ import orjson
 
 from batch.evaluation.answers import Answer, by_row
 from batch.evaluation.expected import no_row_can_be_judged
+from batch.evaluation.figures.collect import FigureCollector
 from batch.evaluation.grading.calibration import LabelledItems, open_labels
 from batch.evaluation.grading.embeddings import EmbeddingGrader, EmbeddingScores
 from batch.evaluation.grading.grader_calls import CallOutcomes, Grader, calls_directory, calls_state
@@ -128,6 +129,7 @@ class _ScoreMaker(ABC):
     def __init__(self, settings: ScoreSettings, writer: TableWriter) -> None:
         self.settings = settings
         self._writer = writer
+        self._figures = FigureCollector(settings)
         self._left_out: Counter[str] = Counter()
         self._judged = 0
 
@@ -139,6 +141,7 @@ class _ScoreMaker(ABC):
             self._left_out[str(error)] += 1
             return
         self._judged += 1
+        self._figures.add_row(row, answers, [cell for cell, _ in cells])
         for answer, (cell, digest) in zip(answers, cells, strict=True):
             self._writer.add(
                 (row.ordinal, row.id, answer.variant, answer.repeat, cell.state, cell.value, cell.extracted, cell.reason, digest)
@@ -156,6 +159,7 @@ class _ScoreMaker(ABC):
                 "kind": self.settings.kind,
                 "left_out": self._left_out.total(),
                 "left_out_example": next((reason for reason, _ in self._left_out.most_common(1)), None),
+                "figures": self._figures.document(),
                 **self._more(),
             }
         )

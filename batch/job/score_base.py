@@ -28,6 +28,17 @@ class ScoreSection(Section):
     thinking: Text | Absent = Field(
         default=None, description="A tag around thinking beside the usual ones (<think>, [THINK], <reasoning>, ...), as in PLAN."
     )
+    weights: Text | Absent = Field(
+        default=None, description="The column with the weight of each row: a weighted score is shown beside the plain one."
+    )
+    macro: list[Text] | Absent = Field(
+        default=None, description="Columns over whose groups the score is averaged too, each group alike, such as subject."
+    )
+    figures: Text | Absent = Field(
+        default=None,
+        description='"file.py:name", relative to this file; called as name(rows) with all answers of a model, it gives a number, or a '
+        "dict of numbers by name, of your own; shown with intervals.",
+    )
 
 
 class ComparingSection(ScoreSection):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from batch.job.score_base import CASE, EXPECTED, ComparingSection, ScoreSection
-from batch.job.score_structured import JsonFieldsSection, JsonSchemaSection, JsonSection, ToolCallSection
+from batch.job.score_structured import JsonFieldsSection, JsonSchemaSection, JsonSection, LabelSection, ToolCallSection
 from batch.job.section import Absent, NotNegative, PriceSection, Section, Text
 from batch.settings import Metric
 
@@ -100,13 +100,20 @@ class EditSection(ComparingSection):
 
 
 class BleuSection(ComparingSection):
-    """BLEU of each answer."""
+    """BLEU of each answer, against all right values; the corpus BLEU is shown too."""
 
     kind: Literal["bleu"]
+    language: Text | Absent = Field(
+        default=None,
+        description="The language of the answers, such as zh or ja: it chooses the tokenizer; by default one for words with spaces.",
+    )
+    tokenize: Text | Absent = Field(
+        default=None, description="sacrebleu's tokenizer by name, such as intl or char; by default that of the language."
+    )
 
 
 class ChrfSection(ComparingSection):
-    """chrF of each answer."""
+    """chrF of each answer; the corpus chrF is shown too."""
 
     kind: Literal["chrf"]
 
@@ -188,6 +195,7 @@ AnyScore = (
     | JsonSchemaSection
     | JsonFieldsSection
     | ToolCallSection
+    | LabelSection
     | TokenF1Section
     | RougeSection
     | EditSection

@@ -57,3 +57,15 @@ class ToolCallSection(ComparingSection):
         default=None, description="Whether calls that an answer writes as JSON, or in <tool_call> tags, are read too.  [default: false]"
     )
     case_sensitive: bool | Absent = Field(default=None, description=CASE)
+
+
+class LabelSection(ComparingSection):
+    """The answer names the right class. Precision, recall, F1, MCC and the confusion matrix are shown too."""
+
+    kind: Literal["label"]
+    labels: list[Text] | dict[str, list[Text]] | Absent = Field(
+        default=None, description='The labels, or a table of each with its other names: {spam = ["junk"], ham = []}; by default any text.'
+    )
+    field: Text | Absent = Field(default=None, description="The name of the label in an answer that is JSON, such as result.label.")
+    pattern: Text | Absent = Field(default=None, description="A regular expression of Python: what its last match caught is the label.")
+    case_sensitive: bool | Absent = Field(default=None, description=CASE)

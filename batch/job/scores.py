@@ -22,7 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
 _COMMON = {"kind", "name", "expected", "cluster", "slices", *GRADING_KEYS}
 _RACE = ("run", "race")
 _FILES = {"json_schema": "schema", "python": "function"}
-FILE_OPTIONS = tuple(_FILES.values())
+_FUNCTIONS = ("function", "figures")
+FILE_OPTIONS = (*_FILES.values(), "figures")
 
 
 def make_scores(document: Mapping[str, Any], judges: Judges, loading: Loading) -> tuple[ScoreSettings, ...]:
@@ -57,7 +58,9 @@ def make_score(raw: Any, path: KeyPath, loading: Loading, judges: Judges | None 
     for key in ("expected", "question", "rubric", "template"):
         _check_template(given.get(key), (*path, key), loading)
     _check_options(options, path, loading)
-    if kind in _FILES and not _resolve_file(_FILES[kind], options, path, loading):
+    named = [option for option in FILE_OPTIONS if option in options or option == _FILES.get(kind)]
+    unresolved = [option for option in named if not _resolve_file(option, options, path, loading)]
+    if unresolved:
         return None
     judge, embedder = _grader(section, raw, path, judges, loading)
     if judge is None and embedder is None and isinstance(section, JudgingSection | EmbeddingSection):
@@ -142,18 +145,22 @@ def _check_options(options: Mapping[str, Any], path: KeyPath, loading: Loading) 
             re.compile(options["pattern"])
         except (re.error, OverflowError, RecursionError) as error:
             loading.add((*path, "pattern"), f"is not a regular expression: {error}")
-    labels = str(options.get("labels", ""))
-    if labels and (len(set(labels.upper())) != len(labels) or not labels.isalnum()):
+    labels = options.get("labels", "")
+    if labels and isinstance(labels, str) and (len(set(labels.upper())) != len(labels) or not labels.isalnum()):
         loading.add((*path, "labels"), f"{shown(labels)} must be letters, each once", 'write labels = "ABCD"')
+    names = [name for label in labels for name in (label, *(labels[label] if isinstance(labels, Mapping) else ()))]
+    repeated = next((name for name in names if sum(one.casefold() == name.casefold() for one in names) > 1), None)
+    if not isinstance(labels, str) and repeated is not None and not options.get("case_sensitive"):
+        loading.add((*path, "labels"), f"{shown(repeated)} names two labels", "name each label once")
 
 
 def _resolve_file(option: str, options: dict[str, Any], path: KeyPath, loading: Loading) -> bool:
     place = (*path, option)
     if option not in options:
         return False
-    file, colon, name = options[option].rpartition(":") if option == "function" else (options[option], "", "")
-    if option == "function" and not (file and name.isidentifier()):
-        loading.add(place, f"{shown(options[option])} is not a function in a file", 'write function = "scorers.py:score"')
+    file, colon, name = options[option].rpartition(":") if option in _FUNCTIONS else (options[option], "", "")
+    if option in _FUNCTIONS and not (file and name.isidentifier()):
+        loading.add(place, f"{shown(options[option])} is not a function in a file", f'write {option} = "scorers.py:score"')
         return False
     resolved = loading.resolve_path(file, place)
     if resolved is None:

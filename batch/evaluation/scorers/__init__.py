@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import SetupError
-from batch.evaluation.scorers import choice, matching, math, number, overlap, structured, tool_calls, user_function
+from batch.evaluation.scorers import choice, labels, matching, math, number, overlap, structured, tool_calls, user_function
 from batch.evaluation.scorers.sample import ExpectedError as ExpectedError
 from batch.evaluation.scorers.sample import Sample as Sample
 from batch.evaluation.scorers.sample import Scorer as Scorer
@@ -43,6 +43,7 @@ KINDS = {
     "contains": ScorerKind(matching.contains),
     "regex": ScorerKind(matching.regex, version=2),
     "choice": ScorerKind(choice.choice, version=2),
+    "label": ScorerKind(labels.label),
     "number": ScorerKind(number.number, version=2),
     "math": ScorerKind(math.math, slow=True),
     "json": ScorerKind(structured.valid_json, compares=False, version=2),
@@ -52,8 +53,8 @@ KINDS = {
     "token_f1": ScorerKind(overlap.token_f1, binary=False),
     "rouge_l": ScorerKind(overlap.rouge_l, binary=False),
     "edit": ScorerKind(overlap.edit, binary=False),
-    "bleu": ScorerKind(overlap.bleu, binary=False),
-    "chrf": ScorerKind(overlap.chrf, binary=False),
+    "bleu": ScorerKind(overlap.bleu, binary=False, version=2),
+    "chrf": ScorerKind(overlap.chrf, binary=False, version=2),
     "python": ScorerKind(user_function.python, binary=False, compares=False, slow=True, version=2, file_option="function"),
 }
 EMBEDDING = "embedding"
@@ -69,8 +70,12 @@ def make_scorer(settings: ScoreSettings) -> Scorer:
     return KINDS[settings.kind].make(**{key: value for key, value in settings.options.items() if key not in COMMON_OPTIONS})
 
 
-COMMON_OPTIONS = frozenset({"cut_off", "thinking"})
-"""What entries of all kinds may have (`answers.AnswerRules`)."""
+FIGURE_OPTIONS = frozenset({"weights", "macro", "figures"})
+"""What all kinds may have for figures of all answers (`figures.collect`)."""
+COMMON_OPTIONS = FIGURE_OPTIONS | {"cut_off", "thinking"}
+"""What entries of all kinds may have (`answers.AnswerRules`, and those for figures)."""
+FIGURES_VERSION = 1
+"""Rises with every change of the figures."""
 RULES_VERSION = 2
 """Rises with every change of what all kinds do alike: thinking, answers that were cut off."""
 JUDGE_VERSION = 2
@@ -87,7 +92,7 @@ def scorer_version(settings: ScoreSettings) -> str:
     Raises:
         SetupError: its file cannot be read.
     """
-    options = sorted(settings.options.items())
+    options = [*sorted(settings.options.items()), *_deciding_figures(settings)]
     if settings.judge is not None:
         known = [settings.kind, RULES_VERSION, JUDGE_VERSION, settings.expected, options, _deciding(settings.judge)]
         return hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16).hexdigest()
@@ -100,6 +105,16 @@ def scorer_version(settings: ScoreSettings) -> str:
     for content in deciding_content(settings):
         digest.update(content)
     return digest.hexdigest()
+
+
+def _deciding_figures(settings: ScoreSettings) -> list[Any]:
+    """What decides the figures of a score but its values; nothing for a score without figures of its own."""
+    if settings.kind not in {"label", "bleu", "chrf"} and not FIGURE_OPTIONS & settings.options.keys():
+        return []
+    function = settings.options.get("figures")
+    files = deciding_files(str(function)) if function is not None else {}
+    digests = [hashlib.blake2b(content, digest_size=16).hexdigest() for content in files.values()]
+    return [FIGURES_VERSION, settings.cluster, digests]
 
 
 def deciding_content(settings: ScoreSettings) -> list[bytes]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from batch.errors import SetupError
 from batch.evaluation.scorers.extra import library
 from batch.evaluation.scorers.sample import Sample, Scorer, scored
 from batch.evaluation.scorers.texts import answer_text, expected_texts, folded, normalised, squad_tokens, words_apart
@@ -45,21 +46,53 @@ def edit(*, case_sensitive: bool = False) -> Scorer:
     return _nearest(measure)
 
 
-def bleu() -> Scorer:
-    """BLEU of each answer by itself (sacrebleu, effective order), from 0 to 1; its mean is not the corpus BLEU. Needs the extra `eval`."""
-    return _sacrebleu(library("sacrebleu", "bleu").BLEU(effective_order=True))
+def bleu(*, language: str | None = None, tokenize: str | None = None) -> Scorer:
+    """BLEU of each answer by itself against all right values of its row (sacrebleu, effective order), from 0 to 1.
+
+    The corpus BLEU, which is no mean of these, is a figure of the score. `language` chooses sacrebleu's tokenizer, `tokenize` names it.
+    Needs the extra `eval`.
+
+    Raises:
+        SetupError: the tokenizer is unknown, or needs a package that is missing.
+    """
+    return _sacrebleu(sacrebleu_metric("bleu", language=language, tokenize=tokenize))
 
 
 def chrf() -> Scorer:
-    """chrF2 of each answer by itself (sacrebleu), from 0 to 1. Needs the extra `eval`."""
-    return _sacrebleu(library("sacrebleu", "chrf").CHRF())
+    """chrF2 of each answer by itself against the right value that is nearest (sacrebleu), from 0 to 1. Needs the extra `eval`."""
+    return _sacrebleu(sacrebleu_metric("chrf"))
+
+
+TOKENIZERS = {"zh": "zh", "ja": "ja-mecab", "ko": "ko-mecab"} | dict.fromkeys(("th", "lo", "km", "my", "bo", "dz"), "char")
+"""Tokenizers by language, as sacrebleu has them; for other scripts without spaces the characters count. All others: 13a, of WMT."""
+
+
+def sacrebleu_metric(kind: str, *, language: str | None = None, tokenize: str | None = None) -> Any:
+    """Return sacrebleu's metric. Raises SetupError."""
+    if kind == "chrf":
+        return library("sacrebleu", "chrf").CHRF()
+    chosen = tokenize or TOKENIZERS.get((language or "").lower().replace("_", "-").partition("-")[0], "13a")
+    metric = library("sacrebleu", "bleu").BLEU
+    try:
+        return metric(effective_order=True, tokenize=chosen)
+    except (ImportError, RuntimeError) as error:
+        extra = chosen.partition("-")[0]
+        raise SetupError(f"the tokenizer {chosen} needs further packages; run: pip install 'sacrebleu[{extra}]' ({error})") from error
+    except (AssertionError, KeyError, ValueError) as error:
+        raise SetupError(f"a bleu scorer: sacrebleu has no tokenizer {chosen!r}; it has {', '.join(sorted(metric.TOKENIZERS))}") from error
 
 
 def _sacrebleu(metric: Any) -> Scorer:
-    def measure(answer: str, expected: str) -> float:
-        return min(1.0, max(0.0, float(metric.sentence_score(answer, [expected]).score) / 100))
+    def score(sample: Sample) -> ScoreValue:
+        wanted = expected_texts(sample.expected)
+        text = answer_text(sample)
+        if isinstance(text, ScoreValue):
+            return text
+        value = min(1.0, max(0.0, float(metric.sentence_score(text, wanted).score) / 100))
+        against = f" against {len(wanted)} texts" if len(wanted) > 1 else ""
+        return scored(value, text, f"{value:z.2f}{against}" if text.strip() else "empty answer")
 
-    return _nearest(measure)
+    return score
 
 
 def _nearest(measure: Callable[[str, str], float]) -> Scorer:

@@ -1,0 +1,132 @@
+"""A figure of all of a variant's answers, and what makes one."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from batch.evaluation.answers import Answer
+from batch.evaluation.statistics.intervals import Codes, Floats
+from batch.evaluation.table import ScoreValue
+
+RESAMPLES = 1000
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure. `of` is what it is a figure of (a label, a column), None: all answers. The limits are a 95 % bootstrap interval's.
+
+    `share` says that it goes from 0 to 1 and is shown in percent. `rows` answers are behind it. `value` is None where there is none, and
+    `note` says why.
+    """
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    of: str | None = None
+    share: bool = True
+    rows: int = 0
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusionCell:
+    """How many answers to rows of the label `expected` gave the label `given` (None: no label), with the ids of the first of them."""
+
+    expected: str
+    given: str | None
+    count: int
+    ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VariantFigures:
+    """A variant's figures, and its confusion matrix where it names labels, the largest cells first."""
+
+    variant: str
+    figures: tuple[Figure, ...]
+    confusion: tuple[ConfusionCell, ...] = ()
+
+    def document(self) -> dict[str, Any]:
+        """As JSON values; `from_document` reads them."""
+        return asdict(self)
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> VariantFigures:
+        """Read what `document` gave."""
+        cells = (ConfusionCell(**{**cell, "ids": tuple(cell["ids"])}) for cell in document["confusion"])
+        return cls(document["variant"], tuple(Figure(**figure) for figure in document["figures"]), tuple(cells))
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredAnswer:
+    """A finished task's answer with its score. `expected` is None for a score without a right value."""
+
+    answer: Answer
+    expected: Any
+    score: ScoreValue
+
+    @property
+    def strict(self) -> float:
+        """The score in the strict sense: 0 for what failed or could not be scored."""
+        return self.score.value or 0.0
+
+
+class Resamples:
+    """Bootstrap resamples of a variant's answers, drawn by whole rows or clusters. `units` has the number of each answer's."""
+
+    def __init__(self, units: Codes, count: int = RESAMPLES) -> None:
+        self.units = units
+        self.count = count if len(np.unique(units)) > 1 else 0
+
+    def weights(self) -> Iterator[Floats]:
+        """How often each answer is in each resample; the same resamples at every call."""
+        rng, groups = np.random.default_rng(0), int(self.units.max(initial=-1)) + 1
+        for _ in range(self.count):
+            yield np.bincount(rng.integers(0, groups, groups), minlength=groups)[self.units].astype(np.float64)
+
+    def values(self, statistic: Callable[[Floats], Floats]) -> Floats:
+        """A statistic's values, of shape (1 + resamples, figures): of the answers as they are, then of each resample."""
+        plain = statistic(np.ones(len(self.units)))
+        return np.stack([plain, *(statistic(weights) for weights in self.weights())])
+
+
+def limits(values: Floats) -> tuple[float | None, float | None]:
+    """The percentile interval of the resamples' values (Efron & Tibshirani 1993, chapter 13); none where one in ten has no value."""
+    known = values[np.isfinite(values)]
+    if len(known) < 20 or len(known) < 0.9 * len(values):
+        return None, None
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def figures_of(names: Sequence[Mapping[str, Any]], values: Floats) -> list[Figure]:
+    """Figures from `Resamples.values`; each of `names` has the other members of a figure. A value that is not finite is None."""
+    made = []
+    for at, members in enumerate(names):
+        value = float(values[0, at])
+        low, high = limits(values[1:, at])
+        made.append(Figure(**members, value=value, low=low, high=high) if np.isfinite(value) else Figure(**members, value=None))
+    return made
+
+
+class FigureMaker(ABC):
+    """Collects the finished answers of one variant, and makes figures of them."""
+
+    @abstractmethod
+    def add(self, scored: ScoredAnswer) -> None:
+        """Take one answer."""
+
+    @abstractmethod
+    def figures(self, resamples: Resamples) -> list[Figure]:
+        """The figures of all that was added; `resamples` are of these answers in the order in which they were added."""
+
+    def confusion(self) -> Sequence[ConfusionCell]:
+        """The confusion matrix; empty for most."""
+        return ()
