@@ -14,7 +14,7 @@ from batch.cli.display import with_progress
 from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
-    from batch.app import RunReport
+    from batch.app import RunOptions, RunReport
     from batch.app.grading import Grading
 
 
@@ -23,11 +23,18 @@ def call_models(ctx: click.Context, directory: str, job: Path | None, settings: 
     from batch.app import RunOptions
     from batch.app.grading import gradings
 
+    failed, again = False, retry_failed
+    # Each pass asks for the verdicts that the pass before left unreadable; their number is bounded by the scores' retries.
+    while opened := [grading for grading in gradings(directory, job, settings, retry_failed=again) if grading.open]:
+        failed = _call_each(ctx, opened, (directory, job), RunOptions(retry_failed=again), quiet=quiet) or failed
+        again = False
+    return failed
+
+
+def _call_each(ctx: click.Context, opened: Sequence[Grading], target: tuple[str, Path | None], options: RunOptions, *, quiet: bool) -> bool:
+    directory, job = target
     failed = False
-    for grading in gradings(directory, job, settings, retry_failed=retry_failed):
-        if not grading.open:
-            continue
-        options = RunOptions(retry_failed=retry_failed)
+    for grading in opened:
         report = with_progress(partial(grading.run, options), quiet=quiet)
         print_info(f"promptmill: {one_line(_summary_line(grading, report))}")
         if report.cause is not None:
