@@ -13,7 +13,7 @@ from batch.evaluation.grading.judge_grader import Item, JudgeGrader, judge_of
 from batch.evaluation.grading.judge_replies import Preference
 from batch.evaluation.grading.judge_stats import JudgeStats, PairStats, favoured
 from batch.evaluation.grading.pairs import Judgement, both_orders
-from batch.evaluation.grading.verdict_reader import Verdict, VerdictReader
+from batch.evaluation.grading.verdict_reader import JudgeVerdict, VerdictReader
 from batch.evaluation.scorers.sample import scored
 from batch.evaluation.table import ScoreValue
 from batch.records import Row
@@ -121,7 +121,7 @@ def _task(answer: Answer) -> tuple[str, int]:
     return answer.variant, answer.repeat
 
 
-def _judged_pair(item: Item, verdicts: Mapping[str, Verdict]) -> JudgedItem:
+def _judged_pair(item: Item, verdicts: Mapping[str, JudgeVerdict]) -> JudgedItem:
     if not item.calls:
         return JudgedItem(item, None, Judgement("tie"), "equal answers")
     forward, backward = (verdicts[call.id] for call in item.calls)

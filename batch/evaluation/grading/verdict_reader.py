@@ -17,7 +17,7 @@ _NOT_JUDGED = ScoreValue(None, "missing", None, "not judged yet")
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class JudgeVerdict:
     """What a judge said to one call. `value` is the rating's score value; of a pair, `preference` is which answer is better.
 
     `answered` says that there is a reply; `clear` that it, or a repeated one, can be read. `criteria` has a score for each criterion.
@@ -45,9 +45,9 @@ class VerdictReader:
 
     def read(
         self, row: Row, calls: Iterable[Call], count: Callable[[Outcome | None], object] = lambda _: None
-    ) -> tuple[dict[str, Verdict], dict[str, list[Call]]]:
+    ) -> tuple[dict[str, JudgeVerdict], dict[str, list[Call]]]:
         """The verdict on each call by its id, and by the same id the follow-up calls; `count` is called with each outcome once."""
-        verdicts: dict[str, Verdict] = {}
+        verdicts: dict[str, JudgeVerdict] = {}
         follow_ups: dict[str, list[Call]] = {}
         pending = {call.id: call for call in calls}
         for left in range(self._retries, -1, -1):
@@ -65,18 +65,18 @@ class VerdictReader:
             pending = following
         return verdicts, follow_ups
 
-    def _verdict(self, outcome: Outcome | None) -> Verdict:
+    def _verdict(self, outcome: Outcome | None) -> JudgeVerdict:
         if outcome is None or outcome.error is not None:
             code = None if outcome is None or outcome.error is None else outcome.error.code
             value = _NOT_JUDGED if code is None else ScoreValue(None, "missing", None, f"the judge's call failed: {code}")
-            return Verdict(value, None, "", answered=False, clear=False)
+            return JudgeVerdict(value, None, "", answered=False, clear=False)
         text = _said(outcome)
         if self._pairwise:
             preference, reason = read_preference(text)
-            return Verdict(_NOT_JUDGED, preference, reason, answered=True, clear=preference is not None)
+            return JudgeVerdict(_NOT_JUDGED, preference, reason, answered=True, clear=preference is not None)
         rated, criteria = read_ratings(text, self._criteria, self._scale) if self._criteria else (read_rating(text, self._scale), None)
         value = _of_judge(rated, outcome)
-        return Verdict(value, None, value.reason, answered=True, clear=value.state == "scored", criteria=criteria)
+        return JudgeVerdict(value, None, value.reason, answered=True, clear=value.state == "scored", criteria=criteria)
 
 
 class FollowUpGrader:
