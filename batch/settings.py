@@ -243,6 +243,7 @@ class JudgeSettings:
     `expected` and `completion` (pairwise: `first` and `second`). `question` is what the models were asked: a template, or a column's
     name; None: the last user message of the job's first variant. `scale` says what each step of a rating means, None: 1 to 5. `reasons`
     are asked for before the verdict. `structured` sends a JSON Schema. `baseline` is what pairs are made with, None: with each other.
+    `retries` is how often an unreadable verdict is asked for again. `criteria` are rated one by one in one call, by name.
     """
 
     variant: Variant
@@ -253,6 +254,8 @@ class JudgeSettings:
     reasons: bool = True
     structured: bool = False
     baseline: str | None = None
+    retries: int = 2
+    criteria: Mapping[str, str] | None = None
 
     @property
     def model(self) -> str:

@@ -9,10 +9,11 @@ from pathlib import Path
 from batch.app.stored import open_scored
 from batch.errors import InputError
 from batch.evaluation.answers import by_row, run_answers
-from batch.evaluation.grading.calibration import Calibration, Labels, Unlabelled, calibrate, draw, open_labels
+from batch.evaluation.grading.calibration import Calibration, calibrate, draw
 from batch.evaluation.grading.grader_calls import CallOutcomes, calls_directory
 from batch.evaluation.grading.judge_grader import JudgeGrader
 from batch.evaluation.grading.judge_scores import JudgedItem, JudgeScores
+from batch.evaluation.grading.labels import Labels, Unlabelled, open_labels
 from batch.evaluation.scorers import ExpectedError
 from batch.rundir.stored_run import StoredRun
 from batch.settings import ScoreSettings

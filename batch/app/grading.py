@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -11,15 +11,17 @@ from typing import Any, Literal
 from batch.app.run import RunOptions, RunReport, run
 from batch.app.stored import ScoredRun
 from batch.errors import InputError
-from batch.evaluation.answers import run_answers, run_state
+from batch.evaluation.answers import Answer, run_answers, run_state
 from batch.evaluation.grading.embeddings import TEXT
-from batch.evaluation.grading.grader_calls import CARRIED, calls_directory, count_open, graded_by, write_calls
-from batch.evaluation.grading.judge_grader import MESSAGES, judge_variant
+from batch.evaluation.grading.grader_calls import CARRIED, CallOutcomes, calls_directory, calls_state, count_open, graded_by, write_calls
+from batch.evaluation.grading.judge_grader import MESSAGES, JudgeGrader, judge_variant
+from batch.evaluation.grading.verdict_reader import FollowUpGrader
 from batch.evaluation.scoring import make_grader
 from batch.events import Observer
 from batch.job import LoadedJob, from_document
+from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of
-from batch.settings import ScoreSettings
+from batch.settings import Job, ScoreSettings
 
 # What such a run does not take over from [run]: repeats and a race concern the scored run only.
 _NOT_TAKEN = frozenset({"repeats", "race"})
@@ -60,12 +62,22 @@ def gradings(scored: ScoredRun, overrides: Sequence[str] = (), *, retry_failed: 
         ):
             raise InputError(f"score {score.name}: the run has no variant {score.judge.baseline!r}, which is its baseline")
         own = calls_directory(judged.directory, score)
-        place, calls = write_calls(make_grader(score, judged.job), partial(run_answers, judged), run_state(judged), own)
+        place, calls = _write_calls(score, judged.job, partial(run_answers, judged), run_state(judged), own)
         unmade = count_open(own, score, retry_failed=retry_failed)
         loaded = from_document(_document(judging.document, raw, score, place, address_of(own)), overrides)
         did: Literal["judged", "embedded"] = "judged" if score.judge is not None else "embedded"
         found.append(Grading(score.name, score.asked.full_name, did, calls, unmade, loaded))
     return found
+
+
+def _write_calls(score: ScoreSettings, job: Job, answers: Callable[[], Iterable[Answer]], state: str, own: RunDirectory) -> tuple[str, int]:
+    """Write the calls of a score, a judge's follow-up calls included; return their address and number."""
+    grader = make_grader(score, job)
+    if not isinstance(grader, JudgeGrader):
+        return write_calls(grader, answers, state, own)
+    # Follow-up calls depend on the replies so far.
+    with CallOutcomes(own, score) as outcomes:
+        return write_calls(FollowUpGrader(grader, outcomes), answers, calls_state(state, own, score), own)
 
 
 def _document(judging: Mapping[str, Any], raw: Mapping[str, Any], score: ScoreSettings, calls: str, folder: str) -> dict[str, Any]:

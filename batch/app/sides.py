@@ -57,10 +57,16 @@ def file_scores(job_file: Path | None, entry: Mapping[str, Any]) -> tuple[ScoreS
     """
     if job_file is None:
         return (score_settings(entry),)
-    scores = tuple(score for score in load(job_file).job.scores if score.asked is None)
+    scores = without_models(load(job_file).job.scores)
     if not scores:
         raise InputError(f"{job_file} has no [[score]] that needs no model; scores that call a model need a run")
     return scores
+
+
+def without_models(scores: Sequence[ScoreSettings]) -> tuple[ScoreSettings, ...]:
+    """The scores that can be computed without a run: those that call no model, and panels of such ones."""
+    names = {score.name for score in scores if score.asked is None}
+    return tuple(score for score in scores if score.asked is None and set(score.options.get("of", ())) <= names)
 
 
 def score_files(paths: Sequence[Path], scoring: FileScoring) -> Evaluation:
@@ -87,7 +93,7 @@ def open_side(target: str, scoring: FileScoring) -> OpenedSide:
     path = Path(target)
     if is_baseline(path):
         return OpenedSide(read_baseline(path))
-    scores = tuple(score for score in scoring.scores if score.asked is None)
+    scores = without_models(scoring.scores)
     if not scores:
         raise InputError(f"{target}: say how to score it: --kind exact --expected COLUMN, for example, or --job JOB.toml")
     evaluation = score_files([path], FileScoring(scores, scoring.answer, scoring.rows, scoring.row_id))

@@ -16,7 +16,8 @@ from batch.policy.terminal import one_line, visible
 
 if TYPE_CHECKING:
     from batch.app.calibrate import Labelling
-    from batch.evaluation.grading.calibration import Calibration, Label, Unlabelled
+    from batch.evaluation.grading.calibration import Calibration
+    from batch.evaluation.grading.labels import Label, Unlabelled
 
 _OTHERS = ("s", "u", "q")
 _PAIR_KEYS: Mapping[str, Label] = {"a": "first", "t": "tie", "b": "second"}
@@ -27,14 +28,21 @@ _PAIR_KEYS: Mapping[str, Label] = {"a": "first", "t": "tie", "b": "second"}
 @click.option("--score", metavar="NAME", help="The judged score.  [default: the only one]")
 @click.option("--rows", type=click.IntRange(min=1), default=50, show_default=True, metavar="N", help="How many answers to label.")
 @click.option("--job", "job", metavar="JOB.toml", help="Take [[score]] from this file, not from the run's own job.")
+@click.option("--write-labels", metavar="FILE.csv", help="Write the sample and its labels as CSV, to be filled in elsewhere; ask nothing.")
+@click.option("--read-labels", metavar="FILE.csv", help="Take the labels of such a file; ask nothing.")
+@click.option("--rater", metavar="NAME", default="", help="Who labels, where several people do.")
 @json_option
-def calibrate_command(directory: str, score: str | None, rows: int, job: str | None, as_json: bool) -> None:
+def calibrate_command(
+    directory: str, score: str | None, rows: int, job: str | None, as_json: bool, rater: str, **files: str | None
+) -> None:
     """Label answers yourself, and see whether the judge agrees with you.
 
     Shows a random sample of what a model judged, without its verdict and without the names of
     the models that answered, and asks for yours: one key each. Stop at any time; the same command
     continues. Then Cohen's kappa between you and the judge: 1 is full agreement, 0 is what chance
     gives. With --json there are no questions: the agreement so far is written.
+    Several people label by their own --rater, or in CSV files; their agreement is Krippendorff's
+    alpha, and the label in the middle is what the judge is compared with.
 
     \b
     Examples:
@@ -44,20 +52,35 @@ def calibrate_command(directory: str, score: str | None, rows: int, job: str | N
     from batch.app.calibrate import open_labelling
 
     labelling = open_labelling(directory, score, rows, Path(job) if job else None)
+    if any(files.values()):
+        _exchange(labelling, files, rater)
+    elif not as_json:
+        _label(labelling, rater)
     if as_json:
         write_json(_as_json(labelling.result))
         return
-    _label(labelling)
     write_text(_summary(labelling.result))
 
 
-def _label(labelling: Labelling) -> None:
+def _exchange(labelling: Labelling, files: Mapping[str, str | None], rater: str) -> None:
+    """Read labels from a CSV file, then write them to one, as far as each is named."""
+    from batch.evaluation.grading.label_files import read_labels, write_labels
+
+    if source := files["read_labels"]:
+        count = read_labels(Path(source), labelling.settings, labelling.sample, labelling.labels, rater)
+        print_info(f"promptmill: {count:,} labels taken from {source}")
+    if target := files["write_labels"]:
+        count = write_labels(Path(target), labelling.sample, labelling.labels)
+        print_info(f"promptmill: {count:,} lines in {target}; fill in the column label, then: --read-labels {target}")
+
+
+def _label(labelling: Labelling, rater: str) -> None:
     """Ask for the missing labels until all are there, or until the person stops."""
     from batch.evaluation.grading.calibration import as_judged
 
     meanings = _labels_by_key(labelling)
     sample, labels = labelling.sample, labelling.labels
-    todo = [item for item in sample if labels.get(item.key) is None]
+    todo = [item for item in sample if rater not in labels.by_rater(item.key)]
     if not todo:
         return
     print_info(_instructions(labelling, meanings))
@@ -72,7 +95,7 @@ def _label(labelling: Labelling) -> None:
                 at = max(0, at - 1)
                 continue
             if pressed != "s":
-                labels.add(todo[at], as_judged(todo[at], meanings[pressed]))
+                labels.add(todo[at], as_judged(todo[at], meanings[pressed]), rater)
             at += 1
 
 
@@ -144,6 +167,9 @@ def _summary(result: Calibration) -> str:
     ]
     if len({its for _, its in result.table}) == 1:
         lines.append("the judge gave all of them one label, so chance alone explains the agreement")
+    if result.alpha is not None:
+        names = ", ".join(name or "(no name)" for name in result.raters)
+        lines.append(one_line(f"the raters {names} among themselves: Krippendorff's alpha {result.alpha:z.2f}"))
     if result.labelled < result.sampled:
         lines.append(f"{result.sampled - result.labelled:,} of the sample of {result.sampled:,} are not labelled")
     return "\n".join([*lines, "", *_counts(result)])

@@ -89,7 +89,7 @@ def _leaderboard(comparison: Comparison, report: EvaluationReport, width: int) -
         Column("unscored", tuple(f"{each.unscored:,}" for each in counts)),
     ]
     if any(each.missing for each in counts):
-        columns.append(Column("not asked", tuple(f"{each.missing:,}" for each in counts)))
+        columns += _missing_columns(comparison)
     columns += [
         Column("answered", tuple(_percent(standing.summary.answered) for standing in standings), spare=3),
         Column("coverage", tuple(_percent(s.summary.coverage if s.summary.strict else None) for s in standings), spare=2),
@@ -102,6 +102,15 @@ def _leaderboard(comparison: Comparison, report: EvaluationReport, width: int) -
 
 def _figures(comparison: Comparison, width: int, *, whole: bool) -> list[str]:
     return figure_lines(comparison.judged, width, _letters(comparison), whole=whole)
+
+
+def _missing_columns(comparison: Comparison) -> Iterator[Column]:
+    """Tasks without a score: not done yet, or of a judge without a verdict; then also how much of the tasks its mean covers."""
+    counts = [standing.summary.counts for standing in comparison.verdict.findings.standings]
+    asked = comparison.judged.asked
+    yield Column("not asked" if asked is None else "no verdict", tuple(f"{each.missing:,}" for each in counts))
+    if asked is not None:
+        yield Column("judged", tuple(_percent(each.finished / max(1, each.finished + each.missing)) for each in counts))
 
 
 def _letters(comparison: Comparison) -> dict[str, str]:

@@ -51,7 +51,7 @@ def evaluation_json(report: EvaluationReport) -> dict[str, Any]:
 def _asked(judged: ScoreResult) -> dict[str, Any]:
     """Return the statistics of the model that graded, under the key of its kind."""
     stats = judged.asked
-    return {kind: stats.document() if stats is not None and stats.kind == kind else None for kind in ("judge", "embedder")}
+    return {kind: stats.document() if stats is not None and stats.kind == kind else None for kind in ("judge", "embedder", "panel")}
 
 
 def _settings(score: ScoreSettings) -> dict[str, Any]:

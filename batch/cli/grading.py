@@ -13,7 +13,7 @@ from batch.cli.display import with_progress
 from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
-    from batch.app import RunReport
+    from batch.app import RunOptions, RunReport
     from batch.app.grading import Grading
     from batch.app.stored import ScoredRun
 
@@ -26,11 +26,17 @@ def call_models(ctx: click.Context, scored: ScoredRun, again: str, settings: Seq
     from batch.app import RunOptions
     from batch.app.grading import gradings
 
+    failed, retried = False, retry_failed
+    # Each pass asks for the verdicts that the pass before left unreadable; their number is bounded by the scores' retries.
+    while opened := [grading for grading in gradings(scored, settings, retry_failed=retried) if grading.open]:
+        failed = _call_each(ctx, opened, again, RunOptions(retry_failed=retried), quiet=quiet) or failed
+        retried = False
+    return failed
+
+
+def _call_each(ctx: click.Context, opened: Sequence[Grading], again: str, options: RunOptions, *, quiet: bool) -> bool:
     failed = False
-    for grading in gradings(scored, settings, retry_failed=retry_failed):
-        if not grading.open:
-            continue
-        options = RunOptions(retry_failed=retry_failed)
+    for grading in opened:
         report = with_progress(partial(grading.run, options), quiet=quiet)
         print_info(f"promptmill: {one_line(_summary_line(grading, report))}")
         if report.cause is not None:

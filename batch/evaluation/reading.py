@@ -17,6 +17,7 @@ from batch.evaluation.grading.embeddings import EmbeddingStats
 from batch.evaluation.grading.judge_chats import DEFAULT_SCALE
 from batch.evaluation.grading.judge_grader import judge_of
 from batch.evaluation.grading.judge_stats import JudgeStats
+from batch.evaluation.panel import PANEL, PanelStats
 from batch.evaluation.parquet import Columns, described
 from batch.evaluation.scorers import EMBEDDING, KINDS
 from batch.evaluation.scoring import TASKS_FILE, scores_path
@@ -108,6 +109,8 @@ def _judged(
 
 
 def _asked(score: ScoreSettings, metadata: Mapping[str, Any]) -> CallStats | None:
+    if score.kind == PANEL:
+        return PanelStats.from_document(metadata["asked"])
     if score.asked is None:
         return None
     stats: type[CallStats] = JudgeStats if score.judge is not None else EmbeddingStats
@@ -118,6 +121,8 @@ def _is_binary(score: ScoreSettings, values: NDArray[Any]) -> bool:
     """Whether all scores are right or wrong. A judge may name a step between two, and a function what it likes."""
     may_be_graded = score.kind == "python" or (score.kind == "judge" and len(judge_of(score).scale or DEFAULT_SCALE) == 2)
     if may_be_graded:
+        return not np.any((values > 0) & (values < 1))
+    if score.kind == PANEL:
         return not np.any((values > 0) & (values < 1))
     if score.kind == EMBEDDING:
         return "threshold" in score.options

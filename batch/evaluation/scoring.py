@@ -20,11 +20,13 @@ import orjson
 from batch.evaluation.answers import Answer, by_row
 from batch.evaluation.expected import no_row_can_be_judged
 from batch.evaluation.figures.collect import FigureCollector
-from batch.evaluation.grading.calibration import LabelledItems, open_labels
+from batch.evaluation.grading.calibration import LabelledItems
 from batch.evaluation.grading.embeddings import EmbeddingGrader, EmbeddingScores
 from batch.evaluation.grading.grader_calls import CallOutcomes, Grader, calls_directory, calls_state
 from batch.evaluation.grading.judge_grader import JudgeGrader
 from batch.evaluation.grading.judge_scores import JudgeScores
+from batch.evaluation.grading.labels import open_labels
+from batch.evaluation.panel import PANEL, score_panels
 from batch.evaluation.parquet import SCORES_SCHEMA, TASKS_SCHEMA, Columns, TableWriter, described, open_table, with_text_columns
 from batch.evaluation.row_scorer import RowScorer
 from batch.evaluation.scorers import KINDS, ExpectedError, scorer_version
@@ -62,13 +64,14 @@ def score_answers(
         SetupError: a scorer's file or library is missing.
         StorageError: the disk refuses.
     """
+    panels, scores = scores, [score for score in scores if score.kind != PANEL]
     versions = {score.name: scorer_version(score) for score in scores}
     states = {score.name: _state(score, state, run) for score in scores}
     stale = [score for score in scores if not _fresh(described(scores_path(folder, score)), states[score.name], versions[score.name])]
     grouping = grouping_columns(scores)
     known = described(folder / TASKS_FILE)
     if not stale and known.get("state") == state and set(grouping) <= set(known.get("columns", ())):
-        return ()
+        return score_panels(panels, folder)
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         tasks = stack.enter_context(open_table(folder / TASKS_FILE, with_text_columns(TASKS_SCHEMA, grouping)))
@@ -84,7 +87,7 @@ def score_answers(
             maker.close(states[maker.settings.name], versions[maker.settings.name], columns)
         # Last: a file without its state is made again.
         tasks.describe({"state": state, "columns": grouping})
-    return tuple(score.name for score in stale)
+    return (*(score.name for score in stale), *score_panels(panels, folder))
 
 
 def _state(score: ScoreSettings, state: str, run: StoredRun | None) -> str:
@@ -211,11 +214,14 @@ class _JudgedScores(_GradedScores):
 
     def __init__(self, settings: ScoreSettings, writer: TableWriter, scores: JudgeScores, labelled: LabelledItems) -> None:
         super().__init__(settings, writer, scores)
-        self._stats = scores.stats
+        self._judge = scores
         self._labelled = labelled
 
     def _more(self) -> dict[str, Any]:
-        self._stats.person = self._labelled.stats
+        stats = self._judge.stats
+        stats.person = self._labelled.stats
+        stats.corrected = self._labelled.corrected
+        stats.bias = self._judge.bias.found(self._labelled.generosity)
         return super()._more()
 
 

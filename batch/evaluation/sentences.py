@@ -16,7 +16,7 @@ from batch.evaluation.statistics.scores import ANSWERED_FROM
 from batch.evaluation.statistics.slices import Slice
 
 SentenceKind = Literal[
-    "winner", "tie", "pair", "behind", "race", "coverage", "failure", "cost", "slice", "noise", "rows", "judge", "embedder"
+    "winner", "tie", "pair", "behind", "race", "coverage", "failure", "cost", "slice", "noise", "rows", "judge", "embedder", "panel"
 ]
 
 MOST_SLICES = 5
@@ -33,8 +33,8 @@ class Sentence:
     variants: tuple[str, ...] = ()
 
 
-def side_sentences(findings: Findings) -> Iterator[Sentence]:
-    """All that is said beside the headline and the pairs, the most important first."""
+def side_sentences(findings: Findings, *, judged: bool = False) -> Iterator[Sentence]:
+    """All that is said beside the headline and the pairs, the most important first. `judged`: tasks without a score lack a verdict."""
     for one in findings.standings:
         if one.stop is not None:
             text = f"{one.variant} was stopped by the race after {one.stop.after_rows:,} rows, beaten by {one.stop.beaten_by}"
@@ -42,7 +42,8 @@ def side_sentences(findings: Findings) -> Iterator[Sentence]:
     lost = [one for one in findings.standings if one.summary.counts.failed or one.summary.counts.unscored]
     yield from _coverage([one for one in lost if one.summary.coverage < ANSWERED_FROM])
     yield from _coverage([one for one in lost if one.summary.coverage >= ANSWERED_FROM])
-    yield from _missing([one for one in findings.standings if one.summary.counts.missing])
+    open_ones = [one for one in findings.standings if one.summary.counts.missing]
+    yield from map(_without_verdict, open_ones) if judged else _missing(open_ones)
     yield from _failures([one for one in findings.standings if one.failures])
     yield from _noise([(one.summary.flips, one.variant) for one in findings.standings if one.summary.flips is not None])
     yield from _costs(findings)
@@ -87,6 +88,16 @@ def _missing(standings: Sequence[Standing]) -> Iterator[Sentence]:
     counts = [one.summary.counts.missing for one in standings]
     tasks = f"{ranging(f'{min(counts):,}', f'{max(counts):,}')} tasks of each are not done and in no figure"
     yield Sentence("coverage", f"{listed(_names(standings))}: {tasks}.", _names(standings))
+
+
+def _without_verdict(one: Standing) -> Sentence:
+    """How much of a variant the judge's mean covers: what has no verdict is not taken for wrong, and is not hidden either."""
+    counts = one.summary.counts
+    tasks = counts.finished + counts.missing
+    share = f"{percent(counts.finished / tasks)} ({counts.finished:,} of {tasks:,})"
+    return Sentence(
+        "coverage", f"{one.variant}: its score is the mean over {share} of its tasks; the others have no verdict.", (one.variant,)
+    )
 
 
 def _failures(standings: Sequence[Standing]) -> Iterator[Sentence]:

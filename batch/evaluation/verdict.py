@@ -40,7 +40,8 @@ class ScoreVerdict:
 def reach_verdict(table: ScoreTable, *, asked: CallStats | None = None, **options: Any) -> ScoreVerdict:
     """The verdict on one scorer's table, with the statistics of the model that graded (`asked`); the options are `findings.find`'s."""
     findings = find(table, **options)
-    sentences = (_headline(findings), *_pairs(findings), *side_sentences(findings))
+    judged = asked is not None and asked.kind != "embedder"
+    sentences = (_headline(findings), *_pairs(findings), *side_sentences(findings, judged=judged))
     if asked is None:
         return ScoreVerdict(findings, sentences)
     return ScoreVerdict(

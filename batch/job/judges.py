@@ -16,7 +16,20 @@ from batch.job.sections import ModelEntry, validated
 from batch.job.variants import check_prices, find_endpoint, make_variant
 from batch.settings import JudgeSettings, PromptSettings, Variant
 
-GRADING_KEYS = ("model", "judge", "rubric", "scale", "question", "template", "reasons", "structured", "parameters", "price", "baseline")
+GRADING_KEYS = (
+    "model",
+    "judge",
+    "rubric",
+    "scale",
+    "question",
+    "template",
+    "reasons",
+    "structured",
+    "parameters",
+    "price",
+    "baseline",
+    *("retries", "criteria"),
+)
 # The file of grading requests has one column with the judge's messages or the text to embed.
 MESSAGES_COLUMN = "messages"
 TEXT_TEMPLATE = "{{ text }}"
@@ -45,7 +58,8 @@ class Judges:
 
     def make(self, section: JudgingSection, raw: Mapping[str, Any], path: KeyPath) -> JudgeSettings | None:
         """Return the judge of one entry; None when a mistake in it is reported."""
-        if section.rubric is None and section.template is None and not self.loading.reported((*path, "rubric")):
+        described = section.rubric or section.template or getattr(section, "criteria", None)
+        if described is None and not self.loading.reported((*path, "rubric")):
             self.loading.add((*path, "rubric"), "is missing", "describe a good answer, or give a whole template")
         if isinstance(section, PairwiseSection):
             self._check_pairs(section.baseline, path)
@@ -62,6 +76,8 @@ class Judges:
             reasons=section.reasons is not False,
             structured=section.structured if section.structured is not None else variant.provider.json_schema != "json_object",
             baseline=getattr(section, "baseline", None),
+            criteria=getattr(section, "criteria", None),
+            retries=2 if section.retries is None else section.retries,
         )
 
     def _variant(

@@ -161,6 +161,9 @@ class JudgingSection(ScoreSection):
     structured: bool | Absent = Field(
         default=None, description="Whether a JSON Schema is sent as response_format.  [default: where the provider takes it]"
     )
+    retries: Annotated[int, Field(ge=0, le=10)] | Absent = Field(
+        default=None, description="How often a verdict that cannot be read is asked for again.  [default: 2]"
+    )
     parameters: dict[str, Any] = Field(default_factory=dict, description="Request parameters of the judge, such as temperature.")
     price: PriceSection | Absent = Field(
         default=None,
@@ -175,6 +178,9 @@ class JudgeSection(JudgingSection):
     scale: Annotated[dict[Annotated[str, Field(pattern=r"^-?\d{1,4}$")], Text], Field(min_length=2)] | Absent = Field(
         default=None, description="What each step of the rating means, by its whole number.  [default: 1 (wrong) to 5 (right)]"
     )
+    criteria: Annotated[dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,39}$")], Text], Field(min_length=2)] | Absent = Field(
+        default=None, description='What is rated one by one in one call, by name: {clear = "...", polite = "..."}; the score is their mean.'
+    )
 
 
 class PairwiseSection(JudgingSection):
@@ -182,6 +188,16 @@ class PairwiseSection(JudgingSection):
 
     kind: Literal["pairwise"]
     baseline: Text | Absent = Field(default=None, description="The variant that all others are judged against.  [default: all pairs]")
+
+
+class PanelSection(ScoreSection):
+    """Several other scores of the same answers as one, such as those of several judges, with their agreement (Krippendorff's alpha)."""
+
+    kind: Literal["panel"]
+    of: Annotated[list[Text], Field(min_length=2)] = Field(description="The names of the scores that vote.")
+    vote: Literal["mean", "median", "majority"] | Absent = Field(
+        default=None, description="What becomes of their votes; a majority counts scores above and below one half.  [default: mean]"
+    )
 
 
 AnyScore = (
@@ -205,6 +221,7 @@ AnyScore = (
     | EmbeddingSection
     | JudgeSection
     | PairwiseSection
+    | PanelSection
 )
 
 SCORES: dict[str, type[ScoreSection]] = {section.model_fields["kind"].annotation.__args__[0]: section for section in AnyScore.__args__}

@@ -36,7 +36,21 @@ def make_scores(document: Mapping[str, Any], judges: Judges, loading: Loading) -
         if score.name.lower() in scores:
             loading.add((*path, "name"), f"'{score.name}' names two scores", "give one of them another name")
         scores.setdefault(score.name.lower(), score)
+    _check_panels(document, scores, loading)
     return tuple(scores.values())
+
+
+def _check_panels(document: Mapping[str, Any], scores: Mapping[str, ScoreSettings], loading: Loading) -> None:
+    """Report members of panels that are no scores, or panels themselves."""
+    members = {score.name for score in scores.values() if score.kind != "panel"}
+    if loading.reported(("score",)):
+        return
+    for path, raw in _tables(document, "score", Loading.of([], {})):
+        if isinstance(raw, Mapping) and raw.get("kind") == "panel" and isinstance(raw.get("of"), list):
+            for at, name in enumerate(raw["of"]):
+                if name not in members:
+                    hint = f"choose from {', '.join(sorted(members))}" if members else "add the scores that vote"
+                    loading.add((*path, "of", at), f"there is no other score {shown(name)} that could vote", hint)
 
 
 def make_score(raw: Any, path: KeyPath, loading: Loading, judges: Judges | None = None) -> ScoreSettings | None:
@@ -217,7 +231,7 @@ def race_score(section: RunSection | None, scores: Sequence[ScoreSettings], outp
         loading.add(_RACE, "cannot be combined with run.processes: a race needs one process", "remove one of the two")
     if output is not None and is_url(output.dir):
         loading.add(_RACE, "cannot be used with a run directory on an object store", "give [output] dir a path on this machine")
-    fit = [score.name for score in scores if score.asked is None]
+    fit = [score.name for score in scores if score.asked is None and score.kind != "panel"]
     if section.race is True:
         if not fit and not loading.reported(("score",)):
             loading.add(_RACE, "needs a [[score]] that calls no model", 'add one: kind = "exact", expected = "COLUMN"')

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from collections import Counter
 from collections.abc import Iterable
@@ -41,7 +42,7 @@ def test_each_answer_is_judged_once(tmp_path: Path) -> None:
         compared = job.compared()
         assert job.call("report", "runs/test", "--job", "test.toml").exit_code == 0
         assert len(endpoint.requests) == sent
-    assert compared["judge"] | {"pairs": 0, "favoured": 0, "person": 0} == {
+    assert compared["judge"] | {"pairs": 0, "favoured": 0, "person": 0, "bias": 0} == {
         "model": "house/judge",
         "calls": 15,
         "failed": 0,
@@ -53,6 +54,10 @@ def test_each_answer_is_judged_once(tmp_path: Path) -> None:
         "pairs": 0,
         "favoured": 0,
         "person": 0,
+        "again": 0,
+        "bias": 0,
+        "corrected": [],
+        "criteria": {},
     }
     assert "house/judge judged 15 times for 1,500 + 150 tokens; the cost of that is $0.015." in compared["verdict"]
     assert {one["summary"]["strict"]["estimate"] for one in compared["findings"]["standings"]} == {1.0}
@@ -120,12 +125,13 @@ def test_a_judge_with_some_bias(tmp_path: Path) -> None:
     assert [one["summary"]["strict"]["estimate"] for one in compared["findings"]["standings"]] == [0.75, 0.5]
 
 
-def test_what_a_judge_does_not_say_is_unscored(tmp_path: Path) -> None:
-    """No clear verdict is unscored and never 0; a call of the judge that fails leaves no mark, fails no model, and can be tried again."""
+def test_what_a_judge_does_not_say_is_missing(tmp_path: Path) -> None:
+    """No clear verdict is asked for again, then missing, never 0; a failed call of the judge fails no model, and can be retried."""
     broken = {"on": True}
 
     def verdict(prompt: str) -> Iterable[Action] | str:
-        number = int(judged_parts(prompt)["QUESTION"].split()[-1])
+        parts = judged_parts(prompt)
+        number = int(parts["QUESTION"].split()[-1]) if parts else 3
         if number == 3:
             return "I would rather not say."
         if number == 4 and broken["on"]:
@@ -138,16 +144,96 @@ def test_what_a_judge_does_not_say_is_unscored(tmp_path: Path) -> None:
         ended = job.score()
         assert ended.exit_code == 1, ended.stderr
         assert "1 failed (1 context_length)" in ended.stderr
-        assert job.counts() == {"house/a": {"scored": 8, "unscored": 1, "failed": 0, "missing": 1}}
-        assert (
-            job.compared()["findings"]["standings"][0]["summary"]["answered"] is None
-            or job.compared()["findings"]["standings"][0]["summary"]["answered"] == 0
-        )
+        assert job.counts() == {"house/a": {"scored": 8, "unscored": 0, "failed": 0, "missing": 2}}
+        compared = job.compared()
+        assert (compared["judge"]["unread"], compared["judge"]["again"], compared["judge"]["open"]) == (1, 2, 0)
+        assert "house/a: its score is the mean over 80.0 % (8 of 10) of its tasks; the others have no verdict." in compared["verdict"]
         sent, broken["on"] = len(endpoint.requests), False
         assert job.score().exit_code == 0
         assert len(endpoint.requests) == sent, "a failure is final until it is asked to be tried again"
         assert job.score("--retry-failed").exit_code == 0
-    assert job.counts() == {"house/a": {"scored": 9, "unscored": 1, "failed": 0, "missing": 0}}
+    assert job.counts() == {"house/a": {"scored": 9, "unscored": 0, "failed": 0, "missing": 1}}
+
+
+def test_a_judge_that_fails_on_a_fifth_of_the_rows_moves_no_mean(tmp_path: Path) -> None:
+    """Unreadable verdicts on 20 % of the rows: the mean is that of the readable ones, with its coverage, and no answer counts as wrong."""
+    rows = 50
+
+    def verdict(prompt: str) -> str:
+        number = int(judged_parts(prompt)["QUESTION"].split()[-1])
+        return "no comment" if number % 5 == 0 else f"Rating: {1 + number % 5}"
+
+    with judging(lambda model, question: question, verdict) as endpoint:
+        job = JudgedJob(tmp_path, endpoint, "retries = 0", rows=rows, models=["a"])
+        job.run()
+        assert job.score().exit_code == 0
+        sent = len(job.judged())
+    readable = [(number % 5) / 4 for number in range(rows) if number % 5]
+    summary = job.compared()["findings"]["standings"][0]["summary"]
+    assert sent == rows, "retries = 0 asks once"
+    assert summary["strict"]["estimate"] == pytest.approx(sum(readable) / len(readable), abs=0.005)
+    assert summary["counts"] == {"scored": 40, "unscored": 0, "failed": 0, "missing": 10}
+    shown = job.call("score", "runs/test", "--job", "test.toml", "--no-judges").stdout
+    assert re.search(r"no verdict +judged", shown)
+    assert "80.0 %" in shown
+
+
+def test_a_verdict_that_can_be_read_the_second_time_counts(tmp_path: Path) -> None:
+    """The judge is shown its reply and asked again; what it says then is the verdict, and nothing is left to ask."""
+    with judging(
+        lambda model, question: question, lambda prompt: "Rating: 4" if "no verdict that can be read" in prompt else "Hm."
+    ) as endpoint:
+        job = JudgedJob(tmp_path, endpoint, "", rows=4, models=["a"])
+        job.run()
+        assert job.score().exit_code == 0
+        sent = len(endpoint.requests)
+        assert job.score().exit_code == 0
+        assert len(endpoint.requests) == sent
+    compared = job.compared()
+    assert (compared["judge"]["unread"], compared["judge"]["again"]) == (0, 4)
+    assert job.counts() == {"house/a": {"scored": 4, "unscored": 0, "failed": 0, "missing": 0}}
+
+
+CRITERIA = """kind = "judge"
+rubric = "Is it right?"
+criteria = { clear = "easy to read", kind = "polite" }
+[[score]]
+kind = "judge"
+name = "t"
+judge = "house/judge"
+rubric = "Is it right?"
+[[score]]
+kind = "panel"
+name = "jury"
+of = ["s", "t"]
+"""
+
+
+def test_criteria_in_one_call_and_a_panel_of_two_scores(tmp_path: Path) -> None:
+    """Each answer takes one call for all criteria, whose means are shown; a panel is the mean of its members, with their agreement."""
+
+    def verdict(prompt: str) -> str:
+        number = int(judged_parts(prompt)["QUESTION"].split()[-1])
+        if "criteria" not in prompt:
+            return f"Rating: {1 + number % 5}"
+        return json.dumps({"reasons": "ok", "ratings": {"clear": 5, "kind": 1 + number % 5}})
+
+    with judging(lambda model, question: question, verdict) as endpoint:
+        job = JudgedJob(tmp_path, endpoint, CRITERIA, rows=10, models=["a"])
+        job.run()
+        scored = job.score()
+        assert scored.exit_code == 0, scored.stderr
+        assert len(job.judged()) == 20
+        again = job.score("--no-judges")
+        assert "nothing had changed" in again.stderr
+    document = json.loads(job.call("compare", "runs/test", "--job", "test.toml", "--json").stdout)
+    by_name = {score["name"]: score for score in document["scores"]}
+    assert by_name["s"]["findings"]["standings"][0]["summary"]["strict"]["estimate"] == pytest.approx(0.75)
+    assert "house/a by criterion: clear 100.0 %, kind 50.0 %." in by_name["s"]["verdict"]
+    assert by_name["jury"]["findings"]["standings"][0]["summary"]["strict"]["estimate"] == pytest.approx((0.75 + 0.5) / 2)
+    assert by_name["jury"]["panel"]["members"] == ["s", "t"]
+    assert 0 < by_name["jury"]["panel"]["alpha"] < 1
+    assert any("agree by Krippendorff's alpha" in text for text in by_name["jury"]["verdict"])
 
 
 def test_without_judges_nothing_is_sent(tmp_path: Path) -> None:

@@ -8,51 +8,31 @@ from __future__ import annotations
 
 import heapq
 import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import groupby
-from pathlib import Path
-from typing import Any, TypeAlias
 
-from batch.errors import StorageError
+import numpy as np
+
 from batch.evaluation.grading.judge_chats import DEFAULT_SCALE
 from batch.evaluation.grading.judge_grader import judge_of
 from batch.evaluation.grading.judge_replies import nearest_step
 from batch.evaluation.grading.judge_scores import JudgedItem
-from batch.evaluation.grading.judge_stats import PersonStats
-from batch.evaluation.statistics.agreement import Agreement, cohen_kappa
-from batch.journal.disk import refusal
-from batch.rundir.local import RunDirectory
-from batch.rundir.opening import address_of, open_run_directory
+from batch.evaluation.grading.judge_stats import CorrectedScore, PersonStats
+from batch.evaluation.grading.labels import PAIR_LABELS, Label, Labels, Unlabelled
+from batch.evaluation.statistics.agreement import Agreement, cohen_kappa, krippendorff_alpha
+from batch.evaluation.statistics.prediction_powered import FEWEST_LABELS, JudgedRest, corrected_mean
 from batch.settings import ScoreSettings
-from batch.storage import sync_directory
-
-Label: TypeAlias = int | str
-"""A step of the scale; of a pair "first", "tie" or "second"."""
-
-PAIR_LABELS: Sequence[Label] = ("first", "tie", "second")
-
-
-@dataclass(frozen=True, slots=True)
-class Unlabelled:
-    """What is shown to a person. `texts` are the answers in the order to be shown; `turned` says that it is not the judge's first order."""
-
-    key: str
-    row_id: str
-    question: str
-    expected: str | None
-    texts: tuple[str, ...]
-    turned: bool
-    judged: Label
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How a judge and a person agree. `table` counts (person's label, judge's label); `labels` are in order. None: nothing is labelled."""
+    """How a judge and people agree. `alpha` is Krippendorff's over the raters, None for fewer than two.
+
+    `table` counts (people's label, judge's label); `labels` are in order. None: nothing is labelled.
+    """
 
     score: str
     judge: str
@@ -61,6 +41,8 @@ class Calibration:
     labels: tuple[Label, ...]
     weights: str
     agreement: Agreement | None
+    raters: tuple[str, ...]
+    alpha: float | None
     table: Mapping[tuple[Label, Label], int]
 
 
@@ -96,70 +78,6 @@ def _unlabelled(one: JudgedItem, settings: ScoreSettings) -> Unlabelled | None:
     return Unlabelled(key, row.id, item.question, item.expected, item.texts[::-1] if turned else item.texts, turned, verdict)
 
 
-def open_labels(judged: RunDirectory, settings: ScoreSettings) -> Labels:
-    """The labels of one score of a run. Raises StorageError."""
-    kept = open_run_directory(f"{address_of(judged)}/scores/calibration")
-    kept.fetch(f"{settings.name}.jsonl")
-    return Labels(kept.path / f"{settings.name}.jsonl", kept.publish)
-
-
-class Labels:
-    """The labels of one score, in a file that is appended to. `published` is called with it after each."""
-
-    def __init__(self, path: Path, published: Callable[[Path], object] = lambda _: None) -> None:
-        self._path = path
-        self._published = published
-        self._known: dict[str, Label] = {}
-        if path.exists():
-            for line in path.read_text("utf-8").splitlines():
-                self._take(line)
-
-    def __len__(self) -> int:
-        return len(self._known)
-
-    @property
-    def digest(self) -> str:
-        """A hash that is another one whenever a label is another one; empty without any."""
-        known = json.dumps(sorted(self._known.items())).encode()
-        return blake2b(known, digest_size=16).hexdigest() if self._known else ""
-
-    def get(self, key: str) -> Label | None:
-        """The newest label of what is shown under `key`."""
-        return self._known.get(key)
-
-    def add(self, item: Unlabelled, label: Label) -> None:
-        """Keep a label, on the disk when this returns. Raises StorageError."""
-        line = {"key": item.key, "id": item.row_id, "label": label, "at": datetime.now(UTC).isoformat(timespec="seconds")}
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("ab") as file:
-                # A line that a crash cut short must not take this one with it.
-                file.write(b"\n" * (not _ends_a_line(self._path)) + json.dumps(line).encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            sync_directory(self._path.parent)
-        except OSError as error:
-            raise StorageError(refusal(error, self._path)) from error
-        self._published(self._path)
-        self._known[item.key] = label
-
-    def _take(self, line: str) -> None:
-        try:
-            found: Any = json.loads(line)
-            self._known[str(found["key"])] = found["label"]
-        # A line that a crash cut short: its label is asked for again.
-        except (ValueError, KeyError, TypeError):
-            return
-
-
-def _ends_a_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        if file.seek(0, os.SEEK_END) == 0:
-            return True
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
-
-
 def as_judged(item: Unlabelled, label: Label) -> Label:
     """A label of what was shown, in the judge's first order (and the other way round)."""
     exchanged: Mapping[Label, Label] = {"first": "second", "second": "first"}
@@ -183,23 +101,52 @@ def calibrate(settings: ScoreSettings, sample: Sequence[Unlabelled], labels: Lab
         order,
         "quadratic" if weighted else "none",
         agreement,
+        tuple(labels.raters),
+        _raters_alpha(settings, sample, labels),
         Counter(both),
     )
 
 
+def _raters_alpha(settings: ScoreSettings, sample: Sequence[Unlabelled], labels: Labels) -> float | None:
+    """Krippendorff's alpha of the raters on the sample; None for fewer than two."""
+    order, raters = labels_of(settings), labels.raters
+    if len(raters) < 2:
+        return None
+    codes = {label: float(at if settings.kind == "pairwise" else label) for at, label in enumerate(order)}
+    values = [[codes.get(labels.by_rater(item.key).get(rater, ""), np.nan) for item in sample] for rater in raters]
+    return krippendorff_alpha(np.array(values), metric="nominal" if settings.kind == "pairwise" else "interval")
+
+
 class LabelledItems:
-    """What a person has labelled of a judge's work, gathered while that goes by."""
+    """What people have labelled of a judge's work, gathered while that goes by."""
 
     def __init__(self, settings: ScoreSettings, labels: Labels) -> None:
         self._settings = settings
         self._labels = labels
         self._found: dict[str, Unlabelled] = {}
+        self._scores: dict[str, _LabelledScores] = {}
 
     def add(self, one: JudgedItem) -> None:
         """Take what was judged, if it is labelled."""
         item = _unlabelled(one, self._settings) if len(self._labels) else None
-        if item is not None and self._labels.get(item.key) is not None:
+        if item is None:
+            return
+        if self._labels.get(item.key) is not None:
             self._found[item.key] = item
+        if one.cell is not None and one.cell.value is not None:
+            steps = labels_of(self._settings)
+            value = self._labels.value(item.key, float(steps[0]), float(steps[-1]))
+            self._scores.setdefault(one.item.answers[0].variant, _LabelledScores()).add(one.cell.value, value)
+
+    @property
+    def corrected(self) -> list[CorrectedScore]:
+        """The means that people would have given, of the variants with enough labels."""
+        return [found for name, scores in self._scores.items() if (found := scores.corrected(name)) is not None]
+
+    @property
+    def generosity(self) -> dict[str, list[float]]:
+        """By how much the judge's ratings exceed the labels, by variant."""
+        return {name: [judged - label for label, judged in scores.pairs] for name, scores in self._scores.items()}
 
     @property
     def stats(self) -> PersonStats | None:
@@ -208,3 +155,32 @@ class LabelledItems:
         if (agreement := found.agreement) is None:
             return None
         return PersonStats(found.labelled, agreement.kappa, agreement.low, agreement.high, agreement.agreed, found.weights)
+
+
+@dataclass(slots=True)
+class _LabelledScores:
+    """One variant's judged scores: those with a label as (label, judged), of the others sums."""
+
+    pairs: list[tuple[float, float]] = field(default_factory=list)
+    others: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def add(self, judged: float, label: float | None) -> None:
+        if label is not None:
+            self.pairs.append((label, judged))
+            return
+        self.others += 1
+        self.total += judged
+        self.squares += judged * judged
+
+    def corrected(self, variant: str) -> CorrectedScore | None:
+        """The corrected mean; None with too few labels."""
+        if len(self.pairs) < FEWEST_LABELS:
+            return None
+        labels, judged = np.array(self.pairs).T
+        mean = self.total / self.others if self.others else 0.0
+        variance = max(0.0, self.squares - self.others * mean * mean) / (self.others - 1) if self.others > 1 else 0.0
+        found = corrected_mean(labels, judged, JudgedRest(self.others, mean, variance))
+        own = (self.total + float(judged.sum())) / (self.others + len(judged))
+        return CorrectedScore(variant, len(labels), own, found.estimate, found.low, found.high)

@@ -18,7 +18,7 @@ class CallStats(ABC):
     `cost_usd` is None unless every call has a price. `kind` says what sort of model it is.
     """
 
-    kind: ClassVar[Literal["judge", "embedder"]]
+    kind: ClassVar[Literal["judge", "embedder", "panel"]]
 
     model: str
     calls: int = 0

@@ -32,6 +32,10 @@ _SYSTEM = (
     "Length, style and confidence are no merits by themselves."
 )
 _RUBRIC = "{rubric}"
+AGAIN = "This gives no verdict that can be read. Answer again, with nothing but the JSON object that was asked for, and with short reasons."
+"""What a judge is told whose reply has no clear verdict."""
+LONGEST_REPLY = 4000
+"""Of an unreadable reply, as many characters of its end are shown to the judge again."""
 
 
 class ChatMaker:
@@ -47,6 +51,7 @@ class ChatMaker:
     def __init__(self, settings: JudgeSettings) -> None:
         self._scale = settings.scale or DEFAULT_SCALE
         self._reasons = settings.reasons
+        self._criteria = settings.criteria or {}
         self._rubric = Template(settings.rubric)
         self._template = None if settings.template is None else Template(settings.template)
 
@@ -56,7 +61,12 @@ class ChatMaker:
         known = {"question": question, "expected": expected, "completion": answer}
         steps = "\n".join(f"{step}: {meaning}" for step, meaning in sorted(self._scale.items()))
         task = f"Judge the ANSWER by this rubric:\n{_RUBRIC}\n\nThe scale:\n{steps}"
-        return self._chat(row, parts, known, task, f'"rating": one of {", ".join(map(str, sorted(self._scale)))}')
+        choices = f"one of {', '.join(map(str, sorted(self._scale)))}"
+        if not self._criteria:
+            return self._chat(row, parts, known, task, f'"rating": {choices}')
+        listed = "\n".join(f"{name}: {meaning}" for name, meaning in self._criteria.items())
+        each = ", ".join(f'"{name}": {choices}' for name in self._criteria)
+        return self._chat(row, parts, known, f"{task}\n\nRate each of these criteria by itself:\n{listed}", f'"ratings": {{{each}}}')
 
     def preference(self, row: Row, question: str, first: str, second: str, expected: str | None = None) -> list[ChatMessage]:
         """The chat that asks which of two answers is better; ask it a second time with the answers exchanged. Raises RowError."""
@@ -77,9 +87,13 @@ class ChatMaker:
         return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": f"{asked}\n\n{form}"}]
 
 
-def rating_format(scale: Mapping[int, str] | None, *, reasons: bool) -> dict[str, Any]:
-    """The response_format of a rating."""
-    return _format("rating", {"type": "integer", "enum": sorted(scale or DEFAULT_SCALE)}, reasons=reasons)
+def rating_format(scale: Mapping[int, str] | None, *, reasons: bool, criteria: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The response_format of a rating, or of one for each criterion."""
+    rating = {"type": "integer", "enum": sorted(scale or DEFAULT_SCALE)}
+    if not criteria:
+        return _format("rating", rating, reasons=reasons)
+    each = {"type": "object", "properties": dict.fromkeys(criteria, rating), "required": list(criteria), "additionalProperties": False}
+    return _format("ratings", each, reasons=reasons)
 
 
 def preference_format(*, reasons: bool) -> dict[str, Any]:
@@ -103,9 +117,21 @@ def _marked(parts: Mapping[str, str], mark: str) -> str:
     return "\n\n".join(f"[{name} {mark}]\n{text}\n[END {name} {mark}]" for name, text in parts.items())
 
 
-def plain_text(messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """What the last user message of a chat says; pictures and the like are only named. None when there is no such message."""
-    content = next((message.get("content") for message in reversed(messages) if message.get("role") == "user"), None)
+def chat_text(messages: Sequence[Mapping[str, Any]]) -> str | None:
+    """What a chat asks: its only user message, or with a system message or a history all of it, each part under its role.
+
+    None when there is no user message. Pictures and the like are only named.
+    """
+    if not any(message.get("role") == "user" and _content_text(message.get("content")) is not None for message in messages):
+        return None
+    parts = [(str(message.get("role", "user")), _content_text(message.get("content"))) for message in messages]
+    shown = [(role, text) for role, text in parts if text is not None]
+    if len(shown) == 1:
+        return shown[0][1]
+    return "\n\n".join(f"<{role}>\n{text}" for role, text in shown)
+
+
+def _content_text(content: Any) -> str | None:
     if isinstance(content, list):
         parts = [part if isinstance(part, Mapping) else {} for part in content]
         return "\n".join(str(part["text"]) if isinstance(part.get("text"), str) else f"[{part.get('type', 'part')}]" for part in parts)

@@ -10,7 +10,7 @@ from batch.errors import RowError
 from batch.evaluation.answers import Answer, AnswerRules, scored_text
 from batch.evaluation.expected import column_or_template, expected_value
 from batch.evaluation.grading.grader_calls import Call, Identity
-from batch.evaluation.grading.judge_chats import ChatMaker, ChatMessage, plain_text, preference_format, rating_format
+from batch.evaluation.grading.judge_chats import AGAIN, LONGEST_REPLY, ChatMaker, ChatMessage, chat_text, preference_format, rating_format
 from batch.evaluation.grading.pairs import pairs_of
 from batch.evaluation.scorers.sample import ExpectedError
 from batch.evaluation.scorers.texts import as_text
@@ -42,7 +42,11 @@ def judge_variant(settings: ScoreSettings) -> Variant:
     judge = judge_of(settings)
     if not judge.structured or "response_format" in judge.variant.parameters:
         return judge.variant
-    wanted = preference_format if settings.kind == "pairwise" else lambda reasons: rating_format(judge.scale, reasons=reasons)
+    wanted = (
+        preference_format
+        if settings.kind == "pairwise"
+        else lambda reasons: rating_format(judge.scale, reasons=reasons, criteria=judge.criteria)
+    )
     return replace(judge.variant, parameters={**judge.variant.parameters, "response_format": wanted(reasons=judge.reasons)})
 
 
@@ -93,6 +97,15 @@ class JudgeGrader:
         except RowError as error:
             raise ExpectedError(str(error)) from error
 
+    def follow_up(self, row: Row, call: Call, reply: str | None) -> Call:
+        """The call that asks again after a reply that cannot be read."""
+        messages = [
+            *call.columns[MESSAGES],
+            {"role": "assistant", "content": (reply or "")[-LONGEST_REPLY:]},
+            {"role": "user", "content": AGAIN},
+        ]
+        return self._call(row, messages)
+
     def _single(self, row: Row, answer: Answer, text: str, question: str, expected: str | None) -> Item:
         call = self._call(row, self._chats.rating(row, question, text, expected))
         return Item((answer,), (text,), question, expected, (call,))
@@ -124,7 +137,7 @@ def _question(judge: JudgeSettings, prompt: PromptSettings) -> Callable[[Row], s
     messages = _stored_messages if prompt.stored else messages_maker(prompt)
 
     def asked(row: Row) -> str:
-        text = plain_text([message for message in messages(row) if isinstance(message, Mapping)])
+        text = chat_text([message for message in messages(row) if isinstance(message, Mapping)])
         if text is None:
             raise ExpectedError("the chat has no user message; say in question what was asked")
         return text

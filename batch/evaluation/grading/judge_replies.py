@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from batch.evaluation.grading.judge_chats import DEFAULT_SCALE
@@ -46,6 +46,23 @@ def read_rating(text: str | None, scale: Mapping[int, str] | None = None) -> Sco
         return unscored(f"the judge's rating is not from {low} to {high}", match[0].strip())
     shown_as = f"{value:g}" if found else match[0].strip()
     return scored((value - low) / (high - low), shown_as, _shortened(reasons or _before(stated, match)) or "rated without reasons")
+
+
+def read_ratings(text: str | None, criteria: Iterable[str], scale: Mapping[int, str] | None = None) -> tuple[ScoreValue, dict[str, float]]:
+    """The mean of a judge's ratings, and each criterion's, as scores from 0 to 1; unscored when one of them is missing or unclear."""
+    said = answer_text(Sample(text))
+    found = None if isinstance(said, ScoreValue) else _object_with("ratings", said)
+    given = found["ratings"] if found else None
+    if found is None or not isinstance(given, dict):
+        return unscored("the judge gave no ratings", text), {}
+    each = {name: read_rating(str(given.get(name)), scale) for name in criteria}
+    unclear = [name for name, score in each.items() if score.value is None]
+    if unclear:
+        return unscored(f"the judge gave no clear rating of {', '.join(unclear)}", json.dumps(given)), {}
+    scores = {name: score.value for name, score in each.items() if score.value is not None}
+    shown_as = ", ".join(f"{name} {score.extracted}" for name, score in each.items())
+    reasons = _shortened(_text(found.get("reasons")) or "") or "rated without reasons"
+    return scored(sum(scores.values()) / len(scores), shown_as, reasons), scores
 
 
 def read_preference(text: str | None) -> tuple[Preference | None, str]:

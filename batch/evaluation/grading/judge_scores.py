@@ -8,19 +8,21 @@ from typing import TypeAlias
 
 from batch.evaluation.answers import Answer, scored_text, unanswered
 from batch.evaluation.grading.grader_calls import CallOutcomes
+from batch.evaluation.grading.judge_bias import BiasCounter
 from batch.evaluation.grading.judge_grader import Item, JudgeGrader, judge_of
-from batch.evaluation.grading.judge_replies import Preference, read_preference, read_rating
+from batch.evaluation.grading.judge_replies import Preference
 from batch.evaluation.grading.judge_stats import JudgeStats, PairStats, favoured
 from batch.evaluation.grading.pairs import Judgement, both_orders
-from batch.evaluation.scorers.sample import scored, unscored
+from batch.evaluation.grading.verdict_reader import JudgeVerdict, VerdictReader
+from batch.evaluation.scorers.sample import scored
 from batch.evaluation.table import ScoreValue
-from batch.providers.replies import read_reply
-from batch.records import Outcome, Row
+from batch.records import Row
 from batch.settings import Job
 
 # The other variant of a pair, the judgement from this one's side, and the judge's reasons.
 Side: TypeAlias = tuple[str, Judgement | None, str]
 
+_WINNERS: Mapping[Preference | None, int] = {"first": 0, "second": 1}
 _NOT_JUDGED = ScoreValue(None, "missing", None, "not judged yet")
 
 
@@ -43,9 +45,9 @@ class JudgeScores:
         judge = judge_of(grader.settings)
         models = {variant.name: variant.full_name for variant in job.variants}
         self.stats = JudgeStats(judge.model, favoured=favoured(judge.model, models))
+        self.bias = BiasCounter(self.stats.favoured)
         self._grader = grader
-        self._scale = judge.scale
-        self._outcomes = outcomes
+        self._reader = VerdictReader(grader, outcomes)
         self._watch = watch
         self._pairs = {pair: PairStats(*pair) for pair in grader.pairs} if grader.settings.kind == "pairwise" else {}
         self.stats.pairs = list(self._pairs.values())
@@ -56,40 +58,33 @@ class JudgeScores:
         for one in judged:
             self._watch(one)
         if self._grader.settings.kind != "pairwise":
+            for one in judged:
+                if one.cell is not None and one.cell.value is not None:
+                    self.bias.add_rating(one.item.texts[0], one.cell.value)
             by_task = {_task(one.item.answers[0]): one.cell or _NOT_JUDGED for one in judged}
             return [self._plain(answer) or by_task[_task(answer)] for answer in answers]
         for one in judged:
             if one.judgement is not None:
                 first, second = (answer.variant for answer in one.item.answers)
                 self._pairs[first, second].add(one.judgement, asked=bool(one.item.calls))
+                if one.item.calls:
+                    self.bias.add_pair(one.item.texts, _WINNERS.get(one.judgement.preference), one.judgement.place)
         sides, of_task = _sides(judged), {_task(answer): answer for answer in answers}
         return [self._plain(answer) or self._won(answer, sides.get(_task(answer), []), of_task) for answer in answers]
 
     def judged(self, row: Row, answers: Sequence[Answer]) -> Iterator[JudgedItem]:
         """What the judge said of a row's answers, each call counted once. Raises ExpectedError."""
         items = self._grader.items(row, answers)
-        ids = list(dict.fromkeys(call.id for item in items for call in item.calls))
-        outcomes = dict(zip(ids, self._outcomes.read(ids), strict=True))
-        read: dict[str, ScoreValue] = {}
-        preferred: dict[str, tuple[Preference | None, str]] = {}
-        for call_id, outcome in outcomes.items():
-            self.stats.add(outcome)
-            if outcome is None or not outcome.ok:
-                continue
-            text = _said(outcome)
-            if self._grader.settings.kind == "pairwise":
-                preferred[call_id] = read_preference(text)
-                self.stats.unread += preferred[call_id][0] is None
-            else:
-                read[call_id] = _with_cause(read_rating(text, self._scale), outcome)
-                self.stats.unread += read[call_id].state == "unscored"
+        verdicts, follow_ups = self._reader.read(row, [call for item in items for call in item.calls], self.stats.add)
+        self.stats.unread += sum(verdict.answered and not verdict.clear for verdict in verdicts.values())
+        self.stats.again += sum(map(len, follow_ups.values()))
         for item in items:
             if self._grader.settings.kind == "pairwise":
-                yield _judged_pair(item, preferred)
+                yield _judged_pair(item, verdicts)
             else:
-                call = item.calls[0].id
-                cell = read.get(call) or _unanswered(outcomes[call])
-                yield JudgedItem(item, cell, None, cell.reason)
+                verdict = verdicts[item.calls[0].id]
+                self.stats.add_criteria(item.answers[0].variant, verdict.criteria or {})
+                yield JudgedItem(item, verdict.value, None, verdict.reason)
 
     def _plain(self, answer: Answer) -> ScoreValue | None:
         """The score of what is not judged."""
@@ -117,7 +112,8 @@ class JudgeScores:
             if judgement.score is not None:
                 scores.append(judgement.score)
         if not scores:
-            return unscored("; ".join(reasons) or "there is no other answer to judge it against")
+            # Neither a judge without a verdict nor a missing opponent makes this answer a wrong one.
+            return ScoreValue(None, "missing", None, "; ".join(reasons) or "there is no other answer to judge it against")
         return scored(sum(scores) / len(scores), f"{sum(scores):g} of {len(scores)}", "; ".join(reasons))
 
 
@@ -125,13 +121,13 @@ def _task(answer: Answer) -> tuple[str, int]:
     return answer.variant, answer.repeat
 
 
-def _judged_pair(item: Item, preferred: Mapping[str, tuple[Preference | None, str]]) -> JudgedItem:
+def _judged_pair(item: Item, verdicts: Mapping[str, JudgeVerdict]) -> JudgedItem:
     if not item.calls:
         return JudgedItem(item, None, Judgement("tie"), "equal answers")
-    if any(call.id not in preferred for call in item.calls):
+    forward, backward = (verdicts[call.id] for call in item.calls)
+    if not (forward.answered and backward.answered):
         return JudgedItem(item, None, None, "")
-    (forward, reason), (backward, _) = (preferred[call.id] for call in item.calls)
-    return JudgedItem(item, None, both_orders(forward, backward), reason)
+    return JudgedItem(item, None, both_orders(forward.preference, backward.preference), forward.reason)
 
 
 def _sides(judged: Sequence[JudgedItem]) -> dict[tuple[str, int], list[Side]]:
@@ -150,20 +146,3 @@ def _reason(other: str, judgement: Judgement, reason: str) -> str:
     said = {"first": f"won against {other}", "second": f"lost against {other}", "tie": f"tied with {other}", None: f"no verdict on {other}"}
     flipped = ", the orders disagree" if judgement.flipped else ""
     return f"{said[judgement.preference]}{flipped}{f': {reason}' if reason else ''}"
-
-
-def _unanswered(outcome: Outcome | None) -> ScoreValue:
-    if outcome is None or outcome.error is None:
-        return _NOT_JUDGED
-    return ScoreValue(None, "missing", None, f"the judge's call failed: {outcome.error.code}")
-
-
-def _said(outcome: Outcome) -> str | None:
-    return None if outcome.response is None else read_reply(outcome.api or "chat/completions", outcome.response).text
-
-
-def _with_cause(cell: ScoreValue, outcome: Outcome) -> ScoreValue:
-    """Distinguish a judge that was cut off before its verdict from one that gave none."""
-    if cell.state == "scored" or outcome.finish_reason != "length":
-        return cell
-    return unscored("the judge was cut off by its token limit; give it more in parameters", cell.extracted)

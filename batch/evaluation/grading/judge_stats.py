@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
+from batch.evaluation.formatting import percent
 from batch.evaluation.grading.call_stats import CallStats
+from batch.evaluation.grading.judge_bias import JudgeBias
 from batch.evaluation.grading.pairs import Judgement
 
 
@@ -70,15 +72,49 @@ class PersonStats:
         return f"The judge against a person: Cohen's kappa{weighted} {kappa} [{low}, {high}]; {same}."
 
 
+@dataclass(frozen=True, slots=True)
+class CorrectedScore:
+    """A variant's mean as people would have given it, from 0 to 1, with its 95 % interval (prediction-powered), beside the judge's."""
+
+    variant: str
+    labels: int
+    judged: float
+    estimate: float
+    low: float
+    high: float
+
+    @property
+    def sentence(self) -> str:
+        """The corrected mean for people."""
+        limits = f"[{100 * self.low:z.1f}, {100 * self.high:z.1f}]"
+        corrected = f"{percent(self.estimate)} {limits} as people would have scored it, by {_labels(self.labels)} and all verdicts"
+        return f"{self.variant}: {corrected} (prediction-powered); the judge's own mean is {percent(self.judged)}."
+
+
 @dataclass(slots=True)
 class JudgeStats(CallStats):
-    """A judge's work. `favoured` are the variants of the judge's own family; `person` is None where nothing is labelled."""
+    """A judge's work. `favoured` are the variants of the judge's own family; `person` is None where nothing is labelled.
+
+    `again` are the follow-up calls for verdicts that could not be read. `criteria` has the sum of scores and their number by variant and
+    criterion.
+    """
 
     kind: ClassVar[Literal["judge"]] = "judge"
 
     favoured: list[str] = field(default_factory=list)
     pairs: list[PairStats] = field(default_factory=list)
+    again: int = 0
     person: PersonStats | None = None
+    bias: JudgeBias = field(default_factory=JudgeBias)
+    corrected: list[CorrectedScore] = field(default_factory=list)
+    criteria: dict[str, dict[str, tuple[float, int]]] = field(default_factory=dict)
+
+    def add_criteria(self, variant: str, scores: Mapping[str, float]) -> None:
+        """Count one answer's score on each criterion."""
+        of_variant = self.criteria.setdefault(variant, {}) if scores else {}
+        for name, score in scores.items():
+            total, count = of_variant.get(name, (0.0, 0))
+            of_variant[name] = (total + score, count + 1)
 
     @property
     def note(self) -> str | None:
@@ -96,7 +132,13 @@ class JudgeStats(CallStats):
         """The stats that `document` gave."""
         person = document.get("person")
         pairs = [PairStats(**pair) for pair in document["pairs"]]
-        return cls(**{**document, "pairs": pairs, "person": PersonStats(**person) if person is not None else None})
+        read = {
+            "pairs": pairs,
+            "person": PersonStats(**person) if person is not None else None,
+            "bias": JudgeBias.from_document(document.get("bias")),
+            "corrected": [CorrectedScore(**each) for each in document.get("corrected", ())],
+        }
+        return cls(**{**document, **read})
 
     def sentences(self, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         """Yield sentences, each with the variants that it names; `dollars` is the formatted cost."""
@@ -104,17 +146,28 @@ class JudgeStats(CallStats):
         yield f"{self.model} judged {self.calls:,} times for {tokens}; the cost of that is {dollars}.", ()
         if self.person is not None:
             yield self.person.sentence, ()
+        for variant, criteria in self.criteria.items():
+            means = ", ".join(f"{name} {percent(total / count)}" for name, (total, count) in criteria.items())
+            yield f"{variant} by criterion: {means}.", (variant,)
+        for each in self.corrected:
+            yield each.sentence, (each.variant,)
         if self.open:
             yield f"{self.open:,} calls to the judge are not made yet; promptmill score makes them.", ()
         if self.failed:
             again = "promptmill score --retry-failed tries again"
             yield f"{self.failed:,} calls to the judge failed; what they were about has no score ({again}).", ()
         if self.unread:
-            yield f"{self.unread:,} of the judge's answers gave no clear verdict; what they are about is unscored.", ()
+            asked = f", {self.again:,} follow-up calls included" if self.again else ""
+            yield (
+                f"{self.unread:,} verdicts of the judge cannot be read{asked}: what they are about has no score, and counts for no model.",
+                (),
+            )
         if self.favoured:
             whose = "all variants" if len(self.favoured) == len(variants) > 1 else ", ".join(self.favoured)
             text = f"The judge is of one family with {whose}: judges tend to favour their own, so do not rely on this score alone."
             yield text, tuple(self.favoured)
+        for sentence in self.bias.sentences():
+            yield sentence, ()
         if (rate := self.flip_rate) is not None:
             yield f"The judge changed its mind with the order of the answers in {100 * rate:z.1f} % of the pairs; these count as ties.", ()
         for pair in self.pairs:

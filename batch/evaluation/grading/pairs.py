@@ -14,15 +14,19 @@ _MARKS: Mapping[Preference, float] = {"first": 1.0, "tie": 0.5, "second": 0.0}
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A pair judged in both orders, from the side of the first one. `preference` None: unscored. `flipped`: the orders disagree."""
+    """A pair judged in both orders, from the side of the first one. `preference` None: unscored. `flipped`: the orders disagree.
+
+    `place` is then the place, 0 or 1, that both orders preferred; None where one of them said tie.
+    """
 
     preference: Preference | None
     flipped: bool = False
+    place: int | None = None
 
     @property
     def turned(self) -> Judgement:
         """The same from the side of the second one."""
-        return Judgement(None if self.preference is None else _TURNED[self.preference], self.flipped)
+        return Judgement(None if self.preference is None else _TURNED[self.preference], self.flipped, self.place)
 
     @property
     def score(self) -> float | None:
@@ -43,4 +47,5 @@ def both_orders(forward: Preference | None, backward: Preference | None) -> Judg
         return Judgement(None)
     if forward == _TURNED[backward]:
         return Judgement(forward)
-    return Judgement("tie", flipped=True)
+    place = {"first": 0, "second": 1}.get(forward) if forward == backward else None
+    return Judgement("tie", flipped=True, place=place)

@@ -78,7 +78,7 @@ FIGURES_VERSION = 1
 """Rises with every change of the figures."""
 RULES_VERSION = 2
 """Rises with every change of what all kinds do alike: thinking, answers that were cut off."""
-JUDGE_VERSION = 2
+JUDGE_VERSION = 3
 """Rises with every change of a judge's calls, or of the scores computed from its replies."""
 EMBEDDING_VERSION = 1
 """Rises with every change of the embedded texts, or of the scores computed from their vectors."""
@@ -99,6 +99,8 @@ def scorer_version(settings: ScoreSettings) -> str:
     if settings.embedder is not None:
         known = [settings.kind, RULES_VERSION, EMBEDDING_VERSION, settings.expected, options, _deciding(settings.embedder)]
         return hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16).hexdigest()
+    if settings.kind not in KINDS:
+        return hashlib.blake2b(json.dumps([settings.kind, options], default=str).encode(), digest_size=16).hexdigest()
     kind = KINDS[settings.kind]
     known = [settings.kind, RULES_VERSION, kind.version, settings.expected, options]
     digest = hashlib.blake2b(json.dumps(known, default=str).encode(), digest_size=16)

@@ -179,6 +179,7 @@ def _pair(names: tuple[str, str], differences: Floats, clusters: Codes | None, p
     interval = difference_interval(differences, clusters, level=1 - question.alpha)
     spread = unit_spread(differences, clusters)
     first_step = question.alpha / question.pairs
+    exact = question.plain and clusters is None
     return Pair(
         first=names[0],
         second=names[1],
@@ -190,8 +191,8 @@ def _pair(names: tuple[str, str], differences: Floats, clusters: Codes | None, p
         p_holm=p_holm,
         separable=p_holm <= question.alpha and not interval.low <= 0 <= interval.high,
         # Right/wrong scores cannot be a gap apart without differing on as many rows.
-        rows_for_gap=required_rows(question.gap, max(spread, question.gap) if question.plain else spread, alpha=first_step),
-        smallest_gap=smallest_gap(interval.rows, spread, alpha=first_step),
+        rows_for_gap=required_rows(question.gap, max(spread, question.gap) if question.plain else spread, alpha=first_step, exact=exact),
+        smallest_gap=smallest_gap(interval.rows, spread, alpha=first_step, exact=exact),
     )
 
 
@@ -218,23 +219,26 @@ def unit_spread(differences: Floats, clusters: Codes | None) -> float:
     return squares * max(1.0, float(np.sum(cluster_sums(centred, groups) ** 2)) / within)
 
 
-def required_rows(gap: float, spread: float, *, alpha: float = 0.05, power: float = POWER) -> int:
+def required_rows(gap: float, spread: float, *, alpha: float = 0.05, power: float = POWER, exact: bool = False) -> int:
     """Rows that a true gap (from 0 to 1) needs to be found with `power` by a two-sided test at `alpha`. Raises ValueError for gap <= 0.
 
     `spread` is the mean squared difference; it is taken to be at least gap squared. Of single right/wrong scores it is at least the gap.
+    Sample size of the paired z test (Connor 1987, Biometrics 43:207). McNemar's exact test, which keeps below its alpha, needs more
+    (`exact`): by enumeration of its power, 1.6 / gap rows where spread is far above gap, and none where it equals gap.
     """
     if gap <= 0:
         raise ValueError("a gap of 0 needs infinitely many rows")
     spread = max(spread, gap**2)
     under_null = normal_quantile(1 - alpha / 2) * math.sqrt(spread)
     under_gap = normal_quantile(power) * math.sqrt(spread - gap**2)
-    return math.ceil(((under_null + under_gap) / gap) ** 2 - 1e-9)  # a whole number stays itself, however it was rounded
+    more = 1.6 / gap * max(0.0, 1 - (gap / spread) ** 2) if exact else 0.0
+    return math.ceil(((under_null + under_gap) / gap) ** 2 + more - 1e-9)  # a whole number stays itself, however it was rounded
 
 
-def smallest_gap(rows: int, spread: float, *, alpha: float = 0.05, power: float = POWER) -> float:
+def smallest_gap(rows: int, spread: float, *, alpha: float = 0.05, power: float = POWER, exact: bool = False) -> float:
     """The smallest gap that `rows` rows find with `power`: the inverse of `required_rows`, to 1e-6; 1.0 when they can find none."""
     low, high = 0.0, 1.0
     while high - low > 1e-6:
         middle = (low + high) / 2
-        low, high = (low, middle) if required_rows(middle, spread, alpha=alpha, power=power) <= rows else (middle, high)
+        low, high = (low, middle) if required_rows(middle, spread, alpha=alpha, power=power, exact=exact) <= rows else (middle, high)
     return high

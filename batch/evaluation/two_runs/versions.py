@@ -25,7 +25,7 @@ def settings_digest(score: ScoreSettings) -> str:
         known += [JUDGE_VERSION, score.judge.model, dict(score.judge.variant.parameters), judge]
     elif score.embedder is not None:
         known += [EMBEDDING_VERSION, score.embedder.full_name, dict(score.embedder.parameters)]
-    else:
+    elif score.kind in KINDS:
         known.append(KINDS[score.kind].version)
     return blake2b(json.dumps(known, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from batch.errors import InputError
 from batch.evaluation.answers import Answer
-from batch.evaluation.grading.calibration import Label, LabelledItems, Labels, as_judged, calibrate, draw, labels_of
+from batch.evaluation.grading.calibration import LabelledItems, as_judged, calibrate, draw, labels_of
 from batch.evaluation.grading.judge_grader import Call, Item
 from batch.evaluation.grading.judge_replies import Preference
 from batch.evaluation.grading.judge_scores import JudgedItem
+from batch.evaluation.grading.label_files import read_labels, write_labels
+from batch.evaluation.grading.labels import Label, Labels
 from batch.evaluation.grading.pairs import Judgement
 from batch.evaluation.table import ScoreValue
 from batch.records import Row
@@ -147,3 +152,102 @@ def test_two_steps_are_not_weighted(tmp_path: Path, scale: dict[int, str]) -> No
     result = agreement(judged, settings, {str(row): high * (row % 2) for row in range(10)}, tmp_path)
     assert result.agreement is not None
     assert (result.weights, result.agreement.kappa) == ("none", 1)
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    """The lines of a CSV file."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("settings", [RATED, PAIRS])
+def test_labels_go_out_and_in_as_csv(tmp_path: Path, settings: ScoreSettings) -> None:
+    """What is written, filled in by two people and read back is labelled by both, in the judge's order; reading twice adds nothing."""
+    judged = [rated(row, f'=say "{row}"\n', 0.5) if settings is RATED else paired(row, "first") for row in range(6)]
+    sample, labels = draw(judged, settings, 6), Labels(tmp_path / "labels.jsonl")
+    assert write_labels(tmp_path / "out.csv", sample, labels) == 6
+    out = rows_of(tmp_path / "out.csv")
+    assert [line["label"] for line in out] == [""] * 6
+    assert out[0]["answer"] == ("'" if settings is RATED else "") + sample[0].texts[0], "a spreadsheet must not run an answer"
+    filled = [{"key": line["key"], "label": "4.0" if settings is RATED else "A", "rater": who} for line in out for who in ("ann", "bo")]
+    with (tmp_path / "in.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, ["label", "key", "rater"])
+        writer.writeheader()
+        writer.writerows(filled)
+    assert read_labels(tmp_path / "in.csv", settings, sample, labels, "") == 12
+    size = (tmp_path / "labels.jsonl").stat().st_size
+    assert read_labels(tmp_path / "in.csv", settings, sample, labels, "") == 12
+    assert (tmp_path / "labels.jsonl").stat().st_size == size
+    assert labels.raters == ["ann", "bo"]
+    assert [labels.get(item.key) for item in sample] == [
+        4 if settings is RATED else "second" if item.turned else "first" for item in sample
+    ]
+    assert write_labels(tmp_path / "again.csv", sample, labels) == 12
+    assert {(line["label"], line["rater"]) for line in rows_of(tmp_path / "again.csv")} == {
+        ("4" if settings is RATED else "A", who) for who in ("ann", "bo")
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("key,mark\nx,4\n", "has no columns key and label; it has: key, mark"),
+        ("", "has no columns key and label; it has: none"),
+        ("key,label\nx,4\n", "in.csv:2: the key 'x' is not in the sample"),
+        ("key,label\nKEY,6\n", "in.csv:2: '6' is no label; it must be 1, 2, 3, 4, 5"),
+        ("key,label\nKEY,good\n", "'good' is no label"),
+    ],
+)
+def test_a_wrong_label_file_is_refused_whole(tmp_path: Path, text: str, said: str) -> None:
+    """The line and what it must be are named, and no label of the file is kept."""
+    sample, labels = draw([rated(0, "x", 1)], RATED, 1), Labels(tmp_path / "labels.jsonl")
+    (tmp_path / "in.csv").write_text(text.replace("KEY", sample[0].key))
+    with pytest.raises(InputError, match=said):
+        read_labels(tmp_path / "in.csv", RATED, sample, labels, "")
+    with pytest.raises(InputError, match="cannot be read"):
+        read_labels(tmp_path / "none.csv", RATED, sample, labels, "")
+    assert len(labels) == 0
+
+
+def test_several_raters(tmp_path: Path) -> None:
+    """The middle label counts, of pairs the most frequent one, and the raters' agreement is Krippendorff's alpha."""
+    judged = [rated(row, f"answer {row}", 0.5) for row in range(4)]
+    sample, labels = draw(judged, RATED, 4), Labels(tmp_path / "labels.jsonl")
+    for at, item in enumerate(sample):
+        for rater, label in (("a", at + 1), ("b", at + 1), ("c", at + 2)):
+            labels.add(item, label, rater)
+    result = calibrate(RATED, sample, labels)
+    assert (result.raters, [labels.get(item.key) for item in sample]) == (("a", "b", "c"), [1, 2, 3, 4])
+    assert result.alpha == pytest.approx(0.817, abs=0.05)
+    assert labels.value(sample[0].key, 1.0, 5.0) == pytest.approx((4 / 3 - 1) / 4)
+    pair = draw([paired(0, "first")], PAIRS, 1)[0]
+    votes = Labels(tmp_path / "pairs.jsonl")
+    for rater, label in (("a", "first"), ("b", "second"), ("c", "first")):
+        votes.add(pair, label, rater)
+    assert votes.get(pair.key) == "first"
+    votes.add(pair, "second", "c")
+    votes.add(pair, "tie", "d")
+    assert Labels(tmp_path / "pairs.jsonl").get(pair.key) == "second"
+    votes.add(pair, "first", "d")
+    assert votes.get(pair.key) == "tie"
+
+
+def test_labels_correct_the_judges_mean(tmp_path: Path) -> None:
+    """A judge that gives every answer a step too much: with 40 labels of 200 answers the mean is put right, and self-preference is seen."""
+    labels = Labels(tmp_path / "labels.jsonl")
+    judged = [rated(row, f"answer {row}", 0.25 * (1 + row % 4), "own") for row in range(200)]
+    judged += [rated(row, f"other {row}", 0.25 * (row % 4), "other") for row in range(200)]
+    for item in draw(judged, RATED, 80):
+        labels.add(item, 1 + int(item.row_id) % 4)
+    gathered = LabelledItems(RATED, labels)
+    for one in judged:
+        gathered.add(one)
+    own, other = gathered.corrected
+    assert (own.variant, other.variant, own.labels + other.labels) == ("own", "other", 80)
+    assert own.judged == pytest.approx(0.625)
+    assert own.low < 0.375 < own.high < 0.5
+    assert own.estimate == pytest.approx(0.375, abs=0.01)
+    assert other.estimate == pytest.approx(0.375, abs=0.01)
+    assert set(gathered.generosity) == {"own", "other"}
+    assert np.mean(gathered.generosity["own"]) == pytest.approx(0.25)
+    assert "as people would have scored it, by" in own.sentence

@@ -99,13 +99,13 @@ def test_only_answers_are_judged(tmp_path: Path) -> None:
 
 
 def test_states_of_rated_answers(tmp_path: Path) -> None:
-    """Scored, unscored (no clear verdict), failed (the model's call), missing (no answer of the judge): each is told apart."""
+    """Scored, failed (the model's call), missing (no answer of the judge, or none that can be read): each is told apart."""
     run = FinishedRun(tmp_path, ROWS, {"a": said("good", "odd", None), "b": said("good", "broken", "good", "open")})
     judging = Judging(run, RATED)
     judging.answer(lambda parts: {"good": "Rating: 5", "odd": "?", "broken": None}[parts["ANSWER"]], limit=4)
     judged = judging.judged()
     assert judged.table.states[:, :, 0].tolist() == [
-        [State.SCORED, State.UNSCORED, State.FAILED, State.MISSING],
+        [State.SCORED, State.MISSING, State.FAILED, State.MISSING],
         [State.SCORED, State.MISSING, State.SCORED, State.MISSING],
     ]
     assert judged.table.values[:, 0, 0].tolist() == [1, 1]
@@ -119,7 +119,7 @@ def test_states_of_rated_answers(tmp_path: Path) -> None:
         "not judged yet",
     ]
     facts = judging.stats()
-    assert (facts.calls, facts.failed, facts.open, facts.unread, facts.prompt_tokens) == (3, 1, 1, 1, 9)
+    assert (facts.calls, facts.failed, facts.open, facts.unread, facts.again, facts.prompt_tokens) == (3, 1, 2, 1, 1, 9)
     assert facts.cost_usd is None
     assert count_open(judging.directory, RATED, retry_failed=False) == 1
     assert count_open(judging.directory, RATED, retry_failed=True) == 2
@@ -172,11 +172,11 @@ def test_pairs_with_what_failed_or_is_not_there(tmp_path: Path) -> None:
 
 
 def test_half_a_pair_is_no_mark(tmp_path: Path) -> None:
-    """When one order has no clear verdict the pair is unscored; when it has no answer yet the pair is missing."""
+    """When one order has no clear verdict, or no answer yet, neither answer has a score: that is not their failure."""
     run = FinishedRun(tmp_path, ROWS[:1], {"a": said("x"), "b": said("yy")})
     judging = Judging(run, PAIRS)
     judging.answer(lambda parts: "Verdict: A" if parts["ANSWER A"] == "x" else "hm")
-    assert judging.judged().table.states.tolist() == [[[State.UNSCORED]], [[State.UNSCORED]]]
+    assert judging.judged().table.states.tolist() == [[[State.MISSING]], [[State.MISSING]]]
     assert judging.stats().pairs[0].unscored == 1
     judging.answer(longer, limit=1)
     assert judging.judged().table.states.tolist() == [[[State.MISSING]], [[State.MISSING]]]
@@ -228,7 +228,7 @@ def test_the_question_of_a_stored_request(tmp_path: Path) -> None:
 
 
 def test_a_judge_that_was_cut_off(tmp_path: Path) -> None:
-    """A verdict that the token limit cut off is unscored, and the reason says what to do."""
+    """A verdict that the token limit cut off is missing, and the reason says what to do."""
     run = FinishedRun(tmp_path, ROWS[:1], {"a": said("x")})
     judging = Judging(run, RATED)
     (call,) = judging.calls()

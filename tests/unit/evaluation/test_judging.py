@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from batch.evaluation.grading.judge_chats import ChatMaker, plain_text, preference_format, rating_format
+from batch.evaluation.grading.judge_chats import ChatMaker, chat_text, preference_format, rating_format
 from batch.evaluation.grading.judge_grader import judge_variant
 from batch.evaluation.grading.judge_replies import Preference, nearest_step, read_preference, read_rating
 from batch.evaluation.grading.judge_stats import favoured
@@ -193,10 +193,19 @@ def test_the_format_is_asked_for_where_it_is_taken() -> None:
 
 
 def test_what_was_asked() -> None:
-    """The last user message; pictures are named."""
+    """The only user message as it is; a system message and a history are judged with it, each under its role; pictures are named."""
     parts = [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "x"}}]
-    assert plain_text([{"role": "user", "content": "no"}, {"role": "user", "content": parts}]) == "What is this?\n[image_url]"
-    assert plain_text([{"role": "system", "content": "s"}]) is None
+    assert chat_text([{"role": "user", "content": parts}]) == "What is this?\n[image_url]"
+    chat = [
+        {"role": "system", "content": "Answer in French."},
+        {"role": "user", "content": "Hello"},
+        {"role": "assistant", "content": None},
+        {"role": "assistant", "content": "Bonjour"},
+        {"role": "user", "content": parts},
+    ]
+    told = "<system>\nAnswer in French.\n\n<user>\nHello\n\n<assistant>\nBonjour\n\n<user>\nWhat is this?\n[image_url]"
+    assert chat_text(chat) == told
+    assert chat_text([{"role": "system", "content": "s"}]) is None
 
 
 def test_judges_of_one_family() -> None:

@@ -1,0 +1,113 @@
+"""Panels: one score made of the scores that several judges, or scorers, gave the same answers, with their agreement."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from batch.evaluation.formatting import listed, percent
+from batch.evaluation.grading.call_stats import CallStats
+from batch.evaluation.parquet import SCORES_SCHEMA, Columns, TaskKey, described, open_table
+from batch.evaluation.statistics.agreement import krippendorff_alpha
+from batch.evaluation.table import ScoreState, ScoreValue
+from batch.settings import ScoreSettings
+
+PANEL = "panel"
+# What keeps a member from scoring, the model's own failure first.
+_ORDER: Sequence[ScoreState] = ("failed", "missing", "unscored")
+
+
+@dataclass(slots=True)
+class PanelStats(CallStats):
+    """The members of a panel and how they agree: Krippendorff's alpha (interval), and the share of answers that all score alike."""
+
+    kind: ClassVar[Literal["judge", "embedder", "panel"]] = "panel"
+
+    members: list[str] = field(default_factory=list)
+    alpha: float | None = None
+    alike: float | None = None
+
+    @property
+    def note(self) -> str | None:
+        """A short note to show beside the score."""
+        return None if self.alpha is None else f"alpha {self.alpha:z.2f} of {len(self.members)} members"
+
+    def sentences(self, variants: Sequence[str], dollars: str) -> Iterator[tuple[str, tuple[str, ...]]]:  # noqa: ARG002 - a panel calls nothing
+        """Yield sentences, which name no variant."""
+        if self.alpha is None:
+            yield f"The members {listed(self.members)} have no differing scores in common: their agreement beyond chance is unknown.", ()
+            return
+        text = f"The members {listed(self.members)} agree by Krippendorff's alpha {self.alpha:z.2f}"
+        yield f"{text}; all of them gave the same score to {percent(self.alike or 0.0)} of what they scored together.", ()
+
+
+def score_panels(scores: Sequence[ScoreSettings], folder: Path) -> tuple[str, ...]:
+    """Bring the panels among `scores` up to date with their members' files; returns the names of the recomputed ones.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    return tuple(score.name for score in scores if score.kind == PANEL and _update(score, folder))
+
+
+def _update(score: ScoreSettings, folder: Path) -> bool:
+    members: list[str] = list(score.options["of"])
+    sources = [folder / f"{name}.parquet" for name in members]
+    known = [[path.stat().st_mtime_ns, described(path).get("state"), described(path).get("version")] for path in sources]
+    state = blake2b(json.dumps([known, sorted(score.options.items())]).encode(), digest_size=16).hexdigest()
+    path = folder / f"{score.name}.parquet"
+    if described(path).get("state") == state:
+        return False
+    tasks = _tasks(sources)
+    values = np.array([[np.nan if cell is None or cell.value is None else cell.value for cell in cells] for _, cells in tasks.values()])
+    stats = PanelStats(model=f"a panel of {listed(members)}", members=members, cost_usd=None)
+    if len(values):
+        stats.alpha = krippendorff_alpha(values.T, metric="interval")
+        together = values[~np.isnan(values).any(axis=1)]
+        stats.alike = float(np.mean(np.ptp(together, axis=1) == 0)) if len(together) else None
+    vote = str(score.options.get("vote", "mean"))
+    with open_table(path, SCORES_SCHEMA) as writer:
+        for (row, variant, repeat), (row_id, cells) in tasks.items():
+            cell = _together(cells, members, vote)
+            writer.add((row, row_id, variant, repeat, cell.state, cell.value, cell.extracted, cell.reason, None))
+        writer.describe({"state": state, "version": "", "score": score.name, "kind": score.kind, "asked": stats.document()})
+    return True
+
+
+def _tasks(sources: Sequence[Path]) -> Mapping[TaskKey, tuple[str, list[ScoreValue | None]]]:
+    """Every task that a member has a line for, in the order of rows, with each member's score."""
+    names = ("row", "variant", "repeat", "id", "value", "state", "extracted", "reason")
+    found: dict[TaskKey, tuple[str, list[ScoreValue | None]]] = {}
+    for at, path in enumerate(sources):
+        columns = Columns(path)
+        for row, variant, repeat, row_id, *value in zip(*(columns.values(name) for name in names), strict=True):
+            cells = found.setdefault((row, variant, repeat), (row_id, [None] * len(sources)))[1]
+            cells[at] = ScoreValue(*value)
+    order = {variant: at for at, variant in enumerate(dict.fromkeys(variant for _, variant, _ in found))}
+    return dict(sorted(found.items(), key=lambda item: (item[0][0], order[item[0][1]], item[0][2])))
+
+
+def _together(cells: Sequence[ScoreValue | None], members: Sequence[str], vote: str) -> ScoreValue:
+    """The panel's score: of the members that gave one, where these are at least half."""
+    given = [cell.value for cell in cells if cell is not None and cell.value is not None]
+    votes = ", ".join(f"{name} {_shown(cell)}" for name, cell in zip(members, cells, strict=True))
+    if 2 * len(given) < len(members):
+        states = [cell.state for cell in cells if cell is not None]
+        return ScoreValue(None, next((state for state in _ORDER if state in states), "missing"), None, votes)
+    if vote == "median":
+        value = float(np.median(given))
+    elif vote == "majority":
+        value = (np.sign(sum(1 if each > 0.5 else -1 if each < 0.5 else 0 for each in given)) + 1) / 2
+    else:
+        value = sum(given) / len(given)
+    return ScoreValue(float(value), "scored", f"{value:.3g}", votes)
+
+
+def _shown(cell: ScoreValue | None) -> str:
+    return "none" if cell is None else cell.state if cell.value is None else f"{cell.value:.3g}"
