@@ -32,6 +32,7 @@ SentenceKind = Literal[
     "embedder",
     "panel",
     "effect",
+    "tries",
 ]
 
 MOST_SLICES = 5
