@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,7 +17,7 @@ from batch.evaluation.reading import Evaluation, ScoreResult, VariantStats, read
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.two_runs.baseline import write_baseline
 from batch.evaluation.two_runs.changes import ScoredSide
-from batch.evaluation.verdict import ScoreVerdict, reach_verdict
+from batch.evaluation.verdict import ScoreVerdict, reach_verdicts
 from batch.executors.live.race import recorded_stops
 from batch.records import BeatenVariant
 from batch.settings import Job
@@ -51,10 +52,11 @@ class EvaluationReport:
         return next((gate for gate in self.gates if not gate.passed), None)
 
 
-def evaluate(scored: ScoredRun, *, saving: Path | None = None) -> EvaluationReport:
+def evaluate(scored: ScoredRun, *, saving: Path | None = None, together: bool = False) -> EvaluationReport:
     """Score a run and compare its variants.
 
-    `saving` is the baseline that this run is about to become: gates with it are not checked.
+    `saving` is the baseline that this run is about to become: gates with it are not checked. `together` corrects p over the
+    comparisons of all scores, not of each.
 
     Raises:
         InputError, DamagedError, SetupError, StorageError.
@@ -66,16 +68,17 @@ def evaluate(scored: ScoredRun, *, saving: Path | None = None) -> EvaluationRepo
     run.directory.publish(folder)
     evaluation = read_evaluation(folder, scores, [variant.name for variant in run.job.variants], fresh)
     gates = [gate for gate in judging.gates if saving is None or gate.baseline is None or not _same_path(gate.baseline, saving)]
-    return _report(run.job.name, evaluation, replace(judging, gates=tuple(gates)), folder, recorded_stops(run.manifest, run.job))
+    stops = recorded_stops(run.manifest, run.job)
+    return _report(run.job.name, evaluation, replace(judging, gates=tuple(gates)), folder, stops, together=together)
 
 
-def evaluate_files(paths: Sequence[Path], scoring: FileScoring) -> EvaluationReport:
+def evaluate_files(paths: Sequence[Path], scoring: FileScoring, *, together: bool = False) -> EvaluationReport:
     """Score answers that stand in files, by one score or several.
 
     Raises:
         InputError, SetupError.
     """
-    return _report(", ".join(path.name for path in paths), score_files(paths, scoring), None, None)
+    return _report(", ".join(path.name for path in paths), score_files(paths, scoring), None, None, together=together)
 
 
 def save_baseline(report: EvaluationReport, path: Path) -> None:
@@ -85,19 +88,27 @@ def save_baseline(report: EvaluationReport, path: Path) -> None:
 
 
 def _report(
-    name: str, evaluation: Evaluation, judging: Job | None, folder: Path | None, stopped: Sequence[BeatenVariant] = ()
+    name: str,
+    evaluation: Evaluation,
+    judging: Job | None,
+    folder: Path | None,
+    stopped: Sequence[BeatenVariant] = (),
+    *,
+    ran: Job | None = None,
+    together: bool = False,
 ) -> EvaluationReport:
     # One that has all its rows all the same can be compared as if there had been no race.
     unfinished = {stats.variant for stats in evaluation.variants if stats.missing}
     stops = [stop for stop in stopped if stop.variant in unfinished]
     costs = {stats.variant: stats.cost_usd for stats in evaluation.variants}
     failures = {stats.variant: stats.failures for stats in evaluation.variants}
-    comparisons = tuple(
-        Comparison(
-            judged, reach_verdict(judged.table, asked=judged.asked, costs=costs, failures=failures, columns=judged.columns, stops=stops)
-        )
+    levels = {"levels": levels_of(ran)} if ran is not None else {}
+    options = [
+        (judged.table, {"asked": judged.asked, "costs": costs, "failures": failures, "columns": judged.columns, "stops": stops, **levels})
         for judged in evaluation.scores
-    )
+    ]
+    verdicts = reach_verdicts(options, together=together)
+    comparisons = tuple(map(Comparison, evaluation.scores, verdicts))
     gates = check_gates(evaluation, judging.gates, _baselines(judging)) if judging is not None else ()
     return EvaluationReport(name, comparisons, evaluation.variants, gates, evaluation.fresh, folder)
 
@@ -115,3 +126,16 @@ def _baselines(judging: Job) -> dict[str, ScoredSide]:
             f"a gate's baseline {missing[0]} does not exist; save one with: promptmill score RUN_DIR --save-baseline {missing[0]}"
         )
     return {name: open_side(name, FileScoring(judging.scores)).side for name in names}
+
+
+def levels_of(job: Job) -> list[dict[str, str]]:
+    """What sets each variant of a job apart, by factor: its model, its prompt, and each of its parameters."""
+    prompts = list({repr(variant.prompt): None for variant in job.variants})
+    return [
+        {
+            "model": variant.full_name,
+            "prompt": f"prompt {prompts.index(repr(variant.prompt)) + 1}",
+            **{key: json.dumps(value, default=str) for key, value in variant.parameters.items()},
+        }
+        for variant in job.variants
+    ]

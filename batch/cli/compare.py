@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,8 +12,11 @@ from batch.cli.comparison import comparisons
 from batch.cli.console import terminal_width, write_json, write_text
 from batch.cli.evaluation import end_by_gates, evaluation_json
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
+from batch.cli.options import family_option, json_option, scores_job_option
 from batch.cli.options import files as complete_files
-from batch.cli.options import json_option, scores_job_option
+
+if TYPE_CHECKING:
+    from batch.app.evaluate import EvaluationReport
 
 
 @click.command("compare")
@@ -21,10 +24,11 @@ from batch.cli.options import json_option, scores_job_option
 @scores_job_option
 @click.option("--pair", "pairs", multiple=True, metavar="OLD=NEW", help="Of two runs: variants that belong together under other names.")
 @file_options
+@family_option
 @json_option
 @click.pass_context
 def compare_command(
-    ctx: click.Context, targets: tuple[str, ...], job: str | None, pairs: tuple[str, ...], files: dict[str, Any], as_json: bool
+    ctx: click.Context, targets: tuple[str, ...], job: str | None, pairs: tuple[str, ...], files: dict[str, Any], family: str, as_json: bool
 ) -> None:
     """Compare the models of a run, or two runs, with intervals and paired tests.
 
@@ -51,24 +55,23 @@ def compare_command(
         return
     if pairs:
         raise click.UsageError("--pair is for two runs.")
-    _compare_one(ctx, targets[0], job_file, files, as_json=as_json)
+    report = _evaluated(targets[0], job_file, files, together=family == "all")
+    if as_json:
+        write_json(evaluation_json(report))
+    else:
+        write_text(comparisons(report, terminal_width()))
+    end_by_gates(ctx, report)
 
 
-def _compare_one(ctx: click.Context, target: str, job: Path | None, files: dict[str, Any], *, as_json: bool) -> None:
+def _evaluated(target: str, job: Path | None, files: dict[str, Any], *, together: bool) -> EvaluationReport:
     from batch.app.evaluate import evaluate, evaluate_files
     from batch.app.sides import is_run
     from batch.app.stored import open_scored
 
     if is_run(target) or not Path(target).exists():
         refuse_file_options(files)
-        report = evaluate(open_scored(target, job))
-    else:
-        report = evaluate_files([Path(target)], file_scoring(files, job))
-    if as_json:
-        write_json(evaluation_json(report))
-    else:
-        write_text(comparisons(report, terminal_width()))
-    end_by_gates(ctx, report)
+        return evaluate(open_scored(target, job), together=together)
+    return evaluate_files([Path(target)], file_scoring(files, job), together=together)
 
 
 def _compare_two(targets: tuple[str, ...], job: Path | None, pairs: tuple[str, ...], files: dict[str, Any], *, as_json: bool) -> None:

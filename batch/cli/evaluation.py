@@ -39,6 +39,7 @@ def evaluation_json(report: EvaluationReport) -> dict[str, Any]:
                 "verdict": [sentence.text for sentence in comparison.verdict.sentences],
                 "findings": asdict(comparison.verdict.findings),
                 "figures": [figures.document() for figures in comparison.judged.figures],
+                "effects": [asdict(effect) for effect in comparison.verdict.effects],
             }
             for comparison in report.comparisons
         ],
@@ -50,8 +51,11 @@ def evaluation_json(report: EvaluationReport) -> dict[str, Any]:
 
 def _asked(judged: ScoreResult) -> dict[str, Any]:
     """Return the statistics of the model that graded, under the key of its kind."""
+    from batch.evaluation.grading.judge_stats import JudgeStats
+
     stats = judged.asked
-    return {kind: stats.document() if stats is not None and stats.kind == kind else None for kind in ("judge", "embedder", "panel")}
+    more = {"strengths": [asdict(one) for one in stats.strengths]} if isinstance(stats, JudgeStats) and stats.pairs else {}
+    return more | {kind: stats.document() if stats is not None and stats.kind == kind else None for kind in ("judge", "embedder", "panel")}
 
 
 def _settings(score: ScoreSettings) -> dict[str, Any]:

@@ -25,6 +25,13 @@ set_option = click.option(
 scores_job_option = click.option(
     "--job", "job", metavar="JOB.toml", help="Take [[score]] and [[gate]] from this file, not from the run's own job."
 )
+family_option = click.option(
+    "--family",
+    type=click.Choice(["score", "all"]),
+    default="score",
+    show_default=True,
+    help="Correct p (Holm) over the comparisons of each score, or of all scores together.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 
 

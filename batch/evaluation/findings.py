@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from batch.evaluation.statistics.intervals import Codes, Floats
-from batch.evaluation.statistics.paired import Pair, compare_all
+from batch.evaluation.statistics.paired import Pair, compare_all, with_correction
+from batch.evaluation.statistics.passes import PassRate, pass_rates
 from batch.evaluation.statistics.scores import Summary, cluster_codes, pass_at_k, pass_hat_k, probability_best, row_scores, summarise
 from batch.evaluation.statistics.slices import Slice, find_slices
 from batch.evaluation.table import ScoreTable
@@ -41,7 +42,7 @@ class Standing:
     thus share their places. Both are None for a variant that was not compared (stopped by the race, or without a finished task).
     `top` says that no other is separably better. `probability_best` is by bootstrap over the compared variants.
     `failures` are counts by code, most first. `pass_at_k` and `pass_hat_k` are the chances that one, and that all, of as many tries as
-    there are repeats are right; None where rows were asked once or scores are graded.
+    there are repeats are right; None where rows were asked once or scores are graded. `passes` has them for smaller k too, with intervals.
     """
 
     summary: Summary
@@ -54,6 +55,7 @@ class Standing:
     stop: BeatenVariant | None
     pass_at_k: float | None
     pass_hat_k: float | None
+    passes: tuple[PassRate, ...] = ()
 
     @property
     def variant(self) -> str:
@@ -65,6 +67,7 @@ class Standing:
 class Findings:
     """All numbers of one scorer. `standings` have the highest strict score first, `pairs` the higher one first; `slices` the worst first.
 
+    `tests` is how many comparisons p is corrected for: the pairs, or those of several scores together.
     `rows` and `clusters` (None: rows stand for themselves) are the table's; `gap` is what the pairs' `rows_for_gap` is for.
     """
 
@@ -78,6 +81,7 @@ class Findings:
     standings: tuple[Standing, ...]
     pairs: tuple[Pair, ...]
     slices: tuple[Slice, ...]
+    tests: int = 0
 
     @property
     def top(self) -> tuple[Standing, ...]:
@@ -94,11 +98,14 @@ def find(
     stops: Sequence[BeatenVariant] = (),
     gap: float = GAP,
     seed: int = 0,
+    corrected: Sequence[float] | None = None,
+    tests: int | None = None,
 ) -> Findings:
     """Everything that the table says; the same table and seed give the same findings.
 
     `costs` are US dollars for all of a variant's finished tasks; `failures` counts by error code; `columns` are the input's columns to
     slice by, one value per row. Variants in `stops` are not compared: a fixed-size test after an early stop would be too sure.
+    `corrected` are the pairs' p, corrected over all `tests` of a larger family.
     """
     clusters = cluster_codes(table)
     plain = table.binary and table.repeats == 1
@@ -111,19 +118,34 @@ def find(
     rng = np.random.default_rng(seed)
     names = [table.variants[at] for at in compared]
     pairs = compare_all(names, strict[compared], clusters, plain=plain, alpha=ALPHA, gap=gap, rng=rng)
+    if corrected is not None:
+        pairs = tuple(with_correction(pair, p, ALPHA) for pair, p in zip(pairs, corrected, strict=True))
     best = _probabilities(names, strict[compared], clusters, rng)
     any_right, all_right = _passes(table)
+    rates = pass_rates(table, 1 - ALPHA)
     standings = []
     for at in (*compared, *(at for at in order if at not in compared)):
         name = table.variants[at]
         cost = _cost(summaries[at], (costs or {}).get(name), float(np.nansum(table.values[at])))
         codes = tuple(sorted((failures or {}).get(name, {}).items(), key=lambda item: (-item[1], item[0])))
         first, last = _ranks(name, pairs, len(names)) if name in names else (None, None)
-        passes = any_right[at], all_right[at]
+        passes = any_right[at], all_right[at], rates[at]
         standings.append(Standing(summaries[at], first, last, first == 1, best.get(name), cost, codes, stopped.get(name), *passes))
     slices = find_slices(table.variants, strict, columns or {}, clusters, plain=plain)
     groups = None if clusters is None else int(clusters.max(initial=-1)) + 1
-    return Findings(table.scorer, table.binary, len(table.row_ids), table.repeats, groups, ALPHA, gap, tuple(standings), pairs, slices)
+    return Findings(
+        table.scorer,
+        table.binary,
+        len(table.row_ids),
+        table.repeats,
+        groups,
+        ALPHA,
+        gap,
+        tuple(standings),
+        pairs,
+        slices,
+        tests or len(pairs),
+    )
 
 
 def _passes(table: ScoreTable) -> tuple[Sequence[float | None], Sequence[float | None]]:

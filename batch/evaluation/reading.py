@@ -100,12 +100,22 @@ def _judged(
     if score.cluster is not None:
         named = texts[score.cluster][where]
         clusters = tuple(f"of {text}" if text is not None else f"alone {row}" for text, row in zip(named, known, strict=True))
-    table = ScoreTable(score.name, binary, tuple(variants), tuple(ids), clusters, values, states)
+    answers = _answers(scores, place, shape) if binary and shape[2] > 1 else None
+    table = ScoreTable(score.name, binary, tuple(variants), tuple(ids), clusters, values, states, answers)
     columns = {name: tuple(texts[name][where]) for name in score.slices}
     figures = read_figures(metadata.get("figures", ()), variants)
     return ScoreResult(
         score, table, columns, metadata.get("left_out", 0), metadata.get("left_out_example"), _asked(score, metadata), figures
     )
+
+
+def _answers(scores: Columns, place: tuple[NDArray[Any], ...], shape: tuple[int, int, int]) -> NDArray[np.int64]:
+    """A code for each extracted answer, the same for equal ones; -1 where there is none."""
+    texts = scores.values("extracted")
+    codes = {text: at for at, text in enumerate(dict.fromkeys(texts)) if text is not None}
+    answers = np.full(shape, -1, dtype=np.int64)
+    answers[place] = [codes.get(text, -1) for text in texts]
+    return answers
 
 
 def _asked(score: ScoreSettings, metadata: Mapping[str, Any]) -> CallStats | None:

@@ -12,11 +12,27 @@ from typing import Literal
 
 from batch.evaluation.findings import Findings, Standing
 from batch.evaluation.formatting import chance, dollars, listed, percent, ranging
+from batch.evaluation.statistics.intervals import Interval
 from batch.evaluation.statistics.scores import ANSWERED_FROM
 from batch.evaluation.statistics.slices import Slice
 
 SentenceKind = Literal[
-    "winner", "tie", "pair", "behind", "race", "coverage", "failure", "cost", "slice", "noise", "rows", "judge", "embedder", "panel"
+    "winner",
+    "tie",
+    "pair",
+    "behind",
+    "race",
+    "coverage",
+    "failure",
+    "cost",
+    "slice",
+    "noise",
+    "rows",
+    "judge",
+    "embedder",
+    "panel",
+    "effect",
+    "tries",
 ]
 
 MOST_SLICES = 5
@@ -46,6 +62,7 @@ def side_sentences(findings: Findings, *, judged: bool = False) -> Iterator[Sent
     yield from map(_without_verdict, open_ones) if judged else _missing(open_ones)
     yield from _failures([one for one in findings.standings if one.failures])
     yield from _noise([(one.summary.flips, one.variant) for one in findings.standings if one.summary.flips is not None])
+    yield from _tries([one for one in findings.standings if one.passes])
     yield from _costs(findings)
     yield from _slices(findings)
     yield from _rows(findings)
@@ -121,6 +138,22 @@ def _noise(flips: Sequence[tuple[float, str]]) -> Iterator[Sentence]:
     (least, steady), (most, noisy) = min(flips), max(flips)
     text = f"Asked again, {noisy} got different scores for {percent(most)} of the rows, the most of all, and {steady} for {percent(least)}"
     yield Sentence("noise", f"{text}, the least.", (noisy, steady))
+
+
+def _tries(standings: Sequence[Standing]) -> Iterator[Sentence]:
+    """What more tries at a row are worth, of the variants that are few enough to be named one by one."""
+    for one in standings if len(standings) <= MOST_ALIKE else ():
+        rates = [rate for rate in one.passes if rate.k in {1, one.passes[-1].k}]
+        shown = [f"pass@{rate.k} {_rate(rate.any_right)}" for rate in rates]
+        last = rates[-1]
+        shown.append(f"pass^{last.k} {_rate(last.all_right)}")
+        if last.majority is not None:
+            shown.append(f"maj@{last.k} {_rate(last.majority)}")
+        yield Sentence("tries", f"{one.variant}, of several tries at a row: {listed(shown)}.", (one.variant,))
+
+
+def _rate(interval: Interval) -> str:
+    return f"{percent(interval.estimate)} [{100 * interval.low:z.1f}, {100 * interval.high:z.1f}]"
 
 
 def _costs(findings: Findings) -> Iterator[Sentence]:

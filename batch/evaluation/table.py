@@ -44,7 +44,8 @@ class ScoreTable:
 
     `values` is float64 from 0 to 1, NaN wherever the state is not SCORED; `states` is uint8 of `State`. Both become read-only.
     `binary` says that every value is 0 or 1. `clusters` names each row's group (rows on one document, say); None: each row stands
-    for itself. Raises ValueError when shapes, values and states do not fit together.
+    for itself. `answers` has a code for each extracted answer, negative for none; None where they are not read.
+    Raises ValueError when shapes, values and states do not fit together.
     """
 
     scorer: str
@@ -54,6 +55,7 @@ class ScoreTable:
     clusters: tuple[str, ...] | None
     values: NDArray[np.float64]
     states: NDArray[np.uint8]
+    answers: NDArray[np.int64] | None = None
 
     def __post_init__(self) -> None:
         shape = (len(self.variants), len(self.row_ids))

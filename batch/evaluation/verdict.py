@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
+
+import numpy as np
 
 from batch.evaluation.findings import Findings, Standing, find
 from batch.evaluation.formatting import about, chance, dollars, listed, percent, points, ranging
 from batch.evaluation.grading.call_stats import CallStats
 from batch.evaluation.sentences import MOST_ALIKE, Sentence, side_sentences
-from batch.evaluation.statistics.paired import Pair
+from batch.evaluation.statistics.effects import MainEffect, main_effects
+from batch.evaluation.statistics.paired import Pair, holm
 from batch.evaluation.table import ScoreTable
 
 MOST_NAMED = 4
@@ -19,10 +23,11 @@ MOST_NAMED = 4
 
 @dataclass(frozen=True, slots=True)
 class ScoreVerdict:
-    """The findings and what they mean, the most important sentence first."""
+    """The findings and what they mean, the most important sentence first; `effects` are those of a sweep's factors."""
 
     findings: Findings
     sentences: tuple[Sentence, ...]
+    effects: tuple[MainEffect, ...] = ()
 
     @property
     def headline(self) -> str:
@@ -37,16 +42,81 @@ class ScoreVerdict:
         return top[0].variant if alone else None
 
 
+@dataclass(frozen=True, slots=True)
+class ScoreFamily:
+    """The comparisons of all scores: their number, and whether p is corrected over all of them `together`, or in each score by itself."""
+
+    scores: int
+    tests: int
+    together: bool
+
+
+def reach_verdicts(tables: Sequence[tuple[ScoreTable, Mapping[str, Any]]], *, together: bool = False) -> list[ScoreVerdict]:
+    """The verdicts on several scores' tables, each with the keywords of `reach_verdict`; Holm's family is a score, or all `together`."""
+    plain = {"asked", "levels"}
+    found = [find(table, **{key: value for key, value in options.items() if key not in plain}) for table, options in tables]
+    family = ScoreFamily(len(found), sum(len(findings.pairs) for findings in found), together)
+    if not together or len(found) < 2:
+        return [_verdict(findings, table, options, family) for findings, (table, options) in zip(found, tables, strict=True)]
+    corrected = iter(holm(np.array([pair.p for findings in found for pair in findings.pairs])).tolist())
+    verdicts = []
+    for findings, (table, options) in zip(found, tables, strict=True):
+        own = {key: value for key, value in options.items() if key not in plain}
+        again = find(table, **own, corrected=list(islice(corrected, len(findings.pairs))), tests=family.tests)
+        verdicts.append(_verdict(again, table, options, family))
+    return verdicts
+
+
 def reach_verdict(table: ScoreTable, *, asked: CallStats | None = None, **options: Any) -> ScoreVerdict:
     """The verdict on one scorer's table, with the statistics of the model that graded (`asked`); the options are `findings.find`'s."""
-    findings = find(table, **options)
+    return _verdict(find(table, **options), table, {"asked": asked}, None)
+
+
+def _verdict(findings: Findings, table: ScoreTable, options: Mapping[str, Any], family: ScoreFamily | None) -> ScoreVerdict:
+    asked: CallStats | None = options.get("asked")
+    effects = main_effects(table, options.get("levels") or (), alpha=findings.alpha, gap=findings.gap)
     judged = asked is not None and asked.kind != "embedder"
-    sentences = (_headline(findings), *_pairs(findings), *side_sentences(findings, judged=judged))
-    if asked is None:
-        return ScoreVerdict(findings, sentences)
-    return ScoreVerdict(
-        findings, (*sentences, *(Sentence(asked.kind, *each) for each in asked.sentences(table.variants, dollars(asked.cost_usd))))
+    sentences = (
+        _headline(findings),
+        *_pairs(findings),
+        *_effects(effects),
+        *side_sentences(findings, judged=judged),
+        *_family(findings, family),
     )
+    if asked is None:
+        return ScoreVerdict(findings, sentences, effects)
+    said = [Sentence(asked.kind, *each) for each in asked.sentences(table.variants, dollars(asked.cost_usd))]
+    return ScoreVerdict(findings, (*sentences, *said), effects)
+
+
+def _effects(effects: Sequence[MainEffect]) -> Iterator[Sentence]:
+    """What each factor of a sweep changes, all else being equal: its clear effects, or that none is."""
+    for factor in dict.fromkeys(effect.factor for effect in effects):
+        own = [effect for effect in effects if effect.factor == factor]
+        clear = [effect for effect in own if effect.pair.separable]
+        for effect in clear[:MOST_ALIKE]:
+            pair = effect.pair
+            over = f"over {effect.matched:,} matched {'pair' if effect.matched == 1 else 'pairs'} of variants"
+            certainty = chance(pair.p_holm) + (f", corrected for {len(own)} comparisons" if len(own) > 1 else "")
+            yield Sentence("effect", f"{factor} {pair.first} against {pair.second}: {_difference(pair, pair.first)} {over} ({certainty}).")
+        if len(clear) > MOST_ALIKE:
+            yield Sentence("effect", f"{len(clear) - MOST_ALIKE:,} more differences between values of {factor} are clear: --json has all.")
+        if not clear:
+            widest = max(own, key=lambda effect: abs(effect.pair.difference.estimate)).pair
+            largest = f"{widest.first} against {widest.second}: {_difference(widest, widest.first)}"
+            yield Sentence("effect", f"No effect of {factor} is shown (the largest: {largest}).")
+
+
+def _family(findings: Findings, family: ScoreFamily | None) -> Iterator[Sentence]:
+    """Say over which comparisons p is corrected, where several scores leave a choice."""
+    if family is None or family.scores < 2 or not findings.pairs:
+        return
+    every = f"all {family.tests:,} comparisons of the {family.scores} scores"
+    if family.together:
+        yield Sentence("rows", f"p is corrected over {every} (Holm).")
+    else:
+        own = len(findings.pairs)
+        yield Sentence("rows", f"p is corrected over {own:,} of {every}: those of this score; --family all corrects over all of them.")
 
 
 def _headline(findings: Findings) -> Sentence:
@@ -102,7 +172,7 @@ def _difference(pair: Pair, name: str) -> str:
 
 
 def _certainty(p: float, findings: Findings) -> str:
-    count = len(findings.pairs)
+    count = findings.tests
     return chance(p) if count == 1 else f"{chance(p)}, corrected for {count} comparisons"
 
 
@@ -135,7 +205,7 @@ def _behind(pairs: Sequence[Pair], leader: str, findings: Findings) -> Iterator[
     by = ranging(points(gaps[0]).lstrip("+"), points(gaps[-1]).lstrip("+"))
     worst = max(pair.p_holm for pair in pairs)
     at_most = "each p < 0.001" if worst < 0.001 else f"p up to {worst:z.3f}"
-    text = f"{listed(others)} are behind {leader}, by {by} pt ({at_most}, corrected for {len(findings.pairs)} comparisons)."
+    text = f"{listed(others)} are behind {leader}, by {by} pt ({at_most}, corrected for {findings.tests} comparisons)."
     yield Sentence("behind", text, (*others, leader))
 
 
@@ -145,8 +215,8 @@ def _undecided(pair: Pair, leader: str, findings: Findings) -> str:
     text = _difference(pair, leader)
     if pair.difference.rows < findings.rows:
         text += f" on the {pair.difference.rows:,} rows that both have"
-    if not pair.difference.low <= 0 <= pair.difference.high and len(findings.pairs) > 1:
-        text += f", which is not enough when {len(findings.pairs)} pairs are compared"
+    if not pair.difference.low <= 0 <= pair.difference.high and findings.tests > 1:
+        text += f", which is not enough when {findings.tests} pairs are compared"
     if pair.difference.rows < pair.rows_for_gap:
         return f"{text}; a {100 * findings.gap:g}-pt gap needs {about(pair.rows_for_gap)} rows"
     return f"{text}; a gap of {100 * findings.gap:g} pt would most likely have been seen in these rows"

@@ -7,10 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Self
 
+import numpy as np
+
 from batch.evaluation.formatting import percent
 from batch.evaluation.grading.call_stats import CallStats
 from batch.evaluation.grading.judge_bias import JudgeBias
 from batch.evaluation.grading.pairs import Judgement
+from batch.evaluation.statistics.bradley_terry import Strength, bradley_terry
 
 
 @dataclass(slots=True)
@@ -122,6 +125,20 @@ class JudgeStats(CallStats):
         return None if self.person is None else self.person.short
 
     @property
+    def strengths(self) -> tuple[Strength, ...]:
+        """Bradley-Terry strengths by the judged pairs; empty for fewer than three variants, whose shares of won pairs say all."""
+        names = list(dict.fromkeys(name for pair in self.pairs for name in (pair.first, pair.second)))
+        judged = [pair for pair in self.pairs if pair.won + pair.tied + pair.lost]
+        if len(names) < 3 or len({name for pair in judged for name in (pair.first, pair.second)}) < len(names):
+            return ()
+        won = np.zeros((len(names), len(names)))
+        for pair in judged:
+            first, second = names.index(pair.first), names.index(pair.second)
+            won[first, second] += pair.won + pair.tied / 2
+            won[second, first] += pair.lost + pair.tied / 2
+        return bradley_terry(names, won)
+
+    @property
     def flip_rate(self) -> float | None:
         """The share of the judged pairs whose two orders disagree; None when no pair needed a call."""
         asked = sum(pair.won + pair.tied + pair.lost - pair.same for pair in self.pairs)
@@ -168,8 +185,15 @@ class JudgeStats(CallStats):
             yield text, tuple(self.favoured)
         for sentence in self.bias.sentences():
             yield sentence, ()
+        yield from self._pair_sentences()
+
+    def _pair_sentences(self) -> Iterator[tuple[str, tuple[str, ...]]]:
         if (rate := self.flip_rate) is not None:
             yield f"The judge changed its mind with the order of the answers in {100 * rate:z.1f} % of the pairs; these count as ties.", ()
+        if strengths := self.strengths:
+            shown = [f"{one.variant} {one.strength:+z.2f} [{one.low:+z.2f}, {one.high:+z.2f}]" for one in strengths]
+            names = tuple(one.variant for one in strengths)
+            yield f"Bradley–Terry strengths (log-odds against the mean, 95 % interval): {', '.join(shown)}.", names
         for pair in self.pairs:
             if pair.won + pair.tied + pair.lost:
                 ties = f"tied {pair.tied:,} ({pair.flips:,} by the order, {pair.same:,} equal answers)"

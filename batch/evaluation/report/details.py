@@ -32,7 +32,7 @@ def pairs_html(findings: Findings, keys: VariantLetters) -> Markup:
     rows = [[keys.named(one, longest), *(_pair_cell(known, one, other, linked=linked) for other in ranked)] for one in ranked]
     explained = (
         "Rows won, tied and lost by the variant on the left against the one above, the difference in points, and p by Holm over "
-        f"{len(findings.pairs):,} {'pair' if len(findings.pairs) == 1 else 'pairs'}. Coloured where the two are separable."
+        f"{findings.tests:,} {'pair' if findings.tests == 1 else 'pairs'}. Coloured where the two are separable."
         f"{' Rows won and lost lead to their samples.' if linked else ''}"
     )
     made = table("Pairs of variants", ["Variant", *(keys.badge(name) for name in ranked)], rows, class_="figures pairs")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -194,6 +194,12 @@ def _pair(names: tuple[str, str], differences: Floats, clusters: Codes | None, p
         rows_for_gap=required_rows(question.gap, max(spread, question.gap) if question.plain else spread, alpha=first_step, exact=exact),
         smallest_gap=smallest_gap(interval.rows, spread, alpha=first_step, exact=exact),
     )
+
+
+def with_correction(pair: Pair, p_holm: float, alpha: float) -> Pair:
+    """The pair as a test of a larger family, with its p corrected over that."""
+    apart = not pair.difference.low <= 0 <= pair.difference.high
+    return replace(pair, p_holm=p_holm, separable=p_holm <= alpha and apart)
 
 
 POWER = 0.8

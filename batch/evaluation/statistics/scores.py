@@ -143,7 +143,7 @@ def pass_at_k(table: ScoreTable, k: int) -> tuple[float | None, ...]:
     Chen et al. 2021, arXiv:2107.03374, eq. 1. Strict: failed and unscored tries are wrong ones. Rows with fewer than k finished
     tries are skipped; None when no row has k. Raises ValueError for graded scores and for k below 1.
     """
-    return tuple(None if tries is None else float(np.mean(1 - _all_from(tries[0] - tries[1], tries[0], k))) for tries in _tries(table, k))
+    return tuple(None if tries is None else float(np.mean(1 - all_from(tries[0] - tries[1], tries[0], k))) for tries in _tries(table, k))
 
 
 def pass_hat_k(table: ScoreTable, k: int) -> tuple[float | None, ...]:
@@ -151,7 +151,7 @@ def pass_hat_k(table: ScoreTable, k: int) -> tuple[float | None, ...]:
 
     Yao et al. 2024 (tau-bench), arXiv:2406.12045, section 3. Otherwise as `pass_at_k`.
     """
-    return tuple(None if tries is None else float(np.mean(_all_from(tries[1], tries[0], k))) for tries in _tries(table, k))
+    return tuple(None if tries is None else float(np.mean(all_from(tries[1], tries[0], k))) for tries in _tries(table, k))
 
 
 def _tries(table: ScoreTable, k: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]] | None]:
@@ -164,7 +164,7 @@ def _tries(table: ScoreTable, k: int) -> list[tuple[NDArray[np.intp], NDArray[np
     return [(finished[at, rows], right[at, rows]) if rows.any() else None for at, rows in enumerate(enough)]
 
 
-def _all_from(chosen: NDArray[np.intp], of: NDArray[np.intp], k: int) -> NDArray[np.float64]:
+def all_from(chosen: NDArray[np.intp], of: NDArray[np.intp], k: int) -> NDArray[np.float64]:
     """C(chosen, k) / C(of, k), elementwise, by a small table: repeats are few."""
     ways = np.array([math.comb(count, k) for count in range(int(of.max()) + 1)], dtype=np.float64)
     return np.asarray(ways[chosen] / ways[of])
