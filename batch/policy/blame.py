@@ -36,7 +36,7 @@ OF_THE_ROW = frozenset({"context_length", "content_filter", "too_large", "too_bi
 # Refusals that limit the rate. They say nothing about the row until others are served after each of them.
 OF_THE_RATE = frozenset({"rate_limit", "overloaded"})
 # What says nothing against the endpoint: this process stood still.
-OF_NOBODY = frozenset({"held"})
+BLAMELESS = frozenset({"held"})
 
 
 class Blame(Enum):
