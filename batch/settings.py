@@ -1,6 +1,6 @@
 """The settings of a job, frozen: what `job/` makes of a TOML file and all other parts read.
 
-Durations are in seconds. Texts that are templates hold Jinja2 source. No secret is ever in here: keys are named, not held.
+Durations are in seconds. Texts that are templates hold Jinja2 source. No secret is ever in here: keys are named, not stored.
 """
 
 from __future__ import annotations

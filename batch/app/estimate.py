@@ -121,6 +121,6 @@ def _by_variant(batch: Sequence[Candidate]) -> Iterator[tuple[str, list[Candidat
 
 
 def _gap(job: Job, rows: int) -> float | None:
-    """The smallest gap between two of the job's models that its rows can show, each pair held to its share of 5 % (Holm's first step)."""
+    """The smallest gap between two of the job's models that its rows can show, each pair tested at its share of 5 % (Holm's first step)."""
     pairs = len(job.variants) * (len(job.variants) - 1) // 2
     return smallest_gap(rows, DISCORDANT, alpha=0.05 / pairs) if job.scores and pairs and rows else None

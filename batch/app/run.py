@@ -38,6 +38,7 @@ from batch.results.outputs import write_outputs
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of, open_run_directory
 from batch.rundir.stored_run import StoredRun
+from batch.settings import Job
 from batch.tally import Tally
 from batch.transport.client import Client
 
@@ -53,18 +54,20 @@ def run(
     *,
     signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP),
     stopper: Stopper | None = None,
+    directory: RunDirectory | None = None,
 ) -> RunReport:
     """Run a job, or continue it. The stopper, or one of `signals` (in the main thread only), drains it; the next one stops it at once.
+
+    `directory` is the job's run directory, where it is open already.
 
     Raises JobError, InputError, SetupError, RunDirectoryError before anything is sent, StorageError when the outputs cannot be written,
     InternalError for an unexpected exception.
     """
     started = monotonic()
-    job = loaded.job
     executor = make_executor(options.engine, options.ray_address)
-    executor.check(job)
-    keys = endpoints.read_keys(job.variants)
-    directory = open_run_directory(job.output.dir)
+    executor.check(loaded.job)
+    keys = endpoints.read_keys(loaded.job.variants)
+    directory = directory or open_run_directory(loaded.job.output.dir)
     report = partial(_report, observers)
     if not directory.exists:
         # A run that began continues with what it was started with.
@@ -75,28 +78,21 @@ def run(
     observers = [*observers, bugs]
     with directory.lock(report):
         if options.fresh:
-            # Nothing is moved aside for an input that cannot be read.
-            dataset = Dataset(job.input)
-            dataset.check_ids()
-            dataset.count()
-            report(directory.clear())
+            report(_clear(directory, loaded.job))
         stop_source = StopSource(not_ignored(signals), stopper or Stopper())
         sent, outputs = _send_and_write(_Sending(executor, keys, options, observers, stop_source), loaded, directory, bugs)
-    stop = sent.ended.stop
+    ended = sent.report(outputs, monotonic() - started, bugs.path)
     for observer in observers:
-        observer.notify(RunEnded(sent.tallies, stop.reason if stop else None))
-    return RunReport(
-        directory.place,
-        sent.tallies,
-        stop.reason if stop else None,
-        stop.cause if stop else None,
-        tuple(outputs),
-        monotonic() - started,
-        # Where the run directory was taken away, run.json is gone with it.
-        {} if stop is not None and stop.cause == "storage" else raced_of(directory, job, sent.tallies),
-        sent.ended.unrecorded_usd,
-        bugs.path,
-    )
+        observer.notify(RunEnded(ended.tallies, ended.reason))
+    return ended
+
+
+def _clear(directory: RunDirectory, job: Job) -> str:
+    """Move an earlier run aside, but nothing for an input that cannot be read; returns a sentence. Raises InputError, StorageError."""
+    dataset = Dataset(job.input)
+    dataset.check_ids()
+    dataset.count()
+    return directory.clear()
 
 
 def _send_and_write(
@@ -128,7 +124,7 @@ def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions,
     loaded = from_document(dict(found.manifest.job), overrides)
     # The directory may have been moved since the run began.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))
-    return run(replace(loaded, job=job), options, observers)
+    return run(replace(loaded, job=job), options, observers, directory=found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +132,22 @@ class _Sent:
     tallies: dict[str, Tally]
     run: StoredRun
     ended: Ended
+
+    def report(self, outputs: Sequence[Path | str], elapsed_s: float, bug_report: Path | str | None) -> RunReport:
+        """Report how the run ended."""
+        stop = self.ended.stop
+        return RunReport(
+            self.run.directory.place,
+            self.tallies,
+            stop.reason if stop else None,
+            stop.cause if stop else None,
+            tuple(outputs),
+            elapsed_s,
+            # Where the run directory was taken away, run.json is gone with it.
+            {} if stop is not None and stop.cause == "storage" else raced_of(self.run, self.tallies),
+            self.ended.unrecorded_usd,
+            bug_report,
+        )
 
 
 class _Sending:

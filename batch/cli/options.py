@@ -2,15 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_type_hints
 
 import click
 from click.shell_completion import CompletionItem
 
 from batch.executors import EXECUTORS
+from batch.settings import InputSettings, RunSettings
+
+
+@dataclass(frozen=True, slots=True)
+class SettingOption:
+    """An option that is short for one setting of the job: its name, type and key are those of the field `name` of `settings`."""
+
+    section: Literal["input", "run"]
+    settings: type[InputSettings | RunSettings]
+    name: str
+    metavar: str
+    help: str
+
+    @property
+    def key(self) -> str:
+        """The setting as `--set` names it."""
+        return f"{self.section}.{self.name}"
+
+    @property
+    def flag(self) -> str:
+        """The option as it is written."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """Add the option to a command."""
+        # A setting that may also be text is checked by the job, which names what it takes.
+        whole = str not in get_args(get_type_hints(self.settings)[self.name])
+        kind = click.IntRange(min=1) if whole else None
+        return click.option(self.flag, self.name, type=kind, metavar=self.metavar, help=self.help)(function)
+
+
+limit_option = SettingOption("input", InputSettings, "limit", "N", "Take only the first N rows of the input.")
+_MAX_FAILURES = "Stop when more rows than this failed: a number, or a share of the outcomes. As --set run.max_failures."
+SETTING_OPTIONS = (limit_option, SettingOption("run", RunSettings, "max_failures", "N|N%", _MAX_FAILURES))
 
 ChangedOption = Literal["rerun", "keep"] | None
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -58,37 +92,31 @@ directory_argument = click.argument("directory", metavar="RUN_DIR", shell_comple
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFlags:
-    """The values of the options that run and resume share."""
+    """The values of the options that run and resume share; `short` are those of SETTING_OPTIONS, by name."""
 
-    limit: int | None
+    short: Mapping[str, Any]
     settings: tuple[str, ...]
     retry_failed: bool
-    max_failures: str | None
     changed: ChangedOption
     quiet: bool
 
     def overrides(self) -> list[str]:
         """Return KEY=VALUE overrides for the job loader."""
-        return overrides(self.settings, self.limit, self.max_failures)
+        return overrides(self.settings, self.short)
 
     def words(self) -> list[str]:
         """Return the options that a command line must repeat to continue the run."""
-        named = {"--limit": self.limit, "--max-failures": self.max_failures}
-        given = [(option, str(value)) for option, value in named.items() if value is not None]
+        given = [(option.flag, str(value)) for option in SETTING_OPTIONS if (value := self.short[option.name]) is not None]
         return [word for pair in [*(("--set", setting) for setting in self.settings), *given] for word in pair]
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that run and resume share; the command gets them as `flags`."""
     decorators: Sequence[Decorator] = (
-        click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N rows of the input."),
+        limit_option,
         set_option,
         click.option("--retry-failed", is_flag=True, help="Send rows again that failed before."),
-        click.option(
-            "--max-failures",
-            metavar="N|N%",
-            help="Stop when more rows than this failed: a number, or a share of the outcomes. As --set run.max_failures.",
-        ),
+        *(option for option in SETTING_OPTIONS if option is not limit_option),
         click.option(
             "--changed",
             type=click.Choice(["rerun", "keep"]),
@@ -99,7 +127,8 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def command(*args: Any, **options: Any) -> Any:
-        flags = RunFlags(**{each.name: options.pop(each.name) for each in fields(RunFlags)})
+        short = {option.name: options.pop(option.name) for option in SETTING_OPTIONS}
+        flags = RunFlags(short=short, **{each.name: options.pop(each.name) for each in fields(RunFlags) if each.name != "short"})
         return function(*args, flags=flags, **options)
 
     decorated: Callable[..., Any] = command
@@ -135,7 +164,7 @@ def engine_words(engine: str, ray_address: str | None) -> list[str]:
     return [*(["--engine", engine] if engine != "live" else []), *(["--ray-address", ray_address] if ray_address else [])]
 
 
-def overrides(settings: Sequence[str], limit: int | None, max_failures: str | None = None) -> list[str]:
-    """Return KEY=VALUE overrides for the job loader, with the options that are short for one."""
-    named = {"input.limit": limit, "run.max_failures": max_failures}
-    return [*settings, *(f"{key}={value}" for key, value in named.items() if value is not None)]
+def overrides(settings: Sequence[str], short: Mapping[str, Any]) -> list[str]:
+    """Return KEY=VALUE overrides for the job loader, with the options that are short for one, given by name."""
+    given = ((option.key, short.get(option.name)) for option in SETTING_OPTIONS)
+    return [*settings, *(f"{key}={value}" for key, value in given if value is not None)]

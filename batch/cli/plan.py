@@ -12,7 +12,7 @@ import click
 
 from batch.cli.console import table, write_json, write_text
 from batch.cli.display import check_input
-from batch.cli.options import json_option, overrides, set_option
+from batch.cli.options import json_option, limit_option, overrides, set_option
 from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ _WIDEST = 140
 
 @click.command("plan")
 @click.argument("job", metavar="JOB.toml")
-@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Take only the first N rows of the input.")
+@limit_option
 @set_option
 @click.option("--retry-failed", is_flag=True, help="Assume that rows that failed before are sent again.")
 @json_option
@@ -49,7 +49,7 @@ def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_f
     from batch.app.estimate import estimate
     from batch.job import load
 
-    loaded = load(job, overrides(settings, limit))
+    loaded = load(job, overrides(settings, {"limit": limit}))
     check_input(loaded)
     found = estimate(loaded, retry_failed=retry_failed)
     if as_json:

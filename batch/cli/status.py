@@ -97,6 +97,9 @@ def _notes_on_all(status: Status, *, cut_off: bool, priced: bool) -> list[str]:
 
 def given_up(abandoned: int, unrecorded_usd: float) -> str:
     """Describe what a stopped session may have been billed for without an outcome."""
+    if not abandoned:
+        # A run of a version that recorded the money only.
+        return f"up to ${unrecorded_usd:,.4f} were spent, or may have been, on requests without an outcome; the budget counts them"
     dollars = f": up to ${unrecorded_usd:,.4f} in no outcome, which the budget counts" if unrecorded_usd else ""
     return f"{abandoned:,} requests were given up in flight at a stop, possibly billed and sent again later{dollars}"
 

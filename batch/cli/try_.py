@@ -43,7 +43,7 @@ def try_command(ctx: click.Context, job: str, row: int, variant: str | None, set
     from batch import app
     from batch.job import load
 
-    loaded = load(job, overrides(settings, None))
+    loaded = load(job, overrides(settings, {}))
     check_input(loaded)
     show = _Quiet() if as_json else _Shown()
     result = app.try_row(loaded, row, show.request, show.chunk, variant=variant)

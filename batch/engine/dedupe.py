@@ -28,19 +28,19 @@ class Duplicates:
     def __init__(self, variant: Variant, keys: KeySet) -> None:
         self._variant = variant
         self._keys = keys
-        self._held = array("Q")
+        self._deferred = array("Q")
 
     def __len__(self) -> int:
-        return len(self._held)
+        return len(self._deferred)
 
     @property
     def is_full(self) -> bool:
         """Whether the limit of remembered requests is reached: later ones are not remembered."""
         return self._keys.is_full
 
-    def held(self) -> Iterator[tuple[int, str | None]]:
+    def deferred(self) -> Iterator[tuple[int, str | None]]:
         """Return the deferred rows in input order, each with its task's state before this session: ok, failed or None."""
-        return ((each >> 2, _PREVIOUS[each & 3]) for each in self._held)
+        return ((each >> 2, _PREVIOUS[each & 3]) for each in self._deferred)
 
     def filter(self, works: Sequence[Work]) -> list[Work]:
         """Return the work to send now and defer the rest. `works` are all of this variant, in input order."""
@@ -49,7 +49,7 @@ class Duplicates:
         now = []
         for work, may in zip(works, repeatable, strict=True):
             if may and next(known):
-                self._held.append(work.task.ordinal << 2 | _PREVIOUS.index(work.previous))
+                self._deferred.append(work.task.ordinal << 2 | _PREVIOUS.index(work.previous))
             else:
                 now.append(work)
         return now
@@ -104,12 +104,12 @@ class Deferred:
 class _Waiting:
     """The deferred rows of one variant, and its journal, which is searched for outcomes of their requests."""
 
-    def __init__(self, plan: Plan, held: Duplicates, index: ResumeIndex, stack: ExitStack) -> None:
+    def __init__(self, plan: Plan, duplicates: Duplicates, index: ResumeIndex, stack: ExitStack) -> None:
         self.plan = plan
         self._index = index
         self._reader = stack.enter_context(RecordReader(index.segments))
-        self._held = held.held()
-        self._next = next(self._held, None)
+        self._deferred = duplicates.deferred()
+        self._next = next(self._deferred, None)
 
     def works(self, rows: Sequence[Row | BadRow]) -> tuple[list[Work], list[Unsendable]]:
         """Return those of `rows` that were deferred, as work. One is refused only if the input changed during the run."""
@@ -124,7 +124,7 @@ class _Waiting:
                 works.append(work)
             else:
                 refused.append(Unsendable(work, error, bug))
-            self._next = next(self._held, None)
+            self._next = next(self._deferred, None)
         return works, refused
 
     def outcomes(self, works: Sequence[Work]) -> list[Outcome | None]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from batch.engine.work import PooledEndpoint, Work
-from batch.policy.blame import OF_NOBODY, OF_THE_RATE, OF_THE_ROW, Evidence
+from batch.policy.blame import BLAMELESS, OF_THE_RATE, OF_THE_ROW, Evidence
 from batch.policy.cut_prompts import cut_prompt
 from batch.policy.verdicts import Verdict
 from batch.records import ErrorInfo, Exchange, Task
@@ -199,7 +199,7 @@ class EndpointPool:
         error = verdict.error
         assert error is not None  # noqa: S101 - a refusal has one
         endpoint = self._of(work)
-        if error.code in OF_THE_RATE or error.code in OF_NOBODY:
+        if error.code in OF_THE_RATE or error.code in BLAMELESS:
             return endpoint.limiter.postpone(work.task, work.tries, verdict, exchange.sent_at, exchange.done_at)[1]
         if error.code in OF_THE_ROW:
             # An endpoint that judges the row works, even if it judged the row otherwise before.

@@ -18,16 +18,7 @@ from batch.engine.limiter import key_of
 from batch.engine.stop import Stop
 from batch.engine.work import Withheld, Work
 from batch.events import UnexpectedError
-from batch.policy.blame import (
-    ALONE_REFUSALS,
-    DISTINCT_REFUSED,
-    DISTINCT_RETRIED,
-    OF_NOBODY,
-    OF_THE_RATE,
-    OF_THE_ROW,
-    Blame,
-    blame,
-)
+from batch.policy.blame import ALONE_REFUSALS, BLAMELESS, DISTINCT_REFUSED, DISTINCT_RETRIED, OF_THE_RATE, OF_THE_ROW, Blame, blame
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Api, ErrorInfo, Exchange
 from batch.settings import RunSettings
@@ -211,7 +202,7 @@ class FailureHandler:
         evidence = self._endpoint_pool.evidence(work)
         if error.code in OF_THE_RATE:
             verdict = self._limited_alone(work, verdict, exchange.done_at)
-        elif error.code not in OF_NOBODY:
+        elif error.code not in BLAMELESS:
             evidence.failed(key_of(work.task))
         due, notice = self._endpoint_pool.postpone(work, verdict, exchange.sent_at, exchange.done_at)
         if notice:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import random
 
-from batch.policy.blame import OF_NOBODY, OF_THE_RATE, Evidence
+from batch.policy.blame import BLAMELESS, OF_THE_RATE, Evidence
 from batch.policy.breaker import Breaker
 from batch.policy.limits import ConcurrencyLimit
 from batch.policy.limits.adaptive import AdaptiveConcurrency
@@ -25,7 +25,7 @@ from batch.settings import RunSettings
 # only where the endpoint has served at it before: an ingress has lost its backend.
 UNREADY = frozenset({"loading", "connect", "resolve", "tls", "not_found"})
 # No evidence against the endpoint. The breaker must only learn how a probe ended.
-NO_FAULT = frozenset({"rate_limit"}) | OF_NOBODY
+NO_FAULT = frozenset({"rate_limit"}) | BLAMELESS
 # An implausible wait (10^30 s); it is ignored.
 ABSURD_WAIT_S = 7 * 86_400.0
 LONGEST_REASON = 2000

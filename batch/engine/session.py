@@ -24,7 +24,7 @@ from batch.tally import Tally
 SYNC_INTERVAL_S = 0.5
 REPORT_INTERVAL_S = 0.25
 # A progress report that is later than this is mentioned.
-HELD_S = 2.0
+LATE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +142,7 @@ class Session:
             due = self._clock.monotonic() + REPORT_INTERVAL_S
             await anyio.sleep(REPORT_INTERVAL_S)
             late = self._clock.monotonic() - due
-            if late > HELD_S:
+            if late > LATE_S:
                 self._notice(f"this process stood still for {late:,.0f} s: it was suspended, or the machine is overloaded")
 
     def _notice(self, text: str) -> None:

@@ -41,7 +41,7 @@ HIRED_AT_ONCE = 16
 HIRE_INTERVAL_S = 0.0025
 # The longest interval of the timekeeper; if it is this much too late, the process was suspended.
 TICK_S = 1.0
-HELD_S = 0.5
+LATE_S = 0.5
 
 
 class WorkerPool:
@@ -270,7 +270,7 @@ class WorkerPool:
             with anyio.move_on_after(max(0.0, wake_at - now)):
                 await self._alarm.wait()
             late = self._clock.monotonic() - wake_at
-            if late > HELD_S:
+            if late > LATE_S:
                 self._endpoint_pool.put_off(late)
         self._done.set()
 

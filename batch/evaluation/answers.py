@@ -108,14 +108,14 @@ def scored_text(answer: Answer, rules: AnswerRules) -> str | ScoreValue | None:
 
 def by_row(answers: Iterable[Answer]) -> Iterator[tuple[Row, list[Answer]]]:
     """Group answers by row; memory holds one row."""
-    held: list[Answer] = []
+    of_row: list[Answer] = []
     for answer in answers:
-        if held and answer.row is not held[0].row and answer.row.ordinal != held[0].row.ordinal:
-            yield held[0].row, held
-            held = []
-        held.append(answer)
-    if held:
-        yield held[0].row, held
+        if of_row and answer.row is not of_row[0].row and answer.row.ordinal != of_row[0].row.ordinal:
+            yield of_row[0].row, of_row
+            of_row = []
+        of_row.append(answer)
+    if of_row:
+        yield of_row[0].row, of_row
 
 
 def run_state(run: StoredRun) -> str:

@@ -10,16 +10,17 @@ from batch.journal.spent import spent_usd
 from batch.policy.budget import Spending
 from batch.providers.prices import price_of
 from batch.rundir.local import RunDirectory
+from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, Price
 
 # Anything less is the rounding error of many sums.
 _WORTH_KEEPING_USD = 1e-9
 
 
-def costs_of(job: Job, directory: RunDirectory) -> Costs:
+def costs_of(run: StoredRun) -> Costs:
     """Make the prices of the job's requests and the budget that remains for them. Hold the lock, with the journals repaired."""
-    cap = job.run.max_cost_usd
-    return Costs(prices_of(job), job.variants, None if cap is None else Spending(cap, run_spent_usd(directory)))
+    cap = run.job.run.max_cost_usd
+    return Costs(prices_of(run.job), run.job.variants, None if cap is None else Spending(cap, run_spent_usd(run.directory)))
 
 
 def prices_of(job: Job) -> dict[str, Price]:

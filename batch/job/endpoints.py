@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from typing import Any
 
 from batch.job.model import ProviderSection
 from batch.job.paths import KeyPath
@@ -15,6 +16,9 @@ from batch.settings import AuthHeader, EmbeddedModelSettings, ProviderSettings
 
 _EMBEDDED_ONLY = ("model_path", "chat_template", "parallel", "context", "threads", "embedding")
 _REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage", "json_schema", "exact_url")
+# What a preset and an endpoint's settings both have, but for what is merged below: a new quirk is a field in each of the two.
+_MERGED = {"name", "base_url", "api_key_env", "auth", "headers", "query", "renames"}
+_QUIRKS = {each.name for each in fields(Preset)} & {each.name for each in fields(ProviderSettings)} - _MERGED
 _SECRET_HEADERS = {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
 
 
@@ -106,10 +110,7 @@ class Endpoints:
             headers={**(preset.headers if preset else {}), **table.headers},
             query=query,
             renames=renames,
-            cuts_prompts=preset is not None and preset.cuts_prompts,
-            lists_all_models=preset is None or preset.lists_all_models,
-            json_schema=table.json_schema or (preset.json_schema if preset else "sent"),
-            stream_usage=table.stream_usage if table.stream_usage is not None else preset is None or preset.stream_usage,
+            **_quirks(table, preset),
         )
 
     def _base_urls(self, name: str, table: ProviderSection, preset: Preset | None, used_at: KeyPath) -> list[str]:
@@ -171,6 +172,13 @@ def preset_settings(name: str, own: Mapping[str, ProviderSection], loading: Load
         return None
     endpoint = Endpoints(own, {}, loading).get(name, ())
     return endpoint.settings if endpoint else None
+
+
+def _quirks(table: ProviderSection, preset: Preset | None) -> dict[str, Any]:
+    """Return what the job says of the endpoint's quirks, else its preset; without either the defaults of ProviderSettings apply."""
+    sources = (table, preset)
+    said = {name: [value for source in sources if (value := getattr(source, name, None)) is not None] for name in _QUIRKS}
+    return {name: values[0] for name, values in said.items() if values}
 
 
 def _authentication(table: ProviderSection, preset: Preset | None) -> tuple[str | None, AuthHeader]:

@@ -40,7 +40,7 @@ OF_THE_RATE = frozenset({"rate_limit", "overloaded"})
 # Where nothing was ever served they say nothing about the row.
 OF_THE_GATEWAY = frozenset({502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 530})
 # What says nothing against the endpoint: this process stood still.
-OF_NOBODY = frozenset({"held"})
+BLAMELESS = frozenset({"held"})
 
 
 class Blame(Enum):

@@ -56,7 +56,7 @@ class ServerQuota:
     def __init__(self, kind: str) -> None:
         self._remaining, self._reset = f"x-ratelimit-remaining-{kind}", f"x-ratelimit-reset-{kind}"
         self.until = -math.inf
-        self._told_by = -1
+        self._learned_from = -1
 
     def observe(self, headers: Mapping[str, str], number: int, used_since: float, now: float, longest: float = math.inf) -> None:
         """Apply the headers of the answer to request `number`; since it was sent, others have used `used_since` of what it says is left.
@@ -65,12 +65,12 @@ class ServerQuota:
         side, until the answer to the last one that was sent tells. The hold is at most `longest` seconds.
         """
         text = headers.get(self._remaining)
-        if text is None or number < self._told_by:
+        if text is None or number < self._learned_from:
             return
         remaining, reset = _number(text), parse_duration(headers.get(self._reset, ""))
         if remaining is None or reset is None or reset > ODD_RESET_S:
             return
-        self._told_by = number
+        self._learned_from = number
         self.until = now + min(reset, longest) if remaining <= used_since else -math.inf
 
 

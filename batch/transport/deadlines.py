@@ -1,7 +1,7 @@
 """The deadlines of attempts: first byte, idle, and the whole, all of a client's on one timer of the event loop.
 
 The timer is moved lazily: setting a deadline only stores it, and a timer that fires early is set again. A deadline that has passed is
-believed only when the loop has run freely since: if the process itself was held, what came meanwhile is read first (fault 34).
+believed only when the loop has run freely since: if the process itself was suspended, what came meanwhile is read first (fault 34).
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 from math import inf
 
-# How long the loop gets to read what has come before a passed deadline is believed, and how late a timer shows a held loop.
+# How long the loop gets to read what has come before a passed deadline is believed, and how late a timer of a blocked loop fires.
 SECOND_LOOK_S = 0.05
-HELD_S = 0.25
+LATE_S = 0.25
 
 
 class Deadlines:
@@ -65,7 +65,7 @@ class Deadlines:
             second_look = self._suspected + SECOND_LOOK_S
             if now < second_look:
                 return second_look
-            if now < second_look + HELD_S:
+            if now < second_look + LATE_S:
                 self.code = self._code
                 self._cancelled = True
                 self._timer.remove(self)

@@ -47,7 +47,7 @@ class StreamReader:
         self.raised: Exception | None = None
 
     def feed(self, data: bytes) -> bool:
-        """Read bytes; True when they held an event with data. Comments, pings and empty events do not count."""
+        """Read bytes; True when they contain an event with data. Comments, pings and empty events do not count."""
         if len(self._head) < SAMPLE_BYTES:
             self._head += data[:SAMPLE_BYTES]
         progress = False
@@ -92,7 +92,7 @@ class StreamReader:
             # After [DONE] the server has nothing more to give: the next answer would end the same way.
             return Fault(ErrorKind.PROTOCOL, "truncated_stream", text, answered=self.done)
         code = "no_choices" if self._head.lstrip().startswith(b"data:") else "not_json"
-        return Fault(ErrorKind.PROTOCOL, code, f"the stream held no answer: {sample(self._head) or 'it was empty'}")
+        return Fault(ErrorKind.PROTOCOL, code, f"the stream contains no answer: {sample(self._head) or 'it was empty'}")
 
     def _take(self, event: ServerSentEvent) -> bool:
         # Anthropic's keep-alive events carry data, {"type": "ping"}, which is no part of the answer.

@@ -108,7 +108,7 @@ def _p5(samples: Samples) -> Finding:
     before = middle([run.extra["peak_mb_before_sending"] for run in runs if run.extra])
     told = f"{number(first, 1)} s, {number(before)} MB until then, {number(middle([run.peak_mb for run in runs]))} MB at the end"
     reached = None if first is None or before is None else first <= 5 and before <= 200
-    goal = "going on with 1 million finished rows: first request within 5 s, ≤ 200 MB"
+    goal = "resuming with 1 million finished rows: first request within 5 s, ≤ 200 MB"
     return Finding("P5", goal, f"{told}, {_rows(runs)} rows", _at_size(runs, 1_000_000, reached))
 
 

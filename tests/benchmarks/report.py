@@ -37,7 +37,7 @@ NOTES = """\
 start-up and outputs included. CPU is user + system of the whole process tree, start-up included, by answered row. Medians of the rounds;
 ratios are medians of the ratios of runs that stood side by side in one round. A † marks what was cut at the time limit: its figures are of
 what it had done by then. The floors keep nothing, check nothing and have no time-outs; the hand-written loop
-keeps its answers, but syncs nothing and cannot go on after a stop. The cookbook's own script takes one row a turn and sleeps 1 ms in each,
+keeps its answers, but syncs nothing and cannot resume after a stop. The cookbook's own script takes one row a turn and sleeps 1 ms in each,
 which bounds it; the rendering here does the same, with its connector's limit lifted."""
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import fields
 
 import click
 import pytest
@@ -12,6 +13,7 @@ from click.testing import CliRunner
 from batch import __version__
 from batch.cli.exits import ExitCode
 from batch.cli.group import COMMANDS, promptmill
+from batch.cli.options import SETTING_OPTIONS, SettingOption, overrides
 
 NAMES = [name for _, name, _, _ in COMMANDS]
 HEAVY = ("pyarrow", "httpx", "numpy", "pydantic", "jinja2", "anyio", "orjson", "tqdm", "tree_sitter")
@@ -109,3 +111,13 @@ def test_examples_keep_their_lines(name: str) -> None:
     text = CliRunner().invoke(promptmill, [name, "--help"]).stdout
     assert "\\b" not in text
     assert "Examples" not in text or "\n    promptmill " in text
+
+
+@pytest.mark.parametrize("option", SETTING_OPTIONS, ids=lambda option: option.flag)
+def test_short_options_are_settings_of_the_job(option: SettingOption) -> None:
+    """Each option that is short for a setting has its name, without a default of its own, and makes the override that --set would."""
+    (setting,) = (each for each in fields(option.settings) if each.name == option.name)
+    assert setting.default is None
+    assert overrides(["a=b"], {option.name: 7}) == ["a=b", f"{option.section}.{option.name}=7"]
+    shown = CliRunner().invoke(promptmill, ["run", "--help"]).stdout
+    assert f"  {option.flag} {option.metavar} " in shown

@@ -45,3 +45,15 @@ def test_requests_given_up_at_a_stop_are_in_every_figure_of_money(tmp_path: Path
         after = json.loads(folder.run("status", "runs/test", "--json").stdout)
     assert (after["abandoned"], after["unrecorded_usd"]) == (status["abandoned"], status["unrecorded_usd"])
     assert len(folder.completions()) == 30
+
+
+def test_an_old_run_counts_its_money_without_a_number_of_requests(tmp_path: Path) -> None:
+    """Fault 69: run.json of a version that recorded only the money of a stop is read as it is; no number of requests is made up."""
+    with ScriptedEndpoint() as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=2)
+        assert folder.call().returncode == 0
+    written = folder.directory / "run.json"
+    written.write_text(json.dumps({**json.loads(written.read_text()), "unrecorded_usd": 0.5}))
+    shown = folder.call("status", "runs/test").stdout
+    assert "up to $0.5000 were spent, or may have been, on requests without an outcome" in shown
+    assert "given up" not in shown

@@ -20,6 +20,7 @@ from batch.job import load
 
 ROOT = Path(__file__).parents[2]
 CODE = sorted(ROOT.glob("batch/**/*.py"))
+PAGES = [ROOT / "README.md", *sorted(ROOT.glob("docs/**/*.md")), *sorted(ROOT.glob("jobs/*.toml"))]
 TESTS = sorted(ROOT.glob("tests/**/test_*.py"))
 MAX_FILE_LINES = 320
 MAX_FUNCTION_LINES = 60
@@ -38,9 +39,23 @@ FORMER_WORDS = {
     "left out": "omitted",
     "stands twice": "is repeated",
     "somebody": "the user",
+    "nobody": "none",
+    "whoever": "the one that",
+    "so many": "the number",
+    "so much": "the amount",
+    "go on": "continue",
+    "goes on": "continues",
+    "going on": "continuing",
+    "told": "reported",
+    "anew": "again",
+    "held": "in memory, leased, deferred or suspended",
 }
+# Keys and codes in files and outputs of users, which are never renamed.
+SERIALISED = ('"scored_anew"', '"held"', "timeout_attempt held")
+# The pages name tests, whose names are sentences of their own.
+EXEMPT = re.compile("|".join((*SERIALISED, r"test_\w+")))
 # Bounds on the whole of batch/: what was reached is not given up.
-LONG_FUNCTION, MOST_LONG_FUNCTIONS = 40, 4
+LONG_FUNCTION, MOST_LONG_FUNCTIONS = 40, 3
 MANY_PARAMETERS, MOST_FUNCTIONS_WITH_MANY = 7, 6
 LONG_FILE, MOST_LONG_FILES = 300, 0.007
 FEWEST_COMMENTS = 0.015
@@ -121,13 +136,13 @@ def test_no_public_type_is_defined_twice() -> None:
 
 @pytest.mark.parametrize("word", FORMER_WORDS)
 def test_words_of_the_old_dialect_do_not_come_back(word: str) -> None:
-    """Names, docstrings, comments and messages of batch/ speak the field's language; snake_case and CamelCase are taken apart."""
+    """The code of batch/, the pages and the jobs speak the field's language; snake_case and CamelCase are taken apart."""
     whole = re.compile(rf"(?<![a-z]){word}(?![a-z])", re.IGNORECASE)
     found = [
         f"{short(path)}:{number}: {FORMER_WORDS[word]!r} instead of {word!r}"
-        for path in CODE
+        for path in [*CODE, *PAGES]
         for number, line in enumerate(path.read_text().splitlines(), 1)
-        if whole.search(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", line))
+        if whole.search(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", EXEMPT.sub("", line)))
     ]
     assert not found
 

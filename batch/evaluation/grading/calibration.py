@@ -1,7 +1,7 @@
 """Does a judge agree with a person? A sample of what it judged, labelled blind, and Cohen's kappa between the two.
 
 Labels are kept in scores/calibration/NAME.jsonl, a line each, the newest of an answer counts. They belong to what was shown (question,
-right answer, answers, scale) and not to the judge, so that the next judge, or the next rubric, can be held against the same labels.
+right answer, answers, scale) and not to the judge, so that the next judge, or the next rubric, can be compared with the same labels.
 """
 
 from __future__ import annotations

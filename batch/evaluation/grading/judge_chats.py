@@ -33,7 +33,7 @@ _SYSTEM = (
 )
 _RUBRIC = "{rubric}"
 AGAIN = "This gives no verdict that can be read. Answer again, with nothing but the JSON object that was asked for, and with short reasons."
-"""What a judge is told whose reply has no clear verdict."""
+"""The message to a judge whose reply has no clear verdict."""
 LONGEST_REPLY = 4000
 """Of an unreadable reply, as many characters of its end are shown to the judge again."""
 

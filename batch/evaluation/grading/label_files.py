@@ -18,7 +18,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_labels(path: Path, sample: Sequence[Unlabelled], labels: Labels) -> int:
-    """Write the sample with a line for each rater's label, and one with an empty label for what nobody has labelled; return the lines.
+    """Write the sample with a line for each rater's label, and one with an empty label for what has no label; return the lines.
 
     The answers stand as they are shown to a person, without the names of models. Raises StorageError.
     """

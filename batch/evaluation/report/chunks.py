@@ -7,7 +7,7 @@ import gzip
 from typing import BinaryIO
 
 CHUNK_BYTES = 1 << 20
-"""About how many bytes of lines are packed together: few enough to be unpacked while a key is held down."""
+"""About how many bytes of lines are packed together: few enough to be unpacked while an arrow key repeats."""
 
 DATA_TYPE = "application/x-gzip-base64"
 _LEVEL = 9
@@ -24,23 +24,23 @@ class ChunkWriter:
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        self._pending: list[bytes] = []
+        self._pending_bytes = 0
         self._lines = 0
         self.starts: list[int] = []
 
     def add(self, line: bytes) -> None:
         """Add a line, which has no line break in it."""
-        if not self._held:
+        if not self._pending:
             self.starts.append(self._lines)
-        self._held.append(line)
-        self._held_bytes += len(line)
+        self._pending.append(line)
+        self._pending_bytes += len(line)
         self._lines += 1
-        if self._held_bytes >= CHUNK_BYTES:
+        if self._pending_bytes >= CHUNK_BYTES:
             self.flush()
 
     def flush(self) -> None:
         """Write the buffered lines."""
-        if self._held:
-            self._file.write(data_element(f"texts-{len(self.starts) - 1}", b"\n".join(self._held)))
-            self._held, self._held_bytes = [], 0
+        if self._pending:
+            self._file.write(data_element(f"texts-{len(self.starts) - 1}", b"\n".join(self._pending)))
+            self._pending, self._pending_bytes = [], 0

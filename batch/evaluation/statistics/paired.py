@@ -19,7 +19,7 @@ DRAWS = 9_999
 ENUMERATED_UNITS = 14
 """Up to this many differing units, all 2^units sign patterns are counted instead of drawn."""
 
-_CHUNK = 4_000_000  # numbers held at a time: 32 MB
+_CHUNK = 4_000_000  # numbers in memory at a time: 32 MB
 
 
 @dataclass(frozen=True, slots=True)

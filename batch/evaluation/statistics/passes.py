@@ -20,7 +20,7 @@ MOST_KS = 8
 SUBSETS = 64
 """Of more choices of k tries, as many drawn ones stand for all."""
 
-_CHUNK = 256  # rows at a time: the votes of all pairs of tries are held
+_CHUNK = 256  # rows at a time: the votes of all pairs of tries are in memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from batch.evaluation.formatting import about, chance, listed, percent, points
 from batch.evaluation.two_runs.changes import RowChange, RunChanges, ScoreChange, VariantChange
 
 MOST_ROWS = 10
-"""So many changed rows are named in a sentence; JSON and the report have all."""
+"""The number of changed rows that a sentence names; JSON and the report have all."""
 
 
 def some_rows(rows: Sequence[RowChange]) -> str:

@@ -60,7 +60,7 @@ class LiveExecutor:
 
 async def _run_session(context: RunContext) -> Ended:
     prepared, settings = context.prepared, context.settings
-    costs = costs_of(context.job, prepared.directory)
+    costs = costs_of(prepared.run)
     # A session that sends rows again would be judged by answers that it is about to replace.
     race = open_race(prepared, context.report, looking=not context.feed_options.retry_failed and context.feed_options.changed != "rerun")
     stopped, duplicates = race.stopped if race else set(), duplicates_of(prepared)

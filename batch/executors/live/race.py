@@ -14,8 +14,8 @@ from batch.engine.stop import Stop
 from batch.errors import PromptmillError
 from batch.executors.context import PreparedRun
 from batch.records import BeatenVariant
-from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import Manifest, RaceRecord
+from batch.rundir.stored_run import StoredRun
 from batch.settings import Job
 from batch.tally import Tally
 
@@ -116,9 +116,10 @@ def _version(job: Job) -> str:
     return scorer_version(next(score for score in job.scores if score.name == job.run.race))
 
 
-def raced_of(directory: RunDirectory, job: Job, tallies: Mapping[str, Tally]) -> dict[str, str]:
+def raced_of(run: StoredRun, tallies: Mapping[str, Tally]) -> dict[str, str]:
     """Map the variants that the race stopped before their last row to the variant that beat each."""
-    if job.run.race is None:
+    if run.job.run.race is None:
         return {}
-    stops = recorded_stops(directory.manifest, job)
+    # Read again: the race of this session has added to it since the run was opened.
+    stops = recorded_stops(run.directory.manifest, run.job)
     return {stop.variant: stop.beaten_by for stop in stops if tallies[stop.variant].not_attempted}

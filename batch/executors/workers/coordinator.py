@@ -44,7 +44,7 @@ class _WorkerState:
     def __init__(self) -> None:
         self.tallies: Mapping[str, Tally] = {}
         self.written: Mapping[LeaseKey, JournalEnds] = {}
-        self.held: Mapping[LeaseKey, Mapping[str, Tally]] = {}
+        self.in_memory: Mapping[LeaseKey, Mapping[str, Tally]] = {}
         self.budget: BudgetUsage | None = None
 
 
@@ -114,7 +114,7 @@ class Coordinator:
             return Grant(over=True, stop=self.stop)
         member = self._members.setdefault(name, _WorkerState())
         self._add(member, report.tallies)
-        member.written, member.held, member.budget = report.written, report.held, report.budget
+        member.written, member.in_memory, member.budget = report.written, report.in_memory, report.budget
         for event in report.events:
             self._notify(event)
         for key in report.done:
@@ -142,24 +142,24 @@ class Coordinator:
             tally.durable += reported.ok + reported.failed - reported.durable
             # About as many requests as it last reported were in flight when it died: they are sent again and may be billed twice.
             tally.doubled += reported.in_flight
-        for held in member.held.values():
-            for variant, counts in held.items():
+        for in_memory in member.in_memory.values():
+            for variant, counts in in_memory.items():
                 self.tallies[variant].durable -= counts.ok + counts.failed
-        for lease in self._leases.held_by(name):
+        for lease in self._leases.leased_to(name):
             try:
                 recalled = await self._recover(lease, member.written.get(lease.key, {}))
             except (StorageError, DamagedError) as error:
                 self.end(Stop("storage", str(error)), 0.0)
                 return
-            self._take_over(recalled, member.held.get(lease.key, {}))
+            self._take_over(recalled, member.in_memory.get(lease.key, {}))
             if not self._leases.release(lease):
                 rows = f"rows {lease.shard.start:,} to {lease.shard.stop - 1:,}"
                 self.end(Stop("refused", f"{MOST_GENERATIONS} workers died while they sent {rows}: memory may be short here"), self.grace_s)
 
-    def _take_over(self, recalled: Sequence[Recovered], held: Mapping[str, Tally]) -> None:
-        """Count the outcomes that a dead worker recorded in a lease and did not report; `held` were in its memory at its last report."""
+    def _take_over(self, recalled: Sequence[Recovered], in_memory: Mapping[str, Tally]) -> None:
+        """Count the outcomes that a dead worker recorded in a lease and did not report; `in_memory` are those of its last report."""
         found: Counter[str] = Counter()
-        reported = {variant: counts.ok + counts.failed for variant, counts in held.items()}
+        reported = {variant: counts.ok + counts.failed for variant, counts in in_memory.items()}
         for variant, outcome, kept_ok in recalled:
             tally = self.tallies[variant]
             found[variant] += 1
@@ -202,8 +202,8 @@ class Coordinator:
         for variant, tally in member.tallies.items():
             self.tallies[variant].in_flight -= tally.in_flight
             self.tallies[variant].waiting -= tally.waiting
-        for held in member.held.values():
-            for variant, counts in held.items():
+        for in_memory in member.in_memory.values():
+            for variant, counts in in_memory.items():
                 _change(self.tallies[variant], Tally(), counts)
 
     def _grants(self, report: Report, now: float, again_s: float) -> tuple[tuple[Lease, ...], tuple[LimitShare, ...]]:

@@ -52,7 +52,7 @@ class LeaseJournals:
         return {variant: journal.appended_bytes for variant, journal in self.journals.items()}
 
     @property
-    def held(self) -> dict[str, PendingOutcomes]:
+    def in_memory(self) -> dict[str, PendingOutcomes]:
         """The outcomes of each journal that are in memory only, where there are any."""
         pending = ((variant, journal.pending) for variant, journal in self.journals.items() if not journal.is_durable)
         return {variant: outcomes for variant, outcomes in pending if outcomes is not None}
@@ -97,9 +97,13 @@ class LeaseRecorder(Recorder):
         return {lease_journals.lease.key: lease_journals.written for lease_journals in self._lease_journals.values()}
 
     @property
-    def held(self) -> dict[LeaseKey, dict[str, PendingOutcomes]]:
+    def in_memory(self) -> dict[LeaseKey, dict[str, PendingOutcomes]]:
         """The outcomes of all open leases that are in memory only."""
-        return {lease_journals.lease.key: held for lease_journals in self._lease_journals.values() if (held := lease_journals.held)}
+        return {
+            lease_journals.lease.key: in_memory
+            for lease_journals in self._lease_journals.values()
+            if (in_memory := lease_journals.in_memory)
+        }
 
     async def sync(self, variant: str | None = None, *, due: bool = False) -> None:
         """Make recorded outcomes durable, of one variant or of all; with `due`, only of journals that are due. Raises StorageError.
@@ -150,8 +154,8 @@ class LeaseRecorder(Recorder):
 
     def _count_durable(self) -> None:
         for variant in self._variants:
-            held = sum(lease_journals.journals[variant.name].durable for lease_journals in self._lease_journals.values())
-            self.tallies[variant.name].durable = self._durable[variant.name] + held
+            still_open = sum(lease_journals.journals[variant.name].durable for lease_journals in self._lease_journals.values())
+            self.tallies[variant.name].durable = self._durable[variant.name] + still_open
 
     def _journal(self, work: Work) -> LeasedJournalWriter:
         return self._lease_journals[work.shard].journals[work.task.variant]
@@ -161,7 +165,7 @@ class LeaseRecorder(Recorder):
         self._lease_journals[work.shard].settled += 1
         unflushed = self._journal(work).unflushed
         if unflushed is not None:
-            _hold(unflushed, work, outcome)
+            _add_pending(unflushed, work, outcome)
         if outcome.error is not None:
             if len(self.examples) < EXAMPLES:
                 self.examples.append(Example(work.task.variant, outcome.ordinal, outcome.id, outcome.error))
@@ -177,9 +181,9 @@ async def _sync(journal: LeasedJournalWriter, refusals: list[StorageError]) -> N
         refusals.append(error)
 
 
-def _hold(held: PendingOutcomes, work: Work, outcome: Outcome) -> None:
+def _add_pending(pending: PendingOutcomes, work: Work, outcome: Outcome) -> None:
     """Count an outcome that is in memory only."""
-    count(held.counts, outcome)
-    held.counts.kept_ok -= work.previous == "ok"
-    held.counts.kept_failed -= work.previous == "failed"
-    held.dollars += (outcome.cost_usd or 0.0) + outcome.extra_usd
+    count(pending.counts, outcome)
+    pending.counts.kept_ok -= work.previous == "ok"
+    pending.counts.kept_failed -= work.previous == "failed"
+    pending.dollars += (outcome.cost_usd or 0.0) + outcome.extra_usd

@@ -22,7 +22,7 @@ class Leases:
         self._shards = shards
         self._next = [0] * queues
         self._returned: list[deque[Lease]] = [deque() for _ in range(queues)]
-        self._held: dict[LeaseKey, tuple[str, Lease]] = {}
+        self._leased: dict[LeaseKey, tuple[str, Lease]] = {}
         self._left = self.count = queues * len(shards)
 
     @property
@@ -48,25 +48,25 @@ class Leases:
             self._next[queue] += 1
         else:
             return None
-        self._held[lease.key] = worker, lease
+        self._leased[lease.key] = worker, lease
         return lease
 
     def done(self, worker: str, key: LeaseKey) -> bool:
-        """Mark a lease as done; False when the worker does not hold it (any more)."""
+        """Mark a lease as done; False when the worker does not have it, or no longer."""
         # A worker that was given up reports a lease that is another's now.
-        if self._held.get(key, ("", None))[0] != worker:
+        if self._leased.get(key, ("", None))[0] != worker:
             return False
-        del self._held[key]
+        del self._leased[key]
         self._left -= 1
         return True
 
-    def held_by(self, worker: str) -> list[Lease]:
-        """The leases that the worker holds."""
-        return [lease for holder, lease in self._held.values() if holder == worker]
+    def leased_to(self, worker: str) -> list[Lease]:
+        """The leases of a worker."""
+        return [lease for holder, lease in self._leased.values() if holder == worker]
 
     def release(self, lease: Lease) -> bool:
         """Release a lease for another worker; False when it was released too often. Seal its journals first."""
-        del self._held[lease.key]
+        del self._leased[lease.key]
         if lease.generation >= MOST_GENERATIONS:
             return False
         self._returned[lease.queue].append(Lease(lease.queue, lease.shard, lease.generation + 1))

@@ -53,7 +53,7 @@ class Report:
     `uses` are of all endpoints, queue by queue; `wanted` is the number of shards that each queue could take. `done` are leases whose rows
     all have a durable outcome.
     `written` is the end of the journals of its open leases as counted in `tallies`: by variant, (file of the lease, bytes in it).
-    `held` counts the outcomes of `tallies` beyond that end, which are in memory only and are lost when the worker dies.
+    `in_memory` counts the outcomes of `tallies` beyond that end, which are in memory only and are lost when the worker dies.
     `events` are what the engine reported, `examples` failed rows that were not reported yet. `budget` is the use of the run's budget
     (`unrecorded` also without a budget).
     `stop` is why it cannot continue. `ended` marks its last report.
@@ -65,7 +65,7 @@ class Report:
     wanted: tuple[int, ...] = ()
     done: tuple[LeaseKey, ...] = ()
     written: Mapping[LeaseKey, Mapping[str, tuple[int, int]]] = field(default_factory=dict)
-    held: Mapping[LeaseKey, Mapping[str, Tally]] = field(default_factory=dict)
+    in_memory: Mapping[LeaseKey, Mapping[str, Tally]] = field(default_factory=dict)
     examples: tuple[Example, ...] = ()
     budget: BudgetUsage | None = None
     events: tuple[Notice | UnexpectedError, ...] = ()

@@ -132,8 +132,8 @@ class Worker:
 
     def _report(self, *, ended: bool = False) -> Report:
         events, self._events = tuple(self._events), []
-        held = {key: held for queue in self._queues for key, held in queue.recorder.held.items()}
-        dollars = sum(each.dollars for of_lease in held.values() for each in of_lease.values())
+        in_memory = {key: in_memory for queue in self._queues for key, in_memory in queue.recorder.in_memory.items()}
+        dollars = sum(each.dollars for of_lease in in_memory.values() for each in of_lease.values())
         unrecorded = self._costs.unrecorded + dollars
         return Report(
             self._name,
@@ -143,7 +143,7 @@ class Worker:
             tuple(queue.wanted() for queue in self._queues),
             tuple(key for queue in self._queues for key in queue.recorder.take_done()),
             {key: written for queue in self._queues for key, written in queue.recorder.written.items()},
-            {key: {variant: each.counts for variant, each in of_lease.items()} for key, of_lease in held.items()},
+            {key: {variant: each.counts for variant, each in of_lease.items()} for key, of_lease in in_memory.items()},
             tuple(example for queue in self._queues for example in queue.recorder.take_examples()),
             self._budget.use(unrecorded) if self._budget is not None else BudgetUsage(0.0, 0.0, 0.0, unrecorded),
             events,

@@ -151,11 +151,11 @@ class AdaptiveConcurrency:
         self._answers_owed = min(self._answers_owed + ANSWERS_PER_REFUSAL, int(ANSWERS_PER_REFUSAL * (self._limit + START)))
         if sent_at < self._cut_at:
             return False
-        held = max(1.0, min(self._limit, float(self._in_flight)))
+        reached = max(1.0, min(self._limit, float(self._in_flight)))
         soon = now - self._cut_at < max(1.0, self._latency)
         self._cut_at = now
-        self._ceiling = self._ceiling_seen = held
-        self._limit = max(1.0, held * BACK_OFF if soon else math.ceil(held * BELOW_CEILING))
+        self._ceiling = self._ceiling_seen = reached
+        self._limit = max(1.0, reached * BACK_OFF if soon else math.ceil(reached * BELOW_CEILING))
         self._rest(now)
         return True
 

@@ -62,7 +62,7 @@ def batch_lines(paths: Sequence[Path]) -> Iterator[tuple[Path, int, dict[str, An
 
 
 def batch_answer(path: Path, number: int, line: Mapping[str, Any]) -> BatchAnswer:
-    """Read one line of a file. Raises InputError, also for what nobody writes in such a line."""
+    """Read one line of a file. Raises InputError, also for what has no place in such a line."""
     try:
         return read_batch_line(line)
     except Exception as error:

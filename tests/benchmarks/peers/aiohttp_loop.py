@@ -1,6 +1,6 @@
 """A loop of one's own: aiohttp, a bounded set of tasks, each answer appended to a file as JSON. What one writes in an afternoon.
 
-It keeps its results, but syncs nothing, cannot go on after a stop, does not look at the status, and knows no rates.
+It keeps its results, but syncs nothing, cannot resume after a stop, does not look at the status, and knows no rates.
 """
 
 from __future__ import annotations

@@ -144,10 +144,12 @@ async def test_what_a_dead_worker_held_is_taken_back() -> None:
 
     coordinator._recover = recover
     told = Tally(ok=20, failed=3, durable=15, requests=30, in_flight=4, kept_failed=-2, completion_tokens=100, failures={"bad_request": 3})
-    held = Tally(ok=5, failed=2, kept_failed=-1, completion_tokens=40, failures={"bad_request": 2})
+    in_memory = Tally(ok=5, failed=2, kept_failed=-1, completion_tokens=40, failures={"bad_request": 2})
     key = lease.key
     budget = BudgetUsage(0.0, 0.0, 0.0, unrecorded=0.7)
-    coordinator.checkin(Report("w1", {"m": told}, (IDLE,), written={key: {"m": (4, 0)}}, held={key: {"m": held}}, budget=budget), 0.2)
+    coordinator.checkin(
+        Report("w1", {"m": told}, (IDLE,), written={key: {"m": (4, 0)}}, in_memory={key: {"m": in_memory}}, budget=budget), 0.2
+    )
 
     await coordinator.lost("w1")
 
@@ -163,9 +165,9 @@ async def test_what_could_not_be_put_is_not_counted_in_the_end() -> None:
     """Promise 1: a worker that ends since the store refuses has told of answers that are lost: their rows are not attempted."""
     coordinator = make(RunSettings(), 4, [])
     (lease,) = coordinator.checkin(Report("w1", usages=(IDLE,), wanted=(1,)), 0.0).leases
-    held = {lease.key: {"m": Tally(ok=5)}}
+    in_memory = {lease.key: {"m": Tally(ok=5)}}
     stop = Stop("storage", "refused")
-    assert coordinator.checkin(Report("w1", {"m": Tally(ok=9, durable=4)}, held=held, stop=stop, ended=True), 0.2).over
+    assert coordinator.checkin(Report("w1", {"m": Tally(ok=9, durable=4)}, in_memory=in_memory, stop=stop, ended=True), 0.2).over
     assert (coordinator.tallies["m"].ok, coordinator.tallies["m"].durable) == (4, 4)
 
 

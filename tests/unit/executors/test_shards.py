@@ -49,7 +49,7 @@ def test_what_a_dead_worker_held_goes_to_others_first() -> None:
     leases = Leases(1, divide(4 * FEWEST_ROWS, [InputOffset(0)]))
     first, second = take(leases, "a"), take(leases, "a")
     assert leases.done("a", first.key)
-    assert leases.held_by("a") == [second]
+    assert leases.leased_to("a") == [second]
     assert leases.release(second)
 
     again = take(leases, "b")
@@ -94,11 +94,11 @@ def test_every_shard_is_done_once_whoever_dies(shards: int, queues: int, seed: i
                 was_drained = leases.available(queue) == 0
                 assert (leases.take(worker, queue) is None) == was_drained
             case 1:
-                for lease in leases.held_by(worker):
+                for lease in leases.leased_to(worker):
                     assert leases.done(worker, lease.key)
                     done.append((lease.queue, lease.shard.number))
             case _:
-                for lease in leases.held_by(worker):
+                for lease in leases.leased_to(worker):
                     if lease.generation < MOST_GENERATIONS:
                         leases.release(lease)
     assert sorted(done) == [(queue, number) for queue in range(queues) for number in range(shards)]
