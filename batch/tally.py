@@ -60,7 +60,8 @@ def sum_tallies(tallies: Mapping[str, Tally]) -> Tally:
     for tally in tallies.values():
         for name in _COUNTS:
             setattr(whole, name, getattr(whole, name) + getattr(tally, name))
-        whole.total = None if whole.total is None or tally.total is None else whole.total + tally.total
+        # Rows may be appended to the input while it is read.
+        whole.total = None if whole.total is None or tally.total is None else whole.total + max(tally.total, tally.finished)
         for code, count in tally.failures.items():
             whole.failures[code] = whole.failures.get(code, 0) + count
     return whole

@@ -133,6 +133,8 @@ def _check_regular(file: str) -> None:
     path = Path(file)
     if path.is_dir():
         raise InputError(f"{file}: is a folder; name its files, for example {path / '*.jsonl'}")
+    if path.is_symlink() and not path.exists():
+        raise InputError(f"{file}: is a link to {path.readlink()}, which is not there")
     if not path.is_file():
         raise InputError(f"{file}: is not a regular file; input is read more than once, so write it to a file first")
 

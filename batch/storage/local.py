@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -14,6 +15,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from batch.errors import StorageError
+
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
@@ -70,13 +73,19 @@ def scratch_folder(parent: str | os.PathLike[str], name: str) -> Iterator[Path]:
     """Create a folder in `parent` for temporary files, removed when the body ends.
 
     Its name is `.NAME.HOST-PID.tmp`; what a killed process left there is removed by the next call on the same host.
+    Where `parent` cannot be written, as on a read-only file system, it is one of the system's temporary folders.
 
     Raises:
         OSError: the disk refuses.
     """
     folder = Path(parent) / f".{name}.{socket.gethostname()}-{os.getpid()}.tmp"
-    _remove_leftovers(Path(parent) / name)
-    folder.mkdir(mode=0o700)
+    try:
+        _remove_leftovers(Path(parent) / name)
+        folder.mkdir(mode=0o700)
+    except OSError as error:
+        if error.errno not in _NOT_WRITABLE:
+            raise
+        folder = Path(tempfile.mkdtemp(prefix="promptmill-"))
     try:
         yield folder
     finally:

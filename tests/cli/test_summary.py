@@ -146,3 +146,8 @@ def test_an_unknown_total_is_not_called_zero() -> None:
 def test_a_reason_cannot_steer_the_terminal() -> None:
     """The endpoint's words in the reason are shown, not obeyed."""
     assert "\x1b" not in summary({"m": tally()}, "refused", "\x1b[2J")
+
+
+def test_rows_that_were_appended_during_the_run_are_in_the_sum() -> None:
+    """Rows in = ok + failed + not attempted also where the input grew while it was read (promise 1)."""
+    assert "  rows       2,050 = 2,050 ok + 0 failed + 0 not attempted" in summary({"m": tally(ok=2050)}).splitlines()

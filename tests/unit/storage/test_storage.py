@@ -218,3 +218,20 @@ with scratch_folder(sys.argv[1], "verify") as folder:
         assert sorted(names_in(tmp_path)) == sorted([folder.name, other.name])
     assert left != folder.name
     assert names_in(tmp_path) == [other.name]
+
+
+@pytest.mark.parametrize("target", ["gone.jsonl", "rows.jsonl"])
+def test_a_link_to_nothing_is_named_as_one(tmp_path: Path, target: str) -> None:
+    """A link whose file is gone, and one to itself: the message names where it leads."""
+    (tmp_path / "rows.jsonl").symlink_to(target)
+    with pytest.raises(InputError, match=rf"rows\.jsonl: is a link to {target}, which is not there"):
+        expand([f"{tmp_path}/*.jsonl"])
+
+
+@pytest.mark.skipif(not Path("/sys").is_dir(), reason="needs a folder that nobody can write to")
+def test_a_scratch_folder_is_elsewhere_where_its_parent_cannot_be_written() -> None:
+    """So that `verify` works on a read-only file system; it is gone afterwards (fault 60)."""
+    with scratch_folder("/sys", "verify") as folder:
+        (folder / "file").touch()
+        assert not folder.is_relative_to("/sys")
+    assert not folder.exists()
