@@ -113,6 +113,19 @@ def test_functions_are_short_and_take_few_parameters() -> None:
     assert len(many) <= MOST_FUNCTIONS_WITH_MANY, many
 
 
+def test_a_stored_run_is_passed_as_one_value() -> None:
+    """In results/ and evaluation/ no function takes the parts of a stored run one by one: a StoredRun has them all."""
+    parts = {"directory", "dataset"}
+    found = [
+        f"{short(path)}: {each.name}"
+        for path in CODE
+        if path.is_relative_to(ROOT / "batch/results") or path.is_relative_to(ROOT / "batch/evaluation")
+        for each in functions(path)
+        if parts <= {argument.arg for argument in (*each.args.args, *each.args.kwonlyargs)}
+    ]
+    assert not found
+
+
 def test_files_are_short_and_give_reasons() -> None:
     """Files over 300 lines stay rare; the reasons of unusual code stand in comments at its lines."""
     texts = {short(path): path.read_text() for path in CODE}
