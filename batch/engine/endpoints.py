@@ -150,7 +150,7 @@ async def check_pool(clients: Sequence[Client], variants: Sequence[Variant], not
             if len(faults) < len(clients):
                 notice(f"{endpoint_name(provider, pooled=True)}: {error}")
 
-    # Raised directly: a task group would wrap it into an exception group.
+    # With one there is nothing to report beside what is raised: no other endpoint serves without it.
     if len(clients) == 1:
         problem = await check_models(clients[0], variants, notice)
         return {} if problem is None else {clients[0]: problem}

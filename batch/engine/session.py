@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 
 import anyio
 
 from batch.clock import Clock
-from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.costs import Costs
-from batch.engine.endpoint_pool import EndpointPool
-from batch.engine.feed import Source
+from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.recorder import Recorder
 from batch.engine.stop import Stop
 from batch.engine.worker_pool import WorkerPool
@@ -25,18 +22,6 @@ SYNC_INTERVAL_S = 0.5
 REPORT_INTERVAL_S = 0.25
 # A progress report that is later than this is mentioned.
 LATE_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointQueue:
-    """An endpoint, or several equal ones, with all work to send there.
-
-    `demands` are by variant, for those whose answers must fit a schema.
-    """
-
-    endpoint_pool: EndpointPool
-    feed: Source
-    answer_checks: Mapping[str, AnswerSchemaCheck] = field(default_factory=dict)
 
 
 class Session:
@@ -58,18 +43,7 @@ class Session:
         self._observers = observers
         self._stop: Stop | None = None
         self.pools: Sequence[WorkerPool] = [
-            WorkerPool(
-                queue.endpoint_pool,
-                queue.feed,
-                recorder,
-                costs,
-                run,
-                answer_checks=queue.answer_checks,
-                clock=clock,
-                notify=self._notify,
-                stop_run=self._stop_pools,
-            )
-            for queue in queues
+            WorkerPool(queue, recorder, costs, run, clock=clock, notify=self._notify, stop_run=self._stop_pools) for queue in queues
         ]
 
     @property

@@ -10,20 +10,18 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 
 import anyio
 from anyio.abc import TaskGroup
 
 from batch.clock import Clock
-from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog, high_water
 from batch.engine.costs import Costs
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
 from batch.engine.ending import reason_to_stop
-from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.failure_handler import FailureHandler
-from batch.engine.feed import Source
 from batch.engine.finisher import Finisher
 from batch.engine.recorder import Recorder
 from batch.engine.reply_notices import ReplyNotices
@@ -49,30 +47,28 @@ class WorkerPool:
 
     def __init__(
         self,
-        endpoint_pool: EndpointPool,
-        feed: Source,
+        queue: EndpointQueue,
         recorder: Recorder,
         costs: Costs,
         run: RunSettings,
         *,
-        answer_checks: Mapping[str, AnswerSchemaCheck],
         clock: Clock,
         notify: Callable[[Event], None],
         stop_run: Callable[[Stop, float], None],
     ) -> None:
         self.stopped: Stop | None = None
-        self._endpoint_pool = endpoint_pool
+        self._endpoint_pool = endpoint_pool = queue.endpoint_pool
         self._recorder = recorder
         self._costs = costs
         self._run, self._clock, self._notify = run, clock, notify
-        self._answer_checks = answer_checks
+        self._answer_checks = queue.answer_checks
         self._most_in_flight = run.most_in_flight * len(endpoint_pool)
         self._backlog = Backlog(high_water(self._most_in_flight))
         self._stop_run = stop_run
         self._finisher = Finisher(self._backlog, recorder, run)
-        self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, answer_checks)
+        self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks)
         self._reply_notices = ReplyNotices()
-        self._reader = RowReader(feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
+        self._reader = RowReader(queue.feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
         self._last_was_limited = False
         self._grace_until = math.inf
         self._workers = self._in_flight = 0

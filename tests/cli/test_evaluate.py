@@ -17,8 +17,9 @@ from batch.evaluation.gates import GateResult
 from batch.evaluation.reading import ScoreResult, VariantStats
 from batch.evaluation.table import ScoreTable, State
 from batch.evaluation.verdict import reach_verdict
+from batch.rundir.local import RunDirectory
 from batch.settings import GateSettings, ScoreSettings
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, called
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
 
 ROWS = [{"id": f"r{number}", "text": f"question {number}", "right": number} for number in range(20)]
@@ -86,6 +87,17 @@ def test_score_and_compare_send_nothing(finished: tuple[JobFolder, ScriptedEndpo
         ("r7", "failed", None, None),
     ]
     assert asked(endpoint) == sent
+
+
+@pytest.mark.parametrize("command", ["score", "compare", "report"])
+def test_a_run_is_opened_once(finished: tuple[JobFolder, ScriptedEndpoint], monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    """run.json is read, and the job of the run made from it, once a command, whatever reads of the run follow."""
+    job, _ = finished
+    opened: list[Path] = []
+    read = RunDirectory._read_manifest
+    monkeypatch.setattr(RunDirectory, "_read_manifest", lambda directory: opened.append(directory.path) or read(directory))
+    assert called(job, command, "runs/test").exit_code == 0
+    assert len(opened) == 1
 
 
 def test_other_scores_send_nothing_again(finished: tuple[JobFolder, ScriptedEndpoint]) -> None:

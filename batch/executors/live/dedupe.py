@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 
 from batch.engine.dedupe import Deferred, Duplicates
+from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.feed import Plan
-from batch.engine.session import EndpointQueue
 from batch.engine.stop import Stop
 from batch.executors.context import PreparedRun
 from batch.journal.index import ResumeIndex

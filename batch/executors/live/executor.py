@@ -11,10 +11,11 @@ from batch.engine import endpoints
 from batch.engine.answer_checks import answer_checks_of
 from batch.engine.dedupe import Duplicates
 from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.feed import Feed, Plan
 from batch.engine.limiter import EndpointLimiter
 from batch.engine.recorder import Recorder
-from batch.engine.session import EndpointQueue, Session
+from batch.engine.session import Session
 from batch.engine.stop import Stop
 from batch.engine.work import PooledEndpoint
 from batch.executors import Ended

@@ -15,10 +15,11 @@ from batch.clock import Clock
 from batch.engine.answer_checks import answer_checks_of
 from batch.engine.costs import Costs
 from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.endpoints import each_url, endpoint_name
 from batch.engine.feed import FeedOptions, Plan
 from batch.engine.limiter import EndpointLimiter
-from batch.engine.session import EndpointQueue, Session
+from batch.engine.session import Session
 from batch.engine.stop import Stop
 from batch.engine.work import PooledEndpoint
 from batch.events import Observer

@@ -1,0 +1,22 @@
+"""An endpoint, or several equal ones, with the work to send there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from batch.engine.answer_checks import AnswerSchemaCheck
+from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.feed import Source
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointQueue:
+    """An endpoint, or several equal ones, with all work to send there.
+
+    `answer_checks` are by variant, for those whose answers must fit a schema.
+    """
+
+    endpoint_pool: EndpointPool
+    feed: Source
+    answer_checks: Mapping[str, AnswerSchemaCheck] = field(default_factory=dict)
