@@ -26,7 +26,7 @@ _VERSION = re.compile(r"v\d+[a-z0-9]*")
 _API_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/moderations")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNIX = "http+unix"
-_SOCKET = re.compile(r"unix:(?://)?(/.*)", re.IGNORECASE)
+_SOCKET = re.compile(r"unix:(?://(?=/))?(/(?!/).*)", re.IGNORECASE)
 
 
 def socket_path(url: str) -> str | None:

@@ -28,11 +28,14 @@ from batch.providers.urls import RETIRED_HOSTS, normalise_base_url
         ("http://localhost:8000", "http://localhost:8000/v1"),
         ("HTTP://[::1]:8000/", "http://[::1]:8000/v1"),
         ("http://127.0.0.1:80/v1", "http://127.0.0.1/v1"),
+        ("unix:/run/llm.sock", "http+unix://%2Frun%2Fllm.sock/v1"),
+        ("unix:///run/a b/LLM.sock", "http+unix://%2Frun%2Fa%20b%2FLLM.sock/v1"),
+        ("HTTP+unix://%2frun%2fllm.sock/team//v1/", "http+unix://%2Frun%2Fllm.sock/team/v1"),
     ],
 )
 def test_one_form(written: str, meant: str) -> None:
     """With or without /v1, slash or a pasted API path: the same base URL; any prefix is kept."""
-    assert normalise_base_url(written) == meant
+    assert normalise_base_url(written) == normalise_base_url(meant) == meant
 
 
 @pytest.mark.parametrize(
@@ -45,6 +48,9 @@ def test_one_form(written: str, meant: str) -> None:
         ("http://host:99999/v1", "port"),
         ("http://host:abc/v1", "port"),
         ("http://ho st/v1", "no spaces"),
+        ("unix:run/llm.sock", "absolute path"),
+        ("unix://host/llm.sock", "absolute path"),
+        ("http+unix://llm.sock/v1", "absolute"),
         ("http://host/v1\nX: y", "no spaces"),
         ("http://[::1/v1", "host"),
         ("https://host/v1?api-version=2", "query"),
