@@ -38,7 +38,7 @@ class RayCluster:
         self._environ = environ or {}
 
     def __enter__(self) -> Self:
-        self._said = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed in __exit__
+        self._said = tempfile.TemporaryFile("w+")
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.support.ray_nodes"],
             stdin=subprocess.PIPE,
