@@ -28,9 +28,10 @@ demo-eval: .venv/.demo-ready
 test: lint
 	$(PYTEST) -m "not long" -n 4 --dist loadgroup --cov --cov-report=term:skip-covered --cov-fail-under=95
 
-# Full-size sweeps: kills, simulated histories, millions of rows. Takes long, prints its figures.
+# Full-size sweeps: kills, simulated histories, millions of rows; more examples of properties. Takes long, prints its figures.
 test-long: .venv/.test-ready
 	$(PYTEST) -m long -s --timeout=3600
+	$(PYTEST) -m "hypothesis and not long" --hypothesis-profile=full
 
 # Against the peers and the bare engines, on this machine: docs/benchmarks.md (under half an hour; QUICK=1: three minutes, nothing is
 # written). The peers get environments of their own in .venv-bench. Needs nginx with the echo module; root on Debian installs it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -17,11 +18,16 @@ from tests.support.guards import HangGuard, LoopGuard, ProcessGuard
 from tests.support.needs import NOT_INSTALLED, needs_module
 from tests.support.s3 import S3Server, s3_server
 
-# A loaded machine is no fault of an example.
-hypothesis.settings.register_profile("untimed", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("untimed")
+# A loaded machine is no fault of an example. `make test-long` takes the profile "full".
+for profile, examples in (("short", 30), ("full", 200)):
+    hypothesis.settings.register_profile(
+        profile, max_examples=examples, deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+hypothesis.settings.load_profile("short")
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+SHARED_MEMORY = Path("/dev/shm")
+ROOM_BYTES = 4 << 30
 REQUIRE_ALL = os.environ.get("PROMPTMILL_REQUIRE_ALL") == "1"
 SKIPS_FOR_A_PACKAGE = (NOT_INSTALLED, "could not import")  # ours; pytest.importorskip's
 
@@ -60,7 +66,10 @@ def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) ->
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Let hanging tests end under any event loop, and no process outlive its failed test."""
+    """Let hanging tests end under any event loop, no process outlive its failed test, and put the tests' folders into memory."""
+    # Runs sync their files some twenty times: on a busy disk the suite would wait for that most of its time.
+    if SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK) and shutil.disk_usage(SHARED_MEMORY).free >= ROOM_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(SHARED_MEMORY))
     config.pluginmanager.register(HangGuard())
     config.pluginmanager.register(ProcessGuard())
 

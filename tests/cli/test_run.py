@@ -1,4 +1,4 @@
-"""`promptmill run` and `resume` end to end: real jobs against a scripted endpoint on loopback, in processes of their own."""
+"""`promptmill run` and `resume` end to end: real jobs against a scripted endpoint on loopback."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ def test_failed_rows_end_with_1_and_can_be_sent_again(tmp_path: Path) -> None:
     """Failed rows give exit code 1 and the command that sends them again; that command does it (promise 1)."""
     with ScriptedEndpoint(refuse_every_third) as endpoint:
         job = JobFolder(tmp_path, endpoint.url)
-        first = job.run()
+        first = job.call()
         sent = endpoint.counts()
-        second = job.run()
+        second = job.call()
         assert endpoint.counts() == sent
     assert (first.returncode, second.returncode) == (1, 1)
     assert "  failures   4 context_length" in first.stderr.splitlines()
     assert first.stderr.splitlines()[-1].strip() == "promptmill run test.toml --retry-failed"
     with ScriptedEndpoint() as endpoint:
-        result = job.run("run", "test.toml", "--retry-failed", "--set", f"provider.house.base_url={endpoint.url}", "--changed", "keep")
+        result = job.call("run", "test.toml", "--retry-failed", "--set", f"provider.house.base_url={endpoint.url}", "--changed", "keep")
         assert len(endpoint.counts()) == 4, result.stderr
     assert result.returncode == 0, result.stderr
     assert "             6 of them from earlier sessions" in result.stderr.splitlines()
@@ -47,14 +47,14 @@ def test_failed_rows_end_with_1_and_can_be_sent_again(tmp_path: Path) -> None:
 
 def test_quiet_is_silent_when_all_is_well(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
     """--quiet writes nothing about a run without faults."""
-    result = JobFolder(tmp_path, endpoint.url).run("run", "test.toml", "--quiet")
+    result = JobFolder(tmp_path, endpoint.url).call("run", "test.toml", "--quiet")
     assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
 
 
 def test_quiet_does_not_hide_failures(tmp_path: Path) -> None:
     """--quiet still says what failed."""
     with ScriptedEndpoint(refuse_every_third) as endpoint:
-        result = JobFolder(tmp_path, endpoint.url).run("run", "test.toml", "-q")
+        result = JobFolder(tmp_path, endpoint.url).call("run", "test.toml", "-q")
     assert result.returncode == 1
     assert "4 context_length" in result.stderr
 
@@ -62,11 +62,11 @@ def test_quiet_does_not_hide_failures(tmp_path: Path) -> None:
 def test_limit_and_set_change_the_job(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
     """--limit takes the first rows only, --set overrides a setting, and the next run takes the rest."""
     job = JobFolder(tmp_path, endpoint.url)
-    result = job.run("run", "test.toml", "--limit", "3", "--set", "model.temperature=0.5")
+    result = job.call("run", "test.toml", "--limit", "3", "--set", "model.temperature=0.5")
     assert result.returncode == 0, result.stderr
     assert sorted(endpoint.counts()) == ["question 0", "question 1", "question 2"]
     assert {received.json()["temperature"] for received in endpoint.requests if received.body} == {0.5}
-    assert job.run("run", "test.toml", "--set", "model.temperature=0.5").returncode == 0
+    assert job.call("run", "test.toml", "--set", "model.temperature=0.5").returncode == 0
     assert ids(job.completions()) == [f"r{number}" for number in range(10)]
     assert set(endpoint.counts().values()) == {1}
 
@@ -92,7 +92,7 @@ def test_an_interrupted_run_goes_on_with_resume(tmp_path: Path) -> None:
 def test_a_refused_key_stops_with_5(tmp_path: Path) -> None:
     """An endpoint that refuses the key stops the run before a row is sent: exit code 5 and the reason (fault 4)."""
     with ScriptedEndpoint(lambda received: [error(401, {"error": {"message": "wrong key"}})]) as endpoint:
-        result = JobFolder(tmp_path, endpoint.url).run()
+        result = JobFolder(tmp_path, endpoint.url).call()
         assert not endpoint.counts()
     assert result.returncode == 5
     assert "wrong key" in result.stderr
@@ -102,7 +102,7 @@ def test_a_refused_key_stops_with_5(tmp_path: Path) -> None:
 def test_a_wrong_job_shows_every_problem(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
     """A job file with several mistakes ends with 2 and a line for each of them, with its place."""
     job = JobFolder(tmp_path, endpoint.url, concurency=4, attempts="six")
-    result = job.run()
+    result = job.call()
     assert (result.returncode, result.stdout) == (2, "")
     lines = result.stderr.splitlines()
     assert len(lines) == 2
@@ -123,7 +123,7 @@ def test_a_wrong_job_shows_every_problem(endpoint: ScriptedEndpoint, tmp_path: P
 )
 def test_what_is_not_there_is_named(words: tuple[str, ...], endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
     """A job or run directory that does not exist is a plain error with code 2, and nothing is made."""
-    result = JobFolder(tmp_path, endpoint.url).run(*words)
+    result = JobFolder(tmp_path, endpoint.url).call(*words)
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.startswith("promptmill: error: ")
     assert "gone" in result.stderr
@@ -133,7 +133,7 @@ def test_what_is_not_there_is_named(words: tuple[str, ...], endpoint: ScriptedEn
 
 def test_schema_is_json_schema(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
     """`schema` prints a JSON Schema that has the sections of a job file."""
-    result = JobFolder(tmp_path, endpoint.url).run("schema")
+    result = JobFolder(tmp_path, endpoint.url).call("schema")
     schema = json.loads(result.stdout)
     assert result.returncode == 0
     assert schema["$schema"].startswith("http")

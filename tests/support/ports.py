@@ -5,9 +5,20 @@ from __future__ import annotations
 import socket
 from typing import Self
 
+# Bound and not listening, to the end of this process: no other test's server can come to such a port.
+_kept: list[socket.socket] = []
+
 
 def unused_port() -> int:
-    """A port on which nothing listens."""
+    """A port on which nothing listens, nor ever will."""
+    sock = socket.socket()
+    sock.bind(("127.0.0.1", 0))
+    _kept.append(sock)
+    return int(sock.getsockname()[1])
+
+
+def free_port() -> int:
+    """A port for a server that must be told one."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from tests.support.scripted import PATIENCE_S
+
 _SERVER = """
 import logging, sys
 logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
@@ -63,7 +65,14 @@ class S3Server:
         from pyarrow.fs import S3FileSystem
 
         return S3FileSystem(
-            access_key="test", secret_key="test-secret", region="us-east-1", endpoint_override=self.url, allow_bucket_creation=True
+            access_key="test",
+            secret_key="test-secret",
+            region="us-east-1",
+            endpoint_override=self.url,
+            allow_bucket_creation=True,
+            # By default a request ends after 3 s without a byte, which a loaded machine may take.
+            connect_timeout=PATIENCE_S,
+            request_timeout=PATIENCE_S,
         )
 
     def put(self, path: str, data: bytes) -> None:
