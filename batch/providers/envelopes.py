@@ -73,7 +73,9 @@ def read_error(document: Any) -> ReplyError | None:
         return None
     if document.get("detail"):
         return _from_text(_detail(document["detail"]), document)
-    if document.get("message") and not _is_success(document):
+    message = document.get("message")
+    # Ollama's own API has its answer under this name.
+    if message and not (isinstance(message, dict) and "content" in message) and not _is_success(document):
         return _from_object(document)
     return None
 
@@ -117,7 +119,9 @@ def _in_choices(choices: list[Any]) -> ReplyError | None:
 def _from_object(error: Mapping[str, Any]) -> ReplyError:
     code = error.get("code")
     status = _status(code) or _status(error.get("status_code")) or _status(error.get("status"))
-    kind = error.get("type") or (error.get("status") if isinstance(error.get("status"), str) else None)
+    # `reason`: Novita, `error_code`: Databricks, `status`: Gemini.
+    named = [error.get(name) for name in ("type", "reason", "error_code", "status")]
+    kind = next((name for name in named if name and isinstance(name, str)), None)
     message = error.get("message") or error.get("detail") or error.get("msg")
     detail = error.get("innererror") or error.get("metadata")
     text = _text(message or error)

@@ -31,8 +31,10 @@ DRAIN_S, DRAIN_BYTES = 0.05, 4096
 CLOSE_S = 1.0
 
 LARGEST_ERROR_BODY = 1024 * 1024
-# The members of replies that hold an answer, of all APIs, with something in them.
-_ANSWER = re.compile(rb'"(?:choices|output|data|results)"\s*:\s*\[\s*[^\]\s]')
+# The members of replies that hold an answer, of all APIs, with something in them; and the endings of APIs that are not OpenAI's.
+_ANSWER = re.compile(
+    rb'"(?:choices|output|data|results|candidates|content)"\s*:\s*[\[{]\s*[^\]}\s]|"(?:done_reason|stop_reason|finishReason)"\s*:'
+)
 ACCEPTED = 202
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 
-from batch.transport.decompression import Decompressor, UnknownEncodingError
+from batch.transport.decompression import GZIP_MAGIC, Decompressor, UnknownEncodingError
 
 # Codings that pack bytes. Other words under Content-Encoding (none, utf-8, chunked, identity) are mistakes and change no byte.
 _PACKED = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"})
 
 _BOM = b"\xef\xbb\xbf"
 _SPACES = b" \t\r\n"
+# How JSON and event streams begin. Packed bytes do not, but for raw deflate by a chance of one in thousands.
+_PLAIN = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:[\[{]\s*["\[{}\]]|(?:data|event|id|retry)?:)')
 # How a line of an event stream begins (WHATWG HTML, section 9.2.6); ":" begins a comment.
 _DATA = b"data:"
 _STREAM_FIELDS = (_DATA, b"event:", b"id:", b"retry:", b":")
@@ -32,17 +35,19 @@ class ContentDecoder:
     def __init__(self, headers: Mapping[str, str], cap: int) -> None:
         self._cap = cap
         self.size = 0
-        try:
-            packed = [name for name in headers.get("content-encoding", "").lower().replace(" ", "").split(",") if name in _PACKED]
-            self._decompressor = Decompressor(",".join(packed)) if packed else None
-        except UnknownEncodingError as error:
-            raise UnreadableError("not_json", str(error), answered=True) from None
+        packed = [name for name in headers.get("content-encoding", "").lower().replace(" ", "").split(",") if name in _PACKED]
+        self._encoding = ",".join(packed)
+        self._decompressor: Decompressor | None = None
+        self._begun = False
         length = headers.get("content-length", "")
         if length.isdecimal() and (len(length) > len(str(cap)) or int(length) > cap):
             raise self._too_big()
 
     def feed(self, piece: bytes) -> bytes:
         """Return the piece unpacked."""
+        if not self._begun and piece:
+            self._begun = True
+            self._decompressor = self._decompressor_for(piece)
         if self._decompressor is not None:
             try:
                 piece = self._decompressor.feed(piece, self._cap - self.size)
@@ -60,6 +65,17 @@ class ContentDecoder:
         if not self._decompressor.complete:
             raise UnreadableError("truncated_body", "the compressed reply ends too early")
         return self._decompressor.end()
+
+    def _decompressor_for(self, head: bytes) -> Decompressor | None:
+        """Choose by the first bytes before the label: servers pack without saying so, and say so without packing."""
+        if head.startswith(GZIP_MAGIC):
+            return Decompressor("gzip")
+        if not self._encoding or _PLAIN.match(head):
+            return None
+        try:
+            return Decompressor(self._encoding)
+        except UnknownEncodingError as error:
+            raise UnreadableError("not_json", str(error), answered=True) from None
 
     def _too_big(self) -> UnreadableError:
         return UnreadableError("too_big", f"the reply is larger than {self._cap:,} bytes (run.max_reply_bytes)")
