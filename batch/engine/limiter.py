@@ -68,6 +68,7 @@ class EndpointLimiter:
         self.has_served = False
         self._failed_from = -math.inf
         self._last_fault = ""
+        self._failing: dict[str, tuple[float, str]] = {}
         self._evidence: dict[str, Evidence] = {}
         # Where other workers send too, one worker's refusals are no evidence about the rate of all.
         self._learned = LearnedRate() if concurrency is None else None
@@ -136,6 +137,7 @@ class EndpointLimiter:
         self._refusals = 0
         self.outage_since = None
         self.has_served = True
+        self._failing.pop(variant, None)
         self.evidence(variant).served(exchange.sent_at, by_reference=by_reference)
         return self.breaker.served(exchange.sent_at, by_reference=by_reference)
 
@@ -150,7 +152,7 @@ class EndpointLimiter:
 
     def refused(self, task: Task, error: ErrorInfo, sent_at: float, now: float, *, testable: bool) -> str | None:
         """Learn from a refusal that may be the endpoint's fault. Returns a notice."""
-        self._failing_since(now, sent_at, error)
+        self._failing_since(now, sent_at, error, task.variant)
         return self._out_of_order if self.breaker.failed(key_of(task), now, unready=False, testable=testable) else None
 
     def postpone(
@@ -162,7 +164,7 @@ class EndpointLimiter:
         `testable`: a reference is there to test a suspicion with.
         """
         error = verdict.error or ErrorInfo(ErrorKind.API, "", "")
-        self._failing_since(now, sent_at, error)
+        self._failing_since(now, sent_at, error, task.variant)
         code = error.code
         wait = verdict.wait if verdict.wait is not None and verdict.wait <= ABSURD_WAIT_S else None
         limited = verdict.reduce_concurrency or wait is not None
@@ -178,7 +180,7 @@ class EndpointLimiter:
 
     def refused_all(self, task: Task, error: ErrorInfo, sent_at: float, now: float) -> None:
         """Rest an endpoint that refuses every request; it is probed."""
-        self._failing_since(now, sent_at, error)
+        self._failing_since(now, sent_at, error, task.variant)
         self.breaker.failed(key_of(task), now, unready=True)
 
     def spare(self, now: float) -> None:
@@ -225,7 +227,13 @@ class EndpointLimiter:
         text = self._last_fault
         return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
 
-    def _failing_since(self, now: float, sent_at: float, error: ErrorInfo) -> None:
+    def late_variants(self, now: float) -> dict[str, str]:
+        """Return the variants of which nothing was served for as long as the endpoint is waited for, each with its last fault."""
+        return {variant: fault for variant, (since, fault) in self._failing.items() if now - since >= self._patience_s}
+
+    def _failing_since(self, now: float, sent_at: float, error: ErrorInfo, variant: str) -> None:
+        since, _ = self._failing.get(variant, (now, ""))
+        self._failing[variant] = since, error.message
         if self.outage_since is None:
             self.outage_since = now
         self._failed_from = max(self._failed_from, sent_at)
@@ -244,7 +252,7 @@ class EndpointLimiter:
         if wait is not None:
             self.asked_until = max(self.asked_until, now + wait)
         if wait is None and cut and self._refusals > 1 and not self._has_learned:
-            wait = backoff(self._refusals - 1, self._random.random())
+            wait = min(backoff(self._refusals - 1, self._random.random()), self.breaker.longest_interval)
         return None if wait is None else self._pause(wait, code, now)
 
     @property

@@ -178,7 +178,7 @@ def _names(error: ReplyError) -> list[str]:
 
 
 def _message(status: int, error: ReplyError | None, body: bytes) -> str:
-    said = without_pages(error.message) if error is not None else sample(body)
+    said = without_pages(error.message) if error is not None else sample(body, _LOOKED_AT)
     if said:
         return said
     try:

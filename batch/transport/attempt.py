@@ -14,7 +14,7 @@ import orjson
 
 from batch.errors import describe_bug
 from batch.policy.redaction import Redactor, sample
-from batch.providers.envelopes import pending_state
+from batch.providers.envelopes import begun_error, pending_state
 from batch.providers.lenient_json import repair
 from batch.providers.replies import ReplyFormatError, read_error, read_reply
 from batch.records import Api, Chunk, ErrorKind, Exchange, Fault, Reply
@@ -119,7 +119,8 @@ class Attempt:
         return content_type == "text/event-stream" or (self._wants_stream and content_type in {"", "text/plain"})
 
     async def _read_body(self, response: Response, deadlines: Deadlines, idle_s: float) -> None:
-        decoder = ContentDecoder(self.headers, self._cap if self._is_success else min(self._cap, LARGEST_ERROR_BODY))
+        success = self._is_success
+        decoder = ContentDecoder(self.headers, self._cap if success else min(self._cap, LARGEST_ERROR_BODY), cuts=not success)
         labelled = self._is_success and self._api is not None and self._is_labelled_stream()
         undecided: bytes | None = b"" if self._is_success and self._api is not None else None
         if not labelled:
@@ -140,6 +141,8 @@ class Attempt:
                 self._pieces.append(data)
                 self._size += len(data)
                 deadlines.move("timeout_idle", idle_s)
+                if decoder.is_full:
+                    break
             elif self._feed(self._stream, data, deadlines, idle_s):
                 await _drain(response)
                 return
@@ -196,7 +199,7 @@ class Attempt:
         except ReplyFormatError as error:
             if self._is_success:
                 return body[:SAMPLE_BYTES], None, self._pending(body) or _format_fault(error, body)
-            found = error_in_events(body)
+            found = error_in_events(body) or begun_error(body)
             return body[:SAMPLE_BYTES], None if found is None else Reply(error=found), fault
         return body, reply, fault
 

@@ -30,17 +30,22 @@ class UnreadableError(Exception):
 
 
 class ContentDecoder:
-    """Unpacks and counts the bytes of a body, up to `cap` bytes in all. Its methods raise UnreadableError."""
+    """Unpacks and counts the bytes of a body, up to `cap` bytes in all. Its methods raise UnreadableError.
 
-    def __init__(self, headers: Mapping[str, str], cap: int) -> None:
+    `cuts`: what is beyond the cap is dropped, and `is_full` tells so; otherwise it is an error.
+    """
+
+    def __init__(self, headers: Mapping[str, str], cap: int, *, cuts: bool = False) -> None:
         self._cap = cap
+        self._cuts = cuts
+        self.is_full = False
         self.size = 0
         packed = [name for name in headers.get("content-encoding", "").lower().replace(" ", "").split(",") if name in _PACKED]
         self._encoding = ",".join(packed)
         self._decompressor: Decompressor | None = None
         self._begun = False
         length = headers.get("content-length", "")
-        if length.isdecimal() and (len(length) > len(str(cap)) or int(length) > cap):
+        if not cuts and length.isdecimal() and (len(length) > len(str(cap)) or int(length) > cap):
             raise self._too_big()
 
     def feed(self, piece: bytes) -> bytes:
@@ -55,12 +60,15 @@ class ContentDecoder:
                 raise UnreadableError("not_json", f"the compressed reply cannot be unpacked: {error}", answered=True) from None
         self.size += len(piece)
         if self.size > self._cap:
-            raise self._too_big()
+            if not self._cuts:
+                raise self._too_big()
+            self.is_full = True
+            return piece[: len(piece) - (self.size - self._cap)]
         return piece
 
     def end(self) -> bytes:
         """The body has ended: return the last bytes of it."""
-        if self._decompressor is None:
+        if self._decompressor is None or self.is_full:
             return b""
         if not self._decompressor.complete:
             raise UnreadableError("truncated_body", "the compressed reply ends too early")

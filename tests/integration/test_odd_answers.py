@@ -287,6 +287,19 @@ async def test_an_answer_of_another_api_is_no_error_and_is_paid_for_once(body: d
     assert (verdict.error.code, verdict.unusable) == ("no_choices", True)
 
 
+@pytest.mark.parametrize("how", ["JSON", "text", "gzip"])
+async def test_a_huge_error_is_shown_by_its_beginning(how: str) -> None:
+    """Fault 28: of an error text beyond 1 MiB the first 2,000 characters are told, and the rest is not read."""
+    text = b"the tokens of row 7: " + b"x" * (3 * 1024 * 1024)
+    body = text if how == "text" else b'{"error": {"code": "too_odd", "message": "%b"}}' % text
+    exchange = await exchange_of(http(400, gzip.compress(body), {"content-encoding": "gzip"}) if how == "gzip" else http(400, body))
+    error_info = judge(exchange, 0.0).error
+    assert error_info is not None
+    assert error_info.message.startswith("the tokens of row 7: xxx")
+    assert 1999 <= len(error_info.message) <= 2000
+    assert len(exchange.body) <= 2000
+
+
 async def test_usage_under_other_names_is_counted() -> None:
     """Counts under the names of the Responses and Anthropic APIs are those of a chat too."""
     exchange = await exchange_of(http(200, chat_body("hi", usage={"input_tokens": 7, "output_tokens": 3})))
