@@ -70,8 +70,8 @@ class EndpointLimiter:
         self._last_fault = ""
         self._failing: dict[str, tuple[float, str]] = {}
         self._evidence: dict[str, Evidence] = {}
-        # Where other workers send too, one worker's refusals are no evidence about the rate of all.
-        self._learned = LearnedRate() if concurrency is None else None
+        # Where other workers send too, each learns the part of the rate that it gets; the parts add up to the endpoint's.
+        self._learned = LearnedRate()
         self._in_flight = 0
         self._long_hold_until = -math.inf
 
@@ -99,8 +99,7 @@ class EndpointLimiter:
         """Return the seconds until something may be sent; 0: now; infinity: until a probe has returned, or for good if it `failed_late`."""
         if self.outage_since is not None and self.failed_late:
             return math.inf
-        learned = 0.0 if self._learned is None else self._learned.hold(now)
-        return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), learned, 0.0)
+        return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), self._learned.hold(now), 0.0)
 
     def long_hold(self, now: float) -> str | None:
         """Return a notice if a rate delays everything for long; each delay is reported once."""
@@ -114,8 +113,7 @@ class EndpointLimiter:
         """Count a request that leaves; `first` and `retried` are for the retry budget. The ticket is for `ended`."""
         self.concurrency.sent(now)
         self._in_flight += 1
-        if self._learned is not None:
-            self._learned.sent(now)
+        self._learned.sent(now)
         if not self.breaker.closed:
             self.breaker.sent(key_of(task))
         self.budget.sent(first=first, retried=retried)
@@ -132,8 +130,7 @@ class EndpointLimiter:
         """Learn from an answer. Returns True if it ended an outage. `by_reference`: it was the test of a suspicion."""
         usage = exchange.reply.usage if exchange.reply else None
         self.concurrency.served(exchange.sent_at, exchange.done_at, max(1.0, tokens_of(usage, "completion_tokens")))
-        if self._learned is not None:
-            self._learned.served(exchange.done_at, self._in_flight + 1)
+        self._learned.served(exchange.done_at, self._in_flight + 1)
         self._refusals = 0
         self.outage_since = None
         self.has_served = True
@@ -244,7 +241,7 @@ class EndpointLimiter:
 
         Without one the cut is tried first; only when requests sent after it are refused as well, and none is served, all pause.
         """
-        if self._learned is not None and code == "rate_limit" and verdict.reduce_concurrency:
+        if code == "rate_limit" and verdict.reduce_concurrency:
             self._learned.refused(sent_at, now, self.concurrency.limit, self._in_flight + 1)
         cut = verdict.reduce_concurrency and self.concurrency.refused(sent_at, now)
         if cut:
@@ -257,7 +254,7 @@ class EndpointLimiter:
 
     @property
     def _has_learned(self) -> bool:
-        return self._learned is not None and self._learned.is_active and not self._learned.is_starved
+        return self._learned.is_active and not self._learned.is_starved
 
     def _pause(self, wait: float, code: str, now: float) -> str | None:
         until = now + wait
