@@ -48,6 +48,11 @@ class Backlog:
         """Return the next new row, or else the retry that is due first."""
         return self.ready[0] if self.ready else self.next_retry
 
+    @property
+    def variants(self) -> set[str]:
+        """Return the variants of the work in it."""
+        return {work.task.variant for work in [*self.ready, *(retry[2] for retry in self._retries)]}
+
     def due(self, now: float) -> int:
         """Count the retries that are due."""
         if not self._retries or self._retries[0][0] > now:

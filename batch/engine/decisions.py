@@ -29,11 +29,15 @@ class Fail:
 
 @dataclass(frozen=True, slots=True)
 class StopRun:
-    """Send nothing more; requests in flight get `grace_s` to end. Of this pool only, or `everywhere`."""
+    """Send nothing more; requests in flight get `grace_s` to end. Of this pool only, or `everywhere`.
+
+    With `variant` only of that one, as long as the pool has others.
+    """
 
     stop: Stop
     grace_s: float
     everywhere: bool = False
+    variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,11 +22,13 @@ class EndpointPool:
     """The endpoints of a worker pool. With one endpoint it adds nothing to that endpoint's limits.
 
     `cuts_prompts`: these endpoints cut long prompts silently; the first occurrence is reported.
+    `variants` are those that are sent here; where none are named, a model's fault counts as the endpoint's.
     `references` are by variant the smallest requests that were answered, to test endpoints with.
     """
 
-    def __init__(self, name: str, endpoints: Sequence[PooledEndpoint], *, cuts_prompts: bool = False) -> None:
+    def __init__(self, name: str, endpoints: Sequence[PooledEndpoint], *, cuts_prompts: bool = False, variants: Sequence[str] = ()) -> None:
         self.name = name
+        self.variants = tuple(variants)
         self._watches_prompts = cuts_prompts
         self.endpoints = tuple(endpoints)
         self.references: dict[str, Task] = {}
@@ -190,6 +192,9 @@ class EndpointPool:
             fresh = rows and endpoint.suspected_for is None
             variant = endpoint.suspected_for or endpoint.failed_for
             task = None if fresh or variant is None else self.references.get(variant)
+            if variant not in self.references and self.references and not breaker.is_unready:
+                # The failing variant was never served: one that was shows whether the endpoint is at fault.
+                task = next(iter(self.references.values()))
             if task is not None:
                 return Work(task, is_probe=True), endpoint
         return None
@@ -222,6 +227,18 @@ class EndpointPool:
         """Shift the deadlines by the seconds in which this process was suspended."""
         for endpoint in self.endpoints:
             endpoint.limiter.put_off(seconds)
+
+    def late_variants(self, now: float) -> dict[str, str]:
+        """Return the variants that no endpoint has served for its whole patience, while others are served; each with its fault."""
+        if self.outage_deadline is not None and now >= self.outage_deadline:
+            return {}
+        first, *others = (endpoint.limiter.late_variants(now) for endpoint in self.endpoints)
+        return {variant: fault for variant, fault in first.items() if all(variant in other for other in others)}
+
+    def give_another_chance(self, now: float) -> None:
+        """Begin the outages again: what failed was of variants that are not sent any more."""
+        for endpoint in self.endpoints:
+            endpoint.limiter.spare(now)
 
     def outage(self, now: float) -> str:
         """Return, in one sentence, why the pool is given up."""

@@ -91,6 +91,10 @@ class FailureHandler:
         self._tallies[work.task.variant].repairs += 1
         return Retry(work, exchange.done_at)
 
+    def forget(self, variant: str) -> None:
+        """Drop the withheld rows of a variant that is not sent any more."""
+        self.withheld = [each for each in self.withheld if each.work.task.variant != variant]
+
     def release(self) -> list[Decision]:
         """Decide on the withheld rows whose endpoint has served a request that was sent after it refused them: they are to blame.
 
@@ -185,7 +189,8 @@ class FailureHandler:
         if notice is None:
             if not work.is_probe:
                 yield Retry(work, exchange.done_at)
-            yield StopRun(Stop("refused", f"{self._endpoint_pool.name}: {error.message}"), self._run.grace_s)
+            variant = work.task.variant if error.code == "model_not_found" else None
+            yield StopRun(Stop("refused", f"{self._endpoint_pool.name}: {error.message}"), self._run.grace_s, variant=variant)
             return
         if notice:
             yield Warn(notice)

@@ -59,7 +59,9 @@ class Finisher:
         if reason is None:
             return None
         example = f"row {work.task.ordinal}, id {work.task.id}: {error.message}"
-        return StopRun(Stop("refused", f"{reason}; for example {example}"), self._run.grace_s, everywhere=True)
+        # Without a limit of the job's own, the rows of one variant that all fail alike say nothing about the others.
+        variant = work.task.variant if self._run.max_failures is None else None
+        return StopRun(Stop("refused", f"{reason}; for example {example}"), self._run.grace_s, everywhere=variant is None, variant=variant)
 
 
 def storage_stop(error: StorageError) -> StopRun:

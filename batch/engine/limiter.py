@@ -68,9 +68,10 @@ class EndpointLimiter:
         self.has_served = False
         self._failed_from = -math.inf
         self._last_fault = ""
+        self._failing: dict[str, tuple[float, str]] = {}
         self._evidence: dict[str, Evidence] = {}
-        # Where other workers send too, one worker's refusals are no evidence about the rate of all.
-        self._learned = LearnedRate() if concurrency is None else None
+        # Where other workers send too, each learns the part of the rate that it gets; the parts add up to the endpoint's.
+        self._learned = LearnedRate()
         self._in_flight = 0
         self._long_hold_until = -math.inf
 
@@ -98,8 +99,7 @@ class EndpointLimiter:
         """Return the seconds until something may be sent; 0: now; infinity: until a probe has returned, or for good if it `failed_late`."""
         if self.outage_since is not None and self.failed_late:
             return math.inf
-        learned = 0.0 if self._learned is None else self._learned.hold(now)
-        return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), learned, 0.0)
+        return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), self._learned.hold(now), 0.0)
 
     def long_hold(self, now: float) -> str | None:
         """Return a notice if a rate delays everything for long; each delay is reported once."""
@@ -113,8 +113,7 @@ class EndpointLimiter:
         """Count a request that leaves; `first` and `retried` are for the retry budget. The ticket is for `ended`."""
         self.concurrency.sent(now)
         self._in_flight += 1
-        if self._learned is not None:
-            self._learned.sent(now)
+        self._learned.sent(now)
         # A closed breaker keeps no track of requests.
         if not self.breaker.closed:
             self.breaker.sent(key_of(task))
@@ -132,11 +131,11 @@ class EndpointLimiter:
         """Learn from an answer. Returns True if it ended an outage. `by_reference`: it was the test of a suspicion."""
         usage = exchange.reply.usage if exchange.reply else None
         self.concurrency.served(exchange.sent_at, exchange.done_at, max(1.0, tokens_of(usage, "completion_tokens")))
-        if self._learned is not None:
-            self._learned.served(exchange.done_at, self._in_flight + 1)
+        self._learned.served(exchange.done_at, self._in_flight + 1)
         self._refusals = 0
         self.outage_since = None
         self.has_served = True
+        self._failing.pop(variant, None)
         self.evidence(variant).served(exchange.sent_at, by_reference=by_reference)
         return self.breaker.served(exchange.sent_at, by_reference=by_reference)
 
@@ -151,7 +150,7 @@ class EndpointLimiter:
 
     def refused(self, task: Task, error: ErrorInfo, sent_at: float, now: float, *, testable: bool) -> str | None:
         """Learn from a refusal that may be the endpoint's fault. Returns a notice."""
-        self._failing_since(now, sent_at, error)
+        self._failing_since(now, sent_at, error, task.variant)
         return self._out_of_order if self.breaker.failed(key_of(task), now, unready=False, testable=testable) else None
 
     def postpone(
@@ -163,7 +162,7 @@ class EndpointLimiter:
         `testable`: a reference is there to test a suspicion with.
         """
         error = verdict.error or ErrorInfo(ErrorKind.API, "", "")
-        self._failing_since(now, sent_at, error)
+        self._failing_since(now, sent_at, error, task.variant)
         code = error.code
         wait = verdict.wait if verdict.wait is not None and verdict.wait <= ABSURD_WAIT_S else None
         limited = verdict.reduce_concurrency or wait is not None
@@ -179,7 +178,7 @@ class EndpointLimiter:
 
     def refused_all(self, task: Task, error: ErrorInfo, sent_at: float, now: float) -> None:
         """Rest an endpoint that refuses every request; it is probed."""
-        self._failing_since(now, sent_at, error)
+        self._failing_since(now, sent_at, error, task.variant)
         self.breaker.failed(key_of(task), now, unready=True)
 
     def spare(self, now: float) -> None:
@@ -226,7 +225,13 @@ class EndpointLimiter:
         text = self._last_fault
         return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
 
-    def _failing_since(self, now: float, sent_at: float, error: ErrorInfo) -> None:
+    def late_variants(self, now: float) -> dict[str, str]:
+        """Return the variants of which nothing was served for as long as the endpoint is waited for, each with its last fault."""
+        return {variant: fault for variant, (since, fault) in self._failing.items() if now - since >= self._patience_s}
+
+    def _failing_since(self, now: float, sent_at: float, error: ErrorInfo, variant: str) -> None:
+        since, _ = self._failing.get(variant, (now, ""))
+        self._failing[variant] = since, error.message
         if self.outage_since is None:
             self.outage_since = now
         self._failed_from = max(self._failed_from, sent_at)
@@ -237,7 +242,7 @@ class EndpointLimiter:
 
         Without one the cut is tried first; only when requests sent after it are refused as well, and none is served, all pause.
         """
-        if self._learned is not None and code == "rate_limit" and verdict.reduce_concurrency:
+        if code == "rate_limit" and verdict.reduce_concurrency:
             self._learned.refused(sent_at, now, self.concurrency.limit, self._in_flight + 1)
         cut = verdict.reduce_concurrency and self.concurrency.refused(sent_at, now)
         if cut:
@@ -245,12 +250,12 @@ class EndpointLimiter:
         if wait is not None:
             self.asked_until = max(self.asked_until, now + wait)
         if wait is None and cut and self._refusals > 1 and not self._has_learned:
-            wait = backoff(self._refusals - 1, self._random.random())
+            wait = min(backoff(self._refusals - 1, self._random.random()), self.breaker.longest_interval)
         return None if wait is None else self._pause(wait, code, now)
 
     @property
     def _has_learned(self) -> bool:
-        return self._learned is not None and self._learned.is_active and not self._learned.is_starved
+        return self._learned.is_active and not self._learned.is_starved
 
     def _pause(self, wait: float, code: str, now: float) -> str | None:
         until = now + wait

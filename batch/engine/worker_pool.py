@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import anyio
 from anyio.abc import TaskGroup
@@ -19,11 +19,13 @@ from batch.clock import Clock
 from batch.engine.backlog import Backlog, high_water
 from batch.engine.costs import Costs
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
+from batch.engine.dispatcher import Dispatcher
 from batch.engine.ending import reason_to_stop
 from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.failure_handler import FailureHandler
 from batch.engine.finisher import Finisher
 from batch.engine.recorder import Recorder
+from batch.engine.refused_variants import RefusedVariants
 from batch.engine.reply_notices import ReplyNotices
 from batch.engine.row_reader import RowReader
 from batch.engine.stop import Stop
@@ -69,7 +71,8 @@ class WorkerPool:
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks)
         self._reply_notices = ReplyNotices()
         self._reader = RowReader(queue.feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
-        self._last_was_limited = False
+        self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)
+        self._refused = RefusedVariants(endpoint_pool.variants)
         self._grace_until = math.inf
         self._workers = self._in_flight = 0
         self._parked: deque[anyio.Event] = deque()
@@ -84,7 +87,7 @@ class WorkerPool:
                 await self._done.wait()
                 self._reader.stop()
             if self._reader.exhausted and not self._backlog and not self._in_flight and not self._failures.withheld:
-                self.stopped = None  # A stop when nothing was left to do does not count.
+                self.stopped = self._refused.first  # A stop when nothing was left to do does not count.
             group.cancel_scope.cancel()
 
     def stop(self, stop: Stop, grace_s: float) -> None:
@@ -125,43 +128,13 @@ class WorkerPool:
 
     async def _work(self) -> None:
         while True:
-            taken = self._take()
+            taken = None if self.stopped is not None else self._dispatcher.take(self._clock.monotonic())
             if taken is None:
                 event = anyio.Event()
                 self._parked.append(event)
                 await event.wait()
                 continue
             await self._attempt(*taken)
-
-    def _take(self) -> tuple[Work, PooledEndpoint] | None:
-        """Return the next work to send now, and its endpoint: due retries before new rows."""
-        if self.stopped is not None:
-            return None
-        now = self._clock.monotonic()
-        backlog = self._backlog
-        if (probe := self._pick_probe(now)) is not None:
-            return probe if self._costs.reserve(probe[0]) else None
-        retry = backlog.next_due <= now and self._endpoint_pool.may_retry(backlog.next_retry)
-        if retry and backlog.ready and self._last_was_limited and backlog.next_retry.refused_at is not None:
-            # A row that is refused for the rate each time must not precede all others forever.
-            retry = False
-        if not retry and not backlog.ready:
-            return None
-        candidate = backlog.next_retry if retry else backlog.ready[0]
-        endpoint = self._endpoint_pool.pick(candidate, now)
-        if endpoint is None or not self._costs.reserve(candidate):
-            return None
-        self._last_was_limited = retry and candidate.refused_at is not None
-        if retry:
-            work = backlog.take_retry()
-            self._recorder.tallies[work.task.variant].waiting -= 1
-        else:
-            work = backlog.take()
-        self._reader.make_room()
-        return work, endpoint
-
-    def _pick_probe(self, now: float) -> tuple[Work, PooledEndpoint] | None:
-        return self._endpoint_pool.pick_probe(now, has_rows=bool(self._backlog), has_fresh=bool(self._backlog.ready))
 
     async def _attempt(self, work: Work, endpoint: PooledEndpoint) -> None:
         tally = self._recorder.tallies[work.task.variant]
@@ -249,9 +222,18 @@ class WorkerPool:
                     self._stop_if(decision)
 
     def _stop_if(self, decision: StopRun | None) -> None:
-        if decision is not None:
+        if decision is not None and not (decision.variant and self._stop_variants({decision.variant}, decision.stop)):
             stop = self._stop_run if decision.everywhere else self.stop
             stop(decision.stop, decision.grace_s)
+
+    def _stop_variants(self, names: Collection[str], stop: Stop) -> bool:
+        """Send no more of these variants; returns False if that leaves none, so that all is to be stopped."""
+        refused = self._refused.refuse(names, stop)
+        for name in refused or ():
+            self.skip(name)
+            self._failures.forget(name)
+            self._notify(Notice(f"{name} is not sent any more, the other models of {self._endpoint_pool.name} are: {stop.reason}"))
+        return refused is not None
 
     # The timekeeper's side
 
@@ -275,6 +257,9 @@ class WorkerPool:
         if self.stopped is not None:
             return self._in_flight == 0 or now >= self._grace_until
         deadline = self._endpoint_pool.outage_deadline
+        for variant, fault in self._endpoint_pool.late_variants(now).items():
+            served_for = f"nothing of {variant} was served for {self._run.outage_timeout_s:g} s (run.outage_timeout_s), while others were"
+            self._stop_variants({variant}, Stop("refused", f"{self._endpoint_pool.name}: {served_for}: {fault}"))
         if self._in_flight:
             # Requests in flight have their own deadlines; only a probe can outlive the endpoint's.
             if deadline is not None and now >= deadline and self._endpoint_pool.is_probing:
@@ -283,10 +268,15 @@ class WorkerPool:
         if self._reader.exhausted and not self._backlog and (not self._failures.withheld or not self._endpoint_pool.is_testing):
             self._act(self._failures.conclude(now))
             return not self._failures.withheld and not self._backlog
-        probe = self._pick_probe(now)
+        probe = self._dispatcher.pick_probe(now)
         pool, costs, exhausted = self._endpoint_pool, self._costs, self._reader.exhausted
         if stop := reason_to_stop(pool, self._backlog, costs, probe and probe[0], now, exhausted=exhausted):
-            self.stop(stop, self._run.grace_s)
+            # What waits here, and keeps other rows from being read, may be refused for its model alone.
+            waiting = self._backlog.variants | {each.work.task.variant for each in self._failures.withheld}
+            if exhausted or stop.cause != "refused" or not self._stop_variants(waiting, stop):
+                self.stop(stop, self._run.grace_s)
+            else:
+                pool.give_another_chance(now)
         return self.stopped is not None
 
     def _hire(self, group: TaskGroup) -> bool:
@@ -295,7 +285,7 @@ class WorkerPool:
         if self.stopped is not None or self._endpoint_pool.hold(now) > 0:
             return False
         wanted = min(self._endpoint_pool.limit - self._in_flight, len(self._backlog.ready) + self._backlog.due(now))
-        wanted = max(wanted, self._pick_probe(now) is not None)
+        wanted = max(wanted, self._dispatcher.pick_probe(now) is not None)
         for _ in range(min(wanted, len(self._parked))):
             self._parked.popleft().set()
             wanted -= 1

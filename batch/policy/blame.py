@@ -18,6 +18,7 @@ from collections.abc import Hashable
 from enum import Enum
 
 from batch.policy.verdicts import Action, Verdict
+from batch.records import ErrorKind
 
 DISTINCT_RETRIED = 3
 """This many distinct tasks that failed without using a word of their own, with none served between, raise a suspicion."""
@@ -112,5 +113,7 @@ def blame(
     if verdict.action is Action.FAIL:
         return Blame.ROW
     # Nothing was answered yet: only other rows can show whether the endpoint serves, those to come or several that failed as well.
-    is_suspect = evidence.suspects(DISTINCT_RETRIED) or (has_others and (is_open or code in OF_THE_RATE))
+    # Where none are to come, odd replies with a status of success are the answers that these rows get.
+    counts = has_others or (verdict.error is not None and verdict.error.kind is not ErrorKind.PROTOCOL)
+    is_suspect = (counts and evidence.suspects(DISTINCT_RETRIED)) or (has_others and (is_open or code in OF_THE_RATE))
     return Blame.UNCLEAR if is_suspect else Blame.ROW

@@ -25,6 +25,7 @@ _FIRST_ANSWERS = 20
 _MARGIN = 1.25
 OWN_PRICE = Price.__dataclass_fields__["source"].default
 """The source of a price that the job names."""
+_DOLLARS = re.compile(r"\d{1,9}(\.\d{1,18})?", re.ASCII)
 _PROMPTS = re.compile(rb'"prompt":\s*\[')
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _NAMED_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens":\s*(\d+)')
@@ -68,9 +69,13 @@ def _charged(usage: Mapping[str, Any]) -> float | None:
 
 
 def _amount(value: Any) -> float | None:
-    """Return `value` if it is a plausible number of dollars."""
+    """Return `value` if it is a plausible number of dollars, also as text or as the total of an object (Perplexity)."""
     if value is None:
         return None
+    if isinstance(value, Mapping):
+        value = value.get("total_cost")
+    if isinstance(value, str) and _DOLLARS.fullmatch(value):
+        value = float(value)
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if is_number and 0 <= value < math.inf else None
 

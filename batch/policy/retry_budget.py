@@ -1,7 +1,8 @@
 """The retry budget of a run: an endpoint that fails most requests must not get them several times over.
 
 It counts tasks, not attempts: each task is bounded by run.attempts anyway, and few rows that fail each time must not end a run.
-After Finagle and gRPC (https://github.com/grpc/proposal/blob/master/A6-client-retries.md, "Throttling Retry Attempts").
+After Finagle and gRPC (https://github.com/grpc/proposal/blob/master/A6-client-retries.md, "Throttling Retry Attempts"), which allow
+retries of about 20 % of the requests: an endpoint that fails a quarter of them by chance would end a run whose rows all succeed.
 """
 
 from __future__ import annotations

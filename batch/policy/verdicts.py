@@ -1,6 +1,6 @@
 """Judges the end of an attempt: done, retry, fail the task, or stop the run. The status first, then the body.
 
-The providers' words and codes are data, with their sources, in `dialects.py`.
+The providers' words and codes are data, with their sources, in `dialect_table.py`.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ import re
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 
+from batch.policy.dialect_table import DIALECTS, PER_DAY, Dialect
 from batch.policy.dialects import (
     BAD_REQUEST,
-    DIALECTS,
     FAIL,
     MISFIT,
     NO_SUCH_PATH,
-    PER_DAY,
     QUOTA,
     QUOTA_FOR_NOW,
     RETRY,
@@ -24,7 +23,6 @@ from batch.policy.dialects import (
     STATUSES,
     STOP,
     Action,
-    Dialect,
     Ruling,
 )
 from batch.policy.pages import without_pages
@@ -150,7 +148,8 @@ def _ruling(status: int, error: ReplyError | None, body: bytes, wait: float | No
         ruling = NO_SUCH_PATH
     else:
         ruling = STATUSES.get(status) or (BAD_REQUEST if status < 500 else SERVER_ERROR)
-    if ruling is QUOTA and status == HTTPStatus.PAYMENT_REQUIRED and wait is not None:
+    # OpenRouter's 402 and API Management's 403 may say when the quota is there again.
+    if ruling is QUOTA and status in (HTTPStatus.PAYMENT_REQUIRED, HTTPStatus.FORBIDDEN) and wait is not None:
         return QUOTA_FOR_NOW
     return ruling
 
@@ -180,7 +179,7 @@ def _names(error: ReplyError) -> list[str]:
 
 
 def _message(status: int, error: ReplyError | None, body: bytes) -> str:
-    said = without_pages(error.message) if error is not None else sample(body)
+    said = without_pages(error.message) if error is not None else sample(body, _LOOKED_AT)
     if said:
         return said
     try:

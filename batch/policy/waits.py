@@ -30,6 +30,8 @@ _SAID = re.compile(
     rf"(?:retry|try again|wait)(?: again)? (?:in|after|for)[ :]\s*((?:\d{{1,9}}(?:\.\d{{1,9}})?\s*(?:{_SAID_UNIT})(?![a-z])\s*)+)",
     re.IGNORECASE,
 )
+# Azure API Management: "Quota will be replenished in 22.14:18:12", which is days, hours, minutes and seconds.
+_REPLENISHED = re.compile(r"replenished in (?:(\d{1,4})\.)?(\d{1,2}):(\d\d):(\d\d)")
 _MESSAGE = re.compile(r'"message"\s*:\s*"([^"]*)"')
 _OWN_WORDS = re.compile(r"[^'\"{\[]*")
 _NOTHING_LEFT = re.compile(r'"x-ratelimit-remaining"\s*:\s*"?0"?', re.IGNORECASE)
@@ -69,11 +71,17 @@ def _body_wait(body: bytes, message: str | None, server_clock: float) -> float |
         message = text if named is None else named[1]
     # What is quoted may be a row: only the server's own words before any quote ask for a wait.
     waits += [_said(found[1]) for found in _SAID.finditer(_own_words(message))]
+    waits += [_clock_time(found) for found in _REPLENISHED.finditer(_own_words(message))]
     # The names of headers in OpenRouter's metadata; the reset counts only when nothing is left until then.
     if _NOTHING_LEFT.search(text) and (reset := _RESET.search(text)) is not None:
         moment = float(reset[1])
         waits.append(max(0.0, (moment / 1000 if moment > _LATEST_S else moment) - server_clock))
     return max(waits, default=None)
+
+
+def _clock_time(found: re.Match[str]) -> float:
+    days, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+    return 86_400 * days + 3600 * hours + 60 * minutes + seconds
 
 
 def _said(text: str) -> float:

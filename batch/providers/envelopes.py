@@ -7,6 +7,7 @@ inside a choice (OpenRouter).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,6 +23,9 @@ _PENDING = frozenset(
 # Some gateways send a whole HTML page as the message.
 LONGEST_MESSAGE = 2000
 LONGEST_NAME = 200
+
+_LOOKED_AT = 16_384
+_BEGUN_MESSAGE = re.compile(rb'^\s*[\[{].{0,1000}?"(?:message|msg|detail|error)"\s*:\s*"((?:[^"\\]|\\.){1,8000})', re.DOTALL)
 
 # Values of a gateway's own code, status or message that report success (MiniMax, Spark, Chinese gateways: code 0, "Success").
 _SUCCESS = frozenset({"0", "200", "success", "succeeded", "ok", "none", "null", ""})
@@ -74,11 +78,28 @@ def read_error(document: Any) -> ReplyError | None:
         return _in_choices(choices)
     if "choices" in document or "data" in document:
         return None
+    errors = document.get("errors")  # Cloudflare
+    if errors and isinstance(errors, list) and isinstance(errors[0], dict):
+        return _from_object(errors[0])
     if document.get("detail"):
         return _from_text(_detail(document["detail"]), document)
-    if document.get("message") and not _is_success(document):
+    message = document.get("message")
+    # Ollama's own API has its answer under this name.
+    if message and not (isinstance(message, dict) and "content" in message) and not _is_success(document):
         return _from_object(document)
     return None
+
+
+def begun_error(body: bytes) -> ReplyError | None:
+    """Return the error of a JSON body that was cut off within it, by the beginning of its message; None when there is none."""
+    begun = _BEGUN_MESSAGE.search(body[:_LOOKED_AT])
+    if begun is None:
+        return None
+    try:
+        message = orjson.loads(b'"%b"' % begun[1])
+    except orjson.JSONDecodeError:
+        message = begun[1].decode("utf-8", "replace")
+    return ReplyError(message[:LONGEST_MESSAGE])
 
 
 def pending_state(document: Any) -> str | None:
@@ -118,9 +139,14 @@ def _in_choices(choices: list[Any]) -> ReplyError | None:
 
 
 def _from_object(error: Mapping[str, Any]) -> ReplyError:
+    inner = error.get("error")
+    if inner and isinstance(inner, dict) and not error.get("message"):
+        return _from_object(inner)  # a gateway put the whole body under its own name
     code = error.get("code")
     status = _status(code) or _status(error.get("status_code")) or _status(error.get("status"))
-    kind = error.get("type") or (error.get("status") if isinstance(error.get("status"), str) else None)
+    # `reason`: Novita, `error_code`: Databricks, `status`: Gemini.
+    named = [error.get(name) for name in ("type", "reason", "error_code", "status")]
+    kind = next((name for name in named if name and isinstance(name, str)), None)
     message = error.get("message") or error.get("detail") or error.get("msg")
     detail = error.get("innererror") or error.get("metadata")
     text = _text(message or error)

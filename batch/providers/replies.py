@@ -54,13 +54,16 @@ def api_of(body: Mapping[str, Any]) -> Api:
 
 
 def content_text(content: Any) -> tuple[str | None, str | None]:
-    """Return (text, reasoning) of a message's content: a string, or a list of parts (Mistral: text and thinking)."""
+    """Return (text, reasoning) of a message's content: a string, or a list of parts (Mistral: text and thinking).
+
+    Content that a gateway has parsed already, an object or a number, is given as JSON text.
+    """
     if content is None or isinstance(content, str):
         return content, None
-    if isinstance(content, dict):
+    if isinstance(content, dict) and content.keys() & {"type", "text"}:
         content = [content]
     if not isinstance(content, list):
-        raise ReplyFormatError("no_choices", "the reply's content is neither text nor a list of parts")
+        return dump(content).decode(), None
     text: list[str] = []
     thinking: list[str] = []
     for part in content:
@@ -148,6 +151,8 @@ def _read_message(message: dict[str, Any], reason: str | None, usage: dict[str, 
 def _tool_calls(message: dict[str, Any]) -> list[dict[str, Any]] | None:
     """The message's calls, arguments as JSON text; its function_call, the older form, is a call without an id."""
     calls = message.get("tool_calls") or []
+    if isinstance(calls, dict):
+        calls = [calls]
     older = message.get("function_call")
     if not isinstance(calls, list):
         raise ReplyFormatError("no_choices", "the reply's tool_calls are not a list")

@@ -20,13 +20,22 @@ def read_usage(usage: Any, depth: int = 0) -> dict[str, Any] | None:
     """
     if not usage or not isinstance(usage, Mapping):
         return None
-    read = {}
+    read: dict[str, Any] = {}
     for name, given in usage.items():
         # Nearly every member is a plain count; a bool is of another type.
         value = given if type(given) is int and 0 <= given <= _MOST_TOKENS else _member(name, given, depth)
         if value is not None:
             read[name] = value
+    if depth == 0 and "prompt_tokens" not in read and "input_tokens" in read:
+        _add_chat_names(read)
     return read or None
+
+
+def _add_chat_names(usage: dict[str, Any]) -> None:
+    """Add the counts under a chat's names where they have those of the Responses and Anthropic APIs."""
+    for own, name in (("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens")):
+        if own in usage:
+            usage.setdefault(name, usage[own])
 
 
 def _member(name: str, value: Any, depth: int) -> Any:

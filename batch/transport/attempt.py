@@ -14,7 +14,7 @@ import orjson
 
 from batch.errors import describe_bug
 from batch.policy.redaction import Redactor, sample
-from batch.providers.envelopes import pending_state
+from batch.providers.envelopes import begun_error, pending_state
 from batch.providers.lenient_json import repair
 from batch.providers.replies import ReplyFormatError, read_error, read_reply
 from batch.records import Api, Chunk, ErrorKind, Exchange, Fault, Reply
@@ -32,8 +32,10 @@ CLOSE_S = 1.0
 
 # Beyond this an error is a web page, of which the first bytes say enough.
 LARGEST_ERROR_BODY = 1024 * 1024
-# The members of replies that hold an answer, of all APIs, with something in them.
-_ANSWER = re.compile(rb'"(?:choices|output|data|results)"\s*:\s*\[\s*[^\]\s]')
+# The members of replies that hold an answer, of all APIs, with something in them; and the endings of APIs that are not OpenAI's.
+_ANSWER = re.compile(
+    rb'"(?:choices|output|data|results|candidates|content)"\s*:\s*[\[{]\s*[^\]}\s]|"(?:done_reason|stop_reason|finishReason)"\s*:'
+)
 ACCEPTED = 202
 
 
@@ -120,7 +122,8 @@ class Attempt:
         return content_type == "text/event-stream" or (self._wants_stream and content_type in {"", "text/plain"})
 
     async def _read_body(self, response: Response, deadlines: Deadlines, idle_s: float) -> None:
-        decoder = ContentDecoder(self.headers, self._cap if self._is_success else min(self._cap, LARGEST_ERROR_BODY))
+        success = self._is_success
+        decoder = ContentDecoder(self.headers, self._cap if success else min(self._cap, LARGEST_ERROR_BODY), cuts=not success)
         labelled = self._is_success and self._api is not None and self._is_labelled_stream()
         undecided: bytes | None = b"" if self._is_success and self._api is not None else None
         if not labelled:
@@ -141,6 +144,8 @@ class Attempt:
                 self._pieces.append(data)
                 self._size += len(data)
                 deadlines.move("timeout_idle", idle_s)
+                if decoder.is_full:
+                    break
             elif self._feed(self._stream, data, deadlines, idle_s):
                 await _drain(response)
                 return
@@ -195,7 +200,7 @@ class Attempt:
         except ReplyFormatError as error:
             if self._is_success:
                 return body[:SAMPLE_BYTES], None, self._pending(body) or _format_fault(error, body)
-            found = error_in_events(body)
+            found = error_in_events(body) or begun_error(body)
             return body[:SAMPLE_BYTES], None if found is None else Reply(error=found), fault
         return body, reply, fault
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 
-from batch.transport.decompression import Decompressor, UnknownEncodingError
+from batch.transport.decompression import GZIP_MAGIC, Decompressor, UnknownEncodingError
 
 # Codings that pack bytes. Other words under Content-Encoding (none, utf-8, chunked, identity) are mistakes and change no byte.
 _PACKED = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"})
 
 _BOM = b"\xef\xbb\xbf"
 _SPACES = b" \t\r\n"
+# How JSON and event streams begin. Packed bytes do not, but for raw deflate by a chance of one in thousands.
+_PLAIN = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:[\[{]\s*["\[{}\]]|(?:data|event|id|retry)?:)')
 # How a line of an event stream begins (WHATWG HTML, section 9.2.6); ":" begins a comment.
 _DATA = b"data:"
 _STREAM_FIELDS = (_DATA, b"event:", b"id:", b"retry:", b":")
@@ -27,24 +30,29 @@ class UnreadableError(Exception):
 
 
 class ContentDecoder:
-    """Unpacks and counts the bytes of a body, up to `cap` bytes in all. Its methods raise UnreadableError."""
+    """Unpacks and counts the bytes of a body, up to `cap` bytes in all. Its methods raise UnreadableError.
 
-    def __init__(self, headers: Mapping[str, str], cap: int) -> None:
+    `cuts`: what is beyond the cap is dropped, and `is_full` tells so; otherwise it is an error.
+    """
+
+    def __init__(self, headers: Mapping[str, str], cap: int, *, cuts: bool = False) -> None:
         self._cap = cap
+        self._cuts = cuts
+        self.is_full = False
         self.size = 0
+        label = headers.get("content-encoding")
+        self._encoding = "" if label is None else ",".join(name for name in label.lower().replace(" ", "").split(",") if name in _PACKED)
         self._decompressor: Decompressor | None = None
-        if "content-encoding" in headers:
-            packed = [name for name in headers["content-encoding"].lower().replace(" ", "").split(",") if name in _PACKED]
-            try:
-                self._decompressor = Decompressor(",".join(packed)) if packed else None
-            except UnknownEncodingError as error:
-                raise UnreadableError("not_json", str(error), answered=True) from None
+        self._begun = False
         length = headers.get("content-length", "")
-        if length.isdecimal() and (len(length) > len(str(cap)) or int(length) > cap):
+        if not cuts and length.isdecimal() and (len(length) > len(str(cap)) or int(length) > cap):
             raise self._too_big()
 
     def feed(self, piece: bytes) -> bytes:
         """Return the piece unpacked."""
+        if not self._begun and piece:
+            self._begun = True
+            self._decompressor = self._decompressor_for(piece)
         if self._decompressor is not None:
             try:
                 piece = self._decompressor.feed(piece, self._cap - self.size)
@@ -52,16 +60,30 @@ class ContentDecoder:
                 raise UnreadableError("not_json", f"the compressed reply cannot be unpacked: {error}", answered=True) from None
         self.size += len(piece)
         if self.size > self._cap:
-            raise self._too_big()
+            if not self._cuts:
+                raise self._too_big()
+            self.is_full = True
+            return piece[: len(piece) - (self.size - self._cap)]
         return piece
 
     def end(self) -> bytes:
         """The body has ended: return the last bytes of it."""
-        if self._decompressor is None:
+        if self._decompressor is None or self.is_full:
             return b""
         if not self._decompressor.complete:
             raise UnreadableError("truncated_body", "the compressed reply ends too early")
         return self._decompressor.end()
+
+    def _decompressor_for(self, head: bytes) -> Decompressor | None:
+        """Choose by the first bytes before the label: servers pack without saying so, and say so without packing."""
+        if head.startswith(GZIP_MAGIC):
+            return Decompressor("gzip")
+        if not self._encoding or _PLAIN.match(head):
+            return None
+        try:
+            return Decompressor(self._encoding)
+        except UnknownEncodingError as error:
+            raise UnreadableError("not_json", str(error), answered=True) from None
 
     def _too_big(self) -> UnreadableError:
         return UnreadableError("too_big", f"the reply is larger than {self._cap:,} bytes (run.max_reply_bytes)")

@@ -11,7 +11,7 @@ import zlib
 # zlib's window bits: 16 more expect a gzip header, a negative number expects no header at all.
 _GZIP, _RAW = 16 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 _WINDOW_BITS = {"gzip": _GZIP, "x-gzip": _GZIP, "deflate": zlib.MAX_WBITS}
-_GZIP_MAGIC = b"\x1f\x8b"
+GZIP_MAGIC = b"\x1f\x8b"
 
 
 class UnknownEncodingError(ValueError):
@@ -65,11 +65,11 @@ class Decompressor:
     def _begin_member(self, data: bytes) -> bytes:
         """Start on a member of a gzip file; what follows the last one is padding, and what precedes any is no gzip."""
         data = self._head + data
-        if len(data) < len(_GZIP_MAGIC):
+        if len(data) < len(GZIP_MAGIC):
             self._head = data
             return b""
         self._head, self._at_member = b"", False
-        if data.startswith(_GZIP_MAGIC):
+        if data.startswith(GZIP_MAGIC):
             self._members += 1
             self._decoder = zlib.decompressobj(self._bits)
             return data

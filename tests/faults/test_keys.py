@@ -135,14 +135,14 @@ def test_an_echoed_key_is_not_in_the_reason_of_a_stop(tmp_path: Path, name: str)
 
 CRASH = """
 import sys
-from batch.engine.worker_pool import WorkerPool
+from batch.engine.dispatcher import Dispatcher
 
-def broken(self):
+def broken(self, now):
     raise RuntimeError(f"a bug that quotes Bearer {KEY}")
 
 import os
 KEY = os.environ["HOUSE_KEY"]
-WorkerPool._take = broken
+Dispatcher.take = broken
 from batch.cli import main
 main(sys.argv[1:])
 """

@@ -231,6 +231,82 @@ async def test_what_was_paid_for_is_known(reply: bytes, answered: bool) -> None:
     assert (verdict.action, verdict.unusable) == (Action.RETRY, answered)
 
 
+@pytest.mark.parametrize("label", ["gzip", "deflate", "br", "zstd", "compress"])
+async def test_plain_bytes_are_read_whatever_packing_is_claimed(label: str) -> None:
+    """Fault 66: JSON and streams that a gateway labels as packed and does not pack are read."""
+    plain = await exchange_of(http(200, chat_body("hi"), {"content-encoding": label}))
+    streamed = await exchange_of(sse(delta(content="hi"), delta("stop"), headers={"content-encoding": label}), stream=True)
+    for exchange in (plain, streamed):
+        assert exchange.fault is None
+        assert exchange.reply is not None
+        assert exchange.reply.text == "hi"
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-encoding": "br"}])
+async def test_packed_bytes_are_unpacked_without_a_label(headers: dict[str, str]) -> None:
+    """Fault 66: a reply that comes as gzip, with no label or a wrong one, is read."""
+    exchange = await exchange_of(http(200, gzip.compress(chat_body("hi")), headers))
+    assert exchange.fault is None
+    assert exchange.reply is not None
+    assert exchange.reply.text == "hi"
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [({"label": "bug"}, '{"label":"bug"}'), (7, "7"), (True, "true"), ({"type": "text", "text": "hi"}, "hi"), ([], "")],
+)
+async def test_content_of_another_type_is_kept_as_text(content: Any, text: str) -> None:
+    """Promise 5: what a gateway parsed already is given as JSON text, never as an empty answer."""
+    exchange = await exchange_of(http(200, chat_body(content)))
+    assert exchange.reply is not None
+    assert exchange.reply.text == text
+
+
+async def test_a_single_call_that_is_no_list_is_read() -> None:
+    """Fault 66: tool_calls that hold one call instead of a list of one."""
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    exchange = await exchange_of(http(200, chat_body(None, finish_reason="tool_calls", tool_calls=call)))
+    assert exchange.reply is not None
+    assert exchange.reply.tool_calls == [call]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"model": "m", "message": {"role": "assistant", "content": "hi"}, "done": True, "done_reason": "stop"},
+        {"type": "message", "content": [{"type": "text", "text": "hi"}], "stop_reason": "end_turn"},
+        {"candidates": [{"content": {"parts": [{"text": "hi"}]}, "finishReason": "STOP"}]},
+    ],
+    ids=["Ollama", "Anthropic", "Gemini"],
+)
+async def test_an_answer_of_another_api_is_no_error_and_is_paid_for_once(body: dict[str, Any]) -> None:
+    """Fault 66: a reply of a provider's own API, met by a wrong base_url, holds no choices; asking again would be paid for in vain."""
+    exchange = await exchange_of(http(200, orjson.dumps(body)))
+    verdict = judge(exchange, 0.0)
+    assert verdict.error is not None
+    assert (verdict.error.code, verdict.unusable) == ("no_choices", True)
+
+
+@pytest.mark.parametrize("how", ["JSON", "text", "gzip"])
+async def test_a_huge_error_is_shown_by_its_beginning(how: str) -> None:
+    """Fault 28: of an error text beyond 1 MiB the first 2,000 characters are told, and the rest is not read."""
+    text = b"the tokens of row 7: " + b"x" * (3 * 1024 * 1024)
+    body = text if how == "text" else b'{"error": {"code": "too_odd", "message": "%b"}}' % text
+    exchange = await exchange_of(http(400, gzip.compress(body), {"content-encoding": "gzip"}) if how == "gzip" else http(400, body))
+    error_info = judge(exchange, 0.0).error
+    assert error_info is not None
+    assert error_info.message.startswith("the tokens of row 7: xxx")
+    assert 1999 <= len(error_info.message) <= 2000
+    assert len(exchange.body) <= 2000
+
+
+async def test_usage_under_other_names_is_counted() -> None:
+    """Counts under the names of the Responses and Anthropic APIs are those of a chat too."""
+    exchange = await exchange_of(http(200, chat_body("hi", usage={"input_tokens": 7, "output_tokens": 3})))
+    assert exchange.reply is not None
+    assert exchange.reply.usage == {"input_tokens": 7, "output_tokens": 3, "prompt_tokens": 7, "completion_tokens": 3}
+
+
 async def test_what_was_refused_before_a_token_cannot_have_been_billed() -> None:
     """A rate limit inside a 200 is no possible double; the same after tokens is one."""
     refused = {"error": {"message": "Provider returned error", "code": 429}}

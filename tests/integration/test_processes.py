@@ -329,3 +329,18 @@ def test_each_row_can_be_synced_at_once(tmp_path: Path) -> None:
         assert ended.returncode == 0, ended.stderr
     assert ids(folder.completions()) == [f"r{number}" for number in range(701) if number != 5]
     assert json.loads((folder.directory / "run.json").read_text())["rows"] == 700
+
+
+def test_workers_know_what_an_earlier_session_answered(tmp_path: Path) -> None:
+    """Fault 63: an endpoint that refuses everything in the second session, in unknown words, is tested with answered rows: no row fails."""
+    refusal = error(400, "Das Konto ist erschöpft")
+
+    with ScriptedEndpoint() as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=100, concurrency=4, processes=2, outage_timeout_s=1.0)
+        assert run_here(folder).exit_code == 0
+        folder.rows = [{"id": f"r{n}", "text": f"question {n}"} for n in range(400)]
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in folder.rows))
+        endpoint.handler = for_rows(lambda _: [refusal])
+        session = run_here(folder)
+        assert (session.exit_code, session.tally.failed, session.tally.not_attempted) == (5, 0, 300)
+        assert "Das Konto ist erschöpft" in session.reason

@@ -97,7 +97,8 @@ def _queue(group: EndpointGroup, feed: Feed, settings: RunSettings) -> EndpointQ
         PooledEndpoint(client, EndpointLimiter(name, settings, rng=random.Random()))  # noqa: S311 - jitter is no secret
         for client, name in zip(group.clients, names, strict=True)
     ]
-    pool = EndpointPool(group.providers[0].name, pooled, cuts_prompts=group.providers[0].cuts_prompts)
+    variants = [variant.name for variant in group.variants]
+    pool = EndpointPool(group.providers[0].name, pooled, cuts_prompts=group.providers[0].cuts_prompts, variants=variants)
     return EndpointQueue(pool, feed, answer_checks_of(group.variants, settings))
 
 

@@ -30,17 +30,24 @@ class _Part:
 class LeaseFeed:
     """The work of one queue. Leases are added on the event loop; `batches` runs in a thread and waits there for the next lease.
 
-    `starving` is called in that thread when no lease is left. `plans` gives the indexes for a lease, including what former holders of
-    the lease recorded. The feed ends when it is closed. `begun` counts the leases that were started.
+    `starving` is called in that thread when no lease is left. `find_answered` finds tasks that earlier sessions answered.
+    `plans` gives the indexes for a lease, including what former holders of the lease recorded. The feed ends when it is closed.
+    `begun` counts the leases that were started.
     """
 
     def __init__(
-        self, ranges: Ranges, options: FeedOptions, plans: Callable[[LeaseJournals], Sequence[Plan]], starving: Callable[[], None]
+        self,
+        ranges: Ranges,
+        options: FeedOptions,
+        plans: Callable[[LeaseJournals], Sequence[Plan]],
+        starving: Callable[[], None],
+        find_answered: Callable[[], Sequence[Task]],
     ) -> None:
         self._ranges = ranges
         self._options = options
         self._plans = plans
         self._starving = starving
+        self._find_answered = find_answered
         self._lease_journals: SimpleQueue[LeaseJournals | None] = SimpleQueue()
         self.closed = False
         self.begun = 0
@@ -61,8 +68,8 @@ class LeaseFeed:
             self._lease_journals.put(None)
 
     def answered(self) -> Sequence[Task]:
-        """None: a worker has its own answers only."""
-        return ()
+        """Return a task of each variant that an earlier session answered, if one is found soon."""
+        return self._find_answered()
 
     def batches(self) -> Iterator[list[Work | Unsendable]]:
         """Yield the work in batches. Raises InputError, DamagedError, OSError."""

@@ -17,7 +17,7 @@ from batch.engine.costs import Costs
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.endpoints import each_url, endpoint_name
-from batch.engine.feed import FeedOptions, Plan
+from batch.engine.feed import Feed, FeedOptions, Plan
 from batch.engine.limiter import EndpointLimiter
 from batch.engine.session import Session
 from batch.engine.stop import Stop
@@ -34,6 +34,7 @@ from batch.prompts import RequestBuilder
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.readers.ranges import Ranges
+from batch.records import Task
 from batch.rundir.opening import open_run_directory
 from batch.settings import RunSettings, Variant
 from batch.tally import Tally
@@ -112,7 +113,8 @@ class WorkerQueue:
         )
         self._directory = open_run_directory(assignment.directory)
         self.recorder = LeaseRecorder(variants, self._directory, assignment.numbers, settings, tallies, clock, costs, worker.hurry)
-        self._ranges = Ranges(Dataset(job.input, assignment.drawn, needed_columns(job)))
+        self._dataset = Dataset(job.input, assignment.drawn, needed_columns(job))
+        self._ranges = Ranges(self._dataset)
         self._options = FeedOptions(
             settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed
         )
@@ -138,7 +140,9 @@ class WorkerQueue:
                 return
             self._begun = anyio.Event()
             self._begun_before += self._feed.begun if self._feed is not None else 0
-            self._feed = LeaseFeed(self._ranges, self._options, self._plans, partial(from_thread.run_sync, self._worker.hurry))
+            self._feed = LeaseFeed(
+                self._ranges, self._options, self._plans, partial(from_thread.run_sync, self._worker.hurry), self._answered_before
+            )
             waiting, self._waiting = self._waiting, []
             for lease_journals in waiting:
                 self._feed.add(lease_journals)
@@ -203,6 +207,13 @@ class WorkerQueue:
         # Leases that a closed feed still has cannot be started by it: they do not count.
         ahead = len(self._waiting) + (self._feed.ahead if self._feed is not None and not self._feed.closed else 0)
         return max(0, 1 + 2 * lately - ahead)
+
+    def _answered_before(self) -> Sequence[Task]:
+        """Return tasks to test the endpoint with, which any worker may have had answered: they need not be of this one's leases."""
+        if self._endpoint_pool.references:
+            return ()
+        plans = [Plan(variant.name, self._builders[variant.name], self._open_indexes[variant.name]) for variant in self._variants]
+        return Feed(self._dataset, plans, self._options).answered()
 
     def _plans(self, lease_journals: LeaseJournals) -> list[Plan]:
         lease = lease_journals.lease

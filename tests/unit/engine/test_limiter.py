@@ -9,6 +9,7 @@ import pytest
 
 from batch.engine.limiter import EndpointLimiter
 from batch.engine.work import Work
+from batch.policy.limits.shared import LeasedConcurrency
 from batch.policy.verdicts import Action, Verdict
 from batch.records import ErrorInfo, ErrorKind, Exchange, Request, Task
 from batch.settings import RunSettings
@@ -107,3 +108,43 @@ def test_an_endpoint_that_could_not_be_reached_before_anything_was_sent_is_probe
     )
     assert house.hold(11.0) == 0.0
     assert house.outage_deadline is None
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+def test_a_rate_is_learned_from_refusals_also_where_other_workers_send(is_shared: bool) -> None:
+    """Fault 1: of 30 requests a second 20 are served, without a header that says so: soon fewer are sent, by a worker of several too."""
+    shared = LeasedConcurrency(8)
+    shared.grant(8)
+    run = RunSettings(concurrency="auto", outage_timeout_s=PATIENCE_S)
+    house = EndpointLimiter("house", run, rng=random.Random(1), concurrency=shared if is_shared else None)
+    limited = Verdict(Action.RETRY, REFUSED, None, charged=False, reduce_concurrency=True)
+    rates: list[int] = []
+    for second in range(30):
+        sent = 0
+        for tick in range(30):
+            now = second + tick / 30
+            if house._learned.hold(now) > 0:
+                continue
+            sent += 1
+            ticket = house.sent(work().task, work().request, now, first=True, retried=False)
+            done = answered(now, now + 0.01)
+            house.ended(ticket, done)
+            if sent <= 20:
+                house.served("house/m", done)
+            else:
+                house.postpone(work().task, 1, limited, now, now + 0.01)
+        rates.append(sent)
+    assert rates[0] > 25
+    assert max(rates[10:]) <= 22
+    assert min(rates[10:]) >= 15
+
+
+def test_a_variant_that_is_never_served_is_late_while_others_are_served() -> None:
+    """Promise 7: each variant has a clock of its own, which only an answer to it stops."""
+    house = pace()
+    house.refused(work().task, BROKEN, 0.0, 1.0, testable=False)
+    house.served("house/other", answered(2.0, 3.0))
+    assert house.late_variants(60.9) == {}
+    assert house.late_variants(61.0) == {"house/m": "boom"}
+    house.served("house/m", answered(62.0, 63.0))
+    assert house.late_variants(200.0) == {}

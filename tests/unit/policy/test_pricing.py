@@ -67,6 +67,9 @@ TOKENS = {"prompt_tokens": 1000, "completion_tokens": 100}
     ("more", "dollars"),
     [
         ({"cost": 0.5}, 0.5),
+        ({"cost": "0.5"}, 0.5),
+        ({"cost": {"input_tokens_cost": 0.0, "request_cost": 0.005, "total_cost": 0.005}}, 0.005),
+        ({"cost": "free"}, 0.002),
         ({"cost": 0}, 0.002),
         ({"cost": -1.0}, 0.002),
         ({"cost": float("nan")}, 0.002),

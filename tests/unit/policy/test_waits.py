@@ -57,6 +57,8 @@ def test_server_wait(headers: dict[str, str], wait: float | None) -> None:
         (b'{"metadata":{"headers":{"X-RateLimit-Remaining":"0","X-RateLimit-Reset":"1700000060000"}}}', "limited", 60.0),
         (b'{"metadata":{"headers":{"X-RateLimit-Remaining":"7","X-RateLimit-Reset":"1700000060000"}}}', "limited", None),
         (b"", "body.content: not a string: 'retry in 9999s'", None),
+        (b"", "Out of call volume quota. Quota will be replenished in 22.14:18:12.", 22 * 86_400 + 14 * 3600 + 18 * 60 + 12),
+        (b"", "Out of call volume quota. Quota will be replenished in 03:30:56.", 3 * 3600 + 30 * 60 + 56),
         (b"", "Please try again later", None),
         (b"", "", None),
     ],

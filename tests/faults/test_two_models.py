@@ -1,0 +1,89 @@
+"""Two models behind one endpoint, of which one is broken: the other's rows are answered all the same. Promises 7 and 13."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from batch import app
+from batch.events import Event, Notice
+from batch.job import load
+from batch.tally import sum_tallies
+from tests.support.jobs import JobFolder
+from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, error
+from tests.support.scripts import for_rows
+
+ROWS = 600  # more than a pool reads ahead: the refused rows alone fill it
+SECOND = '\n[[model]]\nid = "house/broken"\n'
+REFUSALS: dict[str, bytes] = {
+    "not found": error(404, {"error": {"message": "The model `broken` does not exist", "code": "model_not_found"}}),
+    "overloaded": error(503, "The model is overloaded"),
+    "bad request": error(400, "this model takes no system prompt"),
+}
+
+
+class Notices:
+    """Collects what the run says."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def notify(self, event: Event) -> None:
+        """Take note of `event`."""
+        if isinstance(event, Notice):
+            self.seen.append(event.text)
+
+
+def two_models(path: Path, url: str) -> JobFolder:
+    """A job of ROWS rows over two models of one endpoint."""
+    return JobFolder(path, url, rows=ROWS, parameters=SECOND, concurrency=4, attempts=2, outage_timeout_s=1.0, preflight=False)
+
+
+def run(folder: JobFolder, notices: Notices) -> app.RunReport:
+    """Run the job of both models."""
+    return app.run(load(str(folder.job), [f"output.dir={folder.directory}"], {}), app.RunOptions(), [notices])
+
+
+@pytest.mark.parametrize(("name", "failed"), [("not found", 0), ("overloaded", 0), ("bad request", 20)])
+def test_a_model_that_is_refused_keeps_no_row_of_the_other_from_its_answer(tmp_path: Path, name: str, failed: int) -> None:
+    """Fault 6, promise 13: all rows of the sound model are answered, the broken one's stay for later, exit 5 in its words; it resumes."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [REFUSALS[name]] if received.json()["model"] == "broken" else answer(received)
+
+    notices = Notices()
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = two_models(tmp_path, endpoint.url)
+        report = run(folder, notices)
+        sound, broken = report.tallies.values()
+        assert (report.exit_code, sound.ok, sound.failed, broken.ok) == (5, ROWS, 0, 0)
+        assert failed <= broken.failed <= failed + 4
+        (shown,) = [notice for notice in notices.seen if "house/broken is not sent any more" in notice]
+        assert "the other models of house are" in shown
+        endpoint.handler = answer
+        again = run(folder, notices)
+    assert sum_tallies(again.tallies).ok == ROWS - broken.failed
+
+
+def test_an_endpoint_that_refuses_both_models_is_given_up(tmp_path: Path) -> None:
+    """Promise 7: where no model is served the endpoint is at fault, by its deadline, and no row fails."""
+    with ScriptedEndpoint(for_rows(lambda _: [REFUSALS["overloaded"]])) as endpoint:
+        report = run(two_models(tmp_path, endpoint.url), Notices())
+    whole = sum_tallies(report.tallies)
+    assert (report.exit_code, whole.ok, whole.failed) == (5, 0, 0)
+    assert (report.reason or "").startswith("house has served nothing for ")
+
+
+def test_an_endpoint_out_of_money_ends_the_run_for_all_its_models(tmp_path: Path) -> None:
+    """Fault 3: what is wrong with the key is not the fault of one model."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [error(402, "no credit left")] if received.json()["model"] == "broken" else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        report = run(two_models(tmp_path, endpoint.url), Notices())
+    whole = sum_tallies(report.tallies)
+    assert (report.exit_code, report.reason, whole.failed) == (5, "house: no credit left", 0)
+    assert whole.ok < ROWS
