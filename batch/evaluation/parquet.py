@@ -93,7 +93,7 @@ def with_text_columns(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
 def described(path: Path) -> dict[str, Any]:
     """The metadata of a written file; empty when there is no such file, or when it is not ours or not whole."""
     try:
-        found: dict[str, Any] = json.loads(pq.read_metadata(path).metadata[_METADATA.encode()])
+        found: Any = json.loads(pq.read_metadata(path).metadata[_METADATA.encode()])
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
         return {}
     return found if isinstance(found, dict) else {}
