@@ -37,6 +37,18 @@ class AnswerSchema:
     """
 
     def __init__(self, schema: Any) -> None:
+        try:
+            self._make(schema)
+        except ValueError:
+            raise
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
+        except OutOfTimeError:
+            raise ValueError(f"its references multiply: {{}} alone takes longer than {LONGEST_S:g} s to check") from None
+        except Exception as error:
+            raise ValueError(f"it cannot be used: {error}"[:LONGEST_COMPLAINT]) from error
+
+    def _make(self, schema: Any) -> None:
         import jsonschema
         from jsonschema_specifications import REGISTRY
 
@@ -66,14 +78,18 @@ class AnswerSchema:
         try:
             if self._validator.is_valid(value):
                 return None
-            error = self._best(self._validator.iter_errors(value))
+            found = self._best(self._validator.iter_errors(value))
         except RecursionError:
             return "$: nested too deeply"
+        except OutOfTimeError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a model's numbers meet a schema's: jsonschema raises what arithmetic raises
+            return f"$: cannot be checked: {type(error).__name__}: {error}"[:LONGEST_COMPLAINT]
         finally:
             self._deadline.clear()
-        if error is None:
+        if found is None:
             return None
-        text = f"{error.json_path}: {error.message}"
+        text = f"{found.json_path}: {found.message}"
         return text if len(text) <= LONGEST_COMPLAINT else text[: LONGEST_COMPLAINT - 1] + "…"
 
     def _check_references(self, schema: Mapping[str, Any]) -> None:
@@ -89,10 +105,13 @@ class AnswerSchema:
             except Unresolvable:
                 hint = "" if reference.startswith("#") else "; other documents are not fetched, so put it into $defs"
                 raise ValueError(f"$ref {reference!r} leads nowhere{hint}") from None
+        self._deadline.start()
         try:
             self._validator.is_valid({})
         except RecursionError:
             raise ValueError("its references go round in a circle") from None
+        finally:
+            self._deadline.clear()
 
 
 def fault_of(schema: AnswerSchema, reply: Reply) -> ErrorInfo | None:

@@ -128,10 +128,12 @@ def test_kept_rows_are_progress_but_not_speed(clock: FakeClock) -> None:
 
 def test_the_sum_of_tallies_is_complete() -> None:
     """Every count of a tally is added up, failures by code too; an unknown total stays unknown."""
-    one = Tally(**{name: 2 for name in Tally.__slots__ if name != "failures"}, failures={"tls": 1})
-    two = Tally(**{name: 3 for name in Tally.__slots__ if name != "failures"}, failures={"tls": 1, "reset": 4})
+    counts = [name for name in Tally.__slots__ if name not in {"failures", "total"}]
+    one = Tally(**dict.fromkeys(counts, 2), total=20, failures={"tls": 1})
+    two = Tally(**dict.fromkeys(counts, 3), total=30, failures={"tls": 1, "reset": 4})
     whole = sum_tallies({"one": one, "two": two})
-    assert all(getattr(whole, name) == 5 for name in Tally.__slots__ if name != "failures")
+    assert all(getattr(whole, name) == 5 for name in counts)
+    assert whole.total == 50
     assert whole.failures == {"tls": 2, "reset": 4}
     assert sum_tallies({"one": one, "two": Tally(total=None)}).total is None
 

@@ -165,3 +165,38 @@ def test_usage_is_added_up() -> None:
     assert added(first, second) == total
     assert added(None, second) == second
     assert added(first, None) == first
+
+
+def _multiplied(last: dict[str, Any]) -> dict[str, Any]:
+    levels = {f"d{number}": {"allOf": [{"$ref": f"#/$defs/d{number + 1}"}] * 10} for number in range(12)}
+    return {"$defs": {**levels, "d12": last}, "$ref": "#/$defs/d0"}
+
+
+def _deep(levels: int) -> dict[str, Any]:
+    schema: dict[str, Any] = {"type": "string"}
+    for _ in range(levels):
+        schema = {"properties": {"a": schema}}
+    return schema
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        (_multiplied({}), "its references multiply"),
+        (_deep(3000), "nested too deeply"),
+        ({"$dynamicRef": "#x"}, "it cannot be used"),
+        ({"$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}, "$ref": "#/$defs/a"}, "go round in a circle"),
+        ({"anyOf": [{"$ref": "#"}, {"$ref": "#"}]}, "go round in a circle"),
+    ],
+)
+def test_a_schema_that_cannot_be_checked_in_time_or_at_all_is_refused(schema: dict[str, Any], says: str) -> None:
+    """Whatever a library raises over it, it is a ValueError before anything is sent (R3, R7)."""
+    with pytest.raises(ValueError, match=says):
+        AnswerSchema(schema)
+
+
+def test_numbers_that_cannot_be_compared_are_a_complaint() -> None:
+    """Arithmetic of a model's number and a schema's may overflow: that answer does not fit, and nothing else ends (fault 61)."""
+    complaint = AnswerSchema({"multipleOf": 0.1}).complaint(10**400)
+    assert complaint is not None
+    assert complaint.startswith("$: ")
