@@ -53,13 +53,19 @@ def test_nothing_of_it_runs_or_is_asked_for(report: Path, opened: Opener) -> Non
     shown = opened(report)
     page = shown.page
     page.locator("#list").focus()
+    foreign = page.locator("#detail").locator("script, img, iframe, a:not(.link), svg, style, link")
     for row, text in enumerate(HOSTILE):
         page.locator("#detail h3", has_text=str(row)).wait_for()
+        page.locator("#view-formatted").click()
+        assert foreign.count() == 0
+        page.locator("#view-text").click()
+        page.locator("#list").focus()
         page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
         detail = page.locator("#detail").evaluate("one => one.textContent")
         # prompt, expected, carried over twice, answer, error, reasoning, tool call, answer beside it
         assert detail.count(text) >= 8, text
-        assert page.locator("#detail").locator("script, img, iframe, a, svg, style, link").count() == 0
+        assert foreign.count() == 0
+        assert (page.locator("#detail a.link").get_attribute("href") or "").startswith(f"#row-{row}")
         page.keyboard.press("j")
     assert page.evaluate("window.hacked") is None
     assert page.locator("body script:not([type]), iframe, img, link").count() == 1

@@ -229,11 +229,15 @@ def test_text_fits_the_terminal(names: Sequence[str], width: int) -> None:
 
 
 def test_a_wide_terminal_shows_more() -> None:
-    """With room, there are intervals as bars, costs and times."""
-    wide, narrow = (comparisons(report_of(["a", "b"]), width) for width in (200, 80))
+    """With room, there are intervals as bars, costs and times; without, the table says which columns it does not show."""
+    wide, narrow = (unstyled(comparisons(report_of(["a", "b"]), width)) for width in (220, 80))
     for word in ("per right", "p95", "first token", "|"):
         assert word in wide
-    assert "first token" not in narrow
+    assert "not shown in" not in wide
+    table, _, dropped = narrow.partition("not shown in 80 columns: ")
+    assert "first token" not in table
+    assert "first token" in dropped.partition(";")[0]
+    assert max(map(len, narrow.splitlines())) <= 80
 
 
 def test_many_pairs_are_cut_short_and_say_so() -> None:

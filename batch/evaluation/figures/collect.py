@@ -17,14 +17,12 @@ from batch.evaluation.figures.means import MeanFigures
 from batch.evaluation.figures.row_weights import RowWeights
 from batch.evaluation.figures.user import UserFigures
 from batch.evaluation.scorers import KINDS
-from batch.evaluation.scorers.labels import LabelReader
+from batch.evaluation.scorers.labels import reader_of
 from batch.evaluation.scorers.overlap import sacrebleu_metric
 from batch.evaluation.scorers.sample import ExpectedError
 from batch.evaluation.table import ScoreValue
 from batch.records import Row
 from batch.settings import ScoreSettings
-
-_LABEL_OPTIONS = ("labels", "field", "pattern", "case_sensitive")
 
 
 class FigureCollector:
@@ -95,7 +93,7 @@ def _makers(settings: ScoreSettings) -> Iterator[FigureMaker]:
     options = settings.options
     weights, macro = options.get("weights"), tuple(options.get("macro", ()))
     if settings.kind == "label":
-        yield ClassificationFigures(LabelReader(**{key: options[key] for key in _LABEL_OPTIONS if key in options}), RowWeights(weights))
+        yield ClassificationFigures(reader_of(options), RowWeights(weights))
     if weights is not None or macro:
         yield MeanFigures(RowWeights(weights), macro, weighted=weights is not None)
     if settings.kind in {"bleu", "chrf"}:

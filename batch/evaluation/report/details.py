@@ -9,15 +9,14 @@ from batch.evaluation.findings import Findings
 from batch.evaluation.formatting import dollars, percent, points
 from batch.evaluation.reading import VariantStats
 from batch.evaluation.report.charts import Point, positive_ticks, scatter
-from batch.evaluation.report.formatting import VariantLetters, known_columns, p_value, seconds, table, typeset, with_help
+from batch.evaluation.report.formatting import column_help, known_columns, p_value, seconds, table, typeset, with_help
 from batch.evaluation.report.markup import Content, Markup, joined, tag
+from batch.evaluation.report.names import VariantLetters
 from batch.evaluation.report.tally import Calls, Failure
 from batch.evaluation.statistics.paired import Pair
 from batch.evaluation.statistics.slices import Slice
 
 MOST_FAILURES = 30
-MOST_WIDE, LONGEST_NAME = 6, 24
-"""The table of pairs is as wide as there are variants: with more than `MOST_WIDE`, names are cut to `LONGEST_NAME` characters."""
 
 
 def pairs_html(findings: Findings, keys: VariantLetters) -> Markup:
@@ -28,8 +27,7 @@ def pairs_html(findings: Findings, keys: VariantLetters) -> Markup:
     known = {(pair.first, pair.second): pair for pair in findings.pairs}
     # Of graded scores and of repeats the page does not know which were higher.
     linked = findings.binary and findings.repeats == 1
-    longest = LONGEST_NAME if len(ranked) > MOST_WIDE else None
-    rows = [[keys.named(one, longest), *(_pair_cell(known, one, other, linked=linked) for other in ranked)] for one in ranked]
+    rows = [[keys.named(one), *(_pair_cell(known, one, other, linked=linked) for other in ranked)] for one in ranked]
     explained = (
         "Rows won, tied and lost by the variant on the left against the one above, the difference in points, and p by Holm over "
         f"{findings.tests:,} {'pair' if findings.tests == 1 else 'pairs'}. Coloured where the two are separable."
@@ -154,7 +152,7 @@ def calls_html(calls: Sequence[Calls], stats: Mapping[str, VariantStats], keys: 
         "Cost",
     ]
     rows = [[keys.named(one.variant), *_counts(one), *_taken(stats[one.variant])] for one in calls]
-    return joined(tag("h2", "Calls"), table("Calls by variant", *known_columns(head, rows), class_="figures"))
+    return joined(tag("h2", "Calls"), table("Calls by variant", *known_columns(head, rows), class_="figures sortable"), column_help(head))
 
 
 def _counts(one: Calls) -> list[Content]:

@@ -1,48 +1,21 @@
-"""Figures as the report shows them, and the letters that stand for its variants."""
+"""Figures and tables as the report shows them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
-from batch.evaluation.formatting import NO_BREAK, letter, unbroken
-from batch.evaluation.report.markup import Content, Markup, joined, tag
+from batch.evaluation.formatting import unbroken
+from batch.evaluation.report.markup import Content, Markup, tag
 from batch.records import Reply, Request
 from batch.writers.values import json_bytes
 
 UNKNOWN = "unknown"
-SHORT_NAME = 24
 # Before a number and after nothing that it could join: "[-0.6", " -3", never "gpt-4" or "2024-08".
 _HYPHEN = re.compile(r"(?<![^\s\[(])-(?=\d)")
-# A long name of a model has few spaces: a line may break after these.
-_JOINTS = re.compile(r"(?<=[/:@])")
-
-
-@dataclass(frozen=True, slots=True)
-class VariantLetters:
-    """A letter for each variant, in the job's order: short enough for charts and narrow screens."""
-
-    variants: tuple[str, ...]
-
-    def of(self, variant: str) -> str:
-        """The variant's letter: A to Z, then AA to AZ, and so on."""
-        return letter(self.variants.index(variant))
-
-    def badge(self, variant: str) -> Markup:
-        """Return the letter, with the name as tooltip and for screen readers."""
-        return tag("abbr", self.of(variant), class_="key", title=variant)
-
-    def named(self, variant: str, longest: int | None = None) -> Markup:
-        """Letter and name. A name of more than `longest` characters has its middle replaced by an ellipsis, and is whole in its title."""
-        key = tag("span", self.of(variant), class_="key", aria_hidden="true")
-        if longest is None or len(variant) <= longest:
-            return tag("span", key, NO_BREAK, tag("span", breakable(variant), class_="name"), class_="named")
-        ends = f"{variant[: longest // 2 - 1].rstrip()}…{variant[-(longest // 2) :].lstrip()}"
-        return tag("span", key, NO_BREAK, tag("span", ends, class_="name", title=variant), class_="named")
 
 
 def seconds(value: float | None) -> str:
@@ -64,13 +37,6 @@ def typeset(text: str) -> str:
     return _HYPHEN.sub("\N{MINUS SIGN}", unbroken(text))
 
 
-def breakable(name: str) -> Markup:
-    """A name with line-break opportunities after slashes and the like, when it is long."""
-    if len(name) <= SHORT_NAME:
-        return joined(name)
-    return joined(*(joined(part, tag("wbr")) for part in _JOINTS.split(name)[:-1]), _JOINTS.split(name)[-1])
-
-
 def table(caption: str, head: Sequence[Content], rows: Sequence[Sequence[Content]], *, class_: str | None = None) -> Markup:
     """A table that scrolls inside its own box. The first cell of each row is its heading."""
     heading = tag("thead", tag("tr", [tag("th", cell, scope="col") for cell in head]))
@@ -80,8 +46,8 @@ def table(caption: str, head: Sequence[Content], rows: Sequence[Sequence[Content
 
 
 def known_columns(head: Sequence[Content], rows: Sequence[Sequence[Content]]) -> tuple[list[Content], list[list[Content]]]:
-    """A table's head and rows without the columns that hold unknown values only."""
-    kept = [at for at in range(len(head)) if not rows or any(row[at] != UNKNOWN for row in rows)]
+    """A table's head and rows without the columns that hold unknown values or dashes only."""
+    kept = [at for at in range(len(head)) if not rows or any(row[at] not in {UNKNOWN, "–"} for row in rows)]
     return [head[at] for at in kept], [[row[at] for at in kept] for row in rows]
 
 
@@ -89,6 +55,17 @@ def with_help(text: str, explanation: str) -> Markup:
     """Return a column's name with its explanation as tooltip."""
     return tag("abbr", text, title=explanation)
 
+
+def column_help(head: Sequence[Content]) -> Markup:
+    """What the columns of a table mean, to be unfolded: for those who cannot point at a head, and for print."""
+    known = [match for cell in head if (match := _HELP.search(str(cell))) is not None]
+    items = [(tag("dt", Markup(match[2])), tag("dd", Markup(match[1]))) for match in known]
+    return (
+        tag("details", tag("summary", "What the columns mean"), tag("dl", items, class_="facts"), class_="columns") if items else Markup()
+    )
+
+
+_HELP = re.compile(r'<abbr title="([^"]*)">(.*?)</abbr>')
 
 LONGEST = 20_000
 SHORTEST = 500

@@ -65,6 +65,7 @@ class SampleIndex:
         self._finish_codes: list[str] = []
         self._states: list[list[str]] = [[] for _ in range(max(1, scores))]
         self._disagree: list[list[str]] = [[] for _ in range(max(1, scores))]
+        self._labels: dict[int, _Labels] = {}
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -82,6 +83,11 @@ class SampleIndex:
         """The states of the row's tasks by one score."""
         self._states[score].append("".join(states))
         self._disagree[score].append("1" if disagree else "0")
+
+    def add_labels(self, score: int, right: Sequence[str], cells: Sequence[ScoreValue | None]) -> None:
+        """The right labels of the row, and those that its answers were given, by a score that reads labels."""
+        given = [cell.extracted if cell is not None and cell.state == "scored" else None for cell in cells]
+        self._labels.setdefault(score, _Labels()).add(right, given)
 
     def add_finishes(self, outcomes: Sequence[Outcome | None]) -> None:
         """How the row's answers ended."""
@@ -105,8 +111,32 @@ class SampleIndex:
             "finishes": list(self._finishes),
             "finishCodes": "".join(self._finish_codes),
             "states": ["".join(states) for states in self._states],
+            "labels": {str(score): labels.document() for score, labels in self._labels.items()},
             "disagree": ["".join(flags) for flags in self._disagree],
         }
+
+
+class _Labels:
+    """Labels as numbers of the different ones; -1 is none. `expected` has the first right label of a row, or the one that was given.
+
+    With several right labels the given one counts for each task, as in the confusion matrix.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, int] = {}
+        self._expected: list[int] = []
+        self._given: list[int] = []
+
+    def add(self, right: Sequence[str], given: Sequence[str | None]) -> None:
+        for label in given:
+            self._given.append(self._code(label))
+            self._expected.append(self._code(label if label in right else right[0] if right else None))
+
+    def _code(self, label: str | None) -> int:
+        return -1 if label is None else self._known.setdefault(label, len(self._known))
+
+    def document(self) -> dict[str, Any]:
+        return {"values": list(self._known), "expected": self._expected, "given": self._given}
 
 
 class _Column:

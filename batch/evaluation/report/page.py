@@ -20,8 +20,12 @@ from batch.evaluation.parquet import ScoresReader
 from batch.evaluation.reading import ScoreResult, VariantStats
 from batch.evaluation.report.chunks import ChunkWriter, data_element
 from batch.evaluation.report.details import calls_html, charts_html, failures_html, pairs_html, slices_html
-from batch.evaluation.report.formatting import VariantLetters, longest_text
+from batch.evaluation.report.evaluated import evaluated_html
+from batch.evaluation.report.figures import figures_html
+from batch.evaluation.report.formatting import longest_text
+from batch.evaluation.report.histograms import latency_histograms, score_histograms
 from batch.evaluation.report.markup import Markup, joined, tag
+from batch.evaluation.report.names import VariantLetters
 from batch.evaluation.report.samples import MOST_TASKS, Samples, write_samples
 from batch.evaluation.report.summary import headline_html, leaderboard_html, sentences_html
 from batch.evaluation.scoring import scores_path
@@ -33,7 +37,7 @@ from batch.settings import Job
 from batch.storage import replace_atomically
 from batch.writers.values import json_bytes
 
-SCRIPTS = ("chunks.js", "filters.js", "list.js", "detail.js", "page.js")
+SCRIPTS = ("chunks.js", "filters.js", "list.js", "views.js", "diff.js", "detail.js", "tables.js", "export.js", "page.js")
 _TEXTS = "<!-- texts -->"
 
 
@@ -149,8 +153,10 @@ def _body(job: Job, evaluated: Evaluated, samples: Samples) -> Markup:
     keys = VariantLetters(tuple(variant.name for variant in job.variants))
     stats: Mapping[str, VariantStats] = {one.variant: one for one in evaluated.stats}
     sections = [_score(at, judged, verdict, evaluated.gates, stats, keys) for at, (judged, verdict) in enumerate(evaluated.scores)]
-    calls = tag("section", calls_html(samples.calls, stats, keys), failures_html(samples.failures, keys), id="calls")
-    return joined(_tabs(evaluated), sections or _unscored(), calls)
+    took = latency_histograms(evaluated.folder, keys) if evaluated.scores else None
+    calls = tag("section", calls_html(samples.calls, stats, keys), took, failures_html(samples.failures, keys), id="calls")
+    about = evaluated_html(job, [judged.settings for judged, _ in evaluated.scores], keys)
+    return joined(about, _tabs(evaluated), tag("div", sections or _unscored(), id="scores"), calls)
 
 
 def _tabs(evaluated: Evaluated) -> Markup:
@@ -188,6 +194,8 @@ def _score(
         tag("h3", "Leaderboard"),
         leaderboard_html(findings, stats, keys),
         sentences_html(verdict, judged, keys),
+        figures_html(judged.figures, keys),
+        score_histograms(judged.table, keys),
         pairs_html(findings, keys),
         charts_html(findings, stats, keys),
         slices_html(findings, keys),

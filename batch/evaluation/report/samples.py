@@ -16,8 +16,10 @@ from batch.evaluation.parquet import ScoresReader
 from batch.evaluation.report.chunks import ChunkWriter
 from batch.evaluation.report.formatting import SentMessage, answer_text, cut, pretty, preview, sent_prompt
 from batch.evaluation.report.index import SampleIndex, scores_disagree, state_of, texts_disagree
+from batch.evaluation.report.names import differing
 from batch.evaluation.report.tally import Calls, CallTally, Failure
 from batch.evaluation.scorers import ExpectedError
+from batch.evaluation.scorers.labels import reader_of
 from batch.evaluation.scorers.texts import as_text
 from batch.evaluation.table import ScoreValue
 from batch.prompts import RequestBuilder
@@ -82,10 +84,16 @@ def _batched(results: Iterable[Result], size: int) -> Iterator[list[Result]]:
 
 
 def _head(job: Job, scores: Sequence[ScoreSettings], columns: Sequence[str]) -> dict[str, Any]:
+    short = differing([variant.name for variant in job.variants])[1]
     return {
         "variants": [
-            {"name": variant.name, "model": f"{variant.provider.name}/{variant.model}", "parameters": pretty(variant.parameters)}
-            for variant in job.variants
+            {
+                "name": variant.name,
+                "short": short[at],
+                "model": f"{variant.provider.name}/{variant.model}",
+                "parameters": pretty(variant.parameters),
+            }
+            for at, variant in enumerate(job.variants)
         ],
         "repeats": job.run.repeats,
         "scores": [score.name for score in scores],
@@ -103,6 +111,7 @@ class _SampleWriter:
         self._job = job
         self._prompts = PromptMaker(job.variants, longest)
         self._expected = [expected_value(score) for score in scores]
+        self._readers = {at: reader_of(score.options) for at, score in enumerate(scores) if score.kind == "label"}
         self._longest = longest
 
     def line(self, of_row: Sequence[Result], cells: Sequence[Sequence[ScoreValue | None]]) -> list[Any]:
@@ -116,6 +125,8 @@ class _SampleWriter:
         for score, of_score in enumerate(cells):
             states = list(map(state_of, outcomes, of_score))
             self.index.add_scores(score, states, disagree=scores_disagree(of_score, repeats))
+            if score in self._readers:
+                self.index.add_labels(score, self._right_labels(score, row), of_score)
         if not cells:
             answers = [None if task is None else task[2] for task in tasks[::repeats]]
             self.index.add_scores(0, [state_of(outcome, None) for outcome in outcomes], disagree=texts_disagree(answers))
@@ -126,6 +137,13 @@ class _SampleWriter:
             return []
         values = [row.columns.get(name) for name in self.columns]
         return [None if value is None else cut(as_text(value), self._longest) for value in values]
+
+    def _right_labels(self, score: int, row: Row | BadRow) -> Sequence[str]:
+        """The right labels of a row; none for one that has none."""
+        try:
+            return [] if isinstance(row, BadRow) else self._readers[score].expected(self._expected[score](row))
+        except ExpectedError:
+            return []
 
     def _expected_texts(self, row: Row | BadRow) -> list[str | None]:
         texts: list[str | None] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
@@ -11,17 +12,18 @@ from batch.evaluation.formatting import dollars, percent
 from batch.evaluation.gates import GateResult
 from batch.evaluation.reading import ScoreResult, VariantStats
 from batch.evaluation.report.charts import Scale, interval_strip, strip_axis, strip_scale
-from batch.evaluation.report.formatting import UNKNOWN, VariantLetters, known_columns, seconds, table, typeset, with_help
+from batch.evaluation.report.formatting import UNKNOWN, column_help, known_columns, seconds, table, typeset, with_help
 from batch.evaluation.report.markup import Content, Markup, joined, tag
+from batch.evaluation.report.names import VariantLetters
 from batch.evaluation.sentences import Sentence
 from batch.evaluation.statistics.scores import ANSWERED_FROM
 from batch.evaluation.verdict import ScoreVerdict
 
-LONGEST_NAME = 40
-"""In sentences below the leaderboard, where letters name the variants."""
-
 MOST_NAMES = 4
 """A sentence about more variants has their letters only."""
+
+_IN_COLUMNS = frozenset({"coverage", "failure", "cost"})
+"""What the leaderboard says in columns of its own, and the table of errors: sentences of it would be a wall."""
 
 _GROUPS = {
     "pair": "Against the top",
@@ -48,7 +50,10 @@ def headline_html(verdict: ScoreVerdict, gates: Sequence[GateResult], keys: Vari
 
 def sentences_html(verdict: ScoreVerdict, judged: ScoreResult, keys: VariantLetters) -> Markup:
     """The other sentences under what they are about; nothing when there are none."""
-    rest = sorted(verdict.sentences[1:], key=lambda sentence: list(_GROUPS.values()).index(_GROUPS[sentence.kind]))
+    rest = sorted(
+        (one for one in verdict.sentences[1:] if one.kind not in _IN_COLUMNS),
+        key=lambda sentence: list(_GROUPS.values()).index(_GROUPS[sentence.kind]),
+    )
     groups = [
         (name, [_sentence(one, keys) for one in sentences]) for name, sentences in groupby(rest, lambda sentence: _GROUPS[sentence.kind])
     ]
@@ -65,7 +70,7 @@ def _sentence(sentence: Sentence, keys: VariantLetters) -> Markup:
     """A sentence in which its variants have their letters, for a name may be words of its own; many have their letters alone."""
     if len(sentence.variants) > MOST_NAMES:
         return _keyed(sentence, keys.badge)
-    return _keyed(sentence, lambda name: tag("b", keys.named(name, LONGEST_NAME)))
+    return _keyed(sentence, lambda name: tag("b", keys.named(name)))
 
 
 def _keyed(sentence: Sentence, shown: Callable[[str], Markup], class_: str | None = None) -> Markup:
@@ -93,6 +98,9 @@ def leaderboard_html(findings: Findings, stats: Mapping[str, VariantStats], keys
         strip_axis(scale) if intervals else None,
         with_help("Answered", f"The score on scored answers alone; shown from {100 * ANSWERED_FROM:g} % coverage."),
         with_help("Coverage", "The share of finished calls whose answer could be scored."),
+        with_help("Failed", "Calls that ended in an error; they count as wrong."),
+        with_help("Unscored", "Answers that could not be read; they count as wrong."),
+        with_help("Not done", "Calls without an outcome yet; they are in no figure."),
         *_pass_heads(findings),
         with_help("P(best)", "The share of resamples of the rows in which it comes out best."),
         with_help("$ / 1,000", "US dollars for asking 1,000 rows once."),
@@ -101,7 +109,8 @@ def leaderboard_html(findings: Findings, stats: Mapping[str, VariantStats], keys
     ]
     tried = bool(_pass_heads(findings))
     rows = [list(_standing(one, stats[one.variant], scale, keys, tried=tried)) for one in findings.standings]
-    return table("Leaderboard", *known_columns(head, rows), class_="figures board")
+    shown, known = known_columns(head, rows)
+    return joined(table("Leaderboard", shown, known, class_="figures board sortable"), column_help(shown))
 
 
 def _pass_heads(findings: Findings) -> list[Content]:
@@ -127,6 +136,10 @@ def _standing(one: Standing, stats: VariantStats, scale: Scale, keys: VariantLet
     yield None if interval is None else interval_strip(interval, scale, one.variant)
     yield "–" if answered is None else percent(answered)
     yield percent(one.summary.coverage) if interval is not None else "–"
+    counts = one.summary.counts
+    yield _led(counts.failed, one.variant, "failed")
+    yield _led(counts.unscored, one.variant, "unscored")
+    yield _led(counts.missing, one.variant, "missing") if counts.missing else "–"
     if tried:
         yield from ("–" if share is None else percent(share) for share in (one.pass_at_k, one.pass_hat_k))
     yield "–" if one.probability_best is None else percent(one.probability_best)
@@ -134,6 +147,15 @@ def _standing(one: Standing, stats: VariantStats, scale: Scale, keys: VariantLet
     yield dollars(one.cost.per_correct) if one.cost.total is None or one.cost.per_correct is not None else "–"
     known = stats.latency_p50_s is not None
     yield f"{seconds(stats.latency_p50_s)} / {seconds(stats.latency_p95_s)}" if known else UNKNOWN
+
+
+def _led(count: int, variant: str, state: str) -> Content:
+    """A count that leads to its samples."""
+    if not count:
+        return "0"
+    filters = json.dumps({"variant": variant, "state": state})
+    title = f"show the rows of {variant} that are {'not done' if state == 'missing' else state}"
+    return tag("button", f"{count:,}", type="button", class_="show", title=title, data_filter=filters)
 
 
 def _rank(one: Standing) -> str:

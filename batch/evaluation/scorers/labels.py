@@ -56,6 +56,11 @@ def label(*, labels: Labels = (), field: str | None = None, pattern: str | None 
     return score
 
 
+def reader_of(options: Mapping[str, Any]) -> LabelReader:
+    """The reader of a score with these options. Raises SetupError."""
+    return LabelReader(**{key: options[key] for key in ("labels", "field", "pattern", "case_sensitive") if key in options})
+
+
 class LabelReader:
     """Reads labels from answers and right values, in one form: as they are listed, else normalised as `exact` does."""
 

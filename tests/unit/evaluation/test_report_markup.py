@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.evaluation.report.formatting import VariantLetters, known_columns, p_value, seconds, table, typeset
+from batch.evaluation.report.formatting import known_columns, p_value, seconds, table, typeset
 from batch.evaluation.report.markup import Markup, joined, tag
+from batch.evaluation.report.names import VariantLetters, differing
 
 
 class Parsed(HTMLParser):
@@ -83,19 +84,55 @@ def test_figures_stay_in_one_line(text: str, set_: str) -> None:
     assert typeset(text) == set_.replace("~", "\N{NO-BREAK SPACE}")
 
 
-def test_long_names_lose_their_middle_only_where_that_is_asked_for() -> None:
-    """A cut name keeps both ends, under which models differ, and can be pointed at; a name at the bound stays whole."""
-    keys = VariantLetters(("provider/some-model temperature=0", "short"))
-    assert ">provid…ature=0</span>" in keys.named(keys.variants[0], 14)
-    assert 'title="provider/some-model temperature=0"' in keys.named(keys.variants[0], 14)
-    assert "provider/<wbr>some-model temperature=0</span>" in keys.named(keys.variants[0])
-    assert "title" not in keys.named("short", 5)
+NAMED: list[tuple[tuple[str, ...], str, tuple[str, ...]]] = [
+    (("gpt-5", "mistral-small"), "", ("gpt-5", "mistral-small")),
+    (("only/a-model-with-a-very-long-name temperature=0",), "", ("only/a-model-with-a-very-long-name temperature=0",)),
+    (
+        ("fireworks/accounts/f/models/qwen t=0 e=low", "fireworks/accounts/f/models/qwen t=1 e=low"),
+        "fireworks/accounts/f/models/qwen e=low",
+        ("t=0", "t=1"),
+    ),
+    (
+        ("openai/gpt-5-mini-2025-08-07 t=0", "openai/gpt-5-nano-2025-08-07 t=0"),
+        "openai/… t=0",
+        ("gpt-5-mini-2025-08-07", "gpt-5-nano-2025-08-07"),
+    ),
+    (
+        ("openai/gpt-5-mini-2025-08-07", "openai/gpt-5-mini-2025-08-07 t=0"),
+        "openai/gpt-5-mini-2025-08-07",
+        ("gpt-5-mini-2025-08-07", "t=0"),
+    ),
+    (("openai/gpt-5-mini-2025-08-07", "mistral/mistral-small-2506"), "", ("openai/gpt-5-mini-2025-08-07", "mistral/mistral-small-2506")),
+    (
+        ("a/some-model-with-a-long-name t=0", "a/some-model-with-a-long-name t=0 "),
+        "",
+        ("a/some-model-with-a-long-name t=0", "a/some-model-with-a-long-name t=0 "),
+    ),
+]
+
+
+@pytest.mark.parametrize(("names", "shared", "short"), NAMED)
+def test_of_long_names_the_part_that_differs_is_shown_whole(names: tuple[str, ...], shared: str, short: tuple[str, ...]) -> None:
+    """What all names have in common is said once; what is left still tells them apart; short names stay as they are."""
+    assert differing(names) == (shared, short)
+
+
+def test_a_shortened_name_has_the_whole_one_as_its_title() -> None:
+    """Nothing of a name is out of reach, and a name that is shown whole needs no title."""
+    keys = VariantLetters(NAMED[2][0])
+    assert f'title="{keys.variants[0]}"' in keys.named(keys.variants[0])
+    assert ">t=0</span>" in keys.named(keys.variants[0])
+    assert "title" not in VariantLetters(("a", "b")).named("a")
+    assert "provider/<wbr>some-model temperature=0</span>" in VariantLetters(("provider/some-model temperature=0",)).named(
+        "provider/some-model temperature=0"
+    )
 
 
 def test_columns_of_which_nothing_is_known_are_left_out() -> None:
     """A column goes when all its cells are unknown; one known cell keeps it, and a table without rows keeps all."""
     rows = [["A", "unknown", "unknown"], ["B", "unknown", "$1.00"]]
     assert known_columns(["Variant", "First token", "Cost"], rows) == (["Variant", "Cost"], [["A", "unknown"], ["B", "$1.00"]])
+    assert known_columns(["Variant", "Cost"], [["A", "–"], ["B", "–"]]) == (["Variant"], [["A"], ["B"]])
     assert known_columns(["Variant", "Cost"], []) == (["Variant", "Cost"], [])
 
 

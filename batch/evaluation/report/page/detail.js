@@ -15,6 +15,15 @@ const marked = (text, words) => {
   return fragment;
 };
 
+// Where what was extracted stands in an answer: its last place as a word of its own; null where it is nowhere, or all of the answer.
+const extractedPlace = (text, extracted) => {
+  const sought = extracted?.trim();
+  if (!sought || sought.toLowerCase() === text.trim().toLowerCase()) return null;
+  const escaped = sought.replace(/[.*+?^${}()|[\]\\]/g, "\\$&").replace(/\s+/g, "\\s+");
+  const found = [...text.matchAll(new RegExp(`(?<![\\p{L}\\p{N}])${escaped}(?![\\p{L}\\p{N}])`, "giu"))].at(-1);
+  return found ? [found.index, found.index + found[0].length] : null;
+};
+
 // A name with line-break opportunities after slashes and the like.
 const breakable = (name) => name.split(/(?<=[/:@])/).flatMap((part) => [part, element("wbr")]);
 
@@ -25,18 +34,34 @@ const seconds = (value) => (value < 0.9995 ? `${fixed(value * 1000, 0)} ms` : `$
 
 const dollars = (value) => (value === 0 ? "$0" : `$${value.toPrecision(2)}`);
 
+// What a reader has chosen stays so from row to row, and where the browser allows it from visit to visit.
+const kept = (name, fallback) => {
+  try { return localStorage.getItem(`promptmill-${name}`) ?? fallback; } catch { return fallback; }
+};
+const keep = (name, value) => {
+  try { localStorage.setItem(`promptmill-${name}`, value); } catch { /* a page from a file may keep nothing */ }
+};
+
 class Detail {
-  constructor(index, texts, moved) {
+  constructor(index, texts, moved, linked) {
     this.index = index;
     this.texts = texts;
     this.moved = moved;
+    this.linked = linked;
     this.box = document.getElementById("detail");
     this.row = null;
+    this.score = 0;
     this.words = "";
+    this.hidden = new Set();
+    this.view = kept("view", "text");
+    this.promptOpen = kept("prompt", "folded") === "open";
+    this.diff = [null, null];
   }
 
   async show(row, score, words) {
+    const moved = this.row !== row;
     this.row = row;
+    this.score = score;
     this.words = words;
     if (row === null) {
       this.box.replaceChildren(element("p", { class: "note" }, "No row passes these filters."));
@@ -50,10 +75,54 @@ class Detail {
     this.box.replaceChildren(
       this.head(row, id),
       this.facts(carried, expected),
-      shared ? this.prompt(prompts[0], "Prompt", true) : "",
+      shared ? this.prompt(prompts[0], this.index.previews[row]) : "",
+      this.controls(tasks),
+      this.difference(tasks) ?? "",
       element("div", { class: "answers", role: "group", "aria-label": "Answers" }, ...this.answers(tasks, prompts, shared, row, score)),
     );
-    this.box.scrollTop = 0;
+    if (moved) this.box.scrollTop = 0;
+  }
+
+  // Shows the row once more, after a choice that concerns all rows.
+  again(focused) {
+    return this.show(this.row, this.score, this.words).then(() => document.getElementById(focused)?.focus());
+  }
+
+  // How texts are shown, and which two are held against each other.
+  controls(tasks) {
+    const button = (view, text, title) => {
+      const made = element("button", { type: "button", id: `view-${view}`, title }, text);
+      made.setAttribute("aria-pressed", String(this.view === view));
+      made.addEventListener("click", () => { this.view = view; keep("view", view); this.again(made.id); });
+      return made;
+    };
+    const shown = this.index.variants.map((_, at) => at).filter((at) => !this.hidden.has(at));
+    const choice = (side) => {
+      const select = element("select", { id: `diff-${side}`, "aria-label": side ? "Second answer" : "First answer" }, option("", "–"));
+      select.append(...shown.map((at) => option(at, letter(at), this.index.variants[at].name)));
+      select.value = this.diff[side] ?? "";
+      select.addEventListener("change", () => { this.diff[side] = select.value === "" ? null : Number(select.value); this.again(select.id); });
+      return select;
+    };
+    const several = shown.length > 1 && tasks.some(Boolean);
+    return element(
+      "div",
+      { class: "controls" },
+      element("span", { class: "views", role: "group", "aria-label": "Show texts" }, button("text", "As text", "every character as the model wrote it"), button("formatted", "Formatted", "Markdown, formulas and JSON made readable")),
+      several ? element("span", { class: "diffs" }, "Difference of ", choice(0), " and ", choice(1)) : null,
+    );
+  }
+
+  difference(tasks) {
+    const [first, second] = this.diff;
+    if (first === null || second === null || first === second || this.hidden.has(first) || this.hidden.has(second)) return null;
+    const [one, other] = [first, second].map((at) => tasks[at * this.index.repeats]?.[2] ?? null);
+    const key = (at) => element("span", { class: "key", title: this.index.variants[at].name }, letter(at));
+    const title = element("h4", null, key(first), " → ", key(second));
+    const said = one === null || other === null
+      ? element("p", { class: "note" }, "One of them has no text.")
+      : one === other ? element("p", { class: "note" }, "Both say the same.") : element("pre", { class: "said" }, ...differenceNodes(one, other));
+    return element("section", { class: "answer difference" }, title, said);
   }
 
   head(row, id) {
@@ -69,7 +138,7 @@ class Detail {
       { class: "head" },
       element("h3", { tabIndex: -1 }, this.text(id)),
       id === String(this.index.ordinals[row]) ? "" : element("span", { class: "quiet" }, `row ${this.index.ordinals[row]}`),
-      element("span", { class: "steps" }, close, step(-1, "‹", "Previous row"), step(1, "›", "Next row")),
+      element("span", { class: "steps" }, element("a", { class: "link", href: this.linked(row), title: "The address of this row with the filters as they are" }, "Link"), close, step(-1, "‹", "Previous row"), step(1, "›", "Next row")),
     );
   }
 
@@ -82,24 +151,33 @@ class Detail {
     return list;
   }
 
-  prompt(messages, title, open) {
+  // The prompt is folded, so that the answers are in view, and stays as it was left.
+  prompt(messages, preview) {
     const parts = messages.map(([role, text]) =>
       element("div", { class: "message" }, role ? element("span", { class: "role" }, role) : "", element("pre", null, this.text(text))));
-    return element("details", { class: "prompt", open }, element("summary", null, title), ...parts);
+    const summary = element("summary", null, "Prompt ", element("span", { class: "preview" }, this.text(preview ?? "")));
+    const made = element("details", { class: "prompt", open: this.promptOpen }, summary, ...parts);
+    made.addEventListener("toggle", () => {
+      if (!made.isConnected || made.open === this.promptOpen) return;
+      this.promptOpen = made.open;
+      keep("prompt", made.open ? "open" : "folded");
+    });
+    return made;
   }
 
   answers(tasks, prompts, shared, row, score) {
     const { variants, repeats } = this.index;
     return variants.map((variant, at) => {
-      const title = element("h4", null, element("span", { class: "key" }, letter(at)), element("span", { class: "name" }, ...breakable(variant.name)));
+      if (this.hidden.has(at)) return null;
+      const title = element("h4", null, element("span", { class: "key" }, letter(at)), element("span", { class: "name", title: variant.name }, ...breakable(variant.short)));
       const how = element("details", { class: "how" }, element("summary", null, variant.model), element("pre", null, variant.parameters));
       const made = Array.from({ length: repeats }, (_, repeat) => {
         const task = tasks[at * repeats + repeat];
-        const own = !shared && task && task[0] !== null && repeat === 0 ? this.prompt(prompts[task[0]], "Prompt", false) : "";
+        const own = !shared && task && task[0] !== null && repeat === 0 ? this.prompt(prompts[task[0]]) : "";
         return element("div", { class: "task" }, own, ...this.task(task, row, at, repeat, score));
       });
       return element("section", { class: "answer" }, title, how, ...made);
-    });
+    }).filter(Boolean);
   }
 
   task(task, row, variant, repeat, score) {
@@ -114,7 +192,7 @@ class Detail {
       element("p", { class: "verdict" }, badge, cut, counted),
       other ? element("p", { class: "note" }, "Another prompt was sent: the job or its input has changed since.") : null,
       error ? this.error(error) : null,
-      text === null ? (error || tools ? null : element("p", { class: "note" }, "No text.")) : this.said(text),
+      text === null ? (error || tools ? null : element("p", { class: "note" }, "No text.")) : this.said(text, marks[score]?.[1]),
       tools ? element("pre", { class: "tools" }, this.text(tools)) : null,
       reasoning ? element("details", null, element("summary", null, "Reasoning"), element("pre", null, this.text(reasoning))) : null,
       ...this.marks(marks, score, text),
@@ -122,8 +200,15 @@ class Detail {
     ].filter(Boolean);
   }
 
-  said(text) {
-    return text === "" ? element("p", { class: "note" }, "An empty text.") : element("pre", { class: "said" }, this.text(text));
+  said(text, extracted) {
+    if (text === "") return element("p", { class: "note" }, "An empty text.");
+    if (this.view === "formatted") return element("div", { class: "said formatted" }, ...formatted(text, (piece) => this.text(piece)));
+    // A hit of the search may go beyond what was extracted; it is looked for, so it is what is marked.
+    const place = this.words && text.toLowerCase().includes(this.words.toLowerCase()) ? null : extractedPlace(text, extracted);
+    if (!place) return element("pre", { class: "said" }, this.text(text));
+    const [from, until] = place;
+    const part = element("mark", { class: "extracted", title: "what was scored" }, this.text(text.slice(from, until)));
+    return element("pre", { class: "said" }, this.text(text.slice(0, from)), part, this.text(text.slice(until)));
   }
 
   error([kind, code, message, status]) {

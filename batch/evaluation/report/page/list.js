@@ -26,6 +26,7 @@ class RowList {
     this.rows = [];
     this.at = -1;
     this.score = 0;
+    this.hidden = new Set();
     let waiting = false;
     const later = () => {
       if (!waiting) requestAnimationFrame(() => { waiting = false; this.draw(); });
@@ -108,6 +109,7 @@ class RowList {
 
   marks(row) {
     return this.index.variants.map((variant, at) => {
+      if (this.hidden.has(at)) return null;
       const codes = Array.from({ length: this.index.repeats }, (_, repeat) => this.index.state(this.score, row, at, repeat));
       // Repeats that ended differently are shown as partly right.
       const state = STATE_NAMES[codes.every((code) => code === codes[0]) ? codes[0] : "4"];

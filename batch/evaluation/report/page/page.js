@@ -1,6 +1,8 @@
 // The page at work: theme, score tabs, filters, search, keyboard.
 
 const SEARCH_DELAY = 150;
+// Browsers slow down pages that change their address more often.
+const REMEMBER_DELAY = 250;
 
 const theme = () => {
   const button = document.getElementById("theme");
@@ -45,9 +47,15 @@ class Browser {
     this.words = "";
     this.count = document.getElementById("count");
     this.texts = new Texts(index.starts, index.rows);
-    this.detail = new Detail(index, this.texts, (by) => (by ? this.list.move(by) : this.close()));
-    this.list = new RowList(index, (row) => this.detail.show(row, this.score, this.words), () => this.open());
+    this.live = false;
+    this.detail = new Detail(index, this.texts, (by) => (by ? this.list.move(by) : this.close()), (row) => this.address(row));
+    this.list = new RowList(index, (row) => this.chosen(row), () => this.open());
     this.filters = new Filters(index, () => this.changed());
+    this.filters.useScore(0);
+    this.hiding = new Hiding(index, () => this.hide());
+    for (const table of document.querySelectorAll("table.sortable")) sortable(table);
+    document.getElementById("export-ids").addEventListener("click", () => exportIds(index, this.list.rows));
+    document.getElementById("export-csv").addEventListener("click", () => exportCsv(index, this.texts, this.list.rows, this.hiding.variants));
     let timer;
     this.filters.search.addEventListener("input", () => {
       clearTimeout(timer);
@@ -64,8 +72,60 @@ class Browser {
     if (index.repeats > 1 && !partial) shown.push(["partial", "tries differ"]);
     document.getElementById("legend").append(...shown.map(([name, title]) => element("span", null, element("i", { class: `mark ${name}` }), title)));
     this.apply();
-    const named = /^#row-(\d+)$/.exec(location.hash);
-    if (named && Number(named[1]) < index.rows) this.list.choose(Number(named[1]));
+    this.go();
+    window.addEventListener("hashchange", () => this.go());
+    this.live = true;
+  }
+
+  // Shows a row; the address follows.
+  chosen(row) {
+    this.detail.show(row, this.score, this.words);
+    this.remember();
+  }
+
+  // The address of a row with the filters, the score and the hidden variants as they are.
+  address(row) {
+    const state = new URLSearchParams(this.filters.named);
+    if (this.score) state.set("score", this.index.scores[this.score]);
+    if (this.hiding.variants.size) state.set("hide", [...this.hiding.variants].map(letter).join(","));
+    return `#${[row === null ? "samples" : `row-${row}`, state.toString()].filter(Boolean).join("&")}`;
+  }
+
+  remember() {
+    if (!this.live) return;
+    clearTimeout(this.remembering);
+    this.remembering = setTimeout(() => {
+      const address = this.address(this.list.rows[this.list.at] ?? null);
+      if (address !== location.hash) history.replaceState(null, "", address);
+    }, REMEMBER_DELAY);
+  }
+
+  // Goes where the address says: a row, filters, a score. Other addresses are those of parts of the page.
+  go() {
+    const [place, ...rest] = location.hash.slice(1).split("&");
+    const row = /^row-(\d+)$/.exec(place)?.[1];
+    if (row === undefined && !rest.length) return;
+    const state = Object.fromEntries(new URLSearchParams(rest.join("&")));
+    const hidden = new Set((state.hide ?? "").split(","));
+    this.hiding.set(this.index.variants.map((_, at) => at).filter((at) => hidden.has(letter(at))));
+    this.hide();
+    const score = Math.max(0, this.index.scores.indexOf(state.score));
+    document.getElementById(`tab-${score}`)?.click();
+    this.filters.set(state);
+    const number = Number(row);
+    if (row !== undefined && number < this.index.rows) {
+      const at = this.list.rows.indexOf(number);
+      this.list.choose(at < 0 ? this.list.at : at);
+      if (rest.length || location.hash) document.getElementById("samples").scrollIntoView();
+    }
+  }
+
+  hide() {
+    this.list.hidden = this.hiding.variants;
+    this.detail.hidden = this.hiding.variants;
+    this.list.draw();
+    this.detail.again();
+    this.remember();
   }
 
   jump(filters) {
@@ -76,6 +136,7 @@ class Browser {
 
   useScore(score) {
     this.score = score;
+    this.filters.useScore(score);
     this.apply();
   }
 
@@ -90,6 +151,7 @@ class Browser {
     const rows = this.index.matching({ ...this.filters.wanted, score: this.score, hits: this.hits });
     this.list.show(rows, this.score);
     this.tell();
+    this.remember();
     performance.measure("filter", "filter-start");
   }
 
@@ -161,8 +223,11 @@ class Browser {
 
 theme();
 unpack(document.getElementById("index")).then((text) => {
-  const browser = new Browser(new Index(JSON.parse(text)));
-  tabs((score) => browser.useScore(score));
+  const index = new Index(JSON.parse(text));
+  let browser = null;
+  // The tabs come first: an address may choose one.
+  tabs((score) => browser?.useScore(score));
+  browser = new Browser(index);
   document.documentElement.dataset.ready = "true";
   performance.mark("ready");
 });
