@@ -71,7 +71,7 @@ class Task:
 def task(monkeypatch: pytest.MonkeyPatch) -> Task:
     """The current task, replaced."""
     task = Task()
-    monkeypatch.setattr(asyncio, "current_task", lambda loop: task)
+    monkeypatch.setattr(asyncio, "current_task", lambda *_: task)
     return task
 
 
