@@ -7,6 +7,8 @@ inside a choice (OpenRouter).
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +23,10 @@ _PENDING = frozenset(
 
 LONGEST_MESSAGE = 2000
 LONGEST_NAME = 200
+
+# As many bytes as LONGEST_MESSAGE characters may have as escapes of JSON.
+_CUT_MESSAGE = re.compile(rb'"(?:message|error|detail)"\s*:\s*"((?:[^"\\]|\\.){1,12000})', re.DOTALL)
+_CUT_NAME = re.compile(rb'"(code|type)"\s*:\s*"([\w.-]{1,200})"', re.ASCII)
 
 # Values of a gateway's own code, status or message that report success (MiniMax, Spark, Chinese gateways: code 0, "Success").
 _SUCCESS = frozenset({"0", "200", "success", "succeeded", "ok", "none", "null", ""})
@@ -76,6 +82,19 @@ def read_error(document: Any) -> ReplyError | None:
     if document.get("message") and not _is_success(document):
         return _from_object(document)
     return None
+
+
+def error_in_cut(body: bytes) -> ReplyError | None:
+    """Find the error in JSON whose end is missing, by its first message, type and code; None where there is no message."""
+    message = _CUT_MESSAGE.search(body) if body.lstrip().startswith((b"{", b"[")) else None
+    if message is None:
+        return None
+    names = {found[1]: found[2].decode() for found in _CUT_NAME.finditer(body)}
+    try:
+        text = json.loads(b'"' + message[1] + b'"', strict=False)
+    except ValueError:
+        text = message[1].decode(errors="replace")
+    return ReplyError(text[:LONGEST_MESSAGE], names.get(b"code"), names.get(b"type"))
 
 
 def pending_state(document: Any) -> str | None:

@@ -13,7 +13,7 @@ import orjson
 
 from batch.errors import describe_bug
 from batch.policy.redaction import Redactor, sample
-from batch.providers.envelopes import pending_state
+from batch.providers.envelopes import error_in_cut, pending_state
 from batch.providers.lenient_json import repair
 from batch.providers.replies import ReplyFormatError, read_error, read_reply
 from batch.records import Api, Chunk, ErrorKind, Exchange, Fault, Reply
@@ -116,7 +116,12 @@ class Attempt:
         return content_type == "text/event-stream" or (self._wants_stream and content_type in {"", "text/plain"})
 
     async def _read_body(self, response: Response, deadlines: Deadlines, idle_s: float) -> None:
-        decoder = ContentDecoder(self.headers, self._cap if self._is_success else min(self._cap, LARGEST_ERROR_BODY))
+        # Of a refusal the beginning is enough: it says why, however long it is.
+        decoder = (
+            ContentDecoder(self.headers, self._cap)
+            if self._is_success
+            else ContentDecoder(self.headers, min(self._cap, LARGEST_ERROR_BODY), cuts=True)
+        )
         labelled = self._is_success and self._api is not None and self._is_labelled_stream()
         undecided: bytes | None = b"" if self._is_success and self._api is not None else None
         if not labelled:
@@ -140,6 +145,8 @@ class Attempt:
             elif self._feed(self._stream, data, deadlines, idle_s):
                 await _drain(response)
                 return
+            if decoder.full:
+                break
             await self._wait_for_room(deadlines, idle_s)
         self._end((undecided or b"") + decoder.end(), streamed=undecided is not None and labelled)
 
@@ -193,7 +200,7 @@ class Attempt:
         except ReplyFormatError as error:
             if self._is_success:
                 return body[:SAMPLE_BYTES], None, self._pending(body) or _format_fault(error, body)
-            found = error_in_events(body)
+            found = error_in_events(body) or error_in_cut(body)
             return body[:SAMPLE_BYTES], None if found is None else Reply(error=found), fault
         return body, reply, fault
 

@@ -27,10 +27,15 @@ class UnreadableError(Exception):
 
 
 class ContentDecoder:
-    """Unpacks and counts the bytes of a body, up to `cap` bytes in all. Its methods raise UnreadableError."""
+    """Unpacks and counts the bytes of a body, up to `cap` bytes in all. Its methods raise UnreadableError.
 
-    def __init__(self, headers: Mapping[str, str], cap: int) -> None:
+    `cuts`: a larger body is not refused but cut; `full` says that nothing of the rest is needed.
+    """
+
+    def __init__(self, headers: Mapping[str, str], cap: int, *, cuts: bool = False) -> None:
         self._cap = cap
+        self._cuts = cuts
+        self.full = False
         self.size = 0
         try:
             packed = [name for name in headers.get("content-encoding", "").lower().replace(" ", "").split(",") if name in _PACKED]
@@ -38,7 +43,7 @@ class ContentDecoder:
         except UnknownEncodingError as error:
             raise UnreadableError("not_json", str(error), answered=True) from None
         length = headers.get("content-length", "")
-        if length.isdecimal() and (len(length) > len(str(cap)) or int(length) > cap):
+        if not cuts and length.isdecimal() and (len(length) > len(str(cap)) or int(length) > cap):
             raise self._too_big()
 
     def feed(self, piece: bytes) -> bytes:
@@ -48,14 +53,18 @@ class ContentDecoder:
                 piece = self._decompressor.feed(piece, self._cap - self.size)
             except zlib.error as error:
                 raise UnreadableError("not_json", f"the compressed reply cannot be unpacked: {error}", answered=True) from None
+        room = self._cap - self.size
         self.size += len(piece)
         if self.size > self._cap:
-            raise self._too_big()
+            if not self._cuts:
+                raise self._too_big()
+            self.full = True
+            return piece[:room]
         return piece
 
     def end(self) -> bytes:
         """The body has ended: return the last bytes of it."""
-        if self._decompressor is None:
+        if self._decompressor is None or self.full:
             return b""
         if not self._decompressor.complete:
             raise UnreadableError("truncated_body", "the compressed reply ends too early")
