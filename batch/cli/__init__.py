@@ -12,18 +12,20 @@ from contextlib import suppress
 from types import FrameType
 
 _INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the `promptmill` command, and end the process with its exit code."""
-    # Where the parent ignores Ctrl-C for this process (nohup, a shell's background job), it stays ignored.
-    guarded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if guarded:
-        signal.signal(signal.SIGINT, _end_now)
+    # Where the parent ignores a signal for this process (nohup, a shell's background job), it stays ignored.
+    usual = {each: handler for each in _SIGNALS if (handler := signal.getsignal(each)) in _DEFAULTS}
+    for each in usual:
+        signal.signal(each, _end_now)
     from batch.cli.group import run_command_line
 
-    if guarded:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for each, handler in usual.items():
+        signal.signal(each, handler)
     run_command_line(args)
 
 

@@ -7,6 +7,7 @@ inside a choice (OpenRouter).
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -24,8 +25,9 @@ _PENDING = frozenset(
 LONGEST_MESSAGE = 2000
 LONGEST_NAME = 200
 
-_LOOKED_AT = 16_384
-_BEGUN_MESSAGE = re.compile(rb'^\s*[\[{].{0,1000}?"(?:message|msg|detail|error)"\s*:\s*"((?:[^"\\]|\\.){1,8000})', re.DOTALL)
+# As many bytes as LONGEST_MESSAGE characters may have as escapes of JSON.
+_CUT_MESSAGE = re.compile(rb'"(?:message|error|detail)"\s*:\s*"((?:[^"\\]|\\.){1,12000})', re.DOTALL)
+_CUT_NAME = re.compile(rb'"(code|type)"\s*:\s*"([\w.-]{1,200})"', re.ASCII)
 
 # Values of a gateway's own code, status or message that report success (MiniMax, Spark, Chinese gateways: code 0, "Success").
 _SUCCESS = frozenset({"0", "200", "success", "succeeded", "ok", "none", "null", ""})
@@ -90,16 +92,17 @@ def read_error(document: Any) -> ReplyError | None:
     return None
 
 
-def begun_error(body: bytes) -> ReplyError | None:
-    """Return the error of a JSON body that was cut off within it, by the beginning of its message; None when there is none."""
-    begun = _BEGUN_MESSAGE.search(body[:_LOOKED_AT])
-    if begun is None:
+def error_in_cut(body: bytes) -> ReplyError | None:
+    """Find the error in JSON whose end is missing, by its first message, type and code; None where there is no message."""
+    message = _CUT_MESSAGE.search(body) if body.lstrip().startswith((b"{", b"[")) else None
+    if message is None:
         return None
+    names = {found[1]: found[2].decode() for found in _CUT_NAME.finditer(body)}
     try:
-        message = orjson.loads(b'"%b"' % begun[1])
-    except orjson.JSONDecodeError:
-        message = begun[1].decode("utf-8", "replace")
-    return ReplyError(message[:LONGEST_MESSAGE])
+        text = json.loads(b'"' + message[1] + b'"', strict=False)
+    except ValueError:
+        text = message[1].decode(errors="replace")
+    return ReplyError(text[:LONGEST_MESSAGE], names.get(b"code"), names.get(b"type"))
 
 
 def pending_state(document: Any) -> str | None:

@@ -16,8 +16,8 @@ from batch.storage import head, is_url, seekable
 
 BATCH_BYTES = 32 << 20
 MAX_BATCH_ROWS = 256
-FEW_ROWS = 16
-SKEWED_BYTES = 256 << 20
+# Bytes of a row group above which only so many rows are decoded at a time: fewer take longer, by 2 µs a row at 16.
+SKEWED = ((2 << 30, 16), (256 << 20, 64))
 _READ_BUFFER_BYTES = 1 << 20
 # A request to a store takes as long as some megabytes.
 _STORE_BUFFER_BYTES = 8 << 20
@@ -155,7 +155,8 @@ def batch_rows(file: pq.ParquetFile, names: Sequence[str], most_bytes: int) -> i
     groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
     sizes = [group.total_byte_size or _size(group, set(names)) for group in groups]
     row_bytes = max((size // max(1, group.num_rows) for size, group in zip(sizes, groups, strict=True)), default=0)
-    most = FEW_ROWS if max(sizes, default=0) > SKEWED_BYTES else MAX_BATCH_ROWS
+    largest = max(sizes, default=0)
+    most = next((rows for size, rows in SKEWED if largest > size), MAX_BATCH_ROWS)
     return min(most, max(1, most_bytes // max(1, row_bytes)))
 
 

@@ -169,7 +169,8 @@ def _as_text(scalar: pa.Scalar) -> Any:
     if hasattr(scalar, "as_buffer"):
         return scalar.as_buffer().to_pybytes()
     try:
-        text = scalar.cast(pa.string()).as_py()
+        # Arrow's text of a duration is the number without its unit.
+        text = None if types.is_duration(scalar.type) else scalar.cast(pa.string()).as_py()
     except Exception:  # noqa: BLE001 - as `values`
         text = None
     number = getattr(scalar, "value", None)

@@ -14,7 +14,7 @@ import orjson
 
 from batch.errors import describe_bug
 from batch.policy.redaction import Redactor, sample
-from batch.providers.envelopes import begun_error, pending_state
+from batch.providers.envelopes import error_in_cut, pending_state
 from batch.providers.lenient_json import repair
 from batch.providers.replies import ReplyFormatError, read_error, read_reply
 from batch.records import Api, Chunk, ErrorKind, Exchange, Fault, Reply
@@ -200,7 +200,7 @@ class Attempt:
         except ReplyFormatError as error:
             if self._is_success:
                 return body[:SAMPLE_BYTES], None, self._pending(body) or _format_fault(error, body)
-            found = error_in_events(body) or begun_error(body)
+            found = error_in_events(body) or error_in_cut(body)
             return body[:SAMPLE_BYTES], None if found is None else Reply(error=found), fault
         return body, reply, fault
 

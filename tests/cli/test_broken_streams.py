@@ -83,7 +83,7 @@ class Interrupt:
     def find_spec(self, name, path=None, target=None):
         if name == {module!r}:
             sys.meta_path.remove(self)
-            os.kill(os.getpid(), signal.SIGINT)
+            os.kill(os.getpid(), signal.{signal})
 
 sys.meta_path.insert(0, Interrupt())
 from batch.cli import main
@@ -104,9 +104,10 @@ main({words!r})
         ("pydantic", ["run", "job.toml"]),
     ],
 )
-def test_an_interrupt_while_loading_is_an_interrupt(module: str, words: list[str], tmp_path: Path) -> None:
-    """Ctrl-C in the first moments, wherever it falls, ends with 130 and no traceback."""
-    script = SCRIPT.format(module=module, words=words)
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_an_interrupt_while_loading_is_an_interrupt(module: str, words: list[str], number: str, tmp_path: Path) -> None:
+    """Ctrl-C, and what a system sends to end a process, in the first moments, wherever they fall: 130 and no traceback (R13)."""
+    script = SCRIPT.format(module=module, words=words, signal=number)
     result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (result.returncode, "Traceback" in result.stderr) == (ExitCode.INTERRUPTED, False), result.stderr
     assert "interrupted" in result.stderr or not result.stderr.strip()
@@ -114,6 +115,7 @@ def test_an_interrupt_while_loading_is_an_interrupt(module: str, words: list[str
 
 def test_an_ignored_interrupt_stays_ignored(tmp_path: Path) -> None:
     """A shell's background job ignores Ctrl-C from its start; the command leaves that so."""
-    script = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{SCRIPT.format(module='click', words=['--version'])}"
+    loading = SCRIPT.format(module="click", words=["--version"], signal="SIGINT")
+    script = f"import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n{loading}"
     result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stderr) == (0, "")

@@ -182,6 +182,31 @@ async def test_too_big(engine: str, handler: Handler) -> None:
     assert len(exchange.body) <= 2000
 
 
+LONG_ERRORS: list[tuple[bytes, dict[str, str]]] = [
+    (b'{"error": {"code": "bad_value", "message": "bad \\u00e9' + b"x" * 3_000_000 + b'"}}', {}),
+    (gzip.compress(b'{"error": {"code": "bad_value", "message": "bad \\u00e9' + b"x" * 3_000_000 + b'"}}'), {"content-encoding": "gzip"}),
+]
+
+
+@pytest.mark.parametrize(("body", "headers"), LONG_ERRORS, ids=["plain", "packed"])
+async def test_a_refusal_of_any_length_says_why(engine: str, body: bytes, headers: dict[str, str]) -> None:
+    """Of an error text of megabytes the first 2,000 characters are kept, and its code (D29)."""
+    exchange = await attempt(engine, http(400, body, headers))
+    assert exchange.reply is not None
+    assert exchange.reply.error is not None
+    assert exchange.reply.error.message == ("bad é" + "x" * 2000)[:2000]
+    assert exchange.reply.error.code == "bad_value"
+    assert exchange.fault is None
+
+
+async def test_a_long_page_in_place_of_a_refusal_is_shown(engine: str) -> None:
+    """A gateway's page of megabytes: its beginning is what is known (D29)."""
+    exchange = await attempt(engine, http(502, b"<html>Bad gateway" + b" " * 3_000_000 + b"</html>"))
+    assert exchange.body.startswith(b"<html>Bad gateway")
+    assert len(exchange.body) <= 2000
+    assert exchange.fault is None
+
+
 @pytest.mark.parametrize(
     ("encoding", "pack"),
     [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", lambda data: zlib.compress(data, wbits=-15)), ("identity", bytes)],

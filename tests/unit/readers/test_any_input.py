@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -108,6 +109,44 @@ def check_array(array: pa.Array) -> None:
         assert all(isinstance(row, Row) for row in rows_of(dataset(parquet)))
 
 
+def _pandas(table: pa.Table, path: Path) -> None:
+    frame = table.to_pandas()
+    frame.to_parquet(path) if path.suffix == ".parquet" else frame.to_feather(path)
+
+
+def _polars(table: pa.Table, path: Path) -> None:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)
+    match path.suffix:
+        case ".parquet":
+            frame.write_parquet(path)
+        case ".feather":
+            frame.write_ipc(path, compression="zstd")
+        case _:
+            frame.write_ipc_stream(path)
+
+
+def check_frames(array: pa.Array) -> None:
+    """Files that pandas and polars make of a column are rows, as far as these libraries can hold its type and values."""
+    table = pa.table({"a": array})
+    with tempfile.TemporaryDirectory() as folder:
+        for write, suffix in (
+            (_pandas, ".parquet"),
+            (_pandas, ".feather"),
+            (_polars, ".parquet"),
+            (_polars, ".feather"),
+            (_polars, ".arrow"),
+        ):
+            path = Path(folder) / f"{write.__name__}{suffix}"
+            try:
+                write(table, path)
+            except (Exception, pl.exceptions.PanicException):  # noqa: BLE001 - types and values that the library does not hold
+                continue
+            rows = rows_of(dataset(path))
+            assert len(rows) == len(array)
+            assert all(isinstance(row, Row) for row in rows)
+
+
 def check_text(name: str, raw: bytes, **options: str) -> None:
     """Rows, bad rows or an InputError; counting and reading agree."""
     with tempfile.TemporaryDirectory() as folder:
@@ -138,6 +177,13 @@ def test_any_arrow_array_is_rows(array: pa.Array) -> None:
     check_array(array)
 
 
+@settings(SHORT, max_examples=25)
+@given(ARRAYS)
+def test_any_column_of_pandas_and_polars_is_rows(array: pa.Array) -> None:
+    """Views, categories, indexes and compression are as these libraries write them (faults 71, 73)."""
+    check_frames(array)
+
+
 @SHORT
 @given(NAMES, TEXTS, OPTIONS)
 def test_any_bytes_are_rows_or_refused(name: str, raw: bytes, options: dict[str, str]) -> None:
@@ -151,6 +197,14 @@ def test_any_bytes_are_rows_or_refused(name: str, raw: bytes, options: dict[str,
 def test_any_arrow_array_is_rows_long(array: pa.Array) -> None:
     """As the short one, with many more arrays (faults 71, 73)."""
     check_array(array)
+
+
+@pytest.mark.long
+@LONG
+@given(ARRAYS)
+def test_any_column_of_pandas_and_polars_is_rows_long(array: pa.Array) -> None:
+    """As the short one, with many more columns (faults 71, 73)."""
+    check_frames(array)
 
 
 @pytest.mark.long

@@ -148,3 +148,13 @@ def test_an_interval_is_an_object(tmp_path: Path) -> None:
     parts = {"months": 1, "days": 2, "nanoseconds": 3}
     rows = rows_of(dataset(tmp_path / "a.arrow"))
     assert [row.columns for row in rows if isinstance(row, Row)] == [{"wait": parts, "waits": [parts]}, {"wait": None, "waits": [None]}]
+
+
+def test_times_that_python_cannot_hold_keep_their_unit(tmp_path: Path) -> None:
+    """A number alone would come out as another time (D6)."""
+    table = pa.table({"wait": pa.array([10**18], pa.duration("s")), "at": pa.array([2**62], pa.timestamp("ms"))})
+    with pa.ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    (row,) = rows_of(dataset(tmp_path / "a.arrow"))
+    assert isinstance(row, Row)
+    assert row.columns == {"wait": "1000000000000000000 (duration[s])", "at": f"{2**62} (timestamp[ms])"}

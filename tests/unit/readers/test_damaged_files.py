@@ -85,8 +85,10 @@ def test_a_row_group_of_very_uneven_rows_is_decoded_few_rows_at_a_time(tmp_path:
     pq.write_table(pa.table({"text": texts}), tmp_path / "rows.parquet", use_dictionary=False, compression="none")
     with pq.ParquetFile(tmp_path / "rows.parquet") as file:
         assert parquet.batch_rows(file, ["text"], parquet.BATCH_BYTES) == parquet.MAX_BATCH_ROWS
-        monkeypatch.setattr(parquet, "SKEWED_BYTES", 1 << 20)
-        assert parquet.batch_rows(file, ["text"], parquet.BATCH_BYTES) == parquet.FEW_ROWS
+        monkeypatch.setattr(parquet, "SKEWED", ((10 << 20, 16), (1 << 20, 64)))
+        assert parquet.batch_rows(file, ["text"], parquet.BATCH_BYTES) == 64
+        monkeypatch.setattr(parquet, "SKEWED", ((1 << 20, 16), (1 << 19, 64)))
+        assert parquet.batch_rows(file, ["text"], parquet.BATCH_BYTES) == 16
     assert len(rows_of(dataset(tmp_path / "rows.parquet"))) == len(texts)
 
 
