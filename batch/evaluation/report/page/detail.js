@@ -207,7 +207,7 @@ class Detail {
     const place = this.words && text.toLowerCase().includes(this.words.toLowerCase()) ? null : extractedPlace(text, extracted);
     if (!place) return element("pre", { class: "said" }, this.text(text));
     const [from, until] = place;
-    const part = element("mark", { class: "extracted", title: "what was scored" }, this.text(text.slice(from, until)));
+    const part = element("u", { class: "extracted", title: "what was scored" }, this.text(text.slice(from, until)));
     return element("pre", { class: "said" }, this.text(text.slice(0, from)), part, this.text(text.slice(until)));
   }
 
