@@ -65,7 +65,7 @@ def test_answers_are_in_view_and_the_prompt_stays_as_it_was_left(shown: OpenRepo
 
 def test_what_was_scored_is_marked_in_the_text(shown: OpenReport) -> None:
     """The part that was extracted is marked where it stands last in the answer."""
-    marks = shown.page.locator("#detail .said mark.extracted").all_inner_texts()
+    marks = shown.page.locator("#detail .said .extracted").all_inner_texts()
     assert marks == ["billing", "bug", "billing"]
 
 

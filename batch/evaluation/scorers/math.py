@@ -16,8 +16,9 @@ from batch.evaluation.scorers.texts import answer_text, expected_texts
 from batch.evaluation.table import ScoreValue
 
 LONGEST_S = 10.0
-"""Seconds that one comparison may take; the simplification of an expression may take for ever."""
-_START_S = 60.0
+"""Seconds of CPU that one comparison may take; the simplification of an expression may take for ever."""
+# On a machine that is busy with other work, ten seconds of CPU may be minutes.
+_PATIENCE_S = 600.0
 
 
 def math() -> Scorer:
@@ -62,7 +63,7 @@ class _Worker:
         if self._process is None:
             # The first reply waits for the imports.
             self._start()
-            if self._ask({"expected": ["1"], "answer": ""}, _START_S) is None:
+            if self._ask({"expected": ["1"], "answer": ""}, None) is None:
                 raise SetupError("math-verify did not begin to work; is promptmill[math] installed as a whole?")
         return self._ask({"expected": expected, "answer": answer}, LONGEST_S)
 
@@ -71,17 +72,17 @@ class _Worker:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)  # noqa: S603 - it is our own module
         self._end = weakref.finalize(self, _end, self._process)
 
-    def _ask(self, question: dict[str, Any], seconds: float) -> dict[str, Any] | None:
+    def _ask(self, question: dict[str, Any], cpu_s: float | None) -> dict[str, Any] | None:
         process = self._process
         assert process is not None  # noqa: S101 - for the type checker
         assert process.stdin is not None  # noqa: S101
         assert process.stdout is not None  # noqa: S101
         line = b""
         try:
-            process.stdin.write(json.dumps(question).encode() + b"\n")
+            process.stdin.write(json.dumps({**question, "cpu_s": cpu_s}).encode() + b"\n")
             process.stdin.flush()
             # A reply is one short line, written at once.
-            if select.select([process.stdout], [], [], seconds)[0]:
+            if select.select([process.stdout], [], [], _PATIENCE_S)[0]:
                 line = process.stdout.readline()
         except BrokenPipeError:
             pass

@@ -1,7 +1,8 @@
 """A process that compares mathematical answers with math-verify, so that one that takes for ever can be ended with it.
 
-Lines of JSON: {"expected": [TEXT, …], "answer": TEXT} in, and out one of {"unread": TEXT} (an expected value that is no expression),
-{"found": null} (no expression in the answer) and {"found": TEXT, "right": BOOL}.
+Lines of JSON: {"expected": [TEXT, …], "answer": TEXT, "cpu_s": SECONDS or null} in, and out one of {"unread": TEXT} (an expected value
+that is no expression), {"found": null} (no expression in the answer) and {"found": TEXT, "right": BOOL}. What takes more than its seconds
+of CPU ends the process.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import signal
 import sys
 from typing import Any
 
@@ -19,6 +21,8 @@ def main() -> None:
     logging.disable(logging.CRITICAL)
     for line in sys.stdin:
         asked = json.loads(line)
+        # CPU time and not the clock's: how busy the machine is must change no score.
+        signal.setitimer(signal.ITIMER_VIRTUAL, asked["cpu_s"] or 0)
         print(json.dumps(_compare(asked["expected"], asked["answer"])), flush=True)  # noqa: T201 - it is the protocol
 
 

@@ -25,7 +25,7 @@ const extractedPlace = (text, extracted) => {
 };
 
 // A name with line-break opportunities after slashes and the like.
-const breakable = (name) => name.split(/(?<=[/:@])/).flatMap((part) => [part, element("wbr")]);
+const breakable = (name) => name.split(/(?<=[/:@_])/).flatMap((part) => [part, element("wbr")]);
 
 // A number with this many decimals; 0 has no sign.
 const fixed = (value, digits) => (Number(value.toFixed(digits)) || 0).toFixed(digits);
@@ -207,7 +207,7 @@ class Detail {
     const place = this.words && text.toLowerCase().includes(this.words.toLowerCase()) ? null : extractedPlace(text, extracted);
     if (!place) return element("pre", { class: "said" }, this.text(text));
     const [from, until] = place;
-    const part = element("mark", { class: "extracted", title: "what was scored" }, this.text(text.slice(from, until)));
+    const part = element("u", { class: "extracted", title: "what was scored" }, this.text(text.slice(from, until)));
     return element("pre", { class: "said" }, this.text(text.slice(0, from)), part, this.text(text.slice(until)));
   }
 
