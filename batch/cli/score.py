@@ -9,12 +9,12 @@ import click
 
 from batch.cli.comparison import leaderboards
 from batch.cli.console import print_info, terminal_width, write_json, write_text
-from batch.cli.evaluation import end_by_gates, evaluation_json
+from batch.cli.evaluation import end_by_gates, evaluation_json, write_ci_files
 from batch.cli.exits import ExitCode
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
 from batch.cli.grading import call_models
 from batch.cli.options import files as complete_files
-from batch.cli.options import json_option, scores_job_option, set_option
+from batch.cli.options import json_option, junit_option, markdown_option, scores_job_option, set_option
 from batch.storage import is_url, named
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 @click.option("--judges/--no-judges", default=True, help="Whether to call models that judge or embed; without, their answers so far count.")
 @click.option("--retry-failed", is_flag=True, help="Repeat failed calls to models that judge or embed.")
 @click.option("--save-baseline", metavar="FILE", help="Save the scores to a small file, which compare and gates take as a baseline.")
+@junit_option
+@markdown_option
 @set_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress of calls to models that judge or embed.")
 @json_option
@@ -71,6 +73,7 @@ def score_command(
     else:
         write_text(leaderboards(report, terminal_width()))
         _print_files(report)
+    write_ci_files(report, options)
     if options["save_baseline"]:
         _save_baseline(report, Path(options["save_baseline"]))
     end_by_gates(ctx, report)
