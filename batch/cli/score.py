@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 @click.option("--judges/--no-judges", default=True, help="Whether to call models that judge or embed; without, their answers so far count.")
 @click.option("--retry-failed", is_flag=True, help="Repeat failed calls to models that judge or embed.")
 @click.option("--save-baseline", metavar="FILE", help="Save the scores to a small file, which compare and gates take as a baseline.")
+@click.option(
+    "--samples", metavar="FILE", help="For files: write each answer's score, extracted value and reason, to a .jsonl or .parquet."
+)
 @junit_option
 @markdown_option
 @set_option
@@ -65,9 +70,11 @@ def score_command(
     failed_calls, scores_job = False, Path(job) if job else None
     if len(targets) == 1 and (is_url(targets[0]) or Path(targets[0]).is_dir()):
         refuse_file_options(files)
+        if options["samples"]:
+            raise click.UsageError("--samples is for files; those of a run are in RUN_DIR/scores, as Parquet.")
         report, failed_calls = _score_run(ctx, targets[0], scores_job, options)
     else:
-        report = _score_files([Path(target) for target in targets], files, scores_job)
+        report = _score_files([Path(target) for target in targets], files, scores_job, options["samples"])
     if as_json:
         write_json(evaluation_json(report))
     else:
@@ -92,10 +99,16 @@ def _score_run(ctx: click.Context, directory: str, job: Path | None, options: di
     return evaluate(directory, job, saving=saving), failed
 
 
-def _score_files(paths: list[Path], files: dict[str, Any], job: Path | None) -> EvaluationReport:
+def _score_files(paths: list[Path], files: dict[str, Any], job: Path | None, samples: str | None) -> EvaluationReport:
     from batch.app.evaluate import evaluate_files
+    from batch.evaluation.arrow_tables import sample_table, write_table
 
-    return evaluate_files(paths, file_scoring(files, job))
+    scoring = file_scoring(files, job)
+    with tempfile.TemporaryDirectory(prefix="promptmill-") as folder:
+        report = evaluate_files(paths, scoring, folder=Path(folder))
+        if samples:
+            write_table(sample_table(Path(folder), scoring.scores), Path(samples))
+    return replace(report, folder=None)
 
 
 def _save_baseline(report: EvaluationReport, path: Path) -> None:

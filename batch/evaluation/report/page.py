@@ -6,7 +6,7 @@ import base64
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -28,7 +28,7 @@ from batch.evaluation.scoring import scores_path
 from batch.evaluation.verdict import ScoreVerdict
 from batch.journal.segments import segment_paths
 from batch.readers import Dataset
-from batch.results.join import results
+from batch.results.join import Result, results
 from batch.rundir.local import RunDirectory
 from batch.settings import Job
 from batch.storage import replace_atomically
@@ -60,23 +60,28 @@ def write_report(job: Job, directory: RunDirectory, dataset: Dataset, evaluated:
         StorageError: the disk refuses.
     """
     path = directory.path / "report.html"
-    with tempfile.TemporaryFile(dir=directory.path) as texts:
-        samples = _write_texts(job, directory, dataset, evaluated, texts)
+    stored = sum(each.stat().st_size for variant in job.variants for each in segment_paths(directory.journal_dir(variant.slug)))
+    write_page(path, job, results(dataset, job, directory), stored, evaluated, now)
+    return path
+
+
+def write_page(path: Path, job: Job, found: Iterable[Result], stored: int, evaluated: Evaluated, now: datetime) -> None:
+    """Write a report to `path` from the results `found`, whose texts take about `stored` bytes. Raises as `write_report`."""
+    with tempfile.TemporaryFile(dir=path.parent) as texts:
+        samples = _write_texts(job, found, stored, evaluated, texts)
         texts.seek(0)
         with replace_atomically(path) as file:
             before, after = _page(job, evaluated, samples, now)
             file.write(before)
             shutil.copyfileobj(texts, file)
             file.write(after)
-    return path
 
 
-def _write_texts(job: Job, directory: RunDirectory, dataset: Dataset, evaluated: Evaluated, texts: BinaryIO) -> Samples:
+def _write_texts(job: Job, found: Iterable[Result], stored: int, evaluated: Evaluated, texts: BinaryIO) -> Samples:
     scores = [judged.settings for judged, _ in evaluated.scores]
-    stored = sum(path.stat().st_size for variant in job.variants for path in segment_paths(directory.journal_dir(variant.slug)))
     tasks = sum(stats.tasks for stats in evaluated.stats)
     return write_samples(
-        results(dataset, job, directory),
+        found,
         job,
         scores,
         [ScoresReader(scores_path(evaluated.folder, score)) for score in scores],
