@@ -21,6 +21,7 @@ from batch.storage import is_url, named
 
 if TYPE_CHECKING:
     from batch.app.evaluate import EvaluationReport
+    from batch.app.sides import FileScoring
 
 
 @click.command("score")
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--samples", metavar="FILE", help="For files: write each answer's score, extracted value and reason, to a .jsonl or .parquet."
 )
+@click.option("--every-eval", metavar="FOLDER", help="Write scores and samples in the format of Every Eval Ever.")
 @junit_option
 @markdown_option
 @set_option
@@ -73,8 +75,10 @@ def score_command(
         if options["samples"]:
             raise click.UsageError("--samples is for files; those of a run are in RUN_DIR/scores, as Parquet.")
         report, failed_calls = _score_run(ctx, targets[0], scores_job, options)
+        if options["every_eval"]:
+            _save_every_eval(report, targets[0], options["every_eval"])
     else:
-        report = _score_files([Path(target) for target in targets], files, scores_job, options["samples"])
+        report = _score_files([Path(target) for target in targets], files, scores_job, options)
     if as_json:
         write_json(evaluation_json(report))
     else:
@@ -99,16 +103,25 @@ def _score_run(ctx: click.Context, directory: str, job: Path | None, options: di
     return evaluate(directory, job, saving=saving), failed
 
 
-def _score_files(paths: list[Path], files: dict[str, Any], job: Path | None, samples: str | None) -> EvaluationReport:
+def _score_files(paths: list[Path], files: dict[str, Any], job: Path | None, options: dict[str, Any]) -> EvaluationReport:
     from batch.app.evaluate import evaluate_files
     from batch.evaluation.arrow_tables import sample_table, write_table
 
     scoring = file_scoring(files, job)
     with tempfile.TemporaryDirectory(prefix="promptmill-") as folder:
         report = evaluate_files(paths, scoring, folder=Path(folder))
-        if samples:
-            write_table(sample_table(Path(folder), scoring.scores), Path(samples))
+        if options["samples"]:
+            write_table(sample_table(Path(folder), scoring.scores), Path(options["samples"]))
+        if options["every_eval"]:
+            _save_every_eval(report, (paths, scoring), options["every_eval"])
     return replace(report, folder=None)
+
+
+def _save_every_eval(report: EvaluationReport, source: str | tuple[list[Path], FileScoring], folder: str) -> None:
+    from batch.app.every_eval import save_every_eval
+
+    written = save_every_eval(report, source, Path(folder))
+    print_info(f"promptmill: {len(written):,} files of Every Eval Ever, and their samples, in {folder}")
 
 
 def _save_baseline(report: EvaluationReport, path: Path) -> None:

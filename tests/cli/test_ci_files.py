@@ -1,4 +1,4 @@
-"""JUnit XML and Markdown of score and compare."""
+"""Files that score and compare write for other programs: JUnit XML, Markdown, samples, Every Eval Ever."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
+import pyarrow.parquet as pq
 from click.testing import CliRunner, Result
 
 from batch.app.evaluate import EvaluationReport
@@ -62,3 +63,36 @@ def test_changes_as_markdown(tmp_path: Path) -> None:
     assert "| 10 | 30 |" in text
     assert "30 rows went from right to wrong: q0, q1" in text
     assert "--junit is for one run" in call("compare", old, new, *SCORING, "--junit", tmp_path / "j.xml").stderr
+
+
+def test_samples_have_extracted_answers_and_reasons(tmp_path: Path) -> None:
+    """Of files, each score with what was found in the answer and why, as lines of JSON or as Parquet; another ending is refused."""
+    old, _ = old_and_new(tmp_path)
+    for name in ("s.jsonl", "s.parquet"):
+        assert call("score", old, *SCORING, "--samples", tmp_path / name).exit_code == 0
+    lines = [json.loads(line) for line in (tmp_path / "s.jsonl").read_text().splitlines()]
+    assert pq.read_table(tmp_path / "s.parquet").to_pylist() == lines
+    assert (lines[3]["id"], lines[3]["value"], lines[3]["extracted"]) == ("q3", 1.0, "3")
+    assert (lines[100]["value"], lines[100]["extracted"]) == (0.0, "-1")
+    refused = call("score", old, *SCORING, "--samples", tmp_path / "s.txt")
+    assert (refused.exit_code, "must end with .jsonl or .parquet" in refused.stderr) == (2, True)
+
+
+def test_every_eval_ever_goes_out_and_in(tmp_path: Path) -> None:
+    """What is written has the schema's required keys, and read again it scores the same."""
+    old, _ = old_and_new(tmp_path)
+    done = call("score", old, *SCORING, "--every-eval", tmp_path / "eee")
+    assert done.exit_code == 0, done.stderr
+    document = json.loads((tmp_path / "eee/m.json").read_text())
+    assert document.keys() >= {"schema_version", "evaluation_id", "retrieved_timestamp", "source_metadata", "model_info", "eval_library"}
+    (result,) = document["evaluation_results"]
+    assert result.keys() >= {"evaluation_name", "source_data", "metric_config", "score_details"}
+    assert (result["score_details"]["score"], result["metric_config"]["score_type"]) == (0.845, "binary")
+    lines = [json.loads(line) for line in (tmp_path / "eee/m_samples.jsonl").read_text().splitlines()]
+    assert len(lines) == document["detailed_evaluation_results"]["total_rows"] == 2000
+    required = {"schema_version", "evaluation_id", "model_id", "evaluation_name", "sample_id", "interaction_type", "input", "evaluation"}
+    assert all(line.keys() >= {*required, "answer_attribution", "output"} for line in lines)
+    assert {line["evaluation_id"] for line in lines} == {document["evaluation_id"]}
+    assert (lines[3]["input"]["reference"], lines[3]["evaluation"]) == (["3"], {"score": 1.0, "is_correct": True})
+    again = call("score", tmp_path / "eee/m_samples.jsonl", "--kind", "number", "--expected", "reference", "--json")
+    assert json.loads(again.stdout)["scores"][0]["findings"]["standings"][0]["summary"]["strict"]["estimate"] == 0.845

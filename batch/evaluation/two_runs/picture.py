@@ -53,10 +53,10 @@ def _panel(panel: Panel, runs: Sequence[str], top: int) -> Iterator[str]:
         y = _y(value, low, high)
         yield f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor" stroke-opacity="0.15"/>'
         yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="currentColor">{100 * value:.0f} %</text>'
-    # Labels that would run into each other are thinned out; the first and the last run keep theirs.
-    every = max(1, len(runs) * 90 // (_WIDTH - _LEFT - _RIGHT))
+    # Labels that would run into each other are thinned out; the last run keeps its own.
+    every = max(1, -(-len(runs) * 105 // (_WIDTH - _LEFT - _RIGHT)))
     for at, run in enumerate(runs):
-        if at % every == 0 or at == len(runs) - 1:
+        if (len(runs) - 1 - at) % every == 0:
             yield f'<text x="{_x(at, runs):.1f}" y="{_PANEL - 20}" text-anchor="middle" fill="currentColor">{escape(_cut(run, 14))}</text>'
     heights = _label_heights([_y(line.points[-1][1].estimate, low, high) for line in panel.lines if line.points])
     for at, (line, label) in enumerate(zip([line for line in panel.lines if line.points], heights, strict=True)):
