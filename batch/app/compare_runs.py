@@ -80,6 +80,8 @@ def _notes(sides: tuple[OpenedSide, OpenedSide], changes: RunChanges) -> list[st
         notes.append("Rows are joined by their place in the input, for the job names no [input] id, and the inputs are not the same files.")
     elif len(runs) == 2 and runs[0].manifest.input != runs[1].manifest.input:
         notes.append("The files of the input are not the same: rows are joined by id, whatever else they contain.")
+    if len(changes.scores) > 1:
+        notes.append(f"p is corrected over the variants of each score, not over the {len(changes.scores)} scores.")
     other = [score.score for score in changes.scores if score.other_settings]
     if other:
         notes.append(f"{listed(other)}: {changes.before} was scored with other settings, so a part of the difference may be theirs.")
