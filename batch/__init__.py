@@ -16,15 +16,33 @@ if TYPE_CHECKING:
     from batch.app.python import load_job as load_job
     from batch.app.python import plan as plan
     from batch.app.python import run as run
+    from batch.app.python_scores import Changes as Changes
+    from batch.app.python_scores import Scores as Scores
+    from batch.app.python_scores import compare as compare
+    from batch.app.python_scores import score as score
 
 from batch._version import __version__ as __version__
 
 _HOMES = {
     "Endpoint": "batch.app.endpoint",
     **dict.fromkeys(("Results", "RunResult", "arun", "load_job", "plan", "run"), "batch.app.python"),
+    **dict.fromkeys(("Changes", "Scores", "compare", "score"), "batch.app.python_scores"),
 }
 
-__all__ = ["Endpoint", "Results", "RunResult", "__version__", "arun", "load_job", "plan", "run"]
+__all__ = [
+    "Changes",
+    "Endpoint",
+    "Results",
+    "RunResult",
+    "Scores",
+    "__version__",
+    "arun",
+    "compare",
+    "load_job",
+    "plan",
+    "run",
+    "score",
+]
 
 
 def __getattr__(name: str) -> Any:

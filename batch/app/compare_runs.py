@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,19 +48,24 @@ def compare_runs(
 
 def open_both(before: str, after: str, job_file: Path | None, files: FileScoring | None) -> tuple[OpenedSide, OpenedSide]:
     """Open both sides, scored alike. Raises as `compare_runs`."""
-    scoring = files or FileScoring(())
-    if not scoring.scores:
-        scoring = replace(scoring, scores=load(job_file).job.scores if job_file is not None else _scores_of(before, after))
+    scoring = with_scores(files or FileScoring(()), (before, after), job_file)
     return open_side(before, scoring), open_side(after, scoring)
 
 
-def _scores_of(before: str, after: str) -> tuple[ScoreSettings, ...]:
-    for target in (after, before):
+def with_scores(scoring: FileScoring, targets: Sequence[str], job_file: Path | None) -> FileScoring:
+    """The scoring with scores: its own, those of `job_file`, or those of the last run among the targets. Raises JobError, InputError."""
+    if scoring.scores:
+        return scoring
+    return replace(scoring, scores=load(job_file).job.scores if job_file is not None else _scores_of(targets))
+
+
+def _scores_of(targets: Sequence[str]) -> tuple[ScoreSettings, ...]:
+    for target in reversed(targets):
         if is_run(target) and (scores := open_run(target).job.scores):
             return scores
-    if is_baseline(Path(after)) and is_baseline(Path(before)):
+    if all(is_baseline(Path(target)) for target in targets if not is_run(target)) and not any(map(is_run, targets)):
         return ()
-    raise InputError(f"{after} has no [[score]]; --job JOB.toml names a job that has some, or score files by --kind")
+    raise InputError(f"{targets[-1]} has no [[score]]; --job JOB.toml names a job that has some, or score files by --kind")
 
 
 def _names(sides: tuple[OpenedSide, OpenedSide]) -> tuple[str, str]:
@@ -83,6 +88,8 @@ def _notes(sides: tuple[OpenedSide, OpenedSide], changes: RunChanges) -> list[st
         notes.append("Rows are joined by their place in the input, for the job names no [input] id, and the inputs are not the same files.")
     elif changed:
         notes.append("The files of the input are not the same: rows are joined by id, whatever else they contain.")
+    if len(changes.scores) > 1:
+        notes.append(f"p is corrected over the variants of each score, not over the {len(changes.scores)} scores.")
     other = [score.score for score in changes.scores if score.other_settings]
     if other:
         notes.append(f"{listed(other)}: {changes.before} was scored with other settings, so a part of the difference may be theirs.")

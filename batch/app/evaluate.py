@@ -72,13 +72,13 @@ def evaluate(scored: ScoredRun, *, saving: Path | None = None, together: bool = 
     return _report(run.job.name, evaluation, replace(judging, gates=tuple(gates)), folder, stops, together=together)
 
 
-def evaluate_files(paths: Sequence[Path], scoring: FileScoring, *, together: bool = False) -> EvaluationReport:
-    """Score answers that stand in files, by one score or several.
+def evaluate_files(paths: Sequence[Path], scoring: FileScoring, *, together: bool = False, folder: Path | None = None) -> EvaluationReport:
+    """Score answers that stand in files, by one score or several; `folder` keeps the scores' files.
 
     Raises:
         InputError, SetupError.
     """
-    return _report(", ".join(path.name for path in paths), score_files(paths, scoring), None, None, together=together)
+    return _report(", ".join(path.name for path in paths), score_files(paths, scoring, folder), None, folder, together=together)
 
 
 def save_baseline(report: EvaluationReport, path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from batch.app.stored import open_run
 from batch.errors import InputError
-from batch.evaluation.answers import Answer, run_answers, run_state
+from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.foreign import read_foreign
 from batch.evaluation.reading import Evaluation, read_evaluation
 from batch.evaluation.scorers import scorer_version
@@ -69,17 +69,14 @@ def without_models(scores: Sequence[ScoreSettings]) -> tuple[ScoreSettings, ...]
     return tuple(score for score in scores if score.asked is None and set(score.options.get("of", ())) <= names)
 
 
-def score_files(paths: Sequence[Path], scoring: FileScoring) -> Evaluation:
-    """Score the answers in files. Raises InputError, SetupError."""
-    return score_loose(read_foreign(paths, answer=scoring.answer, rows=scoring.rows, row_id=scoring.row_id), scoring.scores)
-
-
-def score_loose(answers: Sequence[Answer], scores: Sequence[ScoreSettings]) -> Evaluation:
-    """Score answers that belong to no run; all answers to a row must stand together. Raises InputError, SetupError."""
+def score_files(paths: Sequence[Path], scoring: FileScoring, folder: Path | None = None) -> Evaluation:
+    """Score the answers in files; `folder` keeps the scores' files. Raises InputError, SetupError."""
+    answers = read_foreign(paths, answer=scoring.answer, rows=scoring.rows, row_id=scoring.row_id)
     variants = list(dict.fromkeys(each.variant for each in answers))
     with tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
-        fresh = score_answers(lambda: answers, "", scores, Path(temporary))
-        return read_evaluation(Path(temporary), scores, variants, fresh)
+        place = folder or Path(temporary)
+        fresh = score_answers(lambda: answers, "", scoring.scores, place)
+        return read_evaluation(place, scoring.scores, variants, fresh)
 
 
 def open_side(target: str, scoring: FileScoring) -> OpenedSide:

@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch.cli.changes import changes_json, changes_text
+from batch.cli.ci_files import write_changes_markdown
 from batch.cli.comparison import comparisons
 from batch.cli.console import terminal_width, write_json, write_text
-from batch.cli.evaluation import end_by_gates, evaluation_json
+from batch.cli.evaluation import end_by_gates, evaluation_json, write_ci_files
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
-from batch.cli.options import family_option, json_option, scores_job_option
+from batch.cli.options import family_option, json_option, junit_option, markdown_option, scores_job_option
 from batch.cli.options import files as complete_files
 
 if TYPE_CHECKING:
+    from batch.app.compare_runs import TwoRuns
     from batch.app.evaluate import EvaluationReport
 
 
@@ -25,10 +27,19 @@ if TYPE_CHECKING:
 @click.option("--pair", "pairs", multiple=True, metavar="OLD=NEW", help="Of two runs: variants that belong together under other names.")
 @file_options
 @family_option
+@junit_option
+@markdown_option
 @json_option
 @click.pass_context
 def compare_command(
-    ctx: click.Context, targets: tuple[str, ...], job: str | None, pairs: tuple[str, ...], files: dict[str, Any], family: str, as_json: bool
+    ctx: click.Context,
+    /,
+    targets: tuple[str, ...],
+    job: str | None,
+    pairs: tuple[str, ...],
+    files: dict[str, Any],
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Compare the models of a run, or two runs, with intervals and paired tests.
 
@@ -51,15 +62,24 @@ def compare_command(
         raise click.UsageError("Compare one run, or two; files that belong together are scored as one by promptmill score.")
     job_file = Path(job) if job else None
     if len(targets) == 2:
-        _compare_two(targets, job_file, pairs, files, as_json=as_json)
+        if options["junit"]:
+            raise click.UsageError("--junit is for one run: gates compare it with a baseline.")
+        found = _compare_two(targets, job_file, pairs, files)
+        if as_json:
+            write_json(changes_json(found))
+        else:
+            write_text(changes_text(found, terminal_width()))
+        if options["markdown"]:
+            write_changes_markdown(found, Path(options["markdown"]))
         return
     if pairs:
         raise click.UsageError("--pair is for two runs.")
-    report = _evaluated(targets[0], job_file, files, together=family == "all")
+    report = _evaluated(targets[0], job_file, files, together=options["family"] == "all")
     if as_json:
         write_json(evaluation_json(report))
     else:
         write_text(comparisons(report, terminal_width()))
+    write_ci_files(report, options)
     end_by_gates(ctx, report)
 
 
@@ -74,15 +94,11 @@ def _evaluated(target: str, job: Path | None, files: dict[str, Any], *, together
     return evaluate_files([Path(target)], file_scoring(files, job), together=together)
 
 
-def _compare_two(targets: tuple[str, ...], job: Path | None, pairs: tuple[str, ...], files: dict[str, Any], *, as_json: bool) -> None:
+def _compare_two(targets: tuple[str, ...], job: Path | None, pairs: tuple[str, ...], files: dict[str, Any]) -> TwoRuns:
     from batch.app.compare_runs import compare_runs
 
     before, after = targets
-    found = compare_runs(before, after, job_file=job, files=file_scoring(files, job, needed=False), renamed=_renamed(pairs))
-    if as_json:
-        write_json(changes_json(found))
-    else:
-        write_text(changes_text(found, terminal_width()))
+    return compare_runs(before, after, job_file=job, files=file_scoring(files, job, needed=False), renamed=_renamed(pairs))
 
 
 def _renamed(pairs: tuple[str, ...]) -> dict[str, str]:

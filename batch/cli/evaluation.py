@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +24,16 @@ def end_by_gates(ctx: click.Context, report: EvaluationReport) -> None:
     if failed is not None:
         print_error(f"gate failed: {failed.text}")
         ctx.exit(ExitCode.GATE)
+
+
+def write_ci_files(report: EvaluationReport, options: Mapping[str, Any]) -> None:
+    """Write the files of --junit and --markdown, as far as they are asked for. Raises StorageError."""
+    from batch.cli.ci_files import write_junit, write_markdown
+
+    if options["junit"]:
+        write_junit(report, Path(options["junit"]))
+    if options["markdown"]:
+        write_markdown(report, Path(options["markdown"]))
 
 
 def evaluation_json(report: EvaluationReport) -> dict[str, Any]:

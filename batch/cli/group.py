@@ -25,6 +25,7 @@ COMMANDS = (
     ("Look into a run", "export", "export", "Write completions and errors in another format."),
     ("Evaluate", "score", "score", "Score the answers of a run, or of any file."),
     ("Evaluate", "compare", "compare", "Compare the models of a run, with intervals."),
+    ("Evaluate", "history", "history", "Show the scores of several runs over time."),
     ("Evaluate", "calibrate", "calibrate", "Label some answers yourself; measure the judge."),
     ("Evaluate", "report", "report", "Write a run as one HTML file: verdict, charts, all samples."),
     ("Endpoints", "providers", "providers", "List the provider presets, or explain one."),

@@ -59,6 +59,8 @@ set_option = click.option(
 scores_job_option = click.option(
     "--job", "job", metavar="JOB.toml", help="Take [[score]] and [[gate]] from this file, not from the run's own job."
 )
+junit_option = click.option("--junit", metavar="FILE.xml", help="Write the gates, or scores, as JUnit XML for a CI system.")
+markdown_option = click.option("--markdown", metavar="FILE.md", help="Write a summary in Markdown, for a CI system's job page.")
 family_option = click.option(
     "--family",
     type=click.Choice(["score", "all"]),

@@ -1,30 +1,51 @@
-"""promptmill report: a run as one HTML file that can be mailed."""
+"""promptmill report: a run, two runs, or files of answers as one HTML file that can be mailed."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from batch.cli.console import write
-from batch.cli.options import directory_argument, scores_job_option
+from batch.cli.file_options import file_options, file_scoring, refuse_file_options
+from batch.cli.options import files as complete_files
+from batch.cli.options import scores_job_option
 
 
 @click.command("report")
-@directory_argument
+@click.argument("targets", metavar="RUN_DIR|FILE...", nargs=-1, required=True, shell_complete=complete_files)
 @scores_job_option
-def report_command(directory: str, job: str | None) -> None:
+@file_options
+@click.option("--output", metavar="FILE.html", help="For files and two runs: where to write it.  [default: report.html]")
+def report_command(targets: tuple[str, ...], job: str | None, files: dict[str, Any], output: str | None) -> None:
     """Write RUN_DIR/report.html: scores, charts and every sample.
 
     One file that needs no network: the verdict, the leaderboard, pairs, charts, slices, errors,
     and all prompts and answers, side by side, to be searched. The scores are brought up to date
     first. A run without scores has a report of its counts, errors and samples. Its path is printed.
 
+    Of two runs, the older one first, the same models stand side by side, row by row; files of
+    answers are reported as score takes them. Scores that call a model are in a run's own report.
+
     \b
-    Example:
+    Examples:
       promptmill report runs/tickets
+      promptmill report runs/last-release runs/tickets --output changes.html
+      promptmill report answers.jsonl --kind number --expected gold
     """
+    from batch.app.compare_runs import with_scores
     from batch.app.report import report
+    from batch.app.report_sides import report_sides
+    from batch.app.sides import is_run
     from batch.progress import near
 
-    write(near(report(directory, Path(job) if job else None)))
+    job_file = Path(job) if job else None
+    if len(targets) == 1 and (is_run(targets[0]) or not Path(targets[0]).exists()):
+        refuse_file_options(files)
+        if output:
+            raise click.UsageError("--output is for files and two runs; the report of a run is RUN_DIR/report.html.")
+        write(near(report(targets[0], job_file)))
+        return
+    scoring = file_scoring(files, job_file, needed=not any(map(is_run, targets)))
+    write(near(str(report_sides(targets, with_scores(scoring, targets, job_file), Path(output or "report.html")))))

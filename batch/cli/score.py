@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,16 +11,17 @@ import click
 
 from batch.cli.comparison import leaderboards
 from batch.cli.console import command_line, print_info, terminal_width, write_json, write_text
-from batch.cli.evaluation import end_by_gates, evaluation_json
+from batch.cli.evaluation import end_by_gates, evaluation_json, write_ci_files
 from batch.cli.exits import ExitCode
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
 from batch.cli.grading import call_models
 from batch.cli.options import files as complete_files
-from batch.cli.options import json_option, scores_job_option, set_option
+from batch.cli.options import json_option, junit_option, markdown_option, scores_job_option, set_option
 from batch.storage import is_url, named
 
 if TYPE_CHECKING:
     from batch.app.evaluate import EvaluationReport
+    from batch.app.sides import FileScoring
 
 
 @click.command("score")
@@ -28,6 +31,12 @@ if TYPE_CHECKING:
 @click.option("--judges/--no-judges", default=True, help="Whether to call models that judge or embed; without, their answers so far count.")
 @click.option("--retry-failed", is_flag=True, help="Repeat failed calls to models that judge or embed.")
 @click.option("--save-baseline", metavar="FILE", help="Save the scores to a small file, which compare and gates take as a baseline.")
+@click.option(
+    "--samples", metavar="FILE", help="For files: write each answer's score, extracted value and reason, to a .jsonl or .parquet."
+)
+@click.option("--every-eval", metavar="FOLDER", help="Write scores and samples in the format of Every Eval Ever.")
+@junit_option
+@markdown_option
 @set_option
 @click.option("--quiet", "-q", is_flag=True, help="No progress of calls to models that judge or embed.")
 @json_option
@@ -63,14 +72,19 @@ def score_command(
     failed_calls, scores_job = False, Path(job) if job else None
     if len(targets) == 1 and (is_url(targets[0]) or Path(targets[0]).is_dir()):
         refuse_file_options(files)
+        if options["samples"]:
+            raise click.UsageError("--samples is for files; those of a run are in RUN_DIR/scores, as Parquet.")
         report, failed_calls = _score_run(ctx, targets[0], scores_job, options)
+        if options["every_eval"]:
+            _save_every_eval(report, targets[0], options["every_eval"])
     else:
-        report = _score_files([Path(target) for target in targets], files, scores_job)
+        report = _score_files([Path(target) for target in targets], files, scores_job, options)
     if as_json:
         write_json(evaluation_json(report))
     else:
         write_text(leaderboards(report, terminal_width()))
         _print_files(report)
+    write_ci_files(report, options)
     if options["save_baseline"]:
         _save_baseline(report, Path(options["save_baseline"]))
     end_by_gates(ctx, report)
@@ -92,10 +106,25 @@ def _score_run(ctx: click.Context, directory: str, job: Path | None, options: di
     return evaluate(scored, saving=saving), failed
 
 
-def _score_files(paths: list[Path], files: dict[str, Any], job: Path | None) -> EvaluationReport:
+def _score_files(paths: list[Path], files: dict[str, Any], job: Path | None, options: dict[str, Any]) -> EvaluationReport:
     from batch.app.evaluate import evaluate_files
+    from batch.evaluation.arrow_tables import sample_table, write_table
 
-    return evaluate_files(paths, file_scoring(files, job))
+    scoring = file_scoring(files, job)
+    with tempfile.TemporaryDirectory(prefix="promptmill-") as folder:
+        report = evaluate_files(paths, scoring, folder=Path(folder))
+        if options["samples"]:
+            write_table(sample_table(Path(folder), scoring.scores), Path(options["samples"]))
+        if options["every_eval"]:
+            _save_every_eval(report, (paths, scoring), options["every_eval"])
+    return replace(report, folder=None)
+
+
+def _save_every_eval(report: EvaluationReport, source: str | tuple[list[Path], FileScoring], folder: str) -> None:
+    from batch.app.every_eval import save_every_eval
+
+    written = save_every_eval(report, source, Path(folder))
+    print_info(f"promptmill: {len(written):,} files of Every Eval Ever, and their samples, in {folder}")
 
 
 def _save_baseline(report: EvaluationReport, path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
 import pytest
 from click.testing import CliRunner, Result
 
 from batch.cli.group import promptmill
 from tests.support.jobs import JobFolder
+from tests.support.reports import texts_of
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply
 from tests.support.two_files import SCORING, old_and_new, write_answers
 
@@ -150,3 +152,56 @@ def test_misuse_is_explained(tmp_path: Path) -> None:
     both.write_text(old.read_text() + other.read_text())
     renamed = call("compare", both, new, *SCORING, "--pair", "n=m", "--json")
     assert [one["before"] for one in json.loads(renamed.stdout)["scores"][0]["variants"]] == ["n"]
+
+
+def test_a_report_of_two_runs(two_runs: JobFolder) -> None:
+    """The same model of both runs side by side, row by row, with what each was sent; the scores are the newer job's."""
+    made = two_runs.call("report", "runs/old", "runs/new", "--output", "both.html")
+    assert (made.returncode, made.stdout) == (0, "both.html\n"), made.stderr
+    lines = texts_of(two_runs.path / "both.html")
+    assert [line[0] for line in lines] == [row["id"] for row in ROWS]
+    old, new = lines[3][4]
+    assert (old[2], new[2]) == ("The answer is 3.", "The answer is -1.")
+    assert lines[3][1] == [[["user", "question 3"]], [["user", "Briefly: question 3"]]]
+    assert (old[7][0][0], new[7][0][0]) == (1.0, 0.0)
+    page = (two_runs.path / "both.html").read_text()
+    assert "house/test-model (runs/old)" in page
+    assert "--output is for files and two runs" in two_runs.call("report", "runs/old", "--output", "x.html").stderr
+
+
+def test_a_report_of_files(tmp_path: Path) -> None:
+    """Files of answers have the report of a run: answers, extracted values and reasons, failures, and rows that one file lacks."""
+    lines = [{"id": f"q{at}", "model": "m", "question": f"what is {at}?", "output": f"It is {at}.", "gold": at} for at in range(5)]
+    lines += [{"id": f"q{at}", "model": "n", "question": f"what is {at}?", "output": "It is 1.", "gold": at} for at in range(3)]
+    lines.append({"id": "q3", "model": "n", "question": "what is 3?", "error": {"code": "timeout"}, "gold": 3})
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    made = call("report", path, *SCORING, "--output", tmp_path / "r.html")
+    assert made.exit_code == 0, made.stderr
+    texts = texts_of(tmp_path / "r.html")
+    assert [line[0] for line in texts] == [f"q{at}" for at in range(5)]
+    assert texts[2][1] == [[["user", "what is 2?"]]]
+    first, second = texts[2][4]
+    assert (first[2], first[7][0][:2], second[7][0][:2]) == ("It is 2.", [1.0, "2"], [0.0, "1"])
+    assert texts[3][4][1][5][1] == "timeout"
+    assert texts[4][4][1] is None
+
+
+def test_a_history_of_runs(two_runs: JobFolder) -> None:
+    """The runs of a folder, oldest first, each with its score, its interval, and its change against the one before; and a picture."""
+    shown = two_runs.call("history", "runs", "--svg", "h.svg", environ={"COLUMNS": "200"})
+    assert shown.returncode == 0, shown.stderr
+    lines = [line.split() for line in shown.stdout.splitlines()]
+    assert lines[0] == ["number"]
+    assert lines[2][0] == "runs/old"
+    assert lines[2][-4:] == ["-", "-", "-", "-"]
+    assert (lines[3][0], lines[3][-6:]) == ("runs/new", ["-20.0", "pt", "<", "0.001", "12", "0"])
+    picture = ET.parse(two_runs.path / "h.svg").getroot()
+    titles = [each.text for each in picture.iter("{http://www.w3.org/2000/svg}title")]
+    assert titles[0] == "Scores over time"
+    assert titles[1].startswith("house/test-model, old: 100.0 % [")
+    assert titles[2].startswith("house/test-model, new: 80.0 % [")
+    points = json.loads(two_runs.call("history", "runs/new", "runs/old", "--json").stdout)
+    assert [point["run"] for point in points] == ["runs/old", "runs/new"]
+    assert [row["id"] for row in points[1]["change"]["worse"]] == [f"r{at}" for at in range(12)]
+    assert "is no run directory, and holds none" in two_runs.call("history", ".venv-none").stderr

@@ -171,7 +171,7 @@ MISUSES = [
         ["score", "answers.jsonl", "--kind", "number", "--expected", "x", "--option", "tolerance=-1"],
         "tolerance: must be a number, at least 0",
     ),
-    (["score", "answers.jsonl", "--job", "test.toml"], "--job is for runs"),
+    (["score", "answers.jsonl", "--job", "test.toml"], "has no [[score]] that needs no model"),
     (["score", ".", "--kind", "number"], "--kind is for files"),
     (["score", ".", "--option", "a=1"], "--option is for files"),
     (["score", ".", "--id", "a"], "--id is for files"),

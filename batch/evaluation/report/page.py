@@ -6,7 +6,7 @@ import base64
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
@@ -31,7 +31,7 @@ from batch.evaluation.report.summary import headline_html, leaderboard_html, sen
 from batch.evaluation.scoring import scores_path
 from batch.evaluation.verdict import ScoreVerdict
 from batch.journal.segments import segment_paths
-from batch.results.join import results
+from batch.results.join import Result, results
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job
 from batch.storage import replace_atomically
@@ -63,25 +63,30 @@ def write_report(run: StoredRun, evaluated: Evaluated, now: datetime) -> Path:
         StorageError: the disk refuses.
     """
     path = run.directory.path / "report.html"
-    # In the run directory, whose disk has room for the report; /tmp may be in memory.
-    with tempfile.TemporaryFile(dir=run.directory.path) as texts:
-        samples = _write_texts(run, evaluated, texts)
-        texts.seek(0)
-        with replace_atomically(path) as file:
-            before, after = _page(run.job, evaluated, samples, now)
-            file.write(before)
-            shutil.copyfileobj(texts, file)
-            file.write(after)
+    stored = sum(each.stat().st_size for variant in run.job.variants for each in segment_paths(run.directory.journal_dir(variant.slug)))
+    write_page(path, run.job, results(run), stored, evaluated, now)
     return path
 
 
-def _write_texts(run: StoredRun, evaluated: Evaluated, texts: BinaryIO) -> Samples:
+def write_page(path: Path, job: Job, found: Iterable[Result], stored: int, evaluated: Evaluated, now: datetime) -> None:
+    """Write a report to `path` from the results `found`, whose texts take about `stored` bytes. Raises as `write_report`."""
+    # In the report's folder, whose disk has room for it; /tmp may be in memory.
+    with tempfile.TemporaryFile(dir=path.parent) as texts:
+        samples = _write_texts(job, found, stored, evaluated, texts)
+        texts.seek(0)
+        with replace_atomically(path) as file:
+            before, after = _page(job, evaluated, samples, now)
+            file.write(before)
+            shutil.copyfileobj(texts, file)
+            file.write(after)
+
+
+def _write_texts(job: Job, found: Iterable[Result], stored: int, evaluated: Evaluated, texts: BinaryIO) -> Samples:
     scores = [judged.settings for judged, _ in evaluated.scores]
-    stored = sum(path.stat().st_size for variant in run.job.variants for path in segment_paths(run.directory.journal_dir(variant.slug)))
     tasks = sum(stats.tasks for stats in evaluated.stats)
     return write_samples(
-        results(run),
-        run.job,
+        found,
+        job,
         scores,
         [ScoresReader(scores_path(evaluated.folder, score)) for score in scores],
         ChunkWriter(texts),

@@ -1,0 +1,154 @@
+"""`batch.score` and `batch.compare`: evaluation from Python, with results as Arrow tables."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from batch.app.compare_runs import TwoRuns, compare_runs
+from batch.app.evaluate import EvaluationReport, evaluate, evaluate_files
+from batch.app.sides import FileScoring, file_scores, is_run
+from batch.app.stored import open_scored
+
+if TYPE_CHECKING:
+    from batch.evaluation.arrow_tables import ArrowTable
+
+AnyPath = str | Path
+
+
+class Scores:
+    """The scores of a run or of files. `report` has all of it as dataclasses; the methods give Arrow tables.
+
+    `verdicts` are the sentences of each score, the most important first; `passed` says that no gate failed.
+    """
+
+    def __init__(self, report: EvaluationReport) -> None:
+        self.report = report
+        self.verdicts: dict[str, tuple[str, ...]] = {
+            each.judged.settings.name: tuple(sentence.text for sentence in each.verdict.sentences) for each in report.comparisons
+        }
+        self.passed: bool = report.failed_gate is None
+
+    def __repr__(self) -> str:
+        return f"<Scores {self.report.name!r}: {', '.join(self.verdicts) or 'none'}>"
+
+    def leaderboard(self) -> ArrowTable:
+        """One row per score and variant: place, score with interval, coverage, cost, counts."""
+        from batch.evaluation.arrow_tables import standing_table
+
+        return standing_table(each.verdict.findings for each in self.report.comparisons)
+
+    def pairs(self) -> ArrowTable:
+        """One row per score and pair of variants, with the test of their difference."""
+        from batch.evaluation.arrow_tables import pair_table
+
+        return pair_table(each.verdict.findings for each in self.report.comparisons)
+
+    def samples(self) -> ArrowTable:
+        """One row per score and task: state, value, the answer that was found, and the reason."""
+        from batch.evaluation.arrow_tables import sample_table
+
+        assert self.report.folder is not None  # noqa: S101 - `score` keeps the files
+        return sample_table(self.report.folder, [each.judged.settings for each in self.report.comparisons])
+
+
+class Changes:
+    """What changed between two runs, or files of answers. `found` has all of it as dataclasses; the methods give Arrow tables.
+
+    `sentences` are for people; `job` are the settings that differ, where both sides are runs.
+    """
+
+    def __init__(self, found: TwoRuns) -> None:
+        from batch.evaluation.two_runs.formatting import change_sentences
+
+        self.found = found
+        self.sentences: tuple[str, ...] = tuple(text for _, text in change_sentences(found.changes))
+        self.job: tuple[str, ...] = tuple(change.text for change in found.job)
+
+    def __repr__(self) -> str:
+        return f"<Changes {self.found.changes.before!r} → {self.found.changes.after!r}>"
+
+    def variants(self) -> ArrowTable:
+        """One row per score and variant: before, after, and the test of the difference."""
+        from batch.evaluation.arrow_tables import change_table
+
+        return change_table(self.found.changes)
+
+    def rows(self) -> ArrowTable:
+        """One row per score, variant and row that got worse or better."""
+        from batch.evaluation.arrow_tables import changed_rows_table
+
+        return changed_rows_table(self.found.changes)
+
+
+def score(
+    target: AnyPath | Sequence[AnyPath],
+    *,
+    score: Mapping[str, Any] | None = None,
+    job: AnyPath | None = None,
+    answer: str | None = None,
+    rows: AnyPath | None = None,
+    row_id: str | None = None,
+) -> Scores:
+    """Score the answers of a run directory, or of one or several files. Nothing is sent: of models that judge, the verdicts so far count.
+
+    Args:
+        target: a run directory, or files of answers that belong together.
+        score: for files: the keys of a `[[score]]` entry, such as {"kind": "exact", "expected": "label"}.
+        job: a job file whose scores and gates are taken; for a run by default its own.
+        answer: for files: the key of the answer.
+        rows: for files: a file with the right values, joined by id.
+        row_id: for files: the column of `rows` with the ids.
+
+    Raises:
+        RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.
+        ValueError: options for files with a run, or files without a way to score them.
+    """
+    targets = [str(each) for each in ([target] if isinstance(target, str | Path) else target)]
+    job_file = Path(job) if job is not None else None
+    if len(targets) == 1 and is_run(targets[0]):
+        if score is not None or answer is not None or rows is not None:
+            raise ValueError("score, answer and rows are for files; a run is scored by its job, or by `job`")
+        return Scores(evaluate(open_scored(targets[0], job_file)))
+    folder = tempfile.mkdtemp(prefix="promptmill-")
+    files = _file_scoring(score, job_file, answer, rows, row_id)
+    made = Scores(evaluate_files([Path(each) for each in targets], files, folder=Path(folder)))
+    weakref.finalize(made, shutil.rmtree, folder, ignore_errors=True)
+    return made
+
+
+def compare(
+    before: AnyPath,
+    after: AnyPath,
+    *,
+    score: Mapping[str, Any] | None = None,
+    job: AnyPath | None = None,
+    pairs: Mapping[str, str] | None = None,
+    answer: str | None = None,
+    rows: AnyPath | None = None,
+) -> Changes:
+    """Compare two runs, files of answers, or a baseline and either, row by row, the older one first. Nothing is sent.
+
+    Both are scored by `score` (the keys of a `[[score]]` entry), by the scores of the `job` file, or else as the newer run is. `pairs` maps
+    older variants to the newer ones they belong to, where names differ. `answer` and `rows` are as for `score`.
+
+    Raises:
+        RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.
+    """
+    job_file = Path(job) if job is not None else None
+    files = FileScoring((), answer, Path(rows) if rows is not None else None)
+    if score is not None:
+        files = _file_scoring(score, None, answer, rows, None)
+    return Changes(compare_runs(str(before), str(after), job_file=job_file, files=files, renamed=pairs))
+
+
+def _file_scoring(
+    score: Mapping[str, Any] | None, job: Path | None, answer: str | None, rows: AnyPath | None, row_id: str | None
+) -> FileScoring:
+    if (score is None) == (job is None):
+        raise ValueError('files are scored by score = {"kind": ...}, or by the scores of a job file; give one of them')
+    return FileScoring(file_scores(job, score or {}), answer, Path(rows) if rows is not None else None, row_id)

@@ -1,0 +1,172 @@
+"""Write the report of files of answers, or of two runs side by side, by way of the results that a run would have. Nothing is sent."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batch.app.sides import FileScoring, is_run, without_models
+from batch.app.stored import open_run
+from batch.errors import InputError, RowError
+from batch.evaluation.answers import Answer, run_answers
+from batch.evaluation.foreign import read_foreign
+from batch.evaluation.reading import read_evaluation
+from batch.evaluation.report.page import Evaluated, write_page
+from batch.evaluation.scoring import score_answers
+from batch.evaluation.verdict import reach_verdicts
+from batch.prompts import RequestBuilder
+from batch.records import ErrorInfo, ErrorKind, Outcome, Row
+from batch.results.join import Result
+from batch.settings import InputSettings, Job, OutputSettings, PromptSettings, ProviderSettings, RunSettings, ScoreSettings, Variant
+
+_QUESTIONS = ("prompt", "question", "input", "text", "user")
+MOST_COLUMNS = 12
+"""Of the columns of a file, so many are shown beside each sample."""
+_NOT_CARRIED = frozenset({"id", "variant", "model", "repeat", "usage", "tool_calls", "attempts", "error"})
+_NOWHERE = ProviderSettings(name="file", base_url="http://127.0.0.1/v1")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Gathered:
+    """Answers of all targets by row, variant and repeat, the rows in the order in which they were first met."""
+
+    name: str
+    variants: tuple[Variant, ...]
+    rows: tuple[Row, ...]
+    answers: Mapping[tuple[str, str, int], Answer]
+    repeats: int
+
+
+def report_sides(targets: Sequence[str], scoring: FileScoring, path: Path) -> Path:
+    """Write one report of all `targets`: files are one side, as `score` takes them, or with a run among them each is a side of its own.
+
+    Scores that call a model are not in it: their verdicts belong to a run.
+
+    Raises:
+        RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.
+    """
+    gathered = _gather(targets, scoring)
+    scores = without_models(scoring.scores)
+    answers = list(_in_order(gathered))
+    names = [variant.name for variant in gathered.variants]
+    job = _job(gathered, scores)
+    with tempfile.TemporaryDirectory(prefix="promptmill-") as folder:
+        score_answers(lambda: answers, "", scores, Path(folder))
+        evaluation = read_evaluation(Path(folder), scores, names)
+        costs = {stats.variant: stats.cost_usd for stats in evaluation.variants}
+        failures = {stats.variant: stats.failures for stats in evaluation.variants}
+        options = [(each.table, {"costs": costs, "failures": failures, "columns": each.columns}) for each in evaluation.scores]
+        scored = list(zip(evaluation.scores, reach_verdicts(options), strict=True))
+        evaluated = Evaluated(scored, (), evaluation.variants, Path(folder))
+        size = sum(len(answer.text or "") for answer in answers)
+        write_page(path, job, _results(gathered), size, evaluated, datetime.now(UTC))
+    return path
+
+
+def _gather(targets: Sequence[str], scoring: FileScoring) -> _Gathered:
+    if not any(map(is_run, targets)):
+        answers = read_foreign([Path(target) for target in targets], answer=scoring.answer, rows=scoring.rows, row_id=scoring.row_id)
+        names = dict.fromkeys(answer.variant for answer in answers)
+        variants = [_file_variant(name, answers[0].row) for name in names]
+        return _joined(", ".join(Path(target).name for target in targets), [(variants, answers, "")])
+    sides = []
+    for target in targets:
+        if is_run(target):
+            run = open_run(target)
+            sides.append((list(run.job.variants), list(run_answers(run.with_all_columns())), target))
+        else:
+            answers = read_foreign([Path(target)], answer=scoring.answer, rows=scoring.rows, row_id=scoring.row_id)
+            names = dict.fromkeys(answer.variant for answer in answers)
+            sides.append(([_file_variant(name, answers[0].row) for name in names], answers, target))
+    return _joined(" and ".join(targets), sides)
+
+
+def _joined(name: str, sides: Sequence[tuple[list[Variant], list[Answer], str]]) -> _Gathered:
+    """All sides' answers, rows joined by id; a variant that several sides have is named after its side too."""
+    seen = [variant.name for variants, _, _ in sides for variant in variants]
+    columns: dict[str, dict[str, Any]] = {}
+    order: dict[str, Row] = {}
+    variants: list[Variant] = []
+    found: dict[tuple[str, str, int], Answer] = {}
+    repeats = 1
+    for own, answers, label in sides:
+        named = {each.name: f"{each.name} ({label})" if seen.count(each.name) > 1 else each.name for each in own}
+        variants += [replace(each, name=named[each.name], slug=f"{len(variants) + at}") for at, each in enumerate(own)]
+        for answer in answers:
+            order.setdefault(answer.row.id, replace(answer.row, ordinal=len(order)))
+            # The newer side's columns fill in what the older one lacks.
+            columns[answer.row.id] = {**answer.row.columns, **columns.get(answer.row.id, {})}
+            found[answer.row.id, named[answer.variant], answer.repeat] = replace(answer, variant=named[answer.variant])
+            repeats = max(repeats, answer.repeat + 1)
+    rows = tuple(replace(row, columns=columns[row.id]) for row in order.values())
+    if not rows:
+        raise InputError(f"{name}: holds no answers")
+    return _Gathered(name, tuple(variants), rows, found, repeats)
+
+
+def _file_variant(name: str, row: Row) -> Variant:
+    question = next((column for column in _QUESTIONS if isinstance(row.columns.get(column), str)), None)
+    prompt = PromptSettings(user=f"{{{{ {question} }}}}" if question else "(the file has no prompt)")
+    return Variant(name=name, slug=name, provider=_NOWHERE, model=name, parameters={}, prompt=prompt)
+
+
+def _in_order(gathered: _Gathered) -> Iterator[Answer]:
+    for row in gathered.rows:
+        for variant in gathered.variants:
+            for repeat in range(gathered.repeats):
+                answer = gathered.answers.get((row.id, variant.name, repeat))
+                yield Answer(row, variant.name, repeat, missing=True) if answer is None else replace(answer, row=row)
+
+
+def _results(gathered: _Gathered) -> Iterator[Result]:
+    builders = {variant.name: RequestBuilder(variant, stream=False) for variant in gathered.variants}
+    variants = {variant.name: variant for variant in gathered.variants}
+    for answer in _in_order(gathered):
+        try:
+            key = builders[answer.variant].build(answer.row).key
+        except RowError:
+            key = b""
+        yield Result(answer.row, variants[answer.variant], answer.repeat, None if answer.missing else _outcome(answer, key))
+
+
+def _outcome(answer: Answer, key: bytes) -> Outcome:
+    """The outcome of a task as a run would have recorded it, as far as its answer tells."""
+    sent = None if answer.latency_s is None else 0.0
+    error = None if answer.failure is None else ErrorInfo(ErrorKind.API, answer.failure, answer.failure)
+    message = {"role": "assistant", "content": answer.text, **({"tool_calls": answer.tool_calls} if answer.tool_calls else {})}
+    finish = "length" if answer.truncated else "stop"
+    body = orjson.dumps({"choices": [{"index": 0, "message": message, "finish_reason": finish}]})
+    return Outcome(
+        answer.row.ordinal,
+        answer.row.id,
+        answer.repeat,
+        key,
+        1,
+        error=error,
+        api="chat/completions",
+        finish_reason=None if error else finish,
+        sent=sent,
+        first_token=answer.first_token_s,
+        done=answer.latency_s,
+        usage=dict(answer.usage),
+        cost_usd=answer.cost_usd,
+        response=None if error else body,
+    )
+
+
+def _job(gathered: _Gathered, scores: Sequence[ScoreSettings]) -> Job:
+    columns = [name for name in gathered.rows[0].columns if name not in _NOT_CARRIED]
+    return Job(
+        name=gathered.name,
+        input=InputSettings(paths=()),
+        variants=gathered.variants,
+        run=RunSettings(repeats=gathered.repeats),
+        output=OutputSettings(dir="", columns=tuple(columns[:MOST_COLUMNS])),
+        scores=tuple(scores),
+    )

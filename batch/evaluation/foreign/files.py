@@ -1,0 +1,107 @@
+"""Files of answers as JSON values, whatever holds them: JSON, lines of it, packed ones, tables, inspect's .eval logs."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path, PurePath
+from typing import Any
+
+import orjson
+
+from batch.errors import InputError
+from batch.readers import Dataset
+from batch.records import Row
+from batch.settings import InputSettings
+from batch.storage import open_input
+
+TABLES = frozenset({".csv", ".tsv", ".parquet", ".pq", ".arrow", ".feather"})
+# Columns of promptmill's own CSV files that are not texts there either.
+_JSON_CELLS = frozenset({"usage", "tool_calls", "error"})
+_NUMBER_CELLS = frozenset({"latency_s", "first_token_s", "cost_usd", "repeat"})
+_GUARDED = ("'=", "'+", "'-", "'@", "'\t", "'\r", "'\n")
+
+
+def documents(path: Path) -> Iterator[Any]:
+    """The JSON values in a file: its rows, its lines, the items of its list, or its one document. Raises InputError."""
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    inner = next((suffix for suffix in reversed(suffixes) if suffix not in {".gz", ".zst"}), "")
+    if inner in TABLES:
+        yield from _rows(path, text=inner in {".csv", ".tsv"})
+    elif inner == ".eval":
+        yield _inspect_log(path)
+    else:
+        yield from _json(path)
+
+
+def _json(path: Path) -> Iterator[Any]:
+    try:
+        with open_input(str(path)) as file:
+            text = file.read()
+    except (OSError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        for number, line in enumerate(text.splitlines(), start=1):
+            if line.strip():
+                try:
+                    yield orjson.loads(line)
+                except orjson.JSONDecodeError as error:
+                    raise InputError(f"{path}:{number}: is not JSON: {error}") from error
+        return
+    yield from document if isinstance(document, list) else [document]
+
+
+def _rows(path: Path, *, text: bool) -> Iterator[dict[str, Any]]:
+    for batch in Dataset(InputSettings(paths=(str(path),))).batches():
+        for row in batch:
+            if not isinstance(row, Row):
+                raise InputError(f"{path}: row {row.ordinal + 1} cannot be read: {row.message}")
+            columns = dict(row.columns)
+            yield _from_cells(columns) if text and {"id", "variant", "attempts"} <= columns.keys() else columns
+
+
+def _from_cells(cells: dict[str, Any]) -> dict[str, Any]:
+    """A line of promptmill's own CSV: JSON and numbers are read, and the guard against formulas is taken off the answer."""
+    line: dict[str, Any] = {}
+    for name, cell in cells.items():
+        value: Any = cell
+        if cell == "" or cell is None:
+            value = None
+        elif name in _JSON_CELLS:
+            value = _parsed(cell)
+        elif name in _NUMBER_CELLS:
+            value = float(cell)
+        elif name == "completion" and str(cell).startswith(_GUARDED):
+            value = cell[1:]
+        line[name] = value
+    return line
+
+
+def _parsed(cell: str) -> Any:
+    try:
+        return orjson.loads(cell)
+    except orjson.JSONDecodeError:
+        return cell
+
+
+def _inspect_log(path: Path) -> dict[str, Any]:
+    """An .eval log: a zip with header.json and a file for each sample (inspect's log/_recorders/eval.py), as its JSON form."""
+    try:
+        with zipfile.ZipFile(path) as log:
+            names = log.namelist()
+            # A run that was stopped has no header yet, but begins with what it was to be.
+            header = next((name for name in ("header.json", "_journal/start.json") if name in names), None)
+            described = orjson.loads(log.read(header)) if header else {}
+            samples = [name for name in names if PurePath(name).parts[:1] == ("samples",) and name.endswith(".json")]
+            found = [orjson.loads(log.read(name)) for name in samples]
+    except (OSError, zipfile.BadZipFile, orjson.JSONDecodeError) as error:
+        raise InputError(f"{path}: is no whole .eval log of inspect: {error}") from error
+    except NotImplementedError as error:
+        raise InputError(f"{path}: cannot be unpacked ({error}); inspect log convert --to json makes a JSON file of it") from error
+    return {"eval": described.get("eval") or {}, "samples": sorted(found, key=lambda one: (_order(one.get("id")), one.get("epoch") or 1))}
+
+
+def _order(identifier: Any) -> tuple[int, int, str]:
+    return (0, identifier, "") if isinstance(identifier, int) else (1, 0, str(identifier))

@@ -1,0 +1,186 @@
+"""What the lines of other tools' files mean.
+
+Known by their keys: promptmill's own completions and errors; results of OpenAI's Batch API and of vLLM's run-batch; exports of promptfoo
+(lines, or {results: {results}}) and of inspect ({eval, samples}, and its .eval logs); samples of lm-eval and of Every Eval Ever; and
+any line with its answer under a usual name, or the one asked for.
+Sources: platform.openai.com/docs/guides/batch; EvaluateResult in promptfoo's src/types/index.ts; EvalSample in inspect's log/_log.py and
+ModelOutput in its model/_model_output.py; lm_eval/evaluator.py; instance_level_eval.schema.json 0.2.1 of every_eval_ever.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from batch.errors import InputError
+from batch.evaluation.foreign.files import documents
+from batch.providers.replies import read_reply
+from batch.results.openai_batch.files import is_batch_answer, only_model, read_batch_line
+
+USUAL_NAMES = ("completion", "output", "response", "answer", "prediction", "text")
+"""The names under which an answer is looked for, in this order."""
+
+ForeignLine = tuple[str, str, dict[str, Any], dict[str, Any]]
+"""id, variant, what is said of the answer (fields of Answer), and the row's columns."""
+
+
+def answer_lines(path: Path, answer: str | None) -> Iterator[ForeignLine]:
+    """The answers in one file. Raises InputError."""
+    found = list(documents(path))
+    if not all(isinstance(document, dict) for document in found):
+        raise InputError(f"{path}: must hold JSON objects")
+    if len(found) == 1 and isinstance(found[0].get("samples"), list):
+        yield from _of_inspect(found[0])
+        return
+    if len(found) == 1 and isinstance(results := found[0].get("results"), dict) and isinstance(results.get("results"), list):
+        found = results["results"]
+    if answer is None and found and found[0].keys() >= {"vars", "provider", "testIdx"}:
+        yield from _of_promptfoo(found)
+    elif answer is None and found and all(map(is_batch_answer, found)):
+        yield from _of_batches(found)
+    elif answer is None and found and all(one.keys() >= {"doc_id", "resps", "filtered_resps"} for one in found):
+        yield from _of_lm_eval(found)
+    elif answer is None and found and all(one.keys() >= {"evaluation_id", "sample_id", "interaction_type"} for one in found):
+        yield from _of_every_eval(found)
+    else:
+        yield from (_of_line(document, answer, path) for document in found)
+
+
+def _of_line(line: dict[str, Any], answer: str | None, path: Path) -> ForeignLine:
+    name = answer or next((usual for usual in USUAL_NAMES if usual in line), None)
+    if name is None or (name not in line and not line.get("error")):
+        if not line.get("error"):
+            raise InputError(
+                f"{path}: has no answer under {name or ', '.join(USUAL_NAMES)}; it has: {', '.join(line)}; --answer names the key"
+            )
+        name = None
+    said = _failed(line["error"]) if line.get("error") else _own(line, line.get(name) if name else None)
+    return _id(line.get("id")), str(line.get("variant") or line.get("model") or "answers"), said, line
+
+
+def _own(line: Mapping[str, Any], text: Any) -> dict[str, Any]:
+    usage, calls, reason = line.get("usage"), line.get("tool_calls"), line.get("finish_reason")
+    return {
+        **{key: _number(line.get(key)) for key in ("latency_s", "first_token_s", "cost_usd")},
+        "tool_calls": calls if isinstance(calls, list) and all(isinstance(call, dict) for call in calls) else None,
+        "text": _text(text),
+        "truncated": reason == "length",
+        **({"finish_reason": reason} if isinstance(reason, str) else {}),
+        "usage": usage if isinstance(usage, dict) else {},
+    }
+
+
+def _of_batches(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
+    answers = [read_batch_line(line) for line in lines]
+    # Lines of failed requests do not say which model failed.
+    model = only_model(answer.model for answer in answers) or "answers"
+    for answer in answers:
+        outcome = answer.outcome
+        said: dict[str, Any] = {}
+        if outcome.error is not None:
+            said = {"failure": outcome.error.code}
+        elif outcome.api is not None and outcome.response is not None:
+            reply = read_reply(outcome.api, outcome.response)
+            said = {"text": reply.text, "tool_calls": reply.tool_calls}
+            said |= {"truncated": reply.finish_reason == "length", "usage": reply.usage or {}}
+        yield answer.custom_id, answer.model or model, said, {}
+
+
+def _of_promptfoo(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
+    several_prompts = len({line.get("promptId") for line in lines}) > 1
+    for line in lines:
+        response, provider, latency = line.get("response") or {}, line["provider"], line.get("latencyMs")
+        variant = str((provider.get("label") or provider.get("id")) if isinstance(provider, dict) else provider)
+        if several_prompts:
+            variant += f" prompt {str(line.get('promptId'))[:6]}"
+        # An assertion that was not met is an error of its own there, beside an answer.
+        error = response.get("error") or (line.get("error") if response.get("output") is None else None)
+        said = {
+            "text": _text(response.get("output")),
+            "cost_usd": _number(line.get("cost")),
+            "latency_s": None if (milliseconds := _number(latency)) is None else milliseconds / 1000,
+        }
+        yield _id(line["testIdx"]), variant, _failed(error) if error else said, dict(line["vars"] or {})
+
+
+def _of_inspect(document: Mapping[str, Any]) -> Iterator[ForeignLine]:
+    variant = str((document.get("eval") or {}).get("model") or "answers")
+    for sample in document["samples"]:
+        columns = {"input": sample.get("input"), "target": sample.get("target"), **(sample.get("metadata") or {})}
+        output = sample.get("output") or {}
+        choice: dict[str, Any] = next(iter(output.get("choices") or []), {})
+        if sample.get("error") or output.get("error") or not choice:
+            yield _id(sample.get("id")), variant, _failed(sample.get("error") or output.get("error") or "no_choices"), columns
+            continue
+        message = choice.get("message") or {}
+        said = {"text": _text(message.get("content")), "truncated": choice.get("stop_reason") in {"max_tokens", "model_length"}}
+        yield _id(sample.get("id")), variant, {**said, "latency_s": _number(output.get("time"))}, columns
+
+
+def _failed(error: Any) -> dict[str, Any]:
+    """A failed task; what is no code of its own is called "error"."""
+    code = error.get("code") if isinstance(error, dict) else error
+    return {"failure": code if isinstance(code, str) and code.isidentifier() else f"http_{code}" if isinstance(code, int) else "error"}
+
+
+def _text(content: Any) -> str | None:
+    """An answer's text: as it is, of its text parts, or a structured answer as JSON."""
+    if content is None or isinstance(content, str):
+        return content
+    if isinstance(content, list) and all(isinstance(part, dict) and "type" in part for part in content):
+        texts = [str(part["text"]) for part in content if part["type"] == "text" and "text" in part]
+        return "".join(texts) if texts else None
+    return orjson.dumps(content).decode()
+
+
+def _number(value: Any) -> float | None:
+    """A figure that another tool wrote; None for what is no finite number."""
+    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
+
+
+def _id(value: Any) -> str:
+    return "" if value is None else str(value)
+
+
+def _of_lm_eval(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
+    """A line for each question and filter: what a filter makes of the answer is a variant of its own."""
+    for line in lines:
+        doc = line.get("doc")
+        columns = {**(doc if isinstance(doc, dict) else {"doc": doc}), "target": line.get("target"), "doc_id": line["doc_id"]}
+        for text in _filtered(line["filtered_resps"]):
+            yield _id(line["doc_id"]), str(line.get("filter") or "none"), {"text": text}, columns
+
+
+def _filtered(given: Any) -> Iterator[str | None]:
+    """The answers after the filter: one, or one for each repeat; of log-likelihoods the number of the likeliest choice."""
+    values = given if isinstance(given, list) else [given]
+    if values and all(isinstance(one, list) and len(one) == 2 and isinstance(one[0], int | float) for one in values):
+        yield str(max(range(len(values)), key=lambda at: values[at][0]))
+        return
+    for one in values:
+        yield from (_text(each) for each in one) if isinstance(one, list) else (_text(one),)
+
+
+def _of_every_eval(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
+    """Samples of Every Eval Ever: the answer is the output, or of a dialogue the assistant's last message."""
+    for line in lines:
+        given, usage, timing = line.get("input") or {}, line.get("token_usage") or {}, line.get("performance") or {}
+        columns = {"question": given.get("raw"), "reference": given.get("reference"), "choices": given.get("choices")}
+        columns |= {**(line.get("metadata") or {}), "score": (line.get("evaluation") or {}).get("score")}
+        variant = str(line.get("model_id") or "answers")
+        if line.get("error"):
+            yield _id(line["sample_id"]), variant, {"failure": "error"}, columns
+            continue
+        texts = (line.get("output") or {}).get("raw")
+        if texts is None:
+            said = [message.get("content") for message in line.get("messages") or () if message.get("role") == "assistant"]
+            texts = said[-1:]
+        tokens = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
+        latency = timing.get("latency_ms")
+        facts = {"usage": tokens, "latency_s": None if latency is None else latency / 1000}
+        for text in texts if isinstance(texts, list) else [texts]:
+            yield _id(line["sample_id"]), variant, {"text": _text(text), **facts}, columns
