@@ -31,6 +31,7 @@ _WORDS = (
     (b"version https://git-lfs", "a pointer of Git LFS, not the file", "fetch the file: git lfs pull"),
     (b"<!doctype html", "a web page", "download the file itself (is a login needed?)"),
     (b"<html", "a web page", "download the file itself (is a login needed?)"),
+    (b"<?xml", "XML", "convert it to one JSON object per line"),
 )
 _BOMS = ((codecs.BOM_UTF32_LE, "utf-32"), (codecs.BOM_UTF32_BE, "utf-32"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _TEXT_BYTES = re.compile(rb"[\x00-\x08\x0e-\x1a]")

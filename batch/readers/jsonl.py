@@ -84,7 +84,7 @@ def marks(path: str, every: int, options: ReadOptions = DEFAULTS) -> tuple[int, 
     Raises:
         InputError: the file cannot be read to its end.
     """
-    if file_name(path).endswith(PACKED) or not is_utf8(options.encoding):
+    if file_name(path).lower().endswith(PACKED) or not is_utf8(options.encoding):
         return count(path, options), [START]
     is_document, groups = is_one_document(line_groups(path))
     if is_document:

@@ -138,7 +138,7 @@ def _utf8_blocks(path: str, offset: int, encoding: str | None) -> Iterator[bytes
 
 def _unreadable(path: str, error: Exception) -> InputError:
     """The error for a file that cannot be read or unpacked; says so where it is not packed as its name says."""
-    name, start = file_name(path), head(path, HEAD_BYTES)
+    name, start = file_name(path).lower(), head(path, HEAD_BYTES)
     for suffix, (magic, program) in _PACKED.items():
         if name.endswith(suffix) and start and not start.startswith(magic):
             return InputError(f"{path}: is not packed by {program}; take {suffix} from its name, or fetch it again")

@@ -21,7 +21,7 @@ def open_input(path: str, offset: int = 0) -> BinaryIO:
     Raises:
         InputError: the file cannot be opened.
     """
-    name = file_name(path)
+    name = file_name(path).lower()
     try:
         if name.endswith(".gz"):
             import gzip

@@ -39,6 +39,7 @@ def _parquet() -> bytes:
         ("rows.jsonl", _parquet(), r'is Parquet; set format = "parquet"'),
         ("rows.jsonl", b"<!DOCTYPE html><html>Sign in</html>", "is a web page"),
         ("rows.csv", b"%PDF-1.7\n", "is a PDF"),
+        ("rows.json", b'<?xml version="1.0"?><rows/>', "is XML; convert it"),
         ("rows.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a pointer of Git LFS.*git lfs pull"),
         ("rows.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a pointer of Git LFS.*git lfs pull"),
         ("rows.parquet", TEXT, "is no Parquet but text; set format"),
@@ -106,3 +107,12 @@ def test_lines_that_end_with_carriage_returns_alone_are_named(tmp_path: Path) ->
     """A CSV file of old Macs cannot be read; the message says how it must be written (fault 72)."""
     with pytest.raises(InputError, match="as on old Macs, write the file with line feeds"):
         rows_of(dataset(write(tmp_path / "rows.csv", b"id,text\r1,a\r2,b\r")))
+
+
+@pytest.mark.parametrize("name", ["ROWS.JSONL.GZ", "rows.Jsonl.Gz"])
+def test_the_case_of_an_ending_does_not_matter(tmp_path: Path, name: str) -> None:
+    """Packed text is unpacked also where its name is in capitals, as from old file systems."""
+    path = write(tmp_path / name, gzip.compress(b'{"id": 1}\n{"id": 2}\n'))
+    assert [row.columns for row in rows_of(dataset(path)) if isinstance(row, Row)] == [{"id": 1}, {"id": 2}]
+    assert len(dataset(path).marks(1)[1]) == 1
+    assert dataset(path).count() == 2
