@@ -45,7 +45,7 @@ KINDS = {
     "choice": ScorerKind(choice.choice, version=2),
     "label": ScorerKind(labels.label),
     "number": ScorerKind(number.number, version=2),
-    "math": ScorerKind(math.math, slow=True),
+    "math": ScorerKind(math.math, slow=True, version=2),
     "json": ScorerKind(structured.valid_json, compares=False, version=2),
     "json_schema": ScorerKind(structured.json_schema, compares=False, version=3, file_option="schema"),
     "json_fields": ScorerKind(structured.json_fields, binary=False, version=3),

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import json
 import logging
+import re
 import signal
 import sys
 from typing import Any
@@ -27,18 +28,27 @@ def main() -> None:
 
 
 def _compare(expected: list[str], answer: str) -> dict[str, Any]:
-    from math_verify import parse, verify
+    from math_verify import verify
 
     golds = [_gold(text) for text in expected]
     for text, gold in zip(expected, golds, strict=True):
         if not gold:
             return {"unread": text}
-    found = parse(answer, parsing_timeout=None) if answer.strip() else []
+    found = _parsed_answer(answer) if answer.strip() else []
     if not found:
         return {"found": None}
     shown = next((part for part in found if isinstance(part, str)), None)
     right = any(verify(list(gold), found, timeout_seconds=None) for gold in golds)
     return {"found": shown if shown is not None else str(found[0]), "right": right}
+
+
+def _parsed_answer(answer: str) -> list[Any]:
+    """The expressions of an answer: of one that is nothing but an expression, that; of any other, what math-verify finds in it."""
+    from math_verify import parse
+
+    bare = _bare_expression(answer)
+    found = parse(f"${bare}$", parsing_timeout=None) if bare is not None else []
+    return list(found or parse(answer.replace("°", r"^\circ"), parsing_timeout=None))
 
 
 @functools.lru_cache(maxsize=4096)
@@ -47,8 +57,34 @@ def _gold(text: str) -> tuple[Any, ...]:
     from math_verify import parse
 
     given = text.rpartition("####")[2].strip()
-    wrapped = given if "$" in given or "\\boxed" in given or "\\[" in given else f"${given}$"
+    wrapped = given if any(mark in given for mark in _DELIMITERS) else f"${_as_latex(given)}$"
     return tuple(parse(wrapped, parsing_timeout=None) or parse(given, parsing_timeout=None))
+
+
+_DELIMITERS = ("$", r"\boxed", r"\[", r"\(")
+# What is no word of prose although it has letters: commands, environments, and the names of functions.
+_NO_WORDS = re.compile(r"\\(?:begin|end|text|mathrm|mbox)\{[^}]*\}|\\[A-Za-z]+|\b(?:sqrt|sin|cos|tan|cot|sec|log|ln|exp|pi)\b")
+
+
+def _bare_expression(answer: str) -> str | None:
+    """An answer that is one expression without a sign that says so, as LaTeX; None for any other."""
+    line = answer.strip().rstrip(".")
+    if "\n" in line or any(mark in line for mark in _DELIMITERS) or re.search(r"[^\W\d_]{2}", _NO_WORDS.sub(" ", line)):
+        return None
+    # A plain number has forms, such as 1.234,5, that are no LaTeX.
+    return _as_latex(line) if re.search(r"[\\^*=<>()\[\]A-Za-z]", line) else None
+
+
+def _as_latex(text: str) -> str:
+    """An expression as Python writes it (2**(1/4), sqrt(3)) as LaTeX; others as they are."""
+    text = text.replace("**", "^").replace("°", r"^\circ")
+    for pattern, latex in (
+        (r"(?<!\\)\bsqrt\(([^()]*)\)", r"\\sqrt{\1}"),
+        (r"\^\(([^()]*)\)", r"^{(\1)}"),
+        (r"(?<=[\w)}])\*(?=[\w({\\])", r"\\cdot "),
+    ):
+        text = re.sub(pattern, latex, text)
+    return text
 
 
 if __name__ == "__main__":

@@ -33,6 +33,19 @@ def score() -> Scorer:
         ("The answer is 42", "42"),
         (r"\boxed{7}", ["6", "7"]),
         (r"<think>\boxed{1}</think> \boxed{\frac{\pi}{2}}", r"\pi/2"),
+        # Answers that are nothing but an expression, and Python's way to write one (inspect, tests/scorer/math_cases.json).
+        (r"\boxed{\sqrt{\sqrt{2}}}", "2**(1/4)"),
+        ("-1 + sqrt(3)", r"\sqrt{3} - 1"),
+        ("(3*sqrt(5))/7", r"\frac{3\sqrt{5}}{7}"),
+        (r"\left( 3, \frac{\pi}{2} \right)", r"\left(3,\frac{\pi}{2}\right)"),
+        (r"(-\infty,-8)\cup (8,\infty)", r"(-\infty,-8)\cup (8,\infty)"),
+        (r"\begin{pmatrix} 1/2 & 1 \\ -1 & 2 \end{pmatrix}", r"\begin{pmatrix} 1/2 & 1 \\ -1 & 2 \end{pmatrix}"),
+        (r"2,3,\frac{3+i\sqrt{3}}{2}", r"2,3,\frac{3+i\sqrt{3}}{2}"),
+        ("x=2", "2=x"),
+        ("x<2", "2>x"),
+        (r"\boxed{74°}", r"74^\circ"),
+        ("so it is 7.", "7"),
+        ("1,234", "1234"),
     ],
 )
 def test_equal_expressions_are_right(score: Scorer, text: str, expected: object) -> None:
@@ -44,7 +57,14 @@ def test_equal_expressions_are_right(score: Scorer, text: str, expected: object)
 @needs_library
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [(r"\boxed{2}", r"2\sqrt{3}"), (r"\boxed{[1, 5]}", "$[1,5)$"), (r"\boxed{\{1\}}", r"\{1, 2\}"), (r"\boxed{x+2}", "x+1")],
+    [
+        (r"\boxed{2}", r"2\sqrt{3}"),
+        (r"\boxed{[1, 5]}", "$[1,5)$"),
+        (r"\boxed{\{1\}}", r"\{1, 2\}"),
+        (r"\boxed{x+2}", "x+1"),
+        ("(3, 4]", "(3,4)"),
+        ("2**3", "6"),
+    ],
 )
 def test_other_expressions_are_wrong(score: Scorer, text: str, expected: object) -> None:
     """What only looks alike is wrong, not unscored."""
