@@ -28,6 +28,7 @@ from batch.executors.workers.lease_recorder import LeaseJournals, LeaseRecorder
 from batch.executors.workers.messages import Assignment, Lease
 from batch.journal.segments import SegmentName
 from batch.journal.shared_index import LayeredIndex, SharedIndex
+from batch.journal.writer import LeasedJournalWriter
 from batch.policy.limits.shared import LeasedBucket, LeasedConcurrency, LimitShare, LimitUsage
 from batch.policy.rate_limiter import RateLimiter
 from batch.prompts import RequestBuilder
@@ -111,7 +112,7 @@ class WorkerQueue:
             provider.name, [endpoint.pooled for endpoint in self._endpoints], cuts_prompts=provider.cuts_prompts
         )
         self._directory = open_run_directory(assignment.directory)
-        self.recorder = LeaseRecorder(variants, self._directory, assignment.numbers, settings, tallies, clock, costs, worker.hurry)
+        self.recorder = LeaseRecorder(variants, self._open_journal, tallies, clock, costs, worker.hurry)
         self._ranges = Ranges(Dataset(job.input, assignment.drawn, needed_columns(job)))
         self._options = FeedOptions(
             settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed
@@ -204,6 +205,12 @@ class WorkerQueue:
         ahead = len(self._waiting) + (self._feed.ahead if self._feed is not None and not self._feed.closed else 0)
         return max(0, 1 + 2 * lately - ahead)
 
+    def _open_journal(self, variant: Variant, lease: Lease) -> LeasedJournalWriter:
+        return self._directory.open_lease(variant.slug, self._segment(variant, lease), self._settings)
+
+    def _segment(self, variant: Variant, lease: Lease) -> SegmentName:
+        return SegmentName(self._assignment.numbers[variant.name], lease.shard.number, lease.generation)
+
     def _plans(self, lease_journals: LeaseJournals) -> list[Plan]:
         lease = lease_journals.lease
         plans = []
@@ -211,8 +218,7 @@ class WorkerQueue:
             indexes = self._open_indexes[variant.name]
             plan = Plan(variant.name, self._builders[variant.name], indexes)
             if lease.generation > 1:
-                name = SegmentName(self._assignment.numbers[variant.name], lease.shard.number, lease.generation)
                 # An earlier holder of this lease was lost: what it recorded is not sent again.
-                plan = replace(plan, index=LayeredIndex(indexes, self._directory.earlier(variant.slug, name)))
+                plan = replace(plan, index=LayeredIndex(indexes, self._directory.earlier(variant.slug, self._segment(variant, lease))))
             plans.append(plan)
         return plans
