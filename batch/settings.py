@@ -97,7 +97,7 @@ class ProviderSettings:
 
     `more_urls` are those of further endpoints that serve the same models with the same key: with the first they are one pool.
     `auth` says which header carries the key. `renames` maps parameter names of the job file to the provider's own.
-    `stream_usage` tells whether `stream_options: {include_usage}` may be sent, `cuts_prompts` that it cuts prompts that are too long and
+    `stream_usage` says whether `stream_options: {include_usage}` may be sent, `cuts_prompts` that it cuts prompts that are too long and
     says nothing. `lists_all_models` is False where its list of models lacks names that work. `embedded` is set for `local` only, whose
     base URL is filled in when its server runs.
     """

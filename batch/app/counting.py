@@ -136,7 +136,7 @@ class RequestCounts:
             prompt_tokens=prompt,
             answer_tokens=answer,
             answer_limit=self.longest,
-            answers=self.sample.answers if self.sample.tells else 0,
+            answers=self.sample.answers if self.sample.is_enough else 0,
             price=price,
             cost_usd=cost_range(price, self.requests, prompt, answer) if price else None,
             batch_cost_usd=cost_range(batch, self.requests, prompt, answer) if batch else None,

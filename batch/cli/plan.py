@@ -205,15 +205,15 @@ def _asked(found: Estimate) -> Iterator[tuple[str, str]]:
 
 def _asking(asked: GradingEstimate) -> str:
     calls = asked.calls
-    who = f"{asked.score}: {asked.model} {asked.does}"
+    graded = f"{asked.score}: {asked.model} {asked.does}"
     made = f", {calls.kept:,} are made" if calls.kept else ""
     if not calls.requests:
-        return f"{who}, 0 calls to make{made}"
+        return f"{graded}, 0 calls to make{made}"
     tokens = f"{_span(calls.prompt_tokens, _count)} tokens in"
     if asked.does == "judges":
         tokens += f", {_span(calls.answer_tokens, _count)} out"
     cost = f"{_money(calls.cost_usd)} at {_rates(calls.price)}" if calls.price else "cost unknown"
-    return f"{who}, {calls.requests:,} call{'s' if calls.requests > 1 else ''} to make at most{made}: {tokens}, {cost}"
+    return f"{graded}, {calls.requests:,} call{'s' if calls.requests > 1 else ''} to make at most{made}: {tokens}, {cost}"
 
 
 def _sum(ranges: Sequence[Range | None]) -> Range | None:

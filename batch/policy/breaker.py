@@ -67,7 +67,7 @@ class Breaker:
     def served(self, sent_at: float = math.inf, *, by_reference: bool = False) -> bool:
         """Record an answer to a request sent at `sent_at`. Returns True when it closes a breaker that was confirmed open."""
         if self._suspected_at is not None and sent_at < self._suspected_at:
-            return False  # It was on its way when the suspicion arose, and tells nothing about the time since.
+            return False  # It was on its way when the suspicion arose, and shows nothing about the time since.
         was_open = not self.closed and not self.is_suspected
         # The suspicion was wrong: the next one needs twice the evidence, so that odd rows do not stop the rest each time.
         self._needed = min(MOST_PATIENCE, 2 * self._needed) if by_reference else 1
@@ -86,7 +86,7 @@ class Breaker:
         self._failing.add(task)
         self._faults += 1
         if not self.closed:
-            # What was in flight when it opened tells nothing new; only the probe does.
+            # What was in flight when it opened shows nothing new; only the probe does.
             if task != self._probe:
                 return False
             confirmed, self._suspected_at = self.is_suspected, None

@@ -58,7 +58,7 @@ class AnswerSample:
             self._times.append((sent, done))
 
     @property
-    def tells(self) -> bool:
+    def is_enough(self) -> bool:
         """Whether there are enough answers for an estimate."""
         return self.answers >= FEWEST_ANSWERS
 
@@ -78,7 +78,7 @@ class AnswerSample:
 
     def prompt_tokens(self, body_bytes: int) -> Range:
         """Return the tokens of prompts of `body_bytes` bytes in total."""
-        if not self.tells:
+        if not self.is_enough:
             return Range(body_bytes / _MOST_BYTES, body_bytes / _FEWEST_BYTES)
         share = self._prompt / self._bytes
         # The standard error of a ratio of means; two of them on either side.
@@ -88,7 +88,7 @@ class AnswerSample:
     def answer_tokens(self, requests: int, limit: int | None) -> Range:
         """Return the tokens of `requests` answers, each of at most `limit` tokens if there is a limit."""
         most = None if limit is None else float(limit * requests)
-        if not self.tells or limit == 0:
+        if not self.is_enough or limit == 0:
             return Range(float(min(requests, requests if most is None else most)), most)
         mean = self._answer / self.answers
         variance = max(0.0, self._answer_squared / self.answers - mean**2)

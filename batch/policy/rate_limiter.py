@@ -62,7 +62,7 @@ class ServerQuota:
         """Apply the headers of the answer to request `number`; since it was sent, others have used `used_since` of what it says is left.
 
         An endpoint may count when a request comes or when it is answered. Counting for ourselves what was sent since errs on the safe
-        side, until the answer to the last one that was sent tells. The hold is at most `longest` seconds.
+        side, until the last request that was sent is answered. The hold is at most `longest` seconds.
         """
         text = headers.get(self._remaining)
         if text is None or number < self._learned_from:

@@ -28,7 +28,7 @@ _BRANCHES = (nodes.If, nodes.CondExpr, nodes.For, nodes.Macro, nodes.And, nodes.
 class TemplateColumns:
     """The names that a template may read; `everything` where it may read any. Each render needs the `required` ones.
 
-    `prints` tells whether anything of a row is put in at all.
+    `prints` says whether anything of a row is put in at all.
     """
 
     names: frozenset[str]

@@ -151,7 +151,7 @@ def _batches(path: str, reader: pa.ipc.RecordBatchFileReader | pa.ipc.RecordBatc
 
 
 def _check_end(path: str) -> None:
-    """A stream that was cut between two batches reads as a shorter one; only the end mark, which all writers set, tells."""
+    """A stream that was cut between two batches reads as a shorter one; only the end mark, which all writers set, shows it."""
     with seekable(path, as_file=True) as file:
         file.seek(max(0, file.size() - len(_END_OF_STREAM)))
         if file.read() != _END_OF_STREAM:

@@ -1,4 +1,4 @@
-"""Label input files by as much of their paths as tells them apart."""
+"""Label input files by as much of their paths as distinguishes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def labelled(files: Sequence[str]) -> list[str]:
     labels = [path[-1:] for path in parts]
     while True:
         counts = Counter(labels)
-        # A file that is named twice has nothing that tells it apart.
+        # A file that is named twice has nothing that distinguishes it.
         longer = [path[-len(label) - 1 :] if counts[label] > 1 else label for path, label in zip(parts, labels, strict=True)]
         if longer == labels:
             return [InputFile(file, "/".join(label)) for file, label in zip(files, labels, strict=True)]

@@ -58,7 +58,7 @@ def is_folder(url: StoreUrl) -> bool:
 
 
 def check_bucket(url: StoreUrl) -> None:
-    """See that the bucket is there: a listing does not tell a missing bucket from an empty one."""
+    """Check that the bucket exists: a listing does not distinguish a missing bucket from an empty one."""
     if not is_folder(url.at(url.bucket)):
         raise no_bucket(url)
 

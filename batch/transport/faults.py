@@ -1,7 +1,7 @@
 """Maps the exceptions of every HTTP engine to the network and protocol codes of errors.py.
 
-Our own engine's name their codes. httpx's do not tell enough (refused, reset and unresolved are one class, or the wrong one), so the root
-causes are read too: the errors of the operating system and of OpenSSL.
+Our own engine's name their codes. httpx's are not specific enough (refused, reset and unresolved are one class, or the wrong one), so the
+root causes are read too: the errors of the operating system and of OpenSSL.
 """
 
 from __future__ import annotations

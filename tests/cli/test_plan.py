@@ -146,10 +146,10 @@ def test_a_sample_needs_some_answers() -> None:
     for _ in range(4):
         sample.add(400, {"prompt_tokens": 100, "completion_tokens": 10}, 1.0, 1.5)
     sample.add(400, None, 1.0, 1.5)
-    assert not sample.tells
+    assert not sample.is_enough
     assert sample.answer_tokens(10, 50).high == 500
     sample.add(400, {"prompt_tokens": 100, "completion_tokens": 10}, 1.0, 1.5)
-    assert sample.tells
+    assert sample.is_enough
     assert sample.prompt_tokens(4000).low <= 1000 <= (sample.prompt_tokens(4000).high or 0)
     assert sample.answer_tokens(10, 5).high == 50
     assert sample.latency_s == 0.5

@@ -13,11 +13,9 @@ from batch.engine.work import Work
 from batch.errors import StorageError
 from batch.executors.workers.messages import Example, Lease, LeaseKey
 from batch.journal.object_writer import MAX_PENDING_BYTES
-from batch.journal.segments import SegmentName
 from batch.journal.writer import LeasedJournalWriter, PendingOutcomes
 from batch.records import Outcome
-from batch.rundir.local import RunDirectory
-from batch.settings import RunSettings, Variant
+from batch.settings import Variant
 from batch.tally import Tally
 
 EXAMPLES = 20
@@ -59,14 +57,12 @@ class LeaseJournals:
 
 
 class LeaseRecorder(Recorder):
-    """Records the outcomes of one queue, each in the journal of its lease."""
+    """Records the outcomes of one queue, each in the journal of its lease; `open_journal` opens that of a variant."""
 
     def __init__(
         self,
         variants: Sequence[Variant],
-        directory: RunDirectory,
-        numbers: Mapping[str, int],
-        run: RunSettings,
+        open_journal: Callable[[Variant, Lease], LeasedJournalWriter],
         tallies: Mapping[str, Tally],
         clock: Clock,
         costs: Costs,
@@ -75,19 +71,14 @@ class LeaseRecorder(Recorder):
         super().__init__({}, tallies, clock, costs)
         self._on_failure = on_failure
         self._variants = variants
-        self._directory = directory
-        self._numbers = numbers
-        self._run = run
+        self._open_journal = open_journal
         self._lease_journals: dict[int, LeaseJournals] = {}
-        self._durable = dict.fromkeys(numbers, 0)
+        self._durable = dict.fromkeys((variant.name for variant in variants), 0)
         self.examples: list[Example] = []
 
     def open(self, lease: Lease) -> LeaseJournals:
         """Open the journals of a lease."""
-        journals = {}
-        for variant in self._variants:
-            name = SegmentName(self._numbers[variant.name], lease.shard.number, lease.generation)
-            journals[variant.name] = self._directory.open_lease(variant.slug, name, self._run)
+        journals = {variant.name: self._open_journal(variant, lease) for variant in self._variants}
         lease_journals = self._lease_journals[lease.shard.number] = LeaseJournals(lease, journals)
         return lease_journals
 

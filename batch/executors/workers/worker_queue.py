@@ -28,6 +28,7 @@ from batch.executors.workers.lease_recorder import LeaseJournals, LeaseRecorder
 from batch.executors.workers.messages import Assignment, Lease
 from batch.journal.segments import SegmentName
 from batch.journal.shared_index import LayeredIndex, SharedIndex
+from batch.journal.writer import LeasedJournalWriter
 from batch.policy.limits.shared import LeasedBucket, LeasedConcurrency, LimitShare, LimitUsage
 from batch.policy.rate_limiter import RateLimiter
 from batch.prompts import RequestBuilder
@@ -112,7 +113,7 @@ class WorkerQueue:
             provider.name, [endpoint.pooled for endpoint in self._endpoints], cuts_prompts=provider.cuts_prompts
         )
         self._directory = open_run_directory(assignment.directory)
-        self.recorder = LeaseRecorder(variants, self._directory, assignment.numbers, settings, tallies, clock, costs, worker.hurry)
+        self.recorder = LeaseRecorder(variants, self._open_journal, tallies, clock, costs, worker.hurry)
         self._dataset = Dataset(job.input, assignment.drawn, needed_columns(job))
         self._ranges = Ranges(self._dataset)
         self._options = FeedOptions(
@@ -215,6 +216,12 @@ class WorkerQueue:
         plans = [Plan(variant.name, self._builders[variant.name], self._open_indexes[variant.name]) for variant in self._variants]
         return Feed(self._dataset, plans, self._options).answered()
 
+    def _open_journal(self, variant: Variant, lease: Lease) -> LeasedJournalWriter:
+        return self._directory.open_lease(variant.slug, self._segment(variant, lease), self._settings)
+
+    def _segment(self, variant: Variant, lease: Lease) -> SegmentName:
+        return SegmentName(self._assignment.numbers[variant.name], lease.shard.number, lease.generation)
+
     def _plans(self, lease_journals: LeaseJournals) -> list[Plan]:
         lease = lease_journals.lease
         plans = []
@@ -222,8 +229,7 @@ class WorkerQueue:
             indexes = self._open_indexes[variant.name]
             plan = Plan(variant.name, self._builders[variant.name], indexes)
             if lease.generation > 1:
-                name = SegmentName(self._assignment.numbers[variant.name], lease.shard.number, lease.generation)
                 # An earlier holder of this lease was lost: what it recorded is not sent again.
-                plan = replace(plan, index=LayeredIndex(indexes, self._directory.earlier(variant.slug, name)))
+                plan = replace(plan, index=LayeredIndex(indexes, self._directory.earlier(variant.slug, self._segment(variant, lease))))
             plans.append(plan)
         return plans

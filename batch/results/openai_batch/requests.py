@@ -163,7 +163,7 @@ def _group_and_inputs(request: Request, *, stored: bool) -> tuple[str, int]:
 
 
 def _file_name(text: str) -> str:
-    """Return a form of `text` for file names; a hash tells apart what the form makes alike."""
+    """Return a form of `text` for file names; a hash distinguishes texts of the same form."""
     slug = re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-.")[:80]
     exact = slug == text.replace(" ", "-", 1).replace("chat/", "chat-", 1)
     return slug if exact else f"{slug}-{blake2b(text.encode(errors='surrogatepass'), digest_size=4).hexdigest()}"

@@ -14,9 +14,10 @@ from batch.executors.workers.messages import Lease
 from batch.journal.leased import LeasedObjectJournal
 from batch.journal.object_writer import MAX_PENDING_BYTES
 from batch.journal.segments import SegmentName
+from batch.journal.writer import LeasedJournalWriter
 from batch.records import InputOffset
 from batch.rundir.local import RunDirectory
-from batch.settings import RunSettings
+from batch.settings import RunSettings, Variant
 from batch.tally import Tally
 from tests.support.runs import variant
 
@@ -30,8 +31,12 @@ class Store(RunDirectory):
 
 def recorder_of(directory: RunDirectory) -> LeaseRecorder:
     """A recorder of one variant."""
-    run = RunSettings(flush_interval_s=1000.0)
-    return LeaseRecorder([variant("m")], directory, {"m": 1}, run, {"m": Tally()}, SystemClock(), Costs({}, []), lambda: None)
+
+    def open_journal(variant: Variant, lease: Lease) -> LeasedJournalWriter:
+        name = SegmentName(1, lease.shard.number, lease.generation)
+        return directory.open_lease(variant.slug, name, RunSettings(flush_interval_s=1000.0))
+
+    return LeaseRecorder([variant("m")], open_journal, {"m": Tally()}, SystemClock(), Costs({}, []), lambda: None)
 
 
 def lease(shard: int) -> Lease:
