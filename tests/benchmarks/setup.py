@@ -27,6 +27,8 @@ def ensure_programs() -> None:
         _say(f"installing {', '.join(wanted)} …")
         for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "--no-install-recommends", *wanted]):
             subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
+    if not shutil.which("openssl"):
+        sys.exit("The benchmarks need openssl, for the certificate of the part over TLS")
     if not shutil.which("nginx") or not MODULE.exists():
         sys.exit(f"The benchmarks need nginx with the echo module. On Debian and Ubuntu: sudo apt-get install {' '.join(NGINX)}")
 

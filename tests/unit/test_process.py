@@ -56,5 +56,14 @@ def test_a_run_loads_no_more_than_it_needs() -> None:
     """Neither Arrow nor scoring nor other commands: they would take 40 MB of each run, and a third of its start (promise 8)."""
     script = "import sys; import batch.app, batch.cli.run, batch.job; print(*sys.modules, sep='\\n')"
     ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    spared = {"pyarrow", "pandas", "scipy", "ray", "batch.evaluation", "batch.executors.workers.worker", "batch.app.estimate", "batch.results.verify"}
+    spared = {
+        "pyarrow",
+        "pandas",
+        "scipy",
+        "ray",
+        "batch.evaluation",
+        "batch.executors.workers.worker",
+        "batch.app.estimate",
+        "batch.results.verify",
+    }
     assert spared.isdisjoint(ended.stdout.split())
