@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo demo-eval test test-long bench bench-floor docs lint format clean
+.PHONY: demo demo-eval test test-long bench bench-long bench-floor docs lint format clean
 
 demo: .venv/.demo-ready
 	$(BIN)/promptmill run jobs/quickstart.toml
@@ -33,10 +33,14 @@ test-long: .venv/.test-ready
 	$(PYTEST) -m long -s --timeout=3600
 	$(PYTEST) -m "hypothesis and not long" --hypothesis-profile=full
 
-# Against the peers and the bare engines, on this machine: docs/benchmarks.md (under half an hour; QUICK=1: three minutes, nothing is
+# Against the peers and the bare engines, on this machine: docs/benchmarks.md (about 40 minutes; QUICK=1: five minutes, nothing is
 # written). The peers get environments of their own in .venv-bench. Needs nginx with the echo module; root on Debian installs it.
 bench: .venv/.test-ready
 	$(BIN)/python -m tests.benchmarks run $(if $(QUICK),--quick)
+
+# Memory, resuming and outputs at 10 million rows: hours, and 20 GB of disk.
+bench-long: .venv/.test-ready
+	$(BIN)/python -m tests.benchmarks run --long --no-peers memory finished
 
 bench-floor: .venv/.test-ready
 	$(BIN)/python -m tests.benchmarks floor

@@ -77,7 +77,10 @@ class EndpointLimiter:
 
     def evidence(self, variant: str) -> Evidence:
         """Return the evidence about the endpoint and the tasks of a variant."""
-        return self._evidence.setdefault(variant, Evidence())
+        evidence = self._evidence.get(variant)
+        if evidence is None:
+            evidence = self._evidence[variant] = Evidence()
+        return evidence
 
     @property
     def outage_deadline(self) -> float | None:

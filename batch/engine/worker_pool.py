@@ -192,7 +192,8 @@ class WorkerPool:
         notice = self._endpoint_pool.served(work, exchange)
         if notice is not None:
             self._alarm.set()
-        for text in [*([] if notice is None else [notice]), *self._reply_notices.of(work, exchange)]:
+            self._notify(Notice(notice))
+        for text in self._reply_notices.of(work, exchange):
             self._notify(Notice(text))
         self._failures.served.add(work.task.request.api)
         if self._failures.withheld:

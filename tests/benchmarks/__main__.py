@@ -92,8 +92,8 @@ def profile(options: Namespace) -> None:
 
 def _scale(options: Namespace) -> Scale:
     scale = QUICK if options.quick else Scale()
-    if options.million:
-        scale = replace(scale, memory_rows=(*scale.memory_rows, 1_000_000))
+    if options.long:
+        scale = replace(scale, memory_rows=(10_000, 10_000_000), finished_rows=10_000_000, rounds=1, limit_s=300)
     if options.limit:
         scale = replace(scale, limit_s=options.limit)
     return replace(scale, rounds=options.rounds) if options.rounds else scale
@@ -117,10 +117,10 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help=run.__doc__, epilog=f"parts:\n{parts}", formatter_class=_Formatter)
     running.add_argument("parts", nargs="*", metavar="PART", help="only these parts (default: all)")
-    running.add_argument("--quick", action="store_true", help="small, in about three minutes; docs/benchmarks.md is left alone")
+    running.add_argument("--quick", action="store_true", help="small, in about five minutes; docs/benchmarks.md is left alone")
     running.add_argument("--peers", metavar="NAME,…", help=f"only these: {','.join(peer.name for peer in (LOOP, *PEERS))}")
     running.add_argument("--no-peers", action="store_true", help="promptmill and the floors only")
-    running.add_argument("--million", action="store_true", help="memory: also at 1 million rows")
+    running.add_argument("--long", action="store_true", help="memory and finished: with 10 million rows (hours, and 20 GB of disk)")
     running.add_argument("--rounds", type=int, help="how often everything is done (default: 3, quick: 1)")
     running.add_argument("--limit", type=float, metavar="SECONDS", help="cut contenders that take longer (default: 60, quick: 15)")
     floors = commands.add_parser("floor", help=floor.__doc__)

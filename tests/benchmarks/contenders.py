@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.benchmarks.inputs import job
@@ -44,6 +44,7 @@ class Contender:
 
     `environment` is a folder of .venv-bench with `requirements`, or None for promptmill's own. `steady` contenders run in every
     round, the others in the first only. `fixed` ones send the rows they are given; wrk sends what it can for some seconds.
+    `python` is the oldest version of Python that it takes.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Contender:
     requirements: tuple[str, ...] = ()
     steady: bool = True
     fixed: bool = True
+    python: tuple[int, int] = (3, 11)
 
 
 def child_environment(environ: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -115,6 +117,20 @@ PEERS = (
     _of("cookbook", "OpenAI cookbook's parallel processor, own rendering", "cookbook", _COOKBOOK, "cookbook.py", steady=True),
     _of("curator", "curator", "curator", ("bespokelabs-curator",), "curator_llm.py"),
     _of("lm-eval", "lm-eval, local-chat-completions", "lm_eval", ("lm-eval[api]",), "lm_eval_local.py"),
+    _of("flexllm", "flexllm, chat_batch_iter", "flexllm", ("flexllm",), "flexllm_batch.py"),
+    _of("async-batch-llm", "async-batch-llm, process_prompts", "async_batch_llm", ("async-batch-llm[openai]",), "async_batch_prompts.py"),
+    _of(
+        "baseten",
+        "baseten-performance-client (Rust), answers in memory to the end",
+        "baseten",
+        ("baseten-performance-client",),
+        "baseten_post.py",
+        steady=True,
+    ),
+    replace(
+        _of("inference-perf", "inference-perf, its own prompts", "inference_perf", ("inference-perf",), "inference_perf_run.py"),
+        python=(3, 12),
+    ),
     _of("langchain", "langchain-openai, abatch_as_completed", "langchain", ("langchain-openai",), "langchain_abatch.py"),
     _of("litellm", "litellm acompletion, semaphore", "litellm", ("litellm",), "litellm_acompletion.py"),
     _of("inspect", "inspect_ai", "inspect", ("inspect_ai", "openai"), "inspect_eval.py"),

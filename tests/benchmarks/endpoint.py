@@ -29,15 +29,17 @@ _USAGE = {"prompt_tokens": 20, "completion_tokens": 7, "total_tokens": 27}
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One endpoint: answers come `delay_s` after the request, whole or as a stream of `CHUNKS` events."""
+    """One endpoint: answers come `delay_s` after the request, whole or as a stream of `CHUNKS` events, over TLS where `secure`."""
 
     name: str
     delay_s: float = 0.0
     streamed: bool = False
+    secure: bool = False
 
 
 FAST, SLOW, SLOWER, STREAMED = Site("fast"), Site("slow", 0.5), Site("slower", 2.0), Site("streamed", streamed=True)
-SITES = (FAST, SLOW, SLOWER, STREAMED)
+SECURE = Site("secure", secure=True)
+SITES = (FAST, SLOW, SLOWER, STREAMED, SECURE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,16 +66,16 @@ def events() -> list[str]:
     return [f"data: {text}\n\n" for text in [*map(_json, chunks), "[DONE]"]]
 
 
-def config(port: int, folder: Path) -> str:
-    """The nginx configuration that serves all sites on `port`; logs and temporary files are in `folder`."""
+def config(port: int, secure_port: int, folder: Path) -> str:
+    """The nginx configuration that serves all sites, those over TLS on `secure_port`; logs and temporary files are in `folder`."""
     return f"""\
 load_module {MODULE};
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile 20000;
+worker_rlimit_nofile 40000;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
-events {{ worker_connections 10000; }}
+events {{ worker_connections 20000; }}
 http {{
   log_format served '$msec $request_time $status';
   access_log off;
@@ -87,7 +89,12 @@ http {{
   default_type application/json;
   server {{
     listen 127.0.0.1:{port} backlog=8192;
-{"".join(_locations(site, folder) for site in SITES)}  }}
+{"".join(_locations(site, folder) for site in SITES if not site.secure)}  }}
+  server {{
+    listen 127.0.0.1:{secure_port} ssl backlog=8192;
+    ssl_certificate {_certificate(folder)};
+    ssl_certificate_key {folder}/key.pem;
+{"".join(_locations(site, folder) for site in SITES if site.secure)}  }}
 }}
 """
 
@@ -95,13 +102,19 @@ http {{
 class Endpoint:
     """A running endpoint."""
 
-    def __init__(self, port: int, folder: Path) -> None:
-        self._root = f"http://127.0.0.1:{port}"
+    def __init__(self, port: int, secure_port: int, folder: Path) -> None:
+        self._port, self._secure_port = port, secure_port
         self._folder = folder
 
     def url(self, site: Site) -> str:
         """The base URL of a site."""
-        return f"{self._root}/{site.name}/v1"
+        root = f"https://127.0.0.1:{self._secure_port}" if site.secure else f"http://127.0.0.1:{self._port}"
+        return f"{root}/{site.name}/v1"
+
+    @property
+    def certificate(self) -> Path:
+        """The certificate of the sites over TLS, to be trusted: it is signed by itself."""
+        return _certificate(self._folder)
 
     def mark(self, site: Site) -> int:
         """A place in the log of a site, for `served`."""
@@ -138,14 +151,15 @@ def serving() -> Iterator[Endpoint]:
     with tempfile.TemporaryDirectory(prefix="promptmill-bench-") as name:
         folder = Path(name)
         folder.chmod(0o755)  # nginx's worker is another user when root starts it
-        port = _free_port()
-        (folder / "nginx.conf").write_text(config(port, folder))
+        port, secure_port = _free_port(), _free_port()
+        _make_certificate(folder)
+        (folder / "nginx.conf").write_text(config(port, secure_port, folder))
         with (folder / "out.log").open("wb") as out:
             command = ["nginx", "-p", name, "-e", f"{folder}/error.log", "-c", f"{folder}/nginx.conf"]
             process = subprocess.Popen(command, stdout=out, stderr=out)
         try:
             _wait_until_up(process, port, folder)
-            yield Endpoint(port, folder)
+            yield Endpoint(port, secure_port, folder)
         finally:
             process.terminate()
             process.wait()
@@ -181,6 +195,17 @@ def _json(value: object) -> str:
 
 def _log(folder: Path, site: Site) -> Path:
     return folder / f"{site.name}.log"
+
+
+def _certificate(folder: Path) -> Path:
+    return folder / "certificate.pem"
+
+
+def _make_certificate(folder: Path) -> None:
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", f"{folder}/key.pem"]
+    name = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    command = ["openssl", "req", "-x509", *key, *name, "-days", "2", "-out", str(_certificate(folder))]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def _free_port() -> int:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.benchmarks.contenders import FLOOR, FLOORS, OURS, ROOT, Contender, promptmill, run_environment
-from tests.benchmarks.endpoint import FAST, SLOW, SLOWER, STREAMED
+from tests.benchmarks.endpoint import FAST, SECURE, SLOW, SLOWER, STREAMED
 from tests.benchmarks.figures import quantile
 from tests.benchmarks.inputs import job, write_rows
 from tests.benchmarks.samples import Sample
@@ -28,10 +28,12 @@ class Scale:
     fast_rows: int = 20_000
     slow_rows: int = 6_000
     crowd_rows: int = 16_000
+    throng_rows: int = 50_000
     streamed_rows: int = 3_000
     finished_rows: int = 1_000_000
     memory_rows: tuple[int, ...] = (10_000, 200_000)
     starts: int = 10
+    paced_models: int = 100
     limit_s: float = 60.0
 
 
@@ -40,10 +42,12 @@ QUICK = Scale(
     fast_rows=4_000,
     slow_rows=3_000,
     crowd_rows=8_000,
+    throng_rows=10_000,
     streamed_rows=600,
     finished_rows=100_000,
     memory_rows=(5_000, 20_000),
     starts=3,
+    paced_models=2,
     limit_s=15.0,
 )
 
@@ -62,6 +66,31 @@ def crowd(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
     """P3: answers after two seconds, 4,000 connections."""
     del peers
     _compare(session, scale, "crowd", [OURS, FLOOR], scale.crowd_rows, 4000)
+
+
+def throng(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P3: answers after two seconds, 10,000 connections."""
+    del peers
+    _compare(session, scale, "throng", [OURS, FLOOR], scale.throng_rows, 10_000)
+
+
+def secure(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P12: answers at once, 64 connections, over TLS and without, one after the other."""
+    del peers
+    for number in range(scale.rounds):
+        for site, part in ((FAST, "open"), (SECURE, "secure")):
+            for contender in (OURS, FLOOR):
+                session.contend(part, site, contender, rows=scale.fast_rows, connections=64, limit_s=scale.limit_s, number=number)
+
+
+def pace(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P9: concurrency = "auto" on each model of the simulated endpoints, as a share of the best fixed setting."""
+    del peers
+    scratch = session.scratch()
+    command = [sys.executable, "-m", "tests.simulation_pace.shares", str(scratch / "shares.json"), str(scale.paced_models)]
+    sample = session.command("pace", OURS.name, command, scratch, limit_s=20 * scale.limit_s)
+    path = scratch / "shares.json"
+    session.keep(replace(sample, extra=json.loads(path.read_text()) if path.exists() else {}))
 
 
 def streamed(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
@@ -150,6 +179,9 @@ PARTS: dict[str, Callable[[Session, Scale, Sequence[Contender]], None]] = {
     "fast": fast,
     "slow": slow,
     "crowd": crowd,
+    "throng": throng,
+    "secure": secure,
+    "pace": pace,
     "streamed": streamed,
     "processes": processes,
     "start": start,
@@ -188,5 +220,5 @@ class FinishedRun:
 
 
 def _compare(session: Session, scale: Scale, part: str, contenders: Sequence[Contender], rows: int, connections: int) -> list[Sample]:
-    site = {"fast": FAST, "slow": SLOW, "crowd": SLOWER, "streamed": STREAMED}[part]
+    site = {"fast": FAST, "slow": SLOW, "crowd": SLOWER, "throng": SLOWER, "streamed": STREAMED}[part]
     return session.compare(part, site, contenders, rows=rows, connections=connections, rounds=scale.rounds, limit_s=scale.limit_s)

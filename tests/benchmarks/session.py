@@ -76,7 +76,10 @@ class Session:
         mark = self.endpoint.mark(site) if site else 0
         load = os.getloadavg()[0]
         log = scratch / "output.log"
-        cost = measure.run(command, env=run_environment(self.folder), folder=scratch, log=log, limit_s=limit_s)
+        env = run_environment(self.folder)
+        if site and site.secure:
+            env["SSL_CERT_FILE"] = str(self.endpoint.certificate)
+        cost = measure.run(command, env=env, folder=scratch, log=log, limit_s=limit_s)
         served = self.endpoint.served(site, mark, cost.began) if site else None
         failure = "" if cost.exit_code == 0 or cost.cut else f"exit code {cost.exit_code}: {log.read_text(errors='replace')[-OUTPUT_KEPT:]}"
         sample = Sample(

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from tests.benchmarks.contenders import ENVIRONMENTS, Contender
 from tests.benchmarks.endpoint import MODULE
 
-INSTALL_LIMIT_S = 300
+INSTALL_LIMIT_S = 600
+NEWEST_MINOR = 14
 NGINX = ("nginx-light", "libnginx-mod-http-echo")
 
 
@@ -27,6 +28,8 @@ def ensure_programs() -> None:
         _say(f"installing {', '.join(wanted)} …")
         for command in (["apt-get", "update", "-q"], ["apt-get", "install", "-y", "-q", "--no-install-recommends", *wanted]):
             subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, check=False)
+    if not shutil.which("openssl"):
+        sys.exit("The benchmarks need openssl, for the certificate of the part over TLS")
     if not shutil.which("nginx") or not MODULE.exists():
         sys.exit(f"The benchmarks need nginx with the echo module. On Debian and Ubuntu: sudo apt-get install {' '.join(NGINX)}")
 
@@ -39,15 +42,31 @@ def ensure_peers(peers: Sequence[Contender]) -> None:
         home = ENVIRONMENTS / peer.environment
         if (home / ".ready").exists():
             continue
+        python = _interpreter(peer.python)
+        if python is None:
+            _say(f"{peer.title} is left out: it needs Python {'.'.join(map(str, peer.python))} or newer")
+            continue
         _say(f"installing {', '.join(peer.requirements)} in {home.relative_to(ENVIRONMENTS.parent)} …")
         pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *peer.requirements]
         try:
-            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True)
+            subprocess.run([python, "-m", "venv", str(home)], check=True)
             subprocess.run(pip, check=True, timeout=INSTALL_LIMIT_S)
         except (subprocess.CalledProcessError, subprocess.TimeoutExpired) as error:
             _say(f"{peer.title} is left out, its installation failed: {error}")
             continue
         (home / ".ready").touch()
+
+
+def _interpreter(oldest: tuple[int, int]) -> str | None:
+    """A Python of this version or newer: this one, or another that is installed."""
+    if sys.version_info >= oldest:
+        return sys.executable
+    for minor in range(NEWEST_MINOR, oldest[1] - 1, -1):
+        path = shutil.which(f"python3.{minor}")
+        # A version manager's stand-in for a Python that is not chosen only says so.
+        if path and subprocess.run([path, "-c", ""], capture_output=True, check=False).returncode == 0:
+            return path
+    return None
 
 
 def version_of(peer: Contender) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.benchmarks.contenders import FLOOR, OURS
-from tests.benchmarks.endpoint import FAST, MODULE, STREAMED, Site, serving
+from tests.benchmarks.endpoint import FAST, MODULE, SECURE, STREAMED, Site, serving
 from tests.benchmarks.parts import FRESH_ROWS, Scale, finished
 from tests.benchmarks.samples import Samples
 from tests.benchmarks.session import Session
@@ -17,7 +17,7 @@ needs_echo = pytest.mark.skipif(not MODULE.exists(), reason=NOT_INSTALLED + "ngi
 pytestmark = [needs_program("nginx"), needs_echo]
 
 
-@pytest.mark.parametrize("site", [FAST, STREAMED], ids=lambda site: site.name)
+@pytest.mark.parametrize("site", [FAST, STREAMED, SECURE], ids=lambda site: site.name)
 def test_each_row_is_served_once_and_kept(site: Site, tmp_path: Path) -> None:
     """The endpoint's log has one answer for each row of each contender, and promptmill kept all of its own."""
     store = tmp_path / "samples.jsonl"

@@ -60,3 +60,12 @@ def test_a_run_loads_no_more_than_it_needs() -> None:
     others = {"batch.evaluation", "batch.executors.workers.worker", "batch.app.estimate", "batch.results.verify"}
     spared = {"pyarrow", "pandas", "scipy", "ray"} | others
     assert spared.isdisjoint(ended.stdout.split())
+
+
+def test_each_name_of_the_face_is_loaded_when_it_is_used() -> None:
+    """What a run does without is still there for the other commands, and a name that is not there is said to be missing."""
+    script = "from batch import app; print(*(callable(getattr(app, name)) for name in app.__all__)); print(hasattr(app, 'nothing'))"
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    found, absent = ended.stdout.splitlines()
+    assert set(found.split()) == {"True"}
+    assert absent == "False"

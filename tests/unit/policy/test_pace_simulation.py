@@ -9,24 +9,9 @@ import pytest
 from batch.policy.rate_limiter import Bucket, RateLimiter
 from tests.simulation_pace.play import BIN_S, play
 from tests.simulation_pace.servers import MODELS, RATES, Model
+from tests.simulation_pace.shares import best
 
 KNEES = {"queues over 64": 64, "batches up to 256, then queues": 256, "heavy-tailed answers, batches to 256": 256}
-# The best fixed settings: what they get is the most that the model gives, or for refusing ones the slots that are always there.
-BEST = {
-    "refuses over 50": 50,
-    "refuses over 4": 4,
-    "refuses over 500": 500,
-    "queues over 64": 64,
-    "batches up to 256, then queues": 256,
-    "starts slowly, refuses": 128,
-    "starts slowly, queues": 128,
-    "noisy neighbour, refuses": 60,
-    "noisy neighbour, queues": 120,
-    "limit changes, refuses": 80,
-    "limit changes, queues": 140,
-    "heavy-tailed answers, refuses over 50": 50,
-    "heavy-tailed answers, batches to 256": 256,
-}
 
 # Seconds of models with hundreds of requests at a time, which play slowly. At full length they are in `make test-long`.
 SHORT = {
@@ -48,7 +33,7 @@ def test_auto_finds_the_pace(model: Model) -> None:
     trace = play(model)
     settled = trace.throughput(60, model.duration)
     if model.per_minute is None:
-        assert settled >= 0.9 * play(model, concurrency=BEST[model.name]).throughput(60, model.duration)
+        assert settled >= 0.9 * best(model)
     else:
         answers = sum(count for number, count in trace.answers.items() if number >= 60 / BIN_S)
         assert answers >= 0.9 * model.per_minute / 60 * (model.duration - 60)

@@ -225,3 +225,35 @@ def test_a_wrong_template_tells_its_line(source: str, says: str) -> None:
 def test_a_right_template_passes() -> None:
     """What compiles is accepted."""
     check_template("{% macro m(x) %}{{ x }}{% endmacro %}{{ m(a) }}")
+
+
+NAMES = ["{{ a }}", "{{ b }}", "{{ c }}", "{# x #}", "{% if a %}{{ a }}{% endif %}", "\n"]
+PIECES = st.one_of(st.sampled_from(NAMES), st.text("xé{ '", max_size=3))
+VALUES = st.one_of(st.text("a<é\ud800", max_size=4), st.none(), st.integers(0, 3), st.just(float("nan")), st.just(["x"]), st.just(b"y"))
+
+
+@given(pieces=st.lists(PIECES, max_size=5), columns=st.dictionaries(st.sampled_from("abc"), VALUES))
+def test_templates_without_logic_read_as_jinja_writes_them(pieces: list[str], columns: dict[str, Any]) -> None:
+    """A template of text and names alone, which is filled without Jinja, gives Jinja's text, and its error where it gives one."""
+    try:
+        template = Template("".join(pieces))
+    except ValueError:
+        return
+
+    def rendered() -> tuple[str, str]:
+        try:
+            return "text", template.render(row(**columns))
+        except RowError as error:
+            return "error", str(error)
+
+    filled = rendered()
+    template._parts = None
+    assert rendered() == filled
+
+
+def test_a_text_that_grows_too_long_is_refused_without_logic_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bound of a prompt's text holds for columns that are only joined."""
+    monkeypatch.setattr(printing, "MAX_TEXT_CHARACTERS", 10)
+    assert Template("{{ a }}").render(row(a="x" * 10)) == "x" * 10
+    with pytest.raises(RowError, match="more than 10 characters"):
+        Template("{{ a }}{{ a }}").render(row(a="x" * 6))
