@@ -15,7 +15,7 @@ from batch.server.embedded import EmbeddedServer
 from tests.support.foreign import python_program, serving
 from tests.support.foreign_runs import PRICE, check_all_answered, check_money, kill_in_the_middle
 from tests.support.jobs import JobFolder, ids
-from tests.support.ports import unused_port
+from tests.support.ports import server_port
 from tests.support.sessions import run_here
 
 pytestmark = [pytest.mark.long, pytest.mark.local_model, pytest.mark.timeout(1800)]
@@ -51,7 +51,7 @@ def gateway(embedded_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFa
     """The proxy, which hands failures on and repeats nothing itself."""
     mock, proxy = python_program("llmock", "llmock==0.2.2"), python_program("litellm", "litellm[proxy]==1.108.7")
     path = tmp_path_factory.mktemp("gateway")
-    llmock, origin = (f"http://127.0.0.1:{unused_port()}" for _ in range(2))
+    llmock, origin = (f"http://127.0.0.1:{server_port()}" for _ in range(2))
     backends = {"small": ("smollm2", embedded_server.base_url), "mocked": ("gpt-4o-mini", f"{llmock}/v1")}
     models = [
         {"model_name": name, "litellm_params": {"model": f"openai/{model}", "api_base": url, "api_key": "none"}}

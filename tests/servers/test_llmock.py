@@ -13,7 +13,7 @@ import pytest
 from tests.support.foreign import python_program, serving
 from tests.support.foreign_runs import PRICE, check_all_answered, check_money, kill_in_the_middle
 from tests.support.jobs import JobFolder
-from tests.support.ports import unused_port
+from tests.support.ports import server_port
 from tests.support.sessions import run_here
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -31,7 +31,7 @@ def program() -> Path:
 @contextmanager
 def llmock(program: Path, folder: Path, *options: str) -> Iterator[str]:
     """The origin of a running llmock that repeats what it was sent."""
-    origin = f"http://127.0.0.1:{(port := unused_port())}"
+    origin = f"http://127.0.0.1:{(port := server_port())}"
     command = [str(program), "serve", "--port", str(port), "--log-level", "warning", "--response-style", "echo", *options]
     with serving(command, f"{origin}/health", folder / "llmock.log"):
         yield origin

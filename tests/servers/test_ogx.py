@@ -12,7 +12,7 @@ import pytest
 from tests.support.foreign import python_program, serving
 from tests.support.foreign_runs import PRICE, check_all_answered, check_money, kill_in_the_middle
 from tests.support.jobs import JobFolder
-from tests.support.ports import unused_port
+from tests.support.ports import server_port
 from tests.support.sessions import run_here
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
@@ -28,7 +28,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str
     mock = python_program("llmock", "llmock==0.2.2")
     program = python_program("ogx", "ogx==1.5.0", oldest=(3, 12))
     path = tmp_path_factory.mktemp("ogx")
-    llmock, origin = (f"http://127.0.0.1:{unused_port()}" for _ in range(2))
+    llmock, origin = (f"http://127.0.0.1:{server_port()}" for _ in range(2))
     serve = [str(mock), "serve", "--port", llmock.rpartition(":")[2], "--log-level", "warning", "--response-style", "echo"]
     route = [str(program), "run", "--providers", "inference=remote::openai", "--insecure", "--port", origin.rpartition(":")[2]]
     # It keeps its databases below the home directory.
