@@ -128,6 +128,17 @@ def test_a_quota_is_kept_to(program: Path, tmp_path: Path) -> None:
     assert errors == []
 
 
+def test_refusals_by_chance_cost_no_row(program: Path, tmp_path: Path) -> None:
+    """One request in ten refused at random with a wait of 1 s: all rows are answered, no wait is cut short, and the run ends in its time."""
+    with llmock(program, tmp_path, "--error-rate", "429=0.1") as origin:
+        folder = job(tmp_path, origin)
+        session = run_here(folder)
+        _, errors = verdict(origin)
+    check_all_answered(folder, session, echoed)
+    assert session.tally.retries >= 10
+    assert errors == []
+
+
 def test_killed_in_the_middle(program: Path, tmp_path: Path) -> None:
     """SIGKILL with a third done, on a slow server: the same command sends what is missing, and few rows are sent again."""
     with llmock(program, tmp_path, "--latency-ms", "100") as origin:
