@@ -129,7 +129,7 @@ def test_a_quota_is_kept_to(program: Path, tmp_path: Path) -> None:
 
 
 def test_refusals_by_chance_cost_no_row(program: Path, tmp_path: Path) -> None:
-    """One request in ten refused at random with a wait of 1 s: all rows are answered, no wait is cut short, and the run ends in its time."""
+    """One request in ten refused at random with a wait of 1 s: all rows are answered, and no wait is cut short."""
     with llmock(program, tmp_path, "--error-rate", "429=0.1") as origin:
         folder = job(tmp_path, origin)
         session = run_here(folder)
