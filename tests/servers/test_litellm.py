@@ -90,7 +90,7 @@ def test_the_embedded_model_behind_the_gateway(gateway: Gateway, tmp_path: Path,
     """The answers of llama.cpp come through with usage and cost: one request for each row, none failed."""
     folder = gateway.job(tmp_path, "small", rows=40, stream=stream)
     session = run_here(folder)
-    assert (session.exit_code, session.tally.ok, session.tally.requests) == (0, 40, 40), folder.errors()[:3]
+    assert (session.exit_code, session.tally.ok, session.tally.requests) == (0, 40, 40), (session.tally, folder.errors()[:3])
     assert ids(folder.completions()) == ids(folder.rows)
     assert {line["finish_reason"] for line in folder.completions()} <= {"stop", "length"}
     assert all(line["completion"] for line in folder.completions())
