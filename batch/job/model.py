@@ -92,7 +92,8 @@ class ProviderSection(Section):
     preset: Text | Absent = Field(default=None, description="The preset to build on; by default the one of the same name, if there is one.")
     base_url: Text | Annotated[list[Text], Field(min_length=1)] | Absent = Field(
         default=None,
-        description="The URL that /chat/completions is joined to, with or without /v1; may hold ${VAR}. A list is a pool of endpoints.",
+        description="The URL that /chat/completions is joined to, with or without /v1, or unix: and the absolute path of a socket; may hold"
+        " ${VAR}. A list is a pool of endpoints.",
     )
     exact_url: bool = Field(default=False, description="Whether base_url is meant as it is, with no version in its path.")
     api_key_env: Text | Absent = Field(default=None, description="The name of the environment variable that holds the key.")

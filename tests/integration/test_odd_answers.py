@@ -1,4 +1,4 @@
-"""One exchange each with servers whose answers are odd: what is read, what is refused, and as what."""
+"""One exchange each with servers whose answers are odd, over every HTTP engine: what is read, what is refused, and as what."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ import pytest
 
 from batch.policy.verdicts import Action, Verdict, judge
 from batch.records import Api, Exchange
-from batch.settings import RunSettings
 from tests.support.scripted import CLOSE, ScriptedEndpoint, chat_body, chat_reply, error, http
 from tests.support.streams import delta, event, piece, sse, sse_text, stream_head, usage_chunk
-from tests.support.wire import open_client, request
+from tests.support.wire import ENGINES, open_client, request
 
-HTTP = RunSettings().http
+DEFAULTS: dict[str, Any] = {}
 JSON_ERROR = {
     "error": {"message": "maximum context length is 4096 tokens", "type": "invalid_request_error", "code": "context_length_exceeded"}
 }
 
 
+@pytest.fixture(autouse=True, params=ENGINES)
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine of the exchanges of a test."""
+    monkeypatch.setitem(DEFAULTS, "http", request.param)
+
+
 async def exchange_of(*script: Any, api: Api = "chat/completions", **run: Any) -> Exchange:
     """One exchange with an endpoint that does this."""
     with ScriptedEndpoint(lambda _: script) as endpoint:
-        async with open_client(endpoint.url, **{"http": HTTP} | run) as client:
+        async with open_client(endpoint.url, **DEFAULTS | run) as client:
             return await client.exchange(request(api))
 
 
@@ -72,7 +77,7 @@ async def test_a_plain_reply_under_the_label_of_a_stream(stream: bool) -> None:
 async def test_bytes_beyond_ascii_in_a_header(status: int) -> None:
     """Fault 61: bytes 0x80 to 0xFF in a header's value are Latin-1 (RFC 9110, section 5.5), in an answer and in an error."""
     reply = http(status, chat_body("hi") if status == 200 else b"busy").replace(b"\r\n\r\n", b"\r\nx-model: caf\xe9\r\n\r\n", 1)
-    exchange = await exchange_of(reply, http="httpx")
+    exchange = await exchange_of(reply)
     assert (exchange.status, exchange.headers["x-model"], exchange.fault) == (status, "café", None)
 
 

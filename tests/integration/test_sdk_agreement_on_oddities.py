@@ -11,10 +11,9 @@ from openai import AsyncOpenAI
 
 from batch.providers.endings import finish_reason_of
 from batch.records import Reply
-from batch.settings import RunSettings
 from tests.support.scripted import ScriptedEndpoint, chat_body, http
 from tests.support.streams import STREAM_END, delta, event, piece, sse, usage_chunk
-from tests.support.wire import open_client, request
+from tests.support.wire import ENGINES, open_client, request
 
 CHAT = chat_body("Paris — né")
 LOGPROBS = b'"logprobs":{"content":[{"token":"P","bytes":[80],"logprob":-0.1,"top_logprobs":[{"token":"Q","logprob":-Infinity}]}]}'
@@ -131,8 +130,12 @@ async def compare(reply: bytes, theirs: Callable[[AsyncOpenAI], Any], *, stream:
     with ScriptedEndpoint(lambda _: [reply]) as endpoint:
         async with AsyncOpenAI(base_url=endpoint.url, api_key="x", max_retries=0) as sdk:
             text, reason, calls = await theirs(sdk)
-        async with open_client(endpoint.url, http=RunSettings().http, stream=stream) as client:
-            exchange = await client.exchange(request())
+        exchanges = []
+        for engine in ENGINES:
+            async with open_client(endpoint.url, http=engine, stream=stream) as client:
+                exchanges.append(await client.exchange(request()))
+    exchange = exchanges[0]
+    assert exchanges[1].reply == exchange.reply
     ours = exchange.reply
     assert exchange.fault is None
     assert ours is not None

@@ -14,7 +14,7 @@ import pytest
 from tests.support.foreign import node_script, serving
 from tests.support.foreign_runs import PRICE, check_all_answered, check_money, kill_in_the_middle
 from tests.support.jobs import JobFolder
-from tests.support.ports import free_port
+from tests.support.ports import server_port
 from tests.support.sessions import check_accounts, run_here
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -38,7 +38,7 @@ def fixed(row: dict[str, Any]) -> str:
 @contextmanager
 def aimock(command: list[str], path: Path, *options: str, **settings: Any) -> Iterator[tuple[JobFolder, str]]:
     """A job, and the origin of a running aimock with an answer for each of its rows."""
-    origin = f"http://127.0.0.1:{(port := free_port())}"
+    origin = f"http://127.0.0.1:{(port := server_port())}"
     folder = JobFolder(
         path, f"{origin}/v1", model="house/gpt-4o", parameters=PRICE, concurrency=CONCURRENCY, rows=ROWS, preflight=False, **settings
     )

@@ -15,7 +15,7 @@ from batch.server.embedded import EmbeddedServer
 from tests.support.foreign import python_program, serving
 from tests.support.foreign_runs import PRICE, check_all_answered, check_money, kill_in_the_middle
 from tests.support.jobs import JobFolder, ids
-from tests.support.ports import free_port
+from tests.support.ports import server_port
 from tests.support.sessions import run_here
 
 pytestmark = [pytest.mark.long, pytest.mark.local_model, pytest.mark.timeout(1800)]
@@ -51,7 +51,7 @@ def gateway(embedded_server: EmbeddedServer, tmp_path_factory: pytest.TempPathFa
     """The proxy, which hands failures on and repeats nothing itself."""
     mock, proxy = python_program("llmock", "llmock==0.2.2"), python_program("litellm", "litellm[proxy]==1.108.7")
     path = tmp_path_factory.mktemp("gateway")
-    llmock, origin = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    llmock, origin = (f"http://127.0.0.1:{server_port()}" for _ in range(2))
     backends = {"small": ("smollm2", embedded_server.base_url), "mocked": ("gpt-4o-mini", f"{llmock}/v1")}
     models = [
         {"model_name": name, "litellm_params": {"model": f"openai/{model}", "api_base": url, "api_key": "none"}}
@@ -90,7 +90,7 @@ def test_the_embedded_model_behind_the_gateway(gateway: Gateway, tmp_path: Path,
     """The answers of llama.cpp come through with usage and cost: one request for each row, none failed."""
     folder = gateway.job(tmp_path, "small", rows=40, stream=stream)
     session = run_here(folder)
-    assert (session.exit_code, session.tally.ok, session.tally.requests) == (0, 40, 40), folder.errors()[:3]
+    assert (session.exit_code, session.tally.ok, session.tally.requests) == (0, 40, 40), (session.tally, folder.errors()[:3])
     assert ids(folder.completions()) == ids(folder.rows)
     assert {line["finish_reason"] for line in folder.completions()} <= {"stop", "length"}
     assert all(line["completion"] for line in folder.completions())

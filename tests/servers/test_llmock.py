@@ -13,7 +13,7 @@ import pytest
 from tests.support.foreign import python_program, serving
 from tests.support.foreign_runs import PRICE, check_all_answered, check_money, kill_in_the_middle
 from tests.support.jobs import JobFolder
-from tests.support.ports import free_port
+from tests.support.ports import server_port
 from tests.support.sessions import run_here
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
@@ -31,7 +31,7 @@ def program() -> Path:
 @contextmanager
 def llmock(program: Path, folder: Path, *options: str) -> Iterator[str]:
     """The origin of a running llmock that repeats what it was sent."""
-    origin = f"http://127.0.0.1:{(port := free_port())}"
+    origin = f"http://127.0.0.1:{(port := server_port())}"
     command = [str(program), "serve", "--port", str(port), "--log-level", "warning", "--response-style", "echo", *options]
     with serving(command, f"{origin}/health", folder / "llmock.log"):
         yield origin
@@ -125,6 +125,17 @@ def test_a_quota_is_kept_to(program: Path, tmp_path: Path) -> None:
         session = run_here(folder)
         _, errors = verdict(origin)
     check_all_answered(folder, session, echoed)
+    assert errors == []
+
+
+def test_refusals_by_chance_cost_no_row(program: Path, tmp_path: Path) -> None:
+    """One request in ten refused at random with a wait of 1 s: all rows are answered, and no wait is cut short."""
+    with llmock(program, tmp_path, "--error-rate", "429=0.1") as origin:
+        folder = job(tmp_path, origin)
+        session = run_here(folder)
+        _, errors = verdict(origin)
+    check_all_answered(folder, session, echoed)
+    assert session.tally.retries >= 10
     assert errors == []
 
 

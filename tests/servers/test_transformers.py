@@ -18,7 +18,7 @@ from batch.settings import EmbeddedModelSettings
 from tests.support.foreign import INSTALL_LIMIT_S, cache_home, python_program, serving
 from tests.support.foreign_runs import PRICE, check_money, kill_in_the_middle
 from tests.support.jobs import JobFolder, ids
-from tests.support.ports import unused_port
+from tests.support.ports import server_port
 from tests.support.sessions import run_here
 
 pytestmark = [pytest.mark.long, pytest.mark.local_model, pytest.mark.timeout(3600)]
@@ -61,7 +61,7 @@ def served() -> Iterator[Served]:
             timeout=INSTALL_LIMIT_S,
             env={**os.environ, **OFFLINE},
         )
-    origin = f"http://127.0.0.1:{(port := unused_port())}"
+    origin = f"http://127.0.0.1:{(port := server_port())}"
     command = [str(program), "serve", str(model), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
     with tempfile.TemporaryDirectory() as path, serving(command, f"{origin}/health", Path(path) / "transformers.log", OFFLINE):
         yield Served(f"{origin}/v1", model)

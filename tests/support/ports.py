@@ -1,7 +1,8 @@
-"""Ports of 127.0.0.1 where nobody is."""
+"""Ports of 127.0.0.1 on which nothing listens."""
 
 from __future__ import annotations
 
+import random
 import socket
 from typing import Self
 
@@ -22,6 +23,18 @@ def free_port() -> int:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         return int(sock.getsockname()[1])
+
+
+def server_port() -> int:
+    """A port for a server that takes minutes to start: on a busy machine one that the system gave out may be another's by then.
+
+    It is below the ports that systems give to connections (from 32768 on Linux, 49152 on others).
+    """
+    while True:
+        port = random.randrange(20000, 32000)
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) != 0:
+                return port
 
 
 class BlackHole:
