@@ -69,7 +69,7 @@ def test_status_shows_what_failed_without_obeying_it(tmp_path: Path) -> None:
     refused = {"error": {"message": ATTACK, "code": "context_length_exceeded"}}
     with ScriptedEndpoint(lambda received: [error(400, refused) if received.body else answer(received)]) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=2, max_failures="100%")
-        folder.run()
+        folder.call()
         shown = folder.call("status", "runs/test").stdout
     assert "all rows done" in shown
     assert not steers(shown)
