@@ -35,7 +35,7 @@ def test_output_onto_a_full_disk_ends_with_5(words: tuple[str, ...], tmp_path: P
 def test_a_run_s_figures_onto_a_full_disk(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
     """status, verify and export of a sound run end with 5 where their output cannot be written, for people and as JSON."""
     folder = JobFolder(tmp_path, endpoint.url)
-    assert folder.run().returncode == 0
+    assert folder.call().returncode == 0
     for words in (("status", "runs/test"), ("status", "runs/test", "--json"), ("verify", "runs/test")):
         result = run_with(words, tmp_path, stdout=True)
         assert (result.returncode, b"No space left" in result.stderr) == (ExitCode.STOPPED, True), words

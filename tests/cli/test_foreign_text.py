@@ -69,7 +69,7 @@ def test_status_shows_what_failed_without_obeying_it(tmp_path: Path) -> None:
     refused = {"error": {"message": ATTACK, "code": "context_length_exceeded"}}
     with ScriptedEndpoint(lambda received: [error(400, refused) if received.body else answer(received)]) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=2, max_failures="100%")
-        folder.run()
+        folder.call()
         shown = folder.call("status", "runs/test").stdout
     assert "all rows done" in shown
     assert not steers(shown)
@@ -82,8 +82,8 @@ def test_a_tried_answer_is_visible_on_a_terminal(tmp_path: Path) -> None:
         job = JobFolder(tmp_path, endpoint.url)
         screen, line = os.openpty()
         subprocess.run(job.command("try", "test.toml"), cwd=tmp_path, stdout=line, stderr=subprocess.DEVNULL, check=True)
-        os.close(line)
         assert os.read(screen, 1000).decode() == "a\\x9b2Jb\\u202ec\r\n"
+        os.close(line)
         os.close(screen)
         written = job.call("try", "test.toml", "--json").stdout
     assert not steers(written)

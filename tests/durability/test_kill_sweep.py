@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import shutil
@@ -18,6 +17,7 @@ from tests.support.jobs import JobFolder, ids
 from tests.support.needs import needs_program
 from tests.support.scripted import ScriptedEndpoint, answer
 from tests.support.scripts import after, wait_until
+from tests.support.workers import unmeasured
 
 CONCURRENCY = 16
 LATENCY_S = 0.02
@@ -32,7 +32,7 @@ def sweep(folder: JobFolder, endpoint: ScriptedEndpoint, kills: int) -> int:
     rows = len(folder.rows)
     struck = 0
     for kill in range(kills):
-        process = folder.start()
+        process = folder.start(measured=False)
         if chance.random() < 1 / 6:
             time.sleep(chance.random())
         else:
@@ -51,7 +51,7 @@ def test_killed_at_many_moments(tmp_path: Path, rows: int, kills: int) -> None:
     with ScriptedEndpoint(after(LATENCY_S)) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=CONCURRENCY)
         struck = sweep(folder, endpoint, kills)
-        ended = folder.run()
+        ended = folder.call()
         sent = endpoint.counts()
     assert ended.returncode == 0, ended.stderr
     completions = folder.completions()
@@ -77,8 +77,8 @@ def small_job(path: Path, url: str) -> JobFolder:
 def traced(folder: JobFolder, *options: str) -> subprocess.CompletedProcess[str]:
     """The run under strace."""
     run = folder.command("run", folder.job.name)
-    command = ["strace", "-f", "-qq", "-e", "signal=none", "-o", str(folder.path / "calls"), *options, *run]
-    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "signal=none", "-o", str(folder.path / "calls"), *options, *run]
+    environ = {**unmeasured(), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=folder.path, env=environ, capture_output=True, text=True)
 
 
@@ -104,7 +104,7 @@ def check_goes_on(folder: JobFolder, where: str) -> None:
         path = folder.directory / f"{name}.jsonl"
         if path.exists():
             assert len(path.read_text().splitlines()) == (SMALL if name == "completions" else 0), where
-    ended = folder.run()
+    ended = folder.call()
     assert ended.returncode == 0, (where, ended.stderr)
     assert ids(folder.completions()) == sorted(whole), where
     assert Counter(record["id"] for record in folder.journal()) == Counter(whole), where

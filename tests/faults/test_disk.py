@@ -145,7 +145,7 @@ def test_the_kernel_refuses_the_journal(tmp_path: Path, call: str, code: str, sa
         folder = JobFolder(tmp_path, endpoint.url, rows=ROWS, concurrency=WORKERS, durability="row")
         journal = folder.directory / "journal" / "house--test-model" / "000001.jsonl"
         traced = ["-P", str(journal), "-e", "trace=write,fdatasync", "-e", f"inject={call}:error={code}:when=3+"]
-        strace = ["strace", "-f", "-qq", "-e", "signal=none", "-o", str(tmp_path / "calls"), *traced]
+        strace = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "signal=none", "-o", str(tmp_path / "calls"), *traced]
         ended = subprocess.run([*strace, *folder.command("run", folder.job.name)], cwd=tmp_path, capture_output=True, text=True)
         assert ended.returncode == 5, ended.stderr
         assert said in ended.stderr

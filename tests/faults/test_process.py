@@ -56,7 +56,7 @@ def test_an_unexpected_exception_leaves_a_sound_journal_and_a_report(tmp_path: P
         assert "secret row text" not in text
         assert str(tmp_path) not in text
         assert report.stat().st_mode & 0o777 == 0o600
-        ended = folder.run()
+        ended = folder.call()
         assert ended.returncode == 0, ended.stderr
     assert len(folder.completions()) == 1
 
@@ -103,7 +103,7 @@ def test_a_signal_outside_the_session_is_an_interruption_too(tmp_path: Path, mod
         _, err = process.communicate()
         assert process.returncode == 130, err
         assert "Traceback" not in err
-        ended = folder.run()
+        ended = folder.call()
         assert ended.returncode == 0, ended.stderr
     assert len(folder.completions()) == 3
 

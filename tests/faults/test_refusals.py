@@ -95,7 +95,7 @@ def test_the_command_says_why_it_stopped_and_how_to_go_on(tmp_path: Path) -> Non
     """Fault 3: exit code 5, one sentence with the provider's own words, the counts, and the command to call again."""
     with ScriptedEndpoint(after_ten(STOPS["openai quota"][0])) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=30, concurrency=1)
-        ended = folder.run()
+        ended = folder.call()
         lines = ended.stderr.splitlines()
         assert ended.returncode == 5, ended.stderr
         assert any(
@@ -173,12 +173,12 @@ def test_a_wrong_model_is_found_before_anything_is_spent(tmp_path: Path) -> None
     with ScriptedEndpoint() as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=5)
         folder.write(model="house/tset-model")
-        ended = folder.run()
+        ended = folder.call()
         assert ended.returncode == 2, ended.stderr
         assert "did you mean test-model?" in ended.stderr
         assert rows_sent(endpoint) == 0
         folder.write()
-        assert folder.run().returncode == 0
+        assert folder.call().returncode == 0
     check_accounts(folder)
 
 
@@ -291,7 +291,7 @@ def test_max_failures_on_the_command_line(tmp_path: Path) -> None:
     """--max-failures stops the run with 5, and the command that goes on has it again."""
     with ScriptedEndpoint(for_rows(every_fourth_is_bad)) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=40, concurrency=1)
-        ended = folder.run("run", "test.toml", "--max-failures", "3")
+        ended = folder.call("run", "test.toml", "--max-failures", "3")
     assert ended.returncode == 5, ended.stderr
     assert "more than 3 rows failed (run.max_failures); for example row 12, id r12: Unsupported parameter" in ended.stderr
     assert ended.stderr.splitlines()[-1].strip() == "promptmill run test.toml --max-failures 3"

@@ -92,7 +92,7 @@ def test_a_renamed_run_resumes_under_its_new_name(tmp_path: Path) -> None:
         kept, sent = len(folder.journal()), sum(endpoint.counts().values())
         assert sent - kept <= CONCURRENCY
         endpoint.handler = answer
-        ended = folder.run("resume", "runs/renamed")
+        ended = folder.call("resume", "runs/renamed")
         assert ended.returncode == 0, ended.stderr
         assert sum(endpoint.counts().values()) - sent == ROWS - kept
         assert ids(folder.completions()) == [row["id"] for row in folder.rows]
@@ -116,7 +116,7 @@ def test_a_deleted_lock_lets_no_second_runner_in(tmp_path: Path) -> None:
         assert "is in use by" in second.stderr
         assert "removed, renamed or replaced" in err
         endpoint.handler = answer
-        assert folder.run().returncode == 0
+        assert folder.call().returncode == 0
         records = ids(folder.journal())
         assert len(records) == len(set(records)) == ROWS
 

@@ -72,7 +72,7 @@ def test_possible_doubles_are_told(tmp_path: Path) -> None:
     tries = Tries()
     with ScriptedEndpoint(for_rows(lambda r: [RESET] if row_number(r) < 3 and tries.of(r) == 1 else answer(r))) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url)
-        ended = folder.run()
+        ended = folder.call()
     assert ended.returncode == 0, ended.stderr
     assert "  requests   13, 3 of them retries, 3 possibly billed twice" in ended.stderr.splitlines()
     (variant,) = status_json(folder)

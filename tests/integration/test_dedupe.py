@@ -47,7 +47,7 @@ def test_what_may_differ_is_asked_for_each_time(tmp_path: Path, setting: str, va
         folder = JobFolder(tmp_path, endpoint.url, rows=rows(12, 2), **({} if setting == "temperature" else {setting: value}))
         if setting == "temperature":
             folder.job.write_text(folder.job.read_text().replace("temperature = 0", f"temperature = {value}"))
-        assert folder.run().returncode == 0
+        assert folder.call().returncode == 0
         assert rows_sent(endpoint) == sent
 
 

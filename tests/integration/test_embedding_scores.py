@@ -144,7 +144,7 @@ def test_embedding_that_is_killed_goes_on(tmp_path: Path) -> None:
     with embedding(lambda model, question: f"{question} of {model}", vectors) as endpoint:
         job = EmbeddedJob(tmp_path, endpoint, rows, concurrency=concurrency)
         job.run()
-        process = job.folder.start("score", "runs/test")
+        process = job.folder.start("score", "runs/test", measured=False)
         wait_for(lambda: len(job.embedded()) >= 60, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()

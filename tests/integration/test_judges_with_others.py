@@ -33,7 +33,7 @@ def slow(_: str) -> Iterable[Action]:
 
 def killed_after(job: JudgedJob | EmbeddedJob, done: Callable[[], int], count: int, *command: str) -> None:
     """Start a command, kill it when so much is done, and wait until its workers are gone."""
-    process = job.folder.start(*command)
+    process = job.folder.start(*command, measured=False)
     wait_for(lambda: done() >= count, process)
     workers = workers_of(process.pid)
     process.send_signal(signal.SIGKILL)

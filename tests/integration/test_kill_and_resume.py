@@ -25,11 +25,11 @@ def test_killed_five_times_every_row_has_one_outcome(tmp_path: Path, stream: boo
     with ScriptedEndpoint(after(0.05)) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=CONCURRENCY, stream=stream)
         for kill in range(kills):
-            process = folder.start()
+            process = folder.start(measured=False)
             wait_for_requests(endpoint, int((kill + chance.random()) * rows / (kills + 1)), process)
             process.send_signal(signal.SIGKILL)
             process.communicate()
-        ended = folder.run()
+        ended = folder.call()
         sent = endpoint.counts()
     assert ended.returncode == 0, ended.stderr
     assert ids(folder.completions()) == [row["id"] for row in folder.rows]
@@ -60,7 +60,7 @@ def test_a_signal_drains_and_the_same_command_goes_on(tmp_path: Path, number: si
         out, err = process.communicate()
         assert process.returncode == 130, (out, err)
         assert 50 < len(folder.journal()) == rows_sent(endpoint) <= 50 + CONCURRENCY
-        ended = folder.run()
+        ended = folder.call()
         assert ended.returncode == 0, ended.stderr
         assert set(endpoint.counts().values()) == {1}
     assert len(folder.completions()) == 200
@@ -80,5 +80,5 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         assert process.returncode == 130, (out, err)
         assert len(folder.journal()) == 40
         endpoint.handler = answer
-        assert folder.run().returncode == 0
+        assert folder.call().returncode == 0
     assert len(folder.completions()) == 100

@@ -30,9 +30,9 @@ def test_requests_given_up_at_a_stop_are_in_every_figure_of_money(tmp_path: Path
         assert f"{IN_FLIGHT} given up in flight, possibly billed" in err
         endpoint.handler = answer
 
-        status = json.loads(folder.run("status", "runs/test", "--json").stdout)
-        text = folder.run("status", "runs/test").stdout
-        plan = json.loads(folder.run("plan", folder.job.name, "--json").stdout)
+        status = json.loads(folder.call("status", "runs/test", "--json").stdout)
+        text = folder.call("status", "runs/test").stdout
+        plan = json.loads(folder.call("plan", folder.job.name, "--json").stdout)
         assert status["abandoned"] == IN_FLIGHT
         assert status["unrecorded_usd"] > 0
         (shown,) = re.findall(r"up to \$([\d.,]+) more for attempts without reported usage", err)
@@ -41,8 +41,8 @@ def test_requests_given_up_at_a_stop_are_in_every_figure_of_money(tmp_path: Path
         known = sum(variant["cost_usd"] + variant["extra_usd"] for variant in status["variants"])
         assert abs(plan["spent_usd"] - known - status["unrecorded_usd"]) < 1e-9
 
-        assert folder.run().returncode == 0
-        after = json.loads(folder.run("status", "runs/test", "--json").stdout)
+        assert folder.call().returncode == 0
+        after = json.loads(folder.call("status", "runs/test", "--json").stdout)
     assert (after["abandoned"], after["unrecorded_usd"]) == (status["abandoned"], status["unrecorded_usd"])
     assert len(folder.completions()) == 30
 

@@ -113,7 +113,7 @@ def test_a_run_goes_on_with_any_number_of_processes(tmp_path: Path) -> None:
         gate = Gate(endpoint)
         for kill, processes in enumerate((2, 1, 3), 1):
             gate.close_after(kill * rows // 4)
-            process = folder.start("run", folder.job.name, "--set", f"run.processes={processes}")
+            process = folder.start("run", folder.job.name, "--set", f"run.processes={processes}", measured=False)
             wait_for_requests(endpoint, kill * rows // 4, process)
             workers = workers_of(process.pid)
             assert len(workers) == (processes if processes > 1 else 0)
@@ -121,13 +121,13 @@ def test_a_run_goes_on_with_any_number_of_processes(tmp_path: Path) -> None:
             process.communicate()
             wait_until_gone(workers)
         gate.open()
-        ended = folder.run()
+        ended = folder.call()
         sent = endpoint.counts()
     assert ended.returncode == 0, ended.stderr
     assert ids(folder.completions()) == [row["id"] for row in folder.rows]
     assert all(line["completion"] == f"answer to {line['text']}" for line in folder.completions())
     assert sum(sent.values()) - rows <= 3 * CONCURRENCY
-    assert not list(folder.directory.glob(".known-*")) or folder.run().returncode == 0
+    assert not list(folder.directory.glob(".known-*")) or folder.call().returncode == 0
     assert folder.call("verify", str(folder.directory)).returncode == 0
 
 
@@ -200,7 +200,7 @@ def test_a_signal_drains_all_workers(tmp_path: Path, signals: int) -> None:
         if signals == 1:
             assert len(folder.journal()) == sum(1 for received in endpoint.requests if received.body)
         endpoint.handler = answer
-        ended = folder.run()
+        ended = folder.call()
     assert ended.returncode == 0, ended.stderr
     assert len(folder.completions()) == 1000
 
@@ -304,7 +304,7 @@ def test_each_endpoint_goes_at_its_own_speed(tmp_path: Path) -> None:
             tmp_path, slow.url, rows=600, processes=2, concurrency=CONCURRENCY, provider=f'[provider.fast]\nbase_url = "{fast.url}"'
         )
         folder.job.write_text(folder.job.read_text() + '\n[[model]]\nid = "fast/test-model"\n')
-        ended = folder.run()
+        ended = folder.call()
         assert ended.returncode == 0, ended.stderr
         assert [sum(1 for received in endpoint.requests if received.body) for endpoint in (slow, fast)] == [600, 600]
     assert [variant.ok for variant in status(folder.directory).variants] == [600, 600]
@@ -325,7 +325,7 @@ def test_each_row_can_be_synced_at_once(tmp_path: Path) -> None:
         folder = JobFolder(tmp_path, endpoint.url, rows=900, processes=2, durability="row")
         text = folder.job.read_text()
         folder.job.write_text(text.replace('id = "id"\n', 'id = "id"\nwhere = "id != \\"r5\\""\nlimit = 700\n', 1))
-        ended = folder.run()
+        ended = folder.call()
         assert ended.returncode == 0, ended.stderr
     assert ids(folder.completions()) == [f"r{number}" for number in range(701) if number != 5]
     assert json.loads((folder.directory / "run.json").read_text())["rows"] == 700

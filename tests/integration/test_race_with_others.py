@@ -88,7 +88,7 @@ def test_a_race_that_is_killed_goes_on(tmp_path: Path) -> None:
     """Promises 1 and 4: killed after the bad model was stopped, the same command leaves it stopped and finishes the other one."""
     with racing(tmp_path, half) as endpoint:
         folder = job_asking(tmp_path, endpoint.url, [at // 2 for at in range(2 * ROWS)], requests_per_minute=6000)
-        process = folder.start()
+        process = folder.start(measured=False)
         manifest = folder.directory / "run.json"
         wait_for(lambda: manifest.exists() and '"beaten_by"' in manifest.read_text(), process)
         process.send_signal(signal.SIGKILL)

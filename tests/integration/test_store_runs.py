@@ -57,7 +57,7 @@ def test_killed_twice_on_the_store_every_row_has_one_outcome(s3: S3Server, tmp_p
         for kill in (1, 2):
             most = 130 * kill
             endpoint.handler = for_rows(lambda received, most=most: [HANG] if received.number > most else slow(received))
-            process = folder.start()
+            process = folder.start(measured=False)
             wait_for(lambda kill=kill: len(folder.segments()) >= kill, process)
             process.send_signal(signal.SIGKILL)
             process.communicate()

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from batch.cli.group import promptmill
 from tests.support.scripted import PATIENCE_S
+from tests.support.workers import unmeasured
 
 
 class JobFolder:
@@ -45,12 +46,14 @@ class JobFolder:
         """The command line that runs promptmill with these arguments."""
         return [sys.executable, "-m", "batch", *arguments]
 
-    def start(self, *arguments: str, environ: Mapping[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
-        """Start `promptmill ARGUMENTS` (default: run the job) in this folder."""
+    def start(
+        self, *arguments: str, environ: Mapping[str, str] | None = None, measured: bool = True, **options: Any
+    ) -> subprocess.Popen[str]:
+        """Start `promptmill ARGUMENTS` (default: run the job) in this folder; what will be killed need not be `measured`."""
         return subprocess.Popen(
             self.command(*(arguments or ("run", self.job.name))),
             cwd=self.path,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})},
+            env={**(os.environ if measured else unmeasured()), "PYTHONUNBUFFERED": "1", **(environ or {})},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

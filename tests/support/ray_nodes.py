@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 from tests.support.scripted import PATIENCE_S
+from tests.support.workers import unmeasured
 
 # Without the first Ray takes the address of another interface for its own.
 ENVIRONMENT = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0"}
@@ -45,7 +46,7 @@ class RayCluster:
             stdout=subprocess.PIPE,
             stderr=self._said,
             text=True,
-            env={**os.environ, **ENVIRONMENT, **_PATIENT, **self._environ},
+            env={**unmeasured(), **ENVIRONMENT, **_PATIENT, **self._environ},
         )
         self.address: str = self._ask("head")
         self.nodes: list[str] = [self.add() for _ in range(self._nodes)]

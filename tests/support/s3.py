@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.support.scripted import PATIENCE_S
+from tests.support.workers import unmeasured
 
 _SERVER = """
 import logging, sys
@@ -96,7 +97,7 @@ class S3Server:
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
     """A server for the body."""
-    process = subprocess.Popen([sys.executable, "-c", _SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-c", _SERVER], env=unmeasured(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         yield S3Server(int(process.stdout.readline()), process.pid)

@@ -1,12 +1,21 @@
-"""Worker processes of a running promptmill, as the system shows them."""
+"""Processes: worker processes of a running promptmill as the system shows them, and environments of what tests start."""
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
 
 from tests.support.scripted import PATIENCE_S
+
+
+def unmeasured() -> dict[str, str]:
+    """The environment without coverage, for processes that run none of promptmill's code or are killed before they save what they measured.
+
+    Starting to measure takes longer than starting promptmill.
+    """
+    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
 
 
 def workers_of(pid: int) -> list[int]:
