@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable
 from enum import Enum
+from http import HTTPStatus
 
 from batch.policy.verdicts import Action, Verdict
 from batch.records import ErrorKind
@@ -113,7 +114,9 @@ def blame(
     if verdict.action is Action.FAIL:
         return Blame.ROW
     # Nothing was answered yet: only other rows can show whether the endpoint serves, those to come or several that failed as well.
-    # Where none are to come, odd replies with a status of success are the answers that these rows get.
-    counts = has_others or (verdict.error is not None and verdict.error.kind is not ErrorKind.PROTOCOL)
-    is_suspect = (counts and evidence.suspects(DISTINCT_RETRIED)) or (has_others and (is_open or code in OF_THE_RATE))
+    # Where none are to come, odd replies and broken answers with a status of success are what these rows get, and may be billed.
+    with_success = verdict.error is not None and (verdict.error.kind is ErrorKind.PROTOCOL or verdict.error.http_status == HTTPStatus.OK)
+    is_suspect = ((has_others or not with_success) and evidence.suspects(DISTINCT_RETRIED)) or (
+        has_others and (is_open or code in OF_THE_RATE)
+    )
     return Blame.UNCLEAR if is_suspect else Blame.ROW

@@ -2,7 +2,8 @@
 
 Sources: RFC 9110 section 10.2.3 (Retry-After: seconds or an HTTP date); the OpenAI SDKs (retry-after-ms comes first);
 OpenAI's and Groq's x-ratelimit-reset-* ("12ms", "1m30s", plain seconds, -1 for unknown); google.rpc.RetryInfo
-(https://github.com/googleapis/googleapis/blob/master/google/rpc/error_details.proto); OpenRouter's metadata.headers.
+(https://github.com/googleapis/googleapis/blob/master/google/rpc/error_details.proto); OpenRouter's metadata.headers; Anthropic's
+anthropic-ratelimit-* (https://docs.anthropic.com/en/api/rate-limits); RateLimit-* of draft-ietf-httpapi-ratelimit-headers.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 MAX_WAIT_S = 120.0
@@ -36,7 +37,18 @@ _MESSAGE = re.compile(r'"message"\s*:\s*"([^"]*)"')
 _OWN_WORDS = re.compile(r"[^'\"{\[]*")
 _NOTHING_LEFT = re.compile(r'"x-ratelimit-remaining"\s*:\s*"?0"?', re.IGNORECASE)
 _RESET = re.compile(r'"x-ratelimit-reset"\s*:\s*"?(\d{10,13})"?', re.IGNORECASE)
+_EARLIEST_S = 1e9  # a number below this is seconds from now, above it a moment
 _LATEST_S = 1e11  # a moment in seconds beyond this is one in milliseconds
+# What is left of a quota and when it is back; those of OpenAI's form steer the pace (rate_limiter.py).
+_QUOTAS = tuple(
+    (f"{name}-remaining", f"{name}-reset")
+    for name in (
+        "x-ratelimit",
+        "x-rate-limit",
+        "ratelimit",
+        *(f"anthropic-ratelimit-{kind}" for kind in ("requests", "tokens", "input-tokens", "output-tokens")),
+    )
+)
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|d|h|m|s)", re.ASCII)
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -59,8 +71,35 @@ def server_wait(headers: Mapping[str, str], now_wall: float) -> float | None:
 
 def asked_wait(headers: Mapping[str, str], body: bytes, message: str | None, now_wall: float) -> float | None:
     """Return the longest wait in seconds that a refusal asks for, in its headers, its body or its `message`; None when it asks for none."""
-    waits = [server_wait(headers, now_wall), _body_wait(body, message, _server_clock(headers, now_wall))]
+    clock = _server_clock(headers, now_wall)
+    named = server_wait(headers, now_wall)
+    # A reset says when the whole quota is back, Retry-After when the next request fits.
+    waits = [_reset_wait(headers, clock) if named is None else named, _body_wait(body, message, clock)]
     return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _reset_wait(headers: Mapping[str, str], clock: float) -> float | None:
+    """Return the seconds until the latest reset of a quota of which nothing is left; None if no header states one."""
+    waits = [_until_reset(headers.get(reset, ""), clock) for left, reset in _QUOTAS if _number(headers.get(left)) == 0]
+    return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _until_reset(text: str, clock: float) -> float | None:
+    seconds = parse_duration(text)
+    if seconds is None:
+        moment = _iso_moment(text)
+        return _until(text, clock) if moment is None else max(0.0, moment - clock)
+    if seconds < _EARLIEST_S:
+        return seconds
+    return max(0.0, (seconds / 1000 if seconds > _LATEST_S else seconds) - clock)
+
+
+def _iso_moment(text: str) -> float | None:
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _body_wait(body: bytes, message: str | None, server_clock: float) -> float | None:

@@ -56,6 +56,10 @@ def test_without_an_answer_few_tasks_are_to_blame_themselves_and_several_are_not
     assert blame(BROKEN, several, spent=True, has_reference=False) is Blame.UNCLEAR
     assert blame(BROKEN, few, spent=True, has_reference=False) is Blame.ROW
     assert blame(BAD, several, spent=True, has_reference=False) is Blame.ROW
+    # An odd reply with a status of success may be billed: the last rows are not sent for ever.
+    odd = Verdict(Action.RETRY, ErrorInfo(ErrorKind.PROTOCOL, "not_json", "<html>", 200))
+    assert blame(odd, several, spent=True, has_reference=False) is Blame.ROW
+    assert blame(odd, several, spent=True, has_reference=False, has_others=True) is Blame.UNCLEAR
     assert blame(BROKEN, few, spent=True, has_reference=False, has_others=True, is_open=True) is Blame.UNCLEAR
 
 

@@ -68,6 +68,30 @@ def test_a_wait_in_a_body_is_one(body: bytes, message: str | None, wait: float |
     assert asked_wait({}, body, message, NOW) == (None if wait is None else pytest.approx(wait))
 
 
+@pytest.mark.parametrize(
+    ("headers", "wait"),
+    [
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "12"}, 12.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1m30s"}, 90.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(NOW) + 40)}, 40.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": str((int(NOW) + 40) * 1000)}, 40.0),
+        ({"ratelimit-remaining": "0", "ratelimit-reset": "7"}, 7.0),
+        ({"anthropic-ratelimit-requests-remaining": "0", "anthropic-ratelimit-requests-reset": "2023-11-14T22:13:50Z"}, 30.0),
+        ({"anthropic-ratelimit-input-tokens-remaining": "0", "anthropic-ratelimit-input-tokens-reset": "2023-11-14T22:13:50Z"}, 30.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "Tue, 14 Nov 2023 22:13:50 GMT"}, 30.0),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "2020-01-01T00:00:00Z"}, 0.0),
+        ({"x-ratelimit-remaining": "3", "x-ratelimit-reset": "12"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "soon"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "-1"}, None),
+        ({"x-ratelimit-remaining": "0", "x-ratelimit-reset": "360", "retry-after": "1"}, 1.0),
+    ],
+)
+def test_the_reset_of_a_spent_quota_is_a_wait(headers: dict[str, str], wait: float | None) -> None:
+    """Promise 6, fault 67: without a Retry-After a refusal's reset counts, in seconds, as a duration, a date, or a moment of any kind."""
+    headers = {"date": "Tue, 14 Nov 2023 22:13:20 GMT", **headers}
+    assert asked_wait(headers, b"", None, NOW) == (None if wait is None else pytest.approx(wait))
+
+
 def test_the_longest_of_several_waits_holds() -> None:
     """Promise 6: a wait is not shortened by another one beside it."""
     assert asked_wait({"retry-after": "2"}, b"", "try again in 37s", NOW) == 37.0
