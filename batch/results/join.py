@@ -146,6 +146,9 @@ def _read(
 
 def _portions(found: Sequence[Sequence[Sequence[Location | None]]], rows: int) -> Iterator[tuple[int, int]]:
     """Split rows into ranges whose records together are at most _RECORD_BYTES, or one row."""
+    if sum([location.length for column in found for places in column for location in places if location is not None]) <= _RECORD_BYTES:
+        yield 0, rows
+        return
     start = size_so_far = 0
     for row in range(rows):
         size = sum(location.length for locations in found for location in locations[row] if location is not None)

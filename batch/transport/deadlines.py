@@ -23,7 +23,7 @@ class Deadlines:
     __slots__ = ("_cancelled", "_cancelled_before", "_code", "_due", "_end", "_loop", "_suspected", "_task", "_timer", "code")
 
     def __init__(self, timer: DeadlineTimer, loop: asyncio.AbstractEventLoop, attempt_s: float) -> None:
-        task = asyncio.current_task(loop)
+        task = asyncio.current_task()
         assert task is not None  # noqa: S101 - attempts are made in tasks
         self.code: str | None = None
         self._task = task
