@@ -82,7 +82,7 @@ def test_every_row_is_answered(served: Served, tmp_path: Path, stream: bool) -> 
 def test_another_model_is_found_before_a_row_is_sent(served: Served, tmp_path: Path) -> None:
     """The one model that is served is named; with the look at the list turned off, the server's refusal stops the run."""
     folder = served.job(tmp_path, model="SmolLM2", rows=30)
-    with pytest.raises(JobError, match="did you mean"):
+    with pytest.raises(JobError, match="is not served there"):
         run_here(folder)
     folder = served.job(tmp_path, model="SmolLM2", rows=30, preflight=False)
     session = run_here(folder)
