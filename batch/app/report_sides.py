@@ -27,7 +27,7 @@ from batch.settings import InputSettings, Job, OutputSettings, PromptSettings, P
 
 _QUESTIONS = ("prompt", "question", "input", "text", "user")
 MOST_COLUMNS = 12
-"""Of the columns of a file, so many are shown beside each sample."""
+"""The number of columns of a file that are shown beside each sample."""
 _NOT_CARRIED = frozenset({"id", "variant", "model", "repeat", "usage", "tool_calls", "attempts", "error"})
 _NOWHERE = ProviderSettings(name="file", base_url="http://127.0.0.1/v1")
 

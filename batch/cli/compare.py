@@ -64,13 +64,7 @@ def compare_command(
     if len(targets) == 2:
         if options["junit"]:
             raise click.UsageError("--junit is for one run: gates compare it with a baseline.")
-        found = _compare_two(targets, job_file, pairs, files)
-        if as_json:
-            write_json(changes_json(found))
-        else:
-            write_text(changes_text(found, terminal_width()))
-        if options["markdown"]:
-            write_changes_markdown(found, Path(options["markdown"]))
+        _write_changes(_compare_two(targets, job_file, pairs, files), options["markdown"], as_json=as_json)
         return
     if pairs:
         raise click.UsageError("--pair is for two runs.")
@@ -81,6 +75,15 @@ def compare_command(
         write_text(comparisons(report, terminal_width()))
     write_ci_files(report, options)
     end_by_gates(ctx, report)
+
+
+def _write_changes(found: TwoRuns, markdown: str | None, *, as_json: bool) -> None:
+    if as_json:
+        write_json(changes_json(found))
+    else:
+        write_text(changes_text(found, terminal_width()))
+    if markdown:
+        write_changes_markdown(found, Path(markdown))
 
 
 def _evaluated(target: str, job: Path | None, files: dict[str, Any], *, together: bool) -> EvaluationReport:

@@ -72,13 +72,16 @@ def score_command(
     failed_calls, scores_job = False, Path(job) if job else None
     if len(targets) == 1 and (is_url(targets[0]) or Path(targets[0]).is_dir()):
         refuse_file_options(files)
-        if options["samples"]:
-            raise click.UsageError("--samples is for files; those of a run are in RUN_DIR/scores, as Parquet.")
         report, failed_calls = _score_run(ctx, targets[0], scores_job, options)
-        if options["every_eval"]:
-            _save_every_eval(report, targets[0], options["every_eval"])
     else:
         report = _score_files([Path(target) for target in targets], files, scores_job, options)
+    _write_report(report, options, as_json=as_json)
+    end_by_gates(ctx, report)
+    if failed_calls:
+        ctx.exit(ExitCode.FAILED_ROWS)
+
+
+def _write_report(report: EvaluationReport, options: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         write_json(evaluation_json(report))
     else:
@@ -87,9 +90,6 @@ def score_command(
     write_ci_files(report, options)
     if options["save_baseline"]:
         _save_baseline(report, Path(options["save_baseline"]))
-    end_by_gates(ctx, report)
-    if failed_calls:
-        ctx.exit(ExitCode.FAILED_ROWS)
 
 
 def _score_run(ctx: click.Context, directory: str, job: Path | None, options: dict[str, Any]) -> tuple[EvaluationReport, bool]:
@@ -97,13 +97,18 @@ def _score_run(ctx: click.Context, directory: str, job: Path | None, options: di
     from batch.app.evaluate import evaluate
     from batch.app.stored import open_scored
 
+    if options["samples"]:
+        raise click.UsageError("--samples is for files; those of a run are in RUN_DIR/scores, as Parquet.")
     scored = open_scored(directory, job)
     again = command_line("score", directory, *(("--job", str(job)) if job else ()))
     failed = options["judges"] and call_models(
         ctx, scored, again, options["settings"], retry_failed=options["retry_failed"], quiet=options["quiet"]
     )
     saving = Path(options["save_baseline"]) if options["save_baseline"] else None
-    return evaluate(scored, saving=saving), failed
+    report = evaluate(scored, saving=saving)
+    if options["every_eval"]:
+        _save_every_eval(report, directory, options["every_eval"])
+    return report, failed
 
 
 def _score_files(paths: list[Path], files: dict[str, Any], job: Path | None, options: dict[str, Any]) -> EvaluationReport:

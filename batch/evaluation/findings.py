@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -89,63 +89,76 @@ class Findings:
         return tuple(standing for standing in self.standings if standing.top)
 
 
-def find(
-    table: ScoreTable,
-    *,
-    costs: Mapping[str, float | None] | None = None,
-    failures: Mapping[str, Mapping[str, int]] | None = None,
-    columns: Mapping[str, Sequence[str | None]] | None = None,
-    stops: Sequence[BeatenVariant] = (),
-    gap: float = GAP,
-    seed: int = 0,
-    corrected: Sequence[float] | None = None,
-    tests: int | None = None,
-) -> Findings:
-    """Everything that the table says; the same table and seed give the same findings.
+@dataclass(frozen=True, slots=True)
+class FindOptions:
+    """What findings need besides a table.
 
     `costs` are US dollars for all of a variant's finished tasks; `failures` counts by error code; `columns` are the input's columns to
     slice by, one value per row. Variants in `stops` are not compared: a fixed-size test after an early stop would be too sure.
+    """
+
+    costs: Mapping[str, float | None] = field(default_factory=dict)
+    failures: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    columns: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    stops: Sequence[BeatenVariant] = ()
+    gap: float = GAP
+    seed: int = 0
+
+
+def find(table: ScoreTable, options: FindOptions, corrected: Sequence[float] | None = None, tests: int | None = None) -> Findings:
+    """Everything that the table says; the same table and seed give the same findings.
+
     `corrected` are the pairs' p, corrected over all `tests` of a larger family.
     """
     clusters = cluster_codes(table)
     plain = table.binary and table.repeats == 1
     strict = row_scores(table).strict
-    stopped = {stop.variant: stop for stop in stops}
+    stopped = {stop.variant for stop in options.stops}
     summaries = summarise(table, level=1 - ALPHA)
     # Rounded, so that equal scores keep the job's order on every machine.
     order = sorted(range(len(summaries)), key=lambda at: round(-_score(summaries[at]), 12))
     compared = [at for at in order if summaries[at].strict is not None and summaries[at].variant not in stopped]
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(options.seed)
     names = [table.variants[at] for at in compared]
-    pairs = compare_all(names, strict[compared], clusters, plain=plain, alpha=ALPHA, gap=gap, rng=rng)
+    pairs = compare_all(names, strict[compared], clusters, plain=plain, alpha=ALPHA, gap=options.gap, rng=rng)
     if corrected is not None:
         pairs = tuple(with_correction(pair, p, ALPHA) for pair, p in zip(pairs, corrected, strict=True))
     best = _probabilities(names, strict[compared], clusters, rng)
+    ranks = {name: _ranks(name, pairs, len(names)) for name in names}
+    standings = _standings(table, [*compared, *(at for at in order if at not in compared)], summaries, ranks, best, options)
+    return Findings(
+        scorer=table.scorer,
+        binary=table.binary,
+        rows=len(table.row_ids),
+        repeats=table.repeats,
+        clusters=None if clusters is None else int(clusters.max(initial=-1)) + 1,
+        alpha=ALPHA,
+        gap=options.gap,
+        standings=tuple(standings),
+        pairs=pairs,
+        slices=find_slices(table.variants, strict, options.columns, clusters, plain=plain),
+        tests=tests or len(pairs),
+    )
+
+
+def _standings(
+    table: ScoreTable,
+    order: Sequence[int],
+    summaries: Sequence[Summary],
+    ranks: Mapping[str, tuple[int, int]],
+    best: Mapping[str, float],
+    options: FindOptions,
+) -> Iterator[Standing]:
     any_right, all_right = _passes(table)
     rates = pass_rates(table, 1 - ALPHA)
-    standings = []
-    for at in (*compared, *(at for at in order if at not in compared)):
+    stopped = {stop.variant: stop for stop in options.stops}
+    for at in order:
         name = table.variants[at]
-        cost = _cost(summaries[at], (costs or {}).get(name), float(np.nansum(table.values[at])))
-        codes = tuple(sorted((failures or {}).get(name, {}).items(), key=lambda item: (-item[1], item[0])))
-        first, last = _ranks(name, pairs, len(names)) if name in names else (None, None)
+        cost = _cost(summaries[at], options.costs.get(name), float(np.nansum(table.values[at])))
+        codes = tuple(sorted(options.failures.get(name, {}).items(), key=lambda item: (-item[1], item[0])))
+        first, last = ranks.get(name, (None, None))
         passes = any_right[at], all_right[at], rates[at]
-        standings.append(Standing(summaries[at], first, last, first == 1, best.get(name), cost, codes, stopped.get(name), *passes))
-    slices = find_slices(table.variants, strict, columns or {}, clusters, plain=plain)
-    groups = None if clusters is None else int(clusters.max(initial=-1)) + 1
-    return Findings(
-        table.scorer,
-        table.binary,
-        len(table.row_ids),
-        table.repeats,
-        groups,
-        ALPHA,
-        gap,
-        tuple(standings),
-        pairs,
-        slices,
-        tests or len(pairs),
-    )
+        yield Standing(summaries[at], first, last, first == 1, best.get(name), cost, codes, stopped.get(name), *passes)
 
 
 def _passes(table: ScoreTable) -> tuple[Sequence[float | None], Sequence[float | None]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from batch.evaluation.findings import Findings, Standing, find
+from batch.evaluation.findings import Findings, FindOptions, Standing, find
 from batch.evaluation.formatting import about, chance, dollars, listed, percent, points, ranging
 from batch.evaluation.grading.call_stats import CallStats
 from batch.evaluation.sentences import MOST_ALIKE, Sentence, side_sentences
@@ -53,23 +53,25 @@ class ScoreFamily:
 
 def reach_verdicts(tables: Sequence[tuple[ScoreTable, Mapping[str, Any]]], *, together: bool = False) -> list[ScoreVerdict]:
     """The verdicts on several scores' tables, each with the keywords of `reach_verdict`; Holm's family is a score, or all `together`."""
-    plain = {"asked", "levels"}
-    found = [find(table, **{key: value for key, value in options.items() if key not in plain}) for table, options in tables]
+    found = [find(table, _find_options(options)) for table, options in tables]
     family = ScoreFamily(len(found), sum(len(findings.pairs) for findings in found), together)
     if not together or len(found) < 2:
         return [_verdict(findings, table, options, family) for findings, (table, options) in zip(found, tables, strict=True)]
     corrected = iter(holm(np.array([pair.p for findings in found for pair in findings.pairs])).tolist())
     verdicts = []
     for findings, (table, options) in zip(found, tables, strict=True):
-        own = {key: value for key, value in options.items() if key not in plain}
-        again = find(table, **own, corrected=list(islice(corrected, len(findings.pairs))), tests=family.tests)
+        again = find(table, _find_options(options), list(islice(corrected, len(findings.pairs))), family.tests)
         verdicts.append(_verdict(again, table, options, family))
     return verdicts
 
 
+def _find_options(options: Mapping[str, Any]) -> FindOptions:
+    return FindOptions(**{key: value for key, value in options.items() if key not in {"asked", "levels"}})
+
+
 def reach_verdict(table: ScoreTable, *, asked: CallStats | None = None, **options: Any) -> ScoreVerdict:
-    """The verdict on one scorer's table, with the statistics of the model that graded (`asked`); the options are `findings.find`'s."""
-    return _verdict(find(table, **options), table, {"asked": asked}, None)
+    """The verdict on one scorer's table, with the statistics of the model that graded (`asked`); the options are those of `FindOptions`."""
+    return _verdict(find(table, FindOptions(**options)), table, {"asked": asked}, None)
 
 
 def _verdict(findings: Findings, table: ScoreTable, options: Mapping[str, Any], family: ScoreFamily | None) -> ScoreVerdict:

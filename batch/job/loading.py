@@ -92,14 +92,8 @@ def _load_over_user(files: Sequence[FileLayer], overrides: Sequence[str], enviro
     return _load(layers, merged(layers), overrides, environ, source, names_in(user))
 
 
-def _load(
-    files: Sequence[FileLayer],
-    document: dict[str, Any],
-    overrides: Sequence[str],
-    environ: Mapping[str, str],
-    source: str,
-    user_names: tuple[str, ...],
-) -> LoadedJob:
+def _with_overrides(files: Sequence[FileLayer], document: dict[str, Any], overrides: Sequence[str], environ: Mapping[str, str]) -> Loading:
+    """Apply `--set` to the document, and check the size of its values. Raises JobError."""
     applied = [apply_override(text, document) for text in overrides]
     layers: list[Layer] = [*files, *(item for item in applied if isinstance(item, SetLayer))]
     loading = Loading.of(layers, environ)
@@ -111,6 +105,18 @@ def _load(
         check_size(value, (key,), loading)
     if loading.reported(()):
         loading.problems.raise_found()
+    return loading
+
+
+def _load(
+    files: Sequence[FileLayer],
+    document: dict[str, Any],
+    overrides: Sequence[str],
+    environ: Mapping[str, str],
+    source: str,
+    user_names: tuple[str, ...],
+) -> LoadedJob:
+    loading = _with_overrides(files, document, overrides, environ)
     sections = read_sections(document, loading)
     check_templates(sections, loading)
     input_settings = _with_requests(_input(sections.input, loading), sections, loading)
@@ -128,15 +134,8 @@ def _load(
     loading.problems.raise_found()
     if input_settings is None or output is None or sections.run is None:
         raise AssertionError("an unusable section is reported")
-    job = Job(
-        name=sections.name,
-        input=input_settings,
-        variants=variants,
-        run=RunSettings(**{**sections.run.model_dump(), "race": race}),
-        output=output,
-        scores=scores,
-        gates=gates,
-    )
+    settings = RunSettings(**{**sections.run.model_dump(), "race": race})
+    job = Job(name=sections.name, input=input_settings, variants=variants, run=settings, output=output, scores=scores, gates=gates)
     embed_schemas(document, schemas)
     return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants), loading.places)
 

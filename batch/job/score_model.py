@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
+from batch.job import score_structured
 from batch.job.score_base import CASE, EXPECTED, ComparingSection, ScoreSection
 from batch.job.section import Absent, NotNegative, PriceSection, Section, Text
 from batch.settings import Metric
@@ -201,10 +202,10 @@ class PanelSection(ScoreSection):
     )
 
 
-# By kind, in the order of this file: a new kind of score is a section and nothing more here.
+# By kind, in the order of the two files: a new kind of score is a section and nothing more here.
 SCORES: dict[str, type[ScoreSection]] = {
     get_args(section.model_fields["kind"].annotation)[0]: section
-    for section in tuple(globals().values())
+    for section in (*globals().values(), *vars(score_structured).values())
     if isinstance(section, type) and issubclass(section, ScoreSection) and "kind" in section.model_fields
 }
 

@@ -16,7 +16,7 @@ from batch.storage import head, is_url, seekable
 
 BATCH_BYTES = 32 << 20
 MAX_BATCH_ROWS = 256
-# Bytes of a row group above which only so many rows are decoded at a time: fewer take longer, by 2 µs a row at 16.
+# Bytes of a row group above which at most this number of rows is decoded at a time: fewer take longer, by 2 µs a row at 16.
 SKEWED = ((2 << 30, 16), (256 << 20, 64))
 _READ_BUFFER_BYTES = 1 << 20
 # A request to a store takes as long as some megabytes.

@@ -189,6 +189,9 @@ def test_a_report_of_files(tmp_path: Path) -> None:
 
 def test_a_history_of_runs(two_runs: JobFolder) -> None:
     """The runs of a folder, oldest first, each with its score, its interval, and its change against the one before; and a picture."""
+    manifest = two_runs.path / "runs" / "old" / "run.json"
+    # Both began within the same second.
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "created": "2026-01-01T00:00:00+00:00"}))
     shown = two_runs.call("history", "runs", "--svg", "h.svg", environ={"COLUMNS": "200"})
     assert shown.returncode == 0, shown.stderr
     lines = [line.split() for line in shown.stdout.splitlines()]

@@ -42,7 +42,19 @@ _CONFIRMED_ELSEWHERE = (
 
 
 class _Patterns:
-    """The ways in which a label is said, from the clearest to the least clear."""
+    """The ways in which a label is said, from the clearest to the least clear; those that deny it are the same for all labels."""
+
+    denied_before = re.compile(
+        r"(?:\bnot|n't|n’t|\bnever|\brather\s+than|\binstead\s+of|\bneither|\bnor|\bexcept|\brules?\s+out|\beliminates?|\bexcludes?)\s+"
+        r"(?:(?:be|the|choose|select|pick|go\s+with)\s+)?(?:(?:option|choice|answer)\s+)?[(*\"\[]*$"
+        rf"|(?<![^\W{JOINED}])(?:{_DENIALS})\s*(?:选项)?[(*\"\[]*$",
+        re.IGNORECASE,
+    )
+    denied_after = re.compile(
+        r"[)*\"\]]*\s+(?:\w+ly\s+|also\s+)?(?:is|was|are|seems)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not|out|eliminated|ruled)|[)*\"\]]*\s+isn't"
+        rf"|[)*\"\]]*\s*(?:{_DENIED_ELSEWHERE})",
+        re.IGNORECASE,
+    )
 
     def __init__(self, labels: str) -> None:
         upper, lower = re.escape(labels.upper()), re.escape(labels.lower())
@@ -78,17 +90,6 @@ class _Patterns:
         self.declared_all = re.compile(rf"{plural}(?P<run>{several})")
         self.bare = re.compile(rf"(?<!{_WORD})(?<!['.&/+-])([{upper}])(?!{_WORD}|['&/+#-])")
         self.listed = re.compile(rf"\s*{_CLOSE}*\s*(?:,\s*)?(?:(?:or|and)\b|[,/&])\s*(?:(?i:option)\s*)?[(*\"]*([{upper}])(?!{_WORD}|')")
-        self.denied_before = re.compile(
-            r"(?:\bnot|n't|n’t|\bnever|\brather\s+than|\binstead\s+of|\bneither|\bnor|\bexcept|\brules?\s+out|\beliminates?|\bexcludes?)\s+"
-            r"(?:(?:be|the|choose|select|pick|go\s+with)\s+)?(?:(?:option|choice|answer)\s+)?[(*\"\[]*$"
-            rf"|(?<![^\W{JOINED}])(?:{_DENIALS})\s*(?:选项)?[(*\"\[]*$",
-            re.IGNORECASE,
-        )
-        self.denied_after = re.compile(
-            r"[)*\"\]]*\s+(?:\w+ly\s+|also\s+)?(?:is|was|are|seems)\s+(?:\w+\s+)?(?:wrong|incorrect|false|not|out|eliminated|ruled)|[)*\"\]]*\s+isn't"
-            rf"|[)*\"\]]*\s*(?:{_DENIED_ELSEWHERE})",
-            re.IGNORECASE,
-        )
 
 
 def choice(*, labels: str = LABELS, options: str | None = None, need: Literal["any", "all"] = "any") -> Scorer:

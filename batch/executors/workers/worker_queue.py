@@ -100,10 +100,8 @@ class WorkerQueue:
     ) -> None:
         job = assignment.job
         self._costs = costs
-        self._assignment = assignment
-        self._settings = settings
-        self._worker = worker
-        self._clock = clock
+        self._assignment, self._settings = assignment, settings
+        self._worker, self._clock = worker, clock
         self._variants = variants
         self._answer_checks = answer_checks_of(variants, settings)
         provider = variants[0].provider

@@ -145,7 +145,7 @@ def test_several_answers_in_one_reply_are_a_list(tmp_path: Path, format_: Output
 
 def test_an_answer_that_cannot_be_read_any_more_keeps_no_other_from_the_outputs(tmp_path: Path) -> None:
     """Answers that another version accepted are written as their text; several of which one is odd as the reader gives them."""
-    choices = [{"index": n, "message": message, "finish_reason": "stop"} for n, message in enumerate(({"content": "a"}, {"content": 7}))]
+    choices = [{"index": n, "message": message, "finish_reason": "stop"} for n, message in enumerate(({"content": "a"}, 7))]
     bodies = [b'"no object"', b'{"choices": []}', orjson.dumps({"choices": choices})]
     run = FinishedRun(tmp_path, rows(4), {"v": [*(replace(outcome(n), response=body) for n, body in enumerate(bodies)), outcome(3)]})
 
