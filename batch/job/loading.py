@@ -142,11 +142,15 @@ def _load(
 
 @contextmanager
 def _shallow(label: str) -> Iterator[None]:
-    """Report a document that is nested beyond Python's stack as a mistake in it."""
+    """Report a document that is nested beyond Python's stack, or has half a character, as a mistake in it."""
     try:
         yield
     except RecursionError:
         raise JobError([Problem(label, "", TOO_DEEP)]) from None
+    except UnicodeEncodeError as error:
+        # Neither TOML nor JSON that we wrote can have it: the document is damaged, or was made by hand.
+        half = error.object[error.start : error.end].encode("ascii", "backslashreplace").decode()
+        raise JobError([Problem(label, "", f"a text in it has half a character ({half}, a lone surrogate)")]) from None
 
 
 def _input(section: InputSection | None, loading: Loading) -> InputSettings | None:

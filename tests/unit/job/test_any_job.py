@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batch.errors import PromptmillError
+from batch.errors import JobError, PromptmillError
 from batch.job import from_document, load
 
 JOB = r"""
@@ -138,6 +138,14 @@ def test_the_job_that_is_mutated_is_a_job(folder: Path) -> None:
     """Else all mutations would fail for one reason."""
     (folder / "job.toml").write_text(JOB)
     assert len(load(folder / "job.toml").job.variants) == 3
+
+
+def test_half_a_character_in_a_document_is_a_mistake() -> None:
+    """A lone surrogate in a sweep, as a damaged run.json may have it, is named in place of an encoding's exception."""
+    document = tomllib.loads(JOB)
+    document["model"][0]["sweep"] = {"stop": ["\ud800" * 50]}
+    with pytest.raises(JobError, match="half a character"):
+        from_document(document)
 
 
 def test_any_job_is_loaded_or_refused(folder: Path) -> None:
