@@ -11,7 +11,7 @@ from batch.evaluation.report.markup import Markup, joined, tag
 
 SHORT_NAME = 24
 # A long name of a model has few spaces: a line may break after these.
-_JOINTS = re.compile(r"(?<=[/:@_])")
+_JOINTS = re.compile(r"(?<=[/:@_=])")
 
 
 @dataclass(frozen=True, slots=True)
