@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from batch.errors import JobError
+from batch.evaluation.panel import PANEL
 from batch.evaluation.scorers import EMBEDDING, KINDS
 from batch.job import from_document, score_settings
 from batch.job.score_model import SCORES, ComparingSection, ScoreSection
@@ -139,7 +140,7 @@ def _of_scorers() -> list[tuple[str, type[ScoreSection]]]:
 
 def test_sections_and_scorers_agree() -> None:
     """Every kind of scorer has its section, and the options of the two are the same: needed ones are needed in both."""
-    assert SCORES.keys() == KINDS.keys() | {"judge", "pairwise", EMBEDDING}
+    assert SCORES.keys() == KINDS.keys() | {"judge", "pairwise", PANEL, EMBEDDING}
     common = set(ScoreSection.model_fields) | {"kind", "expected"}
     for name, section in _of_scorers():
         known = {field.alias or key: field.is_required() for key, field in section.model_fields.items() if key not in common}
