@@ -51,13 +51,13 @@ def _panel(panel: Panel, runs: Sequence[str], top: int) -> Iterator[str]:
     for step in range(5):
         value = low + (high - low) * step / 4
         y = _y(value, low, high)
-        yield f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:.1f}" y2="{y:.1f}" stroke="currentColor" stroke-opacity="0.15"/>'
-        yield f'<text x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="currentColor">{100 * value:.0f} %</text>'
+        yield f'<line x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{y:z.1f}" y2="{y:z.1f}" stroke="currentColor" stroke-opacity="0.15"/>'
+        yield f'<text x="{_LEFT - 6}" y="{y + 4:z.1f}" text-anchor="end" fill="currentColor">{100 * value:z.0f} %</text>'
     # Labels that would run into each other are thinned out; the last run keeps its own.
     every = max(1, -(-len(runs) * 105 // (_WIDTH - _LEFT - _RIGHT)))
     for at, run in enumerate(runs):
         if (len(runs) - 1 - at) % every == 0:
-            yield f'<text x="{_x(at, runs):.1f}" y="{_PANEL - 20}" text-anchor="middle" fill="currentColor">{escape(_cut(run, 14))}</text>'
+            yield f'<text x="{_x(at, runs):z.1f}" y="{_PANEL - 20}" text-anchor="middle" fill="currentColor">{escape(_cut(run, 14))}</text>'
     heights = _label_heights([_y(line.points[-1][1].estimate, low, high) for line in panel.lines if line.points])
     for at, (line, label) in enumerate(zip([line for line in panel.lines if line.points], heights, strict=True)):
         yield from _line(line, runs, (low, high), at, label)
@@ -67,15 +67,15 @@ def _panel(panel: Panel, runs: Sequence[str], top: int) -> Iterator[str]:
 def _line(line: Line, runs: Sequence[str], limits: tuple[float, float], at: int, label: float) -> Iterator[str]:
     colour, dash = _COLOURS[at % len(_COLOURS)], _DASHES[at // len(_COLOURS) % len(_DASHES)] or _DASHES[at % len(_DASHES)]
     places = [(_x(run, runs), _y(one.estimate, *limits)) for run, one in line.points]
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+    path = " ".join(f"{x:z.1f},{y:z.1f}" for x, y in places)
     yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
     for run, one in line.points:
         x = _x(run, runs)
-        said = f"{line.variant}, {runs[run]}: {100 * one.estimate:.1f} % [{100 * one.low:.1f}, {100 * one.high:.1f}]"
-        ends = f'y1="{_y(one.low, *limits):.1f}" y2="{_y(one.high, *limits):.1f}"'
-        yield f'<line x1="{x:.1f}" x2="{x:.1f}" {ends} stroke="{colour}" stroke-opacity="0.6"/>'
-        yield f'<circle cx="{x:.1f}" cy="{_y(one.estimate, *limits):.1f}" r="3.5" fill="{colour}"><title>{escape(said)}</title></circle>'
-    yield f'<text x="{_WIDTH - _RIGHT + 10}" y="{label + 4:.1f}" fill="{colour}">{escape(_cut(line.variant, _LONGEST))}</text>'
+        said = f"{line.variant}, {runs[run]}: {100 * one.estimate:z.1f} % [{100 * one.low:z.1f}, {100 * one.high:z.1f}]"
+        ends = f'y1="{_y(one.low, *limits):z.1f}" y2="{_y(one.high, *limits):z.1f}"'
+        yield f'<line x1="{x:z.1f}" x2="{x:z.1f}" {ends} stroke="{colour}" stroke-opacity="0.6"/>'
+        yield f'<circle cx="{x:z.1f}" cy="{_y(one.estimate, *limits):z.1f}" r="3.5" fill="{colour}"><title>{escape(said)}</title></circle>'
+    yield f'<text x="{_WIDTH - _RIGHT + 10}" y="{label + 4:z.1f}" fill="{colour}">{escape(_cut(line.variant, _LONGEST))}</text>'
 
 
 def _label_heights(wanted: Sequence[float]) -> list[float]:

@@ -121,8 +121,8 @@ def test_preferences(text: str | None, preference: Preference | None) -> None:
         ("first", "second", Judgement("first", flipped=False)),
         ("second", "first", Judgement("second", flipped=False)),
         ("tie", "tie", Judgement("tie", flipped=False)),
-        ("first", "first", Judgement("tie", flipped=True)),
-        ("second", "second", Judgement("tie", flipped=True)),
+        ("first", "first", Judgement("tie", flipped=True, place=0)),
+        ("second", "second", Judgement("tie", flipped=True, place=1)),
         ("first", "tie", Judgement("tie", flipped=True)),
         ("tie", "second", Judgement("tie", flipped=True)),
         (None, "first", Judgement(None, flipped=False)),
@@ -130,7 +130,7 @@ def test_preferences(text: str | None, preference: Preference | None) -> None:
     ],
 )
 def test_both_orders_must_agree(forward: Preference | None, backward: Preference | None, together: Judgement) -> None:
-    """A preference counts when it does not hang on the order; else it is a tie and a flip; half an answer is none."""
+    """A preference counts when it does not hang on the order; else it is a tie and a flip to a place; half an answer is none."""
     assert both_orders(forward, backward) == together
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 
+from batch.evaluation.report.summary import _GROUPS
+from batch.evaluation.sentences import SentenceKind
 from batch.evaluation.table import ScoreTable, State
 from batch.evaluation.verdict import ScoreVerdict, reach_verdict
 from tests.support.benchmarks import table_of
@@ -103,3 +107,8 @@ def test_unfinished_tasks_of_many_are_told_together() -> None:
     part = ScoreTable(whole.scorer, True, whole.variants, whole.row_ids, None, values, states)
     (text,) = texts(reach_verdict(part), "coverage")
     assert text == "A, B, C and D: 10 to 13 tasks of each are not done and in no figure."
+
+
+def test_the_report_has_a_place_for_every_kind_of_sentence() -> None:
+    """A sentence of a kind without a heading would end the report with an error."""
+    assert set(get_args(SentenceKind)) <= _GROUPS.keys()
