@@ -14,9 +14,9 @@ from anyio.from_thread import start_blocking_portal
 
 from batch.server.embedded import EmbeddedServer
 from batch.settings import EmbeddedModelSettings
+from tests.support.foreign import NOT_INSTALLED, needs_module
 from tests.support.guards import HangGuard, LoopGuard, ProcessGuard
-from tests.support.needs import NOT_INSTALLED, needs_module
-from tests.support.s3 import S3Server, s3_server
+from tests.support.stores import S3Server, s3_server
 
 # A loaded machine is no fault of an example. `make test-long` takes the profile "full".
 for profile, examples in (("short", 30), ("full", 200)):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from batch.evaluation.verdict import reach_verdict
-from tests.support.benchmarks import benchmark
+from tests.support.evaluation import benchmark
 
 FIRST_SEED = 1000
 MODELS = "ABCDE"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.support.browser import OpenReport, chromium
-from tests.support.needs import needs_module, needs_program
+from tests.support.foreign import needs_module, needs_program
 
 Opener = Callable[..., OpenReport]
 

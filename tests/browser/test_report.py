@@ -10,7 +10,7 @@ import pytest
 from batch.records import ErrorInfo, ErrorKind
 from batch.settings import ScoreSettings
 from tests.browser.conftest import Opener
-from tests.support.reports import EXACT, ReportedRun
+from tests.support.runs import EXACT, ReportedRun
 
 ROWS = 120
 LABELS = [f"city {at % 3}" for at in range(ROWS)]

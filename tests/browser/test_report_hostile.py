@@ -9,8 +9,8 @@ import pytest
 
 from batch.records import ErrorInfo, ErrorKind
 from tests.browser.conftest import Opener
-from tests.support.disks import answer, outcome
-from tests.support.reports import ReportedRun
+from tests.support.runs import ReportedRun
+from tests.support.stores import answer, outcome
 
 HOSTILE = [
     "<script>window.hacked = 1</script>",

@@ -10,7 +10,7 @@ import pytest
 
 from batch.evaluation.report.page import write_report
 from tests.browser.conftest import Opener
-from tests.support.reports import NOW, large_run
+from tests.support.runs import NOW, large_run
 
 MIB = 1 << 20
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser.conftest import Opener
-from tests.support.reports import ReportedRun
+from tests.support.runs import ReportedRun
 
 NAMES = [f"fireworks/accounts/fireworks/models/qwen3-235b-a22b-instruct temperature={at} reasoning_effort=low" for at in range(12)]
 INPUTS = [{"text": f"Question {at}", "label": "yes", "topic": "north"} for at in range(40)]

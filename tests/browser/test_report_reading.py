@@ -12,7 +12,7 @@ import pytest
 from batch.settings import ScoreSettings
 from tests.browser.conftest import Opener
 from tests.support.browser import OpenReport
-from tests.support.reports import ReportedRun
+from tests.support.runs import ReportedRun
 
 LABELS = ["billing", "bug"]
 LONG = "\n".join(f"Line {at} of a long ticket." for at in range(80))

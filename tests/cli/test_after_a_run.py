@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, run_here, status_json
 from tests.support.scripted import ScriptedEndpoint
 from tests.support.scripts import refuse_every_third
-from tests.support.sessions import run_here, status_json
 
 
 def test_a_mended_line_leaves_an_outcome_that_is_explained(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:

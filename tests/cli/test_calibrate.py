@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.judges import JudgedJob, judged_parts, judging
+from tests.support.evaluation import JudgedJob, judged_parts, judging
 from tests.support.scripted import PATIENCE_S
 
 # Ctrl-C is a signal to those only whose controlling terminal it is typed at.

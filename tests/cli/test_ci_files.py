@@ -14,7 +14,7 @@ from batch.cli.ci_files import write_junit
 from batch.cli.group import promptmill
 from batch.evaluation.gates import GateResult
 from batch.settings import GateSettings
-from tests.support.two_files import SCORING, old_and_new
+from tests.support.files import SCORING, old_and_new
 
 HOSTILE = "m|<b>&\x0b*x*"
 

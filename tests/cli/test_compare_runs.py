@@ -11,10 +11,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from batch.cli.group import promptmill
+from tests.support.files import SCORING, old_and_new, write_answers
 from tests.support.jobs import JobFolder
-from tests.support.reports import texts_of
+from tests.support.runs import texts_of
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply
-from tests.support.two_files import SCORING, old_and_new, write_answers
 
 ROWS = [{"id": f"r{number}", "text": f"question {number}", "right": number} for number in range(60)]
 SCORE = '[[score]]\nkind = "number"\nexpected = "right"\n'

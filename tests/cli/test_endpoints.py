@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.jobs import JobFolder
-from tests.support.ports import unused_port
+from tests.support.processes import unused_port
 from tests.support.scripted import ScriptedEndpoint, error
 
 

@@ -13,10 +13,9 @@ from batch.cli.plan import plan_text
 from batch.job import load
 from batch.policy.estimates import AnswerSample
 from batch.providers.presets import PRESETS
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, run_here
 from tests.support.scripted import Received, ScriptedEndpoint, chat_reply
 from tests.support.scripts import for_rows
-from tests.support.sessions import run_here
 
 PRICE = "price = {input = 1.0, output = 10.0}"
 ENVIRON = {

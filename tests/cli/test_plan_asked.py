@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.embeddings import EmbeddedJob, embedding
-from tests.support.judges import JudgedJob, judging
+from tests.support.evaluation import EmbeddedJob, JudgedJob, embedding, judging
 
 PRICE = "price = { input = 1000.0, output = 1000.0 }"
 LIMITED = f"{PRICE}\nparameters = {{ max_tokens = 10 }}"

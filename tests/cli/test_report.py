@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.jobs import JobFolder
-from tests.support.reports import texts_of, unpacked
+from tests.support.runs import texts_of, unpacked
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
 
 ROWS = [{"id": f"r{number}", "text": f"question {number}", "right": number} for number in range(20)]

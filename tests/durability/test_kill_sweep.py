@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.foreign import needs_program
 from tests.support.jobs import JobFolder, ids
-from tests.support.needs import needs_program
+from tests.support.processes import unmeasured
 from tests.support.scripted import ScriptedEndpoint, answer
 from tests.support.scripts import after, wait_until
-from tests.support.workers import unmeasured
 
 CONCURRENCY = 16
 LATENCY_S = 0.02

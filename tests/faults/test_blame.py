@@ -9,10 +9,9 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.support.jobs import JobFolder, ids
+from tests.support.jobs import JobFolder, ids, rows_sent, run_here
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, error, http
 from tests.support.scripts import after, for_rows, row_number
-from tests.support.sessions import rows_sent, run_here
 
 WORKERS = 16
 

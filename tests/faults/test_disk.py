@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder, ids
-from tests.support.needs import needs_program
+from tests.support.foreign import needs_program
+from tests.support.jobs import JobFolder, check_accounts, ids, rows_sent
 from tests.support.scripted import Action, Received, ScriptedEndpoint, chat_reply
 from tests.support.scripts import for_rows
-from tests.support.sessions import check_accounts, rows_sent
 
 ROWS = 60
 WORKERS = 4

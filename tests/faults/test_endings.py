@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, check_accounts, rows_sent, run_here, status_json
 from tests.support.scripted import HANG, RESET, Action, Received, ScriptedEndpoint, answer, error
 from tests.support.scripts import for_rows, row_number, until, wait_for, wait_for_line
-from tests.support.sessions import check_accounts, rows_sent, run_here, status_json
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, rows_sent, run_here
 from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, Sleep, answer, error
 from tests.support.scripts import for_rows, row_number, until
-from tests.support.sessions import rows_sent, run_here
 
 
 def test_after_the_deadline_an_endpoint_that_hangs_is_asked_once_more_and_not_again(tmp_path: Path) -> None:

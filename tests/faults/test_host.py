@@ -12,11 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder
-from tests.support.ports import unused_port
+from tests.support.jobs import JobFolder, check_accounts, rows_sent
+from tests.support.processes import unused_port
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer, error
 from tests.support.scripts import after, for_rows, wait_for
-from tests.support.sessions import check_accounts, rows_sent
 
 
 def test_a_proxy_of_the_environment_is_not_used_unasked(tmp_path: Path) -> None:

@@ -11,12 +11,10 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, check_accounts, rows_sent, run_here
 from tests.support.scripted import RESET, Action, Received, ScriptedEndpoint, answer, chat_reply, error, http
-from tests.support.scripts import for_rows, row_number
-from tests.support.sessions import check_accounts, rows_sent, run_here
+from tests.support.scripts import for_rows, row_number, tls_server
 from tests.support.streams import delta, sse
-from tests.support.wire import tls_server
 
 KEY = 'sk-canary/7Qx+"Zü9=Kp4%w&vT2mB'.replace("ü", "u")
 PROXY_PASSWORD = "proxy-canary-9f3kQ7zX"

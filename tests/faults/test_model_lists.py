@@ -12,9 +12,8 @@ import pytest
 from batch.errors import JobError
 from batch.providers.presets import PRESETS
 from batch.transport.model_list import read_model_list
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, rows_sent, run_here
 from tests.support.scripted import Action, Handler, Received, ScriptedEndpoint, answer, error, http
-from tests.support.sessions import rows_sent, run_here
 
 
 def listing(*models: Any, **more: Any) -> Handler:

@@ -20,10 +20,9 @@ from batch.policy import verdicts
 from batch.providers import replies
 from batch.records import Exchange, Outcome
 from batch.transport import attempt
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, rows_sent, run_here, status_json
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_body, chat_reply, error, http
 from tests.support.scripts import Tries, first_attempts, for_rows, row_number
-from tests.support.sessions import rows_sent, run_here, status_json
 from tests.support.streams import delta, sse, sse_text, usage_chunk
 
 SCHEMA = {"type": "object", "properties": {"label": {"enum": ["bug", "wish"]}}, "required": ["label"], "additionalProperties": False}

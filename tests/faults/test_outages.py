@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.jobs import JobFolder, ids
-from tests.support.ports import BlackHole, unused_port
+from tests.support.jobs import JobFolder, ids, rows_sent, run_here, whole_records
+from tests.support.processes import BlackHole, unused_port
 from tests.support.scripted import RESET, Action, Received, ScriptedEndpoint, answer, error, http
 from tests.support.scripts import Deck, after, for_rows, row_number, wait_until
-from tests.support.sessions import rows_sent, run_here, whole_records
 
 WORKERS = 16
 # An upper bound that a machine under load keeps too; without a breaker it would be hundreds.

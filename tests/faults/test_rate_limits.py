@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, check_accounts, rows_sent, run_here
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, error
 from tests.support.scripts import for_rows, until, wait_for_line
-from tests.support.sessions import check_accounts, rows_sent, run_here
 
 WORKERS = 16
 AFTER_ONE_CUT = int(WORKERS * 0.7)

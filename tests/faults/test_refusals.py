@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from batch.errors import JobError
-from tests.support.jobs import JobFolder, ids
+from tests.support.jobs import JobFolder, check_accounts, ids, rows_sent, run_here, status_json
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, error, http
 from tests.support.scripts import for_rows, row_number
-from tests.support.sessions import check_accounts, rows_sent, run_here, status_json
 
 WORKERS = 4
 NO_LIST = error(404, {"detail": "Not Found"})

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder, ids
+from tests.support.jobs import JobFolder, check_accounts, ids
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer
 from tests.support.scripts import after, for_rows, wait_for
-from tests.support.sessions import check_accounts
 
 ROWS = 2000
 CONCURRENCY = 4

@@ -8,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, Session, run_here, whole_records
 from tests.support.scripted import HANG, RESET, Action, Received, ScriptedEndpoint, Sleep, answer
 from tests.support.scripts import Tries, for_rows, row_number
-from tests.support.sessions import Session, run_here, whole_records
 from tests.support.streams import STREAM_END, delta, event, piece, sse, stream_head, usage_chunk
 
 TEXT = [delta(role="assistant", content=""), delta(content="Paris, "), delta(content="naïve 🙂")]

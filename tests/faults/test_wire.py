@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder, ids
+from tests.support.jobs import JobFolder, ids, rows_sent, run_here, status_json, whole_records
 from tests.support.scripted import CLOSE, HANG, RESET, Action, Received, ScriptedEndpoint, Sleep, answer, error, http
 from tests.support.scripts import Deck, Tries, for_rows, row_number, until
-from tests.support.sessions import rows_sent, run_here, status_json, whole_records
 from tests.support.streams import STREAM_END, delta, event, stream_head
 
 HTML = b"<html>maintenance page</html>"

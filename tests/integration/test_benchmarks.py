@@ -11,7 +11,7 @@ from tests.benchmarks.endpoint import FAST, MODULE, SECURE, STREAMED, Site, serv
 from tests.benchmarks.parts import FRESH_ROWS, Scale, finished
 from tests.benchmarks.samples import Samples
 from tests.benchmarks.session import Session
-from tests.support.needs import NOT_INSTALLED, needs_program
+from tests.support.foreign import NOT_INSTALLED, needs_program
 
 needs_echo = pytest.mark.skipif(not MODULE.exists(), reason=NOT_INSTALLED + "nginx's echo module")
 pytestmark = [needs_program("nginx"), needs_echo]

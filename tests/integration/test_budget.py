@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from batch.errors import JobError
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, rows_sent, run_here, whole_records
 from tests.support.scripted import HANG, RESET, Action, Received, ScriptedEndpoint, chat_reply, error
 from tests.support.scripts import for_rows, row_number, until
-from tests.support.sessions import rows_sent, run_here, whole_records
 
 INPUT_USD, OUTPUT_USD = 1.0, 10.0
 PARAMETERS = f"max_tokens = 8\nprice = {{input = {INPUT_USD}, output = {OUTPUT_USD}}}"

@@ -25,9 +25,9 @@ from batch.errors import StorageError
 from batch.results.outputs import export
 from batch.results.verify import verify
 from batch.settings import InputSettings, OutputFormat
-from tests.support.arrow_columns import arrays, types
-from tests.support.disks import outcome
+from tests.support.files import arrays, types
 from tests.support.runs import FinishedRun
+from tests.support.stores import outcome
 
 ROWS = 5
 EXAMPLES = 60

@@ -13,11 +13,11 @@ import pytest
 
 from batch.policy.verdicts import Action, judge
 from batch.records import ErrorKind
-from tests.support.ports import BlackHole, unused_port
+from tests.support.processes import BlackHole, unused_port
 from tests.support.scripted import CLOSE, HANG, RESET, Handler, Received, ScriptedEndpoint, Sleep, chat_body, chat_reply, http
 from tests.support.scripted import Action as Act
+from tests.support.scripts import ENGINES, attempt, codes, happens, open_client, request
 from tests.support.streams import event, stream_head
-from tests.support.wire import ENGINES, attempt, codes, open_client, request, until
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 
@@ -62,7 +62,7 @@ async def test_idle_connection_closed_by_the_server(engine: str) -> None:
         async with open_client(endpoint.url, http=engine) as client:
             for _ in range(3):
                 assert codes(await client.exchange(request())) == (200, None)
-                await until(lambda: not endpoint.open_connections)
+                await happens(lambda: not endpoint.open_connections)
                 await anyio.sleep(0.05)  # the server has closed; now the client may see it
     assert (endpoint.connections, len(endpoint.requests)) == (3, 3)
 
@@ -127,7 +127,7 @@ async def test_deadlines(engine: str, code: str, run: dict[str, float], script: 
             exchange = await client.exchange(request())
             assert exchange.fault is not None
             assert exchange.fault.code == code
-            await until(lambda: not endpoint.open_connections)
+            await happens(lambda: not endpoint.open_connections)
 
 
 async def test_a_held_loop_is_no_timeout(engine: str) -> None:
@@ -136,7 +136,7 @@ async def test_a_held_loop_is_no_timeout(engine: str) -> None:
         async with open_client(endpoint.url, http=engine, first_byte_timeout_s=0.3) as client, anyio.create_task_group() as group:
 
             async def hold() -> None:
-                await until(lambda: endpoint.requests)
+                await happens(lambda: endpoint.requests)
                 end = time.monotonic() + 0.6
                 while time.monotonic() < end or endpoint.concurrent:  # and the answer is there
                     time.sleep(0.01)  # noqa: ASYNC251 - this is what the test is about
@@ -152,10 +152,10 @@ async def test_cancelling_closes_the_connection(engine: str) -> None:
         with ScriptedEndpoint(lambda _, script=script: script) as endpoint:  # type: ignore[misc]
             async with open_client(endpoint.url, http=engine) as client, anyio.create_task_group() as group:
                 group.start_soon(client.exchange, request())
-                await until(lambda: endpoint.requests)
+                await happens(lambda: endpoint.requests)
                 await anyio.sleep(0.05)
                 group.cancel_scope.cancel()
-            await until(lambda: not endpoint.open_connections)
+            await happens(lambda: not endpoint.open_connections)
 
 
 def endless(_: Received) -> Iterable[Act]:

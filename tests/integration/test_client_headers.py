@@ -10,7 +10,7 @@ from batch.errors import SetupError
 from batch.policy.verdicts import Action, judge
 from batch.transport.engines.h1.tls import tls_context
 from tests.support.scripted import ScriptedEndpoint, chat_body, chat_reply, error, http
-from tests.support.wire import ENGINES, KEY, TEST_CA, attempt, codes, open_client, request, tls_server
+from tests.support.scripts import ENGINES, KEY, TEST_CA, attempt, codes, open_client, request, tls_server
 
 pytestmark = pytest.mark.parametrize("engine", ENGINES)
 

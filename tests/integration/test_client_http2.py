@@ -13,10 +13,9 @@ from batch.errors import SetupError
 from batch.settings import RunSettings
 from batch.transport.engines import open_engine
 from batch.transport.engines.h1.tls import tls_context
-from tests.support.certificates import Authority
 from tests.support.scripted import ScriptedEndpoint, chat_body, http
-from tests.support.tcp_servers import TcpServer, read_request
-from tests.support.wire import codes, open_client, request
+from tests.support.scripts import Authority, codes, open_client, request
+from tests.support.servers import TcpServer, read_request
 
 h2_connection = pytest.importorskip("h2.connection")
 h2_config = pytest.importorskip("h2.config")

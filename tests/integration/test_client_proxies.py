@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from batch.transport.proxies import is_bypassed, proxies_of_environment
-from tests.support.ports import unused_port
+from tests.support.processes import unused_port
 from tests.support.scripted import ScriptedEndpoint
-from tests.support.wire import ENGINES, open_client, request
+from tests.support.scripts import ENGINES, open_client, request
 
 VARIABLES = ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"]
 

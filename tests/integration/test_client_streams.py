@@ -17,8 +17,8 @@ from tests.support.scripted import CLOSE, HANG, RESET, ScriptedEndpoint, Sleep, 
 from tests.support.scripted import (
     Action as Act,
 )
+from tests.support.scripts import ENGINES, KEY, happens, open_client, request
 from tests.support.streams import STREAM_END, delta, event, piece, sse, sse_text, stream_head, usage_chunk
-from tests.support.wire import ENGINES, KEY, open_client, request, until
 
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 
@@ -64,7 +64,7 @@ async def test_chunks_come_as_they_are_sent(engine: str) -> None:
     with ScriptedEndpoint(lambda _: [BEGUN, HANG]) as endpoint:
         async with open_client(endpoint.url, http=engine, stream=True) as client, anyio.create_task_group() as group:
             group.start_soon(client.exchange, request(), chunks.append)
-            await until(lambda: len(chunks) == 2)
+            await happens(lambda: len(chunks) == 2)
             group.cancel_scope.cancel()
     assert chunks[1].text == "Par"
 
@@ -148,7 +148,7 @@ async def test_nothing_waits_for_the_close(engine: str, end: bytes) -> None:
     with ScriptedEndpoint(lambda _: [FINISHED + end, HANG]) as endpoint, anyio.fail_after(10):
         async with open_client(endpoint.url, http=engine, stream=True, idle_timeout_s=60.0) as client:
             await client.exchange(request())
-            await until(lambda: not endpoint.open_connections)
+            await happens(lambda: not endpoint.open_connections)
 
 
 @every_engine

@@ -13,10 +13,9 @@ import pytest
 
 from batch.policy.verdicts import Action, judge
 from batch.transport.engines.h1.tls import tls_context
-from tests.support.certificates import Authority
 from tests.support.scripted import CLOSE, ScriptedEndpoint, chat_body
-from tests.support.tcp_servers import TcpServer
-from tests.support.wire import ENGINES, codes, open_client, request
+from tests.support.scripts import ENGINES, Authority, codes, open_client, request
+from tests.support.servers import TcpServer
 
 LOOPS = [pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"), pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")]
 pytestmark = [pytest.mark.parametrize("engine", ENGINES), pytest.mark.parametrize("anyio_backend", LOOPS)]

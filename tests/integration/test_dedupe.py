@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, rows_sent, run_here, status_json, whole_records
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
 from tests.support.scripts import for_rows, row_number
-from tests.support.sessions import rows_sent, run_here, status_json, whole_records
 
 PRICE = "price = {input = 1.0, output = 10.0}"
 

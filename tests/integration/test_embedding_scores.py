@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from tests.support.embeddings import EmbeddedJob, embedding, embedding_reply
+from tests.support.evaluation import EmbeddedJob, embedding, embedding_reply
 from tests.support.jobs import JobFolder, called
 from tests.support.scripted import Action, Sleep, error
 from tests.support.scripts import wait_for

@@ -14,10 +14,10 @@ from batch.app.resolve import resolve
 from batch.errors import APIError, NetworkError, ProtocolError, SetupError
 from batch.job import provider_settings
 from batch.providers.presets import PRESETS
-from tests.support.ports import unused_port
+from tests.support.processes import unused_port
 from tests.support.scripted import HANG, RESET, Action, Received, ScriptedEndpoint, chat_reply, error, http
+from tests.support.scripts import happens
 from tests.support.streams import STREAM_END, delta, event, sse_text, stream_head
-from tests.support.wire import until
 
 LOADING = error(503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}})
 
@@ -161,7 +161,7 @@ async def test_leaving_a_stream_closes_it() -> None:
             chunks = model.stream("x")
             assert (await anext(chunks)).text == "Par"
             await chunks.aclose()
-            await until(lambda: not server.open_connections)
+            await happens(lambda: not server.open_connections)
 
 
 async def test_many_at_once() -> None:

@@ -25,11 +25,10 @@ from batch.transport.engines.h1.engine import H1Engine
 from batch.transport.engines.h1.response import BUFFERED_BYTES
 from batch.transport.engines.h1.tls import tls_context
 from batch.transport.wire import Engine, Target
-from tests.support.certificates import Authority
-from tests.support.ports import BlackHole
+from tests.support.processes import BlackHole
 from tests.support.scripted import HANG, RESET, ScriptedEndpoint, chat_body, chat_reply, http
-from tests.support.tcp_servers import Serve, TcpServer, read_request
-from tests.support.wire import codes, open_client, request, until
+from tests.support.scripts import Authority, codes, happens, open_client, request
+from tests.support.servers import Serve, TcpServer, read_request
 
 MANY = 2000
 READ_BYTES = 256 * 1024  # the most that a loop reads from a socket at once
@@ -96,7 +95,7 @@ async def test_thousands_reset_at_once(engine: str, many_files: None) -> None:
             async with anyio.create_task_group() as group:
                 for _ in range(MANY):
                     group.start_soon(send)
-                await until(lambda: len(endpoint.requests) == MANY)
+                await happens(lambda: len(endpoint.requests) == MANY)
 
                 def reset_all() -> None:
                     for protocol in list(endpoint._protocols):
@@ -180,7 +179,7 @@ async def test_an_idle_connection_grows_old(engine: str, monkeypatch: pytest.Mon
                 assert codes(await client.exchange(request())) == (200, None)
                 assert endpoint.connections == number
                 if engine == "asyncio":
-                    await until(lambda: not endpoint.open_connections)
+                    await happens(lambda: not endpoint.open_connections)
                 else:
                     await anyio.sleep(0.05)  # longer than the limit: only the next request shows it
 
@@ -191,8 +190,8 @@ async def test_no_more_idle_connections_than_in_flight(engine: str) -> None:
         async with open_engine(RunSettings(http=engine), 3) as opened, anyio.create_task_group() as group:  # type: ignore[arg-type]
             for _ in range(10):
                 group.start_soon(body_of, opened, target(endpoint.url), b'{"prompt":"hi"}')
-            await until(lambda: len(endpoint.requests) == 10)
-            await until(lambda: endpoint.open_connections <= 3)
+            await happens(lambda: len(endpoint.requests) == 10)
+            await happens(lambda: endpoint.open_connections <= 3)
     assert endpoint.connections > 3
 
 
@@ -291,7 +290,7 @@ async def test_a_reader_that_stops_stops_the_server(engine: str) -> None:
     with TcpServer(serve) as server:
         async with opened(engine) as ours:
             response = await ours.send(target(server.url), b"{}")
-            await until(lambda: sum(sent) > 2 * BUFFERED_BYTES)
+            await happens(lambda: sum(sent) > 2 * BUFFERED_BYTES)
             for _ in range(1000):
                 await anyio.lowlevel.checkpoint()
             piece = await response.read()
@@ -328,11 +327,11 @@ async def test_cancelling_closes_at_once(engine: str, moment: str) -> None:
                 if moment == "connecting":
                     await anyio.wait_all_tasks_blocked()
                 else:
-                    await until(begun.is_set)
+                    await happens(begun.is_set)
                     await anyio.wait_all_tasks_blocked()
                 group.cancel_scope.cancel()
             if moment != "connecting":
-                await until(ended.is_set)
+                await happens(ended.is_set)
             assert not isinstance(ours, H1Engine) or not any(pool.open for pool in ours._pools.values())
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.reply_servers import Outcome, ReplyServer
-from tests.support.wire import ENGINES
+from tests.support.scripts import ENGINES
+from tests.support.servers import Outcome, ReplyServer
 
 OK = b"HTTP/1.1 200 OK\r\n"
 SIZED = b"content-length: 2\r\n\r\nok"

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from batch.policy.verdicts import judge
 from batch.records import Exchange
 from tests.integration.test_h1_fuzz import REPLIES, mutated, split
-from tests.support.reply_servers import ReplyServer
 from tests.support.scripted import chat_body
-from tests.support.wire import ENGINES, open_client, request
+from tests.support.scripts import ENGINES, open_client, request
+from tests.support.servers import ReplyServer
 
 every_engine = pytest.mark.parametrize("engine", ENGINES)
 ANYTHING = st.one_of(st.binary(max_size=200), st.binary(max_size=100).map(lambda rest: b"HTTP/1.1 200 OK\r\n" + rest), REPLIES, mutated())

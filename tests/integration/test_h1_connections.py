@@ -13,10 +13,10 @@ from batch.transport.engines.h1.connection import Connection
 from batch.transport.engines.h1.engine import H1Engine
 from batch.transport.engines.h1.errors import ConnectError
 from batch.transport.wire import Target
-from tests.support.ports import BlackHole, unused_port
+from tests.support.processes import BlackHole, unused_port
 from tests.support.scripted import ScriptedEndpoint, chat_body, http
-from tests.support.tcp_servers import TcpServer, read_request
-from tests.support.wire import codes, open_client, request
+from tests.support.scripts import codes, open_client, request
+from tests.support.servers import TcpServer, read_request
 
 LOOPS = [pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"), pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")]
 pytestmark = pytest.mark.parametrize("anyio_backend", LOOPS)

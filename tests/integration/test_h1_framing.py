@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from batch.transport.engines.h1.parser import LONGEST_HEAD
-from tests.support.raw_replies import OK, Seen, seen
 from tests.support.scripted import CLOSE, chat_body
 from tests.support.scripted import Action as Act
-from tests.support.wire import ENGINES, attempt, codes
+from tests.support.scripts import ENGINES, attempt, codes
+from tests.support.servers import OK, Seen, seen
 
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.raw_replies import seen
+from tests.support.servers import seen
 
 TOKENS = st.text("abcXYZ-09", min_size=1, max_size=8).map(str.encode)
 VALUES = st.binary(max_size=12).map(lambda value: value.replace(b"\r", b"").replace(b"\n", b""))

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from batch.server.embedded import EmbeddedServer
+from tests.support.evaluation import JudgedJob, judged_parts, judging
 from tests.support.jobs import JobFolder, called
-from tests.support.judges import JudgedJob, judged_parts, judging
-from tests.support.s3 import S3Server
 from tests.support.scripted import HANG, Action, Sleep, chat_reply, error
 from tests.support.scripts import wait_for
+from tests.support.stores import S3Server
 
 HIGH = '{"reasons": "fine", "rating": 5}'
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.embeddings import EmbeddedJob, embedding, embedding_reply
-from tests.support.judges import JudgedJob, judging
+from tests.support.evaluation import EmbeddedJob, JudgedJob, embedding, embedding_reply, judging
+from tests.support.processes import wait_until_gone, workers_of
 from tests.support.scripted import Action, Sleep, chat_reply
 from tests.support.scripts import wait_for
-from tests.support.workers import wait_until_gone, workers_of
 
 ROWS = 60
 CONCURRENCY = 4

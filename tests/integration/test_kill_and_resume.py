@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder, ids
+from tests.support.jobs import JobFolder, ids, rows_sent
 from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, answer
 from tests.support.scripts import after, for_rows, until, wait_for, wait_for_line, wait_for_requests
-from tests.support.sessions import rows_sent
 
 CONCURRENCY = 16
 

@@ -7,10 +7,9 @@ import re
 import signal
 from pathlib import Path
 
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, rows_sent
 from tests.support.scripted import HANG, ScriptedEndpoint, answer
 from tests.support.scripts import for_rows, wait_for, wait_for_line
-from tests.support.sessions import rows_sent
 
 PRICE = "price = { input = 1000.0, output = 1000.0 }\nmax_tokens = 100"
 IN_FLIGHT = 4

@@ -11,8 +11,8 @@ import pytest
 from batch.policy.verdicts import Action, Verdict, judge
 from batch.records import Api, Exchange
 from tests.support.scripted import CLOSE, ScriptedEndpoint, chat_body, chat_reply, error, http
+from tests.support.scripts import ENGINES, open_client, request
 from tests.support.streams import delta, event, piece, sse, sse_text, stream_head, usage_chunk
-from tests.support.wire import ENGINES, open_client, request
 
 DEFAULTS: dict[str, Any] = {}
 JSON_ERROR = {

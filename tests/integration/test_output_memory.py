@@ -31,7 +31,7 @@ from batch.app.stored import stored_run
 from batch.results.outputs import export
 from batch.results.verify import verify
 from batch.settings import InputSettings
-from tests.support.disks import outcome
+from tests.support.stores import outcome
 from tests.support.runs import FinishedRun
 
 def peak():

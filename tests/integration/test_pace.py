@@ -7,10 +7,9 @@ from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, run_here, whole_records
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer, error
 from tests.support.scripts import for_rows
-from tests.support.sessions import run_here, whole_records
 
 
 def test_auto_finds_what_an_endpoint_bears(tmp_path: Path) -> None:

@@ -12,11 +12,10 @@ from pathlib import Path
 import pytest
 
 from batch.errors import JobError
-from tests.support.jobs import JobFolder
-from tests.support.ports import unused_port
+from tests.support.jobs import JobFolder, Session, rows_sent, run_here
+from tests.support.processes import unused_port
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer, error, http
 from tests.support.scripts import after, for_rows, row_number, until
-from tests.support.sessions import Session, rows_sent, run_here
 
 
 def run_pool(folder: JobFolder, *urls: str) -> Session:

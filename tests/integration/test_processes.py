@@ -17,11 +17,10 @@ import pytest
 
 from batch.app import status
 from batch.executors.workers import local
-from tests.support.jobs import JobFolder, ids
+from tests.support.jobs import JobFolder, check_accounts, ids, run_here, whole_records
+from tests.support.processes import sending_workers, wait_until_gone, workers_of
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
 from tests.support.scripts import after, for_rows, until, wait_for_line, wait_for_requests
-from tests.support.sessions import check_accounts, run_here, whole_records
-from tests.support.workers import sending_workers, wait_until_gone, workers_of
 
 CONCURRENCY = 16
 

@@ -11,10 +11,9 @@ import pytest
 import batch
 from batch.policy.cut_prompts import cut_prompt
 from batch.providers.presets import PRESETS
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, run_here
 from tests.support.scripted import Action, Received, ScriptedEndpoint, chat_reply, error
 from tests.support.scripts import for_rows, row_number
-from tests.support.sessions import run_here
 
 
 def sent_by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, settings: dict[str, Any], **model: Any) -> Received:

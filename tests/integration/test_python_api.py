@@ -18,10 +18,9 @@ import pytest
 import batch
 from batch.errors import JobError, RunDirectoryError, SetupError
 from batch.events import Event, RunEnded
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, check_accounts, rows_sent
 from tests.support.scripted import PATIENCE_S, ScriptedEndpoint, Sleep, answer, error
 from tests.support.scripts import for_rows, row_number
-from tests.support.sessions import check_accounts, rows_sent
 
 
 def job_of(folder: JobFolder) -> dict[str, Any]:

@@ -13,13 +13,11 @@ from pathlib import Path
 import pytest
 
 from batch import app
-from tests.support.ray_nodes import ENVIRONMENT, RayCluster
-from tests.support.ray_runs import CONCURRENCY, SLOWLY, RayFolder, assert_each_row_once, folder_on
-from tests.support.s3 import ENVIRON, S3Server
+from tests.support.processes import wait_until_gone
+from tests.support.ray_clusters import CONCURRENCY, ENVIRONMENT, SLOWLY, RayCluster, RayFolder, assert_each_row_once, folder_on
 from tests.support.scripted import Action, Received, ScriptedEndpoint
 from tests.support.scripts import until, wait_for, wait_for_requests
-from tests.support.store_jobs import StoreJob
-from tests.support.workers import wait_until_gone
+from tests.support.stores import ENVIRON, S3Server, StoreJob
 
 # A cluster that starts on a loaded machine takes minutes.
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(600)]

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.ray_nodes import RayCluster
-from tests.support.ray_runs import RayFolder, assert_each_row_once, folder_on
+from tests.support.ray_clusters import RayCluster, RayFolder, assert_each_row_once, folder_on
 from tests.support.scripted import Action, Received, Sleep, answer
 from tests.support.scripts import wait_for_requests
 

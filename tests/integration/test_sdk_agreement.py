@@ -23,8 +23,8 @@ from batch.transport.client import Client
 from batch.transport.engines import open_engine
 from batch.transport.wire import Engine, Response, Target
 from tests.support.scripted import ScriptedEndpoint, http
+from tests.support.scripts import open_client, request
 from tests.support.streams import delta, sse, sse_text, usage_chunk
-from tests.support.wire import open_client, request
 
 TOOLS_TEMPLATE = Path(__file__).parents[1] / "support" / "tools.jinja"  # SmolLM2's own knows no tools
 

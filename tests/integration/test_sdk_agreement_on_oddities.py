@@ -12,8 +12,8 @@ from openai import AsyncOpenAI
 from batch.providers.endings import finish_reason_of
 from batch.records import Reply
 from tests.support.scripted import ScriptedEndpoint, chat_body, http
+from tests.support.scripts import ENGINES, open_client, request
 from tests.support.streams import STREAM_END, delta, event, piece, sse, usage_chunk
-from tests.support.wire import ENGINES, open_client, request
 
 CHAT = chat_body("Paris — né")
 LOGPROBS = b'"logprobs":{"content":[{"token":"P","bytes":[80],"logprob":-0.1,"top_logprobs":[{"token":"Q","logprob":-Infinity}]}]}'

@@ -13,10 +13,9 @@ from batch.rundir import store_lock
 from batch.rundir.store_lock import Pulse
 from batch.storage import stores
 from batch.storage.urls import StoreUrl
-from tests.support.s3 import S3Server
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer
 from tests.support.scripts import for_rows
-from tests.support.store_jobs import CONCURRENCY, StoreJob, slow
+from tests.support.stores import CONCURRENCY, S3Server, StoreJob, slow
 
 ROWS = 2000
 BEFORE = 60

@@ -18,8 +18,8 @@ from batch.records import BadRow, Row
 from batch.settings import InputSettings
 from batch.storage import expand, open_input
 from tests.support.jobs import JobFolder, ids
-from tests.support.s3 import S3Server
 from tests.support.scripted import ScriptedEndpoint, answer
+from tests.support.stores import S3Server
 
 
 def dataset(*paths: str, **settings) -> Dataset:

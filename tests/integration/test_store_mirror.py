@@ -14,7 +14,7 @@ from batch.storage import Mirror, named, stores
 from batch.storage import mirror as mirror_module
 from batch.storage.store_errors import StoreError
 from batch.storage.urls import StoreUrl, parse
-from tests.support.s3 import S3Server
+from tests.support.stores import S3Server
 
 
 @pytest.fixture

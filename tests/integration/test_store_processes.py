@@ -15,11 +15,10 @@ from batch import app
 from batch.journal.index import ResumeIndex
 from batch.journal.segments import SegmentName
 from batch.rundir.opening import open_run_directory
-from tests.support.s3 import S3Server
+from tests.support.processes import wait_until_gone, workers_of
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer
 from tests.support.scripts import wait_for
-from tests.support.store_jobs import CONCURRENCY, StoreJob, slow
-from tests.support.workers import wait_until_gone, workers_of
+from tests.support.stores import CONCURRENCY, S3Server, StoreJob, slow
 
 # A worker of generation 1, which is paused while its second record waits to be put.
 PAUSED = """
@@ -29,7 +28,7 @@ from batch.journal.lines import encode
 from batch.rundir.opening import open_run_directory
 from batch.journal.segments import SegmentName
 from batch.settings import RunSettings
-from tests.support.disks import outcome
+from tests.support.stores import outcome
 
 async def main():
     journal = open_run_directory(sys.argv[1]).open_lease("m", SegmentName(1, 0, 1), RunSettings())

@@ -12,9 +12,9 @@ from batch.storage import expand, stores
 from batch.storage.store_errors import StoreError, explained
 from batch.storage.stores import open_object, put
 from batch.storage.urls import parse
-from tests.support.ports import unused_port
-from tests.support.s3 import ENVIRON, S3Server
+from tests.support.processes import unused_port
 from tests.support.scripted import ScriptedEndpoint, http
+from tests.support.stores import ENVIRON, S3Server
 
 NOT_THERE = "AWS Error NO_SUCH_BUCKET during CreateMultipartUpload operation: The specified bucket does not exist (Request ID: X)"
 

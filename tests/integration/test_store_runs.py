@@ -23,10 +23,9 @@ from batch.rundir import store_lock
 from batch.rundir.opening import open_run_directory
 from batch.rundir.store_lock import Pulse
 from tests.support.jobs import JobFolder, ids
-from tests.support.s3 import S3Server
 from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, answer
 from tests.support.scripts import for_rows, wait_for, wait_until
-from tests.support.store_jobs import StoreJob, slow
+from tests.support.stores import S3Server, StoreJob, slow
 
 
 @pytest.fixture(autouse=True)

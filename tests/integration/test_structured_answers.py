@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, Session, rows_sent, run_here, whole_records
 from tests.support.scripted import Action, Received, ScriptedEndpoint, chat_reply
 from tests.support.scripts import for_rows
-from tests.support.sessions import Session, rows_sent, run_here, whole_records
 from tests.support.streams import sse_text
 
 SCHEMA = {"type": "object", "properties": {"label": {"enum": ["bug", "wish"]}}, "required": ["label"], "additionalProperties": False}

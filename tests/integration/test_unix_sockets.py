@@ -16,8 +16,8 @@ from batch.policy.verdicts import judge
 from batch.providers.urls import normalise_base_url
 from tests.support.jobs import JobFolder
 from tests.support.scripted import chat_body, http
-from tests.support.tcp_servers import TcpServer, read_request
-from tests.support.wire import ENGINES, codes, open_client, request, until
+from tests.support.scripts import ENGINES, codes, happens, open_client, request
+from tests.support.servers import TcpServer, read_request
 
 LOOPS = [pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"), pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop")]
 every_loop = pytest.mark.parametrize("anyio_backend", LOOPS)
@@ -95,9 +95,9 @@ async def test_cancelling_closes_the_connection(engine: str, path: Path) -> None
     with TcpServer(hang, path=path) as server:
         async with open_client(server.url, http=engine) as client, anyio.create_task_group() as group:
             group.start_soon(client.exchange, request())
-            await until(begun.is_set)
+            await happens(begun.is_set)
             group.cancel_scope.cancel()
-        await until(ended.is_set)
+        await happens(ended.is_set)
 
 
 def test_a_run(tmp_path: Path, path: Path) -> None:

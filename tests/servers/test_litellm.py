@@ -12,11 +12,9 @@ import httpx
 import pytest
 
 from batch.server.embedded import EmbeddedServer
-from tests.support.foreign import python_program, serving
-from tests.support.foreign_runs import PRICE, check_all_answered, check_money, kill_in_the_middle
-from tests.support.jobs import JobFolder, ids
-from tests.support.ports import server_port
-from tests.support.sessions import run_here
+from tests.support.foreign import PRICE, check_all_answered, check_money, kill_in_the_middle, python_program, serving
+from tests.support.jobs import JobFolder, ids, run_here
+from tests.support.processes import server_port
 
 pytestmark = [pytest.mark.long, pytest.mark.local_model, pytest.mark.timeout(1800)]
 

@@ -9,11 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.foreign import python_program, serving
-from tests.support.foreign_runs import PRICE, check_all_answered, check_money, kill_in_the_middle
-from tests.support.jobs import JobFolder
-from tests.support.ports import server_port
-from tests.support.sessions import run_here
+from tests.support.foreign import PRICE, check_all_answered, check_money, kill_in_the_middle, python_program, serving
+from tests.support.jobs import JobFolder, run_here
+from tests.support.processes import server_port
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
 

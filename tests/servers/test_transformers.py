@@ -15,11 +15,9 @@ import pytest
 from batch.errors import JobError
 from batch.server.embedded import weights_path
 from batch.settings import EmbeddedModelSettings
-from tests.support.foreign import INSTALL_LIMIT_S, cache_home, python_program, serving
-from tests.support.foreign_runs import PRICE, check_money, kill_in_the_middle
-from tests.support.jobs import JobFolder, ids
-from tests.support.ports import server_port
-from tests.support.sessions import run_here
+from tests.support.foreign import INSTALL_LIMIT_S, PRICE, cache_home, check_money, kill_in_the_middle, python_program, serving
+from tests.support.jobs import JobFolder, ids, run_here
+from tests.support.processes import server_port
 
 pytestmark = [pytest.mark.long, pytest.mark.local_model, pytest.mark.timeout(3600)]
 

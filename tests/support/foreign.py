@@ -1,20 +1,42 @@
-"""Servers of others, installed by package name in environments of their own outside the repository, and started on loopback."""
+"""Servers of others, installed by package name outside the repository and started on loopback, and what is checked of runs against them."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from tests.support.needs import NOT_INSTALLED
+from batch import app
+from tests.support.jobs import JobFolder, Session, check_accounts, ids
+from tests.support.scripts import wait_for
+
+NOT_INSTALLED = "not installed: "
+
+
+def needs_module(*names: str) -> pytest.MarkDecorator:
+    """The test needs these Python packages."""
+    return _needs([name for name in names if find_spec(name) is None])
+
+
+def needs_program(*names: str) -> pytest.MarkDecorator:
+    """The test needs these programs on the PATH."""
+    return _needs([name for name in names if shutil.which(name) is None])
+
+
+def _needs(missing: list[str]) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(bool(missing), reason=NOT_INSTALLED + ", ".join(missing))
+
 
 # A machine whose cores are shared by others takes minutes where one of its own takes seconds.
 INSTALL_LIMIT_S = 1800
@@ -105,3 +127,43 @@ def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> 
         assert process.poll() is None, f"the server ended with {process.returncode}: {log.read_text()[-2000:]}"
         assert time.monotonic() < end, f"the server is not ready: {log.read_text()[-2000:]}"
         time.sleep(0.1)
+
+
+INPUT_PRICE, OUTPUT_PRICE = 0.5, 2.0  # US dollars for a million tokens
+PRICE = f"price = {{ input = {INPUT_PRICE}, output = {OUTPUT_PRICE} }}"
+
+
+def check_all_answered(folder: JobFolder, session: Session, expected: Callable[[dict[str, Any]], str]) -> None:
+    """Every row has the answer that is its own, in the order of the input, and none has failed."""
+    assert (session.exit_code, session.reason, session.tally.failed) == (0, "", 0), (session.tally, folder.errors()[:3])
+    lines = folder.completions()
+    assert ids(lines) == ids(folder.rows)
+    assert [line["completion"] for line in lines] == [expected(row) for row in folder.rows]
+    assert {line["finish_reason"] for line in lines} == {"stop"}
+
+
+def check_money(folder: JobFolder) -> None:
+    """The cost of each answer is its usage at the job's price, and `status` has the sum."""
+    lines = folder.completions()
+    costs = [(line["usage"]["prompt_tokens"] * INPUT_PRICE + line["usage"]["completion_tokens"] * OUTPUT_PRICE) / 1e6 for line in lines]
+    assert all(cost > 0 for cost in costs)
+    assert [line["cost_usd"] for line in lines] == pytest.approx(costs)
+    (variant,) = app.status(folder.directory).variants
+    assert variant.cost_usd == pytest.approx(sum(costs))
+
+
+def kill_in_the_middle(folder: JobFolder) -> None:
+    """Start the job, end it by SIGKILL when a third of its rows are in the journal, and run it to its end."""
+
+    def journaled() -> int:
+        return sum(path.read_bytes().count(b"\n") for path in folder.directory.glob("journal/*/*.jsonl"))
+
+    process = folder.start()
+    wait_for(lambda: journaled() >= len(folder.rows) // 3, process)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert journaled() < len(folder.rows)
+    ended = folder.run(timeout=300)
+    assert ended.returncode == 0, ended.stderr
+    check_accounts(folder)
+    assert ids(folder.completions()) == ids(folder.rows)

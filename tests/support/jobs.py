@@ -1,7 +1,8 @@
-"""Small jobs on disk, and the command run on them as a process of its own."""
+"""Small jobs on disk, the command run on them, one session of a run in this process, and what must hold after it."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -11,11 +12,19 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import orjson
+import pytest
 from click.testing import CliRunner, Result
 
+from batch import app
 from batch.cli.group import promptmill
-from tests.support.scripted import PATIENCE_S
-from tests.support.workers import unmeasured
+from batch.errors import JobError, Problem
+from batch.events import Event, Notice
+from batch.job import LoadedJob, load
+from batch.journal.lines import decode
+from batch.tally import Tally
+from tests.support.processes import unmeasured
+from tests.support.scripted import PATIENCE_S, ScriptedEndpoint
 
 
 class JobFolder:
@@ -104,3 +113,122 @@ def called(folder: JobFolder, *arguments: str, **options: Any) -> Result:
     """`promptmill ARGUMENTS` in a folder, called in this process: a new one takes longer than what it does."""
     with chdir(folder.path):
         return CliRunner().invoke(promptmill, arguments, catch_exceptions=False, **options)
+
+
+@dataclasses.dataclass
+class Session:
+    """How a session ended: the report, and the notices in their order."""
+
+    report: app.RunReport
+    notices: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        """The command's exit code."""
+        return self.report.exit_code
+
+    @property
+    def reason(self) -> str:
+        """Why it ended early; empty when it did not."""
+        return self.report.reason or ""
+
+    @property
+    def tally(self) -> Tally:
+        """The counts of the only variant."""
+        (tally,) = self.report.tallies.values()
+        return tally
+
+
+class _Listener:
+    def __init__(self, notices: list[str]) -> None:
+        self.notices = notices
+
+    def notify(self, event: Event) -> None:
+        if isinstance(event, Notice):
+            self.notices.append(event.text)
+
+
+def run_here(folder: JobFolder, *overrides: str, retry_failed: bool = False, notices: list[str] | None = None) -> Session:
+    """Run the folder's job in this process, and check what must hold after every session. What is said is in `notices` at once."""
+    listener = _Listener([] if notices is None else notices)
+    loaded = load(str(folder.job), [f"output.dir={folder.directory}", *overrides], {})
+    report = app.run(loaded, app.RunOptions(retry_failed=retry_failed), [listener])
+    check_accounts(folder, report)
+    return Session(report, listener.notices)
+
+
+def check_accounts(folder: JobFolder, report: app.RunReport | None = None) -> None:
+    """Promises 1 and 3: every record of the journals is whole, no task has two, and the counts of the session and of `status` add up."""
+    records = whole_records(folder.directory)
+    assert len({(record.ordinal, record.repeat) for record in records if record.ok}) == sum(record.ok for record in records)
+    for variant in app.status(folder.directory).variants:
+        assert variant.total == len(folder.rows)
+        assert variant.total == variant.ok + variant.failed + (variant.not_attempted or 0)
+        if report is not None:
+            tally = report.tallies[variant.name]
+            assert tally.total == len(folder.rows)
+            assert (variant.ok, variant.failed) == (tally.kept_ok + tally.ok, tally.kept_failed + tally.failed)
+            assert variant.not_attempted == tally.not_attempted
+            assert tally.in_flight == 0
+            assert tally.durable == tally.ok + tally.failed
+
+
+def whole_records(directory: Path):
+    """The decoded records of all journals; raises when one is torn or damaged."""
+    return [decode(line) for path in sorted(directory.glob("journal/*/*.jsonl")) for line in path.read_bytes().splitlines(keepends=True)]
+
+
+def rows_sent(endpoint: ScriptedEndpoint) -> int:
+    """How many requests with a row came, preflights not counted."""
+    return sum(1 for received in endpoint.requests if received.body)
+
+
+def status_json(folder: JobFolder) -> list[dict[str, object]]:
+    """The variants as `promptmill status --json` tells them."""
+    shown = folder.call("status", str(folder.directory), "--json")
+    assert shown.returncode == 0, shown.stderr
+    document: dict[str, list[dict[str, object]]] = orjson.loads(shown.stdout)
+    return document["variants"]
+
+
+def texts_of(paths: Sequence[Path]) -> bytes:
+    """All bytes of these files."""
+    return b"\n".join(path.read_bytes() for path in paths)
+
+
+GOOD = """\
+[input]
+path = "rows.jsonl"
+
+[prompt]
+user = "{{ question }}"
+
+[[model]]
+id = "openai/gpt-5-mini"
+"""
+
+
+def write(folder: Path, text: str, name: str = "job.toml") -> Path:
+    """The job file `name` with this text."""
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def loaded(folder: Path, text: str, *overrides: str, environ: Mapping[str, str] | None = None) -> LoadedJob:
+    """The job that `text` makes."""
+    return load(write(folder, text), overrides, environ or {})
+
+
+def problems(folder: Path, text: str, *overrides: str, environ: Mapping[str, str] | None = None) -> tuple[Problem, ...]:
+    """What is wrong with `text`; places are relative to `folder`."""
+    with pytest.raises(JobError) as caught:
+        loaded(folder, text, *overrides, environ=environ)
+    return tuple(Problem(found.place.replace(f"{folder}/", ""), found.key, found.message, found.hint) for found in caught.value.problems)
+
+
+def problem(folder: Path, text: str, *overrides: str, environ: Mapping[str, str] | None = None) -> Problem:
+    """The one thing that is wrong with `text`."""
+    found = problems(folder, text, *overrides, environ=environ)
+    assert len(found) == 1, found
+    return found[0]

@@ -18,8 +18,8 @@ from batch.journal.shared_index import LayeredIndex, SharedIndex
 from batch.prompts import RequestBuilder
 from batch.records import Outcome
 from batch.settings import PromptSettings, ProviderSettings, Variant
-from tests.support.disks import outcome, write_journal
-from tests.support.inputs import dataset, write
+from tests.support.files import dataset, write
+from tests.support.stores import outcome, write_journal
 
 ROWS = 40
 DONE = st.lists(st.tuples(st.integers(0, ROWS + 3), st.integers(0, 2), st.booleans()), max_size=2 * ROWS)

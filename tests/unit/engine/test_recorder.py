@@ -16,7 +16,7 @@ from batch.journal.disk import Disk
 from batch.journal.file_writer import FileJournal
 from batch.records import ErrorInfo, ErrorKind, Exchange, Reply, Request, Task
 from batch.tally import Tally
-from tests.support.disks import FullDisk, WatchedDisk, read_back
+from tests.support.stores import FullDisk, WatchedDisk, read_back
 
 
 def work(ordinal: int, variant: str = "m") -> Work:

@@ -17,7 +17,7 @@ from batch.journal.file_writer import FileJournal
 from batch.records import ErrorInfo, ErrorKind, Request, Task
 from batch.settings import RunSettings
 from batch.tally import Tally
-from tests.support.disks import WatchedDisk
+from tests.support.stores import WatchedDisk
 
 
 @pytest.mark.parametrize("drained", [False, True])

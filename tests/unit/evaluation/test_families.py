@@ -13,7 +13,7 @@ from batch.evaluation.statistics.bradley_terry import bradley_terry
 from batch.evaluation.statistics.effects import main_effects
 from batch.evaluation.table import ScoreTable, State
 from batch.evaluation.verdict import reach_verdicts
-from tests.support.benchmarks import table_of
+from tests.support.evaluation import table_of
 
 
 def test_holm_over_all_scores_on_request() -> None:

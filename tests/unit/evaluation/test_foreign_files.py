@@ -17,8 +17,8 @@ from batch.evaluation.answers import Answer
 from batch.evaluation.foreign import read_foreign
 from batch.records import Outcome
 from batch.results.outputs import export
-from tests.support.disks import outcome
 from tests.support.runs import FinishedRun
+from tests.support.stores import outcome
 
 
 def said(*texts: str | None) -> list[Outcome]:

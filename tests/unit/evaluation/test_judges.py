@@ -22,10 +22,10 @@ from batch.evaluation.scoring import score_answers
 from batch.evaluation.table import State
 from batch.records import Outcome, Row
 from batch.settings import JudgeSettings, PromptSettings, ScoreSettings
-from tests.support.disks import outcome, write_journal
+from tests.support.evaluation import judged_parts
 from tests.support.jobs import lines_of
-from tests.support.judges import judged_parts
 from tests.support.runs import FinishedRun, variant
+from tests.support.stores import outcome, write_journal
 
 ROWS: list[dict[str, Any] | str] = [{"text": f"q{number}", "right": number} for number in range(4)]
 RATED = ScoreSettings(name="rated", kind="judge", judge=JudgeSettings(variant=variant("judge"), rubric="r"))

@@ -12,7 +12,7 @@ from statsmodels.stats.multitest import multipletests
 
 from batch.evaluation.statistics.paired import benjamini_hochberg, compare_all, holm, mcnemar, sign_flip
 from batch.evaluation.statistics.scores import cluster_codes, row_scores
-from tests.support.benchmarks import benchmark
+from tests.support.evaluation import benchmark
 
 
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (1, 0), (5, 5), (3, 12), (60, 41), (1200, 1300)])

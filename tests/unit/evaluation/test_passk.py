@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from batch.evaluation.statistics.scores import pass_at_k, pass_hat_k
-from tests.support.benchmarks import table_of
+from tests.support.evaluation import table_of
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5])

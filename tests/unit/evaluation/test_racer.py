@@ -11,8 +11,8 @@ import pytest
 from batch.evaluation.racer import Racer
 from batch.records import Outcome
 from batch.settings import ScoreSettings
-from tests.support.disks import outcome, write_journal
 from tests.support.runs import FinishedRun
+from tests.support.stores import outcome, write_journal
 
 
 def outcomes(right: Sequence[bool | None]) -> list[Outcome]:

@@ -16,7 +16,7 @@ from batch.evaluation.report.chunks import ChunkWriter, data_element
 from batch.evaluation.report.index import SampleIndex, scores_disagree, state_of, texts_disagree
 from batch.evaluation.table import ScoreValue
 from batch.records import BadRow, Request, Row
-from tests.support.disks import outcome
+from tests.support.stores import outcome
 
 ELEMENT = re.compile(rb'<script type="application/x-gzip-base64" id="(texts-\d+)">([A-Za-z0-9+/=]*)</script>\n')
 RIGHT, WRONG, HALF = (ScoreValue(value, "scored", None, "") for value in (1.0, 0.0, 0.5))

@@ -16,7 +16,7 @@ from batch.errors import DamagedError
 from batch.evaluation.report import page
 from batch.records import ErrorInfo, ErrorKind
 from batch.settings import GateSettings, ScoreSettings
-from tests.support.reports import EXACT, NOW, ReportedRun, texts_of, unpacked
+from tests.support.runs import EXACT, NOW, ReportedRun, texts_of, unpacked
 
 ROWS = [{"text": f"question {at}", "label": "yes" if at % 2 else "no", "topic": "ab"[at % 2]} for at in range(40)]
 LIMITED = ErrorInfo(ErrorKind.API, "rate_limited", "slow down", 429)

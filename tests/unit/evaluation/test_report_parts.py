@@ -17,7 +17,7 @@ from batch.evaluation.report.histograms import score_histograms
 from batch.evaluation.report.names import VariantLetters
 from batch.evaluation.table import ScoreTable, State
 from batch.settings import ScoreSettings
-from tests.support.reports import ReportedRun
+from tests.support.runs import ReportedRun
 
 
 def test_what_was_evaluated_names_no_secret(tmp_path: Path) -> None:

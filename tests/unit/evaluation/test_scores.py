@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from batch.evaluation.statistics.scores import ANSWERED_FROM, cluster_codes, pass_at_k, pass_hat_k, row_scores, summarise
 from batch.evaluation.table import ScoreTable, ScoreValue, State
-from tests.support.benchmarks import TableBuilder, benchmark, table_of
+from tests.support.evaluation import TableBuilder, benchmark, table_of
 
 
 def test_what_counts_in_which_score() -> None:

@@ -19,8 +19,8 @@ from batch.evaluation.reading import Evaluation, read_evaluation
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.table import State
 from batch.settings import GateSettings, ScoreSettings
-from tests.support.disks import outcome, write_journal
 from tests.support.runs import FinishedRun
+from tests.support.stores import outcome, write_journal
 
 EXACT = ScoreSettings(name="exact", kind="exact", expected="capital")
 ROWS: list[dict[str, Any] | str] = [

@@ -10,7 +10,7 @@ from batch.evaluation.report.summary import _GROUPS
 from batch.evaluation.sentences import SentenceKind
 from batch.evaluation.table import ScoreTable, State
 from batch.evaluation.verdict import ScoreVerdict, reach_verdict
-from tests.support.benchmarks import table_of
+from tests.support.evaluation import table_of
 
 ROWS = 400
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from batch.evaluation.table import ScoreTable, ScoreValue, State
-from tests.support.benchmarks import TableBuilder
+from tests.support.evaluation import TableBuilder
 
 
 def builder(binary: bool = True) -> TableBuilder:

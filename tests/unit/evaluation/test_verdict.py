@@ -12,7 +12,7 @@ from batch.evaluation.table import State
 from batch.evaluation.verdict import ScoreVerdict, reach_verdict
 from batch.records import BeatenVariant
 from tests.known_truth import FIRST_SEED, TOO_CLOSE, TRUTHS, Truth, play
-from tests.support.benchmarks import TableBuilder, benchmark, table_of
+from tests.support.evaluation import TableBuilder, benchmark, table_of
 
 
 def texts(verdict: ScoreVerdict, kind: str) -> list[str]:

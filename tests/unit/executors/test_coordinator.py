@@ -18,7 +18,7 @@ from batch.policy.limits.shared import BudgetUsage, LeasedBudget, LimitShare, Li
 from batch.records import InputOffset
 from batch.settings import RunSettings
 from batch.tally import Tally
-from tests.support.disks import outcome
+from tests.support.stores import outcome
 
 IDLE = LimitUsage(elapsed=0.25, in_flight=0, peak=0, area=0.0, short=False)
 ROWS_PER_SHARD = 10_000

@@ -21,10 +21,10 @@ from batch.rundir.opening import open_run_directory
 from batch.settings import EmbeddedModelSettings
 from batch.storage import stores
 from batch.storage.store_errors import StoreError
-from tests.support import job_files
-from tests.support.ports import unused_port
+from tests.support import jobs
+from tests.support.processes import unused_port
 from tests.support.runs import manifest
-from tests.support.s3 import S3Server
+from tests.support.stores import S3Server
 
 JOB = '[input]\npath = "rows.jsonl"\n[prompt]\nuser = "{{ text }}"\n[[model]]\nid = "vllm/m"\n'
 
@@ -32,7 +32,7 @@ JOB = '[input]\npath = "rows.jsonl"\n[prompt]\nuser = "{{ text }}"\n[[model]]\ni
 @pytest.fixture
 def assignment(tmp_path: Path) -> Assignment:
     (tmp_path / "rows.jsonl").write_text('{"text": "a"}\n')
-    job = job_files.loaded(tmp_path, JOB, environ={}).job
+    job = jobs.loaded(tmp_path, JOB, environ={}).job
     (tmp_path / "run").mkdir()
     RunDirectory(tmp_path / "run").write_manifest(manifest("it"))
     return Assignment("w1", job, str(tmp_path / "run"), {}, {}, {})

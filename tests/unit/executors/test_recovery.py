@@ -22,8 +22,8 @@ from batch.records import ErrorInfo, ErrorKind, InputOffset
 from batch.rundir.local import RunDirectory
 from batch.settings import RunSettings
 from batch.tally import Tally
-from tests.support.disks import outcome
 from tests.support.runs import variant
+from tests.support.stores import outcome
 
 IDLE = LimitUsage(elapsed=0.25, in_flight=0, peak=0, area=0.0, short=False)
 

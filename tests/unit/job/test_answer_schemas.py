@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from batch.job import from_document
-from tests.support.job_files import GOOD, loaded, problem
+from tests.support.jobs import GOOD, loaded, problem
 
 LABEL = {"type": "object", "properties": {"label": {"type": "string"}}, "required": ["label"], "additionalProperties": False}
 FILE = GOOD.replace('user = "{{ question }}"', 'user = "{{ question }}"\nschema = "label.json"')

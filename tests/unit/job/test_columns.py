@@ -13,7 +13,7 @@ from batch.errors import JobError
 from batch.job import check_columns
 from batch.job.columns import ROWS_READ
 from batch.prompts.columns import columns_of
-from tests.support.job_files import GOOD, loaded
+from tests.support.jobs import GOOD, loaded
 
 ROWS = [{"question": "a", "review": "b", "score": 1, "chat": []}]
 

@@ -10,7 +10,7 @@ import pytest
 
 from batch.errors import JobError
 from batch.job import from_document, load
-from tests.support.job_files import GOOD, loaded, problem, write
+from tests.support.jobs import GOOD, loaded, problem, write
 
 DEEP = [
     "x = " + "[" * 20_000 + "]" * 20_000,

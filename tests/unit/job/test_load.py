@@ -10,7 +10,7 @@ import pytest
 from batch.errors import JobError
 from batch.job import from_document, load
 from batch.settings import OutputSettings, RunSettings
-from tests.support.job_files import GOOD, loaded, write
+from tests.support.jobs import GOOD, loaded, write
 
 
 def test_smallest_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

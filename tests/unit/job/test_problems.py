@@ -9,7 +9,7 @@ import pytest
 
 from batch.errors import JobError
 from batch.job import load
-from tests.support.job_files import GOOD, loaded, problem, problems, write
+from tests.support.jobs import GOOD, loaded, problem, problems, write
 
 FIVE_MISTAKES = """\
 [input]

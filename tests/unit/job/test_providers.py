@@ -8,7 +8,7 @@ import pytest
 
 from batch.errors import JobError
 from batch.job import from_document, provider_settings
-from tests.support.job_files import GOOD, loaded, problem
+from tests.support.jobs import GOOD, loaded, problem
 
 HOUSE = GOOD.replace("openai/gpt-5-mini", "house/m")
 

@@ -14,7 +14,7 @@ from batch.job import from_document, score_settings
 from batch.job.score_base import ComparingSection, ScoreSection
 from batch.job.score_model import SCORES
 from batch.settings import GateSettings, ScoreSettings
-from tests.support.job_files import GOOD, loaded, problem, problems
+from tests.support.jobs import GOOD, loaded, problem, problems
 
 SCORED = GOOD + (
     '[[score]]\nkind = "exact"\nexpected = "capital"\n'

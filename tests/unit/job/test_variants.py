@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.job.variants import SLUG_LENGTH, slugify
-from tests.support.job_files import GOOD, loaded, problem, problems
+from tests.support.jobs import GOOD, loaded, problem, problems
 
 
 def test_sweep(tmp_path: Path) -> None:

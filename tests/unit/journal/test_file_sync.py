@@ -19,8 +19,8 @@ from batch.journal.lines import encode
 from batch.journal.salvage import salvage_journal
 from batch.journal.segments import SegmentName
 from batch.settings import Durability
-from tests.support.disks import FullDisk, WatchedDisk, outcome
 from tests.support.scripted import PATIENCE_S
+from tests.support.stores import FullDisk, WatchedDisk, outcome
 
 
 def records_by_segment(directory: Path) -> list[int]:

@@ -16,7 +16,7 @@ from batch.errors import StorageError
 from batch.journal.file_writer import FileJournal
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import encode, task_hash
-from tests.support.disks import FullDisk, LosingDisk, ShortDisk, outcome, read_back, reopened
+from tests.support.stores import FullDisk, LosingDisk, ShortDisk, outcome, read_back, reopened
 
 
 def test_append_is_written_at_once(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from batch.journal.index import ResumeIndex
 from batch.journal.keys import KeySet
 from batch.journal.reading import RecordReader
 from batch.records import ErrorInfo, ErrorKind, Outcome
-from tests.support.disks import write_journal
+from tests.support.stores import write_journal
 
 ERROR = ErrorInfo(ErrorKind.API, "bad_request", "no")
 

@@ -19,7 +19,7 @@ from batch.journal.salvage import salvage_journal
 from batch.journal.segments import SegmentName, segment_paths
 from batch.journal.shared_index import LayeredIndex, SharedIndex
 from batch.records import Outcome
-from tests.support.disks import FullDisk, outcome
+from tests.support.stores import FullDisk, outcome
 
 
 def read_back(directory: Path) -> dict[int, str]:

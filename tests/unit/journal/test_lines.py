@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from batch.journal.lines import HEAD_BYTES, KEY_AT, OK_AT, TASK_AT, decode, encode, task_hash
 from batch.records import ErrorInfo, ErrorKind, Outcome
-from tests.support.disks import outcome
+from tests.support.stores import outcome
 
 any_text = st.text(st.characters())  # lone surrogates and NUL included
 json_values = st.recursive(

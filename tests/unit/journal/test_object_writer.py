@@ -19,8 +19,8 @@ from batch.journal.object_writer import ObjectJournal
 from batch.journal.salvage import salvage_journal
 from batch.journal.segments import SegmentName, segment_names, segments
 from batch.storage.store_errors import StoreError
-from tests.support.disks import outcome
 from tests.support.scripted import PATIENCE_S
+from tests.support.stores import outcome
 
 
 class Shelf:

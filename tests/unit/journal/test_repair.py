@@ -12,7 +12,7 @@ from batch.errors import DamagedError
 from batch.journal.file_writer import FileJournal
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import encode
-from tests.support.disks import WatchedDisk, outcome, read_back, reopened, write_journal
+from tests.support.stores import WatchedDisk, outcome, read_back, reopened, write_journal
 
 
 def test_goes_on_behind_what_is_there(tmp_path: Path) -> None:

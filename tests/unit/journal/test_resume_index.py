@@ -17,7 +17,7 @@ from batch.journal.index import IndexEntry, ResumeIndex
 from batch.journal.lines import encode, task_hash
 from batch.journal.reading import RecordReader
 from batch.records import Outcome
-from tests.support.disks import outcome, write_journal
+from tests.support.stores import outcome, write_journal
 
 
 def hashes(*ordinals: int) -> list[int]:

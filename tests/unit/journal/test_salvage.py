@@ -11,7 +11,7 @@ from batch.errors import DamagedError
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import encode, task_hash
 from batch.journal.salvage import salvage_journal
-from tests.support.disks import outcome, reopened, write_journal
+from tests.support.stores import outcome, reopened, write_journal
 
 
 def known(directory: Path, rows: int) -> list[int]:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from batch.journal.lines import decode, encode
 from batch.journal.spent import spent_usd
 from batch.records import ErrorInfo, ErrorKind, Outcome
-from tests.support.disks import write_journal
+from tests.support.stores import write_journal
 
 KEY = bytes(16)
 TRICKY: list[Any] = [

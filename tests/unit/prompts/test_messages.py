@@ -9,7 +9,7 @@ import pytest
 
 from batch.errors import RowError
 from batch.prompts import RequestBuilder
-from tests.support.prompts import body, row, variant
+from tests.support.files import body, row, variant
 
 CHAT: list[dict[str, Any]] = [
     {

@@ -11,7 +11,7 @@ import pytest
 from batch.errors import InputError, RowError
 from batch.prompts import RequestBuilder
 from batch.settings import EmbeddedModelSettings
-from tests.support.prompts import body, row, variant
+from tests.support.files import body, row, variant
 
 
 def key(stream: bool = False, **settings: Any) -> bytes:

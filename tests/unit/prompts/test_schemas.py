@@ -13,7 +13,7 @@ from batch.prompts import AnswerSchema, RequestBuilder
 from batch.prompts.schemas import fault_of, is_enforced, is_mendable, is_strict_form, mending
 from batch.records import Reply, Request
 from batch.settings import PromptSettings
-from tests.support.prompts import body, row, variant
+from tests.support.files import body, row, variant
 
 LABEL = {
     "title": "Ticket label",

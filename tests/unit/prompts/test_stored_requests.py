@@ -15,8 +15,8 @@ from batch.prompts import RequestBuilder
 from batch.readers import Dataset
 from batch.records import BadRow, Request, Row
 from batch.settings import EmbeddedModelSettings
-from tests.support.job_files import loaded, problem
-from tests.support.prompts import row, variant
+from tests.support.files import row, variant
+from tests.support.jobs import loaded, problem
 
 CHAT = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "é"}], "max_tokens": 5}
 JOB = '[input]\npath = "batch.jsonl"\n{input}\n\n[[model]]\nid = "{model}"\n{more}\n'

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from batch.errors import RowError
 from batch.prompts import check_template, printing, sandbox
 from batch.prompts.templates import Template
-from tests.support.prompts import row
+from tests.support.files import row
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from batch.providers.presets import PRESETS
 from batch.providers.urls import normalise_base_url
 from batch.providers.variables import substitute
 from batch.settings import EmbeddedModelSettings
-from tests.support.job_files import GOOD, loaded, problem, problems
+from tests.support.jobs import GOOD, loaded, problem, problems
 
 LOCAL_SERVERS = {"vllm", "sglang", "ollama", "llamacpp", "lmstudio", "local"}
 ENVIRON = {"ANYSCALE_BASE_URL": "https://service.example.com", "AZURE_OPENAI_ENDPOINT": "https://resource.openai.azure.com/"}

@@ -17,7 +17,7 @@ from batch.errors import InputError, RowError
 from batch.prompts.templates import Template
 from batch.readers.values import values
 from batch.records import BadRow, Row
-from tests.support.inputs import dataset, rows_of
+from tests.support.files import dataset, rows_of
 
 LONG = settings(max_examples=3000, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))
 SHORT = settings(max_examples=60, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck))

@@ -13,8 +13,7 @@ from batch.errors import InputError
 from batch.prompts import RequestBuilder
 from batch.readers import parquet
 from batch.records import Row
-from tests.support.inputs import dataset, rows_of, write
-from tests.support.prompts import variant
+from tests.support.files import dataset, rows_of, variant, write
 
 CHAT = pa.list_(pa.struct([("role", pa.string()), ("content", pa.large_string())]))
 SCHEMA = pa.schema(

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from batch.readers import choosing
 from batch.readers import rows as rows_module
 from batch.records import BadRow, Row
-from tests.support.inputs import dataset, rows_of, write
+from tests.support.files import dataset, rows_of, write
 
 LINES = st.one_of(
     st.builds(lambda number: json.dumps({"id": f"r{number}", "n": number}).encode(), st.integers(0, 40)),

@@ -13,7 +13,7 @@ import pytest
 
 from batch.errors import InputError
 from batch.records import BadRow, Row
-from tests.support.inputs import dataset, rows_of, write
+from tests.support.files import dataset, rows_of, write
 
 TEXT = b'id,text\n1,hello\n{"id": 1}\n'
 
@@ -35,7 +35,7 @@ def _parquet() -> bytes:
     ("name", "data", "says"),
     [
         ("rows.csv", _zip(), r"is a zip archive, as \.xlsx files are; save the table as CSV"),
-        ("rows.csv", gzip.compress(TEXT), r"is packed by gzip; let its name end with \.gz"),
+        ("rows.csv", gzip.compress(TEXT, mtime=0), r"is packed by gzip; let its name end with \.gz"),
         ("rows.jsonl", _parquet(), r'is Parquet; set format = "parquet"'),
         ("rows.jsonl", b"<!DOCTYPE html><html>Sign in</html>", "is a web page"),
         ("rows.csv", b"%PDF-1.7\n", "is a PDF"),
@@ -112,7 +112,7 @@ def test_lines_that_end_with_carriage_returns_alone_are_named(tmp_path: Path) ->
 @pytest.mark.parametrize("name", ["ROWS.JSONL.GZ", "rows.Jsonl.Gz"])
 def test_the_case_of_an_ending_does_not_matter(tmp_path: Path, name: str) -> None:
     """Packed text is unpacked also where its name is in capitals, as from old file systems."""
-    path = write(tmp_path / name, gzip.compress(b'{"id": 1}\n{"id": 2}\n'))
+    path = write(tmp_path / name, gzip.compress(b'{"id": 1}\n{"id": 2}\n', mtime=0))
     assert [row.columns for row in rows_of(dataset(path)) if isinstance(row, Row)] == [{"id": 1}, {"id": 2}]
     assert len(dataset(path).marks(1)[1]) == 1
     assert dataset(path).count() == 2

@@ -16,7 +16,7 @@ from batch.errors import InputError
 from batch.readers import csv as csv_format
 from batch.readers import lines
 from batch.records import BadRow, Row
-from tests.support.inputs import dataset, pack, rows_of, write
+from tests.support.files import dataset, pack, rows_of, write
 
 CELL = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from(',"\n\r'), max_size=8)
 

@@ -14,14 +14,14 @@ import pytest
 from batch.errors import InputError
 from batch.readers import arrow, formats, parquet
 from batch.records import Row
-from tests.support.inputs import dataset, rows_of, write
+from tests.support.files import dataset, rows_of, write
 
 ROOT = Path(__file__).parents[3]
 
 
 def _read_damaged(seed: int, count: int) -> None:
     print(f"seed {seed}")
-    done = subprocess.run([sys.executable, "-m", "tests.support.damaged_files", str(seed), str(count)], cwd=ROOT, capture_output=True)
+    done = subprocess.run([sys.executable, "-m", "tests.support.files", str(seed), str(count)], cwd=ROOT, capture_output=True)
     assert done.returncode == 0, (done.returncode, done.stdout.decode()[-3000:], done.stderr.decode()[-1500:])
 
 

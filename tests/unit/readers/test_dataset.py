@@ -13,7 +13,7 @@ import pytest
 from batch.errors import InputError
 from batch.readers import rows as module
 from batch.records import BadRow, Row
-from tests.support.inputs import dataset, pack, rows_of, write
+from tests.support.files import dataset, pack, rows_of, write
 
 
 def mixed(folder: Path) -> list[Path]:

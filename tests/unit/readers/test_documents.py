@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from batch.readers import jsonl, lines
 from batch.readers.documents import documents, is_one_document
 from batch.records import BadRow, Row
-from tests.support.inputs import dataset, rows_of, write
+from tests.support.files import dataset, rows_of, write
 
 OBJECTS = [{"id": 0, "t": 'a"]},\\ü'}, {"id": 1, "n": {"x": [1, {"y": []}]}}, {"id": 2}]
 

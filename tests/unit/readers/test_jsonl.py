@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from batch.errors import InputError
 from batch.readers import lines
 from batch.records import BadRow, Row
-from tests.support.inputs import dataset, pack, rows_of, write
+from tests.support.files import dataset, pack, rows_of, write
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 NUMBERS = st.integers() | st.integers(min_value=-(10**60), max_value=10**60) | st.floats(allow_nan=False, allow_infinity=False)

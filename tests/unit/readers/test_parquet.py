@@ -16,7 +16,7 @@ from batch.errors import InputError
 from batch.readers import Dataset, parquet, values
 from batch.records import Row
 from batch.settings import InputSettings
-from tests.support.inputs import dataset, rows_of, write
+from tests.support.files import dataset, rows_of, write
 
 
 def save(path: Path, columns: Any, **options: Any) -> Path:

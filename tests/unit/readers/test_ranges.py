@@ -18,7 +18,7 @@ from batch.errors import InputError
 from batch.readers import Dataset, jsonl, lines
 from batch.readers.ranges import Ranges
 from batch.records import InputOffset
-from tests.support.inputs import dataset, pack, rows_of, write
+from tests.support.files import dataset, pack, rows_of, write
 
 ROWS = 500
 

@@ -13,8 +13,8 @@ from batch.errors import InputError
 from batch.readers import Dataset
 from batch.readers.sampling import highest_rank, rank
 from batch.records import BadRow
-from tests.support.inputs import dataset, rows_of, write
-from tests.support.job_files import GOOD, loaded, problem
+from tests.support.files import dataset, rows_of, write
+from tests.support.jobs import GOOD, loaded, problem
 
 ROWS = 1000
 

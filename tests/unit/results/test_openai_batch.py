@@ -23,7 +23,7 @@ from batch.results.openai_batch.files import read_batch_files
 from batch.results.openai_batch.requests import write_requests
 from batch.results.outputs import export, write_outputs
 from batch.results.verify import verify
-from tests.support.inputs import write
+from tests.support.files import write
 from tests.support.jobs import lines_of
 from tests.support.runs import FinishedRun
 from tests.support.scripted import chat_body

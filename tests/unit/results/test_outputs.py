@@ -28,8 +28,8 @@ from batch.results.lines import completion_columns
 from batch.results.outputs import export, write_outputs
 from batch.settings import InputSettings, OutputFormat, PromptSettings
 from batch.writers.columns import ERROR_COLUMNS, OWN_COLUMNS
-from tests.support.disks import outcome
 from tests.support.runs import FinishedRun, variant
+from tests.support.stores import outcome
 
 
 def rows(count: int) -> list[dict[str, object]]:

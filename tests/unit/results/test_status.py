@@ -11,8 +11,8 @@ from batch.errors import RunDirectoryError
 from batch.journal.lines import encode
 from batch.results.status import Failures, read_status
 from batch.rundir.local import RunDirectory
-from tests.support.disks import outcome
 from tests.support.runs import FinishedRun, manifest
+from tests.support.stores import outcome
 
 
 def test_counts_add_up(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from batch.results.outputs import export, write_outputs
 from batch.results.verification import VariantCheck, Verification
 from batch.results.verify import salvage, verify
 from batch.settings import OutputFormat
-from tests.support.disks import outcome
 from tests.support.runs import FinishedRun
+from tests.support.stores import outcome
 
 
 def rows(count: int) -> list[dict[str, object]]:

@@ -13,8 +13,8 @@ import pytest
 
 from batch.errors import LockedError, RunDirectoryError, StorageError
 from batch.rundir.local import RunDirectory
-from tests.support.disks import outcome, write_journal
 from tests.support.runs import manifest
+from tests.support.stores import outcome, write_journal
 
 HOLDER = """
 import sys

@@ -12,7 +12,7 @@ from batch.errors import StorageError
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import encode
 from batch.rundir.unsent import Unsent
-from tests.support.disks import outcome, write_journal
+from tests.support.stores import outcome, write_journal
 
 
 def test_only_what_the_journal_lacks_is_put(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from batch.transport.engines import open_engine
 from batch.transport.reply_budget import FREE_BYTES, ReplyBudget
 from batch.transport.wire import Engine, Response, Target
 from tests.support.scripted import PATIENCE_S, ScriptedEndpoint, chat_reply
-from tests.support.wire import request
+from tests.support.scripts import request
 
 MIB = 1024 * 1024
 

@@ -24,7 +24,7 @@ from batch.tally import Tally
 from batch.transport.client import Client
 from batch.transport.wire import Engine, Response, Target
 from tests.support.mutations import MutatedReply, mutated_reply
-from tests.support.wire import KEY, request
+from tests.support.scripts import KEY, request
 
 PRICE = Price(rates=TokenPrices(input=1.0, output=2.0, cached_input=0.5, cache_write=1.25))
 VARIANT = Variant(
