@@ -17,6 +17,11 @@ LONGEST_S = 1.0
 """CPU seconds that the check of one answer may take. Checks of sound answers take a few milliseconds."""
 
 
+# Keywords within keywords; a level of an answer that a schema describes by reference takes two of them and seven frames of Python's stack.
+# At the end of that stack rpds, in which jsonschema keeps its resources, panics: that is no Exception, and would end the process.
+DEEPEST = 180
+
+
 class OutOfTimeError(Exception):
     """A check was stopped: it took longer than its time."""
 
@@ -29,11 +34,13 @@ class Deadline(threading.local):
 
     def __init__(self) -> None:
         self._until: float | None = None
+        self.depth = 0
 
     def start(self, seconds: float = LONGEST_S) -> None:
         """Begin a check that may take this long."""
         # On a busy or suspended machine a quick check may take long by the clock.
         self._until = time.thread_time() + seconds
+        self.depth = 0
 
     def clear(self) -> None:
         """End the check."""
@@ -83,7 +90,9 @@ class BoundedPattern:
 
 
 def bounded_validator(maker: Any, deadline: Deadline) -> Any:
-    """A class as `maker`, a validator class of jsonschema, that looks at `deadline` at each keyword and raises OutOfTimeError.
+    """A class as `maker`, a validator class of jsonschema, that looks at `deadline` at each keyword.
+
+    It raises OutOfTimeError, and RecursionError beyond `DEEPEST` keywords within each other.
 
     Patterns are searched in the time that is left. `uniqueItems` takes linear time, where jsonschema compares each object with each other.
     """
@@ -104,8 +113,14 @@ def bounded_validator(maker: Any, deadline: Deadline) -> Any:
 
 def _guarded(keyword: Callable[..., Any], deadline: Deadline) -> Callable[..., Iterator[Any]]:
     def checked(validator: Any, value: Any, instance: Any, schema: Any) -> Iterator[Any]:
-        if deadline.left:
-            yield from keyword(validator, value, instance, schema) or ()
+        if deadline.depth >= DEEPEST:
+            raise RecursionError
+        deadline.depth += 1
+        try:
+            if deadline.left:
+                yield from keyword(validator, value, instance, schema) or ()
+        finally:
+            deadline.depth -= 1
 
     return checked
 

@@ -40,6 +40,7 @@ def test_all_answers_are_in_view_of_the_row(report: Path, opened: Opener) -> Non
     """Twelve answers stand in rows below each other: none is out of sight to the right."""
     shown = opened(report)
     page = shown.page
+    page.locator("#detail .answer").first.wait_for()
     assert page.locator("#detail .answer").count() == len(NAMES)
     assert page.locator("#detail").evaluate("box => box.scrollWidth <= box.clientWidth")
     assert page.locator("#detail .answers").evaluate("box => box.scrollWidth <= box.clientWidth")

@@ -31,7 +31,8 @@ def test_models_of_nobody_names_the_url(tmp_path: Path) -> None:
     assert (result.returncode, result.stdout) == (5, "")
     assert result.stderr.startswith(f"promptmill: error: {url}/v1/models: no connection could be made")
     refused = JobFolder(tmp_path, url).call("models", "vllm", "--base-url", "gpu-7:8000")
-    assert (refused.returncode, refused.stderr) == (2, "promptmill: error: --base-url: a base URL begins with http:// or https://\n")
+    said = "promptmill: error: --base-url: a base URL begins with http:// or https://, or is unix: and the absolute path of a socket\n"
+    assert (refused.returncode, refused.stderr) == (2, said)
 
 
 def test_providers_are_listed_and_explained(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def small_job(path: Path, url: str) -> JobFolder:
 def traced(folder: JobFolder, *options: str) -> subprocess.CompletedProcess[str]:
     """The run under strace."""
     run = folder.command("run", folder.job.name)
-    command = ["strace", "-f", "--seccomp-bpf", "-qq", "-e", "signal=none", "-o", str(folder.path / "calls"), *options, *run]
+    command = ["strace", "-f", "-qq", "-e", "signal=none", "-o", str(folder.path / "calls"), *options, *run]
     environ = {**unmeasured(), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(command, cwd=folder.path, env=environ, capture_output=True, text=True)
 

@@ -31,7 +31,7 @@ def score_histograms(table: ScoreTable, keys: VariantLetters) -> Markup:
     if table.binary or not any(len(each) for each in values):
         return Markup()
     edges = np.linspace(0, 1, BINS + 1)
-    return _histograms("How the scores are spread", table.variants, values, edges, ("0", "1"), lambda value: f"{value:.2f}", keys)
+    return _histograms("How the scores are spread", table.variants, values, edges, ("0", "1"), lambda value: f"{value:z.2f}", keys)
 
 
 def latency_histograms(folder: Path, keys: VariantLetters) -> Markup:

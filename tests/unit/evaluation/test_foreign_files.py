@@ -56,7 +56,7 @@ def test_promptmills_own_exports_can_be_scored(tmp_path: Path, format_: str) -> 
     run = FinishedRun(tmp_path, rows, {"a": said("=1+1", "two\nlines", None), "b": said("x", "", "z")})
     out = tmp_path / "out"
     out.mkdir()
-    export(run.job, run.directory, run.dataset, format_, out)
+    export(run.stored, format_, out)
     found = read_foreign(sorted(path for path in out.iterdir() if path.suffix == f".{format_}"))
     assert sorted(facts(found)) == [
         ("0", "a", 0, "=1+1", None),

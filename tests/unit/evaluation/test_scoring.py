@@ -288,7 +288,7 @@ def test_an_unexpected_exception_of_a_scorer_is_that_answers(run: FinishedRun, m
         return broken
 
     monkeypatch.setattr(row_scorer, "make_scorer", breaking)
-    answers = list(run_answers(run.dataset, run.job, run.directory))
+    answers = list(run_answers(run.stored))
     scorer = row_scorer.RowScorer(EXACT)
     cells = {answer.text: scorer.cell(answer, scorer.expected(answer.row)) for answer in answers if answer.text in {"Paris", "Quito"}}
     assert cells["Paris"].value == 1.0

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from batch.policy.usage import added
-from batch.prompts import AnswerSchema, RequestBuilder
+from batch.prompts import AnswerSchema, RequestBuilder, bounded
 from batch.prompts.schemas import fault_of, is_enforced, is_mendable, is_strict_form, mending
 from batch.records import Reply, Request
 from batch.settings import PromptSettings
@@ -200,3 +200,14 @@ def test_numbers_that_cannot_be_compared_are_a_complaint() -> None:
     complaint = AnswerSchema({"multipleOf": 0.1}).complaint(10**400)
     assert complaint is not None
     assert complaint.startswith("$: ")
+
+
+def test_a_deep_check_ends_before_the_stack_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However little of Python's stack is left to it, what is too deep is a complaint: a panic of rpds would end the process."""
+    tree = {"$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/$defs/node"}}}}, "$ref": "#/$defs/node"}
+    deep: dict[str, Any] = {}
+    for _ in range(89):
+        deep = {"next": deep}
+    assert AnswerSchema(tree).complaint(deep) is None
+    monkeypatch.setattr(bounded, "DEEPEST", 100)
+    assert AnswerSchema(tree).complaint(deep) == "$: nested too deeply"
