@@ -237,7 +237,7 @@ class History:
 
     @property
     def _may_be_served(self) -> bool:
-        """Whether a row has no fault of its own: rows that always fail cannot be told from an endpoint that does where nothing is served."""
+        """Whether a row has no fault of its own: where nothing is served, those cannot be told from an endpoint that fails."""
         texts = [row["text"] for row in self._rows if isinstance(row, dict) and "text" in row]
         return any(self._poison.get(text) not in OWN for text in texts)
 
