@@ -49,6 +49,7 @@ class Duplicates:
         now = []
         for work, may in zip(works, repeatable, strict=True):
             if may and next(known):
+                # One number of 64 bits a row: the state before this session is in the two lowest.
                 self._deferred.append(work.task.ordinal << 2 | _PREVIOUS.index(work.previous))
             else:
                 now.append(work)

@@ -17,6 +17,7 @@ from batch.evaluation.two_runs.formatting import some_rows
 from batch.evaluation.two_runs.versions import settings_digest
 from batch.settings import GateSettings
 
+# The level of all intervals that commands show: a gate must not differ from what its reader sees.
 LEVEL = 0.95
 
 
@@ -81,6 +82,7 @@ def _changed(judged: ScoreResult, gate: GateSettings, change: VariantChange, *, 
     interval = change.pair.difference
     named = f"{gate.score}: {change.after}: difference to {gate.baseline}"
     missing = int(np.count_nonzero(table.states[table.variants.index(change.after)] == 0))
+    # A difference between two settings of a score says nothing about the model.
     if other_settings:
         return GateResult(gate, change.after, False, None, f"{named} is not known: it was scored with other settings; save it again")
     if missing > _spared(judged, 1):
@@ -122,6 +124,7 @@ def _result(judged: ScoreResult, gate: GateSettings, variant: str) -> GateResult
 def _spared(judged: ScoreResult, variants: int) -> int:
     """How many tasks may be missing: those of a few verdicts that the judge failed to give, once all are asked for."""
     stats = judged.asked
+    # While calls are open, what is missing may still come.
     if stats is None or stats.open:
         return 0
     lost, tasks = stats.unread + stats.failed, variants * judged.table.states[0].size
@@ -130,6 +133,7 @@ def _spared(judged: ScoreResult, variants: int) -> int:
 
 def _broken_bound(gate: GateSettings, interval: Interval) -> str | None:
     """Say which bound the interval is not shown to keep; None when it keeps all."""
+    # Written so that NaN keeps no bound.
     if gate.minimum is not None and not interval.low >= gate.minimum:
         return f"is not shown to be at least {_shown(gate.minimum, gate)}"
     if gate.maximum is not None and not interval.high <= gate.maximum:

@@ -105,6 +105,7 @@ def read_embedding(document: dict[str, Any]) -> Reply:
         vector = _unpack(vector)
     if not isinstance(data, list) or not isinstance(vector, list) or not vector:
         raise ReplyFormatError("no_choices", "the reply holds no embedding")
+    # By type and not by isinstance, for which True is an int.
     if not set(map(type, vector)) <= {int, float} or not all(map(math.isfinite, vector)):
         raise ReplyFormatError("no_choices", "the reply's embedding holds something else than finite numbers")
     usage = document.get("usage")
@@ -121,6 +122,7 @@ def _unpack(text: str) -> list[float]:
     """The numbers of `encoding_format: base64`: little-endian 32-bit floats."""
     try:
         data = base64.b64decode(text, validate=True)
+        # A length that is no multiple of four is refused by struct.
         return list(struct.unpack(f"<{len(data) // 4}f", data))
     except (ValueError, struct.error):
         raise ReplyFormatError("no_choices", "the reply's embedding is not base64 of 32-bit floats") from None

@@ -23,7 +23,9 @@ RETIRED_HOSTS: Mapping[str, str] = MappingProxyType(
 """Hosts that serve no more, with what happened and what to do."""
 
 _VERSION = re.compile(r"v\d+[a-z0-9]*")
+# People copy the address of a method from a provider's page.
 _API_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/moderations")
+# Omitted from addresses: the same endpoint has one name, one set of limits, and one place in a pool.
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _UNIX = "http+unix"
 _SOCKET = re.compile(r"unix:(?://(?=/))?(/(?!/).*)", re.IGNORECASE)
@@ -66,6 +68,7 @@ def _split(url: str) -> SplitResult:
         stripped = f"{_UNIX}://{quote(socket.group(1), safe='')}"
     if not re.match(r"http(s|\+unix)?://", stripped, re.IGNORECASE):
         raise ValueError("a base URL begins with http:// or https://, or is unix: and the absolute path of a socket")
+    # A line break would end the head of the request.
     if re.search(r"[\s\x00-\x1f\x7f]", stripped):
         raise ValueError("a base URL has no spaces")
     try:
@@ -88,6 +91,7 @@ def _authority(parts: SplitResult) -> str:
         raise ValueError("the port of a base URL is a number from 1 to 65535") from None
     host = parts.hostname or ""
     if ":" in host:
+        # urlsplit takes the brackets of an IPv6 address away.
         host = f"[{host}]"
     return host if port is None or port == _DEFAULT_PORTS[parts.scheme] else f"{host}:{port}"
 

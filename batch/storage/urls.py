@@ -19,6 +19,7 @@ OPTIONS: Mapping[str, tuple[str, ...]] = {
     "s3": ("endpoint_override", "region", "anonymous"),
     "gs": ("endpoint_override", "anonymous"),
 }
+# Schemes of Hadoop, of fsspec and of browsers for places that are read under another one.
 _ELSEWHERE = {"gcs": "write gs://", "s3a": "write s3://", "s3n": "write s3://", "file": "write the path alone"}
 
 
@@ -38,6 +39,7 @@ class StoreUrl:
 
     def __str__(self) -> str:
         address = f"{self.scheme}://{self.bucket}/{self.key}" if self.key else f"{self.scheme}://{self.bucket}"
+        # Colons and slashes as written: the address of a store on another host stays readable.
         return f"{address}?{urlencode(self.options, safe=':/')}" if self.options else address
 
     @property
@@ -84,6 +86,7 @@ def parse(text: str) -> StoreUrl:
         raise ValueError(f"{scheme}:// is not read; object stores are {' and '.join(f'{name}://' for name in OPTIONS)} ({hint})")
     address, query = _divided(text[match.end() :])
     bucket, _, key = address.partition("/")
+    # It would stand in run.json, in messages and in the list of processes.
     if "@" in bucket:
         raise ValueError("an address must hold no key: remove the part before the @ and set it in the environment")
     if not bucket:

@@ -31,11 +31,14 @@ from batch.writers.values import clean, json_bytes
 
 __all__ = ["InferredLines", "TypedLines", "first_difference", "open_lines"]
 
+# A row group ends at the first of the two: until then it is in memory, and readers load it whole.
 _GROUP_ROWS = 1 << 16
 _GROUP_BYTES = 64 << 20
 _SAMPLE_ROWS, _SAMPLE_BYTES = 4, 1 << 20
+# Beyond it a double skips integers.
 _EXACT_IN_DOUBLE = 1 << 53
 _INT64 = 1 << 63
+# Numbers that JSON cannot spell; the buffer has them as Arrow's casts read them.
 _NO_JSON = pa.array(["nan", "inf", "-inf"])
 
 
@@ -100,6 +103,7 @@ class TypedLines:
 
     def _flush(self) -> None:
         if self._batches:
+            # Before the batches go: what is read back is compared with it.
             self._keep_sample(self._batches[0])
             table = pa.Table.from_batches(self._batches, self._schema)
             self._writer.write_table(table, row_group_size=table.num_rows)
@@ -128,6 +132,7 @@ class InferredLines:
         self._typed: TypedLines | None = None
         self._own = own_fields(layout)
         schema = pa.schema([*self._own, *(pa.field(name, pa.string()) for name in layout.carried)])
+        # In the run directory, whose disk has room for outputs; /tmp may be in memory.
         self._buffer: IO[bytes] = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by close and abandon
         self._stream = pa.ipc.new_stream(self._buffer, schema)
 

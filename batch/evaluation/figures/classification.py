@@ -38,6 +38,7 @@ class ClassificationFigures(FigureMaker):
         """Take one answer."""
         wanted = self._reader.expected(scored.expected)
         given = scored.score.extracted if scored.score.state == "scored" else None
+        # Any of several right labels is right: the one that was given must not count as confused.
         expected = given if given in wanted and given is not None else wanted[0]
         self._expected.append(expected)
         self._given.append(given)
@@ -101,6 +102,7 @@ def _measures(expected: NDArray[np.intp], given: NDArray[np.intp], weights: Floa
     hit, wanted, named = hits[:labels], of_expected[:labels], of_given[:labels]
     precision, recall = _ratio(hit, named), _ratio(hit, wanted)
     f1 = _ratio(2 * hit, named + wanted)
+    # A bootstrap may draw no row of a rare label.
     there = wanted > 0
     shares = _ratio(wanted, np.full(labels, total))
     averages = [
@@ -120,5 +122,6 @@ def _ratio(above: Floats, below: Floats) -> Floats:
 
 def _mcc(right: float, expected: Floats, given: Floats, total: float) -> float:
     """Matthews' correlation coefficient for any number of classes (Gorodkin 2004); 0 where all of one side is of one class."""
+    # The threshold is relative: the fourth power of a total of weights has no scale of its own.
     spread = (total**2 - float(given @ given)) * (total**2 - float(expected @ expected))
     return (right * total - float(expected @ given)) / float(np.sqrt(spread)) if spread > 1e-9 * total**4 else 0.0

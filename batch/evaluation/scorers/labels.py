@@ -74,6 +74,7 @@ class LabelReader:
             for each in (name, *synonyms):
                 if self._names.setdefault(self._form(each), name) != name:
                     raise SetupError(f"a label scorer: {each!r} names two labels, {self._names[self._form(each)]} and {name}")
+        # The longest first: of "not spam" and "spam", the alternation takes the first that matches.
         named = sorted((re.escape(name) for name in self._names), key=len, reverse=True)
         self._named = re.compile("|".join(map(_bounded, named))) if named else None
 

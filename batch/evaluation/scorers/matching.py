@@ -100,6 +100,7 @@ def _stands_in(needle: str, hay: str, *, whole_words: bool) -> bool:
     start = hay.find(needle)
     while start >= 0:
         end = start + len(needle)
+        # Two characters on each side: a point or comma joins numbers only where a digit follows it.
         before, after = hay[max(0, start - 2) : start][::-1], hay[end : end + 2]
         if not whole_words or not (_continues(before, needle[:1]) or _continues(after, needle[-1:])):
             return True

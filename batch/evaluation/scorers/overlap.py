@@ -74,6 +74,7 @@ def sacrebleu_metric(kind: str, *, language: str | None = None, tokenize: str | 
     chosen = tokenize or TOKENIZERS.get((language or "").lower().replace("_", "-").partition("-")[0], "13a")
     metric = library("sacrebleu", "bleu").BLEU
     try:
+        # Without the effective order, a right answer of three words has no 4-gram, and scores 0.
         return metric(effective_order=True, tokenize=chosen)
     except (ImportError, RuntimeError) as error:
         extra = chosen.partition("-")[0]
@@ -88,6 +89,7 @@ def _sacrebleu(metric: Any) -> Scorer:
         text = answer_text(sample)
         if isinstance(text, ScoreValue):
             return text
+        # Sums of logarithms of n-gram counts end a little beside 0 and 100.
         value = min(1.0, max(0.0, float(metric.sentence_score(text, wanted).score) / 100))
         against = f" against {len(wanted)} texts" if len(wanted) > 1 else ""
         return scored(value, text, f"{value:z.2f}{against}" if text.strip() else "empty answer")
@@ -113,6 +115,7 @@ def _nearest(measure: Callable[[str, str], float]) -> Scorer:
 def _token_f1(answer: str, expected: str) -> float:
     given, wanted = squad_tokens(answer), squad_tokens(expected)
     if not given or not wanted:
+        # As in SQuAD's script: an empty answer is right where the right value is empty.
         return float(given == wanted)
     common = sum((Counter(given) & Counter(wanted)).values())
     return 2 * common / (len(given) + len(wanted))

@@ -154,6 +154,7 @@ def _match(
     at: int, given: Sequence[_Call], wanted: Sequence[_Call], same: Callable[[_Call, _Call], bool], of_given: dict[int, int], seen: set[int]
 ) -> bool:
     """Give the expected call `at` one of the made ones; others move where they can (Kuhn's bipartite matching)."""
+    # Taking the first that fits is not enough: it may be the only one that fits another expected call.
     for place, call in enumerate(given):
         if place in seen or not same(call, wanted[at]):
             continue

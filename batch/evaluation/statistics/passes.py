@@ -20,7 +20,8 @@ MOST_KS = 8
 SUBSETS = 64
 """Of more choices of k tries, as many drawn ones stand for all."""
 
-_CHUNK = 256  # rows at a time: the votes of all pairs of tries are in memory
+# Rows at a time: the votes of all pairs of tries are in memory.
+_CHUNK = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,7 @@ def _rate(table: ScoreTable, at: int, k: int, clusters: Codes | None, level: flo
 def _majority(table: ScoreTable, at: int, k: int, clusters: Codes | None, level: float) -> Interval | None:
     if table.answers is None:
         return None
+    # Rows with all tries: of fewer, a choice of k is another draw than that of the other rows.
     whole = np.all(table.states[at] != State.MISSING, axis=1)
     if not whole.any():
         return None
@@ -92,9 +94,11 @@ def majority_right(answers: NDArray[np.int64], right: NDArray[np.bool_], k: int)
     for start in range(0, len(answers), _CHUNK):
         chunk = slice(start, start + _CHUNK)
         chosen, is_right = answers[chunk][:, subsets], right[chunk][:, subsets]
+        # Answers without a code equal each other, but vote for nothing.
         votes = np.count_nonzero(chosen[..., :, None] == chosen[..., None, :], axis=-1) * (chosen >= 0)
         most = votes.max(axis=-1, keepdims=True)
         modes = (votes == most) & (most > 0)
+        # Where no try has an answer there is no mode, and the share is 0.
         share = np.count_nonzero(modes & is_right, axis=-1) / np.maximum(1, np.count_nonzero(modes, axis=-1))
         found[chunk] = share.mean(axis=-1)
     return found
@@ -103,6 +107,7 @@ def majority_right(answers: NDArray[np.int64], right: NDArray[np.bool_], k: int)
 def _subsets(tries: int, k: int) -> NDArray[np.intp]:
     if math.comb(tries, k) <= SUBSETS:
         return np.array(list(itertools.combinations(range(tries), k)), dtype=np.intp)
+    # A fixed seed: the same answers give the same rates.
     rng = np.random.default_rng(0)
     drawn: Sequence[NDArray[np.intp]] = [rng.permutation(tries)[:k] for _ in range(SUBSETS)]
     return np.array(drawn, dtype=np.intp)

@@ -102,6 +102,7 @@ def find_changes(
             f"no variant is in both: {before.name} has {', '.join(names_before)}; {after.name} has {', '.join(names_after)}; "
             "--pair OLD=NEW names two that belong together"
         )
+    # A fixed seed: the same two sides give the same figures, in a terminal, in a report and in a gate.
     rng = np.random.default_rng(0)
     scores = []
     for name in common:
@@ -132,6 +133,7 @@ def pair_variants(before: Sequence[str], after: Sequence[str], renamed: Mapping[
     pairs = dict(renamed)
     taken = set(pairs.values())
     pairs |= {name: name for name in before if name in after and name not in pairs and name not in taken}
+    # A newer version of a model often has another name; with one on each side there is no doubt.
     if not pairs and len(before) == len(after) == 1:
         pairs = {before[0]: after[0]}
     return [(old, pairs[old]) for old in before if old in pairs]
@@ -170,12 +172,14 @@ def _changes(
 def _joined(before: Sequence[str], after: Sequence[str]) -> tuple[list[str], list[int], list[int]]:
     """All ids, the newer side's first, with their places on each side; -1 where a side has no such row."""
     first, second = ({name: at for at, name in enumerate(ids)} for ids in (before, after))
+    # The newer side first: its outputs are in this order.
     ids = [*second, *(name for name in first if name not in second)]
     return ids, [first.get(name, -1) for name in ids], [second.get(name, -1) for name in ids]
 
 
 def _aligned(table: ScoreTable, places: Sequence[int]) -> Floats:
     """Strict scores of shape (variants, places); NaN where there is no row."""
+    # Place -1 reads the column that is appended here: no row.
     strict = np.append(row_scores(table).strict, np.full((len(table.variants), 1), np.nan), axis=1)
     aligned: Floats = strict[:, np.asarray(places, dtype=np.intp)]
     return aligned
@@ -183,6 +187,7 @@ def _aligned(table: ScoreTable, places: Sequence[int]) -> Floats:
 
 def _states(table: ScoreTable, places: Sequence[int]) -> Floats:
     """The highest state code of each row's tasks: a failed call before an unscored answer before a score."""
+    # Place -1 reads the column that is appended here: a missing row.
     worst = np.append(table.states.max(axis=2), np.zeros((len(table.variants), 1), dtype=np.uint8), axis=1)
     states: Floats = worst[:, np.asarray(places, dtype=np.intp)]
     return states

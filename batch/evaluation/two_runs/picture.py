@@ -11,7 +11,7 @@ from batch.evaluation.statistics.intervals import Interval
 
 _WIDTH, _PANEL, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 260, 56, 190, 34, 44
 _LONGEST = 26
-# Told apart by dashes too, for those who do not see the colours. On white and on black, each has a contrast of 3 and more.
+# Dashes distinguish them too, for those who do not see the colours. On white and on black, each has a contrast of 3 and more.
 _COLOURS = ("#0b7285", "#c2410c", "#6d57c9", "#2f8a3e", "#b8336a", "#8a6d00")
 _DASHES = ("", "7 3", "2 3", "10 3 2 3", "5 5", "1 5")
 
