@@ -11,7 +11,6 @@ from batch.app.stored import open_run
 from batch.errors import InputError
 from batch.evaluation.answers import run_answers
 from batch.evaluation.every_eval import EvalRecord, write_every_eval
-from batch.evaluation.foreign import read_foreign
 
 
 def save_every_eval(report: EvaluationReport, source: str | tuple[list[Path], FileScoring], folder: Path) -> list[Path]:
@@ -30,6 +29,5 @@ def save_every_eval(report: EvaluationReport, source: str | tuple[list[Path], Fi
         record = EvalRecord(report.name, scores, report.folder, models, "unknown")
         return write_every_eval(record, answers, folder, datetime.now(UTC))
     paths, scoring = source
-    found = read_foreign(paths, answer=scoring.answer, rows=scoring.rows, row_id=scoring.row_id)
     record = EvalRecord(report.name, scores, report.folder, {stats.variant: stats.variant for stats in report.variants}, "unknown")
-    return write_every_eval(record, found, folder, datetime.now(UTC))
+    return write_every_eval(record, scoring.read(paths), folder, datetime.now(UTC))

@@ -15,7 +15,6 @@ from batch.app.sides import FileScoring, is_run, without_models
 from batch.app.stored import open_run
 from batch.errors import InputError, RowError
 from batch.evaluation.answers import Answer, run_answers
-from batch.evaluation.foreign import read_foreign
 from batch.evaluation.reading import read_evaluation
 from batch.evaluation.report.page import Evaluated, write_page
 from batch.evaluation.scoring import score_answers
@@ -71,20 +70,23 @@ def report_sides(targets: Sequence[str], scoring: FileScoring, path: Path) -> Pa
 
 def _gather(targets: Sequence[str], scoring: FileScoring) -> _Gathered:
     if not any(map(is_run, targets)):
-        answers = read_foreign([Path(target) for target in targets], answer=scoring.answer, rows=scoring.rows, row_id=scoring.row_id)
-        names = dict.fromkeys(answer.variant for answer in answers)
-        variants = [_file_variant(name, answers[0].row) for name in names]
-        return _joined(", ".join(Path(target).name for target in targets), [(variants, answers, "")])
+        paths = [Path(target) for target in targets]
+        return _joined(", ".join(path.name for path in paths), [(*_of_files(paths, scoring), "")])
     sides = []
     for target in targets:
         if is_run(target):
             run = open_run(target)
             sides.append((list(run.job.variants), list(run_answers(run.with_all_columns())), target))
         else:
-            answers = read_foreign([Path(target)], answer=scoring.answer, rows=scoring.rows, row_id=scoring.row_id)
-            names = dict.fromkeys(answer.variant for answer in answers)
-            sides.append(([_file_variant(name, answers[0].row) for name in names], answers, target))
+            sides.append((*_of_files([Path(target)], scoring), target))
     return _joined(" and ".join(targets), sides)
+
+
+def _of_files(paths: Sequence[Path], scoring: FileScoring) -> tuple[list[Variant], list[Answer]]:
+    """The variants in files, as far as the files tell, and their answers."""
+    answers = scoring.read(paths)
+    names = dict.fromkeys(answer.variant for answer in answers)
+    return [_file_variant(name, answers[0].row) for name in names], answers
 
 
 def _joined(name: str, sides: Sequence[tuple[list[Variant], list[Answer], str]]) -> _Gathered:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from batch.app.stored import open_run
 from batch.errors import InputError
-from batch.evaluation.answers import run_answers, run_state
+from batch.evaluation.answers import Answer, run_answers, run_state
 from batch.evaluation.foreign import read_foreign
 from batch.evaluation.reading import Evaluation, read_evaluation
 from batch.evaluation.scorers import scorer_version
@@ -33,6 +33,10 @@ class FileScoring:
     answer: str | None = None
     rows: Path | None = None
     row_id: str | None = None
+
+    def read(self, paths: Sequence[Path]) -> list[Answer]:
+        """Read the answers in files. Raises InputError."""
+        return read_foreign(paths, answer=self.answer, rows=self.rows, row_id=self.row_id)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +75,7 @@ def without_models(scores: Sequence[ScoreSettings]) -> tuple[ScoreSettings, ...]
 
 def score_files(paths: Sequence[Path], scoring: FileScoring, folder: Path | None = None) -> Evaluation:
     """Score the answers in files; `folder` keeps the scores' files. Raises InputError, SetupError."""
-    answers = read_foreign(paths, answer=scoring.answer, rows=scoring.rows, row_id=scoring.row_id)
+    answers = scoring.read(paths)
     variants = list(dict.fromkeys(each.variant for each in answers))
     with tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
         place = folder or Path(temporary)
@@ -93,7 +97,7 @@ def open_side(target: str, scoring: FileScoring) -> OpenedSide:
     scores = without_models(scoring.scores)
     if not scores:
         raise InputError(f"{target}: say how to score it: --kind exact --expected COLUMN, for example, or --job JOB.toml")
-    evaluation = score_files([path], FileScoring(scores, scoring.answer, scoring.rows, scoring.row_id))
+    evaluation = score_files([path], replace(scoring, scores=scores))
     return OpenedSide(scored_side(target, evaluation), None, evaluation)
 
 
