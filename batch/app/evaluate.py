@@ -100,12 +100,9 @@ def _report(
     # One that has all its rows all the same can be compared as if there had been no race.
     unfinished = {stats.variant for stats in evaluation.variants if stats.missing}
     stops = [stop for stop in stopped if stop.variant in unfinished]
-    costs = {stats.variant: stats.cost_usd for stats in evaluation.variants}
-    failures = {stats.variant: stats.failures for stats in evaluation.variants}
     levels = {"levels": levels_of(ran)} if ran is not None else {}
     options = [
-        (judged.table, {"asked": judged.asked, "costs": costs, "failures": failures, "columns": judged.columns, "stops": stops, **levels})
-        for judged in evaluation.scores
+        (judged.table, {"asked": judged.asked, "stops": stops, **evaluation.find_options(judged), **levels}) for judged in evaluation.scores
     ]
     verdicts = reach_verdicts(options, together=together)
     comparisons = tuple(map(Comparison, evaluation.scores, verdicts))

@@ -58,9 +58,7 @@ def report_sides(targets: Sequence[str], scoring: FileScoring, path: Path) -> Pa
     with tempfile.TemporaryDirectory(prefix="promptmill-") as folder:
         score_answers(lambda: answers, "", scores, Path(folder))
         evaluation = read_evaluation(Path(folder), scores, names)
-        costs = {stats.variant: stats.cost_usd for stats in evaluation.variants}
-        failures = {stats.variant: stats.failures for stats in evaluation.variants}
-        options = [(each.table, {"costs": costs, "failures": failures, "columns": each.columns}) for each in evaluation.scores]
+        options = [(each.table, evaluation.find_options(each)) for each in evaluation.scores]
         scored = list(zip(evaluation.scores, reach_verdicts(options), strict=True))
         evaluated = Evaluated(scored, (), evaluation.variants, Path(folder))
         size = sum(len(answer.text or "") for answer in answers)

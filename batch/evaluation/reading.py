@@ -72,6 +72,12 @@ class Evaluation:
     variants: tuple[VariantStats, ...]
     fresh: tuple[str, ...] = ()
 
+    def find_options(self, score: ScoreResult) -> dict[str, Any]:
+        """What the findings of one of the scores need besides its table, by the names of `FindOptions`."""
+        costs = {stats.variant: stats.cost_usd for stats in self.variants}
+        failures = {stats.variant: stats.failures for stats in self.variants}
+        return {"costs": costs, "failures": failures, "columns": score.columns}
+
 
 def read_evaluation(folder: Path, scores: Sequence[ScoreSettings], variants: Sequence[str], fresh: Sequence[str] = ()) -> Evaluation:
     """The files that `scoring.score_answers` brought up to date."""
