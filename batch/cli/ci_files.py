@@ -130,10 +130,10 @@ def _row(standing: Standing) -> list[str]:
 
 
 def _score(standing: Standing) -> str:
+    from batch.evaluation.formatting import percent_interval
+
     interval = standing.summary.strict
-    if interval is None:
-        return "none"
-    return f"{100 * interval.estimate:z.1f} % [{100 * interval.low:z.1f}, {100 * interval.high:z.1f}]"
+    return "none" if interval is None else percent_interval(interval)
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:

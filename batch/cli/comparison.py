@@ -191,11 +191,15 @@ def _place(standing: Standing) -> str:
 
 
 def _percent(share: float | None) -> str:
-    return _DASH if share is None else f"{100 * share:z.1f} %"
+    from batch.evaluation.formatting import percent
+
+    return _DASH if share is None else percent(share)
 
 
 def _limits(interval: Interval | None) -> str:
-    return _DASH if interval is None else f"[{100 * interval.low:z.1f}, {100 * interval.high:z.1f}]"
+    from batch.evaluation.formatting import percent_limits
+
+    return _DASH if interval is None else percent_limits(interval.low, interval.high)
 
 
 def _bar(interval: Interval | None) -> str:

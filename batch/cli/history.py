@@ -53,9 +53,10 @@ def _shown(score: str, points: Sequence[HistoryPoint], width: int) -> str:
 
 
 def _row(point: HistoryPoint) -> list[str]:
+    from batch.evaluation.formatting import percent, percent_limits
+
     strict, change = point.strict, point.change
-    score = "-" if strict is None else f"{100 * strict.estimate:z.1f} %"
-    limits = "-" if strict is None else f"[{100 * strict.low:z.1f}, {100 * strict.high:z.1f}]"
+    score, limits = ("-", "-") if strict is None else (percent(strict.estimate), percent_limits(strict.low, strict.high))
     head = [point.run, point.created[:10], point.variant, score, limits]
     if change is None or not change.pair.difference.rows:
         return [*head, "-", "-", "-", "-"]

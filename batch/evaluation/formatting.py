@@ -10,6 +10,10 @@ import math
 import re
 import string
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from batch.evaluation.statistics.intervals import Interval
 
 NO_BREAK = "\N{NO-BREAK SPACE}"
 # Spaces at which no line may end: "42.1 %", "+4.6 pt", "p < 0.001", "[-0.8, +9.9]".
@@ -24,6 +28,21 @@ def percent(share: float) -> str:
 def points(difference: float) -> str:
     """A difference of scores in percentage points, signed: 0.004 → "+0.4"; never "-0.0"."""
     return f"{100 * difference:+z.1f}"
+
+
+def percent_limits(low: float, high: float) -> str:
+    """The limits of a score or share: "[84.1, 90.2]"."""
+    return f"[{100 * low:z.1f}, {100 * high:z.1f}]"
+
+
+def percent_interval(interval: Interval) -> str:
+    """A score or share with its limits: "87.3 % [84.1, 90.2]"."""
+    return f"{percent(interval.estimate)} {percent_limits(interval.low, interval.high)}"
+
+
+def points_interval(estimate: float, low: float, high: float) -> str:
+    """A difference of scores with its limits: "+0.4 pt [-0.6, +1.4]"."""
+    return f"{points(estimate)} pt [{points(low)}, {points(high)}]"
 
 
 def about(count: int) -> str:
@@ -42,6 +61,11 @@ def dollars(amount: float | None) -> str:
 def chance(p: float) -> str:
     """A probability of chance: "p = 0.012" or "p < 0.001"."""
     return "p < 0.001" if p < 0.001 else f"p = {p:z.3f}"
+
+
+def corrected_chance(p: float, comparisons: int) -> str:
+    """A probability of chance, and for how many comparisons it is corrected where there are several."""
+    return f"{chance(p)}, corrected for {comparisons} comparisons" if comparisons > 1 else chance(p)
 
 
 def listed(names: Sequence[str]) -> str:

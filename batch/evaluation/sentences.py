@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from batch.evaluation.findings import Findings, Standing
-from batch.evaluation.formatting import chance, dollars, listed, percent, ranging
-from batch.evaluation.statistics.intervals import Interval
+from batch.evaluation.formatting import chance, dollars, listed, percent, percent_interval, ranging
 from batch.evaluation.statistics.scores import ANSWERED_FROM
 from batch.evaluation.statistics.slices import Slice
 
@@ -144,16 +143,12 @@ def _tries(standings: Sequence[Standing]) -> Iterator[Sentence]:
     """What more tries at a row are worth, of the variants that are few enough to be named one by one."""
     for one in standings if len(standings) <= MOST_ALIKE else ():
         rates = [rate for rate in one.passes if rate.k in {1, one.passes[-1].k}]
-        shown = [f"pass@{rate.k} {_rate(rate.any_right)}" for rate in rates]
+        shown = [f"pass@{rate.k} {percent_interval(rate.any_right)}" for rate in rates]
         last = rates[-1]
-        shown.append(f"pass^{last.k} {_rate(last.all_right)}")
+        shown.append(f"pass^{last.k} {percent_interval(last.all_right)}")
         if last.majority is not None:
-            shown.append(f"maj@{last.k} {_rate(last.majority)}")
+            shown.append(f"maj@{last.k} {percent_interval(last.majority)}")
         yield Sentence("tries", f"{one.variant}, of several tries at a row: {listed(shown)}.", (one.variant,))
-
-
-def _rate(interval: Interval) -> str:
-    return f"{percent(interval.estimate)} [{100 * interval.low:z.1f}, {100 * interval.high:z.1f}]"
 
 
 def _costs(findings: Findings) -> Iterator[Sentence]:

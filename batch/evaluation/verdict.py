@@ -10,7 +10,17 @@ from typing import Any
 import numpy as np
 
 from batch.evaluation.findings import Findings, FindOptions, Standing, find
-from batch.evaluation.formatting import about, chance, dollars, listed, percent, points, ranging
+from batch.evaluation.formatting import (
+    about,
+    corrected_chance,
+    dollars,
+    listed,
+    percent,
+    percent_interval,
+    points,
+    points_interval,
+    ranging,
+)
 from batch.evaluation.grading.call_stats import CallStats
 from batch.evaluation.sentences import MOST_ALIKE, Sentence, side_sentences
 from batch.evaluation.statistics.effects import MainEffect, main_effects
@@ -99,7 +109,7 @@ def _effects(effects: Sequence[MainEffect]) -> Iterator[Sentence]:
         for effect in clear[:MOST_ALIKE]:
             pair = effect.pair
             over = f"over {effect.matched:,} matched {'pair' if effect.matched == 1 else 'pairs'} of variants"
-            certainty = chance(pair.p_holm) + (f", corrected for {len(own)} comparisons" if len(own) > 1 else "")
+            certainty = corrected_chance(pair.p_holm, len(own))
             yield Sentence("effect", f"{factor} {pair.first} against {pair.second}: {_difference(pair, pair.first)} {over} ({certainty}).")
         if len(clear) > MOST_ALIKE:
             yield Sentence("effect", f"{len(clear) - MOST_ALIKE:,} more differences between values of {factor} are clear: --json has all.")
@@ -141,7 +151,7 @@ def _headline(findings: Findings) -> Sentence:
     next_best = beaten[0]
     resampled = "" if best.probability_best is None else f"; best in {percent(best.probability_best)} of resamples"
     lead = f"{_difference(next_best, best.variant)} ahead of {_other(next_best, best.variant)}"
-    text = f"{best.variant} wins with {_score(best)}: {lead} ({_certainty(next_best.p_holm, findings)}{resampled})."
+    text = f"{best.variant} wins with {_score(best)}: {lead} ({corrected_chance(next_best.p_holm, findings.tests)}{resampled})."
     return Sentence("winner", text, (best.variant, _other(next_best, best.variant)))
 
 
@@ -157,9 +167,7 @@ def _tie(top: Sequence[Standing], compared: int) -> Sentence:
 
 def _score(standing: Standing) -> str:
     interval = standing.summary.strict
-    if interval is None:
-        return "no score"
-    return f"{percent(interval.estimate)} [{100 * interval.low:z.1f}, {100 * interval.high:z.1f}]"
+    return "no score" if interval is None else percent_interval(interval)
 
 
 def _other(pair: Pair, name: str) -> str:
@@ -170,12 +178,7 @@ def _difference(pair: Pair, name: str) -> str:
     """The difference from `name`'s side: "+0.4 pt [-0.6, +1.4]"."""
     one = pair.difference
     estimate, low, high = (one.estimate, one.low, one.high) if pair.first == name else (-one.estimate, -one.high, -one.low)
-    return f"{points(estimate)} pt [{points(low)}, {points(high)}]"
-
-
-def _certainty(p: float, findings: Findings) -> str:
-    count = findings.tests
-    return chance(p) if count == 1 else f"{chance(p)}, corrected for {count} comparisons"
+    return points_interval(estimate, low, high)
 
 
 def _pairs(findings: Findings) -> Iterator[Sentence]:
@@ -199,7 +202,7 @@ def _behind(pairs: Sequence[Pair], leader: str, findings: Findings) -> Iterator[
     if len(pairs) <= MOST_ALIKE:
         for pair in pairs:
             other = _other(pair, leader)
-            text = f"{other} is behind {leader}: {_difference(pair, other)} ({_certainty(pair.p_holm, findings)})."
+            text = f"{other} is behind {leader}: {_difference(pair, other)} ({corrected_chance(pair.p_holm, findings.tests)})."
             yield Sentence("behind", text, (other, leader))
         return
     others = tuple(_other(pair, leader) for pair in pairs)

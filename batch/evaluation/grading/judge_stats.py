@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
-from batch.evaluation.formatting import percent
+from batch.evaluation.formatting import percent, percent_limits
 from batch.evaluation.grading.call_stats import CallStats
 from batch.evaluation.grading.judge_bias import JudgeBias
 from batch.evaluation.grading.pairs import Judgement
@@ -89,7 +89,7 @@ class CorrectedScore:
     @property
     def sentence(self) -> str:
         """The corrected mean for people."""
-        limits = f"[{100 * self.low:z.1f}, {100 * self.high:z.1f}]"
+        limits = percent_limits(self.low, self.high)
         corrected = f"{percent(self.estimate)} {limits} as people would have scored it, by {_labels(self.labels)} and all verdicts"
         return f"{self.variant}: {corrected} (prediction-powered); the judge's own mean is {percent(self.judged)}."
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from batch.evaluation.findings import Findings, Standing
-from batch.evaluation.formatting import dollars, percent
+from batch.evaluation.formatting import dollars, percent, percent_limits
 from batch.evaluation.gates import GateResult
 from batch.evaluation.reading import ScoreResult, VariantStats
 from batch.evaluation.report.charts import Scale, interval_strip, strip_axis, strip_scale
@@ -134,7 +134,7 @@ def _standing(one: Standing, stats: VariantStats, scale: Scale, keys: VariantLet
     if interval is None:
         yield "not known"
     else:
-        limits = f"[{100 * interval.low:z.1f}, {100 * interval.high:z.1f}]"
+        limits = percent_limits(interval.low, interval.high)
         yield joined(tag("strong", percent(interval.estimate)), " ", tag("span", limits, class_="quiet"))
     yield None if interval is None else interval_strip(interval, scale, one.variant)
     yield "–" if answered is None else percent(answered)

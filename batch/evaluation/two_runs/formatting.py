@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from batch.evaluation.formatting import about, chance, listed, percent, points
+from batch.evaluation.formatting import about, corrected_chance, listed, percent, points_interval
 from batch.evaluation.two_runs.changes import RowChange, RunChanges, ScoreChange, VariantChange
 
 MOST_ROWS = 10
@@ -39,10 +39,8 @@ def headline(change: VariantChange, comparisons: int) -> str:
     if change.score_before is None or change.score_after is None:
         return f"{name} cannot be compared: no row is finished on both sides."
     scores = f"{percent(change.score_before.estimate)} → {percent(change.score_after.estimate)}"
-    certainty = chance(pair.p_holm) + (f", corrected for {comparisons} comparisons" if comparisons > 1 else "")
-    figures = (
-        f"{scores} on {difference.rows:,} rows, {points(difference.estimate)} pt [{points(difference.low)}, {points(difference.high)}]"
-    )
+    certainty = corrected_chance(pair.p_holm, comparisons)
+    figures = f"{scores} on {difference.rows:,} rows, {points_interval(difference.estimate, difference.low, difference.high)}"
     if not pair.separable:
         return f"{name} is not shown to have changed: {figures} ({certainty})."
     return f"{name} became {'better' if difference.estimate > 0 else 'worse'}: {figures} ({certainty})."

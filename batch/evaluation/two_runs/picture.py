@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 
+from batch.evaluation.formatting import percent_interval
 from batch.evaluation.statistics.intervals import Interval
 
 _WIDTH, _PANEL, _LEFT, _RIGHT, _TOP, _BOTTOM = 760, 260, 56, 190, 34, 44
@@ -71,7 +72,7 @@ def _line(line: Line, runs: Sequence[str], limits: tuple[float, float], at: int,
     yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
     for run, one in line.points:
         x = _x(run, runs)
-        said = f"{line.variant}, {runs[run]}: {100 * one.estimate:z.1f} % [{100 * one.low:z.1f}, {100 * one.high:z.1f}]"
+        said = f"{line.variant}, {runs[run]}: {percent_interval(one)}"
         ends = f'y1="{_y(one.low, *limits):z.1f}" y2="{_y(one.high, *limits):z.1f}"'
         yield f'<line x1="{x:z.1f}" x2="{x:z.1f}" {ends} stroke="{colour}" stroke-opacity="0.6"/>'
         yield f'<circle cx="{x:z.1f}" cy="{_y(one.estimate, *limits):z.1f}" r="3.5" fill="{colour}"><title>{escape(said)}</title></circle>'
