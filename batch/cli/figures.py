@@ -30,7 +30,7 @@ def figure_lines(judged: ScoreResult, width: int, letters: Mapping[str, str], *,
 
 
 def _averages(found: Sequence[VariantFigures], width: int, letters: Mapping[str, str]) -> Iterator[str]:
-    names = list(dict.fromkeys((figure.name, figure.of) for each in found for figure in each.figures if not _is_of_label(figure)))
+    names = list(dict.fromkeys((figure.name, figure.of) for each in found for figure in each.figures if not figure.is_of_label))
     by_variant = [{(figure.name, figure.of): figure for figure in each.figures} for each in found]
     columns = [
         Column(letters.get(each.variant, "value"), tuple(_shown(figures.get(name)) for name in names))
@@ -44,7 +44,9 @@ def _averages(found: Sequence[VariantFigures], width: int, letters: Mapping[str,
 
 
 def _of_labels(found: Sequence[VariantFigures], width: int, letters: Mapping[str, str]) -> Iterator[str]:
-    labels = list(dict.fromkeys(figure.of for each in found for figure in each.figures if _is_of_label(figure) and figure.of))
+    from batch.evaluation.figures.figure import PER_LABEL
+
+    labels = list(dict.fromkeys(figure.of for each in found for figure in each.figures if figure.is_of_label and figure.of))
     if not labels:
         return
     if len(labels) * len(found) > MOST_LABEL_ROWS:
@@ -53,7 +55,7 @@ def _of_labels(found: Sequence[VariantFigures], width: int, letters: Mapping[str
     for each in found:
         figures = {(figure.of, figure.name): figure for figure in each.figures}
         columns = [Column("rows", tuple(f"{figures[label, 'recall'].rows:,}" for label in labels))]
-        columns += [Column(name, tuple(_shown(figures.get((label, name))) for label in labels)) for name in ("precision", "recall", "F1")]
+        columns += [Column(name, tuple(_shown(figures.get((label, name))) for label in labels)) for name in PER_LABEL]
         yield ""
         yield from _in_parts(_titled("label", each, letters), labels, columns, width)
 
@@ -89,10 +91,6 @@ def _in_parts(label: str, names: Sequence[str], columns: Sequence[Column], width
         yield from table(label, heads, part, width)
 
 
-def _is_of_label(figure: Figure) -> bool:
-    return figure.of is not None and figure.name in {"precision", "recall", "F1"}
-
-
 def _titled(what: str, each: VariantFigures, letters: Mapping[str, str]) -> str:
     return f"{letters[each.variant]}: {what}" if each.variant in letters else what
 
@@ -104,9 +102,4 @@ def _short(label: str) -> str:
 def _shown(figure: Figure | None) -> str:
     if figure is None or figure.value is None:
         return _DASH
-
-    def number(value: float) -> str:
-        return f"{100 * value:z.1f}" if figure.share else f"{value:z.4g}" if abs(value) >= 1 else f"{value:z.3f}"
-
-    limits = f" [{number(figure.low)}, {number(figure.high)}]" if figure.low is not None and figure.high is not None else ""
-    return f"{number(figure.value)}{' %' if figure.share else ''}{limits}"
+    return f"{figure.value_text} {figure.limits_text}".rstrip()

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.evaluation.figures.figure import ConfusionCell, Figure, FigureMaker, Resamples, ScoredAnswer, figures_of
+from batch.evaluation.figures.figure import PER_LABEL, ConfusionCell, Figure, FigureMaker, Resamples, ScoredAnswer, figures_of
 from batch.evaluation.figures.row_weights import RowWeights
 from batch.evaluation.scorers.labels import LabelReader
 from batch.evaluation.statistics.intervals import Floats
@@ -85,7 +85,6 @@ AVERAGES = (
     "weighted F1",
     "MCC",
 )
-PER_LABEL = ("precision", "recall", "F1")
 
 
 def _sums(codes: NDArray[np.intp], weights: Floats, count: int) -> Floats:

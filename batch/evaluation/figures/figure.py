@@ -13,6 +13,8 @@ from batch.evaluation.answers import Answer
 from batch.evaluation.statistics.intervals import Codes, Floats
 from batch.evaluation.table import ScoreValue
 
+PER_LABEL = ("precision", "recall", "F1")
+"""The names of the figures that each label has, in the order in which they are shown."""
 RESAMPLES = 1000
 LEVEL = 0.95
 
@@ -33,6 +35,24 @@ class Figure:
     share: bool = True
     rows: int = 0
     note: str | None = None
+
+    @property
+    def is_of_label(self) -> bool:
+        """Whether it is one of the figures that each label has."""
+        return self.of is not None and self.name in PER_LABEL
+
+    @property
+    def value_text(self) -> str:
+        """The value for people: "87.3 %"; empty where there is none."""
+        return "" if self.value is None else f"{self._number(self.value)}{' %' if self.share else ''}"
+
+    @property
+    def limits_text(self) -> str:
+        """The limits for people: "[84.1, 90.2]"; empty where there are none."""
+        return "" if self.low is None or self.high is None else f"[{self._number(self.low)}, {self._number(self.high)}]"
+
+    def _number(self, value: float) -> str:
+        return f"{100 * value:z.1f}" if self.share else f"{value:z.4g}" if abs(value) >= 1 else f"{value:z.3f}"
 
 
 @dataclass(frozen=True, slots=True)

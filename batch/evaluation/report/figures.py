@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from batch.evaluation.figures.figure import ConfusionCell, Figure, VariantFigures
+from batch.evaluation.figures.figure import PER_LABEL, ConfusionCell, Figure, VariantFigures
 from batch.evaluation.report.formatting import table, typeset
 from batch.evaluation.report.markup import Content, Markup, joined, tag
 from batch.evaluation.report.names import VariantLetters
@@ -24,7 +24,7 @@ def figures_html(found: Sequence[VariantFigures], keys: VariantLetters) -> Marku
 
 
 def _averages(found: Sequence[VariantFigures], keys: VariantLetters) -> Markup:
-    names = list(dict.fromkeys((one.name, one.of) for each in found for one in each.figures if not _is_of_label(one)))
+    names = list(dict.fromkeys((one.name, one.of) for each in found for one in each.figures if not one.is_of_label))
     columns = [{(one.name, one.of): one for one in each.figures} for each in found]
     rows: list[Sequence[Content]] = [
         [f"{name} over {of}" if of else name, *(_cell(figures.get((name, of))) for figures in columns)] for name, of in names
@@ -35,7 +35,7 @@ def _averages(found: Sequence[VariantFigures], keys: VariantLetters) -> Markup:
 def _labels(found: Sequence[VariantFigures], keys: VariantLetters) -> Markup:
     parts: list[Markup] = []
     for each in found:
-        of_labels = [one for one in each.figures if _is_of_label(one)]
+        of_labels = [one for one in each.figures if one.is_of_label]
         if not of_labels and not each.confusion:
             continue
         content = joined(_by_label(of_labels), _matrix(each))
@@ -47,8 +47,7 @@ def _by_label(figures: Sequence[Figure]) -> Markup:
     labels = list(dict.fromkeys(one.of for one in figures if one.of is not None))
     known = {(one.of, one.name): one for one in figures}
     rows: list[Sequence[Content]] = [
-        [label, f"{known[label, 'recall'].rows:,}", *(_cell(known.get((label, name))) for name in ("precision", "recall", "F1"))]
-        for label in labels
+        [label, f"{known[label, 'recall'].rows:,}", *(_cell(known.get((label, name))) for name in PER_LABEL)] for label in labels
     ]
     return table("Figures by label", ["Label", "Rows", "Precision", "Recall", "F1"], rows, class_="figures") if rows else Markup()
 
@@ -79,20 +78,10 @@ def _count(cell: ConfusionCell | None, variant: str, most: int) -> Content:
     return tag("button", f"{cell.count:,}", type="button", class_=class_, title=title, data_filter=json.dumps(filters))
 
 
-def _is_of_label(figure: Figure) -> bool:
-    return figure.of is not None and figure.name in {"precision", "recall", "F1"}
-
-
 def _cell(figure: Figure | None) -> Content:
     if figure is None:
         return "–"
     if figure.value is None:
         return tag("span", figure.note or "–", class_="quiet")
-
-    def number(value: float) -> str:
-        return f"{100 * value:z.1f}" if figure.share else f"{value:z.4g}" if abs(value) >= 1 else f"{value:z.3f}"
-
-    value = typeset(f"{number(figure.value)}{' %' if figure.share else ''}")
-    if figure.low is None or figure.high is None:
-        return value
-    return joined(value, " ", tag("span", typeset(f"[{number(figure.low)}, {number(figure.high)}]"), class_="quiet"))
+    value, limits = typeset(figure.value_text), typeset(figure.limits_text)
+    return joined(value, " ", tag("span", limits, class_="quiet")) if limits else value
