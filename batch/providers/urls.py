@@ -27,14 +27,15 @@ _VERSION = re.compile(r"v\d+[a-z0-9]*")
 _API_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/moderations")
 # Omitted from addresses: the same endpoint has one name, one set of limits, and one place in a pool.
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_UNIX = "http+unix"
+UNIX = "http+unix"
+"""The scheme of URLs whose host is the path of a Unix socket, percent-encoded."""
 _SOCKET = re.compile(r"unix:(?://(?=/))?(/(?!/).*)", re.IGNORECASE)
 
 
 def socket_path(url: str) -> str | None:
     """Return the path of the Unix socket that a URL leads to; None for a URL of a host."""
     parts = urlsplit(url)
-    return unquote(parts.netloc) if parts.scheme == _UNIX else None
+    return unquote(parts.netloc) if parts.scheme == UNIX else None
 
 
 def endpoint_address(url: str) -> str:
@@ -56,7 +57,7 @@ def normalise_base_url(url: str, *, exact: bool = False) -> str:
     host = parts.hostname or ""
     if host in RETIRED_HOSTS:
         raise ValueError(f"{host} serves no more: {RETIRED_HOSTS[host]}")
-    authority = _authority(parts) if parts.scheme != _UNIX else _socket_authority(parts)
+    authority = _authority(parts) if parts.scheme != UNIX else _socket_authority(parts)
     path = _api_root(re.sub(r"/{2,}", "/", parts.path), exact=exact)
     return f"{parts.scheme}://{authority}{path}"
 
@@ -65,7 +66,7 @@ def _split(url: str) -> SplitResult:
     stripped = url.strip()
     socket = _SOCKET.fullmatch(stripped)
     if socket is not None:
-        stripped = f"{_UNIX}://{quote(socket.group(1), safe='')}"
+        stripped = f"{UNIX}://{quote(socket.group(1), safe='')}"
     if not re.match(r"http(s|\+unix)?://", stripped, re.IGNORECASE):
         raise ValueError("a base URL begins with http:// or https://, or is unix: and the absolute path of a socket")
     # A line break would end the head of the request.

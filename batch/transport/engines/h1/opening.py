@@ -8,11 +8,12 @@ import ssl
 from collections.abc import Callable
 from typing import Any
 
+from batch.providers.urls import UNIX
 from batch.transport.engines.h1.connect import Connector, reason_of
 from batch.transport.engines.h1.connection import Connection
 from batch.transport.engines.h1.errors import ConnectError, ConnectTimeoutError, H1Error, ProxyError, TLSError
 from batch.transport.engines.h1.proxy import Proxy, open_tunnel
-from batch.transport.engines.h1.request import UNIX, Origin
+from batch.transport.engines.h1.request import Origin
 from batch.transport.engines.h1.tls import is_tls_refusal, tls_context, tls_words
 
 Event = Callable[[Connection], None]

@@ -7,13 +7,11 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, quote, unquote, urlsplit
 
+from batch.providers.urls import UNIX
 from batch.transport.engines.h1.errors import TargetError
 from batch.transport.wire import Target
 
 _PORTS = {"http": 80, "https": 443}
-
-UNIX = "http+unix"
-"""The scheme of URLs whose host is the path of a Unix socket, percent-encoded."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110, section 5.6.2
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*")
 
