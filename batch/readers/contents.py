@@ -9,13 +9,14 @@ import codecs
 import re
 
 HEAD_BYTES = 512
+GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 # First bytes, what that is, what to do. A header of CSV may begin with those that are ASCII: a control byte must follow (_is_binary).
 _SIGNATURES = (
     (b"PK\x03\x04", "a zip archive, as .xlsx files are", "save the table as CSV, or unpack the archive"),
     (b"\xd0\xcf\x11\xe0", "an old Excel workbook", "save the table as CSV"),
-    (b"\x1f\x8b", "packed by gzip", "let its name end with .gz"),
-    (b"\x28\xb5\x2f\xfd", "packed by zstd", "let its name end with .zst"),
+    (GZIP, "packed by gzip", "let its name end with .gz"),
+    (ZSTD, "packed by zstd", "let its name end with .zst"),
     (b"BZh", "packed by bzip2", "unpack it first"),
     (b"\xfd7zXZ\0", "packed by xz", "unpack it first"),
     (b"PAR1", "Parquet", 'set format = "parquet" in [input], or let its name end with .parquet'),

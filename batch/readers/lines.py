@@ -14,14 +14,14 @@ from hashlib import blake2b
 from typing import cast
 
 from batch.errors import InputError
-from batch.readers.contents import HEAD_BYTES, no_text
+from batch.readers.contents import GZIP, HEAD_BYTES, ZSTD, no_text
 from batch.storage import file_name, head, open_input
 
 BLOCK_BYTES = 1 << 18
 SHORT_BLOCK_BYTES = 1 << 16
 MAX_LINE_BYTES = 256 << 20
 _UTF8_BOM = b"\xef\xbb\xbf"
-_PACKED = {".gz": (b"\x1f\x8b", "gzip"), ".zst": (b"\x28\xb5\x2f\xfd", "zstd")}
+_PACKED = {".gz": (GZIP, "gzip"), ".zst": (ZSTD, "zstd")}
 # What gzip, zlib and Arrow raise for packed files that are cut or damaged.
 _UNREADABLE = (OSError, EOFError, zlib.error, io.UnsupportedOperation)
 

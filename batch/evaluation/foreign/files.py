@@ -11,11 +11,14 @@ import orjson
 
 from batch.errors import InputError
 from batch.readers import Dataset
+from batch.readers.formats import FORMATS
+from batch.readers.record import PACKED
 from batch.records import Row
 from batch.settings import InputSettings
 from batch.storage import open_input
 
-TABLES = frozenset({".csv", ".tsv", ".parquet", ".pq", ".arrow", ".feather"})
+_CSV = FORMATS["csv"].suffixes
+_TABLES = frozenset(suffix for name in ("csv", "parquet", "arrow") for suffix in FORMATS[name].suffixes)
 # Columns of promptmill's own CSV files that are not texts there either.
 _JSON_CELLS = frozenset({"usage", "tool_calls", "error"})
 _NUMBER_CELLS = frozenset({"latency_s", "first_token_s", "cost_usd", "repeat"})
@@ -25,9 +28,9 @@ _GUARDED = ("'=", "'+", "'-", "'@", "'\t", "'\r", "'\n")
 def documents(path: Path) -> Iterator[Any]:
     """The JSON values in a file: its rows, its lines, the items of its list, or its one document. Raises InputError."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    inner = next((suffix for suffix in reversed(suffixes) if suffix not in {".gz", ".zst"}), "")
-    if inner in TABLES:
-        yield from _rows(path, text=inner in {".csv", ".tsv"})
+    inner = next((suffix for suffix in reversed(suffixes) if suffix not in PACKED), "")
+    if inner in _TABLES:
+        yield from _rows(path, text=inner in _CSV)
     elif inner == ".eval":
         yield _inspect_log(path)
     else:
