@@ -7,14 +7,16 @@ from pathlib import Path
 
 from batch.app.evaluate import EvaluationReport
 from batch.app.sides import FileScoring
-from batch.app.stored import open_run
 from batch.errors import InputError
 from batch.evaluation.answers import run_answers
 from batch.evaluation.every_eval import EvalRecord, write_every_eval
+from batch.rundir.stored_run import StoredRun
 
 
-def save_every_eval(report: EvaluationReport, source: str | tuple[list[Path], FileScoring], folder: Path) -> list[Path]:
-    """Write the files of a report whose score files are still there; `source` is the run directory, or the files and how they are read.
+def save_every_eval(report: EvaluationReport, source: StoredRun | tuple[list[Path], FileScoring], folder: Path) -> list[Path]:
+    """Write the files of a report whose score files are still there.
+
+    `source` is the run with all its columns, or the files and how they are read.
 
     Raises:
         RunDirectoryError, JobError, InputError, DamagedError, StorageError.
@@ -22,12 +24,10 @@ def save_every_eval(report: EvaluationReport, source: str | tuple[list[Path], Fi
     if report.folder is None:
         raise InputError("the scores' files are gone")
     scores = [(each.judged, each.verdict.findings) for each in report.comparisons]
-    if isinstance(source, str):
-        run = open_run(source)
-        models = {variant.name: variant.full_name for variant in run.job.variants}
-        answers = run_answers(run.with_all_columns())
+    if isinstance(source, StoredRun):
+        models = {variant.name: variant.full_name for variant in source.job.variants}
         record = EvalRecord(report.name, scores, report.folder, models, "unknown")
-        return write_every_eval(record, answers, folder, datetime.now(UTC))
+        return write_every_eval(record, run_answers(source), folder, datetime.now(UTC))
     paths, scoring = source
     record = EvalRecord(report.name, scores, report.folder, {stats.variant: stats.variant for stats in report.variants}, "unknown")
     return write_every_eval(record, scoring.read(paths), folder, datetime.now(UTC))

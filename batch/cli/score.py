@@ -17,11 +17,12 @@ from batch.cli.file_options import file_options, file_scoring, refuse_file_optio
 from batch.cli.grading import call_models
 from batch.cli.options import files as complete_files
 from batch.cli.options import json_option, junit_option, markdown_option, scores_job_option, set_option
-from batch.storage import is_url, named
+from batch.storage import named
 
 if TYPE_CHECKING:
     from batch.app.evaluate import EvaluationReport
     from batch.app.sides import FileScoring
+    from batch.rundir.stored_run import StoredRun
 
 
 @click.command("score")
@@ -69,8 +70,10 @@ def score_command(
       promptmill score answers.jsonl --kind number --expected answer
       promptmill score out.jsonl --rows in.csv --kind exact --expected label
     """
+    from batch.app.sides import is_run
+
     failed_calls, scores_job = False, Path(job) if job else None
-    if len(targets) == 1 and (is_url(targets[0]) or Path(targets[0]).is_dir()):
+    if len(targets) == 1 and is_run(targets[0]):
         refuse_file_options(files)
         report, failed_calls = _score_run(ctx, targets[0], scores_job, options)
     else:
@@ -107,7 +110,7 @@ def _score_run(ctx: click.Context, directory: str, job: Path | None, options: di
     saving = Path(options["save_baseline"]) if options["save_baseline"] else None
     report = evaluate(scored, saving=saving)
     if options["every_eval"]:
-        _save_every_eval(report, directory, options["every_eval"])
+        _save_every_eval(report, scored.run, options["every_eval"])
     return report, failed
 
 
@@ -125,7 +128,7 @@ def _score_files(paths: list[Path], files: dict[str, Any], job: Path | None, opt
     return replace(report, folder=None)
 
 
-def _save_every_eval(report: EvaluationReport, source: str | tuple[list[Path], FileScoring], folder: str) -> None:
+def _save_every_eval(report: EvaluationReport, source: StoredRun | tuple[list[Path], FileScoring], folder: str) -> None:
     from batch.app.every_eval import save_every_eval
 
     written = save_every_eval(report, source, Path(folder))
