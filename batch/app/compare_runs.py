@@ -69,7 +69,7 @@ def _scores_of(targets: Sequence[str]) -> tuple[ScoreSettings, ...]:
 
 
 def _names(sides: tuple[OpenedSide, OpenedSide]) -> tuple[str, str]:
-    """Names that differ: as the sides are called, with the date of a run that has the other's name."""
+    """Names that differ: as the sides are called, or where both are called the same, with which of them is the older one."""
     first, second = (opened.side.name for opened in sides)
     return (first, second) if first != second else (f"{first} (before)", f"{second} (after)")
 

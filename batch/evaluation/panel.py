@@ -59,7 +59,10 @@ def score_panels(scores: Sequence[ScoreSettings], folder: Path) -> tuple[str, ..
 def _update(score: ScoreSettings, folder: Path) -> bool:
     members: list[str] = list(score.options["of"])
     sources = [folder / f"{name}.parquet" for name in members]
-    known = [[path.stat().st_mtime_ns, described(path).get("state"), described(path).get("version")] for path in sources]
+    known = []
+    for source in sources:
+        own = described(source)
+        known.append([source.stat().st_mtime_ns, own.get("state"), own.get("version")])
     state = blake2b(json.dumps([known, sorted(score.options.items())]).encode(), digest_size=16).hexdigest()
     path = folder / f"{score.name}.parquet"
     if described(path).get("state") == state:

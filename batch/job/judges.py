@@ -28,7 +28,8 @@ GRADING_KEYS = (
     "parameters",
     "price",
     "baseline",
-    *("retries", "criteria"),
+    "retries",
+    "criteria",
 )
 # The file of grading requests has one column with the judge's messages or the text to embed.
 MESSAGES_COLUMN = "messages"

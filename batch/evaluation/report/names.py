@@ -81,4 +81,5 @@ def breakable(name: str) -> Markup:
     """A name with line-break opportunities after slashes and the like, when it is long."""
     if len(name) <= SHORT_NAME:
         return joined(name)
-    return joined(*(joined(part, tag("wbr")) for part in _JOINTS.split(name)[:-1]), _JOINTS.split(name)[-1])
+    *parts, last = _JOINTS.split(name)
+    return joined(*(joined(part, tag("wbr")) for part in parts), last)

@@ -22,9 +22,8 @@ class HttpxEngine(Engine):
 
     def __init__(self, open_transport: OpenTransport, connect_timeout_s: float) -> None:
         self._open = open_transport
-        self._transports: dict[str | None, httpx.AsyncBaseTransport] = {
-            None: open_transport(None)
-        }  # what cannot be opened is found here, before anything is sent
+        # What cannot be opened is found here, before anything is sent.
+        self._transports: dict[str | None, httpx.AsyncBaseTransport] = {None: open_transport(None)}
         self._extensions = {"timeout": {"connect": connect_timeout_s}}
         self._heads: dict[Target, tuple[httpx.AsyncBaseTransport, httpx.URL, httpx.Headers]] = {}
 
