@@ -21,6 +21,7 @@ from batch.executors.workers.limit_allocator import LimitAllocator
 from batch.executors.workers.messages import Grant, Lease, LeaseKey, Report
 from batch.policy.failures import FailureLimit
 from batch.policy.limits.shared import BudgetUsage, LimitShare
+from batch.policy.pricing import difference
 from batch.records import Outcome
 from batch.settings import RunSettings
 from batch.tally import Tally
@@ -73,7 +74,7 @@ class Coordinator:
         self._leases = Leases(len(endpoints), sharding.shards)
         self._queues = [[LimitAllocator(run) for _ in range(count)] for count in endpoints]
         self._budget_allocator = BudgetAllocator(math.inf if run.max_cost_usd is None else run.max_cost_usd, spent_usd)
-        self._unrecorded = 0.0
+        self._unrecorded_usd = self._recovered_usd = 0.0
         self._limit = FailureLimit(run.max_failures)
         self._members: dict[str, _WorkerState] = {}
         self._gone: set[str] = set()
@@ -95,7 +96,7 @@ class Coordinator:
     @property
     def unrecorded(self) -> float:
         """US dollars that workers spent, or may have spent, on tasks without an outcome. Known when all have ended."""
-        return max(0.0, self._unrecorded)
+        return difference(self._unrecorded_usd, self._recovered_usd)
 
     @property
     def sharing(self) -> WorkerProgress:
@@ -166,7 +167,7 @@ class Coordinator:
             count(tally, outcome)
             tally.requests += outcome.attempts if found[variant] > reported.get(variant, 0) else 0
             tally.durable += 1
-            self._unrecorded -= (outcome.cost_usd or 0.0) + outcome.extra_usd
+            self._recovered_usd += (outcome.cost_usd or 0.0) + outcome.extra_usd
             self._replace_kept(tally, kept_ok)
         for variant, number in reported.items():
             # These were answered, and will be sent again.
@@ -195,7 +196,7 @@ class Coordinator:
         self._gone.add(name)
         self._budget_allocator.ended(name, budget)
         reported = budget or member.budget
-        self._unrecorded += reported.unrecorded if reported is not None else 0.0
+        self._unrecorded_usd += reported.unrecorded if reported is not None else 0.0
         for queue in self._queues:
             for shares in queue:
                 shares.lost(name)
