@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 
 from batch.engine.recorder import count
+from batch.engine.refused_variants import stopped_alone
 from batch.engine.stop import Stop
 from batch.errors import DamagedError, StorageError
-from batch.events import Event, WorkerProgress
+from batch.events import Event, Notice, UnexpectedError, VariantStopped, WorkerProgress
 from batch.executors.sharding import ShardPlan
 from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.leases import MOST_GENERATIONS, Leases
@@ -76,6 +77,7 @@ class Coordinator:
         self._budget_allocator = BudgetAllocator(math.inf if run.max_cost_usd is None else run.max_cost_usd, spent_usd)
         self._unrecorded_usd = self._recovered_usd = 0.0
         self._limit = FailureLimit(run.max_failures)
+        self._refused: dict[str, Stop] = {}
         self._members: dict[str, _WorkerState] = {}
         self._gone: set[str] = set()
         # Of a cluster it is unknown until its launcher calls `expect`.
@@ -92,6 +94,11 @@ class Coordinator:
     def finished(self) -> bool:
         """Whether all rows have their outcome."""
         return self._leases.finished
+
+    @property
+    def stopped_by(self) -> Stop | None:
+        """Why rows are without an outcome: what stopped the run, or the first of its variants that is not sent any more."""
+        return next(iter(self._refused.values()), None) if self._leases.finished else self.stop
 
     @property
     def unrecorded(self) -> float:
@@ -117,7 +124,7 @@ class Coordinator:
         self._add(member, report.tallies)
         member.written, member.in_memory, member.budget = report.written, report.in_memory, report.budget
         for event in report.events:
-            self._notify(event)
+            self._pass_on(event)
         for key in report.done:
             self._leases.done(name, key)
         self._judge(report)
@@ -129,7 +136,7 @@ class Coordinator:
         leases, shares = self._grants(report, now, again_s)
         drained = tuple(self._leases.available(queue) == 0 for queue in range(len(self._queues)))
         budget = None if report.budget is None else self._budget_allocator.checkin(name, report.budget)
-        return Grant(leases, shares, drained, budget, again_s, self.stop, self.grace_s, over=self._leases.finished)
+        return Grant(leases, shares, drained, budget, dict(self._refused), again_s, self.stop, self.grace_s, over=self._leases.finished)
 
     async def lost(self, name: str) -> None:
         """Release the leases of a dead or abandoned worker to others; nothing that it writes from here on counts."""
@@ -235,9 +242,23 @@ class Coordinator:
             self.end(report.stop, 0.0 if report.stop.cause == "storage" else self._run.grace_s)
         for example in report.examples:
             reason = self._limit.exceeded(self.tallies.values(), self.tallies[example.variant], example.error)
-            if reason is not None:
-                where = f"row {example.ordinal}, id {example.id}: {example.error.message}"
-                self.end(Stop("refused", f"{reason}; for example {where}"), self._run.grace_s)
+            if reason is None or example.variant in self._refused:
+                continue
+            where = f"row {example.ordinal}, id {example.id}: {example.error.message}"
+            stop = Stop("refused", f"{reason}; for example {where}")
+            # Without a limit of the job's own, the rows of one variant that all fail alike say nothing about the others.
+            if self._run.max_failures is None and len(self._refused) + 1 < len(self.tallies):
+                self._pass_on(stopped_alone(example.variant, stop))
+            else:
+                self.end(stop, self._run.grace_s)
+
+    def _pass_on(self, event: Notice | UnexpectedError) -> None:
+        if isinstance(event, VariantStopped):
+            if event.variant in self._refused:
+                # Another worker has found the same at the same time.
+                return
+            self._refused[event.variant] = Stop("refused", event.reason)
+        self._notify(event)
 
     def _add(self, member: _WorkerState, tallies: Mapping[str, Tally]) -> None:
         for variant, now in tallies.items():

@@ -78,7 +78,8 @@ class Grant:
     """What a worker may do until it checks in again, in `again_s` seconds at the latest.
 
     `leases` are new ones. `shares` are the worker's shares of each endpoint's limits, queue by queue. `drained` says for each queue
-    that nothing can be leased at the moment (a shard whose worker dies may come back). `stop` ends all sending; requests in flight get
+    that nothing can be leased at the moment (a shard whose worker dies may come back). `refused` are the variants that are not sent any
+    more, and why. `stop` ends all sending; requests in flight get
     `grace_s` to end. `over` means that everything is done, or that the worker was abandoned: the worker ends.
     """
 
@@ -86,6 +87,7 @@ class Grant:
     shares: tuple[LimitShare, ...] = ()
     drained: tuple[bool, ...] = ()
     budget: BudgetShare | None = None
+    refused: Mapping[str, Stop] = field(default_factory=dict)
     again_s: float = 0.25
     stop: Stop | None = None
     grace_s: float = 0.0

@@ -152,6 +152,8 @@ class Worker:
         )
 
     def _apply(self, grant: Grant, asked_at: float) -> None:
+        for queue in self._queues:
+            queue.refuse(grant.refused)
         if grant.budget is not None and self._budget is not None:
             self._budget.grant(grant.budget)
         shares = iter(grant.shares)

@@ -152,9 +152,10 @@ def test_a_variant_that_is_never_served_is_late_while_others_are_served() -> Non
 
 def test_short_pauses_that_follow_each_other_are_reported_once_a_minute() -> None:
     """A user reads one line for a minute of pauses of a second each, and every pause that is long."""
-    house, said = pace(), []
-    verdict = Verdict(Action.RETRY, REFUSED, 1.0, charged=False, reduce_concurrency=True)
-    for now in range(0, 90, 3):
-        said.append(house.postpone(work().task, 0, verdict, float(now), float(now))[1])
-    said.append(house.postpone(work().task, 0, Verdict(Action.RETRY, REFUSED, 30.0, charged=False), 90.0, 90.0)[1])
+    house = pace()
+    waits = [*((float(now), 1.0) for now in range(0, 90, 3)), (90.0, 30.0)]
+    said = [
+        house.postpone(work().task, 0, Verdict(Action.RETRY, REFUSED, wait, charged=False, reduce_concurrency=True), now, now)[1]
+        for now, wait in waits
+    ]
     assert [notice for notice in said if notice] == [*["house paused for 1 s (rate_limit)"] * 2, "house paused for 30 s (rate_limit)"]
