@@ -94,3 +94,19 @@ def test_an_endpoint_out_of_money_ends_the_run_for_all_its_models(tmp_path: Path
     whole = sum_tallies(report.tallies)
     assert (report.exit_code, report.reason, whole.failed) == (5, "house: no credit left", 0)
     assert whole.ok < ROWS
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_endpoint_that_refuses_everything_keeps_no_row_of_another_from_its_answer(tmp_path: Path, processes: int) -> None:
+    """Fault 3, promise 13: with one endpoint out of money all rows of the other's model are answered; exit 5, its cause; it resumes."""
+    with ScriptedEndpoint(for_rows(lambda _: [error(402, "no credit left")])) as poor, ScriptedEndpoint(for_rows(answer)) as rich:
+        more = f'\n[provider.rich]\nbase_url = "{rich.url}"\n\n[[model]]\nid = "rich/sound"\n'
+        folder = JobFolder(tmp_path, poor.url, rows=ROWS, parameters=more, concurrency=4, preflight=False, processes=processes)
+        report = run(folder, Notices())
+        broken, sound = report.tallies.values()
+        assert (report.exit_code, report.reason) == (5, "house: no credit left")
+        assert (sound.ok, sound.failed, broken.ok, broken.failed) == (ROWS, 0, 0, 0)
+        assert folder.call("verify", str(folder.directory)).returncode == 0
+        poor.handler = answer
+        again = run(folder, Notices())
+    assert (again.exit_code, sum_tallies(again.tallies).ok) == (0, ROWS)

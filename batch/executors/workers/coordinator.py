@@ -125,6 +125,8 @@ class Coordinator:
         member.written, member.in_memory, member.budget = report.written, report.in_memory, report.budget
         for event in report.events:
             self._pass_on(event)
+        for queue in report.abandoned:
+            self._leases.abandon(queue)
         for key in report.done:
             self._leases.done(name, key)
         self._judge(report)

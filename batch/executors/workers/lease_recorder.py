@@ -143,6 +143,11 @@ class LeaseRecorder(Recorder):
         """Wait no longer for an outcome of `work`: its lease can be done without."""
         self._lease_journals[work.shard].settled += 1
 
+    def give_up(self) -> None:
+        """Wait for no more outcomes of the open leases: they are done when what they have is durable."""
+        for lease_journals in self._lease_journals.values():
+            lease_journals.settled, lease_journals.is_read = lease_journals.fed, True
+
     def close(self) -> None:
         """Close all files."""
         for lease_journals in self._lease_journals.values():

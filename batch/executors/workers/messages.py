@@ -56,7 +56,7 @@ class Report:
     `in_memory` counts the outcomes of `tallies` beyond that end, which are in memory only and are lost when the worker dies.
     `events` are what the engine reported, `examples` failed rows that were not reported yet. `budget` is the use of the run's budget
     (`unrecorded` also without a budget).
-    `stop` is why it cannot continue. `ended` marks its last report.
+    `abandoned` are the queues whose endpoints refuse everything, `stop` is why it cannot continue. `ended` marks its last report.
     """
 
     worker: str
@@ -69,6 +69,7 @@ class Report:
     examples: tuple[Example, ...] = ()
     budget: BudgetUsage | None = None
     events: tuple[Notice | UnexpectedError, ...] = ()
+    abandoned: frozenset[int] = frozenset()
     stop: Stop | None = None
     ended: bool = False
 

@@ -49,8 +49,8 @@ class WorkerHandle(Observer, Protocol):
     def hurry(self) -> None:
         """Check in now."""
 
-    def stopped(self, stop: Stop) -> None:
-        """Report that a queue was stopped."""
+    def stopped(self, stop: Stop) -> bool:
+        """Report that a queue was stopped; returns whether that stops the run."""
 
 
 class LeasedEndpoint:
@@ -130,6 +130,13 @@ class WorkerQueue:
         self._session: Session | None = None
         self._begun = anyio.Event()
         self._ended = False
+        self.given_up: Stop | None = None
+        self.is_abandoned = False
+
+    @property
+    def variants(self) -> Sequence[str]:
+        """The names of all variants that are sent to this endpoint."""
+        return self._endpoint_pool.variants
 
     @property
     def is_running(self) -> bool:
@@ -143,6 +150,8 @@ class WorkerQueue:
             if self._ended:
                 return
             self._begun = anyio.Event()
+            if self.given_up is not None:
+                continue
             self._begun_before += self._feed.begun if self._feed is not None else 0
             self._feed = LeaseFeed(
                 self._ranges, self._options, self._plans, partial(from_thread.run_sync, self._worker.hurry), self._answered_before
@@ -156,13 +165,16 @@ class WorkerQueue:
             self._session = None
             # A variant that is stopped alone does not stop the run: the coordinator hears of it by its event.
             if stop is not None and stop is not self._refused.first and not self._ended:
-                self._worker.stopped(stop)
+                self._give_up(stop)
             self._worker.hurry()
 
     def take(self, lease: Lease) -> None:
         """Add a lease."""
         lease_journals = self.recorder.open(lease)
-        if self._session is not None and self._feed is not None and not self._feed.closed:
+        if self.is_abandoned:
+            # It was granted before the coordinator heard of it.
+            self.recorder.give_up()
+        elif self._session is not None and self._feed is not None and not self._feed.closed:
             self._feed.add(lease_journals)
         else:
             self._waiting.append(lease_journals)
@@ -175,7 +187,7 @@ class WorkerQueue:
                 for pool in self._session.pools:
                     pool.refuse(variant, stop)
             elif self._refused.refuse([variant], stop) is None:
-                self._worker.stopped(stop)
+                self._give_up(stop)
 
     def drain(self) -> None:
         """Finish the leases at hand: nothing more can be leased at the moment."""
@@ -216,11 +228,19 @@ class WorkerQueue:
         """Return how many more leases it can take without running dry before the check-in after the next."""
         begun = self._begun_before + (self._feed.begun if self._feed is not None else 0)
         lately, self._begun_lately = begun - self._begun_lately, begun
-        if self._ended or (self._session is not None and self._session.stopped):
+        if self._ended or self.given_up is not None or (self._session is not None and self._session.stopped):
             return 0
         # Leases that a closed feed still has cannot be started by it: they do not count.
         ahead = len(self._waiting) + (self._feed.ahead if self._feed is not None and not self._feed.closed else 0)
         return max(0, 1 + 2 * lately - ahead)
+
+    def _give_up(self, stop: Stop) -> None:
+        """Send nothing more to this endpoint; return its leases if the run continues without."""
+        if self.given_up is None:
+            self.given_up = stop
+            self.is_abandoned = not self._worker.stopped(stop)
+            if self.is_abandoned:
+                self.recorder.give_up()
 
     @property
     def _sent(self) -> list[Variant]:

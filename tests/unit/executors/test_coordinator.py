@@ -14,6 +14,7 @@ from batch.executors.sharding import ShardPlan
 from batch.executors.shards import divide
 from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.coordinator import Coordinator, Recovered
+from batch.executors.workers.leases import Leases
 from batch.executors.workers.messages import Lease, LeaseKey, Report
 from batch.policy.limits.shared import BudgetUsage, LeasedBudget, LimitShare, LimitUsage
 from batch.records import InputOffset
@@ -206,3 +207,19 @@ def test_a_variant_that_one_worker_stops_is_sent_by_none_and_reported_once() -> 
             leased[("w1", "w2").index(name)] = coordinator.checkin(Report(name, usages=(IDLE,), wanted=(1,), done=done), 0.5).leases
     assert coordinator.finished
     assert coordinator.stopped_by == stop
+
+
+async def test_an_abandoned_endpoint_is_waited_for_until_its_leases_are_back() -> None:
+    """Fault 3: of an endpoint that refuses everything nothing is leased, but what its workers have begun is waited for."""
+    leases = Leases(2, divide(2 * ROWS_PER_SHARD, [InputOffset(0)]))
+    poor, rich = (leases.take("w1", queue) for queue in (0, 1))
+    assert poor is not None
+    leases.abandon(0)
+    assert (leases.available(0), leases.take("w2", 0)) == (0, None)
+    while rich is not None:
+        assert leases.done("w1", rich.key)
+        rich = leases.take("w1", 1)
+    assert not leases.finished
+    assert leases.release(poor)
+    assert leases.finished
+    assert leases.available(0) == 0
