@@ -132,6 +132,8 @@ def _labelled(counts: Tally) -> str:
 
 def _requests(counts: Tally) -> str:
     parts = [f"{counts.requests:,}", f"{counts.retries:,} of them retries" if counts.retries else "no retries"]
+    if counts.probes:
+        parts.append(f"{counts.probes:,} to test an endpoint with a row answered before")
     if counts.failovers:
         parts.append(f"{counts.failovers:,} moved to another endpoint of the pool")
     if counts.repairs:

@@ -148,6 +148,7 @@ class WorkerPool:
         work.tries += 1
         tally.requests += 1
         tally.retries += work.tries > 1
+        tally.probes += work.is_probe
         tally.in_flight += 1
         self._in_flight += 1
         try:

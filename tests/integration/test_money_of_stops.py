@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.jobs import JobFolder, rows_sent
-from tests.support.scripted import HANG, ScriptedEndpoint, answer, chat_reply
+from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, answer, chat_reply, error
 from tests.support.scripts import for_rows, wait_for, wait_for_line
 
 PRICE = "price = { input = 1000.0, output = 1000.0 }\nmax_tokens = 100"
@@ -78,3 +79,22 @@ def test_status_bounds_a_cost_that_the_endpoint_did_not_report(tmp_path: Path) -
     text = folder.call("status", "runs/test").stdout
     assert f"up to {shown} for attempts without reported usage" in text
     assert "the cost is unknown" in text
+
+
+def test_each_request_of_a_run_is_named_in_the_summary(tmp_path: Path) -> None:
+    """Promise 4: requests = first attempts + retries + tests of the endpoint, and the endpoint saw as many."""
+    refused = error(400, "this row cannot be read")
+    bad = {"question 20", "question 21"}
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [refused] if received.prompt in bad else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        rows = [{"id": f"r{number}", "text": f"question {number}"} for number in range(22)]
+        folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=1, parameters=PRICE)
+        err = folder.call().stderr
+        sent = rows_sent(endpoint)
+    (requests,) = re.findall(r"requests +(\d+), ", err)
+    retries = sum(map(int, re.findall(r"(\d+) of them retries", err)))
+    (probes,) = re.findall(r"(\d+) to test an endpoint with a row answered before", err)
+    assert int(requests) == len(rows) + retries + int(probes) == sent
