@@ -47,6 +47,14 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class VariantStopped(Notice):
+    """A variant is not sent any more, because its model is refused; the others of its endpoint are. `reason` is the endpoint's."""
+
+    variant: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class UnexpectedError:
     """A bug of promptmill, met while one attempt was handled.
 

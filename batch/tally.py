@@ -16,6 +16,7 @@ class Tally:
     `unknown_endings` counts answers whose finish_reason is in no dialect (providers/endings.py).
     `copies` counts those of ok + failed for which the outcome of an equal request was taken, `priced` the answers whose cost is known.
     `extra_usd` is the most that attempts without a known cost may have cost; `abandoned` are requests given up in flight at a stop.
+    `probes` are requests of rows answered before, sent again only to test an endpoint.
     """
 
     total: int | None = None
@@ -41,6 +42,7 @@ class Tally:
     extra_usd: float = 0.0
     priced: int = 0
     abandoned: int = 0
+    probes: int = 0
     failures: dict[str, int] = field(default_factory=dict)
 
     @property

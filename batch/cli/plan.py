@@ -13,6 +13,7 @@ import click
 from batch.cli.console import table, write_json, write_text
 from batch.cli.display import check_input
 from batch.cli.options import json_option, limit_option, overrides, set_option
+from batch.policy.pricing import usd
 from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
@@ -152,7 +153,7 @@ def _kept(found: Estimate) -> Iterator[tuple[str, str]]:
 
 def _spending(found: Estimate) -> Iterator[tuple[str, str]]:
     if found.spent_usd:
-        yield "spent", f"${found.spent_usd:,.4f} by this run so far"
+        yield "spent", f"{usd(found.spent_usd)} by this run so far"
     if any(v.requests for v in found.variants):
         yield from _budget(found)
         yield from _time(found)
@@ -169,7 +170,7 @@ def _budget(found: Estimate) -> Iterator[tuple[str, str]]:
         ends = "it suffices"
     else:
         ends = "it may not suffice" if cost.low <= left else "it does not suffice"
-    yield "budget", f"run.max_cost_usd = {cap:g}, of which ${max(0.0, left):,.4f} is left: {ends}"
+    yield "budget", f"run.max_cost_usd = {cap:g}, of which {usd(max(0.0, left))} is left: {ends}"
 
 
 def _time(found: Estimate) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ import click
 
 from batch.cli.console import table, terminal_width, write_json, write_text
 from batch.cli.options import directory_argument, json_option
+from batch.policy.pricing import usd
 from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def _status_text(status: Status) -> str:
     rows = [[*head, *(["cost"] if priced else [])]]
     for v in status.variants:
         counts = (v.total, v.ok, v.failed, v.not_attempted, *([v.truncated] if cut_off else []), v.prompt_tokens, v.completion_tokens)
-        cost = ["" if not v.ok else f"${v.cost_usd:,.4f}" if v.priced > v.copies else "unknown"] if priced else []
+        cost = ["" if not v.ok else usd(v.cost_usd) if v.priced > v.copies else "unknown"] if priced else []
         rows.append([v.name, *map(number_or_unknown, counts), "?" if v.rate is None else rate(v.rate), *cost])
     parts = [f"{status.name} in {near(status.directory)}", "", table(rows, terminal_width())]
     notes = [*(f"{v.name}: {note}" for v in status.variants for note in _notes(v)), *_notes_on_all(status, cut_off=cut_off, priced=priced)]
@@ -73,7 +74,9 @@ def _notes(variant: VariantStatus) -> list[str]:
     if variant.copies:
         notes.append(f"{variant.copies:,} rows took the outcome of an equal request (run.dedupe)")
     if variant.priced > variant.copies and (beside := _beside(variant)):
-        notes.append(f"${variant.cost_usd:,.4f} is for {variant.priced:,} rows{beside}")
+        notes.append(f"{usd(variant.cost_usd)} is for {variant.priced:,} rows{beside}")
+    elif variant.priced <= variant.copies and variant.extra_usd:
+        notes.append(f"up to {usd(variant.extra_usd)} for attempts without reported usage")
     if variant.orphaned:
         notes.append(f"{variant.orphaned:,} outcomes are of {ORPHANS}; they count in tokens and costs only")
     if variant.damaged:
@@ -98,9 +101,9 @@ def _notes_on_all(status: Status, *, cut_off: bool, priced: bool) -> list[str]:
 def given_up(abandoned: int, unrecorded_usd: float) -> str:
     """Describe what a stopped session may have been billed for without an outcome."""
     if not abandoned:
-        # A run of a version that recorded the money only.
-        return f"up to ${unrecorded_usd:,.4f} were spent, or may have been, on requests without an outcome; the budget counts them"
-    dollars = f": up to ${unrecorded_usd:,.4f} in no outcome, which the budget counts" if unrecorded_usd else ""
+        # Of tests of an endpoint with rows answered before, or of a version that recorded the money only.
+        return f"up to {usd(unrecorded_usd)} were spent, or may have been, on requests without an outcome; the budget counts them"
+    dollars = f": up to {usd(unrecorded_usd)} in no outcome, which the budget counts" if unrecorded_usd else ""
     return f"{abandoned:,} requests were given up in flight at a stop, possibly billed and sent again later{dollars}"
 
 
@@ -108,7 +111,7 @@ def _beside(variant: VariantStatus) -> str:
     """Format what may have been billed beyond the known cost."""
     rest = variant.ok - variant.priced
     unknown = f", that of {rest:,} more is unknown" if rest > 0 else ""
-    return unknown + (f", and up to ${variant.extra_usd:,.4f} for attempts without reported usage" if variant.extra_usd else "")
+    return unknown + (f", and up to {usd(variant.extra_usd)} for attempts without reported usage" if variant.extra_usd else "")
 
 
 def _failure_lines(variant: VariantStatus) -> list[str]:

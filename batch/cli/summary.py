@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from batch.cli.console import table, terminal_width
 from batch.cli.exits import ExitCode
+from batch.policy.pricing import usd
 from batch.policy.terminal import one_line
 from batch.progress import duration, near, noun_for, rate
 from batch.tally import Tally, sum_tallies
@@ -63,19 +64,15 @@ def top_failures(failures: Mapping[str, int]) -> str:
 def cost(counts: Tally, unrecorded_usd: float = 0.0) -> str:
     """Format the cost of this session: of its answers, with the part that is unknown, and what may have been billed beside them."""
     beside = counts.extra_usd + unrecorded_usd
-    more = f"up to {_dollars(beside)} more for attempts without reported usage" if beside else ""
+    more = f"up to {usd(beside)} more for attempts without reported usage" if beside else ""
     if not counts.ok:
         return more
     if counts.priced <= counts.copies:
         return f"unknown, and {more}" if more else "unknown"
-    known = _dollars(counts.cost_usd)
+    known = usd(counts.cost_usd)
     if counts.priced < counts.ok:
         known = f"{known} for {counts.priced:,} of {counts.ok:,} answers, the rest unknown"
     return f"{known}, and {more}" if more else known
-
-
-def _dollars(amount: float) -> str:
-    return f"${amount:,.2f}" if amount >= 1 else f"${amount:.4f}"
 
 
 def variant_table(tallies: Mapping[str, Tally]) -> str:
@@ -135,6 +132,8 @@ def _labelled(counts: Tally) -> str:
 
 def _requests(counts: Tally) -> str:
     parts = [f"{counts.requests:,}", f"{counts.retries:,} of them retries" if counts.retries else "no retries"]
+    if counts.probes:
+        parts.append(f"{counts.probes:,} to test an endpoint with a row answered before")
     if counts.failovers:
         parts.append(f"{counts.failovers:,} moved to another endpoint of the pool")
     if counts.repairs:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import math
 from collections import deque
+from collections.abc import Callable
 from itertools import count
 
 from batch.engine.work import Work
@@ -14,9 +15,12 @@ READY_BYTES = 64 * 1024 * 1024
 
 
 class Backlog:
-    """The queue of one worker pool. Its callers bound it: they add nothing while it `is_full`."""
+    """The queue of one worker pool. Its callers bound it: they add nothing while it `is_full`.
 
-    def __init__(self, high_water: int) -> None:
+    `dropped` is called with work of a skipped variant, which gets no outcome.
+    """
+
+    def __init__(self, high_water: int, dropped: Callable[[Work], None]) -> None:
         self.ready: deque[Work] = deque()
         self._ready_bytes = 0
         self._retries: list[tuple[float, int, Work]] = []
@@ -24,6 +28,7 @@ class Backlog:
         self._numbers = count()
         self.high_water = high_water
         self._skipped: set[str] = set()
+        self._dropped = dropped
 
     def __bool__(self) -> bool:
         return bool(self.ready or self._retries)
@@ -62,10 +67,13 @@ class Backlog:
     def skip(self, variant: str) -> int:
         """Drop the work of a variant, now and later. Returns how many retries it contained."""
         self._skipped.add(variant)
-        kept = [retry for retry in self._retries if not self.skips(retry[2])]
-        dropped = len(self._retries) - len(kept)
-        heapq.heapify(kept)
-        self._retries = kept
+        retries, self._retries = self._retries, []
+        for due, number, work in retries:
+            if self.skips(work):
+                self._dropped(work)
+            else:
+                heapq.heappush(self._retries, (due, number, work))
+        dropped = len(retries) - len(self._retries)
         ready, self.ready, self._ready_bytes = self.ready, deque(), 0
         for work in ready:
             self.add(work)
@@ -78,6 +86,7 @@ class Backlog:
     def add(self, work: Work) -> None:
         """Add a new row."""
         if self.skips(work):
+            self._dropped(work)
             return
         self.ready.append(work)
         self._ready_bytes += len(work.task.request.body)
@@ -91,6 +100,7 @@ class Backlog:
     def postpone(self, work: Work, due: float) -> None:
         """Add work to be retried at `due` (monotonic seconds)."""
         if self.skips(work):
+            self._dropped(work)
             return
         heapq.heappush(self._retries, (due, next(self._numbers), work))
 

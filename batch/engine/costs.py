@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from batch.engine.work import Work
 from batch.policy.budget import Budget
-from batch.policy.pricing import WorstCase, cost_of
+from batch.policy.pricing import WorstCase, cost_of, difference, usd
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Exchange
 from batch.settings import Price, Variant
@@ -24,8 +24,7 @@ class Costs:
     @property
     def unrecorded(self) -> float:
         """US dollars of this session that are in no outcome: of tasks left without one, and of abandoned requests."""
-        # The sums of many small amounts can end a rounding error below 0.
-        return max(0.0, self._paid + self._in_flight - self._recorded)
+        return difference(self._paid + self._in_flight, self._recorded)
 
     def reserve(self, work: Work) -> bool:
         """Reserve what `work` may cost; False while that could exceed the budget."""
@@ -43,8 +42,8 @@ class Costs:
         assert self._budget is not None  # noqa: S101 - without a budget none is spent
         spent, cap = self._budget.spent, self._budget.cap
         return (
-            f"the budget is spent: of run.max_cost_usd = {cap:g}, ${spent:,.4f} used (earlier sessions"
-            f" included), and the next request may cost ${self._dollars(work):,.4f}"
+            f"the budget is spent: of run.max_cost_usd = {cap:g}, {usd(spent)} used (earlier sessions"
+            f" included), and the next request may cost {usd(self._dollars(work))}"
         )
 
     def sent(self, work: Work) -> None:

@@ -91,9 +91,11 @@ class FailureHandler:
         self._tallies[work.task.variant].repairs += 1
         return Retry(work, exchange.done_at)
 
-    def forget(self, variant: str) -> None:
-        """Drop the withheld rows of a variant that is not sent any more."""
+    def forget(self, variant: str) -> list[Work]:
+        """Drop and return the withheld rows of a variant that is not sent any more."""
+        dropped = [each.work for each in self.withheld if each.work.task.variant == variant]
         self.withheld = [each for each in self.withheld if each.work.task.variant != variant]
+        return dropped
 
     def release(self) -> list[Decision]:
         """Decide on the withheld rows whose endpoint has served a request that was sent after it refused them: they are to blame.

@@ -32,6 +32,8 @@ LONGEST_REASON = 2000
 # A rate's delay that is longer than this is reported.
 LONG_HOLD_S = 30.0
 TOO_MANY = 429
+# Pauses up to this long are reported once in this time: a busy endpoint asks for one every few seconds.
+SHORT_PAUSE_S, SHORT_PAUSE_INTERVAL_S = 10.0, 60.0
 # The floor of the retry budget under "auto", whose most says little about how many are in flight.
 AUTO_RETRIES = 64
 
@@ -63,6 +65,7 @@ class EndpointLimiter:
         self._random = rng
         self.asked_until = 0.0
         self._paused_until = 0.0
+        self._quiet_until = -math.inf
         self._refusals = 0
         self.outage_since: float | None = None
         self.has_served = False
@@ -269,6 +272,10 @@ class EndpointLimiter:
         self._paused_until = until
         if not news or wait < 1.0:
             return None
+        if wait <= SHORT_PAUSE_S:
+            if now < self._quiet_until:
+                return None
+            self._quiet_until = now + SHORT_PAUSE_INTERVAL_S
         verb = "parked" if wait > MAX_WAIT_S else "paused"
         return f"{self.name} {verb} for {wait:,.0f} s ({code})"
 

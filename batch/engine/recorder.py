@@ -58,6 +58,9 @@ class Recorder:
         self._pending.append((work, copy))
         self.flush()
 
+    def dropped(self, work: Work) -> None:
+        """Take note that `work` gets no outcome in this session: its variant is not sent any more. Nothing to do here."""
+
     def flush(self) -> None:
         """Journal the kept answers, in one write for each journal, and count them. Raises StorageError; what was written is counted."""
         if not self._pending:

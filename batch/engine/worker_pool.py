@@ -25,7 +25,7 @@ from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.failure_handler import FailureHandler
 from batch.engine.finisher import Finisher
 from batch.engine.recorder import Recorder
-from batch.engine.refused_variants import RefusedVariants
+from batch.engine.refused_variants import RefusedVariants, stopped_alone
 from batch.engine.reply_notices import ReplyNotices
 from batch.engine.row_reader import RowReader
 from batch.engine.stop import Stop
@@ -65,14 +65,14 @@ class WorkerPool:
         self._run, self._clock, self._notify = run, clock, notify
         self._answer_checks = queue.answer_checks
         self._most_in_flight = run.most_in_flight * len(endpoint_pool)
-        self._backlog = Backlog(high_water(self._most_in_flight))
+        self._backlog = Backlog(high_water(self._most_in_flight), recorder.dropped)
         self._stop_run = stop_run
         self._finisher = Finisher(self._backlog, recorder, run)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks)
         self._reply_notices = ReplyNotices()
         self._reader = RowReader(queue.feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
         self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)
-        self._refused = RefusedVariants(endpoint_pool.variants)
+        self._refused = RefusedVariants(endpoint_pool.variants) if queue.refused is None else queue.refused
         self._grace_until = math.inf
         self._workers = self._in_flight = 0
         self._parked: deque[anyio.Event] = deque()
@@ -103,6 +103,11 @@ class WorkerPool:
         self._recorder.tallies[variant].waiting -= self._backlog.skip(variant)
         self._reader.make_room()
         self._alarm.set()
+
+    def refuse(self, variant: str, stop: Stop) -> None:
+        """Send no more of a variant that was stopped elsewhere; nothing at all if that leaves none."""
+        if self._drop({variant}, stop) is None:
+            self.stop(stop, self._run.grace_s)
 
     @property
     def has_ready_work(self) -> bool:
@@ -143,6 +148,7 @@ class WorkerPool:
         work.tries += 1
         tally.requests += 1
         tally.retries += work.tries > 1
+        tally.probes += work.is_probe
         tally.in_flight += 1
         self._in_flight += 1
         try:
@@ -229,12 +235,18 @@ class WorkerPool:
 
     def _stop_variants(self, names: Collection[str], stop: Stop) -> bool:
         """Send no more of these variants; returns False if that leaves none, so that all is to be stopped."""
+        refused = self._drop(names, stop)
+        for name in refused or ():
+            self._notify(stopped_alone(name, stop))
+        return refused is not None
+
+    def _drop(self, names: Collection[str], stop: Stop) -> list[str] | None:
         refused = self._refused.refuse(names, stop)
         for name in refused or ():
             self.skip(name)
-            self._failures.forget(name)
-            self._notify(Notice(f"{name} is not sent any more, the other models of {self._endpoint_pool.name} are: {stop.reason}"))
-        return refused is not None
+            for work in self._failures.forget(name):
+                self._recorder.dropped(work)
+        return refused
 
     # The timekeeper's side
 

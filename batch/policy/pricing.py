@@ -25,6 +25,8 @@ _FIRST_ANSWERS = 20
 _MARGIN = 1.25
 OWN_PRICE = Price.__dataclass_fields__["source"].default
 """The source of a price that the job names."""
+_ROUNDING = 1e-9
+"""The share of a sum of many small amounts that can be an error of rounding, and US dollars that no request is as cheap as."""
 _DOLLARS = re.compile(r"\d{1,9}(\.\d{1,18})?", re.ASCII)
 _PROMPTS = re.compile(rb'"prompt":\s*\[')
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -158,3 +160,16 @@ class WorstCase:
 def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     details = usage.get(name)
     return details if isinstance(details, Mapping) else None
+
+
+def usd(amount: float) -> str:
+    """Format US dollars: cents from one dollar on, four decimals below, and as many as two digits need of what is smaller still."""
+    if amount >= 1:
+        return f"${amount:,.2f}"
+    return f"${amount:.{4 if amount <= 0 else max(4, 1 - math.floor(math.log10(amount)))}f}"
+
+
+def difference(whole: float, part: float) -> float:
+    """Subtract one sum of US dollars from another; 0 where only the errors of rounding are left, or less."""
+    rest = whole - part
+    return rest if rest > _ROUNDING * max(1.0, whole) else 0.0

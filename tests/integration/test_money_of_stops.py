@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.jobs import JobFolder, rows_sent
-from tests.support.scripted import HANG, ScriptedEndpoint, answer
+from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, answer, chat_reply, error
 from tests.support.scripts import for_rows, wait_for, wait_for_line
 
 PRICE = "price = { input = 1000.0, output = 1000.0 }\nmax_tokens = 100"
@@ -56,3 +57,44 @@ def test_an_old_run_counts_its_money_without_a_number_of_requests(tmp_path: Path
     shown = folder.call("status", "runs/test").stdout
     assert "up to $0.5000 were spent, or may have been, on requests without an outcome" in shown
     assert "given up" not in shown
+
+
+def test_a_run_without_a_stop_spends_nothing_beside_its_answers(tmp_path: Path) -> None:
+    """Promise 4: sums of the costs of many answers leave no rounding error that summary and run.json call money of lost replies."""
+    cheap = "price = { input = 1.0, output = 4.0 }\nmax_tokens = 50"
+    rows = [{"id": f"r{number}", "text": "word " * (number % 37)} for number in range(300)]
+    with ScriptedEndpoint(answer) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=rows, parameters=cheap)
+        ended = folder.call()
+    assert (ended.returncode, "more for attempts" in ended.stderr) == (0, False), ended.stderr
+    assert json.loads(folder.call("status", "runs/test", "--json").stdout)["unrecorded_usd"] == 0
+
+
+def test_status_bounds_a_cost_that_the_endpoint_did_not_report(tmp_path: Path) -> None:
+    """Promise 4: where no answer has usage, status gives the same upper bound as the summary, beside "unknown"."""
+    with ScriptedEndpoint(for_rows(lambda _: [chat_reply("yes", usage={"note": "none"})])) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=5, parameters=PRICE)
+        err = folder.call().stderr
+    (shown,) = re.findall(r"cost +unknown, and up to (\$[\d.,]+) more for attempts without reported usage", err)
+    text = folder.call("status", "runs/test").stdout
+    assert f"up to {shown} for attempts without reported usage" in text
+    assert "the cost is unknown" in text
+
+
+def test_each_request_of_a_run_is_named_in_the_summary(tmp_path: Path) -> None:
+    """Promise 4: requests = first attempts + retries + tests of the endpoint, and the endpoint saw as many."""
+    refused = error(400, "this row cannot be read")
+    bad = {"question 20", "question 21"}
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [refused] if received.prompt in bad else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        rows = [{"id": f"r{number}", "text": f"question {number}"} for number in range(22)]
+        folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=1, parameters=PRICE)
+        err = folder.call().stderr
+        sent = rows_sent(endpoint)
+    (requests,) = re.findall(r"requests +(\d+), ", err)
+    retries = sum(map(int, re.findall(r"(\d+) of them retries", err)))
+    (probes,) = re.findall(r"(\d+) to test an endpoint with a row answered before", err)
+    assert int(requests) == len(rows) + retries + int(probes) == sent

@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import fields
 
 from batch.engine.recorder import count
+from batch.engine.refused_variants import stopped_alone
 from batch.engine.stop import Stop
 from batch.errors import DamagedError, StorageError
-from batch.events import Event, WorkerProgress
+from batch.events import Event, Notice, UnexpectedError, VariantStopped, WorkerProgress
 from batch.executors.sharding import ShardPlan
 from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.leases import MOST_GENERATIONS, Leases
@@ -21,6 +22,7 @@ from batch.executors.workers.limit_allocator import LimitAllocator
 from batch.executors.workers.messages import Grant, Lease, LeaseKey, Report
 from batch.policy.failures import FailureLimit
 from batch.policy.limits.shared import BudgetUsage, LimitShare
+from batch.policy.pricing import difference
 from batch.records import Outcome
 from batch.settings import RunSettings
 from batch.tally import Tally
@@ -73,8 +75,9 @@ class Coordinator:
         self._leases = Leases(len(endpoints), sharding.shards)
         self._queues = [[LimitAllocator(run) for _ in range(count)] for count in endpoints]
         self._budget_allocator = BudgetAllocator(math.inf if run.max_cost_usd is None else run.max_cost_usd, spent_usd)
-        self._unrecorded = 0.0
+        self._unrecorded_usd = self._recovered_usd = 0.0
         self._limit = FailureLimit(run.max_failures)
+        self._refused: dict[str, Stop] = {}
         self._members: dict[str, _WorkerState] = {}
         self._gone: set[str] = set()
         # Of a cluster it is unknown until its launcher calls `expect`.
@@ -93,9 +96,14 @@ class Coordinator:
         return self._leases.finished
 
     @property
+    def stopped_by(self) -> Stop | None:
+        """Why rows are without an outcome: what stopped the run, or the first of its variants that is not sent any more."""
+        return next(iter(self._refused.values()), None) if self._leases.finished else self.stop
+
+    @property
     def unrecorded(self) -> float:
         """US dollars that workers spent, or may have spent, on tasks without an outcome. Known when all have ended."""
-        return max(0.0, self._unrecorded)
+        return difference(self._unrecorded_usd, self._recovered_usd)
 
     @property
     def sharing(self) -> WorkerProgress:
@@ -116,7 +124,9 @@ class Coordinator:
         self._add(member, report.tallies)
         member.written, member.in_memory, member.budget = report.written, report.in_memory, report.budget
         for event in report.events:
-            self._notify(event)
+            self._pass_on(event)
+        for queue in report.abandoned:
+            self._leases.abandon(queue)
         for key in report.done:
             self._leases.done(name, key)
         self._judge(report)
@@ -128,7 +138,7 @@ class Coordinator:
         leases, shares = self._grants(report, now, again_s)
         drained = tuple(self._leases.available(queue) == 0 for queue in range(len(self._queues)))
         budget = None if report.budget is None else self._budget_allocator.checkin(name, report.budget)
-        return Grant(leases, shares, drained, budget, again_s, self.stop, self.grace_s, over=self._leases.finished)
+        return Grant(leases, shares, drained, budget, dict(self._refused), again_s, self.stop, self.grace_s, over=self._leases.finished)
 
     async def lost(self, name: str) -> None:
         """Release the leases of a dead or abandoned worker to others; nothing that it writes from here on counts."""
@@ -166,7 +176,7 @@ class Coordinator:
             count(tally, outcome)
             tally.requests += outcome.attempts if found[variant] > reported.get(variant, 0) else 0
             tally.durable += 1
-            self._unrecorded -= (outcome.cost_usd or 0.0) + outcome.extra_usd
+            self._recovered_usd += (outcome.cost_usd or 0.0) + outcome.extra_usd
             self._replace_kept(tally, kept_ok)
         for variant, number in reported.items():
             # These were answered, and will be sent again.
@@ -195,7 +205,7 @@ class Coordinator:
         self._gone.add(name)
         self._budget_allocator.ended(name, budget)
         reported = budget or member.budget
-        self._unrecorded += reported.unrecorded if reported is not None else 0.0
+        self._unrecorded_usd += reported.unrecorded if reported is not None else 0.0
         for queue in self._queues:
             for shares in queue:
                 shares.lost(name)
@@ -234,9 +244,23 @@ class Coordinator:
             self.end(report.stop, 0.0 if report.stop.cause == "storage" else self._run.grace_s)
         for example in report.examples:
             reason = self._limit.exceeded(self.tallies.values(), self.tallies[example.variant], example.error)
-            if reason is not None:
-                where = f"row {example.ordinal}, id {example.id}: {example.error.message}"
-                self.end(Stop("refused", f"{reason}; for example {where}"), self._run.grace_s)
+            if reason is None or example.variant in self._refused:
+                continue
+            where = f"row {example.ordinal}, id {example.id}: {example.error.message}"
+            stop = Stop("refused", f"{reason}; for example {where}")
+            # Without a limit of the job's own, the rows of one variant that all fail alike say nothing about the others.
+            if self._run.max_failures is None and len(self._refused) + 1 < len(self.tallies):
+                self._pass_on(stopped_alone(example.variant, stop))
+            else:
+                self.end(stop, self._run.grace_s)
+
+    def _pass_on(self, event: Notice | UnexpectedError) -> None:
+        if isinstance(event, VariantStopped):
+            if event.variant in self._refused:
+                # Another worker has found the same at the same time.
+                return
+            self._refused[event.variant] = Stop("refused", event.reason)
+        self._notify(event)
 
     def _add(self, member: _WorkerState, tallies: Mapping[str, Tally]) -> None:
         for variant, now in tallies.items():

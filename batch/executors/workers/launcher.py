@@ -35,7 +35,7 @@ class Launcher(ABC):
             async with anyio.create_task_group() as workers:
                 await self._start_workers(workers)
             helpers.cancel_scope.cancel()
-        return None if self._coordinator.finished else self._coordinator.stop
+        return self._coordinator.stopped_by
 
     @abstractmethod
     async def _start_workers(self, workers: TaskGroup) -> None:

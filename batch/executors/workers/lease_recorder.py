@@ -24,6 +24,8 @@ EXAMPLES = 20
 class LeaseJournals:
     """The journals of one lease, by variant. `fed` tasks were given to the engine; `settled` of them have their outcome.
 
+    A task whose variant is not sent any more counts as settled too.
+
     `is_read` is set when all rows have been read. The feed's thread writes `fed` and then `is_read`, the event loop the rest.
     """
 
@@ -36,12 +38,12 @@ class LeaseJournals:
 
     @property
     def is_settled(self) -> bool:
-        """Whether all tasks have their outcome."""
+        """Whether all tasks have their outcome, or get none."""
         return self.is_read and self.settled == self.fed
 
     @property
     def is_done(self) -> bool:
-        """Whether all tasks have their outcome, durable on disk or on the store."""
+        """Whether the outcomes of all tasks that get one are durable on disk or on the store."""
         return self.is_settled and all(journal.is_durable for journal in self.journals.values())
 
     @property
@@ -136,6 +138,15 @@ class LeaseRecorder(Recorder):
         """Return failed rows that were not reported yet."""
         examples, self.examples = tuple(self.examples), []
         return examples
+
+    def dropped(self, work: Work) -> None:
+        """Wait no longer for an outcome of `work`: its lease can be done without."""
+        self._lease_journals[work.shard].settled += 1
+
+    def give_up(self) -> None:
+        """Wait for no more outcomes of the open leases: they are done when what they have is durable."""
+        for lease_journals in self._lease_journals.values():
+            lease_journals.settled, lease_journals.is_read = lease_journals.fed, True
 
     def close(self) -> None:
         """Close all files."""

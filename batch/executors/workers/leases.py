@@ -16,38 +16,48 @@ MOST_GENERATIONS = 5
 
 
 class Leases:
-    """All shards of a run for each of its queues: free, leased, released by a lost worker, or done."""
+    """All shards of a run for each of its queues: free, leased, released by a lost worker, or done.
+
+    Of an abandoned queue nothing more is leased.
+    """
 
     def __init__(self, queues: int, shards: Sequence[Shard]) -> None:
         self._shards = shards
         self._next = [0] * queues
         self._returned: list[deque[Lease]] = [deque() for _ in range(queues)]
         self._leased: dict[LeaseKey, tuple[str, Lease]] = {}
-        self._left = self.count = queues * len(shards)
+        self._abandoned: set[int] = set()
+        self._left = [len(shards)] * queues
+        self.count = queues * len(shards)
 
     @property
     def finished(self) -> bool:
-        """Whether all shards are done."""
-        return self._left == 0
+        """Whether all shards are done; those of abandoned queues that are not leased count as done."""
+        if not self._abandoned:
+            return not any(self._left)
+        leased = {queue for queue, _, _ in self._leased}
+        return all(not left or (queue in self._abandoned and queue not in leased) for queue, left in enumerate(self._left))
 
     @property
     def done_count(self) -> int:
         """The number of shards that are done."""
-        return self.count - self._left
+        return self.count - sum(self._left)
 
     def available(self, queue: int) -> int:
         """The number of shards that can be leased now."""
+        if queue in self._abandoned:
+            return 0
         return len(self._shards) - self._next[queue] + len(self._returned[queue])
 
     def take(self, worker: str, queue: int) -> Lease | None:
         """Lease the next shard, released ones first; None when there is none."""
+        if not self.available(queue):
+            return None
         if self._returned[queue]:
             lease = self._returned[queue].popleft()
-        elif self._next[queue] < len(self._shards):
+        else:
             lease = Lease(queue, self._shards[self._next[queue]], 1)
             self._next[queue] += 1
-        else:
-            return None
         self._leased[lease.key] = worker, lease
         return lease
 
@@ -57,8 +67,13 @@ class Leases:
         if self._leased.get(key, ("", None))[0] != worker:
             return False
         del self._leased[key]
-        self._left -= 1
+        # What comes back from an abandoned queue has tasks without an outcome.
+        self._left[key[0]] -= key[0] not in self._abandoned
         return True
+
+    def abandon(self, queue: int) -> None:
+        """Lease nothing more of a queue: its endpoint refuses everything."""
+        self._abandoned.add(queue)
 
     def leased_to(self, worker: str) -> list[Lease]:
         """The leases of a worker."""

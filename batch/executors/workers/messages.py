@@ -56,7 +56,7 @@ class Report:
     `in_memory` counts the outcomes of `tallies` beyond that end, which are in memory only and are lost when the worker dies.
     `events` are what the engine reported, `examples` failed rows that were not reported yet. `budget` is the use of the run's budget
     (`unrecorded` also without a budget).
-    `stop` is why it cannot continue. `ended` marks its last report.
+    `abandoned` are the queues whose endpoints refuse everything, `stop` is why it cannot continue. `ended` marks its last report.
     """
 
     worker: str
@@ -69,6 +69,7 @@ class Report:
     examples: tuple[Example, ...] = ()
     budget: BudgetUsage | None = None
     events: tuple[Notice | UnexpectedError, ...] = ()
+    abandoned: frozenset[int] = frozenset()
     stop: Stop | None = None
     ended: bool = False
 
@@ -78,7 +79,8 @@ class Grant:
     """What a worker may do until it checks in again, in `again_s` seconds at the latest.
 
     `leases` are new ones. `shares` are the worker's shares of each endpoint's limits, queue by queue. `drained` says for each queue
-    that nothing can be leased at the moment (a shard whose worker dies may come back). `stop` ends all sending; requests in flight get
+    that nothing can be leased at the moment (a shard whose worker dies may come back). `refused` are the variants that are not sent any
+    more, and why. `stop` ends all sending; requests in flight get
     `grace_s` to end. `over` means that everything is done, or that the worker was abandoned: the worker ends.
     """
 
@@ -86,6 +88,7 @@ class Grant:
     shares: tuple[LimitShare, ...] = ()
     drained: tuple[bool, ...] = ()
     budget: BudgetShare | None = None
+    refused: Mapping[str, Stop] = field(default_factory=dict)
     again_s: float = 0.25
     stop: Stop | None = None
     grace_s: float = 0.0

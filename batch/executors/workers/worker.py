@@ -13,6 +13,7 @@ import anyio.to_thread
 from batch.clock import Clock, SystemClock
 from batch.engine import endpoints
 from batch.engine.costs import Costs
+from batch.engine.refused_variants import stopped_alone
 from batch.engine.stop import Stop
 from batch.errors import SetupError, StorageError
 from batch.events import Event, Notice, UnexpectedError
@@ -108,12 +109,15 @@ class Worker:
         """Check in now."""
         self._urgent.set()
 
-    def stopped(self, stop: Stop) -> None:
-        """Report that a queue was stopped."""
+    def stopped(self, stop: Stop) -> bool:
+        """Report that a queue was stopped; returns whether that stops the run: others continue where the queue's endpoint is at fault."""
+        self.hurry()
+        if stop.cause == "refused" and self._stop is None and not all(queue.given_up for queue in self._queues):
+            self._events += [stopped_alone(name, queue.given_up) for queue in self._queues if queue.given_up for name in queue.variants]
+            return False
         # Only the first reason is reported: later ones follow from it.
-        if self._stop is None:
-            self._stop = stop
-            self.hurry()
+        self._stop = self._stop or stop
+        return True
 
     async def _check_in_regularly(self) -> None:
         while True:
@@ -147,11 +151,14 @@ class Worker:
             tuple(example for queue in self._queues for example in queue.recorder.take_examples()),
             self._budget.use(unrecorded) if self._budget is not None else BudgetUsage(0.0, 0.0, 0.0, unrecorded),
             events,
+            frozenset(number for number, queue in enumerate(self._queues) if queue.is_abandoned),
             self._stop,
             ended,
         )
 
     def _apply(self, grant: Grant, asked_at: float) -> None:
+        for queue in self._queues:
+            queue.refuse(grant.refused)
         if grant.budget is not None and self._budget is not None:
             self._budget.grant(grant.budget)
         shares = iter(grant.shares)
@@ -163,5 +170,6 @@ class Worker:
             if drained:
                 queue.drain()
         if grant.stop is not None:
+            self._stop = self._stop or grant.stop
             for queue in self._queues:
                 queue.stop(grant.stop, grant.grace_s)

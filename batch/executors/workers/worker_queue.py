@@ -19,6 +19,7 @@ from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.endpoints import each_url, endpoint_name
 from batch.engine.feed import Feed, FeedOptions, Plan
 from batch.engine.limiter import EndpointLimiter
+from batch.engine.refused_variants import RefusedVariants
 from batch.engine.session import Session
 from batch.engine.stop import Stop
 from batch.engine.work import PooledEndpoint
@@ -48,8 +49,8 @@ class WorkerHandle(Observer, Protocol):
     def hurry(self) -> None:
         """Check in now."""
 
-    def stopped(self, stop: Stop) -> None:
-        """Report that a queue was stopped."""
+    def stopped(self, stop: Stop) -> bool:
+        """Report that a queue was stopped; returns whether that stops the run."""
 
 
 class LeasedEndpoint:
@@ -108,8 +109,12 @@ class WorkerQueue:
         names = [endpoint_name(each, pooled=len(clients) > 1) for each in each_url(provider)]
         self._endpoints = [LeasedEndpoint(name, client, settings) for name, client in zip(names, clients, strict=True)]
         self._endpoint_pool = EndpointPool(
-            provider.name, [endpoint.pooled for endpoint in self._endpoints], cuts_prompts=provider.cuts_prompts
+            provider.name,
+            [endpoint.pooled for endpoint in self._endpoints],
+            cuts_prompts=provider.cuts_prompts,
+            variants=[variant.name for variant in variants],
         )
+        self._refused = RefusedVariants(self._endpoint_pool.variants)
         self._directory = open_run_directory(assignment.directory)
         self.recorder = LeaseRecorder(variants, self._open_journal, tallies, clock, costs, worker.hurry)
         self._dataset = Dataset(job.input, assignment.drawn, needed_columns(job))
@@ -125,6 +130,13 @@ class WorkerQueue:
         self._session: Session | None = None
         self._begun = anyio.Event()
         self._ended = False
+        self.given_up: Stop | None = None
+        self.is_abandoned = False
+
+    @property
+    def variants(self) -> Sequence[str]:
+        """The names of all variants that are sent to this endpoint."""
+        return self._endpoint_pool.variants
 
     @property
     def is_running(self) -> bool:
@@ -138,6 +150,8 @@ class WorkerQueue:
             if self._ended:
                 return
             self._begun = anyio.Event()
+            if self.given_up is not None:
+                continue
             self._begun_before += self._feed.begun if self._feed is not None else 0
             self._feed = LeaseFeed(
                 self._ranges, self._options, self._plans, partial(from_thread.run_sync, self._worker.hurry), self._answered_before
@@ -145,22 +159,35 @@ class WorkerQueue:
             waiting, self._waiting = self._waiting, []
             for lease_journals in waiting:
                 self._feed.add(lease_journals)
-            queue = EndpointQueue(self._endpoint_pool, self._feed, self._answer_checks)
+            queue = EndpointQueue(self._endpoint_pool, self._feed, self._answer_checks, self._refused)
             self._session = Session([queue], self.recorder, self._costs, self._settings, clock=self._clock, observers=[self._worker])
             stop = await self._session.execute()
             self._session = None
-            if stop is not None and not self._ended:
-                self._worker.stopped(stop)
+            # A variant that is stopped alone does not stop the run: the coordinator hears of it by its event.
+            if stop is not None and stop is not self._refused.first and not self._ended:
+                self._give_up(stop)
             self._worker.hurry()
 
     def take(self, lease: Lease) -> None:
         """Add a lease."""
         lease_journals = self.recorder.open(lease)
-        if self._session is not None and self._feed is not None and not self._feed.closed:
+        if self.is_abandoned:
+            # It was granted before the coordinator heard of it.
+            self.recorder.give_up()
+        elif self._session is not None and self._feed is not None and not self._feed.closed:
             self._feed.add(lease_journals)
         else:
             self._waiting.append(lease_journals)
             self._begun.set()
+
+    def refuse(self, stops: Mapping[str, Stop]) -> None:
+        """Send no more of variants that other workers have stopped; variants of other queues are ignored."""
+        for variant, stop in stops.items():
+            if self._session is not None:
+                for pool in self._session.pools:
+                    pool.refuse(variant, stop)
+            elif self._refused.refuse([variant], stop) is None:
+                self._give_up(stop)
 
     def drain(self) -> None:
         """Finish the leases at hand: nothing more can be leased at the moment."""
@@ -201,17 +228,29 @@ class WorkerQueue:
         """Return how many more leases it can take without running dry before the check-in after the next."""
         begun = self._begun_before + (self._feed.begun if self._feed is not None else 0)
         lately, self._begun_lately = begun - self._begun_lately, begun
-        if self._ended or (self._session is not None and self._session.stopped):
+        if self._ended or self.given_up is not None or (self._session is not None and self._session.stopped):
             return 0
         # Leases that a closed feed still has cannot be started by it: they do not count.
         ahead = len(self._waiting) + (self._feed.ahead if self._feed is not None and not self._feed.closed else 0)
         return max(0, 1 + 2 * lately - ahead)
 
+    def _give_up(self, stop: Stop) -> None:
+        """Send nothing more to this endpoint; return its leases if the run continues without."""
+        if self.given_up is None:
+            self.given_up = stop
+            self.is_abandoned = not self._worker.stopped(stop)
+            if self.is_abandoned:
+                self.recorder.give_up()
+
+    @property
+    def _sent(self) -> list[Variant]:
+        return [variant for variant in self._variants if variant.name not in self._refused]
+
     def _answered_before(self) -> Sequence[Task]:
         """Return tasks to test the endpoint with, which any worker may have had answered: they need not be of this one's leases."""
         if self._endpoint_pool.references:
             return ()
-        plans = [Plan(variant.name, self._builders[variant.name], self._open_indexes[variant.name]) for variant in self._variants]
+        plans = [Plan(variant.name, self._builders[variant.name], self._open_indexes[variant.name]) for variant in self._sent]
         return Feed(self._dataset, plans, self._options).answered()
 
     def _open_journal(self, variant: Variant, lease: Lease) -> LeasedJournalWriter:
@@ -223,7 +262,7 @@ class WorkerQueue:
     def _plans(self, lease_journals: LeaseJournals) -> list[Plan]:
         lease = lease_journals.lease
         plans = []
-        for variant in self._variants:
+        for variant in self._sent:
             indexes = self._open_indexes[variant.name]
             plan = Plan(variant.name, self._builders[variant.name], indexes)
             if lease.generation > 1:

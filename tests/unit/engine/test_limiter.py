@@ -148,3 +148,14 @@ def test_a_variant_that_is_never_served_is_late_while_others_are_served() -> Non
     assert house.late_variants(61.0) == {"house/m": "boom"}
     house.served("house/m", answered(62.0, 63.0))
     assert house.late_variants(200.0) == {}
+
+
+def test_short_pauses_that_follow_each_other_are_reported_once_a_minute() -> None:
+    """A user reads one line for a minute of pauses of a second each, and every pause that is long."""
+    house = pace()
+    waits = [*((float(now), 1.0) for now in range(0, 90, 3)), (90.0, 30.0)]
+    said = [
+        house.postpone(work().task, 0, Verdict(Action.RETRY, REFUSED, wait, charged=False, reduce_concurrency=True), now, now)[1]
+        for now, wait in waits
+    ]
+    assert [notice for notice in said if notice] == [*["house paused for 1 s (rate_limit)"] * 2, "house paused for 30 s (rate_limit)"]

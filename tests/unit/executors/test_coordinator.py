@@ -8,11 +8,13 @@ from collections import Counter
 
 import pytest
 
+from batch.engine.refused_variants import stopped_alone
 from batch.engine.stop import Stop
 from batch.executors.sharding import ShardPlan
 from batch.executors.shards import divide
 from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.coordinator import Coordinator, Recovered
+from batch.executors.workers.leases import Leases
 from batch.executors.workers.messages import Lease, LeaseKey, Report
 from batch.policy.limits.shared import BudgetUsage, LeasedBudget, LimitShare, LimitUsage
 from batch.records import InputOffset
@@ -181,3 +183,43 @@ def test_one_stop_is_everybodys() -> None:
     grant = coordinator.checkin(Report("w2", wanted=(1,)), 0.4)
     assert grant.stop == stop
     assert not grant.leases
+
+
+def test_a_variant_that_one_worker_stops_is_sent_by_none_and_reported_once() -> None:
+    """Fault 6: all workers hear of a refused model with their next check-in, the user reads it once, and the run ends for its reason."""
+    said: list[object] = []
+    tallies = {"good": Tally(total=2 * ROWS_PER_SHARD), "bad": Tally(total=2 * ROWS_PER_SHARD)}
+    shards = ShardPlan(tuple(divide(2 * ROWS_PER_SHARD, [InputOffset(0)])), 2)
+
+    async def recover(lease: Lease, written: object) -> list[Recovered]:
+        return []
+
+    coordinator = Coordinator(RunSettings(), [1], shards, tallies, recover=recover, notify=said.append)
+    stop = Stop("refused", "house: no such model")
+    found = stopped_alone("bad", stop)
+    leased = [coordinator.checkin(Report(name, usages=(IDLE,), wanted=(1,)), 0.0).leases for name in ("w1", "w2")]
+    assert coordinator.checkin(Report("w1", events=(found,)), 0.3).refused == {"bad": stop}
+    grant = coordinator.checkin(Report("w2", events=(found,)), 0.4)
+    assert (grant.refused, grant.stop, said) == ({"bad": stop}, None, [found])
+    while any(leased):
+        for name, leases in zip(("w1", "w2"), leased, strict=True):
+            done = tuple(lease.key for lease in leases)
+            leased[("w1", "w2").index(name)] = coordinator.checkin(Report(name, usages=(IDLE,), wanted=(1,), done=done), 0.5).leases
+    assert coordinator.finished
+    assert coordinator.stopped_by == stop
+
+
+async def test_an_abandoned_endpoint_is_waited_for_until_its_leases_are_back() -> None:
+    """Fault 3: of an endpoint that refuses everything nothing is leased, but what its workers have begun is waited for."""
+    leases = Leases(2, divide(2 * ROWS_PER_SHARD, [InputOffset(0)]))
+    poor, rich = (leases.take("w1", queue) for queue in (0, 1))
+    assert poor is not None
+    leases.abandon(0)
+    assert (leases.available(0), leases.take("w2", 0)) == (0, None)
+    while rich is not None:
+        assert leases.done("w1", rich.key)
+        rich = leases.take("w1", 1)
+    assert not leases.finished
+    assert leases.release(poor)
+    assert leases.finished
+    assert leases.available(0) == 0

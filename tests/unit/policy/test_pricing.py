@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.policy.pricing import ASSUMED_ANSWER, WorstCase, cost_of, most
+from batch.policy.pricing import ASSUMED_ANSWER, WorstCase, cost_of, difference, most, usd
 from batch.providers.prices import price_of
 from batch.records import Api, Request
 from batch.settings import Price, PromptSettings, ProviderSettings, TokenPrices, Variant
@@ -162,3 +162,20 @@ def test_the_worst_case_is_never_less_than_what_was_seen(text: str, tokens: floa
 def test_the_longest_answer(of: Variant, sent: Request, tokens: int) -> None:
     """The answer's most tokens are those of the parameters, of the body, none for embeddings, or the stated assumption."""
     assert WorstCase(PRICE, of).dollars(sent) == pytest.approx(most(PRICE, len(sent.body), tokens))
+
+
+@pytest.mark.parametrize(
+    ("amount", "shown"),
+    [(0.0, "$0.0000"), (0.00004, "$0.000040"), (0.0000123, "$0.000012"), (0.00012, "$0.00012"), (0.0113, "$0.0113"), (1234.5, "$1,234.50")],
+)
+def test_money_is_never_shown_as_nothing_when_it_is_something(amount: float, shown: str) -> None:
+    """Promise 4: an amount below the fourth decimal has the digits that it needs; a stranger reads "$0.0000" as free."""
+    assert usd(amount) == shown
+
+
+def test_rounding_errors_of_sums_are_no_money() -> None:
+    """Promise 4: after many small amounts were added in another order, what remains between two equal sums is 0; one token is not."""
+    amounts = [0.00004 + 1e-9 * number for number in range(100_000)]
+    assert sum(amounts) != sum(reversed(amounts))
+    assert difference(max(sum(amounts), sum(reversed(amounts))), min(sum(amounts), sum(reversed(amounts)))) == 0.0
+    assert difference(0.0048 + 2e-8, 0.0048) == pytest.approx(2e-8)
