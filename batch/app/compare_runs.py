@@ -53,7 +53,7 @@ def open_both(before: str, after: str, job_file: Path | None, files: FileScoring
 
 
 def with_scores(scoring: FileScoring, targets: Sequence[str], job_file: Path | None) -> FileScoring:
-    """The scoring with scores: its own, those of `job_file`, or those of the last run among the targets. Raises JobError, InputError."""
+    """Fill in the scores: the scoring's own, those of `job_file`, or those of the last run given. Raises JobError, InputError."""
     if scoring.scores:
         return scoring
     return replace(scoring, scores=load(job_file).job.scores if job_file is not None else _scores_of(targets))
@@ -69,13 +69,13 @@ def _scores_of(targets: Sequence[str]) -> tuple[ScoreSettings, ...]:
 
 
 def _names(sides: tuple[OpenedSide, OpenedSide]) -> tuple[str, str]:
-    """Names that differ: as the sides are called, with the date of a run that has the other's name."""
+    """Return different names for the sides; a run whose name another side has gets its date."""
     first, second = (opened.side.name for opened in sides)
     return (first, second) if first != second else (f"{first} (before)", f"{second} (after)")
 
 
 def _manifests(sides: tuple[OpenedSide, OpenedSide]) -> list[Manifest]:
-    """The manifests of those sides that are runs."""
+    """Read the manifests of the sides that are runs."""
     return [side.run.manifest for side in sides if side.run is not None and side.run.manifest is not None]
 
 

@@ -118,7 +118,7 @@ def _same_path(address: str, path: Path) -> bool:
 
 
 def _baselines(judging: Job) -> dict[str, ScoredSide]:
-    """The sides that gates compare with, by the address in the gate, scored as the run is."""
+    """Open the sides that gates compare with, by the address in the gate, scored as the run is."""
     names = dict.fromkeys(gate.baseline for gate in judging.gates if gate.baseline is not None)
     missing = [name for name in names if not is_url(name) and not Path(name).exists()]
     if missing:
@@ -129,7 +129,7 @@ def _baselines(judging: Job) -> dict[str, ScoredSide]:
 
 
 def levels_of(job: Job) -> list[dict[str, str]]:
-    """What sets each variant of a job apart, by factor: its model, its prompt, and each of its parameters."""
+    """Return each variant's levels by factor: its model, its prompt, and each of its parameters."""
     prompts = list({repr(variant.prompt): None for variant in job.variants})
     return [
         {

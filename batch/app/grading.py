@@ -81,7 +81,7 @@ def _write_calls(score: ScoreSettings, job: Job, answers: Callable[[], Iterable[
 
 
 def _document(judging: Mapping[str, Any], raw: Mapping[str, Any], score: ScoreSettings, calls: str, folder: str) -> dict[str, Any]:
-    """The job that asks a score's model: providers and pace are those of the job that has the score."""
+    """Write the job that sends a score's calls, with the providers and pace of the scored job."""
     document = copy.deepcopy(dict(judging))
     return {
         "name": f"{document['name']}: {score.name}",
@@ -95,7 +95,7 @@ def _document(judging: Mapping[str, Any], raw: Mapping[str, Any], score: ScoreSe
 
 
 def _model(raw: Mapping[str, Any], score: ScoreSettings) -> dict[str, Any]:
-    """The model as a `[[model]]`: what its `[[score]]` says, and of a judge the format of its answer."""
+    """Write the model as a `[[model]]` table: the settings of its `[[score]]` and, for a judge, the response format."""
     sent = judge_variant(score).parameters if score.judge is not None else {}
     own = {key: value for key, value in sent.items() if key == "response_format"}
     written = copy.deepcopy(dict(raw.get("parameters", {})))

@@ -33,7 +33,7 @@ class HistoryPoint:
 
 
 def history(targets: Sequence[str], job_file: Path | None = None) -> tuple[HistoryPoint, ...]:
-    """The scores of all runs, oldest first, scored alike: by `job_file`, or as the newest run is.
+    """Score all runs alike, by `job_file` or as the newest run is; return them oldest first.
 
     A target is a run directory, or a folder of run directories.
 

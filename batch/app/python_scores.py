@@ -37,19 +37,19 @@ class Scores:
         return f"<Scores {self.report.name!r}: {', '.join(self.verdicts) or 'none'}>"
 
     def leaderboard(self) -> ArrowTable:
-        """One row per score and variant: place, score with interval, coverage, cost, counts."""
+        """Return one line per score and variant: rank, score with interval, coverage, cost, counts."""
         from batch.evaluation.arrow_tables import standing_table
 
         return standing_table(each.verdict.findings for each in self.report.comparisons)
 
     def pairs(self) -> ArrowTable:
-        """One row per score and pair of variants, with the test of their difference."""
+        """Return one line per score and pair of variants, with the test of their difference."""
         from batch.evaluation.arrow_tables import pair_table
 
         return pair_table(each.verdict.findings for each in self.report.comparisons)
 
     def samples(self) -> ArrowTable:
-        """One row per score and task: state, value, the answer that was found, and the reason."""
+        """Return one line per score and task: state, value, extracted answer, reason."""
         from batch.evaluation.arrow_tables import sample_table
 
         assert self.report.folder is not None  # noqa: S101 - `score` keeps the files
@@ -73,13 +73,13 @@ class Changes:
         return f"<Changes {self.found.changes.before!r} → {self.found.changes.after!r}>"
 
     def variants(self) -> ArrowTable:
-        """One row per score and variant: before, after, and the test of the difference."""
+        """Return one line per score and variant: before, after, and the test of the difference."""
         from batch.evaluation.arrow_tables import change_table
 
         return change_table(self.found.changes)
 
     def rows(self) -> ArrowTable:
-        """One row per score, variant and row that got worse or better."""
+        """Return one line per score, variant and row that got worse or better."""
         from batch.evaluation.arrow_tables import changed_rows_table
 
         return changed_rows_table(self.found.changes)

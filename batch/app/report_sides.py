@@ -88,7 +88,7 @@ def _gather(targets: Sequence[str], scoring: FileScoring) -> _Gathered:
 
 
 def _joined(name: str, sides: Sequence[tuple[list[Variant], list[Answer], str]]) -> _Gathered:
-    """All sides' answers, rows joined by id; a variant that several sides have is named after its side too."""
+    """Join all sides' answers by row id; a variant that several sides have gets its side's name as well."""
     seen = [variant.name for variants, _, _ in sides for variant in variants]
     columns: dict[str, dict[str, Any]] = {}
     order: dict[str, Row] = {}
@@ -136,7 +136,7 @@ def _results(gathered: _Gathered) -> Iterator[Result]:
 
 
 def _outcome(answer: Answer, key: bytes) -> Outcome:
-    """The outcome of a task as a run would have recorded it, as far as its answer tells."""
+    """Make the outcome that a run would have recorded for the task, as far as the answer has the data."""
     sent = None if answer.latency_s is None else 0.0
     error = None if answer.failure is None else ErrorInfo(ErrorKind.API, answer.failure, answer.failure)
     message = {"role": "assistant", "content": answer.text, **({"tool_calls": answer.tool_calls} if answer.tool_calls else {})}

@@ -50,7 +50,7 @@ def is_run(target: str) -> bool:
 
 
 def file_scores(job_file: Path | None, entry: Mapping[str, Any]) -> tuple[ScoreSettings, ...]:
-    """The scores for files: those of a job file that call no model, or the one entry.
+    """Return the scores for files: those of a job file that call no model, or the one entry.
 
     Raises:
         JobError; InputError when the job has no score that can be computed without its run.
@@ -64,7 +64,7 @@ def file_scores(job_file: Path | None, entry: Mapping[str, Any]) -> tuple[ScoreS
 
 
 def without_models(scores: Sequence[ScoreSettings]) -> tuple[ScoreSettings, ...]:
-    """The scores that can be computed without a run: those that call no model, and panels of such ones."""
+    """Keep the scores that can be computed without a run: those that call no model, and panels of such scores."""
     names = {score.name for score in scores if score.asked is None}
     return tuple(score for score in scores if score.asked is None and set(score.options.get("of", ())) <= names)
 
@@ -98,7 +98,7 @@ def open_side(target: str, scoring: FileScoring) -> OpenedSide:
 
 
 def scored_side(name: str, evaluation: Evaluation) -> ScoredSide:
-    """An evaluation as a side of a comparison. Raises SetupError."""
+    """Make a side of a comparison from an evaluation. Raises SetupError."""
     settings = [score.settings for score in evaluation.scores]
     return ScoredSide(name, {score.settings.name: score.table for score in evaluation.scores}, digests(settings))
 

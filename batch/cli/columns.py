@@ -63,7 +63,7 @@ def table(label: str, names: Sequence[str], columns: Sequence[Column], width: in
 
 
 def total_width(columns: Sequence[Column]) -> int:
-    """The width of columns with the gaps before them."""
+    """Return the width of columns with the gaps before them."""
     return sum(len(_GAP) + column.width for column in columns)
 
 

@@ -65,7 +65,7 @@ def file_scoring(files: dict[str, Any], job: Path | None, *, needed: bool = True
 
 
 def _entry(files: dict[str, Any]) -> dict[str, Any]:
-    """The options for files as a [[score]] entry."""
+    """Convert the options for files to a [[score]] entry."""
     entry = {key: files[key] for key in ("kind", "expected") if files[key]}
     for option in files["options"]:
         key, equals, text = option.partition("=")

@@ -52,14 +52,14 @@ _CHANGED_ROW = pa.schema(
 
 
 def sample_table(folder: Path, scores: Sequence[ScoreSettings]) -> ArrowTable:
-    """One row per score and task: its state and value, the answer that was found, and the reason."""
+    """Make one line per score and task: state, value, extracted answer, reason."""
     tables = [pq.read_table(scores_path(folder, score), columns=_SAMPLE) for score in scores]
     named = [table.add_column(0, "score", [pa.array([score.name] * len(table))]) for score, table in zip(scores, tables, strict=True)]
     return pa.concat_tables(named) if named else pa.table({})
 
 
 def standing_table(findings: Iterable[Findings]) -> ArrowTable:
-    """One row per score and variant: its place, score with interval, coverage, cost and counts."""
+    """Make one line per score and variant: rank, score with interval, coverage, cost, counts."""
     return _table(_STANDING, (_standing(of_score, at) for of_score in findings for at in range(len(of_score.standings))))
 
 
@@ -85,7 +85,7 @@ def _standing(findings: Findings, at: int) -> Mapping[str, Any]:
 
 
 def pair_table(findings: Iterable[Findings]) -> ArrowTable:
-    """One row per score and pair of variants, the higher one first, with the test of their difference."""
+    """Make one line per score and pair of variants, the better one first, with the test of their difference."""
     rows = (
         {
             "score": of_score.scorer,
@@ -109,7 +109,7 @@ def pair_table(findings: Iterable[Findings]) -> ArrowTable:
 
 
 def change_table(changes: RunChanges) -> ArrowTable:
-    """One row per score and variant: what changed between two runs, with its test."""
+    """Make one line per score and variant: the change between two runs, with its test."""
     rows = (
         {
             "score": score.score,
@@ -136,7 +136,7 @@ def change_table(changes: RunChanges) -> ArrowTable:
 
 
 def changed_rows_table(changes: RunChanges) -> ArrowTable:
-    """One row per score, variant and row whose score fell ("worse") or rose ("better")."""
+    """Make one line per score, variant and row whose score fell ("worse") or rose ("better")."""
     rows = (
         {
             "score": score.score,

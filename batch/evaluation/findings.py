@@ -106,7 +106,7 @@ class FindOptions:
 
 
 def find(table: ScoreTable, options: FindOptions, corrected: Sequence[float] | None = None, tests: int | None = None) -> Findings:
-    """Everything that the table says; the same table and seed give the same findings.
+    """Compute all findings of the table; the same table and seed give the same findings.
 
     `corrected` are the pairs' p, corrected over all `tests` of a larger family.
     """

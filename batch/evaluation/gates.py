@@ -77,7 +77,7 @@ def _against_baseline(judged: ScoreResult, side: ScoredSide, gate: GateSettings,
 
 
 def _changed(judged: ScoreResult, gate: GateSettings, change: VariantChange, *, other_settings: bool) -> GateResult:
-    """The result of a gate with a baseline for one variant."""
+    """Check a gate with a baseline for one variant."""
     table = judged.table
     interval = change.pair.difference
     named = f"{gate.score}: {change.after}: difference to {gate.baseline}"
@@ -122,7 +122,7 @@ def _result(judged: ScoreResult, gate: GateSettings, variant: str) -> GateResult
 
 
 def _spared(judged: ScoreResult, variants: int) -> int:
-    """How many tasks may be missing: those of a few verdicts that the judge failed to give, once all are asked for."""
+    """Count the tasks that may lack a score: the few verdicts that the judge failed to give, once all were requested."""
     stats = judged.asked
     # While calls are open, what is missing may still come.
     if stats is None or stats.open:

@@ -117,7 +117,7 @@ class Racer:
                 self._scores[variant, at] = self._strict(row, expected, of_row[start : start + repeats])
 
     def _strict(self, row: Row | BadRow, expected: object, of_variant: Sequence[Result]) -> float:
-        """The mean score of a row's repeats: a failed call, and an answer without a score, count as wrong."""
+        """Return the mean score of a row's repeats; a failed call, or an answer without a score, counts as wrong."""
         if isinstance(row, BadRow):
             return float("nan")
         if any(result.outcome is None for result in of_variant):
@@ -167,7 +167,7 @@ class _Units:
         np.maximum.at(self._last, codes, np.arange(rows))
 
     def averaged(self, scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Scores of shape (2, rows) as those of the scored units that are whole in these rows, and the last row of each."""
+        """Average scores of shape (2, rows) over the units that are complete in these rows; also return the last row of each unit."""
         there = ~np.isnan(scores).any(axis=0)
         if self._clusters is None:
             return scores[:, there], np.flatnonzero(there)
@@ -188,7 +188,7 @@ class _From:
         self._first = first
 
     def batches(self) -> Iterator[list[Row | BadRow]]:
-        """As those of the dataset."""
+        """Yield batches as the dataset does, from the first wanted row on."""
         left = self._first
         for rows in self._dataset.batches():
             if left < len(rows):

@@ -74,7 +74,7 @@ class Evaluation:
 
 
 def read_evaluation(folder: Path, scores: Sequence[ScoreSettings], variants: Sequence[str], fresh: Sequence[str] = ()) -> Evaluation:
-    """The files that `scoring.score_answers` brought up to date."""
+    """Read the files that `scoring.score_answers` brought up to date."""
     grouping = described(folder / TASKS_FILE)["columns"]
     tasks = Columns(folder / TASKS_FILE)
     rows, first = np.unique(tasks.array("row"), return_index=True)
@@ -110,7 +110,7 @@ def _judged(
 
 
 def _answers(scores: Columns, place: tuple[NDArray[Any], ...], shape: tuple[int, int, int]) -> NDArray[np.int64]:
-    """A code for each extracted answer, the same for equal ones; -1 where there is none."""
+    """Return a code for each extracted answer, equal for equal answers; -1 where nothing was extracted."""
     texts = scores.values("extracted")
     codes = {text: at for at, text in enumerate(dict.fromkeys(texts)) if text is not None}
     answers = np.full(shape, -1, dtype=np.int64)

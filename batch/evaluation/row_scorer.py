@@ -25,7 +25,7 @@ class RowScorer:
         self._expected = expected_value(settings)
 
     def expected(self, row: Row) -> Any:
-        """The row's right value. Raises ExpectedError when it has none of use."""
+        """Return the row's right value. Raises ExpectedError when it has none that can be used."""
         expected = self._expected(row)
         if self._compares:
             try:
@@ -37,7 +37,7 @@ class RowScorer:
         return expected
 
     def cell(self, answer: Answer, expected: Any) -> ScoreValue:
-        """The score of one answer to a row with this right value."""
+        """Score one answer to a row with this right value."""
         if (known := unanswered(answer, self._rules)) is not None:
             return known
         try:

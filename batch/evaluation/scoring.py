@@ -41,12 +41,12 @@ _INT64 = 1 << 63
 
 
 def scores_path(folder: Path, settings: ScoreSettings) -> Path:
-    """Where a score's scores are."""
+    """Return the address of a score's file."""
     return folder / f"{settings.name}.parquet"
 
 
 def grouping_columns(scores: Sequence[ScoreSettings]) -> list[str]:
-    """The input's columns that clusters and slices need, each once."""
+    """Return the input's columns that clusters and slices need, each once."""
     names = [name for score in scores for name in (*score.slices, *([score.cluster] if score.cluster else []))]
     return list(dict.fromkeys(names))
 
@@ -169,7 +169,7 @@ class _ScoreMaker(ABC):
 
     @abstractmethod
     def _cells(self, row: Row, answers: Sequence[Answer]) -> list[tuple[ScoreValue, int | None]]:
-        """The scores of all answers to a row, each with a digest of what was judged where scores are kept by it. Raises ExpectedError."""
+        """Score all answers to a row. Where scores are reused, each has a digest of what was judged. Raises ExpectedError."""
 
     def _more(self) -> dict[str, Any]:
         return {}
@@ -234,7 +234,7 @@ def _score_maker(settings: ScoreSettings, version: str, folder: Path, run: Store
 
 
 def make_grader(settings: ScoreSettings, job: Job) -> Grader:
-    """What asks the model of a score about a job's answers. Raises ValueError for a score that asks none."""
+    """Make the grader of a score that needs a model. Raises ValueError for a score that needs none."""
     return EmbeddingGrader(settings) if settings.embedder is not None else JudgeGrader(settings, job)
 
 
@@ -250,7 +250,7 @@ def _graded_scores(settings: ScoreSettings, path: Path, run: StoredRun, stack: E
 
 
 def _kept(path: Path) -> dict[int, ScoreValue]:
-    """The scores of an earlier scoring by the digest of what was judged."""
+    """Read the scores of an earlier scoring, by the digest of what was judged."""
     table = Columns(path)
     names = ("digest", "value", "state", "extracted", "reason")
     lines = zip(*(table.values(name) for name in names), strict=True)

@@ -52,7 +52,7 @@ class ScoreFamily:
 
 
 def reach_verdicts(tables: Sequence[tuple[ScoreTable, Mapping[str, Any]]], *, together: bool = False) -> list[ScoreVerdict]:
-    """The verdicts on several scores' tables, each with the keywords of `reach_verdict`; Holm's family is a score, or all `together`."""
+    """Reach the verdicts on several tables, each with the keywords of `reach_verdict`. Holm's family is one score, or all `together`."""
     found = [find(table, _find_options(options)) for table, options in tables]
     family = ScoreFamily(len(found), sum(len(findings.pairs) for findings in found), together)
     if not together or len(found) < 2:
@@ -70,7 +70,7 @@ def _find_options(options: Mapping[str, Any]) -> FindOptions:
 
 
 def reach_verdict(table: ScoreTable, *, asked: CallStats | None = None, **options: Any) -> ScoreVerdict:
-    """The verdict on one scorer's table, with the statistics of the model that graded (`asked`); the options are those of `FindOptions`."""
+    """Reach the verdict on one scorer's table. `asked` is the grading model's statistics; the options are those of `FindOptions`."""
     return _verdict(find(table, FindOptions(**options)), table, {"asked": asked}, None)
 
 
@@ -92,7 +92,7 @@ def _verdict(findings: Findings, table: ScoreTable, options: Mapping[str, Any], 
 
 
 def _effects(effects: Sequence[MainEffect]) -> Iterator[Sentence]:
-    """What each factor of a sweep changes, all else being equal: its clear effects, or that none is."""
+    """Describe what each factor of a sweep changes, all else being equal: its clear effects, or that there are none."""
     for factor in dict.fromkeys(effect.factor for effect in effects):
         own = [effect for effect in effects if effect.factor == factor]
         clear = [effect for effect in own if effect.pair.separable]
@@ -167,7 +167,7 @@ def _other(pair: Pair, name: str) -> str:
 
 
 def _difference(pair: Pair, name: str) -> str:
-    """The difference from `name`'s side: "+0.4 pt [-0.6, +1.4]"."""
+    """Format the difference from `name`'s side: "+0.4 pt [-0.6, +1.4]"."""
     one = pair.difference
     estimate, low, high = (one.estimate, one.low, one.high) if pair.first == name else (-one.estimate, -one.high, -one.low)
     return f"{points(estimate)} pt [{points(low)}, {points(high)}]"
@@ -179,7 +179,7 @@ def _certainty(p: float, findings: Findings) -> str:
 
 
 def _pairs(findings: Findings) -> Iterator[Sentence]:
-    """The first of the top against all others; variants below are compared with it as well."""
+    """Describe the first of the top against all others; lower variants are compared with it as well."""
     if not findings.top:
         return
     leader = findings.top[0].variant

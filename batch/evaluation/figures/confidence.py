@@ -34,7 +34,7 @@ class ConfidenceFigures(FigureMaker):
         self._right.append(scored.strict)
 
     def figures(self, resamples: Resamples) -> list[Figure]:
-        """Both figures; none where no answer has log probabilities."""
+        """Return ECE and Brier score; no figures where no answer has log probabilities."""
         sure, right = np.array(self._confidence), np.array(self._right)
         known = ~np.isnan(sure)
         if not known.any():
@@ -56,7 +56,7 @@ class ConfidenceFigures(FigureMaker):
 
 
 def confidence(logprobs: Sequence[Mapping[str, Any]] | None, extracted: str | None) -> float | None:
-    """The probability of the tokens that hold the last place of `extracted`; None where it is not found."""
+    """Return the joint probability of the tokens at the last occurrence of `extracted`; None where it does not occur."""
     if not logprobs or not extracted:
         return None
     tokens = [str(token["token"]) for token in logprobs]

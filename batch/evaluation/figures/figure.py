@@ -54,7 +54,7 @@ class VariantFigures:
     confusion: tuple[ConfusionCell, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """As JSON values; `from_document` reads them."""
+        """Convert to JSON values, which `from_document` reads."""
         return asdict(self)
 
     @classmethod
@@ -86,19 +86,19 @@ class Resamples:
         self.count = count if len(np.unique(units)) > 1 else 0
 
     def weights(self) -> Iterator[Floats]:
-        """How often each answer is in each resample; the same resamples at every call."""
+        """Count how often each answer occurs in each resample. Every call returns the same resamples."""
         rng, groups = np.random.default_rng(0), int(self.units.max(initial=-1)) + 1
         for _ in range(self.count):
             yield np.bincount(rng.integers(0, groups, groups), minlength=groups)[self.units].astype(np.float64)
 
     def values(self, statistic: Callable[[Floats], Floats]) -> Floats:
-        """A statistic's values, of shape (1 + resamples, figures): of the answers as they are, then of each resample."""
+        """Evaluate a statistic, of shape (1 + resamples, figures): first on the answers themselves, then on each resample."""
         plain = statistic(np.ones(len(self.units)))
         return np.stack([plain, *(statistic(weights) for weights in self.weights())])
 
 
 def limits(values: Floats) -> tuple[float | None, float | None]:
-    """The percentile interval of the resamples' values (Efron & Tibshirani 1993, chapter 13); none where one in ten has no value."""
+    """Compute the percentile interval (Efron & Tibshirani 1993, chapter 13); no limits where over one resample in ten has no value."""
     known = values[np.isfinite(values)]
     if len(known) < 20 or len(known) < 0.9 * len(values):
         return None, None
@@ -107,7 +107,7 @@ def limits(values: Floats) -> tuple[float | None, float | None]:
 
 
 def figures_of(names: Sequence[Mapping[str, Any]], values: Floats) -> list[Figure]:
-    """Figures from `Resamples.values`; each of `names` has the other members of a figure. A value that is not finite is None."""
+    """Make figures from `Resamples.values`. `names` gives each figure's other fields. A value that is not finite becomes None."""
     made = []
     for at, members in enumerate(names):
         value = float(values[0, at])
@@ -125,8 +125,8 @@ class FigureMaker(ABC):
 
     @abstractmethod
     def figures(self, resamples: Resamples) -> list[Figure]:
-        """The figures of all that was added; `resamples` are of these answers in the order in which they were added."""
+        """Compute the figures of all added answers; `resamples` are of these answers, in the order of `add`."""
 
     def confusion(self) -> Sequence[ConfusionCell]:
-        """The confusion matrix; empty for most."""
+        """Return the confusion matrix; empty unless answers name labels."""
         return ()

@@ -33,7 +33,7 @@ class MeanFigures(FigureMaker):
             values.append(None if value is None else as_text(value))
 
     def figures(self, resamples: Resamples) -> list[Figure]:
-        """One figure for the weights, one for each column."""
+        """Return a figure for the weights, and one for each `macro` column."""
         strict, own = np.array(self._strict), self._weights.array()
         codes = [np.unique([value or "" for value in values], return_inverse=True)[1] for values in self._groups.values()]
 

@@ -53,7 +53,7 @@ class UserFigures(FigureMaker):
         )
 
     def figures(self, resamples: Resamples) -> list[Figure]:
-        """The function's figures."""
+        """Call the function, and return its figures."""
         try:
             plain = self._figures(self._rows)
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything

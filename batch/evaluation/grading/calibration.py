@@ -47,12 +47,12 @@ class Calibration:
 
 
 def labels_of(settings: ScoreSettings) -> tuple[Label, ...]:
-    """What a person can say, in order."""
+    """List the labels that a person can give, in order."""
     return tuple(PAIR_LABELS) if settings.kind == "pairwise" else tuple(sorted(judge_of(settings).scale or DEFAULT_SCALE))
 
 
 def draw(judged: Iterable[JudgedItem], settings: ScoreSettings, count: int) -> list[Unlabelled]:
-    """A sample of what has a verdict, in an order that is by chance but the same each time; equal answers stand once."""
+    """Draw a sample of judged items, in a random order that is the same each time; equal answers appear once."""
     shown = (item for one in judged if (item := _unlabelled(one, settings)) is not None)
     # Equal answers to a row come one after the other.
     once = (item for _, of_row in groupby(shown, lambda item: item.row_id) for item in {item.key: item for item in of_row}.values())
@@ -79,13 +79,13 @@ def _unlabelled(one: JudgedItem, settings: ScoreSettings) -> Unlabelled | None:
 
 
 def as_judged(item: Unlabelled, label: Label) -> Label:
-    """A label of what was shown, in the judge's first order (and the other way round)."""
+    """Convert a label from the displayed order to the judge's first order, or back."""
     exchanged: Mapping[Label, Label] = {"first": "second", "second": "first"}
     return exchanged.get(label, label) if item.turned else label
 
 
 def calibrate(settings: ScoreSettings, sample: Sequence[Unlabelled], labels: Labels) -> Calibration:
-    """How the judge and the labels of the sample agree; kappa is weighted by squares on a scale of more than two steps."""
+    """Compute the agreement of the judge with the labels of the sample. On a scale of more than two steps kappa has quadratic weights."""
     order = labels_of(settings)
     both = [(label, item.judged) for item in sample if (label := labels.get(item.key)) in order and label is not None]
     weighted = settings.kind == "judge" and len(order) > 2
@@ -108,7 +108,7 @@ def calibrate(settings: ScoreSettings, sample: Sequence[Unlabelled], labels: Lab
 
 
 def _raters_alpha(settings: ScoreSettings, sample: Sequence[Unlabelled], labels: Labels) -> float | None:
-    """Krippendorff's alpha of the raters on the sample; None for fewer than two."""
+    """Compute Krippendorff's alpha of the raters on the sample; None for fewer than two raters."""
     order, raters = labels_of(settings), labels.raters
     if len(raters) < 2:
         return None
@@ -175,7 +175,7 @@ class _LabelledScores:
         self.squares += judged * judged
 
     def corrected(self, variant: str) -> CorrectedScore | None:
-        """The corrected mean; None with too few labels."""
+        """Return the corrected mean; None with too few labels."""
         if len(self.pairs) < FEWEST_LABELS:
             return None
         labels, judged = np.array(self.pairs).T

@@ -54,7 +54,7 @@ class CallStats(ABC):
         """Yield sentences, each with the variants that it names; `dollars` is the formatted cost."""
 
     def document(self) -> dict[str, Any]:
-        """As JSON values; `from_document` reads them."""
+        """Convert to JSON values, which `from_document` reads."""
         return asdict(self)
 
     @classmethod

@@ -86,7 +86,7 @@ def graded_by(settings: ScoreSettings) -> Variant:
 
 
 def calls_directory(scored: RunDirectory, settings: ScoreSettings) -> RunDirectory:
-    """The run directory of a score's calls within that of the run which it scores. Raises StorageError."""
+    """Return the run directory of a score's calls, which is inside the scored run's. Raises StorageError."""
     return open_run_directory(f"{address_of(scored)}/scores/{'judge' if settings.judge is not None else 'embedding'}/{settings.name}")
 
 
@@ -184,7 +184,7 @@ class CallOutcomes:
         self._reader = RecordReader(self._index.segments)
 
     def read(self, ids: Sequence[str]) -> list[Outcome | None]:
-        """The newest outcome of each call; None for those that were not made."""
+        """Return the newest outcome of each call; None for calls not made yet."""
         return self._reader.read(self._index.locate([_task(each) for each in ids]))
 
     def __enter__(self) -> Self:

@@ -94,14 +94,14 @@ class BiasCounter:
             self.longer += len(texts[winner]) > len(texts[1 - winner])
 
     def found(self, generosity: Mapping[str, Sequence[float]] | None = None) -> JudgeBias:
-        """What was gathered; `generosity` are the judge's ratings minus people's labels, by variant."""
+        """Return the statistics; `generosity` is the judge's ratings minus people's labels, by variant."""
         length, length_p = spearman(self.lengths, self.ratings)
         own, own_p = _self_preference(generosity or {}, self.own)
         return JudgeBias(length, length_p, self.longer, self.unequal, self.shown_first, self.flips, own, own_p)
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> tuple[float | None, float]:
-    """Spearman's rank correlation with its two-sided p by Student's t (Zar 1972, JASA 67:578); None for few or constant values."""
+    """Compute Spearman's rank correlation with its two-sided p by Student's t (Zar 1972, JASA 67:578); None for few or constant values."""
     if len(first) < FEWEST:
         return None, 1.0
     ranks = [_ranks(np.asarray(values, dtype=np.float64)) for values in (first, second)]
@@ -115,7 +115,7 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> tuple[float | N
 
 
 def _ranks(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Ranks from 1, equal values sharing their mean."""
+    """Rank values from 1; equal values share their mean rank."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     ranks: np.ndarray[Any, np.dtype[np.float64]] = (ends - (counts - 1) / 2)[places]
@@ -123,7 +123,7 @@ def _ranks(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.
 
 
 def _self_preference(generosity: Mapping[str, Sequence[float]], own: Sequence[str]) -> tuple[float | None, float]:
-    """The difference of mean generosity, own family minus others, with Welch's t test (1947, Biometrika 34:28)."""
+    """Compute the difference of mean generosity, own family minus others, with Welch's t test (1947, Biometrika 34:28)."""
     groups = [np.array([each for name, values in generosity.items() if (name in own) is mine for each in values]) for mine in (True, False)]
     if any(len(group) < FEWEST for group in groups):
         return None, 1.0

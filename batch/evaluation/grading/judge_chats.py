@@ -56,7 +56,7 @@ class ChatMaker:
         self._template = None if settings.template is None else Template(settings.template)
 
     def rating(self, row: Row, question: str, answer: str, expected: str | None = None) -> list[ChatMessage]:
-        """The chat that asks for a rating of one answer, with the right answer where there is one. Raises RowError."""
+        """Make the chat that asks for a rating of one answer, with the right answer if there is one. Raises RowError."""
         parts = {"QUESTION": question, **({"REFERENCE": expected} if expected is not None else {}), "ANSWER": answer}
         known = {"question": question, "expected": expected, "completion": answer}
         steps = "\n".join(f"{step}: {meaning}" for step, meaning in sorted(self._scale.items()))
@@ -69,7 +69,7 @@ class ChatMaker:
         return self._chat(row, parts, known, f"{task}\n\nRate each of these criteria by itself:\n{listed}", f'"ratings": {{{each}}}')
 
     def preference(self, row: Row, question: str, first: str, second: str, expected: str | None = None) -> list[ChatMessage]:
-        """The chat that asks which of two answers is better; ask it a second time with the answers exchanged. Raises RowError."""
+        """Make the chat that asks which of two answers is better; swap the answers for the second order. Raises RowError."""
         parts = {"QUESTION": question, **({"REFERENCE": expected} if expected is not None else {}), "ANSWER A": first, "ANSWER B": second}
         known = {"question": question, "expected": expected, "first": first, "second": second}
         task = f"Which answer is better by this rubric? Their order means nothing.\n{_RUBRIC}"
@@ -88,7 +88,7 @@ class ChatMaker:
 
 
 def rating_format(scale: Mapping[int, str] | None, *, reasons: bool, criteria: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The response_format of a rating, or of one for each criterion."""
+    """Return the response_format of a rating, or of one rating per criterion."""
     rating = {"type": "integer", "enum": sorted(scale or DEFAULT_SCALE)}
     if not criteria:
         return _format("rating", rating, reasons=reasons)
@@ -97,7 +97,7 @@ def rating_format(scale: Mapping[int, str] | None, *, reasons: bool, criteria: M
 
 
 def preference_format(*, reasons: bool) -> dict[str, Any]:
-    """The response_format of a preference."""
+    """Return the response_format of a preference."""
     return _format("verdict", {"type": "string", "enum": ["A", "B", "tie"]}, reasons=reasons)
 
 
@@ -108,17 +108,17 @@ def _format(name: str, verdict: Mapping[str, Any], *, reasons: bool) -> dict[str
 
 
 def _mark(parts: Mapping[str, str]) -> str:
-    """A word that none of the parts can have foreseen."""
+    """Make a delimiter that none of the parts can contain."""
     return blake2b("\0".join(parts.values()).encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
 
 def _marked(parts: Mapping[str, str], mark: str) -> str:
-    """The parts, each between marks."""
+    """Put each part between delimiters."""
     return "\n\n".join(f"[{name} {mark}]\n{text}\n[END {name} {mark}]" for name, text in parts.items())
 
 
 def chat_text(messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """What a chat asks: its only user message, or with a system message or a history all of it, each part under its role.
+    """Return the question that a chat asks: its only user message, or all messages under their roles where there are others.
 
     None when there is no user message. Pictures and the like are only named.
     """

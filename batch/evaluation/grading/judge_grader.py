@@ -51,7 +51,7 @@ def judge_variant(settings: ScoreSettings) -> Variant:
 
 
 def judge_of(settings: ScoreSettings) -> JudgeSettings:
-    """The judge of a score that has one."""
+    """Return the judge of a score; only for scores that have one."""
     if settings.judge is None:
         raise ValueError(f"score {settings.name} is not judged by a model")
     return settings.judge
@@ -98,7 +98,7 @@ class JudgeGrader:
             raise ExpectedError(str(error)) from error
 
     def follow_up(self, row: Row, call: Call, reply: str | None) -> Call:
-        """The call that asks again after a reply that cannot be read."""
+        """Make the call that asks again after an unreadable reply."""
         messages = [
             *call.columns[MESSAGES],
             {"role": "assistant", "content": (reply or "")[-LONGEST_REPLY:]},
@@ -146,7 +146,7 @@ def _question(judge: JudgeSettings, prompt: PromptSettings) -> Callable[[Row], s
 
 
 def _stored_messages(row: Row) -> Sequence[Any]:
-    """The chat of a row that is a whole request."""
+    """Return the chat of a row that is a whole request."""
     body = row.columns.get("body")
     messages = body.get("messages") if isinstance(body, Mapping) else None
     return messages if isinstance(messages, list) else ()

@@ -146,7 +146,7 @@ class JudgeStats(CallStats):
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """The stats that `document` gave."""
+        """Read the output of `document`."""
         person = document.get("person")
         pairs = [PairStats(**pair) for pair in document["pairs"]]
         read = {
@@ -227,6 +227,6 @@ def family(model: str) -> str | None:
 
 
 def favoured(judge: str, candidates: Mapping[str, str]) -> list[str]:
-    """The variants (model by name) that are the judge itself, or of its family."""
+    """Find the variants (model by name) that are the judge itself, or of its family."""
     own = family(judge)
     return [name for name, model in candidates.items() if model == judge or (own is not None and family(model) == own)]

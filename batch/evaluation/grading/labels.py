@@ -39,7 +39,7 @@ class Unlabelled:
 
 
 def open_labels(judged: RunDirectory, settings: ScoreSettings) -> Labels:
-    """The labels of one score of a run. Raises StorageError."""
+    """Open the labels of one score of a run. Raises StorageError."""
     kept = open_run_directory(f"{address_of(judged)}/scores/calibration")
     kept.fetch(f"{settings.name}.jsonl")
     return Labels(kept.path / f"{settings.name}.jsonl", kept.publish)
@@ -74,15 +74,15 @@ class Labels:
         return sorted({rater for labels in self._known.values() for rater in labels})
 
     def get(self, key: str) -> Label | None:
-        """The label of what is shown under `key`, all raters together."""
+        """Return the combined label of all raters for the item `key`."""
         return _middle(list(self._known.get(key, {}).values()))
 
     def by_rater(self, key: str) -> Mapping[str, Label]:
-        """Each rater's newest label of what is shown under `key`."""
+        """Return each rater's newest label for the item `key`."""
         return self._known.get(key, {})
 
     def value(self, key: str, low: float, high: float) -> float | None:
-        """The raters' mean step as a score from 0 to 1, between the ends of the scale; None without a label."""
+        """Return the raters' mean step, scaled to 0 to 1; None without a label."""
         steps = [float(label) for label in self._known.get(key, {}).values() if isinstance(label, int)]
         return (sum(steps) / len(steps) - low) / (high - low) if steps else None
 
@@ -112,7 +112,7 @@ class Labels:
 
 
 def _middle(labels: Sequence[Label]) -> Label | None:
-    """The median step (the lower one of two), or of pairs the most frequent label, a tie of raters being a tie."""
+    """Return the median step (the lower of the middle two); for pairs the most frequent label, where a tie of the raters means a tie."""
     steps = sorted(label for label in labels if isinstance(label, int))
     if steps:
         return steps[(len(steps) - 1) // 2]

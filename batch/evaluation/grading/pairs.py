@@ -35,14 +35,14 @@ class Judgement:
 
 
 def pairs_of(variants: Sequence[str], baseline: str | None) -> list[tuple[str, str]]:
-    """The pairs to be judged: each variant against `baseline`, or all pairs without one."""
+    """List the pairs to judge: each variant against `baseline`, or all pairs without one."""
     if baseline is not None:
         return [(name, baseline) for name in variants if name != baseline]
     return list(combinations(variants, 2))
 
 
 def both_orders(forward: Preference | None, backward: Preference | None) -> Judgement:
-    """What two judgements mean together; `backward` was given with the answers exchanged. Disagreement is a tie."""
+    """Combine the judgements of both orders; `backward` was given with the answers swapped. Disagreement is a tie."""
     if forward is None or backward is None:
         return Judgement(None)
     if forward == _TURNED[backward]:

@@ -26,7 +26,7 @@ _LOG_FROM = 10
 
 
 def score_histograms(table: ScoreTable, keys: VariantLetters) -> Markup:
-    """How the scores of a graded score are spread; nothing for right/wrong ones."""
+    """Show the distribution of a graded score; empty for right/wrong scores."""
     values = [of_variant[~np.isnan(of_variant)] for of_variant in table.values]
     if table.binary or not any(len(each) for each in values):
         return Markup()
@@ -35,7 +35,7 @@ def score_histograms(table: ScoreTable, keys: VariantLetters) -> Markup:
 
 
 def latency_histograms(folder: Path, keys: VariantLetters) -> Markup:
-    """How long the answers took; nothing where that is not known."""
+    """Show the distribution of latency; empty where it is unknown."""
     tasks = Columns(folder / TASKS_FILE, ["variant", "failure", "latency_s"])
     codes = tasks.codes("variant", keys.variants)
     latency = tasks.array("latency_s").astype(np.float64)
@@ -111,6 +111,6 @@ def _chart(label: str, counts: NDArray[Any], edges: Floats, ends: tuple[str, str
 
 
 def _median(counts: NDArray[Any], edges: Floats) -> float:
-    """The upper edge of the bin that holds the median."""
+    """Return the upper edge of the bin that holds the median."""
     at = int(np.searchsorted(np.cumsum(counts), math.ceil(float(counts.sum()) / 2)))
     return float(edges[at + 1])

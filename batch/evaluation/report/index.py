@@ -26,7 +26,7 @@ _MOST_FINISHES = 40
 
 
 def state_of(outcome: Outcome | None, cell: ScoreValue | None) -> str:
-    """The state of a task that has this outcome and this score."""
+    """Return the state of a task with this outcome and this score."""
     if cell is not None and cell.state == "scored":
         return RIGHT if cell.value == 1 else PARTIAL if cell.value else WRONG
     if cell is not None and cell.state == "unscored":
@@ -80,17 +80,17 @@ class SampleIndex:
             column.add(values.get(name))
 
     def add_scores(self, score: int, states: Sequence[str], *, disagree: bool) -> None:
-        """The states of the row's tasks by one score."""
+        """Add the states of the row's tasks by one score."""
         self._states[score].append("".join(states))
         self._disagree[score].append("1" if disagree else "0")
 
     def add_labels(self, score: int, right: Sequence[str], cells: Sequence[ScoreValue | None]) -> None:
-        """The right labels of the row, and those that its answers were given, by a score that reads labels."""
+        """Add the row's right labels, and the labels that its answers gave, for a score that reads labels."""
         given = [cell.extracted if cell is not None and cell.state == "scored" else None for cell in cells]
         self._labels.setdefault(score, _Labels()).add(right, given)
 
     def add_finishes(self, outcomes: Sequence[Outcome | None]) -> None:
-        """How the row's answers ended."""
+        """Add the finish reasons of the row's answers."""
         self._finish_codes.append("".join(self._finish(outcome) for outcome in outcomes))
 
     def _finish(self, outcome: Outcome | None) -> str:
@@ -102,7 +102,7 @@ class SampleIndex:
         return self._finishes[reason]
 
     def document(self) -> dict[str, Any]:
-        """The index as JSON."""
+        """Return the index as JSON."""
         return {
             "ids": self._ids,
             "ordinals": self._ordinals,

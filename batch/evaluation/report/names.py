@@ -31,7 +31,7 @@ class VariantLetters:
         object.__setattr__(self, "short", short)
 
     def of(self, variant: str) -> str:
-        """The variant's letter: A to Z, then AA to AZ, and so on."""
+        """Return the variant's letter: A to Z, then AA to AZ, and so on."""
         return letter(self.variants.index(variant))
 
     def badge(self, variant: str) -> Markup:
@@ -39,7 +39,7 @@ class VariantLetters:
         return tag("abbr", self.of(variant), class_="key", title=variant, data_variant=self.variants.index(variant))
 
     def named(self, variant: str) -> Markup:
-        """Letter and name: the part of it that differs from the others, which is never cut; the title has it whole."""
+        """Return letter and short name. The short name is never cut; the tooltip has the whole name."""
         at = self.variants.index(variant)
         key = tag("span", letter(at), class_="key", aria_hidden="true")
         short = self.short[at]
@@ -48,7 +48,7 @@ class VariantLetters:
 
 
 def differing(names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """What names have in common ("openai/… temperature=0"), and what is left of each; all names whole where they are short or few."""
+    """Return what all names share ("openai/… temperature=0"), and the rest of each; whole names where they are short or few."""
     whole = "", tuple(names)
     if len(names) < 2 or max(map(len, names)) <= SHORT_NAME:
         return whole
@@ -67,7 +67,7 @@ def differing(names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
 
 
 def _common_path(models: Sequence[str]) -> str:
-    """The folders that all names of models begin with, up to a slash."""
+    """Return the folders that all model names begin with, up to a slash."""
     parts = [model.split("/")[:-1] for model in models]
     common = []
     for of_all in zip(*parts, strict=False):
@@ -78,7 +78,7 @@ def _common_path(models: Sequence[str]) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """A name with line-break opportunities after slashes and the like, when it is long."""
+    """Add line-break opportunities to a long name, after slashes and similar characters."""
     if len(name) <= SHORT_NAME:
         return joined(name)
     return joined(*(joined(part, tag("wbr")) for part in _JOINTS.split(name)[:-1]), _JOINTS.split(name)[-1])

@@ -62,7 +62,7 @@ EMBEDDING = "embedding"
 
 
 def make_scorer(settings: ScoreSettings) -> Scorer:
-    """The scorer of a `[[score]]` entry.
+    """Make the scorer of a `[[score]]` entry.
 
     Raises:
         SetupError: a file or a library that it needs is missing.
@@ -110,7 +110,7 @@ def scorer_version(settings: ScoreSettings) -> str:
 
 
 def _deciding_figures(settings: ScoreSettings) -> list[Any]:
-    """What decides the figures of a score but its values; nothing for a score without figures of its own."""
+    """List what decides a score's figures besides its values; empty for a score without figures of its own."""
     if settings.kind not in {"label", "bleu", "chrf"} and not FIGURE_OPTIONS & settings.options.keys():
         return []
     function = settings.options.get("figures")
@@ -120,7 +120,7 @@ def _deciding_figures(settings: ScoreSettings) -> list[Any]:
 
 
 def deciding_content(settings: ScoreSettings) -> list[bytes]:
-    """The content of the files that decide the scores. Raises SetupError."""
+    """Read the files that decide the scores. Raises SetupError."""
     kind = KINDS[settings.kind]
     if kind.file_option is None:
         return []

@@ -26,7 +26,7 @@ def number(
     which: Literal["last", "first", "only"] = "last",
     pattern: str | None = None,
 ) -> Scorer:
-    r"""1 when the answer's number is the expected one, within `tolerance` or `relative` × expected, whichever is more.
+    r"""Score 1 when the answer's number is within `tolerance` or `relative` × expected of the expected one, whichever is larger.
 
     The number is the one in \boxed{}, after "####" or after "the answer is"; else the last, the first or the only one. Numbers that the
     answer denies ("not 5") are passed over. With `pattern`, only what its last match caught is read. Units and currencies are not compared.
@@ -67,7 +67,7 @@ def _cutter(pattern: str) -> BoundedPattern:
 
 
 def _given_in(text: str, pattern: BoundedPattern, decimal: Decimal, which: str) -> Given:
-    """The number in what the last match of a pattern caught."""
+    """Return the number in the last match of a pattern."""
     try:
         matches = pattern.matches(text)
     except OutOfTimeError:

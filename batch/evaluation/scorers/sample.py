@@ -40,15 +40,15 @@ class ExpectedError(ValueError):
 
 
 def scored(value: float, extracted: str | None, reason: str) -> ScoreValue:
-    """A score from 0 to 1."""
+    """Make a score from 0 to 1."""
     return ScoreValue(float(value), "scored", shown(extracted), reason)
 
 
 def unscored(reason: str, extracted: str | None = None) -> ScoreValue:
-    """No score: the answer cannot be read in the way that the scorer needs. That is not a wrong answer, and never counts as 0 here."""
+    """Make a missing score: the scorer cannot read the answer. That is not a wrong answer, and never counts as 0 here."""
     return ScoreValue(None, "unscored", shown(extracted), reason)
 
 
 def shown(text: str | None, limit: int = _SHOWN) -> str | None:
-    """`text` short enough for a table; an ellipsis shows that it was cut."""
+    """Shorten `text` for a table; an ellipsis marks the cut."""
     return text if text is None or len(text) <= limit else text[: limit - 1] + "…"

@@ -19,7 +19,7 @@ _MISSING = object()
 
 
 def valid_json(*, fences: bool = True) -> Scorer:
-    """1 when the answer is JSON as RFC 8259 has it (no NaN): the whole answer or, with `fences`, a ``` block in it."""
+    """Score 1 when the answer is JSON as RFC 8259 has it (no NaN): the whole answer or, with `fences`, a ``` block in it."""
 
     def score(sample: Sample) -> ScoreValue:
         text = _json_text(sample)
@@ -35,7 +35,7 @@ def valid_json(*, fences: bool = True) -> Scorer:
 
 
 def json_schema(*, schema: str, embedded: bool = False, fences: bool = True) -> Scorer:
-    """1 when the answer is JSON that the JSON Schema in the file `schema` accepts; what is no JSON is wrong, not unscored.
+    """Score 1 when the answer is JSON that the JSON Schema in the file `schema` accepts; an answer that is not JSON is wrong, not unscored.
 
     With `embedded`, an object or a list within prose is taken as well; of several the last that the schema accepts. With `fences`
     false, a ``` block around the JSON makes it wrong.
@@ -62,7 +62,7 @@ def json_schema(*, schema: str, embedded: bool = False, fences: bool = True) -> 
 
 
 def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, fences: bool = True, case_sensitive: bool = False) -> Scorer:
-    """The share of the expected object's fields that the answer has with an equal value.
+    """Return the share of the expected object's fields that the answer has with an equal value.
 
     The expected value is an object, or its JSON text; fields of nested objects count one by one ("address.city"), lists as a whole.
     Texts are compared as `exact` does, numbers by value. `fields` says which ones count. Other fields do not count.
@@ -95,7 +95,7 @@ def _has_any(value: Any, wanted: Mapping[str, Any]) -> bool:
 
 
 def _json_text(sample: Sample) -> str | ScoreValue:
-    """The text that should be JSON: the answer, or the arguments of its only tool call."""
+    """Return the text that should be JSON: the answer, or the arguments of its only tool call."""
     if sample.text is None and sample.tool_calls and len(sample.tool_calls) == 1:
         function = sample.tool_calls[0].get("function")
         arguments = function.get("arguments") if isinstance(function, Mapping) else None
@@ -149,7 +149,7 @@ def _expected_fields(expected: Any, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _leaves(value: Mapping[str, Any], prefix: str = "", inside: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
-    """The values of an object by dotted name; objects that are themselves among the names of `inside` stay whole."""
+    """Yield the values of an object by dotted name; an object that `inside` names stays whole."""
     for key, item in value.items():
         name = f"{prefix}{key}"
         if isinstance(item, Mapping) and item and not (inside is not None and name in inside):

@@ -11,7 +11,7 @@ from batch.evaluation.table import ScoreValue
 
 
 def python(*, function: str) -> Scorer:
-    """What `function`, written "file.py:name", says of each answer.
+    """Call `function`, written "file.py:name", for the score of each answer.
 
     It is called as name(answer, expected, row): the text (None when there is none), the expected value or None, and a dict of the row's
     columns, with the answer's tool calls under "tool_calls" when it has any. Further parameters of these names are given too: `usage`,
@@ -41,7 +41,7 @@ def python(*, function: str) -> Scorer:
 
 
 def more_of(sample: Sample) -> dict[str, Any]:
-    """What else is known of an answer, by the names of parameters."""
+    """Return the answer's other properties, by the parameter names under which a function may ask for them."""
     return {
         "usage": dict(sample.usage),
         "finish_reason": sample.finish_reason,
@@ -51,7 +51,7 @@ def more_of(sample: Sample) -> dict[str, Any]:
 
 
 def plain_number(value: Any) -> Any:
-    """A number of NumPy, PyTorch or the like, or an array of one, as Python's own; any other value as it is."""
+    """Convert a number of NumPy, PyTorch or similar, or an array of one, to a Python number; return other values unchanged."""
     item = getattr(value, "item", None)
     if isinstance(value, int | float) or not callable(item):
         return float(value) if isinstance(value, float) else value

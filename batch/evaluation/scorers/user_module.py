@@ -19,7 +19,7 @@ from batch.errors import SetupError
 
 
 def split(function: str) -> tuple[Path, str]:
-    """The file and the function's name. Raises SetupError when they are not written "file.py:name"."""
+    """Return the file and the function's name. Raises SetupError for anything but "file.py:name"."""
     file, colon, name = function.rpartition(":")
     if not colon or not name.isidentifier():
         raise SetupError(f'{function!r} names no function of a file; write function = "scorers.py:score"')
@@ -71,7 +71,7 @@ def _load(file: Path, name: str) -> Callable[..., Any]:
 
 
 def _extra_parameters(function: Callable[..., Any]) -> set[str] | None:
-    """The names that a function can be given by keyword; None when it takes any."""
+    """Return the names that a function accepts as keywords; None when it accepts any."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # some built-in functions have none
@@ -154,7 +154,7 @@ def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
 
 
 def deciding_files(function: str) -> Mapping[str, bytes]:
-    """The content of a function's file and of all files beside it that it imports, directly or not, by path.
+    """Read a function's file and all files beside it that it imports, directly or not, by path.
 
     Raises:
         SetupError: the function's file cannot be read.
@@ -175,7 +175,7 @@ def deciding_files(function: str) -> Mapping[str, bytes]:
 
 
 def _imported(content: bytes, file: Path, folder: Path) -> Iterator[Path]:
-    """The files of `folder` that a source imports."""
+    """Yield the files of `folder` that a source imports."""
     try:
         tree = ast.parse(content)
     except (SyntaxError, ValueError):
@@ -193,7 +193,7 @@ def _imported(content: bytes, file: Path, folder: Path) -> Iterator[Path]:
 
 
 def _files_of(folder: Path, parts: list[str]) -> Iterator[Path]:
-    """The files that are run when the module of these parts is imported."""
+    """Yield the files that run when the module with these name parts is imported."""
     place = folder
     for part in parts:
         for path in (place / f"{part}.py", place / part / "__init__.py"):

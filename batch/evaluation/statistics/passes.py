@@ -38,7 +38,7 @@ class PassRate:
 
 
 def chosen_ks(tries: int) -> list[int]:
-    """The ks that are shown for this number of tries."""
+    """Return the values of k that are shown for this number of tries."""
     if tries <= MOST_KS:
         return list(range(1, tries + 1))
     doubled = [2**power for power in range(tries.bit_length()) if 2**power < tries]
@@ -46,7 +46,7 @@ def chosen_ks(tries: int) -> list[int]:
 
 
 def pass_rates(table: ScoreTable, level: float = 0.95) -> tuple[tuple[PassRate, ...], ...]:
-    """Per variant the rates for each k, over the rows that have k finished tries; empty for graded scores and for rows asked once.
+    """Compute each variant's rates by k, over the rows with k finished tries; empty for graded scores and for rows asked once.
 
     pass@k: 1 - C(n-c, k) / C(n, k), Chen et al. 2021, arXiv:2107.03374, eq. 1. pass^k: C(c, k) / C(n, k), Yao et al. 2024,
     arXiv:2406.12045, section 3. maj@k (Lewkowycz et al. 2022, arXiv:2206.14858): the most frequent answer of k of the tries is right,
@@ -85,7 +85,7 @@ def _majority(table: ScoreTable, at: int, k: int, clusters: Codes | None, level:
 
 
 def majority_right(answers: NDArray[np.int64], right: NDArray[np.bool_], k: int) -> Floats:
-    """Per row the chance that the most frequent of k of its answers is right.
+    """Compute, per row, the chance that the most frequent of k of its answers is right.
 
     Both have shape (rows, tries); equal codes are equal answers, a negative code is none and gets no votes.
     """

@@ -121,7 +121,7 @@ def find_changes(
 
 
 def pair_variants(before: Sequence[str], after: Sequence[str], renamed: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The variants that belong together: renamed ones, those of one name, and where each side has only one, these two.
+    """Pair the variants: renamed ones, those of equal name, and the only variant of each side.
 
     Raises:
         InputError: a renamed variant is not there.
@@ -170,7 +170,7 @@ def _changes(
 
 
 def _joined(before: Sequence[str], after: Sequence[str]) -> tuple[list[str], list[int], list[int]]:
-    """All ids, the newer side's first, with their places on each side; -1 where a side has no such row."""
+    """List all ids, the newer side's first, with their places on each side; -1 where a side has no such row."""
     first, second = ({name: at for at, name in enumerate(ids)} for ids in (before, after))
     # The newer side first: its outputs are in this order.
     ids = [*second, *(name for name in first if name not in second)]
@@ -178,7 +178,7 @@ def _joined(before: Sequence[str], after: Sequence[str]) -> tuple[list[str], lis
 
 
 def _aligned(table: ScoreTable, places: Sequence[int]) -> Floats:
-    """Strict scores of shape (variants, places); NaN where there is no row."""
+    """Return strict scores of shape (variants, places); NaN where there is no row."""
     # Place -1 reads the column that is appended here: no row.
     strict = np.append(row_scores(table).strict, np.full((len(table.variants), 1), np.nan), axis=1)
     aligned: Floats = strict[:, np.asarray(places, dtype=np.intp)]
@@ -186,7 +186,7 @@ def _aligned(table: ScoreTable, places: Sequence[int]) -> Floats:
 
 
 def _states(table: ScoreTable, places: Sequence[int]) -> Floats:
-    """The highest state code of each row's tasks: a failed call before an unscored answer before a score."""
+    """Return the highest state code of each row's tasks: a failed call ranks above an unscored answer, and that above a score."""
     # Place -1 reads the column that is appended here: a missing row.
     worst = np.append(table.states.max(axis=2), np.zeros((len(table.variants), 1), dtype=np.uint8), axis=1)
     states: Floats = worst[:, np.asarray(places, dtype=np.intp)]

@@ -12,7 +12,7 @@ MOST_ROWS = 10
 
 
 def some_rows(rows: Sequence[RowChange]) -> str:
-    """The first changed rows by id, with what became of those that have no score now."""
+    """List the first changed rows by id, with the state of those that are not scored."""
     named = [f"{row.id}{'' if row.state == 'scored' else f' ({row.state})'}" for row in rows[:MOST_ROWS]]
     rest = len(rows) - len(named)
     return ", ".join(named) + (f" and {rest:,} more" if rest else "")

@@ -31,7 +31,7 @@ def settings_digest(score: ScoreSettings) -> str:
 
 
 def digests(scores: Sequence[ScoreSettings]) -> dict[str, str]:
-    """The hash of each score by its name. Raises SetupError."""
+    """Return the hash of each score by its name. Raises SetupError."""
     return {score.name: settings_digest(score) for score in scores}
 
 
