@@ -73,7 +73,7 @@ def run_answers(run: StoredRun) -> Iterator[Answer]:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRules:
-    """What all kinds of scores do alike: `cut_off` is what an answer is worth that the token limit cut off.
+    """Rules that all kinds of scores share. `cut_off` is the score of an answer that the token limit cut off.
 
     `thinking` names a tag around thinking beside the usual ones.
     """

@@ -1,4 +1,4 @@
-"""Scores, standings, pairs and changes as Arrow tables, for Python users and for files."""
+"""Make Arrow tables of scores, standings, pairs and changes, for Python users and for files."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class EqualRequests:
 
 
 class OpenedRequests:
-    """The journals as they were at one time."""
+    """A snapshot of the journals."""
 
     def __init__(
         self, builders: Mapping[str, RequestBuilder], indexes: Mapping[str, ResumeIndex], readers: Mapping[str, RecordReader]

@@ -1,4 +1,4 @@
-"""Scores in the format of Every Eval Ever: a JSON file for each variant, with its samples as lines of JSON beside it.
+"""Write scores in the format of Every Eval Ever: a JSON file for each variant, and its samples as lines of JSON beside it.
 
 Source: eval.schema.json and instance_level_eval.schema.json, version 0.2.1, of github.com/evaleval/every_eval_ever.
 """
@@ -34,7 +34,7 @@ _QUESTIONS = ("prompt", "question", "input", "text")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvalRecord:
-    """What is written: the evaluation's name, its scores with their findings, and where the scores' files are.
+    """The content to write: the evaluation's name, its scores with their findings, and the folder of the scores' files.
 
     `models` has PROVIDER/MODEL by variant; `organization` names who evaluated.
     """

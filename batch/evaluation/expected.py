@@ -1,4 +1,4 @@
-"""The right value of a row: a column, or a template over its columns."""
+"""Find the right value of a row: a column, or a template over its columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures as sentences for people have them.
+"""Format figures for sentences.
 
 Every number with a fixed number of decimals is formatted with `z` (PEP 682): the last bit of a sum differs between machines, and a
 -1e-17 must not become "-0.00" on some of them.

@@ -1,4 +1,4 @@
-"""Check gates: bounds for scores in CI. The end of an interval is tested, never its middle, so that luck passes no gate."""
+"""Check gates: bounds for scores in CI. The end of an interval is tested, never its middle, so that no gate passes by luck."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class GateResult:
 def check_gates(
     evaluation: Evaluation, gates: Sequence[GateSettings], baselines: Mapping[str, ScoredSide] | None = None
 ) -> tuple[GateResult, ...]:
-    """Check every gate for each of its variants. Tasks without an outcome fail it: nothing may pass by not being sent.
+    """Check every gate for each of its variants. A gate fails while tasks have no outcome: unsent tasks must not help.
 
     `baselines` has the side of each gate's `baseline`.
 

@@ -1,4 +1,4 @@
-"""Panels: one score made of the scores that several judges, or scorers, gave the same answers, with their agreement."""
+"""Combine the scores that several judges or scorers gave the same answers into one score, a panel, and measure their agreement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ORDER: Sequence[ScoreState] = ("failed", "missing", "unscored")
 
 @dataclass(slots=True)
 class PanelStats(CallStats):
-    """The members of a panel and how they agree: Krippendorff's alpha (interval), and the share of answers that all score alike."""
+    """The members of a panel and their agreement: Krippendorff's alpha (interval), and the share of answers with equal scores."""
 
     kind: ClassVar[Literal["judge", "embedder", "panel"]] = "panel"
 

@@ -1,4 +1,4 @@
-"""Scores and tasks as Parquet files in a run's `scores/` folder: for reading them back, and for anyone's own tools."""
+"""Write and read scores and tasks as Parquet files in a run's `scores/` folder, which other tools can read too."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ TASKS_SCHEMA = pa.schema(
 
 
 class TableWriter:
-    """Adds lines, which are tuples in the schema's order, and writes them group by group."""
+    """Writes lines, which are tuples in the schema's order, in row groups."""
 
     def __init__(self, schema: pa.Schema, writer: pq.ParquetWriter) -> None:
         self._schema = schema

@@ -1,7 +1,8 @@
-"""The race of a run's variants while it goes: scores read from the journals, in the input's order, and fed to the test of racing.py.
+"""Race a run's variants while it is running: read scores from the journals, in the input's order, for the test in racing.py.
 
-Each pair has a race of its own, at its share of alpha, so that one that has not begun delays no other; its rows are those up to the first
-that one of the two has yet to finish. Looking again reads only what was not scored before. Memory: 4 bytes for each row and variant.
+Each pair has a race of its own, at its share of alpha, so that a variant that has not begun delays no other pair. A pair's rows end
+before the first row that one of the two has yet to finish. Looking again reads only unscored rows. Memory: 4 bytes for each row and
+variant.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Racer:
         return tuple(name for name in self._names if name not in out)
 
     def look(self) -> tuple[BeatenVariant, ...]:
-        """Read what was answered since the last look; the variants that are beaten by it.
+        """Read the answers since the last look; return the variants that are now beaten.
 
         Raises:
             InputError: the input cannot be read.
@@ -134,7 +135,7 @@ class _PairRace:
         self._taken = 0
 
     def advance(self, scores: NDArray[np.float32], units: _Units) -> list[BeatenVariant]:
-        """Advance by the rows that both have now, and return the variants that they beat."""
+        """Advance by the rows that both have finished now, and return the variants that are beaten."""
         both = scores[self._places]
         open_rows = np.flatnonzero((both == _OPEN).any(axis=0))
         known = int(open_rows[0]) if open_rows.size else both.shape[1]
@@ -150,7 +151,7 @@ class _PairRace:
 
 
 class _Units:
-    """What counts as one observation: a row, or a cluster at the place of its last row."""
+    """Groups rows into observations: a row, or a cluster at the place of its last row."""
 
     def __init__(self, dataset: Dataset, score: ScoreSettings, rows: int) -> None:
         self._clusters: NDArray[np.intp] | None = None
@@ -181,7 +182,7 @@ class _Units:
 
 
 class _From:
-    """The rows of a dataset from one on, by their number in it."""
+    """The rows of a dataset from a given row number on."""
 
     def __init__(self, dataset: Dataset, first: int) -> None:
         self._dataset = dataset

@@ -1,4 +1,4 @@
-"""A run's scores read back: score tables, and what its variants cost, took and failed by."""
+"""Read a run's stored scores: score tables, and the cost, time and failures of its variants."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STATES = ("missing", "scored", "unscored", "failed")
 
 @dataclass(frozen=True, slots=True)
 class VariantStats:
-    """What a variant's tasks took, whichever scorer judges them. Times are seconds, None where none is known.
+    """Time, cost and failures of a variant's tasks, the same for all scores. Times are seconds, None where unknown.
 
     `cost_usd` is None unless every answer has a price. `failures` are counts by error code, the most frequent first.
     """
@@ -49,10 +49,10 @@ class VariantStats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreResult:
-    """One score. `columns` are what it is broken down by, a value per row of the table.
+    """One score. `columns` are the grouping columns, with a value per row of the table.
 
-    `left_out` rows have no right value of use, and are in no figure; `left_out_example` says why one of them is among them. `asked` is
-    what is known of the model that judged or embedded, for the scores that have one. `figures` are those of all answers of a variant.
+    `left_out` rows have no usable right value, and are in no figure; `left_out_example` says why, for one of them. `asked` are the
+    statistics of the model that judged or embedded, for the scores that have one. `figures` are those of all answers of a variant.
     """
 
     settings: ScoreSettings

@@ -1,4 +1,4 @@
-"""The scores of one row's answers by a scorer that needs no model."""
+"""Score one row's answers by a scorer that needs no model."""
 
 from __future__ import annotations
 
@@ -49,6 +49,6 @@ class RowScorer:
 
 
 def _unexpected(kind: str, error: Exception) -> str:
-    """Say that a scorer met an exception that it did not expect, where in its code, and nothing of the answer."""
+    """Report an unexpected exception of a scorer with its place in the code, and without any text of the answer."""
     place = describe_bug(error).splitlines()[-1].strip()
     return f"the scorer {kind} met {type(error).__name__} ({place}): this is a bug in promptmill"

@@ -1,4 +1,4 @@
-"""How far the probability that a model gives its answer agrees with how often it is right: expected calibration error and Brier score."""
+"""Compare the probability of a model's answers with how often they are right: expected calibration error and Brier score."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BINS = 10
 class ConfidenceFigures(FigureMaker):
     """ECE over ten bins of equal width (Guo et al. 2017, arXiv:1706.04599, eq. 3) and the Brier score, of right/wrong scores.
 
-    An answer's confidence is the probability of the tokens of what was extracted from it, where it stands last in the answer. Answers
+    An answer's confidence is the probability of the tokens of the extracted text, at its last occurrence in the answer. Answers
     without log probabilities, and those in which that is not found word for word, are in neither figure.
     """
 

@@ -1,4 +1,4 @@
-"""Corpus BLEU and chrF, which are no means of the answers' own values."""
+"""Compute corpus BLEU and chrF, which are not means of the single answers' values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A figure of all of a variant's answers, and what makes one."""
+"""Types for a figure of all of a variant's answers, and the base class of its makers."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure. `of` is what it is a figure of (a label, a column), None: all answers. The limits are a 95 % bootstrap interval's.
+    """One figure. `of` names its label or column; None: all answers. `low` and `high` are the 95 % bootstrap interval.
 
-    `share` says that it goes from 0 to 1 and is shown in percent. `rows` answers are behind it. `value` is None where there is none, and
+    `share`: it is from 0 to 1 and shown in percent. It is computed from `rows` answers. `value` is None where there is none, and
     `note` says why.
     """
 

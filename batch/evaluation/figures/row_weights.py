@@ -1,4 +1,4 @@
-"""The weight of each row in figures: a column, or 1."""
+"""Read the weight of each row in figures: a column, or 1."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of answers as JSON values, whatever holds them: JSON, lines of it, packed ones, tables, inspect's .eval logs."""
+"""Read the JSON values of any kind of file of answers: JSON, JSON lines, compressed files, tables, inspect's .eval logs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the lines of other tools' files mean.
+"""Recognise and read the formats of other tools' files.
 
-Known by their keys: promptmill's own completions and errors; results of OpenAI's Batch API and of vLLM's run-batch; exports of promptfoo
+A format is recognised by its keys: promptmill's completions and errors; results of OpenAI's Batch API and vLLM's run-batch; of promptfoo
 (lines, or {results: {results}}) and of inspect ({eval, samples}, and its .eval logs); samples of lm-eval and of Every Eval Ever; and
 any line with its answer under a usual name, or the one asked for.
 Sources: platform.openai.com/docs/guides/batch; EvaluateResult in promptfoo's src/types/index.ts; EvalSample in inspect's log/_log.py and

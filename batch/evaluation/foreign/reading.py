@@ -18,7 +18,7 @@ from batch.settings import InputSettings
 def read_foreign(paths: Sequence[Path], *, answer: str | None = None, rows: Path | None = None, row_id: str | None = None) -> list[Answer]:
     """Return the answers in `paths`, all answers to a row together, rows in the order in which they first appear.
 
-    `answer` names the key of the answer where it is none of the known ones. `rows` is a file (JSONL, CSV, Parquet) with further columns,
+    `answer` names the key of the answer if it is not a usual one. `rows` is a file (JSONL, CSV, Parquet) with further columns,
     joined by its column `row_id`. Several answers of one variant to one id are repeats, but in two files they are two variants.
 
     Raises:

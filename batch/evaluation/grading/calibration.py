@@ -1,7 +1,7 @@
-"""Does a judge agree with a person? A sample of what it judged, labelled blind, and Cohen's kappa between the two.
+"""Measure how far a judge agrees with people, by Cohen's kappa on a sample of its work that people labelled without seeing its verdicts.
 
-Labels are kept in scores/calibration/NAME.jsonl, a line each, the newest of an answer counts. They belong to what was shown (question,
-right answer, answers, scale) and not to the judge, so that the next judge, or the next rubric, can be compared with the same labels.
+Labels are kept in scores/calibration/NAME.jsonl, a line each; an answer's newest label counts. They belong to the displayed item (question,
+right answer, answers, scale) and not to the judge, so that another judge, or another rubric, can be compared with the same labels.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from batch.settings import ScoreSettings
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How a judge and people agree. `alpha` is Krippendorff's over the raters, None for fewer than two.
+    """The agreement of a judge with people. `alpha` is Krippendorff's over the raters, None for fewer than two.
 
     `table` counts (people's label, judge's label); `labels` are in order. None: nothing is labelled.
     """
@@ -118,7 +118,7 @@ def _raters_alpha(settings: ScoreSettings, sample: Sequence[Unlabelled], labels:
 
 
 class LabelledItems:
-    """What people have labelled of a judge's work, gathered while that goes by."""
+    """Collects the labelled items among a judge's work, row by row."""
 
     def __init__(self, settings: ScoreSettings, labels: Labels) -> None:
         self._settings = settings
@@ -127,7 +127,7 @@ class LabelledItems:
         self._scores: dict[str, _LabelledScores] = {}
 
     def add(self, one: JudgedItem) -> None:
-        """Take what was judged, if it is labelled."""
+        """Add a judged item, if it has a label."""
         item = _unlabelled(one, self._settings) if len(self._labels) else None
         if item is None:
             return
@@ -140,17 +140,17 @@ class LabelledItems:
 
     @property
     def corrected(self) -> list[CorrectedScore]:
-        """The means that people would have given, of the variants with enough labels."""
+        """The estimated means that people would give, for the variants with enough labels."""
         return [found for name, scores in self._scores.items() if (found := scores.corrected(name)) is not None]
 
     @property
     def generosity(self) -> dict[str, list[float]]:
-        """By how much the judge's ratings exceed the labels, by variant."""
+        """The judge's ratings minus the labels, by variant."""
         return {name: [judged - label for label, judged in scores.pairs] for name, scores in self._scores.items()}
 
     @property
     def stats(self) -> PersonStats | None:
-        """How the judge agrees with these labels; None where there are none."""
+        """The judge's agreement with these labels; None where there are none."""
         found = calibrate(self._settings, list(self._found.values()), self._labels)
         if (agreement := found.agreement) is None:
             return None
@@ -159,7 +159,7 @@ class LabelledItems:
 
 @dataclass(slots=True)
 class _LabelledScores:
-    """One variant's judged scores: those with a label as (label, judged), of the others sums."""
+    """One variant's judged scores: (label, judged) for each labelled one, sums of the others."""
 
     pairs: list[tuple[float, float]] = field(default_factory=list)
     others: int = 0

@@ -33,7 +33,7 @@ TEXT = "text"
 
 @dataclass(slots=True)
 class EmbeddingStats(CallStats):
-    """The work of a model that embeds."""
+    """Statistics of an embedding model's calls."""
 
     kind: ClassVar[Literal["embedder"]] = "embedder"
 

@@ -1,4 +1,4 @@
-"""Whether a judge favours long answers, a place in the pair, or its own family: counts gathered row by row, and tests of them in words."""
+"""Test whether a judge favours long answers, a place in the pair, or its own model family, from counts gathered row by row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEWEST = 10
 
 @dataclass(frozen=True, slots=True)
 class JudgeBias:
-    """What speaks for biases of a judge; None or 0 where nothing is known.
+    """Evidence of a judge's biases; None or 0 where there is none.
 
     `length` is Spearman's correlation of ratings with the lengths of answers, with its `length_p`. Of decided pairs whose answers differ in
     length, `longer` of `unequal` went to the longer one. Of pairs whose orders disagree, `shown_first` of `flips` went twice to the answer
@@ -38,7 +38,7 @@ class JudgeBias:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any] | None) -> JudgeBias:
-        """Read what was stored; empty for nothing."""
+        """Read the stored document; None gives an empty one."""
         return cls(**document) if document else cls()
 
     def sentences(self) -> Iterator[str]:
@@ -69,7 +69,7 @@ def _of_pairs(count: int, total: int, what: str, about: str) -> Iterator[str]:
 
 @dataclass(slots=True)
 class BiasCounter:
-    """Gathers what `JudgeBias` says; memory holds two numbers a rating. `own` are the variants of the judge's family."""
+    """Gathers the evidence for `JudgeBias`, with two numbers a rating in memory. `own` are the variants of the judge's family."""
 
     own: Sequence[str] = ()
     lengths: list[int] = field(default_factory=list)

@@ -1,9 +1,9 @@
 """Make the chats that ask a judge for a verdict.
 
-Pointwise: a rating on a scale of which each step is described. Pairwise: which of two answers is better, each pair in both orders, since
-judges favour a place (Zheng et al. 2023, arXiv:2306.05685, section 3.3). Reasons come before the verdict. What is judged stands between
-marks that it cannot contain, and the judge is instructed to follow nothing in it. The answer is asked for as JSON, with a schema
-where the endpoint takes one (response_format, https://platform.openai.com/docs/guides/structured-outputs).
+Pointwise: a rating on a scale with a description of each step. Pairwise: which of two answers is better, each pair in both orders,
+since judges favour a place (Zheng et al. 2023, arXiv:2306.05685, section 3.3). Reasons come before the verdict. The judged texts are
+put between delimiters that they cannot contain, and the judge is instructed to follow nothing in them. The reply is requested as JSON,
+with a schema where the endpoint accepts one (response_format, https://platform.openai.com/docs/guides/structured-outputs).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LONGEST_REPLY = 4000
 class ChatMaker:
     """Makes the chats of one judge.
 
-    Templates see the row's columns, `question`, `expected`, `mark` (a word that is in none of the texts), and the answer as `completion`
+    Templates see the row's columns, `question`, `expected`, `mark` (a delimiter that no text contains), and the answer as `completion`
     (pairwise: `first` and `second`). All of these are data, never templates themselves.
 
     Raises:

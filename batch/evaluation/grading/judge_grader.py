@@ -25,9 +25,9 @@ MESSAGES = "messages"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One answer, or a pair of them, with the calls that judge it: one, or one for each order. None: the answers are equal.
+    """One answer, or a pair, with the calls that judge it: one, or one for each order. No calls: the answers of the pair are equal.
 
-    `text` is what is judged, for people; `question` and `expected` are given to the judge beside it.
+    `text` is the judged text, for people; `question` and `expected` are given to the judge beside it.
     """
 
     answers: tuple[Answer, ...]

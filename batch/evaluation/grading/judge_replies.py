@@ -1,4 +1,4 @@
-"""Read a judge's reply. It should be JSON, and is read tolerantly; a reply without a clear verdict is unscored, never 0."""
+"""Read a judge's reply. It should be JSON, but other forms are read too. A reply without a clear verdict is unscored, never 0."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a judge's answers to scores. Pairwise, a variant's score on a row is its share of won pairs, a tie being half a win."""
+"""Compute scores from a judge's replies. Pairwise, a variant's score on a row is its share of won pairs; a tie is half a win."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NOT_JUDGED = ScoreValue(None, "missing", None, "not judged yet")
 
 @dataclass(frozen=True, slots=True)
 class JudgedItem:
-    """An item with what the judge said of it: a `cell` (pointwise) or a `judgement` of the pair, None when its calls are not answered."""
+    """An item with the judge's verdict: a `cell` (pointwise) or a `judgement` of the pair; None when its calls are not answered."""
 
     item: Item
     cell: ScoreValue | None

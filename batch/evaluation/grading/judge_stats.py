@@ -1,4 +1,4 @@
-"""Statistics of a judge beside its scores: what its calls took, and how far it can be relied on."""
+"""Statistics of a judge beside its scores: the use and cost of its calls, and its reliability."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batch.evaluation.statistics.bradley_terry import Strength, bradley_terry
 
 @dataclass(slots=True)
 class PairStats:
-    """How two variants stand in the judge's eyes, from the side of `first`; `flips` are those of the ties that the order made.
+    """The judge's results for a pair of variants, from the side of `first`. `flips` are the ties whose two orders disagreed.
 
     `same` counts the ties of equal answers, which need no call.
     """
@@ -46,7 +46,7 @@ class PairStats:
 
 @dataclass(frozen=True, slots=True)
 class PersonStats:
-    """How a judge agrees with a person on the answers as they are now: Cohen's kappa with its 95 % interval, and the share of equal labels.
+    """A judge's agreement with people on the current answers: Cohen's kappa with its 95 % interval, and the share of equal labels.
 
     `kappa` is None when all labels are the same, so that chance alone explains everything. `weights` are none, or quadratic on a scale.
     """
@@ -77,7 +77,7 @@ class PersonStats:
 
 @dataclass(frozen=True, slots=True)
 class CorrectedScore:
-    """A variant's mean as people would have given it, from 0 to 1, with its 95 % interval (prediction-powered), beside the judge's."""
+    """The estimated mean that people would give a variant, from 0 to 1, with its 95 % interval (prediction-powered), and the judge's."""
 
     variant: str
     labels: int
@@ -121,7 +121,7 @@ class JudgeStats(CallStats):
 
     @property
     def note(self) -> str | None:
-        """A short note to show beside the score; None for nothing."""
+        """A short note to show beside the score; None when there is nothing to note."""
         return None if self.person is None else self.person.short
 
     @property

@@ -1,4 +1,4 @@
-"""People's labels of what a judge has judged, kept in a file; several raters may label the same answers."""
+"""Keep people's labels of judged answers in a file; several raters may label the same answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAIR_LABELS: Sequence[Label] = ("first", "tie", "second")
 
 @dataclass(frozen=True, slots=True)
 class Unlabelled:
-    """What is shown to a person. `texts` are the answers in the order to be shown; `turned` says that it is not the judge's first order."""
+    """An item as shown to a person. `texts` are the answers in display order; `turned`: that is not the judge's first order."""
 
     key: str
     row_id: str
@@ -48,7 +48,7 @@ def open_labels(judged: RunDirectory, settings: ScoreSettings) -> Labels:
 class Labels:
     """The labels of one score, in a file that is appended to. `published` is called with it after each.
 
-    The newest label of each rater counts; of several raters the label in the middle, or of a pair the most frequent one.
+    The newest label of each rater counts. Several raters give the median label, or for a pair the most frequent one.
     """
 
     def __init__(self, path: Path, published: Callable[[Path], object] = lambda _: None) -> None:
@@ -64,7 +64,7 @@ class Labels:
 
     @property
     def digest(self) -> str:
-        """A hash that is another one whenever a label is another one; empty without any."""
+        """A hash that changes with every label; empty without labels."""
         known = json.dumps(sorted((key, sorted(labels.items())) for key, labels in self._known.items())).encode()
         return blake2b(known, digest_size=16).hexdigest() if self._known else ""
 

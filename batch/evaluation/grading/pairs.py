@@ -1,4 +1,4 @@
-"""Pairs of answers, each judged in both orders: where the orders disagree it is a tie, and counted as a flip."""
+"""Combine the judgements of pairs of answers, each judged in both orders. Orders that disagree make a tie, counted as a flip."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MARKS: Mapping[Preference, float] = {"first": 1.0, "tie": 0.5, "second": 0.0}
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A pair judged in both orders, from the side of the first one. `preference` None: unscored. `flipped`: the orders disagree.
+    """A pair judged in both orders, from the side of its first answer. `preference` None: unscored. `flipped`: the orders disagree.
 
-    `place` is then the place, 0 or 1, that both orders preferred; None where one of them said tie.
+    `place` is the place, 0 or 1, that both orders of a flipped pair preferred; None where one of them said tie.
     """
 
     preference: Preference | None

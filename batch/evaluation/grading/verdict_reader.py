@@ -1,4 +1,4 @@
-"""Read a judge's verdicts from the outcomes of its calls; one that cannot be read is asked for again, a bounded number of times."""
+"""Read a judge's verdicts from the outcomes of its calls. An unreadable one is requested again, a bounded number of times."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NOT_JUDGED = ScoreValue(None, "missing", None, "not judged yet")
 
 @dataclass(frozen=True, slots=True)
 class JudgeVerdict:
-    """What a judge said to one call. `value` is the rating's score value; of a pair, `preference` is which answer is better.
+    """A judge's verdict in one call. `value` is the rating's score value; for a pair, `preference` is the better answer.
 
-    `answered` says that there is a reply; `clear` that it, or a repeated one, can be read. `criteria` has a score for each criterion.
+    `answered`: there is a reply. `clear`: it, or a follow-up reply, can be read. `criteria` has a score for each criterion.
     """
 
     value: ScoreValue

@@ -1,4 +1,4 @@
-"""Charts as SVG. Colours and fonts come from the page's style sheet; each chart says in words what it shows."""
+"""Draw charts as SVG. Colours and fonts come from the page's style sheet; each chart has a description in words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NARROWEST = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Values from `low` to `high` on lengths from `start` to `end`; `ticks` are the values that are named."""
+    """Maps values from `low` to `high` to lengths from `start` to `end`; `ticks` are the labelled values."""
 
     low: float
     high: float

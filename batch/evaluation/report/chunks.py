@@ -1,4 +1,4 @@
-"""Data inside the page: gzip in base64, in script elements that no browser runs; the page's own script unpacks them when it needs them."""
+"""Pack data into the page: gzip in base64, in script elements that no browser runs. The page's own script unpacks them on demand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands behind the verdict: pairs won and lost, cost and latency against quality, slices, and what became of the calls."""
+"""Show the details behind the verdict: rows won and lost, cost and latency against quality, slices, and the outcomes of the calls."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _equals(p: str) -> str:
 
 
 def charts_html(findings: Findings, stats: Mapping[str, VariantStats], keys: VariantLetters) -> Markup:
-    """Score against cost and against latency, for the variants of which they are known."""
+    """Plot score against cost and against latency, for the variants where they are known."""
     scored = [(one, one.summary.strict) for one in findings.standings if one.summary.strict is not None]
     costs, times = [], []
     for one, interval in scored:

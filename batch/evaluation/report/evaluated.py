@@ -1,4 +1,4 @@
-"""What was evaluated, said once: data, endpoints, the settings of scores, and what the names of all variants share."""
+"""Show what was evaluated: data, endpoints, the settings of scores, and what the names of all variants share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of all answers in the report: averages, figures by label, and confusion matrices whose cells lead to their samples."""
+"""Show figures of all answers: averages, figures by label, and confusion matrices whose cells link to their samples."""
 
 from __future__ import annotations
 

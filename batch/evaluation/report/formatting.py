@@ -1,4 +1,4 @@
-"""Figures and tables as the report shows them."""
+"""Format figures and tables for the report."""
 
 from __future__ import annotations
 

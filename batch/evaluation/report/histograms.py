@@ -1,4 +1,4 @@
-"""Histograms of scores and latencies: one small chart for each variant, all on one scale."""
+"""Draw histograms of scores and latencies: one small chart for each variant, all on one scale."""
 
 from __future__ import annotations
 

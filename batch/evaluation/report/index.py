@@ -1,4 +1,4 @@
-"""The index of the samples: what the page's list and filters need of every row, without its texts."""
+"""Build the index of the samples, which the page's list and filters need: every row without its texts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def state_of(outcome: Outcome | None, cell: ScoreValue | None) -> str:
 
 
 def scores_disagree(cells: Sequence[ScoreValue | None], repeats: int) -> bool:
-    """Whether the variants' scores of a row differ; a variant's repeats are averaged, what is not scored is passed over."""
+    """Whether the variants' scores of a row differ. A variant's repeats are averaged; unscored ones are skipped."""
     scores = [None if cell is None else cell.value for cell in cells]
     if repeats == 1:
         known = [score for score in scores if score is not None]
@@ -54,7 +54,7 @@ def texts_disagree(texts: Sequence[str | None]) -> bool:
 
 
 class SampleIndex:
-    """Collects the index row by row. Strings with a sign per row, or per task in the order of the results, hold codes."""
+    """Collects the index row by row. Codes are strings with one character per row, or per task in the order of the results."""
 
     def __init__(self, columns: Sequence[str], scores: int) -> None:
         self._ids: list[str] = []
@@ -117,7 +117,7 @@ class SampleIndex:
 
 
 class _Labels:
-    """Labels as numbers of the different ones; -1 is none. `expected` has the first right label of a row, or the one that was given.
+    """Numbers labels; -1 is none. `expected` has the first right label of a row, or the one that was given.
 
     With several right labels the given one counts for each task, as in the confusion matrix.
     """
@@ -140,7 +140,7 @@ class _Labels:
 
 
 class _Column:
-    """The values of a column as numbers of its different ones."""
+    """Numbers the distinct values of a column."""
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}

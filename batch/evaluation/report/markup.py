@@ -1,4 +1,4 @@
-"""HTML and SVG as strings. What is no `Markup` is escaped, so that no text of a model, a row or an endpoint becomes markup."""
+"""Build HTML and SVG as strings. All but `Markup` is escaped, so that no text of a model, a row or an endpoint becomes markup."""
 
 from __future__ import annotations
 

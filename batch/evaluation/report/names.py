@@ -1,4 +1,4 @@
-"""Names of variants in the report: letters, and the part in which each differs from the others."""
+"""Shorten the names of variants for the report: letters, and the part in which each name differs from the others."""
 
 from __future__ import annotations
 

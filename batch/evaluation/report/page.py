@@ -1,4 +1,4 @@
-"""The page, put together: static files of this package, the report's own markup, and the packed data."""
+"""Put the page together: static files of this package, the report's own markup, and the packed data."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _TEXTS = "<!-- texts -->"
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What the report says of a run: its scores with what they allow one to say, the gates, and the stats of its variants.
+    """The content of a report: the scores with their verdicts, the gates, and the stats of the variants.
 
     `folder` has the scores' files.
     """
@@ -55,7 +55,7 @@ class Evaluated:
 
 
 def write_report(run: StoredRun, evaluated: Evaluated, now: datetime) -> Path:
-    """Write the run's `report.html`, whole or not at all, and give its path. Texts wait in a temporary file of the run directory.
+    """Write the run's `report.html` atomically, and return its path. Texts are buffered in a temporary file of the run directory.
 
     Raises:
         InputError: the input cannot be read.

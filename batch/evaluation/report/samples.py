@@ -1,4 +1,4 @@
-"""All samples of a run as the page's data: an index that filters need, and the texts of each row, written as they are read.
+"""Write all samples of a run as the page's data: an index for the filters, and the texts of each row, written as they are read.
 
 Memory holds a chunk of texts and the index: a few hundred bytes a row.
 """
@@ -35,7 +35,7 @@ MOST_TASKS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What the pass over all results gave. `index` is the page's JSON; `shown` of the `rows` rows are in it."""
+    """The result of the pass over all results. `index` is the page's JSON; it has `shown` of the `rows` rows."""
 
     rows: int
     shown: int

@@ -1,4 +1,4 @@
-"""What is said first: the gates, the verdict in words, and the leaderboard."""
+"""Show the summary: the gates, the verdict in words, and the leaderboard."""
 
 from __future__ import annotations
 
