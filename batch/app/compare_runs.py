@@ -20,7 +20,7 @@ from batch.settings import ScoreSettings
 
 @dataclass(frozen=True, slots=True)
 class TwoRuns:
-    """What changed between two sides: their scores, and where both are runs, their jobs. `notes` are sentences to read the figures by."""
+    """The changes between two sides: of their scores and, where both are runs, of their jobs. `notes` explain the figures."""
 
     changes: RunChanges
     job: tuple[JobChange, ...]

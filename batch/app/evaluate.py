@@ -26,7 +26,7 @@ from batch.storage import is_url
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One score: what it is made of, and what it allows one to say."""
+    """One score with its verdict."""
 
     judged: ScoreResult
     verdict: ScoreVerdict
@@ -48,15 +48,15 @@ class EvaluationReport:
 
     @property
     def failed_gate(self) -> GateResult | None:
-        """The first gate that is not passed."""
+        """The first gate that failed."""
         return next((gate for gate in self.gates if not gate.passed), None)
 
 
 def evaluate(scored: ScoredRun, *, saving: Path | None = None, together: bool = False) -> EvaluationReport:
     """Score a run and compare its variants.
 
-    `saving` is the baseline that this run is about to become: gates with it are not checked. `together` corrects p over the
-    comparisons of all scores, not of each.
+    `saving` is the baseline that this run will be saved as: gates with it are not checked. `together` corrects p over the comparisons of
+    all scores instead of each.
 
     Raises:
         InputError, DamagedError, SetupError, StorageError.
@@ -73,7 +73,7 @@ def evaluate(scored: ScoredRun, *, saving: Path | None = None, together: bool = 
 
 
 def evaluate_files(paths: Sequence[Path], scoring: FileScoring, *, together: bool = False, folder: Path | None = None) -> EvaluationReport:
-    """Score answers that stand in files, by one score or several; `folder` keeps the scores' files.
+    """Score answers in files, by one score or several; `folder` keeps the scores' files.
 
     Raises:
         InputError, SetupError.

@@ -15,7 +15,7 @@ from batch.evaluation.foreign import read_foreign
 
 
 def save_every_eval(report: EvaluationReport, source: str | tuple[list[Path], FileScoring], folder: Path) -> list[Path]:
-    """Write the files of a report whose score files are still there; `source` is the run directory, or the files and how they are read.
+    """Write the files of a report whose score files still exist; `source` is the run directory, or the files and how to read them.
 
     Raises:
         RunDirectoryError, JobError, InputError, DamagedError, StorageError.

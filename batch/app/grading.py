@@ -29,7 +29,7 @@ _NOT_TAKEN = frozenset({"repeats", "race"})
 
 @dataclass(frozen=True, slots=True)
 class Grading:
-    """One score that needs a model's calls: how many there are, and how many are still open. `loaded` is the job that makes them."""
+    """One score that needs a model's calls: their number, and the number still open. `loaded` is the job that makes them."""
 
     score: str
     model: str
@@ -45,7 +45,7 @@ class Grading:
 
 
 def gradings(scored: ScoredRun, overrides: Sequence[str] = (), *, retry_failed: bool = False) -> list[Grading]:
-    """List the scores of a run that need a model's calls, and write those calls down; nothing is sent. `overrides` apply to their runs.
+    """List the scores of a run that need a model's calls, and write those calls; nothing is sent. `overrides` apply to their runs.
 
     Raises:
         InputError, JobError, DamagedError, StorageError.

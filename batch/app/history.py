@@ -1,4 +1,4 @@
-"""The scores of several runs over time, each compared row by row with the one before. Nothing is sent."""
+"""Compute the scores of several runs over time, each compared row by row with the one before. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MANIFEST = "run.json"
 class HistoryPoint:
     """One variant's score in one run. `change` compares it with the last earlier run that has the variant; None for the first.
 
-    `strict` is None when nothing is finished; `created` is the run's beginning, in ISO 8601.
+    `strict` is None when nothing is finished; `created` is the run's start, in ISO 8601.
     """
 
     run: str

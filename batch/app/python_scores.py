@@ -21,9 +21,9 @@ AnyPath = str | Path
 
 
 class Scores:
-    """The scores of a run or of files. `report` has all of it as dataclasses; the methods give Arrow tables.
+    """The scores of a run or of files. `report` has everything as dataclasses; the methods return Arrow tables.
 
-    `verdicts` are the sentences of each score, the most important first; `passed` says that no gate failed.
+    `verdicts` are the sentences of each score, the most important first; `passed` is True when no gate failed.
     """
 
     def __init__(self, report: EvaluationReport) -> None:
@@ -57,9 +57,9 @@ class Scores:
 
 
 class Changes:
-    """What changed between two runs, or files of answers. `found` has all of it as dataclasses; the methods give Arrow tables.
+    """The changes between two runs, or files of answers. `found` has everything as dataclasses; the methods return Arrow tables.
 
-    `sentences` are for people; `job` are the settings that differ, where both sides are runs.
+    `sentences` are for people; `job` lists the settings that differ, where both sides are runs.
     """
 
     def __init__(self, found: TwoRuns) -> None:
@@ -94,12 +94,12 @@ def score(
     rows: AnyPath | None = None,
     row_id: str | None = None,
 ) -> Scores:
-    """Score the answers of a run directory, or of one or several files. Nothing is sent: of models that judge, the verdicts so far count.
+    """Score the answers of a run directory, or of one or several files. Nothing is sent; a judge's verdicts so far count.
 
     Args:
         target: a run directory, or files of answers that belong together.
         score: for files: the keys of a `[[score]]` entry, such as {"kind": "exact", "expected": "label"}.
-        job: a job file whose scores and gates are taken; for a run by default its own.
+        job: a job file whose scores and gates to use; by default the run's own.
         answer: for files: the key of the answer.
         rows: for files: a file with the right values, joined by id.
         row_id: for files: the column of `rows` with the ids.
@@ -131,10 +131,10 @@ def compare(
     answer: str | None = None,
     rows: AnyPath | None = None,
 ) -> Changes:
-    """Compare two runs, files of answers, or a baseline and either, row by row, the older one first. Nothing is sent.
+    """Compare two runs, files of answers, or a baseline with either, row by row. `before` is the older side. Nothing is sent.
 
     Both are scored by `score` (the keys of a `[[score]]` entry), by the scores of the `job` file, or else as the newer run is. `pairs` maps
-    older variants to the newer ones they belong to, where names differ. `answer` and `rows` are as for `score`.
+    an older variant to the newer one to compare it with, where the names differ. `answer` and `rows` are as for `score`.
 
     Raises:
         RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.

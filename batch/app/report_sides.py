@@ -1,4 +1,4 @@
-"""Write the report of files of answers, or of two runs side by side, by way of the results that a run would have. Nothing is sent."""
+"""Write the report of files of answers, or of two runs side by side, from results in the form of a run's. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _NOWHERE = ProviderSettings(name="file", base_url="http://127.0.0.1/v1")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Gathered:
-    """Answers of all targets by row, variant and repeat, the rows in the order in which they were first met."""
+    """Answers of all targets by row, variant and repeat, the rows in the order of their first answer."""
 
     name: str
     variants: tuple[Variant, ...]
@@ -44,9 +44,9 @@ class _Gathered:
 
 
 def report_sides(targets: Sequence[str], scoring: FileScoring, path: Path) -> Path:
-    """Write one report of all `targets`: files are one side, as `score` takes them, or with a run among them each is a side of its own.
+    """Write one report of all `targets`. Files alone are one side, as for `score`; with a run among them each target is a side.
 
-    Scores that call a model are not in it: their verdicts belong to a run.
+    Scores that call a model are not in the report, since their verdicts belong to one run.
 
     Raises:
         RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.

@@ -1,4 +1,4 @@
-"""Open what can stand on one side of a comparison: a run directory, files of answers, or a baseline. Nothing is sent."""
+"""Open one side of a comparison: a run directory, files of answers, or a baseline. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FileScoring:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedSide:
-    """A side with what is known of it besides: its run where it is one, and its evaluation unless it is a baseline."""
+    """A side with its run, if it is one, and its evaluation, unless it is a baseline."""
 
     side: ScoredSide
     run: StoredRun | None = None

@@ -75,7 +75,7 @@ def _exchange(labelling: Labelling, files: Mapping[str, str | None], rater: str)
 
 
 def _label(labelling: Labelling, rater: str) -> None:
-    """Ask for the missing labels until all are there, or until the person stops."""
+    """Ask for the missing labels until all are given, or until the person stops."""
     from batch.evaluation.grading.calibration import as_judged
 
     meanings = _labels_by_key(labelling)

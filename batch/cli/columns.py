@@ -1,4 +1,4 @@
-"""Tables of columns for the terminal, fitted to its width."""
+"""Lay out tables for the terminal, fitted to its width."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _GAP = "  "
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. In a table that is too wide, columns of a higher `spare` are dropped first, those of 0 never.
+    """A column of a table. When the table is too wide, columns with a higher `spare` are dropped first; those with 0 stay.
 
-    `drawn` says that it only draws what another column says.
+    `drawn`: it only draws the values of another column.
     """
 
     head: str
@@ -34,7 +34,7 @@ class Column:
 
 
 def table(label: str, names: Sequence[str], columns: Sequence[Column], width: int, letters: Mapping[str, str] | None = None) -> list[str]:
-    """Format rows with letters and names in front; a table that is too wide drops spare columns, and says which.
+    """Format rows with letters and names in front. A table that is too wide drops spare columns, and names them.
 
     If it still is too wide, the names go below it and only letters stay in front.
     """

@@ -1,4 +1,4 @@
-"""Scores as text for the terminal: the verdict, the leaderboard, the pairs, the gates. Fits the width it is given."""
+"""Format scores for the terminal, in a given width: the verdict, the leaderboard, the pairs, the gates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options that say how files of answers are scored, shared by score, compare and report."""
+"""The options for scoring files of answers, shared by score, compare and report."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def file_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def refuse_file_options(files: dict[str, Any]) -> None:
-    """Refuse options for files where a run is meant. Raises UsageError."""
+    """Refuse options for files when the target is a run. Raises UsageError."""
     if given := [name for name in FILE_OPTIONS if files[name]]:
         option = given[0].replace("row_id", "id").rstrip("s")
         raise click.UsageError(f"--{option} is for files; a run is scored by its job, or by that of --job.")

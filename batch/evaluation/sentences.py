@@ -1,6 +1,6 @@
-"""What is to be said beside the headline: coverage, failures, noise and cost of the variants, weak slices, and what the rows can show.
+"""Write the sentences below the headline: coverage, failures, noise and cost of the variants, weak slices, and what the rows can show.
 
-What could be said of many variants in the same words is said once: a person reads a few lines, and the tables have all of it.
+A sentence that is true of many variants is written once: people read only a few lines, and the tables have the rest.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ MOST_ALIKE = 3
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One statement for people, what it is about, and which variants it names."""
+    """One sentence for people, its topic, and the variants that it names."""
 
     kind: SentenceKind
     text: str

@@ -1,4 +1,4 @@
-"""The verdict in words. Each sentence says no more than its numbers in `findings` allow; equals are never ranked apart."""
+"""Write the verdict. Each sentence claims no more than its numbers in `findings` support; inseparable variants are never ranked."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MOST_NAMED = 4
 
 @dataclass(frozen=True, slots=True)
 class ScoreVerdict:
-    """The findings and what they mean, the most important sentence first; `effects` are those of a sweep's factors."""
+    """The findings and their meaning, the most important sentence first; `effects` are those of a sweep's factors."""
 
     findings: Findings
     sentences: tuple[Sentence, ...]
@@ -36,7 +36,7 @@ class ScoreVerdict:
 
     @property
     def winner(self) -> str | None:
-        """The one variant that is separably better than each other one that was compared; None when there is no such one."""
+        """The variant that is separably better than every other compared one; None when there is none."""
         top, compared = self.findings.top, [one for one in self.findings.standings if one.rank_best is not None]
         alone = len(top) == 1 and len(compared) > 1 and top[0].rank_worst == 1
         return top[0].variant if alone else None
@@ -44,7 +44,7 @@ class ScoreVerdict:
 
 @dataclass(frozen=True, slots=True)
 class ScoreFamily:
-    """The comparisons of all scores: their number, and whether p is corrected over all of them `together`, or in each score by itself."""
+    """The comparisons of all scores: their number, and whether p is corrected over all of them `together` or for each score alone."""
 
     scores: int
     tests: int

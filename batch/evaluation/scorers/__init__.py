@@ -1,6 +1,6 @@
-"""Scorers: pure functions from an answer and what it should have been to a score. Model code is never executed.
+"""Scorers: pure functions from an answer and its expected value to a score. Code in an answer is never executed.
 
-Each kind is made from the options of its `[[score]]` entry; `KINDS` names them all. What cannot be read is unscored, never 0.
+Each is made from the options of its `[[score]]` entry; `KINDS` lists all kinds. An answer that cannot be read is unscored, never 0.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from batch.settings import JudgeSettings, ScoreSettings, Variant
 
 @dataclass(frozen=True, slots=True)
 class ScorerKind:
-    """A kind of scorer. `version` rises with every change of its scores, so that they are recomputed.
+    """A kind of scorer. Every change of its scores must raise `version`, so that stored scores are recomputed.
 
-    `binary` says that all its scores are 0 or 1. `compares` says that it looks at the expected value before the answer, and raises
-    ExpectedError for one that is of no use. `slow` scores are kept as long as answer, row and version are the same.
+    `binary`: all its scores are 0 or 1. `compares`: it reads the expected value before the answer, and raises ExpectedError for an
+    unusable one. `slow`: its scores are reused while answer, row and version are the same.
     `file_option` names the option that is a file, whose content decides the scores too.
     """
 

@@ -1,4 +1,4 @@
-"""The choice scorer: which lettered option an answer takes, also when it says so in prose."""
+"""The choice scorer: find which lettered option an answer takes, also when it says so in prose."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _CONFIRMED_ELSEWHERE = (
 
 
 class _Patterns:
-    """The ways in which a label is said, from the clearest to the least clear; those that deny it are the same for all labels."""
+    """Patterns of a statement of a label, from the clearest to the least clear. The patterns of denial are the same for all labels."""
 
     denied_before = re.compile(
         r"(?:\bnot|n't|n’t|\bnever|\brather\s+than|\binstead\s+of|\bneither|\bnor|\bexcept|\brules?\s+out|\beliminates?|\bexcludes?)\s+"

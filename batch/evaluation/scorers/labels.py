@@ -35,8 +35,8 @@ def label(*, labels: Labels = (), field: str | None = None, pattern: str | None 
 
     `labels` lists the labels, or is a table of each with its other names. An answer is its label alone, states it ("Category: spam"), or
     names one of them and no other; with `field`, it is JSON with the label under this name ("result.label"); with `pattern`, the label is
-    what the last match caught. Without `labels`, the whole answer is the label, or what it states. What names none, or several, is
-    unscored.
+    what the last match captured. Without `labels`, the whole answer is the label, or what it states. An answer that names none, or several,
+    is unscored.
 
     Raises:
         SetupError: the pattern cannot be read, or two labels have one name.
@@ -62,7 +62,7 @@ def reader_of(options: Mapping[str, Any]) -> LabelReader:
 
 
 class LabelReader:
-    """Reads labels from answers and right values, in one form: as they are listed, else normalised as `exact` does."""
+    """Reads labels from answers and right values in a common form: as listed, or normalised as `exact` does."""
 
     def __init__(self, *, labels: Labels = (), field: str | None = None, pattern: str | None = None, case_sensitive: bool = False) -> None:
         self._case_sensitive = case_sensitive

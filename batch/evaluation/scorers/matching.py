@@ -63,8 +63,8 @@ def contains(*, case_sensitive: bool = False, whole_words: bool = True, need: Li
 def regex(*, pattern: str, ignore_case: bool = False, which: Literal["first", "last"] = "last") -> Scorer:
     """Score 1 when `pattern` (the syntax of Python's `re`) matches; with an expected value, when the captured text is that value.
 
-    What it caught is the first of its groups that took part, or all of it without groups; it is compared as `exact` does. With an expected
-    value, an answer in which nothing is found is unscored. So is one that the pattern takes longer than `LONGEST_S` to search.
+    The captured text is the first group that took part in the match, or all of it without groups; it is compared as `exact` does. With
+    an expected value, an answer without a match is unscored. So is one whose search takes longer than `LONGEST_S`.
 
     Raises:
         SetupError: the pattern cannot be read.

@@ -1,4 +1,4 @@
-"""The math scorer: whether an answer is equal to the right one as a mathematical expression, by math-verify."""
+"""The math scorer: compare an answer with the right one as mathematical expressions, by math-verify."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def math() -> Scorer:
 
 
 class _Worker:
-    """The process of math_worker.py: started when it is needed, ended when a comparison takes too long, or with this object."""
+    """The process of math_worker.py: started on demand, ended when a comparison takes too long, or with this object."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None

@@ -1,4 +1,4 @@
-"""A process that compares mathematical answers with math-verify, so that one that takes for ever can be ended with it.
+"""Compare mathematical answers with math-verify, in a process that can be ended when a comparison takes too long.
 
 Lines of JSON: {"expected": [TEXT, …], "answer": TEXT, "cpu_s": SECONDS or null} in, and out one of {"unread": TEXT} (an expected value
 that is no expression), {"found": null} (no expression in the answer) and {"found": TEXT, "right": BOOL}. What takes more than its seconds

@@ -1,4 +1,4 @@
-r"""Which of the numbers in an answer it gives: the boxed one, the one after "####" or "the answer is", else the last.
+r"""Choose the number that an answer gives among those in it: the boxed one, the one after "####" or "the answer is", else the last.
 
 Only a clear statement beats the last number: words such as "total", "result" or "solution" name intermediate steps as often.
 Measured on labelled answers of models to GSM8K's questions, where the last number alone is right in nearly all cases.
@@ -53,7 +53,7 @@ _RESULT = re.compile(r"=\s*[$€£¥₹]?\s?[-−]?\.?\d")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The number that an answer gives and how it is known; None, why, and what was there instead (`shown`).
+    """The number that an answer gives and where it was found; or None, the reason, and the text found instead (`shown`).
 
     `at_end` says that nothing follows the number.
     """

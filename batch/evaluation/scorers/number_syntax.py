@@ -1,4 +1,4 @@
-"""Reading the numbers that stand in a text, as people and models write them, exactly (as fractions)."""
+"""Read the numbers in a text, as people and models write them, exactly (as fractions)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Graded scorers of how near a text is to the expected one: token_f1, rouge_l, edit, bleu, chrf. Of several, the nearest counts."""
+"""Graded scorers of the similarity to the expected text: token_f1, rouge_l, edit, bleu, chrf. Of several, the most similar counts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a scorer is given, and the scores that it gives."""
+"""The input of a scorer, and its scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One answer with what it should have been.
+    """One answer with its expected value.
 
     `text` is None for an answer without text (tool calls only). `expected` is the column's value, or the template's text; a list holds
     several right values. `truncated` says that the answer was cut off by the token limit. `thinking` names a tag around

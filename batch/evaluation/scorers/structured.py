@@ -65,7 +65,7 @@ def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, fences: bo
     """Return the share of the expected object's fields that the answer has with an equal value.
 
     The expected value is an object, or its JSON text; fields of nested objects count one by one ("address.city"), lists as a whole.
-    Texts are compared as `exact` does, numbers by value. `fields` says which ones count. Other fields do not count.
+    Texts are compared as `exact` does, numbers by value. `fields` chooses the fields that count. Other fields do not count.
     Of several objects in an answer, the last with any of these fields is taken.
     """
 

@@ -1,4 +1,4 @@
-"""Texts made comparable: Unicode forms, case, space, punctuation around, articles, and thinking that is no part of an answer."""
+"""Make texts comparable: Unicode forms, case, space, surrounding punctuation, articles, and thinking, which is not part of an answer."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def as_text(value: Any) -> str:
 def normalised(text: str, *, case_sensitive: bool = False, punctuation: bool = False, articles: bool = True) -> str:
     """Bring `text` into one Unicode form with single spaces, and remove what is to be ignored.
 
-    That is case (unless `case_sensitive`), punctuation around it (unless `punctuation`) and English articles (unless `articles`).
+    Ignored are case (unless `case_sensitive`), surrounding punctuation (unless `punctuation`) and English articles (unless `articles`).
     A text of nothing but punctuation or articles stays as it is.
     """
     text = folded(text)

@@ -1,4 +1,4 @@
-"""Thinking that is no part of an answer: where it ends, in the tags that models and their chat templates use.
+"""Remove thinking, which is not part of an answer: find its end by the tags that models and their chat templates use.
 
 Tags: DeepSeek, Qwen, GLM (`<think>`), Mistral (`[THINK]`), EXAONE (`<thought>`), ByteDance Seed (`<seed:think>`), Cohere
 (`<|START_THINKING|>`), Kimi (`◁think▷`), prompts in wide use (`<thinking>`, `<reasoning>`, `<scratchpad>`), and the channels of

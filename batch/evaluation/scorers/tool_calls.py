@@ -1,4 +1,4 @@
-"""The tool_call scorer: whether an answer calls the right functions with the right arguments."""
+"""The tool_call scorer: check that an answer calls the right functions with the right arguments."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def tool_call(
 ) -> Scorer:
     """Score 1 when the answer makes the expected calls, each with its name and arguments, and no others.
 
-    The expected value is a call {"name", "arguments"}, a list of them, OpenAI's form of either, or the JSON text of one; an empty list
-    says that nothing may be called. Names must be equal; of the arguments, texts are compared as `exact` does and numbers by value.
+    The expected value is a call {"name", "arguments"}, a list of them, OpenAI's form of either, or the JSON text of one; with an empty
+    list nothing may be called. Names must be equal; in the arguments, texts are compared as `exact` does and numbers by value.
     `arguments` "contain" allows further arguments, "ignore" compares names alone. With `order`, calls must come in the expected order;
     with `more`, further calls are allowed. With `text`, calls that an answer writes as JSON are read too. An answer without any call, and
     one whose arguments are no JSON object, is wrong where calls are expected.

@@ -14,9 +14,9 @@ def python(*, function: str) -> Scorer:
     """Call `function`, written "file.py:name", for the score of each answer.
 
     It is called as name(answer, expected, row): the text (None when there is none), the expected value or None, and a dict of the row's
-    columns, with the answer's tool calls under "tool_calls" when it has any. Further parameters of these names are given too: `usage`,
-    `finish_reason`, `logprobs` (a list of tokens, or None), `tool_calls`. It may be async. It gives a number from 0 to 1 (NumPy's too), a
-    truth value, None for unscored, or a pair of one of these and a reason. What it raises makes the answer unscored.
+    columns, with the answer's tool calls under "tool_calls" when it has any. It may ask for more by parameters of these names: `usage`,
+    `finish_reason`, `logprobs` (a list of tokens, or None), `tool_calls`. It may be async. It returns a number from 0 to 1 (NumPy's too),
+    a truth value, None for unscored, or a pair of one of these and a reason. An exception makes the answer unscored.
 
     Raises:
         SetupError: the file or the function is not there, or the file cannot be run.

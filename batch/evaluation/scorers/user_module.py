@@ -1,4 +1,4 @@
-"""Files of Python functions that a user wrote: loading them, running them, and what their scores depend on."""
+"""Load and run functions in a user's Python files, and find the files that their scores depend on."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def _extra_parameters(function: Callable[..., Any]) -> set[str] | None:
 
 
 class _Folder:
-    """The folder of a file: its modules are importable inside `importable`, and in no one's way outside of it.
+    """The folder of a file: its modules can be imported inside `importable`, and shadow no others outside of it.
 
     Two scorers of two folders may each have a module of the same name.
     """
@@ -119,7 +119,7 @@ class _Folder:
         return path is not None and path.is_relative_to(self._folder) and not module.__name__.startswith("promptmill_scorer_")
 
     def _is_shadowed(self, name: str, module: ModuleType) -> bool:
-        """Whether a loaded module of this name from elsewhere stands in the way of one of the folder."""
+        """Whether a loaded module of this name from elsewhere hides one of the folder."""
         return name.partition(".")[0] in self._names and not self._is_here(module)
 
 
@@ -132,7 +132,7 @@ def _path_of(module: ModuleType) -> Path | None:
 
 
 class _Loop:
-    """An event loop in a thread of its own, kept from call to call: clients that a function keeps belong to their loop."""
+    """An event loop in a thread of its own, kept from call to call, since clients that a function keeps are bound to their loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()

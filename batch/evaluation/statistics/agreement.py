@@ -1,4 +1,4 @@
-"""Agreement of raters beyond chance: a judge against a person's labels, or several judges with each other."""
+"""Measure the agreement of raters beyond chance: a judge with people's labels, or several judges with each other."""
 
 from __future__ import annotations
 

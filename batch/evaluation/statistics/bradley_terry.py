@@ -1,4 +1,4 @@
-"""Strengths of variants from pairs that were won and lost: the Bradley-Terry model."""
+"""Estimate the strengths of variants from won and lost pairs: the Bradley-Terry model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Main effects of a sweep: what one factor changes, all else being equal, row by row and over all matched variants."""
+"""Compute the main effects of a sweep: the change by one factor, all else being equal, per row and over all matched variants."""
 
 from __future__ import annotations
 

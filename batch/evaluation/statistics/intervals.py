@@ -1,6 +1,6 @@
-"""Confidence intervals for mean scores and for differences of paired scores.
+"""Compute confidence intervals for mean scores and for differences of paired scores.
 
-Which ones was chosen by simulated coverage (tests/unit/test_statistics_intervals.py repeats it). For a mean: Wilson's score
+The methods were chosen by simulated coverage (tests/unit/test_statistics_intervals.py repeats it). For a mean: Wilson's score
 interval at the effective number of rows covers 0.94 and more at p = 0.97 from 20 rows up, right/wrong, graded, repeated or
 clustered, where t (0.58), BCa (0.60) and bootstrap-t (0.47) fail on 20 rows with 95 % full scores.
 """
@@ -24,7 +24,7 @@ TIE = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with its confidence limits; `rows` carried it, `effective_rows` independent right/wrong rows would be worth as much."""
+    """An estimate from `rows` rows, with confidence limits. `effective_rows` independent right/wrong rows carry as much information."""
 
     estimate: float
     low: float

@@ -1,4 +1,4 @@
-"""Tests of pairs of variants over the rows that both have, and the correction for testing many pairs."""
+"""Test pairs of variants over the rows that both have, and correct for testing many pairs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ _CHUNK = 4_000_000  # numbers in memory at a time: 32 MB
 class Pair:
     """Two variants compared, `first` minus `second`, in scores from -1 to 1, on strict scores.
 
-    `wins` and `losses` count the rows where the first, or the second, has the higher score. `p` is two-sided, `p_holm` is it
-    corrected over all pairs of the family. `discordance` is the mean squared difference: for single right/wrong scores the share of rows
-    on which they disagree. `separable` needs p_holm at most alpha and an interval that excludes 0. `rows_for_gap` is how many
-    rows a true gap of the asked size would need, `smallest_gap` the gap that this pair's rows find, both with 80 % power against the first
-    step of Holm's correction.
+    `wins` and `losses` count the rows where the first, or the second, has the higher score. `p` is two-sided; `p_holm` is corrected
+    over all pairs of the family. `discordance` is the mean squared difference: for single right/wrong scores the share of rows on which
+    they disagree. `separable`: p_holm is at most alpha and the interval excludes 0. `rows_for_gap` rows are needed to find a true gap of
+    the given size, and this pair's rows find a gap of `smallest_gap`, both with 80 % power at the first step of Holm's correction.
     """
 
     first: str
@@ -128,7 +127,7 @@ def compare_all(
 ) -> tuple[Pair, ...]:
     """Compare every pair of variants, in order; `strict` has shape (variants, rows), NaN where a variant has no finished task.
 
-    `plain` says that each score is one right/wrong answer: unclustered, that is tested by McNemar, all else by flipping the
+    `plain`: each score is one right/wrong answer. Such scores, if not clustered, are tested by McNemar; all others by flipping the
     signs of clusters or rows. Holm's family is all these pairs. The intervals are each at 1 - alpha, not corrected. `gap` is from 0 to 1.
     """
     names = list(itertools.combinations(variants, 2))
@@ -140,7 +139,7 @@ def compare_all(
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
-    """The settings of a family of paired tests. `plain` says that each score is one right/wrong answer; `gap` is from 0 to 1."""
+    """The settings of a family of paired tests. `plain`: each score is one right/wrong answer. `gap` is from 0 to 1."""
 
     alpha: float
     gap: float

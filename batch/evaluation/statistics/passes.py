@@ -1,4 +1,4 @@
-"""What several tries at a row are worth: pass@k, pass^k and maj@k for every k up to the number of tries, with intervals."""
+"""Compute pass@k, pass^k and maj@k for every k up to the number of tries at a row, with intervals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True, slots=True)
 class PassRate:
-    """Chances for k tries at a row: that at least one is right, that all are, and that the most frequent answer is.
+    """The chances, in k tries at a row, that any is right, that all are, and that the most frequent answer is.
 
     `majority` is None where no scorer says which answers are equal. Intervals are over rows, or clusters.
     """

@@ -1,4 +1,4 @@
-"""Stopping variants that can no longer win: a test that may be looked at after every row and stays valid.
+"""Stop variants that can no longer win, by a test that stays valid when it is checked after every row.
 
 For each ordered pair a gambler bets against "the first is at least as good as the second". With d = second - first from -1
 to 1, the wealth prod(1 + bet d) is a martingale or shrinks under that claim, so it ever exceeds 1/alpha with chance alpha

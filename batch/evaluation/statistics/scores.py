@@ -1,4 +1,4 @@
-"""From a score table to scores per row: strict, answered, coverage; and what may be shown of them.
+"""Compute scores per row from a score table (strict, answered, coverage), and decide which may be shown.
 
 Strict: a failed call and an answer that could not be scored count 0. This is the score: headline, intervals, pairs, ranks and
 P(best) use no other. Tasks that were never finished are in no denominator; they are counted apart.
@@ -34,7 +34,7 @@ class RowScores:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCounts:
-    """How many of a variant's tasks ended how."""
+    """The counts of a variant's tasks by outcome."""
 
     scored: int
     unscored: int

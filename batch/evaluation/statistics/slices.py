@@ -1,4 +1,4 @@
-"""Where a variant is worse than elsewhere: one test per value of a column, corrected for how many were looked at."""
+"""Find where a variant is worse than elsewhere: one test per value of a column, corrected for the number of tests."""
 
 from __future__ import annotations
 

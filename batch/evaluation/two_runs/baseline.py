@@ -1,4 +1,4 @@
-"""A baseline: the scores of a run as one small text file that can be committed, and that later runs are compared with.
+"""Write and read baselines: the scores of a run in one small text file that can be committed, for comparing later runs with it.
 
 The first line is a JSON object that names the scores and columns; each further line is a row: its id and, for every column (score,
 variant, repeat), a score from 0 to 1, "unscored", "failed", or null for a task without an outcome. 2,000 rows of one score take about
@@ -25,7 +25,7 @@ _STATES = {"unscored": State.UNSCORED, "failed": State.FAILED}
 
 
 def write_baseline(side: ScoredSide, path: Path) -> None:
-    """Write a side's scores to `path`, whole or not at all; missing folders are made. Raises StorageError, OSError."""
+    """Write a side's scores to `path` atomically; missing folders are created. Raises StorageError, OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_atomically(path) as file:
         file.writelines(f"{line}\n".encode() for line in _lines(side))
@@ -75,7 +75,7 @@ def read_baseline(path: Path) -> ScoredSide:
     """Read what `write_baseline` wrote.
 
     Raises:
-        InputError: the file cannot be read, or is no whole baseline.
+        InputError: the file cannot be read, or is not a complete baseline.
     """
     try:
         head, *lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]

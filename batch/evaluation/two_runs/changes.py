@@ -1,4 +1,4 @@
-"""What changed from one scored side to another: variants paired by name, rows joined by id, the paired tests of one run's models."""
+"""Find the changes from one scored side to another: pair variants by name, join rows by id, and test them as the models of one run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATE_NAMES = {State.SCORED: "scored", State.UNSCORED: "unscored", State.FAILED:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredSide:
-    """One of the two sides: its name for people, and a score table by score. `versions` are the scores' settings as hashes."""
+    """One of the two sides: its name for people, and a table for each score. `versions` are hashes of the scores' settings."""
 
     name: str
     tables: Mapping[str, ScoreTable]
@@ -41,7 +41,7 @@ class VariantChange:
     """One variant before and after, on the rows that both sides finished.
 
     `pair` is the test, the newer side minus the older one. `worse` and `better` are the rows whose score fell or rose, the largest
-    change first. `only_before` and `only_after` are ids of rows that one side alone finished; they are in no figure.
+    change first. `only_before` and `only_after` are ids of rows that only one side finished; they are in no figure.
     """
 
     before: str
@@ -57,7 +57,7 @@ class VariantChange:
 
 @dataclass(frozen=True, slots=True)
 class ScoreChange:
-    """One score on both sides. `other_settings` says that the sides were scored by different settings of the score."""
+    """One score on both sides. `other_settings`: the two sides were scored by different settings of it."""
 
     score: str
     binary: bool
@@ -67,7 +67,7 @@ class ScoreChange:
 
 @dataclass(frozen=True, slots=True)
 class RunChanges:
-    """All that changed. Variants and scores that one side alone has are named and not compared."""
+    """All changes. Variants and scores of only one side are named and not compared."""
 
     before: str
     after: str
@@ -124,7 +124,7 @@ def pair_variants(before: Sequence[str], after: Sequence[str], renamed: Mapping[
     """Pair the variants: renamed ones, those of equal name, and the only variant of each side.
 
     Raises:
-        InputError: a renamed variant is not there.
+        InputError: a renamed variant does not exist.
     """
     for names, known in ((renamed.keys(), before), (renamed.values(), after)):
         for name in names:

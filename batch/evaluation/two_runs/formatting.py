@@ -1,4 +1,4 @@
-"""What changed between two sides, in words."""
+"""Describe the changes between two sides in words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def some_rows(rows: Sequence[RowChange]) -> str:
 
 
 def change_sentences(changes: RunChanges) -> Iterator[tuple[str, str]]:
-    """Yield (score, sentence) for every score and variant, then what one side alone has, with an empty score."""
+    """Yield (score, sentence) for every score and variant; then, with an empty score, the variants and scores of only one side."""
     for score in changes.scores:
         for change in score.variants:
             for sentence in _of_variant(change, score, changes):

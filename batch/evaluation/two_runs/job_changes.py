@@ -1,4 +1,4 @@
-"""What changed in the job between two runs: its settings one by one, and the input."""
+"""Find the changes in the job between two runs: its settings one by one, and the input."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A history of scores as an SVG picture: a panel for each score, a line with intervals for each variant. It has no script and no font."""
+"""Draw a history of scores as SVG: a panel for each score, a line with intervals for each variant. It has no script and no font."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DASHES = ("", "7 3", "2 3", "10 3 2 3", "5 5", "1 5")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One variant's scores: (place among the runs, interval), in order."""
+    """One variant's scores: (index of the run, interval), in order."""
 
     variant: str
     points: tuple[tuple[int, Interval], ...]
