@@ -60,6 +60,7 @@ def with_scores(scoring: FileScoring, targets: Sequence[str], job_file: Path | N
 
 
 def _scores_of(targets: Sequence[str]) -> tuple[ScoreSettings, ...]:
+    # From the last on, for that is the newest side of `compare`.
     for target in reversed(targets):
         if is_run(target) and (scores := open_run(target).job.scores):
             return scores
@@ -69,7 +70,7 @@ def _scores_of(targets: Sequence[str]) -> tuple[ScoreSettings, ...]:
 
 
 def _names(sides: tuple[OpenedSide, OpenedSide]) -> tuple[str, str]:
-    """Return different names for the sides; a run whose name another side has gets its date."""
+    """Return different names for the sides: equal ones get "(before)" and "(after)"."""
     first, second = (opened.side.name for opened in sides)
     return (first, second) if first != second else (f"{first} (before)", f"{second} (after)")
 
@@ -89,6 +90,7 @@ def _notes(sides: tuple[OpenedSide, OpenedSide], changes: RunChanges) -> list[st
     elif changed:
         notes.append("The files of the input are not the same: rows are joined by id, whatever else they contain.")
     if len(changes.scores) > 1:
+        # A reader who looks for any change in many scores must know that chance finds one more often than alpha.
         notes.append(f"p is corrected over the variants of each score, not over the {len(changes.scores)} scores.")
     other = [score.score for score in changes.scores if score.other_settings]
     if other:

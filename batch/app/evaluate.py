@@ -67,6 +67,7 @@ def evaluate(scored: ScoredRun, *, saving: Path | None = None, together: bool = 
     fresh = score_answers(partial(run_answers, run), run_state(run), scores, folder, run)
     run.directory.publish(folder)
     evaluation = read_evaluation(folder, scores, [variant.name for variant in run.job.variants], fresh)
+    # A first run has no baseline yet: its gate with the file that this command writes cannot be checked.
     gates = [gate for gate in judging.gates if saving is None or gate.baseline is None or not _same_path(gate.baseline, saving)]
     stops = recorded_stops(run.manifest, run.job)
     return _report(run.job.name, evaluation, replace(judging, gates=tuple(gates)), folder, stops, together=together)
@@ -130,6 +131,7 @@ def _baselines(judging: Job) -> dict[str, ScoredSide]:
 
 def levels_of(job: Job) -> list[dict[str, str]]:
     """Return each variant's levels by factor: its model, its prompt, and each of its parameters."""
+    # Prompts are nested settings without a hash, so their text form tells them apart.
     prompts = list({repr(variant.prompt): None for variant in job.variants})
     return [
         {

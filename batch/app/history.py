@@ -42,6 +42,7 @@ def history(targets: Sequence[str], job_file: Path | None = None) -> tuple[Histo
     """
     runs = list(dict.fromkeys(run for target in targets for run in _runs(target)))
     scoring = with_scores(FileScoring(()), runs, job_file)
+    # ISO 8601 times in UTC sort as text; the address settles ties, for sides cannot be compared.
     opened = sorted(((_created(side), run, side) for run in runs for side in [open_side(run, scoring)]), key=lambda item: item[:2])
     return tuple(_points(opened))
 
@@ -68,6 +69,7 @@ def _points(opened: Sequence[tuple[str, str, OpenedSide]]) -> Iterator[HistoryPo
                 before = last.get((score, summary.variant))
                 change = None if before is None else _change(before, now, score, summary.variant)
                 yield HistoryPoint(run, created, score, summary.variant, summary.strict, change)
+                # Per variant, since a run may lack some of the variants.
                 last[score, summary.variant] = now
 
 

@@ -29,6 +29,7 @@ _QUESTIONS = ("prompt", "question", "input", "text", "user")
 MOST_COLUMNS = 12
 """The number of columns of a file that are shown beside each sample."""
 _NOT_CARRIED = frozenset({"id", "variant", "model", "repeat", "usage", "tool_calls", "attempts", "error"})
+# A variant needs a provider; nothing is ever sent to this one.
 _NOWHERE = ProviderSettings(name="file", base_url="http://127.0.0.1/v1")
 
 
@@ -129,6 +130,7 @@ def _results(gathered: _Gathered) -> Iterator[Result]:
     variants = {variant.name: variant for variant in gathered.variants}
     for answer in _in_order(gathered):
         try:
+            # The page compares it with the row's rendered prompt, to show when another one was sent.
             key = builders[answer.variant].build(answer.row).key
         except RowError:
             key = b""

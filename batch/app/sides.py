@@ -46,6 +46,7 @@ class OpenedSide:
 
 def is_run(target: str) -> bool:
     """Whether a target is a run directory rather than a file."""
+    # A URL is a run in an object store: files of answers are read from the disk only.
     return is_url(target) or Path(target).is_dir()
 
 

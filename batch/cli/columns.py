@@ -47,6 +47,7 @@ def table(label: str, names: Sequence[str], columns: Sequence[Column], width: in
     head = label if beside else ""
     indent = max(map(len, [head, *first])) if beside or letters else 2
     kept = list(columns)
+    # All columns of one rank go together: a lone half of a pair such as pass@k and pass^k would mislead.
     for spare in sorted({column.spare for column in columns if column.spare}, reverse=True):
         if indent + total_width(kept) > width:
             kept = [column for column in kept if column.spare != spare]

@@ -69,12 +69,16 @@ def compare_command(
     if pairs:
         raise click.UsageError("--pair is for two runs.")
     report = _evaluated(targets[0], job_file, files, together=options["family"] == "all")
+    _write_report(report, options, as_json=as_json)
+    end_by_gates(ctx, report)
+
+
+def _write_report(report: EvaluationReport, options: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         write_json(evaluation_json(report))
     else:
         write_text(comparisons(report, terminal_width()))
     write_ci_files(report, options)
-    end_by_gates(ctx, report)
 
 
 def _write_changes(found: TwoRuns, markdown: str | None, *, as_json: bool) -> None:

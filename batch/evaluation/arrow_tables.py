@@ -19,6 +19,7 @@ from batch.storage import replace_atomically
 
 ArrowTable: TypeAlias = pa.Table
 
+# Without `digest`, which only scoring reads.
 _SAMPLE = ["id", "row", "variant", "repeat", "state", "value", "extracted", "reason"]
 _STANDING = pa.schema(
     [
@@ -167,5 +168,6 @@ def write_table(table: ArrowTable, path: Path) -> None:
         if path.suffix == ".parquet":
             pq.write_table(table, file)
             return
+        # In batches, so that not all lines are Python objects at once.
         for batch in table.to_batches(max_chunksize=4096):
             file.writelines(orjson.dumps(line) + b"\n" for line in batch.to_pylist())

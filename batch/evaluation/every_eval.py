@@ -74,6 +74,7 @@ def _write(record: EvalRecord, variant: str, folder: Path, samples: Sequence[byt
     slug = re.sub(r"[^A-Za-z0-9._-]+", "_", variant).strip("._") or "variant"
     path, beside = folder / f"{slug}.json", folder / f"{slug}_samples.jsonl"
     data = b"".join(sample + b"\n" for sample in samples)
+    # Before the document, which names this file and its checksum.
     with replace_atomically(beside) as file:
         file.write(data)
     document = {

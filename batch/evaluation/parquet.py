@@ -19,6 +19,7 @@ from batch.evaluation.table import ScoreValue
 from batch.storage import named, replace_atomically
 from batch.writers.values import clean
 
+# Memory holds one group as Python tuples; smaller groups would compress worse.
 _GROUP_ROWS = 1 << 16
 _METADATA = "promptmill"
 _TASK = [("row", pa.int64()), ("id", pa.string()), ("variant", pa.string()), ("repeat", pa.int32())]
@@ -104,6 +105,7 @@ def _reading(path: Path) -> Iterator[None]:
     """Name a file of scores that is damaged. Raises RunDirectoryError."""
     try:
         yield
+    # Arrow raises exceptions of many types for a damaged file.
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise RunDirectoryError(f"{named(path)}: is damaged ({reason}); remove it, and `promptmill score` makes it again") from error

@@ -99,7 +99,9 @@ def _judged(
     clusters = None
     if score.cluster is not None:
         named = texts[score.cluster][where]
+        # Prefixes keep a row without a cluster apart from a cluster whose name is a number.
         clusters = tuple(f"of {text}" if text is not None else f"alone {row}" for text, row in zip(named, known, strict=True))
+    # Only maj@k reads them, and it needs right/wrong scores and repeats.
     answers = _answers(scores, place, shape) if binary and shape[2] > 1 else None
     table = ScoreTable(score.name, binary, tuple(variants), tuple(ids), clusters, values, states, answers)
     columns = {name: tuple(texts[name][where]) for name in score.slices}
@@ -150,6 +152,7 @@ def _stats(tasks: Columns, variants: Sequence[str]) -> tuple[VariantStats, ...]:
         own = codes == code
         answered = own & ~failed & ~missing
         named, counts = np.unique(failures[own & failed], return_counts=True)
+        # A sum that lacks some prices would make the variant look cheap.
         priced = answered.any() and not np.isnan(costs[answered]).any()
         stats.append(
             VariantStats(
@@ -157,6 +160,7 @@ def _stats(tasks: Columns, variants: Sequence[str]) -> tuple[VariantStats, ...]:
                 tasks=int(own.sum()),
                 failed=int((own & failed).sum()),
                 missing=int((own & missing).sum()),
+                # Stable: np.unique sorts the codes, which then settles ties.
                 failures={str(named[at]): int(counts[at]) for at in np.argsort(-counts, kind="stable")},
                 cost_usd=float(np.nansum(costs[own])) if priced else None,
                 latency_p50_s=_quantile(latency[answered], 0.5),

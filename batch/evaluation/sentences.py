@@ -56,6 +56,7 @@ def side_sentences(findings: Findings, *, judged: bool = False) -> Iterator[Sent
             text = f"{one.variant} was stopped by the race after {one.stop.after_rows:,} rows, beaten by {one.stop.beaten_by}"
             yield Sentence("race", f"{text}; it is not ranked.", (one.variant, one.stop.beaten_by))
     lost = [one for one in findings.standings if one.summary.counts.failed or one.summary.counts.unscored]
+    # Two groups, since only the second one may show the score on the answered rows.
     yield from _coverage([one for one in lost if one.summary.coverage < ANSWERED_FROM])
     yield from _coverage([one for one in lost if one.summary.coverage >= ANSWERED_FROM])
     open_ones = [one for one in findings.standings if one.summary.counts.missing]
@@ -175,6 +176,7 @@ def _costs(findings: Findings) -> Iterator[Sentence]:
 
 def _cost_range(what: str, costs: Sequence[tuple[float, str]]) -> Sentence:
     (least, cheap), (most, dear) = min(costs), max(costs)
+    # Compared as printed: "$0.10 to $0.10" would be no range.
     if dollars(least) == dollars(most):
         return Sentence("cost", f"{what} {dollars(least)}.")
     return Sentence("cost", f"{what} {dollars(least)} ({cheap}) to {dollars(most)} ({dear}).", (cheap, dear))

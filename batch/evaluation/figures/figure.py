@@ -83,10 +83,12 @@ class Resamples:
 
     def __init__(self, units: Codes, count: int = RESAMPLES) -> None:
         self.units = units
+        # Resamples of a single unit are all equal, which would give an interval without width.
         self.count = count if len(np.unique(units)) > 1 else 0
 
     def weights(self) -> Iterator[Floats]:
         """Count how often each answer occurs in each resample. Every call returns the same resamples."""
+        # A fixed seed: the same answers give the same intervals, and all figures see the same resamples.
         rng, groups = np.random.default_rng(0), int(self.units.max(initial=-1)) + 1
         for _ in range(self.count):
             yield np.bincount(rng.integers(0, groups, groups), minlength=groups)[self.units].astype(np.float64)
@@ -100,6 +102,7 @@ class Resamples:
 def limits(values: Floats) -> tuple[float | None, float | None]:
     """Compute the percentile interval (Efron & Tibshirani 1993, chapter 13); no limits where over one resample in ten has no value."""
     known = values[np.isfinite(values)]
+    # Resamples without a value are not a random selection: the quantiles of the others would be too narrow.
     if len(known) < 20 or len(known) < 0.9 * len(values):
         return None, None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

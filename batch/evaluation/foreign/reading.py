@@ -37,6 +37,7 @@ def read_foreign(paths: Sequence[Path], *, answer: str | None = None, rows: Path
                 )
             if identity not in found:
                 found[identity] = Row(len(found), identity, {**columns, **known.get(identity, {})}, str(path), number)
+            # Lines are in any order, so a repeat's number is the count of its variant's earlier answers to the row.
             answers[identity].append(Answer(found[identity], variant, times[identity, variant], **said))
             times[identity, variant] += 1
     if not answers:

@@ -89,6 +89,7 @@ class BiasCounter:
         if flipped_to is not None:
             self.flips += 1
             self.shown_first += flipped_to == 0
+        # Only decided pairs: a flip shows a preference for a place, and a tie none.
         elif winner is not None and len(texts[0]) != len(texts[1]):
             self.unequal += 1
             self.longer += len(texts[winner]) > len(texts[1 - winner])
@@ -105,9 +106,11 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> tuple[float | N
     if len(first) < FEWEST:
         return None, 1.0
     ranks = [_ranks(np.asarray(values, dtype=np.float64)) for values in (first, second)]
+    # The correlation with a constant is undefined.
     if any(np.ptp(each) == 0 for each in ranks):
         return None, 1.0
     rho = float(np.corrcoef(np.stack(ranks))[0, 1])
+    # The formula of t below would divide by zero.
     if abs(rho) >= 1 - 1e-12:
         return math.copysign(1.0, rho), 0.0
     freedom = len(first) - 2
@@ -130,6 +133,7 @@ def _self_preference(generosity: Mapping[str, Sequence[float]], own: Sequence[st
     difference = float(groups[0].mean() - groups[1].mean())
     shares = [float(np.var(group, ddof=1)) / len(group) for group in groups]
     error = sum(shares)
+    # Both groups are constant, and t is undefined.
     if error == 0:
         return difference, 1.0 if difference == 0 else 0.0
     freedom = error**2 / sum(share**2 / (len(group) - 1) for share, group in zip(shares, groups, strict=True))

@@ -81,6 +81,7 @@ class ChatMaker:
         if self._template is not None:
             asked = self._template.render(filled)
         else:
+            # Once: a "{rubric}" in the text of a scale or a criterion stays as it is.
             asked = _marked(parts, mark) + "\n\n" + task.replace(_RUBRIC, self._rubric.render(filled), 1)
         reasons = '"reasons": "a few sentences", ' if self._reasons else ""
         form = f"Answer with one JSON object and nothing else: {{{reasons}{verdict}}}"
@@ -102,6 +103,7 @@ def preference_format(*, reasons: bool) -> dict[str, Any]:
 
 
 def _format(name: str, verdict: Mapping[str, Any], *, reasons: bool) -> dict[str, Any]:
+    # Reasons come first: models write keys in the schema's order, and a verdict after its reasons is better founded.
     properties = {**({"reasons": {"type": "string"}} if reasons else {}), name: verdict}
     schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
     return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
@@ -109,6 +111,7 @@ def _format(name: str, verdict: Mapping[str, Any], *, reasons: bool) -> dict[str
 
 def _mark(parts: Mapping[str, str]) -> str:
     """Make a delimiter that none of the parts can contain."""
+    # A hash of the texts themselves: no text can contain it except by chance, and the same texts give the same call.
     return blake2b("\0".join(parts.values()).encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
 

@@ -101,6 +101,7 @@ class JudgeGrader:
         """Make the call that asks again after an unreadable reply."""
         messages = [
             *call.columns[MESSAGES],
+            # The end of the reply, where a verdict would be.
             {"role": "assistant", "content": (reply or "")[-LONGEST_REPLY:]},
             {"role": "user", "content": AGAIN},
         ]

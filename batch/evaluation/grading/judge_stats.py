@@ -129,6 +129,7 @@ class JudgeStats(CallStats):
         """Bradley-Terry strengths by the judged pairs; empty for fewer than three variants, whose shares of won pairs say all."""
         names = list(dict.fromkeys(name for pair in self.pairs for name in (pair.first, pair.second)))
         judged = [pair for pair in self.pairs if pair.won + pair.tied + pair.lost]
+        # A variant without a judged pair would get its strength from the model's added pairs alone.
         if len(names) < 3 or len({name for pair in judged for name in (pair.first, pair.second)}) < len(names):
             return ()
         won = np.zeros((len(names), len(names)))
@@ -141,6 +142,7 @@ class JudgeStats(CallStats):
     @property
     def flip_rate(self) -> float | None:
         """The share of the judged pairs whose two orders disagree; None when no pair needed a call."""
+        # Equal answers need no call, so their tie says nothing of the order.
         asked = sum(pair.won + pair.tied + pair.lost - pair.same for pair in self.pairs)
         return sum(pair.flips for pair in self.pairs) / asked if asked else None
 
@@ -205,6 +207,7 @@ def _labels(count: int) -> str:
     return "1 label" if count == 1 else f"{count:,} labels"
 
 
+# By the model's name and not its provider, since gateways serve models of all families.
 _FAMILIES = {
     "openai": r"gpt|chatgpt|^o[134]\b|davinci",
     "anthropic": r"claude",

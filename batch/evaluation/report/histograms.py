@@ -42,6 +42,7 @@ def latency_histograms(folder: Path, keys: VariantLetters) -> Markup:
     answered = ~np.isnan(latency) & np.array([code is None for code in tasks.values("failure")], dtype=bool) & (latency > 0)
     if not answered.any():
         return Markup()
+    # Without the extremes: a single answer after minutes would press all others into one bar.
     low, high = np.quantile(latency[answered], [0.01, 0.99])
     log = high / low >= _LOG_FROM
     edges = np.geomspace(low, high, BINS + 1) if log else np.linspace(0, high or 1.0, BINS + 1)

@@ -21,6 +21,7 @@ DISAGREEMENT = 0.25
 MOST_VALUES = 200
 """A column with more values is no filter."""
 
+# Codes are the characters from "0" on. 40 of them end before the backslash, so that JSON escapes none.
 _FIRST_CODE = 48
 _MOST_FINISHES = 40
 
@@ -148,6 +149,7 @@ class _Column:
 
     def add(self, value: Any) -> None:
         text = None if value is None else as_text(value)
+        # A column with too many values is no filter, so no more of them are kept.
         if text is None or (len(self._known) > MOST_VALUES and text not in self._known):
             self._codes.append(-1)
         else:

@@ -92,6 +92,7 @@ def scorer_version(settings: ScoreSettings) -> str:
     Raises:
         SetupError: its file cannot be read.
     """
+    # Sorted, since the order of keys in a job file means nothing.
     options = [*sorted(settings.options.items()), *_deciding_figures(settings)]
     if settings.judge is not None:
         known = [settings.kind, RULES_VERSION, JUDGE_VERSION, settings.expected, options, _deciding(settings.judge)]
@@ -136,5 +137,6 @@ def deciding_content(settings: ScoreSettings) -> list[bytes]:
 def _deciding(settings: JudgeSettings | Variant) -> dict[str, Any]:
     """Return the settings as data, without what changes no answer: stored scores stay valid."""
     document = asdict(settings)
+    # It only steers the check of model names before a run.
     document.get("variant", document)["provider"].pop("lists_all_models")
     return document

@@ -43,6 +43,7 @@ def json_schema(*, schema: str, embedded: bool = False, fences: bool = True) -> 
     Raises:
         SetupError: the file cannot be read, or holds no schema.
     """
+    # Compiled before the first answer, so that a broken schema stops the command at once.
     check = _validator(Path(schema))
 
     def score(sample: Sample) -> ScoreValue:
@@ -152,6 +153,7 @@ def _leaves(value: Mapping[str, Any], prefix: str = "", inside: Mapping[str, Any
     """Yield the values of an object by dotted name; an object that `inside` names stays whole."""
     for key, item in value.items():
         name = f"{prefix}{key}"
+        # An empty object has no fields, so it is compared as a value.
         if isinstance(item, Mapping) and item and not (inside is not None and name in inside):
             yield from _leaves(item, f"{name}.", inside)
         else:
@@ -160,11 +162,14 @@ def _leaves(value: Mapping[str, Any], prefix: str = "", inside: Mapping[str, Any
 
 def same_value(given: Any, wanted: Any, *, case_sensitive: bool) -> bool:
     """Whether a JSON value is the wanted one: texts as `exact` compares them, numbers by value, lists and objects item by item."""
+    # Models often omit a field instead of writing null.
     if wanted is None:
         return given is None or given is _MISSING
+    # In Python True equals 1, in JSON it does not.
     if given is _MISSING or given is None or isinstance(given, bool) != isinstance(wanted, bool):
         return False
     if isinstance(wanted, int | float) and isinstance(given, int | float):
+        # 0.1 + 0.2 written out is 0.30000000000000004: the last digits of a float are no mistake of the model.
         return given == wanted or abs(given - wanted) <= 1e-9 * abs(wanted)
     if isinstance(wanted, list | tuple):
         same_length = isinstance(given, list) and len(given) == len(wanted)

@@ -92,6 +92,7 @@ class _Folder:
         self._folder = file.parent
         self._own: dict[str, ModuleType] = {}
         names = {path.stem for path in self._folder.glob("*.py")} | {path.parent.name for path in self._folder.glob("*/__init__.py")}
+        # A file alone in its folder can import nothing from there.
         self._names = names - _KEPT if names - {file.stem} else frozenset()
 
     @contextmanager
@@ -104,6 +105,7 @@ class _Folder:
             del sys.modules[name]
         before = set(sys.modules)
         sys.modules.update(self._own)
+        # First, as Python has the folder of a script.
         sys.path.insert(0, str(self._folder))
         try:
             yield
@@ -123,6 +125,7 @@ class _Folder:
         return name.partition(".")[0] in self._names and not self._is_here(module)
 
 
+# A file beside the scorer named like one of these must not hide it: promptmill uses them itself.
 _KEPT = sys.stdlib_module_names | {"batch", "__main__"}
 
 
@@ -136,6 +139,7 @@ class _Loop:
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        # A daemon, so that a coroutine that never ends does not keep the process alive.
         thread = threading.Thread(target=self._loop.run_forever, name="python-scorer", daemon=True)
         thread.start()
         weakref.finalize(self, _end, self._loop, thread)
@@ -178,6 +182,7 @@ def _imported(content: bytes, file: Path, folder: Path) -> Iterator[Path]:
     """Yield the files of `folder` that a source imports."""
     try:
         tree = ast.parse(content)
+    # The import itself reports the mistake; a file that cannot be parsed imports nothing.
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):

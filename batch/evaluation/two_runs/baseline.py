@@ -20,6 +20,7 @@ from batch.evaluation.two_runs.changes import ScoredSide
 from batch.storage import replace_atomically
 
 FORMAT = "promptmill-baseline"
+# The last bits of a mean differ between machines, and would show as changes in a diff.
 _DIGITS = 6
 _STATES = {"unscored": State.UNSCORED, "failed": State.FAILED}
 
@@ -48,6 +49,7 @@ def _lines(side: ScoredSide) -> Iterator[str]:
             for score, table in side.tables.items()
             if table.clusters is not None and name in places[score]
         }
+        # One line a row, so that a diff of two baselines shows the rows that changed.
         yield json.dumps([name, *values, *([clusters] if clusters else [])], ensure_ascii=False)
 
 
@@ -58,6 +60,7 @@ def _value(table: ScoreTable, variant: str, row: int | None, repeat: int) -> flo
     state = State(int(table.states[at]))
     if state is State.SCORED:
         value = round(float(table.values[at]), _DIGITS)
+        # "1" instead of "1.0" keeps the file small.
         return int(value) if value in (0, 1) else value
     return next((name for name, code in _STATES.items() if code is state), None)
 
@@ -66,6 +69,7 @@ def is_baseline(path: Path) -> bool:
     """Whether a file begins as a baseline does."""
     try:
         with path.open("rb") as file:
+            # Not the whole line: the file may be of any kind and size, and its first line too.
             return FORMAT.encode() in file.readline(200)
     except OSError:
         return False

@@ -83,6 +83,7 @@ def _label_heights(wanted: Sequence[float]) -> list[float]:
     heights = list(wanted)
     order = sorted(range(len(heights)), key=lambda at: heights[at])
     for above, below in itertools.pairwise(order):
+        # 14 px is the height of a line at font size 12.
         heights[below] = max(heights[below], heights[above] + 14)
     return heights
 
