@@ -26,7 +26,7 @@ def file_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "options",
             multiple=True,
             metavar="KEY=VALUE",
-            help="For files: what else a [[score]] may have, as in tolerance=0.01.",
+            help="For files: another key of the [[score]], as in tolerance=0.01.",
         ),
         click.option("--answer", metavar="KEY", help="For files: the key with the answer.  [default: completion, output, response, ...]"),
         click.option("--rows", metavar="FILE", help="For files: a file with the right values, joined by id."),

@@ -174,16 +174,16 @@ class JudgeStats(CallStats):
             yield f"{self.open:,} calls to the judge are not made yet; promptmill score makes them.", ()
         if self.failed:
             again = "promptmill score --retry-failed tries again"
-            yield f"{self.failed:,} calls to the judge failed; what they were about has no score ({again}).", ()
+            yield f"{self.failed:,} calls to the judge failed; the answers in them have no score ({again}).", ()
         if self.unread:
             asked = f", {self.again:,} follow-up calls included" if self.again else ""
             yield (
-                f"{self.unread:,} verdicts of the judge cannot be read{asked}: what they are about has no score, and counts for no model.",
+                f"{self.unread:,} verdicts of the judge cannot be read{asked}: the answers in them have no score, and count for no model.",
                 (),
             )
         if self.favoured:
             whose = "all variants" if len(self.favoured) == len(variants) > 1 else ", ".join(self.favoured)
-            text = f"The judge is of one family with {whose}: judges tend to favour their own, so do not rely on this score alone."
+            text = f"The judge belongs to the model family of {whose}: judges tend to favour their own, so do not rely on this score alone."
             yield text, tuple(self.favoured)
         for sentence in self.bias.sentences():
             yield sentence, ()

@@ -100,7 +100,7 @@ def find_changes(
     if not pairs:
         raise InputError(
             f"no variant is in both: {before.name} has {', '.join(names_before)}; {after.name} has {', '.join(names_after)}; "
-            "--pair OLD=NEW names two that belong together"
+            "--pair OLD=NEW compares two of different names"
         )
     # A fixed seed: the same two sides give the same figures, in a terminal, in a report and in a gate.
     rng = np.random.default_rng(0)

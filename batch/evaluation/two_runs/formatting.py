@@ -26,7 +26,7 @@ def change_sentences(changes: RunChanges) -> Iterator[tuple[str, str]]:
                 yield score.score, sentence
     for names, side in ((changes.variants_only_before, changes.before), (changes.variants_only_after, changes.after)):
         if names:
-            yield "", f"Only in {side}, and not compared: {listed(names)}; --pair OLD=NEW names two that belong together."
+            yield "", f"Only in {side}, and not compared: {listed(names)}; --pair OLD=NEW compares two of different names."
     for names, side in ((changes.scores_only_before, changes.before), (changes.scores_only_after, changes.after)):
         if names:
             yield "", f"Scored in {side} only: {listed(names)}."
