@@ -10,8 +10,8 @@ from batch.evaluation.formatting import NO_BREAK, letter
 from batch.evaluation.report.markup import Markup, joined, tag
 
 SHORT_NAME = 24
-# A long name of a model has few spaces: a line may break after these.
-_JOINTS = re.compile(r"(?<=[/:@_=])")
+# A long name of a model has few spaces: a line may break after these, but not in "(/tmp", where the path begins.
+_JOINTS = re.compile(r"(?<=[^\s(][/:@_=])")
 
 
 @dataclass(frozen=True, slots=True)
