@@ -20,7 +20,7 @@ from batch.settings import ScoreSettings
 
 @dataclass(frozen=True, slots=True)
 class TwoRuns:
-    """What changed between two sides: their scores, and where both are runs, their jobs. `notes` are sentences to read the figures by."""
+    """The changes between two sides: of their scores and, where both are runs, of their jobs. `notes` explain the figures."""
 
     changes: RunChanges
     job: tuple[JobChange, ...]
@@ -53,13 +53,14 @@ def open_both(before: str, after: str, job_file: Path | None, files: FileScoring
 
 
 def with_scores(scoring: FileScoring, targets: Sequence[str], job_file: Path | None) -> FileScoring:
-    """The scoring with scores: its own, those of `job_file`, or those of the last run among the targets. Raises JobError, InputError."""
+    """Fill in the scores: the scoring's own, those of `job_file`, or those of the last run given. Raises JobError, InputError."""
     if scoring.scores:
         return scoring
     return replace(scoring, scores=load(job_file).job.scores if job_file is not None else _scores_of(targets))
 
 
 def _scores_of(targets: Sequence[str]) -> tuple[ScoreSettings, ...]:
+    # From the last on, for that is the newest side of `compare`.
     for target in reversed(targets):
         if is_run(target) and (scores := open_run(target).job.scores):
             return scores
@@ -69,13 +70,13 @@ def _scores_of(targets: Sequence[str]) -> tuple[ScoreSettings, ...]:
 
 
 def _names(sides: tuple[OpenedSide, OpenedSide]) -> tuple[str, str]:
-    """Names that differ: as the sides are called, or where both are called the same, with which of them is the older one."""
+    """Return different names for the sides: equal ones get "(before)" and "(after)"."""
     first, second = (opened.side.name for opened in sides)
     return (first, second) if first != second else (f"{first} (before)", f"{second} (after)")
 
 
 def _manifests(sides: tuple[OpenedSide, OpenedSide]) -> list[Manifest]:
-    """The manifests of those sides that are runs."""
+    """Read the manifests of the sides that are runs."""
     return [side.run.manifest for side in sides if side.run is not None and side.run.manifest is not None]
 
 
@@ -89,6 +90,7 @@ def _notes(sides: tuple[OpenedSide, OpenedSide], changes: RunChanges) -> list[st
     elif changed:
         notes.append("The files of the input are not the same: rows are joined by id, whatever else they contain.")
     if len(changes.scores) > 1:
+        # A reader who looks for any change in many scores must know that chance finds one more often than alpha.
         notes.append(f"p is corrected over the variants of each score, not over the {len(changes.scores)} scores.")
     other = [score.score for score in changes.scores if score.other_settings]
     if other:

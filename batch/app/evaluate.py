@@ -26,7 +26,7 @@ from batch.storage import is_url
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """One score: what it is made of, and what it allows one to say."""
+    """One score with its verdict."""
 
     judged: ScoreResult
     verdict: ScoreVerdict
@@ -48,15 +48,15 @@ class EvaluationReport:
 
     @property
     def failed_gate(self) -> GateResult | None:
-        """The first gate that is not passed."""
+        """The first gate that failed."""
         return next((gate for gate in self.gates if not gate.passed), None)
 
 
 def evaluate(scored: ScoredRun, *, saving: Path | None = None, together: bool = False) -> EvaluationReport:
     """Score a run and compare its variants.
 
-    `saving` is the baseline that this run is about to become: gates with it are not checked. `together` corrects p over the
-    comparisons of all scores, not of each.
+    `saving` is the baseline that this run will be saved as: gates with it are not checked. `together` corrects p over the comparisons of
+    all scores instead of each.
 
     Raises:
         InputError, DamagedError, SetupError, StorageError.
@@ -67,13 +67,14 @@ def evaluate(scored: ScoredRun, *, saving: Path | None = None, together: bool = 
     fresh = score_answers(partial(run_answers, run), run_state(run), scores, folder, run)
     run.directory.publish(folder)
     evaluation = read_evaluation(folder, scores, [variant.name for variant in run.job.variants], fresh)
+    # A first run has no baseline yet: its gate with the file that this command writes cannot be checked.
     gates = [gate for gate in judging.gates if saving is None or gate.baseline is None or not _same_path(gate.baseline, saving)]
     stops = recorded_stops(run.manifest, run.job)
     return _report(run.job.name, evaluation, replace(judging, gates=tuple(gates)), folder, stops, together=together)
 
 
 def evaluate_files(paths: Sequence[Path], scoring: FileScoring, *, together: bool = False, folder: Path | None = None) -> EvaluationReport:
-    """Score answers that stand in files, by one score or several; `folder` keeps the scores' files.
+    """Score answers in files, by one score or several; `folder` keeps the scores' files.
 
     Raises:
         InputError, SetupError.
@@ -115,7 +116,7 @@ def _same_path(address: str, path: Path) -> bool:
 
 
 def _baselines(judging: Job) -> dict[str, ScoredSide]:
-    """The sides that gates compare with, by the address in the gate, scored as the run is."""
+    """Open the sides that gates compare with, by the address in the gate, scored as the run is."""
     names = dict.fromkeys(gate.baseline for gate in judging.gates if gate.baseline is not None)
     missing = [name for name in names if not is_url(name) and not Path(name).exists()]
     if missing:
@@ -126,7 +127,8 @@ def _baselines(judging: Job) -> dict[str, ScoredSide]:
 
 
 def levels_of(job: Job) -> list[dict[str, str]]:
-    """What sets each variant of a job apart, by factor: its model, its prompt, and each of its parameters."""
+    """Return each variant's levels by factor: its model, its prompt, and each of its parameters."""
+    # Prompts are nested settings without a hash, so their text form tells them apart.
     prompts = list({repr(variant.prompt): None for variant in job.variants})
     return [
         {

@@ -14,9 +14,9 @@ from batch.rundir.stored_run import StoredRun
 
 
 def save_every_eval(report: EvaluationReport, source: StoredRun | tuple[list[Path], FileScoring], folder: Path) -> list[Path]:
-    """Write the files of a report whose score files are still there.
+    """Write the files of a report whose score files still exist.
 
-    `source` is the run with all its columns, or the files and how they are read.
+    `source` is the run with all its columns, or the files and how to read them.
 
     Raises:
         RunDirectoryError, JobError, InputError, DamagedError, StorageError.

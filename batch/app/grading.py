@@ -29,7 +29,7 @@ _NOT_TAKEN = frozenset({"repeats", "race"})
 
 @dataclass(frozen=True, slots=True)
 class Grading:
-    """One score that needs a model's calls: how many there are, and how many are still open. `loaded` is the job that makes them."""
+    """One score that needs a model's calls: their number, and the number still open. `loaded` is the job that makes them."""
 
     score: str
     model: str
@@ -45,7 +45,7 @@ class Grading:
 
 
 def gradings(scored: ScoredRun, overrides: Sequence[str] = (), *, retry_failed: bool = False) -> list[Grading]:
-    """List the scores of a run that need a model's calls, and write those calls down; nothing is sent. `overrides` apply to their runs.
+    """List the scores of a run that need a model's calls, and write those calls; nothing is sent. `overrides` apply to their runs.
 
     Raises:
         InputError, JobError, DamagedError, StorageError.
@@ -81,7 +81,7 @@ def _write_calls(score: ScoreSettings, job: Job, answers: Callable[[], Iterable[
 
 
 def _document(judging: Mapping[str, Any], raw: Mapping[str, Any], score: ScoreSettings, calls: str, folder: str) -> dict[str, Any]:
-    """The job that asks a score's model: providers and pace are those of the job that has the score."""
+    """Write the job that sends a score's calls, with the providers and pace of the scored job."""
     document = copy.deepcopy(dict(judging))
     return {
         "name": f"{document['name']}: {score.name}",
@@ -95,7 +95,7 @@ def _document(judging: Mapping[str, Any], raw: Mapping[str, Any], score: ScoreSe
 
 
 def _model(raw: Mapping[str, Any], score: ScoreSettings) -> dict[str, Any]:
-    """The model as a `[[model]]`: what its `[[score]]` says, and of a judge the format of its answer."""
+    """Write the model as a `[[model]]` table: the settings of its `[[score]]` and, for a judge, the response format."""
     sent = judge_variant(score).parameters if score.judge is not None else {}
     own = {key: value for key, value in sent.items() if key == "response_format"}
     written = copy.deepcopy(dict(raw.get("parameters", {})))

@@ -1,4 +1,4 @@
-"""The scores of several runs over time, each compared row by row with the one before. Nothing is sent."""
+"""Compute the scores of several runs over time, each compared row by row with the one before. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MANIFEST = "run.json"
 class HistoryPoint:
     """One variant's score in one run. `change` compares it with the last earlier run that has the variant; None for the first.
 
-    `strict` is None when nothing is finished; `created` is the run's beginning, in ISO 8601.
+    `strict` is None when nothing is finished; `created` is the run's start, in ISO 8601.
     """
 
     run: str
@@ -33,7 +33,7 @@ class HistoryPoint:
 
 
 def history(targets: Sequence[str], job_file: Path | None = None) -> tuple[HistoryPoint, ...]:
-    """The scores of all runs, oldest first, scored alike: by `job_file`, or as the newest run is.
+    """Score all runs alike, by `job_file` or as the newest run is; return them oldest first.
 
     A target is a run directory, or a folder of run directories.
 
@@ -42,6 +42,7 @@ def history(targets: Sequence[str], job_file: Path | None = None) -> tuple[Histo
     """
     runs = list(dict.fromkeys(run for target in targets for run in _runs(target)))
     scoring = with_scores(FileScoring(()), runs, job_file)
+    # ISO 8601 times in UTC sort as text; the address settles ties, for sides cannot be compared.
     opened = sorted(((_created(side), run, side) for run in runs for side in [open_side(run, scoring)]), key=lambda item: item[:2])
     return tuple(_points(opened))
 
@@ -68,6 +69,7 @@ def _points(opened: Sequence[tuple[str, str, OpenedSide]]) -> Iterator[HistoryPo
                 before = last.get((score, summary.variant))
                 change = None if before is None else _change(before, now, score, summary.variant)
                 yield HistoryPoint(run, created, score, summary.variant, summary.strict, change)
+                # Per variant, since a run may lack some of the variants.
                 last[score, summary.variant] = now
 
 

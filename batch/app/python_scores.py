@@ -21,9 +21,9 @@ AnyPath = str | Path
 
 
 class Scores:
-    """The scores of a run or of files. `report` has all of it as dataclasses; the methods give Arrow tables.
+    """The scores of a run or of files. `report` has everything as dataclasses; the methods return Arrow tables.
 
-    `verdicts` are the sentences of each score, the most important first; `passed` says that no gate failed.
+    `verdicts` are the sentences of each score, the most important first; `passed` is True when no gate failed.
     """
 
     def __init__(self, report: EvaluationReport) -> None:
@@ -37,19 +37,19 @@ class Scores:
         return f"<Scores {self.report.name!r}: {', '.join(self.verdicts) or 'none'}>"
 
     def leaderboard(self) -> ArrowTable:
-        """One row per score and variant: place, score with interval, coverage, cost, counts."""
+        """Return one line per score and variant: rank, score with interval, coverage, cost, counts."""
         from batch.evaluation.arrow_tables import standing_table
 
         return standing_table(each.verdict.findings for each in self.report.comparisons)
 
     def pairs(self) -> ArrowTable:
-        """One row per score and pair of variants, with the test of their difference."""
+        """Return one line per score and pair of variants, with the test of their difference."""
         from batch.evaluation.arrow_tables import pair_table
 
         return pair_table(each.verdict.findings for each in self.report.comparisons)
 
     def samples(self) -> ArrowTable:
-        """One row per score and task: state, value, the answer that was found, and the reason."""
+        """Return one line per score and task: state, value, extracted answer, reason."""
         from batch.evaluation.arrow_tables import sample_table
 
         assert self.report.folder is not None  # noqa: S101 - `score` keeps the files
@@ -57,9 +57,9 @@ class Scores:
 
 
 class Changes:
-    """What changed between two runs, or files of answers. `found` has all of it as dataclasses; the methods give Arrow tables.
+    """The changes between two runs, or files of answers. `found` has everything as dataclasses; the methods return Arrow tables.
 
-    `sentences` are for people; `job` are the settings that differ, where both sides are runs.
+    `sentences` are for people; `job` lists the settings that differ, where both sides are runs.
     """
 
     def __init__(self, found: TwoRuns) -> None:
@@ -73,13 +73,13 @@ class Changes:
         return f"<Changes {self.found.changes.before!r} → {self.found.changes.after!r}>"
 
     def variants(self) -> ArrowTable:
-        """One row per score and variant: before, after, and the test of the difference."""
+        """Return one line per score and variant: before, after, and the test of the difference."""
         from batch.evaluation.arrow_tables import change_table
 
         return change_table(self.found.changes)
 
     def rows(self) -> ArrowTable:
-        """One row per score, variant and row that got worse or better."""
+        """Return one line per score, variant and row that got worse or better."""
         from batch.evaluation.arrow_tables import changed_rows_table
 
         return changed_rows_table(self.found.changes)
@@ -94,12 +94,12 @@ def score(
     rows: AnyPath | None = None,
     row_id: str | None = None,
 ) -> Scores:
-    """Score the answers of a run directory, or of one or several files. Nothing is sent: of models that judge, the verdicts so far count.
+    """Score the answers of a run directory, or of one or several files. Nothing is sent; a judge's verdicts so far count.
 
     Args:
         target: a run directory, or files of answers that belong together.
         score: for files: the keys of a `[[score]]` entry, such as {"kind": "exact", "expected": "label"}.
-        job: a job file whose scores and gates are taken; for a run by default its own.
+        job: a job file whose scores and gates to use; by default the run's own.
         answer: for files: the key of the answer.
         rows: for files: a file with the right values, joined by id.
         row_id: for files: the column of `rows` with the ids.
@@ -131,10 +131,10 @@ def compare(
     answer: str | None = None,
     rows: AnyPath | None = None,
 ) -> Changes:
-    """Compare two runs, files of answers, or a baseline and either, row by row, the older one first. Nothing is sent.
+    """Compare two runs, files of answers, or a baseline with either, row by row. `before` is the older side. Nothing is sent.
 
     Both are scored by `score` (the keys of a `[[score]]` entry), by the scores of the `job` file, or else as the newer run is. `pairs` maps
-    older variants to the newer ones they belong to, where names differ. `answer` and `rows` are as for `score`.
+    an older variant to the newer one to compare it with, where the names differ. `answer` and `rows` are as for `score`.
 
     Raises:
         RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.

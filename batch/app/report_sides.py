@@ -1,4 +1,4 @@
-"""Write the report of files of answers, or of two runs side by side, by way of the results that a run would have. Nothing is sent."""
+"""Write the report of files of answers, or of two runs side by side, from results in the form of a run's. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ _QUESTIONS = ("prompt", "question", "input", "text", "user")
 MOST_COLUMNS = 12
 """The number of columns of a file that are shown beside each sample."""
 _NOT_CARRIED = frozenset({"id", "variant", "model", "repeat", "usage", "tool_calls", "attempts", "error"})
+# A variant needs a provider; nothing is ever sent to this one.
 _NOWHERE = ProviderSettings(name="file", base_url="http://127.0.0.1/v1")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Gathered:
-    """Answers of all targets by row, variant and repeat, the rows in the order in which they were first met."""
+    """Answers of all targets by row, variant and repeat, the rows in the order of their first answer."""
 
     name: str
     variants: tuple[Variant, ...]
@@ -43,9 +44,9 @@ class _Gathered:
 
 
 def report_sides(targets: Sequence[str], scoring: FileScoring, path: Path) -> Path:
-    """Write one report of all `targets`: files are one side, as `score` takes them, or with a run among them each is a side of its own.
+    """Write one report of all `targets`. Files alone are one side, as for `score`; with a run among them each target is a side.
 
-    Scores that call a model are not in it: their verdicts belong to a run.
+    Scores that call a model are not in the report, since their verdicts belong to one run.
 
     Raises:
         RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.
@@ -88,7 +89,7 @@ def _of_files(paths: Sequence[Path], scoring: FileScoring) -> tuple[list[Variant
 
 
 def _joined(name: str, sides: Sequence[tuple[list[Variant], list[Answer], str]]) -> _Gathered:
-    """All sides' answers, rows joined by id; a variant that several sides have is named after its side too."""
+    """Join all sides' answers by row id; a variant that several sides have gets its side's name as well."""
     seen = [variant.name for variants, _, _ in sides for variant in variants]
     columns: dict[str, dict[str, Any]] = {}
     order: dict[str, Row] = {}
@@ -129,6 +130,7 @@ def _results(gathered: _Gathered) -> Iterator[Result]:
     variants = {variant.name: variant for variant in gathered.variants}
     for answer in _in_order(gathered):
         try:
+            # The page compares it with the row's rendered prompt, to show when another one was sent.
             key = builders[answer.variant].build(answer.row).key
         except RowError:
             key = b""
@@ -136,7 +138,7 @@ def _results(gathered: _Gathered) -> Iterator[Result]:
 
 
 def _outcome(answer: Answer, key: bytes) -> Outcome:
-    """The outcome of a task as a run would have recorded it, as far as its answer tells."""
+    """Make the outcome that a run would have recorded for the task, as far as the answer has the data."""
     sent = None if answer.latency_s is None else 0.0
     error = None if answer.failure is None else ErrorInfo(ErrorKind.API, answer.failure, answer.failure)
     message = {"role": "assistant", "content": answer.text, **({"tool_calls": answer.tool_calls} if answer.tool_calls else {})}

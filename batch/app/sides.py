@@ -1,4 +1,4 @@
-"""Open what can stand on one side of a comparison: a run directory, files of answers, or a baseline. Nothing is sent."""
+"""Open one side of a comparison: a run directory, files of answers, or a baseline. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class FileScoring:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenedSide:
-    """A side with what is known of it besides: its run where it is one, and its evaluation unless it is a baseline."""
+    """A side with its run, if it is one, and its evaluation, unless it is a baseline."""
 
     side: ScoredSide
     run: StoredRun | None = None
@@ -50,11 +50,12 @@ class OpenedSide:
 
 def is_run(target: str) -> bool:
     """Whether a target is a run directory rather than a file."""
+    # A URL is a run in an object store: files of answers are read from the disk only.
     return is_url(target) or Path(target).is_dir()
 
 
 def file_scores(job_file: Path | None, entry: Mapping[str, Any]) -> tuple[ScoreSettings, ...]:
-    """The scores for files: those of a job file that call no model, or the one entry.
+    """Return the scores for files: those of a job file that call no model, or the one entry.
 
     Raises:
         JobError; InputError when the job has no score that can be computed without its run.
@@ -68,7 +69,7 @@ def file_scores(job_file: Path | None, entry: Mapping[str, Any]) -> tuple[ScoreS
 
 
 def without_models(scores: Sequence[ScoreSettings]) -> tuple[ScoreSettings, ...]:
-    """The scores that can be computed without a run: those that call no model, and panels of such ones."""
+    """Keep the scores that can be computed without a run: those that call no model, and panels of such scores."""
     names = {score.name for score in scores if score.asked is None}
     return tuple(score for score in scores if score.asked is None and set(score.options.get("of", ())) <= names)
 
@@ -102,7 +103,7 @@ def open_side(target: str, scoring: FileScoring) -> OpenedSide:
 
 
 def scored_side(name: str, evaluation: Evaluation) -> ScoredSide:
-    """An evaluation as a side of a comparison. Raises SetupError."""
+    """Make a side of a comparison from an evaluation. Raises SetupError."""
     settings = [score.settings for score in evaluation.scores]
     return ScoredSide(name, {score.settings.name: score.table for score in evaluation.scores}, digests(settings))
 

@@ -30,19 +30,19 @@ _PAIR_KEYS: Mapping[str, Label] = {"a": "first", "t": "tie", "b": "second"}
 @click.option("--job", "job", metavar="JOB.toml", help="Take [[score]] from this file, not from the run's own job.")
 @click.option("--write-labels", metavar="FILE.csv", help="Write the sample and its labels as CSV, to be filled in elsewhere; ask nothing.")
 @click.option("--read-labels", metavar="FILE.csv", help="Take the labels of such a file; ask nothing.")
-@click.option("--rater", metavar="NAME", default="", help="Who labels, where several people do.")
+@click.option("--rater", metavar="NAME", default="", help="The name of the person who labels, if there are several.")
 @json_option
 def calibrate_command(
     directory: str, score: str | None, rows: int, job: str | None, as_json: bool, rater: str, **files: str | None
 ) -> None:
     """Label answers yourself, and see whether the judge agrees with you.
 
-    Shows a random sample of what a model judged, without its verdict and without the names of
-    the models that answered, and asks for yours: one key each. Stop at any time; the same command
-    continues. Then Cohen's kappa between you and the judge: 1 is full agreement, 0 is what chance
-    gives. With --json there are no questions: the agreement so far is written.
-    Several people label by their own --rater, or in CSV files; their agreement is Krippendorff's
-    alpha, and the label in the middle is what the judge is compared with.
+    Shows a random sample of judged answers, without the judge's verdict and without the names of
+    the models, and asks for your label: one key each. Stop at any time; the same command continues.
+    Then prints Cohen's kappa between you and the judge: 1 is full agreement, 0 is agreement by
+    chance. With --json it asks nothing and writes the agreement so far.
+    Several people can label, each with their own --rater, or in CSV files. Their agreement is
+    Krippendorff's alpha, and the judge is compared with their median label.
 
     \b
     Examples:
@@ -75,7 +75,7 @@ def _exchange(labelling: Labelling, files: Mapping[str, str | None], rater: str)
 
 
 def _label(labelling: Labelling, rater: str) -> None:
-    """Ask for the missing labels until all are there, or until the person stops."""
+    """Ask for the missing labels until all are given, or until the person stops."""
     from batch.evaluation.grading.calibration import as_judged
 
     meanings = _labels_by_key(labelling)

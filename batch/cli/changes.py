@@ -1,4 +1,4 @@
-"""What changed between two runs, as text for the terminal and as JSON."""
+"""Format the changes between two runs as text for the terminal and as JSON."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def changes_text(found: TwoRuns, width: int) -> str:
 
 
 def changes_json(found: TwoRuns) -> dict[str, Any]:
-    """Return all of it as JSON values."""
+    """Convert all changes to JSON values."""
     from batch.evaluation.two_runs.formatting import change_sentences
 
     return {

@@ -22,7 +22,7 @@ _MARKUP = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
 
 
 def write_junit(report: EvaluationReport, path: Path) -> None:
-    """Write a test case for each gate, or where there are none one for each score and variant. Raises StorageError."""
+    """Write a test case for each gate or, if the job has no gates, for each score and variant. Raises StorageError."""
     _write(path, "\n".join(_junit(report)) + "\n")
 
 
@@ -32,7 +32,7 @@ def write_markdown(report: EvaluationReport, path: Path) -> None:
 
 
 def write_changes_markdown(found: TwoRuns, path: Path) -> None:
-    """Write what changed between two runs as Markdown. Raises StorageError."""
+    """Write the changes between two runs as Markdown. Raises StorageError."""
     _write(path, "\n".join(_changes(found)) + "\n")
 
 

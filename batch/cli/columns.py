@@ -1,4 +1,4 @@
-"""Tables of columns for the terminal, fitted to its width."""
+"""Lay out tables for the terminal, fitted to its width."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _GAP = "  "
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table. In a table that is too wide, columns of a higher `spare` are dropped first, those of 0 never.
+    """A column of a table. When the table is too wide, columns with a higher `spare` are dropped first; those with 0 stay.
 
-    `drawn` says that it only draws what another column says.
+    `drawn`: it only draws the values of another column.
     """
 
     head: str
@@ -34,7 +34,7 @@ class Column:
 
 
 def table(label: str, names: Sequence[str], columns: Sequence[Column], width: int, letters: Mapping[str, str] | None = None) -> list[str]:
-    """Format rows with letters and names in front; a table that is too wide drops spare columns, and says which.
+    """Format rows with letters and names in front. A table that is too wide drops spare columns, and names them.
 
     If it still is too wide, the names go below it and only letters stay in front.
     """
@@ -47,6 +47,7 @@ def table(label: str, names: Sequence[str], columns: Sequence[Column], width: in
     head = label if beside else ""
     indent = max(map(len, [head, *first])) if beside or letters else 2
     kept = list(columns)
+    # All columns of one rank go together: a lone half of a pair such as pass@k and pass^k would mislead.
     for spare in sorted({column.spare for column in columns if column.spare}, reverse=True):
         if indent + total_width(kept) > width:
             kept = [column for column in kept if column.spare != spare]
@@ -63,7 +64,7 @@ def table(label: str, names: Sequence[str], columns: Sequence[Column], width: in
 
 
 def total_width(columns: Sequence[Column]) -> int:
-    """The width of columns with the gaps before them."""
+    """Return the width of columns with the gaps before them."""
     return sum(len(_GAP) + column.width for column in columns)
 
 

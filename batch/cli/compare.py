@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.command("compare")
 @click.argument("targets", metavar="RUN|FILE [RUN|FILE]", nargs=-1, required=True, shell_complete=complete_files)
 @scores_job_option
-@click.option("--pair", "pairs", multiple=True, metavar="OLD=NEW", help="Of two runs: variants that belong together under other names.")
+@click.option("--pair", "pairs", multiple=True, metavar="OLD=NEW", help="For two runs: compare the model OLD with the model NEW.")
 @file_options
 @family_option
 @junit_option
@@ -43,14 +43,14 @@ def compare_command(
 ) -> None:
     """Compare the models of a run, or two runs, with intervals and paired tests.
 
-    Of one run, for each score: which variant wins, by how much and with which certainty; which
-    cannot be separated and how many rows that would need, what each model costs, where it is weak,
-    and what failed. Failed calls and answers that cannot be read count as wrong. Nothing is sent:
-    of models that judge or embed, the answers so far count. Ends with 3 when a gate fails.
+    For one run, shows for each score which model wins, by how much and how certain that is;
+    which models cannot be separated and how many rows would be needed; what each model costs, where
+    it is weak, and what failed. Failed calls and unreadable answers count as wrong. Nothing is sent:
+    scores by a model use its answers so far. Ends with 3 when a gate fails.
 
-    Of two, the older one first: what changed in the job, in each model's score, and in which rows.
-    Rows are joined by id, and both are scored as the newer one is. Each may be a run directory, a
-    file of answers, or a baseline that score --save-baseline wrote.
+    For two, name the older one first. Shows what changed in the job, in each model's score, and in
+    which rows. Rows are joined by id, and both are scored as the newer one is. Each may be a run
+    directory, a file of answers, or a baseline that score --save-baseline wrote.
 
     \b
     Examples:
@@ -69,12 +69,16 @@ def compare_command(
     if pairs:
         raise click.UsageError("--pair is for two runs.")
     report = _evaluated(targets[0], job_file, files, together=options["family"] == "all")
+    _write_report(report, options, as_json=as_json)
+    end_by_gates(ctx, report)
+
+
+def _write_report(report: EvaluationReport, options: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         write_json(evaluation_json(report))
     else:
         write_text(comparisons(report, terminal_width()))
     write_ci_files(report, options)
-    end_by_gates(ctx, report)
 
 
 def _write_changes(found: TwoRuns, markdown: str | None, *, as_json: bool) -> None:

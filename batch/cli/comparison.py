@@ -1,4 +1,4 @@
-"""Scores as text for the terminal: the verdict, the leaderboard, the pairs, the gates. Fits the width it is given."""
+"""Format scores for the terminal, in a given width: the verdict, the leaderboard, the pairs, the gates."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def _figures(comparison: Comparison, width: int, *, whole: bool) -> list[str]:
 
 
 def _missing_columns(comparison: Comparison) -> Iterator[Column]:
-    """Tasks without a score: not done yet, or of a judge without a verdict; then also how much of the tasks its mean covers."""
+    """Make columns for tasks without a score. Where a judge gave no verdict, also show the share of tasks that its mean covers."""
     counts = [standing.summary.counts for standing in comparison.verdict.findings.standings]
     asked = comparison.judged.asked
     yield Column("not asked" if asked is None else "no verdict", tuple(f"{each.missing:,}" for each in counts))
@@ -114,7 +114,7 @@ def _missing_columns(comparison: Comparison) -> Iterator[Column]:
 
 
 def _letters(comparison: Comparison) -> dict[str, str]:
-    """The variants' letters, which are those of the report; none for a single one."""
+    """Return the variants' letters, the same as in the report; none for a single variant."""
     from batch.evaluation.formatting import letter
 
     variants = comparison.judged.table.variants
@@ -203,7 +203,7 @@ def _limits(interval: Interval | None) -> str:
 
 
 def _bar(interval: Interval | None) -> str:
-    """The interval on a line from 0 to 100 %, in ASCII for every terminal: |--o--|."""
+    """Draw the interval on a line from 0 to 100 %, in ASCII for every terminal: |--o--|."""
     if interval is None:
         return ""
     low, middle, high = (round(share * (_BAR_CELLS - 1)) for share in (interval.low, interval.estimate, interval.high))

@@ -1,4 +1,4 @@
-"""The options that say how files of answers are scored, shared by score, compare and report."""
+"""The options for scoring files of answers, shared by score, compare and report."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def file_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "options",
             multiple=True,
             metavar="KEY=VALUE",
-            help="For files: what else a [[score]] may have, as in tolerance=0.01.",
+            help="For files: another key of the [[score]], as in tolerance=0.01.",
         ),
         click.option("--answer", metavar="KEY", help="For files: the key with the answer.  [default: completion, output, response, ...]"),
         click.option("--rows", metavar="FILE", help="For files: a file with the right values, joined by id."),
@@ -45,7 +45,7 @@ def file_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def refuse_file_options(files: dict[str, Any]) -> None:
-    """Refuse options for files where a run is meant. Raises UsageError."""
+    """Refuse options for files when the target is a run. Raises UsageError."""
     if given := [name for name in FILE_OPTIONS if files[name]]:
         option = given[0].replace("row_id", "id").rstrip("s")
         raise click.UsageError(f"--{option} is for files; a run is scored by its job, or by that of --job.")
@@ -65,7 +65,7 @@ def file_scoring(files: dict[str, Any], job: Path | None, *, needed: bool = True
 
 
 def _entry(files: dict[str, Any]) -> dict[str, Any]:
-    """The options for files as a [[score]] entry."""
+    """Convert the options for files to a [[score]] entry."""
     entry = {key: files[key] for key in ("kind", "expected") if files[key]}
     for option in files["options"]:
         key, equals, text = option.partition("=")

@@ -21,12 +21,12 @@ from batch.cli.options import scores_job_option
 def report_command(targets: tuple[str, ...], job: str | None, files: dict[str, Any], output: str | None) -> None:
     """Write RUN_DIR/report.html: scores, charts and every sample.
 
-    One file that needs no network: the verdict, the leaderboard, pairs, charts, slices, errors,
-    and all prompts and answers, side by side, to be searched. The scores are brought up to date
-    first. A run without scores has a report of its counts, errors and samples. Its path is printed.
+    One file that needs no network, with the verdict, the leaderboard, pairs, charts, slices,
+    errors, and all prompts and answers, side by side and searchable. The scores are brought up to
+    date first. A run without scores gets a report of its counts, errors and samples. Prints the path.
 
-    Of two runs, the older one first, the same models stand side by side, row by row; files of
-    answers are reported as score takes them. Scores that call a model are in a run's own report.
+    For two runs, name the older one first: the report has their models side by side, row by row.
+    Files of answers are read as by score. Scores that call a model are in a run's own report only.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""promptmill score: how good the answers are. Only models that judge or embed are called."""
+"""promptmill score: score the answers. Only models that judge or embed are called."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 @junit_option
 @markdown_option
 @set_option
-@click.option("--quiet", "-q", is_flag=True, help="No progress of calls to models that judge or embed.")
+@click.option("--quiet", "-q", is_flag=True, help="Show no progress of calls to models that judge or embed.")
 @json_option
 @click.pass_context
 def score_command(
@@ -53,16 +53,15 @@ def score_command(
 ) -> None:
     """Score answers. The rows are not sent again.
 
-    Of a run, the scores of its job are brought up to date: only changes are scored again.
-    They are in RUN_DIR/scores, as Parquet. Nothing is sent but the calls of scores that need a
-    model (kind judge, pairwise or embedding), each once: after a stop the same command
-    continues.
-    Any other answers can be scored too: lines of JSON with an answer, results of OpenAI's Batch
-    API, exports of promptfoo and inspect. A python scorer runs with your rights; what a model
-    wrote is never executed.
+    For a run, brings the scores of its job up to date: only changes are scored again. They are
+    stored in RUN_DIR/scores, as Parquet. The only requests are those of scores that need a model
+    (kind judge, pairwise or embedding), each sent once; after a stop the same command continues.
+    Answers of other tools can be scored too: lines of JSON with an answer, results of OpenAI's
+    Batch API, exports of promptfoo and inspect. A python scorer runs with your rights; code that
+    a model wrote is never executed.
 
-    Ends with 3 when a gate fails; where models are called, also as a run does: with 1, 4,
-    5 or 130.
+    Ends with 3 when a gate fails. When models are called, also ends as a run does: with 1, 4, 5
+    or 130.
 
     \b
     Examples:

@@ -1,1 +1,1 @@
-"""Evaluation: scores of outcomes, what they allow one to say, and the report. Nothing here sends a request for a row again."""
+"""Evaluation: score outcomes, test what the scores show, and write the report. Nothing here sends a row's request again."""

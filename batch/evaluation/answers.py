@@ -45,7 +45,7 @@ class Answer:
     logprobs: Sequence[Mapping[str, Any]] | None = None
 
     def sample(self, expected: Any, rules: AnswerRules) -> Sample:
-        """What a scorer is given of this answer."""
+        """Convert to what a scorer receives."""
         return Sample(
             self.text,
             expected,
@@ -60,7 +60,7 @@ class Answer:
 
 
 def run_answers(run: StoredRun) -> Iterator[Answer]:
-    """Every task of a run, row by row, for each row all variants and repeats.
+    """Yield every task of a run, row by row, with all variants and repeats of a row together.
 
     Raises:
         InputError: the input cannot be read.
@@ -73,7 +73,7 @@ def run_answers(run: StoredRun) -> Iterator[Answer]:
 
 @dataclass(frozen=True, slots=True)
 class AnswerRules:
-    """What all kinds of scores do alike: `cut_off` is what an answer is worth that the token limit cut off.
+    """Rules that all kinds of scores share. `cut_off` is the score of an answer that the token limit cut off.
 
     `thinking` names a tag around thinking beside the usual ones.
     """
@@ -83,12 +83,12 @@ class AnswerRules:
 
     @classmethod
     def of(cls, settings: ScoreSettings) -> AnswerRules:
-        """The rules of a `[[score]]` entry."""
+        """Read the rules from a `[[score]]` entry."""
         return cls(settings.options.get("cut_off", "unscored"), settings.options.get("thinking"))
 
 
 def unanswered(answer: Answer, rules: AnswerRules) -> ScoreValue | None:
-    """The score of a task that has no answer to be scored: missing, failed, or cut off; None for one that has."""
+    """Return the score of a task without a gradable answer (missing, failed or cut off); None for one that has an answer."""
     if answer.missing:
         return ScoreValue(None, "missing", None, "no outcome yet")
     if answer.failure is not None:
@@ -137,7 +137,7 @@ def _stamp(path: Path) -> tuple[str, int, int]:
 
 
 def answer_of(result: Result, row: Row) -> Answer:
-    """A task as evaluation sees it; `row` is the result's."""
+    """Convert a result to an answer for evaluation; `row` is the result's."""
     outcome, name, repeat = result.outcome, result.variant.name, result.repeat
     if outcome is None:
         return Answer(row, name, repeat, missing=True)

@@ -1,4 +1,4 @@
-"""Scores, standings, pairs and changes as Arrow tables, for Python users and for files."""
+"""Make Arrow tables of scores, standings, pairs and changes, for Python users and for files."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from batch.storage import replace_atomically
 
 ArrowTable: TypeAlias = pa.Table
 
+# Without `digest`, which only scoring reads.
 _SAMPLE = ["id", "row", "variant", "repeat", "state", "value", "extracted", "reason"]
 _STANDING = pa.schema(
     [
@@ -52,14 +53,14 @@ _CHANGED_ROW = pa.schema(
 
 
 def sample_table(folder: Path, scores: Sequence[ScoreSettings]) -> ArrowTable:
-    """One row per score and task: its state and value, the answer that was found, and the reason."""
+    """Make one line per score and task: state, value, extracted answer, reason."""
     tables = [pq.read_table(scores_path(folder, score), columns=_SAMPLE) for score in scores]
     named = [table.add_column(0, "score", [pa.array([score.name] * len(table))]) for score, table in zip(scores, tables, strict=True)]
     return pa.concat_tables(named) if named else pa.table({})
 
 
 def standing_table(findings: Iterable[Findings]) -> ArrowTable:
-    """One row per score and variant: its place, score with interval, coverage, cost and counts."""
+    """Make one line per score and variant: rank, score with interval, coverage, cost, counts."""
     return _table(_STANDING, (_standing(of_score, at) for of_score in findings for at in range(len(of_score.standings))))
 
 
@@ -85,7 +86,7 @@ def _standing(findings: Findings, at: int) -> Mapping[str, Any]:
 
 
 def pair_table(findings: Iterable[Findings]) -> ArrowTable:
-    """One row per score and pair of variants, the higher one first, with the test of their difference."""
+    """Make one line per score and pair of variants, the better one first, with the test of their difference."""
     rows = (
         {
             "score": of_score.scorer,
@@ -109,7 +110,7 @@ def pair_table(findings: Iterable[Findings]) -> ArrowTable:
 
 
 def change_table(changes: RunChanges) -> ArrowTable:
-    """One row per score and variant: what changed between two runs, with its test."""
+    """Make one line per score and variant: the change between two runs, with its test."""
     rows = (
         {
             "score": score.score,
@@ -136,7 +137,7 @@ def change_table(changes: RunChanges) -> ArrowTable:
 
 
 def changed_rows_table(changes: RunChanges) -> ArrowTable:
-    """One row per score, variant and row whose score fell ("worse") or rose ("better")."""
+    """Make one line per score, variant and row whose score fell ("worse") or rose ("better")."""
     rows = (
         {
             "score": score.score,
@@ -167,5 +168,6 @@ def write_table(table: ArrowTable, path: Path) -> None:
         if path.suffix == ".parquet":
             pq.write_table(table, file)
             return
+        # In batches, so that not all lines are Python objects at once.
         for batch in table.to_batches(max_chunksize=4096):
             file.writelines(orjson.dumps(line) + b"\n" for line in batch.to_pylist())

@@ -20,6 +20,7 @@ class EqualRequests:
     """Finds shared outcomes in the journals of one job; none where the job shares no answers."""
 
     def __init__(self, job: Job) -> None:
+        # Streaming is not part of a request's key.
         self._builders = {v.name: RequestBuilder(v, stream=False) for v in job.variants} if may_share(job) else {}
 
     def opened(self, indexes: Mapping[str, ResumeIndex], stack: ExitStack) -> OpenedRequests:
@@ -29,7 +30,7 @@ class EqualRequests:
 
 
 class OpenedRequests:
-    """The journals as they were at one time."""
+    """A snapshot of the journals."""
 
     def __init__(
         self, builders: Mapping[str, RequestBuilder], indexes: Mapping[str, ResumeIndex], readers: Mapping[str, RecordReader]

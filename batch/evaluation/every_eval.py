@@ -1,4 +1,4 @@
-"""Scores in the format of Every Eval Ever: a JSON file for each variant, with its samples as lines of JSON beside it.
+"""Write scores in the format of Every Eval Ever: a JSON file for each variant, and its samples as lines of JSON beside it.
 
 Source: eval.schema.json and instance_level_eval.schema.json, version 0.2.1, of github.com/evaleval/every_eval_ever.
 """
@@ -34,7 +34,7 @@ _QUESTIONS = ("prompt", "question", "input", "text")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EvalRecord:
-    """What is written: the evaluation's name, its scores with their findings, and where the scores' files are.
+    """The content to write: the evaluation's name, its scores with their findings, and the folder of the scores' files.
 
     `models` has PROVIDER/MODEL by variant; `organization` names who evaluated.
     """
@@ -74,6 +74,7 @@ def _write(record: EvalRecord, variant: str, folder: Path, samples: Sequence[byt
     slug = re.sub(r"[^A-Za-z0-9._-]+", "_", variant).strip("._") or "variant"
     path, beside = folder / f"{slug}.json", folder / f"{slug}_samples.jsonl"
     data = b"".join(sample + b"\n" for sample in samples)
+    # Before the document, which names this file and its checksum.
     with replace_atomically(beside) as file:
         file.write(data)
     document = {

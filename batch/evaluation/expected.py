@@ -1,4 +1,4 @@
-"""The right value of a row: a column, or a template over its columns."""
+"""Find the right value of a row: a column, or a template over its columns."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ def expected_value(settings: ScoreSettings) -> Expected:
 
 def column_or_template(source: str) -> Expected:
     """Return a function from a row to a column's value or a rendered template. It raises ExpectedError for a row without one."""
+    # A template has a brace; column names with one cannot be given here.
     if "{" in source:
         template = Template(source)
 

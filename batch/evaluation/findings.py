@@ -1,4 +1,4 @@
-"""What a score table says, as numbers: standings, pairs, slices. The verdict puts them into words, the report into charts."""
+"""Compute the numbers of a score table: standings, pairs, slices. The verdict puts them into words, the report into charts."""
 
 from __future__ import annotations
 
@@ -36,13 +36,14 @@ class Cost:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One variant among the others.
+    """One variant's place in the leaderboard.
 
-    `rank_best` and `rank_worst` are the places it may have: 1 + those separably better, and all less those separably worse; equals
-    thus share their places. Both are None for a variant that was not compared (stopped by the race, or without a finished task).
+    Its true rank is from `rank_best` (1 + the number of separably better variants) to `rank_worst` (all less the separably worse),
+    so that inseparable variants share ranks. Both are None for a variant that was not compared (stopped by the race, or without a
+    finished task).
     `top` says that no other is separably better. `probability_best` is by bootstrap over the compared variants.
-    `failures` are counts by code, most first. `pass_at_k` and `pass_hat_k` are the chances that one, and that all, of as many tries as
-    there are repeats are right; None where rows were asked once or scores are graded. `passes` has them for smaller k too, with intervals.
+    `failures` are counts by code, most first. With k = the number of repeats, `pass_at_k` is the chance that any of k tries is right,
+    and `pass_hat_k` that all are; None for rows asked once and for graded scores. `passes` has smaller k too, with intervals.
     """
 
     summary: Summary
@@ -68,7 +69,7 @@ class Findings:
     """All numbers of one scorer. `standings` have the highest strict score first, `pairs` the higher one first; `slices` the worst first.
 
     `tests` is how many comparisons p is corrected for: the pairs, or those of several scores together.
-    `rows` and `clusters` (None: rows stand for themselves) are the table's; `gap` is what the pairs' `rows_for_gap` is for.
+    `rows` and `clusters` (None: not clustered) are the table's counts; `gap` is the true difference that the pairs' `rows_for_gap` assumes.
     """
 
     scorer: str
@@ -91,7 +92,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class FindOptions:
-    """What findings need besides a table.
+    """The inputs of findings besides a table.
 
     `costs` are US dollars for all of a variant's finished tasks; `failures` counts by error code; `columns` are the input's columns to
     slice by, one value per row. Variants in `stops` are not compared: a fixed-size test after an early stop would be too sure.
@@ -106,7 +107,7 @@ class FindOptions:
 
 
 def find(table: ScoreTable, options: FindOptions, corrected: Sequence[float] | None = None, tests: int | None = None) -> Findings:
-    """Everything that the table says; the same table and seed give the same findings.
+    """Compute all findings of the table; the same table and seed give the same findings.
 
     `corrected` are the pairs' p, corrected over all `tests` of a larger family.
     """

@@ -1,4 +1,4 @@
-"""Figures as sentences for people have them.
+"""Format figures for sentences.
 
 Every number with a fixed number of decimals is formatted with `z` (PEP 682): the last bit of a sum differs between machines, and a
 -1e-17 must not become "-0.00" on some of them.
@@ -21,12 +21,12 @@ _KEPT_TOGETHER = re.compile(r"(?<=\d) (?=%|pt\b)|(?<=\bp) (?=[<=])|(?<=\bp [<=])
 
 
 def percent(share: float) -> str:
-    """A score or share for people: 0.8734 → "87.3 %"."""
+    """Format a score or share: 0.8734 → "87.3 %"."""
     return f"{100 * share:z.1f} %"
 
 
 def points(difference: float) -> str:
-    """A difference of scores in percentage points, signed: 0.004 → "+0.4"; never "-0.0"."""
+    """Format a difference of scores in percentage points, signed: 0.004 → "+0.4"; never "-0.0"."""
     return f"{100 * difference:+z.1f}"
 
 
@@ -46,20 +46,20 @@ def points_interval(estimate: float, low: float, high: float) -> str:
 
 
 def about(count: int) -> str:
-    """A count that is an estimate, to two digits: 3874 → "about 3,900"."""
+    """Format an estimated count with two significant digits: 3874 → "about 3,900"."""
     digits = max(0, len(str(count)) - 2)
     return f"about {round(count, -digits):,}"
 
 
 def dollars(amount: float | None) -> str:
-    """US dollars with at least two significant digits; "unknown" when not known."""
+    """Format US dollars with at least two significant digits; None becomes "unknown"."""
     if amount is None:
         return "unknown"
     return f"${amount:z,.2f}" if amount >= 0.995 or amount == 0 else f"${amount:z.{1 - math.floor(math.log10(amount))}f}"
 
 
 def chance(p: float) -> str:
-    """A probability of chance: "p = 0.012" or "p < 0.001"."""
+    """Format a p value: "p = 0.012" or "p < 0.001"."""
     return "p < 0.001" if p < 0.001 else f"p = {p:z.3f}"
 
 
@@ -69,27 +69,27 @@ def corrected_chance(p: float, comparisons: int) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for people: "A, B and C"."""
+    """Join names: "A, B and C"."""
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def ranging(least: str, most: str, word: str = "to") -> str:
-    """A range for people, or the one value that it is: "1 to 5", "3"."""
+    """Format a range, or its only value: "1 to 5", "3"."""
     return least if least == most else f"{least} {word} {most}"
 
 
 def letter(at: int) -> str:
-    """The letter of the variant of this place in the job, short enough for tables and charts: A to Z, then AA to AZ, and so on."""
+    """Return the letter of a variant by its place in the job: A to Z, then AA to AZ, and so on."""
     letters = string.ascii_uppercase
     return (letters[at // 26 - 1] if at >= 26 else "") + letters[at % 26]
 
 
 def unbroken(text: str) -> str:
-    """A text whose figures have no-break spaces inside, so that they stay in one line with their signs."""
+    """Put no-break spaces inside figures, so that a sign or unit stays on the line of its number."""
     return _KEPT_TOGETHER.sub(NO_BREAK, text)
 
 
 def with_letters(text: str, letters: Mapping[str, str]) -> str:
-    """A text in which these names stand as their letters."""
+    """Replace these names in a text by their letters."""
     names = "|".join(map(re.escape, sorted(letters, key=len, reverse=True)))
     return re.sub(rf"(?<!\w)(?:{names})(?!\w)", lambda found: letters[found[0]], text) if letters else text

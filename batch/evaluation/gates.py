@@ -1,4 +1,4 @@
-"""Check gates: bounds for scores in CI. The end of an interval is tested, never its middle, so that luck passes no gate."""
+"""Check gates: bounds for scores in CI. The end of an interval is tested, never its middle, so that no gate passes by luck."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class GateResult:
 def check_gates(
     evaluation: Evaluation, gates: Sequence[GateSettings], baselines: Mapping[str, ScoredSide] | None = None
 ) -> tuple[GateResult, ...]:
-    """Check every gate for each of its variants. Tasks without an outcome fail it: nothing may pass by not being sent.
+    """Check every gate for each of its variants. A gate fails while tasks have no outcome: unsent tasks must not help.
 
     `baselines` has the side of each gate's `baseline`.
 
@@ -77,7 +77,7 @@ def _against_baseline(judged: ScoreResult, side: ScoredSide, gate: GateSettings,
 
 
 def _changed(judged: ScoreResult, gate: GateSettings, change: VariantChange, *, other_settings: bool) -> GateResult:
-    """The result of a gate with a baseline for one variant."""
+    """Check a gate with a baseline for one variant."""
     table = judged.table
     interval = change.pair.difference
     named = f"{gate.score}: {change.after}: difference to {gate.baseline}"
@@ -122,7 +122,7 @@ def _result(judged: ScoreResult, gate: GateSettings, variant: str) -> GateResult
 
 
 def _spared(judged: ScoreResult, variants: int) -> int:
-    """How many tasks may be missing: those of a few verdicts that the judge failed to give, once all are asked for."""
+    """Count the tasks that may lack a score: the few verdicts that the judge failed to give, once all were requested."""
     stats = judged.asked
     # While calls are open, what is missing may still come.
     if stats is None or stats.open:

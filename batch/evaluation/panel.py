@@ -1,4 +1,4 @@
-"""Panels: one score made of the scores that several judges, or scorers, gave the same answers, with their agreement."""
+"""Combine the scores that several judges or scorers gave the same answers into one score, a panel, and measure their agreement."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _ORDER: Sequence[ScoreState] = ("failed", "missing", "unscored")
 
 @dataclass(slots=True)
 class PanelStats(CallStats):
-    """The members of a panel and how they agree: Krippendorff's alpha (interval), and the share of answers that all score alike."""
+    """The members of a panel and their agreement: Krippendorff's alpha (interval), and the share of answers with equal scores."""
 
     kind: ClassVar[Literal["judge", "embedder", "panel"]] = "panel"
 
@@ -84,7 +84,7 @@ def _update(score: ScoreSettings, folder: Path) -> bool:
 
 
 def _tasks(sources: Sequence[Path]) -> Mapping[TaskKey, tuple[str, list[ScoreValue | None]]]:
-    """Every task that a member has a line for, in the order of rows, with each member's score."""
+    """Map every task that a member has a line for, in the order of rows, to each member's score."""
     names = ("row", "variant", "repeat", "id", "value", "state", "extracted", "reason")
     found: dict[TaskKey, tuple[str, list[ScoreValue | None]]] = {}
     for at, path in enumerate(sources):
@@ -97,7 +97,7 @@ def _tasks(sources: Sequence[Path]) -> Mapping[TaskKey, tuple[str, list[ScoreVal
 
 
 def _together(cells: Sequence[ScoreValue | None], members: Sequence[str], vote: str) -> ScoreValue:
-    """The panel's score: of the members that gave one, where these are at least half."""
+    """Combine the members' scores; unscored unless at least half of the members gave one."""
     given = [cell.value for cell in cells if cell is not None and cell.value is not None]
     votes = ", ".join(f"{name} {_shown(cell)}" for name, cell in zip(members, cells, strict=True))
     if 2 * len(given) < len(members):

@@ -1,4 +1,4 @@
-"""Scores and tasks as Parquet files in a run's `scores/` folder: for reading them back, and for anyone's own tools."""
+"""Write and read scores and tasks as Parquet files in a run's `scores/` folder, which other tools can read too."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from batch.evaluation.table import ScoreValue
 from batch.storage import named, replace_atomically
 from batch.writers.values import clean
 
+# Memory holds one group as Python tuples; smaller groups would compress worse.
 _GROUP_ROWS = 1 << 16
 _METADATA = "promptmill"
 _TASK = [("row", pa.int64()), ("id", pa.string()), ("variant", pa.string()), ("repeat", pa.int32())]
@@ -40,7 +41,7 @@ TASKS_SCHEMA = pa.schema(
 
 
 class TableWriter:
-    """Adds lines, which are tuples in the schema's order, and writes them group by group."""
+    """Writes lines, which are tuples in the schema's order, in row groups."""
 
     def __init__(self, schema: pa.Schema, writer: pq.ParquetWriter) -> None:
         self._schema = schema
@@ -74,7 +75,7 @@ def _array(values: Sequence[Any], kind: pa.DataType) -> pa.Array:
 
 @contextmanager
 def open_table(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
-    """A writer whose file takes the place of `path` when the body ends, and leaves it untouched when the body raises.
+    """Open a writer whose file replaces `path` when the body ends; when the body raises, `path` is not changed.
 
     Raises:
         StorageError: the disk refuses.
@@ -86,12 +87,12 @@ def open_table(path: Path, schema: pa.Schema) -> Iterator[TableWriter]:
 
 
 def with_text_columns(schema: pa.Schema, names: Sequence[str]) -> pa.Schema:
-    """`schema` and text columns of these names, which are marked as the input's own by "in:"."""
+    """Return `schema` with text columns of these names, which get the prefix "in:" to mark them as the input's own."""
     return pa.schema([*schema, *((f"in:{name}", pa.string()) for name in names)])
 
 
 def described(path: Path) -> dict[str, Any]:
-    """The metadata of a written file; empty when there is no such file, or when it is not ours or not whole."""
+    """Read the metadata of a written file; empty for a file that is missing, damaged or not written by promptmill."""
     try:
         found: Any = json.loads(pq.read_metadata(path).metadata[_METADATA.encode()])
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError):
@@ -104,6 +105,7 @@ def _reading(path: Path) -> Iterator[None]:
     """Name a file of scores that is damaged. Raises RunDirectoryError."""
     try:
         yield
+    # Arrow raises exceptions of many types for a damaged file.
     except Exception as error:
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise RunDirectoryError(f"{named(path)}: is damaged ({reason}); remove it, and `promptmill score` makes it again") from error
@@ -121,19 +123,19 @@ class Columns:
         return int(self._table.num_rows)
 
     def array(self, name: str) -> NDArray[Any]:
-        """A column as an array; nulls of numbers are NaN."""
+        """Return a column as an array; nulls of numbers become NaN."""
         with _reading(self._path):
             found: NDArray[Any] = self._table[name].to_numpy()
         return found
 
     def values(self, name: str) -> list[Any]:
-        """A column as Python values."""
+        """Return a column as Python values."""
         with _reading(self._path):
             found: list[Any] = self._table[name].to_pylist()
         return found
 
     def codes(self, name: str, known: Sequence[str]) -> NDArray[np.int64]:
-        """A column of texts as their indices in `known`; -1 for any other."""
+        """Return a text column as indices into `known`; -1 for any other text."""
         with _reading(self._path):
             found: NDArray[np.int64] = (
                 pc.fill_null(pc.index_in(self._table[name], pa.array(known, pa.string())), -1).to_numpy().astype(np.int64)
@@ -155,7 +157,7 @@ class ScoresReader:
         self._next = next(self._scores, None)
 
     def take(self, row: int, variant: str, repeat: int) -> ScoreValue | None:
-        """The score of this task; None when it has none, as rows without a right value. Tasks must be taken in their order."""
+        """Return the score of this task; None for a row without a right value. Call it in the order of the tasks."""
         task = (row, variant, repeat)
         while self._next is not None and self._next[0][0] < row:
             self._next = next(self._scores, None)

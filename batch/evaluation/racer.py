@@ -1,7 +1,8 @@
-"""The race of a run's variants while it goes: scores read from the journals, in the input's order, and fed to the test of racing.py.
+"""Race a run's variants while it is running: read scores from the journals, in the input's order, for the test in racing.py.
 
-Each pair has a race of its own, at its share of alpha, so that one that has not begun delays no other; its rows are those up to the first
-that one of the two has yet to finish. Looking again reads only what was not scored before. Memory: 4 bytes for each row and variant.
+Each pair has a race of its own, at its share of alpha, so that a variant that has not begun delays no other pair. A pair's rows end
+before the first row that one of the two has yet to finish. Looking again reads only unscored rows. Memory: 4 bytes for each row and
+variant.
 """
 
 from __future__ import annotations
@@ -62,7 +63,7 @@ class Racer:
         return tuple(name for name in self._names if name not in out)
 
     def look(self) -> tuple[BeatenVariant, ...]:
-        """Read what was answered since the last look; the variants that are beaten by it.
+        """Read the answers since the last look; return the variants that are now beaten.
 
         Raises:
             InputError: the input cannot be read.
@@ -117,7 +118,7 @@ class Racer:
                 self._scores[variant, at] = self._strict(row, expected, of_row[start : start + repeats])
 
     def _strict(self, row: Row | BadRow, expected: object, of_variant: Sequence[Result]) -> float:
-        """The mean score of a row's repeats: a failed call, and an answer without a score, count as wrong."""
+        """Return the mean score of a row's repeats; a failed call, or an answer without a score, counts as wrong."""
         if isinstance(row, BadRow):
             return float("nan")
         if any(result.outcome is None for result in of_variant):
@@ -134,7 +135,7 @@ class _PairRace:
         self._taken = 0
 
     def advance(self, scores: NDArray[np.float32], units: _Units) -> list[BeatenVariant]:
-        """Advance by the rows that both have now, and return the variants that they beat."""
+        """Advance by the rows that both have finished now, and return the variants that are beaten."""
         both = scores[self._places]
         open_rows = np.flatnonzero((both == _OPEN).any(axis=0))
         known = int(open_rows[0]) if open_rows.size else both.shape[1]
@@ -150,7 +151,7 @@ class _PairRace:
 
 
 class _Units:
-    """What counts as one observation: a row, or a cluster at the place of its last row."""
+    """Groups rows into observations: a row, or a cluster at the place of its last row."""
 
     def __init__(self, dataset: Dataset, score: ScoreSettings, rows: int) -> None:
         self._clusters: NDArray[np.intp] | None = None
@@ -167,7 +168,7 @@ class _Units:
         np.maximum.at(self._last, codes, np.arange(rows))
 
     def averaged(self, scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-        """Scores of shape (2, rows) as those of the scored units that are whole in these rows, and the last row of each."""
+        """Average scores of shape (2, rows) over the units that are complete in these rows; also return the last row of each unit."""
         there = ~np.isnan(scores).any(axis=0)
         if self._clusters is None:
             return scores[:, there], np.flatnonzero(there)
@@ -181,14 +182,14 @@ class _Units:
 
 
 class _From:
-    """The rows of a dataset from one on, by their number in it."""
+    """The rows of a dataset from a given row number on."""
 
     def __init__(self, dataset: Dataset, first: int) -> None:
         self._dataset = dataset
         self._first = first
 
     def batches(self) -> Iterator[list[Row | BadRow]]:
-        """As those of the dataset."""
+        """Yield batches as the dataset does, from the first wanted row on."""
         left = self._first
         for rows in self._dataset.batches():
             if left < len(rows):

@@ -1,4 +1,4 @@
-"""A run's scores read back: score tables, and what its variants cost, took and failed by."""
+"""Read a run's stored scores: score tables, and the cost, time and failures of its variants."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _STATES = ("missing", "scored", "unscored", "failed")
 
 @dataclass(frozen=True, slots=True)
 class VariantStats:
-    """What a variant's tasks took, whichever scorer judges them. Times are seconds, None where none is known.
+    """Time, cost and failures of a variant's tasks, the same for all scores. Times are seconds, None where unknown.
 
     `cost_usd` is None unless every answer has a price. `failures` are counts by error code, the most frequent first.
     """
@@ -49,10 +49,10 @@ class VariantStats:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreResult:
-    """One score. `columns` are what it is broken down by, a value per row of the table.
+    """One score. `columns` are the grouping columns, with a value per row of the table.
 
-    `left_out` rows have no right value of use, and are in no figure; `left_out_example` says why one of them is among them. `asked` is
-    what is known of the model that judged or embedded, for the scores that have one. `figures` are those of all answers of a variant.
+    `left_out` rows have no usable right value, and are in no figure; `left_out_example` says why, for one of them. `asked` are the
+    statistics of the model that judged or embedded, for the scores that have one. `figures` are those of all answers of a variant.
     """
 
     settings: ScoreSettings
@@ -80,7 +80,7 @@ class Evaluation:
 
 
 def read_evaluation(folder: Path, scores: Sequence[ScoreSettings], variants: Sequence[str], fresh: Sequence[str] = ()) -> Evaluation:
-    """The files that `scoring.score_answers` brought up to date."""
+    """Read the files that `scoring.score_answers` brought up to date."""
     grouping = described(folder / TASKS_FILE)["columns"]
     tasks = Columns(folder / TASKS_FILE)
     rows, first = np.unique(tasks.array("row"), return_index=True)
@@ -105,7 +105,9 @@ def _judged(
     clusters = None
     if score.cluster is not None:
         named = texts[score.cluster][where]
+        # Prefixes keep a row without a cluster apart from a cluster whose name is a number.
         clusters = tuple(f"of {text}" if text is not None else f"alone {row}" for text, row in zip(named, known, strict=True))
+    # Only maj@k reads them, and it needs right/wrong scores and repeats.
     answers = _answers(scores, place, shape) if binary and shape[2] > 1 else None
     table = ScoreTable(score.name, binary, tuple(variants), tuple(ids), clusters, values, states, answers)
     columns = {name: tuple(texts[name][where]) for name in score.slices}
@@ -116,7 +118,7 @@ def _judged(
 
 
 def _answers(scores: Columns, place: tuple[NDArray[Any], ...], shape: tuple[int, int, int]) -> NDArray[np.int64]:
-    """A code for each extracted answer, the same for equal ones; -1 where there is none."""
+    """Return a code for each extracted answer, equal for equal answers; -1 where nothing was extracted."""
     texts = scores.values("extracted")
     codes = {text: at for at, text in enumerate(dict.fromkeys(texts)) if text is not None}
     answers = np.full(shape, -1, dtype=np.int64)
@@ -156,6 +158,7 @@ def _stats(tasks: Columns, variants: Sequence[str]) -> tuple[VariantStats, ...]:
         own = codes == code
         answered = own & ~failed & ~missing
         named, counts = np.unique(failures[own & failed], return_counts=True)
+        # A sum that lacks some prices would make the variant look cheap.
         priced = answered.any() and not np.isnan(costs[answered]).any()
         stats.append(
             VariantStats(
@@ -163,6 +166,7 @@ def _stats(tasks: Columns, variants: Sequence[str]) -> tuple[VariantStats, ...]:
                 tasks=int(own.sum()),
                 failed=int((own & failed).sum()),
                 missing=int((own & missing).sum()),
+                # Stable: np.unique sorts the codes, which then settles ties.
                 failures={str(named[at]): int(counts[at]) for at in np.argsort(-counts, kind="stable")},
                 cost_usd=float(np.nansum(costs[own])) if priced else None,
                 latency_p50_s=_quantile(latency[answered], 0.5),

@@ -1,4 +1,4 @@
-"""The scores of one row's answers by a scorer that needs no model."""
+"""Score one row's answers by a scorer that needs no model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class RowScorer:
         self._expected = expected_value(settings)
 
     def expected(self, row: Row) -> Any:
-        """The row's right value. Raises ExpectedError when it has none of use."""
+        """Return the row's right value. Raises ExpectedError when it has none that can be used."""
         expected = self._expected(row)
         if self._compares:
             try:
@@ -37,7 +37,7 @@ class RowScorer:
         return expected
 
     def cell(self, answer: Answer, expected: Any) -> ScoreValue:
-        """The score of one answer to a row with this right value."""
+        """Score one answer to a row with this right value."""
         if (known := unanswered(answer, self._rules)) is not None:
             return known
         try:
@@ -49,6 +49,6 @@ class RowScorer:
 
 
 def _unexpected(kind: str, error: Exception) -> str:
-    """Say that a scorer met an exception that it did not expect, where in its code, and nothing of the answer."""
+    """Report an unexpected exception of a scorer with its place in the code, and without any text of the answer."""
     place = describe_bug(error).splitlines()[-1].strip()
     return f"the scorer {kind} met {type(error).__name__} ({place}): this is a bug in promptmill"

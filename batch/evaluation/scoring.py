@@ -1,8 +1,8 @@
 """Score answers into Parquet files. Only what changed is scored again.
 
-`scores/NAME.parquet` has a line per task: state, value, the answer that was found, and the reason. `scores/_tasks.parquet` has what does
-not depend on a scorer: failures, times, costs, tokens, and the input's columns that scores are broken down by. Both say which state of
-the run and which version of the scorer they were made from; when neither differs, a file is read and not written.
+`scores/NAME.parquet` has a line per task: state, value, extracted answer, reason. `scores/_tasks.parquet` has the columns that no
+scorer decides: failures, times, costs, tokens, and the input's grouping columns. Both record the state of the run and the version of
+the scorer that they were made from; when both are unchanged, a file is read and not written.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ _INT64 = 1 << 63
 
 
 def scores_path(folder: Path, settings: ScoreSettings) -> Path:
-    """Where a score's scores are."""
+    """Return the address of a score's file."""
     return folder / f"{settings.name}.parquet"
 
 
 def grouping_columns(scores: Sequence[ScoreSettings]) -> list[str]:
-    """The input's columns that clusters and slices need, each once."""
+    """Return the input's columns that clusters and slices need, each once."""
     names = [name for score in scores for name in (*score.slices, *([score.cluster] if score.cluster else []))]
     return list(dict.fromkeys(names))
 
@@ -57,7 +57,7 @@ def score_answers(
     """Bring the files in `folder` up to date with the answers, whose `state` is a hash; returns the names of the recomputed scores.
 
     `answers` are read at most once, row by row (all tasks of a row together), and not at all when nothing changed. `run` is for
-    scores that ask a model: they are made of its answers so far.
+    scores that need a model: they are computed from its replies so far.
 
     Raises:
         InputError: no row has a right value for a score, or the input cannot be read.
@@ -127,7 +127,7 @@ def _count(value: Any) -> int | None:
 
 
 class _ScoreMaker(ABC):
-    """One score being made. `_left_out` counts the rows without a right value, by reason."""
+    """Computes one score. `_left_out` counts the rows without a right value, by reason."""
 
     def __init__(self, settings: ScoreSettings, writer: TableWriter) -> None:
         self.settings = settings
@@ -169,14 +169,14 @@ class _ScoreMaker(ABC):
 
     @abstractmethod
     def _cells(self, row: Row, answers: Sequence[Answer]) -> list[tuple[ScoreValue, int | None]]:
-        """The scores of all answers to a row, each with a digest of what was judged where scores are kept by it. Raises ExpectedError."""
+        """Score all answers to a row. Where scores are reused, each has a digest of what was judged. Raises ExpectedError."""
 
     def _more(self) -> dict[str, Any]:
         return {}
 
 
 class _ScorerScores(_ScoreMaker):
-    """A score that a scorer makes; `kept` are earlier scores of a slow one."""
+    """Computes a score by a scorer; `kept` are earlier scores of a slow one."""
 
     def __init__(self, settings: ScoreSettings, writer: TableWriter, kept: Mapping[int, ScoreValue]) -> None:
         super().__init__(settings, writer)
@@ -196,7 +196,7 @@ class _ScorerScores(_ScoreMaker):
 
 
 class _GradedScores(_ScoreMaker):
-    """A score computed from a model's replies, which are read and never requested here."""
+    """Computes a score from a model's replies, which are read and never requested here."""
 
     def __init__(self, settings: ScoreSettings, writer: TableWriter, scores: JudgeScores | EmbeddingScores) -> None:
         super().__init__(settings, writer)
@@ -210,7 +210,7 @@ class _GradedScores(_ScoreMaker):
 
 
 class _JudgedScores(_GradedScores):
-    """A score by a judge, compared with a person's labels."""
+    """Computes a judge's score, and compares it with people's labels."""
 
     def __init__(self, settings: ScoreSettings, writer: TableWriter, scores: JudgeScores, labelled: LabelledItems) -> None:
         super().__init__(settings, writer, scores)
@@ -234,7 +234,7 @@ def _score_maker(settings: ScoreSettings, version: str, folder: Path, run: Store
 
 
 def make_grader(settings: ScoreSettings, job: Job) -> Grader:
-    """What asks the model of a score about a job's answers. Raises ValueError for a score that asks none."""
+    """Make the grader of a score that needs a model. Raises ValueError for a score that needs none."""
     return EmbeddingGrader(settings) if settings.embedder is not None else JudgeGrader(settings, job)
 
 
@@ -250,7 +250,7 @@ def _graded_scores(settings: ScoreSettings, path: Path, run: StoredRun, stack: E
 
 
 def _kept(path: Path) -> dict[int, ScoreValue]:
-    """The scores of an earlier scoring by the digest of what was judged."""
+    """Read the scores of an earlier scoring, by the digest of what was judged."""
     table = Columns(path)
     names = ("digest", "value", "state", "extracted", "reason")
     lines = zip(*(table.values(name) for name in names), strict=True)

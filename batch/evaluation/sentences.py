@@ -1,6 +1,6 @@
-"""What is to be said beside the headline: coverage, failures, noise and cost of the variants, weak slices, and what the rows can show.
+"""Write the sentences below the headline: coverage, failures, noise and cost of the variants, weak slices, and what the rows can show.
 
-What could be said of many variants in the same words is said once: a person reads a few lines, and the tables have all of it.
+A sentence that is true of many variants is written once: people read only a few lines, and the tables have the rest.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MOST_ALIKE = 3
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One statement for people, what it is about, and which variants it names."""
+    """One sentence for people, its topic, and the variants that it names."""
 
     kind: SentenceKind
     text: str
@@ -49,12 +49,13 @@ class Sentence:
 
 
 def side_sentences(findings: Findings, *, judged: bool = False) -> Iterator[Sentence]:
-    """All that is said beside the headline and the pairs, the most important first. `judged`: tasks without a score lack a verdict."""
+    """Yield all sentences besides the headline and the pairs, the most important first. `judged`: unscored tasks lack a verdict."""
     for one in findings.standings:
         if one.stop is not None:
             text = f"{one.variant} was stopped by the race after {one.stop.after_rows:,} rows, beaten by {one.stop.beaten_by}"
             yield Sentence("race", f"{text}; it is not ranked.", (one.variant, one.stop.beaten_by))
     lost = [one for one in findings.standings if one.summary.counts.failed or one.summary.counts.unscored]
+    # Two groups, since only the second one may show the score on the answered rows.
     yield from _coverage([one for one in lost if one.summary.coverage < ANSWERED_FROM])
     yield from _coverage([one for one in lost if one.summary.coverage >= ANSWERED_FROM])
     open_ones = [one for one in findings.standings if one.summary.counts.missing]
@@ -72,7 +73,7 @@ def _names(standings: Sequence[Standing]) -> tuple[str, ...]:
 
 
 def _coverage(standings: Sequence[Standing]) -> Iterator[Sentence]:
-    """Of variants that are all above, or all below, the coverage from which the score on answered ones is shown."""
+    """Yield the counts of failed and unscored calls: a sentence per variant, or one for all when there are many."""
     if len(standings) <= MOST_ALIKE:
         for one in standings:
             yield Sentence("coverage", _coverage_of_one(one), (one.variant,))
@@ -107,7 +108,7 @@ def _missing(standings: Sequence[Standing]) -> Iterator[Sentence]:
 
 
 def _without_verdict(one: Standing) -> Sentence:
-    """How much of a variant the judge's mean covers: what has no verdict is not taken for wrong, and is not hidden either."""
+    """Say how much of a variant the judge's mean covers: tasks without a verdict are not counted as wrong, but they are reported."""
     counts = one.summary.counts
     tasks = counts.finished + counts.missing
     share = f"{percent(counts.finished / tasks)} ({counts.finished:,} of {tasks:,})"
@@ -140,7 +141,7 @@ def _noise(flips: Sequence[tuple[float, str]]) -> Iterator[Sentence]:
 
 
 def _tries(standings: Sequence[Standing]) -> Iterator[Sentence]:
-    """What more tries at a row are worth, of the variants that are few enough to be named one by one."""
+    """Say how much more tries at a row improve the result, for variants few enough to be named."""
     for one in standings if len(standings) <= MOST_ALIKE else ():
         rates = [rate for rate in one.passes if rate.k in {1, one.passes[-1].k}]
         shown = [f"pass@{rate.k} {percent_interval(rate.any_right)}" for rate in rates]
@@ -170,6 +171,7 @@ def _costs(findings: Findings) -> Iterator[Sentence]:
 
 def _cost_range(what: str, costs: Sequence[tuple[float, str]]) -> Sentence:
     (least, cheap), (most, dear) = min(costs), max(costs)
+    # Compared as printed: "$0.10 to $0.10" would be no range.
     if dollars(least) == dollars(most):
         return Sentence("cost", f"{what} {dollars(least)}.")
     return Sentence("cost", f"{what} {dollars(least)} ({cheap}) to {dollars(most)} ({dear}).", (cheap, dear))
@@ -192,7 +194,7 @@ def _slice(one: Slice, looked_at: int) -> str:
 
 
 def _rows(findings: Findings) -> Iterator[Sentence]:
-    """What this many rows can show at all, from the undecided pair that they show worst."""
+    """Say what difference this number of rows can show at all, for the undecided pair that needs the most rows."""
     undecided = [pair.smallest_gap for pair in findings.pairs if not pair.separable]
     if undecided:
         text = f"With these {findings.rows:,} rows a true gap of {100 * max(undecided):z.1f} pt is found in four runs of five"

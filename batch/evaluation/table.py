@@ -29,7 +29,7 @@ class State(IntEnum):
 class ScoreValue:
     """One task's score: `value` is from 0 to 1 (0 or 1 for right/wrong scorers), and None unless the state is scored.
 
-    `extracted` is the answer that was found in the text, `reason` a few words on why it has this score.
+    `extracted` is the answer that was found in the text; `reason` explains the score in a few words.
     """
 
     value: float | None
@@ -43,8 +43,8 @@ class ScoreTable:
     """One scorer's scores as arrays of shape (variants, rows, repeats).
 
     `values` is float64 from 0 to 1, NaN wherever the state is not SCORED; `states` is uint8 of `State`. Both become read-only.
-    `binary` says that every value is 0 or 1. `clusters` names each row's group (rows on one document, say); None: each row stands
-    for itself. `answers` has a code for each extracted answer, negative for none; None where they are not read.
+    `binary`: every value is 0 or 1. `clusters` names each row's group (such as rows on one document); None: rows are independent.
+    `answers` has a code for each extracted answer, negative for none; None where they are not read.
     Raises ValueError when shapes, values and states do not fit together.
     """
 
@@ -74,5 +74,5 @@ class ScoreTable:
 
     @property
     def repeats(self) -> int:
-        """How often each row was sent."""
+        """The number of tasks of each row and variant."""
         return int(self.values.shape[2])

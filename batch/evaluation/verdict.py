@@ -1,4 +1,4 @@
-"""The verdict in words. Each sentence says no more than its numbers in `findings` allow; equals are never ranked apart."""
+"""Write the verdict. Each sentence claims no more than its numbers in `findings` support; inseparable variants are never ranked."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MOST_NAMED = 4
 
 @dataclass(frozen=True, slots=True)
 class ScoreVerdict:
-    """The findings and what they mean, the most important sentence first; `effects` are those of a sweep's factors."""
+    """The findings and their meaning, the most important sentence first; `effects` are those of a sweep's factors."""
 
     findings: Findings
     sentences: tuple[Sentence, ...]
@@ -46,7 +46,7 @@ class ScoreVerdict:
 
     @property
     def winner(self) -> str | None:
-        """The one variant that is separably better than each other one that was compared; None when there is no such one."""
+        """The variant that is separably better than every other compared one; None when there is none."""
         top, compared = self.findings.top, [one for one in self.findings.standings if one.rank_best is not None]
         alone = len(top) == 1 and len(compared) > 1 and top[0].rank_worst == 1
         return top[0].variant if alone else None
@@ -54,7 +54,7 @@ class ScoreVerdict:
 
 @dataclass(frozen=True, slots=True)
 class ScoreFamily:
-    """The comparisons of all scores: their number, and whether p is corrected over all of them `together`, or in each score by itself."""
+    """The comparisons of all scores: their number, and whether p is corrected over all of them `together` or for each score alone."""
 
     scores: int
     tests: int
@@ -62,7 +62,7 @@ class ScoreFamily:
 
 
 def reach_verdicts(tables: Sequence[tuple[ScoreTable, Mapping[str, Any]]], *, together: bool = False) -> list[ScoreVerdict]:
-    """The verdicts on several scores' tables, each with the keywords of `reach_verdict`; Holm's family is a score, or all `together`."""
+    """Reach the verdicts on several tables, each with the keywords of `reach_verdict`. Holm's family is one score, or all `together`."""
     found = [find(table, _find_options(options)) for table, options in tables]
     family = ScoreFamily(len(found), sum(len(findings.pairs) for findings in found), together)
     if not together or len(found) < 2:
@@ -80,7 +80,7 @@ def _find_options(options: Mapping[str, Any]) -> FindOptions:
 
 
 def reach_verdict(table: ScoreTable, *, asked: CallStats | None = None, **options: Any) -> ScoreVerdict:
-    """The verdict on one scorer's table, with the statistics of the model that graded (`asked`); the options are those of `FindOptions`."""
+    """Reach the verdict on one scorer's table. `asked` is the grading model's statistics; the options are those of `FindOptions`."""
     return _verdict(find(table, FindOptions(**options)), table, {"asked": asked}, None)
 
 
@@ -102,7 +102,7 @@ def _verdict(findings: Findings, table: ScoreTable, options: Mapping[str, Any], 
 
 
 def _effects(effects: Sequence[MainEffect]) -> Iterator[Sentence]:
-    """What each factor of a sweep changes, all else being equal: its clear effects, or that none is."""
+    """Describe what each factor of a sweep changes, all else being equal: its clear effects, or that there are none."""
     for factor in dict.fromkeys(effect.factor for effect in effects):
         own = [effect for effect in effects if effect.factor == factor]
         clear = [effect for effect in own if effect.pair.separable]
@@ -175,14 +175,14 @@ def _other(pair: Pair, name: str) -> str:
 
 
 def _difference(pair: Pair, name: str) -> str:
-    """The difference from `name`'s side: "+0.4 pt [-0.6, +1.4]"."""
+    """Format the difference from `name`'s side: "+0.4 pt [-0.6, +1.4]"."""
     one = pair.difference
     estimate, low, high = (one.estimate, one.low, one.high) if pair.first == name else (-one.estimate, -one.high, -one.low)
     return points_interval(estimate, low, high)
 
 
 def _pairs(findings: Findings) -> Iterator[Sentence]:
-    """The first of the top against all others; variants below are compared with it as well."""
+    """Describe the first of the top against all others; lower variants are compared with it as well."""
     if not findings.top:
         return
     leader = findings.top[0].variant

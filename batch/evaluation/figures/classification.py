@@ -49,7 +49,7 @@ class ClassificationFigures(FigureMaker):
             ids.append(scored.answer.row.id)
 
     def figures(self, resamples: Resamples) -> list[Figure]:
-        """The averages, then each label's own figures."""
+        """Return the averages, then each label's own figures."""
         labels = sorted(set(self._expected))
         others = sorted({given for given in self._given if given is not None} - set(labels))
         code: dict[str | None, int] = {label: at for at, label in enumerate([*labels, *others, None])}
@@ -66,7 +66,7 @@ class ClassificationFigures(FigureMaker):
         return figures_of([*names, *of_labels], resamples.values(statistic)[:, : len(names) + len(of_labels)])
 
     def confusion(self) -> Sequence[ConfusionCell]:
-        """The cells that have answers, the largest first."""
+        """Return the confusion cells that have answers, the largest first."""
         cells = [
             ConfusionCell(expected, given, count, tuple(self._cells[expected, given])) for (expected, given), count in self._counts.items()
         ]
@@ -88,12 +88,12 @@ AVERAGES = (
 
 
 def _sums(codes: NDArray[np.intp], weights: Floats, count: int) -> Floats:
-    """The weights summed by code."""
+    """Sum the weights by code."""
     return np.bincount(codes, weights=weights, minlength=count).astype(np.float64)
 
 
 def _measures(expected: NDArray[np.intp], given: NDArray[np.intp], weights: Floats, labels: int, codes: int) -> Floats:
-    """All figures: the averages, then those of each label. A resample without a label leaves it out of the averages."""
+    """Compute the averages, then each label's figures. A label that is absent from a resample does not enter that resample's averages."""
     right = expected == given
     hits = _sums(expected[right], weights[right], codes)
     of_expected, of_given = _sums(expected, weights, codes), _sums(given, weights, codes)
@@ -115,12 +115,12 @@ def _measures(expected: NDArray[np.intp], given: NDArray[np.intp], weights: Floa
 
 
 def _ratio(above: Floats, below: Floats) -> Floats:
-    """A share, 0 where there is nothing to take it of (scikit-learn's zero_division = 0)."""
+    """Divide; 0 where the denominator is 0 (scikit-learn's zero_division = 0)."""
     return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
 
 
 def _mcc(right: float, expected: Floats, given: Floats, total: float) -> float:
-    """Matthews' correlation coefficient for any number of classes (Gorodkin 2004); 0 where all of one side is of one class."""
+    """Compute Matthews' correlation coefficient for any number of classes (Gorodkin 2004); 0 where one side has a single class."""
     # The threshold is relative: the fourth power of a total of weights has no scale of its own.
     spread = (total**2 - float(given @ given)) * (total**2 - float(expected @ expected))
     return (right * total - float(expected @ given)) / float(np.sqrt(spread)) if spread > 1e-9 * total**4 else 0.0

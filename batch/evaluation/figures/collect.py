@@ -58,13 +58,13 @@ class FigureCollector:
         return f"alone {row.ordinal}" if value is None else f"of {value}"
 
     def document(self) -> list[dict[str, Any]]:
-        """The figures of all variants as JSON values; empty where the score has none."""
+        """Return the figures of all variants as JSON values; an empty dict for a score without figures."""
         made = (variant.figures(name) for name, variant in self._variants.items())
         return [each.document() for each in made if each.figures]
 
 
 def read_figures(document: Sequence[Mapping[str, Any]], variants: Sequence[str]) -> tuple[VariantFigures, ...]:
-    """What `FigureCollector.document` gave, in the order of `variants`."""
+    """Read the output of `FigureCollector.document`, in the order of `variants`."""
     found = {each.variant: each for each in map(VariantFigures.from_document, document)}
     return tuple(found[name] for name in variants if name in found)
 

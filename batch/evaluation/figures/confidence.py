@@ -1,4 +1,4 @@
-"""How far the probability that a model gives its answer agrees with how often it is right: expected calibration error and Brier score."""
+"""Compare the probability of a model's answers with how often they are right: expected calibration error and Brier score."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BINS = 10
 class ConfidenceFigures(FigureMaker):
     """ECE over ten bins of equal width (Guo et al. 2017, arXiv:1706.04599, eq. 3) and the Brier score, of right/wrong scores.
 
-    An answer's confidence is the probability of the tokens of what was extracted from it, where it stands last in the answer. Answers
+    An answer's confidence is the probability of the tokens of the extracted text, at its last occurrence in the answer. Answers
     without log probabilities, and those in which that is not found word for word, are in neither figure.
     """
 
@@ -34,7 +34,7 @@ class ConfidenceFigures(FigureMaker):
         self._right.append(scored.strict)
 
     def figures(self, resamples: Resamples) -> list[Figure]:
-        """Both figures; none where no answer has log probabilities."""
+        """Return ECE and Brier score; no figures where no answer has log probabilities."""
         sure, right = np.array(self._confidence), np.array(self._right)
         known = ~np.isnan(sure)
         if not known.any():
@@ -56,7 +56,7 @@ class ConfidenceFigures(FigureMaker):
 
 
 def confidence(logprobs: Sequence[Mapping[str, Any]] | None, extracted: str | None) -> float | None:
-    """The probability of the tokens that hold the last place of `extracted`; None where it is not found."""
+    """Return the joint probability of the tokens at the last occurrence of `extracted`; None where it does not occur."""
     if not logprobs or not extracted:
         return None
     tokens = [str(token["token"]) for token in logprobs]

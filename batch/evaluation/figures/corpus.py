@@ -1,4 +1,4 @@
-"""Corpus BLEU and chrF, which are no means of the answers' own values."""
+"""Compute corpus BLEU and chrF, which are not means of the single answers' values."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CorpusFigures(FigureMaker):
         self._counts.append(counts)
 
     def figures(self, resamples: Resamples) -> list[Figure]:
-        """The corpus value."""
+        """Return the corpus value."""
         counts = np.array(self._counts, dtype=np.float64)
 
         def statistic(times: Floats) -> Floats:

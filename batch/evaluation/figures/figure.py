@@ -1,4 +1,4 @@
-"""A figure of all of a variant's answers, and what makes one."""
+"""Types for a figure of all of a variant's answers, and the base class of its makers."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One figure. `of` is what it is a figure of (a label, a column), None: all answers. The limits are a 95 % bootstrap interval's.
+    """One figure. `of` names its label or column; None: all answers. `low` and `high` are the 95 % bootstrap interval.
 
-    `share` says that it goes from 0 to 1 and is shown in percent. `rows` answers are behind it. `value` is None where there is none, and
+    `share`: it is from 0 to 1 and shown in percent. It is computed from `rows` answers. `value` is None where there is none, and
     `note` says why.
     """
 
@@ -74,7 +74,7 @@ class VariantFigures:
     confusion: tuple[ConfusionCell, ...] = ()
 
     def document(self) -> dict[str, Any]:
-        """As JSON values; `from_document` reads them."""
+        """Convert to JSON values, which `from_document` reads."""
         return asdict(self)
 
     @classmethod
@@ -103,23 +103,26 @@ class Resamples:
 
     def __init__(self, units: Codes, count: int = RESAMPLES) -> None:
         self.units = units
+        # Resamples of a single unit are all equal, which would give an interval without width.
         self.count = count if len(np.unique(units)) > 1 else 0
 
     def weights(self) -> Iterator[Floats]:
-        """How often each answer is in each resample; the same resamples at every call."""
+        """Count how often each answer occurs in each resample. Every call returns the same resamples."""
+        # A fixed seed: the same answers give the same intervals, and all figures see the same resamples.
         rng, groups = np.random.default_rng(0), int(self.units.max(initial=-1)) + 1
         for _ in range(self.count):
             yield np.bincount(rng.integers(0, groups, groups), minlength=groups)[self.units].astype(np.float64)
 
     def values(self, statistic: Callable[[Floats], Floats]) -> Floats:
-        """A statistic's values, of shape (1 + resamples, figures): of the answers as they are, then of each resample."""
+        """Evaluate a statistic, of shape (1 + resamples, figures): first on the answers themselves, then on each resample."""
         plain = statistic(np.ones(len(self.units)))
         return np.stack([plain, *(statistic(weights) for weights in self.weights())])
 
 
 def limits(values: Floats) -> tuple[float | None, float | None]:
-    """The percentile interval of the resamples' values (Efron & Tibshirani 1993, chapter 13); none where one in ten has no value."""
+    """Compute the percentile interval (Efron & Tibshirani 1993, chapter 13); no limits where over one resample in ten has no value."""
     known = values[np.isfinite(values)]
+    # Resamples without a value are not a random selection: the quantiles of the others would be too narrow.
     if len(known) < 20 or len(known) < 0.9 * len(values):
         return None, None
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
@@ -127,7 +130,7 @@ def limits(values: Floats) -> tuple[float | None, float | None]:
 
 
 def figures_of(names: Sequence[Mapping[str, Any]], values: Floats) -> list[Figure]:
-    """Figures from `Resamples.values`; each of `names` has the other members of a figure. A value that is not finite is None."""
+    """Make figures from `Resamples.values`. `names` gives each figure's other fields. A value that is not finite becomes None."""
     made = []
     for at, members in enumerate(names):
         value = float(values[0, at])
@@ -145,8 +148,8 @@ class FigureMaker(ABC):
 
     @abstractmethod
     def figures(self, resamples: Resamples) -> list[Figure]:
-        """The figures of all that was added; `resamples` are of these answers in the order in which they were added."""
+        """Compute the figures of all added answers; `resamples` are of these answers, in the order of `add`."""
 
     def confusion(self) -> Sequence[ConfusionCell]:
-        """The confusion matrix; empty for most."""
+        """Return the confusion matrix; empty unless answers name labels."""
         return ()

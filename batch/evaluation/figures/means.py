@@ -1,4 +1,4 @@
-"""Means of the strict score: weighted by a column, and over the groups of a column alike."""
+"""Compute means of the strict score: weighted by a column, or with equal weight for each group of a column."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batch.evaluation.statistics.intervals import Floats
 
 
 class MeanFigures(FigureMaker):
-    """The weighted mean, and for each column of `macro` the mean of its groups' means, each group counting alike (as MMLU is reported).
+    """The weighted mean, and for each column of `macro` the plain mean of its groups' means (as MMLU is reported).
 
     Rows without a value in the column are a group of their own.
     """
@@ -33,7 +33,7 @@ class MeanFigures(FigureMaker):
             values.append(None if value is None else as_text(value))
 
     def figures(self, resamples: Resamples) -> list[Figure]:
-        """One figure for the weights, one for each column."""
+        """Return a figure for the weights, and one for each `macro` column."""
         strict, own = np.array(self._strict), self._weights.array()
         codes = [np.unique([value or "" for value in values], return_inverse=True)[1] for values in self._groups.values()]
 

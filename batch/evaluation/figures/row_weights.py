@@ -1,4 +1,4 @@
-"""The weight of each row in figures: a column, or 1."""
+"""Read the weight of each row in figures: a column, or 1."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from batch.records import Row
 
 
 def row_weight(row: Row, column: str | None) -> float:
-    """A row's weight. Raises InputError when its column holds no number of at least 0."""
+    """Read a row's weight. Raises InputError when its column is not a number of at least 0."""
     if column is None:
         return 1.0
     value = row.columns.get(column)
@@ -38,5 +38,5 @@ class RowWeights:
         self._weights.append(row_weight(scored.answer.row, self._column))
 
     def array(self) -> Floats:
-        """All of them."""
+        """Return all weights as an array."""
         return np.array(self._weights)

@@ -1,4 +1,4 @@
-"""Figures by a user's function of all rows: any metric of a whole set of answers, with a bootstrap interval."""
+"""Compute figures by a user's function of all rows: any metric of a set of answers, with a bootstrap interval."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ USER_RESAMPLES = 200
 
 
 class UserFigures(FigureMaker):
-    """What `function`, written "file.py:name", says of all finished answers of a variant.
+    """The result of `function`, written "file.py:name", for all finished answers of a variant.
 
     It is called as name(rows) with a list of dicts: id, repeat, answer, expected, row (the columns), score (None where there is none),
-    state, extracted, usage, finish_reason, logprobs and tool_calls. It gives a number, or a dict of numbers by name, and may be async. For
-    the interval it is called again with `USER_RESAMPLES` resamples of the rows, whole clusters together. What it raises is the figure's
-    note.
+    state, extracted, usage, finish_reason, logprobs and tool_calls. It returns a number, or a dict of numbers by name, and may be async.
+    For the interval it is called again with `USER_RESAMPLES` resamples of the rows, whole clusters together. The text of an exception
+    becomes the figure's note.
 
     Raises:
         SetupError: the file or the function is not there, or the file cannot be run.
@@ -53,7 +53,7 @@ class UserFigures(FigureMaker):
         )
 
     def figures(self, resamples: Resamples) -> list[Figure]:
-        """The function's figures."""
+        """Call the function, and return its figures."""
         try:
             plain = self._figures(self._rows)
         except Exception as error:  # noqa: BLE001 - the user's code may raise anything

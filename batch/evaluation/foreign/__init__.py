@@ -1,4 +1,4 @@
-"""Answers from files that another tool, or another run, wrote: one JSON object per line, a document with a list of samples, or a table."""
+"""Read answers from files of another tool or another run: one JSON object per line, a document with a list of samples, or a table."""
 
 from __future__ import annotations
 

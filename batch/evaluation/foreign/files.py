@@ -1,4 +1,4 @@
-"""Files of answers as JSON values, whatever holds them: JSON, lines of it, packed ones, tables, inspect's .eval logs."""
+"""Read the JSON values of any kind of file of answers: JSON, JSON lines, compressed files, tables, inspect's .eval logs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GUARDED = ("'=", "'+", "'-", "'@", "'\t", "'\r", "'\n")
 
 
 def documents(path: Path) -> Iterator[Any]:
-    """The JSON values in a file: its rows, its lines, the items of its list, or its one document. Raises InputError."""
+    """Yield the JSON values in a file: table rows, lines, items of a list, or one document. Raises InputError."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     inner = next((suffix for suffix in reversed(suffixes) if suffix not in PACKED), "")
     if inner in _TABLES:
@@ -66,7 +66,7 @@ def _rows(path: Path, *, text: bool) -> Iterator[dict[str, Any]]:
 
 
 def _from_cells(cells: dict[str, Any]) -> dict[str, Any]:
-    """A line of promptmill's own CSV: JSON and numbers are read, and the guard against formulas is taken off the answer."""
+    """Read a line of promptmill's own CSV: parse JSON and numbers, and remove the protection against spreadsheet formulas."""
     line: dict[str, Any] = {}
     for name, cell in cells.items():
         value: Any = cell
@@ -90,7 +90,7 @@ def _parsed(cell: str) -> Any:
 
 
 def _inspect_log(path: Path) -> dict[str, Any]:
-    """An .eval log: a zip with header.json and a file for each sample (inspect's log/_recorders/eval.py), as its JSON form."""
+    """Read an .eval log, a zip with header.json and a file per sample (inspect's log/_recorders/eval.py), into its JSON form."""
     try:
         with zipfile.ZipFile(path) as log:
             names = log.namelist()

@@ -1,6 +1,6 @@
-"""What the lines of other tools' files mean.
+"""Recognise and read the formats of other tools' files.
 
-Known by their keys: promptmill's own completions and errors; results of OpenAI's Batch API and of vLLM's run-batch; exports of promptfoo
+A format is recognised by its keys: promptmill's completions and errors; results of OpenAI's Batch API and vLLM's run-batch; of promptfoo
 (lines, or {results: {results}}) and of inspect ({eval, samples}, and its .eval logs); samples of lm-eval and of Every Eval Ever; and
 any line with its answer under a usual name, or the one asked for.
 Sources: platform.openai.com/docs/guides/batch; EvaluateResult in promptfoo's src/types/index.ts; EvalSample in inspect's log/_log.py and
@@ -29,7 +29,7 @@ ForeignLine = tuple[str, str, dict[str, Any], dict[str, Any]]
 
 
 def answer_lines(path: Path, answer: str | None) -> Iterator[ForeignLine]:
-    """The answers in one file. Raises InputError."""
+    """Yield the answers in one file. Raises InputError."""
     found = list(documents(path))
     if not all(isinstance(document, dict) for document in found):
         raise InputError(f"{path}: must hold JSON objects")
@@ -122,13 +122,13 @@ def _of_inspect(document: Mapping[str, Any]) -> Iterator[ForeignLine]:
 
 
 def _failed(error: Any) -> dict[str, Any]:
-    """A failed task; what is no code of its own is called "error"."""
+    """Make a failed task: a status becomes "http_500", and what is not an identifier "error"."""
     code = error.get("code") if isinstance(error, dict) else error
     return {"failure": code if isinstance(code, str) and code.isidentifier() else f"http_{code}" if isinstance(code, int) else "error"}
 
 
 def _text(content: Any) -> str | None:
-    """An answer's text: as it is, of its text parts, or a structured answer as JSON."""
+    """Return an answer's text: a plain text, joined text parts, or a structured answer as JSON."""
     if content is None or isinstance(content, str):
         return content
     if isinstance(content, list) and all(isinstance(part, dict) and "type" in part for part in content):
@@ -138,7 +138,7 @@ def _text(content: Any) -> str | None:
 
 
 def _number(value: Any) -> float | None:
-    """A figure that another tool wrote; None for what is no finite number."""
+    """Read a number that another tool wrote; None for anything but a finite number."""
     return float(value) if type(value) in (int, float) and math.isfinite(value) else None
 
 
@@ -147,7 +147,7 @@ def _id(value: Any) -> str:
 
 
 def _of_lm_eval(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
-    """A line for each question and filter: what a filter makes of the answer is a variant of its own."""
+    """Yield a line for each question and filter. Each filter becomes a variant of its own, since it extracts another answer."""
     for line in lines:
         doc = line.get("doc")
         columns = {**(doc if isinstance(doc, dict) else {"doc": doc}), "target": line.get("target"), "doc_id": line["doc_id"]}
@@ -156,7 +156,7 @@ def _of_lm_eval(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
 
 
 def _filtered(given: Any) -> Iterator[str | None]:
-    """The answers after the filter: one, or one for each repeat; of log-likelihoods the number of the likeliest choice."""
+    """Yield the filtered answers, one per repeat; for log-likelihoods, the index of the likeliest choice."""
     values = given if isinstance(given, list) else [given]
     if values and all(isinstance(one, list) and len(one) == 2 and isinstance(one[0], int | float) for one in values):
         yield str(max(range(len(values)), key=lambda at: values[at][0]))
@@ -166,7 +166,7 @@ def _filtered(given: Any) -> Iterator[str | None]:
 
 
 def _of_every_eval(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
-    """Samples of Every Eval Ever: the answer is the output, or of a dialogue the assistant's last message."""
+    """Read samples of Every Eval Ever. The answer is the output, or the last assistant message of a dialogue."""
     for line in lines:
         given, usage, timing = line.get("input") or {}, line.get("token_usage") or {}, line.get("performance") or {}
         columns = {"question": given.get("raw"), "reference": given.get("reference"), "choices": given.get("choices")}

@@ -16,9 +16,9 @@ from batch.settings import InputSettings
 
 
 def read_foreign(paths: Sequence[Path], *, answer: str | None = None, rows: Path | None = None, row_id: str | None = None) -> list[Answer]:
-    """The answers in `paths`, all of a row together, rows in the order of their first answer.
+    """Return the answers in `paths`, all answers to a row together, rows in the order in which they first appear.
 
-    `answer` names the key of the answer where it is none of the known ones. `rows` is a file (JSONL, CSV, Parquet) with further columns,
+    `answer` names the key of the answer if it is not a usual one. `rows` is a file (JSONL, CSV, Parquet) with further columns,
     joined by its column `row_id`. Several answers of one variant to one id are repeats, but in two files they are two variants.
 
     Raises:
@@ -37,6 +37,7 @@ def read_foreign(paths: Sequence[Path], *, answer: str | None = None, rows: Path
                 )
             if identity not in found:
                 found[identity] = Row(len(found), identity, {**columns, **known.get(identity, {})}, str(path), number)
+            # Lines are in any order, so a repeat's number is the count of its variant's earlier answers to the row.
             answers[identity].append(Answer(found[identity], variant, times[identity, variant], **said))
             times[identity, variant] += 1
     if not answers:
@@ -45,7 +46,7 @@ def read_foreign(paths: Sequence[Path], *, answer: str | None = None, rows: Path
 
 
 def _distinct_variants(files: Sequence[tuple[Path, list[ForeignLine]]]) -> Iterator[tuple[Path, Iterable[ForeignLine]]]:
-    """The lines of each file; a variant that answers the same task in two files becomes a variant of each."""
+    """Read the lines of each file. A variant that answers the same task in two files becomes one variant per file."""
     tasks: dict[tuple[str, str, Any], set[int]] = defaultdict(set)
     for at, (_, lines) in enumerate(files):
         for number, (identifier, variant, _, columns) in enumerate(lines):
@@ -57,7 +58,7 @@ def _distinct_variants(files: Sequence[tuple[Path, list[ForeignLine]]]) -> Itera
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
-    """The shortest ends of the paths that differ."""
+    """Return the shortest path endings that differ."""
     for parts in range(1, max((len(path.absolute().parts) for path in paths), default=1) + 1):
         labels = ["/".join(path.absolute().parts[-parts:]) for path in paths]
         if len(set(labels)) == len(labels):

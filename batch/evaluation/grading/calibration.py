@@ -1,7 +1,7 @@
-"""Does a judge agree with a person? A sample of what it judged, labelled blind, and Cohen's kappa between the two.
+"""Measure how far a judge agrees with people, by Cohen's kappa on a sample of its work that people labelled without seeing its verdicts.
 
-Labels are kept in scores/calibration/NAME.jsonl, a line each, the newest of an answer counts. They belong to what was shown (question,
-right answer, answers, scale) and not to the judge, so that the next judge, or the next rubric, can be compared with the same labels.
+Labels are kept in scores/calibration/NAME.jsonl, a line each; an answer's newest label counts. They belong to the displayed item (question,
+right answer, answers, scale) and not to the judge, so that another judge, or another rubric, can be compared with the same labels.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from batch.settings import ScoreSettings
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """How a judge and people agree. `alpha` is Krippendorff's over the raters, None for fewer than two.
+    """The agreement of a judge with people. `alpha` is Krippendorff's over the raters, None for fewer than two.
 
     `table` counts (people's label, judge's label); `labels` are in order. None: nothing is labelled.
     """
@@ -47,12 +47,12 @@ class Calibration:
 
 
 def labels_of(settings: ScoreSettings) -> tuple[Label, ...]:
-    """What a person can say, in order."""
+    """List the labels that a person can give, in order."""
     return tuple(PAIR_LABELS) if settings.kind == "pairwise" else tuple(sorted(judge_of(settings).scale or DEFAULT_SCALE))
 
 
 def draw(judged: Iterable[JudgedItem], settings: ScoreSettings, count: int) -> list[Unlabelled]:
-    """A sample of what has a verdict, in an order that is by chance but the same each time; equal answers stand once."""
+    """Draw a sample of judged items, in a random order that is the same each time; equal answers appear once."""
     shown = (item for one in judged if (item := _unlabelled(one, settings)) is not None)
     # Equal answers to a row come one after the other.
     once = (item for _, of_row in groupby(shown, lambda item: item.row_id) for item in {item.key: item for item in of_row}.values())
@@ -79,13 +79,13 @@ def _unlabelled(one: JudgedItem, settings: ScoreSettings) -> Unlabelled | None:
 
 
 def as_judged(item: Unlabelled, label: Label) -> Label:
-    """A label of what was shown, in the judge's first order (and the other way round)."""
+    """Convert a label from the displayed order to the judge's first order, or back."""
     exchanged: Mapping[Label, Label] = {"first": "second", "second": "first"}
     return exchanged.get(label, label) if item.turned else label
 
 
 def calibrate(settings: ScoreSettings, sample: Sequence[Unlabelled], labels: Labels) -> Calibration:
-    """How the judge and the labels of the sample agree; kappa is weighted by squares on a scale of more than two steps."""
+    """Compute the agreement of the judge with the labels of the sample. On a scale of more than two steps kappa has quadratic weights."""
     order = labels_of(settings)
     both = [(label, item.judged) for item in sample if (label := labels.get(item.key)) in order and label is not None]
     weighted = settings.kind == "judge" and len(order) > 2
@@ -108,7 +108,7 @@ def calibrate(settings: ScoreSettings, sample: Sequence[Unlabelled], labels: Lab
 
 
 def _raters_alpha(settings: ScoreSettings, sample: Sequence[Unlabelled], labels: Labels) -> float | None:
-    """Krippendorff's alpha of the raters on the sample; None for fewer than two."""
+    """Compute Krippendorff's alpha of the raters on the sample; None for fewer than two raters."""
     order, raters = labels_of(settings), labels.raters
     if len(raters) < 2:
         return None
@@ -118,7 +118,7 @@ def _raters_alpha(settings: ScoreSettings, sample: Sequence[Unlabelled], labels:
 
 
 class LabelledItems:
-    """What people have labelled of a judge's work, gathered while that goes by."""
+    """Collects the labelled items among a judge's work, row by row."""
 
     def __init__(self, settings: ScoreSettings, labels: Labels) -> None:
         self._settings = settings
@@ -127,7 +127,7 @@ class LabelledItems:
         self._scores: dict[str, _LabelledScores] = {}
 
     def add(self, one: JudgedItem) -> None:
-        """Take what was judged, if it is labelled."""
+        """Add a judged item, if it has a label."""
         item = _unlabelled(one, self._settings) if len(self._labels) else None
         if item is None:
             return
@@ -140,17 +140,17 @@ class LabelledItems:
 
     @property
     def corrected(self) -> list[CorrectedScore]:
-        """The means that people would have given, of the variants with enough labels."""
+        """The estimated means that people would give, for the variants with enough labels."""
         return [found for name, scores in self._scores.items() if (found := scores.corrected(name)) is not None]
 
     @property
     def generosity(self) -> dict[str, list[float]]:
-        """By how much the judge's ratings exceed the labels, by variant."""
+        """The judge's ratings minus the labels, by variant."""
         return {name: [judged - label for label, judged in scores.pairs] for name, scores in self._scores.items()}
 
     @property
     def stats(self) -> PersonStats | None:
-        """How the judge agrees with these labels; None where there are none."""
+        """The judge's agreement with these labels; None where there are none."""
         found = calibrate(self._settings, list(self._found.values()), self._labels)
         if (agreement := found.agreement) is None:
             return None
@@ -159,7 +159,7 @@ class LabelledItems:
 
 @dataclass(slots=True)
 class _LabelledScores:
-    """One variant's judged scores: those with a label as (label, judged), of the others sums."""
+    """One variant's judged scores: (label, judged) for each labelled one, sums of the others."""
 
     pairs: list[tuple[float, float]] = field(default_factory=list)
     others: int = 0
@@ -175,7 +175,7 @@ class _LabelledScores:
         self.squares += judged * judged
 
     def corrected(self, variant: str) -> CorrectedScore | None:
-        """The corrected mean; None with too few labels."""
+        """Return the corrected mean; None with too few labels."""
         if len(self.pairs) < FEWEST_LABELS:
             return None
         labels, judged = np.array(self.pairs).T

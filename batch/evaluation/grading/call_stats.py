@@ -12,10 +12,10 @@ from batch.records import Outcome
 
 @dataclass(slots=True)
 class CallStats(ABC):
-    """A model's calls for one score, on the answers as they are now.
+    """A model's calls for one score, on the current answers.
 
-    `calls` are answered ones; `failed` and `open` (not made yet) are without an answer. `unread` answers say nothing that can be used.
-    `cost_usd` is None unless every call has a price. `kind` says what sort of model it is.
+    `calls` were answered; `failed` and `open` (not made yet) have no answer. `unread` answers have no usable content.
+    `cost_usd` is None unless every call has a price. `kind` is the kind of model.
     """
 
     kind: ClassVar[Literal["judge", "embedder", "panel"]]
@@ -46,7 +46,7 @@ class CallStats(ABC):
 
     @property
     def note(self) -> str | None:
-        """A short note to show beside the score; None for nothing."""
+        """A short note to show beside the score; None when there is nothing to note."""
         return None
 
     @abstractmethod
@@ -54,7 +54,7 @@ class CallStats(ABC):
         """Yield sentences, each with the variants that it names; `dollars` is the formatted cost."""
 
     def document(self) -> dict[str, Any]:
-        """As JSON values; `from_document` reads them."""
+        """Convert to JSON values, which `from_document` reads."""
         return asdict(self)
 
     @classmethod

@@ -33,7 +33,7 @@ TEXT = "text"
 
 @dataclass(slots=True)
 class EmbeddingStats(CallStats):
-    """The work of a model that embeds."""
+    """Statistics of an embedding model's calls."""
 
     kind: ClassVar[Literal["embedder"]] = "embedder"
 
@@ -59,7 +59,7 @@ class EmbeddingGrader:
         self._identity = Identity(graded_by(settings))
 
     def calls(self, row: Row, answers: Sequence[Answer]) -> Iterator[tuple[Call, Sequence[str]]]:
-        """The texts of a row, each with the variants whose answer it is; the right ones, with none, where there is any answer.
+        """Yield the texts to embed: each answer with its variants, then, if there is any answer, the right values with no variant.
 
         Raises:
             ExpectedError: the row has no right value.
@@ -72,14 +72,14 @@ class EmbeddingGrader:
             yield self.call(row, text), []
 
     def wanted(self, row: Row) -> list[str]:
-        """The row's right values. Raises ExpectedError where there is none with a text."""
+        """Return the row's right values. Raises ExpectedError where none has a text."""
         texts = [text for text in expected_texts(self._expected(row)) if text.strip()]
         if not texts:
             raise ExpectedError("the row's expected value is empty, which cannot be embedded")
         return texts
 
     def call(self, row: Row, text: str) -> Call:
-        """The call that embeds a text of the row, without the space around it."""
+        """Make the call that embeds a text of the row, without surrounding space."""
         return self._identity.call(row, TEXT, text.strip())
 
 
@@ -97,13 +97,13 @@ class EmbeddingScores:
         self._threshold: float | None = grader.settings.options.get("threshold")
 
     def cells(self, row: Row, answers: Sequence[Answer]) -> list[ScoreValue]:
-        """The scores of all answers to a row, in their order. Raises ExpectedError when the row has no right value."""
+        """Return the scores of all answers to a row, in their order. Raises ExpectedError when the row has no right value."""
         found = self._vectors(list(dict.fromkeys(call.id for call, _ in self._grader.calls(row, answers))))
         targets = {text: found.get(self._grader.call(row, text).id) for text in self._grader.wanted(row)}
         return [self._cell(row, answer, found, targets) for answer in answers]
 
     def _vectors(self, ids: Sequence[str]) -> dict[str, Embedded]:
-        """What came of each call: a vector, or the score of what needs it."""
+        """Read the result of each call: a vector, or the score of every answer that needs it."""
         outcomes = self._outcomes.read(ids)
         found: dict[str, Embedded] = {}
         for call_id, outcome in zip(ids, outcomes, strict=True):
@@ -158,6 +158,6 @@ def _vector(outcome: Outcome | None) -> Vector | ScoreValue:
 
 
 def _cosine(one: Vector, other: Vector) -> float | None:
-    """Of two vectors of length 1; None where they do not have as many numbers."""
+    """Compute the cosine of two vectors of length 1; None where their dimensions differ."""
     # Rounded, so that equal texts, whose vectors are equal, come to 1 and not to a little less.
     return round(float(np.clip(one @ other, -1.0, 1.0)), 9) if one.shape == other.shape else None

@@ -1,7 +1,7 @@
 """Write the calls of a graded score as the input of a run of its own, and read the replies from that run's journal.
 
-`scores/judge/NAME/` (of one that embeds: `scores/embedding/NAME/`) is a run directory: calls.jsonl is its input, a line per call. It is
-derived; the journal beside it is not.
+`scores/judge/NAME/` (of an embedding model: `scores/embedding/NAME/`) is a run directory. Its input is calls.jsonl, a line per call,
+which can be made again; the journal beside it cannot.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CARRIED = ("judged_row", "judged")
 class Call:
     """One call to a model. `id` begins with the row's id and hashes everything that decides the reply.
 
-    `columns` are what its request is made of.
+    Its request is rendered from `columns`.
     """
 
     id: str
@@ -63,7 +63,7 @@ class Grader(Protocol):
 
 
 class Identity:
-    """Names the calls to one model: equal ones about a row have one name, and another model or other parameters give other names."""
+    """Makes the ids of calls to one model. Equal calls about a row share an id; another model or other parameters give other ids."""
 
     def __init__(self, variant: Variant) -> None:
         # Not the base URL: a server may move, and the embedded one always does.
@@ -86,7 +86,7 @@ def graded_by(settings: ScoreSettings) -> Variant:
 
 
 def calls_directory(scored: RunDirectory, settings: ScoreSettings) -> RunDirectory:
-    """The run directory of a score's calls within that of the run which it scores. Raises StorageError."""
+    """Return the run directory of a score's calls, which is inside the scored run's. Raises StorageError."""
     return open_run_directory(f"{address_of(scored)}/scores/{'judge' if settings.judge is not None else 'embedding'}/{settings.name}")
 
 
@@ -184,7 +184,7 @@ class CallOutcomes:
         self._reader = RecordReader(self._index.segments)
 
     def read(self, ids: Sequence[str]) -> list[Outcome | None]:
-        """The newest outcome of each call; None for those that were not made."""
+        """Return the newest outcome of each call; None for calls not made yet."""
         return self._reader.read(self._index.locate([_task(each) for each in ids]))
 
     def __enter__(self) -> Self:

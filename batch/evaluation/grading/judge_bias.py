@@ -1,4 +1,4 @@
-"""Whether a judge favours long answers, a place in the pair, or its own family: counts gathered row by row, and tests of them in words."""
+"""Test whether a judge favours long answers, a place in the pair, or its own model family, from counts gathered row by row."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FEWEST = 10
 
 @dataclass(frozen=True, slots=True)
 class JudgeBias:
-    """What speaks for biases of a judge; None or 0 where nothing is known.
+    """Evidence of a judge's biases; None or 0 where there is none.
 
     `length` is Spearman's correlation of ratings with the lengths of answers, with its `length_p`. Of decided pairs whose answers differ in
     length, `longer` of `unequal` went to the longer one. Of pairs whose orders disagree, `shown_first` of `flips` went twice to the answer
@@ -38,7 +38,7 @@ class JudgeBias:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any] | None) -> JudgeBias:
-        """Read what was stored; empty for nothing."""
+        """Read the stored document; None gives an empty one."""
         return cls(**document) if document else cls()
 
     def sentences(self) -> Iterator[str]:
@@ -69,7 +69,7 @@ def _of_pairs(count: int, total: int, what: str, about: str) -> Iterator[str]:
 
 @dataclass(slots=True)
 class BiasCounter:
-    """Gathers what `JudgeBias` says; memory holds two numbers a rating. `own` are the variants of the judge's family."""
+    """Gathers the evidence for `JudgeBias`, with two numbers a rating in memory. `own` are the variants of the judge's family."""
 
     own: Sequence[str] = ()
     lengths: list[int] = field(default_factory=list)
@@ -89,25 +89,28 @@ class BiasCounter:
         if flipped_to is not None:
             self.flips += 1
             self.shown_first += flipped_to == 0
+        # Only decided pairs: a flip shows a preference for a place, and a tie none.
         elif winner is not None and len(texts[0]) != len(texts[1]):
             self.unequal += 1
             self.longer += len(texts[winner]) > len(texts[1 - winner])
 
     def found(self, generosity: Mapping[str, Sequence[float]] | None = None) -> JudgeBias:
-        """What was gathered; `generosity` are the judge's ratings minus people's labels, by variant."""
+        """Return the statistics; `generosity` is the judge's ratings minus people's labels, by variant."""
         length, length_p = spearman(self.lengths, self.ratings)
         own, own_p = _self_preference(generosity or {}, self.own)
         return JudgeBias(length, length_p, self.longer, self.unequal, self.shown_first, self.flips, own, own_p)
 
 
 def spearman(first: Sequence[float], second: Sequence[float]) -> tuple[float | None, float]:
-    """Spearman's rank correlation with its two-sided p by Student's t (Zar 1972, JASA 67:578); None for few or constant values."""
+    """Compute Spearman's rank correlation with its two-sided p by Student's t (Zar 1972, JASA 67:578); None for few or constant values."""
     if len(first) < FEWEST:
         return None, 1.0
     ranks = [_ranks(np.asarray(values, dtype=np.float64)) for values in (first, second)]
+    # The correlation with a constant is undefined.
     if any(np.ptp(each) == 0 for each in ranks):
         return None, 1.0
     rho = float(np.corrcoef(np.stack(ranks))[0, 1])
+    # The formula of t below would divide by zero.
     if abs(rho) >= 1 - 1e-12:
         return math.copysign(1.0, rho), 0.0
     freedom = len(first) - 2
@@ -115,7 +118,7 @@ def spearman(first: Sequence[float], second: Sequence[float]) -> tuple[float | N
 
 
 def _ranks(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """Ranks from 1, equal values sharing their mean."""
+    """Rank values from 1; equal values share their mean rank."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     ends = np.cumsum(counts)
     ranks: np.ndarray[Any, np.dtype[np.float64]] = (ends - (counts - 1) / 2)[places]
@@ -123,13 +126,14 @@ def _ranks(values: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.
 
 
 def _self_preference(generosity: Mapping[str, Sequence[float]], own: Sequence[str]) -> tuple[float | None, float]:
-    """The difference of mean generosity, own family minus others, with Welch's t test (1947, Biometrika 34:28)."""
+    """Compute the difference of mean generosity, own family minus others, with Welch's t test (1947, Biometrika 34:28)."""
     groups = [np.array([each for name, values in generosity.items() if (name in own) is mine for each in values]) for mine in (True, False)]
     if any(len(group) < FEWEST for group in groups):
         return None, 1.0
     difference = float(groups[0].mean() - groups[1].mean())
     shares = [float(np.var(group, ddof=1)) / len(group) for group in groups]
     error = sum(shares)
+    # Both groups are constant, and t is undefined.
     if error == 0:
         return difference, 1.0 if difference == 0 else 0.0
     freedom = error**2 / sum(share**2 / (len(group) - 1) for share, group in zip(shares, groups, strict=True))

@@ -1,9 +1,9 @@
 """Make the chats that ask a judge for a verdict.
 
-Pointwise: a rating on a scale of which each step is described. Pairwise: which of two answers is better, each pair in both orders, since
-judges favour a place (Zheng et al. 2023, arXiv:2306.05685, section 3.3). Reasons come before the verdict. What is judged stands between
-marks that it cannot contain, and the judge is instructed to follow nothing in it. The answer is asked for as JSON, with a schema
-where the endpoint takes one (response_format, https://platform.openai.com/docs/guides/structured-outputs).
+Pointwise: a rating on a scale with a description of each step. Pairwise: which of two answers is better, each pair in both orders,
+since judges favour a place (Zheng et al. 2023, arXiv:2306.05685, section 3.3). Reasons come before the verdict. The judged texts are
+put between delimiters that they cannot contain, and the judge is instructed to follow nothing in them. The reply is requested as JSON,
+with a schema where the endpoint accepts one (response_format, https://platform.openai.com/docs/guides/structured-outputs).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LONGEST_REPLY = 4000
 class ChatMaker:
     """Makes the chats of one judge.
 
-    Templates see the row's columns, `question`, `expected`, `mark` (a word that is in none of the texts), and the answer as `completion`
+    Templates see the row's columns, `question`, `expected`, `mark` (a delimiter that no text contains), and the answer as `completion`
     (pairwise: `first` and `second`). All of these are data, never templates themselves.
 
     Raises:
@@ -56,7 +56,7 @@ class ChatMaker:
         self._template = None if settings.template is None else Template(settings.template)
 
     def rating(self, row: Row, question: str, answer: str, expected: str | None = None) -> list[ChatMessage]:
-        """The chat that asks for a rating of one answer, with the right answer where there is one. Raises RowError."""
+        """Make the chat that asks for a rating of one answer, with the right answer if there is one. Raises RowError."""
         parts = {"QUESTION": question, **({"REFERENCE": expected} if expected is not None else {}), "ANSWER": answer}
         known = {"question": question, "expected": expected, "completion": answer}
         steps = "\n".join(f"{step}: {meaning}" for step, meaning in sorted(self._scale.items()))
@@ -69,7 +69,7 @@ class ChatMaker:
         return self._chat(row, parts, known, f"{task}\n\nRate each of these criteria by itself:\n{listed}", f'"ratings": {{{each}}}')
 
     def preference(self, row: Row, question: str, first: str, second: str, expected: str | None = None) -> list[ChatMessage]:
-        """The chat that asks which of two answers is better; ask it a second time with the answers exchanged. Raises RowError."""
+        """Make the chat that asks which of two answers is better; swap the answers for the second order. Raises RowError."""
         parts = {"QUESTION": question, **({"REFERENCE": expected} if expected is not None else {}), "ANSWER A": first, "ANSWER B": second}
         known = {"question": question, "expected": expected, "first": first, "second": second}
         task = f"Which answer is better by this rubric? Their order means nothing.\n{_RUBRIC}"
@@ -81,6 +81,7 @@ class ChatMaker:
         if self._template is not None:
             asked = self._template.render(filled)
         else:
+            # Once: a "{rubric}" in the text of a scale or a criterion stays as it is.
             asked = _marked(parts, mark) + "\n\n" + task.replace(_RUBRIC, self._rubric.render(filled), 1)
         reasons = '"reasons": "a few sentences", ' if self._reasons else ""
         form = f"Answer with one JSON object and nothing else: {{{reasons}{verdict}}}"
@@ -88,7 +89,7 @@ class ChatMaker:
 
 
 def rating_format(scale: Mapping[int, str] | None, *, reasons: bool, criteria: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The response_format of a rating, or of one for each criterion."""
+    """Return the response_format of a rating, or of one rating per criterion."""
     rating = {"type": "integer", "enum": sorted(scale or DEFAULT_SCALE)}
     if not criteria:
         return _format("rating", rating, reasons=reasons)
@@ -97,28 +98,30 @@ def rating_format(scale: Mapping[int, str] | None, *, reasons: bool, criteria: M
 
 
 def preference_format(*, reasons: bool) -> dict[str, Any]:
-    """The response_format of a preference."""
+    """Return the response_format of a preference."""
     return _format("verdict", {"type": "string", "enum": ["A", "B", "tie"]}, reasons=reasons)
 
 
 def _format(name: str, verdict: Mapping[str, Any], *, reasons: bool) -> dict[str, Any]:
+    # Reasons come first: models write keys in the schema's order, and a verdict after its reasons is better founded.
     properties = {**({"reasons": {"type": "string"}} if reasons else {}), name: verdict}
     schema = {"type": "object", "properties": properties, "required": list(properties), "additionalProperties": False}
     return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
 
 
 def _mark(parts: Mapping[str, str]) -> str:
-    """A word that none of the parts can have foreseen."""
+    """Make a delimiter that none of the parts can contain."""
+    # A hash of the texts themselves: no text can contain it except by chance, and the same texts give the same call.
     return blake2b("\0".join(parts.values()).encode(errors="surrogatepass"), digest_size=6).hexdigest()
 
 
 def _marked(parts: Mapping[str, str], mark: str) -> str:
-    """The parts, each between marks."""
+    """Put each part between delimiters."""
     return "\n\n".join(f"[{name} {mark}]\n{text}\n[END {name} {mark}]" for name, text in parts.items())
 
 
 def chat_text(messages: Sequence[Mapping[str, Any]]) -> str | None:
-    """What a chat asks: its only user message, or with a system message or a history all of it, each part under its role.
+    """Return the question that a chat asks: its only user message, or all messages under their roles where there are others.
 
     None when there is no user message. Pictures and the like are only named.
     """

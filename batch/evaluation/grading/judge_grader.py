@@ -25,9 +25,9 @@ MESSAGES = "messages"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One answer, or a pair of them, with the calls that judge it: one, or one for each order. None: the answers are equal.
+    """One answer, or a pair, with the calls that judge it: one, or one for each order. No calls: the answers of the pair are equal.
 
-    `text` is what is judged, for people; `question` and `expected` are given to the judge beside it.
+    `text` is the judged text, for people; `question` and `expected` are given to the judge beside it.
     """
 
     answers: tuple[Answer, ...]
@@ -51,7 +51,7 @@ def judge_variant(settings: ScoreSettings) -> Variant:
 
 
 def judge_of(settings: ScoreSettings) -> JudgeSettings:
-    """The judge of a score that has one."""
+    """Return the judge of a score; only for scores that have one."""
     if settings.judge is None:
         raise ValueError(f"score {settings.name} is not judged by a model")
     return settings.judge
@@ -98,9 +98,10 @@ class JudgeGrader:
             raise ExpectedError(str(error)) from error
 
     def follow_up(self, row: Row, call: Call, reply: str | None) -> Call:
-        """The call that asks again after a reply that cannot be read."""
+        """Make the call that asks again after an unreadable reply."""
         messages = [
             *call.columns[MESSAGES],
+            # The end of the reply, where a verdict would be.
             {"role": "assistant", "content": (reply or "")[-LONGEST_REPLY:]},
             {"role": "user", "content": AGAIN},
         ]
@@ -146,7 +147,7 @@ def _question(judge: JudgeSettings, prompt: PromptSettings) -> Callable[[Row], s
 
 
 def _stored_messages(row: Row) -> Sequence[Any]:
-    """The chat of a row that is a whole request."""
+    """Return the chat of a row that is a whole request."""
     body = row.columns.get("body")
     messages = body.get("messages") if isinstance(body, Mapping) else None
     return messages if isinstance(messages, list) else ()

@@ -1,4 +1,4 @@
-"""Read a judge's reply. It should be JSON, and is read tolerantly; a reply without a clear verdict is unscored, never 0."""
+"""Read a judge's reply. It should be JSON, but other forms are read too. A reply without a clear verdict is unscored, never 0."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _SECOND_VERDICT = re.compile(r"^\W*(?:or|and|/)\W*(?:A|B|tie)\b", re.IGNORECASE)
 
 
 def read_rating(text: str | None, scale: Mapping[int, str] | None = None) -> ScoreValue:
-    """The judge's rating as a score from 0 (lowest step) to 1 (highest), with its reasons; unscored when there is none that is clear."""
+    """Read a rating as a score from 0 (lowest step) to 1 (highest), with the judge's reasons; unscored when no rating is clear."""
     said = answer_text(Sample(text))
     if isinstance(said, ScoreValue):
         return unscored("the judge gave no rating", text)
@@ -49,7 +49,7 @@ def read_rating(text: str | None, scale: Mapping[int, str] | None = None) -> Sco
 
 
 def read_ratings(text: str | None, criteria: Iterable[str], scale: Mapping[int, str] | None = None) -> tuple[ScoreValue, dict[str, float]]:
-    """The mean of a judge's ratings, and each criterion's, as scores from 0 to 1; unscored when one of them is missing or unclear."""
+    """Read the mean of all ratings, and each criterion's, as scores from 0 to 1; unscored when one is missing or unclear."""
     said = answer_text(Sample(text))
     found = None if isinstance(said, ScoreValue) else _object_with("ratings", said)
     given = found["ratings"] if found else None
@@ -66,7 +66,7 @@ def read_ratings(text: str | None, criteria: Iterable[str], scale: Mapping[int, 
 
 
 def read_preference(text: str | None) -> tuple[Preference | None, str]:
-    """Which of two answers the judge prefers, in the order in which it saw them, and why; None when it does not say so clearly."""
+    """Read which of two answers the judge prefers, in the order in which it saw them, with its reasons; None when that is unclear."""
     said = answer_text(Sample(text))
     if isinstance(said, ScoreValue):
         return None, ""
@@ -80,14 +80,14 @@ def read_preference(text: str | None) -> tuple[Preference | None, str]:
 
 
 def nearest_step(value: float, scale: Mapping[int, str] | None = None) -> int:
-    """The step of the scale that a score from 0 to 1 is nearest to."""
+    """Return the step of the scale nearest to a score from 0 to 1."""
     steps = sorted(scale or DEFAULT_SCALE)
     rating = steps[0] + value * (steps[-1] - steps[0])
     return min(steps, key=lambda step: round(abs(step - rating), 9))
 
 
 def _object_with(key: str, text: str) -> dict[str, Any] | None:
-    """The last JSON object in `text` that has `key`."""
+    """Return the last JSON object in `text` that has `key`."""
     searched = text[-_SEARCHED:]
     for brace in reversed(list(re.finditer(r"\{", searched))):
         try:
@@ -100,7 +100,7 @@ def _object_with(key: str, text: str) -> dict[str, Any] | None:
 
 
 def _last(stated: re.Pattern[str], alone: re.Pattern[str], text: str) -> re.Match[str] | None:
-    """The last statement in words; else the whole text, when it is nothing but a value."""
+    """Return the last verdict stated in words, or the whole text when it is a bare value."""
     return max(stated.finditer(text), key=re.Match.start, default=None) or alone.fullmatch(text)
 
 

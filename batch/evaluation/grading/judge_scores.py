@@ -1,4 +1,4 @@
-"""From a judge's answers to scores. Pairwise, a variant's score on a row is its share of won pairs, a tie being half a win."""
+"""Compute scores from a judge's replies. Pairwise, a variant's score on a row is its share of won pairs; a tie is half a win."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _NOT_JUDGED = ScoreValue(None, "missing", None, "not judged yet")
 
 @dataclass(frozen=True, slots=True)
 class JudgedItem:
-    """An item with what the judge said of it: a `cell` (pointwise) or a `judgement` of the pair, None when its calls are not answered."""
+    """An item with the judge's verdict: a `cell` (pointwise) or a `judgement` of the pair; None when its calls are not answered."""
 
     item: Item
     cell: ScoreValue | None
@@ -53,7 +53,7 @@ class JudgeScores:
         self.stats.pairs = list(self._pairs.values())
 
     def cells(self, row: Row, answers: Sequence[Answer]) -> list[ScoreValue]:
-        """The scores of all answers to a row, in their order. Raises ExpectedError when the row has no right value or question."""
+        """Return the scores of all answers to a row, in their order. Raises ExpectedError when the row has no right value or question."""
         judged = list(self.judged(row, answers))
         for one in judged:
             self._watch(one)
@@ -73,7 +73,7 @@ class JudgeScores:
         return [self._plain(answer) or self._won(answer, sides.get(_task(answer), []), of_task) for answer in answers]
 
     def judged(self, row: Row, answers: Sequence[Answer]) -> Iterator[JudgedItem]:
-        """What the judge said of a row's answers, each call counted once. Raises ExpectedError."""
+        """Yield the judge's verdicts on a row's answers; each call is counted once. Raises ExpectedError."""
         items = self._grader.items(row, answers)
         verdicts, follow_ups = self._reader.read(row, [call for item in items for call in item.calls], self.stats.add)
         self.stats.unread += sum(verdict.answered and not verdict.clear for verdict in verdicts.values())
@@ -87,14 +87,14 @@ class JudgeScores:
                 yield JudgedItem(item, verdict.value, None, verdict.reason)
 
     def _plain(self, answer: Answer) -> ScoreValue | None:
-        """The score of what is not judged."""
+        """Return the score of an answer that is not judged; None for one that is."""
         if (known := unanswered(answer, self._grader.rules)) is not None:
             return known
         text = scored_text(answer, self._grader.rules)
         return text if isinstance(text, ScoreValue) else None
 
     def _won(self, answer: Answer, sides: Sequence[Side], of_task: Mapping[tuple[str, int], Answer]) -> ScoreValue:
-        """The score of one of several: over the pairs that were judged, and those that the other one lost by a failed call."""
+        """Return the share of won pairs: over the judged pairs, and the pairs that the opponent lost by a failed call."""
         if answer.variant == judge_of(self._grader.settings).baseline:
             return scored(0.5, None, "what the others are judged against")
         scores, reasons = [], []
@@ -131,7 +131,7 @@ def _judged_pair(item: Item, verdicts: Mapping[str, JudgeVerdict]) -> JudgedItem
 
 
 def _sides(judged: Sequence[JudgedItem]) -> dict[tuple[str, int], list[Side]]:
-    """For each task its pairs, from its own side: the other variant, the judgement, the judge's reasons in the first order."""
+    """Group pairs by task, seen from its side: the opponent, the judgement, and the judge's reasons in the first order."""
     sides: dict[tuple[str, int], list[Side]] = {}
     for one in judged:
         first, second = one.item.answers

@@ -1,4 +1,4 @@
-"""Statistics of a judge beside its scores: what its calls took, and how far it can be relied on."""
+"""Statistics of a judge beside its scores: the use and cost of its calls, and its reliability."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from batch.evaluation.statistics.bradley_terry import Strength, bradley_terry
 
 @dataclass(slots=True)
 class PairStats:
-    """How two variants stand in the judge's eyes, from the side of `first`; `flips` are those of the ties that the order made.
+    """The judge's results for a pair of variants, from the side of `first`. `flips` are the ties whose two orders disagreed.
 
     `same` counts the ties of equal answers, which need no call.
     """
@@ -46,7 +46,7 @@ class PairStats:
 
 @dataclass(frozen=True, slots=True)
 class PersonStats:
-    """How a judge agrees with a person on the answers as they are now: Cohen's kappa with its 95 % interval, and the share of equal labels.
+    """A judge's agreement with people on the current answers: Cohen's kappa with its 95 % interval, and the share of equal labels.
 
     `kappa` is None when all labels are the same, so that chance alone explains everything. `weights` are none, or quadratic on a scale.
     """
@@ -77,7 +77,7 @@ class PersonStats:
 
 @dataclass(frozen=True, slots=True)
 class CorrectedScore:
-    """A variant's mean as people would have given it, from 0 to 1, with its 95 % interval (prediction-powered), beside the judge's."""
+    """The estimated mean that people would give a variant, from 0 to 1, with its 95 % interval (prediction-powered), and the judge's."""
 
     variant: str
     labels: int
@@ -121,7 +121,7 @@ class JudgeStats(CallStats):
 
     @property
     def note(self) -> str | None:
-        """A short note to show beside the score; None for nothing."""
+        """A short note to show beside the score; None when there is nothing to note."""
         return None if self.person is None else self.person.short
 
     @property
@@ -129,6 +129,7 @@ class JudgeStats(CallStats):
         """Bradley-Terry strengths by the judged pairs; empty for fewer than three variants, whose shares of won pairs say all."""
         names = list(dict.fromkeys(name for pair in self.pairs for name in (pair.first, pair.second)))
         judged = [pair for pair in self.pairs if pair.won + pair.tied + pair.lost]
+        # A variant without a judged pair would get its strength from the model's added pairs alone.
         if len(names) < 3 or len({name for pair in judged for name in (pair.first, pair.second)}) < len(names):
             return ()
         won = np.zeros((len(names), len(names)))
@@ -141,12 +142,13 @@ class JudgeStats(CallStats):
     @property
     def flip_rate(self) -> float | None:
         """The share of the judged pairs whose two orders disagree; None when no pair needed a call."""
+        # Equal answers need no call, so their tie says nothing of the order.
         asked = sum(pair.won + pair.tied + pair.lost - pair.same for pair in self.pairs)
         return sum(pair.flips for pair in self.pairs) / asked if asked else None
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Self:
-        """The stats that `document` gave."""
+        """Read the output of `document`."""
         person = document.get("person")
         pairs = [PairStats(**pair) for pair in document["pairs"]]
         read = {
@@ -172,16 +174,16 @@ class JudgeStats(CallStats):
             yield f"{self.open:,} calls to the judge are not made yet; promptmill score makes them.", ()
         if self.failed:
             again = "promptmill score --retry-failed tries again"
-            yield f"{self.failed:,} calls to the judge failed; what they were about has no score ({again}).", ()
+            yield f"{self.failed:,} calls to the judge failed; the answers in them have no score ({again}).", ()
         if self.unread:
             asked = f", {self.again:,} follow-up calls included" if self.again else ""
             yield (
-                f"{self.unread:,} verdicts of the judge cannot be read{asked}: what they are about has no score, and counts for no model.",
+                f"{self.unread:,} verdicts of the judge cannot be read{asked}: the answers in them have no score, and count for no model.",
                 (),
             )
         if self.favoured:
             whose = "all variants" if len(self.favoured) == len(variants) > 1 else ", ".join(self.favoured)
-            text = f"The judge is of one family with {whose}: judges tend to favour their own, so do not rely on this score alone."
+            text = f"The judge belongs to the model family of {whose}: judges tend to favour their own, so do not rely on this score alone."
             yield text, tuple(self.favoured)
         for sentence in self.bias.sentences():
             yield sentence, ()
@@ -205,6 +207,7 @@ def _labels(count: int) -> str:
     return "1 label" if count == 1 else f"{count:,} labels"
 
 
+# By the model's name and not its provider, since gateways serve models of all families.
 _FAMILIES = {
     "openai": r"gpt|chatgpt|^o[134]\b|davinci",
     "anthropic": r"claude",
@@ -227,6 +230,6 @@ def family(model: str) -> str | None:
 
 
 def favoured(judge: str, candidates: Mapping[str, str]) -> list[str]:
-    """The variants (model by name) that are the judge itself, or of its family."""
+    """Find the variants (model by name) that are the judge itself, or of its family."""
     own = family(judge)
     return [name for name, model in candidates.items() if model == judge or (own is not None and family(model) == own)]

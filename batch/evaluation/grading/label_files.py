@@ -1,4 +1,4 @@
-"""Labels as CSV: written for people to fill in with a spreadsheet, and read back, of one rater or several."""
+"""Write labels as CSV for people to fill in with a spreadsheet, and read them back, of one rater or several."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_labels(path: Path, sample: Sequence[Unlabelled], labels: Labels) -> int:
-    """Write the sample with a line for each rater's label, and one with an empty label for what has no label; return the lines.
+    """Write the sample: a line for each rater's label, and one with an empty label for an unlabelled item. Return the number of lines.
 
-    The answers stand as they are shown to a person, without the names of models. Raises StorageError.
+    The answers are as shown to a person, without the names of models. Raises StorageError.
     """
     lines = [line for item in sample for line in _lines(item, labels)]
     with replace_atomically(path) as file:
@@ -52,10 +52,10 @@ def _csv_line(values: Sequence[str]) -> bytes:
 def read_labels(path: Path, settings: ScoreSettings, sample: Sequence[Unlabelled], labels: Labels, rater: str) -> int:
     """Keep the labels in a CSV file with the columns key and label, and rater where several people labelled; return their number.
 
-    Lines without a label are passed over. `rater` names those of lines without a rater. Nothing is kept when a line is wrong.
+    Lines without a label are skipped. `rater` is the rater of lines without one. Nothing is kept when a line is wrong.
 
     Raises:
-        InputError: the file cannot be read, has other columns, names what is not in the sample, or a label that is not on the scale.
+        InputError: the file cannot be read or has other columns, a key is not in the sample, or a label is not on the scale.
     """
     items = {item.key: item for item in sample}
     found = [(items.get(key), key, text, name or rater, at) for key, text, name, at in _read(path)]

@@ -1,4 +1,4 @@
-"""People's labels of what a judge has judged, kept in a file; several raters may label the same answers."""
+"""Keep people's labels of judged answers in a file; several raters may label the same answers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PAIR_LABELS: Sequence[Label] = ("first", "tie", "second")
 
 @dataclass(frozen=True, slots=True)
 class Unlabelled:
-    """What is shown to a person. `texts` are the answers in the order to be shown; `turned` says that it is not the judge's first order."""
+    """An item as shown to a person. `texts` are the answers in display order; `turned`: that is not the judge's first order."""
 
     key: str
     row_id: str
@@ -39,7 +39,7 @@ class Unlabelled:
 
 
 def open_labels(judged: RunDirectory, settings: ScoreSettings) -> Labels:
-    """The labels of one score of a run. Raises StorageError."""
+    """Open the labels of one score of a run. Raises StorageError."""
     kept = open_run_directory(f"{address_of(judged)}/scores/calibration")
     kept.fetch(f"{settings.name}.jsonl")
     return Labels(kept.path / f"{settings.name}.jsonl", kept.publish)
@@ -48,7 +48,7 @@ def open_labels(judged: RunDirectory, settings: ScoreSettings) -> Labels:
 class Labels:
     """The labels of one score, in a file that is appended to. `published` is called with it after each.
 
-    The newest label of each rater counts; of several raters the label in the middle, or of a pair the most frequent one.
+    The newest label of each rater counts. Several raters give the median label, or for a pair the most frequent one.
     """
 
     def __init__(self, path: Path, published: Callable[[Path], object] = lambda _: None) -> None:
@@ -64,7 +64,7 @@ class Labels:
 
     @property
     def digest(self) -> str:
-        """A hash that is another one whenever a label is another one; empty without any."""
+        """A hash that changes with every label; empty without labels."""
         known = json.dumps(sorted((key, sorted(labels.items())) for key, labels in self._known.items())).encode()
         return blake2b(known, digest_size=16).hexdigest() if self._known else ""
 
@@ -74,15 +74,15 @@ class Labels:
         return sorted({rater for labels in self._known.values() for rater in labels})
 
     def get(self, key: str) -> Label | None:
-        """The label of what is shown under `key`, all raters together."""
+        """Return the combined label of all raters for the item `key`."""
         return _middle(list(self._known.get(key, {}).values()))
 
     def by_rater(self, key: str) -> Mapping[str, Label]:
-        """Each rater's newest label of what is shown under `key`."""
+        """Return each rater's newest label for the item `key`."""
         return self._known.get(key, {})
 
     def value(self, key: str, low: float, high: float) -> float | None:
-        """The raters' mean step as a score from 0 to 1, between the ends of the scale; None without a label."""
+        """Return the raters' mean step, scaled to 0 to 1; None without a label."""
         steps = [float(label) for label in self._known.get(key, {}).values() if isinstance(label, int)]
         return (sum(steps) / len(steps) - low) / (high - low) if steps else None
 
@@ -112,7 +112,7 @@ class Labels:
 
 
 def _middle(labels: Sequence[Label]) -> Label | None:
-    """The median step (the lower one of two), or of pairs the most frequent label, a tie of raters being a tie."""
+    """Return the median step (the lower of the middle two); for pairs the most frequent label, where a tie of the raters means a tie."""
     steps = sorted(label for label in labels if isinstance(label, int))
     if steps:
         return steps[(len(steps) - 1) // 2]

@@ -1,4 +1,4 @@
-"""Pairs of answers, each judged in both orders: where the orders disagree it is a tie, and counted as a flip."""
+"""Combine the judgements of pairs of answers, each judged in both orders. Orders that disagree make a tie, counted as a flip."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MARKS: Mapping[Preference, float] = {"first": 1.0, "tie": 0.5, "second": 0.0}
 
 @dataclass(frozen=True, slots=True)
 class Judgement:
-    """A pair judged in both orders, from the side of the first one. `preference` None: unscored. `flipped`: the orders disagree.
+    """A pair judged in both orders, from the side of its first answer. `preference` None: unscored. `flipped`: the orders disagree.
 
-    `place` is then the place, 0 or 1, that both orders preferred; None where one of them said tie.
+    `place` is the place, 0 or 1, that both orders of a flipped pair preferred; None where one of them said tie.
     """
 
     preference: Preference | None
@@ -35,14 +35,14 @@ class Judgement:
 
 
 def pairs_of(variants: Sequence[str], baseline: str | None) -> list[tuple[str, str]]:
-    """The pairs to be judged: each variant against `baseline`, or all pairs without one."""
+    """List the pairs to judge: each variant against `baseline`, or all pairs without one."""
     if baseline is not None:
         return [(name, baseline) for name in variants if name != baseline]
     return list(combinations(variants, 2))
 
 
 def both_orders(forward: Preference | None, backward: Preference | None) -> Judgement:
-    """What two judgements mean together; `backward` was given with the answers exchanged. Disagreement is a tie."""
+    """Combine the judgements of both orders; `backward` was given with the answers swapped. Disagreement is a tie."""
     if forward is None or backward is None:
         return Judgement(None)
     if forward == _TURNED[backward]:

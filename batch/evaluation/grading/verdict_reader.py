@@ -1,4 +1,4 @@
-"""Read a judge's verdicts from the outcomes of its calls; one that cannot be read is asked for again, a bounded number of times."""
+"""Read a judge's verdicts from the outcomes of its calls. An unreadable one is requested again, a bounded number of times."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _NOT_JUDGED = ScoreValue(None, "missing", None, "not judged yet")
 
 @dataclass(frozen=True, slots=True)
 class JudgeVerdict:
-    """What a judge said to one call. `value` is the rating's score value; of a pair, `preference` is which answer is better.
+    """A judge's verdict in one call. `value` is the rating's score value; for a pair, `preference` is the better answer.
 
-    `answered` says that there is a reply; `clear` that it, or a repeated one, can be read. `criteria` has a score for each criterion.
+    `answered`: there is a reply. `clear`: it, or a follow-up reply, can be read. `criteria` has a score for each criterion.
     """
 
     value: ScoreValue
@@ -46,7 +46,7 @@ class VerdictReader:
     def read(
         self, row: Row, calls: Iterable[Call], count: Callable[[Outcome | None], object] = lambda _: None
     ) -> tuple[dict[str, JudgeVerdict], dict[str, list[Call]]]:
-        """The verdict on each call by its id, and by the same id the follow-up calls; `count` is called with each outcome once."""
+        """Return each call's verdict by its id, and the follow-up calls by the same id. `count` receives each outcome once."""
         verdicts: dict[str, JudgeVerdict] = {}
         follow_ups: dict[str, list[Call]] = {}
         pending = {call.id: call for call in calls}
@@ -104,7 +104,7 @@ def _said(outcome: Outcome | None) -> str | None:
 
 
 def _of_judge(value: ScoreValue, outcome: Outcome) -> ScoreValue:
-    """A reply without a rating is the judge's failure, not the answer's: it has no score, rather than one of 0."""
+    """Make a reply without a rating unscored instead of 0: that is the judge's failure and not the answer's."""
     if value.state == "scored":
         return value
     cut_off = outcome.finish_reason == "length"

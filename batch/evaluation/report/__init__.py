@@ -1,1 +1,1 @@
-"""The report: one HTML file that needs no network, made of a run's results and of what its scores allow one to say."""
+"""The report: one HTML file that needs no network, made of a run's results, its scores and their verdicts."""

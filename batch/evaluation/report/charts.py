@@ -1,4 +1,4 @@
-"""Charts as SVG. Colours and fonts come from the page's style sheet; each chart says in words what it shows."""
+"""Draw charts as SVG. Colours and fonts come from the page's style sheet; each chart has a description in words."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _NARROWEST = 1e-6
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Values from `low` to `high` on lengths from `start` to `end`; `ticks` are the values that are named."""
+    """Maps values from `low` to `high` to lengths from `start` to `end`; `ticks` are the labelled values."""
 
     low: float
     high: float
@@ -33,14 +33,14 @@ class Scale:
     log: bool = False
 
     def at(self, value: float) -> float:
-        """Where a value stands, to a tenth of a pixel."""
+        """Return a value's coordinate, rounded to a tenth of a pixel."""
         low, high, inner = (math.log(one) for one in (self.low, self.high, value)) if self.log else (self.low, self.high, value)
         share = (inner - low) / (high - low)
         return round(self.start + min(1.0, max(0.0, share)) * (self.end - self.start), 1)
 
 
 def linear(low: float, high: float, start: float, end: float, ticks: int = 5) -> Scale:
-    """A scale from below `low` to above `high` whose ends are round values."""
+    """Make a linear scale around `low` and `high` whose ends are round values."""
     step = _step(max(high - low, abs(high) * _NARROWEST) / ticks)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     last = max(last, first + 1)
@@ -48,7 +48,7 @@ def linear(low: float, high: float, start: float, end: float, ticks: int = 5) ->
 
 
 def positive(values: Sequence[float], start: float, end: float) -> Scale:
-    """A scale for amounts: from zero, or logarithmic where they are far apart."""
+    """Make a scale for amounts, from zero; logarithmic where the amounts are far apart."""
     low, high = min(values), max(values)
     if low <= 0 or high / low < _LOG_FROM:
         return linear(0.0, high or 1.0, start, end, ticks=4)
@@ -64,7 +64,7 @@ def _step(rough: float) -> float:
 
 
 def score_scale(intervals: Sequence[Interval], start: float, end: float, ticks: int = 4) -> Scale:
-    """A scale for scores that all the intervals fit on."""
+    """Make a scale for scores that all the intervals fit on."""
     low = min((one.low for one in intervals), default=0.0)
     high = max((one.high for one in intervals), default=1.0)
     # The axis labels could not distinguish closer values.
@@ -72,12 +72,12 @@ def score_scale(intervals: Sequence[Interval], start: float, end: float, ticks: 
 
 
 def strip_scale(intervals: Sequence[Interval]) -> Scale:
-    """The scale of interval strips: one for all variants, so that they can be compared by eye."""
+    """Make the scale of interval strips, the same for all variants, so that they can be compared by eye."""
     return score_scale(intervals, _MARGIN, STRIP_WIDTH - _MARGIN)
 
 
 def interval_strip(interval: Interval, scale: Scale, name: str) -> Markup:
-    """A point with its interval, for a table's cell."""
+    """Draw a point with its interval, for a table's cell."""
     middle = STRIP_HEIGHT / 2
     low, at, high = scale.at(interval.low), scale.at(interval.estimate), scale.at(interval.high)
     label = f"{name}: {_percent(interval.estimate)}, between {_percent(interval.low)} and {_percent(interval.high)}"
@@ -94,7 +94,7 @@ def interval_strip(interval: Interval, scale: Scale, name: str) -> Markup:
 
 
 def strip_axis(scale: Scale) -> Markup:
-    """The names of a strip's lines, for the head of the column: every other one where there are many."""
+    """Write the tick labels of a strip for the column's head; every other one where there are many."""
     shown = scale.ticks[:: 2 if len(scale.ticks) > 5 else 1]
     texts = [tag("text", _plain_percent(tick), x=scale.at(tick), y=14, text_anchor="middle") for tick in shown]
     return _svg("strip axis", STRIP_WIDTH, 18, "scale of the intervals, in percent", texts)
@@ -112,7 +112,7 @@ class Point:
 
 
 def scatter(title: str, x_label: str, points: Sequence[Point], tick_text: Sequence[str] | None = None) -> Markup:
-    """Scores with their intervals against an amount of which less is better; a line joins the variants that no other beats in both.
+    """Plot scores with intervals against an amount of which less is better; a line joins the Pareto front.
 
     `tick_text` is made by `positive_ticks`.
     """
@@ -132,7 +132,7 @@ def scatter(title: str, x_label: str, points: Sequence[Point], tick_text: Sequen
 
 
 def positive_ticks(values: Sequence[float]) -> tuple[float, ...]:
-    """The values that a scatter chart names on its x axis."""
+    """Choose the tick values of a scatter chart's x axis."""
     return positive(values, _LEFT, WIDTH - _RIGHT).ticks
 
 
@@ -169,7 +169,7 @@ def _front(points: Sequence[Point], xs: Scale, ys: Scale) -> Markup:
 
 
 def _labels(points: Sequence[Point], xs: Scale, ys: Scale) -> Iterator[Markup]:
-    """Each variant's letter beside its point, where no other letter and no point is in the way."""
+    """Place each variant's letter beside its point, where it covers no other letter or point."""
     taken = [(xs.at(point.x), ys.at(point.interval.estimate)) for point in points]
     for point in points:
         x, y = xs.at(point.x), ys.at(point.interval.estimate)

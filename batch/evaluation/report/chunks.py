@@ -1,4 +1,4 @@
-"""Data inside the page: gzip in base64, in script elements that no browser runs; the page's own script unpacks them when it needs them."""
+"""Pack data into the page: gzip in base64, in script elements that no browser runs. The page's own script unpacks them on demand."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LEVEL = 9
 
 
 def data_element(name: str, data: bytes) -> bytes:
-    """A script element that holds `data`. Base64 has no sign that means anything in HTML. Equal data make an equal element."""
+    """Wrap `data` in a script element, in base64, which has no character with a meaning in HTML. Equal data make equal elements."""
     packed = base64.b64encode(gzip.compress(data, _LEVEL, mtime=0))
     return b'<script type="%s" id="%s">%s</script>\n' % (DATA_TYPE.encode(), name.encode(), packed)
 

@@ -1,4 +1,4 @@
-"""What stands behind the verdict: pairs won and lost, cost and latency against quality, slices, and what became of the calls."""
+"""Show the details behind the verdict: rows won and lost, cost and latency against quality, slices, and the outcomes of the calls."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MOST_FAILURES = 30
 
 
 def pairs_html(findings: Findings, keys: VariantLetters) -> Markup:
-    """How many rows each variant won against each other: a row of the table against a column."""
+    """Show how many rows each variant won against each other: row of the table against column."""
     if not findings.pairs:
         return Markup()
     ranked = [one.variant for one in findings.standings if one.rank_best is not None]
@@ -59,7 +59,7 @@ def _pair_cell(known: Mapping[tuple[str, str], Pair], one: str, other: str, *, l
 
 
 def _rows_won(count: int, winner: str, loser: str) -> Content:
-    """How many rows one won over another, leading to them."""
+    """Show how many rows one variant won over another, linked to those rows."""
     if not count:
         return "0"
     return _show(
@@ -72,7 +72,7 @@ def _equals(p: str) -> str:
 
 
 def charts_html(findings: Findings, stats: Mapping[str, VariantStats], keys: VariantLetters) -> Markup:
-    """Score against cost and against latency, for the variants of which they are known."""
+    """Plot score against cost and against latency, for the variants where they are known."""
     scored = [(one, one.summary.strict) for one in findings.standings if one.summary.strict is not None]
     costs, times = [], []
     for one, interval in scored:
@@ -102,7 +102,7 @@ def _figure(caption: str, chart: Markup) -> Markup:
 
 
 def slices_html(findings: Findings, keys: VariantLetters) -> Markup:
-    """Scores by the values of the columns that the score is broken down by; what is surely weaker is coloured, and leads to its rows."""
+    """Show scores by the values of the grouping columns; significantly weaker slices are coloured and linked to their rows."""
     if not findings.slices:
         return Markup()
     names = [one.variant for one in findings.standings]
@@ -135,7 +135,7 @@ def _slice_cell(one: Slice | None, alpha: float) -> Content:
 
 
 def calls_html(calls: Sequence[Calls], stats: Mapping[str, VariantStats], keys: VariantLetters) -> Markup:
-    """What became of every variant's calls, and what they took."""
+    """Show the outcomes of every variant's calls, with tokens, time and cost."""
     head = [
         "Variant",
         "Calls",
@@ -166,7 +166,7 @@ def _taken(stats: VariantStats) -> list[Content]:
 
 
 def failures_html(failures: Sequence[Failure], keys: VariantLetters) -> Markup:
-    """Errors by code, with how often each variant met them and what one of them said."""
+    """Show errors by code: the count per variant, and one error's message."""
     if not failures:
         return tag("p", "No call failed.", class_="note")
     rows = [
@@ -185,5 +185,5 @@ def failures_html(failures: Sequence[Failure], keys: VariantLetters) -> Markup:
 
 
 def _show(text: str, title: str, class_: str, **filters: str) -> Markup:
-    """A button that filters the samples."""
+    """Make a button that filters the samples."""
     return tag("button", text, type="button", class_=f"show {class_}".strip(), title=title, data_filter=json.dumps(filters))

@@ -1,4 +1,4 @@
-"""What was evaluated, said once: data, endpoints, the settings of scores, and what the names of all variants share."""
+"""Show what was evaluated: data, endpoints, the settings of scores, and what the names of all variants share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_VALUE = 160
 
 
 def evaluated_html(job: Job, scores: Sequence[ScoreSettings], keys: VariantLetters) -> Markup:
-    """A list that is unfolded on demand."""
+    """Show what was evaluated, in a list that opens on demand."""
     items = [*_data(job), *_endpoints(job)]
     if keys.shared:
         items.append(("All variants", [keys.shared]))
@@ -47,7 +47,7 @@ def _place(provider: ProviderSettings) -> str:
 
 
 def _address(place: str) -> str:
-    """A path, or a URL without user, password and query, which may be secrets."""
+    """Return a path, or a URL without user, password and query, which may be secrets."""
     if "://" not in place:
         return place
     parts = urlsplit(place)

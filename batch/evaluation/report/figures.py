@@ -1,4 +1,4 @@
-"""Figures of all answers in the report: averages, figures by label, and confusion matrices whose cells lead to their samples."""
+"""Show figures of all answers: averages, figures by label, and confusion matrices whose cells link to their samples."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ NO_LABEL = ""
 
 
 def figures_html(found: Sequence[VariantFigures], keys: VariantLetters) -> Markup:
-    """The figures of a score; nothing where it has none."""
+    """Show the figures of a score; empty where it has none."""
     if not found:
         return Markup()
     note = "In brackets the 95 % interval, by bootstrap over the rows (whole clusters, where rows belong together)."

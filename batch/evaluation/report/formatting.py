@@ -1,4 +1,4 @@
-"""Figures and tables as the report shows them."""
+"""Format figures and tables for the report."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HYPHEN = re.compile(r"(?<![^\s\[(])-(?=\d)")
 
 
 def seconds(value: float | None) -> str:
-    """A time span for people: 0.034 → "34 ms", 4.21 → "4.2 s", 250 → "250 s"."""
+    """Format a time span: 0.034 → "34 ms", 4.21 → "4.2 s", 250 → "250 s"."""
     if value is None:
         return UNKNOWN
     if value < 0.9995:
@@ -28,17 +28,17 @@ def seconds(value: float | None) -> str:
 
 
 def p_value(p: float) -> str:
-    """A probability of chance: three digits, or "< 0.001"."""
+    """Format a p value: three digits, or "< 0.001"."""
     return "< 0.001" if p < 0.001 else f"{p:z.3f}"
 
 
 def typeset(text: str) -> str:
-    """A text whose negative numbers have a true minus sign, as wide as the plus, and whose figures stay in one line with their signs."""
+    """Set true minus signs, as wide as the plus, and keep each number with its sign and unit on one line."""
     return _HYPHEN.sub("\N{MINUS SIGN}", unbroken(text))
 
 
 def table(caption: str, head: Sequence[Content], rows: Sequence[Sequence[Content]], *, class_: str | None = None) -> Markup:
-    """A table that scrolls inside its own box. The first cell of each row is its heading."""
+    """Make a table that scrolls inside its own box. The first cell of each row is its heading."""
     heading = tag("thead", tag("tr", [tag("th", cell, scope="col") for cell in head]))
     body = tag("tbody", [tag("tr", tag("th", first, scope="row"), [tag("td", cell) for cell in rest]) for first, *rest in rows])
     whole = tag("table", tag("caption", caption, class_="unseen"), heading, body, class_=class_)
@@ -46,7 +46,7 @@ def table(caption: str, head: Sequence[Content], rows: Sequence[Sequence[Content
 
 
 def known_columns(head: Sequence[Content], rows: Sequence[Sequence[Content]]) -> tuple[list[Content], list[list[Content]]]:
-    """A table's head and rows without the columns that hold unknown values or dashes only."""
+    """Drop the columns that hold nothing but unknown values or dashes; return head and rows."""
     kept = [at for at in range(len(head)) if not rows or any(row[at] not in {UNKNOWN, "–"} for row in rows)]
     return [head[at] for at in kept], [[row[at] for at in kept] for row in rows]
 
@@ -57,7 +57,7 @@ def with_help(text: str, explanation: str) -> Markup:
 
 
 def column_help(head: Sequence[Content]) -> Markup:
-    """What the columns of a table mean, to be unfolded: for those who cannot point at a head, and for print."""
+    """Explain the columns of a table in a list that opens on demand: for touch screens, where there are no tooltips, and for print."""
     known = [match for cell in head if (match := _HELP.search(str(cell))) is not None]
     items = [(tag("dt", Markup(match[2])), tag("dd", Markup(match[1]))) for match in known]
     return (
@@ -79,19 +79,19 @@ SentMessage = tuple[str, str]
 
 
 def longest_text(stored_bytes: int, tasks: int) -> int:
-    """How many characters of a text are kept: all that anyone reads, fewer where all together would make a page too large to open."""
+    """Return how many characters of a text to keep; fewer where all texts together would make the page too large to open."""
     if stored_bytes <= TEXT_BUDGET:
         return LONGEST
     return max(SHORTEST, min(LONGEST, TEXT_BUDGET // max(1, tasks)))
 
 
 def cut(text: str, longest: int) -> str:
-    """`text`, or its beginning with a note on how much is omitted."""
+    """Return `text`, or its beginning with a note on how much is omitted."""
     return text if len(text) <= longest else f"{text[:longest]}\n… ({len(text) - longest:,} more characters)"
 
 
 def sent_prompt(request: Request, longest: int) -> list[SentMessage]:
-    """The prompt of a request as it is sent: messages, a text, and tools."""
+    """Format the prompt of a request as it is sent: messages, a text, and tools."""
     body = orjson.loads(request.body)
     # Requests of batch files are sent as they are, whatever their messages look like.
     messages = body["messages"] if isinstance(body.get("messages"), list) else []
@@ -130,16 +130,16 @@ def _part(part: Mapping[str, Any]) -> str:
 
 
 def answer_text(reply: Reply) -> str | None:
-    """What was answered; an embedding is described by its length."""
+    """Format the answer; an embedding is described by its length."""
     return f"[embedding of {len(reply.embedding):,} numbers]" if reply.embedding is not None else reply.text
 
 
 def pretty(value: Any) -> str:
-    """JSON for people."""
+    """Format JSON with indentation."""
     return orjson.dumps(orjson.loads(json_bytes(value)), option=orjson.OPT_INDENT_2).decode()
 
 
 def preview(prompt: list[SentMessage]) -> str:
-    """The beginning of what the row asks: its last message of a user."""
+    """Return the beginning of the row's question: its last user message."""
     asked = [text for role, text in prompt if role in {"user", ""}] or [text for _, text in prompt]
     return " ".join(asked[-1].split())[:PREVIEW] if asked else ""

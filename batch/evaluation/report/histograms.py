@@ -1,4 +1,4 @@
-"""Histograms of scores and latencies: one small chart for each variant, all on one scale."""
+"""Draw histograms of scores and latencies: one small chart for each variant, all on one scale."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LOG_FROM = 10
 
 
 def score_histograms(table: ScoreTable, keys: VariantLetters) -> Markup:
-    """How the scores of a graded score are spread; nothing for right/wrong ones."""
+    """Show the distribution of a graded score; empty for right/wrong scores."""
     values = [of_variant[~np.isnan(of_variant)] for of_variant in table.values]
     if table.binary or not any(len(each) for each in values):
         return Markup()
@@ -35,13 +35,14 @@ def score_histograms(table: ScoreTable, keys: VariantLetters) -> Markup:
 
 
 def latency_histograms(folder: Path, keys: VariantLetters) -> Markup:
-    """How long the answers took; nothing where that is not known."""
+    """Show the distribution of latency; empty where it is unknown."""
     tasks = Columns(folder / TASKS_FILE, ["variant", "failure", "latency_s"])
     codes = tasks.codes("variant", keys.variants)
     latency = tasks.array("latency_s").astype(np.float64)
     answered = ~np.isnan(latency) & np.array([code is None for code in tasks.values("failure")], dtype=bool) & (latency > 0)
     if not answered.any():
         return Markup()
+    # Without the extremes: a single answer after minutes would press all others into one bar.
     low, high = np.quantile(latency[answered], [0.01, 0.99])
     log = high / low >= _LOG_FROM
     edges = np.geomspace(low, high, BINS + 1) if log else np.linspace(0, high or 1.0, BINS + 1)
@@ -111,6 +112,6 @@ def _chart(label: str, counts: NDArray[Any], edges: Floats, ends: tuple[str, str
 
 
 def _median(counts: NDArray[Any], edges: Floats) -> float:
-    """The upper edge of the bin that holds the median."""
+    """Return the upper edge of the bin that holds the median."""
     at = int(np.searchsorted(np.cumsum(counts), math.ceil(float(counts.sum()) / 2)))
     return float(edges[at + 1])

@@ -1,4 +1,4 @@
-"""The index of the samples: what the page's list and filters need of every row, without its texts."""
+"""Build the index of the samples, which the page's list and filters need: every row without its texts."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ DISAGREEMENT = 0.25
 MOST_VALUES = 200
 """A column with more values is no filter."""
 
+# Codes are the characters from "0" on. 40 of them end before the backslash, so that JSON escapes none.
 _FIRST_CODE = 48
 _MOST_FINISHES = 40
 
 
 def state_of(outcome: Outcome | None, cell: ScoreValue | None) -> str:
-    """The state of a task that has this outcome and this score."""
+    """Return the state of a task with this outcome and this score."""
     if cell is not None and cell.state == "scored":
         return RIGHT if cell.value == 1 else PARTIAL if cell.value else WRONG
     if cell is not None and cell.state == "unscored":
@@ -37,7 +38,7 @@ def state_of(outcome: Outcome | None, cell: ScoreValue | None) -> str:
 
 
 def scores_disagree(cells: Sequence[ScoreValue | None], repeats: int) -> bool:
-    """Whether the variants' scores of a row differ; a variant's repeats are averaged, what is not scored is passed over."""
+    """Whether the variants' scores of a row differ. A variant's repeats are averaged; unscored ones are skipped."""
     scores = [None if cell is None else cell.value for cell in cells]
     if repeats == 1:
         known = [score for score in scores if score is not None]
@@ -54,7 +55,7 @@ def texts_disagree(texts: Sequence[str | None]) -> bool:
 
 
 class SampleIndex:
-    """Collects the index row by row. Strings with a sign per row, or per task in the order of the results, hold codes."""
+    """Collects the index row by row. Codes are strings with one character per row, or per task in the order of the results."""
 
     def __init__(self, columns: Sequence[str], scores: int) -> None:
         self._ids: list[str] = []
@@ -80,17 +81,17 @@ class SampleIndex:
             column.add(values.get(name))
 
     def add_scores(self, score: int, states: Sequence[str], *, disagree: bool) -> None:
-        """The states of the row's tasks by one score."""
+        """Add the states of the row's tasks by one score."""
         self._states[score].append("".join(states))
         self._disagree[score].append("1" if disagree else "0")
 
     def add_labels(self, score: int, right: Sequence[str], cells: Sequence[ScoreValue | None]) -> None:
-        """The right labels of the row, and those that its answers were given, by a score that reads labels."""
+        """Add the row's right labels, and the labels that its answers gave, for a score that reads labels."""
         given = [cell.extracted if cell is not None and cell.state == "scored" else None for cell in cells]
         self._labels.setdefault(score, _Labels()).add(right, given)
 
     def add_finishes(self, outcomes: Sequence[Outcome | None]) -> None:
-        """How the row's answers ended."""
+        """Add the finish reasons of the row's answers."""
         self._finish_codes.append("".join(self._finish(outcome) for outcome in outcomes))
 
     def _finish(self, outcome: Outcome | None) -> str:
@@ -102,7 +103,7 @@ class SampleIndex:
         return self._finishes[reason]
 
     def document(self) -> dict[str, Any]:
-        """The index as JSON."""
+        """Return the index as JSON."""
         return {
             "ids": self._ids,
             "ordinals": self._ordinals,
@@ -117,7 +118,7 @@ class SampleIndex:
 
 
 class _Labels:
-    """Labels as numbers of the different ones; -1 is none. `expected` has the first right label of a row, or the one that was given.
+    """Numbers labels; -1 is none. `expected` has the first right label of a row, or the one that was given.
 
     With several right labels the given one counts for each task, as in the confusion matrix.
     """
@@ -140,7 +141,7 @@ class _Labels:
 
 
 class _Column:
-    """The values of a column as numbers of its different ones."""
+    """Numbers the distinct values of a column."""
 
     def __init__(self) -> None:
         self._known: dict[str, int] = {}
@@ -148,6 +149,7 @@ class _Column:
 
     def add(self, value: Any) -> None:
         text = None if value is None else as_text(value)
+        # A column with too many values is no filter, so no more of them are kept.
         if text is None or (len(self._known) > MOST_VALUES and text not in self._known):
             self._codes.append(-1)
         else:

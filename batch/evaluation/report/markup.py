@@ -1,4 +1,4 @@
-"""HTML and SVG as strings. What is no `Markup` is escaped, so that no text of a model, a row or an endpoint becomes markup."""
+"""Build HTML and SVG as strings. All but `Markup` is escaped, so that no text of a model, a row or an endpoint becomes markup."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ Attribute: TypeAlias = "str | int | float | bool | None"
 
 
 def tag(name: str, *content: Content, **attributes: Attribute) -> Markup:
-    """An element. Of an attribute's name a trailing underscore is dropped and others become hyphens; None and False leave it out."""
+    """Make an element. In attribute names a trailing underscore is dropped and others become hyphens; None and False omit one."""
     given = "".join(_attribute(key, value) for key, value in attributes.items())
     return Markup(f"<{name}{given}>" if name in _VOID else f"<{name}{given}>{joined(*content)}</{name}>")
 
 
 def joined(*content: Content) -> Markup:
-    """Contents one after the other, texts escaped; None is nothing."""
+    """Join contents, escaping texts; None is skipped."""
     return Markup("".join(map(_escaped, content)))
 
 

@@ -1,4 +1,4 @@
-"""Names of variants in the report: letters, and the part in which each differs from the others."""
+"""Shorten the names of variants for the report: letters, and the part in which each name differs from the others."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from batch.evaluation.formatting import NO_BREAK, letter
 from batch.evaluation.report.markup import Markup, joined, tag
 
 SHORT_NAME = 24
-# A long name of a model has few spaces: a line may break after these.
-_JOINTS = re.compile(r"(?<=[/:@_=])")
+# A long name of a model has few spaces: a line may break after these, but not in "(/tmp", where the path begins.
+_JOINTS = re.compile(r"(?<=[^\s(][/:@_=])")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class VariantLetters:
         object.__setattr__(self, "short", short)
 
     def of(self, variant: str) -> str:
-        """The variant's letter: A to Z, then AA to AZ, and so on."""
+        """Return the variant's letter: A to Z, then AA to AZ, and so on."""
         return letter(self.variants.index(variant))
 
     def badge(self, variant: str) -> Markup:
@@ -39,7 +39,7 @@ class VariantLetters:
         return tag("abbr", self.of(variant), class_="key", title=variant, data_variant=self.variants.index(variant))
 
     def named(self, variant: str) -> Markup:
-        """Letter and name: the part of it that differs from the others, which is never cut; the title has it whole."""
+        """Return letter and short name. The short name is never cut; the tooltip has the whole name."""
         at = self.variants.index(variant)
         key = tag("span", letter(at), class_="key", aria_hidden="true")
         short = self.short[at]
@@ -48,7 +48,7 @@ class VariantLetters:
 
 
 def differing(names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
-    """What names have in common ("openai/… temperature=0"), and what is left of each; all names whole where they are short or few."""
+    """Return what all names share ("openai/… temperature=0"), and the rest of each; whole names where they are short or few."""
     whole = "", tuple(names)
     if len(names) < 2 or max(map(len, names)) <= SHORT_NAME:
         return whole
@@ -67,7 +67,7 @@ def differing(names: Sequence[str]) -> tuple[str, tuple[str, ...]]:
 
 
 def _common_path(models: Sequence[str]) -> str:
-    """The folders that all names of models begin with, up to a slash."""
+    """Return the folders that all model names begin with, up to a slash."""
     parts = [model.split("/")[:-1] for model in models]
     common = []
     for of_all in zip(*parts, strict=False):
@@ -78,7 +78,7 @@ def _common_path(models: Sequence[str]) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """A name with line-break opportunities after slashes and the like, when it is long."""
+    """Add line-break opportunities to a long name, after slashes and similar characters."""
     if len(name) <= SHORT_NAME:
         return joined(name)
     *parts, last = _JOINTS.split(name)

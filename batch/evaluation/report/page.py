@@ -1,4 +1,4 @@
-"""The page, put together: static files of this package, the report's own markup, and the packed data."""
+"""Put the page together: static files of this package, the report's own markup, and the packed data."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _TEXTS = "<!-- texts -->"
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What the report says of a run: its scores with what they allow one to say, the gates, and the stats of its variants.
+    """The content of a report: the scores with their verdicts, the gates, and the stats of the variants.
 
     `folder` has the scores' files.
     """
@@ -55,7 +55,7 @@ class Evaluated:
 
 
 def write_report(run: StoredRun, evaluated: Evaluated, now: datetime) -> Path:
-    """Write the run's `report.html`, whole or not at all, and give its path. Texts wait in a temporary file of the run directory.
+    """Write the run's `report.html` atomically, and return its path. Texts are buffered in a temporary file of the run directory.
 
     Raises:
         InputError: the input cannot be read.
@@ -96,7 +96,7 @@ def _write_texts(job: Job, found: Iterable[Result], stored: int, evaluated: Eval
 
 
 def _page(job: Job, evaluated: Evaluated, samples: Samples, now: datetime) -> tuple[bytes, bytes]:
-    """The page before and after the texts."""
+    """Return the page before and after the texts."""
     style, script = _static("page.css"), _script()
     before, _, after = _static("page.html").partition(_TEXTS)
     filled = Template(before).substitute(
@@ -114,7 +114,7 @@ def _page(job: Job, evaluated: Evaluated, samples: Samples, now: datetime) -> tu
 
 
 def policy(style: str, script: str) -> str:
-    """The Content-Security-Policy of a page with this style and script: it may do nothing else, and turn no text into markup."""
+    """Return the Content-Security-Policy of a page: only this style and script may run, and no text may become markup."""
     return (
         f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; connect-src 'none'; base-uri 'none'; "
         "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
@@ -126,7 +126,7 @@ def _hash(text: str) -> str:
 
 
 def _script() -> str:
-    """All scripts as one, whose names nothing else sees."""
+    """Join all scripts in one function, so that their names stay private."""
     return '"use strict";\n(() => {\n' + "\n".join(map(_static, SCRIPTS)) + "\n})();"
 
 
@@ -165,7 +165,7 @@ def _body(job: Job, evaluated: Evaluated, samples: Samples) -> Markup:
 
 
 def _tabs(evaluated: Evaluated) -> Markup:
-    """Buttons that choose a score, where there are several. Without script, and in print, all scores show."""
+    """Make the buttons that choose a score, if there are several. Without script, and in print, all scores are visible."""
     if len(evaluated.scores) < 2:
         return Markup()
     names = [

@@ -1,4 +1,4 @@
-"""All samples of a run as the page's data: an index that filters need, and the texts of each row, written as they are read.
+"""Write all samples of a run as the page's data: an index for the filters, and the texts of each row, written as they are read.
 
 Memory holds a chunk of texts and the index: a few hundred bytes a row.
 """
@@ -35,7 +35,7 @@ MOST_TASKS = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Samples:
-    """What the pass over all results gave. `index` is the page's JSON; `shown` of the `rows` rows are in it."""
+    """The result of the pass over all results. `index` is the page's JSON; it has `shown` of the `rows` rows."""
 
     rows: int
     shown: int
@@ -115,7 +115,7 @@ class _SampleWriter:
         self._longest = longest
 
     def line(self, of_row: Sequence[Result], cells: Sequence[Sequence[ScoreValue | None]]) -> list[Any]:
-        """The row's texts: [id, prompts, carried-over columns, expected by score, tasks]; the index takes the row in."""
+        """Return the row's texts: [id, prompts, carried-over columns, expected by score, tasks]; also add the row to the index."""
         row, repeats = of_row[0].row, self._job.run.repeats
         prompts = self._prompts.make(row)
         tasks = [self._task(one, at // repeats, prompts, [cell[at] for cell in cells]) for at, one in enumerate(of_row)]
@@ -139,7 +139,7 @@ class _SampleWriter:
         return [None if value is None else cut(as_text(value), self._longest) for value in values]
 
     def _right_labels(self, score: int, row: Row | BadRow) -> Sequence[str]:
-        """The right labels of a row; none for one that has none."""
+        """Return the right labels of a row; none for a row without labels."""
         try:
             return [] if isinstance(row, BadRow) else self._readers[score].expected(self._expected[score](row))
         except ExpectedError:
@@ -156,7 +156,7 @@ class _SampleWriter:
         return texts
 
     def _task(self, result: Result, variant: int, prompts: RowPrompts, cells: Sequence[ScoreValue | None]) -> list[Any] | None:
-        """[prompt's number, whether another was sent, answer, reasoning, tool calls, error, record, values]; None without an outcome.
+        """Return [prompt number, was another sent, answer, reasoning, tool calls, error, record, values]; None without an outcome.
 
         The record is [seconds, seconds to the first token, tokens in, tokens out, dollars, attempts].
         """
@@ -204,7 +204,7 @@ class PromptMaker:
         self._longest = longest
 
     def make(self, row: Row | BadRow) -> RowPrompts:
-        """The prompts of a row; none for a row that cannot be read."""
+        """Render the prompts of a row; none for a row that cannot be read."""
         made = RowPrompts([], [], [])
         for variant, builder in enumerate(self._builders):
             try:

@@ -1,4 +1,4 @@
-"""What is said first: the gates, the verdict in words, and the leaderboard."""
+"""Show the summary: the gates, the verdict in words, and the leaderboard."""
 
 from __future__ import annotations
 
@@ -46,13 +46,13 @@ _GROUPS = {
 
 
 def headline_html(verdict: ScoreVerdict, gates: Sequence[GateResult], keys: VariantLetters) -> Markup:
-    """The headline, and whether the score keeps its gates."""
+    """Show the headline, and whether the score passes its gates."""
     headline = _keyed(verdict.sentences[0], lambda name: tag("b", keys.named(name)), class_="headline")
     return joined(headline, [_gate(gate) for gate in gates])
 
 
 def sentences_html(verdict: ScoreVerdict, judged: ScoreResult, keys: VariantLetters) -> Markup:
-    """The other sentences under what they are about; nothing when there are none."""
+    """Show the other sentences under their topics; empty when there are none."""
     rest = sorted(
         (one for one in verdict.sentences[1:] if one.kind not in _IN_COLUMNS),
         key=lambda sentence: list(_GROUPS.values()).index(_GROUPS[sentence.kind]),
@@ -70,7 +70,7 @@ def sentences_html(verdict: ScoreVerdict, judged: ScoreResult, keys: VariantLett
 
 
 def _sentence(sentence: Sentence, keys: VariantLetters) -> Markup:
-    """A sentence in which its variants have their letters, for a name may be words of its own; many have their letters alone."""
+    """Write a sentence in which letters mark the variants, since names may contain ordinary words; of many variants only letters appear."""
     if len(sentence.variants) > MOST_NAMES:
         return _keyed(sentence, keys.badge)
     return _keyed(sentence, lambda name: tag("b", keys.named(name)))
@@ -90,7 +90,7 @@ def _gate(gate: GateResult) -> Markup:
 
 
 def leaderboard_html(findings: Findings, stats: Mapping[str, VariantStats], keys: VariantLetters) -> Markup:
-    """The variants, the highest strict score first, with what each takes and costs."""
+    """Show the variants, the highest strict score first, with their time and cost."""
     intervals = [one.summary.strict for one in findings.standings if one.summary.strict is not None]
     scale = strip_scale(intervals)
     level = f"{100 * (1 - findings.alpha):g} %"
@@ -153,7 +153,7 @@ def _standing(one: Standing, stats: VariantStats, scale: Scale, keys: VariantLet
 
 
 def _led(count: int, variant: str, state: str) -> Content:
-    """A count that leads to its samples."""
+    """Show a count that is linked to its samples."""
     if not count:
         return "0"
     filters = json.dumps({"variant": variant, "state": state})

@@ -1,4 +1,4 @@
-"""What became of the calls, counted while the results pass by."""
+"""Count the outcomes of the calls while the results are read."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Calls:
 
 @dataclass(slots=True)
 class Failure:
-    """The failed tasks of one kind and code: a count per variant, and what one of them said."""
+    """The failed tasks of one kind and code: a count per variant, and the message of one of them."""
 
     kind: str
     code: str

@@ -1,6 +1,6 @@
-"""Scorers: pure functions from an answer and what it should have been to a score. Model code is never executed.
+"""Scorers: pure functions from an answer and its expected value to a score. Code in an answer is never executed.
 
-Each kind is made from the options of its `[[score]]` entry; `KINDS` names them all. What cannot be read is unscored, never 0.
+Each is made from the options of its `[[score]]` entry; `KINDS` lists all kinds. An answer that cannot be read is unscored, never 0.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from batch.settings import JudgeSettings, ScoreSettings, Variant
 
 @dataclass(frozen=True, slots=True)
 class ScorerKind:
-    """A kind of scorer. `version` rises with every change of its scores, so that they are recomputed.
+    """A kind of scorer. Every change of its scores must raise `version`, so that stored scores are recomputed.
 
-    `binary` says that all its scores are 0 or 1. `compares` says that it looks at the expected value before the answer, and raises
-    ExpectedError for one that is of no use. `slow` scores are kept as long as answer, row and version are the same.
+    `binary`: all its scores are 0 or 1. `compares`: it reads the expected value before the answer, and raises ExpectedError for an
+    unusable one. `slow`: its scores are reused while answer, row and version are the same.
     `file_option` names the option that is a file, whose content decides the scores too.
     """
 
@@ -62,7 +62,7 @@ EMBEDDING = "embedding"
 
 
 def make_scorer(settings: ScoreSettings) -> Scorer:
-    """The scorer of a `[[score]]` entry.
+    """Make the scorer of a `[[score]]` entry.
 
     Raises:
         SetupError: a file or a library that it needs is missing.
@@ -92,6 +92,7 @@ def scorer_version(settings: ScoreSettings) -> str:
     Raises:
         SetupError: its file cannot be read.
     """
+    # Sorted, since the order of keys in a job file means nothing.
     options = [*sorted(settings.options.items()), *_deciding_figures(settings)]
     if settings.judge is not None:
         known = [settings.kind, RULES_VERSION, JUDGE_VERSION, settings.expected, options, _deciding(settings.judge)]
@@ -110,7 +111,7 @@ def scorer_version(settings: ScoreSettings) -> str:
 
 
 def _deciding_figures(settings: ScoreSettings) -> list[Any]:
-    """What decides the figures of a score but its values; nothing for a score without figures of its own."""
+    """List what decides a score's figures besides its values; empty for a score without figures of its own."""
     if settings.kind not in {"label", "bleu", "chrf"} and not FIGURE_OPTIONS & settings.options.keys():
         return []
     function = settings.options.get("figures")
@@ -120,7 +121,7 @@ def _deciding_figures(settings: ScoreSettings) -> list[Any]:
 
 
 def deciding_content(settings: ScoreSettings) -> list[bytes]:
-    """The content of the files that decide the scores. Raises SetupError."""
+    """Read the files that decide the scores. Raises SetupError."""
     kind = KINDS[settings.kind]
     if kind.file_option is None:
         return []
@@ -136,5 +137,6 @@ def deciding_content(settings: ScoreSettings) -> list[bytes]:
 def _deciding(settings: JudgeSettings | Variant) -> dict[str, Any]:
     """Return the settings as data, without what changes no answer: stored scores stay valid."""
     document = asdict(settings)
+    # It only steers the check of model names before a run.
     document.get("variant", document)["provider"].pop("lists_all_models")
     return document

@@ -74,7 +74,7 @@ DENIALS: Mapping[str, tuple[str, ...]] = {
 
 
 def words(table: Mapping[str, Iterable[str]], *, without: Iterable[str] = ()) -> list[str]:
-    """All words of a table, each once, the longest first, so that an alternative of a pattern never hides a longer one."""
+    """Return the words of a table, each once, the longest first, so that no pattern's alternative hides a longer one."""
     return sorted(
         {word for language, each in table.items() if language not in set(without) for word in each}, key=lambda word: (-len(word), word)
     )

@@ -1,4 +1,4 @@
-"""The choice scorer: which lettered option an answer takes, also when it says so in prose."""
+"""The choice scorer: find which lettered option an answer takes, also when it says so in prose."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _CONFIRMED_ELSEWHERE = (
 
 
 class _Patterns:
-    """The ways in which a label is said, from the clearest to the least clear; those that deny it are the same for all labels."""
+    """Patterns of a statement of a label, from the clearest to the least clear. The patterns of denial are the same for all labels."""
 
     denied_before = re.compile(
         r"(?:\bnot|n't|n’t|\bnever|\brather\s+than|\binstead\s+of|\bneither|\bnor|\bexcept|\brules?\s+out|\beliminates?|\bexcludes?)\s+"
@@ -93,7 +93,7 @@ class _Patterns:
 
 
 def choice(*, labels: str = LABELS, options: str | None = None, need: Literal["any", "all"] = "any") -> Scorer:
-    """1 when the answer takes the expected option, given as its letter or, with `options`, also as its text or its number from 0.
+    """Score 1 when the answer takes the expected option: its letter or, with `options`, its text or its number from 0.
 
     `options` names the column with the options' texts: a list, or a table by label. An answer that states several options without
     settling on one, or none, is unscored; of several clear statements ("the answer is …") the last counts.
@@ -126,7 +126,7 @@ def choice(*, labels: str = LABELS, options: str | None = None, need: Literal["a
 
 
 def _chosen(text: str, patterns: _Patterns, texts: Mapping[str, str]) -> tuple[str | None, str]:
-    """The label that an answer takes, and by which words; or None, and why."""
+    """Return the label that an answer takes and the words that say so; or None and the reason."""
     if only := patterns.only.fullmatch(text):
         return only[1].upper(), "the letter alone"
     if (declared := _declared(text, patterns)) is not None:
@@ -151,7 +151,7 @@ def _chosen(text: str, patterns: _Patterns, texts: Mapping[str, str]) -> tuple[s
 
 
 def _declared(text: str, patterns: _Patterns) -> tuple[str | None, str] | None:
-    """The last clear statement; an ambiguous one when it names two; None when there is no statement."""
+    """Return the last clear statement; an ambiguous one when it names two labels; None when there is no statement."""
     last: tuple[str | None, str] | None = None
     found = [*patterns.declared.finditer(text), *patterns.confirmed.finditer(text)]
     for match in sorted(found, key=re.Match.end):
@@ -170,7 +170,7 @@ def _declared(text: str, patterns: _Patterns) -> tuple[str | None, str] | None:
 
 
 def _letters(pattern: re.Pattern[str], text: str, patterns: _Patterns) -> list[str]:
-    """The labels that `pattern` finds, each once, without those that the answer denies and without articles and pronouns."""
+    """Return the labels that `pattern` finds, each once, except articles, pronouns, and labels that the answer denies."""
     found: dict[str, None] = {}
     for match in pattern.finditer(text):
         start, end = match.span(1)
@@ -194,7 +194,7 @@ def _options(value: Any, labels: str) -> dict[str, str]:
 
 
 def _labels_of(expected: Any, labels: str, texts: Mapping[str, str]) -> list[str]:
-    """The labels that an expected value means, each once: a list of them, "A, C" or "AC"."""
+    """Return the labels that an expected value means, each once: of a list, of "A, C" or of "AC"."""
     values = expected_texts(expected)
     if len(values) == 1 and _label_of(values[0], labels, texts) is None:
         letters = [sign for sign in values[0].upper() if sign.isalnum()]
@@ -204,7 +204,7 @@ def _labels_of(expected: Any, labels: str, texts: Mapping[str, str]) -> list[str
 
 
 def _all_chosen(text: str, patterns: _Patterns) -> list[str]:
-    """The labels that an answer takes, in order of the alphabet: those of its last statement, else of all of it."""
+    """Return the labels that an answer takes, in alphabetical order: those of its last statement, or of the whole answer without one."""
     denied = patterns.denied_before
     runs = [match["run"] for match in patterns.declared_all.finditer(text) if not denied.search(text[: match.start()][-40:])]
     bare = text.strip(" \t\r\n.*_()[]")
@@ -215,7 +215,7 @@ def _all_chosen(text: str, patterns: _Patterns) -> list[str]:
 
 
 def _label_of(expected: str, labels: str, texts: Mapping[str, str]) -> str | None:
-    """The label that an expected value means: itself, an option's number from 0, or an option's text."""
+    """Return the label that an expected value means: it may be a label, an option's number from 0, or an option's text."""
     known = list(texts) or list(labels.upper())
     bare = normalised(expected).upper()
     if bare in known:

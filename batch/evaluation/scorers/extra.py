@@ -9,7 +9,7 @@ from batch.errors import SetupError
 
 
 def library(name: str, scorer: str) -> Any:
-    """The module `name` of the extra `eval`.
+    """Import the module `name`, which the extra `eval` installs.
 
     Raises:
         SetupError: it is not installed.

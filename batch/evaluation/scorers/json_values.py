@@ -67,7 +67,7 @@ def _blocks(text: str) -> Iterator[str]:
 
 
 def _values_in_prose(text: str) -> list[Any]:
-    """The objects and lists in a text that are in no other one, the last first."""
+    """Return the objects and lists in a text that are inside no other one, the last first."""
     found: list[Any] = []
     end, until = 0, time.monotonic() + LONGEST_S
     for match in islice(re.finditer(r"[{\[]", text), _MOST_STARTS):

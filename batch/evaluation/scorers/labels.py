@@ -31,12 +31,12 @@ _DENIED = re.compile(rf"(?:{_NOT})\s+(?:(?:a|an|the)\s+)?[\"'*`]*$", re.IGNORECA
 
 
 def label(*, labels: Labels = (), field: str | None = None, pattern: str | None = None, case_sensitive: bool = False) -> Scorer:
-    """1 when the answer names the expected label, or one of several.
+    """Score 1 when the answer names the expected label, or one of several.
 
     `labels` lists the labels, or is a table of each with its other names. An answer is its label alone, states it ("Category: spam"), or
     names one of them and no other; with `field`, it is JSON with the label under this name ("result.label"); with `pattern`, the label is
-    what the last match caught. Without `labels`, the whole answer is the label, or what it states. What names none, or several, is
-    unscored.
+    what the last match captured. Without `labels`, the whole answer is the label, or what it states. An answer that names none, or several,
+    is unscored.
 
     Raises:
         SetupError: the pattern cannot be read, or two labels have one name.
@@ -57,12 +57,12 @@ def label(*, labels: Labels = (), field: str | None = None, pattern: str | None 
 
 
 def reader_of(options: Mapping[str, Any]) -> LabelReader:
-    """The reader of a score with these options. Raises SetupError."""
+    """Make the reader of a score with these options. Raises SetupError."""
     return LabelReader(**{key: options[key] for key in ("labels", "field", "pattern", "case_sensitive") if key in options})
 
 
 class LabelReader:
-    """Reads labels from answers and right values, in one form: as they are listed, else normalised as `exact` does."""
+    """Reads labels from answers and right values in a common form: as listed, or normalised as `exact` does."""
 
     def __init__(self, *, labels: Labels = (), field: str | None = None, pattern: str | None = None, case_sensitive: bool = False) -> None:
         self._case_sensitive = case_sensitive
@@ -82,7 +82,7 @@ class LabelReader:
         return normalised(text, case_sensitive=self._case_sensitive)
 
     def expected(self, expected: Any) -> list[str]:
-        """The right labels. Raises ExpectedError where one is not among those that are listed."""
+        """Return the right labels. Raises ExpectedError for one that is not listed."""
         found = [self._form(text) for text in expected_texts(expected)]
         if not self._names:
             return found
@@ -92,7 +92,7 @@ class LabelReader:
         return [self._names[text] for text in found]
 
     def read(self, text: str) -> tuple[str | None, str]:
-        """The label that an answer names, and how; or None, and why."""
+        """Return the label that an answer names, and where it was found; or None and the reason."""
         if self._field is not None:
             return self._in_field(text, self._field)
         if self._pattern is not None:
@@ -169,7 +169,7 @@ def _compiled(pattern: str) -> BoundedPattern:
 
 
 def _bounded(name: str) -> str:
-    """A pattern for a name where no word continues it; scripts without spaces need no end."""
+    """Make a pattern for a name that is not part of a longer word; scripts without spaces have no word ends to check."""
     before = "" if is_spaceless(name[:1]) else r"(?<!\w)"
     after = "" if is_spaceless(name[-1:]) else r"(?!\w)"
     return f"{before}{name}{after}"

@@ -12,7 +12,7 @@ from batch.prompts.bounded import LONGEST_S, BoundedPattern, OutOfTimeError
 
 
 def exact(*, case_sensitive: bool = False, punctuation: bool = False, articles: bool = True, squad: bool = False) -> Scorer:
-    """1 when the whole answer is the expected text, or one of them.
+    """Score 1 when the whole answer is the expected text, or one of them.
 
     Unicode forms and spaces never count. Case, punctuation around the text and, with `articles` false, English articles are ignored.
     With `squad`, texts are compared as SQuAD's exact match does: without case, articles and any ASCII punctuation (evaluate-v1.1.py).
@@ -37,7 +37,7 @@ def exact(*, case_sensitive: bool = False, punctuation: bool = False, articles: 
 
 
 def contains(*, case_sensitive: bool = False, whole_words: bool = True, need: Literal["any", "all"] = "any") -> Scorer:
-    """1 when the expected text stands in the answer; of several, any or all of them.
+    """Score 1 when the answer contains the expected text; of several, any or all of them.
 
     With `whole_words`, "art" is not in "party" and "5" is neither in "15" nor in "5.2". What is said about the text ("not Paris")
     is not understood.
@@ -61,10 +61,10 @@ def contains(*, case_sensitive: bool = False, whole_words: bool = True, need: Li
 
 
 def regex(*, pattern: str, ignore_case: bool = False, which: Literal["first", "last"] = "last") -> Scorer:
-    """1 when `pattern` (the syntax of Python's `re`) is found; with an expected value, when what it caught is that value.
+    """Score 1 when `pattern` (the syntax of Python's `re`) matches; with an expected value, when the captured text is that value.
 
-    What it caught is the first of its groups that took part, or all of it without groups; it is compared as `exact` does. With an expected
-    value, an answer in which nothing is found is unscored. So is one that the pattern takes longer than `LONGEST_S` to search.
+    The captured text is the first group that took part in the match, or all of it without groups; it is compared as `exact` does. With
+    an expected value, an answer without a match is unscored. So is one whose search takes longer than `LONGEST_S`.
 
     Raises:
         SetupError: the pattern cannot be read.

@@ -1,4 +1,4 @@
-"""The math scorer: whether an answer is equal to the right one as a mathematical expression, by math-verify."""
+"""The math scorer: compare an answer with the right one as mathematical expressions, by math-verify."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PATIENCE_S = 600.0
 
 
 def math() -> Scorer:
-    r"""1 when the answer is equal to the expected value, or to one of several: numbers, expressions, sets, intervals, equations.
+    r"""Score 1 when the answer equals the expected value, or one of several: numbers, expressions, sets, intervals, equations.
 
     The answer is what math-verify finds, the last \boxed{} first (https://github.com/huggingface/Math-Verify). An answer without an
     expression, or whose comparison takes longer than `LONGEST_S`, is unscored. Needs the extra `math`.
@@ -52,14 +52,14 @@ def math() -> Scorer:
 
 
 class _Worker:
-    """The process of math_worker.py: started when it is needed, ended when a comparison takes too long, or with this object."""
+    """The process of math_worker.py: started on demand, ended when a comparison takes too long, or with this object."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._end: weakref.finalize[Any, Any] | None = None
 
     def compare(self, expected: list[str], answer: str) -> dict[str, Any] | None:
-        """What the process says of an answer; None when it did not say it in time."""
+        """Return the process's reply about an answer; None when it takes too long."""
         if self._process is None:
             # The first reply waits for the imports.
             self._start()

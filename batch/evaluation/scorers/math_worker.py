@@ -1,4 +1,4 @@
-"""A process that compares mathematical answers with math-verify, so that one that takes for ever can be ended with it.
+"""Compare mathematical answers with math-verify, in a process that can be ended when a comparison takes too long.
 
 Lines of JSON: {"expected": [TEXT, …], "answer": TEXT, "cpu_s": SECONDS or null} in, and out one of {"unread": TEXT} (an expected value
 that is no expression), {"found": null} (no expression in the answer) and {"found": TEXT, "right": BOOL}. What takes more than its seconds
@@ -43,7 +43,7 @@ def _compare(expected: list[str], answer: str) -> dict[str, Any]:
 
 
 def _parsed_answer(answer: str) -> list[Any]:
-    """The expressions of an answer: of one that is nothing but an expression, that; of any other, what math-verify finds in it."""
+    """Parse the expressions of an answer. A bare expression is taken whole; in other answers math-verify finds them."""
     from math_verify import parse
 
     bare = _bare_expression(answer)
@@ -53,7 +53,7 @@ def _parsed_answer(answer: str) -> list[Any]:
 
 @functools.lru_cache(maxsize=4096)
 def _gold(text: str) -> tuple[Any, ...]:
-    """A right value as expressions: LaTeX with or without its dollar signs, or plain text."""
+    """Parse a right value: LaTeX with or without dollar signs, or plain text."""
     from math_verify import parse
 
     given = text.rpartition("####")[2].strip()
@@ -67,7 +67,7 @@ _NO_WORDS = re.compile(r"\\(?:begin|end|text|mathrm|mbox)\{[^}]*\}|\\[A-Za-z]+|\
 
 
 def _bare_expression(answer: str) -> str | None:
-    """An answer that is one expression without a sign that says so, as LaTeX; None for any other."""
+    """Return an answer that is one undelimited expression as LaTeX; None for any other answer."""
     line = answer.strip().rstrip(".")
     if "\n" in line or any(mark in line for mark in _DELIMITERS) or re.search(r"[^\W\d_]{2}", _NO_WORDS.sub(" ", line)):
         return None
@@ -76,7 +76,7 @@ def _bare_expression(answer: str) -> str | None:
 
 
 def _as_latex(text: str) -> str:
-    """An expression as Python writes it (2**(1/4), sqrt(3)) as LaTeX; others as they are."""
+    """Convert an expression in Python's notation (2**(1/4), sqrt(3)) to LaTeX; return others unchanged."""
     text = text.replace("**", "^").replace("°", r"^\circ")
     for pattern, latex in (
         (r"(?<!\\)\bsqrt\(([^()]*)\)", r"\\sqrt{\1}"),

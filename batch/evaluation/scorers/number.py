@@ -1,4 +1,4 @@
-"""The number scorer: which number an answer gives, and whether it is the expected one."""
+"""The number scorer: find the number that an answer gives, and compare it with the expected one."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def number(
     which: Literal["last", "first", "only"] = "last",
     pattern: str | None = None,
 ) -> Scorer:
-    r"""1 when the answer's number is the expected one, within `tolerance` or `relative` × expected, whichever is more.
+    r"""Score 1 when the answer's number is within `tolerance` or `relative` × expected of the expected one, whichever is larger.
 
     The number is the one in \boxed{}, after "####" or after "the answer is"; else the last, the first or the only one. Numbers that the
-    answer denies ("not 5") are passed over. With `pattern`, only what its last match caught is read. Units and currencies are not compared.
+    answer denies ("not 5") are skipped. With `pattern`, only the text of its last match is read. Units and currencies are not compared.
     Where percent is lenient, "60%" is 60 and 0.6, and "3 million" is 3 and 3,000,000; where it is strict, only the latter. Numbers in words
     are not read: such an answer is unscored, as is a \boxed{} that is no plain number.
 
@@ -67,7 +67,7 @@ def _cutter(pattern: str) -> BoundedPattern:
 
 
 def _given_in(text: str, pattern: BoundedPattern, decimal: Decimal, which: str) -> Given:
-    """The number in what the last match of a pattern caught."""
+    """Return the number in the last match of a pattern."""
     try:
         matches = pattern.matches(text)
     except OutOfTimeError:

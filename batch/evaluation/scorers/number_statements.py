@@ -1,4 +1,4 @@
-r"""Which of the numbers in an answer it gives: the boxed one, the one after "####" or "the answer is", else the last.
+r"""Choose the number that an answer gives among those in it: the boxed one, the one after "####" or "the answer is", else the last.
 
 Only a clear statement beats the last number: words such as "total", "result" or "solution" name intermediate steps as often.
 Measured on labelled answers of models to GSM8K's questions, where the last number alone is right in nearly all cases.
@@ -53,7 +53,7 @@ _RESULT = re.compile(r"=\s*[$€£¥₹]?\s?[-−]?\.?\d")
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """The number that an answer gives and how it is known; None, why, and what was there instead (`shown`).
+    """The number that an answer gives and where it was found; or None, the reason, and the text found instead (`shown`).
 
     `at_end` says that nothing follows the number.
     """
@@ -65,7 +65,7 @@ class Given:
 
 
 def given_number(text: str, decimal: Decimal, which: str) -> Given:
-    """The number that `text` gives; `which` chooses one (last, first, only) where it states none."""
+    """Return the number that `text` gives; `which` (last, first, only) chooses one where no statement does."""
     plain = plain_latex(plain_signs(text))
     plain = _before_next_question(plain)
     given = _stated(plain, decimal)
@@ -76,7 +76,7 @@ def given_number(text: str, decimal: Decimal, which: str) -> Given:
 
 
 def _before_next_question(text: str) -> str:
-    """The text up to where the model begins another question of its own, once it has answered the first one."""
+    """Cut the text where the model, having answered, begins another question of its own."""
     answered = [found.end() for pattern in (_HASHED, _BOXED, _DECLARED, _SHORT_ANSWER) if (found := pattern.search(text))]
     following = _NEXT_QUESTION.search(text, min(answered)) if answered else None
     return text if following is None else text[: following.start()]
@@ -96,12 +96,12 @@ def _of_all(text: str, decimal: Decimal, which: str) -> Given:
 
 
 def _allowed(text: str, every: Sequence[Number]) -> list[Number]:
-    """The numbers that the text does not deny."""
+    """Return the numbers that the text does not deny."""
     return [each for each in every if not _DENIED.search(text[max(0, each.start - 30) : each.start])]
 
 
 def _stated(text: str, decimal: Decimal) -> Given | None:
-    """The number of a statement that the rest of the text does not take back; None without one."""
+    """Return the number of a statement that the text does not take back later; None without one."""
     for find in _STATEMENTS:
         found = find(text, decimal)
         if found is None:
@@ -124,7 +124,7 @@ def _moved(number: Number, by: int) -> Number:
 
 
 def _in_box(text: str, decimal: Decimal) -> tuple[Given, int] | None:
-    r"""What the last \boxed{} holds: its number, or None in the place of what is no plain number."""
+    r"""Return the content of the last \boxed{}: its number, or None for anything but a plain number."""
     boxes = list(_BOXED.finditer(text))
     if not boxes:
         return None
@@ -160,7 +160,7 @@ def _closing(text: str, start: int) -> int:
 
 
 def _after_hashes(text: str, decimal: Decimal) -> tuple[Given, int] | None:
-    """The number after the first "####": a model that answers again after it has run on."""
+    """Return the number after the first "####". A model that continues after its answer may write more of them."""
     for match in _HASHED.finditer(text):
         found = next(numbers(match["said"], decimal), None)
         if found is not None:
@@ -169,7 +169,7 @@ def _after_hashes(text: str, decimal: Decimal) -> tuple[Given, int] | None:
 
 
 def _declared(text: str, decimal: Decimal) -> tuple[Given, int] | None:
-    """The number of the last sentence such as "the answer is 5"."""
+    """Return the number of the last sentence such as "the answer is 5"."""
     for match in [*_DECLARED.finditer(text)][: -1 - _MOST_STATEMENTS : -1]:
         start = match.end()
         start += len(text[start:]) - len(text[start:].lstrip())

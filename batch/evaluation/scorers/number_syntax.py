@@ -1,4 +1,4 @@
-"""Reading the numbers that stand in a text, as people and models write them, exactly (as fractions)."""
+"""Read the numbers in a text, as people and models write them, exactly (as fractions)."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Number:
 
 
 def plain_latex(text: str) -> str:
-    """`text` with LaTeX's fractions, spaces and escapes as plain signs."""
+    """Replace LaTeX's fractions, spaces and escapes by plain characters."""
     if "\\" not in text and "{" not in text:
         return text
     text = _LATEX_TEXT.sub(r" \1", text)
@@ -103,7 +103,7 @@ def plain_latex(text: str) -> str:
 
 
 def plain_signs(text: str) -> str:
-    """`text` with full-width digits and signs, and slashes of fractions, as plain ones; it stays as long as it is."""
+    """Replace full-width digits, signs and fraction slashes by plain ones, keeping the length of `text`."""
     return text if text.isascii() else _WIDE_COMMA.sub(",", text).translate(_SIGNS)
 
 
@@ -113,7 +113,7 @@ def _plain_fraction(match: re.Match[str]) -> str:
 
 
 def numbers(text: str, decimal: Decimal = "auto") -> Iterator[Number]:
-    """The numbers in `text`, in order. Numbers of lists ("1. First …") are not among them, nor digits in words and names.
+    """Find the numbers in `text`, in order, except list numbers ("1. First …") and digits inside words and names.
 
     With `auto`, of "." and "," the one that stands last is the decimal sign where both occur; alone, "," before three digits groups
     thousands, and any other is the decimal sign.
@@ -139,7 +139,7 @@ def numbers(text: str, decimal: Decimal = "auto") -> Iterator[Number]:
 
 
 def one_number(text: str, decimal: Decimal = "auto") -> Number | None:
-    """The only number in `text`; None when there is none, or several."""
+    """Return the only number in `text`; None when there is none, or several."""
     found = list(numbers(plain_latex(plain_signs(text)), decimal))
     return found[0] if len(found) == 1 else None
 
@@ -186,7 +186,7 @@ def _from_match(match: re.Match[str], decimal: Decimal) -> Number | None:
 
 
 def _value(digits: str, decimal: Decimal) -> Fraction | None:
-    """The value of digits with their separators; None when they are no number (a version, a date, an address)."""
+    """Return the value of digits with separators; None for a version, a date or an address."""
     if len(digits) > _MAX_DIGITS:
         return None
     for sign in f"_'’ {_SPACES}":

@@ -1,4 +1,4 @@
-"""Graded scorers of how near a text is to the expected one: token_f1, rouge_l, edit, bleu, chrf. Of several, the nearest counts."""
+"""Graded scorers of the similarity to the expected text: token_f1, rouge_l, edit, bleu, chrf. Of several, the most similar counts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _WORD = re.compile(r"\w+")
 
 
 def token_f1() -> Scorer:
-    """The F1 of the words of answer and expected text, as SQuAD's evaluation has it (evaluate-v1.1.py)."""
+    """Compute the F1 of the words of answer and expected text, as SQuAD's evaluation does (evaluate-v1.1.py)."""
     return _nearest(_token_f1)
 
 
 def rouge_l() -> Scorer:
-    """The F1 of the longest common subsequence of words (Lin 2004), without stemming, as the package rouge-score has it.
+    """Compute the F1 of the longest common subsequence of words (Lin 2004), without stemming, as the package rouge-score does.
 
     Unlike there, words of all scripts count, not only those of ASCII. Needs the extra `eval`.
     """
@@ -37,7 +37,7 @@ def rouge_l() -> Scorer:
 
 
 def edit(*, case_sensitive: bool = False) -> Scorer:
-    """1 − Levenshtein distance ÷ length of the longer text, both normalised as `exact` does. Needs the extra `eval`."""
+    """Compute 1 − Levenshtein distance ÷ length of the longer text, both normalised as `exact` does. Needs the extra `eval`."""
     similarity = library("rapidfuzz.distance", "edit").Levenshtein.normalized_similarity
 
     def measure(answer: str, expected: str) -> float:
@@ -47,7 +47,7 @@ def edit(*, case_sensitive: bool = False) -> Scorer:
 
 
 def bleu(*, language: str | None = None, tokenize: str | None = None) -> Scorer:
-    """BLEU of each answer by itself against all right values of its row (sacrebleu, effective order), from 0 to 1.
+    """Compute BLEU of a single answer against all right values of its row (sacrebleu, effective order), from 0 to 1.
 
     The corpus BLEU, which is no mean of these, is a figure of the score. `language` chooses sacrebleu's tokenizer, `tokenize` names it.
     Needs the extra `eval`.
@@ -59,7 +59,7 @@ def bleu(*, language: str | None = None, tokenize: str | None = None) -> Scorer:
 
 
 def chrf() -> Scorer:
-    """chrF2 of each answer by itself against the right value that is nearest (sacrebleu), from 0 to 1. Needs the extra `eval`."""
+    """Compute chrF2 of a single answer against the nearest right value (sacrebleu), from 0 to 1. Needs the extra `eval`."""
     return _sacrebleu(sacrebleu_metric("chrf"))
 
 

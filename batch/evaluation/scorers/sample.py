@@ -1,4 +1,4 @@
-"""What a scorer is given, and the scores that it gives."""
+"""The input of a scorer, and its scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One answer with what it should have been.
+    """One answer with its expected value.
 
     `text` is None for an answer without text (tool calls only). `expected` is the column's value, or the template's text; a list holds
     several right values. `truncated` says that the answer was cut off by the token limit. `thinking` names a tag around
@@ -40,15 +40,15 @@ class ExpectedError(ValueError):
 
 
 def scored(value: float, extracted: str | None, reason: str) -> ScoreValue:
-    """A score from 0 to 1."""
+    """Make a score from 0 to 1."""
     return ScoreValue(float(value), "scored", shown(extracted), reason)
 
 
 def unscored(reason: str, extracted: str | None = None) -> ScoreValue:
-    """No score: the answer cannot be read in the way that the scorer needs. That is not a wrong answer, and never counts as 0 here."""
+    """Make a missing score: the scorer cannot read the answer. That is not a wrong answer, and never counts as 0 here."""
     return ScoreValue(None, "unscored", shown(extracted), reason)
 
 
 def shown(text: str | None, limit: int = _SHOWN) -> str | None:
-    """`text` short enough for a table; an ellipsis shows that it was cut."""
+    """Shorten `text` for a table; an ellipsis marks the cut."""
     return text if text is None or len(text) <= limit else text[: limit - 1] + "…"

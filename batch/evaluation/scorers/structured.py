@@ -19,7 +19,7 @@ _MISSING = object()
 
 
 def valid_json(*, fences: bool = True) -> Scorer:
-    """1 when the answer is JSON as RFC 8259 has it (no NaN): the whole answer or, with `fences`, a ``` block in it."""
+    """Score 1 when the answer is JSON as RFC 8259 has it (no NaN): the whole answer or, with `fences`, a ``` block in it."""
 
     def score(sample: Sample) -> ScoreValue:
         text = _json_text(sample)
@@ -35,7 +35,7 @@ def valid_json(*, fences: bool = True) -> Scorer:
 
 
 def json_schema(*, schema: str, embedded: bool = False, fences: bool = True) -> Scorer:
-    """1 when the answer is JSON that the JSON Schema in the file `schema` accepts; what is no JSON is wrong, not unscored.
+    """Score 1 when the answer is JSON that the JSON Schema in the file `schema` accepts; an answer that is not JSON is wrong, not unscored.
 
     With `embedded`, an object or a list within prose is taken as well; of several the last that the schema accepts. With `fences`
     false, a ``` block around the JSON makes it wrong.
@@ -43,6 +43,7 @@ def json_schema(*, schema: str, embedded: bool = False, fences: bool = True) -> 
     Raises:
         SetupError: the file cannot be read, or holds no schema.
     """
+    # Compiled before the first answer, so that a broken schema stops the command at once.
     check = _validator(Path(schema))
 
     def score(sample: Sample) -> ScoreValue:
@@ -62,10 +63,10 @@ def json_schema(*, schema: str, embedded: bool = False, fences: bool = True) -> 
 
 
 def json_fields(*, fields: Sequence[str] = (), embedded: bool = True, fences: bool = True, case_sensitive: bool = False) -> Scorer:
-    """The share of the expected object's fields that the answer has with an equal value.
+    """Return the share of the expected object's fields that the answer has with an equal value.
 
     The expected value is an object, or its JSON text; fields of nested objects count one by one ("address.city"), lists as a whole.
-    Texts are compared as `exact` does, numbers by value. `fields` says which ones count. Other fields do not count.
+    Texts are compared as `exact` does, numbers by value. `fields` chooses the fields that count. Other fields do not count.
     Of several objects in an answer, the last with any of these fields is taken.
     """
 
@@ -95,7 +96,7 @@ def _has_any(value: Any, wanted: Mapping[str, Any]) -> bool:
 
 
 def _json_text(sample: Sample) -> str | ScoreValue:
-    """The text that should be JSON: the answer, or the arguments of its only tool call."""
+    """Return the text that should be JSON: the answer, or the arguments of its only tool call."""
     if sample.text is None and sample.tool_calls and len(sample.tool_calls) == 1:
         function = sample.tool_calls[0].get("function")
         arguments = function.get("arguments") if isinstance(function, Mapping) else None
@@ -149,9 +150,10 @@ def _expected_fields(expected: Any, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def _leaves(value: Mapping[str, Any], prefix: str = "", inside: Mapping[str, Any] | None = None) -> Iterator[tuple[str, Any]]:
-    """The values of an object by dotted name; objects that are themselves among the names of `inside` stay whole."""
+    """Yield the values of an object by dotted name; an object that `inside` names stays whole."""
     for key, item in value.items():
         name = f"{prefix}{key}"
+        # An empty object has no fields, so it is compared as a value.
         if isinstance(item, Mapping) and item and not (inside is not None and name in inside):
             yield from _leaves(item, f"{name}.", inside)
         else:
@@ -160,11 +162,14 @@ def _leaves(value: Mapping[str, Any], prefix: str = "", inside: Mapping[str, Any
 
 def same_value(given: Any, wanted: Any, *, case_sensitive: bool) -> bool:
     """Whether a JSON value is the wanted one: texts as `exact` compares them, numbers by value, lists and objects item by item."""
+    # Models often omit a field instead of writing null.
     if wanted is None:
         return given is None or given is _MISSING
+    # In Python True equals 1, in JSON it does not.
     if given is _MISSING or given is None or isinstance(given, bool) != isinstance(wanted, bool):
         return False
     if isinstance(wanted, int | float) and isinstance(given, int | float):
+        # 0.1 + 0.2 written out is 0.30000000000000004: the last digits of a float are no mistake of the model.
         return given == wanted or abs(given - wanted) <= 1e-9 * abs(wanted)
     if isinstance(wanted, list | tuple):
         same_length = isinstance(given, list) and len(given) == len(wanted)

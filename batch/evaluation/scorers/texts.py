@@ -1,4 +1,4 @@
-"""Texts made comparable: Unicode forms, case, space, punctuation around, articles, and thinking that is no part of an answer."""
+"""Make texts comparable: Unicode forms, case, space, surrounding punctuation, articles, and thinking, which is not part of an answer."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _SQUAD_PUNCTUATION = re.compile(f"[{re.escape(string.punctuation)}]")
 
 
 def answer_text(sample: Sample) -> str | ScoreValue:
-    """The text to be judged, without the thinking before it; the reason why there is none, as an unscored cell."""
+    """Return the text to grade, without the thinking before it; or an unscored value that gives the reason."""
     if sample.text is None:
         return unscored("tool calls only, no text" if sample.tool_calls else "the answer has no text")
     try:
@@ -49,7 +49,7 @@ def answer_text(sample: Sample) -> str | ScoreValue:
 
 
 def expected_texts(expected: Any) -> list[str]:
-    """The right values as text: one, or each of a list's. Raises ExpectedError when there is none."""
+    """Return the right values as texts: one, or one per list item. Raises ExpectedError when there is none."""
     values = expected if isinstance(expected, list | tuple) else [expected]
     texts = [as_text(value) for value in values if value is not None]
     if not texts:
@@ -58,7 +58,7 @@ def expected_texts(expected: Any) -> list[str]:
 
 
 def as_text(value: Any) -> str:
-    """A column's value as an answer would write it: 3.0 as 3, True as true, tables as JSON."""
+    """Format a column's value as an answer would: 3.0 as 3, True as true, tables as JSON."""
     match value:
         case str():
             return value
@@ -75,9 +75,9 @@ def as_text(value: Any) -> str:
 
 
 def normalised(text: str, *, case_sensitive: bool = False, punctuation: bool = False, articles: bool = True) -> str:
-    """`text` in one Unicode form with single spaces, and without what is not to count.
+    """Bring `text` into one Unicode form with single spaces, and remove what is to be ignored.
 
-    That is case (unless `case_sensitive`), punctuation around it (unless `punctuation`) and English articles (unless `articles`).
+    Ignored are case (unless `case_sensitive`), surrounding punctuation (unless `punctuation`) and English articles (unless `articles`).
     A text of nothing but punctuation or articles stays as it is.
     """
     text = folded(text)
@@ -90,7 +90,7 @@ def normalised(text: str, *, case_sensitive: bool = False, punctuation: bool = F
 
 
 def folded(text: str) -> str:
-    """`text` in Unicode form C, with typographic quotes, full-width letters, ligatures and invisible signs as plain ones."""
+    """Convert `text` to Unicode form C, with plain quotes, letters and signs for typographic, full-width, joined and invisible ones."""
     if text.isascii():
         return text
     text = unicodedata.normalize("NFC", text).translate(_QUOTES)
@@ -113,7 +113,7 @@ def _without_punctuation_around(text: str) -> str:
 
 
 def squad_tokens(text: str) -> list[str]:
-    """Words as SQuAD's evaluation compares them: lower case, without ASCII punctuation and articles (evaluate-v1.1.py, `normalize_answer`).
+    """Split into words as SQuAD's evaluation does: lower case, no ASCII punctuation, no articles (evaluate-v1.1.py, `normalize_answer`).
 
     Beyond SQuAD: typographic forms are folded, and signs of scripts without spaces are words of their own.
     """
@@ -122,7 +122,7 @@ def squad_tokens(text: str) -> list[str]:
 
 
 def words_apart(text: str) -> str:
-    """`text` with spaces around each sign of a script that writes none (Chinese, Japanese, Thai …)."""
+    """Put spaces around each character of a script that writes none (Chinese, Japanese, Thai …)."""
     return text if text.isascii() else "".join(f" {sign} " if is_spaceless(sign) else sign for sign in text)
 
 

@@ -1,4 +1,4 @@
-"""Thinking that is no part of an answer: where it ends, in the tags that models and their chat templates use.
+"""Remove thinking, which is not part of an answer: find its end by the tags that models and their chat templates use.
 
 Tags: DeepSeek, Qwen, GLM (`<think>`), Mistral (`[THINK]`), EXAONE (`<thought>`), ByteDance Seed (`<seed:think>`), Cohere
 (`<|START_THINKING|>`), Kimi (`◁think▷`), prompts in wide use (`<thinking>`, `<reasoning>`, `<scratchpad>`), and the channels of
@@ -23,7 +23,7 @@ class UnendedThinkingError(ValueError):
 
 
 def without_thinking(text: str, tag: str | None = None) -> str:
-    """The answer in `text`: what follows the last end of thinking. `tag` names a further tag, as "plan" or "[PLAN]".
+    """Return the answer in `text`, after the last end of thinking. `tag` is a further tag, such as "plan" or "[PLAN]".
 
     Raises:
         UnendedThinkingError: the text begins with thinking that does not end.
@@ -52,14 +52,14 @@ def _final_channel(text: str) -> str:
 
 
 def _before_blocks(text: str, opening: re.Pattern[str], closing: re.Pattern[str]) -> str:
-    """What stands before the thinking, of a model that explains itself after its answer; nothing where all is thinking."""
+    """Return the text before the thinking, for a model that explains itself after its answer; empty where all is thinking."""
     began = opening.search(text)
     return text[: began.start()] if began and closing.search(text, began.end()) else ""
 
 
 @lru_cache(maxsize=64)
 def _patterns(tag: str | None) -> tuple[re.Pattern[str], re.Pattern[str]]:
-    """The beginning of thinking where a text begins with it (by `match`), and its end."""
+    """Make the patterns of the beginning of thinking, to `match` at the start of a text, and of its end."""
     own = [] if tag is None else [re.escape(tag.strip("<>[]|◁▷/ "))]
     names = "|".join([*own, *map(re.escape, sorted(_NAMES, key=len, reverse=True))])
     opening = rf"\s*(?:<(?:{names})>|\[(?:{names})\]|◁(?:{names})▷|<\|START_THINKING\|>|<\|begin_of_thought\|>)"

@@ -1,4 +1,4 @@
-"""The tool_call scorer: whether an answer calls the right functions with the right arguments."""
+"""The tool_call scorer: check that an answer calls the right functions with the right arguments."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ def tool_call(
     text: bool = False,
     case_sensitive: bool = False,
 ) -> Scorer:
-    """1 when the answer makes the expected calls, each with its name and arguments, and no other one.
+    """Score 1 when the answer makes the expected calls, each with its name and arguments, and no others.
 
-    The expected value is a call {"name", "arguments"}, a list of them, OpenAI's form of either, or the JSON text of one; an empty list
-    says that nothing may be called. Names must be equal; of the arguments, texts are compared as `exact` does and numbers by value.
+    The expected value is a call {"name", "arguments"}, a list of them, OpenAI's form of either, or the JSON text of one; with an empty
+    list nothing may be called. Names must be equal; in the arguments, texts are compared as `exact` does and numbers by value.
     `arguments` "contain" allows further arguments, "ignore" compares names alone. With `order`, calls must come in the expected order;
     with `more`, further calls are allowed. With `text`, calls that an answer writes as JSON are read too. An answer without any call, and
     one whose arguments are no JSON object, is wrong where calls are expected.
@@ -81,7 +81,7 @@ def _comparison(arguments: str, *, case_sensitive: bool) -> Callable[[_Call, _Ca
 
 
 def _expected(value: Any) -> list[_Call]:
-    """The expected calls. Raises ExpectedError for what is none."""
+    """Read the expected calls. Raises ExpectedError for a value that is not a call."""
     if isinstance(value, str):
         try:
             value = read_json(value)
@@ -120,7 +120,7 @@ def _calls_in_text(text: str) -> list[_Call] | ScoreValue:
 
 
 def _calls(value: Any) -> list[_Call] | None:
-    """Calls in OpenAI's form, or as objects with a name; None when there is anything else among them."""
+    """Read calls in OpenAI's form, or objects with a name; None when the list has anything else."""
     items = value if isinstance(value, list | tuple) else [value]
     found = [_call(item) for item in items]
     return None if None in found else [call for call in found if call is not None]
@@ -142,7 +142,7 @@ def _call(item: Any) -> _Call | None:
 def _unmatched(
     given: Sequence[_Call], wanted: Sequence[_Call], same: Callable[[_Call, _Call], bool], *, order: bool
 ) -> tuple[list[_Call], list[_Call]]:
-    """The expected calls that are not made, and the made ones that are not expected."""
+    """Return the expected calls that were not made, and the calls that were not expected."""
     if order:
         return _unmatched_in_order(given, wanted, same)
     of_given: dict[int, int] = {}

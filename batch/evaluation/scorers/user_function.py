@@ -11,12 +11,12 @@ from batch.evaluation.table import ScoreValue
 
 
 def python(*, function: str) -> Scorer:
-    """What `function`, written "file.py:name", says of each answer.
+    """Call `function`, written "file.py:name", for the score of each answer.
 
     It is called as name(answer, expected, row): the text (None when there is none), the expected value or None, and a dict of the row's
-    columns, with the answer's tool calls under "tool_calls" when it has any. Further parameters of these names are given too: `usage`,
-    `finish_reason`, `logprobs` (a list of tokens, or None), `tool_calls`. It may be async. It gives a number from 0 to 1 (NumPy's too), a
-    truth value, None for unscored, or a pair of one of these and a reason. What it raises makes the answer unscored.
+    columns, with the answer's tool calls under "tool_calls" when it has any. It may ask for more by parameters of these names: `usage`,
+    `finish_reason`, `logprobs` (a list of tokens, or None), `tool_calls`. It may be async. It returns a number from 0 to 1 (NumPy's too),
+    a truth value, None for unscored, or a pair of one of these and a reason. An exception makes the answer unscored.
 
     Raises:
         SetupError: the file or the function is not there, or the file cannot be run.
@@ -33,6 +33,7 @@ def python(*, function: str) -> Scorer:
         value = plain_number(value)
         if value is None:
             return unscored(str(reason) or f"{call.name} gave None")
+        # Checked here, since one NaN or 5 among the scores would spoil every mean without a message.
         if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
             return unscored(f"{call.name} gave {shown(repr(value), 60)}, which is no number from 0 to 1")
         return scored(value, sample.text, str(reason) or "by the function")
@@ -41,7 +42,7 @@ def python(*, function: str) -> Scorer:
 
 
 def more_of(sample: Sample) -> dict[str, Any]:
-    """What else is known of an answer, by the names of parameters."""
+    """Return the answer's other properties, by the parameter names under which a function may ask for them."""
     return {
         "usage": dict(sample.usage),
         "finish_reason": sample.finish_reason,
@@ -51,7 +52,7 @@ def more_of(sample: Sample) -> dict[str, Any]:
 
 
 def plain_number(value: Any) -> Any:
-    """A number of NumPy, PyTorch or the like, or an array of one, as Python's own; any other value as it is."""
+    """Convert a number of NumPy, PyTorch or similar, or an array of one, to a Python number; return other values unchanged."""
     item = getattr(value, "item", None)
     if isinstance(value, int | float) or not callable(item):
         return float(value) if isinstance(value, float) else value

@@ -1,4 +1,4 @@
-"""Files of Python functions that a user wrote: loading them, running them, and what their scores depend on."""
+"""Load and run functions in a user's Python files, and find the files that their scores depend on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from batch.errors import SetupError
 
 
 def split(function: str) -> tuple[Path, str]:
-    """The file and the function's name. Raises SetupError when they are not written "file.py:name"."""
+    """Return the file and the function's name. Raises SetupError for anything but "file.py:name"."""
     file, colon, name = function.rpartition(":")
     if not colon or not name.isidentifier():
         raise SetupError(f'{function!r} names no function of a file; write function = "scorers.py:score"')
@@ -71,7 +71,7 @@ def _load(file: Path, name: str) -> Callable[..., Any]:
 
 
 def _extra_parameters(function: Callable[..., Any]) -> set[str] | None:
-    """The names that a function can be given by keyword; None when it takes any."""
+    """Return the names that a function accepts as keywords; None when it accepts any."""
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # some built-in functions have none
@@ -83,7 +83,7 @@ def _extra_parameters(function: Callable[..., Any]) -> set[str] | None:
 
 
 class _Folder:
-    """The folder of a file: its modules are importable inside `importable`, and in no one's way outside of it.
+    """The folder of a file: its modules can be imported inside `importable`, and shadow no others outside of it.
 
     Two scorers of two folders may each have a module of the same name.
     """
@@ -92,6 +92,7 @@ class _Folder:
         self._folder = file.parent
         self._own: dict[str, ModuleType] = {}
         names = {path.stem for path in self._folder.glob("*.py")} | {path.parent.name for path in self._folder.glob("*/__init__.py")}
+        # A file alone in its folder can import nothing from there.
         self._names = names - _KEPT if names - {file.stem} else frozenset()
 
     @contextmanager
@@ -104,6 +105,7 @@ class _Folder:
             del sys.modules[name]
         before = set(sys.modules)
         sys.modules.update(self._own)
+        # First, as Python has the folder of a script.
         sys.path.insert(0, str(self._folder))
         try:
             yield
@@ -119,10 +121,11 @@ class _Folder:
         return path is not None and path.is_relative_to(self._folder) and not module.__name__.startswith("promptmill_scorer_")
 
     def _is_shadowed(self, name: str, module: ModuleType) -> bool:
-        """Whether a loaded module of this name from elsewhere stands in the way of one of the folder."""
+        """Whether a loaded module of this name from elsewhere hides one of the folder."""
         return name.partition(".")[0] in self._names and not self._is_here(module)
 
 
+# A file beside the scorer named like one of these must not hide it: promptmill uses them itself.
 _KEPT = sys.stdlib_module_names | {"batch", "__main__"}
 
 
@@ -132,10 +135,11 @@ def _path_of(module: ModuleType) -> Path | None:
 
 
 class _Loop:
-    """An event loop in a thread of its own, kept from call to call: clients that a function keeps belong to their loop."""
+    """An event loop in a thread of its own, kept from call to call, since clients that a function keeps are bound to their loop."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
+        # A daemon, so that a coroutine that never ends does not keep the process alive.
         thread = threading.Thread(target=self._loop.run_forever, name="python-scorer", daemon=True)
         thread.start()
         weakref.finalize(self, _end, self._loop, thread)
@@ -154,7 +158,7 @@ def _end(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
 
 
 def deciding_files(function: str) -> Mapping[str, bytes]:
-    """The content of a function's file and of all files beside it that it imports, directly or not, by path.
+    """Read a function's file and all files beside it that it imports, directly or not, by path.
 
     Raises:
         SetupError: the function's file cannot be read.
@@ -175,9 +179,10 @@ def deciding_files(function: str) -> Mapping[str, bytes]:
 
 
 def _imported(content: bytes, file: Path, folder: Path) -> Iterator[Path]:
-    """The files of `folder` that a source imports."""
+    """Yield the files of `folder` that a source imports."""
     try:
         tree = ast.parse(content)
+    # The import itself reports the mistake; a file that cannot be parsed imports nothing.
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
@@ -193,7 +198,7 @@ def _imported(content: bytes, file: Path, folder: Path) -> Iterator[Path]:
 
 
 def _files_of(folder: Path, parts: list[str]) -> Iterator[Path]:
-    """The files that are run when the module of these parts is imported."""
+    """Yield the files that run when the module with these name parts is imported."""
     place = folder
     for part in parts:
         for path in (place / f"{part}.py", place / part / "__init__.py"):

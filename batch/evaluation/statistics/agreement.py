@@ -1,4 +1,4 @@
-"""Agreement of raters beyond chance: a judge against a person's labels, or several judges with each other."""
+"""Measure the agreement of raters beyond chance: a judge with people's labels, or several judges with each other."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cohen_kappa(
     weights: Weights = "none",
     level: float = 0.95,
 ) -> Agreement:
-    """Cohen's kappa of two label lists of one length, with an interval from the posterior of the table of labels.
+    """Compute Cohen's kappa of two label lists of one length, with an interval from the posterior of the table of labels.
 
     Kappa: Cohen 1960, Educ. Psychol. Meas. 20:37, weighted: Cohen 1968. The interval: quantiles of kappa under a Dirichlet posterior of the
     cells with a weak prior (Gelman et al., Bayesian Data Analysis, 3rd ed., section 3.4), which was chosen by simulated coverage: 92 to
@@ -57,7 +57,7 @@ def cohen_kappa(
 
 
 def _credit(labels: int, weights: Weights) -> tuple[NDArray[np.int64], int]:
-    """The credit for each pair of labels in whole units, and how many of them equal labels get."""
+    """Return the credit for each pair of labels in whole units, and the credit of equal labels."""
     if weights == "none" or labels == 1:
         return np.eye(labels, dtype=np.int64), 1
     apart, power = np.abs(np.subtract.outer(np.arange(labels), np.arange(labels))), 1 if weights == "linear" else 2
@@ -92,7 +92,7 @@ def _posterior_interval(counts: NDArray[np.int64], credit: Floats, level: float)
 
 
 def _prior(counts: NDArray[np.int64]) -> Floats:
-    """Pseudo-counts: nearly Jeffreys' for two labels; for more, one and a half labels, spread as the raters use the scale."""
+    """Return pseudo-counts: nearly Jeffreys' for two labels; for more, one and a half labels, spread as the raters use the scale."""
     steps = len(counts)
     if steps == 2:
         return np.array([[0.5, 0.4], [0.4, 0.5]])
@@ -103,7 +103,7 @@ def _prior(counts: NDArray[np.int64]) -> Floats:
 
 
 def krippendorff_alpha(values: Floats, *, metric: Literal["nominal", "interval"]) -> float | None:
-    """Krippendorff's alpha of several raters: `values` has shape (raters, units), NaN where a rater gave none.
+    """Compute Krippendorff's alpha of several raters: `values` has shape (raters, units), NaN where a rater gave none.
 
     Krippendorff 2011, Computing Krippendorff's Alpha-Reliability: 1 - observed / expected disagreement over the pairable values. None
     where fewer than two values can be paired, or where all are equal.

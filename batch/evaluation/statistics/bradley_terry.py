@@ -1,4 +1,4 @@
-"""Strengths of variants from pairs that were won and lost: the Bradley-Terry model."""
+"""Estimate the strengths of variants from won and lost pairs: the Bradley-Terry model."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Strength:
 
 
 def bradley_terry(variants: Sequence[str], won: Floats, *, level: float = 0.95) -> tuple[Strength, ...]:
-    """The strengths, which sum to 0, the strongest first; `won[i, j]` is how often i won against j, a tie being half a win for both.
+    """Fit the strengths, which sum to 0, the strongest first. `won[i, j]` counts wins of i against j; a tie is half a win for both.
 
     Bradley & Terry 1952, Biometrika 39:324, by Hunter's MM algorithm (2004, Ann. Stat. 32:384, eq. 3), with half a won and half a lost pair
     against the mean added for each variant. Intervals are from the Fisher information of the pairs, taken as independent.
@@ -56,7 +56,7 @@ def bradley_terry(variants: Sequence[str], won: Floats, *, level: float = 0.95) 
 
 
 def _errors(strengths: Floats, played: Floats) -> Floats:
-    """Standard errors of strengths that sum to 0: the pseudo-inverse of the information, whose null space is a common shift."""
+    """Compute the strengths' standard errors by the pseudo-inverse of the information, whose null space is a common shift."""
     chances = 1 / (1 + np.exp(-np.subtract.outer(strengths, strengths)))
     weights = played * chances * (1 - chances)
     information = np.diag(weights.sum(axis=1)) - weights

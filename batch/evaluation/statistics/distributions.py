@@ -17,12 +17,12 @@ _MOST_TERMS = 100_000
 
 
 def normal_quantile(probability: float) -> float:
-    """The standard normal quantile."""
+    """Return the standard normal quantile."""
     return NormalDist().inv_cdf(probability)
 
 
 def incomplete_beta(a: float, b: float, x: float) -> float:
-    """The regularised incomplete beta function I_x(a, b), for a, b > 0 and x from 0 to 1; good to about 12 digits."""
+    """Compute the regularised incomplete beta function I_x(a, b), for a, b > 0 and x from 0 to 1, to about 12 digits."""
     if x <= 0 or x >= 1:
         return float(x >= 1)
     front = math.exp(math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x))
@@ -33,7 +33,7 @@ def incomplete_beta(a: float, b: float, x: float) -> float:
 
 
 def _continued_fraction(a: float, b: float, x: float) -> float:
-    """DLMF 8.17.22; it converges in about sqrt(max(a, b)) terms on the side where `incomplete_beta` uses it."""
+    """Evaluate DLMF 8.17.22; on the side where `incomplete_beta` uses it, it converges in about sqrt(max(a, b)) terms."""
     c = 1.0
     d = 1 / _not_zero(1 - (a + b) * x / (a + 1))
     value = d
@@ -55,14 +55,14 @@ def _not_zero(number: float) -> float:
 
 
 def t_tail(t: float, df: float) -> float:
-    """The probability that Student's t with `df` degrees of freedom is above `t`."""
+    """Return the probability that Student's t with `df` degrees of freedom is above `t`."""
     upper = 0.5 * incomplete_beta(df / 2, 0.5, df / (df + t * t))
     return upper if t >= 0 else 1 - upper
 
 
 @lru_cache(maxsize=1024)
 def t_quantile(probability: float, df: float) -> float:
-    """The quantile of Student's t, by bisection: infinite for no degrees of freedom, so that an interval becomes all or nothing."""
+    """Find the quantile of Student's t by bisection; infinite for 0 degrees of freedom, which makes the interval cover everything."""
     if df <= 0:
         return math.inf if probability > 0.5 else -math.inf
     if probability < 0.5:
@@ -78,5 +78,5 @@ def t_quantile(probability: float, df: float) -> float:
 
 
 def fair_coin_tail(heads: int, tosses: int) -> float:
-    """The probability of at most `heads` heads in `tosses` tosses of a fair coin."""
+    """Return the probability of at most `heads` heads in `tosses` tosses of a fair coin."""
     return 1.0 if heads >= tosses else incomplete_beta(tosses - heads, heads + 1, 0.5)

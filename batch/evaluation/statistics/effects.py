@@ -1,4 +1,4 @@
-"""Main effects of a sweep: what one factor changes, all else being equal, row by row and over all matched variants."""
+"""Compute the main effects of a sweep: the change by one factor, all else being equal, per row and over all matched variants."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class MainEffect:
 
 
 def main_effects(table: ScoreTable, levels: Sequence[Levels], *, alpha: float = 0.05, gap: float = 0.02) -> tuple[MainEffect, ...]:
-    """The main effects of all factors with two or more levels; none for fewer than four variants or a single factor.
+    """Compute the main effects of all factors with two or more levels; none for fewer than four variants or a single factor.
 
     `levels` are those of each variant, in the table's order. A row's difference is the mean over the matched pairs of variants, so that
     what makes a row hard, and all other factors, cancel; the test is that of pairs (`paired`).
@@ -62,7 +62,7 @@ def main_effects(table: ScoreTable, levels: Sequence[Levels], *, alpha: float = 
 
 
 def _matched(levels: Sequence[Levels], factor: str) -> dict[tuple[str, str], list[tuple[int, int]]]:
-    """For each two levels of a factor the pairs of variants that have them and are otherwise equal."""
+    """Match, for each two levels of a factor, the pairs of variants that have them and are otherwise equal."""
     groups: dict[frozenset[tuple[str, str]], dict[str, int]] = defaultdict(dict)
     for at, one in enumerate(levels):
         groups[frozenset((name, level) for name, level in one.items() if name != factor)][one.get(factor, "default")] = at

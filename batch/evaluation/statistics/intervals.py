@@ -1,6 +1,6 @@
-"""Confidence intervals for mean scores and for differences of paired scores.
+"""Compute confidence intervals for mean scores and for differences of paired scores.
 
-Which ones was chosen by simulated coverage (tests/unit/test_statistics_intervals.py repeats it). For a mean: Wilson's score
+The methods were chosen by simulated coverage (tests/unit/test_statistics_intervals.py repeats it). For a mean: Wilson's score
 interval at the effective number of rows covers 0.94 and more at p = 0.97 from 20 rows up, right/wrong, graded, repeated or
 clustered, where t (0.58), BCa (0.60) and bootstrap-t (0.47) fail on 20 rows with 95 % full scores.
 """
@@ -24,7 +24,7 @@ TIE = 1e-12
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """An estimate with its confidence limits; `rows` carried it, `effective_rows` independent right/wrong rows would be worth as much."""
+    """An estimate from `rows` rows, with confidence limits. `effective_rows` independent right/wrong rows carry as much information."""
 
     estimate: float
     low: float
@@ -34,7 +34,7 @@ class Interval:
 
 
 def wilson(mean: float, rows: float, quantile: float) -> tuple[float, float]:
-    """Wilson's score interval for a proportion (Wilson 1927; Newcombe 1998, Stat. Med. 17:857, method 3).
+    """Compute Wilson's score interval for a proportion (Wilson 1927; Newcombe 1998, Stat. Med. 17:857, method 3).
 
     `rows` may be an effective, fractional number. An infinite quantile (no degrees of freedom) gives 0 to 1.
     """
@@ -48,7 +48,7 @@ def wilson(mean: float, rows: float, quantile: float) -> tuple[float, float]:
 
 
 def cluster_sums(values: Floats, clusters: Codes | None) -> Floats:
-    """Sums per cluster along the last axis, NaN counting 0; the values themselves (NaN as 0) when rows are not clustered."""
+    """Sum per cluster along the last axis, NaN counting 0. Without clusters, return the values themselves (NaN as 0)."""
     filled = np.nan_to_num(values)
     if clusters is None:
         return filled
@@ -58,7 +58,7 @@ def cluster_sums(values: Floats, clusters: Codes | None) -> Floats:
 
 
 def mean_interval(values: Floats, clusters: Codes | None, *, plain: bool, level: float = 0.95) -> Interval:
-    """The interval for the mean of scores from 0 to 1, one per row; NaN rows are skipped; at least one row must have a value.
+    """Compute the interval for the mean of scores from 0 to 1, one per row. NaN rows are skipped; at least one row must have a value.
 
     `plain` says that each value is one right/wrong score; unclustered, that is Wilson's interval as it stands. Otherwise it is taken at
     n / deff effective rows with a t quantile on clusters - 1 degrees of freedom (Kish 1965; Korn & Graubard 1998, Survey Methodology
@@ -78,7 +78,7 @@ def mean_interval(values: Floats, clusters: Codes | None, *, plain: bool, level:
 
 
 def _design_effect(mean: float, rows: int, units: Floats, groups: Codes | None) -> float:
-    """The variance of the mean against that of as many independent right/wrong rows, shrunk where little is known of it."""
+    """Return the variance of the mean divided by that of as many independent right/wrong rows, shrunk where the data are few."""
     agreeing = 1.0 if groups is None else float(np.sum(np.bincount(groups) ** 2.0)) / rows
     spread = mean * (1 - mean)
     if len(units) < 2 or spread <= 0:
@@ -89,13 +89,13 @@ def _design_effect(mean: float, rows: int, units: Floats, groups: Codes | None) 
 
 
 def _mean_variance(units: Floats, rows: int) -> float:
-    """Cluster-robust variance of a mean from centred cluster sums, with the factor G / (G - 1) (Miller 2024, arXiv:2411.00640, eq. 4)."""
+    """Compute the clustered variance of a mean from centred sums, with the factor G / (G - 1) (Miller 2024, arXiv:2411.00640, eq. 4)."""
     count = len(units)
     return float(np.sum(units**2)) * count / (count - 1) / rows**2
 
 
 def difference_interval(differences: Floats, clusters: Codes | None, *, level: float = 0.95) -> Interval:
-    """The interval for the mean of paired differences from -1 to 1, one per row; NaN rows are skipped; `estimate` is the plain mean.
+    """Compute the interval for the mean of paired differences from -1 to 1, one per row. It skips NaN; `estimate` is the plain mean.
 
     Bonett & Price's Laplace adjustment (2012, Br. J. Math. Stat. Psychol. 65:479; recommended by Fagerland, Lydersen & Laake 2014,
     Stat. Med. 33:2850): one pair is added for each side, of the size of the largest difference seen (1 when there is none), so that

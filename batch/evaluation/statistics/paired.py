@@ -1,4 +1,4 @@
-"""Tests of pairs of variants over the rows that both have, and the correction for testing many pairs."""
+"""Test pairs of variants over the rows that both have, and correct for testing many pairs."""
 
 from __future__ import annotations
 
@@ -26,11 +26,10 @@ _CHUNK = 4_000_000  # numbers in memory at a time: 32 MB
 class Pair:
     """Two variants compared, `first` minus `second`, in scores from -1 to 1, on strict scores.
 
-    `wins` and `losses` count the rows where the first, or the second, has the higher score. `p` is two-sided, `p_holm` is it
-    corrected over all pairs of the family. `discordance` is the mean squared difference: for single right/wrong scores the share of rows
-    on which they disagree. `separable` needs p_holm at most alpha and an interval that excludes 0. `rows_for_gap` is how many
-    rows a true gap of the asked size would need, `smallest_gap` the gap that this pair's rows find, both with 80 % power against the first
-    step of Holm's correction.
+    `wins` and `losses` count the rows where the first, or the second, has the higher score. `p` is two-sided; `p_holm` is corrected
+    over all pairs of the family. `discordance` is the mean squared difference: for single right/wrong scores the share of rows on which
+    they disagree. `separable`: p_holm is at most alpha and the interval excludes 0. `rows_for_gap` rows are needed to find a true gap of
+    the given size, and this pair's rows find a gap of `smallest_gap`, both with 80 % power at the first step of Holm's correction.
     """
 
     first: str
@@ -47,7 +46,7 @@ class Pair:
 
 
 def mcnemar(wins: int, losses: int) -> float:
-    """Two-sided exact McNemar p: a fair coin's tail, doubled.
+    """Compute the two-sided exact McNemar p: a fair coin's tail, doubled.
 
     McNemar 1947, Psychometrika 12:153; Fagerland, Lydersen & Laake 2013, BMC Med. Res. Methodol. 13:91.
     """
@@ -55,7 +54,7 @@ def mcnemar(wins: int, losses: int) -> float:
 
 
 def sign_flip(differences: Floats, rng: np.random.Generator, draws: int = DRAWS) -> Floats:
-    """Two-sided p per pair that the sum of its differences comes from signs alone (Fisher's randomisation test).
+    """Compute, per pair, the two-sided p that random signs alone give the sum of its differences (Fisher's randomisation test).
 
     `differences` has shape (pairs, units): one sum per cluster, or one difference per row; 0 where the pair has nothing.
     Exact for few units; else Monte Carlo with one added above and below (Phipson & Smyth 2010, SAGMB 9:39), the same
@@ -99,12 +98,12 @@ def _sampled(differences: Floats, observed: Floats, rng: np.random.Generator, dr
 
 
 def holm(p: Floats) -> Floats:
-    """P values corrected so that the chance of any false finding keeps to alpha (Holm 1979, Scand. J. Stat. 6:65)."""
+    """Correct p values so that the chance of any false finding is at most alpha (Holm 1979, Scand. J. Stat. 6:65)."""
     return _restored(p, lambda ordered: np.maximum.accumulate(ordered * np.arange(len(p), 0, -1)))
 
 
 def benjamini_hochberg(p: Floats) -> Floats:
-    """P values corrected so that the expected share of false findings keeps to alpha (Benjamini & Hochberg 1995, JRSS B 57:289)."""
+    """Correct p values so that the expected share of false findings is at most alpha (Benjamini & Hochberg 1995, JRSS B 57:289)."""
     steps = len(p) / np.arange(1, len(p) + 1)
     return _restored(p, lambda ordered: np.minimum.accumulate((ordered * steps)[::-1])[::-1])
 
@@ -126,9 +125,9 @@ def compare_all(
     gap: float,
     rng: np.random.Generator,
 ) -> tuple[Pair, ...]:
-    """Every pair of variants, in order; `strict` has shape (variants, rows), NaN where a variant has no finished task.
+    """Compare every pair of variants, in order; `strict` has shape (variants, rows), NaN where a variant has no finished task.
 
-    `plain` says that each score is one right/wrong answer: unclustered, that is tested by McNemar, all else by flipping the
+    `plain`: each score is one right/wrong answer. Such scores, if not clustered, are tested by McNemar; all others by flipping the
     signs of clusters or rows. Holm's family is all these pairs. The intervals are each at 1 - alpha, not corrected. `gap` is from 0 to 1.
     """
     names = list(itertools.combinations(variants, 2))
@@ -140,7 +139,7 @@ def compare_all(
 
 @dataclass(frozen=True, slots=True)
 class PairedTest:
-    """The settings of a family of paired tests. `plain` says that each score is one right/wrong answer; `gap` is from 0 to 1."""
+    """The settings of a family of paired tests. `plain`: each score is one right/wrong answer. `gap` is from 0 to 1."""
 
     alpha: float
     gap: float
@@ -197,7 +196,7 @@ def _pair(names: tuple[str, str], differences: Floats, clusters: Codes | None, p
 
 
 def with_correction(pair: Pair, p_holm: float, alpha: float) -> Pair:
-    """The pair as a test of a larger family, with its p corrected over that."""
+    """Return the pair as a test of a larger family, with its p corrected over that family."""
     apart = not pair.difference.low <= 0 <= pair.difference.high
     return replace(pair, p_holm=p_holm, separable=p_holm <= alpha and apart)
 
@@ -206,7 +205,7 @@ POWER = 0.8
 
 
 def unit_spread(differences: Floats, clusters: Codes | None) -> float:
-    """The mean squared paired difference as the rows show it, for `required_rows`; clusters raise it by their design effect.
+    """Return the mean squared paired difference of the rows, for `required_rows`; clusters raise it by their design effect.
 
     Two pairs of the size of the largest difference (1 when there is none) are added, as in `intervals.difference_interval`, so that it is
     never 0. NaN rows are skipped.
@@ -226,7 +225,7 @@ def unit_spread(differences: Floats, clusters: Codes | None) -> float:
 
 
 def required_rows(gap: float, spread: float, *, alpha: float = 0.05, power: float = POWER, exact: bool = False) -> int:
-    """Rows that a true gap (from 0 to 1) needs to be found with `power` by a two-sided test at `alpha`. Raises ValueError for gap <= 0.
+    """Compute the rows needed to find a true gap (from 0 to 1) with `power` by a two-sided test at `alpha`. Raises ValueError for gap <= 0.
 
     `spread` is the mean squared difference; it is taken to be at least gap squared. Of single right/wrong scores it is at least the gap.
     Sample size of the paired z test (Connor 1987, Biometrics 43:207). McNemar's exact test, which keeps below its alpha, needs more
@@ -242,7 +241,7 @@ def required_rows(gap: float, spread: float, *, alpha: float = 0.05, power: floa
 
 
 def smallest_gap(rows: int, spread: float, *, alpha: float = 0.05, power: float = POWER, exact: bool = False) -> float:
-    """The smallest gap that `rows` rows find with `power`: the inverse of `required_rows`, to 1e-6; 1.0 when they can find none."""
+    """Compute the smallest gap that `rows` rows find with `power`, to 1e-6: the inverse of `required_rows`; 1.0 when they can find none."""
     low, high = 0.0, 1.0
     while high - low > 1e-6:
         middle = (low + high) / 2

@@ -1,4 +1,4 @@
-"""What several tries at a row are worth: pass@k, pass^k and maj@k for every k up to the number of tries, with intervals."""
+"""Compute pass@k, pass^k and maj@k for every k up to the number of tries at a row, with intervals."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _CHUNK = 256
 
 @dataclass(frozen=True, slots=True)
 class PassRate:
-    """Chances for k tries at a row: that at least one is right, that all are, and that the most frequent answer is.
+    """The chances, in k tries at a row, that any is right, that all are, and that the most frequent answer is.
 
     `majority` is None where no scorer says which answers are equal. Intervals are over rows, or clusters.
     """
@@ -38,7 +38,7 @@ class PassRate:
 
 
 def chosen_ks(tries: int) -> list[int]:
-    """The ks that are shown for this number of tries."""
+    """Return the values of k that are shown for this number of tries."""
     if tries <= MOST_KS:
         return list(range(1, tries + 1))
     doubled = [2**power for power in range(tries.bit_length()) if 2**power < tries]
@@ -46,7 +46,7 @@ def chosen_ks(tries: int) -> list[int]:
 
 
 def pass_rates(table: ScoreTable, level: float = 0.95) -> tuple[tuple[PassRate, ...], ...]:
-    """Per variant the rates for each k, over the rows that have k finished tries; empty for graded scores and for rows asked once.
+    """Compute each variant's rates by k, over the rows with k finished tries; empty for graded scores and for rows asked once.
 
     pass@k: 1 - C(n-c, k) / C(n, k), Chen et al. 2021, arXiv:2107.03374, eq. 1. pass^k: C(c, k) / C(n, k), Yao et al. 2024,
     arXiv:2406.12045, section 3. maj@k (Lewkowycz et al. 2022, arXiv:2206.14858): the most frequent answer of k of the tries is right,
@@ -85,7 +85,7 @@ def _majority(table: ScoreTable, at: int, k: int, clusters: Codes | None, level:
 
 
 def majority_right(answers: NDArray[np.int64], right: NDArray[np.bool_], k: int) -> Floats:
-    """Per row the chance that the most frequent of k of its answers is right.
+    """Compute, per row, the chance that the most frequent of k of its answers is right.
 
     Both have shape (rows, tries); equal codes are equal answers, a negative code is none and gets no votes.
     """

@@ -1,4 +1,4 @@
-"""What people would have said of all answers, from a judge's scores of all and people's labels of some."""
+"""Estimate the mean that people would give all answers, from a judge's scores of all and people's labels of some."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class JudgedRest:
 
 
 def corrected_mean(labels: Floats, judged: Floats, others: JudgedRest, *, level: float = 0.95) -> Interval:
-    """The mean that people would give, from 0 to 1, with its interval; `judged` are the judge's scores of the labelled answers.
+    """Estimate the mean that people would give, from 0 to 1, with its interval; `judged` are the judge's scores of the labelled answers.
 
     Prediction-powered inference (Angelopoulos et al. 2023, Science 382:669): the judge's mean, corrected by its mean error on the labels.
-    How much of the judge is used (lambda) is what makes the variance least, cut to 0..1: Angelopoulos, Duchi & Zrnic 2023,
+    The judge's weight (lambda) is the one that minimises the variance, cut to 0..1: Angelopoulos, Duchi & Zrnic 2023,
     arXiv:2311.01453, eq. 9 and 10. The labels must be drawn at random. The interval is Wilson's at the effective number of rows with a t
     quantile, as in `intervals.mean_interval`, for the normal one covers 79 to 94 % at 50 labels; tests repeat the simulation.
     Raises ValueError for fewer than two labels.
@@ -58,7 +58,7 @@ def _share_of_judge(labels: Floats, judged: Floats, others: JudgedRest) -> float
 
 
 def _effective_rows(estimate: float, variance: float, rows: int) -> float:
-    """Right/wrong rows that would know as much.
+    """Return the number of right/wrong rows that carry as much information.
 
     Near 0 and 1 the variance rests on a handful of labels, so it is shrunk to that of labels alone, with the weight of half a label.
     """

@@ -1,4 +1,4 @@
-"""Stopping variants that can no longer win: a test that may be looked at after every row and stays valid.
+"""Stop variants that can no longer win, by a test that stays valid when it is checked after every row.
 
 For each ordered pair a gambler bets against "the first is at least as good as the second". With d = second - first from -1
 to 1, the wealth prod(1 + bet d) is a martingale or shrinks under that claim, so it ever exceeds 1/alpha with chance alpha
@@ -44,12 +44,12 @@ class Race:
 
 
 def start_race(variants: tuple[str, ...], alpha: float = 0.05) -> Race:
-    """A race in which nothing has been seen."""
+    """Return a race before its first row."""
     return Race(variants, alpha, 0, np.zeros((len(variants), len(variants), len(_BETS))), ())
 
 
 def advance(race: Race, scores: Floats) -> Race:
-    """The race after more rows. `scores` has shape (variants, rows), strict scores from 0 to 1, clusters averaged to one row each.
+    """Update the race with more rows. `scores` has shape (variants, rows): strict scores from 0 to 1, each cluster averaged to one row.
 
     NaN where a variant has no score, as a stopped one has: pairs without both say nothing. Raises ValueError for scores out of 0..1.
     """
@@ -62,7 +62,7 @@ def advance(race: Race, scores: Floats) -> Race:
 
 
 def _new_stops(race: Race) -> tuple[BeatenVariant, ...]:
-    """The runners against whom the wealth has passed the threshold: Bonferroni over all ordered pairs."""
+    """Find the running variants against which the wealth has passed the threshold (Bonferroni over all ordered pairs)."""
     # Subtracted before exp: the wealth of a long race is beyond a double.
     peak = race.log_wealth.max(axis=2, keepdims=True)
     mixed = np.log(np.mean(np.exp(race.log_wealth - peak), axis=2)) + peak[:, :, 0]

@@ -1,4 +1,4 @@
-"""From a score table to scores per row: strict, answered, coverage; and what may be shown of them.
+"""Compute scores per row from a score table (strict, answered, coverage), and decide which may be shown.
 
 Strict: a failed call and an answer that could not be scored count 0. This is the score: headline, intervals, pairs, ranks and
 P(best) use no other. Tasks that were never finished are in no denominator; they are counted apart.
@@ -34,7 +34,7 @@ class RowScores:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCounts:
-    """How many of a variant's tasks ended how."""
+    """The counts of a variant's tasks by outcome."""
 
     scored: int
     unscored: int
@@ -64,7 +64,7 @@ class Summary:
 
 
 def row_scores(table: ScoreTable) -> RowScores:
-    """The scores per row: means over the row's finished, or scored, repeats."""
+    """Average scores per row: over the row's finished repeats, and over its scored ones."""
     scored = np.count_nonzero(table.states == State.SCORED, axis=2)
     finished = np.count_nonzero(table.states != State.MISSING, axis=2)
     total = np.nansum(table.values, axis=2)
@@ -72,12 +72,12 @@ def row_scores(table: ScoreTable) -> RowScores:
 
 
 def cluster_codes(table: ScoreTable) -> NDArray[np.intp] | None:
-    """Each row's cluster as a number from 0, or None when each row stands for itself."""
+    """Number the cluster of each row from 0; None when rows are not clustered."""
     return None if table.clusters is None else np.unique(np.asarray(table.clusters), return_inverse=True)[1]
 
 
 def summarise(table: ScoreTable, level: float = 0.95) -> tuple[Summary, ...]:
-    """Every variant's score, in the table's order; `level` is the confidence of the intervals."""
+    """Summarise every variant's score, in the table's order; `level` is the confidence of the intervals."""
     scores = row_scores(table)
     clusters = cluster_codes(table)
     plain = table.binary and table.repeats == 1
@@ -115,7 +115,7 @@ RESAMPLES = 4_000
 
 
 def probability_best(strict: Floats, clusters: Codes | None, rng: np.random.Generator, resamples: int = RESAMPLES) -> Floats:
-    """Each variant's share of bootstrap resamples in which its mean is the highest; equals share a win. Shape (variants,).
+    """Return each variant's share of bootstrap resamples in which its mean is the highest; equals share a win. Shape (variants,).
 
     `strict` has shape (variants, rows); only rows that all variants have are used, and each resample of rows (of whole clusters,
     where there are some) serves all variants, so what makes a row hard for all cancels (Efron & Tibshirani 1993, chapters 6 and 8).
@@ -138,7 +138,7 @@ def probability_best(strict: Floats, clusters: Codes | None, rng: np.random.Gene
 
 
 def pass_at_k(table: ScoreTable, k: int) -> tuple[float | None, ...]:
-    """Per variant, the chance that at least one of k tries at a row is right, unbiased: 1 - C(n-c, k) / C(n, k), averaged over rows.
+    """Estimate without bias, per variant, the chance that any of k tries at a row is right: 1 - C(n-c, k) / C(n, k), averaged over rows.
 
     Chen et al. 2021, arXiv:2107.03374, eq. 1. Strict: failed and unscored tries are wrong ones. Rows with fewer than k finished
     tries are skipped; None when no row has k. Raises ValueError for graded scores and for k below 1.
@@ -147,7 +147,7 @@ def pass_at_k(table: ScoreTable, k: int) -> tuple[float | None, ...]:
 
 
 def pass_hat_k(table: ScoreTable, k: int) -> tuple[float | None, ...]:
-    """Per variant, the chance that all k tries at a row are right, unbiased: C(c, k) / C(n, k), averaged over rows.
+    """Estimate without bias, per variant, the chance that all k tries at a row are right: C(c, k) / C(n, k), averaged over rows.
 
     Yao et al. 2024 (tau-bench), arXiv:2406.12045, section 3. Otherwise as `pass_at_k`.
     """
@@ -155,7 +155,7 @@ def pass_hat_k(table: ScoreTable, k: int) -> tuple[float | None, ...]:
 
 
 def _tries(table: ScoreTable, k: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]] | None]:
-    """Per variant the (finished, right) tries of the rows that have k finished ones."""
+    """Return, per variant, the (finished, right) tries of the rows that have at least k finished ones."""
     if not table.binary or k < 1:
         raise ValueError("pass@k and pass^k need right/wrong scores and k of at least 1")
     finished = np.count_nonzero(table.states != State.MISSING, axis=2)
@@ -165,6 +165,6 @@ def _tries(table: ScoreTable, k: int) -> list[tuple[NDArray[np.intp], NDArray[np
 
 
 def all_from(chosen: NDArray[np.intp], of: NDArray[np.intp], k: int) -> NDArray[np.float64]:
-    """C(chosen, k) / C(of, k), elementwise, by a small table: repeats are few."""
+    """Compute C(chosen, k) / C(of, k) elementwise, by a small table, since repeats are few."""
     ways = np.array([math.comb(count, k) for count in range(int(of.max()) + 1)], dtype=np.float64)
     return np.asarray(ways[chosen] / ways[of])

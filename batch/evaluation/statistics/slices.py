@@ -1,4 +1,4 @@
-"""Where a variant is worse than elsewhere: one test per value of a column, corrected for how many were looked at."""
+"""Find where a variant is worse than elsewhere: one test per value of a column, corrected for the number of tests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Slice:
 def find_slices(
     variants: Sequence[str], strict: Floats, columns: Mapping[str, Sequence[str | None]], clusters: Codes | None, *, plain: bool
 ) -> tuple[Slice, ...]:
-    """All slices of all variants, the likeliest to be truly worse first.
+    """Compute all slices of all variants, the most significantly worse first.
 
     `strict` has shape (variants, rows), NaN where a variant has no finished task; each column has one value per row, None for
     none. `plain` says that each score is one right/wrong answer: unclustered, that is tested by Fisher's exact test, all else by the
@@ -89,7 +89,7 @@ def _of_column(
 
 
 def _fisher(scores: Floats, inside: NDArray[np.bool_]) -> float:
-    """The chance of as few right answers in the slice, or fewer, if the right ones fell anywhere (Fisher 1934; hypergeometric)."""
+    """Return the chance of as few right answers in the slice, or fewer, if right answers fell at random (Fisher 1934; hypergeometric)."""
     total, right, drawn = len(scores), int(scores.sum()), int(np.count_nonzero(inside))
     seen = int(scores[inside].sum())
     factorial = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, total + 1)))))
@@ -100,7 +100,7 @@ def _fisher(scores: Floats, inside: NDArray[np.bool_]) -> float:
 
 
 def _score_test(scores: Floats, inside: NDArray[np.bool_], groups: Codes | None) -> float:
-    """Slice against the rest with the variance as it is if they are equal (a score test), summed within clusters, on a t scale."""
+    """Test the slice against the rest with the variance under equality (a score test), summed within clusters, on a t scale."""
     rows = int(np.count_nonzero(inside))
     weight = np.where(inside, 1 / rows, -1 / (len(scores) - rows))
     units = cluster_sums((scores - scores.mean()) * weight, groups)

@@ -1,4 +1,4 @@
-"""A baseline: the scores of a run as one small text file that can be committed, and that later runs are compared with.
+"""Write and read baselines: the scores of a run in one small text file that can be committed, for comparing later runs with it.
 
 The first line is a JSON object that names the scores and columns; each further line is a row: its id and, for every column (score,
 variant, repeat), a score from 0 to 1, "unscored", "failed", or null for a task without an outcome. 2,000 rows of one score take about
@@ -20,12 +20,13 @@ from batch.evaluation.two_runs.changes import ScoredSide
 from batch.storage import replace_atomically
 
 FORMAT = "promptmill-baseline"
+# The last bits of a mean differ between machines, and would show as changes in a diff.
 _DIGITS = 6
 _STATES = {"unscored": State.UNSCORED, "failed": State.FAILED}
 
 
 def write_baseline(side: ScoredSide, path: Path) -> None:
-    """Write a side's scores to `path`, whole or not at all; missing folders are made. Raises StorageError, OSError."""
+    """Write a side's scores to `path` atomically; missing folders are created. Raises StorageError, OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replace_atomically(path) as file:
         file.writelines(f"{line}\n".encode() for line in _lines(side))
@@ -48,6 +49,7 @@ def _lines(side: ScoredSide) -> Iterator[str]:
             for score, table in side.tables.items()
             if table.clusters is not None and name in places[score]
         }
+        # One line a row, so that a diff of two baselines shows the rows that changed.
         yield json.dumps([name, *values, *([clusters] if clusters else [])], ensure_ascii=False)
 
 
@@ -58,6 +60,7 @@ def _value(table: ScoreTable, variant: str, row: int | None, repeat: int) -> flo
     state = State(int(table.states[at]))
     if state is State.SCORED:
         value = round(float(table.values[at]), _DIGITS)
+        # "1" instead of "1.0" keeps the file small.
         return int(value) if value in (0, 1) else value
     return next((name for name, code in _STATES.items() if code is state), None)
 
@@ -66,6 +69,7 @@ def is_baseline(path: Path) -> bool:
     """Whether a file begins as a baseline does."""
     try:
         with path.open("rb") as file:
+            # Not the whole line: the file may be of any kind and size, and its first line too.
             return FORMAT.encode() in file.readline(200)
     except OSError:
         return False
@@ -75,7 +79,7 @@ def read_baseline(path: Path) -> ScoredSide:
     """Read what `write_baseline` wrote.
 
     Raises:
-        InputError: the file cannot be read, or is no whole baseline.
+        InputError: the file cannot be read, or is not a complete baseline.
     """
     try:
         head, *lines = [json.loads(line) for line in path.read_text("utf-8").splitlines() if line.strip()]

@@ -1,4 +1,4 @@
-"""What changed from one scored side to another: variants paired by name, rows joined by id, the paired tests of one run's models."""
+"""Find the changes from one scored side to another: pair variants by name, join rows by id, and test them as the models of one run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STATE_NAMES = {State.SCORED: "scored", State.UNSCORED: "unscored", State.FAILED:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoredSide:
-    """One of the two sides: its name for people, and a score table by score. `versions` are the scores' settings as hashes."""
+    """One of the two sides: its name for people, and a table for each score. `versions` are hashes of the scores' settings."""
 
     name: str
     tables: Mapping[str, ScoreTable]
@@ -41,7 +41,7 @@ class VariantChange:
     """One variant before and after, on the rows that both sides finished.
 
     `pair` is the test, the newer side minus the older one. `worse` and `better` are the rows whose score fell or rose, the largest
-    change first. `only_before` and `only_after` are ids of rows that one side alone finished; they are in no figure.
+    change first. `only_before` and `only_after` are ids of rows that only one side finished; they are in no figure.
     """
 
     before: str
@@ -57,7 +57,7 @@ class VariantChange:
 
 @dataclass(frozen=True, slots=True)
 class ScoreChange:
-    """One score on both sides. `other_settings` says that the sides were scored by different settings of the score."""
+    """One score on both sides. `other_settings`: the two sides were scored by different settings of it."""
 
     score: str
     binary: bool
@@ -67,7 +67,7 @@ class ScoreChange:
 
 @dataclass(frozen=True, slots=True)
 class RunChanges:
-    """All that changed. Variants and scores that one side alone has are named and not compared."""
+    """All changes. Variants and scores of only one side are named and not compared."""
 
     before: str
     after: str
@@ -100,7 +100,7 @@ def find_changes(
     if not pairs:
         raise InputError(
             f"no variant is in both: {before.name} has {', '.join(names_before)}; {after.name} has {', '.join(names_after)}; "
-            "--pair OLD=NEW names two that belong together"
+            "--pair OLD=NEW compares two of different names"
         )
     # A fixed seed: the same two sides give the same figures, in a terminal, in a report and in a gate.
     rng = np.random.default_rng(0)
@@ -121,10 +121,10 @@ def find_changes(
 
 
 def pair_variants(before: Sequence[str], after: Sequence[str], renamed: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The variants that belong together: renamed ones, those of one name, and where each side has only one, these two.
+    """Pair the variants: renamed ones, those of equal name, and the only variant of each side.
 
     Raises:
-        InputError: a renamed variant is not there.
+        InputError: a renamed variant does not exist.
     """
     for names, known in ((renamed.keys(), before), (renamed.values(), after)):
         for name in names:
@@ -170,7 +170,7 @@ def _changes(
 
 
 def _joined(before: Sequence[str], after: Sequence[str]) -> tuple[list[str], list[int], list[int]]:
-    """All ids, the newer side's first, with their places on each side; -1 where a side has no such row."""
+    """List all ids, the newer side's first, with their places on each side; -1 where a side has no such row."""
     first, second = ({name: at for at, name in enumerate(ids)} for ids in (before, after))
     # The newer side first: its outputs are in this order.
     ids = [*second, *(name for name in first if name not in second)]
@@ -178,7 +178,7 @@ def _joined(before: Sequence[str], after: Sequence[str]) -> tuple[list[str], lis
 
 
 def _aligned(table: ScoreTable, places: Sequence[int]) -> Floats:
-    """Strict scores of shape (variants, places); NaN where there is no row."""
+    """Return strict scores of shape (variants, places); NaN where there is no row."""
     # Place -1 reads the column that is appended here: no row.
     strict = np.append(row_scores(table).strict, np.full((len(table.variants), 1), np.nan), axis=1)
     aligned: Floats = strict[:, np.asarray(places, dtype=np.intp)]
@@ -186,7 +186,7 @@ def _aligned(table: ScoreTable, places: Sequence[int]) -> Floats:
 
 
 def _states(table: ScoreTable, places: Sequence[int]) -> Floats:
-    """The highest state code of each row's tasks: a failed call before an unscored answer before a score."""
+    """Return the highest state code of each row's tasks: a failed call ranks above an unscored answer, and that above a score."""
     # Place -1 reads the column that is appended here: a missing row.
     worst = np.append(table.states.max(axis=2), np.zeros((len(table.variants), 1), dtype=np.uint8), axis=1)
     states: Floats = worst[:, np.asarray(places, dtype=np.intp)]

@@ -1,4 +1,4 @@
-"""What changed between two sides, in words."""
+"""Describe the changes between two sides in words."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ MOST_ROWS = 10
 
 
 def some_rows(rows: Sequence[RowChange]) -> str:
-    """The first changed rows by id, with what became of those that have no score now."""
+    """List the first changed rows by id, with the state of those that are not scored."""
     named = [f"{row.id}{'' if row.state == 'scored' else f' ({row.state})'}" for row in rows[:MOST_ROWS]]
     rest = len(rows) - len(named)
     return ", ".join(named) + (f" and {rest:,} more" if rest else "")
 
 
 def change_sentences(changes: RunChanges) -> Iterator[tuple[str, str]]:
-    """Yield (score, sentence) for every score and variant, then what one side alone has, with an empty score."""
+    """Yield (score, sentence) for every score and variant; then, with an empty score, the variants and scores of only one side."""
     for score in changes.scores:
         for change in score.variants:
             for sentence in _of_variant(change, score, changes):
                 yield score.score, sentence
     for names, side in ((changes.variants_only_before, changes.before), (changes.variants_only_after, changes.after)):
         if names:
-            yield "", f"Only in {side}, and not compared: {listed(names)}; --pair OLD=NEW names two that belong together."
+            yield "", f"Only in {side}, and not compared: {listed(names)}; --pair OLD=NEW compares two of different names."
     for names, side in ((changes.scores_only_before, changes.before), (changes.scores_only_after, changes.after)):
         if names:
             yield "", f"Scored in {side} only: {listed(names)}."

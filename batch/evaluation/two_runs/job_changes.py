@@ -1,4 +1,4 @@
-"""What changed in the job between two runs: its settings one by one, and the input."""
+"""Find the changes in the job between two runs: its settings one by one, and the input."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class JobChange:
 
 
 def job_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[JobChange, ...]:
-    """The settings in which two job documents differ, in the order of the newer one's keys."""
+    """Return the settings in which two job documents differ, in the order of the newer one's keys."""
     old, new = dict(_settings(before)), dict(_settings(after))
     changed = [key for key in (*new, *(key for key in old if key not in new)) if old.get(key, _ABSENT) != new.get(key, _ABSENT)]
     return tuple(JobChange(key, *_shown(old.get(key, _ABSENT), new.get(key, _ABSENT))) for key in changed)
@@ -52,7 +52,7 @@ def _flat(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _shown(before: Any, after: Any) -> tuple[str, str]:
-    """Both values, long texts from a little before the place where they begin to differ."""
+    """Format both values; long texts begin a little before their first difference."""
     if isinstance(before, str) and isinstance(after, str):
         same = next((at for at, (old, new) in enumerate(zip(before, after, strict=False)) if old != new), min(len(before), len(after)))
         start = max(0, same - _SHOWN // 3) if max(len(before), len(after)) > _SHOWN else 0

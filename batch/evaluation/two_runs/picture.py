@@ -1,4 +1,4 @@
-"""A history of scores as an SVG picture: a panel for each score, a line with intervals for each variant. It has no script and no font."""
+"""Draw a history of scores as SVG: a panel for each score, a line with intervals for each variant. It has no script and no font."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DASHES = ("", "7 3", "2 3", "10 3 2 3", "5 5", "1 5")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One variant's scores: (place among the runs, interval), in order."""
+    """One variant's scores: (index of the run, interval), in order."""
 
     variant: str
     points: tuple[tuple[int, Interval], ...]
@@ -34,7 +34,7 @@ class Panel:
 
 
 def history_svg(runs: Sequence[str], panels: Sequence[Panel]) -> str:
-    """The picture of `panels` over `runs`, which are the labels of the x axis, oldest first."""
+    """Draw `panels` over `runs`, which are the labels of the x axis, oldest first."""
     height = _PANEL * max(1, len(panels))
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img" '
@@ -80,16 +80,17 @@ def _line(line: Line, runs: Sequence[str], limits: tuple[float, float], at: int,
 
 
 def _label_heights(wanted: Sequence[float]) -> list[float]:
-    """Heights near the wanted ones at which labels do not cover each other."""
+    """Return heights near the wanted ones at which labels do not overlap."""
     heights = list(wanted)
     order = sorted(range(len(heights)), key=lambda at: heights[at])
     for above, below in itertools.pairwise(order):
+        # 14 px is the height of a line at font size 12.
         heights[below] = max(heights[below], heights[above] + 14)
     return heights
 
 
 def _range(low: float, high: float) -> tuple[float, float]:
-    """A range of whole multiples of 5 % around the values, never of no height."""
+    """Return a range of whole multiples of 5 % around the values, at least 5 % high."""
     low, high = max(0.0, int(low * 20) / 20), min(1.0, -int(-high * 20 // 1) / 20)
     return (low, high) if high - low >= 0.05 else (max(0.0, high - 0.05), max(high, 0.05))
 

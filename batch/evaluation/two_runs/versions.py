@@ -1,4 +1,4 @@
-"""Say whether two sides were scored alike: a hash of a score's settings that is the same on every machine."""
+"""Hash a score's settings, the same on every machine, to find whether two sides were scored alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from batch.settings import ScoreSettings
 
 
 def settings_digest(score: ScoreSettings) -> str:
-    """Hash what decides a score's values, without paths and addresses: files count by their name and content.
+    """Hash the settings that decide a score's values. Files count by name and content; paths and addresses do not count.
 
     Raises:
         SetupError: a file of the score cannot be read.
@@ -31,7 +31,7 @@ def settings_digest(score: ScoreSettings) -> str:
 
 
 def digests(scores: Sequence[ScoreSettings]) -> dict[str, str]:
-    """The hash of each score by its name. Raises SetupError."""
+    """Return the hash of each score by its name. Raises SetupError."""
     return {score.name: settings_digest(score) for score in scores}
 
 

@@ -25,7 +25,7 @@ const extractedPlace = (text, extracted) => {
 };
 
 // A name with line-break opportunities after slashes and the like.
-const breakable = (name) => name.split(/(?<=[/:@_=])/).flatMap((part) => [part, element("wbr")]);
+const breakable = (name) => name.split(/(?<=[^\s(][/:@_=])/).flatMap((part) => [part, element("wbr")]);
 
 // A number with this many decimals; 0 has no sign.
 const fixed = (value, digits) => (Number(value.toFixed(digits)) || 0).toFixed(digits);
