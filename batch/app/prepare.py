@@ -118,7 +118,7 @@ def _manifest(loaded: LoadedJob, dataset: Dataset) -> Manifest:
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         job=loaded.document,
         variants={variant.name: VariantRecord.of(variant) for variant in job.variants},
-        input=_input_of(dataset),
+        input=replace(_input_of(dataset), origin=loaded.origin),
         rows=dataset.count(),
         repeats=job.run.repeats,
     )
@@ -194,6 +194,13 @@ def _with_reviews(
     )
 
 
+def _cause(previous: Manifest, manifest: Manifest) -> str:
+    if previous.input == manifest.input:
+        return "their answers are to an earlier version of this job"
+    origin = None if manifest.input is None else manifest.input.origin
+    return "the input changed" if origin is None else f"the answers of {origin['name']} of which they are made changed"
+
+
 def _explain(reviews: Mapping[str, Review], previous: Manifest, manifest: Manifest, *, by_id: bool) -> str:
     lines = []
     for name, review in reviews.items():
@@ -201,7 +208,7 @@ def _explain(reviews: Mapping[str, Review], previous: Manifest, manifest: Manife
             continue
         earlier = previous.variants.get(name)
         settings = differences(asdict(earlier) if earlier else {}, asdict(manifest.variants[name]))
-        cause = "the input changed" if previous.input != manifest.input else "their answers are to an earlier version of this job"
+        cause = _cause(previous, manifest)
         why = ", ".join(settings) if settings else f"{cause} (for example {', '.join(review.examples)})"
         lines.append(f"{review.changed:,} finished rows of {name} differ: {why}")
         if not settings and not by_id and previous.input != manifest.input:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 
 from batch.app.bug_report import BugCollector, internal_error
+from batch.app.made_rows import drop_other_rows, keep_rows
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.app.stored import stored_run
@@ -69,15 +70,17 @@ def run(
     keys = endpoints.read_keys(loaded.job.variants)
     directory = directory or open_run_directory(loaded.job.output.dir)
     report = partial(_report, observers)
-    if not directory.exists:
-        # A run that began continues with what it was started with.
-        check_columns(loaded)
-        for warning in loaded.warnings:
-            report(warning)
+    is_new, is_made = not directory.exists, loaded.job.input.is_made
+    if is_new and not is_made:
+        _check_new(loaded, report)
     bugs = BugCollector(directory)
     observers = [*observers, bugs]
     with directory.lock(report):
-        if options.fresh:
+        if is_made:
+            loaded = keep_rows(loaded, directory, options, report)
+            if is_new:
+                _check_new(loaded, report)
+        elif options.fresh:
             report(_clear(directory, loaded.job))
         stop_source = StopSource(not_ignored(signals), stopper or Stopper())
         sent, outputs = _send_and_write(_Sending(executor, keys, options, observers, stop_source), loaded, directory, bugs)
@@ -85,6 +88,13 @@ def run(
     for observer in observers:
         observer.notify(RunEnded(ended.tallies, ended.reason))
     return ended
+
+
+def _check_new(loaded: LoadedJob, report: Callable[[str], None]) -> None:
+    """Compare a job that has not begun with its input; one that began continues with what it was started with. Raises JobError."""
+    check_columns(loaded)
+    for warning in loaded.warnings:
+        report(warning)
 
 
 def _clear(directory: RunDirectory, job: Job) -> str:
@@ -124,7 +134,7 @@ def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions,
     loaded = from_document(dict(found.manifest.job), overrides)
     # The directory may have been moved since the run began.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))
-    return run(replace(loaded, job=job), options, observers, directory=found)
+    return run(replace(loaded, job=job), replace(options, kept_rows=True), observers, directory=found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +177,7 @@ class _Sending:
         """Prepare the run and send. The journals' indexes end with it: outputs load new ones, and memory has no room for both."""
         options = self._options
         with prepare(loaded, directory, self._executor, retry_failed=options.retry_failed, changed=options.changed) as prepared:
+            drop_other_rows(directory, prepared.job)
             for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _report(self._observers, notice)
             with self._executor.connected(), handlers_restored(self._stop_source.signals):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from batch.app.located import located
 from batch.errors import InputError
 from batch.job import LoadedJob, from_document, load
 from batch.prompts.columns import needed_columns
@@ -60,6 +61,7 @@ def _open_loaded(place: Path | str) -> tuple[StoredRun, LoadedJob]:
     directory = open_run_directory(place)
     manifest = directory.manifest
     loaded = from_document(dict(manifest.job))
+    loaded = replace(loaded, job=located(loaded.job, directory, manifest.input))
     return _stored(directory, manifest, loaded.job), loaded
 
 

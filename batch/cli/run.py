@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from batch.cli.console import command_line
-from batch.cli.display import run_and_report
+from batch.cli.display import run_steps_and_report
 from batch.cli.options import RunFlags, check_engine, engine_options, engine_words, job_argument, run_options
 
 
@@ -26,7 +26,8 @@ def run_command(
     """Run a job, or continue it.
 
     Finished rows are not sent again. Ctrl-C waits for the requests in flight and stops; the
-    same command resumes. Results are in the job's run directory.
+    same command resumes. Results are in the job's run directory. A job that builds on
+    another ([input] job) runs or continues that one first.
 
     \b
     Examples:
@@ -46,4 +47,5 @@ def run_command(
         retry_failed=flags.retry_failed, fresh=fresh, changed=flags.changed or "refuse", engine=engine, ray_address=ray_address
     )
     again = command_line("run", job, *flags.words(), *engine_words(engine, ray_address))
-    run_and_report(ctx, lambda observers: app.run(loaded, options, observers), again, flags.quiet)
+    steps = app.steps_of(loaded, flags.overrides())
+    run_steps_and_report(ctx, steps, options, again, flags.quiet)

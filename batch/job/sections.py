@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from batch.job.input_model import InputSection
 from batch.job.layers import TOO_DEEP
 from batch.job.model import (
-    InputSection,
     JobFile,
     ModelSection,
     OutputSection,

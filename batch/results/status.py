@@ -84,6 +84,7 @@ class Status:
     """The present state of a run.
 
     `unrecorded_usd` was spent, or may have been, on tasks without an outcome; `abandoned` requests were given up in flight at stops.
+    `origin` describes the answers that its rows were made of (InputRecord), `upstream` is the state of their run where it can be read.
     """
 
     directory: Path | str
@@ -91,6 +92,8 @@ class Status:
     variants: tuple[VariantStatus, ...]
     unrecorded_usd: float = 0.0
     abandoned: int = 0
+    origin: Mapping[str, Any] | None = None
+    upstream: Status | None = None
 
 
 def read_status(directory: RunDirectory) -> Status:
@@ -110,7 +113,8 @@ def read_status(directory: RunDirectory) -> Status:
     beaten = manifest.race.beaten_by if manifest.race is not None else {}
     variants = tuple(replace(variant, beaten_by=beaten.get(variant.name)) for variant in variants)
     name = manifest.name or directory.path.name
-    return Status(directory.place, name, variants, manifest.unrecorded_usd or 0.0, manifest.abandoned or 0)
+    origin = None if manifest.input is None else manifest.input.origin
+    return Status(directory.place, name, variants, manifest.unrecorded_usd or 0.0, manifest.abandoned or 0, origin)
 
 
 def _variant(directory: RunDirectory, slug: str, name: str, total: int | None, orphaned_ok: int, orphaned_failed: int) -> VariantStatus:

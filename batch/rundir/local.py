@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,7 +33,10 @@ if TYPE_CHECKING:
 LAYOUT = "1.0"
 
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
-CONTENTS = ("journal", "run.json", "completions.*", "errors.*", "scores", "report.html")
+CONTENTS = ("journal", "run.json", "rows", "completions.*", "errors.*", "scores", "report.html")
+
+ROWS = "rows"
+"""The folder of rows that were made for a run: read from stdin, given from Python, or made of another run's answers."""
 
 
 class RunDirectory:
@@ -162,6 +165,31 @@ class RunDirectory:
         """Rewrite the damaged segments of a journal; hold the lock. Raises StorageError."""
         return salvage_journal(self.journal_dir(slug))
 
+    def rows_place(self, name: str) -> str:
+        """Return the path, or the address, of a file of kept rows."""
+        return str(self.path.absolute() / ROWS / name)
+
+    def keep_rows(self, made: Path, stem: str) -> str:
+        """Move a file of rows to the kept ones; hold the lock. Returns its name: `stem` with the next number. Raises StorageError."""
+        folder = self.path / ROWS
+        _refuse_foreign_link(folder)
+        with storage_errors(folder):
+            Disk().make_directory(folder)
+            name = numbered(made, stem, [entry.name for entry in folder.iterdir()])
+            with made.open("rb") as file:
+                os.fsync(file.fileno())
+            made.rename(folder / name)
+            sync_directory(folder)
+        return name
+
+    def drop_rows(self, kept: str) -> None:
+        """Remove all kept rows but the file named `kept`; hold the lock. Raises StorageError."""
+        folder = self.path / ROWS
+        with storage_errors(folder):
+            for entry in folder.iterdir() if folder.is_dir() else ():
+                if entry.name != kept:
+                    entry.unlink(missing_ok=True)
+
     def fetch(self, *names: str) -> None:
         """Update the local copy of derived files: folders (`scores`), or files by pattern (`errors.*`). Raises StorageError."""
 
@@ -216,6 +244,12 @@ class RunDirectory:
             if self.path.exists() and not self.path.is_dir():
                 raise RunDirectoryError(f"{self.path}: is a file, not a folder; take another output dir")
             Disk().make_directory(self.path)
+
+
+def numbered(made: Path, stem: str, names: Sequence[str]) -> str:
+    """Return the name of a new file of kept rows beside those of `names`."""
+    numbers = [int(text) for name in names if (text := name.partition(".")[0].rpartition("-")[2]).isdecimal()]
+    return f"{stem}-{max(numbers, default=0) + 1:06}{made.suffix}"
 
 
 def _parsed(text: bytes) -> Any:
