@@ -23,6 +23,7 @@ COMMANDS = (
     ("Look into a run", "status", "status", "Show counts, tokens, and what failed and why."),
     ("Look into a run", "verify", "verify", "Check input, journal and outputs against each other."),
     ("Look into a run", "export", "export", "Write completions and errors in another format."),
+    ("Look into a run", "prune", "prune", "Free the disk of what a run no longer needs."),
     ("Evaluate", "score", "score", "Score the answers of a run, or of any file."),
     ("Evaluate", "compare", "compare", "Compare the models of a run, with intervals."),
     ("Evaluate", "history", "history", "Show the scores of several runs over time."),

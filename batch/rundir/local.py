@@ -18,6 +18,7 @@ from batch.errors import RunDirectoryError
 from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.journal.file_writer import FileJournal
 from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segments, seal, unreported
+from batch.journal.packing import is_packed, unpack
 from batch.journal.salvage import Salvaged, salvage_journal
 from batch.journal.segments import SegmentName
 from batch.journal.writer import JournalWriter, LeasedJournalWriter
@@ -109,10 +110,16 @@ class RunDirectory:
         self._put_manifest(json.dumps({"layout": LAYOUT, **manifest.document()}, indent=2).encode() + b"\n")
 
     def journal_dir(self, slug: str) -> Path:
-        """Path of the journal of a variant; for a store, of a local copy that each call updates. Raises StorageError."""
+        """Path of the journal of a variant, unpacked; for a store, of a local copy that each call updates.
+
+        Raises:
+            StorageError, DamagedError.
+        """
         folder = self.path / "journal" / slug
         for path in (folder.parent, folder):
             _refuse_foreign_link(path)
+        if is_packed(folder):
+            unpack(folder)
         return folder
 
     def open_journal(self, slug: str, run: RunSettings) -> JournalWriter:
