@@ -61,7 +61,7 @@ def test_the_image_has_what_it_copies_and_no_rights() -> None:
 @pytest.mark.parametrize(("code", "requeued"), [(130, True), (0, False), (2, False)])
 def test_a_preempted_slurm_job_is_queued_again(tmp_path: Path, code: int, requeued: bool) -> None:
     """SIGTERM reaches promptmill, its exit code is the script's, and only an interrupted one goes back into the queue."""
-    write_program(tmp_path / "promptmill", f'echo $$ > "{tmp_path}/pid"; trap "exit {code}" TERM; while :; do sleep 0.05; done')
+    write_program(tmp_path / "promptmill", f'trap "exit {code}" TERM; echo $$ > "{tmp_path}/pid"; while :; do sleep 0.05; done')
     write_program(tmp_path / "scontrol", f'echo "$@" > "{tmp_path}/requeued"')
     environ = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_JOB_ID": "77"}
     with subprocess.Popen(["bash", DEPLOY / "job.slurm", "job.toml"], env=environ) as script:
