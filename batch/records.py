@@ -155,7 +155,8 @@ class Reply:
     `usage` is the endpoint's own object (of the responses API also under a chat's names). `embedding` is set for the embeddings API only.
     `error` is set when the body is an error object, also inside a 200. `refusal` is what OpenAI's models say instead of an answer that
     would fit a schema. `finish_reason` is the protocol's own word where the endpoint's dialect has another (providers/endings.py).
-    `answers` counts the answers or vectors in the reply, of which this is the first.
+    `answers` counts the answers or vectors in the reply, of which this is the first. `doubted` says what of the endpoint's usage cannot
+    be, and was omitted.
     """
 
     text: str | None = None
@@ -168,6 +169,7 @@ class Reply:
     error: ReplyError | None = None
     refusal: str | None = None
     answers: int = 1
+    doubted: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
