@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +12,7 @@ from batch.app.stored import ScoredRun
 from batch.errors import InputError
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.gates import GateResult, check_gates
+from batch.evaluation.levels import levels_of
 from batch.evaluation.reading import Evaluation, ScoreResult, VariantStats, read_evaluation
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.two_runs.baseline import write_baseline
@@ -70,7 +70,7 @@ def evaluate(scored: ScoredRun, *, saving: Path | None = None, together: bool = 
     # A first run has no baseline yet: its gate with the file that this command writes cannot be checked.
     gates = [gate for gate in judging.gates if saving is None or gate.baseline is None or not _same_path(gate.baseline, saving)]
     stops = recorded_stops(run.manifest, run.job)
-    return _report(run.job.name, evaluation, replace(judging, gates=tuple(gates)), folder, stops, together=together)
+    return _report(run.job.name, evaluation, replace(judging, gates=tuple(gates)), folder, stops, ran=run.job, together=together)
 
 
 def evaluate_files(paths: Sequence[Path], scoring: FileScoring, *, together: bool = False, folder: Path | None = None) -> EvaluationReport:
@@ -124,17 +124,3 @@ def _baselines(judging: Job) -> dict[str, ScoredSide]:
             f"a gate's baseline {missing[0]} does not exist; save one with: promptmill score RUN_DIR --save-baseline {missing[0]}"
         )
     return {name: open_side(name, FileScoring(judging.scores)).side for name in names}
-
-
-def levels_of(job: Job) -> list[dict[str, str]]:
-    """Return each variant's levels by factor: its model, its prompt, and each of its parameters."""
-    # Prompts are nested settings without a hash, so their text form tells them apart.
-    prompts = list({repr(variant.prompt): None for variant in job.variants})
-    return [
-        {
-            "model": variant.full_name,
-            "prompt": f"prompt {prompts.index(repr(variant.prompt)) + 1}",
-            **{key: json.dumps(value, default=str) for key, value in variant.parameters.items()},
-        }
-        for variant in job.variants
-    ]

@@ -48,6 +48,12 @@ class Scores:
 
         return pair_table(each.verdict.findings for each in self.report.comparisons)
 
+    def effects(self) -> ArrowTable:
+        """Return one line per score and two values of a setting that a sweep varies: what it changes, all else being equal."""
+        from batch.evaluation.arrow_tables import effect_table
+
+        return effect_table(each.verdict for each in self.report.comparisons)
+
     def samples(self) -> ArrowTable:
         """Return one line per score and task: state, value, extracted answer, reason."""
         from batch.evaluation.arrow_tables import sample_table

@@ -86,7 +86,9 @@ def reach_verdict(table: ScoreTable, *, asked: CallStats | None = None, **option
 
 def _verdict(findings: Findings, table: ScoreTable, options: Mapping[str, Any], family: ScoreFamily | None) -> ScoreVerdict:
     asked: CallStats | None = options.get("asked")
-    effects = main_effects(table, options.get("levels") or (), alpha=findings.alpha, gap=findings.gap)
+    # A test of fixed size after an early stop would be too sure.
+    stopped = {stop.variant for stop in options.get("stops", ())}
+    effects = main_effects(table, options.get("levels") or (), without=stopped, alpha=findings.alpha, gap=findings.gap)
     judged = asked is not None and asked.kind != "embedder"
     sentences = (
         _headline(findings),
@@ -101,22 +103,28 @@ def _verdict(findings: Findings, table: ScoreTable, options: Mapping[str, Any], 
     return ScoreVerdict(findings, (*sentences, *said), effects)
 
 
+def factor_name(effect: MainEffect) -> str:
+    """Return the factor, with those whose effects cannot be separated from its own."""
+    return f"{effect.factor} (with {listed(effect.also)})" if effect.also else effect.factor
+
+
 def _effects(effects: Sequence[MainEffect]) -> Iterator[Sentence]:
     """Describe what each factor of a sweep changes, all else being equal: its clear effects, or that there are none."""
     for factor in dict.fromkeys(effect.factor for effect in effects):
         own = [effect for effect in effects if effect.factor == factor]
+        named = factor_name(own[0])
         clear = [effect for effect in own if effect.pair.separable]
         for effect in clear[:MOST_ALIKE]:
             pair = effect.pair
             over = f"over {effect.matched:,} matched {'pair' if effect.matched == 1 else 'pairs'} of variants"
             certainty = corrected_chance(pair.p_holm, len(own))
-            yield Sentence("effect", f"{factor} {pair.first} against {pair.second}: {_difference(pair, pair.first)} {over} ({certainty}).")
+            yield Sentence("effect", f"{named} {pair.first} against {pair.second}: {_difference(pair, pair.first)} {over} ({certainty}).")
         if len(clear) > MOST_ALIKE:
-            yield Sentence("effect", f"{len(clear) - MOST_ALIKE:,} more differences between values of {factor} are clear: --json has all.")
+            yield Sentence("effect", f"{len(clear) - MOST_ALIKE:,} more differences between values of {named} are clear: --json has all.")
         if not clear:
             widest = max(own, key=lambda effect: abs(effect.pair.difference.estimate)).pair
             largest = f"{widest.first} against {widest.second}: {_difference(widest, widest.first)}"
-            yield Sentence("effect", f"No effect of {factor} is shown (the largest: {largest}).")
+            yield Sentence("effect", f"No effect of {named} is shown (the largest: {largest}).")
 
 
 def _family(findings: Findings, family: ScoreFamily | None) -> Iterator[Sentence]:
