@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from batch.app.sides import FileScoring, open_side, score_files, scored_side
+from batch.app.sides import FileScoring, open_target, score_files, score_side, scored_side
 from batch.app.stored import ScoredRun
 from batch.errors import InputError
 from batch.evaluation.answers import run_answers, run_state
@@ -123,4 +123,4 @@ def _baselines(judging: Job) -> dict[str, ScoredSide]:
         raise InputError(
             f"a gate's baseline {missing[0]} does not exist; save one with: promptmill score RUN_DIR --save-baseline {missing[0]}"
         )
-    return {name: open_side(name, FileScoring(judging.scores)).side for name in names}
+    return {name: score_side(open_target(name), FileScoring(judging.scores)).side for name in names}

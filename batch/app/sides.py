@@ -1,4 +1,4 @@
-"""Open one side of a comparison: a run directory, files of answers, or a baseline. Nothing is sent."""
+"""Open and score one side of a comparison: a run directory, files of answers, or a baseline. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -40,12 +40,30 @@ class FileScoring:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class ScoringTarget:
+    """What a command was given: a run directory, which is open, or else a file. `name` is its path or address."""
+
+    name: str
+    run: StoredRun | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return Path(self.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class OpenedSide:
     """A side with its run, if it is one, and its evaluation, unless it is a baseline."""
 
     side: ScoredSide
     run: StoredRun | None = None
     evaluation: Evaluation | None = None
+
+
+def open_target(name: str) -> ScoringTarget:
+    """Open a target once, for all that is read of it. Raises as `open_run`."""
+    return ScoringTarget(name, open_run(name).with_all_columns() if is_run(name) else None)
 
 
 def is_run(target: str) -> bool:
@@ -84,22 +102,21 @@ def score_files(paths: Sequence[Path], scoring: FileScoring, folder: Path | None
         return read_evaluation(place, scoring.scores, variants, fresh)
 
 
-def open_side(target: str, scoring: FileScoring) -> OpenedSide:
-    """Open one side, scored by `scoring.scores`; a baseline has the scores that it was saved with.
+def score_side(target: ScoringTarget, scoring: FileScoring) -> OpenedSide:
+    """Score a target by `scoring.scores`; a baseline has the scores that it was saved with.
 
     Raises:
-        RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.
+        InputError, DamagedError, SetupError, StorageError.
     """
-    if is_run(target):
-        return _open_run_side(target, scoring.scores)
-    path = Path(target)
-    if is_baseline(path):
-        return OpenedSide(read_baseline(path))
+    if target.run is not None:
+        return _score_run(target.name, target.run, scoring.scores)
+    if is_baseline(target.path):
+        return OpenedSide(read_baseline(target.path))
     scores = without_models(scoring.scores)
     if not scores:
-        raise InputError(f"{target}: say how to score it: --kind exact --expected COLUMN, for example, or --job JOB.toml")
-    evaluation = score_files([path], replace(scoring, scores=scores))
-    return OpenedSide(scored_side(target, evaluation), None, evaluation)
+        raise InputError(f"{target.name}: say how to score it: --kind exact --expected COLUMN, for example, or --job JOB.toml")
+    evaluation = score_files([target.path], replace(scoring, scores=scores))
+    return OpenedSide(scored_side(target.name, evaluation), None, evaluation)
 
 
 def scored_side(name: str, evaluation: Evaluation) -> ScoredSide:
@@ -108,8 +125,7 @@ def scored_side(name: str, evaluation: Evaluation) -> ScoredSide:
     return ScoredSide(name, {score.settings.name: score.table for score in evaluation.scores}, digests(settings))
 
 
-def _open_run_side(target: str, scores: Sequence[ScoreSettings]) -> OpenedSide:
-    run = open_run(target).with_all_columns()
+def _score_run(target: str, run: StoredRun, scores: Sequence[ScoreSettings]) -> OpenedSide:
     own = {score.name: scorer_version(score) for score in run.job.scores}
     run.directory.fetch("scores")
     with tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
