@@ -17,7 +17,7 @@ from batch.evaluation.reading import Evaluation, ScoreResult, VariantStats, read
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.two_runs.baseline import write_baseline
 from batch.evaluation.two_runs.changes import ScoredSide
-from batch.evaluation.verdict import ScoreVerdict, reach_verdicts
+from batch.evaluation.verdict import ScoreVerdict, verdicts_of
 from batch.executors.live.race import recorded_stops
 from batch.records import BeatenVariant
 from batch.settings import Job
@@ -101,11 +101,7 @@ def _report(
     # One that has all its rows all the same can be compared as if there had been no race.
     unfinished = {stats.variant for stats in evaluation.variants if stats.missing}
     stops = [stop for stop in stopped if stop.variant in unfinished]
-    levels = {"levels": levels_of(ran)} if ran is not None else {}
-    options = [
-        (judged.table, {"asked": judged.asked, "stops": stops, **evaluation.find_options(judged), **levels}) for judged in evaluation.scores
-    ]
-    verdicts = reach_verdicts(options, together=together)
+    verdicts = verdicts_of(evaluation, stops=stops, levels=levels_of(ran) if ran is not None else (), together=together)
     comparisons = tuple(map(Comparison, evaluation.scores, verdicts))
     gates = check_gates(evaluation, judging.gates, _baselines(judging)) if judging is not None else ()
     return EvaluationReport(name, comparisons, evaluation.variants, gates, evaluation.fresh, folder)

@@ -18,7 +18,7 @@ from batch.evaluation.answers import Answer, run_answers
 from batch.evaluation.reading import read_evaluation
 from batch.evaluation.report.page import Evaluated, write_page
 from batch.evaluation.scoring import score_answers
-from batch.evaluation.verdict import reach_verdicts
+from batch.evaluation.verdict import verdicts_of
 from batch.prompts import RequestBuilder
 from batch.records import ErrorInfo, ErrorKind, Outcome, Row
 from batch.results.join import Result
@@ -62,8 +62,7 @@ def report_sides(names: Sequence[str], files: FileScoring, path: Path, job_file:
     with tempfile.TemporaryDirectory(prefix="promptmill-") as folder:
         score_answers(lambda: answers, "", scores, Path(folder))
         evaluation = read_evaluation(Path(folder), scores, names)
-        options = [(each.table, evaluation.find_options(each)) for each in evaluation.scores]
-        scored = list(zip(evaluation.scores, reach_verdicts(options), strict=True))
+        scored = list(zip(evaluation.scores, verdicts_of(evaluation), strict=True))
         evaluated = Evaluated(scored, (), evaluation.variants, Path(folder))
         size = sum(len(answer.text or "") for answer in answers)
         write_page(path, job, _results(gathered), size, evaluated, datetime.now(UTC))
