@@ -6,12 +6,13 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch.app.compare_runs import TwoRuns, compare_runs
 from batch.app.evaluate import EvaluationReport, evaluate, evaluate_files
-from batch.app.sides import FileScoring, file_scores, is_run
+from batch.app.sides import FileScoring, file_rules, is_run
 from batch.app.stored import open_scored
 
 if TYPE_CHECKING:
@@ -157,4 +158,4 @@ def _file_scoring(
 ) -> FileScoring:
     if (score is None) == (job is None):
         raise ValueError('files are scored by score = {"kind": ...}, or by the scores of a job file; give one of them')
-    return FileScoring(file_scores(job, score or {}), answer, Path(rows) if rows is not None else None, row_id)
+    return replace(file_rules(job, score or {}), answer=answer, rows=Path(rows) if rows is not None else None, row_id=row_id)

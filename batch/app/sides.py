@@ -21,18 +21,22 @@ from batch.evaluation.two_runs.changes import ScoredSide
 from batch.evaluation.two_runs.versions import digests
 from batch.job import load, score_settings
 from batch.rundir.stored_run import StoredRun
-from batch.settings import ScoreSettings
+from batch.settings import GateSettings, ScoreSettings
 from batch.storage import is_url
 
 
 @dataclass(frozen=True, slots=True)
 class FileScoring:
-    """How files of answers are scored and read. `answer` is the key of the answer, `rows` a file with the right values, joined by id."""
+    """How files of answers are scored and read. `answer` is the key of the answer, `rows` a file with the right values, joined by id.
+
+    `gates` are those of the job file that the scores are of.
+    """
 
     scores: tuple[ScoreSettings, ...]
     answer: str | None = None
     rows: Path | None = None
     row_id: str | None = None
+    gates: tuple[GateSettings, ...] = ()
 
     def read(self, paths: Sequence[Path]) -> list[Answer]:
         """Read the answers in files. Raises InputError."""
@@ -72,18 +76,19 @@ def is_run(target: str) -> bool:
     return is_url(target) or Path(target).is_dir()
 
 
-def file_scores(job_file: Path | None, entry: Mapping[str, Any]) -> tuple[ScoreSettings, ...]:
-    """Return the scores for files: those of a job file that call no model, or the one entry.
+def file_rules(job_file: Path | None, entry: Mapping[str, Any]) -> FileScoring:
+    """Return the scores for files: those of a job file that call no model, with its gates, or the one entry.
 
     Raises:
         JobError; InputError when the job has no score that can be computed without its run.
     """
     if job_file is None:
-        return (score_settings(entry),)
-    scores = without_models(load(job_file).job.scores)
+        return FileScoring((score_settings(entry),))
+    job = load(job_file).job
+    scores = without_models(job.scores)
     if not scores:
         raise InputError(f"{job_file} has no [[score]] that needs no model; scores that call a model need a run")
-    return scores
+    return FileScoring(scores, gates=job.gates)
 
 
 def without_models(scores: Sequence[ScoreSettings]) -> tuple[ScoreSettings, ...]:

@@ -138,7 +138,7 @@ def find(table: ScoreTable, options: FindOptions) -> Findings:
 
 
 def corrected_together(found: Sequence[Findings]) -> list[Findings]:
-    """Correct p over the pairs of all findings as one family (Holm), and rank the variants anew by it."""
+    """Correct p over the pairs of all findings as one family (Holm), and rank the variants by it."""
     corrected = iter(holm(np.array([pair.p for findings in found for pair in findings.pairs])).tolist())
     tests = sum(len(findings.pairs) for findings in found)
     return [_with_pairs(one, tuple(with_correction(pair, next(corrected), one.alpha) for pair in one.pairs), tests) for one in found]
