@@ -214,7 +214,9 @@ class Outcome:
 
     `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. An answer that does not fit the
     job's schema is kept in `response` too, beside its error; `usage` is of all answers that the task got. `cost_usd` is for all attempts
-    whose usage is known, `extra_usd` the most that the others may have cost. `copy_of` is the row whose equal request was sent instead.
+    whose usage is known, `extra_usd` the most that the others may have cost.
+    `copy_of` is the row whose equal request was sent instead. `answer` is (first byte, length) of the completion within `response`, as JSON
+    text, where a completion line shows nothing else of the reply.
     """
 
     ordinal: int
@@ -235,6 +237,7 @@ class Outcome:
     doubled: int = 0
     extra_usd: float = 0.0
     copy_of: int | None = None
+    answer: tuple[int, int] | None = None
 
     @property
     def ok(self) -> bool:
