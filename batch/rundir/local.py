@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LAYOUT = "1.0"
 
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
-CONTENTS = ("journal", "run.json", "completions.*", "errors.*", "scores", "report.html")
+CONTENTS = ("journal", "run.json", "completions.*", "errors.*", "scores", "report.html", "watch")
 
 
 class RunDirectory:
@@ -113,6 +113,12 @@ class RunDirectory:
         folder = self.path / "journal" / slug
         for path in (folder.parent, folder):
             _refuse_foreign_link(path)
+        return folder
+
+    def watch_dir(self) -> Path:
+        """Path of the folder for what a run is watched by, which may not exist yet. Raises StorageError, RunDirectoryError."""
+        folder = self.path / "watch"
+        _refuse_foreign_link(folder)
         return folder
 
     def open_journal(self, slug: str, run: RunSettings) -> JournalWriter:
