@@ -89,7 +89,7 @@ class FailureHandler:
         if self._backlog.skips(work) or not check.repair(work, exchange, error):
             return Fail(work, error, exchange)
         self._tallies[work.task.variant].repairs += 1
-        return Retry(work, exchange.done_at)
+        return Retry(work, exchange.done_at, error)
 
     def forget(self, variant: str) -> list[Work]:
         """Drop and return the withheld rows of a variant that is not sent any more."""

@@ -9,6 +9,7 @@ from typing import Any
 from batch.engine.limiter import EndpointLimiter
 from batch.policy.rate_limiter import UNSENT, Ticket
 from batch.records import ErrorInfo, Exchange, Request, Task
+from batch.tally import Tally
 from batch.transport.client import Client
 
 
@@ -92,3 +93,12 @@ class Withheld:
     due: float | None = None
     once_more: bool = False
     may_be_billed: bool = False
+
+
+def count_sent(tally: Tally, work: Work) -> None:
+    """Count an attempt of `work` that leaves."""
+    work.tries += 1
+    tally.requests += 1
+    tally.retries += work.tries > 1
+    tally.probes += work.is_probe
+    tally.in_flight += 1

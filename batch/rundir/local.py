@@ -33,7 +33,7 @@ T = TypeVar("T")
 LAYOUT = "2.0"
 
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
-CONTENTS = ("journal", "run.json", "input-index.json", "completions.*", "errors.*", "scores", "report.html")
+CONTENTS = ("journal", "run.json", "input-index.json", "completions.*", "errors.*", "scores", "report.html", "watch")
 
 
 class RunDirectory:
@@ -119,6 +119,12 @@ class RunDirectory:
             _refuse_foreign_link(path)
         if is_packed(folder):
             unpack(folder)
+        return folder
+
+    def watch_dir(self) -> Path:
+        """Path of the folder for what a run is watched by, which may not exist yet. Raises StorageError, RunDirectoryError."""
+        folder = self.path / "watch"
+        _refuse_foreign_link(folder)
         return folder
 
     def open_journal(self, slug: str, run: RunSettings) -> JournalWriter:

@@ -34,7 +34,7 @@ from batch.storage.store_errors import StoreError
 from batch.storage.stores import Stored
 from batch.storage.urls import StoreUrl
 
-_FOLDERS = ("scores",)
+_FOLDERS = ("scores", "watch")
 PROBE = ".probe-"
 T = TypeVar("T")
 

@@ -88,7 +88,8 @@ class Worker:
         """Send what is leased, until the run is over. Raises LinkError."""
         try:
             async with anyio.create_task_group() as group:
-                for queue in self._queues:
+                for number, queue in enumerate(self._queues):
+                    queue.open_monitor(number, len(self._queues))
                     group.start_soon(queue.run)
                 await self._check_in_regularly()
         except BaseExceptionGroup as group_error:
@@ -99,6 +100,7 @@ class Worker:
         finally:
             for queue in self._queues:
                 queue.recorder.close()
+                queue.monitor.close()
         await self._link.checkin(self._report(ended=True))
 
     def notify(self, event: Event) -> None:
