@@ -51,6 +51,7 @@ class ExecutorEntry:
 EXECUTORS: dict[str, ExecutorEntry] = {
     "live": ExecutorEntry("batch.executors.live.executor", "this machine"),
     "ray": ExecutorEntry("batch.executors.workers.ray_executor", "the workers of a Ray cluster; needs promptmill[ray]", takes_address=True),
+    "batch-api": ExecutorEntry("batch.executors.batch_api.executor", "the provider's Batch API, at about half the price, within a day"),
 }
 
 

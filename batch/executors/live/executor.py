@@ -70,8 +70,8 @@ async def _run_session(context: RunContext) -> Ended:
         for group in context.groups
     ]
     feeds = [_feed(context, own, duplicates, stopped) for own in plans]
-    queues = [_queue(group, feed, settings) for group, feed in zip(context.groups, feeds, strict=True)]
-    for notice in _probed(context.groups, queues, context.clock.monotonic()):
+    queues = [queue_of(group, feed, settings) for group, feed in zip(context.groups, feeds, strict=True)]
+    for notice in probed(context.groups, queues, context.clock.monotonic()):
         context.report(notice)
     recorder = Recorder(prepared.journals, prepared.tallies, context.clock, costs)
 
@@ -83,7 +83,7 @@ async def _run_session(context: RunContext) -> Ended:
     return Ended(stop, costs.unrecorded)
 
 
-def _probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], now: float) -> Iterator[str]:
+def probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], now: float) -> Iterator[str]:
     """Set endpoints that could not be reached to be probed from the start; yields a sentence for each."""
     for group, queue in zip(groups, queues, strict=True):
         for endpoint in queue.endpoint_pool.endpoints:
@@ -91,7 +91,8 @@ def _probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], no
                 yield endpoint.limiter.unready(group.unready[endpoint.client], now)
 
 
-def _queue(group: EndpointGroup, feed: Feed, settings: RunSettings) -> EndpointQueue:
+def queue_of(group: EndpointGroup, feed: Feed, settings: RunSettings) -> EndpointQueue:
+    """Make the queue of an endpoint, or of a pool of equal ones, with a limiter for each."""
     names = [endpoints.endpoint_name(provider, pooled=len(group.providers) > 1) for provider in group.providers]
     pooled = [
         PooledEndpoint(client, EndpointLimiter(name, settings, rng=random.Random()))  # noqa: S311 - jitter is no secret
