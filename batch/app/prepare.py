@@ -55,7 +55,7 @@ def prepare(
         journals, repaired = _open_journals(job, directory, sharding, stack)
         compare = previous is not None and (changed == "rerun" or not previous.settled or _may_differ(previous, manifest))
         indexes: dict[str, ResumeIndex] | dict[str, DoneTasks]
-        if compare or not manifest.ordinals_hold:
+        if compare or not manifest.ordinals_hold or executor.needs_records:
             indexes = rows = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
         else:
             indexes = {variant.name: DoneTasks.load(directory.journal_dir(variant.slug)) for variant in job.variants}

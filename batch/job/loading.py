@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import JobError, Problem
+from batch.job.batch_model import batch_settings
 from batch.job.endpoints import Endpoints, preset_settings
 from batch.job.judge_panels import with_entries
 from batch.job.judges import Judges
@@ -133,10 +134,13 @@ def _load(
     # After the scores: only those that are usable can decide a race.
     race = race_score(sections.run, scores, output, loading)
     loading.problems.raise_found()
-    if input_settings is None or output is None or sections.run is None:
+    if input_settings is None or output is None or sections.run is None or sections.batch is None:
         raise AssertionError("an unusable section is reported")
     settings = RunSettings(**{**sections.run.model_dump(), "race": race})
-    job = Job(name=sections.name, input=input_settings, variants=variants, run=settings, output=output, scores=scores, gates=gates)
+    batch = batch_settings(sections.batch)
+    job = Job(
+        name=sections.name, input=input_settings, variants=variants, run=settings, output=output, batch=batch, scores=scores, gates=gates
+    )
     embed_schemas(document, schemas)
     return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants), loading.places)
 

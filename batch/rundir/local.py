@@ -18,6 +18,7 @@ from batch.errors import RunDirectoryError
 from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.journal.file_writer import FileJournal
 from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segments, seal, unreported
+from batch.journal.ledger import LEDGER, FileLedger, Ledger
 from batch.journal.packing import is_packed, unpack
 from batch.journal.salvage import Salvaged, salvage_journal
 from batch.journal.segments import Segment, SegmentName
@@ -33,7 +34,10 @@ T = TypeVar("T")
 LAYOUT = "2.0"
 
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
-CONTENTS = ("journal", "run.json", "input-index.json", "completions.*", "errors.*", "scores", "report.html", "watch")
+CONTENTS = (
+    *("journal", "submissions.jsonl", "batches", "run.json", "input-index.json"),
+    *("completions.*", "errors.*", "scores", "report.html", "watch"),
+)
 
 
 class RunDirectory:
@@ -153,6 +157,29 @@ class RunDirectory:
     def earlier(self, slug: str, lease: SegmentName, read: Callable[[Sequence[Segment]], T]) -> T:
         """Read what earlier leases of the same shard recorded in this session. Raises DamagedError, StorageError, OSError."""
         return read(earlier_segments(self.journal_dir(slug), lease))
+
+    def open_ledger(self) -> Ledger:
+        """Open the record of what was submitted to Batch APIs; hold the lock. Raises DamagedError, StorageError."""
+        return FileLedger(self.path / LEDGER)
+
+    def has_ledger(self) -> bool:
+        """Whether anything was submitted to a Batch API."""
+        with storage_errors(self.path):
+            return (self.path / LEDGER).exists()
+
+    def batch_folder(self) -> Path:
+        """Path of the folder for the files of batches, which is created; for a store, of a local copy that each call updates."""
+        folder = self.path / "batches"
+        _refuse_foreign_link(folder)
+        with storage_errors(folder):
+            Disk().make_directory(folder)
+        return folder
+
+    def discard(self, *paths: Path) -> None:
+        """Remove files of the run directory that are needed no longer; missing ones are no error. Raises StorageError."""
+        for path in paths:
+            with storage_errors(path):
+                path.unlink(missing_ok=True)
 
     def check_lock(self) -> None:
         """Check that this process still has the lock, if it took one, on what the path names now. Raises StorageError if not."""
