@@ -36,6 +36,7 @@ from batch.executors.costs import prices_of, run_spent_usd
 from batch.executors.live.dedupe import duplicates_of, in_passes
 from batch.executors.live.executor import probed, queue_of
 from batch.executors.sharding import ShardPlan
+from batch.journal.index import ResumeIndex
 from batch.policy.budget import Spending
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
