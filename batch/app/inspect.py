@@ -12,7 +12,7 @@ from batch.results.status import Status, read_status
 from batch.results.verification import Verification
 from batch.results.verify import salvage as salvage_directory
 from batch.results.verify import verify as verify_directory
-from batch.rundir.opening import open_run_directory
+from batch.rundir.opening import open_existing
 from batch.settings import OutputFormat
 
 
@@ -21,7 +21,7 @@ def status(directory: Path | str) -> Status:
 
     Raises RunDirectoryError.
     """
-    return _with_upstream(read_status(open_run_directory(directory)), frozenset())
+    return _with_upstream(read_status(open_existing(directory)), frozenset())
 
 
 def _with_upstream(found: Status, seen: frozenset[str]) -> Status:
@@ -29,7 +29,7 @@ def _with_upstream(found: Status, seen: frozenset[str]) -> Status:
     if not place or place in seen:
         return found
     try:
-        upstream = _with_upstream(read_status(open_run_directory(place)), seen | {place})
+        upstream = _with_upstream(read_status(open_existing(place)), seen | {place})
     except PromptmillError:
         # It was moved or deleted: this run has its rows all the same.
         return found

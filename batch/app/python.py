@@ -135,26 +135,24 @@ def run(
     retry_failed: bool = False,
     fresh: bool = False,
     changed: Literal["refuse", "rerun", "keep"] = "refuse",
-    engine: str = "live",
+    engine: str | None = None,
     ray_address: str | None = None,
     progress: bool = False,
     observers: Sequence[Observer] = (),
 ) -> RunResult:
     """Run a job, or continue it, and wait for its end.
 
-    Ctrl-C lets the requests in flight end and then raises KeyboardInterrupt; a second one stops now. What was done is kept, and the
-    same call continues. It also works where an event loop is running, as in a notebook, and blocks that loop meanwhile (`arun` does not),
-    and in any thread. SIGTERM is left to the program: a killed run loses nothing that was durable.
+    Ctrl-C lets the requests in flight end and then raises KeyboardInterrupt; a second one stops now. What was done is kept, and the same
+    call continues. It works in any thread, and where an event loop is running, as in a notebook: it blocks that loop (`arun` does not).
 
     Args:
-        job: the path of a job file, its tables as a dict, or a LoadedJob. A job that builds on another ([input] job) runs that one first.
-        rows: the rows, in place of [input] path: a list of dicts, an Arrow table or RecordBatchReader, a data frame of pandas or polars,
-            a datasets.Dataset, or anything else with Arrow's C stream interface. They are kept in the run directory.
+        job: the path of a job file, its tables as a dict, or a LoadedJob. One that builds on another runs that first.
+        rows: in place of [input] path: dicts, or anything with Arrow's C stream interface. They are kept in the run directory.
         overrides: settings that come over the job's, as `--set` takes them: "run.concurrency=64".
         retry_failed: send failed rows again.
         fresh: start over; earlier results are moved aside.
         changed: what to do with finished rows whose request has changed.
-        engine: what sends: "live" (this machine) or "ray" (a Ray cluster; needs promptmill[ray]).
+        engine: what sends: "live" (this machine), "ray" (a Ray cluster; needs promptmill[ray]) or "batch-api"; None: the job's own.
         ray_address: the cluster, HOST:PORT or "auto"; without it RAY_ADDRESS, else Ray is started here.
         progress: show the progress on stderr.
         observers: get the events of the run (`batch.events`), in the thread that runs it.
@@ -179,7 +177,7 @@ async def arun(
     retry_failed: bool = False,
     fresh: bool = False,
     changed: Literal["refuse", "rerun", "keep"] = "refuse",
-    engine: str = "live",
+    engine: str | None = None,
     ray_address: str | None = None,
     progress: bool = False,
     observers: Sequence[Observer] = (),
@@ -211,10 +209,10 @@ async def arun(
     return RunResult(outcome)
 
 
-def _options(retry_failed: bool, fresh: bool, changed: ChangedPolicy, engine: str, ray_address: str | None, rows: Any) -> RunOptions:
+def _options(retry_failed: bool, fresh: bool, changed: ChangedPolicy, engine: str | None, ray_address: str | None, rows: Any) -> RunOptions:
     if fresh and changed != "refuse":
         raise ValueError("fresh starts over, so nothing is left for changed to decide; use one of them")
-    make_executor(engine, ray_address)
+    make_executor(engine or "live", ray_address)
     return RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed, engine=engine, ray_address=ray_address, rows=rows)
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 
 from batch.app.bug_report import BugCollector, internal_error
+from batch.app.engines import check_open_batches, engine_of
 from batch.app.made_rows import drop_other_rows, keep_rows
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
@@ -37,7 +38,7 @@ from batch.readers import Dataset
 from batch.records import ErrorInfo
 from batch.results.outputs import write_outputs
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import address_of, open_run_directory
+from batch.rundir.opening import address_of, open_existing, open_run_directory
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job
 from batch.tally import Tally
@@ -65,29 +66,39 @@ def run(
     InternalError for an unexpected exception.
     """
     started = monotonic()
-    executor = make_executor(options.engine, options.ray_address)
+    directory = directory or open_run_directory(loaded.job.output.dir)
+    engine = engine_of(options, loaded.job, directory)
+    executor = make_executor(engine, options.ray_address)
     executor.check(loaded.job)
     keys = endpoints.read_keys(loaded.job.variants)
-    directory = directory or open_run_directory(loaded.job.output.dir)
     report = partial(_report, observers)
-    is_new, is_made = not directory.exists, loaded.job.input.is_made
-    if is_new and not is_made:
+    is_new = not directory.exists
+    if is_new and not loaded.job.input.is_made:
         _check_new(loaded, report)
     bugs = BugCollector(directory)
     observers = [*observers, bugs]
     with directory.lock(report):
-        if is_made:
-            loaded = keep_rows(loaded, directory, options, report)
-            if is_new:
-                _check_new(loaded, report)
-        elif options.fresh:
-            report(_clear(directory, loaded.job))
+        check_open_batches(directory, engine, fresh=options.fresh)
+        loaded = _with_rows(loaded, directory, options, report, is_new=is_new)
         stop_source = StopSource(not_ignored(signals), stopper or Stopper())
         sent, outputs = _send_and_write(_Sending(executor, keys, options, observers, stop_source), loaded, directory, bugs)
     ended = sent.report(outputs, monotonic() - started, bugs.path)
     for observer in observers:
         observer.notify(RunEnded(ended.tallies, ended.reason))
     return ended
+
+
+def _with_rows(
+    loaded: LoadedJob, directory: RunDirectory, options: RunOptions, report: Callable[[str], None], *, is_new: bool
+) -> LoadedJob:
+    """Make and keep the rows that are in no file, and with `fresh` move an earlier run aside; returns the job that reads its rows."""
+    if loaded.job.input.is_made:
+        loaded = keep_rows(loaded, directory, options, report)
+        if is_new:
+            _check_new(loaded, report)
+    elif options.fresh:
+        report(_clear(directory, loaded.job))
+    return loaded
 
 
 def _check_new(loaded: LoadedJob, report: Callable[[str], None]) -> None:
@@ -114,7 +125,7 @@ def _send_and_write(
     try:
         sent = sending.send(loaded, directory)
         stop = sent.ended.stop
-        if stop is None or stop.cause in {"refused", "budget"}:
+        if stop is None or stop.cause in {"refused", "budget", "waiting", "cancelled"}:
             outputs = _write_outputs(sent.run)
         bugs.write()
     except PromptmillError:
@@ -130,7 +141,7 @@ def _send_and_write(
 
 def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
     """Continue a run from its directory alone. Raises as `run` does."""
-    found = open_run_directory(directory)
+    found = open_existing(directory)
     loaded = from_document(dict(found.manifest.job), overrides)
     # The directory may have been moved since the run began.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))
@@ -186,6 +197,8 @@ class _Sending:
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
                 abandoned = sum(tally.abandoned for tally in prepared.tallies.values())
                 keep_unrecorded(directory, ended.unrecorded_usd, abandoned)
+                if (watched := directory.watch_dir()).is_dir():
+                    directory.publish(watched)
             return _Sent(prepared.tallies, prepared.run, ended)
 
     async def _send(self, prepared: PreparedRun) -> Ended:
@@ -214,6 +227,7 @@ class _Sending:
                     self._clock,
                     self._observers,
                     self._stop_source,
+                    self._options.batch,
                 )
                 context.notify(RunStarted(job.name, str(prepared.directory.place), prepared.tallies))
                 return await self._executor.execute(context)
