@@ -13,9 +13,11 @@ from typing import Any, Literal, Self
 
 from batch.record_class import record_class
 
-Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations"]
-STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions"})
+Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations", "messages"]
+STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions", "messages"})
 """The APIs whose answers can be streamed here."""
+CHATS: frozenset[Api] = frozenset({"chat/completions", "messages"})
+"""The APIs that take a chat: messages with roles."""
 
 
 class InputFile(str):

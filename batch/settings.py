@@ -14,7 +14,7 @@ from batch.price_settings import Price as Price  # noqa: PLC0414 - a setting of 
 from batch.price_settings import TokenPrices as TokenPrices  # noqa: PLC0414
 from batch.records import Api
 
-PromptApi = Literal["chat/completions", "completions", "embeddings"]
+PromptApi = Literal["chat/completions", "completions", "embeddings", "messages"]
 """The APIs for which a prompt makes requests; stored requests may be for others."""
 
 InputFormat = Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"]
@@ -26,7 +26,7 @@ Durability = Literal["row", "group", "os"]
 Auto = Literal["auto"]
 """The value of a setting that is found out while the run goes."""
 
-AuthHeader = Literal["bearer", "api-key", "none"]
+AuthHeader = Literal["bearer", "api-key", "x-api-key", "none"]
 """The header that carries the key."""
 
 Metric = Literal["strict", "coverage", "difference"]
@@ -59,8 +59,8 @@ class InputSettings:
 class PromptSettings:
     """How a row becomes a request.
 
-    For chat/completions: `user` (and `system`), or `messages`: the name of a column of stored chats, or a tuple of messages whose
-    strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
+    For chat/completions and messages (Anthropic's): `user` (and `system`), or `messages`: the name of a column of stored chats, or a
+    tuple of messages whose strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
     `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
     `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
     """
@@ -101,8 +101,8 @@ class ProviderSettings:
     `more_urls` are those of further endpoints that serve the same models with the same key: with the first they are one pool.
     `auth` says which header carries the key. `renames` maps parameter names of the job file to the provider's own.
     `stream_usage` says whether `stream_options: {include_usage}` may be sent, `cuts_prompts` that it cuts prompts that are too long and
-    says nothing. `lists_all_models` is False where its list of models lacks names that work. `batch` is its Batch API, if it has one.
-    `embedded` is set for `local` only, whose base URL is filled in when its server runs.
+    says nothing. `lists_all_models` is False where its list of models lacks names that work. `messages_auth` is the header of the key
+    for the Messages API, where it is another; `batch` the Batch API. `embedded` is for `local`, whose base URL its server fills in.
     """
 
     name: str
@@ -117,6 +117,7 @@ class ProviderSettings:
     json_schema: SchemaSupport = "sent"
     cuts_prompts: bool = False
     lists_all_models: bool = True
+    messages_auth: AuthHeader | None = None
     batch: BatchApi | None = None
     embedded: EmbeddedModelSettings | None = None
 

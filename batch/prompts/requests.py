@@ -10,13 +10,14 @@ from typing import Any
 from batch.errors import InputError
 from batch.prompts.encoding import encoded, encoded_setting, identity, member, stream_members
 from batch.prompts.messages import Maker, messages_maker, tools_maker
+from batch.prompts.messages_api import MessagesRequests
 from batch.prompts.schemas import response_format
 from batch.prompts.stored import StoredRequests
 from batch.prompts.templates import Template
 from batch.records import STREAMED, Api, Request, Row
 from batch.settings import Variant
 
-_CONTENT_KEY: dict[Api, str] = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input"}
+_CONTENT_KEY: dict[Api, str] = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input", "messages": "messages"}
 
 
 class RequestBuilder:
@@ -32,7 +33,8 @@ class RequestBuilder:
 
     def __init__(self, variant: Variant, stream: bool) -> None:
         prompt = variant.prompt
-        self._stored = StoredRequests(variant, stream) if prompt.stored else None
+        # Those that are not made of a few encoded pieces.
+        self._stored: StoredRequests | MessagesRequests | None = StoredRequests(variant, stream) if prompt.stored else None
         if self._stored is not None:
             return
         self._api = prompt.api
@@ -40,6 +42,9 @@ class RequestBuilder:
         parameters = _renamed(variant, content_key)
         parameters.pop("stream", None)
         stream_options = parameters.pop("stream_options", None)
+        if prompt.api == "messages":
+            self._stored = MessagesRequests(variant, parameters, stream)
+            return
         self._default_tools = parameters.pop("tools", None) if prompt.tools else None
         self._tools: Maker | None = tools_maker(prompt.tools) if prompt.tools else None
         self._content = messages_maker(prompt) if prompt.api == "chat/completions" else _text_maker(prompt.text)

@@ -83,6 +83,8 @@ PARAMETERS_OF: Mapping[Api, frozenset[str]] = MappingProxyType(
         "embeddings": frozenset(_EMBEDDINGS_ONLY) | {"user"},
         "responses": _RESPONSES,
         "moderations": frozenset[str](),
+        # Translated (messages_requests.py); the API's own parameters are the preset's options.
+        "messages": frozenset(_GENERATION) | frozenset(_CHAT_ONLY),
     }
 )
 """Which of them each API takes."""

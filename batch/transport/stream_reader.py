@@ -15,6 +15,7 @@ from batch.providers.replies import ReplyFormatError, read_error
 from batch.records import STREAMED, Api, Chunk, ErrorKind, Fault, ReplyError
 from batch.transport.assemble import Assembler
 from batch.transport.decoding import UnreadableError
+from batch.transport.messages_stream import MessageAssembler
 from batch.transport.sse import ServerSentEvent, SSEDecoder
 from batch.transport.text_events import TextEvents
 
@@ -33,7 +34,7 @@ class StreamReader:
 
     def __init__(self, api: Api, on_chunk: Callable[[Chunk], None] | None, now: Callable[[], float]) -> None:
         self._decoder = SSEDecoder()
-        self._assembler = Assembler(api)
+        self._assembler: Assembler | MessageAssembler = MessageAssembler() if api == "messages" else Assembler(api)
         self._text_events = TextEvents()
         self._is_streamed_api = api in STREAMED
         self._whole: Any = None
@@ -108,7 +109,8 @@ class StreamReader:
         self._grow(event.data)
         progress = self._take_document(document, event)
         # Only a document that was added can be a pattern. Who wants each chunk gets it from the parsed document.
-        if self.first_token_at is not None and self._on_chunk is None and self.error is None and isinstance(document, dict):
+        learns = self.first_token_at is not None and self._on_chunk is None and self.error is None
+        if learns and isinstance(document, dict) and isinstance(self._assembler, Assembler):
             self._text_events.learn(event.data, document, self._assembler)
         return progress
 
@@ -151,9 +153,11 @@ class StreamReader:
         if not self._is_streamed_api:
             return self._take_whole(document)
         # A document of another kind, such as a server's own status, is no part of the answer.
-        if not ("choices" in document or document.get("usage")):
+        if not self._assembler.is_part(document):
             return False
         self._add(document)
+        # The last event of a message: nothing follows it.
+        self.done = self.done or document.get("type") == "message_stop"
         return True
 
     def _take_whole(self, document: dict[str, Any]) -> bool:

@@ -16,7 +16,7 @@ from batch.evaluation.scorers.sample import ExpectedError
 from batch.evaluation.scorers.texts import as_text
 from batch.prompts.messages import messages_maker
 from batch.prompts.templates import Template
-from batch.records import Row
+from batch.records import CHATS, Row
 from batch.settings import Job, JudgeSettings, PromptSettings, ScoreSettings, Variant
 
 MESSAGES = "messages"
@@ -133,7 +133,7 @@ def _question(judge: JudgeSettings, prompt: PromptSettings) -> Callable[[Row], s
     if judge.question is not None:
         value = column_or_template(judge.question)
         return lambda row: as_text(value(row))
-    if prompt.api != "chat/completions":
+    if prompt.api not in CHATS:
         return Template(prompt.text or "").render
     messages = _stored_messages if prompt.stored else messages_maker(prompt)
 
