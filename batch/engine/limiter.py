@@ -107,6 +107,10 @@ class EndpointLimiter:
             return math.inf
         return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), self._learned.hold(now), 0.0)
 
+    def rate_hold(self, now: float) -> float:
+        """Return the seconds until the endpoint's rates, set or learned, allow a request."""
+        return max(self.rates.hold(now), self._learned.hold(now), 0.0)
+
     def long_hold(self, now: float) -> str | None:
         """Return a notice if a rate delays everything for long; each delay is reported once."""
         hold = self.rates.hold(now)

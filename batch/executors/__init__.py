@@ -24,7 +24,9 @@ class Ended:
 
 
 class Executor(Protocol):
-    """Sends what a run has left to send."""
+    """Sends what a run has left to send. `needs_records`: the journal must be indexed by row, although a summary of it would do."""
+
+    needs_records: bool
 
     def check(self, job: Job) -> None:
         """Refuse a job that this executor cannot carry out. Raises SetupError."""

@@ -36,6 +36,7 @@ from batch.executors.costs import prices_of, run_spent_usd
 from batch.executors.live.dedupe import duplicates_of, in_passes
 from batch.executors.live.executor import probed, queue_of
 from batch.executors.sharding import ShardPlan
+from batch.journal.index import ResumeIndex
 from batch.policy.budget import Spending
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
@@ -55,6 +56,9 @@ def make_executor(address: str | None) -> BatchApiExecutor:
 
 class BatchApiExecutor:
     """Submits batches, collects them, and sends the rest live."""
+
+    # What an interrupted collection has journaled is told by request key, which summaries do not have.
+    needs_records = True
 
     def check(self, job: Job) -> None:
         """Refuse a job with a model whose provider has no Batch API that promptmill speaks. Raises SetupError."""
@@ -98,12 +102,16 @@ class _Running:
     live_costs: Costs
 
     async def run(self) -> Ended:
-        context, settings = self.context, self.context.settings
+        context = self.context
         duplicates = duplicates_of(context.prepared)
         plans = [self._plans(group) for group in context.groups]
         feeds = [Feed(context.prepared.dataset, own, context.feed_options, duplicate_filters=duplicates) for own in plans]
-        queues = [queue_of(group, feed, settings) for group, feed in zip(context.groups, feeds, strict=True)]
-        stop = await in_passes(context.prepared, queues, plans, duplicates, partial(self._execute, plans), context.report)
+        queues = [queue_of(group, feed, context, at) for at, (group, feed) in enumerate(zip(context.groups, feeds, strict=True))]
+        try:
+            stop = await in_passes(context.prepared, queues, plans, duplicates, partial(self._execute, plans), context.report)
+        finally:
+            for queue in queues:
+                queue.monitor.close()
         return Ended(stop, self.live_costs.unrecorded)
 
     async def _execute(self, plans: Sequence[Sequence[Plan]], queues: Sequence[EndpointQueue]) -> Stop | None:
@@ -161,7 +169,8 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
         endpoints = [await _endpoint(context, group, files, submissions, stack) for group in context.groups]
         by_variant = {v.name: each for group, each in zip(context.groups, endpoints, strict=True) for v in group.variants}
         checks = answer_checks_of(job.variants, job.run)
-        collector = Collector(files, submissions.token, recorder, money, checks, prepared.indexes, context.clock)
+        indexes = {name: index for name, index in prepared.indexes.items() if isinstance(index, ResumeIndex)}
+        collector = Collector(files, submissions.token, recorder, money, checks, indexes, context.clock)
         collector.attempts = job.run.attempts
         variants = {v.name: v for v in job.variants}
         watcher = Watcher(
