@@ -14,7 +14,7 @@ from batch.errors import ChangedError
 from batch.executors import Executor
 from batch.executors.context import PreparedRun
 from batch.executors.sharding import ShardPlan
-from batch.job import LoadedJob
+from batch.job import LoadedJob, without_secrets
 from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.journal.writer import JournalWriter
@@ -138,7 +138,7 @@ def _manifest(loaded: LoadedJob, dataset: Dataset, directory: RunDirectory, prev
         promptmill=__version__,
         name=job.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        job=loaded.document,
+        job=without_secrets(loaded.document),
         variants={variant.name: VariantRecord.of(variant) for variant in job.variants},
         input=now,
         rows=count_rows(dataset, directory.path, now.files, unchanged=unchanged),

@@ -100,6 +100,9 @@ class Endpoints:
             at = (*place, "query", key) if key in table.query else used_at
             # A variable of the preset is missed where the model is named, one of the job where it stands.
             query[key] = self.loading.fill(value, at, f"[provider.{name}]") or ""
+        headers = {}
+        for key, value in {**(preset.headers if preset else {}), **table.headers}.items():
+            headers[key] = self.loading.fill(value, (*place, "headers", key), f"[provider.{name}]") or ""
         if not urls:
             return None
         api_key_env, auth = _authentication(table, preset)
@@ -109,7 +112,7 @@ class Endpoints:
             more_urls=tuple(urls[1:]),
             api_key_env=api_key_env,
             auth=auth,
-            headers={**(preset.headers if preset else {}), **table.headers},
+            headers=headers,
             query=query,
             renames=renames,
             batch=_batch_api(table, preset),

@@ -100,7 +100,9 @@ class ProviderSection(Section):
     exact_url: bool = Field(default=False, description="Whether base_url is meant as it is, with no version in its path.")
     api_key_env: Text | Absent = Field(default=None, description="The name of the environment variable that holds the key.")
     auth: AuthHeader | Absent = Field(default=None, description="Which header carries the key.")
-    headers: dict[str, str] = Field(default_factory=dict, description="Extra headers. No secrets: the key goes by api_key_env.")
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Extra headers. A secret among them stands as ${VAR}; the key goes by api_key_env."
+    )
     query: dict[str, str] = Field(default_factory=dict, description="Query parameters of each request. May hold ${VAR}.")
     renames: dict[str, str] = Field(default_factory=dict, description="Request parameters that this provider calls by another name.")
     options: list[Text] = Field(

@@ -8,11 +8,11 @@ from urllib.parse import urlencode, urlsplit
 
 from batch._version import __version__
 from batch.errors import SetupError
+from batch.policy.redaction import is_secret, is_token
 from batch.providers.urls import socket_path
 from batch.settings import ProviderSettings
 from batch.transport.wire import Target
 
-_SECRET_NAME = re.compile(r"key|token|secret|password|auth|credential|signature|^sig$", re.IGNORECASE)
 # https://docs.anthropic.com/en/api/versioning: needed with each call, and the only one that its pages name.
 _ANTHROPIC_VERSION = "2023-06-01"
 _HEADER_VALUE = re.compile(r"[\x21-\x7e]([\x20-\x7e]*[\x21-\x7e])?")
@@ -26,9 +26,10 @@ def target_of(method: str, path: str, provider: ProviderSettings, key: str | Non
 
 
 def secrets_of(provider: ProviderSettings, key: str | None) -> list[str]:
-    """Return the key, and the values in the query or headers whose names look like a secret's."""
-    named = [value for members in (provider.headers, provider.query) for name, value in members.items() if _SECRET_NAME.search(name)]
-    return [secret for secret in (key, *named) if secret]
+    """Return the key, the secrets in the query and the headers, and the tokens in the path of the base URL."""
+    named = [value for members in (provider.headers, provider.query) for name, value in members.items() if is_secret(name, value)]
+    tokens = [segment for segment in urlsplit(provider.base_url).path.split("/") if is_token(segment)]
+    return [secret for secret in (key, *named, *tokens) if secret]
 
 
 def _headers(provider: ProviderSettings, key: str | None, path: str, *, stream: bool) -> Mapping[str, str]:
