@@ -18,6 +18,7 @@ from batch.process import end_on_signals, open_missing_descriptors, tune_gc
 COMMANDS = (
     ("Run a job", "run", "run", "Run a job, or continue it."),
     ("Run a job", "resume", "resume", "Continue a run from its directory alone."),
+    ("Run a job", "cancel", "cancel", "Cancel the open batches of a run; collect what was done."),
     ("Run a job", "plan", "plan", "Show what a job would send and cost; send nothing."),
     ("Run a job", "try", "try_", "Send one row; show the request and stream the answer."),
     ("Look into a run", "status", "status", "Show counts, tokens, and what failed and why."),
@@ -27,6 +28,7 @@ COMMANDS = (
     ("Look into a run", "view", "view", "Show runs in the browser, live, with charts over time."),
     ("Look into a run", "verify", "verify", "Check input, journal and outputs against each other."),
     ("Look into a run", "export", "export", "Write completions and errors in another format."),
+    ("Look into a run", "prune", "prune", "Free the disk of what a run no longer needs."),
     ("Evaluate", "score", "score", "Score the answers of a run, or of any file."),
     ("Evaluate", "compare", "compare", "Compare the models of a run, with intervals."),
     ("Evaluate", "history", "history", "Show the scores of several runs over time."),

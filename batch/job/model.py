@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from batch.batch_settings import BatchFamily, EngineName
+from batch.job.batch_model import BatchSection
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
@@ -108,6 +110,10 @@ class ProviderSection(Section):
         default=None,
         description="What the endpoint does with prompt.schema: holds answers to it (enforced), does so with strict (strict), promises"
         " nothing (sent, the default without a preset), or takes none, so that only JSON is asked for (json_object).",
+    )
+    batch: BatchFamily | Absent = Field(
+        default=None,
+        description="The kind of its Batch API: files (as OpenAI's), inline, or jobs (as Mistral's).  [default: the preset's]",
     )
     stream_usage: bool | Absent = Field(default=None, description="Whether stream_options = {include_usage = true} may be sent.")
     model_path: Text | Absent = Field(default=None, description="Only for local: a GGUF file, relative to this file.")
@@ -260,6 +266,7 @@ class RunSection(Section):
     outage_timeout_s: Seconds = Field(default=_RUN.outage_timeout_s, description="Seconds to wait for an endpoint that serves nothing.")
     grace_s: NotNegative = Field(default=_RUN.grace_s, description="Seconds that requests in flight get when the run is interrupted.")
     max_reply_bytes: Annotated[int, Field(ge=1024)] = Field(default=_RUN.max_reply_bytes, description="The longest reply that is read.")
+    engine: EngineName = Field(default=_RUN.engine, description="What carries the run out; as --engine, which overrides it.")
 
 
 class OutputSection(Section):
@@ -290,6 +297,7 @@ class JobFile(Section):
     model: list[ModelSection] = Field(min_length=1, description="The models; each is a variant of its own.")
     run: RunSection = Field(default_factory=RunSection, description="How the tasks are run.")
     output: OutputSection = Field(default_factory=OutputSection, description="Where and how results are written.")
+    batch: BatchSection = Field(default_factory=BatchSection, description='How a provider\'s Batch API is used (engine = "batch-api").')
     score: list[AnyScore] = Field(default_factory=list, description="How the answers are judged; changes no request.")
     gate: list[GateSection] = Field(
         default_factory=list, description="Bounds on scores: score and compare end with exit code 3 when one is broken."

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from batch.batch_settings import BatchApi
+from batch.providers import batch_apis
 from batch.providers.options import LLAMA_CPP, MIN_P, REPETITION, SGLANG, TEMPLATE, TOP_K, VLLM
 from batch.settings import AuthHeader, SchemaSupport
 
@@ -20,6 +22,7 @@ class Preset:
 
     `base_url` and the values of `query` may hold `${VAR}` and `${VAR:-default}`; the URL is empty for the embedded model.
     `lists_all_models` is False where GET /models lacks names that work, or takes another key than the rest does.
+    `batch` is its Batch API; None: it has none, or promptmill does not speak it.
     `options` are request parameters beyond the common ones, each with one line of help. `note` is what a user must read first.
     """
 
@@ -35,6 +38,7 @@ class Preset:
     json_schema: SchemaSupport = "sent"
     cuts_prompts: bool = False
     lists_all_models: bool = True
+    batch: BatchApi | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -47,6 +51,7 @@ _ROWS = (
         title="OpenAI",
         base_url="${OPENAI_BASE_URL:-https://api.openai.com/v1}",
         json_schema="strict",
+        batch=batch_apis.OPENAI,
         api_key_env="OPENAI_API_KEY",
         renames=_OPENAI_RENAMES,
         note="max_tokens is sent as max_completion_tokens, which all its chat models take.",
@@ -69,6 +74,7 @@ _ROWS = (
         base_url="${AZURE_OPENAI_ENDPOINT}/openai/v1",
         lists_all_models=False,  # deployments, which are what is called, are not in the list of base models
         json_schema="strict",
+        batch=batch_apis.AZURE,
         api_key_env="AZURE_OPENAI_API_KEY",
         auth="api-key",
         renames=_OPENAI_RENAMES,
@@ -83,6 +89,7 @@ _ROWS = (
         title="Together AI",
         base_url="https://api.together.ai/v1",
         lists_all_models=False,  # dedicated endpoints have names of their own
+        batch=batch_apis.TOGETHER,
         api_key_env="TOGETHER_API_KEY",
         options={
             **TOP_K,
@@ -99,6 +106,7 @@ _ROWS = (
         title="Groq",
         base_url="https://api.groq.com/openai/v1",
         json_schema="strict",
+        batch=batch_apis.GROQ,
         api_key_env="GROQ_API_KEY",
         options={
             "reasoning_format": 'How reasoning is given: "parsed", "raw" or "hidden".',
@@ -112,6 +120,7 @@ _ROWS = (
         title="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
         lists_all_models=False,  # @preset/… and routed names
+        batch=batch_apis.OPENROUTER,
         api_key_env="OPENROUTER_API_KEY",
         options={
             **TOP_K,
@@ -157,6 +166,7 @@ _ROWS = (
         title="Mistral AI",
         base_url="https://api.mistral.ai/v1",
         lists_all_models=False,  # agents and fine-tuned models
+        batch=batch_apis.MISTRAL,
         api_key_env="MISTRAL_API_KEY",
         renames={"seed": "random_seed"},
         stream_usage=False,
@@ -166,6 +176,24 @@ _ROWS = (
             "prompt_mode": 'How a reasoning model is prompted: "reasoning".',
         },
         note="Refuses parameters that it does not know.",
+    ),
+    Preset(
+        name="deepinfra",
+        title="DeepInfra",
+        base_url="https://api.deepinfra.com/v1/openai",
+        lists_all_models=False,  # deployments of one's own
+        batch=batch_apis.DEEPINFRA,
+        api_key_env="DEEPINFRA_API_KEY",
+        options={**TOP_K, **MIN_P, **REPETITION},
+        note="Model ids are VENDOR/MODEL. Its page states 20 % off for batches.",
+    ),
+    Preset(
+        name="doubleword",
+        title="Doubleword",
+        base_url="https://api.doubleword.ai/v1",
+        batch=batch_apis.DOUBLEWORD,
+        api_key_env="DOUBLEWORD_API_KEY",
+        note='Batches have windows with prices of their own: set [batch] window = "24h" or another that it offers.',
     ),
     Preset(
         name="deepseek",

@@ -9,7 +9,7 @@ from typing import Literal
 
 from batch.errors import PromptmillError
 from batch.journal.index import ResumeIndex
-from batch.journal.spent import spent_usd
+from batch.journal.summary_files import spent_usd
 from batch.rundir.finding_runs import find_runs, started_at
 from batch.rundir.local import RunDirectory
 from batch.rundir.running import is_running

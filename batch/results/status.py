@@ -11,6 +11,7 @@ from batch.errors import DamagedError
 from batch.journal.index import ResumeIndex
 from batch.journal.reading import RecordReader
 from batch.providers.endings import is_unknown_ending
+from batch.providers.usage import token_count
 from batch.records import Outcome
 from batch.results.live import LiveRun, read_account, read_live_run
 from batch.rundir.local import RunDirectory
@@ -185,8 +186,8 @@ class _Counts:
         sums["filtered"] += outcome.ok and outcome.finish_reason == "content_filter"
         sums["unknown_endings"] += outcome.ok and is_unknown_ending(outcome.finish_reason, outcome.api)
         usage = outcome.usage or {}
-        sums["prompt_tokens"] += _count(usage, "prompt_tokens")
-        sums["completion_tokens"] += _count(usage, "completion_tokens")
+        sums["prompt_tokens"] += token_count(usage.get("prompt_tokens")) or 0
+        sums["completion_tokens"] += token_count(usage.get("completion_tokens")) or 0
         sums["extra_usd"] += outcome.extra_usd
         if outcome.cost_usd is not None:
             sums["cost_usd"] += outcome.cost_usd
@@ -216,8 +217,3 @@ class _Counts:
             gap = min(gap, outcome.done - outcome.sent)
         self.active_s += max(0.0, gap)
         self._done = outcome.done if since is None else max(since, outcome.done)
-
-
-def _count(usage: Mapping[str, Any], name: str) -> int:
-    value = usage.get(name)
-    return value if type(value) is int else 0

@@ -39,6 +39,8 @@ def make_executor(address: str | None) -> LiveExecutor:
 class LiveExecutor:
     """Runs one session over all endpoints, or hands a sharded run to worker processes."""
 
+    needs_records = False
+
     def check(self, job: Job) -> None:
         """Accept every job."""
 
@@ -71,8 +73,8 @@ async def _run_session(context: RunContext) -> Ended:
         for group in context.groups
     ]
     feeds = [_feed(context, own, duplicates, stopped) for own in plans]
-    queues = [_queue(group, feed, context, at) for at, (group, feed) in enumerate(zip(context.groups, feeds, strict=True))]
-    for notice in _probed(context.groups, queues, context.clock.monotonic()):
+    queues = [queue_of(group, feed, context, at) for at, (group, feed) in enumerate(zip(context.groups, feeds, strict=True))]
+    for notice in probed(context.groups, queues, context.clock.monotonic()):
         context.report(notice)
     recorder = Recorder(prepared.journals, prepared.tallies, context.clock, costs)
 
@@ -88,7 +90,7 @@ async def _run_session(context: RunContext) -> Ended:
     return Ended(stop, costs.unrecorded)
 
 
-def _probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], now: float) -> Iterator[str]:
+def probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], now: float) -> Iterator[str]:
     """Set endpoints that could not be reached to be probed from the start; yields a sentence for each."""
     for group, queue in zip(groups, queues, strict=True):
         for endpoint in queue.endpoint_pool.endpoints:
@@ -96,7 +98,8 @@ def _probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], no
                 yield endpoint.limiter.unready(group.unready[endpoint.client], now)
 
 
-def _queue(group: EndpointGroup, feed: Feed, context: RunContext, number: int) -> EndpointQueue:
+def queue_of(group: EndpointGroup, feed: Feed, context: RunContext, number: int) -> EndpointQueue:
+    """Make the queue of an endpoint, or of a pool of equal ones, with a limiter for each. `number` tells it apart from the run's others."""
     settings = context.settings
     names = [endpoints.endpoint_name(provider, pooled=len(group.providers) > 1) for provider in group.providers]
     pooled = [

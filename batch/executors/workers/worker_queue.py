@@ -29,6 +29,8 @@ from batch.executors.watching import open_monitor, workers_of
 from batch.executors.workers.lease_feed import LeaseFeed
 from batch.executors.workers.lease_recorder import LeaseJournals, LeaseRecorder
 from batch.executors.workers.messages import Assignment, Lease
+from batch.journal.done import DoneTasks
+from batch.journal.index import ResumeIndex
 from batch.journal.segments import SegmentName
 from batch.journal.shared_index import LayeredIndex, SharedIndex
 from batch.journal.writer import LeasedJournalWriter
@@ -95,7 +97,7 @@ class WorkerQueue:
         settings: RunSettings,
         variants: Sequence[Variant],
         clients: Sequence[Client],
-        indexes: Mapping[str, SharedIndex],
+        indexes: Mapping[str, SharedIndex | DoneTasks],
         worker: WorkerHandle,
         clock: Clock,
         tallies: Mapping[str, Tally],
@@ -275,6 +277,11 @@ class WorkerQueue:
             plan = Plan(variant.name, self._builders[variant.name], indexes)
             if lease.generation > 1:
                 # An earlier holder of this lease was lost: what it recorded is not sent again.
-                plan = replace(plan, index=LayeredIndex(indexes, self._directory.earlier(variant.slug, self._segment(variant, lease))))
+                plan = replace(plan, index=self._with_earlier(indexes, variant.slug, self._segment(variant, lease)))
             plans.append(plan)
         return plans
+
+    def _with_earlier(self, index: SharedIndex | DoneTasks, slug: str, lease: SegmentName) -> LayeredIndex | DoneTasks:
+        if isinstance(index, DoneTasks):
+            return index.then(self._directory.earlier(slug, lease, DoneTasks.of))
+        return LayeredIndex(index, self._directory.earlier(slug, lease, ResumeIndex.of))
