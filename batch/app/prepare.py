@@ -19,9 +19,9 @@ from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.journal.writer import JournalWriter
 from batch.policy.changes import differences
-from batch.prompts import RequestBuilder
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
+from batch.readers.builders import request_builder
 from batch.readers.input_index import WORTH_ROWS, count_rows
 from batch.results.outputs import warn_of_json_columns
 from batch.rundir.local import RunDirectory
@@ -100,7 +100,7 @@ def _open_journals(
 def _all_tasks(job: Job, dataset: Dataset, indexes: Mapping[str, ResumeIndex], *, retry_failed: bool, changed: ChangedPolicy) -> Feed:
     return Feed(
         dataset,
-        [Plan(v.name, RequestBuilder(v, stream=False), indexes[v.name]) for v in job.variants],
+        [Plan(v.name, request_builder(v, stream=False), indexes[v.name]) for v in job.variants],
         FeedOptions(job.run.repeats, job.input.id is not None, True, changed, retry_failed),
     )
 

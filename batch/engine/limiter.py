@@ -128,7 +128,7 @@ class EndpointLimiter:
         if not self.breaker.closed:
             self.breaker.sent(key_of(task))
         self.budget.sent(first=first, retried=retried)
-        return self.rates.sent(request.body, now)
+        return self.rates.sent(request.body, now, request.media)
 
     def ended(self, ticket: Ticket, exchange: Exchange) -> None:
         """Learn the rates from the headers and usage of an ended attempt."""

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from batch.batch_settings import BatchApi
+from batch.embedded_settings import EmbeddedModelSettings
 from batch.job.model import ProviderSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Loading, nearest
 from batch.providers.batch_apis import FAMILIES
 from batch.providers.presets import PRESETS, Preset
 from batch.providers.urls import normalise_base_url
-from batch.settings import AuthHeader, EmbeddedModelSettings, ProviderSettings
+from batch.settings import AuthHeader, ProviderSettings
 
 _EMBEDDED_ONLY = ("model_path", "chat_template", "parallel", "context", "threads", "embedding")
 _REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage", "json_schema", "exact_url", "batch")

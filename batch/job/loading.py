@@ -12,6 +12,7 @@ from typing import Any
 from batch.errors import JobError, Problem
 from batch.job.batch_model import batch_settings
 from batch.job.endpoints import Endpoints, preset_settings
+from batch.job.files import resolve_folders
 from batch.job.judge_panels import with_entries
 from batch.job.judges import Judges
 from batch.job.layers import TOO_DEEP, FileLayer, Layer, SetLayer, apply_override, merged, read_layers
@@ -119,6 +120,7 @@ def _load(
     user_names: tuple[str, ...],
 ) -> LoadedJob:
     loading = _with_overrides(files, document, overrides, environ)
+    resolve_folders(document, loading)
     sections = read_sections(document, loading)
     check_templates(sections, loading)
     input_settings = _with_requests(_input(sections.input, loading), sections, loading)

@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from batch.batch_settings import BatchFamily, EngineName
+from batch.embedded_settings import EmbeddedModelSettings
 from batch.job.batch_model import BatchSection
+from batch.job.file_model import FilesSection
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
@@ -19,7 +21,6 @@ from batch.settings import (
     AuthHeader,
     Auto,
     Durability,
-    EmbeddedModelSettings,
     HttpEngine,
     InputFormat,
     OutputFormat,
@@ -64,7 +65,7 @@ class InputSection(Section):
     limit: Whole | Absent = Field(default=None, description="Of these, take only this many first rows.")
 
 
-class PromptSection(Section):
+class PromptSection(FilesSection):
     """How a row becomes a request; texts are Jinja2 templates over the row's columns."""
 
     api: PromptApi = Field(default="chat/completions", description="Which API is called.")

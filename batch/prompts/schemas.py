@@ -147,7 +147,7 @@ def mending(request: Request, answer: str, complaint: str, schema: Mapping[str, 
     wish = "Answer again, with nothing but JSON (no code fence, no comment) that fits this JSON Schema"
     demand = f"{complaint[:1].upper()}{complaint[1:]}. {wish}: {_dumped(schema).decode()}"
     body["messages"] += [{"role": "assistant", "content": answer}, {"role": "user", "content": demand}]
-    return Request(request.api, _dumped(body), request.key)
+    return Request(request.api, _dumped(body), request.key, request.media)
 
 
 def response_format(prompt: PromptSettings, support: SchemaSupport) -> dict[str, Any]:

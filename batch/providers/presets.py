@@ -23,6 +23,7 @@ class Preset:
     `base_url` and the values of `query` may hold `${VAR}` and `${VAR:-default}`; the URL is empty for the embedded model.
     `lists_all_models` is False where GET /models lacks names that work, or takes another key than the rest does.
     `messages_auth` is the header of the key for the Messages API, where it is another. `batch` is its Batch API, if promptmill speaks it.
+    `audio_formats` are the formats of sounds that it takes, empty for all that are known.
     `options` are request parameters beyond the common ones, each with one line of help. `note` is what a user must read first.
     """
 
@@ -40,15 +41,18 @@ class Preset:
     lists_all_models: bool = True
     messages_auth: AuthHeader | None = None
     batch: BatchApi | None = None
+    audio_formats: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
 
 _OPENAI_RENAMES = {"max_tokens": "max_completion_tokens"}
+_OPENAI_AUDIO = ("wav", "mp3")
 
 _ROWS = (
     Preset(
         name="openai",
+        audio_formats=_OPENAI_AUDIO,
         title="OpenAI",
         base_url="${OPENAI_BASE_URL:-https://api.openai.com/v1}",
         json_schema="strict",
@@ -71,6 +75,7 @@ _ROWS = (
     ),
     Preset(
         name="azure",
+        audio_formats=_OPENAI_AUDIO,
         title="Azure OpenAI (Microsoft Foundry)",
         base_url="${AZURE_OPENAI_ENDPOINT}/openai/v1",
         lists_all_models=False,  # deployments, which are what is called, are not in the list of base models

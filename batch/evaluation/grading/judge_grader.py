@@ -16,6 +16,7 @@ from batch.evaluation.scorers.sample import ExpectedError
 from batch.evaluation.scorers.texts import as_text
 from batch.prompts.messages import messages_maker
 from batch.prompts.templates import Template
+from batch.readers.builders import with_files
 from batch.records import CHATS, Row
 from batch.settings import Job, JudgeSettings, PromptSettings, ScoreSettings, Variant
 
@@ -134,8 +135,9 @@ def _question(judge: JudgeSettings, prompt: PromptSettings) -> Callable[[Row], s
         value = column_or_template(judge.question)
         return lambda row: as_text(value(row))
     if prompt.api not in CHATS:
-        return Template(prompt.text or "").render
-    messages = _stored_messages if prompt.stored else messages_maker(prompt)
+        return with_files(Template(prompt.text or "").render, prompt.attached)
+    # What was asked may be the text of a file.
+    messages = _stored_messages if prompt.stored else with_files(messages_maker(prompt), prompt.attached)
 
     def asked(row: Row) -> str:
         text = chat_text([message for message in messages(row) if isinstance(message, Mapping)])

@@ -25,8 +25,8 @@ from batch.executors.live.dedupe import duplicates_of, in_passes
 from batch.executors.live.race import open_race
 from batch.executors.sharding import ShardPlan, shard_for_processes
 from batch.executors.watching import ALONE, open_monitor
-from batch.prompts import RequestBuilder
 from batch.readers import Dataset
+from batch.readers.builders import request_builder
 from batch.settings import Job
 
 
@@ -69,7 +69,7 @@ async def _run_session(context: RunContext) -> Ended:
     race = open_race(prepared, context.report, looking=not context.feed_options.retry_failed and context.feed_options.changed != "rerun")
     stopped, duplicates = race.stopped if race else set(), duplicates_of(prepared)
     plans = [
-        [Plan(v.name, RequestBuilder(v, stream=settings.stream), prepared.indexes[v.name]) for v in group.variants]
+        [Plan(v.name, request_builder(v, stream=settings.stream), prepared.indexes[v.name]) for v in group.variants]
         for group in context.groups
     ]
     feeds = [_feed(context, own, duplicates, stopped) for own in plans]
