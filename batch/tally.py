@@ -69,4 +69,14 @@ def sum_tallies(tallies: Mapping[str, Tally]) -> Tally:
     return whole
 
 
+def change(whole: Tally, now: Tally, before: Tally) -> None:
+    """Add the difference between `now` and `before` to `whole`."""
+    for name in _COUNTS:
+        setattr(whole, name, getattr(whole, name) + getattr(now, name) - getattr(before, name))
+    for code in now.failures.keys() | before.failures.keys():
+        whole.failures[code] = whole.failures.get(code, 0) + now.failures.get(code, 0) - before.failures.get(code, 0)
+        if not whole.failures[code]:
+            del whole.failures[code]
+
+
 _COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures"})

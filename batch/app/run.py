@@ -26,6 +26,8 @@ from batch.errors import EndpointError, InputChangedError, PromptmillError, RunD
 from batch.events import Notice, Observer, RunEnded, RunStarted
 from batch.executors import Ended, Executor, make_executor
 from batch.executors.context import EndpointGroup, PreparedRun, RunContext, StopSource
+from batch.executors.control import Control
+from batch.executors.control_server import serving
 from batch.executors.costs import keep_unrecorded
 from batch.executors.live.race import raced_of
 from batch.executors.stopping import Stopper, handlers_restored, not_ignored
@@ -194,6 +196,7 @@ class _Sending:
                     except EndpointError as error:
                         return Ended(Stop("refused", f"refused before a row was sent: {error}"))
                 groups = [EndpointGroup(*each) for each in zip(grouped, pools, clients, unready, strict=True)]
+                control = Control(job.run, self._stop_source.stopper, report)
                 context = RunContext(
                     prepared,
                     settings,
@@ -203,9 +206,11 @@ class _Sending:
                     self._clock,
                     self._observers,
                     self._stop_source,
+                    control,
                 )
                 context.notify(RunStarted(job.name, str(prepared.directory.place), prepared.tallies))
-                return await self._executor.execute(context)
+                async with serving(control, prepared.directory, report):
+                    return await self._executor.execute(context)
 
     def _feed_options(self, prepared: PreparedRun) -> FeedOptions:
         job, options = prepared.job, self._options

@@ -88,7 +88,7 @@ class FeedOptions:
     """Selects the tasks of a row to send.
 
     `by_id` names tasks by the rows' ids, not by their ordinals. `compare` rebuilds the requests of finished rows too, to see whether they
-    changed. `changed`: how to treat answers whose request changed. `retry_failed`: send failed rows again.
+    changed. `changed`: how to treat answers whose request changed. `retry_failed`: send failed rows again; `retried`: those with these ids.
     """
 
     repeats: int = 1
@@ -96,6 +96,11 @@ class FeedOptions:
     compare: bool = False
     changed: ChangedPolicy = "refuse"
     retry_failed: bool = False
+    retried: frozenset[str] = frozenset()
+
+    def retries(self, name: str) -> bool:
+        """Return whether a failed row with this id is sent again."""
+        return self.retry_failed or name in self.retried
 
 
 class DuplicateFilter(Protocol):
@@ -181,7 +186,10 @@ class Feed:
         hashes = [task_hashes(ids, repeat) for repeat in range(self._options.repeats)]
         plans = self._wanted_plans()
         finals = [plan.index.final(each, with_failures=not self._options.retry_failed) for plan in plans for each in hashes]
-        return [False] * len(ids) if not finals else [not all(of_row) for of_row in zip(*finals, strict=True)]
+        retried = self._options.retried
+        if not finals:
+            return [False] * len(ids)
+        return [not all(of_row) or name in retried for name, of_row in zip(ids, zip(*finals, strict=True), strict=True)]
 
     def _of_plan(self, plan: Plan, rows: Sequence[Row | BadRow], skip_finished: bool) -> Iterator[Candidate]:
         repeats = range(self._options.repeats)
@@ -192,7 +200,7 @@ class Feed:
             bug: UnexpectedError | None = None
             for repeat in repeats:
                 entry = next(entries)
-                if skip_finished and entry is not None and (entry.ok or not self._options.retry_failed):
+                if skip_finished and entry is not None and (entry.ok or not self._options.retries(row.id)):
                     continue
                 if request is None:
                     request, error, bug = row_request(plan.builder, row)
@@ -221,7 +229,7 @@ class Feed:
         if entry.ok:
             return candidate.changed and self._options.changed == "rerun"
         # A failure is not worth keeping: if its request changed, the new one is sent.
-        return self._options.retry_failed or candidate.changed
+        return self._options.retries(candidate.task.id) or candidate.changed
 
 
 def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, ErrorInfo | None, UnexpectedError | None]:

@@ -12,6 +12,7 @@ from batch.clock import Clock
 from batch.engine.feed import FeedOptions
 from batch.engine.stop import Stop
 from batch.events import Event, Notice, Observer
+from batch.executors.control import Control
 from batch.executors.sharding import ShardPlan
 from batch.executors.stopping import Stoppable, Stopper, watch
 from batch.journal.index import ResumeIndex
@@ -87,6 +88,7 @@ class RunContext:
     clock: Clock
     observers: Sequence[Observer]
     stop_source: StopSource
+    control: Control
 
     @property
     def job(self) -> Job:

@@ -7,20 +7,22 @@ from pathlib import Path
 
 from batch.journal.disk import storage_errors
 from batch.journal.lines import HEAD_BYTES, decode
-from batch.journal.segments import lines, segment_paths
+from batch.journal.segments import lines, segments
 
 _RESPONSE = b',"response":'
 # promptmill's own fields are between usage and response; a quote within a text would be escaped.
 _COST = re.compile(rb'"cost_usd":(null|[-+.\deE]+)(?:,"doubled":\d+)?(?:,"extra_usd":([-+.\deE]+))?(?=[,}])')
 
 
-def spent_usd(directory: Path) -> float:
+def spent_usd(directory: Path, before: int | None = None) -> float:
     """Sum the US dollars of all records of the journal in `directory`, with what repeated attempts may have cost at most.
 
-    Reads about as fast as the disk. Skips a torn tail; detecting damage is left to the resume index. Raises StorageError.
+    `before` leaves out the journal's files from that number on. Reads about as fast as the disk. Skips a torn tail; detecting damage is
+    left to the resume index. Raises StorageError.
     """
     with storage_errors(directory):
-        return sum(_spent(line) for path in segment_paths(directory) for _, line in lines(path, path.stat().st_size))
+        paths = [each.path for each in segments(directory) if before is None or each.name.number < before]
+        return sum(_spent(line) for path in paths for _, line in lines(path, path.stat().st_size))
 
 
 def _spent(line: bytes) -> float:

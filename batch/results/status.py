@@ -12,6 +12,7 @@ from batch.journal.index import ResumeIndex
 from batch.journal.reading import RecordReader
 from batch.providers.endings import is_unknown_ending
 from batch.records import Outcome
+from batch.rundir.command_log import CommandRecord, read_commands
 from batch.rundir.local import RunDirectory
 
 # A longer gap between outcomes is a pause between two sessions, and does not count for the rate.
@@ -83,6 +84,7 @@ class VariantStatus:
 class Status:
     """The present state of a run.
 
+    `commands` are what users gave to the running process (promptmill ctl), oldest first.
     `unrecorded_usd` was spent, or may have been, on tasks without an outcome; `abandoned` requests were given up in flight at stops.
     """
 
@@ -91,6 +93,7 @@ class Status:
     variants: tuple[VariantStatus, ...]
     unrecorded_usd: float = 0.0
     abandoned: int = 0
+    commands: tuple[CommandRecord, ...] = ()
 
 
 def read_status(directory: RunDirectory) -> Status:
@@ -110,7 +113,8 @@ def read_status(directory: RunDirectory) -> Status:
     beaten = manifest.race.beaten_by if manifest.race is not None else {}
     variants = tuple(replace(variant, beaten_by=beaten.get(variant.name)) for variant in variants)
     name = manifest.name or directory.path.name
-    return Status(directory.place, name, variants, manifest.unrecorded_usd or 0.0, manifest.abandoned or 0)
+    commands = tuple(read_commands(directory))
+    return Status(directory.place, name, variants, manifest.unrecorded_usd or 0.0, manifest.abandoned or 0, commands)
 
 
 def _variant(directory: RunDirectory, slug: str, name: str, total: int | None, orphaned_ok: int, orphaned_failed: int) -> VariantStatus:

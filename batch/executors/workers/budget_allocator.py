@@ -32,6 +32,14 @@ class BudgetAllocator:
         self._exposed = 0.0
         self._spent = 0.0
 
+    def change(self, cap: float) -> None:
+        """Allow another sum from now on; what workers were allowed before counts until they have checked in."""
+        self._cap = cap
+
+    def add_spent(self, usd: float) -> None:
+        """Count what was spent before the budget was set."""
+        self._before += usd
+
     @property
     def spent(self) -> float:
         """US dollars known to be spent."""

@@ -14,6 +14,7 @@ from batch.clock import Clock, SystemClock
 from batch.engine import endpoints
 from batch.engine.costs import Costs
 from batch.engine.refused_variants import stopped_alone
+from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.errors import SetupError, StorageError
 from batch.events import Event, Notice, UnexpectedError
@@ -82,6 +83,7 @@ class Worker:
         ]
         self._stop: Stop | None = None
         self._urgent = anyio.Event()
+        self._steering: Steering | None = None
 
     async def run(self) -> None:
         """Send what is leased, until the run is over. Raises LinkError."""
@@ -156,7 +158,22 @@ class Worker:
             ended,
         )
 
+    def _steer(self, steering: Steering) -> None:
+        if steering.max_cost_usd is None:
+            self._budget = None
+            self._costs.change_budget(None)
+        elif self._budget is None:
+            self._budget = LeasedBudget(steering.max_cost_usd)
+            self._costs.change_budget(self._budget)
+        else:
+            self._budget.cap = steering.max_cost_usd
+        for queue in self._queues:
+            queue.steer(steering)
+
     def _apply(self, grant: Grant, asked_at: float) -> None:
+        if grant.steering is not None and grant.steering != self._steering:
+            self._steering = grant.steering
+            self._steer(grant.steering)
         for queue in self._queues:
             queue.refuse(grant.refused)
         if grant.budget is not None and self._budget is not None:

@@ -294,6 +294,10 @@ class LeasedBudget:
         """Whether `amount` can never be reserved any more: only the coordinator knows, and has said so."""
         return self._over and self._own.never(amount)
 
+    def take_over(self, spent: float, reserved: float, requests: int) -> None:
+        """Begin with what was `spent` without this budget, and what its `requests` in flight may cost."""
+        self._own.take_over(spent, reserved, requests)
+
     def use(self, unrecorded: float) -> BudgetUsage:
         """Return the use of the budget."""
         return BudgetUsage(self._own.spent, self._own.reserved, self._lacking, unrecorded)
