@@ -18,6 +18,7 @@ from batch.app.bug_report import BugCollector, internal_error
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.app.stored import stored_run
+from batch.app.variants import chosen_variants
 from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.feed import FeedOptions
@@ -68,7 +69,7 @@ def run(
     started = monotonic()
     executor = make_executor(options.engine, options.ray_address)
     executor.check(loaded.job)
-    keys = endpoints.read_keys(loaded.job.variants)
+    keys = endpoints.read_keys(chosen_variants(loaded.job, options.variants))
     directory = directory or open_run_directory(loaded.job.output.dir)
     report = partial(_report, observers)
     if not directory.exists:
@@ -168,7 +169,7 @@ class _Sending:
     def send(self, loaded: LoadedJob, directory: RunDirectory) -> _Sent:
         """Prepare the run and send. The journals' indexes end with it: outputs load new ones, and memory has no room for both."""
         options = self._options
-        with prepare(loaded, directory, self._executor, retry_failed=options.retry_failed, changed=options.changed) as prepared:
+        with prepare(loaded, directory, self._executor, options) as prepared:
             for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _report(self._observers, notice)
             with self._executor.connected(), handlers_restored(self._stop_source.signals):
@@ -181,8 +182,9 @@ class _Sending:
 
     async def _send(self, prepared: PreparedRun) -> Ended:
         job, report = prepared.job, partial(_report, self._observers)
-        endpoints.warn_of_proxies(job.run, [variant.provider for variant in job.variants], os.environ, report)
-        async with endpoints.started(job.variants) as variants:
+        chosen = chosen_variants(job, self._options.variants)
+        endpoints.warn_of_proxies(job.run, [variant.provider for variant in chosen], os.environ, report)
+        async with endpoints.started(chosen) as variants:
             grouped = endpoints.by_endpoint(variants)
             pools = [endpoints.each_url(group[0].provider) for group in grouped]
             # Workers open connections of their own.

@@ -21,6 +21,7 @@ COMMANDS = (
     ("Run a job", "plan", "plan", "Show what a job would send and cost; send nothing."),
     ("Run a job", "try", "try_", "Send one row; show the request and stream the answer."),
     ("Run a job", "ctl", "ctl", "Pause, resume, stop or limit a running run."),
+    ("Run a job", "accept", "accept", "Take failures as final: exit code 0 from then on."),
     ("Look into a run", "status", "status", "Show counts, tokens, and what failed and why."),
     ("Look into a run", "verify", "verify", "Check input, journal and outputs against each other."),
     ("Look into a run", "export", "export", "Write completions and errors in another format."),

@@ -6,10 +6,10 @@ import click
 
 from batch.cli.console import command_line
 from batch.cli.display import run_and_report
-from batch.cli.options import RunFlags, check_engine, directory_argument, engine_options, engine_words, run_options
+from batch.cli.options import RetryCommand, RunFlags, check_engine, directory_argument, engine_options, engine_words, run_options
 
 
-@click.command("resume")
+@click.command("resume", cls=RetryCommand)
 @directory_argument
 @run_options
 @engine_options
@@ -33,6 +33,6 @@ def resume_command(
     check_engine(engine, ray_address)
     from batch import app
 
-    options = app.RunOptions(retry_failed=flags.retry_failed, changed=flags.changed or "refuse", engine=engine, ray_address=ray_address)
+    options = flags.options(engine, ray_address)
     again = command_line("resume", directory, *flags.words(), *engine_words(engine, ray_address))
     run_and_report(ctx, lambda observers: app.resume(directory, flags.overrides(), options, observers), again, flags.quiet)

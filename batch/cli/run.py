@@ -6,10 +6,10 @@ import click
 
 from batch.cli.console import command_line
 from batch.cli.display import run_and_report
-from batch.cli.options import RunFlags, check_engine, engine_options, engine_words, job_argument, run_options
+from batch.cli.options import RetryCommand, RunFlags, check_engine, engine_options, engine_words, job_argument, run_options
 
 
-@click.command("run")
+@click.command("run", cls=RetryCommand)
 @job_argument
 @run_options
 @engine_options
@@ -42,8 +42,6 @@ def run_command(
     from batch.job import load
 
     loaded = load(job, flags.overrides())
-    options = app.RunOptions(
-        retry_failed=flags.retry_failed, fresh=fresh, changed=flags.changed or "refuse", engine=engine, ray_address=ray_address
-    )
+    options = flags.options(engine, ray_address, fresh=fresh)
     again = command_line("run", job, *flags.words(), *engine_words(engine, ray_address))
     run_and_report(ctx, lambda observers: app.run(loaded, options, observers), again, flags.quiet)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 LAYOUT = "1.0"
 
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
-CONTENTS = ("journal", "run.json", "completions.*", "errors.*", "scores", "report.html", "control.jsonl")
+CONTENTS = ("journal", "run.json", "completions.*", "errors.*", "scores", "report.html", "control.jsonl", "accepted.json")
 
 
 class RunDirectory:

@@ -101,7 +101,7 @@ def _assignment(context: RunContext, sharding: ShardPlan, indexes: Mapping[str, 
     ready = {variant.name: variant for group in context.groups for variant in group.variants}
     return Assignment(
         worker="",
-        job=replace(context.job, variants=tuple(ready[variant.name] for variant in context.job.variants)),
+        job=replace(context.job, variants=tuple(ready[variant.name] for variant in context.job.variants if variant.name in ready)),
         directory=address_of(prepared.directory),
         numbers=sharding.numbers,
         indexes=indexes,
