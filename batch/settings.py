@@ -206,7 +206,7 @@ class RunSettings:
     attempt_timeout_s: float = 600.0
     task_timeout_s: float = 3600.0
     outage_timeout_s: float = 600.0
-    grace_s: float = 30.0
+    grace_s: float = 20.0
     max_reply_bytes: int = 64 * 1024 * 1024
 
     @property

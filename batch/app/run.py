@@ -39,7 +39,7 @@ from batch.readers import Dataset
 from batch.records import ErrorInfo
 from batch.results.outputs import write_outputs
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import address_of, open_run_directory
+from batch.rundir.opening import address_of, open_existing, open_run_directory
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job
 from batch.tally import Tally
@@ -123,7 +123,7 @@ def _send_and_write(
 
 def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
     """Continue a run from its directory alone. Raises as `run` does."""
-    found = open_run_directory(directory)
+    found = open_existing(directory)
     loaded = from_document(dict(found.manifest.job), overrides)
     # The directory may have been moved since the run began.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))
@@ -178,6 +178,8 @@ class _Sending:
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
                 abandoned = sum(tally.abandoned for tally in prepared.tallies.values())
                 keep_unrecorded(directory, ended.unrecorded_usd, abandoned)
+                if (watched := directory.watch_dir()).is_dir():
+                    directory.publish(watched)
             return _Sent(prepared.tallies, prepared.run, ended)
 
     async def _send(self, prepared: PreparedRun) -> Ended:
@@ -198,7 +200,7 @@ class _Sending:
                     except EndpointError as error:
                         return Ended(Stop("refused", f"refused before a row was sent: {error}"))
                 groups = [EndpointGroup(*each) for each in zip(grouped, pools, clients, unready, strict=True)]
-                control = Control(job.run, self._stop_source.stopper, report)
+                control = Control(job.run, self._stop_source.stopper, report, self._clock.wall())
                 context = RunContext(
                     prepared,
                     settings,

@@ -103,7 +103,8 @@ def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     return [CompletionItem(incomplete, type="file")]
 
 
-def _folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+def folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+    """Let the shell complete names of folders."""
     return [CompletionItem(incomplete, type="dir")]
 
 
@@ -116,7 +117,7 @@ def presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 # Of a plain text click completes nothing, not even names of files.
 job_argument = click.argument("job", metavar="JOB.toml", shell_complete=files)
-directory_argument = click.argument("directory", metavar="RUN_DIR", shell_complete=_folders)
+directory_argument = click.argument("directory", metavar="RUN_DIR", shell_complete=folders)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

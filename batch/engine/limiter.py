@@ -64,13 +64,11 @@ class EndpointLimiter:
         self.budget = RetryBudget(floor=max(20, 2 * min(run.most_in_flight, AUTO_RETRIES) if auto else 2 * run.most_in_flight))
         self._patience_s = run.outage_timeout_s
         self._random = rng
-        self.asked_until = 0.0
-        self._paused_until = 0.0
-        self._quiet_until = -math.inf
+        self.asked_until = self._paused_until = 0.0
+        self._quiet_until = self._failed_from = -math.inf
         self._refusals = 0
         self.outage_since: float | None = None
         self.has_served = False
-        self._failed_from = -math.inf
         self._last_fault = ""
         self._failing: dict[str, tuple[float, str]] = {}
         self._evidence: dict[str, Evidence] = {}
@@ -116,6 +114,10 @@ class EndpointLimiter:
         if self.outage_since is not None and self.failed_late:
             return math.inf
         return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), self._learned.hold(now), 0.0)
+
+    def rate_hold(self, now: float) -> float:
+        """Return the seconds until the endpoint's rates, set or learned, allow a request."""
+        return max(self.rates.hold(now), self._learned.hold(now), 0.0)
 
     def long_hold(self, now: float) -> str | None:
         """Return a notice if a rate delays everything for long; each delay is reported once."""

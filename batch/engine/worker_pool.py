@@ -31,7 +31,7 @@ from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.engine.timekeeper import Timekeeper
 from batch.engine.unexpected import fail_unexpected
-from batch.engine.work import PooledEndpoint, Work
+from batch.engine.work import PooledEndpoint, Work, count_sent
 from batch.engine.workforce import Workforce
 from batch.events import Event, Notice
 from batch.policy.verdicts import Action, judge
@@ -69,6 +69,8 @@ class WorkerPool:
         self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)
         self._timekeeper = Timekeeper(endpoint_pool, self._backlog, self._dispatcher, self._workforce, self._halt, clock, notify)
         self._refused = RefusedVariants(endpoint_pool.variants) if queue.refused is None else queue.refused
+        self.monitor = queue.monitor
+        self.monitor.watch(endpoint_pool, self._backlog, self._reader)
         self._done = anyio.Event()
 
     @property
@@ -168,12 +170,9 @@ class WorkerPool:
         tally = self._recorder.tallies[work.task.variant]
         tally.failovers += self._endpoint_pool.sent(endpoint, work, self._clock.monotonic())
         self._costs.sent(work)
-        work.tries += 1
-        tally.requests += 1
-        tally.retries += work.tries > 1
-        tally.probes += work.is_probe
-        tally.in_flight += 1
+        count_sent(tally, work)
         self._workforce.in_flight += 1
+        self.monitor.began(work, endpoint)
         try:
             exchange = await endpoint.client.exchange(work.request)
         except BaseException:
@@ -181,6 +180,7 @@ class WorkerPool:
             tally.abandoned += 1
             raise
         finally:
+            self.monitor.ended(work)
             tally.in_flight -= 1
             endpoint.in_flight -= 1
         self._workforce.in_flight -= 1
@@ -212,9 +212,8 @@ class WorkerPool:
             return
         failures = self._failures
         exhausted = self._reader.exhausted
-        self._act(
-            failures.tested(work, verdict, exchange) if work.is_probe else failures.settle(work, verdict, exchange, exhausted=exhausted)
-        )
+        found = failures.tested(work, verdict, exchange) if work.is_probe else failures.settle(work, verdict, exchange, exhausted=exhausted)
+        self._act(self.monitor.followed(work, exchange, verdict, found))
         self._timekeeper.wake()
 
     def _complete(self, work: Work, exchange: Exchange) -> None:
@@ -231,7 +230,7 @@ class WorkerPool:
             self._timekeeper.wake()
             return
         if self._answer_checks and (decision := self._failures.reject(work, exchange)) is not None:
-            self._act([decision])
+            self._act(self.monitor.refused(work, exchange, decision))
             self._timekeeper.wake()
             return
         self._recorder.completed(work, exchange)

@@ -15,6 +15,7 @@ from batch.events import Event, Notice, Observer
 from batch.executors.control import Control
 from batch.executors.sharding import ShardPlan
 from batch.executors.stopping import Stoppable, Stopper, watch
+from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.journal.writer import JournalWriter
 from batch.policy.redaction import ApiKeys
@@ -36,7 +37,7 @@ class PreparedRun:
 
     run: StoredRun
     journals: Mapping[str, JournalWriter]
-    indexes: Mapping[str, ResumeIndex]
+    indexes: Mapping[str, ResumeIndex | DoneTasks]
     tallies: dict[str, Tally]
     may_differ: bool
     notices: tuple[str, ...]

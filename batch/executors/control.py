@@ -46,9 +46,13 @@ class CommandReply:
 
 
 class Control:
-    """Carries out commands on the run of one process. `report` gets a sentence for people; `stopper` drains and stops the run."""
+    """Carries out commands on the run of one process. `report` gets a sentence for people; `stopper` drains and stops the run.
 
-    def __init__(self, run: RunSettings, stopper: Stopper, report: Callable[[str], None]) -> None:
+    The session `began` at this time, in seconds since the epoch.
+    """
+
+    def __init__(self, run: RunSettings, stopper: Stopper, report: Callable[[str], None], began: float = 0.0) -> None:
+        self.began = began
         self.steering = self._begun_with = Steering.of(run)
         self._stopper = stopper
         self._report = report

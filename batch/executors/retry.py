@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from batch.engine.feed import Candidate, Feed, FeedOptions, Plan, row_request
 from batch.errors import DamagedError, InputError, StorageError
 from batch.executors.context import PreparedRun
-from batch.journal.index import IndexEntry, Location, ResumeIndex
+from batch.journal.done import DoneTasks
+from batch.journal.index import IndexEntry, ResumeIndex
 from batch.journal.lines import task_hash
 from batch.journal.reading import RecordReader
 from batch.records import BadRow, Row, Task
@@ -32,8 +33,11 @@ class Found:
     problems: list[str] = field(default_factory=list)
 
 
-def find_failed(prepared: PreparedRun, plans: Sequence[Plan], options: FeedOptions, ids: Sequence[str]) -> Found:
-    """Look up the rows with these ids (places, where there is no id column) in input and journals. Blocks; raises nothing."""
+def find_failed(prepared: PreparedRun, plans: Sequence[Plan], options: FeedOptions, ids: Sequence[str], began: float) -> Found:
+    """Look up the rows with these ids (places, where there is no id column) in input and journals. Blocks; raises nothing.
+
+    `began` is when this session began, in seconds since the epoch: later failures are its own.
+    """
     found = Found()
     try:
         rows = _rows(prepared, ids)
@@ -41,7 +45,7 @@ def find_failed(prepared: PreparedRun, plans: Sequence[Plan], options: FeedOptio
         if missing:
             found.problems.append(f"the input has no row with the id {_named(missing)}")
         for plan in plans:
-            _look_up(prepared, plan, options, [rows[name] for name in ids if name in rows], found)
+            _look_up(prepared, plan, options, [rows[name] for name in ids if name in rows], found, began)
     except (InputError, DamagedError, StorageError, OSError) as error:
         found.problems.append(f"the rows cannot be looked up: {error}")
     return found
@@ -57,7 +61,7 @@ def _rows(prepared: PreparedRun, ids: Sequence[str]) -> dict[str, Row | BadRow]:
     return rows
 
 
-def _look_up(prepared: PreparedRun, plan: Plan, options: FeedOptions, rows: Sequence[Row | BadRow], found: Found) -> None:
+def _look_up(prepared: PreparedRun, plan: Plan, options: FeedOptions, rows: Sequence[Row | BadRow], found: Found, began: float) -> None:
     slug = next(variant.slug for variant in prepared.job.variants if variant.name == plan.variant)
     index, before = ResumeIndex.load(prepared.directory.journal_dir(slug)), prepared.indexes[plan.variant]
     feed = Feed(prepared.dataset, (), options)
@@ -66,8 +70,9 @@ def _look_up(prepared: PreparedRun, plan: Plan, options: FeedOptions, rows: Sequ
         for row, repeat in ((row, repeat) for row in rows for repeat in range(options.repeats)):
             number = task_hash(row.id if options.by_id else None, row.ordinal, repeat)
             (entry,), (place,) = index.lookup([number]), index.locate([number])
-            (earlier,), (old_place,) = before.lookup([number]), before.locate([number])
-            is_new = _path(index, place) != _path(before, old_place)
+            (earlier,) = before.entries([row.ordinal], repeat) if isinstance(before, DoneTasks) else before.lookup([number])
+            (outcome,) = reader.read([place]) if entry is not None and not entry.ok else (None,)
+            is_new = earlier is None or (outcome is not None and outcome.done is not None and outcome.done >= began)
             request, error, _ = row_request(plan.builder, row)
             task = Task(row.ordinal, row.id, plan.variant, repeat, request)
             why = _why_not(entry, is_sent=not is_new and feed.wants(Candidate(task, error, earlier)))
@@ -76,8 +81,8 @@ def _look_up(prepared: PreparedRun, plan: Plan, options: FeedOptions, rows: Sequ
             if why is not None:
                 skipped.setdefault(why, []).append(row.id)
                 continue
-            outcome = reader.read([place])[0] if is_new else None
-            found.failed.append(FailedTask(task, outcome.error.code if outcome is not None and outcome.error is not None else None))
+            code = outcome.error.code if is_new and outcome is not None and outcome.error is not None else None
+            found.failed.append(FailedTask(task, code))
     found.problems += _sentences(plan.variant, skipped, several=len(prepared.job.variants) > 1)
 
 
@@ -98,7 +103,3 @@ def _sentences(variant: str, skipped: dict[str, list[str]], *, several: bool) ->
 def _named(ids: Sequence[str]) -> str:
     more = f" and {len(ids) - NAMED:,} more" if len(ids) > NAMED else ""
     return ", ".join(name[:80] for name in ids[:NAMED]) + more
-
-
-def _path(index: ResumeIndex, location: Location | None) -> tuple[str, int] | None:
-    return None if location is None else (str(index.segments[location.segment]), location.offset)

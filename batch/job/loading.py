@@ -11,6 +11,7 @@ from typing import Any
 
 from batch.errors import JobError, Problem
 from batch.job.endpoints import Endpoints, preset_settings
+from batch.job.judge_panels import with_entries
 from batch.job.judges import Judges
 from batch.job.layers import TOO_DEEP, FileLayer, Layer, SetLayer, apply_override, merged, read_layers
 from batch.job.model import InputSection, OutputSection
@@ -239,7 +240,7 @@ def _resolved(document: dict[str, Any], job: Job, embedded_files: Mapping[str, M
     document.setdefault("output", {})["dir"] = job.output.dir
     for name, paths_by_key in embedded_files.items():
         document["provider"][name].update(paths_by_key)
-    for raw, score in zip(document.get("score", []), job.scores, strict=True):
+    for raw, score in with_entries(document, job.scores):
         raw.update({option: value for option, value in score.options.items() if option in FILE_OPTIONS})
     for raw, gate in zip(document.get("gate", []), job.gates, strict=True):
         raw.update({"baseline": gate.baseline} if gate.baseline is not None else {})

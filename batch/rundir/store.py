@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -24,7 +24,7 @@ from batch.journal.index import ResumeIndex
 from batch.journal.leased import LeasedObjectJournal, earlier_segments
 from batch.journal.object_writer import ObjectJournal
 from batch.journal.salvage import Salvaged
-from batch.journal.segments import LAST, SegmentName, read_seal, segment_names
+from batch.journal.segments import LAST, Segment, SegmentName, read_seal, segment_names
 from batch.rundir.local import CONTENTS, RunDirectory
 from batch.rundir.store_lock import Pulse, StoreLock
 from batch.rundir.unsent import Unsent
@@ -34,7 +34,7 @@ from batch.storage.store_errors import StoreError
 from batch.storage.stores import Stored
 from batch.storage.urls import StoreUrl
 
-_FOLDERS = ("scores",)
+_FOLDERS = ("scores", "watch")
 PROBE = ".probe-"
 T = TypeVar("T")
 
@@ -107,8 +107,8 @@ class StoreRunDirectory(RunDirectory):
         self._put(slug, f"{lease.stem}.sealed", orjson.dumps({LAST: first + len(found) - 1}))
         return found
 
-    def earlier(self, slug: str, lease: SegmentName) -> ResumeIndex:
-        """Index what earlier leases of the same shard recorded in this session, as far as their seals say."""
+    def earlier(self, slug: str, lease: SegmentName, read: Callable[[Sequence[Segment]], T]) -> T:
+        """Read what earlier leases of the same shard recorded in this session, as far as their seals say."""
         # Into a folder of its own: other workers of this machine fetch into the shared copy at the same time.
         with storage_errors(self.path), tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
             folder = Path(temporary)
@@ -116,7 +116,7 @@ class StoreRunDirectory(RunDirectory):
                 former = lease._replace(generation=generation)
                 last = self._last_object(slug, former, folder)
                 _mapped(partial(self._mirror.fetch_apart, [self._object(slug, former, part) for part in range(1, last + 1)], folder))
-            return ResumeIndex.of(earlier_segments(folder, lease))
+            return read(earlier_segments(folder, lease))
 
     def _last_object(self, slug: str, lease: SegmentName, folder: Path) -> int:
         """Return the number of the last object of a former lease: as its seal says, or all, where its holder finished it."""

@@ -44,9 +44,9 @@ def test_failures_are_sent_again_by_code_and_accepted(tmp_path: Path) -> None:
 
 
 def test_models_are_chosen_by_pattern(tmp_path: Path) -> None:
-    """--variant sends the models that match, with one process and with two; the rest are sent later; a pattern without a match is refused."""
+    """--variant sends the models that match, with one process and with two; the rest later; a pattern without a match is refused."""
     with ScriptedEndpoint() as endpoint:
-        folder = JobFolder(tmp_path, endpoint.url, rows=600, parameters='[[model]]\nid = "house/other"')
+        folder = JobFolder(tmp_path, endpoint.url, rows=600, preflight=False, parameters='[[model]]\nid = "house/other"')
         assert folder.call("run", folder.job.name, "--variant", "*tset*").returncode == 2
         for processes, pattern in (("1", "*/test-*"), ("2", "house/oth??")):
             done = folder.call("run", folder.job.name, "--variant", pattern, "--set", f"run.processes={processes}")

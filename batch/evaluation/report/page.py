@@ -20,6 +20,7 @@ from batch.evaluation.parquet import ScoresReader
 from batch.evaluation.reading import ScoreResult, VariantStats
 from batch.evaluation.report.chunks import ChunkWriter, data_element
 from batch.evaluation.report.details import calls_html, charts_html, failures_html, pairs_html, slices_html
+from batch.evaluation.report.effects import effects_html
 from batch.evaluation.report.evaluated import evaluated_html
 from batch.evaluation.report.figures import figures_html
 from batch.evaluation.report.formatting import longest_text
@@ -201,6 +202,7 @@ def _score(
         sentences_html(verdict, judged, keys),
         figures_html(judged.figures, keys),
         score_histograms(judged.table, keys),
+        effects_html(verdict.effects),
         pairs_html(findings, keys),
         charts_html(findings, stats, keys),
         slices_html(findings, keys),

@@ -25,9 +25,10 @@ from batch.executors.live.dedupe import duplicates_of, in_passes
 from batch.executors.live.race import open_race
 from batch.executors.live.target import LiveTarget
 from batch.executors.sharding import ShardPlan, shard_for_processes
+from batch.executors.watching import ALONE, open_monitor
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
-from batch.settings import Job, RunSettings
+from batch.settings import Job
 
 
 def make_executor(address: str | None) -> LiveExecutor:
@@ -71,7 +72,7 @@ async def _run_session(context: RunContext) -> Ended:
         for group in context.groups
     ]
     feeds = [_feed(context, own, duplicates, stopped) for own in plans]
-    queues = [_queue(group, feed, settings) for group, feed in zip(context.groups, feeds, strict=True)]
+    queues = [_queue(group, feed, context, at) for at, (group, feed) in enumerate(zip(context.groups, feeds, strict=True))]
     for notice in _probed(context.groups, queues, context.clock.monotonic()):
         context.report(notice)
     recorder = Recorder(prepared.journals, prepared.tallies, context.clock, costs)
@@ -82,7 +83,11 @@ async def _run_session(context: RunContext) -> Ended:
         async with context.control.attached(target):
             return await context.supervise(session, partial(race.run, session) if race else session.execute)
 
-    stop = await in_passes(prepared, queues, plans, duplicates, run_queues, context.report)
+    try:
+        stop = await in_passes(prepared, queues, plans, duplicates, run_queues, context.report)
+    finally:
+        for queue in queues:
+            queue.monitor.close()
     return Ended(stop, costs.unrecorded)
 
 
@@ -94,7 +99,8 @@ def _probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], no
                 yield endpoint.limiter.unready(group.unready[endpoint.client], now)
 
 
-def _queue(group: EndpointGroup, feed: Feed, settings: RunSettings) -> EndpointQueue:
+def _queue(group: EndpointGroup, feed: Feed, context: RunContext, number: int) -> EndpointQueue:
+    settings = context.settings
     names = [endpoints.endpoint_name(provider, pooled=len(group.providers) > 1) for provider in group.providers]
     pooled = [
         PooledEndpoint(client, EndpointLimiter(name, settings, rng=random.Random()))  # noqa: S311 - jitter is no secret
@@ -102,7 +108,8 @@ def _queue(group: EndpointGroup, feed: Feed, settings: RunSettings) -> EndpointQ
     ]
     variants = [variant.name for variant in group.variants]
     pool = EndpointPool(group.providers[0].name, pooled, cuts_prompts=group.providers[0].cuts_prompts, variants=variants)
-    return EndpointQueue(pool, feed, answer_checks_of(group.variants, settings))
+    monitor = open_monitor(context.prepared.directory, f"{ALONE}-{number}", len(context.groups), context.clock, context.report)
+    return EndpointQueue(pool, feed, answer_checks_of(group.variants, settings), monitor=monitor)
 
 
 def _feed(context: RunContext, plans: Sequence[Plan], duplicates: Mapping[str, Duplicates], stopped: Container[str]) -> Feed:

@@ -42,7 +42,7 @@ class LiveTarget:
         """Send the failed tasks of these rows again."""
         await self._session.sync()
         context = self._context
-        found = await anyio.to_thread.run_sync(find_failed, context.prepared, self._plans, context.feed_options, ids)
+        found = await anyio.to_thread.run_sync(find_failed, context.prepared, self._plans, context.feed_options, ids, context.control.began)
         works = [_work(failed) for failed in found.failed]
         refused = self._session.retry(works)
         problems = list(found.problems)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from batch.policy.limits.shared import BudgetShare, BudgetUsage
+from batch.policy.limits.leased_budget import BudgetShare, BudgetUsage
 
 # Less than any request costs, more than the rounding errors of a long run's sums.
 ROUNDING_USD = 1e-9

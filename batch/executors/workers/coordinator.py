@@ -21,7 +21,8 @@ from batch.executors.workers.leases import MOST_GENERATIONS, Leases
 from batch.executors.workers.limit_allocator import LimitAllocator
 from batch.executors.workers.messages import Grant, Lease, LeaseKey, Report, RetriedTask
 from batch.policy.failures import FailureLimit
-from batch.policy.limits.shared import BudgetUsage, LimitShare
+from batch.policy.limits.leased_budget import BudgetUsage
+from batch.policy.limits.shared import LimitShare
 from batch.policy.pricing import difference
 from batch.records import Outcome
 from batch.settings import RunSettings

@@ -14,7 +14,8 @@ from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.events import Notice, UnexpectedError
 from batch.executors.shards import Shard
-from batch.policy.limits.shared import BudgetShare, BudgetUsage, LimitShare, LimitUsage
+from batch.policy.limits.leased_budget import BudgetShare, BudgetUsage
+from batch.policy.limits.shared import LimitShare, LimitUsage
 from batch.records import ErrorInfo
 from batch.settings import Job, Price
 from batch.tally import Tally

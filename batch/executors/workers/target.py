@@ -45,7 +45,7 @@ class WorkersTarget:
             for group in context.groups
             for variant in group.variants
         ]
-        found = await anyio.to_thread.run_sync(find_failed, prepared, plans, context.feed_options, ids)
+        found = await anyio.to_thread.run_sync(find_failed, prepared, plans, context.feed_options, ids, context.control.began)
         queues = {variant.name: number for number, group in enumerate(context.groups) for variant in group.variants}
         tasks: dict[int, list[RetriedTask]] = {}
         for failed in found.failed:

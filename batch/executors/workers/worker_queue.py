@@ -17,15 +17,19 @@ from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.endpoints import each_url, endpoint_name
 from batch.engine.feed import Feed, FeedOptions, Plan
+from batch.engine.monitor import PoolMonitor
 from batch.engine.refused_variants import RefusedVariants
 from batch.engine.session import Session
 from batch.engine.steering import Steering
 from batch.engine.stop import Stop
-from batch.events import Observer
+from batch.events import Notice, Observer
+from batch.executors.watching import open_monitor, workers_of
 from batch.executors.workers.lease_feed import LeaseFeed
 from batch.executors.workers.lease_recorder import LeaseJournals, LeaseRecorder
 from batch.executors.workers.leased_endpoint import LeasedEndpoint
 from batch.executors.workers.messages import Assignment, Lease
+from batch.journal.done import DoneTasks
+from batch.journal.index import ResumeIndex
 from batch.journal.lines import task_hash
 from batch.journal.segments import SegmentName
 from batch.journal.shared_index import LayeredIndex, SharedIndex
@@ -61,7 +65,7 @@ class WorkerQueue:
         settings: RunSettings,
         variants: Sequence[Variant],
         clients: Sequence[Client],
-        indexes: Mapping[str, SharedIndex],
+        indexes: Mapping[str, SharedIndex | DoneTasks],
         worker: WorkerHandle,
         clock: Clock,
         tallies: Mapping[str, Tally],
@@ -84,6 +88,7 @@ class WorkerQueue:
         )
         self._refused = RefusedVariants(self._endpoint_pool.variants)
         self._directory = open_run_directory(assignment.directory)
+        self.monitor = PoolMonitor(None, clock)
         self.recorder = LeaseRecorder(variants, self._open_journal, tallies, clock, costs, worker.hurry)
         self._dataset = Dataset(job.input, assignment.drawn, needed_columns(job))
         self._ranges = Ranges(self._dataset)
@@ -112,6 +117,11 @@ class WorkerQueue:
         """Whether the engine runs."""
         return self._session is not None
 
+    def open_monitor(self, number: int, queues: int) -> None:
+        """Keep what is seen in the run directory; it is the worker's queue `number` of `queues`."""
+        name, share = f"{self._assignment.worker}-{number}", workers_of(self._settings) * queues
+        self.monitor = open_monitor(self._directory, name, share, self._clock, lambda text: self._worker.notify(Notice(text)))
+
     async def run(self) -> None:
         """Send the rows of incoming leases, until the queue ends."""
         while True:
@@ -128,7 +138,7 @@ class WorkerQueue:
             waiting, self._waiting = self._waiting, []
             for lease_journals in waiting:
                 self._feed.add(lease_journals)
-            queue = EndpointQueue(self._endpoint_pool, self._feed, self._answer_checks, self._refused)
+            queue = EndpointQueue(self._endpoint_pool, self._feed, self._answer_checks, self._refused, self.monitor)
             self._session = Session([queue], self.recorder, self._costs, self._settings, clock=self._clock, observers=[self._worker])
             self._session.steer(self._steering)
             stop = await self._session.execute()
@@ -246,12 +256,16 @@ class WorkerQueue:
             plan = Plan(variant.name, self._builders[variant.name], indexes)
             if lease.generation > 1:
                 # An earlier holder of this lease was lost: what it recorded is not sent again.
-                retried = {
-                    task_hash(task.id if self._options.by_id else None, task.ordinal, task.repeat)
-                    for task in lease.retried
-                    if task.variant == variant.name
-                }
-                earlier = self._directory.earlier(variant.slug, self._segment(variant, lease))
-                plan = replace(plan, index=LayeredIndex(indexes, earlier, retried))
+                plan = replace(plan, index=self._with_earlier(indexes, variant, lease))
             plans.append(plan)
         return plans
+
+    def _with_earlier(self, index: SharedIndex | DoneTasks, variant: Variant, lease: Lease) -> LayeredIndex | DoneTasks:
+        """Add what earlier holders of the lease have recorded; their failures are final, but for the tasks that the user sends again."""
+        segment, by_id = self._segment(variant, lease), self._options.by_id
+        retried = [task for task in lease.retried if task.variant == variant.name]
+        if isinstance(index, DoneTasks):
+            earlier = self._directory.earlier(variant.slug, segment, DoneTasks.of)
+            return index.then(earlier, [(task.ordinal, task.repeat) for task in retried])
+        hashes = {task_hash(task.id if by_id else None, task.ordinal, task.repeat) for task in retried}
+        return LayeredIndex(index, self._directory.earlier(variant.slug, segment, ResumeIndex.of), hashes)
