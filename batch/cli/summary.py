@@ -26,6 +26,7 @@ def closing_summary(report: RunReport, command: str) -> str:
     parts = [
         ("rows" if noun_for(report.tallies) == "rows" else "tasks", accounting(counts)),
         ("", _kept(counts)),
+        ("", f"{counts.accepted:,} failures are accepted as final" if counts.accepted else ""),
         ("race", "\n".join(f"{name} was stopped early: {better} beats it" for name, better in report.raced.items())),
         ("answers", _labelled(counts)),
         ("failures", top_failures(counts.failures)),
@@ -112,6 +113,8 @@ def _headline(report: RunReport, counts: Tally) -> str:
     if report.reason is not None:
         return f"stopped early after {took}: {one_line(report.reason)}"
     failed = counts.failed + counts.kept_failed
+    if not failed and not report.raced and counts.not_attempted:
+        return f"finished in {took}; {counts.not_attempted:,} {noun_for(report.tallies)} of other models are not sent yet"
     if failed or report.raced:
         return f"finished in {took}, {failed:,} failed"
     return f"all {noun_for(report.tallies)} done in {took}"

@@ -36,7 +36,7 @@ LAYOUT = "2.0"
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
 CONTENTS = (
     *("journal", "submissions.jsonl", "batches", "run.json", "input-index.json"),
-    *("completions.*", "errors.*", "scores", "report.html", "watch"),
+    *("completions.*", "errors.*", "scores", "report.html", "watch", "control.jsonl", "accepted.json"),
 )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from batch.policy.limits.shared import BudgetShare, BudgetUsage
+from batch.policy.limits.leased_budget import BudgetShare, BudgetUsage
 
 # Less than any request costs, more than the rounding errors of a long run's sums.
 ROUNDING_USD = 1e-9
@@ -31,6 +31,14 @@ class BudgetAllocator:
         self._short: dict[str, None] = {}
         self._exposed = 0.0
         self._spent = 0.0
+
+    def change(self, cap: float) -> None:
+        """Allow another sum from now on; what workers were allowed before counts until they have checked in."""
+        self._cap = cap
+
+    def add_spent(self, usd: float) -> None:
+        """Count what was spent before the budget was set."""
+        self._before += usd
 
     @property
     def spent(self) -> float:
