@@ -32,7 +32,18 @@ T = TypeVar("T")
 LAYOUT = "2.0"
 
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
-CONTENTS = ("journal", "run.json", "input-index.json", "completions.*", "errors.*", "scores", "report.html")
+CONTENTS = (
+    "journal",
+    "run.json",
+    "input-index.json",
+    "completions.*",
+    "errors.*",
+    "completions-*",
+    "errors-*",
+    ".parts",
+    "scores",
+    "report.html",
+)
 
 
 class RunDirectory:
@@ -165,6 +176,16 @@ class RunDirectory:
     def publish(self, *paths: Path) -> list[Path | str]:
         """Publish files and folders that were written under `path`; returns their locations. Raises StorageError."""
         return list(paths)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the directory is on a disk that other processes of this machine see."""
+        return True
+
+    def discard(self, *paths: Path) -> None:
+        """Remove derived files that are no more. Raises OSError, StorageError."""
+        for path in paths:
+            path.unlink(missing_ok=True)
 
     def slugs(self) -> list[str]:
         """List the variants that have a journal, sorted by name."""

@@ -119,6 +119,18 @@ class StoreRunDirectory(RunDirectory):
                 _mapped(partial(self._mirror.fetch_apart, [self._object(slug, former, part) for part in range(1, last + 1)], folder))
             return read(earlier_segments(folder, lease))
 
+    @property
+    def is_local(self) -> bool:
+        """Whether the directory is on a disk: it is not."""
+        return False
+
+    def discard(self, *paths: Path) -> None:
+        """Remove derived files from the store, and from the copy."""
+        for path in paths:
+            path.unlink(missing_ok=True)
+            if path.is_relative_to(self.path):
+                _mapped(partial(self._mirror.delete, path.relative_to(self.path).as_posix()))
+
     def check_lock(self) -> None:
         """Check that this process still has the lock, without a request to the store."""
         _mapped(self._check)
