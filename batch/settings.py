@@ -132,8 +132,7 @@ class Price:
     """What the requests of a model cost.
 
     `above` has other rates for requests with more prompt tokens than a threshold, in ascending order; they apply to all tokens of such a
-    request. `per_request` is in US dollars. `source` says for people where the price is from, and of which date it is. `context` is the
-    most tokens that the model takes, where that is known.
+    request. `per_request` is in US dollars. `source` says for people where the price is from, and its date. `context` is the most tokens.
     """
 
     rates: TokenPrices
