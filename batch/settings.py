@@ -188,8 +188,8 @@ class RunSettings:
 class OutputSettings:
     """Where the run directory is (absolute), the format of the derived files, and the input columns to carry over.
 
-    `names` are their names in the outputs, empty where all keep their own. `csv_guard` puts a ' before CSV text that a spreadsheet would
-    run as a formula.
+    `names` are their names in the outputs, empty where all keep their own. `csv_guard` puts a ' before CSV formulas. `parts` is how many
+    files each output has, `rows_per_part` the most rows of one.
     """
 
     dir: str
@@ -197,6 +197,8 @@ class OutputSettings:
     columns: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     csv_guard: bool = True
+    parts: int | Auto = "auto"
+    rows_per_part: int | None = None
 
     @property
     def carried(self) -> tuple[tuple[str, str], ...]:

@@ -25,7 +25,7 @@ from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.readers.builders import request_builder
 from batch.readers.input_index import WORTH_ROWS, count_rows
-from batch.results.outputs import warn_of_json_columns
+from batch.results.output_files import warn_of_json_columns
 from batch.rundir.accepted import read_accepted
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import InputRecord, Manifest, VariantRecord

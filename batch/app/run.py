@@ -38,7 +38,7 @@ from batch.policy.redaction import ApiKeys
 from batch.process import has_uvloop
 from batch.readers import Dataset
 from batch.records import ErrorInfo
-from batch.results.outputs import write_outputs
+from batch.results.outputs import following, write_outputs
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of, open_existing, open_run_directory
 from batch.rundir.stored_run import StoredRun
@@ -175,7 +175,7 @@ class _Sending:
         with prepare(loaded, directory, self._executor, options) as prepared:
             for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _report(self._observers, notice)
-            with self._executor.connected(), handlers_restored(self._stop_source.signals):
+            with following(prepared.run), self._executor.connected(), handlers_restored(self._stop_source.signals):
                 ended = anyio.run(self._send, prepared, backend_options=_loop(prepared))
             # A disk or store that refused would refuse this as well, and the first refusal is the one to report.
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():

@@ -210,6 +210,10 @@ def _output(section: OutputSection | None, name: str, loading: Loading) -> Outpu
         seen.add(column)
     if section.format == "openai-batch" and section.columns:
         loading.add(("output", "columns"), "cannot be used with format = 'openai-batch', which has no place for them", "remove it")
+    if section.rows_per_part is not None and section.parts != "auto":
+        loading.add(("output", "rows_per_part"), "cannot be used with parts, which decides it", "remove one of them")
+    elif section.format == "openai-batch" and (section.rows_per_part is not None or section.parts not in ("auto", 1)):
+        loading.add(("output", "parts"), "cannot be used with format = 'openai-batch', which has one file a model", "remove it")
     # Unlike all other paths, relative to the working directory: results belong where the command is given.
     directory = loading.resolve_path(section.dir or f"runs/{slugify(name)}", ("output", "dir"), base=Path.cwd(), stores=True)
     if directory is None:
@@ -221,6 +225,8 @@ def _output(section: OutputSection | None, name: str, loading: Loading) -> Outpu
         columns=columns,
         names=() if names == columns else names,
         csv_guard=section.csv_guard,
+        parts=section.parts,
+        rows_per_part=section.rows_per_part,
     )
 
 

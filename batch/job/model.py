@@ -287,6 +287,10 @@ class OutputSection(Section):
     csv_guard: bool = Field(
         default=True, description="Whether CSV text that a spreadsheet would run as a formula gets a ' before it; never a number or an id."
     )
+    parts: Annotated[int, Field(ge=1, le=100_000)] | Auto = Field(
+        default="auto", description='How many files completions and errors have each; "auto" is one up to 100,000 answers, then some 20.'
+    )
+    rows_per_part: Annotated[int, Field(ge=1)] | Absent = Field(default=None, description="The most rows of such a file, instead of parts.")
 
 
 class JobFile(Section):

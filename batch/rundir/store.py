@@ -132,12 +132,6 @@ class StoreRunDirectory(RunDirectory):
         _mapped(partial(self._mirror.fetch, "batches"))
         return super().batch_folder()
 
-    def discard(self, *paths: Path) -> None:
-        """Remove files from the copy and from the store."""
-        for path in paths:
-            _mapped(partial(self._mirror.delete, path.relative_to(self.path).as_posix()))
-        super().discard(*paths)
-
     def _last_object(self, slug: str, lease: SegmentName, folder: Path) -> int:
         """Return the number of the last object of a former lease: as its seal says, or all, where its holder finished it."""
         sealed = f"journal/{slug}/{lease.stem}.sealed"
@@ -148,6 +142,18 @@ class StoreRunDirectory(RunDirectory):
         while _mapped(partial(self._mirror.read, self._object(slug, lease, last + 1))) is not None:
             last += 1
         return last
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the directory is on a disk: it is not."""
+        return False
+
+    def discard(self, *paths: Path) -> None:
+        """Remove derived files from the store, and from the copy."""
+        for path in paths:
+            path.unlink(missing_ok=True)
+            if path.is_relative_to(self.path):
+                _mapped(partial(self._mirror.delete, path.relative_to(self.path).as_posix()))
 
     def check_lock(self) -> None:
         """Check that this process still has the lock, without a request to the store."""
