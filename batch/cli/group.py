@@ -27,6 +27,7 @@ COMMANDS = (
     ("Look into a run", "runs", "runs", "List the runs of a folder: state, rows, cost, age and size."),
     ("Look into a run", "tail", "tail", "Show the last outcomes, and those that come."),
     ("Look into a run", "show", "show", "Show one row: its request, each attempt, the outcome."),
+    ("Look into a run", "watch", "watch", "Watch a run in the terminal, redrawn each second."),
     ("Look into a run", "view", "view", "Show runs in the browser, live, with charts over time."),
     ("Look into a run", "verify", "verify", "Check input, journal and outputs against each other."),
     ("Look into a run", "export", "export", "Write completions and errors in another format."),
