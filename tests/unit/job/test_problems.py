@@ -133,7 +133,7 @@ def test_one_mistake(tmp_path: Path, line: str, key: str, message: str, hint: st
         (
             'api = "chat"\nuser = "u"',
             "prompt.api",
-            'must be one of "chat/completions", "completions", "embeddings", "messages", not',
+            'must be one of "chat/completions", "completions", "embeddings", "messages", not \'chat\'',
         ),
         ('messages = [{content = "x"}]', "prompt.messages[0]", "has no role"),
         (
