@@ -13,9 +13,11 @@ from typing import Any, Literal, Self
 
 from batch.record_class import record_class
 
-Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations"]
-STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions"})
+Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations", "messages"]
+STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions", "messages", "responses"})
 """The APIs whose answers can be streamed here."""
+CHATS: frozenset[Api] = frozenset({"chat/completions", "messages", "responses"})
+"""The APIs that take a chat: messages with roles."""
 
 
 class InputFile(str):
@@ -168,7 +170,8 @@ class Reply:
     `usage` is the endpoint's own object (of the responses API also under a chat's names). `embedding` is set for the embeddings API only.
     `error` is set when the body is an error object, also inside a 200. `refusal` is what OpenAI's models say instead of an answer that
     would fit a schema. `finish_reason` is the protocol's own word where the endpoint's dialect has another (providers/endings.py).
-    `answers` counts the answers or vectors in the reply, of which this is the first.
+    `answers` counts the answers or vectors in the reply, of which this is the first. `doubted` says what of the endpoint's usage cannot
+    be, and was omitted.
     """
 
     text: str | None = None
@@ -181,6 +184,7 @@ class Reply:
     error: ReplyError | None = None
     refusal: str | None = None
     answers: int = 1
+    doubted: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +229,9 @@ class Outcome:
 
     `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. An answer that does not fit the
     job's schema is kept in `response` too, beside its error; `usage` is of all answers that the task got. `cost_usd` is for all attempts
-    whose usage is known, `extra_usd` the most that the others may have cost. `copy_of` is the row whose equal request was sent instead.
+    whose usage is known, `extra_usd` the most that the others may have cost.
+    `copy_of` is the row whose equal request was sent instead. `answer` is (first byte, length) of the completion within `response`, as JSON
+    text, where a completion line shows nothing else of the reply.
     """
 
     ordinal: int
@@ -246,6 +252,7 @@ class Outcome:
     doubled: int = 0
     extra_usd: float = 0.0
     copy_of: int | None = None
+    answer: tuple[int, int] | None = None
 
     @property
     def ok(self) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from batch.engine.feed import Candidate
+from batch.executors.batch_prices import batch_price
 from batch.journal.index import ResumeIndex
 from batch.journal.keys import KeySet
 from batch.journal.reading import RecordReader
@@ -139,7 +140,7 @@ class RequestCounts:
         """Estimate the tasks at the prices of `now`."""
         prompt, answer = self._tokens(self.requests, self.body_bytes)
         prompt += self.unseen
-        price, batch = price_of(self.variant, now), price_of(self.variant, now, batch=True)
+        price, batch = price_of(self.variant, now), batch_price(self.variant, now)
         at_least, expected = self._seconds(prompt, answer)
         return VariantEstimate(
             name=self.variant.name,

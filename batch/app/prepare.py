@@ -14,13 +14,15 @@ from batch.errors import ChangedError
 from batch.executors import Executor
 from batch.executors.context import PreparedRun
 from batch.executors.sharding import ShardPlan
-from batch.job import LoadedJob
+from batch.job import LoadedJob, without_secrets
+from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.journal.writer import JournalWriter
 from batch.policy.changes import differences
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.readers.builders import request_builder
+from batch.readers.input_index import WORTH_ROWS, count_rows
 from batch.results.outputs import warn_of_json_columns
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import InputRecord, Manifest, VariantRecord
@@ -45,15 +47,20 @@ def prepare(
     # The ids of an unchanged input have been checked: reading them again takes seconds for a million rows.
     if previous is None or previous.input != _input_of(dataset):
         dataset.check_ids()
-    sharding = executor.shard(job, dataset)
     # After the ids were checked: this counts the rows, and a duplicate id is reported before a long count.
-    manifest = _manifest(loaded, dataset)
+    manifest = _manifest(loaded, dataset, directory, previous)
+    sharding = executor.shard(job, dataset)
     notices = [*warn_of_json_columns(job, dataset), *_excluded(previous, manifest, directory), *input_notices(job, dataset, manifest.rows)]
     with ExitStack() as stack:
         journals, repaired = _open_journals(job, directory, sharding, stack)
-        indexes = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
-        tallies = {name: Tally(total=manifest.total, kept_ok=i.ok, kept_failed=i.failed) for name, i in indexes.items()}
         compare = previous is not None and (changed == "rerun" or not previous.settled or _may_differ(previous, manifest))
+        indexes: dict[str, ResumeIndex] | dict[str, DoneTasks]
+        if compare or not manifest.ordinals_hold or executor.needs_records:
+            indexes = rows = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
+        else:
+            indexes = {variant.name: DoneTasks.load(directory.journal_dir(variant.slug)) for variant in job.variants}
+            notices += _reads_again(dataset, indexes)
+        tallies = {name: Tally(total=manifest.total, kept_ok=i.ok, kept_failed=i.failed) for name, i in indexes.items()}
         if previous is not None:
             manifest = replace(
                 manifest,
@@ -63,10 +70,10 @@ def prepare(
                 race=previous.race if job.run.race is not None and changed != "rerun" else None,
             )
             if compare:
-                reviews = _review(_all_tasks(job, dataset, indexes, retry_failed=retry_failed, changed=changed), tallies)
+                reviews = _review(_all_tasks(job, dataset, rows, retry_failed=retry_failed, changed=changed), tallies)
                 if changed == "refuse" and any(review.changed for review in reviews.values()):
                     raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
-                manifest = _with_reviews(manifest, reviews, indexes, changed)
+                manifest = _with_reviews(manifest, reviews, rows, changed)
         directory.write_manifest(manifest)
         run = StoredRun(directory, manifest, job, dataset)
         yield PreparedRun(run, journals, indexes, tallies, compare, (*notices, *repaired), sharding)
@@ -110,17 +117,33 @@ def _excluded(previous: Manifest | None, manifest: Manifest, directory: RunDirec
     )
 
 
-def _manifest(loaded: LoadedJob, dataset: Dataset) -> Manifest:
-    job = loaded.job
+def _reads_again(dataset: Dataset, indexes: Mapping[str, DoneTasks]) -> list[str]:
+    """Say that finished rows are read again where files are unpacked as they are read."""
+    finished = sum(map(len, indexes.values()))
+    if finished < WORTH_ROWS or not (packed := dataset.unpacked):
+        return []
+    return [f"{packed[0]} is compressed: it is read again from its start to reach the rows that are left (not so unpacked, or as Parquet)"]
+
+
+def _manifest(loaded: LoadedJob, dataset: Dataset, directory: RunDirectory, previous: Manifest | None) -> Manifest:
+    job, now = loaded.job, _input_of(dataset)
+    unchanged = previous is not None and previous.input == now
+    if previous is None:
+        # A journal without run.json may be of any input.
+        ordinals_hold = not directory.slugs()
+    else:
+        by_ordinal = previous.input is not None and previous.input.selection.get("id") is None and job.input.id is None
+        ordinals_hold = previous.ordinals_hold and (unchanged or by_ordinal)
     return Manifest(
         promptmill=__version__,
         name=job.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        job=loaded.document,
+        job=without_secrets(loaded.document),
         variants={variant.name: VariantRecord.of(variant) for variant in job.variants},
-        input=_input_of(dataset),
-        rows=dataset.count(),
+        input=now,
+        rows=count_rows(dataset, directory.path, now.files, unchanged=unchanged),
         repeats=job.run.repeats,
+        ordinals_hold=ordinals_hold,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import anyio
 
 from batch.app.bug_report import BugCollector, internal_error
+from batch.app.engines import check_open_batches, engine_of
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.app.stored import stored_run
@@ -36,7 +37,7 @@ from batch.readers import Dataset
 from batch.records import ErrorInfo
 from batch.results.outputs import write_outputs
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import address_of, open_run_directory
+from batch.rundir.opening import address_of, open_existing, open_run_directory
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job
 from batch.tally import Tally
@@ -64,10 +65,11 @@ def run(
     InternalError for an unexpected exception.
     """
     started = monotonic()
-    executor = make_executor(options.engine, options.ray_address)
+    directory = directory or open_run_directory(loaded.job.output.dir)
+    engine = engine_of(options, loaded.job, directory)
+    executor = make_executor(engine, options.ray_address)
     executor.check(loaded.job)
     keys = endpoints.read_keys(loaded.job.variants)
-    directory = directory or open_run_directory(loaded.job.output.dir)
     report = partial(_report, observers)
     if not directory.exists:
         # A run that began continues with what it was started with.
@@ -77,6 +79,7 @@ def run(
     bugs = BugCollector(directory)
     observers = [*observers, bugs]
     with directory.lock(report):
+        check_open_batches(directory, engine, fresh=options.fresh)
         if options.fresh:
             report(_clear(directory, loaded.job))
         stop_source = StopSource(not_ignored(signals), stopper or Stopper())
@@ -104,7 +107,7 @@ def _send_and_write(
     try:
         sent = sending.send(loaded, directory)
         stop = sent.ended.stop
-        if stop is None or stop.cause in {"refused", "budget"}:
+        if stop is None or stop.cause in {"refused", "budget", "waiting", "cancelled"}:
             outputs = _write_outputs(sent.run)
         bugs.write()
     except PromptmillError:
@@ -120,7 +123,7 @@ def _send_and_write(
 
 def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
     """Continue a run from its directory alone. Raises as `run` does."""
-    found = open_run_directory(directory)
+    found = open_existing(directory)
     loaded = from_document(dict(found.manifest.job), overrides)
     # The directory may have been moved since the run began.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))
@@ -175,6 +178,8 @@ class _Sending:
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
                 abandoned = sum(tally.abandoned for tally in prepared.tallies.values())
                 keep_unrecorded(directory, ended.unrecorded_usd, abandoned)
+                if (watched := directory.watch_dir()).is_dir():
+                    directory.publish(watched)
             return _Sent(prepared.tallies, prepared.run, ended)
 
     async def _send(self, prepared: PreparedRun) -> Ended:
@@ -203,6 +208,7 @@ class _Sending:
                     self._clock,
                     self._observers,
                     self._stop_source,
+                    self._options.batch,
                 )
                 context.notify(RunStarted(job.name, str(prepared.directory.place), prepared.tallies))
                 return await self._executor.execute(context)

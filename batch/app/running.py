@@ -8,18 +8,23 @@ from pathlib import Path
 from typing import Literal
 
 from batch.engine.feed import ChangedPolicy
+from batch.executors.batch_options import BatchOptions
 from batch.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of a run beside its job. `engine` is a key of EXECUTORS, `ray_address` the cluster for Ray."""
+    """The options of a run beside its job.
+
+    `engine` is a key of EXECUTORS, None: the job's own. `ray_address` is the cluster for Ray, `batch` is for Batch APIs.
+    """
 
     retry_failed: bool = False
     fresh: bool = False
     changed: ChangedPolicy = "refuse"
-    engine: str = "live"
+    engine: str | None = None
     ray_address: str | None = None
+    batch: BatchOptions = field(default_factory=BatchOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class RunReport:
     directory: Path | str
     tallies: dict[str, Tally]
     reason: str | None
-    cause: Literal["interrupted", "refused", "storage", "input", "budget"] | None
+    cause: Literal["interrupted", "refused", "storage", "input", "budget", "waiting", "cancelled"] | None
     outputs: tuple[Path | str, ...]
     elapsed_s: float
     raced: Mapping[str, str] = field(default_factory=dict)

@@ -10,7 +10,6 @@ from typing import Any, Literal, get_args, get_type_hints
 import click
 from click.shell_completion import CompletionItem
 
-from batch.executors import EXECUTORS
 from batch.settings import InputSettings, RunSettings
 
 
@@ -76,7 +75,8 @@ def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[C
     return [CompletionItem(incomplete, type="file")]
 
 
-def _folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+def folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+    """Let the shell complete names of folders."""
     return [CompletionItem(incomplete, type="dir")]
 
 
@@ -89,7 +89,7 @@ def presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 # Of a plain text click completes nothing, not even names of files.
 job_argument = click.argument("job", metavar="JOB.toml", shell_complete=files)
-directory_argument = click.argument("directory", metavar="RUN_DIR", shell_complete=_folders)
+directory_argument = click.argument("directory", metavar="RUN_DIR", shell_complete=folders)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,33 +137,6 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in reversed(decorators):
         decorated = decorate(decorated)
     return decorated
-
-
-def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that choose where the run is executed."""
-    engine = click.option(
-        "--engine",
-        type=click.Choice(list(EXECUTORS)),
-        default="live",
-        help="Where to run: " + "; ".join(f"{name} = {entry.help}" for name, entry in EXECUTORS.items()) + ".",
-    )
-    address = click.option(
-        "--ray-address",
-        metavar="HOST:PORT|auto",
-        help="The Ray cluster; auto: the one that this machine belongs to. Without it RAY_ADDRESS, else Ray is started here.",
-    )
-    return engine(address(function))
-
-
-def check_engine(engine: str, ray_address: str | None) -> None:
-    """An address is for Ray alone. Raises UsageError."""
-    if ray_address is not None and not EXECUTORS[engine].takes_address:
-        raise click.UsageError("--ray-address is for --engine ray; give both")
-
-
-def engine_words(engine: str, ray_address: str | None) -> list[str]:
-    """The same options as they were given."""
-    return [*(["--engine", engine] if engine != "live" else []), *(["--ray-address", ray_address] if ray_address else [])]
 
 
 def overrides(settings: Sequence[str], short: Mapping[str, Any]) -> list[str]:

@@ -107,7 +107,7 @@ def _prices(found: Estimate) -> Iterator[tuple[str, str]]:
         more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
         yield "prices", f"{names[0]}{more}: {price}"
     if any(v.batch_cost_usd for v in found.variants):
-        yield "", "Batch API: what the provider's own, by which answers may take a day, would cost; promptmill does not use it."
+        yield "", "Batch API: what it costs with --engine batch-api, by which answers may take a day."
 
 
 def _rates(price: Price) -> str:

@@ -26,8 +26,8 @@ LONGEST_EXAMPLE = 160
 def status_command(directory: str, as_json: bool) -> None:
     """Show counts, tokens, and what failed and why.
 
-    Reads the journal only, so it works at any time, also during the run. Each kind of
-    failure is shown with one row as an example.
+    Works at any time, also during the run: then it shows what is in flight, oldest first. Each
+    kind of failure is shown with one row as an example. "time" says what limited the run.
     """
     from batch import app
 
@@ -55,11 +55,26 @@ def _status_text(status: Status) -> str:
     parts = [f"{status.name} in {near(status.directory)}", "", table(rows, terminal_width())]
     notes = [*(f"{v.name}: {note}" for v in status.variants for note in _notes(v)), *_notes_on_all(status, cut_off=cut_off, priced=priced)]
     parts += ["", *notes] if notes else []
+    parts += _now_and_before(status)
     for v in status.variants:
         if v.failures:
             more = f" (with {v.orphaned_failed:,} of rows that are not in the input)" if v.orphaned_failed else ""
             parts += ["", f"failures of {v.name}{more}:", *(_failure_lines(v))]
     return "\n".join(parts)
+
+
+def _now_and_before(status: Status) -> list[str]:
+    """Return what is in flight, if anything is, and where the time went."""
+    from batch.cli.live import account_line, live_lines
+
+    parts = []
+    if status.account:
+        parts += ["", account_line(status.account)]
+    if status.live is not None:
+        parts += ["", *live_lines(status.live)]
+    elif status.running:
+        parts += ["", "a runner is at work, and has not sent anything yet"]
+    return parts
 
 
 def _notes(variant: VariantStatus) -> list[str]:

@@ -96,6 +96,8 @@ def next_step(report: RunReport, command: str) -> str:
         return f"the same command continues where this one stopped:\n{command}"
     if code == ExitCode.BUDGET:
         return f"to continue, raise run.max_cost_usd in the job file or by --set run.max_cost_usd=…:\n{command}"
+    if report.cause in ("waiting", "cancelled"):
+        return f"the same command waits for what is open, and sends what is left:\n{command}"
     if code == ExitCode.STOPPED:
         return f"when the cause is mended, the same command continues:\n{command}"
     return ""
@@ -105,6 +107,8 @@ def _headline(report: RunReport, counts: Tally) -> str:
     took = duration(report.elapsed_s)
     if report.interrupted:
         return f"interrupted after {took}; finished rows are kept"
+    if report.cause in ("waiting", "cancelled"):
+        return f"{one_line(report.reason or '')} ({took})"
     if report.reason is not None:
         return f"stopped early after {took}: {one_line(report.reason)}"
     failed = counts.failed + counts.kept_failed

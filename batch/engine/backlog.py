@@ -33,10 +33,13 @@ class Backlog:
     def __bool__(self) -> bool:
         return bool(self.ready or self._retries)
 
+    def __len__(self) -> int:
+        return len(self.ready) + len(self._retries)
+
     @property
     def is_full(self) -> bool:
         """Whether no further rows should be read."""
-        return len(self.ready) + len(self._retries) >= self.high_water or self._ready_bytes + self._retry_bytes > READY_BYTES
+        return len(self) >= self.high_water or self._ready_bytes + self._retry_bytes > READY_BYTES
 
     @property
     def next_due(self) -> float:

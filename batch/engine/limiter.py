@@ -107,6 +107,10 @@ class EndpointLimiter:
             return math.inf
         return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), self._learned.hold(now), 0.0)
 
+    def is_rationed(self, now: float) -> bool:
+        """Return whether rates, set or learned, and no pause or outage, delay the next request."""
+        return self.breaker.closed and self.paused(now) <= 0 and (self._learned.is_active or self.rates.hold(now) > 0)
+
     def long_hold(self, now: float) -> str | None:
         """Return a notice if a rate delays everything for long; each delay is reported once."""
         hold = self.rates.hold(now)

@@ -13,6 +13,7 @@ from batch.journal.lines import encode
 from batch.journal.writer import JournalWriter
 from batch.policy.usage import added
 from batch.providers.endings import is_unknown_ending
+from batch.providers.replies import answer_within
 from batch.records import ErrorInfo, ErrorKind, Exchange, Outcome
 from batch.tally import Tally
 
@@ -100,6 +101,7 @@ class Recorder:
             return Outcome(task.ordinal, task.id, task.repeat, task.request.key, work.tries, error, extra_usd=work.extra_usd)
         reply = exchange.reply
         usage = added(work.used, reply.usage if reply else None)
+        response = exchange.body if error is None or error.kind is ErrorKind.OUTPUT else None
         return Outcome(
             ordinal=task.ordinal,
             id=task.id,
@@ -117,7 +119,8 @@ class Recorder:
             usage=usage,
             cost_usd=work.cost_usd,
             extra_usd=work.extra_usd,
-            response=exchange.body if error is None or error.kind is ErrorKind.OUTPUT else None,
+            response=response,
+            answer=None if reply is None or response is None or error is not None else answer_within(reply, response),
         )
 
     def _journal(self, work: Work) -> JournalWriter:

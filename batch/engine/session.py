@@ -113,6 +113,8 @@ class Session:
         while True:
             # Before the first wait, so that a display shows the counts of earlier sessions at once.
             self._notify(Progressed(self.tallies))
+            for pool in self.pools:
+                pool.monitor.sample(self._recorder.is_behind)
             due = self._clock.monotonic() + REPORT_INTERVAL_S
             await anyio.sleep(REPORT_INTERVAL_S)
             late = self._clock.monotonic() - due

@@ -30,7 +30,7 @@ from batch.engine.reply_notices import ReplyNotices
 from batch.engine.row_reader import RowReader
 from batch.engine.stop import Stop
 from batch.engine.unexpected import fail_unexpected
-from batch.engine.work import PooledEndpoint, Work
+from batch.engine.work import PooledEndpoint, Work, count_sent
 from batch.events import Event, Notice
 from batch.policy.verdicts import Action, judge
 from batch.records import Exchange
@@ -73,6 +73,8 @@ class WorkerPool:
         self._reader = RowReader(queue.feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
         self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)
         self._refused = RefusedVariants(endpoint_pool.variants) if queue.refused is None else queue.refused
+        self.monitor = queue.monitor
+        self.monitor.watch(endpoint_pool, self._backlog, self._reader)
         self._grace_until = math.inf
         self._workers = self._in_flight = 0
         self._parked: deque[anyio.Event] = deque()
@@ -145,12 +147,9 @@ class WorkerPool:
         tally = self._recorder.tallies[work.task.variant]
         tally.failovers += self._endpoint_pool.sent(endpoint, work, self._clock.monotonic())
         self._costs.sent(work)
-        work.tries += 1
-        tally.requests += 1
-        tally.retries += work.tries > 1
-        tally.probes += work.is_probe
-        tally.in_flight += 1
+        count_sent(tally, work)
         self._in_flight += 1
+        self.monitor.began(work, endpoint)
         try:
             exchange = await endpoint.client.exchange(work.request)
         except BaseException:
@@ -158,6 +157,7 @@ class WorkerPool:
             tally.abandoned += 1
             raise
         finally:
+            self.monitor.ended(work)
             tally.in_flight -= 1
             endpoint.in_flight -= 1
         self._in_flight -= 1
@@ -189,9 +189,8 @@ class WorkerPool:
             return
         failures = self._failures
         exhausted = self._reader.exhausted
-        self._act(
-            failures.tested(work, verdict, exchange) if work.is_probe else failures.settle(work, verdict, exchange, exhausted=exhausted)
-        )
+        found = failures.tested(work, verdict, exchange) if work.is_probe else failures.settle(work, verdict, exchange, exhausted=exhausted)
+        self._act(self.monitor.followed(work, exchange, verdict, found))
         self._alarm.set()
 
     def _complete(self, work: Work, exchange: Exchange) -> None:
@@ -208,7 +207,7 @@ class WorkerPool:
             self._alarm.set()
             return
         if self._answer_checks and (decision := self._failures.reject(work, exchange)) is not None:
-            self._act([decision])
+            self._act(self.monitor.refused(work, exchange, decision))
             self._alarm.set()
             return
         self._recorder.completed(work, exchange)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from batch.engine.costs import Costs
-from batch.journal.spent import spent_usd
+from batch.journal.summary_files import spent_usd
 from batch.policy.budget import Spending
 from batch.providers.prices import price_of
 from batch.rundir.local import RunDirectory

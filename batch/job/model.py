@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from batch.batch_settings import BatchFamily, EngineName
 from batch.embedded_settings import EmbeddedModelSettings
+from batch.job.batch_model import BatchSection
 from batch.job.file_model import FilesSection
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
@@ -99,7 +101,9 @@ class ProviderSection(Section):
     exact_url: bool = Field(default=False, description="Whether base_url is meant as it is, with no version in its path.")
     api_key_env: Text | Absent = Field(default=None, description="The name of the environment variable that holds the key.")
     auth: AuthHeader | Absent = Field(default=None, description="Which header carries the key.")
-    headers: dict[str, str] = Field(default_factory=dict, description="Extra headers. No secrets: the key goes by api_key_env.")
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Extra headers. A secret among them stands as ${VAR}; the key goes by api_key_env."
+    )
     query: dict[str, str] = Field(default_factory=dict, description="Query parameters of each request. May hold ${VAR}.")
     renames: dict[str, str] = Field(default_factory=dict, description="Request parameters that this provider calls by another name.")
     options: list[Text] = Field(
@@ -109,6 +113,10 @@ class ProviderSection(Section):
         default=None,
         description="What the endpoint does with prompt.schema: holds answers to it (enforced), does so with strict (strict), promises"
         " nothing (sent, the default without a preset), or takes none, so that only JSON is asked for (json_object).",
+    )
+    batch: BatchFamily | Absent = Field(
+        default=None,
+        description="The kind of its Batch API: files (as OpenAI's), inline, or jobs (as Mistral's).  [default: the preset's]",
     )
     stream_usage: bool | Absent = Field(default=None, description="Whether stream_options = {include_usage = true} may be sent.")
     model_path: Text | Absent = Field(default=None, description="Only for local: a GGUF file, relative to this file.")
@@ -139,6 +147,7 @@ class Parameters(Section):
     top_p: Fraction | Absent = _parameter("top_p")
     max_tokens: Whole | Absent = _parameter("max_tokens")
     max_completion_tokens: Whole | Absent = _parameter("max_completion_tokens")
+    max_output_tokens: Whole | Absent = _parameter("max_output_tokens")
     frequency_penalty: Penalty | Absent = _parameter("frequency_penalty")
     presence_penalty: Penalty | Absent = _parameter("presence_penalty")
     logit_bias: dict[str, float] | Absent = _parameter("logit_bias")
@@ -261,6 +270,7 @@ class RunSection(Section):
     outage_timeout_s: Seconds = Field(default=_RUN.outage_timeout_s, description="Seconds to wait for an endpoint that serves nothing.")
     grace_s: NotNegative = Field(default=_RUN.grace_s, description="Seconds that requests in flight get when the run is interrupted.")
     max_reply_bytes: Annotated[int, Field(ge=1024)] = Field(default=_RUN.max_reply_bytes, description="The longest reply that is read.")
+    engine: EngineName = Field(default=_RUN.engine, description="What carries the run out; as --engine, which overrides it.")
 
 
 class OutputSection(Section):
@@ -291,6 +301,7 @@ class JobFile(Section):
     model: list[ModelSection] = Field(min_length=1, description="The models; each is a variant of its own.")
     run: RunSection = Field(default_factory=RunSection, description="How the tasks are run.")
     output: OutputSection = Field(default_factory=OutputSection, description="Where and how results are written.")
+    batch: BatchSection = Field(default_factory=BatchSection, description='How a provider\'s Batch API is used (engine = "batch-api").')
     score: list[AnyScore] = Field(default_factory=list, description="How the answers are judged; changes no request.")
     gate: list[GateSection] = Field(
         default_factory=list, description="Bounds on scores: score and compare end with exit code 3 when one is broken."

@@ -17,6 +17,7 @@ from batch.job.problems import Loading
 from batch.job.schema import shown
 from batch.job.sections import ModelEntry, Sections, check_json, check_size
 from batch.prompts.schemas import is_strict_form
+from batch.records import CHATS
 from batch.settings import PromptSettings, Variant
 
 AnswerSchemas = Mapping[KeyPath, dict[str, Any]]
@@ -80,7 +81,7 @@ def _fields(section: PromptSection | None, path: KeyPath, schemas: AnswerSchemas
 
 def _settings(fields: Mapping[str, Any], path: KeyPath, loading: Loading) -> PromptSettings | None:
     api = fields.get("api", "chat/completions")
-    wanted = ("user", "messages") if api == "chat/completions" else ("text",)
+    wanted = ("user", "messages") if api in CHATS else ("text",)
     either = " or ".join(wanted)
     given = [key for key in _CONTENT if key in fields]
     for key in given:
@@ -94,7 +95,7 @@ def _settings(fields: Mapping[str, Any], path: KeyPath, loading: Loading) -> Pro
     if "system" in fields and given and "user" not in given:
         loading.add((*path, "system"), "needs user", "put a system message into messages" if "messages" in fields else None)
     for key in ("tools", "schema"):
-        if fields.get(key) and api != "chat/completions":
+        if fields.get(key) and api not in CHATS:
             loading.add((*path, key), f"cannot be used with api = {api!r}")
     if loading.reported(path):
         return None

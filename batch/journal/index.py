@@ -161,6 +161,10 @@ class ResumeIndex:
             places = order[start : start + batch]
             yield list(map(Location, *(column[places].tolist() for column in (self._segment, self._offset, self._length))))
 
+    def offsets(self, segment: int) -> NDArray[np.uint64]:
+        """The first bytes of the newest records that are in a segment, given by its index in `segments`."""
+        return self._offset[self._segment == segment].astype(np.uint64)  # type: ignore[no-any-return]
+
 
 def final(tasks: Column, ok: Column, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
     """`ResumeIndex.final` of the sorted `tasks`; `ok` says which of them have a completion."""

@@ -8,11 +8,26 @@ from pathlib import Path
 import numpy as np
 
 from batch.journal.disk import storage_errors
+from batch.journal.done import DoneTasks
 from batch.journal.index import IndexEntry, ResumeIndex, final
 from batch.storage import downloaded, is_url
 
 # 8 of the task's hash, 8 of its request key, 1 for `ok`. One column after the other, so that each is aligned.
 _BYTES_PER_TASK = 17
+
+
+# Files with the ranges of done tasks, by ordinal, instead of an index of their hashes.
+DONE_SUFFIX = ".done"
+
+
+def open_shared(place: str | None) -> SharedIndex | DoneTasks:
+    """Open what earlier sessions recorded: a file, or an object on a store, that each process fetches for itself. Raises StorageError."""
+    if place is None or not place.endswith(DONE_SUFFIX):
+        return SharedIndex.at(place)
+    if not is_url(place):
+        return DoneTasks.open(Path(place))
+    with storage_errors(Path(place)), downloaded(place) as path:
+        return DoneTasks.open(path)
 
 
 class SharedIndex:

@@ -32,7 +32,7 @@ _ROUNDING = 1e-9
 _DOLLARS = re.compile(r"\d{1,9}(\.\d{1,18})?", re.ASCII)
 _PROMPTS = re.compile(rb'"prompt":\s*\[')
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_NAMED_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens":\s*(\d+)')
+NAMED_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens":\s*(\d+)')
 
 
 def rates_of(price: Price, prompt_tokens: float) -> TokenPrices:
@@ -54,13 +54,13 @@ def cost_of(price: Price | None, usage: Mapping[str, Any] | None) -> float | Non
     own = _by_tokens(price, usage) if price is not None and price.source == OWN_PRICE else None
     if own is not None:
         return own
-    charged = _charged(usage)
+    stated = charged(usage)
     listed = _by_tokens(price, usage)
     # A charge of 0 is used only if the job names no price: gateways report 0 for what they bill elsewhere.
-    return listed if charged is None or (charged == 0 and listed is not None) else charged
+    return listed if stated is None or (stated == 0 and listed is not None) else stated
 
 
-def _charged(usage: Mapping[str, Any]) -> float | None:
+def charged(usage: Mapping[str, Any]) -> float | None:
     """Return the charge that the endpoint states (https://openrouter.ai/docs/use-cases/usage-accounting); None if that is not the whole.
 
     With one's own key at the provider (`is_byok`), `cost` is OpenRouter's fee only, and the provider's charge is stated beside it.
@@ -117,7 +117,7 @@ def answer_limit(variant: Variant, request: Request) -> int | None:
     limits = [] if variant.prompt.stored else [variant.parameters[name] for name in _LIMITS if name in variant.parameters]
     if limits and isinstance(limits[0], int):
         return limits[0]
-    named = _NAMED_LIMIT.search(request.body)
+    named = NAMED_LIMIT.search(request.body)
     return int(named[1]) if named else None
 
 

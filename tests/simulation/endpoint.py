@@ -20,6 +20,8 @@ from tests.simulation.world import EPOCH, BrokenPromiseError, World, require
 ABSURD_WAIT_S = 7 * 86_400.0
 # By these a gateway says that it reaches nothing: where nothing was ever served they cost a row no attempt.
 OF_A_GATEWAY = frozenset({"502"})
+# Refused for the row's sake in words that say nothing of the row: an answered request that meets one shows that the endpoint is at fault.
+NAMELESS = frozenset({"400"})
 
 
 @dataclass
@@ -95,8 +97,10 @@ class Witness:
             self.answered_tests[key] += is_test
         else:
             self.refused[model] = now
-        if given.meaning in ("answered", "failed"):
-            self.suspects.clear()
+        if given.meaning == "answered" or (given.meaning == "failed" and not (is_test and given.name in NAMELESS)):
+            # A row refused in words of its own is no answer: what failed before it stays a suspicion.
+            if given.meaning == "answered":
+                self.suspects.clear()
             self.unready = False
             return
         if not given.name.startswith("429"):

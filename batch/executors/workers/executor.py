@@ -23,7 +23,9 @@ from batch.executors.workers.local import LocalLauncher
 from batch.executors.workers.messages import Assignment
 from batch.executors.workers.recovery import LeaseRecovery
 from batch.journal.disk import storage_errors
+from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
+from batch.journal.shared_index import DONE_SUFFIX
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of
 
@@ -112,7 +114,9 @@ def _assignment(context: RunContext, sharding: ShardPlan, indexes: Mapping[str, 
 
 
 @contextmanager
-def _shared_indexes(directory: RunDirectory, indexes: Mapping[str, ResumeIndex], *, shared_folder: bool) -> Iterator[dict[str, str]]:
+def _shared_indexes(
+    directory: RunDirectory, indexes: Mapping[str, ResumeIndex | DoneTasks], *, shared_folder: bool
+) -> Iterator[dict[str, str]]:
     """Write what earlier sessions recorded to files that all workers read, by variant; variants without records have none."""
     directory.remove_folders(_SHARED_INDEXES)
     with ExitStack() as stack:
@@ -121,7 +125,7 @@ def _shared_indexes(directory: RunDirectory, indexes: Mapping[str, ResumeIndex],
         addresses = {}
         for number, (name, index) in enumerate(indexes.items()):
             if len(index):
-                path = Path(folder) / str(number)
+                path = Path(folder) / (f"{number}{DONE_SUFFIX}" if isinstance(index, DoneTasks) else str(number))
                 index.save(path)
                 address = directory.publish(path)[0] if shared_folder else path
                 addresses[name] = address if isinstance(address, str) else str(address.absolute())

@@ -11,7 +11,7 @@ from batch.engine.work import Work
 from batch.executors.shards import Shard
 from batch.executors.workers.lease_recorder import LeaseJournals
 from batch.readers.ranges import Ranges
-from batch.readers.record import RowFilter
+from batch.readers.record import FinishedRows, RowFilter
 from batch.records import BadRow, Row, Task
 
 
@@ -22,9 +22,14 @@ class _Part:
     ranges: Ranges
     shard: Shard
 
-    def batches(self, *, wanted: RowFilter | None = None) -> Iterator[list[Row | BadRow]]:
+    def batches(self, *, wanted: RowFilter | None = None, finished: FinishedRows | None = None) -> Iterator[list[Row | BadRow]]:
         """Yield the rows in batches."""
-        return self.ranges.batches(self.shard.start, self.shard.stop, self.shard.offset, wanted=wanted)
+        shard = self.shard
+        if finished is None:
+            yield from self.ranges.batches(shard.start, shard.stop, shard.offset, wanted=wanted)
+            return
+        for start, stop in finished.gaps(shard.start, shard.stop):
+            yield from self.ranges.batches(start, stop, shard.offset)
 
 
 class LeaseFeed:

@@ -19,7 +19,8 @@ from batch.errors import SetupError, StorageError
 from batch.events import Event, Notice, UnexpectedError
 from batch.executors.workers.messages import Assignment, Grant, Link, LinkError, Report
 from batch.executors.workers.worker_queue import WorkerQueue
-from batch.journal.shared_index import SharedIndex
+from batch.journal.done import DoneTasks
+from batch.journal.shared_index import SharedIndex, open_shared
 from batch.policy.limits.shared import BudgetUsage, LeasedBudget
 from batch.policy.redaction import ApiKeys
 from batch.settings import RunSettings, Variant
@@ -48,10 +49,10 @@ async def work(assignment: Assignment, keys: ApiKeys, link: Link, *, clock: Cloc
             await worker.run()
 
 
-def _open_indexes(assignment: Assignment) -> dict[str, SharedIndex]:
+def _open_indexes(assignment: Assignment) -> dict[str, SharedIndex | DoneTasks]:
     """Open the index of earlier sessions for each variant. Raises SetupError when it cannot be read."""
     try:
-        return {variant.name: SharedIndex.at(assignment.indexes.get(variant.name)) for variant in assignment.job.variants}
+        return {variant.name: open_shared(assignment.indexes.get(variant.name)) for variant in assignment.job.variants}
     except StorageError as error:
         raise SetupError(str(error)) from error
 
@@ -64,7 +65,7 @@ class Worker:
         assignment: Assignment,
         settings: RunSettings,
         parts: Sequence[tuple[Sequence[Variant], Sequence[Client]]],
-        indexes: Mapping[str, SharedIndex],
+        indexes: Mapping[str, SharedIndex | DoneTasks],
         link: Link,
         clock: Clock,
         notices: list[str],
@@ -87,7 +88,8 @@ class Worker:
         """Send what is leased, until the run is over. Raises LinkError."""
         try:
             async with anyio.create_task_group() as group:
-                for queue in self._queues:
+                for number, queue in enumerate(self._queues):
+                    queue.open_monitor(number, len(self._queues))
                     group.start_soon(queue.run)
                 await self._check_in_regularly()
         except BaseExceptionGroup as group_error:
@@ -98,6 +100,7 @@ class Worker:
         finally:
             for queue in self._queues:
                 queue.recorder.close()
+                queue.monitor.close()
         await self._link.checkin(self._report(ended=True))
 
     def notify(self, event: Event) -> None:

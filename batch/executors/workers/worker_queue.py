@@ -19,14 +19,18 @@ from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.endpoints import each_url, endpoint_name
 from batch.engine.feed import Feed, FeedOptions, Plan
 from batch.engine.limiter import EndpointLimiter
+from batch.engine.monitor import PoolMonitor
 from batch.engine.refused_variants import RefusedVariants
 from batch.engine.session import Session
 from batch.engine.stop import Stop
 from batch.engine.work import PooledEndpoint
-from batch.events import Observer
+from batch.events import Notice, Observer
+from batch.executors.watching import open_monitor, workers_of
 from batch.executors.workers.lease_feed import LeaseFeed
 from batch.executors.workers.lease_recorder import LeaseJournals, LeaseRecorder
 from batch.executors.workers.messages import Assignment, Lease
+from batch.journal.done import DoneTasks
+from batch.journal.index import ResumeIndex
 from batch.journal.segments import SegmentName
 from batch.journal.shared_index import LayeredIndex, SharedIndex
 from batch.journal.writer import LeasedJournalWriter
@@ -93,7 +97,7 @@ class WorkerQueue:
         settings: RunSettings,
         variants: Sequence[Variant],
         clients: Sequence[Client],
-        indexes: Mapping[str, SharedIndex],
+        indexes: Mapping[str, SharedIndex | DoneTasks],
         worker: WorkerHandle,
         clock: Clock,
         tallies: Mapping[str, Tally],
@@ -116,6 +120,7 @@ class WorkerQueue:
         )
         self._refused = RefusedVariants(self._endpoint_pool.variants)
         self._directory = open_run_directory(assignment.directory)
+        self.monitor = PoolMonitor(None, clock)
         self.recorder = LeaseRecorder(variants, self._open_journal, tallies, clock, costs, worker.hurry)
         self._dataset = Dataset(job.input, assignment.drawn, needed_columns(job))
         self._ranges = Ranges(self._dataset)
@@ -143,6 +148,11 @@ class WorkerQueue:
         """Whether the engine runs."""
         return self._session is not None
 
+    def open_monitor(self, number: int, queues: int) -> None:
+        """Keep what is seen in the run directory; it is the worker's queue `number` of `queues`."""
+        name, share = f"{self._assignment.worker}-{number}", workers_of(self._settings) * queues
+        self.monitor = open_monitor(self._directory, name, share, self._clock, lambda text: self._worker.notify(Notice(text)))
+
     async def run(self) -> None:
         """Send the rows of incoming leases, until the queue ends."""
         while True:
@@ -159,7 +169,7 @@ class WorkerQueue:
             waiting, self._waiting = self._waiting, []
             for lease_journals in waiting:
                 self._feed.add(lease_journals)
-            queue = EndpointQueue(self._endpoint_pool, self._feed, self._answer_checks, self._refused)
+            queue = EndpointQueue(self._endpoint_pool, self._feed, self._answer_checks, self._refused, self.monitor)
             self._session = Session([queue], self.recorder, self._costs, self._settings, clock=self._clock, observers=[self._worker])
             stop = await self._session.execute()
             self._session = None
@@ -267,6 +277,11 @@ class WorkerQueue:
             plan = Plan(variant.name, self._builders[variant.name], indexes)
             if lease.generation > 1:
                 # An earlier holder of this lease was lost: what it recorded is not sent again.
-                plan = replace(plan, index=LayeredIndex(indexes, self._directory.earlier(variant.slug, self._segment(variant, lease))))
+                plan = replace(plan, index=self._with_earlier(indexes, variant.slug, self._segment(variant, lease)))
             plans.append(plan)
         return plans
+
+    def _with_earlier(self, index: SharedIndex | DoneTasks, slug: str, lease: SegmentName) -> LayeredIndex | DoneTasks:
+        if isinstance(index, DoneTasks):
+            return index.then(self._directory.earlier(slug, lease, DoneTasks.of))
+        return LayeredIndex(index, self._directory.earlier(slug, lease, ResumeIndex.of))

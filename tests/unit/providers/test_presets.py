@@ -22,7 +22,8 @@ ENVIRON = {"ANYSCALE_BASE_URL": "https://service.example.com", "AZURE_OPENAI_END
 def test_all_that_the_design_names() -> None:
     """Every preset of DESIGN section 3, under its own name."""
     assert set(PRESETS) == LOCAL_SERVERS | {
-        *("openai", "anyscale", "azure", "together", "groq", "openrouter", "fireworks", "mistral", "deepseek", "gemini", "anthropic")
+        *("openai", "anyscale", "azure", "together", "groq", "openrouter", "fireworks", "mistral", "deepseek", "gemini", "anthropic"),
+        *("deepinfra", "doubleword"),
     }
     assert all(preset.name == name for name, preset in PRESETS.items())
 
