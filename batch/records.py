@@ -14,9 +14,9 @@ from typing import Any, Literal, Self
 from batch.record_class import record_class
 
 Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations", "messages"]
-STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions", "messages"})
+STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions", "messages", "responses"})
 """The APIs whose answers can be streamed here."""
-CHATS: frozenset[Api] = frozenset({"chat/completions", "messages"})
+CHATS: frozenset[Api] = frozenset({"chat/completions", "messages", "responses"})
 """The APIs that take a chat: messages with roles."""
 
 

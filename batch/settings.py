@@ -16,7 +16,7 @@ from batch.price_settings import Price as Price  # noqa: PLC0414 - a setting of 
 from batch.price_settings import TokenPrices as TokenPrices  # noqa: PLC0414
 from batch.records import Api
 
-PromptApi = Literal["chat/completions", "completions", "embeddings", "messages"]
+PromptApi = Literal["chat/completions", "completions", "embeddings", "messages", "responses"]
 """The APIs for which a prompt makes requests; stored requests may be for others."""
 
 InputFormat = Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"]
@@ -61,8 +61,8 @@ class InputSettings:
 class PromptSettings:
     """How a row becomes a request.
 
-    For chat/completions and messages (Anthropic's): `user` (and `system`), or `messages`: the name of a column of stored chats, or a
-    tuple of messages whose strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
+    For chat/completions, responses and messages (Anthropic's): `user` (and `system`), or `messages`: the name of a column of stored chats,
+    or a tuple of messages whose strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
     `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
     `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
     `attached` are the files that go with the last message of the user, and how files are read.
@@ -88,9 +88,9 @@ class ProviderSettings:
     `more_urls` are those of further endpoints that serve the same models with the same key: with the first they are one pool.
     `auth` says which header carries the key. `renames` maps parameter names of the job file to the provider's own.
     `stream_usage` says whether `stream_options: {include_usage}` may be sent, `cuts_prompts` that it cuts prompts that are too long and
-    says nothing. `lists_all_models` is False where its list of models lacks names that work. `messages_auth` is the header of the key
-    for the Messages API, where it is another; `batch` the Batch API. `audio_formats` are the formats of sounds that it takes, empty for
-    all that are known. `embedded` is for `local`, whose base URL its server fills in.
+    says nothing. `audio_formats` are the formats of sounds that it takes, empty for all that are known. `lists_all_models` is False where
+    its list of models lacks names that work. `messages_auth` is the header of the key for the Messages API, where it is another; `batch`
+    the Batch API. `embedded` is for `local`, whose base URL its server fills in.
     """
 
     name: str
@@ -105,9 +105,9 @@ class ProviderSettings:
     json_schema: SchemaSupport = "sent"
     cuts_prompts: bool = False
     lists_all_models: bool = True
+    audio_formats: tuple[str, ...] = ()
     messages_auth: AuthHeader | None = None
     batch: BatchApi | None = None
-    audio_formats: tuple[str, ...] = ()
     embedded: EmbeddedModelSettings | None = None
 
 

@@ -224,15 +224,6 @@ class Feed:
                     request, error, bug = row_request(plan.builder, row)
                 yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry, bug)
 
-    def _entries(self, index: Lookup | DoneTasks, rows: Sequence[Row | BadRow]) -> Iterator[IndexEntry | None]:
-        """Iterate over the records of all rows, per row those of its repeats."""
-        repeats = range(self._options.repeats)
-        if not isinstance(index, DoneTasks):
-            return iter(index.lookup([self._hash(row, repeat) for row in rows for repeat in repeats]))
-        ordinals = [row.ordinal for row in rows]
-        columns = [index.entries(ordinals, repeat) for repeat in repeats]
-        return (entry for of_row in zip(*columns, strict=True) for entry in of_row)
-
     def _with_files(self, plan: Plan, rows: Sequence[Row | BadRow], skip_finished: bool) -> Iterator[Candidate]:
         """Yield what `_of_plan` does, for rows whose files are read several at a time, and no further ahead than the caller asks."""
         repeats = range(self._options.repeats)
@@ -248,6 +239,15 @@ class Feed:
         for (row, of_row), (request, error, bug) in zip(wanted, requests, strict=True):
             for repeat, entry in of_row:
                 yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry, bug)
+
+    def _entries(self, index: Lookup | DoneTasks, rows: Sequence[Row | BadRow]) -> Iterator[IndexEntry | None]:
+        """Iterate over the records of all rows, per row those of its repeats."""
+        repeats = range(self._options.repeats)
+        if not isinstance(index, DoneTasks):
+            return iter(index.lookup([self._hash(row, repeat) for row in rows for repeat in repeats]))
+        ordinals = [row.ordinal for row in rows]
+        columns = [index.entries(ordinals, repeat) for repeat in repeats]
+        return (entry for of_row in zip(*columns, strict=True) for entry in of_row)
 
     def _filtered(self, items: Sequence[Work | Unsendable]) -> list[Work | Unsendable]:
         by_variant: dict[str, list[Work]] = {}

@@ -147,6 +147,7 @@ class Parameters(Section):
     top_p: Fraction | Absent = _parameter("top_p")
     max_tokens: Whole | Absent = _parameter("max_tokens")
     max_completion_tokens: Whole | Absent = _parameter("max_completion_tokens")
+    max_output_tokens: Whole | Absent = _parameter("max_output_tokens")
     frequency_penalty: Penalty | Absent = _parameter("frequency_penalty")
     presence_penalty: Penalty | Absent = _parameter("presence_penalty")
     logit_bias: dict[str, float] | Absent = _parameter("logit_bias")

@@ -9,9 +9,8 @@ from typing import Any, cast
 
 from batch.errors import InputError
 from batch.prompts.columns import reads_files
-from batch.prompts.current_files import files_of
 from batch.prompts.encoding import encoded, encoded_setting, identity, member, stream_members
-from batch.prompts.files import FileSource, NoFiles, RowFiles
+from batch.prompts.files import FileSource, NoFiles, with_row_files
 from batch.prompts.messages import Maker, messages_maker, tools_maker, with_parts
 from batch.prompts.messages_api import MessagesRequests
 from batch.prompts.parts import PartApi
@@ -23,6 +22,7 @@ from batch.records import STREAMED, Api, Media, Request, Row
 from batch.settings import Variant
 
 _CONTENT_KEY: dict[Api, str] = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input", "messages": "messages"}
+_CONTENT_KEY["responses"] = "input"
 
 
 class RequestBuilder:
@@ -42,6 +42,8 @@ class RequestBuilder:
     def __init__(self, variant: Variant, stream: bool, source: FileSource | None = None) -> None:
         prompt = variant.prompt
         self.reads_files = reads_files(prompt)
+        if self.reads_files and prompt.attached.max_pixels is not None:
+            check_pillow()
         # Those that are not made of a few encoded pieces.
         self._stored: StoredRequests | MessagesRequests | None = StoredRequests(variant, stream) if prompt.stored else None
         if self._stored is not None:
@@ -51,8 +53,8 @@ class RequestBuilder:
         parameters = _renamed(variant, content_key)
         parameters.pop("stream", None)
         stream_options = parameters.pop("stream_options", None)
-        if prompt.api == "messages":
-            self._stored = MessagesRequests(variant, parameters, stream, source)
+        if prompt.api in ("messages", "responses"):
+            self._stored = MessagesRequests(variant, parameters, stream, source or NoFiles())
             return
         self._default_tools = parameters.pop("tools", None) if prompt.tools else None
         self._tools: Maker | None = tools_maker(prompt.tools) if prompt.tools else None
@@ -61,11 +63,9 @@ class RequestBuilder:
         self._suffix = b"".join(member(name, encoded_setting(variant, value)) for name, value in sorted(parameters.items()))
         self._stream_suffix = b""
         if stream and prompt.api in STREAMED:
-            self._stream_suffix = stream_members(variant, stream_options)
+            self._stream_suffix = stream_members(variant, stream_options, prompt.api)
         self._key = identity(variant, prompt.api)
         self._attached, self._sounds, self._source = prompt.attached, variant.provider.audio_formats, source or NoFiles()
-        if self.reads_files and prompt.attached.max_pixels is not None:
-            check_pillow()
 
     def build(self, row: Row) -> Request:
         """The request for `row`.
@@ -89,14 +89,12 @@ class RequestBuilder:
 
     def _content_with_files(self, row: Row) -> tuple[bytes, bytes | None, Media | None]:
         """The messages with the row's files; what stands for them in the key, None where that is the same; and what the files are."""
-        files = RowFiles(row, self._attached, self._source)
-        with files_of(files):
-            content = self._content(row)
-        if not self._attached.columns:
-            return encoded(row, content), None, files.media
-        parts = files.parts(cast("PartApi", self._api), self._sounds)
-        content = with_parts(row, content, parts, cast("PartApi", self._api))
-        return encoded(row, content), encoded(row, content, as_key=True), files.media
+        api = cast("PartApi", self._api)
+        content, parts, media = with_row_files(row, self._content, self._attached, self._source, api, self._sounds)
+        if not parts:
+            return encoded(row, content), None, media
+        content = with_parts(row, content, parts, api)
+        return encoded(row, content), encoded(row, content, as_key=True), media
 
 
 def _renamed(variant: Variant, content_key: str) -> dict[str, Any]:

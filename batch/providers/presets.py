@@ -21,9 +21,9 @@ class Preset:
     """Describes one provider.
 
     `base_url` and the values of `query` may hold `${VAR}` and `${VAR:-default}`; the URL is empty for the embedded model.
-    `lists_all_models` is False where GET /models lacks names that work, or takes another key than the rest does.
+    `lists_all_models` is False where GET /models lacks names that work, or takes another key than the rest does. `audio_formats` are the
+    formats of sounds that it takes, empty for all that are known.
     `messages_auth` is the header of the key for the Messages API, where it is another. `batch` is its Batch API, if promptmill speaks it.
-    `audio_formats` are the formats of sounds that it takes, empty for all that are known.
     `options` are request parameters beyond the common ones, each with one line of help. `note` is what a user must read first.
     """
 
@@ -39,9 +39,9 @@ class Preset:
     json_schema: SchemaSupport = "sent"
     cuts_prompts: bool = False
     lists_all_models: bool = True
+    audio_formats: tuple[str, ...] = ()
     messages_auth: AuthHeader | None = None
     batch: BatchApi | None = None
-    audio_formats: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
