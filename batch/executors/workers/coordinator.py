@@ -80,7 +80,7 @@ class Coordinator:
         self._refused: dict[str, Stop] = {}
         self._members: dict[str, _WorkerState] = {}
         self._gone: set[str] = set()
-        # Of a cluster it is unknown until its launcher calls `expect`.
+        # Of a cluster unknown until `expect`.
         self._workers = sharding.processes or 1
         self._recover = recover
         self._notify = notify
@@ -190,8 +190,8 @@ class Coordinator:
             self.tallies[variant].doubled += max(0, number - found[variant])
 
     def begin_budget(self, spent_usd: float) -> None:
-        """Count what earlier sessions have spent, and the workers that are gone: a budget begins in the middle of the run."""
-        self._budget_allocator.add_spent(spent_usd + self._gone_usd)
+        """Count what earlier sessions have spent: a budget begins in the middle of the run."""
+        self._budget_allocator.add_spent(spent_usd)
 
     @property
     def spent_usd(self) -> float:
@@ -205,6 +205,9 @@ class Coordinator:
             for shares in queue:
                 shares.change(steering.applied(self._run), now)
         self._budget_allocator.change(math.inf if steering.max_cost_usd is None else steering.max_cost_usd)
+        if self._budget_allocator.is_limited:
+            self._budget_allocator.add_spent(self._gone_usd)
+            self._gone_usd = 0.0
 
     def retry(self, tasks: Mapping[int, Sequence[RetriedTask]]) -> int:
         """Send failed tasks again, given by queue; returns how many: not those that are on their way, or whose queue was given up."""
@@ -233,9 +236,9 @@ class Coordinator:
         self._gone.add(name)
         self._budget_allocator.ended(name, budget)
         reported = budget or member.budget
-        unrecorded = reported.unrecorded if reported is not None else 0.0
-        self._unrecorded_usd += unrecorded
-        self._gone_usd += unrecorded + sum(tally.cost_usd + tally.extra_usd for tally in member.tallies.values())
+        self._unrecorded_usd += (unrecorded := reported.unrecorded if reported is not None else 0.0)
+        if not self._budget_allocator.is_limited:
+            self._gone_usd += unrecorded + sum(tally.cost_usd + tally.extra_usd for tally in member.tallies.values())
         for queue in self._queues:
             for shares in queue:
                 shares.lost(name)
