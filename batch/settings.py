@@ -12,6 +12,10 @@ from typing import Any, Literal
 from batch.batch_settings import BatchApi, BatchSettings, EngineName
 from batch.embedded_settings import EmbeddedModelSettings
 from batch.file_settings import FileSettings
+
+# Not by a plain import: their former home keeps the names.
+from batch.input_settings import InputFormat as InputFormat  # noqa: PLC0414
+from batch.input_settings import InputSettings as InputSettings  # noqa: PLC0414
 from batch.price_settings import Price as Price  # noqa: PLC0414 - a setting of the job
 from batch.price_settings import TokenPrices as TokenPrices  # noqa: PLC0414
 from batch.records import Api
@@ -19,7 +23,6 @@ from batch.records import Api
 PromptApi = Literal["chat/completions", "completions", "embeddings", "messages", "responses"]
 """The APIs for which a prompt makes requests; stored requests may be for others."""
 
-InputFormat = Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"]
 OWN_MODEL = "*"
 """The model of a variant whose requests name their own."""
 
@@ -36,25 +39,6 @@ HttpEngine = Literal["asyncio", "httpx"]
 SchemaSupport = Literal["enforced", "strict", "sent", "json_object"]
 """What an endpoint does with a JSON Schema for its answers: holds them to it; does so where strict is asked for; takes it and promises
 nothing; takes none, and is asked for JSON only."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputSettings:
-    """Where the rows are: `paths` are absolute files or globs, read in this order (a glob's files sorted by name).
-
-    Of these rows those are taken for which `where` holds (readers/where.py), of them `sample` drawn by `seed`, of them the first `limit`.
-    `delimiter` None takes the one of a CSV's header; `encoding` None is UTF-8.
-    """
-
-    paths: tuple[str, ...]
-    id: str | None = None
-    format: InputFormat = "auto"
-    delimiter: str | None = None
-    encoding: str | None = None
-    where: str | None = None
-    sample: int | None = None
-    seed: int = 0
-    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

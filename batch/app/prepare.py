@@ -146,7 +146,7 @@ def _manifest(loaded: LoadedJob, dataset: Dataset, directory: RunDirectory, prev
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         job=without_secrets(loaded.document),
         variants={variant.name: VariantRecord.of(variant) for variant in job.variants},
-        input=now,
+        input=replace(now, origin=loaded.origin),
         rows=count_rows(dataset, directory.path, now.files, unchanged=unchanged),
         repeats=job.run.repeats,
         ordinals_hold=ordinals_hold,
@@ -223,6 +223,13 @@ def _with_reviews(
     )
 
 
+def _cause(previous: Manifest, manifest: Manifest) -> str:
+    if previous.input == manifest.input:
+        return "their answers are to an earlier version of this job"
+    origin = None if manifest.input is None else manifest.input.origin
+    return "the input changed" if origin is None else f"the answers of {origin['name']} of which they are made changed"
+
+
 def _explain(reviews: Mapping[str, Review], previous: Manifest, manifest: Manifest, *, by_id: bool) -> str:
     lines = []
     for name, review in reviews.items():
@@ -230,7 +237,7 @@ def _explain(reviews: Mapping[str, Review], previous: Manifest, manifest: Manife
             continue
         earlier = previous.variants.get(name)
         settings = differences(asdict(earlier) if earlier else {}, asdict(manifest.variants[name]))
-        cause = "the input changed" if previous.input != manifest.input else "their answers are to an earlier version of this job"
+        cause = _cause(previous, manifest)
         why = ", ".join(settings) if settings else f"{cause} (for example {', '.join(review.examples)})"
         lines.append(f"{review.changed:,} finished rows of {name} differ: {why}")
         if not settings and not by_id and previous.input != manifest.input:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,6 +16,7 @@ import anyio
 
 from batch.app.bug_report import BugCollector, internal_error
 from batch.app.engines import check_open_batches, engine_of
+from batch.app.made_rows import drop_other_rows, keep_rows
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.app.stored import stored_run
@@ -74,23 +75,40 @@ def run(
     executor.check(loaded.job)
     keys = endpoints.read_keys(chosen_variants(loaded.job, options.variants))
     report = partial(_report, observers)
-    if not directory.exists:
-        # A run that began continues with what it was started with.
-        check_columns(loaded)
-        for warning in loaded.warnings:
-            report(warning)
+    is_new = not directory.exists
+    if is_new and not loaded.job.input.is_made:
+        _check_new(loaded, report)
     bugs = BugCollector(directory)
     observers = [*observers, bugs]
     with directory.lock(report):
         check_open_batches(directory, engine, fresh=options.fresh)
-        if options.fresh:
-            report(_clear(directory, loaded.job))
+        loaded = _with_rows(loaded, directory, options, report, is_new=is_new)
         stop_source = StopSource(not_ignored(signals), stopper or Stopper())
         sent, outputs = _send_and_write(_Sending(executor, keys, options, observers, stop_source), loaded, directory, bugs)
     ended = sent.report(outputs, monotonic() - started, bugs.path)
     for observer in observers:
         observer.notify(RunEnded(ended.tallies, ended.reason))
     return ended
+
+
+def _with_rows(
+    loaded: LoadedJob, directory: RunDirectory, options: RunOptions, report: Callable[[str], None], *, is_new: bool
+) -> LoadedJob:
+    """Make and keep the rows that are in no file, and with `fresh` move an earlier run aside; returns the job that reads its rows."""
+    if loaded.job.input.is_made:
+        loaded = keep_rows(loaded, directory, options, report)
+        if is_new:
+            _check_new(loaded, report)
+    elif options.fresh:
+        report(_clear(directory, loaded.job))
+    return loaded
+
+
+def _check_new(loaded: LoadedJob, report: Callable[[str], None]) -> None:
+    """Compare a job that has not begun with its input; one that began continues with what it was started with. Raises JobError."""
+    check_columns(loaded)
+    for warning in loaded.warnings:
+        report(warning)
 
 
 def _clear(directory: RunDirectory, job: Job) -> str:
@@ -130,7 +148,7 @@ def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions,
     loaded = from_document(dict(found.manifest.job), overrides)
     # The directory may have been moved since the run began.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))
-    return run(replace(loaded, job=job), options, observers, directory=found)
+    return run(replace(loaded, job=job), replace(options, kept_rows=True), observers, directory=found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +191,7 @@ class _Sending:
         """Prepare the run and send. The journals' indexes end with it: outputs load new ones, and memory has no room for both."""
         options = self._options
         with prepare(loaded, directory, self._executor, options) as prepared:
+            drop_other_rows(directory, prepared.job)
             for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _report(self._observers, notice)
             with following(prepared.run), self._executor.connected(), handlers_restored(self._stop_source.signals):

@@ -14,6 +14,7 @@ from batch.batch_settings import BatchFamily, EngineName
 from batch.embedded_settings import EmbeddedModelSettings
 from batch.job.batch_model import BatchSection
 from batch.job.file_model import FilesSection
+from batch.job.input_model import InputSection
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
@@ -22,7 +23,6 @@ from batch.settings import (
     Auto,
     Durability,
     HttpEngine,
-    InputFormat,
     OutputFormat,
     PromptApi,
     RunSettings,
@@ -31,38 +31,6 @@ from batch.settings import (
 
 _RUN = RunSettings()
 _EMBEDDED = EmbeddedModelSettings()
-
-
-class InputSection(Section):
-    """Where the rows are."""
-
-    path: Text | Annotated[list[Text], Field(min_length=1)] = Field(
-        description="A file, a glob, or a list of them, relative to this file; .jsonl .json .csv .tsv may be .gz .zst. May hold ${VAR}."
-    )
-    id: Text | Absent = Field(
-        default=None, description="The column with the rows' ids; each must be unique. Without it rows go by their place."
-    )
-    format: InputFormat = Field(
-        default="auto",
-        description="How to read the input; auto goes by the file's name. openai-batch: JSON lines {custom_id, method, url, body} that are"
-        " sent as they are; auto detects them when the job has no prompt.",
-    )
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | Absent = Field(
-        default=None, description="What stands between a CSV's fields; without it the one that its header has: , ; tab or |."
-    )
-    encoding: Text | Absent = Field(
-        default=None, description="The encoding of CSV and JSON files, such as cp1252, latin-1 or utf-16; without it UTF-8."
-    )
-    where: Text | Absent = Field(
-        default=None,
-        description='Take only the rows for which this is true, such as label == "x" and score > 3: columns, values, and or not,'
-        " == != < <= > >=, in, len(). Rows that cannot be read are kept, as errors.",
-    )
-    sample: Whole | Absent = Field(
-        default=None, description="Of these, draw this many at random, in input order; a larger sample holds the smaller one."
-    )
-    seed: int = Field(default=0, description="Another seed draws another sample.")
-    limit: Whole | Absent = Field(default=None, description="Of these, take only this many first rows.")
 
 
 class PromptSection(FilesSection):

@@ -59,19 +59,30 @@ class RaceRecord:
 
 @dataclass(frozen=True, slots=True)
 class InputRecord:
-    """The identity of the input, {path, size, mtime_ns} of each of its `files`, and the `selection` of its rows, of `Dataset.selection`."""
+    """The identity of the input, {path, size, mtime_ns} of each of its `files`, and the `selection` of its rows, of `Dataset.selection`.
+
+    `origin` describes what rows that are kept in the run directory were made of (results/step_rows.py); it is no part of the identity.
+    """
 
     files: Sequence[Mapping[str, Any]]
     selection: Mapping[str, Any]
+    origin: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON values: the selection stands beside the files."""
-        return {"files": [dict(file) for file in self.files], **self.selection}
+        origin = {} if self.origin is None else {"origin": dict(self.origin)}
+        return {"files": [dict(file) for file in self.files], **origin, **self.selection}
+
+    @property
+    def kept_name(self) -> str:
+        """The name of the file of rows in the run directory, where they are kept there."""
+        return str(self.files[0]["path"]).partition("?")[0].rpartition("/")[2] if self.files else ""
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> InputRecord:
         """Read what `document` gave."""
-        return cls([dict(file) for file in document["files"]], {key: value for key, value in document.items() if key != "files"})
+        selection = {key: value for key, value in document.items() if key not in ("files", "origin")}
+        return cls([dict(file) for file in document["files"]], selection, document.get("origin"))
 
 
 @dataclass(frozen=True, slots=True)
