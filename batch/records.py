@@ -13,9 +13,11 @@ from typing import Any, Literal, Self
 
 from batch.record_class import record_class
 
-Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations"]
-STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions"})
+Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations", "messages"]
+STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions", "messages", "responses"})
 """The APIs whose answers can be streamed here."""
+CHATS: frozenset[Api] = frozenset({"chat/completions", "messages", "responses"})
+"""The APIs that take a chat: messages with roles."""
 
 
 class InputFile(str):
@@ -97,15 +99,28 @@ class InputOffset:
 
 
 @record_class(frozen=True, slots=True)
+class Media:
+    """The pictures, sounds and other files in a request, and the bytes of its body that they take; `picture_bytes` are the pictures'."""
+
+    pictures: int
+    sounds: int
+    files: int
+    bytes: int
+    picture_bytes: int
+
+
+@record_class(frozen=True, slots=True)
 class Request:
     """The JSON body that is sent for a task.
 
     `key` is a 16-byte hash of everything that decides the answer: provider, API, model, body (but not whether it is streamed).
+    `media` are the files that were put into the body, None where there are none, or the row has them as messages.
     """
 
     api: Api
     body: bytes
     key: bytes
+    media: Media | None = None
 
 
 @record_class(frozen=True, slots=True)

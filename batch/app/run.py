@@ -20,6 +20,7 @@ from batch.app.made_rows import drop_other_rows, keep_rows
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.app.stored import stored_run
+from batch.app.variants import chosen_variants
 from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.feed import FeedOptions
@@ -28,6 +29,8 @@ from batch.errors import EndpointError, InputChangedError, PromptmillError, RunD
 from batch.events import Notice, Observer, RunEnded, RunStarted
 from batch.executors import Ended, Executor, make_executor
 from batch.executors.context import EndpointGroup, PreparedRun, RunContext, StopSource
+from batch.executors.control import Control
+from batch.executors.control_server import serving
 from batch.executors.costs import keep_unrecorded
 from batch.executors.live.race import raced_of
 from batch.executors.stopping import Stopper, handlers_restored, not_ignored
@@ -36,7 +39,7 @@ from batch.policy.redaction import ApiKeys
 from batch.process import has_uvloop
 from batch.readers import Dataset
 from batch.records import ErrorInfo
-from batch.results.outputs import write_outputs
+from batch.results.outputs import following, write_outputs
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of, open_existing, open_run_directory
 from batch.rundir.stored_run import StoredRun
@@ -70,7 +73,7 @@ def run(
     engine = engine_of(options, loaded.job, directory)
     executor = make_executor(engine, options.ray_address)
     executor.check(loaded.job)
-    keys = endpoints.read_keys(loaded.job.variants)
+    keys = endpoints.read_keys(chosen_variants(loaded.job, options.variants))
     report = partial(_report, observers)
     is_new = not directory.exists
     if is_new and not loaded.job.input.is_made:
@@ -187,11 +190,11 @@ class _Sending:
     def send(self, loaded: LoadedJob, directory: RunDirectory) -> _Sent:
         """Prepare the run and send. The journals' indexes end with it: outputs load new ones, and memory has no room for both."""
         options = self._options
-        with prepare(loaded, directory, self._executor, retry_failed=options.retry_failed, changed=options.changed) as prepared:
+        with prepare(loaded, directory, self._executor, options) as prepared:
             drop_other_rows(directory, prepared.job)
             for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _report(self._observers, notice)
-            with self._executor.connected(), handlers_restored(self._stop_source.signals):
+            with following(prepared.run), self._executor.connected(), handlers_restored(self._stop_source.signals):
                 ended = anyio.run(self._send, prepared, backend_options=_loop(prepared))
             # A disk or store that refused would refuse this as well, and the first refusal is the one to report.
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
@@ -203,8 +206,9 @@ class _Sending:
 
     async def _send(self, prepared: PreparedRun) -> Ended:
         job, report = prepared.job, partial(_report, self._observers)
-        endpoints.warn_of_proxies(job.run, [variant.provider for variant in job.variants], os.environ, report)
-        async with endpoints.started(job.variants) as variants:
+        chosen = chosen_variants(job, self._options.variants)
+        endpoints.warn_of_proxies(job.run, [variant.provider for variant in chosen], os.environ, report)
+        async with endpoints.started(chosen) as variants:
             grouped = endpoints.by_endpoint(variants)
             pools = [endpoints.each_url(group[0].provider) for group in grouped]
             # Workers open connections of their own.
@@ -218,6 +222,7 @@ class _Sending:
                     except EndpointError as error:
                         return Ended(Stop("refused", f"refused before a row was sent: {error}"))
                 groups = [EndpointGroup(*each) for each in zip(grouped, pools, clients, unready, strict=True)]
+                control = Control(job.run, self._stop_source.stopper, report, self._clock.wall())
                 context = RunContext(
                     prepared,
                     settings,
@@ -227,10 +232,12 @@ class _Sending:
                     self._clock,
                     self._observers,
                     self._stop_source,
+                    control,
                     self._options.batch,
                 )
                 context.notify(RunStarted(job.name, str(prepared.directory.place), prepared.tallies))
-                return await self._executor.execute(context)
+                async with serving(control, prepared.directory, report):
+                    return await self._executor.execute(context)
 
     def _feed_options(self, prepared: PreparedRun) -> FeedOptions:
         job, options = prepared.job, self._options

@@ -17,6 +17,8 @@ class RunOptions:
     """The options of a run beside its job.
 
     `engine` is a key of EXECUTORS, None: the job's own. `ray_address` is the cluster for Ray, `batch` is for Batch APIs.
+    With `retry_failed`, `retry_codes` are the codes of the failures to send again (none: all). `variants` are patterns of the models'
+    names to send (none: all).
     `rows` are given by a Python program in place of the job's [input] path. `kept_rows`: rows that were
     made and kept are taken as they are.
     """
@@ -27,6 +29,8 @@ class RunOptions:
     engine: str | None = None
     ray_address: str | None = None
     batch: BatchOptions = field(default_factory=BatchOptions)
+    retry_codes: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
     rows: Any = None
     kept_rows: bool = False
 
@@ -66,5 +70,5 @@ class RunReport:
         """Return the exit code: 0 all done, 1 some failed, 4 budget spent, 5 stopped early, 130 interrupted."""
         if self.cause is not None:
             return {"interrupted": 130, "budget": 4}.get(self.cause, 5)
-        failed = any(tally.failed + tally.kept_failed for tally in self.tallies.values())
+        failed = any(tally.failed + tally.kept_failed > tally.accepted for tally in self.tallies.values())
         return 1 if failed or any(report.exit_code for report in self.upstream) else 0

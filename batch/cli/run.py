@@ -7,10 +7,10 @@ import click
 from batch.cli.console import command_line
 from batch.cli.display import run_steps_and_report
 from batch.cli.engine_options import EngineFlags, engine_options
-from batch.cli.options import RunFlags, job_argument, run_options
+from batch.cli.options import RetryCommand, RunFlags, job_argument, run_options
 
 
-@click.command("run")
+@click.command("run", cls=RetryCommand)
 @job_argument
 @run_options
 @engine_options
@@ -43,6 +43,6 @@ def run_command(
     from batch.job import load
 
     loaded = load(job, flags.overrides())
-    options = app.RunOptions(flags.retry_failed, fresh, flags.changed or "refuse", engine.engine, engine.ray_address, engine.batch())
+    options = flags.options(engine, fresh=fresh)
     again = command_line("run", job, *flags.words(), *engine.words())
     run_steps_and_report(ctx, app.steps_of(loaded, flags.overrides()), options, again, flags.quiet)

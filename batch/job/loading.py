@@ -12,6 +12,7 @@ from typing import Any
 from batch.errors import JobError, Problem
 from batch.job.batch_model import batch_settings
 from batch.job.endpoints import Endpoints, preset_settings
+from batch.job.files import resolve_folders
 from batch.job.inputs import read_input, resolve_input, with_requests
 from batch.job.judge_panels import with_entries
 from batch.job.judges import Judges
@@ -117,6 +118,7 @@ def _load(
     user_names: tuple[str, ...],
 ) -> LoadedJob:
     loading = _with_overrides(files, document, overrides, environ)
+    resolve_folders(document, loading)
     sections = read_sections(document, loading)
     check_templates(sections, loading)
     input_settings = with_requests(read_input(sections.input, loading), sections, loading)
@@ -170,6 +172,10 @@ def _output(section: OutputSection | None, name: str, loading: Loading) -> Outpu
         seen.add(column)
     if section.format == "openai-batch" and section.columns:
         loading.add(("output", "columns"), "cannot be used with format = 'openai-batch', which has no place for them", "remove it")
+    if section.rows_per_part is not None and section.parts != "auto":
+        loading.add(("output", "rows_per_part"), "cannot be used with parts, which decides it", "remove one of them")
+    elif section.format == "openai-batch" and (section.rows_per_part is not None or section.parts not in ("auto", 1)):
+        loading.add(("output", "parts"), "cannot be used with format = 'openai-batch', which has one file a model", "remove it")
     # Unlike all other paths, relative to the working directory: results belong where the command is given.
     directory = loading.resolve_path(section.dir or f"runs/{slugify(name)}", ("output", "dir"), base=Path.cwd(), stores=True)
     if directory is None:
@@ -181,6 +187,8 @@ def _output(section: OutputSection | None, name: str, loading: Loading) -> Outpu
         columns=columns,
         names=() if names == columns else names,
         csv_guard=section.csv_guard,
+        parts=section.parts,
+        rows_per_part=section.rows_per_part,
     )
 
 

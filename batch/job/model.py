@@ -11,7 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from batch.batch_settings import BatchFamily, EngineName
+from batch.embedded_settings import EmbeddedModelSettings
 from batch.job.batch_model import BatchSection
+from batch.job.file_model import FilesSection
 from batch.job.input_model import InputSection
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
@@ -20,7 +22,6 @@ from batch.settings import (
     AuthHeader,
     Auto,
     Durability,
-    EmbeddedModelSettings,
     HttpEngine,
     OutputFormat,
     PromptApi,
@@ -32,7 +33,7 @@ _RUN = RunSettings()
 _EMBEDDED = EmbeddedModelSettings()
 
 
-class PromptSection(Section):
+class PromptSection(FilesSection):
     """How a row becomes a request; texts are Jinja2 templates over the row's columns."""
 
     api: PromptApi = Field(default="chat/completions", description="Which API is called.")
@@ -68,7 +69,9 @@ class ProviderSection(Section):
     exact_url: bool = Field(default=False, description="Whether base_url is meant as it is, with no version in its path.")
     api_key_env: Text | Absent = Field(default=None, description="The name of the environment variable that holds the key.")
     auth: AuthHeader | Absent = Field(default=None, description="Which header carries the key.")
-    headers: dict[str, str] = Field(default_factory=dict, description="Extra headers. No secrets: the key goes by api_key_env.")
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Extra headers. A secret among them stands as ${VAR}; the key goes by api_key_env."
+    )
     query: dict[str, str] = Field(default_factory=dict, description="Query parameters of each request. May hold ${VAR}.")
     renames: dict[str, str] = Field(default_factory=dict, description="Request parameters that this provider calls by another name.")
     options: list[Text] = Field(
@@ -112,6 +115,7 @@ class Parameters(Section):
     top_p: Fraction | Absent = _parameter("top_p")
     max_tokens: Whole | Absent = _parameter("max_tokens")
     max_completion_tokens: Whole | Absent = _parameter("max_completion_tokens")
+    max_output_tokens: Whole | Absent = _parameter("max_output_tokens")
     frequency_penalty: Penalty | Absent = _parameter("frequency_penalty")
     presence_penalty: Penalty | Absent = _parameter("presence_penalty")
     logit_bias: dict[str, float] | Absent = _parameter("logit_bias")
@@ -252,6 +256,10 @@ class OutputSection(Section):
     csv_guard: bool = Field(
         default=True, description="Whether CSV text that a spreadsheet would run as a formula gets a ' before it; never a number or an id."
     )
+    parts: Annotated[int, Field(ge=1, le=100_000)] | Auto = Field(
+        default="auto", description='How many files completions and errors have each; "auto" is one up to 100,000 answers, then some 20.'
+    )
+    rows_per_part: Annotated[int, Field(ge=1)] | Absent = Field(default=None, description="The most rows of such a file, instead of parts.")
 
 
 class JobFile(Section):

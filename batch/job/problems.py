@@ -14,6 +14,7 @@ from typing import Literal
 from batch.errors import JobError, Problem
 from batch.job.layers import NUL_IN_PATH, FileLayer, Layer, SetLayer, expand_user
 from batch.job.paths import KeyPath, begins, dotted
+from batch.job.secrets import VARIABLE_PREFIX
 from batch.providers.variables import UnsetVariableError, substitute
 from batch.storage.urls import is_url, parse
 
@@ -154,7 +155,10 @@ class Loading:
         try:
             return substitute(text, self.environ)
         except UnsetVariableError as error:
-            self.add(path, f"{user} needs the environment variable {error.name}, which is not set", note or f"export {error.name}=…")
+            hint = note or f"export {error.name}=…"
+            if error.name.startswith(VARIABLE_PREFIX):
+                hint += "; the job file writes this secret out, and run.json keeps none: promptmill run JOB.toml continues too"
+            self.add(path, f"{user} needs the environment variable {error.name}, which is not set", hint)
         except ValueError as error:
             self.add(path, str(error))
         return None

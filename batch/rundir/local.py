@@ -37,7 +37,8 @@ LAYOUT = "2.0"
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
 CONTENTS = (
     *("journal", "submissions.jsonl", "batches", "run.json", "input-index.json", "rows"),
-    *("completions.*", "errors.*", "scores", "report.html", "watch"),
+    *("completions.*", "errors.*", "completions-*", "errors-*", ".parts", "scores", "report.html"),
+    *("watch", "control.jsonl", "accepted.json"),
 )
 
 
@@ -231,6 +232,11 @@ class RunDirectory:
     def publish(self, *paths: Path) -> list[Path | str]:
         """Publish files and folders that were written under `path`; returns their locations. Raises StorageError."""
         return list(paths)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the directory is on a disk that other processes of this machine see."""
+        return True
 
     def slugs(self) -> list[str]:
         """List the variants that have a journal, sorted by name."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from batch.file_settings import FileSettings
 from batch.records import BeatenVariant
-from batch.settings import Variant
+from batch.settings import PromptSettings, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,24 @@ class VariantRecord:
     @classmethod
     def of(cls, variant: Variant) -> VariantRecord:
         """Describe a variant."""
-        return cls(variant.slug, variant.provider.name, variant.model, dict(variant.parameters), asdict(variant.prompt))
+        return cls(variant.slug, variant.provider.name, variant.model, dict(variant.parameters), _described(variant.prompt))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> VariantRecord:
         """Read a record; what is missing is empty."""
         get = document.get
         return cls(str(document["slug"]), get("provider", ""), get("model", ""), dict(get("parameters", {})), dict(get("prompt", {})))
+
+
+def _described(prompt: PromptSettings) -> dict[str, Any]:
+    """A prompt as it reads back from JSON. Without files it has no settings of files, as in the runs of earlier versions."""
+    described = _as_lists(asdict(prompt))
+    del described["attached"]
+    return described if prompt.attached == FileSettings() else {**described, "attached": _as_lists(asdict(prompt.attached))}
+
+
+def _as_lists(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in table.items()}
 
 
 @dataclass(frozen=True, slots=True)

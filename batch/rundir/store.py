@@ -116,8 +116,7 @@ class StoreRunDirectory(RunDirectory):
             folder = Path(temporary)
             for generation in range(1, lease.generation):
                 former = lease._replace(generation=generation)
-                _mapped(partial(self._mirror.fetch_apart, [f"journal/{slug}/{former.stem}.sealed"], folder))
-                last = read_seal(former.seal(folder)).get(LAST, 0)
+                last = self._last_object(slug, former, folder)
                 _mapped(partial(self._mirror.fetch_apart, [self._object(slug, former, part) for part in range(1, last + 1)], folder))
             return read(earlier_segments(folder, lease))
 
@@ -134,11 +133,28 @@ class StoreRunDirectory(RunDirectory):
         _mapped(partial(self._mirror.fetch, "batches"))
         return super().batch_folder()
 
+    def _last_object(self, slug: str, lease: SegmentName, folder: Path) -> int:
+        """Return the number of the last object of a former lease: as its seal says, or all, where its holder finished it."""
+        sealed = f"journal/{slug}/{lease.stem}.sealed"
+        if _mapped(partial(self._mirror.read, sealed)) is not None:
+            _mapped(partial(self._mirror.fetch_apart, [sealed], folder))
+            return read_seal(lease.seal(folder)).get(LAST, 0)
+        last = 0
+        while _mapped(partial(self._mirror.read, self._object(slug, lease, last + 1))) is not None:
+            last += 1
+        return last
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the directory is on a disk: it is not."""
+        return False
+
     def discard(self, *paths: Path) -> None:
-        """Remove files from the copy and from the store."""
+        """Remove derived files from the store, and from the copy."""
         for path in paths:
-            _mapped(partial(self._mirror.delete, path.relative_to(self.path).as_posix()))
-        super().discard(*paths)
+            path.unlink(missing_ok=True)
+            if path.is_relative_to(self.path):
+                _mapped(partial(self._mirror.delete, path.relative_to(self.path).as_posix()))
 
     def check_lock(self) -> None:
         """Check that this process still has the lock, without a request to the store."""

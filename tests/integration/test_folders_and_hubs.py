@@ -159,7 +159,7 @@ def hub_files() -> dict[str, bytes]:
 
 
 class Hub(BaseHTTPRequestHandler):
-    """The part of the Hugging Face Hub's API that reading a dataset takes. https://huggingface.co/docs/hub/api"""
+    """The part of the API of the Hugging Face Hub (https://huggingface.co/docs/hub/api) that reading a dataset takes."""
 
     protocol_version = "HTTP/1.1"
     files = hub_files()
