@@ -227,7 +227,9 @@ def _cause(previous: Manifest, manifest: Manifest) -> str:
     if previous.input == manifest.input:
         return "their answers are to an earlier version of this job"
     origin = None if manifest.input is None else manifest.input.origin
-    return "the input changed" if origin is None else f"the answers of {origin['name']} of which they are made changed"
+    return (
+        "the input changed" if origin is None or "name" not in origin else f"the answers of {origin['name']} of which they are made changed"
+    )
 
 
 def _explain(reviews: Mapping[str, Review], previous: Manifest, manifest: Manifest, *, by_id: bool) -> str:
