@@ -125,7 +125,7 @@ class RunSettings:
     `outage_timeout_s` (how long an endpoint that serves nothing is waited for) and `grace_s` (what in-flight requests get on Ctrl-C).
     `flush_interval_s` is how long outcomes wait for each other where the run directory is on an object store.
     `engine` carries the run out. `processes` is how many share the rows, "auto" one for each core; all limits are of all of them together.
-    `max_concurrency` bounds a concurrency of "auto"; the rates are of one endpoint and key.
+    `max_concurrency` bounds a concurrency of "auto"; the rates, and the `retry_share` of tasks, are of one endpoint and key.
     `max_failures` ends a session in which more rows than this failed: a number, or a share of its outcomes such as "10%" (judged from
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
     `repair` is how often an answer that does not fit the prompt's schema is asked for again; None: once, where the endpoint itself does
@@ -141,6 +141,7 @@ class RunSettings:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     attempts: int = 8
+    retry_share: float = 0.5
     max_failures: int | str | None = None
     max_cost_usd: float | None = None
     repeats: int = 1

@@ -54,7 +54,7 @@ class FailureHandler:
     def settle(self, work: Work, verdict: Verdict, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
         """Act on a verdict other than done. `exhausted` says that all rows have been read."""
         has_ok = self._tallies[work.task.variant].ok > 0
-        verdict = with_history(verdict, work, self._endpoint_pool, self.served, has_ok=has_ok)
+        verdict = with_history(verdict, exchange, work, self._endpoint_pool, self.served, has_ok=has_ok)
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
         if exchange.fault is not None and exchange.fault.bug is not None:

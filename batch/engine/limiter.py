@@ -61,7 +61,8 @@ class EndpointLimiter:
         self._run, self._is_alone = run, concurrency is None
         self.rates = rates or RateLimiter(run.requests_per_minute, run.tokens_per_minute)
         self.breaker = Breaker(run.outage_timeout_s)
-        self.budget = RetryBudget(floor=max(20, 2 * min(run.most_in_flight, AUTO_RETRIES) if auto else 2 * run.most_in_flight))
+        floor = max(20, 2 * min(run.most_in_flight, AUTO_RETRIES) if auto else 2 * run.most_in_flight)
+        self.budget = RetryBudget(floor, run.retry_share)
         self._patience_s = run.outage_timeout_s
         self._random = rng
         self.asked_until = self._paused_until = 0.0

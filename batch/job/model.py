@@ -187,6 +187,11 @@ class RunSection(Section):
         description="The most tokens sent to and got from an endpoint in a minute: estimated before, corrected by usage.",
     )
     attempts: Annotated[int, Field(ge=1, le=100)] = Field(default=_RUN.attempts, description="The most attempts that a task gets.")
+    retry_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=_RUN.retry_share,
+        description="The share of an endpoint's tasks that may need another attempt, beyond a floor of 20 or twice the concurrency. The run"
+        " stops where more do; 1 never stops it.",
+    )
     max_failures: Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$", examples=["10%"])] | Absent = Field(
         default=_RUN.max_failures,
         description='Stop when more rows than this failed: a number, or a share such as "10%". Without it a run stops only when the'
