@@ -10,11 +10,11 @@ from typing import Any
 from batch.errors import PromptmillError
 from batch.journal.attempts import SUFFIX, decode_attempt
 from batch.journal.watching import SAMPLES, decode_sample
-from batch.results.following import JournalFollower, Line
+from batch.results.following import JournalFollower, JournalLine
 from batch.results.timeline import Timeline
 from batch.rundir.local import RunDirectory
 
-Seen = Callable[[Line, Mapping[str, Any]], None]
+Seen = Callable[[JournalLine, Mapping[str, Any]], None]
 
 
 class RunTimeline:

@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 
 from batch.errors import PromptmillError
-from batch.results.following import Line, Place, read_record
+from batch.results.following import JournalLine, Place, read_record
 from batch.results.live import read_account, read_live_run
 from batch.results.readable import answer_text, failure_text, first_token_seconds, seconds
 from batch.results.run_timeline import RunTimeline
@@ -84,7 +84,7 @@ class ViewedRun:
             "failures": self._lines(self._failures, after),
         }
 
-    def _seen(self, line: Line, fields: Mapping[str, Any]) -> None:
+    def _seen(self, line: JournalLine, fields: Mapping[str, Any]) -> None:
         self._number += 1
         newest = Newest(self._number, line.variant, line.place)
         self._rows.append(newest)
