@@ -21,6 +21,8 @@ COMMANDS = (
     ("Run a job", "cancel", "cancel", "Cancel the open batches of a run; collect what was done."),
     ("Run a job", "plan", "plan", "Show what a job would send and cost; send nothing."),
     ("Run a job", "try", "try_", "Send one row; show the request and stream the answer."),
+    ("Run a job", "ctl", "ctl", "Pause, resume, stop or limit a running run."),
+    ("Run a job", "accept", "accept", "Take failures as final: exit code 0 from then on."),
     ("Look into a run", "status", "status", "Show counts, tokens, and what failed and why."),
     ("Look into a run", "runs", "runs", "List the runs of a folder: state, rows, cost, age and size."),
     ("Look into a run", "tail", "tail", "Show the last outcomes, and those that come."),

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from batch.batch_settings import BatchApi
+from batch.embedded_settings import EmbeddedModelSettings
 from batch.job.model import ProviderSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Loading, nearest
 from batch.providers.batch_apis import FAMILIES
 from batch.providers.presets import PRESETS, Preset
 from batch.providers.urls import normalise_base_url
-from batch.settings import AuthHeader, EmbeddedModelSettings, ProviderSettings
+from batch.settings import AuthHeader, ProviderSettings
 
 _EMBEDDED_ONLY = ("model_path", "chat_template", "parallel", "context", "threads", "embedding")
 _REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage", "json_schema", "exact_url", "batch")
@@ -100,6 +101,9 @@ class Endpoints:
             at = (*place, "query", key) if key in table.query else used_at
             # A variable of the preset is missed where the model is named, one of the job where it stands.
             query[key] = self.loading.fill(value, at, f"[provider.{name}]") or ""
+        headers = {}
+        for key, value in {**(preset.headers if preset else {}), **table.headers}.items():
+            headers[key] = self.loading.fill(value, (*place, "headers", key), f"[provider.{name}]") or ""
         if not urls:
             return None
         api_key_env, auth = _authentication(table, preset)
@@ -109,7 +113,7 @@ class Endpoints:
             more_urls=tuple(urls[1:]),
             api_key_env=api_key_env,
             auth=auth,
-            headers={**(preset.headers if preset else {}), **table.headers},
+            headers=headers,
             query=query,
             renames=renames,
             batch=_batch_api(table, preset),

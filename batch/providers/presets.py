@@ -21,8 +21,9 @@ class Preset:
     """Describes one provider.
 
     `base_url` and the values of `query` may hold `${VAR}` and `${VAR:-default}`; the URL is empty for the embedded model.
-    `lists_all_models` is False where GET /models lacks names that work, or takes another key than the rest does.
-    `batch` is its Batch API; None: it has none, or promptmill does not speak it.
+    `lists_all_models` is False where GET /models lacks names that work, or takes another key than the rest does. `audio_formats` are the
+    formats of sounds that it takes, empty for all that are known.
+    `messages_auth` is the header of the key for the Messages API, where it is another. `batch` is its Batch API, if promptmill speaks it.
     `options` are request parameters beyond the common ones, each with one line of help. `note` is what a user must read first.
     """
 
@@ -38,16 +39,20 @@ class Preset:
     json_schema: SchemaSupport = "sent"
     cuts_prompts: bool = False
     lists_all_models: bool = True
+    audio_formats: tuple[str, ...] = ()
+    messages_auth: AuthHeader | None = None
     batch: BatchApi | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
 
 _OPENAI_RENAMES = {"max_tokens": "max_completion_tokens"}
+_OPENAI_AUDIO = ("wav", "mp3")
 
 _ROWS = (
     Preset(
         name="openai",
+        audio_formats=_OPENAI_AUDIO,
         title="OpenAI",
         base_url="${OPENAI_BASE_URL:-https://api.openai.com/v1}",
         json_schema="strict",
@@ -70,6 +75,7 @@ _ROWS = (
     ),
     Preset(
         name="azure",
+        audio_formats=_OPENAI_AUDIO,
         title="Azure OpenAI (Microsoft Foundry)",
         base_url="${AZURE_OPENAI_ENDPOINT}/openai/v1",
         lists_all_models=False,  # deployments, which are what is called, are not in the list of base models
@@ -185,7 +191,6 @@ _ROWS = (
         batch=batch_apis.DEEPINFRA,
         api_key_env="DEEPINFRA_API_KEY",
         options={**TOP_K, **MIN_P, **REPETITION},
-        note="Model ids are VENDOR/MODEL. Its page states 20 % off for batches.",
     ),
     Preset(
         name="doubleword",
@@ -193,7 +198,6 @@ _ROWS = (
         base_url="https://api.doubleword.ai/v1",
         batch=batch_apis.DOUBLEWORD,
         api_key_env="DOUBLEWORD_API_KEY",
-        note='Batches have windows with prices of their own: set [batch] window = "24h" or another that it offers.',
     ),
     Preset(
         name="deepseek",
@@ -214,14 +218,22 @@ _ROWS = (
     ),
     Preset(
         name="anthropic",
-        title="Anthropic (OpenAI-compatible)",
+        title="Anthropic",
         base_url="https://api.anthropic.com/v1",
         lists_all_models=False,  # aliases; the list takes x-api-key, and no bearer key
+        messages_auth="x-api-key",
+        batch=batch_apis.ANTHROPIC,
         api_key_env="ANTHROPIC_API_KEY",
-        options={"thinking": 'Extended thinking: {type = "enabled", budget_tokens = 2000}.'},
+        options={
+            **TOP_K,
+            "thinking": 'Extended thinking: {type = "enabled", budget_tokens = 2000}.',
+            "cache_control": 'With api = "messages": caches the prompt up to its last block: {type = "ephemeral"}.',
+            "output_config": 'With api = "messages": settings of the answer, such as {effort = "low"}.',
+        },
         note=(
-            "Parameters that this layer does not know (seed, logprobs, penalties and more) are ignored, says Anthropic, and a temperature"
-            " above 1 counts as 1. Keep to chat/completions; prompt caching and citations are in its own API only."
+            'With [prompt] api = "messages" its own Messages API is called, which has prompt caching, documents and batches. Without it,'
+            " its OpenAI-compatible layer: parameters that this does not know (seed, logprobs, penalties and more) are ignored, says"
+            " Anthropic, and a temperature above 1 counts as 1."
         ),
     ),
     Preset(

@@ -12,7 +12,7 @@ from batch.journal.attempts import FailedAttempt, read_attempts
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import task_hash
 from batch.journal.reading import RecordReader
-from batch.prompts import RequestBuilder
+from batch.readers.builders import request_builder
 from batch.records import BadRow, Outcome, Request, Row
 from batch.results.readable import answer_text, first_token_seconds, seconds
 from batch.rundir.running import live_states
@@ -107,7 +107,7 @@ def _request(run: StoredRun, variant: Variant, row: Row | BadRow | None) -> tupl
     if isinstance(row, BadRow):
         return None, row.message
     try:
-        return RequestBuilder(variant, stream=run.job.run.stream).build(row), None
+        return request_builder(variant, stream=run.job.run.stream).build(row), None
     except RowError as error:
         return None, error.info.message
     except (ValueError, InputError) as error:

@@ -23,10 +23,11 @@ from batch.executors.context import EndpointGroup, RunContext
 from batch.executors.costs import costs_of
 from batch.executors.live.dedupe import duplicates_of, in_passes
 from batch.executors.live.race import open_race
+from batch.executors.live.target import LiveTarget
 from batch.executors.sharding import ShardPlan, shard_for_processes
 from batch.executors.watching import ALONE, open_monitor
-from batch.prompts import RequestBuilder
 from batch.readers import Dataset
+from batch.readers.builders import request_builder
 from batch.settings import Job
 
 
@@ -69,7 +70,7 @@ async def _run_session(context: RunContext) -> Ended:
     race = open_race(prepared, context.report, looking=not context.feed_options.retry_failed and context.feed_options.changed != "rerun")
     stopped, duplicates = race.stopped if race else set(), duplicates_of(prepared)
     plans = [
-        [Plan(v.name, RequestBuilder(v, stream=settings.stream), prepared.indexes[v.name]) for v in group.variants]
+        [Plan(v.name, request_builder(v, stream=settings.stream), prepared.indexes[v.name]) for v in group.variants]
         for group in context.groups
     ]
     feeds = [_feed(context, own, duplicates, stopped) for own in plans]
@@ -80,7 +81,9 @@ async def _run_session(context: RunContext) -> Ended:
 
     async def run_queues(queues: Sequence[EndpointQueue]) -> Stop | None:
         session = Session(queues, recorder, costs, settings, clock=context.clock, observers=context.observers)
-        return await context.supervise(session, partial(race.run, session) if race else session.execute)
+        target = LiveTarget(context, session, costs, [plan for own in plans for plan in own])
+        async with context.control.attached(target):
+            return await context.supervise(session, partial(race.run, session) if race else session.execute)
 
     try:
         stop = await in_passes(prepared, queues, plans, duplicates, run_queues, context.report)
