@@ -12,7 +12,7 @@ from batch.journal.index import ResumeIndex
 from batch.rundir.accepted import read_accepted, write_accepted
 from batch.rundir.failures import failures_of
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import open_run_directory
+from batch.rundir.opening import open_existing
 from batch.settings import Job
 
 
@@ -42,7 +42,7 @@ def accept(directory: Path | str, codes: Sequence[str] = (), *, undo: bool = Fal
 
     Raises RunDirectoryError, LockedError while the run is active, DamagedError, StorageError.
     """
-    found = open_run_directory(directory)
+    found = open_existing(directory)
     variants = found.manifest.variants
     with found.lock():
         accepted = {slug: set(tasks) for slug, tasks in read_accepted(found).items()}

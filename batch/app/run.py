@@ -43,6 +43,7 @@ from batch.results.outputs import following, write_outputs
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of, open_existing, open_run_directory
 from batch.rundir.stored_run import StoredRun
+from batch.rundir.watch_folder import watch_folder
 from batch.settings import Job
 from batch.tally import Tally
 from batch.transport.client import Client
@@ -200,7 +201,7 @@ class _Sending:
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
                 abandoned = sum(tally.abandoned for tally in prepared.tallies.values())
                 keep_unrecorded(directory, ended.unrecorded_usd, abandoned)
-                if (watched := directory.watch_dir()).is_dir():
+                if (watched := watch_folder(directory)).is_dir():
                     directory.publish(watched)
             return _Sent(prepared.tallies, prepared.run, ended)
 

@@ -74,7 +74,7 @@ class EndpointLimiter:
         self._failing: dict[str, tuple[float, str]] = {}
         self._evidence: dict[str, Evidence] = {}
         # Where other workers send too, each learns the part of the rate that it gets; the parts add up to the endpoint's.
-        self._learned = LearnedRate()
+        self.learned = LearnedRate()
         self._in_flight = 0
         self._long_hold_until = -math.inf
 
@@ -114,11 +114,7 @@ class EndpointLimiter:
         """Return the seconds until something may be sent; 0: now; infinity: until a probe has returned, or for good if it `failed_late`."""
         if self.outage_since is not None and self.failed_late:
             return math.inf
-        return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), self._learned.hold(now), 0.0)
-
-    def is_rationed(self, now: float) -> bool:
-        """Return whether rates, set or learned, and no pause or outage, delay the next request."""
-        return self.breaker.closed and self.paused(now) <= 0 and (self._learned.is_active or self.rates.hold(now) > 0)
+        return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), self.learned.hold(now), 0.0)
 
     def long_hold(self, now: float) -> str | None:
         """Return a notice if a rate delays everything for long; each delay is reported once."""
@@ -132,7 +128,7 @@ class EndpointLimiter:
         """Count a request that leaves; `first` and `retried` are for the retry budget. The ticket is for `ended`."""
         self.concurrency.sent(now)
         self._in_flight += 1
-        self._learned.sent(now)
+        self.learned.sent(now)
         # A closed breaker keeps no track of requests.
         if not self.breaker.closed:
             self.breaker.sent(key_of(task))
@@ -150,7 +146,7 @@ class EndpointLimiter:
         """Learn from an answer. Returns True if it ended an outage. `by_reference`: it was the test of a suspicion."""
         usage = exchange.reply.usage if exchange.reply else None
         self.concurrency.served(exchange.sent_at, exchange.done_at, max(1.0, tokens_of(usage, "completion_tokens")))
-        self._learned.served(exchange.done_at, self._in_flight + 1)
+        self.learned.served(exchange.done_at, self._in_flight + 1)
         self._refusals = 0
         self.outage_since = None
         self.has_served = True
@@ -262,7 +258,7 @@ class EndpointLimiter:
         Without one the cut is tried first; only when requests sent after it are refused as well, and none is served, all pause.
         """
         if code == "rate_limit" and verdict.reduce_concurrency:
-            self._learned.refused(sent_at, now, self.concurrency.limit, self._in_flight + 1)
+            self.learned.refused(sent_at, now, self.concurrency.limit, self._in_flight + 1)
         cut = verdict.reduce_concurrency and self.concurrency.refused(sent_at, now)
         if cut:
             self._refusals += 1
@@ -274,7 +270,7 @@ class EndpointLimiter:
 
     @property
     def _has_learned(self) -> bool:
-        return self._learned.is_active and not self._learned.is_starved
+        return self.learned.is_active and not self.learned.is_starved
 
     def _pause(self, wait: float, code: str, now: float) -> str | None:
         until = now + wait
