@@ -116,7 +116,7 @@ class Variant:
     """One `[[model]]` entry after its sweep is expanded. `slug` is its name as a folder name, unique in the job.
 
     `parameters` go into the request body as they are (sweep and extra_body already merged, names not yet renamed). `price` is the one that
-    the job gives; without it the price list is asked.
+    the job gives; without it the price list is asked. `row_parameters` are the columns of parameters that each row has itself.
     """
 
     name: str
@@ -126,6 +126,7 @@ class Variant:
     parameters: Mapping[str, Any]
     prompt: PromptSettings
     price: Price | None = None
+    row_parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def full_name(self) -> str:

@@ -24,13 +24,17 @@ class VariantRecord:
     @classmethod
     def of(cls, variant: Variant) -> VariantRecord:
         """Describe a variant."""
-        return cls(variant.slug, variant.provider.name, variant.model, dict(variant.parameters), _described(variant.prompt))
+        return cls(variant.slug, variant.provider.name, variant.model, _parameters(variant), _described(variant.prompt))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> VariantRecord:
         """Read a record; what is missing is empty."""
         get = document.get
         return cls(str(document["slug"]), get("provider", ""), get("model", ""), dict(get("parameters", {})), dict(get("prompt", {})))
+
+
+def _parameters(variant: Variant) -> dict[str, Any]:
+    return {**variant.parameters, **{name: {"column": column} for name, column in variant.row_parameters.items()}}
 
 
 def _described(prompt: PromptSettings) -> dict[str, Any]:
