@@ -30,7 +30,7 @@ class MessagesRequests:
     def __init__(self, variant: Variant, parameters: dict[str, Any], stream: bool, source: FileSource) -> None:
         prompt = variant.prompt
         self._fixed = {"model": variant.model, **{name: parameters[name] for name in sorted(parameters)}}
-        self._content: Maker = messages_maker(prompt)
+        self._content: Maker = messages_maker(prompt, marks=prompt.api in variant.provider.cache_marks)
         self._tools: Maker | None = tools_maker(prompt.tools) if prompt.tools else None
         self._stream_suffix = b',"stream":true' if stream else b""
         self._api = prompt.api

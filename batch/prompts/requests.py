@@ -59,7 +59,8 @@ class RequestBuilder:
             return
         self._default_tools = parameters.pop("tools", None) if prompt.tools else None
         self._tools: Maker | None = tools_maker(prompt.tools) if prompt.tools else None
-        self._content = messages_maker(prompt) if prompt.api == "chat/completions" else _text_maker(prompt.text)
+        takes_marks = prompt.api in variant.provider.cache_marks
+        self._content = messages_maker(prompt, marks=takes_marks) if prompt.api == "chat/completions" else _text_maker(prompt.text)
         self._row_parameters = RowParameters(variant.row_parameters, variant.provider.renames) if variant.row_parameters else None
         self._content_key = f',"{content_key}":'.encode()
         self._prefix = b'{"model":' + encoded_setting(variant, variant.model) + self._content_key

@@ -41,6 +41,8 @@ def _described(prompt: PromptSettings) -> dict[str, Any]:
     """A prompt as it reads back from JSON. Without files it has no settings of files, as in the runs of earlier versions."""
     described = _as_lists(asdict(prompt))
     del described["attached"]
+    if not prompt.cache:
+        del described["cache"]
     return described if prompt.attached == FileSettings() else {**described, "attached": _as_lists(asdict(prompt.attached))}
 
 
