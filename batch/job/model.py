@@ -54,6 +54,10 @@ class PromptSection(FilesSection):
         default=None,
         description="Whether strict = true goes with the schema.  [default: where the schema is in the form that OpenAI demands for it]",
     )
+    cache: bool = Field(
+        default=False,
+        description="Whether what all rows begin with is marked for the provider's cache (cache_control: Anthropic, OpenRouter).",
+    )
     check_schema: bool = Field(default=True, description="Whether answers are checked against the schema as they come.")
 
 

@@ -24,7 +24,7 @@ class VariantRecord:
     @classmethod
     def of(cls, variant: Variant) -> VariantRecord:
         """Describe a variant."""
-        return cls(variant.slug, variant.provider.name, variant.model, dict(variant.parameters), _described(variant.prompt))
+        return cls(variant.slug, variant.provider.name, variant.model, _parameters(variant), _described(variant.prompt))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> VariantRecord:
@@ -33,10 +33,16 @@ class VariantRecord:
         return cls(str(document["slug"]), get("provider", ""), get("model", ""), dict(get("parameters", {})), dict(get("prompt", {})))
 
 
+def _parameters(variant: Variant) -> dict[str, Any]:
+    return {**variant.parameters, **{name: {"column": column} for name, column in variant.row_parameters.items()}}
+
+
 def _described(prompt: PromptSettings) -> dict[str, Any]:
     """A prompt as it reads back from JSON. Without files it has no settings of files, as in the runs of earlier versions."""
     described = _as_lists(asdict(prompt))
     del described["attached"]
+    if not prompt.cache:
+        del described["cache"]
     return described if prompt.attached == FileSettings() else {**described, "attached": _as_lists(asdict(prompt.attached))}
 
 

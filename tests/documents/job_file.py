@@ -87,7 +87,8 @@ def _model(node: Schema) -> Iterator[str]:
     yield "### Request parameters"
     yield (
         "They are sent with each request of the model. Any other parameter goes into"
-        " `extra_body`, or is named in `options` of the provider's table."
+        ' `extra_body`, or is named in `options` of the provider\'s table. Each of them, and `model`, may be `{column = "NAME"}`: then'
+        " each row has its own, checked as it is read; a row without a value sends none."
     )
     yield _keys({"properties": common})
     yield "### Request parameters of some providers"
