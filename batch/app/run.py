@@ -19,6 +19,7 @@ from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.app.stored import stored_run
 from batch.app.variants import chosen_variants
+from batch.app.whole import whole_of
 from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.feed import FeedOptions
@@ -73,6 +74,7 @@ def run(
     directory = directory or open_run_directory(loaded.job.output.dir)
     report = partial(_report, observers)
     if not directory.exists:
+        _refuse_former(loaded)
         # A run that began continues with what it was started with.
         check_columns(loaded)
         for warning in loaded.warnings:
@@ -88,6 +90,16 @@ def run(
     for observer in observers:
         observer.notify(RunEnded(ended.tallies, ended.reason))
     return ended
+
+
+def _refuse_former(loaded: LoadedJob) -> None:
+    """Refuse to begin where an earlier version kept this job's run relative to the working directory. Raises RunDirectoryError."""
+    former = None if loaded.former_dir is None else open_run_directory(loaded.former_dir)
+    if former is not None and former.exists and former.manifest.name == loaded.job.name:
+        raise RunDirectoryError(
+            f"{former.place}: a run of this job is here, but [output] dir is relative to the job file now: {loaded.job.output.dir};"
+            f" move the folder there, or give --set output.dir={former.place} to continue it where it is; nothing was sent"
+        )
 
 
 def _clear(directory: RunDirectory, job: Job) -> str:
@@ -107,7 +119,8 @@ def _send_and_write(
     try:
         sent = sending.send(loaded, directory)
         stop = sent.ended.stop
-        if stop is None or stop.cause in {"refused", "budget"}:
+        # Not where the user wants it to end at once: writing takes a while.
+        if stop is None or stop.cause in {"refused", "budget"} or (stop.cause == "interrupted" and sending.is_drained):
             outputs = _write_outputs(sent.run)
         bugs.write()
     except PromptmillError:
@@ -150,6 +163,8 @@ class _Sent:
             {} if stop is not None and stop.cause == "storage" else raced_of(self.run, self.tallies),
             self.ended.unrecorded_usd,
             bug_report,
+            whole_of(self.run, self.tallies),
+            self.run.job.run.max_cost_usd,
         )
 
 
@@ -165,6 +180,11 @@ class _Sending:
         self._observers = observers
         self._stop_source = stop_source
         self._clock = SystemClock()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether a stop, if there was one, was asked for once only."""
+        return self._stop_source.stopper.asked < 2
 
     def send(self, loaded: LoadedJob, directory: RunDirectory) -> _Sent:
         """Prepare the run and send. The journals' indexes end with it: outputs load new ones, and memory has no room for both."""
