@@ -16,16 +16,16 @@ from batch.errors import ChangedError
 from batch.executors import Executor
 from batch.executors.context import PreparedRun
 from batch.executors.sharding import ShardPlan
-from batch.job import LoadedJob
+from batch.job import LoadedJob, without_secrets
 from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.journal.writer import JournalWriter
 from batch.policy.changes import differences
-from batch.prompts import RequestBuilder
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
+from batch.readers.builders import request_builder
 from batch.readers.input_index import WORTH_ROWS, count_rows
-from batch.results.outputs import warn_of_json_columns
+from batch.results.output_files import warn_of_json_columns
 from batch.rundir.accepted import read_accepted
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import InputRecord, Manifest, VariantRecord
@@ -57,7 +57,7 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, executor: Executor, opti
         compare = previous is not None and (changed == "rerun" or not previous.settled or _may_differ(previous, manifest))
         indexes: dict[str, ResumeIndex] | dict[str, DoneTasks]
         chooses = changed != "rerun" and (bool(options.retry_codes) or bool(read_accepted(directory)))
-        if compare or not manifest.ordinals_hold or chooses:
+        if compare or not manifest.ordinals_hold or chooses or executor.needs_records:
             indexes = rows = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
         else:
             indexes = {variant.name: DoneTasks.load(directory.journal_dir(variant.slug)) for variant in job.variants}
@@ -115,7 +115,7 @@ def _open_journals(
 def _all_tasks(job: Job, dataset: Dataset, indexes: Mapping[str, ResumeIndex], *, retry_failed: bool, changed: ChangedPolicy) -> Feed:
     return Feed(
         dataset,
-        [Plan(v.name, RequestBuilder(v, stream=False), indexes[v.name]) for v in job.variants],
+        [Plan(v.name, request_builder(v, stream=False), indexes[v.name]) for v in job.variants],
         FeedOptions(job.run.repeats, job.input.id is not None, True, changed, retry_failed),
     )
 
@@ -153,9 +153,9 @@ def _manifest(loaded: LoadedJob, dataset: Dataset, directory: RunDirectory, prev
         promptmill=__version__,
         name=job.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        job=loaded.document,
+        job=without_secrets(loaded.document),
         variants={variant.name: VariantRecord.of(variant) for variant in job.variants},
-        input=now,
+        input=replace(now, origin=loaded.origin),
         rows=count_rows(dataset, directory.path, now.files, unchanged=unchanged),
         repeats=job.run.repeats,
         ordinals_hold=ordinals_hold,
@@ -268,7 +268,8 @@ def _cause(previous: Manifest, manifest: Manifest) -> str:
         if previous.promptmill != manifest.promptmill:
             return f"promptmill {manifest.promptmill} makes other requests than {previous.promptmill}"
         return "their answers are to an earlier version of this job"
-    return "the input changed"
+    origin = None if now is None else now.origin
+    return "the input changed" if origin is None else f"the answers of {origin['name']} of which they are made changed"
 
 
 def _explain(reviews: Mapping[str, Review], previous: Manifest, manifest: Manifest, *, by_id: bool) -> str:

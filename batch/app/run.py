@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,6 +15,9 @@ from typing import Any
 import anyio
 
 from batch.app.bug_report import BugCollector, internal_error
+from batch.app.engines import check_open_batches, engine_of
+from batch.app.former import refuse_former
+from batch.app.made_rows import drop_other_rows, keep_rows
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.app.stored import stored_run
@@ -38,7 +41,7 @@ from batch.policy.redaction import ApiKeys
 from batch.process import has_uvloop
 from batch.readers import Dataset
 from batch.records import ErrorInfo
-from batch.results.outputs import write_outputs
+from batch.results.outputs import following, write_outputs
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of, open_existing, open_run_directory
 from batch.rundir.stored_run import StoredRun
@@ -68,22 +71,22 @@ def run(
     InternalError for an unexpected exception.
     """
     started = monotonic()
-    executor = make_executor(options.engine, options.ray_address)
+    directory = directory or open_run_directory(loaded.job.output.dir)
+    engine = engine_of(options, loaded.job, directory)
+    executor = make_executor(engine, options.ray_address)
     executor.check(loaded.job)
     keys = endpoints.read_keys(chosen_variants(loaded.job, options.variants))
-    directory = directory or open_run_directory(loaded.job.output.dir)
     report = partial(_report, observers)
-    if not directory.exists:
-        _refuse_former(loaded)
-        # A run that began continues with what it was started with.
-        check_columns(loaded)
-        for warning in loaded.warnings:
-            report(warning)
+    is_new = not directory.exists
+    if is_new:
+        refuse_former(loaded)
+    if is_new and not loaded.job.input.is_made:
+        _check_new(loaded, report)
     bugs = BugCollector(directory)
     observers = [*observers, bugs]
     with directory.lock(report):
-        if options.fresh:
-            report(_clear(directory, loaded.job))
+        check_open_batches(directory, engine, fresh=options.fresh)
+        loaded = _with_rows(loaded, directory, options, report, is_new=is_new)
         stop_source = StopSource(not_ignored(signals), stopper or Stopper())
         sent, outputs = _send_and_write(_Sending(executor, keys, options, observers, stop_source), loaded, directory, bugs)
     ended = sent.report(outputs, monotonic() - started, bugs.path)
@@ -92,14 +95,24 @@ def run(
     return ended
 
 
-def _refuse_former(loaded: LoadedJob) -> None:
-    """Refuse to begin where an earlier version kept this job's run relative to the working directory. Raises RunDirectoryError."""
-    former = None if loaded.former_dir is None else open_run_directory(loaded.former_dir)
-    if former is not None and former.exists and former.manifest.name == loaded.job.name:
-        raise RunDirectoryError(
-            f"{former.place}: a run of this job is here, but [output] dir is relative to the job file now: {loaded.job.output.dir};"
-            f" move the folder there, or give --set output.dir={former.place} to continue it where it is; nothing was sent"
-        )
+def _with_rows(
+    loaded: LoadedJob, directory: RunDirectory, options: RunOptions, report: Callable[[str], None], *, is_new: bool
+) -> LoadedJob:
+    """Make and keep the rows that are in no file, and with `fresh` move an earlier run aside; returns the job that reads its rows."""
+    if loaded.job.input.is_made:
+        loaded = keep_rows(loaded, directory, options, report)
+        if is_new:
+            _check_new(loaded, report)
+    elif options.fresh:
+        report(_clear(directory, loaded.job))
+    return loaded
+
+
+def _check_new(loaded: LoadedJob, report: Callable[[str], None]) -> None:
+    """Compare a job that has not begun with its input; one that began continues with what it was started with. Raises JobError."""
+    check_columns(loaded)
+    for warning in loaded.warnings:
+        report(warning)
 
 
 def _clear(directory: RunDirectory, job: Job) -> str:
@@ -120,7 +133,8 @@ def _send_and_write(
         sent = sending.send(loaded, directory)
         stop = sent.ended.stop
         # Not where the user wants it to end at once: writing takes a while.
-        if stop is None or stop.cause in {"refused", "budget"} or (stop.cause == "interrupted" and sending.is_drained):
+        drained = stop is not None and stop.cause == "interrupted" and sending.is_drained
+        if stop is None or drained or stop.cause in {"refused", "budget", "waiting", "cancelled"}:
             outputs = _write_outputs(sent.run)
         bugs.write()
     except PromptmillError:
@@ -140,7 +154,7 @@ def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions,
     loaded = from_document(dict(found.manifest.job), overrides)
     # The directory may have been moved since the run began.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))
-    return run(replace(loaded, job=job), options, observers, directory=found)
+    return run(replace(loaded, job=job), replace(options, kept_rows=True), observers, directory=found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +204,10 @@ class _Sending:
         """Prepare the run and send. The journals' indexes end with it: outputs load new ones, and memory has no room for both."""
         options = self._options
         with prepare(loaded, directory, self._executor, options) as prepared:
+            drop_other_rows(directory, prepared.job)
             for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _report(self._observers, notice)
-            with self._executor.connected(), handlers_restored(self._stop_source.signals):
+            with following(prepared.run), self._executor.connected(), handlers_restored(self._stop_source.signals):
                 ended = anyio.run(self._send, prepared, backend_options=_loop(prepared))
             # A disk or store that refused would refuse this as well, and the first refusal is the one to report.
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
@@ -231,6 +246,7 @@ class _Sending:
                     self._observers,
                     self._stop_source,
                     control,
+                    self._options.batch,
                 )
                 context.notify(RunStarted(job.name, str(prepared.directory.place), prepared.tallies))
                 async with serving(control, prepared.directory, report):

@@ -18,6 +18,7 @@ from batch.process import end_on_signals, open_missing_descriptors, tune_gc
 COMMANDS = (
     ("Run a job", "run", "run", "Run a job, or continue it."),
     ("Run a job", "resume", "resume", "Continue a run from its directory alone."),
+    ("Run a job", "cancel", "cancel", "Cancel the open batches of a run; collect what was done."),
     ("Run a job", "plan", "plan", "Show what a job would send and cost; send nothing."),
     ("Run a job", "try", "try_", "Send one row; show the request and stream the answer."),
     ("Run a job", "ctl", "ctl", "Pause, resume, stop or limit a running run."),
@@ -26,6 +27,8 @@ COMMANDS = (
     ("Look into a run", "runs", "runs", "List the runs of a folder: state, rows, cost, age and size."),
     ("Look into a run", "tail", "tail", "Show the last outcomes, and those that come."),
     ("Look into a run", "show", "show", "Show one row: its request, each attempt, the outcome."),
+    ("Look into a run", "watch", "watch", "Watch a run in the terminal, redrawn each second."),
+    ("Look into a run", "view", "view", "Show runs in the browser, live, with charts over time."),
     ("Look into a run", "verify", "verify", "Check input, journal and outputs against each other."),
     ("Look into a run", "export", "export", "Write completions and errors in another format."),
     ("Look into a run", "prune", "prune", "Free the disk of what a run no longer needs."),

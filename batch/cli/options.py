@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 import click
 from click.shell_completion import CompletionItem
 
-from batch.executors import EXECUTORS
 from batch.settings import InputSettings, RunSettings
 
 if TYPE_CHECKING:
     from batch import app
+    from batch.cli.engine_options import EngineFlags
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +136,7 @@ class RunFlags:
         """Return the codes of the failures to send again; empty for all."""
         return () if self.retry_failed in (None, ALL_FAILURES) else split_codes([self.retry_failed or ""])
 
-    def options(self, engine: str, ray_address: str | None, *, fresh: bool = False) -> app.RunOptions:
+    def options(self, engine: EngineFlags, *, fresh: bool = False) -> app.RunOptions:
         """Return the options of the run. Raises UsageError for a combination that means nothing."""
         from batch import app
 
@@ -144,7 +144,7 @@ class RunFlags:
             raise click.UsageError("--retry-failed=CODE and --changed rerun both choose what is sent again; give them in two runs.")
         retry = self.retry_failed is not None
         changed = self.changed or "refuse"
-        return app.RunOptions(retry, fresh, changed, engine, ray_address, self.retry_codes, self.variants)
+        return app.RunOptions(retry, fresh, changed, engine.engine, engine.ray_address, engine.batch(), self.retry_codes, self.variants)
 
     def overrides(self) -> list[str]:
         """Return KEY=VALUE overrides for the job loader."""
@@ -191,33 +191,6 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in reversed(decorators):
         decorated = decorate(decorated)
     return decorated
-
-
-def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that choose where the run is executed."""
-    engine = click.option(
-        "--engine",
-        type=click.Choice(list(EXECUTORS)),
-        default="live",
-        help="Where to run: " + "; ".join(f"{name} = {entry.help}" for name, entry in EXECUTORS.items()) + ".",
-    )
-    address = click.option(
-        "--ray-address",
-        metavar="HOST:PORT|auto",
-        help="The Ray cluster; auto: the one that this machine belongs to. Without it RAY_ADDRESS, else Ray is started here.",
-    )
-    return engine(address(function))
-
-
-def check_engine(engine: str, ray_address: str | None) -> None:
-    """An address is for Ray alone. Raises UsageError."""
-    if ray_address is not None and not EXECUTORS[engine].takes_address:
-        raise click.UsageError("--ray-address is for --engine ray; give both")
-
-
-def engine_words(engine: str, ray_address: str | None) -> list[str]:
-    """The same options as they were given."""
-    return [*(["--engine", engine] if engine != "live" else []), *(["--ray-address", ray_address] if ray_address else [])]
 
 
 def overrides(settings: Sequence[str], short: Mapping[str, Any]) -> list[str]:

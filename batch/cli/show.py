@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from batch.records import Outcome
     from batch.results.showing import ShownRow, ShownTask
 
-FORMAT = 1
 _LONGEST_TEXT = 4000
 _LONGEST_ANSWER = 1000
 
@@ -46,6 +45,7 @@ def show_command(ctx: click.Context, directory: str, row: str, variant: str | No
       promptmill show latest 51234 --json
     """
     from batch.app.look import show
+    from batch.results.showing import row_document
 
     shown = show(directory, row)
     if shown is None:
@@ -53,7 +53,7 @@ def show_command(ctx: click.Context, directory: str, row: str, variant: str | No
         ctx.exit(ExitCode.UNUSABLE)
     tasks = [task for task in shown.tasks if (variant or "") in task.variant.name and repeat in (None, task.repeat + 1)]
     if as_json:
-        write_json(_document(shown, tasks))
+        write_json(row_document(shown, tasks))
     else:
         write_text("\n".join(_text(shown, tasks)))
 
@@ -191,44 +191,3 @@ def _plain(value: Any) -> str:
 
 def _clock(time_: float) -> str:
     return f"{datetime.fromtimestamp(time_).astimezone():%Y-%m-%d %H:%M:%S}"
-
-
-def _document(shown: ShownRow, tasks: list[ShownTask]) -> dict[str, Any]:
-    from batch.records import BadRow
-    from batch.results.readable import answer_text, first_token_seconds, seconds
-
-    row = shown.row
-    columns = json.loads(json.dumps(dict(row.columns), default=str)) if row is not None and not isinstance(row, BadRow) else None
-    head = {"format": FORMAT, "id": shown.id, "row": shown.ordinal, "problem": shown.problem, "columns": columns}
-    place = {"file": None if row is None else str(row.file), "line": None if row is None else row.line}
-    documents = []
-    for task in tasks:
-        outcome = task.outcome
-        documents.append(
-            {
-                "variant": task.variant.name,
-                "repeat": task.repeat,
-                "request": None if task.request is None else json.loads(task.request.body),
-                "request_error": task.request_error,
-                "request_changed": task.is_changed,
-                "failed_attempts": list(task.attempts),
-                "in_flight": task.in_flight,
-                "outcome": None
-                if outcome is None
-                else {
-                    "status": "ok" if outcome.ok else "failed",
-                    "attempts": outcome.attempts,
-                    "done": outcome.done,
-                    "latency_s": seconds(outcome),
-                    "first_token_s": first_token_seconds(outcome),
-                    "finish_reason": outcome.finish_reason,
-                    "usage": outcome.usage,
-                    "cost_usd": outcome.cost_usd,
-                    "copy_of": outcome.copy_of,
-                    "completion": answer_text(outcome),
-                    "error": outcome.error,
-                    "response": None if outcome.response is None else json.loads(outcome.response),
-                },
-            }
-        )
-    return {**head, **place, "tasks": documents}

@@ -36,9 +36,14 @@ def status_command(directory: str, as_json: bool) -> None:
 
     status = app.status(directory)
     if as_json:
-        write_json({**asdict(status), "variants": [_variant_json(variant) for variant in status.variants]})
+        write_json(_status_json(status))
     else:
         write_text(_status_text(status))
+
+
+def _status_json(status: Status) -> dict[str, Any]:
+    upstream = None if status.upstream is None else _status_json(status.upstream)
+    return {**asdict(status), "variants": [_variant_json(variant) for variant in status.variants], "upstream": upstream}
 
 
 def _variant_json(variant: VariantStatus) -> dict[str, Any]:
@@ -65,6 +70,12 @@ def _status_text(status: Status) -> str:
             parts += ["", f"failures of {v.name}{more}:", *(_failure_lines(v))]
     if status.commands:
         parts += ["", "commands given to the run (promptmill ctl):", *_command_lines(status.commands)]
+    if status.origin is not None:
+        from batch.app.upstream import described
+
+        parts += ["", f"its rows: {one_line(described(status.origin))}"]
+        gone = f"their run is not at {near(str(status.origin['run']))} any more"
+        parts += ["", _status_text(status.upstream) if status.upstream is not None else one_line(gone)]
     return "\n".join(parts)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import shlex
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.cli.console import table, terminal_width
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from batch.app.running import Whole
 
 SHOWN_FAILURES = 5
+_PART = re.compile(r"(completions|errors)-\d+-of-(\d+)")
 _LABEL_WIDTH = 11
 _INDENT = 2
 
@@ -37,7 +41,7 @@ def closing_summary(report: RunReport, command: str) -> str:
         ("cost", _beside(cost(counts, report.unrecorded_usd), usd(whole.spent_usd) if whole and whole.spent_usd else "", whole)),
         ("saved", _unsaved(counts)),
         ("bug", f"unexpected exceptions failed some attempts; please report {near(report.bug_report)}" if report.bug_report else ""),
-        ("files", "\n".join(near(path) for path in report.outputs) or near(report.directory)),
+        ("files", "\n".join(_files(report.outputs)) or near(report.directory)),
         ("next", next_step(report, command)),
     ]
     lines = [f"promptmill: {_headline(report, counts)}"]
@@ -100,11 +104,18 @@ def variant_table(tallies: Mapping[str, Tally]) -> str:
     return table(rows, terminal_width() - _INDENT)
 
 
+def _files(paths: Sequence[Path | str]) -> Iterator[str]:
+    """Yield the outputs; parts as one pattern for completions and one for errors."""
+    names = [_PART.sub(r"\1-*-of-\2", near(path)) for path in paths]
+    for name, count in Counter(names).items():
+        yield f"{name} ({count} files)" if count > 1 else name
+
+
 def next_step(report: RunReport, command: str) -> str:
     """Say what to do after each exit code; nothing after 0."""
     code = report.exit_code
     if code == ExitCode.FAILED_ROWS:
-        errors = next((near(path) for path in report.outputs if "/errors." in str(path)), "the errors file")
+        errors = next((near(path) for path in report.outputs if "/errors" in str(path)), "the errors file")
         return f"read {errors}; to send the failed rows again:\n{_without(command, '--retry-failed', '--changed')} --retry-failed"
     if code == ExitCode.INTERRUPTED:
         return f"the same command continues where this one stopped:\n{command}"
@@ -114,6 +125,8 @@ def next_step(report: RunReport, command: str) -> str:
         return (
             f"to continue, raise run.max_cost_usd in the job file, or by as much as you like here:\n{again} --set run.max_cost_usd={more}"
         )
+    if report.cause in ("waiting", "cancelled"):
+        return f"the same command waits for what is open, and sends what is left:\n{command}"
     if code == ExitCode.STOPPED:
         return f"when the cause is mended, the same command continues:\n{command}"
     return ""
@@ -137,6 +150,8 @@ def _headline(report: RunReport, counts: Tally) -> str:
     took = duration(report.elapsed_s)
     if report.interrupted:
         return f"interrupted after {took}; finished rows are kept"
+    if report.cause in ("waiting", "cancelled"):
+        return f"{one_line(report.reason or '')} ({took})"
     if report.reason is not None:
         return f"stopped early after {took}: {one_line(report.reason)}"
     failed = counts.failed + counts.kept_failed

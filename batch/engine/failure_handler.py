@@ -123,7 +123,7 @@ class FailureHandler:
 
     def conclude(self, now: float) -> list[Fail]:
         """Test the endpoints of withheld rows when nothing else is left to send; fail the rows without a possible test."""
-        testable = [each for each in self.withheld if each.work.task.variant in self._endpoint_pool.references]
+        testable = [each for each in self.withheld if self._endpoint_pool.references]
         failed = [Fail(each.work, each.error, each.exchange) for each in self.withheld if each not in testable]
         self.withheld = testable
         for each in testable:
@@ -131,7 +131,8 @@ class FailureHandler:
         return failed
 
     def _refuse(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
-        testable = work.task.variant in self._endpoint_pool.references
+        # A model that was never served is tested with the answered request of another one: it shows whether the endpoint is at fault.
+        testable = bool(self._endpoint_pool.references)
         movable = error.code not in OF_THE_ROW and work.attempts < self._run.attempts and self._endpoint_pool.moves(work)
         may_be_endpoint = testable or movable or error.code == "permission"
         if blame(verdict, self._endpoint_pool.evidence(work), spent=True, has_reference=may_be_endpoint) is Blame.ROW:
@@ -174,7 +175,9 @@ class FailureHandler:
         """Send again the rows that an endpoint refused through its own fault."""
         withheld, self.withheld = self.withheld, []
         for each in withheld:
-            if each.work.endpoint is work.endpoint and each.work.task.variant == work.task.variant:
+            variant = each.work.task.variant
+            is_meant = variant == work.task.variant or variant not in self._endpoint_pool.references
+            if each.work.endpoint is work.endpoint and is_meant:
                 if self._is_forgiven_too_often(each.work, now):
                     yield Fail(each.work, each.error, each.exchange)
                     continue

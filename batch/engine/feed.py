@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Literal, Protocol
 
+from batch.engine.portions import in_threads, portions
 from batch.engine.work import Work
 from batch.errors import RowError, describe_bug
 from batch.events import UnexpectedError
@@ -181,7 +183,11 @@ class Feed:
                 return
             batch: list[Candidate] = []
             for plan in plans:
-                batch += self._of_plan(plan, rows, skip_finished)
+                if plan.builder.reads_files:
+                    yield from portions(self._with_files(plan, rows, skip_finished), _body_bytes)
+                else:
+                    batch += self._of_plan(plan, rows, skip_finished)
+            # Also an empty one: it lets the caller do other work while many finished rows pass.
             yield batch
 
     def _wanted_plans(self) -> list[Plan]:
@@ -216,6 +222,22 @@ class Feed:
                     continue
                 if request is None:
                     request, error, bug = row_request(plan.builder, row)
+                yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry, bug)
+
+    def _with_files(self, plan: Plan, rows: Sequence[Row | BadRow], skip_finished: bool) -> Iterator[Candidate]:
+        """Yield what `_of_plan` does, for rows whose files are read several at a time, and no further ahead than the caller asks."""
+        repeats = range(self._options.repeats)
+        entries = self._entries(plan.index, rows)
+        wanted: list[tuple[Row | BadRow, list[tuple[int, IndexEntry | None]]]] = []
+        for row in rows:
+            of_row = [(repeat, next(entries)) for repeat in repeats]
+            if skip_finished:
+                of_row = [(repeat, entry) for repeat, entry in of_row if entry is None or (self._options.retry_failed and not entry.ok)]
+            if of_row:
+                wanted.append((row, of_row))
+        requests = in_threads(partial(row_request, plan.builder), [row for row, _ in wanted])
+        for (row, of_row), (request, error, bug) in zip(wanted, requests, strict=True):
+            for repeat, entry in of_row:
                 yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry, bug)
 
     def _entries(self, index: Lookup | DoneTasks, rows: Sequence[Row | BadRow]) -> Iterator[IndexEntry | None]:
@@ -265,6 +287,10 @@ def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, Er
         problem = f"{type(error).__name__} while its request was made: this is a bug in promptmill"
         info = ErrorInfo(ErrorKind.INPUT, "bad_row", f"{row_place(row)}: {problem}")
         return Request("chat/completions", b"", bytes(16)), info, UnexpectedError(problem, describe_bug(error))
+
+
+def _body_bytes(candidate: Candidate) -> int:
+    return len(candidate.task.request.body)
 
 
 def _work(candidate: Candidate) -> Work | Unsendable:

@@ -24,6 +24,6 @@ def limited_by(pool: EndpointPool, backlog: Backlog, *, exhausted: bool, is_behi
     # At any moment a few slots wait for the next turn of the loop.
     if in_flight >= pool.limit - max(1, pool.limit // 10):
         return "concurrency"
-    if pool.hold(now) <= 0:
-        return "machine"
-    return "rate" if all(endpoint.limiter.rate_hold(now) > 0 for endpoint in pool.endpoints) else "server"
+    if all(endpoint.limiter.is_rationed(now) for endpoint in pool.endpoints):
+        return "rate"
+    return "server" if pool.hold(now) > 0 else "machine"

@@ -114,9 +114,9 @@ class EndpointLimiter:
             return math.inf
         return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), self._learned.hold(now), 0.0)
 
-    def rate_hold(self, now: float) -> float:
-        """Return the seconds until the endpoint's rates, set or learned, allow a request."""
-        return max(self.rates.hold(now), self._learned.hold(now), 0.0)
+    def is_rationed(self, now: float) -> bool:
+        """Return whether rates, set or learned, and no pause or outage, delay the next request."""
+        return self.breaker.closed and self.paused(now) <= 0 and (self._learned.is_active or self.rates.hold(now) > 0)
 
     def long_hold(self, now: float) -> str | None:
         """Return a notice if a rate delays everything for long; each delay is reported once."""
@@ -135,7 +135,7 @@ class EndpointLimiter:
         if not self.breaker.closed:
             self.breaker.sent(key_of(task))
         self.budget.sent(first=first, retried=retried)
-        return self.rates.sent(request.body, now)
+        return self.rates.sent(request.body, now, request.media)
 
     def ended(self, ticket: Ticket, exchange: Exchange) -> None:
         """Learn the rates from the headers and usage of an ended attempt."""

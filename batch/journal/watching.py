@@ -116,10 +116,18 @@ def read_samples(folder: Path) -> Iterator[tuple[str, PoolSample]]:
     for path in _files(folder, f"*{SAMPLES}"):
         name = path.name.removesuffix(SAMPLES)
         for half in (older(path), path):
-            for document in _documents(half):
-                with suppress(KeyError, TypeError, ValueError):
-                    in_flight, limit, waiting = (int(document[key]) for key in ("in_flight", "limit", "waiting"))
-                    yield name, PoolSample(float(document["time"]), in_flight, limit, waiting, dict(document["seconds"]))
+            for line in _lines(half):
+                if (sample := decode_sample(line)) is not None:
+                    yield name, sample
+
+
+def decode_sample(line: bytes) -> PoolSample | None:
+    """Decode a line of samples; None for one that was not written whole."""
+    with suppress(KeyError, TypeError, ValueError):
+        document = orjson.loads(line)
+        in_flight, limit, waiting = (int(document[key]) for key in ("in_flight", "limit", "waiting"))
+        return PoolSample(float(document["time"]), in_flight, limit, waiting, dict(document["seconds"]))
+    return None
 
 
 def _files(folder: Path, pattern: str) -> list[Path]:
@@ -128,14 +136,18 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 
 
 def _documents(path: Path) -> Iterator[dict[str, Any]]:
-    with suppress(FileNotFoundError), storage_errors(path):
+    for line in _lines(path):
+        with suppress(ValueError):
+            document = orjson.loads(line)
+            if isinstance(document, dict):
+                yield document
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with storage_errors(path):
         try:
             file = open_to_read(path)
         except FileNotFoundError:
             return
         with file:
-            for line in file:
-                with suppress(ValueError):
-                    document = orjson.loads(line)
-                    if isinstance(document, dict):
-                        yield document
+            yield from file

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from batch.errors import InputError, RowError, StorageError
@@ -11,11 +12,14 @@ from batch.journal.attempts import FailedAttempt, read_attempts
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import task_hash
 from batch.journal.reading import RecordReader
-from batch.prompts import RequestBuilder
+from batch.readers.builders import request_builder
 from batch.records import BadRow, Outcome, Request, Row
+from batch.results.readable import answer_text, first_token_seconds, seconds
 from batch.rundir.running import live_states
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Variant
+
+FORMAT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ def _request(run: StoredRun, variant: Variant, row: Row | BadRow | None) -> tupl
     if isinstance(row, BadRow):
         return None, row.message
     try:
-        return RequestBuilder(variant, stream=run.job.run.stream).build(row), None
+        return request_builder(variant, stream=run.job.run.stream).build(row), None
     except RowError as error:
         return None, error.info.message
     except (ValueError, InputError) as error:
@@ -134,3 +138,42 @@ def _at(run: StoredRun, ordinal: int) -> Row | BadRow | None:
         if batch and batch[-1].ordinal > ordinal:
             return None
     return None
+
+
+def row_document(shown: ShownRow, tasks: Sequence[ShownTask]) -> dict[str, Any]:
+    """Describe a row, with these of its tasks, as JSON."""
+    row = shown.row
+    columns = json.loads(json.dumps(dict(row.columns), default=str)) if row is not None and not isinstance(row, BadRow) else None
+    head = {"format": FORMAT, "id": shown.id, "row": shown.ordinal, "problem": shown.problem, "columns": columns}
+    place = {"file": None if row is None else str(row.file), "line": None if row is None else row.line}
+    documents = []
+    for task in tasks:
+        outcome = task.outcome
+        documents.append(
+            {
+                "variant": task.variant.name,
+                "repeat": task.repeat,
+                "request": None if task.request is None else json.loads(task.request.body),
+                "request_error": task.request_error,
+                "request_changed": task.is_changed,
+                "failed_attempts": [asdict(attempt) for attempt in task.attempts],
+                "in_flight": task.in_flight,
+                "outcome": None
+                if outcome is None
+                else {
+                    "status": "ok" if outcome.ok else "failed",
+                    "attempts": outcome.attempts,
+                    "done": outcome.done,
+                    "latency_s": seconds(outcome),
+                    "first_token_s": first_token_seconds(outcome),
+                    "finish_reason": outcome.finish_reason,
+                    "usage": outcome.usage,
+                    "cost_usd": outcome.cost_usd,
+                    "copy_of": outcome.copy_of,
+                    "completion": answer_text(outcome),
+                    "error": None if outcome.error is None else asdict(outcome.error),
+                    "response": None if outcome.response is None else json.loads(outcome.response),
+                },
+            }
+        )
+    return {**head, **place, "tasks": documents}

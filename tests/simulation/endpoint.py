@@ -98,7 +98,9 @@ class Witness:
         else:
             self.refused[model] = now
         if given.meaning == "answered" or (given.meaning == "failed" and not (is_test and given.name in NAMELESS)):
-            self.suspects.clear()
+            # A row refused in words of its own is no answer: what failed before it stays a suspicion.
+            if given.meaning == "answered":
+                self.suspects.clear()
             self.unready = False
             return
         if not given.name.startswith("429"):

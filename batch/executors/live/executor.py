@@ -26,8 +26,8 @@ from batch.executors.live.race import open_race
 from batch.executors.live.target import LiveTarget
 from batch.executors.sharding import ShardPlan, shard_for_processes
 from batch.executors.watching import ALONE, open_monitor
-from batch.prompts import RequestBuilder
 from batch.readers import Dataset
+from batch.readers.builders import request_builder
 from batch.settings import Job
 
 
@@ -39,6 +39,8 @@ def make_executor(address: str | None) -> LiveExecutor:
 
 class LiveExecutor:
     """Runs one session over all endpoints, or hands a sharded run to worker processes."""
+
+    needs_records = False
 
     def check(self, job: Job) -> None:
         """Accept every job."""
@@ -68,12 +70,12 @@ async def _run_session(context: RunContext) -> Ended:
     race = open_race(prepared, context.report, looking=not context.feed_options.retry_failed and context.feed_options.changed != "rerun")
     stopped, duplicates = race.stopped if race else set(), duplicates_of(prepared)
     plans = [
-        [Plan(v.name, RequestBuilder(v, stream=settings.stream), prepared.indexes[v.name]) for v in group.variants]
+        [Plan(v.name, request_builder(v, stream=settings.stream), prepared.indexes[v.name]) for v in group.variants]
         for group in context.groups
     ]
     feeds = [_feed(context, own, duplicates, stopped) for own in plans]
-    queues = [_queue(group, feed, context, at) for at, (group, feed) in enumerate(zip(context.groups, feeds, strict=True))]
-    for notice in _probed(context.groups, queues, context.clock.monotonic()):
+    queues = [queue_of(group, feed, context, at) for at, (group, feed) in enumerate(zip(context.groups, feeds, strict=True))]
+    for notice in probed(context.groups, queues, context.clock.monotonic()):
         context.report(notice)
     recorder = Recorder(prepared.journals, prepared.tallies, context.clock, costs)
 
@@ -91,7 +93,7 @@ async def _run_session(context: RunContext) -> Ended:
     return Ended(stop, costs.unrecorded)
 
 
-def _probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], now: float) -> Iterator[str]:
+def probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], now: float) -> Iterator[str]:
     """Set endpoints that could not be reached to be probed from the start; yields a sentence for each."""
     for group, queue in zip(groups, queues, strict=True):
         for endpoint in queue.endpoint_pool.endpoints:
@@ -99,7 +101,8 @@ def _probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], no
                 yield endpoint.limiter.unready(group.unready[endpoint.client], now)
 
 
-def _queue(group: EndpointGroup, feed: Feed, context: RunContext, number: int) -> EndpointQueue:
+def queue_of(group: EndpointGroup, feed: Feed, context: RunContext, number: int) -> EndpointQueue:
+    """Make the queue of an endpoint, or of a pool of equal ones, with a limiter for each. `number` tells it apart from the run's others."""
     settings = context.settings
     names = [endpoints.endpoint_name(provider, pooled=len(group.providers) > 1) for provider in group.providers]
     pooled = [

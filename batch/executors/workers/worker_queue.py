@@ -35,9 +35,9 @@ from batch.journal.segments import SegmentName
 from batch.journal.shared_index import LayeredIndex, SharedIndex
 from batch.journal.writer import LeasedJournalWriter
 from batch.policy.limits.shared import LimitShare, LimitUsage
-from batch.prompts import RequestBuilder
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
+from batch.readers.builders import request_builder
 from batch.readers.ranges import Ranges
 from batch.records import Task
 from batch.rundir.opening import open_run_directory
@@ -95,7 +95,7 @@ class WorkerQueue:
         self._options = FeedOptions(
             settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed
         )
-        self._builders = {variant.name: RequestBuilder(variant, stream=settings.stream) for variant in variants}
+        self._builders = {variant.name: request_builder(variant, stream=settings.stream) for variant in variants}
         self._open_indexes = indexes
         self._steering = Steering.of(settings)
         self._begun_before = self._begun_lately = 0
