@@ -234,7 +234,7 @@ class FailureHandler:
         spent = is_stuck or self._is_spent(work, exchange.done_at)
         is_open = not self._endpoint_pool.is_serving(work)
         found = blame(verdict, evidence, spent=spent, has_reference=testable, has_others=others, is_open=is_open)
-        # Others were served after each of so many refusals: another test would only find the endpoint in one of its worse moments.
+        # Others were served after each of these refusals: another test would only find the endpoint in one of its worse moments.
         if found is Blame.ROW or (is_stuck and work.refused_alone >= ALONE_REFUSALS):
             yield Fail(work, self._named(work, error), exchange)
             return

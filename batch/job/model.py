@@ -254,7 +254,7 @@ class OutputSection(Section):
     """Where and how results are written."""
 
     dir: Text | Absent = Field(
-        default=None, description="The run directory, relative to the working directory; by default runs/NAME. May hold ${VAR}."
+        default=None, description="The run directory, relative to the job file; by default runs/NAME. May hold ${VAR}."
     )
     format: OutputFormat = Field(
         default="jsonl", description="The format of completions and errors; openai-batch is that of OpenAI's Batch API."

@@ -96,6 +96,7 @@ class Manifest:
     """One run's job and input, and what later sessions must know of earlier ones.
 
     `promptmill` is the version that wrote it, `job` the resolved job document, `input` None in a directory that no run has made (a test's).
+    `kept`: the user keeps answers whose requests have changed since.
     `rows` is None while unknown. `unrecorded_usd` was spent, or may have been, on tasks without an outcome (None: never any), among
     them the `abandoned` requests, which were in flight at a stop.
     `ordinals_hold` says that every record was made of the input as it is now, so that its row is named by its ordinal as well as by its id.
@@ -113,6 +114,7 @@ class Manifest:
     unrecorded_usd: float | None = None
     abandoned: int | None = None
     race: RaceRecord | None = None
+    kept: bool = False
     ordinals_hold: bool = False
     settled: bool = True
     orphaned: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -143,6 +145,7 @@ class Manifest:
             repeats=int(get("repeats", 1)),
             unrecorded_usd=None if spent is None else float(spent),
             abandoned=None if abandoned is None else int(abandoned),
+            kept=bool(get("kept", False)),
             race=None if race is None else RaceRecord(str(race["version"]), [BeatenVariant(**stop) for stop in race["stops"]]),
             ordinals_hold=bool(get("ordinals_hold", False)),
             settled=bool(get("settled", True)),

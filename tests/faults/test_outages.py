@@ -133,7 +133,10 @@ def test_a_server_that_loads_is_waited_for(tmp_path: Path) -> None:
         session = run_here(JobFolder(tmp_path, endpoint.url, rows=100, concurrency=WORKERS, attempts=1, outage_timeout_s=5))
         assert rows_sent(endpoint) <= 100 + WORKERS + PROBES
     assert (session.exit_code, session.tally.ok) == (0, 100)
-    assert session.notices == ["house is out of order (Loading model); probing until it serves again", "house serves again"]
+    assert session.notices == [
+        "house is out of order (Loading model); probing until it serves again, for up to 600 s",
+        "house serves again",
+    ]
 
 
 def test_an_endpoint_that_dies_in_mid_run_and_comes_back(tmp_path: Path) -> None:
