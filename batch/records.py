@@ -23,8 +23,7 @@ CHATS: frozenset[Api] = frozenset({"chat/completions", "messages", "responses"})
 class InputFile(str):
     """A file's path, with the `label` that errors show: its name, with folders where another file has the same name.
 
-    `partitions` are the columns that its folders name, as in year=2026/part-0.parquet, with their values. Files that its rows name are
-    relative to `folder`, None: to its own.
+    `partitions` are the columns that its folders name (year=2026/…). Files that rows name are relative to `folder`, None: to its own.
     """
 
     __slots__ = ("folder", "label", "partitions")

@@ -10,7 +10,7 @@ import orjson
 
 from batch.errors import RunDirectoryError
 from batch.rundir.control_socket import connect
-from batch.rundir.opening import open_run_directory
+from batch.rundir.opening import open_existing
 
 PATIENCE_S = 300.0
 
@@ -21,7 +21,7 @@ def control(directory: Path | str, command: str, arguments: Sequence[str] = ()) 
     Raises:
         RunDirectoryError: no run is active there, or it ended before it answered.
     """
-    found = open_run_directory(directory)
+    found = open_existing(directory)
     if not found.exists:
         # Raises what is wrong with the folder.
         found.manifest  # noqa: B018

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import import_module
 from typing import Any
 
+from batch.app.control import control
 from batch.app.viewing.viewed_run import ViewedRun
 from batch.rundir.opening import address_of, open_existing
 
@@ -26,7 +26,4 @@ class WatchedRun:
 
     def steer(self, command: str, words: Sequence[str]) -> str:
         """Give the run a command over its socket; returns its answer in a sentence. Raises RunDirectoryError when it is not running."""
-        # Loaded when a key is pressed: a page that only looks needs no socket.
-        control = import_module("batch.app.control").control
-        answer: dict[str, Any] = control(self._address, command, list(words))
-        return str(answer["message"])
+        return str(control(self._address, command, list(words))["message"])

@@ -56,7 +56,7 @@ class WatchPage(App[None]):
         self._after = 0
         self._kept: dict[str, deque[dict[str, Any]]] = {"rows": deque(maxlen=MOST_ROWS), "failures": deque(maxlen=MOST_ROWS)}
         self._shown = "rows"
-        self._paused = self._stopping = False
+        self._stopping = False
 
     def compose(self) -> ComposeResult:
         """Lay out the page."""
@@ -123,8 +123,8 @@ class WatchPage(App[None]):
 
     def action_pause(self) -> None:
         """Pause the run, or resume it."""
-        self._paused = not self._paused
-        self.command("pause" if self._paused else "resume")
+        live = None if self._found is None else self._found["live"]
+        self.command("resume" if live is not None and live["paused"] else "pause")
 
     def action_stop(self) -> None:
         """Stop the run, after the key was pressed twice."""

@@ -44,7 +44,8 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 def head_lines(found: Document, width: int) -> list[str]:
     """Say what the run is, how far each model is, and how fast."""
-    state = "running" if found["running"] else "not running"
+    live = found["live"]
+    state = "not running" if not found["running"] else "paused" if live is not None and live["paused"] else "running"
     reading = "" if found["whole"] else f", reading the journal: {found['read']:,} records so far"
     lines = [f"{found['name']} · {state}{reading}", ""]
     names = [one_line(variant["name"]) for variant in found["variants"]]

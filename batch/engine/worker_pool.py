@@ -70,7 +70,7 @@ class WorkerPool:
         self._timekeeper = Timekeeper(endpoint_pool, self._backlog, self._dispatcher, self._workforce, self._halt, clock, notify)
         self._refused = RefusedVariants(endpoint_pool.variants) if queue.refused is None else queue.refused
         self.monitor = queue.monitor
-        self.monitor.watch(endpoint_pool, self._backlog, self._reader)
+        self.monitor.watch(endpoint_pool, self._backlog, self._reader, self._halt)
         self._done = anyio.Event()
 
     @property

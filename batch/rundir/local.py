@@ -122,15 +122,9 @@ class RunDirectory:
         """
         folder = self.path / "journal" / slug
         for path in (folder.parent, folder):
-            _refuse_foreign_link(path)
+            refuse_foreign_link(path)
         if is_packed(folder):
             unpack(folder)
-        return folder
-
-    def watch_dir(self) -> Path:
-        """Path of the folder for what a run is watched by, which may not exist yet. Raises StorageError, RunDirectoryError."""
-        folder = self.path / "watch"
-        _refuse_foreign_link(folder)
         return folder
 
     def open_journal(self, slug: str, run: RunSettings) -> JournalWriter:
@@ -172,7 +166,7 @@ class RunDirectory:
     def batch_folder(self) -> Path:
         """Path of the folder for the files of batches, which is created; for a store, of a local copy that each call updates."""
         folder = self.path / "batches"
-        _refuse_foreign_link(folder)
+        refuse_foreign_link(folder)
         with storage_errors(folder):
             Disk().make_directory(folder)
         return folder
@@ -208,7 +202,7 @@ class RunDirectory:
     def keep_rows(self, made: Path, stem: str) -> str:
         """Move a file of rows to the kept ones; hold the lock. Returns its name: `stem` with the next number. Raises StorageError."""
         folder = self.path / ROWS
-        _refuse_foreign_link(folder)
+        refuse_foreign_link(folder)
         with storage_errors(folder):
             Disk().make_directory(folder)
             name = numbered(made, stem, [entry.name for entry in folder.iterdir()])
@@ -263,7 +257,7 @@ class RunDirectory:
         return f"The earlier results were moved to {aside}; delete that folder when you need them no longer."
 
     def _aside(self) -> Path:
-        _refuse_foreign_link(self.path / "old")
+        refuse_foreign_link(self.path / "old")
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         names = [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]
         aside = next(path for name in names if not (path := self.path / "old" / name).exists())
@@ -295,7 +289,7 @@ def _parsed(text: bytes) -> Any:
         return json.loads(text)
 
 
-def _refuse_foreign_link(path: Path) -> None:
+def refuse_foreign_link(path: Path) -> None:
     """Refuse a symbolic link of another user in a run directory: it could lead to any folder of this user. Raises RunDirectoryError."""
     with storage_errors(path):
         found = path.lstat() if path.is_symlink() else None

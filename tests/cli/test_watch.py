@@ -39,7 +39,7 @@ def found(**more: Any) -> dict[str, Any]:
         "whole": True,
         "read": 63,
         "variants": [{"name": "house/a-model-with-a-long-name", "total": 100, "ok": 62, "failed": 1}],
-        "live": {"in_flight": 4, "limit": 16, "waiting": 2, "oldest": oldest},
+        "live": {"in_flight": 4, "limit": 16, "waiting": 2, "oldest": oldest, "paused": False},
         "account": {"concurrency": 3.0, "rate": 1.0},
         "timeline": timeline,
         "rows": [row(1), row(2, ok=False, text="bad_request (400): no")],
@@ -100,7 +100,8 @@ async def test_keys_look_and_steer() -> None:
     from batch.cli.watch_page import WatchPage
 
     given = Given()
-    page = WatchPage(lambda after: found() if after == 0 else found(rows=[], failures=[]), given)
+    paused = {**found()["live"], "paused": True}
+    page = WatchPage(lambda after: found() if not given.commands else found(rows=[], failures=[], live=paused), given)
     async with page.run_test(size=(80, 24)) as pilot:
 
         def text(name: str) -> str:
@@ -120,6 +121,9 @@ async def test_keys_look_and_steer() -> None:
         await pilot.press("p")
         await settle()
         assert text("said") == "pause was carried out"
+        page.read_run()
+        await settle()
+        assert "tickets · paused" in text("head")
         await pilot.press("p", "l")
         page.query_one("#limit", Input).value = "concurrency=8 requests_per_minute=60"
         await pilot.press("enter")
