@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from batch.app.python_scores import Changes as Changes
     from batch.app.python_scores import Scores as Scores
     from batch.app.python_scores import compare as compare
+    from batch.app.python_scores import report as report
     from batch.app.python_scores import score as score
 
 from batch._version import __version__ as __version__
@@ -26,7 +27,7 @@ from batch._version import __version__ as __version__
 _HOMES = {
     "Endpoint": "batch.app.endpoint",
     **dict.fromkeys(("Results", "RunResult", "arun", "load_job", "plan", "run"), "batch.app.python"),
-    **dict.fromkeys(("Changes", "Scores", "compare", "score"), "batch.app.python_scores"),
+    **dict.fromkeys(("Changes", "Scores", "compare", "report", "score"), "batch.app.python_scores"),
 }
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "compare",
     "load_job",
     "plan",
+    "report",
     "run",
     "score",
 ]

@@ -1,4 +1,4 @@
-"""`batch.score` and `batch.compare`: evaluation from Python, with results as Arrow tables."""
+"""`batch.score`, `batch.compare` and `batch.report`: evaluation from Python, with results as Arrow tables."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from batch.app.compare_runs import TwoRuns, compare_runs
 from batch.app.evaluate import EvaluationReport, evaluate, evaluate_files
+from batch.app.report import report as write_run_report
+from batch.app.report_sides import report_sides
 from batch.app.sides import FileScoring, file_rules, is_run
 from batch.app.stored import open_scored
 
@@ -151,6 +153,37 @@ def compare(
     if score is not None:
         files = _file_scoring(score, None, answer, rows, None)
     return Changes(compare_runs(str(before), str(after), job_file=job_file, files=files, renamed=pairs))
+
+
+def report(
+    *targets: AnyPath,
+    output: AnyPath | None = None,
+    score: Mapping[str, Any] | None = None,
+    job: AnyPath | None = None,
+    answer: str | None = None,
+    rows: AnyPath | None = None,
+    row_id: str | None = None,
+) -> str:
+    """Write the report of a run, of two runs, or of files of answers as one HTML file; return its address. Nothing is sent.
+
+    The report of one run is its report.html. That of several targets is written to `output`, by default report.html in this folder, the
+    older run first. The other arguments are as for `score`; runs are scored by the last one's scores unless `score` or `job` is given.
+
+    Raises:
+        RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.
+        ValueError: no target, options for files with a single run, or files without a way to score them.
+    """
+    names, job_file = [str(target) for target in targets], Path(job) if job is not None else None
+    if not names:
+        raise ValueError("name a run directory, or files of answers")
+    if len(names) == 1 and is_run(names[0]):
+        if output is not None or score is not None or answer is not None or rows is not None:
+            raise ValueError("output, score, answer and rows are for files and several runs; the report of a run is its report.html")
+        return str(write_run_report(names[0], job_file))
+    files = FileScoring((), answer, Path(rows) if rows is not None else None, row_id)
+    if score is not None or not any(map(is_run, names)):
+        files = _file_scoring(score, job_file, answer, rows, row_id)
+    return str(report_sides(names, files, Path(output or "report.html"), job_file))
 
 
 def _file_scoring(

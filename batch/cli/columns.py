@@ -44,8 +44,10 @@ def table(label: str, names: Sequence[str], columns: Sequence[Column], width: in
     required = total_width([column for column in columns if not column.spare])
     beside = max(map(len, [label, *heads])) + required <= width
     first = heads if beside or not letters else keys
-    head = label if beside else ""
-    indent = max(map(len, [head, *first])) if beside or letters else 2
+    # Without letters, names that are too long have lines of their own, and the others stay in front.
+    indent = max((size for size in map(len, [label, *first]) if beside or size <= width - required), default=2)
+    head = label if len(label) <= indent and (beside or not letters) else ""
+    indent = indent if beside or not letters else max(map(len, first))
     kept = list(columns)
     # All columns of one rank go together: a lone half of a pair such as pass@k and pass^k would mislead.
     for spare in sorted({column.spare for column in columns if column.spare}, reverse=True):

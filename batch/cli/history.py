@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import print_info, styled, table, terminal_width, write_json, write_text
+from batch.cli.console import print_info, styled, terminal_width, write_json, write_text
 from batch.cli.options import files, json_option, scores_job_option
 from batch.policy.terminal import one_line
 
@@ -47,21 +47,25 @@ def history_command(targets: tuple[str, ...], job: str | None, svg: str | None, 
 
 
 def _shown(score: str, points: Sequence[HistoryPoint], width: int) -> str:
-    rows = [["run", "date", "model", "score", "95 % interval", "change", "p", "worse", "better"]]
-    rows += [_row(point) for point in points if point.score == score]
-    return f"{styled(one_line(score), 'underline')}\n{table(rows, width)}"
-
-
-def _row(point: HistoryPoint) -> list[str]:
+    from batch.cli.columns import Column, table
     from batch.evaluation.formatting import percent, percent_limits
 
-    strict, change = point.strict, point.change
-    score, limits = ("-", "-") if strict is None else (percent(strict.estimate), percent_limits(strict.low, strict.high))
-    head = [point.run, point.created[:10], point.variant, score, limits]
-    if change is None or not change.pair.difference.rows:
-        return [*head, "-", "-", "-", "-"]
-    p = "< 0.001" if change.pair.p < 0.001 else f"{change.pair.p:z.3f}"
-    return [*head, f"{100 * change.pair.difference.estimate:+z.1f} pt", p, f"{len(change.worse):,}", f"{len(change.better):,}"]
+    own = [point for point in points if point.score == score]
+    scores = [point.strict for point in own]
+    changes = [point.change if point.change is not None and point.change.pair.difference.rows else None for point in own]
+    columns = [
+        Column("date", tuple(point.created[:10] for point in own), spare=2, left=True),
+        Column("score", tuple("-" if one is None else percent(one.estimate) for one in scores)),
+        Column("95 % interval", tuple("-" if one is None else percent_limits(one.low, one.high) for one in scores), left=True),
+        Column("change", tuple("-" if one is None else f"{100 * one.pair.difference.estimate:+z.1f} pt" for one in changes)),
+        Column("p", tuple("-" if one is None else "< 0.001" if one.pair.p < 0.001 else f"{one.pair.p:z.3f}" for one in changes)),
+        Column("worse", tuple("-" if one is None else f"{len(one.worse):,}" for one in changes), spare=1),
+        Column("better", tuple("-" if one is None else f"{len(one.better):,}" for one in changes), spare=1),
+    ]
+    several = len({point.variant for point in own}) > 1
+    names = [f"{point.run}: {point.variant}" if several else point.run for point in own]
+    label = "run: model" if several else f"run of {own[0].variant}"
+    return "\n".join([styled(one_line(score), "underline"), *table(one_line(label), names, columns, width)])
 
 
 def _draw(points: Sequence[HistoryPoint], path: Path) -> None:

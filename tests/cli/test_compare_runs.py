@@ -10,6 +10,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from click.testing import CliRunner, Result
 
+import batch
 from batch.cli.group import promptmill
 from batch.rundir.local import RunDirectory
 from tests.support.files import SCORING, old_and_new, write_answers
@@ -236,3 +237,31 @@ def test_a_history_of_runs(two_runs: JobFolder) -> None:
     assert [point["run"] for point in points] == ["runs/old", "runs/new"]
     assert [row["id"] for row in points[1]["change"]["worse"]] == [f"r{at}" for at in range(12)]
     assert "is no run directory, and holds none" in two_runs.call("history", ".venv-none").stderr
+
+
+def test_reports_from_python(two_runs: JobFolder, tmp_path: Path) -> None:
+    """`batch.report` writes what the command writes: a run's own report, two runs', and files'; misuse is an error that says how."""
+    old, new = (two_runs.path / "runs" / name for name in ("old", "new"))
+    assert batch.report(old) == str(old / "report.html")
+    assert batch.report(old, new, output=tmp_path / "both.html") == str(tmp_path / "both.html")
+    assert "house/test-model (" in (tmp_path / "both.html").read_text()
+    one, _ = old_and_new(tmp_path)
+    batch.report(one, score={"kind": "number", "expected": "gold"}, output=tmp_path / "files.html")
+    assert len(texts_of(tmp_path / "files.html")) == 2000
+    for arguments, said in (((), "name a run"), ((one,), "files are scored by"), ((old,), "its report.html")):
+        with pytest.raises(ValueError, match=said):
+            batch.report(*arguments, output=tmp_path / "x.html")
+
+
+def test_changes_are_arrow_tables(tmp_path: Path) -> None:
+    """30 rows worse and 10 better of 2,000: the table of variants counts them, that of rows names them."""
+    old, new = old_and_new(tmp_path)
+    changes = batch.compare(old, new, score={"kind": "number", "expected": "gold"})
+    (line,) = changes.variants().to_pylist()
+    assert (line["worse"], line["better"], line["rows"], line["separable"]) == (30, 10, 2000, True)
+    rows = changes.rows()
+    assert rows.num_rows == 40
+    assert rows.column("id").to_pylist()[:3] == ["q0", "q1", "q2"]
+    assert set(rows.column("direction").to_pylist()) == {"worse", "better"}
+    scores = batch.score([old, new], score={"kind": "number", "expected": "gold"})
+    assert (scores.leaderboard().num_rows, scores.pairs().num_rows, scores.samples().num_rows) == (2, 1, 4000)

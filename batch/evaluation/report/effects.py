@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from batch.evaluation.formatting import points
 from batch.evaluation.report.formatting import column_help, p_value, table, typeset, with_help
 from batch.evaluation.report.markup import Markup, joined, tag
+from batch.evaluation.report.names import breakable
 from batch.evaluation.statistics.effects import MainEffect
 from batch.evaluation.verdict import factor_name
 
@@ -39,4 +40,4 @@ def _row(effect: MainEffect) -> list[str | Markup]:
     difference = typeset(points(pair.difference.estimate))
     limits = typeset(f"[{points(pair.difference.low)}, {points(pair.difference.high)}]")
     shown = tag("span", difference, class_="pair ahead") if pair.separable else difference
-    return [factor_name(effect), pair.first, pair.second, shown, limits, p_value(pair.p_holm), f"{effect.matched:,}"]
+    return [factor_name(effect), breakable(pair.first), breakable(pair.second), shown, limits, p_value(pair.p_holm), f"{effect.matched:,}"]

@@ -78,8 +78,12 @@ def _common_path(models: Sequence[str]) -> str:
 
 
 def breakable(name: str) -> Markup:
-    """Add line-break opportunities to a long name, after slashes and similar characters."""
-    if len(name) <= SHORT_NAME:
-        return joined(name)
-    *parts, last = _JOINTS.split(name)
+    """Add line-break opportunities within the long words of a name, after slashes and similar characters."""
+    # A short word such as "top_p=0.9" is better kept whole, since lines break at the spaces beside it.
+    words = [_broken(word) if len(word) > SHORT_NAME else joined(word) for word in name.split(" ")]
+    return joined(*(part for at, word in enumerate(words) for part in ((" ", word) if at else (word,))))
+
+
+def _broken(word: str) -> Markup:
+    *parts, last = _JOINTS.split(word)
     return joined(*(joined(part, tag("wbr")) for part in parts), last)

@@ -123,9 +123,8 @@ def test_a_shortened_name_has_the_whole_one_as_its_title() -> None:
     assert f'title="{keys.variants[0]}"' in keys.named(keys.variants[0])
     assert ">t=0</span>" in keys.named(keys.variants[0])
     assert "title" not in VariantLetters(("a", "b")).named("a")
-    assert "provider/<wbr>some-model temperature=<wbr>0</span>" in VariantLetters(("provider/some-model temperature=0",)).named(
-        "provider/some-model temperature=0"
-    )
+    long = "provider/some-model-of-2026-05 temperature=0"
+    assert "provider/<wbr>some-model-of-2026-05 temperature=0</span>" in VariantLetters((long,)).named(long)
 
 
 def test_columns_of_which_nothing_is_known_are_left_out() -> None:

@@ -24,8 +24,9 @@ const extractedPlace = (text, extracted) => {
   return found ? [found.index, found.index + found[0].length] : null;
 };
 
-// A name with line-break opportunities after slashes and the like.
-const breakable = (name) => name.split(/(?<=[^\s(][/:@_=])/).flatMap((part) => [part, element("wbr")]);
+// A name with line-break opportunities within its long words, after slashes and the like.
+const breakable = (name) =>
+  name.split(/(?<= )/).flatMap((word) => (word.length > 24 ? word.split(/(?<=[^\s(][/:@_=])/).flatMap((part) => [part, element("wbr")]) : [word]));
 
 // A number with this many decimals; 0 has no sign.
 const fixed = (value, digits) => (Number(value.toFixed(digits)) || 0).toFixed(digits);
@@ -170,7 +171,7 @@ class Detail {
     return variants.map((variant, at) => {
       if (this.hidden.has(at)) return null;
       const title = element("h4", null, element("span", { class: "key" }, letter(at)), element("span", { class: "name", title: variant.name }, ...breakable(variant.short)));
-      const how = element("details", { class: "how" }, element("summary", null, variant.model), element("pre", null, variant.parameters));
+      const how = element("details", { class: "how" }, element("summary", null, ...breakable(variant.model)), element("pre", null, variant.parameters));
       const made = Array.from({ length: repeats }, (_, repeat) => {
         const task = tasks[at * repeats + repeat];
         const own = !shared && task && task[0] !== null && repeat === 0 ? this.prompt(prompts[task[0]]) : "";
