@@ -16,7 +16,7 @@ from typing import Any, Protocol, TextIO
 from tqdm import tqdm
 
 from batch.clock import Clock
-from batch.events import Event, Notice, Observer, Progressed, RunEnded, RunStarted, WorkerProgress
+from batch.events import BatchProgress, Event, Notice, Observer, Progressed, RunEnded, RunStarted, WorkerProgress
 from batch.policy.terminal import one_line, without_url_secrets
 from batch.tally import Tally, sum_tallies
 
@@ -47,7 +47,7 @@ class Reading:
     rows_per_s: float | None
     tokens_per_s: float | None
     left_s: float | None
-    sharing: WorkerProgress | None = None
+    sharing: WorkerProgress | BatchProgress | None = None
 
     @property
     def failed(self) -> int:
@@ -62,7 +62,7 @@ class Meter:
         self._clock = clock
         self._window_s = window_s
         self._samples: deque[tuple[float, int, int]] = deque()
-        self.sharing: WorkerProgress | None = None
+        self.sharing: WorkerProgress | BatchProgress | None = None
 
     def read(self, tallies: Mapping[str, Tally]) -> Reading:
         """Read the counts; each call is also a sample for later rates."""

@@ -13,9 +13,11 @@ from typing import Any, Literal, Self
 
 from batch.record_class import record_class
 
-Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations"]
-STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions"})
+Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations", "messages"]
+STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions", "messages", "responses"})
 """The APIs whose answers can be streamed here."""
+CHATS: frozenset[Api] = frozenset({"chat/completions", "messages", "responses"})
+"""The APIs that take a chat: messages with roles."""
 
 
 class InputFile(str):
@@ -92,15 +94,28 @@ class InputOffset:
 
 
 @record_class(frozen=True, slots=True)
+class Media:
+    """The pictures, sounds and other files in a request, and the bytes of its body that they take; `picture_bytes` are the pictures'."""
+
+    pictures: int
+    sounds: int
+    files: int
+    bytes: int
+    picture_bytes: int
+
+
+@record_class(frozen=True, slots=True)
 class Request:
     """The JSON body that is sent for a task.
 
     `key` is a 16-byte hash of everything that decides the answer: provider, API, model, body (but not whether it is streamed).
+    `media` are the files that were put into the body, None where there are none, or the row has them as messages.
     """
 
     api: Api
     body: bytes
     key: bytes
+    media: Media | None = None
 
 
 @record_class(frozen=True, slots=True)
@@ -214,7 +229,9 @@ class Outcome:
 
     `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. An answer that does not fit the
     job's schema is kept in `response` too, beside its error; `usage` is of all answers that the task got. `cost_usd` is for all attempts
-    whose usage is known, `extra_usd` the most that the others may have cost. `copy_of` is the row whose equal request was sent instead.
+    whose usage is known, `extra_usd` the most that the others may have cost.
+    `copy_of` is the row whose equal request was sent instead. `answer` is (first byte, length) of the completion within `response`, as JSON
+    text, where a completion line shows nothing else of the reply.
     """
 
     ordinal: int
@@ -235,6 +252,7 @@ class Outcome:
     doubled: int = 0
     extra_usd: float = 0.0
     copy_of: int | None = None
+    answer: tuple[int, int] | None = None
 
     @property
     def ok(self) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 class Tally:
     """The counts of one variant in a run. `total` is rows × repeats, None while unknown.
 
+    `accepted` counts those of kept_failed that the user takes as final.
     rows in = kept + ok + failed + not attempted. `kept` were final before this session; `durable` counts those of ok + failed
     that are synced. `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. `repairs` counts
     answers that were requested again because they did not fit the job's schema, `failovers` attempts at another endpoint than the last.
@@ -22,6 +23,7 @@ class Tally:
     total: int | None = None
     kept_ok: int = 0
     kept_failed: int = 0
+    accepted: int = 0
     ok: int = 0
     failed: int = 0
     durable: int = 0
@@ -67,6 +69,16 @@ def sum_tallies(tallies: Mapping[str, Tally]) -> Tally:
         for code, count in tally.failures.items():
             whole.failures[code] = whole.failures.get(code, 0) + count
     return whole
+
+
+def change(whole: Tally, now: Tally, before: Tally) -> None:
+    """Add the difference between `now` and `before` to `whole`."""
+    for name in _COUNTS:
+        setattr(whole, name, getattr(whole, name) + getattr(now, name) - getattr(before, name))
+    for code in now.failures.keys() | before.failures.keys():
+        whole.failures[code] = whole.failures.get(code, 0) + now.failures.get(code, 0) - before.failures.get(code, 0)
+        if not whole.failures[code]:
+            del whole.failures[code]
 
 
 _COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures"})

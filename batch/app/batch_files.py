@@ -18,7 +18,8 @@ from batch.results.join import Result
 from batch.results.openai_batch.files import only_model, read_batch_files
 from batch.results.openai_batch.requests import WrittenRequests, write_requests
 from batch.results.openai_batch.verify import verify_batch_files
-from batch.results.outputs import output_paths, write_lines
+from batch.results.output_files import write_lines
+from batch.results.outputs import output_paths
 from batch.results.verification import Verification
 from batch.settings import InputSettings, Job, OutputFormat, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
 from batch.storage import is_url, uploading

@@ -10,13 +10,13 @@ from batch.results.status import Status, read_status
 from batch.results.verification import Verification
 from batch.results.verify import salvage as salvage_directory
 from batch.results.verify import verify as verify_directory
-from batch.rundir.opening import open_run_directory
+from batch.rundir.opening import open_existing
 from batch.settings import OutputFormat
 
 
 def status(directory: Path | str) -> Status:
     """Read counts, rates and failures from the journals alone. Raises RunDirectoryError."""
-    return read_status(open_run_directory(directory))
+    return read_status(open_existing(directory))
 
 
 def verify(directory: Path | str) -> Verification:

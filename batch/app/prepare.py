@@ -8,20 +8,25 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from batch._version import __version__
+from batch.app.failures import settle_failures
 from batch.app.input_checks import input_notices
+from batch.app.running import RunOptions
 from batch.engine.feed import ChangedPolicy, Feed, FeedOptions, Plan
 from batch.errors import ChangedError
 from batch.executors import Executor
 from batch.executors.context import PreparedRun
 from batch.executors.sharding import ShardPlan
 from batch.job import LoadedJob, without_secrets
+from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.journal.writer import JournalWriter
 from batch.policy.changes import differences
-from batch.prompts import RequestBuilder
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
-from batch.results.outputs import warn_of_json_columns
+from batch.readers.builders import request_builder
+from batch.readers.input_index import WORTH_ROWS, count_rows
+from batch.results.output_files import warn_of_json_columns
+from batch.rundir.accepted import read_accepted
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import InputRecord, Manifest, VariantRecord
 from batch.rundir.stored_run import StoredRun
@@ -32,28 +37,32 @@ ROWS_NAMED = 3
 
 
 @contextmanager
-def prepare(
-    loaded: LoadedJob, directory: RunDirectory, executor: Executor, *, retry_failed: bool, changed: ChangedPolicy
-) -> Iterator[PreparedRun]:
+def prepare(loaded: LoadedJob, directory: RunDirectory, executor: Executor, options: RunOptions) -> Iterator[PreparedRun]:
     """Open the journals of a job, compare it with the run that they hold, and write run.json. Workers open the journals of a sharded run.
 
     Raises InputError, DamagedError, ChangedError (which says what differs and what can be done), StorageError.
     """
-    job = loaded.job
+    job, retry_failed, changed = loaded.job, options.retry_failed, options.changed
     dataset = Dataset(job.input, columns=needed_columns(job))
     previous = directory.manifest if directory.exists else None
     # The ids of an unchanged input have been checked: reading them again takes seconds for a million rows.
     if previous is None or previous.input != _input_of(dataset):
         dataset.check_ids()
-    sharding = executor.shard(job, dataset)
     # After the ids were checked: this counts the rows, and a duplicate id is reported before a long count.
-    manifest = _manifest(loaded, dataset)
+    manifest = _manifest(loaded, dataset, directory, previous)
+    sharding = executor.shard(job, dataset)
     notices = [*warn_of_json_columns(job, dataset), *_excluded(previous, manifest, directory), *input_notices(job, dataset, manifest.rows)]
     with ExitStack() as stack:
         journals, repaired = _open_journals(job, directory, sharding, stack)
-        indexes = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
-        tallies = {name: Tally(total=manifest.total, kept_ok=i.ok, kept_failed=i.failed) for name, i in indexes.items()}
         compare = previous is not None and (changed == "rerun" or not previous.settled or _may_differ(previous, manifest))
+        indexes: dict[str, ResumeIndex] | dict[str, DoneTasks]
+        chooses = changed != "rerun" and (bool(options.retry_codes) or bool(read_accepted(directory)))
+        if compare or not manifest.ordinals_hold or chooses or executor.needs_records:
+            indexes = rows = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
+        else:
+            indexes = {variant.name: DoneTasks.load(directory.journal_dir(variant.slug)) for variant in job.variants}
+            notices += _reads_again(dataset, indexes)
+        tallies = {name: Tally(total=manifest.total, kept_ok=i.ok, kept_failed=i.failed) for name, i in indexes.items()}
         if previous is not None:
             manifest = replace(
                 manifest,
@@ -63,10 +72,14 @@ def prepare(
                 race=previous.race if job.run.race is not None and changed != "rerun" else None,
             )
             if compare:
-                reviews = _review(_all_tasks(job, dataset, indexes, retry_failed=retry_failed, changed=changed), tallies)
+                reviews = _review(_all_tasks(job, dataset, rows, retry_failed=retry_failed, changed=changed), tallies)
                 if changed == "refuse" and any(review.changed for review in reviews.values()):
                     raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
-                manifest = _with_reviews(manifest, reviews, indexes, changed)
+                manifest = _with_reviews(manifest, reviews, rows, changed)
+        if chooses:
+            # A failure whose request has changed is sent again, whatever was chosen of the old ones.
+            for name, count in settle_failures(directory, job, rows, options.retry_codes).items():
+                tallies[name].accepted = count
         directory.write_manifest(manifest)
         run = StoredRun(directory, manifest, job, dataset)
         yield PreparedRun(run, journals, indexes, tallies, compare, (*notices, *repaired), sharding)
@@ -93,7 +106,7 @@ def _open_journals(
 def _all_tasks(job: Job, dataset: Dataset, indexes: Mapping[str, ResumeIndex], *, retry_failed: bool, changed: ChangedPolicy) -> Feed:
     return Feed(
         dataset,
-        [Plan(v.name, RequestBuilder(v, stream=False), indexes[v.name]) for v in job.variants],
+        [Plan(v.name, request_builder(v, stream=False), indexes[v.name]) for v in job.variants],
         FeedOptions(job.run.repeats, job.input.id is not None, True, changed, retry_failed),
     )
 
@@ -110,17 +123,33 @@ def _excluded(previous: Manifest | None, manifest: Manifest, directory: RunDirec
     )
 
 
-def _manifest(loaded: LoadedJob, dataset: Dataset) -> Manifest:
-    job = loaded.job
+def _reads_again(dataset: Dataset, indexes: Mapping[str, DoneTasks]) -> list[str]:
+    """Say that finished rows are read again where files are unpacked as they are read."""
+    finished = sum(map(len, indexes.values()))
+    if finished < WORTH_ROWS or not (packed := dataset.unpacked):
+        return []
+    return [f"{packed[0]} is compressed: it is read again from its start to reach the rows that are left (not so unpacked, or as Parquet)"]
+
+
+def _manifest(loaded: LoadedJob, dataset: Dataset, directory: RunDirectory, previous: Manifest | None) -> Manifest:
+    job, now = loaded.job, _input_of(dataset)
+    unchanged = previous is not None and previous.input == now
+    if previous is None:
+        # A journal without run.json may be of any input.
+        ordinals_hold = not directory.slugs()
+    else:
+        by_ordinal = previous.input is not None and previous.input.selection.get("id") is None and job.input.id is None
+        ordinals_hold = previous.ordinals_hold and (unchanged or by_ordinal)
     return Manifest(
         promptmill=__version__,
         name=job.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         job=without_secrets(loaded.document),
         variants={variant.name: VariantRecord.of(variant) for variant in job.variants},
-        input=_input_of(dataset),
-        rows=dataset.count(),
+        input=now,
+        rows=count_rows(dataset, directory.path, now.files, unchanged=unchanged),
         repeats=job.run.repeats,
+        ordinals_hold=ordinals_hold,
     )
 
 

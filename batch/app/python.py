@@ -122,7 +122,7 @@ def run(
     retry_failed: bool = False,
     fresh: bool = False,
     changed: Literal["refuse", "rerun", "keep"] = "refuse",
-    engine: str = "live",
+    engine: str | None = None,
     ray_address: str | None = None,
     progress: bool = False,
     observers: Sequence[Observer] = (),
@@ -139,7 +139,7 @@ def run(
         retry_failed: send failed rows again.
         fresh: start over; earlier results are moved aside.
         changed: what to do with finished rows whose request has changed.
-        engine: what sends: "live" (this machine) or "ray" (a Ray cluster; needs promptmill[ray]).
+        engine: what sends: "live" (this machine), "ray" (a Ray cluster; needs promptmill[ray]) or "batch-api"; None: the job's own.
         ray_address: the cluster, HOST:PORT or "auto"; without it RAY_ADDRESS, else Ray is started here.
         progress: show the progress on stderr.
         observers: get the events of the run (`batch.events`), in the thread that runs it.
@@ -162,7 +162,7 @@ async def arun(
     retry_failed: bool = False,
     fresh: bool = False,
     changed: Literal["refuse", "rerun", "keep"] = "refuse",
-    engine: str = "live",
+    engine: str | None = None,
     ray_address: str | None = None,
     progress: bool = False,
     observers: Sequence[Observer] = (),
@@ -194,10 +194,10 @@ async def arun(
     return RunResult(outcome)
 
 
-def _options(retry_failed: bool, fresh: bool, changed: ChangedPolicy, engine: str, ray_address: str | None) -> RunOptions:
+def _options(retry_failed: bool, fresh: bool, changed: ChangedPolicy, engine: str | None, ray_address: str | None) -> RunOptions:
     if fresh and changed != "refuse":
         raise ValueError("fresh starts over, so nothing is left for changed to decide; use one of them")
-    make_executor(engine, ray_address)
+    make_executor(engine or "live", ray_address)
     return RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed, engine=engine, ray_address=ray_address)
 
 

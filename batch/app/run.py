@@ -15,9 +15,11 @@ from typing import Any
 import anyio
 
 from batch.app.bug_report import BugCollector, internal_error
+from batch.app.engines import check_open_batches, engine_of
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.app.stored import stored_run
+from batch.app.variants import chosen_variants
 from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.feed import FeedOptions
@@ -26,6 +28,8 @@ from batch.errors import EndpointError, InputChangedError, PromptmillError, RunD
 from batch.events import Notice, Observer, RunEnded, RunStarted
 from batch.executors import Ended, Executor, make_executor
 from batch.executors.context import EndpointGroup, PreparedRun, RunContext, StopSource
+from batch.executors.control import Control
+from batch.executors.control_server import serving
 from batch.executors.costs import keep_unrecorded
 from batch.executors.live.race import raced_of
 from batch.executors.stopping import Stopper, handlers_restored, not_ignored
@@ -34,9 +38,9 @@ from batch.policy.redaction import ApiKeys
 from batch.process import has_uvloop
 from batch.readers import Dataset
 from batch.records import ErrorInfo
-from batch.results.outputs import write_outputs
+from batch.results.outputs import following, write_outputs
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import address_of, open_run_directory
+from batch.rundir.opening import address_of, open_existing, open_run_directory
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job
 from batch.tally import Tally
@@ -64,10 +68,11 @@ def run(
     InternalError for an unexpected exception.
     """
     started = monotonic()
-    executor = make_executor(options.engine, options.ray_address)
-    executor.check(loaded.job)
-    keys = endpoints.read_keys(loaded.job.variants)
     directory = directory or open_run_directory(loaded.job.output.dir)
+    engine = engine_of(options, loaded.job, directory)
+    executor = make_executor(engine, options.ray_address)
+    executor.check(loaded.job)
+    keys = endpoints.read_keys(chosen_variants(loaded.job, options.variants))
     report = partial(_report, observers)
     if not directory.exists:
         # A run that began continues with what it was started with.
@@ -77,6 +82,7 @@ def run(
     bugs = BugCollector(directory)
     observers = [*observers, bugs]
     with directory.lock(report):
+        check_open_batches(directory, engine, fresh=options.fresh)
         if options.fresh:
             report(_clear(directory, loaded.job))
         stop_source = StopSource(not_ignored(signals), stopper or Stopper())
@@ -104,7 +110,7 @@ def _send_and_write(
     try:
         sent = sending.send(loaded, directory)
         stop = sent.ended.stop
-        if stop is None or stop.cause in {"refused", "budget"}:
+        if stop is None or stop.cause in {"refused", "budget", "waiting", "cancelled"}:
             outputs = _write_outputs(sent.run)
         bugs.write()
     except PromptmillError:
@@ -120,7 +126,7 @@ def _send_and_write(
 
 def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
     """Continue a run from its directory alone. Raises as `run` does."""
-    found = open_run_directory(directory)
+    found = open_existing(directory)
     loaded = from_document(dict(found.manifest.job), overrides)
     # The directory may have been moved since the run began.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))
@@ -166,21 +172,24 @@ class _Sending:
     def send(self, loaded: LoadedJob, directory: RunDirectory) -> _Sent:
         """Prepare the run and send. The journals' indexes end with it: outputs load new ones, and memory has no room for both."""
         options = self._options
-        with prepare(loaded, directory, self._executor, retry_failed=options.retry_failed, changed=options.changed) as prepared:
+        with prepare(loaded, directory, self._executor, options) as prepared:
             for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _report(self._observers, notice)
-            with self._executor.connected(), handlers_restored(self._stop_source.signals):
+            with following(prepared.run), self._executor.connected(), handlers_restored(self._stop_source.signals):
                 ended = anyio.run(self._send, prepared, backend_options=_loop(prepared))
             # A disk or store that refused would refuse this as well, and the first refusal is the one to report.
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
                 abandoned = sum(tally.abandoned for tally in prepared.tallies.values())
                 keep_unrecorded(directory, ended.unrecorded_usd, abandoned)
+                if (watched := directory.watch_dir()).is_dir():
+                    directory.publish(watched)
             return _Sent(prepared.tallies, prepared.run, ended)
 
     async def _send(self, prepared: PreparedRun) -> Ended:
         job, report = prepared.job, partial(_report, self._observers)
-        endpoints.warn_of_proxies(job.run, [variant.provider for variant in job.variants], os.environ, report)
-        async with endpoints.started(job.variants) as variants:
+        chosen = chosen_variants(job, self._options.variants)
+        endpoints.warn_of_proxies(job.run, [variant.provider for variant in chosen], os.environ, report)
+        async with endpoints.started(chosen) as variants:
             grouped = endpoints.by_endpoint(variants)
             pools = [endpoints.each_url(group[0].provider) for group in grouped]
             # Workers open connections of their own.
@@ -194,6 +203,7 @@ class _Sending:
                     except EndpointError as error:
                         return Ended(Stop("refused", f"refused before a row was sent: {error}"))
                 groups = [EndpointGroup(*each) for each in zip(grouped, pools, clients, unready, strict=True)]
+                control = Control(job.run, self._stop_source.stopper, report, self._clock.wall())
                 context = RunContext(
                     prepared,
                     settings,
@@ -203,9 +213,12 @@ class _Sending:
                     self._clock,
                     self._observers,
                     self._stop_source,
+                    control,
+                    self._options.batch,
                 )
                 context.notify(RunStarted(job.name, str(prepared.directory.place), prepared.tallies))
-                return await self._executor.execute(context)
+                async with serving(control, prepared.directory, report):
+                    return await self._executor.execute(context)
 
     def _feed_options(self, prepared: PreparedRun) -> FeedOptions:
         job, options = prepared.job, self._options

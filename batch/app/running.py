@@ -8,18 +8,27 @@ from pathlib import Path
 from typing import Literal
 
 from batch.engine.feed import ChangedPolicy
+from batch.executors.batch_options import BatchOptions
 from batch.tally import Tally
 
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """The options of a run beside its job. `engine` is a key of EXECUTORS, `ray_address` the cluster for Ray."""
+    """The options of a run beside its job.
+
+    `engine` is a key of EXECUTORS, None: the job's own. `ray_address` is the cluster for Ray, `batch` is for Batch APIs.
+    With `retry_failed`, `retry_codes` are the codes of the failures to send again (none: all). `variants` are patterns of the models'
+    names to send (none: all).
+    """
 
     retry_failed: bool = False
     fresh: bool = False
     changed: ChangedPolicy = "refuse"
-    engine: str = "live"
+    engine: str | None = None
     ray_address: str | None = None
+    batch: BatchOptions = field(default_factory=BatchOptions)
+    retry_codes: tuple[str, ...] = ()
+    variants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +43,7 @@ class RunReport:
     directory: Path | str
     tallies: dict[str, Tally]
     reason: str | None
-    cause: Literal["interrupted", "refused", "storage", "input", "budget"] | None
+    cause: Literal["interrupted", "refused", "storage", "input", "budget", "waiting", "cancelled"] | None
     outputs: tuple[Path | str, ...]
     elapsed_s: float
     raced: Mapping[str, str] = field(default_factory=dict)
@@ -56,4 +65,4 @@ class RunReport:
         """Return the exit code: 0 all done, 1 some failed, 4 budget spent, 5 stopped early, 130 interrupted."""
         if self.cause is not None:
             return {"interrupted": 130, "budget": 4}.get(self.cause, 5)
-        return 1 if any(tally.failed + tally.kept_failed for tally in self.tallies.values()) else 0
+        return 1 if any(tally.failed + tally.kept_failed > tally.accepted for tally in self.tallies.values()) else 0

@@ -13,7 +13,7 @@ from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import Manifest
-from batch.rundir.opening import open_run_directory
+from batch.rundir.opening import open_existing
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, ScoreSettings
 
@@ -59,7 +59,7 @@ def open_scored(place: Path | str, job_file: Path | None = None) -> ScoredRun:
 
 
 def _open_loaded(place: Path | str) -> tuple[StoredRun, LoadedJob]:
-    directory = open_run_directory(place)
+    directory = open_existing(place)
     manifest = directory.manifest
     # Reading needs no endpoint: only what sends complains about variables that are not set.
     loaded = from_document(readable(manifest.job, os.environ))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from batch.job import LoadedJob
 
 Start = Callable[[Sequence["Observer"]], "RunReport"]
+Report = TypeVar("Report")
 
 
 def check_input(loaded: LoadedJob) -> None:
@@ -29,7 +30,7 @@ def check_input(loaded: LoadedJob) -> None:
         print_info(f"promptmill: warning: {one_line(warning)}")
 
 
-def with_progress(start: Start, *, quiet: bool) -> RunReport:
+def with_progress(start: Callable[[Sequence[Observer]], Report], *, quiet: bool) -> Report:
     """Run `start` with a progress display on stderr; with none when `quiet`, or without a stderr."""
     from batch.clock import SystemClock
     from batch.progress import display_for

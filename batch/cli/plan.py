@@ -107,7 +107,7 @@ def _prices(found: Estimate) -> Iterator[tuple[str, str]]:
         more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
         yield "prices", f"{names[0]}{more}: {price}"
     if any(v.batch_cost_usd for v in found.variants):
-        yield "", "Batch API: what the provider's own, by which answers may take a day, would cost; promptmill does not use it."
+        yield "", "Batch API: what it costs with --engine batch-api, by which answers may take a day."
 
 
 def _rates(price: Price) -> str:
@@ -132,7 +132,15 @@ def _tokens(found: Estimate) -> Iterator[tuple[str, str]]:
         yield "tokens", "out: where max_tokens is not set, nothing bounds the answers, nor the cost"
     media = sum(v.media for v in found.variants)
     if media:
-        yield "tokens", f"{media:,} requests have images, sound or files, whose tokens cannot be estimated from characters"
+        yield "tokens", f"{media:,} requests have images, sound or files{_files(found)}, whose tokens cannot be estimated from characters"
+
+
+def _files(found: Estimate) -> str:
+    """The files of all requests, by kind; nothing where the rows hold them as messages."""
+    counts = [(sum(getattr(v, f"{kind}s") for v in found.variants), kind) for kind in ("picture", "sound", "file")]
+    named = ", ".join(f"{count:,} {kind}{'s' if count > 1 else ''}" for count, kind in counts if count)
+    unpriced = any(v.cost_usd is not None and v.media and not v.answers for v in found.variants)
+    return f" ({named}{'; their cost is not in the figures' if unpriced else ''})" if named else ""
 
 
 def _kept(found: Estimate) -> Iterator[tuple[str, str]]:

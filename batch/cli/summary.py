@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.cli.console import table, terminal_width
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from batch.app import RunReport
 
 SHOWN_FAILURES = 5
+_PART = re.compile(r"(completions|errors)-\d+-of-(\d+)")
 _LABEL_WIDTH = 11
 _INDENT = 2
 
@@ -26,6 +30,7 @@ def closing_summary(report: RunReport, command: str) -> str:
     parts = [
         ("rows" if noun_for(report.tallies) == "rows" else "tasks", accounting(counts)),
         ("", _kept(counts)),
+        ("", f"{counts.accepted:,} failures are accepted as final" if counts.accepted else ""),
         ("race", "\n".join(f"{name} was stopped early: {better} beats it" for name, better in report.raced.items())),
         ("answers", _labelled(counts)),
         ("failures", top_failures(counts.failures)),
@@ -34,7 +39,7 @@ def closing_summary(report: RunReport, command: str) -> str:
         ("cost", cost(counts, report.unrecorded_usd)),
         ("saved", _unsaved(counts)),
         ("bug", f"unexpected exceptions failed some attempts; please report {near(report.bug_report)}" if report.bug_report else ""),
-        ("files", "\n".join(near(path) for path in report.outputs) or near(report.directory)),
+        ("files", "\n".join(_files(report.outputs)) or near(report.directory)),
         ("next", next_step(report, command)),
     ]
     lines = [f"promptmill: {_headline(report, counts)}"]
@@ -86,16 +91,25 @@ def variant_table(tallies: Mapping[str, Tally]) -> str:
     return table(rows, terminal_width() - _INDENT)
 
 
+def _files(paths: Sequence[Path | str]) -> Iterator[str]:
+    """Yield the outputs; parts as one pattern for completions and one for errors."""
+    names = [_PART.sub(r"\1-*-of-\2", near(path)) for path in paths]
+    for name, count in Counter(names).items():
+        yield f"{name} ({count} files)" if count > 1 else name
+
+
 def next_step(report: RunReport, command: str) -> str:
     """Say what to do after each exit code; nothing after 0."""
     code = report.exit_code
     if code == ExitCode.FAILED_ROWS:
-        errors = next((near(path) for path in report.outputs if "/errors." in str(path)), "the errors file")
+        errors = next((near(path) for path in report.outputs if "/errors" in str(path)), "the errors file")
         return f"read {errors}; to send the failed rows again:\n{command} --retry-failed"
     if code == ExitCode.INTERRUPTED:
         return f"the same command continues where this one stopped:\n{command}"
     if code == ExitCode.BUDGET:
         return f"to continue, raise run.max_cost_usd in the job file or by --set run.max_cost_usd=…:\n{command}"
+    if report.cause in ("waiting", "cancelled"):
+        return f"the same command waits for what is open, and sends what is left:\n{command}"
     if code == ExitCode.STOPPED:
         return f"when the cause is mended, the same command continues:\n{command}"
     return ""
@@ -105,9 +119,13 @@ def _headline(report: RunReport, counts: Tally) -> str:
     took = duration(report.elapsed_s)
     if report.interrupted:
         return f"interrupted after {took}; finished rows are kept"
+    if report.cause in ("waiting", "cancelled"):
+        return f"{one_line(report.reason or '')} ({took})"
     if report.reason is not None:
         return f"stopped early after {took}: {one_line(report.reason)}"
     failed = counts.failed + counts.kept_failed
+    if not failed and not report.raced and counts.not_attempted:
+        return f"finished in {took}; {counts.not_attempted:,} {noun_for(report.tallies)} of other models are not sent yet"
     if failed or report.raced:
         return f"finished in {took}, {failed:,} failed"
     return f"all {noun_for(report.tallies)} done in {took}"

@@ -89,7 +89,7 @@ class FailureHandler:
         if self._backlog.skips(work) or not check.repair(work, exchange, error):
             return Fail(work, error, exchange)
         self._tallies[work.task.variant].repairs += 1
-        return Retry(work, exchange.done_at)
+        return Retry(work, exchange.done_at, error)
 
     def forget(self, variant: str) -> list[Work]:
         """Drop and return the withheld rows of a variant that is not sent any more."""
@@ -178,6 +178,9 @@ class FailureHandler:
             variant = each.work.task.variant
             is_meant = variant == work.task.variant or variant not in self._endpoint_pool.references
             if each.work.endpoint is work.endpoint and is_meant:
+                if self._is_forgiven_too_often(each.work, now):
+                    yield Fail(each.work, each.error, each.exchange)
+                    continue
                 each.work.shunned = ()
                 # The refusals were not the row's fault: it has at least one attempt left.
                 each.work.attempts = min(each.work.attempts, self._run.attempts - 1)
@@ -187,6 +190,13 @@ class FailureHandler:
                 yield self._elsewhere(each.work, now)
             else:
                 self.withheld.append(each)
+
+    def _is_forgiven_too_often(self, work: Work, now: float) -> bool:
+        """Count an attempt that is given back; True where an endpoint that serves now and then has refused the row each time it did."""
+        served_between = work.forgiven_at is not None and self._endpoint_pool.evidence(work).served_after(work.forgiven_at)
+        work.forgiven += served_between
+        work.forgiven_at = now
+        return work.forgiven > ALONE_REFUSALS
 
     def _rest_endpoint(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
         """Rest an endpoint that refuses every request; without another endpoint, stop the run."""
@@ -224,7 +234,8 @@ class FailureHandler:
         spent = is_stuck or self._is_spent(work, exchange.done_at)
         is_open = not self._endpoint_pool.is_serving(work)
         found = blame(verdict, evidence, spent=spent, has_reference=testable, has_others=others, is_open=is_open)
-        if found is Blame.ROW:
+        # Others were served after each of so many refusals: another test would only find the endpoint in one of its worse moments.
+        if found is Blame.ROW or (is_stuck and work.refused_alone >= ALONE_REFUSALS):
             yield Fail(work, self._named(work, error), exchange)
             return
         if found is Blame.UNCLEAR and testable:

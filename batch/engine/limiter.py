@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import random
 
+from batch.engine.steering import Steering
 from batch.policy.blame import BLAMELESS, OF_THE_RATE, Evidence
 from batch.policy.breaker import Breaker
 from batch.policy.limits import ConcurrencyLimit
 from batch.policy.limits.adaptive import AdaptiveConcurrency
-from batch.policy.limits.fixed import FixedConcurrency
 from batch.policy.limits.learned_rate import LearnedRate
+from batch.policy.limits.own import own_concurrency
 from batch.policy.rate_limiter import RateLimiter, Ticket, tokens_of
 from batch.policy.retry_budget import RetryBudget
 from batch.policy.verdicts import Verdict
@@ -56,21 +57,19 @@ class EndpointLimiter:
     ) -> None:
         self.name = name
         auto = run.concurrency == "auto"
-        own = (AdaptiveConcurrency if auto else FixedConcurrency)(run.most_in_flight)
-        self.concurrency: ConcurrencyLimit = own if concurrency is None else concurrency
+        self.concurrency: ConcurrencyLimit = own_concurrency(run) if concurrency is None else concurrency
+        self._run, self._is_alone = run, concurrency is None
         self.rates = rates or RateLimiter(run.requests_per_minute, run.tokens_per_minute)
         self.breaker = Breaker(run.outage_timeout_s)
         floor = max(20, 2 * min(run.most_in_flight, AUTO_RETRIES) if auto else 2 * run.most_in_flight)
         self.budget = RetryBudget(floor, run.retry_share)
         self._patience_s = run.outage_timeout_s
         self._random = rng
-        self.asked_until = 0.0
-        self._paused_until = 0.0
-        self._quiet_until = -math.inf
+        self.asked_until = self._paused_until = 0.0
+        self._quiet_until = self._failed_from = -math.inf
         self._refusals = 0
         self.outage_since: float | None = None
         self.has_served = False
-        self._failed_from = -math.inf
         self._last_fault = ""
         self._failing: dict[str, tuple[float, str]] = {}
         self._evidence: dict[str, Evidence] = {}
@@ -78,6 +77,15 @@ class EndpointLimiter:
         self._learned = LearnedRate()
         self._in_flight = 0
         self._long_hold_until = -math.inf
+
+    def steer(self, steering: Steering, now: float) -> None:
+        """Keep to other limits from now on; those that stay keep what they have learned."""
+        before, self._run = self._run, steering.applied(self._run)
+        if self._is_alone and before.concurrency != self._run.concurrency:
+            self.concurrency = own_concurrency(self._run)
+            if isinstance(self.concurrency, AdaptiveConcurrency):
+                self.concurrency.occupied(self._in_flight, now)
+        self.rates.change(self._run.requests_per_minute, self._run.tokens_per_minute)
 
     def evidence(self, variant: str) -> Evidence:
         """Return the evidence about the endpoint and the tasks of a variant."""
@@ -108,6 +116,10 @@ class EndpointLimiter:
             return math.inf
         return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), self._learned.hold(now), 0.0)
 
+    def is_rationed(self, now: float) -> bool:
+        """Return whether rates, set or learned, and no pause or outage, delay the next request."""
+        return self.breaker.closed and self.paused(now) <= 0 and (self._learned.is_active or self.rates.hold(now) > 0)
+
     def long_hold(self, now: float) -> str | None:
         """Return a notice if a rate delays everything for long; each delay is reported once."""
         hold = self.rates.hold(now)
@@ -125,7 +137,7 @@ class EndpointLimiter:
         if not self.breaker.closed:
             self.breaker.sent(key_of(task))
         self.budget.sent(first=first, retried=retried)
-        return self.rates.sent(request.body, now)
+        return self.rates.sent(request.body, now, request.media)
 
     def ended(self, ticket: Ticket, exchange: Exchange) -> None:
         """Learn the rates from the headers and usage of an ended attempt."""

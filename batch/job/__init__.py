@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from batch.job.columns import check_columns as check_columns
+from batch.job.judge_panels import with_entries as with_entries
 from batch.job.loading import LoadedJob as LoadedJob
 from batch.job.loading import load_document, load_file, load_preset, load_score
 from batch.job.schema import json_schema as json_schema
@@ -31,6 +32,7 @@ __all__ = [
     "provider_settings",
     "readable",
     "score_settings",
+    "with_entries",
     "without_secrets",
 ]
 

@@ -74,6 +74,9 @@ def _uses(loaded: LoadedJob) -> Iterator[_Use]:
             yield _Use(prompt.messages, _path_of(loaded, "messages", prompt.messages), required=True)
         if prompt.tools is not None:
             yield _Use(prompt.tools, _path_of(loaded, "tools", prompt.tools), required=False)
+        for key in ("images", "audio", "files"):
+            for column in getattr(prompt.attached, key):
+                yield _Use(column, _path_of(loaded, key, column), required=True)
         for place, source in prompt_templates(prompt):
             at = _path_of(loaded, place.partition("[")[0], source)
             yield from (_Use(column, at, required=True) for column in sorted(columns_of(source).required))

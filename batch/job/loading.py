@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import JobError, Problem
+from batch.job.batch_model import batch_settings
 from batch.job.endpoints import Endpoints, preset_settings
+from batch.job.files import resolve_folders
+from batch.job.judge_panels import with_entries
 from batch.job.judges import Judges
 from batch.job.layers import TOO_DEEP, FileLayer, Layer, SetLayer, apply_override, merged, read_layers
 from batch.job.model import InputSection, OutputSection
@@ -117,6 +120,7 @@ def _load(
     user_names: tuple[str, ...],
 ) -> LoadedJob:
     loading = _with_overrides(files, document, overrides, environ)
+    resolve_folders(document, loading)
     sections = read_sections(document, loading)
     check_templates(sections, loading)
     input_settings = _with_requests(_input(sections.input, loading), sections, loading)
@@ -132,10 +136,13 @@ def _load(
     # After the scores: only those that are usable can decide a race.
     race = race_score(sections.run, scores, output, loading)
     loading.problems.raise_found()
-    if input_settings is None or output is None or sections.run is None:
+    if input_settings is None or output is None or sections.run is None or sections.batch is None:
         raise AssertionError("an unusable section is reported")
     settings = RunSettings(**{**sections.run.model_dump(), "race": race})
-    job = Job(name=sections.name, input=input_settings, variants=variants, run=settings, output=output, scores=scores, gates=gates)
+    batch = batch_settings(sections.batch)
+    job = Job(
+        name=sections.name, input=input_settings, variants=variants, run=settings, output=output, batch=batch, scores=scores, gates=gates
+    )
     embed_schemas(document, schemas)
     return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants), loading.places)
 
@@ -203,6 +210,10 @@ def _output(section: OutputSection | None, name: str, loading: Loading) -> Outpu
         seen.add(column)
     if section.format == "openai-batch" and section.columns:
         loading.add(("output", "columns"), "cannot be used with format = 'openai-batch', which has no place for them", "remove it")
+    if section.rows_per_part is not None and section.parts != "auto":
+        loading.add(("output", "rows_per_part"), "cannot be used with parts, which decides it", "remove one of them")
+    elif section.format == "openai-batch" and (section.rows_per_part is not None or section.parts not in ("auto", 1)):
+        loading.add(("output", "parts"), "cannot be used with format = 'openai-batch', which has one file a model", "remove it")
     # Unlike all other paths, relative to the working directory: results belong where the command is given.
     directory = loading.resolve_path(section.dir or f"runs/{slugify(name)}", ("output", "dir"), base=Path.cwd(), stores=True)
     if directory is None:
@@ -214,6 +225,8 @@ def _output(section: OutputSection | None, name: str, loading: Loading) -> Outpu
         columns=columns,
         names=() if names == columns else names,
         csv_guard=section.csv_guard,
+        parts=section.parts,
+        rows_per_part=section.rows_per_part,
     )
 
 
@@ -239,7 +252,7 @@ def _resolved(document: dict[str, Any], job: Job, embedded_files: Mapping[str, M
     document.setdefault("output", {})["dir"] = job.output.dir
     for name, paths_by_key in embedded_files.items():
         document["provider"][name].update(paths_by_key)
-    for raw, score in zip(document.get("score", []), job.scores, strict=True):
+    for raw, score in with_entries(document, job.scores):
         raw.update({option: value for option, value in score.options.items() if option in FILE_OPTIONS})
     for raw, gate in zip(document.get("gate", []), job.gates, strict=True):
         raw.update({"baseline": gate.baseline} if gate.baseline is not None else {})

@@ -10,6 +10,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from batch.batch_settings import BatchFamily, EngineName
+from batch.embedded_settings import EmbeddedModelSettings
+from batch.job.batch_model import BatchSection
+from batch.job.file_model import FilesSection
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
@@ -17,7 +21,6 @@ from batch.settings import (
     AuthHeader,
     Auto,
     Durability,
-    EmbeddedModelSettings,
     HttpEngine,
     InputFormat,
     OutputFormat,
@@ -62,7 +65,7 @@ class InputSection(Section):
     limit: Whole | Absent = Field(default=None, description="Of these, take only this many first rows.")
 
 
-class PromptSection(Section):
+class PromptSection(FilesSection):
     """How a row becomes a request; texts are Jinja2 templates over the row's columns."""
 
     api: PromptApi = Field(default="chat/completions", description="Which API is called.")
@@ -111,6 +114,10 @@ class ProviderSection(Section):
         description="What the endpoint does with prompt.schema: holds answers to it (enforced), does so with strict (strict), promises"
         " nothing (sent, the default without a preset), or takes none, so that only JSON is asked for (json_object).",
     )
+    batch: BatchFamily | Absent = Field(
+        default=None,
+        description="The kind of its Batch API: files (as OpenAI's), inline, or jobs (as Mistral's).  [default: the preset's]",
+    )
     stream_usage: bool | Absent = Field(default=None, description="Whether stream_options = {include_usage = true} may be sent.")
     model_path: Text | Absent = Field(default=None, description="Only for local: a GGUF file, relative to this file.")
     chat_template: Text | Absent = Field(
@@ -140,6 +147,7 @@ class Parameters(Section):
     top_p: Fraction | Absent = _parameter("top_p")
     max_tokens: Whole | Absent = _parameter("max_tokens")
     max_completion_tokens: Whole | Absent = _parameter("max_completion_tokens")
+    max_output_tokens: Whole | Absent = _parameter("max_output_tokens")
     frequency_penalty: Penalty | Absent = _parameter("frequency_penalty")
     presence_penalty: Penalty | Absent = _parameter("presence_penalty")
     logit_bias: dict[str, float] | Absent = _parameter("logit_bias")
@@ -267,6 +275,7 @@ class RunSection(Section):
     outage_timeout_s: Seconds = Field(default=_RUN.outage_timeout_s, description="Seconds to wait for an endpoint that serves nothing.")
     grace_s: NotNegative = Field(default=_RUN.grace_s, description="Seconds that requests in flight get when the run is interrupted.")
     max_reply_bytes: Annotated[int, Field(ge=1024)] = Field(default=_RUN.max_reply_bytes, description="The longest reply that is read.")
+    engine: EngineName = Field(default=_RUN.engine, description="What carries the run out; as --engine, which overrides it.")
 
 
 class OutputSection(Section):
@@ -284,6 +293,10 @@ class OutputSection(Section):
     csv_guard: bool = Field(
         default=True, description="Whether CSV text that a spreadsheet would run as a formula gets a ' before it; never a number or an id."
     )
+    parts: Annotated[int, Field(ge=1, le=100_000)] | Auto = Field(
+        default="auto", description='How many files completions and errors have each; "auto" is one up to 100,000 answers, then some 20.'
+    )
+    rows_per_part: Annotated[int, Field(ge=1)] | Absent = Field(default=None, description="The most rows of such a file, instead of parts.")
 
 
 class JobFile(Section):
@@ -297,6 +310,7 @@ class JobFile(Section):
     model: list[ModelSection] = Field(min_length=1, description="The models; each is a variant of its own.")
     run: RunSection = Field(default_factory=RunSection, description="How the tasks are run.")
     output: OutputSection = Field(default_factory=OutputSection, description="Where and how results are written.")
+    batch: BatchSection = Field(default_factory=BatchSection, description='How a provider\'s Batch API is used (engine = "batch-api").')
     score: list[AnyScore] = Field(default_factory=list, description="How the answers are judged; changes no request.")
     gate: list[GateSection] = Field(
         default_factory=list, description="Bounds on scores: score and compare end with exit code 3 when one is broken."

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from batch.job.batch_model import BatchSection
 from batch.job.layers import TOO_DEEP
 from batch.job.model import (
     InputSection,
@@ -35,7 +36,13 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 # Far below Python's 1,000 frames and orjson's 254 levels.
 MAX_DEPTH = 100
-_SECTIONS: Mapping[str, type[Section]] = {"input": InputSection, "prompt": PromptSection, "run": RunSection, "output": OutputSection}
+_SECTIONS: Mapping[str, type[Section]] = {
+    "input": InputSection,
+    "prompt": PromptSection,
+    "run": RunSection,
+    "output": OutputSection,
+    "batch": BatchSection,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +83,7 @@ class Sections:
     entries: tuple[ModelEntry, ...]
     run: RunSection | None
     output: OutputSection | None
+    batch: BatchSection | None
     stored: bool = False
 
 
@@ -99,6 +107,7 @@ def read_sections(document: Mapping[str, Any], loading: Loading) -> Sections:
         entries=tuple(_entries(document, loading)),
         run=validated(RunSection, document.get("run", {}), ("run",), loading),
         output=validated(OutputSection, document.get("output", {}), ("output",), loading),
+        batch=validated(BatchSection, document.get("batch", {}), ("batch",), loading),
     )
 
 

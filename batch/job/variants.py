@@ -20,7 +20,7 @@ from batch.job.problems import Loading, nearest
 from batch.job.prompts import AnswerSchemas, prompt_of
 from batch.job.section import PriceSection
 from batch.job.sections import ModelEntry, Sections, check_json
-from batch.providers.parameters import COMMON_PARAMETERS, PARAMETERS_OF
+from batch.providers.parameters import COMMON_PARAMETERS, PROMPTED_PARAMETERS
 from batch.providers.prices import price_of
 from batch.settings import OWN_MODEL, Price, PromptSettings, ProviderSettings, TokenPrices, Variant
 
@@ -134,7 +134,7 @@ def _check_known(key: str, place: KeyPath, options: frozenset[str], prompt: Prom
     if key not in COMMON_PARAMETERS:
         near = nearest(key, [*COMMON_PARAMETERS, *options, *_OF_ENTRY])
         loading.add(place, "is not a known request parameter", f"did you mean {near}? Otherwise {anyway}" if near else anyway)
-    elif prompt is not None and not prompt.stored and key not in PARAMETERS_OF[prompt.api]:
+    elif prompt is not None and not prompt.stored and key not in PROMPTED_PARAMETERS[prompt.api]:
         loading.add(place, f"is not a request parameter of the {prompt.api} API", anyway)
 
 
@@ -164,7 +164,7 @@ def _top_parameters(entry: ModelEntry) -> dict[str, Any]:
 
 def _renames_for(entry: ModelEntry, provider: ProviderSettings, prompt: PromptSettings) -> dict[str, str]:
     """Return the renames whose new name the API has: OpenAI's completions API still takes max_tokens. extra_body is sent as is."""
-    known = PARAMETERS_OF[prompt.api]
+    known = PROMPTED_PARAMETERS[prompt.api]
     fitting = {key: new for key, new in provider.renames.items() if new in known or new not in COMMON_PARAMETERS}
     return {key: new for key, new in fitting.items() if key not in entry.section.extra_body}
 

@@ -20,6 +20,8 @@ from batch.settings import Price, TokenPrices, Variant
 MILLION = 1_000_000
 # The tokens that a budget reserves for an answer without a limit. Longer answers are rare, and overshoot the budget.
 ASSUMED_ANSWER = 16_384
+# gpt-4o-mini takes 48,169 for a picture of 2048 x 4096 in detail, which is the most of all that have a list price.
+MOST_PICTURE_TOKENS = 50_000
 # A token is a byte at least, until answers have shown how many bytes a token of these prompts has.
 _FIRST_ANSWERS = 20
 _MARGIN = 1.25
@@ -147,14 +149,22 @@ class WorstCase:
         """Return the US dollars to reserve for one request."""
         share = 1.0 if self._answers < _FIRST_ANSWERS else min(1.0, _MARGIN * self._tokens_per_byte)
         answer = answer_limit(self._variant, request)
-        return most(self._price, share * len(request.body), answers_of(request) * (self._assumed if answer is None else answer))
+        return most(self._price, share * _weight(request), answers_of(request) * (self._assumed if answer is None else answer))
 
     def observe(self, request: Request, usage: Mapping[str, Any] | None) -> None:
         """Learn from an answer how many tokens its prompt had."""
         tokens = tokens_of(usage, "prompt_tokens")
         if tokens:
             self._answers += 1
-            self._tokens_per_byte = max(self._tokens_per_byte, tokens / len(request.body))
+            self._tokens_per_byte = max(self._tokens_per_byte, tokens / _weight(request))
+
+
+def _weight(request: Request) -> int:
+    """The bytes that bound a prompt's tokens: those of the body, but of each picture at most MOST_PICTURE_TOKENS."""
+    media = request.media
+    if media is None:
+        return len(request.body)
+    return len(request.body) - media.picture_bytes + min(media.picture_bytes, media.pictures * MOST_PICTURE_TOKENS)
 
 
 def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from batch.errors import RowError
+from batch.prompts.parts import Part, PartApi, text_part
 from batch.prompts.templates import Template, missing_column, row_place
 from batch.records import Row
 from batch.settings import PromptSettings
@@ -48,6 +49,21 @@ def tools_maker(column: str) -> Maker:
         return stored or None
 
     return tools
+
+
+def with_parts(row: Row, messages: list[Any], parts: Sequence[Part], api: PartApi) -> list[Any]:
+    """`messages` with `parts` at the end of the user's last one. Raises RowError where there is none."""
+    if not parts:
+        return messages
+    last = next((at for at in reversed(range(len(messages))) if messages[at].get("role") == "user"), None)
+    if last is None:
+        raise RowError("bad_messages", f"{row_place(row)}: the chat has no message of the user that files could go with")
+    content = messages[last].get("content")
+    if not isinstance(content, list):
+        # An empty text is refused by some APIs.
+        content = [text_part(api, content)] if content else []
+    # The chat may be the row's own value.
+    return [*messages[:last], {**messages[last], "content": [*content, *parts]}, *messages[last + 1 :]]
 
 
 def _made(value: Any) -> Maker:

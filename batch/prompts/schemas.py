@@ -146,8 +146,8 @@ def mending(request: Request, answer: str, complaint: str, schema: Mapping[str, 
     body = json.loads(request.body)  # orjson would lose what stands in integers beyond 64 bits
     wish = "Answer again, with nothing but JSON (no code fence, no comment) that fits this JSON Schema"
     demand = f"{complaint[:1].upper()}{complaint[1:]}. {wish}: {_dumped(schema).decode()}"
-    body["messages"] += [{"role": "assistant", "content": answer}, {"role": "user", "content": demand}]
-    return Request(request.api, _dumped(body), request.key)
+    body["messages" if "messages" in body else "input"] += [{"role": "assistant", "content": answer}, {"role": "user", "content": demand}]
+    return Request(request.api, _dumped(body), request.key, request.media)
 
 
 def response_format(prompt: PromptSettings, support: SchemaSupport) -> dict[str, Any]:

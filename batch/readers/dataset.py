@@ -12,15 +12,20 @@ from batch.readers import choosing
 from batch.readers.formats import format_of
 from batch.readers.ids import Identified, check_unique
 from batch.readers.labels import labelled
-from batch.readers.record import EVERYTHING, START, ReadOptions, RowFilter, Skip, TypedFormat
+from batch.readers.ranges import Ranges, unfinished
+from batch.readers.record import EVERYTHING, PACKED, START, FinishedRows, ReadOptions, RowFilter, Skip, TypedFormat
 from batch.readers.rows import Sized, in_batches, make_row
 from batch.readers.selection import Selection
 from batch.records import BadRow, InputOffset, Row
 from batch.settings import InputSettings
-from batch.storage import expand, identity
+from batch.storage import expand, file_name, identity
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+# Rows between two places where reading can begin; a long file has fewer (jsonl.MOST_MARKS).
+MARK_EVERY = 250
 
 
 class Dataset:
@@ -43,6 +48,7 @@ class Dataset:
         self._options = ReadOptions(None if columns is None else columns | deciding, settings.delimiter, settings.encoding)
         self._deciding = replace(self._options, columns=frozenset(deciding))
         self._total: int | None = None
+        self._offsets: tuple[int, list[InputOffset]] | None = None
 
     def without_limit(self) -> Dataset:
         """Return the dataset of the same columns and the same drawn sample without the limit. Raises InputError."""
@@ -84,6 +90,26 @@ class Dataset:
         Raises:
             InputError: a file cannot be read.
         """
+        if self._offsets is None:
+            self._offsets = self._marks(every)
+        return self._offsets
+
+    def use_marks(self, total: int, bound: int, offsets: list[InputOffset], drawn: int | None) -> None:
+        """Take what an earlier Dataset of the same settings and files has found: its `file_rows`, `marks` and `drawn`."""
+        self._total, self._offsets = total, (bound, offsets)
+        self._selection.highest = drawn
+
+    @property
+    def file_rows(self) -> int | None:
+        """The number of rows of all files, where it is known."""
+        return self._total
+
+    @property
+    def unpacked(self) -> list[str]:
+        """The files that cannot be begun in the middle, because they are unpacked as they are read."""
+        return [file for file in self.files if file_name(file).lower().endswith(PACKED)]
+
+    def _marks(self, every: int) -> tuple[int, list[InputOffset]]:
         total = 0
         found: list[InputOffset] = []
         for number, (file, format_) in enumerate(zip(self.files, self._formats, strict=True)):
@@ -104,17 +130,24 @@ class Dataset:
         self._draw()
         return self._selection.highest
 
-    def batches(self, size: int = 256, wanted: RowFilter | None = None) -> Iterator[list[Row | BadRow]]:
+    def batches(
+        self, size: int = 256, wanted: RowFilter | None = None, finished: FinishedRows | None = None
+    ) -> Iterator[list[Row | BadRow]]:
         """Yield the rows, `size` at a time, fewer where they are large (a batch ends at 16 MiB of input).
 
         A record that cannot be read, or has no id where the job names an id column, comes as a BadRow.
 
         Rows that are not `wanted` are parsed only as far as their id. Bad rows may be yielded anyway. A batch may be empty: it lets the
-        caller do other work while many unwanted rows pass.
+        caller do other work while many unwanted rows pass. Rows that are `finished` are not yielded, and passed over by seeking where
+        the format allows it.
 
         Raises:
             InputError: a file cannot be read to its end.
         """
+        if finished is not None:
+            bound, offsets = self.marks(MARK_EVERY)
+            yield from unfinished(Ranges(self), offsets, bound, finished, size)
+            return
         yield from in_batches(self.selected(), size) if wanted is None else self._chosen(wanted, size)
 
     def _chosen(self, wanted: RowFilter, size: int) -> Iterator[list[Row | BadRow]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,10 @@ from batch.journal.reading import RecordReader
 from batch.providers.endings import is_unknown_ending
 from batch.providers.usage import token_count
 from batch.records import Outcome
+from batch.results.live import LiveRun, read_account, read_live_run
+from batch.rundir.command_log import CommandRecord, read_commands
 from batch.rundir.local import RunDirectory
+from batch.rundir.running import is_running
 
 # A longer gap between outcomes is a pause between two sessions, and does not count for the rate.
 _PAUSE_S = 60.0
@@ -83,7 +87,9 @@ class VariantStatus:
 class Status:
     """The present state of a run.
 
+    `commands` are what users gave to the running process (promptmill ctl), oldest first.
     `unrecorded_usd` was spent, or may have been, on tasks without an outcome; `abandoned` requests were given up in flight at stops.
+    `running`: a runner is at work, and `live` is its present state. `account` has the seconds of all sessions by what limited them.
     """
 
     directory: Path | str
@@ -91,6 +97,10 @@ class Status:
     variants: tuple[VariantStatus, ...]
     unrecorded_usd: float = 0.0
     abandoned: int = 0
+    running: bool = False
+    live: LiveRun | None = None
+    account: Mapping[str, float] = field(default_factory=dict)
+    commands: tuple[CommandRecord, ...] = ()
 
 
 def read_status(directory: RunDirectory) -> Status:
@@ -110,7 +120,17 @@ def read_status(directory: RunDirectory) -> Status:
     beaten = manifest.race.beaten_by if manifest.race is not None else {}
     variants = tuple(replace(variant, beaten_by=beaten.get(variant.name)) for variant in variants)
     name = manifest.name or directory.path.name
-    return Status(directory.place, name, variants, manifest.unrecorded_usd or 0.0, manifest.abandoned or 0)
+    return Status(
+        directory.place,
+        name,
+        variants,
+        manifest.unrecorded_usd or 0.0,
+        manifest.abandoned or 0,
+        is_running(directory),
+        read_live_run(directory),
+        read_account(directory),
+        tuple(read_commands(directory)),
+    )
 
 
 def _variant(directory: RunDirectory, slug: str, name: str, total: int | None, orphaned_ok: int, orphaned_failed: int) -> VariantStatus:

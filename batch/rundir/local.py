@@ -6,11 +6,11 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -18,22 +18,27 @@ from batch.errors import RunDirectoryError
 from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.journal.file_writer import FileJournal
 from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segments, seal, unreported
+from batch.journal.ledger import LEDGER, FileLedger, Ledger
+from batch.journal.packing import is_packed, unpack
 from batch.journal.salvage import Salvaged, salvage_journal
-from batch.journal.segments import SegmentName
+from batch.journal.segments import Segment, SegmentName
 from batch.journal.writer import JournalWriter, LeasedJournalWriter
 from batch.rundir.file_lock import FileLock, lock_directory
 from batch.rundir.manifest import Manifest
 from batch.settings import RunSettings
 from batch.storage import replace_atomically, sync_directory
 
-if TYPE_CHECKING:
-    from batch.journal.index import ResumeIndex
+T = TypeVar("T")
 
 # A run of another major number is refused; a minor number only adds what older versions may ignore.
-LAYOUT = "1.0"
+LAYOUT = "2.0"
 
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
-CONTENTS = ("journal", "run.json", "completions.*", "errors.*", "scores", "report.html")
+CONTENTS = (
+    *("journal", "submissions.jsonl", "batches", "run.json", "input-index.json"),
+    *("completions.*", "errors.*", "completions-*", "errors-*", ".parts", "scores", "report.html"),
+    *("watch", "control.jsonl", "accepted.json"),
+)
 
 
 class RunDirectory:
@@ -109,10 +114,22 @@ class RunDirectory:
         self._put_manifest(json.dumps({"layout": LAYOUT, **manifest.document()}, indent=2).encode() + b"\n")
 
     def journal_dir(self, slug: str) -> Path:
-        """Path of the journal of a variant; for a store, of a local copy that each call updates. Raises StorageError."""
+        """Path of the journal of a variant, unpacked; for a store, of a local copy that each call updates.
+
+        Raises:
+            StorageError, DamagedError.
+        """
         folder = self.path / "journal" / slug
         for path in (folder.parent, folder):
             _refuse_foreign_link(path)
+        if is_packed(folder):
+            unpack(folder)
+        return folder
+
+    def watch_dir(self) -> Path:
+        """Path of the folder for what a run is watched by, which may not exist yet. Raises StorageError, RunDirectoryError."""
+        folder = self.path / "watch"
+        _refuse_foreign_link(folder)
         return folder
 
     def open_journal(self, slug: str, run: RunSettings) -> JournalWriter:
@@ -138,11 +155,32 @@ class RunDirectory:
         """
         return unreported(seal(self.journal_dir(slug), lease), reported)
 
-    def earlier(self, slug: str, lease: SegmentName) -> ResumeIndex:
-        """Index what earlier leases of the same shard recorded in this session. Raises DamagedError, StorageError, OSError."""
-        from batch.journal.index import ResumeIndex
+    def earlier(self, slug: str, lease: SegmentName, read: Callable[[Sequence[Segment]], T]) -> T:
+        """Read what earlier leases of the same shard recorded in this session. Raises DamagedError, StorageError, OSError."""
+        return read(earlier_segments(self.journal_dir(slug), lease))
 
-        return ResumeIndex.of(earlier_segments(self.journal_dir(slug), lease))
+    def open_ledger(self) -> Ledger:
+        """Open the record of what was submitted to Batch APIs; hold the lock. Raises DamagedError, StorageError."""
+        return FileLedger(self.path / LEDGER)
+
+    def has_ledger(self) -> bool:
+        """Whether anything was submitted to a Batch API."""
+        with storage_errors(self.path):
+            return (self.path / LEDGER).exists()
+
+    def batch_folder(self) -> Path:
+        """Path of the folder for the files of batches, which is created; for a store, of a local copy that each call updates."""
+        folder = self.path / "batches"
+        _refuse_foreign_link(folder)
+        with storage_errors(folder):
+            Disk().make_directory(folder)
+        return folder
+
+    def discard(self, *paths: Path) -> None:
+        """Remove files of the run directory that are needed no longer; missing ones are no error. Raises StorageError."""
+        for path in paths:
+            with storage_errors(path):
+                path.unlink(missing_ok=True)
 
     def check_lock(self) -> None:
         """Check that this process still has the lock, if it took one, on what the path names now. Raises StorageError if not."""
@@ -168,6 +206,11 @@ class RunDirectory:
     def publish(self, *paths: Path) -> list[Path | str]:
         """Publish files and folders that were written under `path`; returns their locations. Raises StorageError."""
         return list(paths)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the directory is on a disk that other processes of this machine see."""
+        return True
 
     def slugs(self) -> list[str]:
         """List the variants that have a journal, sorted by name."""

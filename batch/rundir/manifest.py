@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from batch.file_settings import FileSettings
 from batch.records import BeatenVariant
-from batch.settings import Variant
+from batch.settings import PromptSettings, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,24 @@ class VariantRecord:
     @classmethod
     def of(cls, variant: Variant) -> VariantRecord:
         """Describe a variant."""
-        return cls(variant.slug, variant.provider.name, variant.model, dict(variant.parameters), asdict(variant.prompt))
+        return cls(variant.slug, variant.provider.name, variant.model, dict(variant.parameters), _described(variant.prompt))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> VariantRecord:
         """Read a record; what is missing is empty."""
         get = document.get
         return cls(str(document["slug"]), get("provider", ""), get("model", ""), dict(get("parameters", {})), dict(get("prompt", {})))
+
+
+def _described(prompt: PromptSettings) -> dict[str, Any]:
+    """A prompt as it reads back from JSON. Without files it has no settings of files, as in the runs of earlier versions."""
+    described = _as_lists(asdict(prompt))
+    del described["attached"]
+    return described if prompt.attached == FileSettings() else {**described, "attached": _as_lists(asdict(prompt.attached))}
+
+
+def _as_lists(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in table.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +81,7 @@ class Manifest:
     `promptmill` is the version that wrote it, `job` the resolved job document, `input` None in a directory that no run has made (a test's).
     `rows` is None while unknown. `unrecorded_usd` was spent, or may have been, on tasks without an outcome (None: never any), among
     them the `abandoned` requests, which were in flight at a stop.
+    `ordinals_hold` says that every record was made of the input as it is now, so that its row is named by its ordinal as well as by its id.
     `settled` says that every recorded task is a task of the input; `orphaned` counts (ok, failed) outcomes of rows that are not in it.
     """
 
@@ -83,6 +96,7 @@ class Manifest:
     unrecorded_usd: float | None = None
     abandoned: int | None = None
     race: RaceRecord | None = None
+    ordinals_hold: bool = False
     settled: bool = True
     orphaned: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -113,6 +127,7 @@ class Manifest:
             unrecorded_usd=None if spent is None else float(spent),
             abandoned=None if abandoned is None else int(abandoned),
             race=None if race is None else RaceRecord(str(race["version"]), [BeatenVariant(**stop) for stop in race["stops"]]),
+            ordinals_hold=bool(get("ordinals_hold", False)),
             settled=bool(get("settled", True)),
             orphaned={name: (int(ok), int(failed)) for name, (ok, failed) in get("orphaned", {}).items()},
         )

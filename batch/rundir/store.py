@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -22,9 +22,10 @@ from batch.errors import StorageError
 from batch.journal.disk import storage_errors
 from batch.journal.index import ResumeIndex
 from batch.journal.leased import LeasedObjectJournal, earlier_segments
+from batch.journal.ledger import LEDGER, Ledger, StoreLedger
 from batch.journal.object_writer import ObjectJournal
 from batch.journal.salvage import Salvaged
-from batch.journal.segments import LAST, SegmentName, read_seal, segment_names
+from batch.journal.segments import LAST, Segment, SegmentName, read_seal, segment_names
 from batch.rundir.local import CONTENTS, RunDirectory
 from batch.rundir.store_lock import Pulse, StoreLock
 from batch.rundir.unsent import Unsent
@@ -34,7 +35,7 @@ from batch.storage.store_errors import StoreError
 from batch.storage.stores import Stored
 from batch.storage.urls import StoreUrl
 
-_FOLDERS = ("scores",)
+_FOLDERS = ("scores", "watch", "batches")
 PROBE = ".probe-"
 T = TypeVar("T")
 
@@ -107,17 +108,52 @@ class StoreRunDirectory(RunDirectory):
         self._put(slug, f"{lease.stem}.sealed", orjson.dumps({LAST: first + len(found) - 1}))
         return found
 
-    def earlier(self, slug: str, lease: SegmentName) -> ResumeIndex:
-        """Index what earlier leases of the same shard recorded in this session, as far as their seals say."""
+    def earlier(self, slug: str, lease: SegmentName, read: Callable[[Sequence[Segment]], T]) -> T:
+        """Read what earlier leases of the same shard recorded in this session, as far as their seals say."""
         # Into a folder of its own: other workers of this machine fetch into the shared copy at the same time.
         with storage_errors(self.path), tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
             folder = Path(temporary)
             for generation in range(1, lease.generation):
                 former = lease._replace(generation=generation)
-                _mapped(partial(self._mirror.fetch_apart, [f"journal/{slug}/{former.stem}.sealed"], folder))
-                last = read_seal(former.seal(folder)).get(LAST, 0)
+                last = self._last_object(slug, former, folder)
                 _mapped(partial(self._mirror.fetch_apart, [self._object(slug, former, part) for part in range(1, last + 1)], folder))
-            return ResumeIndex.of(earlier_segments(folder, lease))
+            return read(earlier_segments(folder, lease))
+
+    def open_ledger(self) -> Ledger:
+        """Open the record of what was submitted to Batch APIs: one object, written whole each time."""
+        return StoreLedger(f"{self.place}/{LEDGER}", _mapped(partial(self._mirror.read, LEDGER)) or b"", self._write_ledger)
+
+    def has_ledger(self) -> bool:
+        """Whether anything was submitted to a Batch API."""
+        return _mapped(partial(self._mirror.read, LEDGER)) is not None
+
+    def batch_folder(self) -> Path:
+        """Update the copy of the files of batches; returns its path."""
+        _mapped(partial(self._mirror.fetch, "batches"))
+        return super().batch_folder()
+
+    def _last_object(self, slug: str, lease: SegmentName, folder: Path) -> int:
+        """Return the number of the last object of a former lease: as its seal says, or all, where its holder finished it."""
+        sealed = f"journal/{slug}/{lease.stem}.sealed"
+        if _mapped(partial(self._mirror.read, sealed)) is not None:
+            _mapped(partial(self._mirror.fetch_apart, [sealed], folder))
+            return read_seal(lease.seal(folder)).get(LAST, 0)
+        last = 0
+        while _mapped(partial(self._mirror.read, self._object(slug, lease, last + 1))) is not None:
+            last += 1
+        return last
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the directory is on a disk: it is not."""
+        return False
+
+    def discard(self, *paths: Path) -> None:
+        """Remove derived files from the store, and from the copy."""
+        for path in paths:
+            path.unlink(missing_ok=True)
+            if path.is_relative_to(self.path):
+                _mapped(partial(self._mirror.delete, path.relative_to(self.path).as_posix()))
 
     def check_lock(self) -> None:
         """Check that this process still has the lock, without a request to the store."""
@@ -208,6 +244,10 @@ class StoreRunDirectory(RunDirectory):
     def _add(self, slug: str, name: str, data: bytes) -> None:
         self._check()
         self._mirror.add(f"journal/{slug}/{name}", data)
+
+    def _write_ledger(self, data: bytes) -> None:
+        _mapped(self._check)
+        _mapped(partial(self._mirror.write, LEDGER, data))
 
     def _put(self, slug: str, name: str, data: bytes) -> None:
         _mapped(partial(self._add, slug, name, data))

@@ -13,7 +13,7 @@ import pytest
 
 from batch.app.batch_files import export_files, verify_files
 from batch.app.evaluate import evaluate_files
-from batch.app.sides import FileScoring, file_scores
+from batch.app.sides import file_rules
 from batch.errors import InputError
 from batch.evaluation.answers import Answer
 from batch.evaluation.foreign import read_foreign
@@ -216,7 +216,7 @@ def use_file(path: Path, kind: str) -> None:
     """Score, verify and convert a file. Raises what is not InputError."""
     expected = {} if kind == "json" else {"expected": "gold"}
     with suppress(InputError):
-        evaluate_files([path], FileScoring(file_scores(None, {"kind": kind, **expected})))
+        evaluate_files([path], file_rules(None, {"kind": kind, **expected}))
     with suppress(InputError):
         verify_files([path], None)
     with suppress(InputError):
