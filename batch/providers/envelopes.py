@@ -108,7 +108,8 @@ def error_in_cut(body: bytes) -> ReplyError | None:
         return None
     names = {found[1]: found[2].decode() for found in _CUT_NAME.finditer(body)}
     try:
-        text = json.loads(b'"' + message[1] + b'"', strict=False)
+        # Half a character, which bytes or an escape may hold, is no text that JSON can carry on.
+        text = json.loads(b'"' + message[1] + b'"', strict=False).encode("utf-8", "replace").decode()
     except ValueError:
         text = message[1].decode(errors="replace")
     return ReplyError(text[:LONGEST_MESSAGE], names.get(b"code"), names.get(b"type"))

@@ -6,6 +6,7 @@ lines with 19 digits in a row go to the slower parser of the standard library, s
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import sys
@@ -130,6 +131,10 @@ def parse(line: bytes, *, exactly: bool = True) -> dict[str, Any] | UnreadableRe
     try:
         value = exact_value(line) if exactly else orjson.loads(line)
     except (ValueError, RecursionError) as error:
+        # Files put together by `cat` keep the mark of each; JSON text sequences (RFC 7464) begin each record with a separator.
+        bare = line.removeprefix(codecs.BOM_UTF8).removeprefix(b"\x1e")
+        if len(bare) < len(line):
+            return parse(bare, exactly=exactly)
         return UnreadableRecord(_problem(line, error), digest(line.rstrip(b"\r")))
     if type(value) is dict:
         return value

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.providers.envelopes import error_in_cut
 from batch.providers.replies import ReplyFormatError, read_error, read_reply
 from batch.records import ReplyError
 from tests.support.scripted import chat_body
@@ -227,3 +228,12 @@ def test_any_json_is_survived(document: Any, api: Any) -> None:
     """Fault 9: no JSON breaks the reading: it is a reply, or a ReplyFormatError and nothing else."""
     with contextlib.suppress(ReplyFormatError):
         read_reply(api, orjson.dumps(document))
+
+
+@pytest.mark.parametrize("body", [b'{"object": "error", "message": "\xed\xa0\x80 x", "code": 4', b'{"error": {"message": "\\ud800 x'])
+def test_half_a_character_in_an_error_is_text_that_can_be_kept(body: bytes) -> None:
+    """A lone surrogate in an error whose JSON is cut or broken: the message is text that every JSON parser reads again."""
+    found = error_in_cut(body)
+    assert found is not None
+    assert found.message.endswith(" x")
+    found.message.encode()
