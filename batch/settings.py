@@ -49,7 +49,8 @@ class PromptSettings:
     or a tuple of messages whose strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
     `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
     `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
-    `attached` are the files that go with the last message of the user, and how files are read.
+    `attached` are the files that go with the last message of the user, and how files are read. `cache` marks
+    what all rows begin with for the provider's cache, where it takes marks.
     """
 
     api: Api = "chat/completions"
@@ -63,6 +64,7 @@ class PromptSettings:
     check_schema: bool = True
     stored: bool = False
     attached: FileSettings = field(default_factory=FileSettings)
+    cache: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +74,8 @@ class ProviderSettings:
     `more_urls` are those of further endpoints that serve the same models with the same key: with the first they are one pool.
     `auth` says which header carries the key. `renames` maps parameter names of the job file to the provider's own.
     `stream_usage` says whether `stream_options: {include_usage}` may be sent, `cuts_prompts` that it cuts prompts that are too long and
-    says nothing. `audio_formats` are the formats of sounds that it takes, empty for all that are known. `lists_all_models` is False where
+    says nothing. `audio_formats` are the formats of sounds that it takes, empty for all that are known, `cache_marks` the APIs
+    whose messages take cache_control. `lists_all_models` is False where
     its list of models lacks names that work. `messages_auth` is the header of the key for the Messages API, where it is another; `batch`
     the Batch API. `embedded` is for `local`, whose base URL its server fills in.
     """
@@ -90,6 +93,7 @@ class ProviderSettings:
     cuts_prompts: bool = False
     lists_all_models: bool = True
     audio_formats: tuple[str, ...] = ()
+    cache_marks: tuple[Api, ...] = ()
     messages_auth: AuthHeader | None = None
     batch: BatchApi | None = None
     embedded: EmbeddedModelSettings | None = None
@@ -100,7 +104,7 @@ class Variant:
     """One `[[model]]` entry after its sweep is expanded. `slug` is its name as a folder name, unique in the job.
 
     `parameters` go into the request body as they are (sweep and extra_body already merged, names not yet renamed). `price` is the one that
-    the job gives; without it the price list is asked.
+    the job gives; without it the price list is asked. `row_parameters` are the columns of parameters that each row has itself.
     """
 
     name: str
@@ -110,6 +114,7 @@ class Variant:
     parameters: Mapping[str, Any]
     prompt: PromptSettings
     price: Price | None = None
+    row_parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def full_name(self) -> str:
@@ -125,7 +130,7 @@ class RunSettings:
     `outage_timeout_s` (how long an endpoint that serves nothing is waited for) and `grace_s` (what in-flight requests get on Ctrl-C).
     `flush_interval_s` is how long outcomes wait for each other where the run directory is on an object store.
     `engine` carries the run out. `processes` is how many share the rows, "auto" one for each core; all limits are of all of them together.
-    `max_concurrency` bounds a concurrency of "auto"; the rates are of one endpoint and key.
+    `max_concurrency` bounds a concurrency of "auto"; the rates, and the `retry_share` of tasks, are of one endpoint and key.
     `max_failures` ends a session in which more rows than this failed: a number, or a share of its outcomes such as "10%" (judged from
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
     `repair` is how often an answer that does not fit the prompt's schema is asked for again; None: once, where the endpoint itself does
@@ -141,6 +146,7 @@ class RunSettings:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     attempts: int = 8
+    retry_share: float = 0.5
     max_failures: int | str | None = None
     max_cost_usd: float | None = None
     repeats: int = 1

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 class Tally:
     """The counts of one variant in a run. `total` is rows × repeats, None while unknown.
 
+    `again` counts those with a record of which this session sends another request, until that has ended.
     `accepted` counts those of kept_failed that the user takes as final.
     rows in = kept + ok + failed + not attempted. `kept` were final before this session; `durable` counts those of ok + failed
     that are synced. `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. `repairs` counts
@@ -24,6 +25,7 @@ class Tally:
     kept_ok: int = 0
     kept_failed: int = 0
     accepted: int = 0
+    again: int = 0
     ok: int = 0
     failed: int = 0
     durable: int = 0
@@ -51,6 +53,11 @@ class Tally:
     def finished(self) -> int:
         """Tasks with a final record, of this session and of earlier ones."""
         return self.kept_ok + self.kept_failed + self.ok + self.failed
+
+    @property
+    def done(self) -> int:
+        """Tasks with a final record that this session does not send again."""
+        return max(0, self.finished - max(0, self.again))
 
     @property
     def not_attempted(self) -> int | None:

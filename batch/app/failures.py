@@ -16,10 +16,13 @@ from batch.rundir.opening import open_existing
 from batch.settings import Job
 
 
-def settle_failures(directory: RunDirectory, job: Job, indexes: Mapping[str, ResumeIndex], codes: Sequence[str]) -> dict[str, int]:
+def settle_failures(
+    directory: RunDirectory, job: Job, indexes: Mapping[str, ResumeIndex], codes: Sequence[str]
+) -> dict[str, tuple[int, int]]:
     """Let failures that were accepted, and those without one of `codes` (if any are given), not be sent again.
 
-    Returns the number of accepted failures of each variant. Raises RunDirectoryError for a code that no failure has.
+    Returns for each variant the number of its accepted failures, and of all that are not sent again.
+    Raises RunDirectoryError for a code that no failure has.
     """
     accepted = read_accepted(directory)
     counts = {}
@@ -29,8 +32,8 @@ def settle_failures(directory: RunDirectory, job: Job, indexes: Mapping[str, Res
         tasks = set(accepted.get(variant.slug, ()))
         failed = [(task, code) for task, code in failures_of(index)] if codes or tasks else []
         seen.update(code for _, code in failed)
-        counts[variant.name] = sum(task in tasks for task, _ in failed)
         settled = [task for task, code in failed if task in tasks or (codes and code not in codes)]
+        counts[variant.name] = sum(task in tasks for task, _ in failed), len(settled)
         if settled:
             index.settle(settled)
     _refuse_unknown(codes, seen)

@@ -69,17 +69,26 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, executor: Executor, opti
                 created=previous.created,
                 unrecorded_usd=previous.unrecorded_usd,
                 abandoned=previous.abandoned,
+                kept=previous.kept,
                 race=previous.race if job.run.race is not None and changed != "rerun" else None,
             )
+            if retry_failed:
+                for tally in tallies.values():
+                    tally.again = tally.kept_failed
             if compare:
                 reviews = _review(_all_tasks(job, dataset, rows, retry_failed=retry_failed, changed=changed), tallies)
-                if changed == "refuse" and any(review.changed for review in reviews.values()):
+                _refuse_other_job(directory, reviews, rows, previous, manifest, options)
+                keeps = changed == "keep" or (previous.kept and not _may_differ(previous, manifest))
+                if changed != "rerun" and not keeps and any(review.changed for review in reviews.values()):
                     raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
+                manifest = replace(manifest, kept=keeps)
+                _count_changed(reviews, tallies, changed, retry_failed=retry_failed)
                 manifest = _with_reviews(manifest, reviews, rows, changed)
         if chooses:
             # A failure whose request has changed is sent again, whatever was chosen of the old ones.
-            for name, count in settle_failures(directory, job, rows, options.retry_codes).items():
-                tallies[name].accepted = count
+            for name, (accepted, settled) in settle_failures(directory, job, rows, options.retry_codes).items():
+                tallies[name].accepted = accepted
+                tallies[name].again -= settled if retry_failed else 0
         directory.write_manifest(manifest)
         run = StoredRun(directory, manifest, job, dataset)
         yield PreparedRun(run, journals, indexes, tallies, compare, (*notices, *repaired), sharding)
@@ -223,10 +232,43 @@ def _with_reviews(
     )
 
 
+def _count_changed(reviews: Mapping[str, Review], tallies: Mapping[str, Tally], changed: ChangedPolicy, *, retry_failed: bool) -> None:
+    """Count the finished tasks that this session sends again."""
+    for name, review in reviews.items():
+        failed = review.kept_failed if retry_failed else review.changed_failed
+        tallies[name].again = failed + (review.changed if changed == "rerun" else 0)
+
+
+def _refuse_other_job(
+    directory: RunDirectory,
+    reviews: Mapping[str, Review],
+    indexes: Mapping[str, ResumeIndex],
+    previous: Manifest,
+    manifest: Manifest,
+    options: RunOptions,
+) -> None:
+    """Refuse a directory with the run of another job, none of whose rows is in this job's input. Raises ChangedError."""
+    recorded = sum(len(index) for index in indexes.values())
+    if previous.name == manifest.name or not recorded or options.changed != "refuse":
+        return
+    if not any(review.kept_ok + review.kept_failed for review in reviews.values()):
+        raise ChangedError(
+            f"{directory.place} has the run of another job, {previous.name!r}: none of the {recorded:,} finished rows is in this input;"
+            " nothing was sent; give this job another [output] dir (or --fresh, which moves that run aside);"
+            " --changed keep continues in this directory"
+        )
+
+
 def _cause(previous: Manifest, manifest: Manifest) -> str:
-    if previous.input == manifest.input:
+    """Say in what rows differ whose settings are the same."""
+    before, now = previous.input, manifest.input
+    if before is not None and now is not None and list(before.files) == list(now.files):
+        if before.selection != now.selection:
+            return "other rows of the input are selected"
+        if previous.promptmill != manifest.promptmill:
+            return f"promptmill {manifest.promptmill} makes other requests than {previous.promptmill}"
         return "their answers are to an earlier version of this job"
-    origin = None if manifest.input is None else manifest.input.origin
+    origin = None if now is None else now.origin
     return "the input changed" if origin is None else f"the answers of {origin['name']} of which they are made changed"
 
 

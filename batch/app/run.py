@@ -16,11 +16,13 @@ import anyio
 
 from batch.app.bug_report import BugCollector, internal_error
 from batch.app.engines import check_open_batches, engine_of
+from batch.app.former import refuse_former
 from batch.app.made_rows import drop_other_rows, keep_rows
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.app.stored import stored_run
 from batch.app.variants import chosen_variants
+from batch.app.whole import whole_of
 from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.feed import FeedOptions
@@ -77,6 +79,8 @@ def run(
     keys = endpoints.read_keys(chosen_variants(loaded.job, options.variants))
     report = partial(_report, observers)
     is_new = not directory.exists
+    if is_new:
+        refuse_former(loaded)
     if is_new and not loaded.job.input.is_made:
         _check_new(loaded, report)
     bugs = BugCollector(directory)
@@ -129,7 +133,9 @@ def _send_and_write(
     try:
         sent = sending.send(loaded, directory)
         stop = sent.ended.stop
-        if stop is None or stop.cause in {"refused", "budget", "waiting", "cancelled"}:
+        # Not where the user wants it to end at once: writing takes a while.
+        drained = stop is not None and stop.cause == "interrupted" and sending.is_drained
+        if stop is None or drained or stop.cause in {"refused", "budget", "waiting", "cancelled"}:
             outputs = _write_outputs(sent.run)
         bugs.write()
     except PromptmillError:
@@ -172,6 +178,8 @@ class _Sent:
             {} if stop is not None and stop.cause == "storage" else raced_of(self.run, self.tallies),
             self.ended.unrecorded_usd,
             bug_report,
+            whole_of(self.run, self.tallies),
+            self.run.job.run.max_cost_usd,
         )
 
 
@@ -187,6 +195,11 @@ class _Sending:
         self._observers = observers
         self._stop_source = stop_source
         self._clock = SystemClock()
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether a stop, if there was one, was asked for once only."""
+        return self._stop_source.stopper.asked < 2
 
     def send(self, loaded: LoadedJob, directory: RunDirectory) -> _Sent:
         """Prepare the run and send. The journals' indexes end with it: outputs load new ones, and memory has no room for both."""

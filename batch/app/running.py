@@ -36,12 +36,22 @@ class RunOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Whole:
+    """What all sessions of a run have together: failed rows by code, US dollars spent, and requests given up in flight at stops."""
+
+    failures: Mapping[str, int]
+    spent_usd: float
+    abandoned: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunReport:
     """How a run ended. `reason` is None when all rows have their outcome; `outputs` are the files that were written.
 
     What is on an object store is named by its address, as text. `raced` maps the variants that the race stopped before their last row to
     the variant that beat each. `unrecorded_usd` was spent, or may have been, on tasks without an outcome. `bug_report` is the file
-    that describes unexpected exceptions. `upstream` are the reports of the jobs whose answers are its rows, and of those before them.
+    that describes unexpected exceptions. `whole` is of all sessions, where there were earlier ones; `max_cost_usd` is the budget.
+    `upstream` are the reports of the jobs whose answers are its rows, and of those before them.
     """
 
     directory: Path | str
@@ -53,6 +63,8 @@ class RunReport:
     raced: Mapping[str, str] = field(default_factory=dict)
     unrecorded_usd: float = 0.0
     bug_report: Path | str | None = None
+    whole: Whole | None = None
+    max_cost_usd: float | None = None
     upstream: tuple[RunReport, ...] = ()
 
     @property

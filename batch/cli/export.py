@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast, get_args
 
@@ -37,7 +38,7 @@ def export_command(ctx: click.Context, source: str, format_: str, output: str | 
     Batch API; it sends nothing. openai-batch writes results in that API's output format.
 
     chat and sharegpt write each answer with the messages that it answers, one line each: what
-    fine-tuning takes. Failures and answers that were cut off are left out.
+    fine-tuning takes. Failures and answers that were cut off are omitted.
 
     \b
     Examples:
@@ -46,8 +47,6 @@ def export_command(ctx: click.Context, source: str, format_: str, output: str | 
       promptmill export batch_123_output.jsonl --format parquet --output results/
       promptmill export runs/tickets --format chat --where 'right >= 1'
     """
-    from batch import app
-    from batch.job import load
     from batch.process import tune_malloc
     from batch.progress import near
 
@@ -60,17 +59,21 @@ def export_command(ctx: click.Context, source: str, format_: str, output: str | 
         return
     if where:
         raise click.UsageError("--where is for the formats chat and sharegpt")
-    form = cast("OutputFormat", format_)
+    for path in _export(source, cast("OutputFormat", format_), output):
+        write(near(path))
+
+
+def _export(source: str, form: OutputFormat, output: str | None) -> Sequence[Path | str]:
+    from batch import app
+    from batch.job import load
+
     if Path(source).suffix == ".toml" and Path(source).is_file():
-        paths = app.export(load(source).job.output.dir, form, output)
-    elif Path(source).is_file():
+        return app.export(load(source).job.output.dir, form, output)
+    if Path(source).is_file():
         if output is None:
             raise click.UsageError("say where to write: --output DIR")
-        paths = app.export_files([Path(source)], form, output)
-    else:
-        paths = app.export(source, form, output)
-    for path in paths:
-        write(near(path))
+        return app.export_files([Path(source)], form, output)
+    return app.export(source, form, output)
 
 
 def _write_chats(source: str, form: ChatFormat, destination: str | None, where: tuple[str, ...]) -> None:
@@ -82,8 +85,8 @@ def _write_chats(source: str, form: ChatFormat, destination: str | None, where: 
     written = export_chats(directory, form, destination, where)
     for path in written.paths:
         write(near(path))
-    left_out = ", ".join(f"{count:,} {reason}" for reason, count in written.left_out.items())
-    print_info(f"promptmill: {written.lines:,} answers" + (f"; left out: {left_out}" if left_out else ""))
+    omitted = ", ".join(f"{count:,} {reason}" for reason, count in written.omitted.items())
+    print_info(f"promptmill: {written.lines:,} answers" + (f"; omitted: {omitted}" if omitted else ""))
 
 
 def _write_requests(ctx: click.Context, source: str, destination: str | None) -> None:

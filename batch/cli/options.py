@@ -153,8 +153,10 @@ class RunFlags:
     def words(self) -> list[str]:
         """Return the options that a command line must repeat to continue the run."""
         given = [(option.flag, str(value)) for option in SETTING_OPTIONS if (value := self.short[option.name]) is not None]
-        variants = [("--variant", pattern) for pattern in self.variants]
-        return [word for pair in [*(("--set", setting) for setting in self.settings), *given, *variants] for word in pair]
+        pairs = [*(("--set", setting) for setting in self.settings), *given, *(("--variant", pattern) for pattern in self.variants)]
+        pairs += [("--changed", self.changed)] if self.changed else []
+        retry = [] if self.retry_failed is None else ["--retry-failed" + (f"={','.join(self.retry_codes)}" if self.retry_codes else "")]
+        return [*(word for pair in pairs for word in pair), *retry]
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:

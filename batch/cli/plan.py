@@ -14,6 +14,7 @@ from batch.cli.console import print_info, table, write_json, write_text
 from batch.cli.options import json_option, limit_option, overrides, set_option
 from batch.policy.pricing import usd
 from batch.policy.terminal import one_line
+from batch.prompts.prefixes import LONG
 
 if TYPE_CHECKING:
     from batch.app.counting import VariantEstimate
@@ -87,7 +88,7 @@ def _plan_json(planned: PlannedStep) -> dict[str, Any]:
 def plan_text(found: Estimate, width: int) -> str:
     """A plan for people, in lines of `width` columns as far as names allow."""
     parts = [_headline(found), _figures(found, width)]
-    notes = [*_prices(found), *_tokens(found), *_kept(found), *_spending(found), *_asked(found), *_scores(found)]
+    notes = [*_prices(found), *_tokens(found), *_order(found), *_kept(found), *_spending(found), *_asked(found), *_scores(found)]
     shown: list[str] = []
     before = ""
     for label, text in notes:
@@ -157,6 +158,15 @@ def _tokens(found: Estimate) -> Iterator[tuple[str, str]]:
     media = sum(v.media for v in found.variants)
     if media:
         yield "tokens", f"{media:,} requests have images, sound or files{_files(found)}, whose tokens cannot be estimated from characters"
+
+
+def _order(found: Estimate) -> Iterator[tuple[str, str]]:
+    """Warn of prompts whose long constant text no cache can reuse."""
+    late = [v for v in found.variants if v.requests > 1 and v.late_constant >= LONG]
+    if late:
+        characters = max(v.late_constant for v in late)
+        seen = f"{late[0].name}: a part that varies by row stands before {characters:,} characters that are the same for all rows"
+        yield "prompt", f"{seen}. Providers and servers reuse only what requests begin with: put the constant text first, best into system"
 
 
 def _files(found: Estimate) -> str:

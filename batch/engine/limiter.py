@@ -61,9 +61,9 @@ class EndpointLimiter:
         self._run, self._is_alone = run, concurrency is None
         self.rates = rates or RateLimiter(run.requests_per_minute, run.tokens_per_minute)
         self.breaker = Breaker(run.outage_timeout_s)
-        self.budget = RetryBudget(floor=max(20, 2 * min(run.most_in_flight, AUTO_RETRIES) if auto else 2 * run.most_in_flight))
-        self._patience_s = run.outage_timeout_s
-        self._random = rng
+        floor = max(20, 2 * min(run.most_in_flight, AUTO_RETRIES) if auto else 2 * run.most_in_flight)
+        self.budget = RetryBudget(floor, run.retry_share)
+        self._patience_s, self._random = run.outage_timeout_s, rng
         self.asked_until = self._paused_until = 0.0
         self._quiet_until = self._failed_from = -math.inf
         self._refusals = 0
@@ -232,7 +232,7 @@ class EndpointLimiter:
 
     @property
     def _out_of_order(self) -> str:
-        return f"{self.name} is out of order ({self._reason}); probing until it serves again"
+        return f"{self.name} is out of order ({self._reason}); probing until it serves again, for up to {_seconds(self._patience_s)}"
 
     @property
     def _reason(self) -> str:

@@ -132,6 +132,7 @@ class Recorder:
         count(tally, outcome)
         self._costs.recorded((outcome.cost_usd or 0.0) + outcome.extra_usd)
         work.is_recorded = True
+        tally.again -= work.is_again
         if work.replaces is not None:
             uncount_failure(tally, work.replaces)
         if work.previous == "ok":

@@ -100,6 +100,8 @@ class Session:
             refused += [work for work in sent if work not in waiting]
             if pool.add(waiting):
                 self._retried |= {key_of(work.task): work for work in waiting}
+                for work in waiting:
+                    self.tallies[work.task.variant].again += 1
             else:
                 refused += waiting
         return [*refused, *(work for work in works if not any(work.task.variant in pool.variants for pool in self.pools))]

@@ -77,6 +77,11 @@ class Work:
     is_recorded: bool = False
 
     @property
+    def is_again(self) -> bool:
+        """Whether the task has a record, which its outcome will replace."""
+        return self.previous is not None or self.replaces is not None
+
+    @property
     def request(self) -> Request:
         """The request to send."""
         return self.mended or self.task.request

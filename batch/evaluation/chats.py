@@ -41,11 +41,11 @@ _CUT = frozenset({"length", "content_filter"})
 
 @dataclass(slots=True)
 class WrittenChats:
-    """What was written: the `paths`, how many `lines`, and how many answers were `left_out`, by reason."""
+    """What was written: the `paths`, how many `lines`, and how many answers were `omitted`, by reason."""
 
     paths: list[Path | str] = field(default_factory=list)
     lines: int = 0
-    left_out: Counter[str] = field(default_factory=Counter)
+    omitted: Counter[str] = field(default_factory=Counter)
 
 
 def write_chats(
@@ -57,7 +57,7 @@ def write_chats(
 ) -> WrittenChats:
     """Write each answer for which all conditions hold as a line of its variant's file; each file replaces its old one whole.
 
-    Left out are failures, answers that were cut off or filtered, and those whose row reads otherwise now.
+    Omitted are failures, answers that were cut off or filtered, and those whose row reads otherwise now.
 
     Raises:
         InputError: the input cannot be read.
@@ -81,7 +81,7 @@ def write_chats(
             chosen = all(condition.holds(None if found is None else found.value) for condition, found in values)
             line, reason = _line(result, result.outcome, builders[result.variant.name], form) if chosen else (None, "of another score")
             if line is None:
-                written.left_out[reason] += 1
+                written.omitted[reason] += 1
             else:
                 files[result.variant.name].write(json_bytes(line) + b"\n")
                 written.lines += 1

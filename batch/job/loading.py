@@ -35,6 +35,7 @@ class LoadedJob:
     `document` is the TOML behind it as plain JSON values: `extends` merged, `--set` applied, paths absolute and with their variables
     filled in, URLs with their `${VAR}` as written, so that it holds no secret. `source` is the job file's path. `warnings` say what may be
     a mistake. `places` finds the lines of settings for mistakes that show later. `origin` is what made rows were made of (InputRecord).
+    `former_dir` is where earlier versions had the run directory, if that is elsewhere.
     """
 
     job: Job
@@ -43,6 +44,7 @@ class LoadedJob:
     warnings: tuple[str, ...] = ()
     places: Places | None = field(default=None, compare=False, repr=False)
     origin: Mapping[str, Any] | None = None
+    former_dir: str | None = None
 
 
 def load_file(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> LoadedJob:
@@ -142,7 +144,15 @@ def _load(
         name=sections.name, input=input_settings, variants=variants, run=settings, output=output, batch=batch, scores=scores, gates=gates
     )
     embed_schemas(document, schemas)
-    return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants), loading.places)
+    former = _former_dir(sections.output, sections.name, loading, output)
+    return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants), loading.places, former_dir=former)
+
+
+def _former_dir(section: OutputSection | None, name: str, loading: Loading, output: OutputSettings) -> str | None:
+    """Return the directory that is relative to the working directory, as it once was, where that is another one."""
+    written = (section.dir if section is not None else None) or f"runs/{slugify(name)}"
+    former = loading.resolve_path(written, ("output", "dir"), base=Path.cwd(), stores=True)
+    return None if former == output.dir else former
 
 
 @contextmanager
@@ -176,8 +186,9 @@ def _output(section: OutputSection | None, name: str, loading: Loading) -> Outpu
         loading.add(("output", "rows_per_part"), "cannot be used with parts, which decides it", "remove one of them")
     elif section.format == "openai-batch" and (section.rows_per_part is not None or section.parts not in ("auto", 1)):
         loading.add(("output", "parts"), "cannot be used with format = 'openai-batch', which has one file a model", "remove it")
-    # Unlike all other paths, relative to the working directory: results belong where the command is given.
-    directory = loading.resolve_path(section.dir or f"runs/{slugify(name)}", ("output", "dir"), base=Path.cwd(), stores=True)
+    # The default lies beside the job file, wherever the command is given.
+    base = loading.places.home if section.dir is None else None
+    directory = loading.resolve_path(section.dir or f"runs/{slugify(name)}", ("output", "dir"), base=base, stores=True)
     if directory is None:
         return None
     columns, names = tuple(source for source, _ in carried), tuple(name for _, name in carried)

@@ -54,6 +54,10 @@ class PromptSection(FilesSection):
         default=None,
         description="Whether strict = true goes with the schema.  [default: where the schema is in the form that OpenAI demands for it]",
     )
+    cache: bool = Field(
+        default=False,
+        description="Whether what all rows begin with is marked for the provider's cache (cache_control: Anthropic, OpenRouter).",
+    )
     check_schema: bool = Field(default=True, description="Whether answers are checked against the schema as they come.")
 
 
@@ -187,6 +191,11 @@ class RunSection(Section):
         description="The most tokens sent to and got from an endpoint in a minute: estimated before, corrected by usage.",
     )
     attempts: Annotated[int, Field(ge=1, le=100)] = Field(default=_RUN.attempts, description="The most attempts that a task gets.")
+    retry_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=_RUN.retry_share,
+        description="The share of an endpoint's tasks that may need another attempt, beyond a floor of 20 or twice the concurrency. The run"
+        " stops where more do; 1 never stops it.",
+    )
     max_failures: Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$", examples=["10%"])] | Absent = Field(
         default=_RUN.max_failures,
         description='Stop when more rows than this failed: a number, or a share such as "10%". Without it a run stops only when the'
@@ -245,7 +254,7 @@ class OutputSection(Section):
     """Where and how results are written."""
 
     dir: Text | Absent = Field(
-        default=None, description="The run directory, relative to the working directory; by default runs/NAME. May hold ${VAR}."
+        default=None, description="The run directory, relative to the job file; by default runs/NAME. May hold ${VAR}."
     )
     format: OutputFormat = Field(
         default="jsonl", description="The format of completions and errors; openai-batch is that of OpenAI's Batch API."

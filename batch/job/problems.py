@@ -30,6 +30,11 @@ class Places:
         """Return the layer that sets `path`: the last one that has it."""
         return self._layers[self._find(path)[1]]
 
+    @property
+    def home(self) -> Path:
+        """The folder of the job file itself."""
+        return next(layer.base for layer in reversed(self._layers) if not isinstance(layer, SetLayer))
+
     def describe(self, path: KeyPath) -> tuple[int, int, str]:
         """Return the place of `path`, or of the nearest table around it, as (order, line, text)."""
         known, index = self._find(path)

@@ -18,6 +18,7 @@ from batch.job.model import RunSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Loading, nearest
 from batch.job.prompts import AnswerSchemas, prompt_of
+from batch.job.row_columns import check_columns_of
 from batch.job.section import PriceSection
 from batch.job.sections import ModelEntry, Sections, check_json
 from batch.providers.parameters import COMMON_PARAMETERS, PROMPTED_PARAMETERS
@@ -107,6 +108,10 @@ def find_endpoint(model_id: str, place: KeyPath, endpoints: Endpoints, loading: 
 def _check_parameters(entry: ModelEntry, options: frozenset[str], prompt: PromptSettings | None, loading: Loading) -> None:
     """Report parameters that are unknown, set by promptmill itself, or set twice."""
     top, swept, extra = _top_parameters(entry), entry.section.sweep, entry.section.extra_body
+    check_columns_of(entry.columns, {**swept, **extra}, entry.path, loading, stored=prompt is not None and prompt.stored)
+    for key in entry.columns:
+        if key not in options and key != "model":
+            _check_known(key, (*entry.path, key), options, prompt, loading)
     for where, keys in (((), top), (("sweep",), swept), (("extra_body",), extra)):
         for key in keys:
             place = (*entry.path, *where, key)
@@ -184,6 +189,7 @@ def _expand(entry: ModelEntry, endpoint: JobEndpoint, prompt: PromptSettings) ->
             parameters={**_top_parameters(entry), **point, **section.extra_body},
             prompt=prompt,
             price=own_price(section.price),
+            row_parameters=entry.columns,
         )
 
 

@@ -10,6 +10,7 @@ from batch.prompts.encoding import encoded, identity
 from batch.prompts.files import FileSource, with_row_files
 from batch.prompts.messages import Maker, messages_maker, tools_maker, with_parts
 from batch.prompts.parts import PartApi
+from batch.prompts.row_parameters import RowParameters
 from batch.prompts.templates import row_place
 from batch.providers.messages_requests import message_request
 from batch.providers.responses_requests import response_request
@@ -29,12 +30,13 @@ class MessagesRequests:
     def __init__(self, variant: Variant, parameters: dict[str, Any], stream: bool, source: FileSource) -> None:
         prompt = variant.prompt
         self._fixed = {"model": variant.model, **{name: parameters[name] for name in sorted(parameters)}}
-        self._content: Maker = messages_maker(prompt)
+        self._content: Maker = messages_maker(prompt, marks=prompt.api in variant.provider.cache_marks)
         self._tools: Maker | None = tools_maker(prompt.tools) if prompt.tools else None
         self._stream_suffix = b',"stream":true' if stream else b""
         self._api = prompt.api
         self._translate, self._content_key = _TRANSLATIONS[prompt.api]
         self._key = identity(variant, prompt.api)
+        self._row_parameters = RowParameters(variant.row_parameters, variant.provider.renames) if variant.row_parameters else None
         self._attached, self._sounds, self._source = prompt.attached, variant.provider.audio_formats, source
 
     def build(self, row: Row) -> Request:
@@ -42,6 +44,8 @@ class MessagesRequests:
         api = cast("PartApi", self._api)
         content, parts, media = with_row_files(row, self._content, self._attached, self._source, api, self._sounds)
         chat = {**self._fixed, "messages": content}
+        if self._row_parameters is not None:
+            chat |= self._row_parameters.values(row)
         if self._tools is not None and (tools := self._tools(row)) is not None:
             chat["tools"] = tools
         try:

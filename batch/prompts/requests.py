@@ -15,6 +15,7 @@ from batch.prompts.messages import Maker, messages_maker, tools_maker, with_part
 from batch.prompts.messages_api import MessagesRequests
 from batch.prompts.parts import PartApi
 from batch.prompts.pictures import check_pillow
+from batch.prompts.row_parameters import RowParameters
 from batch.prompts.schemas import response_format
 from batch.prompts.stored import StoredRequests
 from batch.prompts.templates import Template
@@ -58,8 +59,11 @@ class RequestBuilder:
             return
         self._default_tools = parameters.pop("tools", None) if prompt.tools else None
         self._tools: Maker | None = tools_maker(prompt.tools) if prompt.tools else None
-        self._content = messages_maker(prompt) if prompt.api == "chat/completions" else _text_maker(prompt.text)
-        self._prefix = b'{"model":' + encoded_setting(variant, variant.model) + f',"{content_key}":'.encode()
+        takes_marks = prompt.api in variant.provider.cache_marks
+        self._content = messages_maker(prompt, marks=takes_marks) if prompt.api == "chat/completions" else _text_maker(prompt.text)
+        self._row_parameters = RowParameters(variant.row_parameters, variant.provider.renames) if variant.row_parameters else None
+        self._content_key = f',"{content_key}":'.encode()
+        self._prefix = b'{"model":' + encoded_setting(variant, variant.model) + self._content_key
         self._suffix = b"".join(member(name, encoded_setting(variant, value)) for name, value in sorted(parameters.items()))
         self._stream_suffix = b""
         if stream and prompt.api in STREAMED:
@@ -82,10 +86,20 @@ class RequestBuilder:
             tools = self._tools(row) or self._default_tools
             if tools is not None:
                 end = member("tools", encoded(row, tools)) + end
+        prefix, end = self._beginning(row, end)
         key = self._key.copy()
-        for piece in (self._prefix, content if stand_in is None else stand_in, end):
+        for piece in (prefix, content if stand_in is None else stand_in, end):
             key.update(piece)
-        return Request(self._api, b"".join((self._prefix, content, end, self._stream_suffix, b"}")), key.digest(), media)
+        return Request(self._api, b"".join((prefix, content, end, self._stream_suffix, b"}")), key.digest(), media)
+
+    def _beginning(self, row: Row, end: bytes) -> tuple[bytes, bytes]:
+        """What stands before the content, and `end` with the parameters that the row has itself."""
+        if self._row_parameters is None:
+            return self._prefix, end
+        own = self._row_parameters.values(row)
+        model = own.pop("model", None)
+        prefix = self._prefix if model is None else b'{"model":' + encoded(row, model) + self._content_key
+        return prefix, end + b"".join(member(name, encoded(row, value)) for name, value in own.items())
 
     def _content_with_files(self, row: Row) -> tuple[bytes, bytes | None, Media | None]:
         """The messages with the row's files; what stands for them in the key, None where that is the same; and what the files are."""

@@ -24,7 +24,7 @@ class VariantRecord:
     @classmethod
     def of(cls, variant: Variant) -> VariantRecord:
         """Describe a variant."""
-        return cls(variant.slug, variant.provider.name, variant.model, dict(variant.parameters), _described(variant.prompt))
+        return cls(variant.slug, variant.provider.name, variant.model, _parameters(variant), _described(variant.prompt))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> VariantRecord:
@@ -33,10 +33,16 @@ class VariantRecord:
         return cls(str(document["slug"]), get("provider", ""), get("model", ""), dict(get("parameters", {})), dict(get("prompt", {})))
 
 
+def _parameters(variant: Variant) -> dict[str, Any]:
+    return {**variant.parameters, **{name: {"column": column} for name, column in variant.row_parameters.items()}}
+
+
 def _described(prompt: PromptSettings) -> dict[str, Any]:
     """A prompt as it reads back from JSON. Without files it has no settings of files, as in the runs of earlier versions."""
     described = _as_lists(asdict(prompt))
     del described["attached"]
+    if not prompt.cache:
+        del described["cache"]
     return described if prompt.attached == FileSettings() else {**described, "attached": _as_lists(asdict(prompt.attached))}
 
 
@@ -90,6 +96,7 @@ class Manifest:
     """One run's job and input, and what later sessions must know of earlier ones.
 
     `promptmill` is the version that wrote it, `job` the resolved job document, `input` None in a directory that no run has made (a test's).
+    `kept`: the user keeps answers whose requests have changed since.
     `rows` is None while unknown. `unrecorded_usd` was spent, or may have been, on tasks without an outcome (None: never any), among
     them the `abandoned` requests, which were in flight at a stop.
     `ordinals_hold` says that every record was made of the input as it is now, so that its row is named by its ordinal as well as by its id.
@@ -107,6 +114,7 @@ class Manifest:
     unrecorded_usd: float | None = None
     abandoned: int | None = None
     race: RaceRecord | None = None
+    kept: bool = False
     ordinals_hold: bool = False
     settled: bool = True
     orphaned: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -137,6 +145,7 @@ class Manifest:
             repeats=int(get("repeats", 1)),
             unrecorded_usd=None if spent is None else float(spent),
             abandoned=None if abandoned is None else int(abandoned),
+            kept=bool(get("kept", False)),
             race=None if race is None else RaceRecord(str(race["version"]), [BeatenVariant(**stop) for stop in race["stops"]]),
             ordinals_hold=bool(get("ordinals_hold", False)),
             settled=bool(get("settled", True)),

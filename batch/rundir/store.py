@@ -135,11 +135,10 @@ class StoreRunDirectory(RunDirectory):
 
     def _last_object(self, slug: str, lease: SegmentName, folder: Path) -> int:
         """Return the number of the last object of a former lease: as its seal says, or all, where its holder finished it."""
-        sealed = f"journal/{slug}/{lease.stem}.sealed"
+        sealed, last = f"journal/{slug}/{lease.stem}.sealed", 0
         if _mapped(partial(self._mirror.read, sealed)) is not None:
             _mapped(partial(self._mirror.fetch_apart, [sealed], folder))
             return read_seal(lease.seal(folder)).get(LAST, 0)
-        last = 0
         while _mapped(partial(self._mirror.read, self._object(slug, lease, last + 1))) is not None:
             last += 1
         return last

@@ -67,6 +67,6 @@ class ResponseAssembler:
         try:
             reply = read_response(response)
         except ReplyFormatError:
-            # Whoever reads the body says what is wrong with it.
+            # Reading the body says what is wrong with it.
             return None
         return Chunk(finish_reason=reply.finish_reason and finish_reason_of(reply.finish_reason), usage=reply.usage)

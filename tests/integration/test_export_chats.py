@@ -41,7 +41,7 @@ def test_chats_hold_the_messages_and_the_answer(finished: JobFolder) -> None:
     assert ended.returncode == 0, ended.stderr
     lines = lines_of(finished.directory / "chat.jsonl")
     assert len(lines) == 9
-    assert "9 answers; left out: 1 cut off or filtered" in ended.stderr
+    assert "9 answers; omitted: 1 cut off or filtered" in ended.stderr
     asked = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "question 1"}]
     assert lines[1] == {"messages": [*asked, {"role": "assistant", "content": "no"}]}
 

@@ -53,7 +53,7 @@ class Coordinator:
     """Coordinates the workers of one run. `endpoints` is the number of endpoints of each queue.
 
     `tallies` are the counts to add to, with those of earlier sessions. All times are monotonic seconds, given by the caller. `spent_usd`
-    is the cost of earlier sessions. `notify` gets the events of the workers.
+    is the cost of earlier sessions, `budget` allocates what is left. `notify` gets the events of the workers.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Coordinator:
         self._leases = Leases(len(endpoints), sharding.shards)
         self._queues = [[LimitAllocator(run) for _ in range(count)] for count in endpoints]
         self._steering: Steering | None = None
-        self._budget_allocator = BudgetAllocator(math.inf if run.max_cost_usd is None else run.max_cost_usd, spent_usd)
+        self.budget = BudgetAllocator(math.inf if run.max_cost_usd is None else run.max_cost_usd, spent_usd)
         self._unrecorded_usd = self._recovered_usd = self._gone_usd = 0.0
         self._limit = FailureLimit(run.max_failures)
         self._refused: dict[str, Stop] = {}
@@ -137,7 +137,7 @@ class Coordinator:
         again_s = max(CHECKIN_INTERVAL_S, len(self._members) / REPORTS_PER_SECOND)
         leases, shares = self._grants(report, now, again_s)
         drained = tuple(self._leases.available(queue) == 0 for queue in range(len(self._queues)))
-        budget = None if report.budget is None else self._budget_allocator.checkin(name, report.budget)
+        budget = None if report.budget is None else self.budget.checkin(name, report.budget)
         refused, over = dict(self._refused), self._leases.finished
         return Grant(leases, shares, drained, budget, refused, again_s, self.stop, self.grace_s, over=over, steering=self._steering)
 
@@ -180,6 +180,7 @@ class Coordinator:
             tally.durable += 1
             self._recovered_usd += (outcome.cost_usd or 0.0) + outcome.extra_usd
             code = codes.get((variant, outcome.ordinal, outcome.repeat))
+            tally.again -= code is not None or kept_ok is not None
             if code is not None:
                 uncount_failure(tally, code)
             elif kept_ok is not None:
@@ -189,29 +190,23 @@ class Coordinator:
             # These were answered, and will be sent again.
             self.tallies[variant].doubled += max(0, number - found[variant])
 
-    def begin_budget(self, spent_usd: float) -> None:
-        """Count what earlier sessions have spent: a budget begins in the middle of the run."""
-        self._budget_allocator.add_spent(spent_usd)
-
-    @property
-    def spent_usd(self) -> float:
-        """US dollars known to be spent by all sessions, where a budget was set."""
-        return self._budget_allocator.spent
-
     def steer(self, steering: Steering, now: float) -> None:
         """Keep to other limits, which the workers hear of when they check in."""
         self._steering = steering
         for queue in self._queues:
             for shares in queue:
                 shares.change(steering.applied(self._run), now)
-        self._budget_allocator.change(math.inf if steering.max_cost_usd is None else steering.max_cost_usd)
-        if self._budget_allocator.is_limited:
-            self._budget_allocator.add_spent(self._gone_usd)
+        self.budget.change(math.inf if steering.max_cost_usd is None else steering.max_cost_usd)
+        if self.budget.is_limited:
+            self.budget.add_spent(self._gone_usd)
             self._gone_usd = 0.0
 
     def retry(self, tasks: Mapping[int, Sequence[RetriedTask]]) -> int:
         """Send failed tasks again, given by queue; returns how many: not those that are on their way, or whose queue was given up."""
-        return 0 if self.over else sum(self._leases.retry(queue, of_queue) for queue, of_queue in tasks.items())
+        accepted = [task for queue, of_queue in tasks.items() if not self.over for task in self._leases.retry(queue, of_queue)]
+        for task in accepted:
+            self.tallies[task.variant].again += 1
+        return len(accepted)
 
     def expect(self, workers: int) -> None:
         """Set the expected number of workers."""
@@ -234,10 +229,10 @@ class Coordinator:
     def _leave(self, name: str, budget: BudgetUsage | None) -> None:
         member = self._members.pop(name)
         self._gone.add(name)
-        self._budget_allocator.ended(name, budget)
+        self.budget.ended(name, budget)
         reported = budget or member.budget
         self._unrecorded_usd += (unrecorded := reported.unrecorded if reported is not None else 0.0)
-        if not self._budget_allocator.is_limited:
+        if not self.budget.is_limited:
             self._gone_usd += unrecorded + sum(tally.cost_usd + tally.extra_usd for tally in member.tallies.values())
         for queue in self._queues:
             for shares in queue:

@@ -188,6 +188,7 @@ def _add_pending(pending: PendingOutcomes, work: Work, outcome: Outcome) -> None
     count(pending.counts, outcome)
     if work.replaces is not None:
         uncount_failure(pending.counts, work.replaces)
+    pending.counts.again -= work.is_again
     pending.counts.kept_ok -= work.previous == "ok"
     pending.counts.kept_failed -= work.previous == "failed"
     pending.dollars += (outcome.cost_usd or 0.0) + outcome.extra_usd

@@ -78,15 +78,15 @@ class Leases:
             self._lease_again(lease, retried)
         return True
 
-    def retry(self, queue: int, tasks: Sequence[RetriedTask]) -> int:
-        """Send failed tasks again, each with the next lease of its shard; returns how many: not those that are on their way."""
-        accepted = 0
+    def retry(self, queue: int, tasks: Sequence[RetriedTask]) -> list[RetriedTask]:
+        """Send failed tasks again, each with the next lease of its shard; returns them, but for those that are on their way."""
+        accepted: list[RetriedTask] = []
         for shard in self._shards:
             of_shard = [task for task in tasks if shard.start <= task.ordinal < shard.stop]
-            accepted += self._retry_in(queue, shard, of_shard) if of_shard else 0
+            accepted += self._retry_in(queue, shard, of_shard) if of_shard else []
         return accepted
 
-    def _retry_in(self, queue: int, shard: Shard, tasks: Sequence[RetriedTask]) -> int:
+    def _retry_in(self, queue: int, shard: Shard, tasks: Sequence[RetriedTask]) -> list[RetriedTask]:
         key = queue, shard.number
         leased = [lease for _, lease in self._leased.values() if lease.key[:2] == key]
         waiting = [lease for lease in self._returned[queue] if lease.key[:2] == key]
@@ -94,7 +94,7 @@ class Leases:
         names = {(task.variant, task.ordinal, task.repeat) for task in known}
         new = [task for task in tasks if (task.variant, task.ordinal, task.repeat) not in names] if queue not in self._abandoned else []
         if not new:
-            return 0
+            return []
         if leased or key not in self._generations:
             # With the shard's first lease, or when its holder has finished.
             self._wanted[key] = (*self._wanted.get(key, ()), *new)
@@ -103,7 +103,7 @@ class Leases:
             self._returned[queue][place] = replace(waiting[0], retried=(*waiting[0].retried, *new))
         else:
             self._lease_again(Lease(queue, shard, self._generations[key]), tuple(new))
-        return len(new)
+        return new
 
     def _lease_again(self, lease: Lease, retried: tuple[RetriedTask, ...]) -> None:
         generation = lease.generation + 1

@@ -60,7 +60,7 @@ class WorkersTarget:
         """Return the counts by variant, the workers, and the spent part of the budget."""
         tallies = self._coordinator.tallies
         counts = {name: {"in_flight": t.in_flight, "waiting": t.waiting, "finished": t.finished} for name, t in tallies.items()}
-        return {"variants": counts, "workers": self._coordinator.sharing.workers, "spent_usd": self._coordinator.spent_usd}
+        return {"variants": counts, "workers": self._coordinator.sharing.workers, "spent_usd": self._coordinator.budget.spent}
 
     async def _count_spent(self) -> None:
         """Add what earlier sessions have spent, which a run without a budget does not look up."""
@@ -71,7 +71,7 @@ class WorkersTarget:
         numbers = {} if prepared.sharding is None else prepared.sharding.numbers
         before = {variant.slug: numbers[variant.name] for variant in prepared.job.variants if variant.name in numbers}
         spent = await anyio.to_thread.run_sync(partial(run_spent_usd, prepared.directory, before))
-        self._coordinator.begin_budget(spent)
+        self._coordinator.budget.add_spent(spent)
 
 
 def _retried(failed: FailedTask) -> RetriedTask:

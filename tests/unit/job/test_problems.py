@@ -130,7 +130,11 @@ def test_one_mistake(tmp_path: Path, line: str, key: str, message: str, hint: st
         ('api = "embeddings"', "prompt", "has no text"),
         ('api = "completions"\nuser = "u"', "prompt.user", "cannot be used with api = 'completions'"),
         ('api = "completions"\ntext = "u"\ntools = "t"', "prompt.tools", "cannot be used with api = 'completions'"),
-        ('api = "chat"\nuser = "u"', "prompt.api", '"embeddings", "messages", "responses", not \'chat\''),
+        (
+            'api = "chat"\nuser = "u"',
+            "prompt.api",
+            'must be one of "chat/completions", "completions", "embeddings", "messages", "responses"',
+        ),
         ('messages = [{content = "x"}]', "prompt.messages[0]", "has no role"),
         (
             'messages = [{role = "user", content = [{type = "text", text = "{{ x"}]}]',
