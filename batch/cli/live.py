@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 SHOWN_IN_FLIGHT = 10
 _LONGEST_ID = 30
+# A figure stays in one line with its sign.
+_NO_BREAK = "\u00a0"
 
 
 def account_line(account: Mapping[str, float]) -> str:
@@ -25,8 +27,9 @@ def account_line(account: Mapping[str, float]) -> str:
 
     whole = sum(account.values()) or 1.0
     shares = [(cause, seconds / whole) for cause, seconds in account.items()]
-    shown = ", ".join(f"{CAUSES.get(cause, cause)} {share:.0%}".replace("%", " %") for cause, share in shares if share >= 0.005)
-    return click.wrap_text(f"time: limited by {shown}, of {duration(whole)}", max(40, terminal_width() - 1), subsequent_indent="  ")
+    shown = ", ".join(f"{CAUSES.get(cause, cause)} {share:.0%}".replace("%", f"{_NO_BREAK}%") for cause, share in shares if share >= 0.005)
+    text = f"time: limited by {shown}, of {duration(whole)}"
+    return click.wrap_text(text, max(40, terminal_width() - 1), subsequent_indent="  ").replace(_NO_BREAK, " ")
 
 
 def live_lines(live: LiveRun) -> list[str]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ORPHANS = "rows that are not in the input (removed, excluded by --limit, given another id, or a bad line that was corrected)"
 LONGEST_EXAMPLE = 160
+FORMAT = 1
 SHOWN_COMMANDS = 10
 
 
@@ -43,7 +44,7 @@ def status_command(directory: str, as_json: bool) -> None:
 
 def _status_json(status: Status) -> dict[str, Any]:
     upstream = None if status.upstream is None else _status_json(status.upstream)
-    return {**asdict(status), "variants": [_variant_json(variant) for variant in status.variants], "upstream": upstream}
+    return {"format": FORMAT, **asdict(status), "variants": [_variant_json(variant) for variant in status.variants], "upstream": upstream}
 
 
 def _variant_json(variant: VariantStatus) -> dict[str, Any]:

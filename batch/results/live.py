@@ -11,7 +11,7 @@ from batch.errors import PromptmillError
 from batch.journal.watching import read_samples
 from batch.rundir.local import RunDirectory
 from batch.rundir.running import is_running, live_states
-from batch.rundir.watch_folder import watch_folder
+from batch.rundir.watch_folder import fetched_watch_folder
 
 CAUSES: Mapping[str, str] = {
     "rate": "rate limits",
@@ -113,7 +113,7 @@ def read_account(directory: RunDirectory) -> dict[str, float]:
     """Add up the seconds of all pools over all sessions by what limited them, as far as the samples are kept; the largest first."""
     account: dict[str, float] = {}
     with suppress(PromptmillError):
-        for _, sample in read_samples(watch_folder(directory)):
+        for _, sample in read_samples(fetched_watch_folder(directory)):
             for cause, seconds in sample.seconds.items():
                 account[cause] = account.get(cause, 0.0) + float(seconds)
     return dict(sorted(account.items(), key=lambda each: -each[1]))

@@ -9,11 +9,12 @@ from typing import Any
 
 from batch.errors import PromptmillError
 from batch.journal.attempts import SUFFIX, decode_attempt
+from batch.journal.disk import open_to_read
 from batch.journal.watching import SAMPLES, decode_sample
 from batch.results.following import JournalFollower, JournalLine
 from batch.results.timeline import Timeline
 from batch.rundir.local import RunDirectory
-from batch.rundir.watch_folder import watch_folder
+from batch.rundir.watch_folder import fetched_watch_folder
 
 Seen = Callable[[JournalLine, Mapping[str, Any]], None]
 
@@ -23,7 +24,7 @@ class RunTimeline:
 
     def __init__(self, directory: RunDirectory, seen: Seen | None = None) -> None:
         self._directory = directory
-        self._folder = directory.path / "watch"
+        self._folder = fetched_watch_folder(directory)
         self._follower = JournalFollower(directory)
         self._seen = seen
         self._read: dict[int, int] = {}
@@ -43,15 +44,17 @@ class RunTimeline:
 
     def _read_watched(self) -> None:
         with suppress(OSError, PromptmillError):
-            folder = watch_folder(self._directory)
             # The older half first: once a file becomes it, its inode is that of a file read already.
-            for path in sorted(folder.glob("*.jsonl"), key=lambda each: (".1." not in each.name, each.name)):
+            for path in sorted(self._folder.glob("*.jsonl"), key=lambda each: (".1." not in each.name, each.name)):
                 self._read_file(path)
 
     def _read_file(self, path: Path) -> None:
         status = path.stat()
         start = self._read.get(status.st_ino, 0)
-        with path.open("rb") as file:
+        if start > status.st_size:
+            # The number of a file that is gone was given to a new one.
+            start = 0
+        with open_to_read(path) as file:
             file.seek(start)
             data = file.read()
         whole = data[: data.rfind(b"\n") + 1]

@@ -180,3 +180,20 @@ def test_tail_follows_a_run_to_its_end(tmp_path: Path) -> None:
     rest = [json.loads(line)["id"] for line in out.splitlines()]
     assert sorted(first + rest) == sorted(f"r{row}" for row in range(12))
     assert tail.returncode == 0, err
+
+
+def test_the_watch_page_steers_and_shows_a_pause(tmp_path: Path) -> None:
+    """A command from the page reaches the run; the pause is seen in its state, and ends."""
+    from batch.app.watch import WatchedRun
+
+    with at_work(tmp_path, 1) as (folder, go):
+        watched = WatchedRun(str(folder.directory))
+        assert watched.steer("pause", []).startswith("paused")
+        go.set()
+        wait_until(lambda: (watched.look(0)["live"] or {}).get("paused") and watched.look(0)["live"]["in_flight"] == 0)
+        assert watched.look(0)["running"]
+        assert "limited by a pause" in folder.call("status", "latest").stdout
+        assert "set for this session" in watched.steer("set", ["concurrency=8"])
+        assert watched.steer("resume", []) == "resumed"
+        wait_until(lambda: not watched.look(0)["running"])
+    assert len(folder.completions()) == 12
