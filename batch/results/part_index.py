@@ -65,14 +65,27 @@ class PartIndex:
         return np.unique(self._ordinals)
 
 
-def source_of(summaries: Sequence[tuple[Segment, SegmentSummary]], start: int, stop: int) -> Source:
+class SummarizedSegment:
+    """A segment with its summary."""
+
+    def __init__(self, segment: Segment, summary: SegmentSummary) -> None:
+        self.segment = segment
+        self._summary = summary
+        done = [each.done for each in summary.tasks.values() if len(each.ok) or len(each.failed)]
+        # Most segments are of few parts: the others are passed over by their first and last row.
+        self._first, self._stop = min((int(each[0, 0]) for each in done), default=0), max((int(each[-1, 1]) for each in done), default=0)
+
+    def records(self, start: int, stop: int) -> int:
+        """Count the records with an ordinal from `start` up to `stop`, replaced ones too."""
+        return _records_within(self._summary, start, stop) if self._first < stop and start < self._stop else 0
+
+
+def source_of(segments: Sequence[SummarizedSegment], start: int, stop: int) -> Source:
     """Return the source of a part by the summaries of all segments."""
-    found = ((segment.name.stem, records_within(summary, start, stop)) for segment, summary in summaries)
-    return [[stem, count] for stem, count in found if count]
+    return [[each.segment.name.stem, count] for each in segments if (count := each.records(start, stop))]
 
 
-def records_within(summary: SegmentSummary, start: int, stop: int) -> int:
-    """Count the records with an ordinal from `start` up to `stop`, replaced ones too."""
+def _records_within(summary: SegmentSummary, start: int, stop: int) -> int:
     parts = (each.clip(start, stop) for each in summary.tasks.values())
     return sum(ranges.count(part.ok) + ranges.count(part.failed) + len(part.replaced) for part in parts)
 
