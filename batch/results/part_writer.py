@@ -83,7 +83,7 @@ class PartWriter:
         paths = self.plan.paths(number, self._folder, self._form)
         indexes = []
         for variant, of_variant in self.journals:
-            concerned = [each.segment for each in of_variant if each.records(start, stop)]
+            concerned = [each for each in of_variant if each.records(start, stop)]
             indexes.append((variant, PartIndex(concerned, start, stop)))
 
         def tasks() -> Iterator[Iterator[Result]]:

@@ -6,6 +6,7 @@ A program of its own, since it imports promptmill (see the package's docstring).
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from batch.app.prepare import prepare
@@ -14,6 +15,7 @@ from batch.job import load
 from batch.journal.lines import encode
 from batch.journal.segments import segment_path
 from batch.prompts import RequestBuilder
+from batch.providers.replies import answer_within, read_reply
 from batch.readers import Dataset
 from batch.records import BadRow, Outcome
 from batch.rundir.local import RunDirectory
@@ -45,6 +47,7 @@ def write_journal(job: Job, rows: int) -> None:
             outcome = Outcome(
                 row.ordinal, row.id, 0, request.key, 1, None, request.api, "stop", 200, at, None, at + 0.02, usage, None, response
             )
+            outcome = replace(outcome, answer=answer_within(read_reply("chat/completions", response), response))
             file.write(encode(outcome))
     file.close()
 
