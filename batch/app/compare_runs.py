@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from batch.app.sides import FileScoring, OpenedSide, is_run, open_side
-from batch.app.stored import open_run
+from batch.app.sides import FileScoring, OpenedSide, ScoringTarget, open_target, score_side
 from batch.errors import InputError
 from batch.evaluation.formatting import listed
 from batch.evaluation.two_runs.baseline import is_baseline
@@ -48,25 +47,23 @@ def compare_runs(
 
 def open_both(before: str, after: str, job_file: Path | None, files: FileScoring | None) -> tuple[OpenedSide, OpenedSide]:
     """Open both sides, scored alike. Raises as `compare_runs`."""
-    scoring = with_scores(files or FileScoring(()), (before, after), job_file)
-    return open_side(before, scoring), open_side(after, scoring)
+    first, second = open_target(before), open_target(after)
+    scoring = with_scores(files or FileScoring(()), (second, first), job_file)
+    return score_side(first, scoring), score_side(second, scoring)
 
 
-def with_scores(scoring: FileScoring, targets: Sequence[str], job_file: Path | None) -> FileScoring:
-    """Fill in the scores: the scoring's own, those of `job_file`, or those of the last run given. Raises JobError, InputError."""
+def with_scores(scoring: FileScoring, newest_first: Sequence[ScoringTarget], job_file: Path | None) -> FileScoring:
+    """Fill in the scores: the scoring's own, those of `job_file`, or those of the newest run that has some. Raises JobError, InputError."""
     if scoring.scores:
         return scoring
-    return replace(scoring, scores=load(job_file).job.scores if job_file is not None else _scores_of(targets))
+    return replace(scoring, scores=load(job_file).job.scores if job_file is not None else _scores_of(newest_first))
 
 
-def _scores_of(targets: Sequence[str]) -> tuple[ScoreSettings, ...]:
-    # From the last on, for that is the newest side of `compare`.
-    for target in reversed(targets):
-        if is_run(target) and (scores := open_run(target).job.scores):
-            return scores
-    if all(is_baseline(Path(target)) for target in targets if not is_run(target)) and not any(map(is_run, targets)):
-        return ()
-    raise InputError(f"{targets[-1]} has no [[score]]; --job JOB.toml names a job that has some, or score files by --kind")
+def _scores_of(newest_first: Sequence[ScoringTarget]) -> tuple[ScoreSettings, ...]:
+    found = next((target.run.job.scores for target in newest_first if target.run is not None and target.run.job.scores), ())
+    if found or all(target.run is None and is_baseline(target.path) for target in newest_first):
+        return found
+    raise InputError(f"{newest_first[0].name} has no [[score]]; --job JOB.toml names a job that has some, or score files by --kind")
 
 
 def _names(sides: tuple[OpenedSide, OpenedSide]) -> tuple[str, str]:

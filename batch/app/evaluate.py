@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from batch.app.sides import FileScoring, open_side, score_files, scored_side
+from batch.app.sides import FileScoring, open_target, score_files, score_side, scored_side
 from batch.app.stored import ScoredRun
 from batch.errors import InputError
 from batch.evaluation.answers import run_answers, run_state
 from batch.evaluation.gates import GateResult, check_gates
+from batch.evaluation.levels import levels_of
 from batch.evaluation.reading import Evaluation, ScoreResult, VariantStats, read_evaluation
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.two_runs.baseline import write_baseline
 from batch.evaluation.two_runs.changes import ScoredSide
-from batch.evaluation.verdict import ScoreVerdict, reach_verdicts
+from batch.evaluation.verdict import ScoreVerdict, verdicts_of
 from batch.executors.live.race import recorded_stops
-from batch.records import BeatenVariant
-from batch.settings import Job
+from batch.settings import GateSettings
 from batch.storage import is_url
 
 
@@ -67,19 +66,25 @@ def evaluate(scored: ScoredRun, *, saving: Path | None = None, together: bool = 
     fresh = score_answers(partial(run_answers, run), run_state(run), scores, folder, run)
     run.directory.publish(folder)
     evaluation = read_evaluation(folder, scores, [variant.name for variant in run.job.variants], fresh)
-    # A first run has no baseline yet: its gate with the file that this command writes cannot be checked.
-    gates = [gate for gate in judging.gates if saving is None or gate.baseline is None or not _same_path(gate.baseline, saving)]
-    stops = recorded_stops(run.manifest, run.job)
-    return _report(run.job.name, evaluation, replace(judging, gates=tuple(gates)), folder, stops, together=together)
+    # One that has all its rows all the same can be compared as if there had been no race.
+    unfinished = {stats.variant for stats in evaluation.variants if stats.missing}
+    stops = [stop for stop in recorded_stops(run.manifest, run.job) if stop.variant in unfinished]
+    verdicts = verdicts_of(evaluation, stops=stops, levels=levels_of(run.job), together=together)
+    gates = _checked(evaluation, FileScoring(judging.scores, gates=judging.gates), saving)
+    return _report(run.job.name, evaluation, verdicts, gates, folder)
 
 
-def evaluate_files(paths: Sequence[Path], scoring: FileScoring, *, together: bool = False, folder: Path | None = None) -> EvaluationReport:
-    """Score answers in files, by one score or several; `folder` keeps the scores' files.
+def evaluate_files(
+    paths: Sequence[Path], scoring: FileScoring, *, saving: Path | None = None, together: bool = False, folder: Path | None = None
+) -> EvaluationReport:
+    """Score answers in files, by one score or several, and check the gates; `folder` keeps the scores' files. Otherwise as `evaluate`.
 
     Raises:
         InputError, SetupError.
     """
-    return _report(", ".join(path.name for path in paths), score_files(paths, scoring, folder), None, folder, together=together)
+    evaluation = score_files(paths, scoring, folder)
+    gates = _checked(evaluation, scoring, saving)
+    return _report(", ".join(path.name for path in paths), evaluation, verdicts_of(evaluation, together=together), gates, folder)
 
 
 def save_baseline(report: EvaluationReport, path: Path) -> None:
@@ -89,52 +94,36 @@ def save_baseline(report: EvaluationReport, path: Path) -> None:
 
 
 def _report(
-    name: str,
-    evaluation: Evaluation,
-    judging: Job | None,
-    folder: Path | None,
-    stopped: Sequence[BeatenVariant] = (),
-    *,
-    ran: Job | None = None,
-    together: bool = False,
+    name: str, evaluation: Evaluation, verdicts: Sequence[ScoreVerdict], gates: tuple[GateResult, ...], folder: Path | None
 ) -> EvaluationReport:
-    # One that has all its rows all the same can be compared as if there had been no race.
-    unfinished = {stats.variant for stats in evaluation.variants if stats.missing}
-    stops = [stop for stop in stopped if stop.variant in unfinished]
-    levels = {"levels": levels_of(ran)} if ran is not None else {}
-    options = [
-        (judged.table, {"asked": judged.asked, "stops": stops, **evaluation.find_options(judged), **levels}) for judged in evaluation.scores
-    ]
-    verdicts = reach_verdicts(options, together=together)
     comparisons = tuple(map(Comparison, evaluation.scores, verdicts))
-    gates = check_gates(evaluation, judging.gates, _baselines(judging)) if judging is not None else ()
     return EvaluationReport(name, comparisons, evaluation.variants, gates, evaluation.fresh, folder)
+
+
+def _checked(evaluation: Evaluation, scoring: FileScoring, saving: Path | None) -> tuple[GateResult, ...]:
+    """Check the gates, and fail those on scores that cannot be computed here: a gate that was not checked has not passed."""
+    # A first run has no baseline yet: its gate with the file that this command writes cannot be checked.
+    gates = [gate for gate in scoring.gates if saving is None or gate.baseline is None or not _same_path(gate.baseline, saving)]
+    known = {judged.settings.name for judged in evaluation.scores}
+    checked = check_gates(evaluation, [gate for gate in gates if gate.score in known], _baselines(gates, scoring))
+    return (*checked, *(_unchecked(gate) for gate in gates if gate.score not in known))
+
+
+def _unchecked(gate: GateSettings) -> GateResult:
+    text = f"{gate.score}: is not known: a score that calls a model needs a run; score the run directory"
+    return GateResult(gate, gate.variant or "every variant", False, None, text)
 
 
 def _same_path(address: str, path: Path) -> bool:
     return not is_url(address) and Path(address).absolute() == path.absolute()
 
 
-def _baselines(judging: Job) -> dict[str, ScoredSide]:
-    """Open the sides that gates compare with, by the address in the gate, scored as the run is."""
-    names = dict.fromkeys(gate.baseline for gate in judging.gates if gate.baseline is not None)
+def _baselines(gates: Sequence[GateSettings], scoring: FileScoring) -> dict[str, ScoredSide]:
+    """Open the sides that gates compare with, by the address in the gate, scored alike."""
+    names = dict.fromkeys(gate.baseline for gate in gates if gate.baseline is not None)
     missing = [name for name in names if not is_url(name) and not Path(name).exists()]
     if missing:
         raise InputError(
             f"a gate's baseline {missing[0]} does not exist; save one with: promptmill score RUN_DIR --save-baseline {missing[0]}"
         )
-    return {name: open_side(name, FileScoring(judging.scores)).side for name in names}
-
-
-def levels_of(job: Job) -> list[dict[str, str]]:
-    """Return each variant's levels by factor: its model, its prompt, and each of its parameters."""
-    # Prompts are nested settings without a hash, so their text form tells them apart.
-    prompts = list({repr(variant.prompt): None for variant in job.variants})
-    return [
-        {
-            "model": variant.full_name,
-            "prompt": f"prompt {prompts.index(repr(variant.prompt)) + 1}",
-            **{key: json.dumps(value, default=str) for key, value in variant.parameters.items()},
-        }
-        for variant in job.variants
-    ]
+    return {name: score_side(open_target(name), scoring).side for name in names}

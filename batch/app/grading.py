@@ -18,7 +18,7 @@ from batch.evaluation.grading.judge_grader import MESSAGES, JudgeGrader, judge_v
 from batch.evaluation.grading.verdict_reader import FollowUpGrader
 from batch.evaluation.scoring import make_grader
 from batch.events import Observer
-from batch.job import LoadedJob, from_document
+from batch.job import LoadedJob, from_document, with_entries
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of
 from batch.settings import Job, ScoreSettings
@@ -52,7 +52,7 @@ def gradings(scored: ScoredRun, overrides: Sequence[str] = (), *, retry_failed: 
     """
     judged, judging = scored.run, scored.judging
     found = []
-    for raw, score in zip(judging.document.get("score", []), scored.scores(), strict=True):
+    for raw, score in with_entries(judging.document, scored.scores()):
         if score.asked is None:
             continue
         if (

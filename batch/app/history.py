@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from batch.app.compare_runs import with_scores
-from batch.app.sides import FileScoring, OpenedSide, open_side
+from batch.app.sides import FileScoring, OpenedSide, ScoringTarget, open_target, score_side
 from batch.errors import InputError
 from batch.evaluation.statistics.intervals import Interval
 from batch.evaluation.statistics.scores import summarise
@@ -33,18 +33,18 @@ class HistoryPoint:
 
 
 def history(targets: Sequence[str], job_file: Path | None = None) -> tuple[HistoryPoint, ...]:
-    """Score all runs alike, by `job_file` or as the newest run is; return them oldest first.
+    """Score all runs alike, by `job_file` or as the newest run that has scores; return them oldest first.
 
     A target is a run directory, or a folder of run directories.
 
     Raises:
         RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.
     """
-    runs = list(dict.fromkeys(run for target in targets for run in _runs(target)))
-    scoring = with_scores(FileScoring(()), runs, job_file)
-    # ISO 8601 times in UTC sort as text; the address settles ties, for sides cannot be compared.
-    opened = sorted(((_created(side), run, side) for run in runs for side in [open_side(run, scoring)]), key=lambda item: item[:2])
-    return tuple(_points(opened))
+    runs = [open_target(run) for run in dict.fromkeys(run for target in targets for run in _runs(target))]
+    # ISO 8601 times in UTC sort as text; the address settles ties.
+    runs.sort(key=lambda run: (_created(run), run.name))
+    scoring = with_scores(FileScoring(()), runs[::-1], job_file)
+    return tuple(_points((_created(run), run.name, score_side(run, scoring)) for run in runs))
 
 
 def _runs(target: str) -> list[str]:
@@ -57,11 +57,11 @@ def _runs(target: str) -> list[str]:
     return found
 
 
-def _created(side: OpenedSide) -> str:
-    return side.run.manifest.created if side.run is not None and side.run.manifest is not None else ""
+def _created(target: ScoringTarget) -> str:
+    return target.run.manifest.created if target.run is not None and target.run.manifest is not None else ""
 
 
-def _points(opened: Sequence[tuple[str, str, OpenedSide]]) -> Iterator[HistoryPoint]:
+def _points(opened: Iterable[tuple[str, str, OpenedSide]]) -> Iterator[HistoryPoint]:
     last: dict[tuple[str, str], OpenedSide] = {}
     for created, run, now in opened:
         for score, table in now.side.tables.items():

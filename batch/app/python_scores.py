@@ -6,12 +6,13 @@ import shutil
 import tempfile
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batch.app.compare_runs import TwoRuns, compare_runs
 from batch.app.evaluate import EvaluationReport, evaluate, evaluate_files
-from batch.app.sides import FileScoring, file_scores, is_run
+from batch.app.sides import FileScoring, file_rules, is_run
 from batch.app.stored import open_scored
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ class Scores:
         from batch.evaluation.arrow_tables import pair_table
 
         return pair_table(each.verdict.findings for each in self.report.comparisons)
+
+    def effects(self) -> ArrowTable:
+        """Return one line per score and two values of a setting that a sweep varies: what it changes, all else being equal."""
+        from batch.evaluation.arrow_tables import effect_table
+
+        return effect_table(each.verdict for each in self.report.comparisons)
 
     def samples(self) -> ArrowTable:
         """Return one line per score and task: state, value, extracted answer, reason."""
@@ -151,4 +158,4 @@ def _file_scoring(
 ) -> FileScoring:
     if (score is None) == (job is None):
         raise ValueError('files are scored by score = {"kind": ...}, or by the scores of a job file; give one of them')
-    return FileScoring(file_scores(job, score or {}), answer, Path(rows) if rows is not None else None, row_id)
+    return replace(file_rules(job, score or {}), answer=answer, rows=Path(rows) if rows is not None else None, row_id=row_id)

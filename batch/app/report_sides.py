@@ -11,15 +11,15 @@ from typing import Any
 
 import orjson
 
-from batch.app.sides import FileScoring, is_run, without_models
-from batch.app.stored import open_run
+from batch.app.compare_runs import with_scores
+from batch.app.sides import FileScoring, ScoringTarget, open_target, without_models
 from batch.errors import InputError, RowError
 from batch.evaluation.answers import Answer, run_answers
 from batch.evaluation.reading import read_evaluation
 from batch.evaluation.report.page import Evaluated, write_page
 from batch.evaluation.scoring import score_answers
-from batch.evaluation.verdict import reach_verdicts
-from batch.prompts import RequestBuilder
+from batch.evaluation.verdict import verdicts_of
+from batch.readers.builders import request_builder
 from batch.records import ErrorInfo, ErrorKind, Outcome, Row
 from batch.results.join import Result
 from batch.settings import InputSettings, Job, OutputSettings, PromptSettings, ProviderSettings, RunSettings, ScoreSettings, Variant
@@ -43,14 +43,17 @@ class _Gathered:
     repeats: int
 
 
-def report_sides(targets: Sequence[str], scoring: FileScoring, path: Path) -> Path:
-    """Write one report of all `targets`. Files alone are one side, as for `score`; with a run among them each target is a side.
+def report_sides(names: Sequence[str], files: FileScoring, path: Path, job_file: Path | None = None) -> Path:
+    """Write one report of all targets. Files alone are one side, as for `score`; with a run among them each target is a side.
 
-    Scores that call a model are not in the report, since their verdicts belong to one run.
+    All are scored by `files`, by the scores of `job_file`, or by those of the last run given. Scores that call a model are not in the
+    report, since their verdicts belong to one run.
 
     Raises:
         RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.
     """
+    targets = [open_target(name) for name in names]
+    scoring = with_scores(files, targets[::-1], job_file)
     gathered = _gather(targets, scoring)
     scores = without_models(scoring.scores)
     answers = list(_in_order(gathered))
@@ -59,26 +62,24 @@ def report_sides(targets: Sequence[str], scoring: FileScoring, path: Path) -> Pa
     with tempfile.TemporaryDirectory(prefix="promptmill-") as folder:
         score_answers(lambda: answers, "", scores, Path(folder))
         evaluation = read_evaluation(Path(folder), scores, names)
-        options = [(each.table, evaluation.find_options(each)) for each in evaluation.scores]
-        scored = list(zip(evaluation.scores, reach_verdicts(options), strict=True))
+        scored = list(zip(evaluation.scores, verdicts_of(evaluation), strict=True))
         evaluated = Evaluated(scored, (), evaluation.variants, Path(folder))
         size = sum(len(answer.text or "") for answer in answers)
         write_page(path, job, _results(gathered), size, evaluated, datetime.now(UTC))
     return path
 
 
-def _gather(targets: Sequence[str], scoring: FileScoring) -> _Gathered:
-    if not any(map(is_run, targets)):
-        paths = [Path(target) for target in targets]
+def _gather(targets: Sequence[ScoringTarget], scoring: FileScoring) -> _Gathered:
+    if all(target.run is None for target in targets):
+        paths = [target.path for target in targets]
         return _joined(", ".join(path.name for path in paths), [(*_of_files(paths, scoring), "")])
     sides = []
     for target in targets:
-        if is_run(target):
-            run = open_run(target)
-            sides.append((list(run.job.variants), list(run_answers(run.with_all_columns())), target))
+        if (run := target.run) is not None:
+            sides.append((list(run.job.variants), list(run_answers(run)), target.name))
         else:
-            sides.append((*_of_files([Path(target)], scoring), target))
-    return _joined(" and ".join(targets), sides)
+            sides.append((*_of_files([target.path], scoring), target.name))
+    return _joined(" and ".join(target.name for target in targets), sides)
 
 
 def _of_files(paths: Sequence[Path], scoring: FileScoring) -> tuple[list[Variant], list[Answer]]:
@@ -126,7 +127,7 @@ def _in_order(gathered: _Gathered) -> Iterator[Answer]:
 
 
 def _results(gathered: _Gathered) -> Iterator[Result]:
-    builders = {variant.name: RequestBuilder(variant, stream=False) for variant in gathered.variants}
+    builders = {variant.name: request_builder(variant, stream=False) for variant in gathered.variants}
     variants = {variant.name: variant for variant in gathered.variants}
     for answer in _in_order(gathered):
         try:

@@ -1,4 +1,4 @@
-"""Open one side of a comparison: a run directory, files of answers, or a baseline. Nothing is sent."""
+"""Open and score one side of a comparison: a run directory, files of answers, or a baseline. Nothing is sent."""
 
 from __future__ import annotations
 
@@ -20,23 +20,41 @@ from batch.evaluation.two_runs.baseline import is_baseline, read_baseline
 from batch.evaluation.two_runs.changes import ScoredSide
 from batch.evaluation.two_runs.versions import digests
 from batch.job import load, score_settings
+from batch.rundir.finding_runs import LATEST
 from batch.rundir.stored_run import StoredRun
-from batch.settings import ScoreSettings
+from batch.settings import GateSettings, ScoreSettings
 from batch.storage import is_url
 
 
 @dataclass(frozen=True, slots=True)
 class FileScoring:
-    """How files of answers are scored and read. `answer` is the key of the answer, `rows` a file with the right values, joined by id."""
+    """How files of answers are scored and read. `answer` is the key of the answer, `rows` a file with the right values, joined by id.
+
+    `gates` are those of the job file that the scores are of.
+    """
 
     scores: tuple[ScoreSettings, ...]
     answer: str | None = None
     rows: Path | None = None
     row_id: str | None = None
+    gates: tuple[GateSettings, ...] = ()
 
     def read(self, paths: Sequence[Path]) -> list[Answer]:
         """Read the answers in files. Raises InputError."""
         return read_foreign(paths, answer=self.answer, rows=self.rows, row_id=self.row_id)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoringTarget:
+    """What a command was given: a run directory, which is open, or else a file. `name` is its path or address."""
+
+    name: str
+    run: StoredRun | None = None
+
+    @property
+    def path(self) -> Path:
+        """The file's path."""
+        return Path(self.name)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,24 +66,30 @@ class OpenedSide:
     evaluation: Evaluation | None = None
 
 
+def open_target(name: str) -> ScoringTarget:
+    """Open a target once, for all that is read of it. Raises as `open_run`."""
+    return ScoringTarget(name, open_run(name).with_all_columns() if is_run(name) else None)
+
+
 def is_run(target: str) -> bool:
     """Whether a target is a run directory rather than a file."""
     # A URL is a run in an object store: files of answers are read from the disk only.
-    return is_url(target) or Path(target).is_dir()
+    return is_url(target) or target == LATEST or Path(target).is_dir()
 
 
-def file_scores(job_file: Path | None, entry: Mapping[str, Any]) -> tuple[ScoreSettings, ...]:
-    """Return the scores for files: those of a job file that call no model, or the one entry.
+def file_rules(job_file: Path | None, entry: Mapping[str, Any]) -> FileScoring:
+    """Return the scores for files: those of a job file that call no model, with its gates, or the one entry.
 
     Raises:
         JobError; InputError when the job has no score that can be computed without its run.
     """
     if job_file is None:
-        return (score_settings(entry),)
-    scores = without_models(load(job_file).job.scores)
+        return FileScoring((score_settings(entry),))
+    job = load(job_file).job
+    scores = without_models(job.scores)
     if not scores:
         raise InputError(f"{job_file} has no [[score]] that needs no model; scores that call a model need a run")
-    return scores
+    return FileScoring(scores, gates=job.gates)
 
 
 def without_models(scores: Sequence[ScoreSettings]) -> tuple[ScoreSettings, ...]:
@@ -84,22 +108,21 @@ def score_files(paths: Sequence[Path], scoring: FileScoring, folder: Path | None
         return read_evaluation(place, scoring.scores, variants, fresh)
 
 
-def open_side(target: str, scoring: FileScoring) -> OpenedSide:
-    """Open one side, scored by `scoring.scores`; a baseline has the scores that it was saved with.
+def score_side(target: ScoringTarget, scoring: FileScoring) -> OpenedSide:
+    """Score a target by `scoring.scores`; a baseline has the scores that it was saved with.
 
     Raises:
-        RunDirectoryError, JobError, InputError, DamagedError, SetupError, StorageError.
+        InputError, DamagedError, SetupError, StorageError.
     """
-    if is_run(target):
-        return _open_run_side(target, scoring.scores)
-    path = Path(target)
-    if is_baseline(path):
-        return OpenedSide(read_baseline(path))
+    if target.run is not None:
+        return _score_run(target.name, target.run, scoring.scores)
+    if is_baseline(target.path):
+        return OpenedSide(read_baseline(target.path))
     scores = without_models(scoring.scores)
     if not scores:
-        raise InputError(f"{target}: say how to score it: --kind exact --expected COLUMN, for example, or --job JOB.toml")
-    evaluation = score_files([path], replace(scoring, scores=scores))
-    return OpenedSide(scored_side(target, evaluation), None, evaluation)
+        raise InputError(f"{target.name}: say how to score it: --kind exact --expected COLUMN, for example, or --job JOB.toml")
+    evaluation = score_files([target.path], replace(scoring, scores=scores))
+    return OpenedSide(scored_side(target.name, evaluation), None, evaluation)
 
 
 def scored_side(name: str, evaluation: Evaluation) -> ScoredSide:
@@ -108,8 +131,7 @@ def scored_side(name: str, evaluation: Evaluation) -> ScoredSide:
     return ScoredSide(name, {score.settings.name: score.table for score in evaluation.scores}, digests(settings))
 
 
-def _open_run_side(target: str, scores: Sequence[ScoreSettings]) -> OpenedSide:
-    run = open_run(target).with_all_columns()
+def _score_run(target: str, run: StoredRun, scores: Sequence[ScoreSettings]) -> OpenedSide:
     own = {score.name: scorer_version(score) for score in run.job.scores}
     run.directory.fetch("scores")
     with tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from batch.cli.columns import Column, table, total_width, wrapped
 from batch.cli.console import styled
+from batch.cli.effects import MOST_EFFECTS, effect_lines
 from batch.cli.figures import figure_lines
 from batch.policy.terminal import one_line
 
@@ -28,7 +29,12 @@ _DASH = "-"
 def leaderboards(report: EvaluationReport, width: int) -> str:
     """Format the output of `score`: each score's leaderboard, and the gates."""
     parts = [
-        [*_score_head(comparison, report), *_leaderboard(comparison, report, width), *_figures(comparison, width, whole=False)]
+        [
+            *_score_head(comparison, report),
+            *_leaderboard(comparison, report, width),
+            *_figures(comparison, width, whole=False),
+            *_spaced(effect_lines(comparison.verdict, width)),
+        ]
         for comparison in report.comparisons
     ]
     return "\n\n".join([*("\n".join(part) for part in parts), *_gates(report)])
@@ -45,14 +51,25 @@ def comparisons(report: EvaluationReport, width: int) -> str:
             block.append("\n".join(figures[1:]))
         if pairs := _pairs(comparison, width):
             block.append("\n".join(pairs))
-        # The table of pairs already shows which model is behind which.
-        in_pairs = len(comparison.verdict.findings.pairs) <= MOST_PAIRS
-        sentences = [sentence for sentence in others if not (sentence.kind == "behind" and in_pairs)]
+        if effects := effect_lines(comparison.verdict, width):
+            block.append("\n".join(effects))
+        in_tables = _in_tables(comparison)
+        sentences = [sentence for sentence in others if sentence.kind not in in_tables]
         if sentences:
             letters = _letters(comparison)
             block.append("\n".join(wrapped(_briefly(sentence, letters), width, bullet="- ") for sentence in sentences))
         blocks.append("\n\n".join(block))
     return "\n\n".join([*blocks, *_gates(report)])
+
+
+def _spaced(lines: list[str]) -> list[str]:
+    return ["", *lines] if lines else []
+
+
+def _in_tables(comparison: Comparison) -> set[str]:
+    """Return the kinds of sentences whose content the tables of pairs and effects show in full."""
+    few = {"behind": len(comparison.verdict.findings.pairs) <= MOST_PAIRS, "effect": len(comparison.verdict.effects) <= MOST_EFFECTS}
+    return {kind for kind, whole in few.items() if whole}
 
 
 def _score_head(comparison: Comparison, report: EvaluationReport) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,15 +54,15 @@ def refuse_file_options(files: dict[str, Any]) -> None:
 
 def file_scoring(files: dict[str, Any], job: Path | None, *, needed: bool = True) -> FileScoring:
     """Return how files are scored: by --kind, or by the [[score]] of --job. Raises UsageError when it is `needed` and not given."""
-    from batch.app.sides import FileScoring, file_scores
+    from batch.app.sides import FileScoring, file_rules
 
     if job is not None and files["kind"]:
         raise click.UsageError("--kind and --job both say how to score; give one of them.")
     if needed and job is None and not files["kind"]:
         raise click.UsageError("Say how to score these files: --kind exact --expected COLUMN, for example, or --job JOB.toml.")
-    scores = file_scores(job, _entry(files)) if files["kind"] or (job is not None and needed) else ()
+    rules = file_rules(job, _entry(files)) if files["kind"] or (job is not None and needed) else FileScoring(())
     rows = Path(files["rows"]) if files["rows"] else None
-    return FileScoring(scores, files["answer"], rows, files["row_id"])
+    return replace(rules, answer=files["answer"], rows=rows, row_id=files["row_id"])
 
 
 def _entry(files: dict[str, Any]) -> dict[str, Any]:

@@ -26,8 +26,8 @@ def history_command(targets: tuple[str, ...], job: str | None, svg: str | None, 
     """Show the scores of several runs over time.
 
     Each DIR is a run directory, or a folder of run directories. All are scored as the newest run
-    is, and listed oldest first. Each model is compared row by row with the last earlier run that
-    has it. Nothing is sent.
+    that has scores, and listed oldest first. Each model is compared row by row with the last
+    earlier run that has it. Nothing is sent.
 
     \b
     Examples:

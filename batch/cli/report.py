@@ -34,7 +34,6 @@ def report_command(targets: tuple[str, ...], job: str | None, files: dict[str, A
       promptmill report runs/last-release runs/tickets --output changes.html
       promptmill report answers.jsonl --kind number --expected gold
     """
-    from batch.app.compare_runs import with_scores
     from batch.app.report import report
     from batch.app.report_sides import report_sides
     from batch.app.sides import is_run
@@ -48,4 +47,4 @@ def report_command(targets: tuple[str, ...], job: str | None, files: dict[str, A
         write(near(report(targets[0], job_file)))
         return
     scoring = file_scoring(files, job_file, needed=not any(map(is_run, targets)))
-    write(near(str(report_sides(targets, with_scores(scoring, targets, job_file), Path(output or "report.html")))))
+    write(near(str(report_sides(targets, scoring, Path(output or "report.html"), job_file))))

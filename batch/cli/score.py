@@ -119,7 +119,8 @@ def _score_files(paths: list[Path], files: dict[str, Any], job: Path | None, opt
 
     scoring = file_scoring(files, job)
     with tempfile.TemporaryDirectory(prefix="promptmill-") as folder:
-        report = evaluate_files(paths, scoring, folder=Path(folder))
+        saving = Path(options["save_baseline"]) if options["save_baseline"] else None
+        report = evaluate_files(paths, scoring, saving=saving, folder=Path(folder))
         if options["samples"]:
             write_table(sample_table(Path(folder), scoring.scores), Path(options["samples"]))
         if options["every_eval"]:

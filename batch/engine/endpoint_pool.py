@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from batch.engine.steering import Steering
 from batch.engine.work import PooledEndpoint, Work
 from batch.policy.blame import BLAMELESS, OF_THE_RATE, OF_THE_ROW, Evidence
 from batch.policy.cut_prompts import cut_prompt
@@ -109,6 +110,9 @@ class EndpointPool:
         """Count an answer. Returns notices: an outage is over, or prompts are cut."""
         endpoint = self._of(work)
         again = endpoint.limiter.served(work.task.variant, exchange, by_reference=work.is_probe)
+        if work.is_probe and self._is_tested_by_others(endpoint):
+            # The endpoint serves another model: what it refuses of this one is this one's fault.
+            endpoint.limiter.evidence(endpoint.suspected_for or "").served(exchange.sent_at, by_reference=True)
         endpoint.refusal = None
         if endpoint.limiter.breaker.closed:
             endpoint.suspected_for = None
@@ -211,13 +215,20 @@ class EndpointPool:
             endpoint.limiter.evidence(work.task.variant).served(exchange.sent_at, by_reference=True)
             return self.answered(work, exchange)
         endpoint.limiter.evidence(work.task.variant).condemn()
+        if self._is_tested_by_others(endpoint):
+            endpoint.limiter.evidence(endpoint.suspected_for or "").condemn()
         return endpoint.limiter.refused(work.task, error, exchange.sent_at, exchange.done_at, testable=True)
 
     def refused_unclear(self, work: Work, error: ErrorInfo, exchange: Exchange) -> str | None:
         """Count a refusal that may be the endpoint's fault. Returns a notice."""
-        testable = work.task.variant in self.references
+        testable = bool(self.references)
         self._of(work).failed_for = work.task.variant
         return self._of(work).limiter.refused(work.task, error, exchange.sent_at, exchange.done_at, testable=testable)
+
+    def steer(self, steering: Steering, now: float) -> None:
+        """Keep to other limits from now on, each endpoint for itself."""
+        for endpoint in self.endpoints:
+            endpoint.limiter.steer(steering, now)
 
     def long_holds(self, now: float) -> list[str]:
         """Return notices about endpoints whose rates delay everything for long."""
@@ -265,6 +276,10 @@ class EndpointPool:
             for other in self.endpoints:
                 if other is not endpoint:
                     other.limiter.spare(now)
+
+    def _is_tested_by_others(self, endpoint: PooledEndpoint) -> bool:
+        """Whether the variant for whose sake it is tested has no reference, so that another one's tests it."""
+        return endpoint.suspected_for is not None and endpoint.suspected_for not in self.references
 
     def _is_smaller(self, size: int, variant: str) -> bool:
         """Whether a request of `size` bytes is smaller than the reference of its variant, or the first."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import Literal, Protocol
 
+from batch.engine.portions import in_threads, portions
 from batch.engine.work import Work
 from batch.errors import RowError, describe_bug
 from batch.events import UnexpectedError
@@ -92,7 +94,7 @@ class FeedOptions:
     """Selects the tasks of a row to send.
 
     `by_id` names tasks by the rows' ids, not by their ordinals. `compare` rebuilds the requests of finished rows too, to see whether they
-    changed. `changed`: how to treat answers whose request changed. `retry_failed`: send failed rows again.
+    changed. `changed`: how to treat answers whose request changed. `retry_failed`: send failed rows again; `retried`: those with these ids.
     """
 
     repeats: int = 1
@@ -100,6 +102,11 @@ class FeedOptions:
     compare: bool = False
     changed: ChangedPolicy = "refuse"
     retry_failed: bool = False
+    retried: frozenset[str] = frozenset()
+
+    def retries(self, name: str) -> bool:
+        """Return whether a failed row with this id is sent again."""
+        return self.retry_failed or name in self.retried
 
 
 class DuplicateFilter(Protocol):
@@ -167,7 +174,8 @@ class Feed:
 
     def candidates(self, *, skip_finished: bool = False) -> Iterator[list[Candidate]]:
         """Yield all tasks of the input, batch by batch; `skip_finished`: without those that are final in the journal."""
-        looks = skip_finished and any(len(plan.index) for plan in self._plans)
+        # Rows that are retried are final for the journals: all rows are read.
+        looks = skip_finished and not self._options.retried and any(len(plan.index) for plan in self._plans)
         finished = self._finished() if looks else None
         for rows in self._dataset.batches(wanted=self._unfinished if looks and finished is None else None, finished=finished):
             plans = self._wanted_plans()
@@ -175,7 +183,11 @@ class Feed:
                 return
             batch: list[Candidate] = []
             for plan in plans:
-                batch += self._of_plan(plan, rows, skip_finished)
+                if plan.builder.reads_files:
+                    yield from portions(self._with_files(plan, rows, skip_finished), _body_bytes)
+                else:
+                    batch += self._of_plan(plan, rows, skip_finished)
+            # Also an empty one: it lets the caller do other work while many finished rows pass.
             yield batch
 
     def _wanted_plans(self) -> list[Plan]:
@@ -206,10 +218,26 @@ class Feed:
             bug: UnexpectedError | None = None
             for repeat in repeats:
                 entry = next(entries)
-                if skip_finished and entry is not None and (entry.ok or not self._options.retry_failed):
+                if skip_finished and entry is not None and (entry.ok or not self._options.retries(row.id)):
                     continue
                 if request is None:
                     request, error, bug = row_request(plan.builder, row)
+                yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry, bug)
+
+    def _with_files(self, plan: Plan, rows: Sequence[Row | BadRow], skip_finished: bool) -> Iterator[Candidate]:
+        """Yield what `_of_plan` does, for rows whose files are read several at a time, and no further ahead than the caller asks."""
+        repeats = range(self._options.repeats)
+        entries = self._entries(plan.index, rows)
+        wanted: list[tuple[Row | BadRow, list[tuple[int, IndexEntry | None]]]] = []
+        for row in rows:
+            of_row = [(repeat, next(entries)) for repeat in repeats]
+            if skip_finished:
+                of_row = [(repeat, entry) for repeat, entry in of_row if entry is None or (self._options.retry_failed and not entry.ok)]
+            if of_row:
+                wanted.append((row, of_row))
+        requests = in_threads(partial(row_request, plan.builder), [row for row, _ in wanted])
+        for (row, of_row), (request, error, bug) in zip(wanted, requests, strict=True):
+            for repeat, entry in of_row:
                 yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry, bug)
 
     def _entries(self, index: Lookup | DoneTasks, rows: Sequence[Row | BadRow]) -> Iterator[IndexEntry | None]:
@@ -244,7 +272,7 @@ class Feed:
         if entry.ok:
             return candidate.changed and self._options.changed == "rerun"
         # A failure is not worth keeping: if its request changed, the new one is sent.
-        return self._options.retry_failed or candidate.changed
+        return self._options.retries(candidate.task.id) or candidate.changed
 
 
 def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, ErrorInfo | None, UnexpectedError | None]:
@@ -259,6 +287,10 @@ def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, Er
         problem = f"{type(error).__name__} while its request was made: this is a bug in promptmill"
         info = ErrorInfo(ErrorKind.INPUT, "bad_row", f"{row_place(row)}: {problem}")
         return Request("chat/completions", b"", bytes(16)), info, UnexpectedError(problem, describe_bug(error))
+
+
+def _body_bytes(candidate: Candidate) -> int:
+    return len(candidate.task.request.body)
 
 
 def _work(candidate: Candidate) -> Work | Unsendable:

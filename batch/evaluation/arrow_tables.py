@@ -14,6 +14,7 @@ from batch.errors import InputError
 from batch.evaluation.findings import Findings
 from batch.evaluation.scoring import scores_path
 from batch.evaluation.two_runs.changes import RunChanges
+from batch.evaluation.verdict import ScoreVerdict
 from batch.settings import ScoreSettings
 from batch.storage import replace_atomically
 
@@ -33,6 +34,15 @@ _PAIR = pa.schema(
         *(("score", pa.string()), ("first", pa.string()), ("second", pa.string())),
         *((name, pa.float64()) for name in ("difference", "low", "high", "p", "p_holm")),
         *((name, pa.int64()) for name in ("rows", "wins", "losses", "rows_for_gap")),
+        ("separable", pa.bool_()),
+    ]
+)
+_EFFECT = pa.schema(
+    [
+        *((name, pa.string()) for name in ("score", "factor", "first", "second")),
+        ("also", pa.list_(pa.string())),
+        *((name, pa.float64()) for name in ("difference", "low", "high", "p", "p_holm")),
+        *((name, pa.int64()) for name in ("rows", "matched")),
         ("separable", pa.bool_()),
     ]
 )
@@ -107,6 +117,30 @@ def pair_table(findings: Iterable[Findings]) -> ArrowTable:
         for pair in of_score.pairs
     )
     return _table(_PAIR, rows)
+
+
+def effect_table(verdicts: Iterable[ScoreVerdict]) -> ArrowTable:
+    """Make one line per score and two values of a factor of a sweep, the better value first, with the test of their difference."""
+    rows = (
+        {
+            "score": verdict.findings.scorer,
+            "factor": effect.factor,
+            "first": effect.pair.first,
+            "second": effect.pair.second,
+            "also": list(effect.also),
+            "difference": effect.pair.difference.estimate,
+            "low": effect.pair.difference.low,
+            "high": effect.pair.difference.high,
+            "p": effect.pair.p,
+            "p_holm": effect.pair.p_holm,
+            "rows": effect.pair.difference.rows,
+            "matched": effect.matched,
+            "separable": effect.pair.separable,
+        }
+        for verdict in verdicts
+        for effect in verdict.effects
+    )
+    return _table(_EFFECT, rows)
 
 
 def change_table(changes: RunChanges) -> ArrowTable:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from batch.evaluation.statistics.intervals import Codes, Floats
-from batch.evaluation.statistics.paired import Pair, compare_all, with_correction
+from batch.evaluation.statistics.paired import Pair, compare_all, holm, with_correction
 from batch.evaluation.statistics.passes import PassRate, pass_rates
 from batch.evaluation.statistics.scores import Summary, cluster_codes, pass_at_k, pass_hat_k, probability_best, row_scores, summarise
 from batch.evaluation.statistics.slices import Slice, find_slices
@@ -106,11 +106,8 @@ class FindOptions:
     seed: int = 0
 
 
-def find(table: ScoreTable, options: FindOptions, corrected: Sequence[float] | None = None, tests: int | None = None) -> Findings:
-    """Compute all findings of the table; the same table and seed give the same findings.
-
-    `corrected` are the pairs' p, corrected over all `tests` of a larger family.
-    """
+def find(table: ScoreTable, options: FindOptions) -> Findings:
+    """Compute all findings of the table; the same table and seed give the same findings."""
     clusters = cluster_codes(table)
     plain = table.binary and table.repeats == 1
     strict = row_scores(table).strict
@@ -122,8 +119,6 @@ def find(table: ScoreTable, options: FindOptions, corrected: Sequence[float] | N
     rng = np.random.default_rng(options.seed)
     names = [table.variants[at] for at in compared]
     pairs = compare_all(names, strict[compared], clusters, plain=plain, alpha=ALPHA, gap=options.gap, rng=rng)
-    if corrected is not None:
-        pairs = tuple(with_correction(pair, p, ALPHA) for pair, p in zip(pairs, corrected, strict=True))
     best = _probabilities(names, strict[compared], clusters, rng)
     ranks = {name: _ranks(name, pairs, len(names)) for name in names}
     standings = _standings(table, [*compared, *(at for at in order if at not in compared)], summaries, ranks, best, options)
@@ -138,8 +133,25 @@ def find(table: ScoreTable, options: FindOptions, corrected: Sequence[float] | N
         standings=tuple(standings),
         pairs=pairs,
         slices=find_slices(table.variants, strict, options.columns, clusters, plain=plain),
-        tests=tests or len(pairs),
+        tests=len(pairs),
     )
+
+
+def corrected_together(found: Sequence[Findings]) -> list[Findings]:
+    """Correct p over the pairs of all findings as one family (Holm), and rank the variants by it."""
+    corrected = iter(holm(np.array([pair.p for findings in found for pair in findings.pairs])).tolist())
+    tests = sum(len(findings.pairs) for findings in found)
+    return [_with_pairs(one, tuple(with_correction(pair, next(corrected), one.alpha) for pair in one.pairs), tests) for one in found]
+
+
+def _with_pairs(findings: Findings, pairs: tuple[Pair, ...], tests: int) -> Findings:
+    compared = [one.variant for one in findings.standings if one.rank_best is not None]
+    ranks = {name: _ranks(name, pairs, len(compared)) for name in compared}
+    standings = []
+    for one in findings.standings:
+        best, worst = ranks.get(one.variant, (None, None))
+        standings.append(replace(one, rank_best=best, rank_worst=worst, top=best == 1))
+    return replace(findings, pairs=pairs, standings=tuple(standings), tests=tests)
 
 
 def _standings(

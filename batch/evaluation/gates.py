@@ -14,7 +14,7 @@ from batch.evaluation.statistics.scores import ANSWERED_FROM, cluster_codes, row
 from batch.evaluation.table import ScoreTable
 from batch.evaluation.two_runs.changes import ScoredSide, VariantChange, find_changes
 from batch.evaluation.two_runs.formatting import some_rows
-from batch.evaluation.two_runs.versions import settings_digest
+from batch.evaluation.two_runs.versions import digests
 from batch.settings import GateSettings
 
 # The level of all intervals that commands show: a gate must not differ from what its reader sees.
@@ -54,7 +54,7 @@ def _check(evaluation: Evaluation, gate: GateSettings, baselines: Mapping[str, S
         if name is not None and name not in table.variants:
             raise InputError(f"a gate names the variant {name}, which this evaluation has not; it has: {', '.join(table.variants)}")
     if gate.baseline is not None:
-        side = ScoredSide("this run", {gate.score: table}, {gate.score: settings_digest(results[gate.score].settings)})
+        side = ScoredSide("this run", {gate.score: table}, digests([each.settings for each in evaluation.scores]))
         yield from _against_baseline(results[gate.score], side, gate, baselines[gate.baseline])
         return
     chosen = [gate.variant] if gate.variant is not None else [name for name in table.variants if name != gate.against]

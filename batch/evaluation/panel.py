@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from batch.evaluation.answers import Answer, by_row
+from batch.evaluation.figures.collect import FigureCollector
 from batch.evaluation.formatting import listed, percent
 from batch.evaluation.grading.call_stats import CallStats
 from batch.evaluation.parquet import SCORES_SCHEMA, Columns, TaskKey, described, open_table
+from batch.evaluation.scorers import scorer_version
 from batch.evaluation.statistics.agreement import krippendorff_alpha
 from batch.evaluation.table import ScoreState, ScoreValue
 from batch.settings import ScoreSettings
@@ -47,23 +50,27 @@ class PanelStats(CallStats):
         yield f"{text}; all of them gave the same score to {percent(self.alike or 0.0)} of what they scored together.", ()
 
 
-def score_panels(scores: Sequence[ScoreSettings], folder: Path) -> tuple[str, ...]:
+def score_panels(scores: Sequence[ScoreSettings], folder: Path, answers: Callable[[], Iterable[Answer]]) -> tuple[str, ...]:
     """Bring the panels among `scores` up to date with their members' files; returns the names of the recomputed ones.
 
+    `answers` are read for the figures of a panel that has some.
+
     Raises:
+        InputError: a row has no usable weight.
+        SetupError: a file of figures is missing.
         StorageError: the disk refuses.
     """
-    return tuple(score.name for score in scores if score.kind == PANEL and _update(score, folder))
+    return tuple(score.name for score in scores if score.kind == PANEL and _update(score, folder, answers))
 
 
-def _update(score: ScoreSettings, folder: Path) -> bool:
+def _update(score: ScoreSettings, folder: Path, answers: Callable[[], Iterable[Answer]]) -> bool:
     members: list[str] = list(score.options["of"])
     sources = [folder / f"{name}.parquet" for name in members]
-    known = []
+    known: list[list[Any]] = []
     for source in sources:
         own = described(source)
         known.append([source.stat().st_mtime_ns, own.get("state"), own.get("version")])
-    state = blake2b(json.dumps([known, sorted(score.options.items())]).encode(), digest_size=16).hexdigest()
+    state = blake2b(json.dumps([known, scorer_version(score)]).encode(), digest_size=16).hexdigest()
     path = folder / f"{score.name}.parquet"
     if described(path).get("state") == state:
         return False
@@ -75,12 +82,28 @@ def _update(score: ScoreSettings, folder: Path) -> bool:
         together = values[~np.isnan(values).any(axis=1)]
         stats.alike = float(np.mean(np.ptp(together, axis=1) == 0)) if len(together) else None
     vote = str(score.options.get("vote", "mean"))
+    combined = {task: (row_id, _together(cells, members, vote)) for task, (row_id, cells) in tasks.items()}
+    figures = _figures(score, combined, answers)
     with open_table(path, SCORES_SCHEMA) as writer:
-        for (row, variant, repeat), (row_id, cells) in tasks.items():
-            cell = _together(cells, members, vote)
+        for (row, variant, repeat), (row_id, cell) in combined.items():
             writer.add((row, row_id, variant, repeat, cell.state, cell.value, cell.extracted, cell.reason, None))
-        writer.describe({"state": state, "version": "", "score": score.name, "kind": score.kind, "asked": stats.document()})
+        about = {"state": state, "version": "", "score": score.name, "kind": score.kind}
+        writer.describe({**about, "asked": stats.document(), "figures": figures})
     return True
+
+
+def _figures(
+    score: ScoreSettings, combined: Mapping[TaskKey, tuple[str, ScoreValue]], answers: Callable[[], Iterable[Answer]]
+) -> list[dict[str, Any]]:
+    if not {"weights", "macro", "figures"} & set(score.options):
+        return []
+    collector = FigureCollector(score)
+    for row, of_row in by_row(answers()):
+        known = [(each, combined.get((row.ordinal, each.variant, each.repeat))) for each in of_row]
+        scored = [(each, found[1]) for each, found in known if found is not None]
+        if scored:
+            collector.add_row(row, [each for each, _ in scored], [cell for _, cell in scored])
+    return collector.document()
 
 
 def _tasks(sources: Sequence[Path]) -> Mapping[TaskKey, tuple[str, list[ScoreValue | None]]]:

@@ -32,12 +32,12 @@ from batch.evaluation.row_scorer import RowScorer
 from batch.evaluation.scorers import KINDS, ExpectedError, scorer_version
 from batch.evaluation.scorers.texts import as_text
 from batch.evaluation.table import ScoreValue
+from batch.providers.usage import token_count
 from batch.records import Row
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, ScoreSettings
 
 TASKS_FILE = "_tasks.parquet"
-_INT64 = 1 << 63
 
 
 def scores_path(folder: Path, settings: ScoreSettings) -> Path:
@@ -56,22 +56,22 @@ def score_answers(
 ) -> tuple[str, ...]:
     """Bring the files in `folder` up to date with the answers, whose `state` is a hash; returns the names of the recomputed scores.
 
-    `answers` are read at most once, row by row (all tasks of a row together), and not at all when nothing changed. `run` is for
-    scores that need a model: they are computed from its replies so far.
+    `answers` are read at most once, row by row (all tasks of a row together), and not at all when nothing changed; once more for each
+    changed panel that has figures. `run` is for scores that need a model: they are computed from its replies so far.
 
     Raises:
         InputError: no row has a right value for a score, or the input cannot be read.
         SetupError: a scorer's file or library is missing.
         StorageError: the disk refuses.
     """
-    panels, scores = scores, [score for score in scores if score.kind != PANEL]
+    every, scores = scores, [score for score in scores if score.kind != PANEL]
     versions = {score.name: scorer_version(score) for score in scores}
     states = {score.name: _state(score, state, run) for score in scores}
     stale = [score for score in scores if not _fresh(described(scores_path(folder, score)), states[score.name], versions[score.name])]
-    grouping = grouping_columns(scores)
+    grouping = grouping_columns(every)
     known = described(folder / TASKS_FILE)
     if not stale and known.get("state") == state and set(grouping) <= set(known.get("columns", ())):
-        return score_panels(panels, folder)
+        return score_panels(every, folder, answers)
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         tasks = stack.enter_context(open_table(folder / TASKS_FILE, with_text_columns(TASKS_SCHEMA, grouping)))
@@ -87,7 +87,7 @@ def score_answers(
             maker.close(states[maker.settings.name], versions[maker.settings.name], columns)
         # Last: a file without its state is made again.
         tasks.describe({"state": state, "columns": grouping})
-    return (*(score.name for score in stale), *score_panels(panels, folder))
+    return (*(score.name for score in stale), *score_panels(every, folder, answers))
 
 
 def _state(score: ScoreSettings, state: str, run: StoredRun | None) -> str:
@@ -116,14 +116,10 @@ def _task_line(answer: Answer, grouping: Sequence[str]) -> tuple[Any, ...]:
         answer.latency_s,
         answer.first_token_s,
         answer.cost_usd,
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
+        token_count(usage.get("prompt_tokens")),
+        token_count(usage.get("completion_tokens")),
         *(None if (value := row.columns.get(name)) is None else as_text(value) for name in grouping),
     )
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and abs(value) < _INT64 else None
 
 
 class _ScoreMaker(ABC):

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-import numpy as np
-
-from batch.evaluation.findings import Findings, FindOptions, Standing, find
+from batch.evaluation.findings import Findings, FindOptions, Standing, corrected_together, find
 from batch.evaluation.formatting import (
     about,
     corrected_chance,
@@ -22,10 +19,12 @@ from batch.evaluation.formatting import (
     ranging,
 )
 from batch.evaluation.grading.call_stats import CallStats
+from batch.evaluation.reading import Evaluation
 from batch.evaluation.sentences import MOST_ALIKE, Sentence, side_sentences
-from batch.evaluation.statistics.effects import MainEffect, main_effects
-from batch.evaluation.statistics.paired import Pair, holm
+from batch.evaluation.statistics.effects import Levels, MainEffect, main_effects
+from batch.evaluation.statistics.paired import Pair
 from batch.evaluation.table import ScoreTable
+from batch.records import BeatenVariant
 
 MOST_NAMED = 4
 """With more at the top, the headline names the first and the last of them."""
@@ -65,14 +64,18 @@ def reach_verdicts(tables: Sequence[tuple[ScoreTable, Mapping[str, Any]]], *, to
     """Reach the verdicts on several tables, each with the keywords of `reach_verdict`. Holm's family is one score, or all `together`."""
     found = [find(table, _find_options(options)) for table, options in tables]
     family = ScoreFamily(len(found), sum(len(findings.pairs) for findings in found), together)
-    if not together or len(found) < 2:
-        return [_verdict(findings, table, options, family) for findings, (table, options) in zip(found, tables, strict=True)]
-    corrected = iter(holm(np.array([pair.p for findings in found for pair in findings.pairs])).tolist())
-    verdicts = []
-    for findings, (table, options) in zip(found, tables, strict=True):
-        again = find(table, _find_options(options), list(islice(corrected, len(findings.pairs))), family.tests)
-        verdicts.append(_verdict(again, table, options, family))
-    return verdicts
+    if together and len(found) > 1:
+        found = corrected_together(found)
+    return [_verdict(findings, table, options, family) for findings, (table, options) in zip(found, tables, strict=True)]
+
+
+def verdicts_of(
+    evaluation: Evaluation, *, stops: Sequence[BeatenVariant] = (), levels: Sequence[Levels] = (), together: bool = False
+) -> list[ScoreVerdict]:
+    """Reach the verdicts on all scores of an evaluation. `stops` are those of a race, `levels` those of a sweep by variant."""
+    more = {"stops": stops, "levels": levels}
+    options = [(judged.table, {"asked": judged.asked, **evaluation.find_options(judged), **more}) for judged in evaluation.scores]
+    return reach_verdicts(options, together=together)
 
 
 def _find_options(options: Mapping[str, Any]) -> FindOptions:
@@ -86,7 +89,9 @@ def reach_verdict(table: ScoreTable, *, asked: CallStats | None = None, **option
 
 def _verdict(findings: Findings, table: ScoreTable, options: Mapping[str, Any], family: ScoreFamily | None) -> ScoreVerdict:
     asked: CallStats | None = options.get("asked")
-    effects = main_effects(table, options.get("levels") or (), alpha=findings.alpha, gap=findings.gap)
+    # A test of fixed size after an early stop would be too sure.
+    stopped = {stop.variant for stop in options.get("stops", ())}
+    effects = main_effects(table, options.get("levels") or (), without=stopped, alpha=findings.alpha, gap=findings.gap)
     judged = asked is not None and asked.kind != "embedder"
     sentences = (
         _headline(findings),
@@ -101,22 +106,28 @@ def _verdict(findings: Findings, table: ScoreTable, options: Mapping[str, Any], 
     return ScoreVerdict(findings, (*sentences, *said), effects)
 
 
+def factor_name(effect: MainEffect) -> str:
+    """Return the factor, with those whose effects cannot be separated from its own."""
+    return f"{effect.factor} (with {listed(effect.also)})" if effect.also else effect.factor
+
+
 def _effects(effects: Sequence[MainEffect]) -> Iterator[Sentence]:
     """Describe what each factor of a sweep changes, all else being equal: its clear effects, or that there are none."""
     for factor in dict.fromkeys(effect.factor for effect in effects):
         own = [effect for effect in effects if effect.factor == factor]
+        named = factor_name(own[0])
         clear = [effect for effect in own if effect.pair.separable]
         for effect in clear[:MOST_ALIKE]:
             pair = effect.pair
             over = f"over {effect.matched:,} matched {'pair' if effect.matched == 1 else 'pairs'} of variants"
             certainty = corrected_chance(pair.p_holm, len(own))
-            yield Sentence("effect", f"{factor} {pair.first} against {pair.second}: {_difference(pair, pair.first)} {over} ({certainty}).")
+            yield Sentence("effect", f"{named} {pair.first} against {pair.second}: {_difference(pair, pair.first)} {over} ({certainty}).")
         if len(clear) > MOST_ALIKE:
-            yield Sentence("effect", f"{len(clear) - MOST_ALIKE:,} more differences between values of {factor} are clear: --json has all.")
+            yield Sentence("effect", f"{len(clear) - MOST_ALIKE:,} more differences between values of {named} are clear: --json has all.")
         if not clear:
             widest = max(own, key=lambda effect: abs(effect.pair.difference.estimate)).pair
             largest = f"{widest.first} against {widest.second}: {_difference(widest, widest.first)}"
-            yield Sentence("effect", f"No effect of {factor} is shown (the largest: {largest}).")
+            yield Sentence("effect", f"No effect of {named} is shown (the largest: {largest}).")
 
 
 def _family(findings: Findings, family: ScoreFamily | None) -> Iterator[Sentence]:

@@ -64,6 +64,10 @@ class Judges:
             self.loading.add((*path, "rubric"), "is missing", "describe a good answer, or give a whole template")
         if isinstance(section, PairwiseSection):
             self._check_pairs(section.baseline, path)
+        if not isinstance(section.judge, str):
+            # Entries of several judges were expanded before.
+            self.loading.add((*path, "judge"), "must be PROVIDER/MODEL, or a list of such texts")
+            return None
         variant = self._variant(section.judge, "judge", section, PromptSettings(messages=MESSAGES_COLUMN), raw, path)
         if variant is None:
             return None

@@ -145,7 +145,12 @@ class EmbeddingSection(ComparingSection):
 class JudgingSection(ScoreSection):
     """A model judges: `promptmill score` calls it once for each answer."""
 
-    judge: Text = Field(description="The model that judges, PROVIDER/MODEL.")
+    judge: Text | Annotated[list[Text], Field(min_length=2)] = Field(
+        description="The model that judges, PROVIDER/MODEL; several in a list judge everything each, and the score is their panel's."
+    )
+    vote: Literal["mean", "median", "majority"] | Absent = Field(
+        default=None, description="With several judges: what becomes of their votes, as for a panel.  [default: mean]"
+    )
     rubric: Text | Absent = Field(
         default=None,
         description="What makes an answer good: a template over the row's columns, question, expected, completion (pairs: first, second).",

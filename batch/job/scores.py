@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from batch.job.judge_panels import expanded
 from batch.job.judges import GRADING_KEYS, Judges, no_run
 from batch.job.model import RunSection
 from batch.job.paths import KeyPath
@@ -29,7 +30,7 @@ FILE_OPTIONS = (*_FILES.values(), "figures")
 def make_scores(document: Mapping[str, Any], judges: Judges, loading: Loading) -> tuple[ScoreSettings, ...]:
     """Return the scores of a job; an unusable one is reported and skipped."""
     scores: dict[str, ScoreSettings] = {}
-    for path, raw in _tables(document, "score", loading):
+    for path, raw in expanded(_tables(document, "score", loading), loading):
         score = make_score(raw, path, loading, judges)
         if score is None:
             continue

@@ -107,7 +107,9 @@ def used_names(document: Mapping[str, Any]) -> set[str]:
         for section, key in (("model", "id"), ("score", "judge"), ("score", "model"))
         for entry in _entries(document, section)
     ]
-    return {name.partition("/")[0] for name in ids if isinstance(name, str)}
+    # A score may have several judges.
+    names = [name for each in ids for name in (each if isinstance(each, list) else [each])]
+    return {name.partition("/")[0] for name in names if isinstance(name, str)}
 
 
 def _entries(document: Mapping[str, Any], section: str) -> list[Mapping[str, Any]]:

@@ -12,6 +12,7 @@ import orjson
 
 from batch.providers.endings import finish_reason_of
 from batch.providers.envelopes import ReplyFormatError, dump, first_of, read_error
+from batch.providers.messages_replies import read_message
 from batch.providers.other_replies import read_embedding, read_moderation, read_response
 from batch.providers.usage import read_usage
 from batch.records import Api, Reply, ReplyError
@@ -62,6 +63,8 @@ def answer_within(reply: Reply, body: bytes) -> tuple[int, int] | None:
 
 def api_of(body: Mapping[str, Any]) -> Api:
     """Infer which API a parsed reply is of from the reply alone."""
+    if body.get("type") == "message":
+        return "messages"
     if body.get("object") == "response":
         return "responses"
     if body.get("object") == "text_completion":
@@ -202,6 +205,7 @@ def _blocked_prompt(document: Mapping[str, Any]) -> Reply | None:
 
 _READERS: Mapping[Api, Callable[[dict[str, Any]], Reply]] = {
     "embeddings": read_embedding,
+    "messages": read_message,
     "responses": read_response,
     "moderations": read_moderation,
 }

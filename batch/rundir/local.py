@@ -18,10 +18,13 @@ from batch.errors import RunDirectoryError
 from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.journal.file_writer import FileJournal
 from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segments, seal, unreported
+from batch.journal.ledger import LEDGER, FileLedger, Ledger
+from batch.journal.packing import is_packed, unpack
 from batch.journal.salvage import Salvaged, salvage_journal
 from batch.journal.segments import Segment, SegmentName
 from batch.journal.writer import JournalWriter, LeasedJournalWriter
 from batch.rundir.file_lock import FileLock, lock_directory
+from batch.rundir.kept_names import ROWS, numbered
 from batch.rundir.manifest import Manifest
 from batch.settings import RunSettings
 from batch.storage import replace_atomically, sync_directory
@@ -33,16 +36,9 @@ LAYOUT = "2.0"
 
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
 CONTENTS = (
-    "journal",
-    "run.json",
-    "input-index.json",
-    "completions.*",
-    "errors.*",
-    "completions-*",
-    "errors-*",
-    ".parts",
-    "scores",
-    "report.html",
+    *("journal", "submissions.jsonl", "batches", "run.json", "input-index.json", "rows"),
+    *("completions.*", "errors.*", "completions-*", "errors-*", ".parts", "scores", "report.html"),
+    *("watch", "control.jsonl", "accepted.json"),
 )
 
 
@@ -119,10 +115,16 @@ class RunDirectory:
         self._put_manifest(json.dumps({"layout": LAYOUT, **manifest.document()}, indent=2).encode() + b"\n")
 
     def journal_dir(self, slug: str) -> Path:
-        """Path of the journal of a variant; for a store, of a local copy that each call updates. Raises StorageError."""
+        """Path of the journal of a variant, unpacked; for a store, of a local copy that each call updates.
+
+        Raises:
+            StorageError, DamagedError.
+        """
         folder = self.path / "journal" / slug
         for path in (folder.parent, folder):
-            _refuse_foreign_link(path)
+            refuse_foreign_link(path)
+        if is_packed(folder):
+            unpack(folder)
         return folder
 
     def open_journal(self, slug: str, run: RunSettings) -> JournalWriter:
@@ -152,6 +154,29 @@ class RunDirectory:
         """Read what earlier leases of the same shard recorded in this session. Raises DamagedError, StorageError, OSError."""
         return read(earlier_segments(self.journal_dir(slug), lease))
 
+    def open_ledger(self) -> Ledger:
+        """Open the record of what was submitted to Batch APIs; hold the lock. Raises DamagedError, StorageError."""
+        return FileLedger(self.path / LEDGER)
+
+    def has_ledger(self) -> bool:
+        """Whether anything was submitted to a Batch API."""
+        with storage_errors(self.path):
+            return (self.path / LEDGER).exists()
+
+    def batch_folder(self) -> Path:
+        """Path of the folder for the files of batches, which is created; for a store, of a local copy that each call updates."""
+        folder = self.path / "batches"
+        refuse_foreign_link(folder)
+        with storage_errors(folder):
+            Disk().make_directory(folder)
+        return folder
+
+    def discard(self, *paths: Path) -> None:
+        """Remove files of the run directory that are needed no longer; missing ones are no error. Raises StorageError."""
+        for path in paths:
+            with storage_errors(path):
+                path.unlink(missing_ok=True)
+
     def check_lock(self) -> None:
         """Check that this process still has the lock, if it took one, on what the path names now. Raises StorageError if not."""
         if self._file_lock is not None:
@@ -170,6 +195,31 @@ class RunDirectory:
         """Rewrite the damaged segments of a journal; hold the lock. Raises StorageError."""
         return salvage_journal(self.journal_dir(slug))
 
+    def rows_place(self, name: str) -> str:
+        """Return the path, or the address, of a file of kept rows."""
+        return str(self.path.absolute() / ROWS / name)
+
+    def keep_rows(self, made: Path, stem: str) -> str:
+        """Move a file of rows to the kept ones; hold the lock. Returns its name: `stem` with the next number. Raises StorageError."""
+        folder = self.path / ROWS
+        refuse_foreign_link(folder)
+        with storage_errors(folder):
+            Disk().make_directory(folder)
+            name = numbered(made, stem, [entry.name for entry in folder.iterdir()])
+            with made.open("rb") as file:
+                os.fsync(file.fileno())
+            made.rename(folder / name)
+            sync_directory(folder)
+        return name
+
+    def drop_rows(self, kept: str) -> None:
+        """Remove all kept rows but the file named `kept`; hold the lock. Raises StorageError."""
+        folder = self.path / ROWS
+        with storage_errors(folder):
+            for entry in folder.iterdir() if folder.is_dir() else ():
+                if entry.name != kept:
+                    entry.unlink(missing_ok=True)
+
     def fetch(self, *names: str) -> None:
         """Update the local copy of derived files: folders (`scores`), or files by pattern (`errors.*`). Raises StorageError."""
 
@@ -181,11 +231,6 @@ class RunDirectory:
     def is_local(self) -> bool:
         """Whether the directory is on a disk that other processes of this machine see."""
         return True
-
-    def discard(self, *paths: Path) -> None:
-        """Remove derived files that are no more. Raises OSError, StorageError."""
-        for path in paths:
-            path.unlink(missing_ok=True)
 
     def slugs(self) -> list[str]:
         """List the variants that have a journal, sorted by name."""
@@ -212,7 +257,7 @@ class RunDirectory:
         return f"The earlier results were moved to {aside}; delete that folder when you need them no longer."
 
     def _aside(self) -> Path:
-        _refuse_foreign_link(self.path / "old")
+        refuse_foreign_link(self.path / "old")
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         names = [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]
         aside = next(path for name in names if not (path := self.path / "old" / name).exists())
@@ -244,7 +289,7 @@ def _parsed(text: bytes) -> Any:
         return json.loads(text)
 
 
-def _refuse_foreign_link(path: Path) -> None:
+def refuse_foreign_link(path: Path) -> None:
     """Refuse a symbolic link of another user in a run directory: it could lead to any folder of this user. Raises RunDirectoryError."""
     with storage_errors(path):
         found = path.lstat() if path.is_symlink() else None

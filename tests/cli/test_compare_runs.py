@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from batch.cli.group import promptmill
+from batch.rundir.local import RunDirectory
 from tests.support.files import SCORING, old_and_new, write_answers
 from tests.support.jobs import JobFolder
 from tests.support.runs import texts_of
@@ -185,6 +186,33 @@ def test_a_report_of_files(tmp_path: Path) -> None:
     assert (first[2], first[7][0][:2], second[7][0][:2]) == ("It is 2.", [1.0, "2"], [0.0, "1"])
     assert texts[3][4][1][5][1] == "timeout"
     assert texts[4][4][1] is None
+
+
+def test_a_history_is_scored_as_the_newest_run_is(two_runs: JobFolder) -> None:
+    """The newest run is the one that began last, whatever the names and the order given; each run is opened once."""
+    manifest = two_runs.path / "runs" / "old" / "run.json"
+    kept = manifest.read_text()
+    document = {**json.loads(kept), "created": "2026-01-01T00:00:00+00:00"}
+    document["job"]["score"][0]["name"] = "former"
+    manifest.write_text(json.dumps(document))
+    try:
+        for targets in (["runs"], ["runs/new", "runs/old"], ["runs/old", "runs/new"]):
+            points = json.loads(two_runs.call("history", *targets, "--json").stdout)
+            assert [(point["run"], point["score"]) for point in points] == [("runs/old", "number"), ("runs/new", "number")]
+        # Of two targets, compare takes the second as the newer one, as its help says.
+        assert json.loads(two_runs.call("compare", "runs/new", "runs/old", "--json").stdout)["scores"][0]["score"] == "former"
+    finally:
+        manifest.write_text(kept)
+
+
+@pytest.mark.parametrize("command", [["compare"], ["report", "--output", "x.html"], ["history"]])
+def test_runs_that_are_compared_are_opened_once(two_runs: JobFolder, monkeypatch: pytest.MonkeyPatch, command: list[str]) -> None:
+    """run.json of each run is read once a command, for its scores as for its answers."""
+    opened: list[str] = []
+    read = RunDirectory._read_manifest
+    monkeypatch.setattr(RunDirectory, "_read_manifest", lambda directory: opened.append(directory.path.name) or read(directory))
+    assert two_runs.call(command[0], "runs/old", "runs/new", *command[1:]).returncode == 0
+    assert sorted(opened) == ["new", "old"]
 
 
 def test_a_history_of_runs(two_runs: JobFolder) -> None:

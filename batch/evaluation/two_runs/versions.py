@@ -9,16 +9,25 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from batch.evaluation.panel import PANEL
 from batch.evaluation.scorers import EMBEDDING_VERSION, JUDGE_VERSION, KINDS, RULES_VERSION, deciding_content
 from batch.settings import ScoreSettings
 
 
-def settings_digest(score: ScoreSettings) -> str:
-    """Hash the settings that decide a score's values. Files count by name and content; paths and addresses do not count.
+def digests(scores: Sequence[ScoreSettings]) -> dict[str, str]:
+    """Hash the settings that decide each score's values, by its name. Files count by name and content; paths and addresses do not count.
 
     Raises:
-        SetupError: a file of the score cannot be read.
+        SetupError: a file of a score cannot be read.
     """
+    found = {score.name: _digest(score, []) for score in scores if score.kind != PANEL}
+    # The settings of a panel's members decide its values.
+    return found | {
+        score.name: _digest(score, [found.get(name) for name in score.options["of"]]) for score in scores if score.kind == PANEL
+    }
+
+
+def _digest(score: ScoreSettings, members: Sequence[str | None]) -> str:
     known: list[Any] = [score.kind, RULES_VERSION, score.expected, _options(score)]
     if score.judge is not None:
         judge = {key: value for key, value in asdict(score.judge).items() if key != "variant"}
@@ -27,12 +36,8 @@ def settings_digest(score: ScoreSettings) -> str:
         known += [EMBEDDING_VERSION, score.embedder.full_name, dict(score.embedder.parameters)]
     elif score.kind in KINDS:
         known.append(KINDS[score.kind].version)
+    known += [members] if members else []
     return blake2b(json.dumps(known, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
-
-
-def digests(scores: Sequence[ScoreSettings]) -> dict[str, str]:
-    """Return the hash of each score by its name. Raises SetupError."""
-    return {score.name: settings_digest(score) for score in scores}
 
 
 def _options(score: ScoreSettings) -> list[tuple[str, Any]]:

@@ -273,3 +273,38 @@ def test_mistakes_in_models_that_embed(tmp_path: Path, text: str, key: str, mess
     found = problem(tmp_path, f"{GOOD}{text}")
     assert (found.key, message in found.message) == (key, True), found
     assert hint is None or (found.hint is not None and hint in found.hint)
+
+
+JUDGED = GOOD + '[[score]]\nkind = "judge"\nname = "fine"\nrubric = "r"\n'
+
+
+def test_a_list_of_judges_is_a_score_for_each_and_their_panel(tmp_path: Path) -> None:
+    """Names are the entry's and the model's, or the provider's too where models share a name; the document is kept as written."""
+    job = loaded(tmp_path, JUDGED + 'judge = ["ollama/a", "vllm/a"]\nvote = "median"\ncluster = "sheet"\nweights = "w"\n')
+    first, second, panel = job.job.scores
+    assert [(each.name, each.kind) for each in (first, second, panel)] == [
+        ("fine-ollama-a", "judge"),
+        ("fine-vllm-a", "judge"),
+        ("fine", "panel"),
+    ]
+    assert panel.options == {"of": ["fine-ollama-a", "fine-vllm-a"], "vote": "median", "weights": "w"}
+    assert (first.cluster, panel.cluster, first.options) == ("sheet", "sheet", {})
+    assert from_document(job.document).job.scores == job.job.scores
+
+
+@pytest.mark.parametrize(
+    ("more", "place", "message"),
+    [
+        ('judge = ["ollama/a", "ollama/a"]', "score[0].judge", "names a judge twice"),
+        ('judge = ["ollama/a", "olama/b"]', "score[0].judge", "olama"),
+        ('judge = ["ollama/a"]', "score[0].judge", "must be"),
+        ('judge = ["ollama/a", 3]', "score[0].judge", "must be"),
+        ('judge = "ollama/a"\nvote = "mean"', "score[0].vote", "needs several judges"),
+        ('judge = ["ollama/a", "ollama/b"]\nvote = "all"', "score[0].vote", '"mean"'),
+        ('judge = ["ollama/a", "ollama/b"]\nprice = { input = 1, output = 1 }', "score[0].price", "cannot be set for several judges"),
+    ],
+)
+def test_mistakes_in_a_list_of_judges(tmp_path: Path, more: str, place: str, message: str) -> None:
+    """Each mistake is reported at its key."""
+    found = [str(each) for each in problems(tmp_path, JUDGED + more + "\n")]
+    assert any(place in text and message in text for text in found), found
