@@ -47,7 +47,7 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, executor: Executor, opti
     previous = directory.manifest if directory.exists else None
     # The ids of an unchanged input have been checked: reading them again takes seconds for a million rows.
     if previous is None or previous.input != _input_of(dataset):
-        dataset.check_ids()
+        dataset.check_ids(directory.path if directory.is_local else None)
     # After the ids were checked: this counts the rows, and a duplicate id is reported before a long count.
     manifest = _manifest(loaded, dataset, directory, previous)
     sharding = executor.shard(job, dataset)

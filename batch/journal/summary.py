@@ -19,6 +19,7 @@ from batch.journal.scan import scan_tasks
 from batch.journal.segments import Segment
 
 Keys = NDArray[np.uint64]
+NO_BLOCKS: NDArray[np.int64] = np.empty((0, 3), np.int64)
 
 
 class TaskRanges(NamedTuple):
@@ -55,7 +56,7 @@ class SegmentSummary(NamedTuple):
     """The content of the first `size` bytes of a segment.
 
     `tasks` are by repeat. `spent_usd` is the cost of all records, also of replaced ones. `keys` gives the first 8 bytes of the request
-    keys of all completions.
+    keys of all completions. `blocks` are the pieces that the records were read in: first byte, lowest ordinal, highest ordinal plus one.
     """
 
     size: int
@@ -63,6 +64,17 @@ class SegmentSummary(NamedTuple):
     spent_usd: float
     tasks: Mapping[int, TaskRanges]
     keys: Callable[[], Keys]
+    blocks: NDArray[np.int64] = NO_BLOCKS
+
+    def spans(self, start: int, stop: int) -> list[tuple[int, int]]:
+        """Return the ranges of bytes that hold all records with an ordinal from `start` up to `stop`, sorted and apart from each other."""
+        found: list[tuple[int, int]] = []
+        ends = [*self.blocks[1:, 0].tolist(), self.size]
+        for (first, lowest, highest), end in zip(self.blocks.tolist(), ends, strict=True):
+            if lowest < stop and start < highest:
+                joins = found and found[-1][1] == first
+                found.append((found.pop()[0] if joins else first, end))
+        return found
 
 
 def summarize(segment: Segment, on_damage: Callable[[DamagedError], None] | None = None) -> SegmentSummary:
@@ -85,10 +97,14 @@ class GrowingSummary:
 
     def __init__(self) -> None:
         self._blocks: list[Sequence[NDArray[np.generic]]] = []
+        self._places: list[tuple[int, int, int]] = []
 
     def add(self, block: Sequence[NDArray[np.generic]]) -> None:
         """Add a block of `scan_tasks`."""
-        self._blocks.append(block[:5])
+        ordinals, offsets = block[0], block[5]
+        if len(ordinals):
+            self._blocks.append(block[:5])
+            self._places.append((int(offsets[0]), int(ordinals.min()), int(ordinals.max()) + 1))
 
     def summary(self, size: int) -> SegmentSummary:
         """Return the summary of what was added, which are the first `size` bytes."""
@@ -99,7 +115,7 @@ class GrowingSummary:
             repeat: _task_ranges(ordinals[repeats == repeat], ok[repeats == repeat]) for repeat in sorted(set(map(int, np.unique(repeats))))
         }
         done = keys[ok]
-        return SegmentSummary(size, len(ordinals), float(dollars.sum()), tasks, lambda: done)
+        return SegmentSummary(size, len(ordinals), float(dollars.sum()), tasks, lambda: done, np.array(self._places, np.int64))
 
 
 def _task_ranges(ordinals: Numbers, ok: NDArray[np.bool_]) -> TaskRanges:

@@ -18,6 +18,7 @@ from zlib import crc32
 
 import numpy as np
 import orjson
+from numpy.typing import NDArray
 
 from batch.errors import DamagedError, StorageError
 from batch.journal.disk import open_to_read, storage_errors
@@ -68,7 +69,7 @@ def load(segment: Segment, end: int) -> SegmentSummary | None:
     path = summary_path(segment)
     try:
         with open_to_read(path) as file:
-            header, tasks = _read(file)
+            header, tasks, blocks = _read(file)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     if header["version"] != _VERSION or header["size"] != end:
@@ -78,7 +79,7 @@ def load(segment: Segment, end: int) -> SegmentSummary | None:
         if any(header[name] != value for name, value in identity.items()) and header["digest"] != digest(segment.path, end):
             return None
     keys = partial(_keys, path, segment, int(header["keys"]), int(header["keys_sum"]))
-    return SegmentSummary(end, header["records"], header["spent_usd"], tasks, keys)
+    return SegmentSummary(end, header["records"], header["spent_usd"], tasks, keys, blocks)
 
 
 def summary_path(segment: Segment) -> Path:
@@ -119,7 +120,7 @@ def _identity(path: Path) -> dict[str, int]:
 
 
 def _save(segment: Segment, summary: SegmentSummary, identity: dict[str, Any]) -> None:
-    arrays = [array for of_repeat in summary.tasks.values() for array in of_repeat]
+    arrays = [*(array for of_repeat in summary.tasks.values() for array in of_repeat), summary.blocks]
     ranges = b"".join(np.ascontiguousarray(array, "<i8").tobytes() for array in arrays)
     keys = np.ascontiguousarray(summary.keys(), "<u8").tobytes()
     header = orjson.dumps(
@@ -130,6 +131,7 @@ def _save(segment: Segment, summary: SegmentSummary, identity: dict[str, Any]) -
             "records": summary.records,
             "spent_usd": summary.spent_usd,
             "tasks": [[repeat, *map(len, of_repeat)] for repeat, of_repeat in summary.tasks.items()],
+            "blocks": len(summary.blocks),
             "ranges_sum": crc32(ranges),
             "keys": len(keys) // 8,
             "keys_sum": crc32(keys),
@@ -142,14 +144,14 @@ def _save(segment: Segment, summary: SegmentSummary, identity: dict[str, Any]) -
         file.write(keys)
 
 
-def _read(file: BinaryIO) -> tuple[dict[str, Any], dict[int, TaskRanges]]:
-    """Read header and ranges. Raises OSError, and ValueError and its kin for anything that was not written by `_save`."""
+def _read(file: BinaryIO) -> tuple[dict[str, Any], dict[int, TaskRanges], NDArray[np.int64]]:
+    """Read header, ranges and blocks. Raises OSError, and ValueError and its kin for anything that was not written by `_save`."""
     line = file.readline()
     if not line.endswith(b"\n") or line[:9] != b"%08x " % crc32(line[9:-1]):
         raise ValueError("the header differs from what was written")
     header = orjson.loads(line[9:])
     lengths = [(int(repeat), int(ok), int(failed), int(replaced)) for repeat, ok, failed, replaced in header["tasks"]]
-    count = sum(2 * ok + 2 * failed + replaced for _, ok, failed, replaced in lengths)
+    count = sum(2 * ok + 2 * failed + replaced for _, ok, failed, replaced in lengths) + 3 * int(header["blocks"])
     data = file.read(8 * count)
     if len(data) < 8 * count or crc32(data) != header["ranges_sum"]:
         raise ValueError("the ranges differ from what was written")
@@ -158,7 +160,7 @@ def _read(file: BinaryIO) -> tuple[dict[str, Any], dict[int, TaskRanges]]:
         parts = np.split(numbers[: 2 * ok + 2 * failed + replaced], [2 * ok, 2 * ok + 2 * failed])
         numbers = numbers[2 * ok + 2 * failed + replaced :]
         tasks[repeat] = TaskRanges(parts[0].reshape(-1, 2), parts[1].reshape(-1, 2), parts[2])
-    return header, tasks
+    return header, tasks, numbers.reshape(-1, 3)
 
 
 def _keys(path: Path, segment: Segment, count: int, checksum: int) -> Keys:

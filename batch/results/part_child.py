@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 from pathlib import Path
+from time import monotonic
 from typing import BinaryIO
 
 from batch.errors import PromptmillError, StorageError
@@ -30,6 +31,7 @@ from batch.rundir.stored_run import StoredRun
 
 _PR_SET_PDEATHSIG = 1
 POLL_S = 1.0
+_REST = 4
 # It has time: what is sent comes first.
 _NICE = 5
 
@@ -82,7 +84,9 @@ def _follow(run: StoredRun, order: PartsOrder, source: BinaryIO) -> None:
     writer = _writer(run, order)
     left = set(range(order.plan.count))
     rows = [FinalRows(lambda slug=variant.slug: segments(run.directory.journal_dir(slug))) for variant in run.job.variants]  # type: ignore[misc]
-    while left and not select.select([source], [], [], POLL_S)[0]:
+    wait = POLL_S
+    while left and not select.select([source], [], [], wait)[0]:
+        began = monotonic()
         try:
             for each in rows:
                 each.look()
@@ -99,6 +103,8 @@ def _follow(run: StoredRun, order: PartsOrder, source: BinaryIO) -> None:
                     return
         except PromptmillError:
             return
+        # Of thousands of small files a look takes a while.
+        wait = max(POLL_S, _REST * (monotonic() - began))
     select.select([source], [], [])
 
 

@@ -30,14 +30,14 @@ class PartIndex:
         StorageError: the disk refuses.
     """
 
-    def __init__(self, segments: Sequence[Segment], start: int, stop: int) -> None:
-        self.paths: list[Path] = [segment.path for segment in segments]
+    def __init__(self, segments: Sequence[SummarizedSegment], start: int, stop: int) -> None:
+        self.paths: list[Path] = [each.segment.path for each in segments]
         self.source: Source = []
         columns = []
-        for number, segment in enumerate(segments):
-            found = _records(segment, start, stop)
+        for number, each in enumerate(segments):
+            found = _records(each.segment, each.summary, start, stop)
             if len(found[0]):
-                self.source.append([segment.name.stem, len(found[0])])
+                self.source.append([each.segment.name.stem, len(found[0])])
                 columns.append((*found, np.full(len(found[0]), number, np.int32)))
         ordinals, repeats, offsets, lengths, numbers = (
             (np.concatenate(column) for column in zip(*columns, strict=True)) if columns else (np.empty(0, np.int64) for _ in range(5))
@@ -65,26 +65,41 @@ class PartIndex:
         return np.unique(self._ordinals)
 
 
-def source_of(summaries: Sequence[tuple[Segment, SegmentSummary]], start: int, stop: int) -> Source:
+class SummarizedSegment:
+    """A segment with its summary."""
+
+    def __init__(self, segment: Segment, summary: SegmentSummary) -> None:
+        self.segment = segment
+        self.summary = summary
+        done = [each.done for each in summary.tasks.values() if len(each.ok) or len(each.failed)]
+        # Most segments are of few parts: the others are passed over by their first and last row.
+        self._first, self._stop = min((int(each[0, 0]) for each in done), default=0), max((int(each[-1, 1]) for each in done), default=0)
+
+    def records(self, start: int, stop: int) -> int:
+        """Count the records with an ordinal from `start` up to `stop`, replaced ones too."""
+        return _records_within(self.summary, start, stop) if self._first < stop and start < self._stop else 0
+
+
+def source_of(segments: Sequence[SummarizedSegment], start: int, stop: int) -> Source:
     """Return the source of a part by the summaries of all segments."""
-    found = ((segment.name.stem, records_within(summary, start, stop)) for segment, summary in summaries)
-    return [[stem, count] for stem, count in found if count]
+    return [[each.segment.name.stem, count] for each in segments if (count := each.records(start, stop))]
 
 
-def records_within(summary: SegmentSummary, start: int, stop: int) -> int:
-    """Count the records with an ordinal from `start` up to `stop`, replaced ones too."""
+def _records_within(summary: SegmentSummary, start: int, stop: int) -> int:
     parts = (each.clip(start, stop) for each in summary.tasks.values())
     return sum(ranges.count(part.ok) + ranges.count(part.failed) + len(part.replaced) for part in parts)
 
 
-def _records(segment: Segment, start: int, stop: int) -> list[NDArray[np.int64]]:
-    """Return ordinals, repeats, offsets and lengths of a segment's records of these rows."""
+def _records(segment: Segment, summary: SegmentSummary, start: int, stop: int) -> list[NDArray[np.int64]]:
+    """Return ordinals, repeats, offsets and lengths of a segment's records of these rows: reads where they are, and what was added."""
     with storage_errors(segment.path):
         end = segment.end()
         with open_to_read(segment.path) as file:
             Disk().sync(file.fileno())
-        blocks = scan_tasks(segment.path, 0, end, may_lack_newline=segment.is_open_ended, on_damage=_raise)
-        kept = list(_kept(blocks, start, stop))
+        kept: list[list[NDArray[np.int64]]] = []
+        for first, last in [*summary.spans(start, stop), (summary.size, end)]:
+            lacks = segment.is_open_ended and last == end
+            kept += _kept(scan_tasks(segment.path, first, last, may_lack_newline=lacks, on_damage=_raise), start, stop)
     return [np.concatenate(column) for column in zip(*kept, strict=True)] if kept else [np.empty(0, np.int64)] * 4
 
 

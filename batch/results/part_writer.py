@@ -20,15 +20,14 @@ from batch._version import __version__
 from batch.errors import InputChangedError, StorageError
 from batch.journal.index import Location
 from batch.journal.reading import RecordReader
-from batch.journal.segments import Segment, segments
-from batch.journal.summary import SegmentSummary
+from batch.journal.segments import segments
 from batch.journal.summary_files import summary_of
 from batch.readers.dataset import MARK_EVERY
 from batch.readers.ranges import Ranges
 from batch.records import BadRow, Outcome, Row
 from batch.results.join import Result, within_memory
 from batch.results.output_files import named_errors, write_lines
-from batch.results.part_index import PartIndex, Source, records_within, source_of
+from batch.results.part_index import PartIndex, Source, SummarizedSegment, source_of
 from batch.results.parts import PartPlan
 from batch.rundir.stored_run import StoredRun
 from batch.settings import OutputFormat, Variant
@@ -55,11 +54,11 @@ class PartWriter:
         self._ranges = Ranges(run.dataset)
 
     @cached_property
-    def journals(self) -> list[tuple[Variant, list[tuple[Segment, SegmentSummary]]]]:
+    def journals(self) -> list[tuple[Variant, list[SummarizedSegment]]]:
         """The segments of each variant with their summaries, as of the first access. Raises DamagedError, StorageError."""
         directory = self._run.directory
         found = ((variant, segments(directory.journal_dir(variant.slug))) for variant in self._run.job.variants)
-        return [(variant, [(segment, summary_of(segment)) for segment in of_variant]) for variant, of_variant in found]
+        return [(variant, [SummarizedSegment(segment, summary_of(segment)) for segment in of_variant]) for variant, of_variant in found]
 
     def is_current(self, number: int) -> bool:
         """Return whether the files of a part are there and hold what the journals say now. Raises DamagedError, StorageError."""
@@ -84,7 +83,7 @@ class PartWriter:
         paths = self.plan.paths(number, self._folder, self._form)
         indexes = []
         for variant, of_variant in self.journals:
-            concerned = [segment for segment, summary in of_variant if records_within(summary, start, stop)]
+            concerned = [each for each in of_variant if each.records(start, stop)]
             indexes.append((variant, PartIndex(concerned, start, stop)))
 
         def tasks() -> Iterator[Iterator[Result]]:

@@ -160,11 +160,11 @@ def believes_any_summary(patch: pytest.MonkeyPatch) -> None:
     right = summary_files._read
 
     def read(file: Any) -> Any:
-        header, tasks = right(file)
+        header, *rest = right(file)
         segment = Path(file.name).with_suffix(".jsonl")
         status = segment.stat()
         now = {"size": status.st_size, "inode": status.st_ino, "mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
-        return {**header, **now}, tasks
+        return {**header, **now}, *rest
 
     patch.setattr(summary_files, "_read", read)
 

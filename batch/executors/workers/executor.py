@@ -24,7 +24,7 @@ from batch.executors.workers.messages import Assignment
 from batch.executors.workers.recovery import LeaseRecovery
 from batch.executors.workers.target import WorkersTarget
 from batch.journal.disk import storage_errors
-from batch.journal.done import DoneTasks
+from batch.journal.done import DoneTasks, Finished
 from batch.journal.index import ResumeIndex
 from batch.journal.shared_index import DONE_SUFFIX
 from batch.rundir.local import RunDirectory
@@ -72,10 +72,15 @@ async def run_workers(context: RunContext, launch: Callable[[Coordinator, Assign
 
 
 def _sharding(context: RunContext) -> ShardPlan:
-    sharding = context.prepared.sharding
+    """Return the shards that have rows left, where that is known without reading them."""
+    sharding, options = context.prepared.sharding, context.feed_options
     if sharding is None:
         raise AssertionError("workers need a sharded run")
-    return sharding
+    done = [index for index in context.prepared.indexes.values() if isinstance(index, DoneTasks)]
+    if options.compare or len(done) < len(context.job.variants):
+        return sharding
+    finished = Finished.of_all([index.finished(options.repeats, with_failures=not options.retry_failed) for index in done])
+    return replace(sharding, shards=tuple(shard for shard in sharding.shards if next(finished.gaps(shard.start, shard.stop), None)))
 
 
 async def _run_while_locked(run: Callable[[], Awaitable[Stop | None]], coordinator: Coordinator, directory: RunDirectory) -> Stop | None:

@@ -154,7 +154,7 @@ def test_ids_are_read_again_only_when_the_input_is_not_what_it_was(tmp_path: Pat
     run.session(answers=2)
     checks: list[Dataset] = []
     check_ids = Dataset.check_ids
-    monkeypatch.setattr(Dataset, "check_ids", lambda dataset: checks.append(dataset) or check_ids(dataset))
+    monkeypatch.setattr(Dataset, "check_ids", lambda dataset, folder=None: checks.append(dataset) or check_ids(dataset, folder))
     assert run.session()[1] == ["r2"]
     assert not checks
     with (tmp_path / "in.jsonl").open("a") as file:

@@ -146,6 +146,20 @@ def test_a_changed_input_writes_no_part(tmp_path: Path) -> None:
     assert not files(run)
 
 
+def test_a_part_is_put_in_place_after_its_records_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Promise 2: the files of the journal that a part is made of are synced before it is read from them, and it is renamed after that."""
+    run = parted(tmp_path, [(row, True) for row in range(ROWS)], segment_bytes=100_000)
+    calls: list[str] = []
+    sync, rename = os.fdatasync, Path.replace
+    monkeypatch.setattr(os, "fdatasync", lambda fd: (calls.append(Path(f"/proc/self/fd/{fd}").readlink().name), sync(fd))[1])
+    monkeypatch.setattr(Path, "replace", lambda path, target: (calls.append(Path(target).name), rename(path, target))[1])
+    write_outputs(run.stored)
+    parts = [place for place, name in enumerate(calls) if name.startswith("completions-") and name.endswith(".jsonl")]
+    assert len(parts) == 4
+    for before, place in zip([-1, *parts], parts, strict=False):
+        assert "000001.jsonl" in calls[before + 1 : place]
+
+
 def test_types_agree_over_all_parts(tmp_path: Path) -> None:
     """A column of JSONL has one type in all parts: that of the values, wherever they stand; JSON text where they differ."""
     rows = [
