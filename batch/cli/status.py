@@ -55,12 +55,22 @@ def _status_text(status: Status) -> str:
     parts = [f"{status.name} in {near(status.directory)}", "", table(rows, terminal_width())]
     notes = [*(f"{v.name}: {note}" for v in status.variants for note in _notes(v)), *_notes_on_all(status, cut_off=cut_off, priced=priced)]
     parts += ["", *notes] if notes else []
+    parts += _open_batches(status)
     parts += _now_and_before(status)
     for v in status.variants:
         if v.failures:
             more = f" (with {v.orphaned_failed:,} of rows that are not in the input)" if v.orphaned_failed else ""
             parts += ["", f"failures of {v.name}{more}:", *(_failure_lines(v))]
     return "\n".join(parts)
+
+
+def _open_batches(status: Status) -> list[str]:
+    """Count the batches that are at their providers, by model and status."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for batch in status.batches:
+        found.setdefault((batch.variant, batch.word), []).append(batch.requests)
+    lines = [f"{name}: {len(each):,} {word}, {sum(each):,} requests" for (name, word), each in found.items()]
+    return ["", "batches at providers, when they were last looked at (resume collects them, cancel cancels them):", *lines] if lines else []
 
 
 def _now_and_before(status: Status) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from batch.errors import DamagedError
 from batch.journal.index import ResumeIndex
+from batch.journal.ledger import OpenBatch, open_batches
 from batch.journal.reading import RecordReader
 from batch.providers.endings import is_unknown_ending
 from batch.providers.usage import token_count
@@ -88,6 +89,7 @@ class Status:
 
     `unrecorded_usd` was spent, or may have been, on tasks without an outcome; `abandoned` requests were given up in flight at stops.
     `running`: a runner is at work, and `live` is its present state. `account` has the seconds of all sessions by what limited them.
+    `batches` are open at providers, and not collected.
     """
 
     directory: Path | str
@@ -98,6 +100,7 @@ class Status:
     running: bool = False
     live: LiveRun | None = None
     account: Mapping[str, float] = field(default_factory=dict)
+    batches: tuple[OpenBatch, ...] = ()
 
 
 def read_status(directory: RunDirectory) -> Status:
@@ -126,6 +129,7 @@ def read_status(directory: RunDirectory) -> Status:
         is_running(directory),
         read_live_run(directory),
         read_account(directory),
+        open_batches(directory.ledger_events()),
     )
 
 

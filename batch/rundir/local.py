@@ -18,7 +18,7 @@ from batch.errors import RunDirectoryError
 from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.journal.file_writer import FileJournal
 from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segments, seal, unreported
-from batch.journal.ledger import LEDGER, FileLedger, Ledger
+from batch.journal.ledger import LEDGER, FileLedger, Ledger, read_events
 from batch.journal.packing import is_packed, unpack
 from batch.journal.salvage import Salvaged, salvage_journal
 from batch.journal.segments import Segment, SegmentName
@@ -161,6 +161,15 @@ class RunDirectory:
     def open_ledger(self) -> Ledger:
         """Open the record of what was submitted to Batch APIs; hold the lock. Raises DamagedError, StorageError."""
         return FileLedger(self.path / LEDGER)
+
+    def ledger_events(self) -> list[dict[str, Any]]:
+        """Read what was submitted to Batch APIs, changing nothing; a torn last event is not read. Raises DamagedError, StorageError."""
+        path = self.path / LEDGER
+        with storage_errors(path):
+            if not path.exists():
+                return []
+            with open_to_read(path) as file:
+                return read_events(str(path), file.read())[0]
 
     def has_ledger(self) -> bool:
         """Whether anything was submitted to a Batch API."""
