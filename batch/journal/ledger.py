@@ -145,7 +145,7 @@ def read_events(place: str, content: bytes) -> tuple[list[dict[str, Any]], int]:
     start = 0
     while (end := content.find(b"\n", start)) >= 0:
         line = content[start:end]
-        if line[: _SUMMED_FROM - 1] != b'{"sum":"%08x' % crc32(memoryview(line)[_SUMMED_FROM:]) or not line.endswith(b"}"):
+        if line[:_SUMMED_FROM] != b'{"sum":"%08x"' % crc32(memoryview(line)[_SUMMED_FROM:]) or not line.endswith(b"}"):
             # Pages that never reached the disk at a power loss are NUL bytes; no line is written with one.
             if end + 1 == len(content) and b"\0" in line:
                 break
