@@ -21,8 +21,8 @@ PromptmillError
     ├── ProtocolError       kind protocol: not_json no_choices truncated_body truncated_stream error_in_body too_big queued unexpected
     └── OutputError         kind output: schema_violation answer_not_json refusal
 
-Codes of kind input: bad_row missing_column bad_template bad_id bad_messages missing_file refused_path bad_file. The codes are part of
-the output format.
+Codes of kind input: bad_row missing_column bad_template bad_id bad_messages bad_parameter missing_file refused_path bad_file. The codes
+are part of the output format.
 """
 
 from __future__ import annotations

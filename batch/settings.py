@@ -12,14 +12,17 @@ from typing import Any, Literal
 from batch.batch_settings import BatchApi, BatchSettings, EngineName
 from batch.embedded_settings import EmbeddedModelSettings
 from batch.file_settings import FileSettings
+
+# Not by a plain import: their former home keeps the names.
+from batch.input_settings import InputFormat as InputFormat  # noqa: PLC0414
+from batch.input_settings import InputSettings as InputSettings  # noqa: PLC0414
 from batch.price_settings import Price as Price  # noqa: PLC0414 - a setting of the job
 from batch.price_settings import TokenPrices as TokenPrices  # noqa: PLC0414
 from batch.records import Api
 
-PromptApi = Literal["chat/completions", "completions", "embeddings", "messages"]
+PromptApi = Literal["chat/completions", "completions", "embeddings", "messages", "responses"]
 """The APIs for which a prompt makes requests; stored requests may be for others."""
 
-InputFormat = Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"]
 OWN_MODEL = "*"
 """The model of a variant whose requests name their own."""
 
@@ -39,33 +42,15 @@ nothing; takes none, and is asked for JSON only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputSettings:
-    """Where the rows are: `paths` are absolute files or globs, read in this order (a glob's files sorted by name).
-
-    Of these rows those are taken for which `where` holds (readers/where.py), of them `sample` drawn by `seed`, of them the first `limit`.
-    `delimiter` None takes the one of a CSV's header; `encoding` None is UTF-8.
-    """
-
-    paths: tuple[str, ...]
-    id: str | None = None
-    format: InputFormat = "auto"
-    delimiter: str | None = None
-    encoding: str | None = None
-    where: str | None = None
-    sample: int | None = None
-    seed: int = 0
-    limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSettings:
     """How a row becomes a request.
 
-    For chat/completions and messages (Anthropic's): `user` (and `system`), or `messages`: the name of a column of stored chats, or a
-    tuple of messages whose strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
+    For chat/completions, responses and messages (Anthropic's): `user` (and `system`), or `messages`: the name of a column of stored chats,
+    or a tuple of messages whose strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
     `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
     `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
-    `attached` are the files that go with the last message of the user, and how files are read.
+    `attached` are the files that go with the last message of the user, and how files are read. `cache` marks
+    what all rows begin with for the provider's cache, where it takes marks.
     """
 
     api: Api = "chat/completions"
@@ -79,6 +64,7 @@ class PromptSettings:
     check_schema: bool = True
     stored: bool = False
     attached: FileSettings = field(default_factory=FileSettings)
+    cache: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +74,10 @@ class ProviderSettings:
     `more_urls` are those of further endpoints that serve the same models with the same key: with the first they are one pool.
     `auth` says which header carries the key. `renames` maps parameter names of the job file to the provider's own.
     `stream_usage` says whether `stream_options: {include_usage}` may be sent, `cuts_prompts` that it cuts prompts that are too long and
-    says nothing. `lists_all_models` is False where its list of models lacks names that work. `messages_auth` is the header of the key
-    for the Messages API, where it is another; `batch` the Batch API. `audio_formats` are the formats of sounds that it takes, empty for
-    all that are known. `embedded` is for `local`, whose base URL its server fills in.
+    says nothing. `audio_formats` are the formats of sounds that it takes, empty for all that are known, `cache_marks` the APIs
+    whose messages take cache_control. `lists_all_models` is False where
+    its list of models lacks names that work. `messages_auth` is the header of the key for the Messages API, where it is another; `batch`
+    the Batch API. `embedded` is for `local`, whose base URL its server fills in.
     """
 
     name: str
@@ -105,9 +92,10 @@ class ProviderSettings:
     json_schema: SchemaSupport = "sent"
     cuts_prompts: bool = False
     lists_all_models: bool = True
+    audio_formats: tuple[str, ...] = ()
+    cache_marks: tuple[Api, ...] = ()
     messages_auth: AuthHeader | None = None
     batch: BatchApi | None = None
-    audio_formats: tuple[str, ...] = ()
     embedded: EmbeddedModelSettings | None = None
 
 
@@ -116,7 +104,7 @@ class Variant:
     """One `[[model]]` entry after its sweep is expanded. `slug` is its name as a folder name, unique in the job.
 
     `parameters` go into the request body as they are (sweep and extra_body already merged, names not yet renamed). `price` is the one that
-    the job gives; without it the price list is asked.
+    the job gives; without it the price list is asked. `row_parameters` are the columns of parameters that each row has itself.
     """
 
     name: str
@@ -126,6 +114,7 @@ class Variant:
     parameters: Mapping[str, Any]
     prompt: PromptSettings
     price: Price | None = None
+    row_parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def full_name(self) -> str:
@@ -141,7 +130,7 @@ class RunSettings:
     `outage_timeout_s` (how long an endpoint that serves nothing is waited for) and `grace_s` (what in-flight requests get on Ctrl-C).
     `flush_interval_s` is how long outcomes wait for each other where the run directory is on an object store.
     `engine` carries the run out. `processes` is how many share the rows, "auto" one for each core; all limits are of all of them together.
-    `max_concurrency` bounds a concurrency of "auto"; the rates are of one endpoint and key.
+    `max_concurrency` bounds a concurrency of "auto"; the rates, and the `retry_share` of tasks, are of one endpoint and key.
     `max_failures` ends a session in which more rows than this failed: a number, or a share of its outcomes such as "10%" (judged from
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
     `repair` is how often an answer that does not fit the prompt's schema is asked for again; None: once, where the endpoint itself does
@@ -157,6 +146,7 @@ class RunSettings:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     attempts: int = 8
+    retry_share: float = 0.5
     max_failures: int | str | None = None
     max_cost_usd: float | None = None
     repeats: int = 1
@@ -188,8 +178,8 @@ class RunSettings:
 class OutputSettings:
     """Where the run directory is (absolute), the format of the derived files, and the input columns to carry over.
 
-    `names` are their names in the outputs, empty where all keep their own. `csv_guard` puts a ' before CSV text that a spreadsheet would
-    run as a formula.
+    `names` are their names in the outputs, empty where all keep their own. `csv_guard` puts a ' before CSV formulas. `parts` is how many
+    files each output has, `rows_per_part` the most rows of one.
     """
 
     dir: str
@@ -197,6 +187,8 @@ class OutputSettings:
     columns: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     csv_guard: bool = True
+    parts: int | Auto = "auto"
+    rows_per_part: int | None = None
 
     @property
     def carried(self) -> tuple[tuple[str, str], ...]:

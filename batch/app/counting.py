@@ -14,6 +14,7 @@ from batch.journal.reading import RecordReader
 from batch.policy.dedupe import is_repeatable, may_share
 from batch.policy.estimates import AnswerSample, Range, cost_range
 from batch.policy.pricing import answer_limit
+from batch.prompts.prefixes import late_constant
 from batch.providers.prices import price_of
 from batch.records import Request
 from batch.settings import Job, Price, Variant
@@ -30,6 +31,7 @@ class VariantEstimate:
     tasks = kept + refused + copies + requests; `kept` are final already, `refused` cannot be sent (with an example), `copies` take the
     outcome of an equal request. `changed` of those kept have another request now; `media` of the requests hold images, sound or files,
     `pictures`, `sounds` and `files` are those of the prompt's columns and filters: before there are answers their tokens are in no figure.
+    `late_constant` are the characters of the longest constant text that stands behind a varying part of the prompt.
     `answer_limit` is the most tokens of an answer, None where some request has no limit. `answers` is how many answers of the run the
     estimate goes by, 0 when it goes by characters. `at_least_s` is by the job's rates, `expected_s` also by the answers so far.
     """
@@ -46,6 +48,7 @@ class VariantEstimate:
     pictures: int
     sounds: int
     files: int
+    late_constant: int
     prompt_tokens: Range
     answer_tokens: Range
     answer_limit: int | None
@@ -155,6 +158,7 @@ class RequestCounts:
             pictures=self.pictures,
             sounds=self.sounds,
             files=self.files,
+            late_constant=late_constant(self.variant.prompt),
             prompt_tokens=prompt,
             answer_tokens=answer,
             answer_limit=self.longest,

@@ -52,7 +52,7 @@ class Endpoint:
         base_url: with or without /v1.
         api_key: the key's value; by default it is read from the variable that the preset names, and none is sent without a preset.
         api: "chat/completions" (the default), "completions", "embeddings", "responses", "moderations" or "messages" (Anthropic's);
-            embeddings, responses and moderations are not streamed.
+            embeddings and moderations are not streamed.
         attempts: the most attempts of a call; waiting for a server that is loading costs none.
         timeout_s: how long one attempt may take, in seconds.
         outage_timeout_s: how long an endpoint that cannot be reached, or is loading, is waited for, in seconds.
@@ -192,11 +192,13 @@ class Endpoint:
         }
         if self._api == "messages":
             document = message_request(document)
+        elif self._api == "responses" and isinstance(prompt, str):
+            document["input"] = prompt
         if stream and self._api not in STREAMED:
             raise ValueError(f"{self._api} cannot be streamed")
         if stream:
             document["stream"] = True
-            if self._provider.stream_usage and self._api != "messages":
+            if self._provider.stream_usage and self._api not in ("messages", "responses"):
                 document.setdefault("stream_options", {"include_usage": True})
         return Request(self._api, orjson.dumps(document), b"")
 

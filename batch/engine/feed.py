@@ -94,7 +94,7 @@ class FeedOptions:
     """Selects the tasks of a row to send.
 
     `by_id` names tasks by the rows' ids, not by their ordinals. `compare` rebuilds the requests of finished rows too, to see whether they
-    changed. `changed`: how to treat answers whose request changed. `retry_failed`: send failed rows again.
+    changed. `changed`: how to treat answers whose request changed. `retry_failed`: send failed rows again; `retried`: those with these ids.
     """
 
     repeats: int = 1
@@ -102,6 +102,11 @@ class FeedOptions:
     compare: bool = False
     changed: ChangedPolicy = "refuse"
     retry_failed: bool = False
+    retried: frozenset[str] = frozenset()
+
+    def retries(self, name: str) -> bool:
+        """Return whether a failed row with this id is sent again."""
+        return self.retry_failed or name in self.retried
 
 
 class DuplicateFilter(Protocol):
@@ -169,7 +174,8 @@ class Feed:
 
     def candidates(self, *, skip_finished: bool = False) -> Iterator[list[Candidate]]:
         """Yield all tasks of the input, batch by batch; `skip_finished`: without those that are final in the journal."""
-        looks = skip_finished and any(len(plan.index) for plan in self._plans)
+        # Rows that are retried are final for the journals: all rows are read.
+        looks = skip_finished and not self._options.retried and any(len(plan.index) for plan in self._plans)
         finished = self._finished() if looks else None
         for rows in self._dataset.batches(wanted=self._unfinished if looks and finished is None else None, finished=finished):
             plans = self._wanted_plans()
@@ -212,20 +218,11 @@ class Feed:
             bug: UnexpectedError | None = None
             for repeat in repeats:
                 entry = next(entries)
-                if skip_finished and entry is not None and (entry.ok or not self._options.retry_failed):
+                if skip_finished and entry is not None and (entry.ok or not self._options.retries(row.id)):
                     continue
                 if request is None:
                     request, error, bug = row_request(plan.builder, row)
                 yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry, bug)
-
-    def _entries(self, index: Lookup | DoneTasks, rows: Sequence[Row | BadRow]) -> Iterator[IndexEntry | None]:
-        """Iterate over the records of all rows, per row those of its repeats."""
-        repeats = range(self._options.repeats)
-        if not isinstance(index, DoneTasks):
-            return iter(index.lookup([self._hash(row, repeat) for row in rows for repeat in repeats]))
-        ordinals = [row.ordinal for row in rows]
-        columns = [index.entries(ordinals, repeat) for repeat in repeats]
-        return (entry for of_row in zip(*columns, strict=True) for entry in of_row)
 
     def _with_files(self, plan: Plan, rows: Sequence[Row | BadRow], skip_finished: bool) -> Iterator[Candidate]:
         """Yield what `_of_plan` does, for rows whose files are read several at a time, and no further ahead than the caller asks."""
@@ -242,6 +239,15 @@ class Feed:
         for (row, of_row), (request, error, bug) in zip(wanted, requests, strict=True):
             for repeat, entry in of_row:
                 yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry, bug)
+
+    def _entries(self, index: Lookup | DoneTasks, rows: Sequence[Row | BadRow]) -> Iterator[IndexEntry | None]:
+        """Iterate over the records of all rows, per row those of its repeats."""
+        repeats = range(self._options.repeats)
+        if not isinstance(index, DoneTasks):
+            return iter(index.lookup([self._hash(row, repeat) for row in rows for repeat in repeats]))
+        ordinals = [row.ordinal for row in rows]
+        columns = [index.entries(ordinals, repeat) for repeat in repeats]
+        return (entry for of_row in zip(*columns, strict=True) for entry in of_row)
 
     def _filtered(self, items: Sequence[Work | Unsendable]) -> list[Work | Unsendable]:
         by_variant: dict[str, list[Work]] = {}
@@ -266,7 +272,7 @@ class Feed:
         if entry.ok:
             return candidate.changed and self._options.changed == "rerun"
         # A failure is not worth keeping: if its request changed, the new one is sent.
-        return self._options.retry_failed or candidate.changed
+        return self._options.retries(candidate.task.id) or candidate.changed
 
 
 def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, ErrorInfo | None, UnexpectedError | None]:

@@ -9,16 +9,16 @@ import copy
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from batch.job.batch_model import BatchSection
+from batch.job.input_model import InputSection
 from batch.job.layers import TOO_DEEP
 from batch.job.model import (
-    InputSection,
     JobFile,
     ModelSection,
     OutputSection,
@@ -29,6 +29,7 @@ from batch.job.model import (
 )
 from batch.job.paths import KeyPath, looks_secret
 from batch.job.problems import Loading, nearest
+from batch.job.row_columns import divided
 from batch.job.schema import expectation, find, section_schema, shown
 from batch.job.section import Section
 
@@ -49,7 +50,8 @@ _SECTIONS: Mapping[str, type[Section]] = {
 class ModelEntry:
     """A `[[model]]` entry. `raw` has the values as written, since 0 and 0.0 are sent differently.
 
-    For the parameters of a score, `home` is their place and `named_at` the setting that names the model.
+    For the parameters of a score, `home` is their place and `named_at` the setting that names the model. `columns` are those of
+    parameters that each row has itself.
     """
 
     index: int
@@ -57,6 +59,7 @@ class ModelEntry:
     raw: Mapping[str, Any]
     home: KeyPath | None = None
     named_at: KeyPath | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id_path(self) -> KeyPath:
@@ -164,11 +167,12 @@ def _entries(document: Mapping[str, Any], loading: Loading) -> Iterable[ModelEnt
         return
     for index, raw in enumerate(models):
         path = ("model", index)
-        section = validated(ModelSection, raw, path, loading)
+        plain, columns = divided(raw)
+        section = validated(ModelSection, plain, path, loading)
         if section is None:
             continue
         _check_sweep(section, path, loading)
-        yield ModelEntry(index, section, raw)
+        yield ModelEntry(index, section, plain, columns=columns)
 
 
 def _check_sweep(section: ModelSection, path: KeyPath, loading: Loading) -> None:

@@ -80,6 +80,7 @@ def needed_columns(job: Job) -> frozenset[str] | None:
     needed = set(job.output.columns)
     for variant in job.variants:
         prompt = variant.prompt
+        needed |= set(variant.row_parameters.values())
         needed |= {name for name in (prompt.messages, prompt.tools, *prompt.attached.columns) if isinstance(name, str)}
         for _, source in prompt_templates(prompt):
             found = columns_of(source)

@@ -31,9 +31,10 @@ def identity(variant: Variant, api: Api) -> blake2b:
     return begun
 
 
-def stream_members(variant: Variant, wanted: Any) -> bytes:
+def stream_members(variant: Variant, wanted: Any, api: Api) -> bytes:
     """The members of a body that ask for a streamed answer; `wanted` are stream_options of the user's own."""
-    options = {"include_usage": True} if variant.provider.stream_usage else {}
+    # The Responses API has its usage in the last event, and knows no such option.
+    options = {"include_usage": True} if variant.provider.stream_usage and api != "responses" else {}
     options |= wanted if isinstance(wanted, Mapping) else {}
     return b',"stream":true' + (member("stream_options", encoded_setting(variant, options)) if options else b"")
 

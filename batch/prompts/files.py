@@ -11,7 +11,7 @@ import binascii
 import math
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import unquote_to_bytes
 
@@ -19,6 +19,7 @@ import orjson
 
 from batch.errors import FileError, RowError
 from batch.file_settings import FileSettings
+from batch.prompts.current_files import files_of
 from batch.prompts.kinds import kind_in_words, kind_of
 from batch.prompts.parts import FileData, FileUrl, Part, PartApi, Purpose, UnsupportedFileError, digest_of, part_of
 from batch.prompts.pictures import shrunk
@@ -160,6 +161,21 @@ class RowFiles:
     def _failed(self, error: FileError, column: str | None, value: Any) -> RowError:
         at = f"the column {column!r}" if column is not None else "the prompt"
         return RowError(error.code, f"{row_place(self._row)}: {at}: {_shown(value)}: {error}")
+
+
+def with_row_files(
+    row: Row, make: Callable[[Row], Any], settings: FileSettings, source: FileSource, api: PartApi, sounds: tuple[str, ...]
+) -> tuple[Any, list[Part], Media | None]:
+    """What `make` gives for a row whose files its templates may read; the parts of the prompt's columns; and what all of them are.
+
+    Raises:
+        RowError: as `make`, and missing_file, refused_path or bad_file.
+    """
+    files = RowFiles(row, settings, source)
+    with files_of(files):
+        made = make(row)
+    parts = files.parts(api, sounds) if settings.columns else []
+    return made, parts, files.media
 
 
 def _values(value: Any) -> list[Any]:

@@ -9,13 +9,13 @@ from typing import Any, cast
 
 from batch.errors import InputError
 from batch.prompts.columns import reads_files
-from batch.prompts.current_files import files_of
 from batch.prompts.encoding import encoded, encoded_setting, identity, member, stream_members
-from batch.prompts.files import FileSource, NoFiles, RowFiles
+from batch.prompts.files import FileSource, NoFiles, with_row_files
 from batch.prompts.messages import Maker, messages_maker, tools_maker, with_parts
 from batch.prompts.messages_api import MessagesRequests
 from batch.prompts.parts import PartApi
 from batch.prompts.pictures import check_pillow
+from batch.prompts.row_parameters import RowParameters
 from batch.prompts.schemas import response_format
 from batch.prompts.stored import StoredRequests
 from batch.prompts.templates import Template
@@ -23,6 +23,7 @@ from batch.records import STREAMED, Api, Media, Request, Row
 from batch.settings import Variant
 
 _CONTENT_KEY: dict[Api, str] = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input", "messages": "messages"}
+_CONTENT_KEY["responses"] = "input"
 
 
 class RequestBuilder:
@@ -42,6 +43,8 @@ class RequestBuilder:
     def __init__(self, variant: Variant, stream: bool, source: FileSource | None = None) -> None:
         prompt = variant.prompt
         self.reads_files = reads_files(prompt)
+        if self.reads_files and prompt.attached.max_pixels is not None:
+            check_pillow()
         # Those that are not made of a few encoded pieces.
         self._stored: StoredRequests | MessagesRequests | None = StoredRequests(variant, stream) if prompt.stored else None
         if self._stored is not None:
@@ -51,21 +54,22 @@ class RequestBuilder:
         parameters = _renamed(variant, content_key)
         parameters.pop("stream", None)
         stream_options = parameters.pop("stream_options", None)
-        if prompt.api == "messages":
-            self._stored = MessagesRequests(variant, parameters, stream, source)
+        if prompt.api in ("messages", "responses"):
+            self._stored = MessagesRequests(variant, parameters, stream, source or NoFiles())
             return
         self._default_tools = parameters.pop("tools", None) if prompt.tools else None
         self._tools: Maker | None = tools_maker(prompt.tools) if prompt.tools else None
-        self._content = messages_maker(prompt) if prompt.api == "chat/completions" else _text_maker(prompt.text)
-        self._prefix = b'{"model":' + encoded_setting(variant, variant.model) + f',"{content_key}":'.encode()
+        takes_marks = prompt.api in variant.provider.cache_marks
+        self._content = messages_maker(prompt, marks=takes_marks) if prompt.api == "chat/completions" else _text_maker(prompt.text)
+        self._row_parameters = RowParameters(variant.row_parameters, variant.provider.renames) if variant.row_parameters else None
+        self._content_key = f',"{content_key}":'.encode()
+        self._prefix = b'{"model":' + encoded_setting(variant, variant.model) + self._content_key
         self._suffix = b"".join(member(name, encoded_setting(variant, value)) for name, value in sorted(parameters.items()))
         self._stream_suffix = b""
         if stream and prompt.api in STREAMED:
-            self._stream_suffix = stream_members(variant, stream_options)
+            self._stream_suffix = stream_members(variant, stream_options, prompt.api)
         self._key = identity(variant, prompt.api)
         self._attached, self._sounds, self._source = prompt.attached, variant.provider.audio_formats, source or NoFiles()
-        if self.reads_files and prompt.attached.max_pixels is not None:
-            check_pillow()
 
     def build(self, row: Row) -> Request:
         """The request for `row`.
@@ -82,21 +86,29 @@ class RequestBuilder:
             tools = self._tools(row) or self._default_tools
             if tools is not None:
                 end = member("tools", encoded(row, tools)) + end
+        prefix, end = self._beginning(row, end)
         key = self._key.copy()
-        for piece in (self._prefix, content if stand_in is None else stand_in, end):
+        for piece in (prefix, content if stand_in is None else stand_in, end):
             key.update(piece)
-        return Request(self._api, b"".join((self._prefix, content, end, self._stream_suffix, b"}")), key.digest(), media)
+        return Request(self._api, b"".join((prefix, content, end, self._stream_suffix, b"}")), key.digest(), media)
+
+    def _beginning(self, row: Row, end: bytes) -> tuple[bytes, bytes]:
+        """What stands before the content, and `end` with the parameters that the row has itself."""
+        if self._row_parameters is None:
+            return self._prefix, end
+        own = self._row_parameters.values(row)
+        model = own.pop("model", None)
+        prefix = self._prefix if model is None else b'{"model":' + encoded(row, model) + self._content_key
+        return prefix, end + b"".join(member(name, encoded(row, value)) for name, value in own.items())
 
     def _content_with_files(self, row: Row) -> tuple[bytes, bytes | None, Media | None]:
         """The messages with the row's files; what stands for them in the key, None where that is the same; and what the files are."""
-        files = RowFiles(row, self._attached, self._source)
-        with files_of(files):
-            content = self._content(row)
-        if not self._attached.columns:
-            return encoded(row, content), None, files.media
-        parts = files.parts(cast("PartApi", self._api), self._sounds)
-        content = with_parts(row, content, parts, cast("PartApi", self._api))
-        return encoded(row, content), encoded(row, content, as_key=True), files.media
+        api = cast("PartApi", self._api)
+        content, parts, media = with_row_files(row, self._content, self._attached, self._source, api, self._sounds)
+        if not parts:
+            return encoded(row, content), None, media
+        content = with_parts(row, content, parts, api)
+        return encoded(row, content), encoded(row, content, as_key=True), media
 
 
 def _renamed(variant: Variant, content_key: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from batch.batch_settings import BatchApi
 from batch.providers import batch_apis
 from batch.providers.options import LLAMA_CPP, MIN_P, REPETITION, SGLANG, TEMPLATE, TOP_K, VLLM
+from batch.records import Api
 from batch.settings import AuthHeader, SchemaSupport
 
 
@@ -21,9 +22,9 @@ class Preset:
     """Describes one provider.
 
     `base_url` and the values of `query` may hold `${VAR}` and `${VAR:-default}`; the URL is empty for the embedded model.
-    `lists_all_models` is False where GET /models lacks names that work, or takes another key than the rest does.
+    `lists_all_models` is False where GET /models lacks names that work, or takes another key than the rest does. `audio_formats` are the
+    formats of sounds that it takes, empty for all that are known; `cache_marks` are the APIs whose messages take cache_control.
     `messages_auth` is the header of the key for the Messages API, where it is another. `batch` is its Batch API, if promptmill speaks it.
-    `audio_formats` are the formats of sounds that it takes, empty for all that are known.
     `options` are request parameters beyond the common ones, each with one line of help. `note` is what a user must read first.
     """
 
@@ -39,9 +40,10 @@ class Preset:
     json_schema: SchemaSupport = "sent"
     cuts_prompts: bool = False
     lists_all_models: bool = True
+    audio_formats: tuple[str, ...] = ()
+    cache_marks: tuple[Api, ...] = ()
     messages_auth: AuthHeader | None = None
     batch: BatchApi | None = None
-    audio_formats: tuple[str, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
@@ -123,6 +125,7 @@ _ROWS = (
     ),
     Preset(
         name="openrouter",
+        cache_marks=("chat/completions",),
         title="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
         lists_all_models=False,  # @preset/… and routed names
@@ -218,6 +221,7 @@ _ROWS = (
     ),
     Preset(
         name="anthropic",
+        cache_marks=("messages",),
         title="Anthropic",
         base_url="https://api.anthropic.com/v1",
         lists_all_models=False,  # aliases; the list takes x-api-key, and no bearer key

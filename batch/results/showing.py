@@ -12,11 +12,12 @@ from batch.journal.attempts import FailedAttempt, read_attempts
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import task_hash
 from batch.journal.reading import RecordReader
-from batch.prompts import RequestBuilder
+from batch.readers.builders import request_builder
 from batch.records import BadRow, Outcome, Request, Row
 from batch.results.readable import answer_text, first_token_seconds, seconds
 from batch.rundir.running import live_states
 from batch.rundir.stored_run import StoredRun
+from batch.rundir.watch_folder import watch_folder
 from batch.settings import Variant
 
 FORMAT = 1
@@ -84,7 +85,7 @@ def show_row(run: StoredRun, name: str) -> ShownRow | None:
 
 def _tasks(run: StoredRun, row: Row | BadRow | None, ordinal: int, outcomes: dict[tuple[str, int], Outcome | None]) -> Iterator[ShownTask]:
     try:
-        attempts = read_attempts(run.directory.watch_dir(), ordinal)
+        attempts = read_attempts(watch_folder(run.directory), ordinal)
     except StorageError:
         attempts = []
     in_flight = {}
@@ -107,7 +108,7 @@ def _request(run: StoredRun, variant: Variant, row: Row | BadRow | None) -> tupl
     if isinstance(row, BadRow):
         return None, row.message
     try:
-        return RequestBuilder(variant, stream=run.job.run.stream).build(row), None
+        return request_builder(variant, stream=run.job.run.stream).build(row), None
     except RowError as error:
         return None, error.info.message
     except (ValueError, InputError) as error:

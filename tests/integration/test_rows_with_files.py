@@ -105,7 +105,7 @@ def test_a_changed_picture_is_explained_once_the_input_is_compared(tmp_path: Pat
         refused = folder.call()
         assert refused.returncode == 2
         assert "1 finished rows of house/test-model differ: " in refused.stderr
-        assert "prompt" not in refused.stderr, "the job is the same"
+        assert "differ: the input changed" in refused.stderr
         assert folder.call("run", "test.toml", "--changed", "rerun").returncode == 0
         assert len(endpoint.requests) == 4
     assert folder.completions()[1]["completion"] == sha(picture(9))

@@ -110,7 +110,8 @@ def test_aimock_killed_again_and_again(command: list[str], tmp_path: Path) -> No
             if not killed_after(folder, ledger, draw.randint(1, 4)):
                 break
             kills += 1
-        ended = folder.run(environ=unmeasured())
+            # Workers of a cluster take minutes to start where others use the cores.
+            ended = folder.run(timeout=1800, environ=unmeasured())
         assert ended.returncode == 0, ended.stderr
         batches, unused = aimock_state(origin)
     check_fixed(folder)
@@ -208,13 +209,14 @@ def test_one_job_three_ways(tmp_path: Path) -> None:
     with (
         serving(serve, f"{server}/v1/models", tmp_path / "embedded.log"),
         ogx_before(server, tmp_path) as origin,
-        RayCluster(nodes=1, environ={**ENVIRONMENT, "XDG_CACHE_HOME": str(tmp_path / "nodes")}) as cluster,
+        RayCluster(nodes=2, environ={**ENVIRONMENT, "XDG_CACHE_HOME": str(tmp_path / "nodes")}) as cluster,
     ):
         for engine in ("live", "batch-api", "ray"):
             path = tmp_path / engine
             path.mkdir()
             folder = job(path, f"{origin}/v1", rows=12, size=6, model="house/openai/smol", parameters="max_tokens = 8", engine=engine)
-            ended = folder.run(environ={**ENVIRONMENT, "RAY_ADDRESS": cluster.address})
+            # Workers of a cluster take minutes to start where others use the cores.
+            ended = folder.run(timeout=1800, environ={**ENVIRONMENT, "RAY_ADDRESS": cluster.address})
             assert ended.returncode == 0, ended.stderr
             own = ("latency_s", "first_token_s")
             found[engine] = [{name: value for name, value in line.items() if name not in own} for line in folder.completions()]

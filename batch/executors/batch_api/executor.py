@@ -38,8 +38,8 @@ from batch.executors.live.executor import probed, queue_of
 from batch.executors.sharding import ShardPlan
 from batch.journal.index import ResumeIndex
 from batch.policy.budget import Spending
-from batch.prompts import RequestBuilder
 from batch.readers import Dataset
+from batch.readers.builders import request_builder
 from batch.rundir.local import RunDirectory
 from batch.settings import Job
 from batch.transport.control import ControlClient
@@ -147,7 +147,7 @@ class _Running:
     def _plans(self, group: EndpointGroup) -> list[Plan]:
         indexes = self.context.prepared.indexes
         # Batches are not streamed, and what they leave is sent in the same words.
-        return [Plan(v.name, RequestBuilder(v, stream=False), indexes[v.name]) for v in group.variants]
+        return [Plan(v.name, request_builder(v, stream=False), indexes[v.name]) for v in group.variants]
 
 
 @asynccontextmanager

@@ -183,6 +183,20 @@ def test_the_form_of_each_api(api: Any, name: str, part: Any) -> None:
     assert part_of(api, "files", file, detail="high").body == part
 
 
+def test_files_in_requests_of_the_messages_api() -> None:
+    """Pictures and PDFs are blocks of the user's last turn, the key covers them, and sounds are refused."""
+    made = variant(api="messages", system="s", user="What?", attached=FileSettings(files=("photo",)))
+    requests = [RequestBuilder(made, False, Folder()).build(row(photo=value)) for value in (["a.png", "doc.pdf"], ["b.jpg", "doc.pdf"])]
+    body = orjson.loads(requests[0].body)
+    assert body["system"] == "s"
+    assert [block["type"] for block in body["messages"][0]["content"]] == ["text", "image", "document"]
+    assert body["messages"][0]["content"][1]["source"]["media_type"] == "image/png"
+    assert requests[0].media == Media(1, 0, 1, requests[0].media.bytes, requests[0].media.picture_bytes)
+    assert requests[0].key != requests[1].key
+    with pytest.raises(RowError, match="is WAV, which the API does not take"):
+        RequestBuilder(made, False, Folder()).build(row(photo="say.wav"))
+
+
 def test_a_provider_takes_its_formats_of_sounds() -> None:
     """OpenAI takes WAV and MP3 only; other servers get what there is."""
     flac = b"fLaC\0\0\0\x22" + bytes(60)
