@@ -36,7 +36,8 @@ class StepSettings:
 class InputSettings:
     """Where the rows are: `paths` are absolute files or globs, read in this order (a glob's files sorted by name).
 
-    With `step`, with `sql`, a query over the files, and for the path GIVEN, rows are made when a run begins and kept in its run directory.
+    With `step`, with `sql`, a query over the files, and for the path GIVEN, rows are made when a run begins and kept in its run directory;
+    `folder` is then the one that the files which rows name are relative to (None: that of the input file).
     Of these rows those are taken for which `where` holds (readers/where.py), of them `sample` drawn by `seed`, of them the first `limit`.
     `delimiter` None takes the one of a CSV's header; `encoding` None is UTF-8.
     """
@@ -52,15 +53,16 @@ class InputSettings:
     sample: int | None = None
     seed: int = 0
     limit: int | None = None
+    folder: str | None = None
 
     @property
     def is_made(self) -> bool:
         """Whether the rows are still to be made."""
         return self.sql is not None or self.paths == (GIVEN,) or (self.step is not None and not self.paths)
 
-    def kept_in(self, file: str) -> InputSettings:
-        """Return the settings that read the rows from the file in which they are kept."""
+    def kept_in(self, file: str, folder: str | None = None) -> InputSettings:
+        """Return the settings that read the rows from the file in which they are kept; files that they name are in `folder`."""
         format_ = self.format if self.format == "openai-batch" else _FORMATS[file.partition("?")[0].rpartition(".")[2]]
         grouped = self.step is not None and self.step.group is not None
         # A condition on rows that are grouped has been applied to them before.
-        return replace(self, paths=(file,), sql=None, format=format_, where=None if grouped else self.where)
+        return replace(self, paths=(file,), sql=None, folder=folder, format=format_, where=None if grouped else self.where)

@@ -23,22 +23,22 @@ CHATS: frozenset[Api] = frozenset({"chat/completions", "messages", "responses"})
 class InputFile(str):
     """A file's path, with the `label` that errors show: its name, with folders where another file has the same name.
 
-    `partitions` are the columns that its folders name, as in year=2026/part-0.parquet, with their values.
+    `partitions` are the columns that its folders name (year=2026/…). Files that rows name are relative to `folder`, None: to its own.
     """
 
-    __slots__ = ("label", "partitions")
+    __slots__ = ("folder", "label", "partitions")
     label: str
     partitions: Mapping[str, str | None]
+    folder: str | None
 
-    def __new__(cls, path: str, label: str, partitions: Mapping[str, str | None] | None = None) -> Self:
+    def __new__(cls, path: str, label: str, partitions: Mapping[str, str | None] | None = None, folder: str | None = None) -> Self:
         """Label a path."""
         file = super().__new__(cls, path)
-        file.label = label
-        file.partitions = partitions or {}
+        file.label, file.partitions, file.folder = label, partitions or {}, folder
         return file
 
-    def __reduce__(self) -> tuple[type[InputFile], tuple[str, str, Mapping[str, str | None]]]:
-        return InputFile, (str(self), self.label, self.partitions)
+    def __reduce__(self) -> tuple[type[InputFile], tuple[str, str, Mapping[str, str | None], str | None]]:
+        return InputFile, (str(self), self.label, self.partitions, self.folder)
 
 
 def place(file: str, line: int) -> str:

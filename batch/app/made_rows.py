@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from batch.app.located import located
+from batch.app.located import folder_of, located
 from batch.app.running import RunOptions
 from batch.app.upstream import StepSource, described, step_source
 from batch.errors import InputError
@@ -66,7 +66,7 @@ def keep_rows(loaded: LoadedJob, directory: RunDirectory, options: RunOptions, r
         if name is None:
             directory.drop_rows(record.kept_name if record is not None and not options.fresh else "")
             name = directory.keep_rows(_existing(made), made.stem)
-    job = replace(loaded.job, input=loaded.job.input.kept_in(directory.rows_place(name)))
+    job = replace(loaded.job, input=loaded.job.input.kept_in(directory.rows_place(name), folder_of(made.origin)))
     return replace(loaded, job=job, origin=made.origin)
 
 
@@ -86,7 +86,7 @@ def rows_for_reading(loaded: LoadedJob, given: Any = None) -> Iterator[LoadedJob
     with TemporaryDirectory(prefix="promptmill-") as folder:
         with storage_errors(Path(folder)):
             made = make_rows(loaded.job.input, Path(folder), None, given)
-        job = replace(loaded.job, input=loaded.job.input.kept_in(str(_existing(made))))
+        job = replace(loaded.job, input=loaded.job.input.kept_in(str(_existing(made)), folder_of(made.origin)))
         yield replace(loaded, job=job, origin=made.origin)
 
 
@@ -105,11 +105,11 @@ def make_rows(settings: InputSettings, folder: Path, current: InputRecord | None
     if settings.sql is not None:
         from batch.readers.query import write_query
 
-        return MadeRows(write_query(settings.sql, settings.paths, settings.format, folder), "query")
+        return MadeRows(write_query(settings.sql, settings.paths, settings.format, folder), "query", _here(settings.paths[0]))
     if given is not None:
         from batch.readers.given import write_rows
 
-        return MadeRows(write_rows(given, folder), "given")
+        return MadeRows(write_rows(given, folder), "given", _here())
     return _of_stdin(settings, folder, current)
 
 
@@ -128,10 +128,10 @@ def _of_stdin(settings: InputSettings, folder: Path, current: InputRecord | None
             shutil.copyfileobj(sys.stdin.buffer, file, _BLOCK)
         # A scheduler gives no stdin when it starts the same command again.
         if path.stat().st_size:
-            return MadeRows(path, "stdin")
+            return MadeRows(path, "stdin", _here())
     if current is None:
         raise InputError('the rows are read from stdin ([input] path = "-"), and nothing came: promptmill run JOB.toml < rows.jsonl')
-    return MadeRows(None, "stdin", None, ("the rows are those that were read from stdin when this run began",))
+    return MadeRows(None, "stdin", current.origin, ("the rows are those that were read from stdin when this run began",))
 
 
 def _record_of(settings: InputSettings, directory: RunDirectory) -> InputRecord | None:
@@ -147,6 +147,11 @@ def _record_of(settings: InputSettings, directory: RunDirectory) -> InputRecord 
         file.read(1)
         return record
     return None
+
+
+def _here(file: str | None = None) -> dict[str, str]:
+    """Return the origin of rows without a file of their own: files that they name are where the program runs, or beside `file`."""
+    return {"folder": str(Path.cwd() if file is None else Path(file).parent)}
 
 
 def _existing(made: MadeRows) -> Path:

@@ -269,7 +269,9 @@ def _cause(previous: Manifest, manifest: Manifest) -> str:
             return f"promptmill {manifest.promptmill} makes other requests than {previous.promptmill}"
         return "their answers are to an earlier version of this job"
     origin = None if now is None else now.origin
-    return "the input changed" if origin is None else f"the answers of {origin['name']} of which they are made changed"
+    if origin is None or "name" not in origin:
+        return "the input changed"
+    return f"the answers of {origin['name']} of which they are made changed"
 
 
 def _explain(reviews: Mapping[str, Review], previous: Manifest, manifest: Manifest, *, by_id: bool) -> str:

@@ -55,11 +55,11 @@ def steps_of(loaded: LoadedJob, overrides: Sequence[str] = ()) -> tuple[LoadedJo
 def run_steps(steps: Sequence[LoadedJob], options: RunOptions, start: StartStep) -> RunReport:
     """Run or continue each of `steps` by `start`, until one ends early; returns the report of the last that ran. Raises as `run`.
 
-    `fresh` and given rows are for the last one only.
+    `fresh`, given rows and patterns of models are for the last one only.
     """
     reports: list[RunReport] = []
     for loaded in steps:
-        report = start(loaded, options if loaded is steps[-1] else replace(options, fresh=False, rows=None))
+        report = start(loaded, options if loaded is steps[-1] else replace(options, fresh=False, rows=None, variants=()))
         reports.append(report)
         if report.cause is not None:
             break

@@ -43,6 +43,12 @@ class StepSource:
         """The name of the file of rows, without its number."""
         return slugify(self.name) or "step"
 
+    @property
+    def _folder(self) -> str | None:
+        """The folder of the files that the answered rows name, where there is one."""
+        folders = {file.folder or file.rpartition("/")[0] for file in self.run.dataset.files if "?" not in file}
+        return folders.pop() if len(folders) == 1 else None
+
     def write(self, folder: Path) -> tuple[Path, Mapping[str, Any], tuple[str, ...]]:
         """Write the rows into `folder`; return the file, its origin, and sentences for people. Raises InputError, StorageError."""
         rows = StepRows(self.run, self.step, self.where)
@@ -51,6 +57,7 @@ class StepSource:
             "name": self.name,
             "run": address_of(self.run.directory),
             "of": self.fingerprint,
+            "folder": self._folder,
             "rows": written,
             "omitted": dict(counts.omitted),
         }

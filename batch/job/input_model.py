@@ -23,7 +23,7 @@ class InputSection(Section):
     )
     run: Text | Absent = Field(
         default=None,
-        description="A run directory, relative to the working directory, whose answers are the rows. In place of path.",
+        description="A run directory, relative to this file, whose answers are the rows. In place of path.",
     )
     variant: Text | Absent = Field(
         default=None, description="With job or run: take only this model's answers. Without it those of all its models are rows."

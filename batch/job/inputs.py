@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from batch.input_settings import GIVEN, STEP_ID, InputSettings, StepSettings
@@ -117,6 +116,5 @@ def _step(section: InputSection, loading: Loading) -> StepSettings | None:
     if section.job is None and section.run is None:
         return None
     job = None if section.job is None else loading.resolve_path(section.job, ("input", "job"))
-    # As [output] dir is: relative to where the command is given.
-    run = None if section.run is None else loading.resolve_path(section.run, ("input", "run"), base=Path.cwd(), stores=True)
+    run = None if section.run is None else loading.resolve_path(section.run, ("input", "run"), stores=True)
     return StepSettings(job=job, run=run, variant=section.variant, explode=section.explode, group=section.group)

@@ -11,7 +11,7 @@ from batch.prompts import RequestBuilder
 from batch.prompts.current_files import files_of
 from batch.prompts.files import RowFiles
 from batch.prompts.messages import Maker
-from batch.records import Row
+from batch.records import InputFile, Row
 from batch.settings import Variant
 from batch.storage import is_url
 from batch.storage.urls import parse
@@ -43,6 +43,8 @@ def with_files(maker: Maker, settings: FileSettings) -> Maker:
 
 
 def _folder_of(file: str) -> str:
+    if isinstance(file, InputFile) and file.folder is not None:
+        return file.folder
     if is_url(file):
         try:
             return str(parse(file).parent)

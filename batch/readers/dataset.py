@@ -43,7 +43,7 @@ class Dataset:
         self._columns = columns
         if settings.is_made:
             raise InputError("the rows of this job are made when it runs, and kept in its run directory: run it first")
-        self.files = labelled(expand(settings.paths, partial(kind_of, wanted=settings.format)), settings.paths)
+        self.files = labelled(expand(settings.paths, partial(kind_of, wanted=settings.format)), settings.paths, settings.folder)
         self._formats = [format_of(file, settings.format) for file in self.files]
         self._selection = Selection(settings, drawn)
         # What decides whether a row is taken, and its name: all that counting, sampling and the check of ids read.

@@ -12,10 +12,10 @@ from batch.records import InputFile
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
-def labelled(files: Sequence[str], folders: Sequence[str] = ()) -> list[InputFile]:
+def labelled(files: Sequence[str], folders: Sequence[str] = (), folder: str | None = None) -> list[InputFile]:
     """Return `files` with labels: the name, or for files of one name the shortest end of the path that only one of them has.
 
-    Files below one of `folders` have the columns that the folders between name.
+    Files below one of `folders` have the columns that the folders between name. Files that rows name are relative to `folder`.
     """
     parts = [PurePath(file.partition("?")[0] if "://" in file else file).parts for file in files]
     labels = [path[-1:] for path in parts]
@@ -24,7 +24,9 @@ def labelled(files: Sequence[str], folders: Sequence[str] = ()) -> list[InputFil
         # A file that is named twice has nothing that distinguishes it.
         longer = [path[-len(label) - 1 :] if counts[label] > 1 else label for path, label in zip(parts, labels, strict=True)]
         if longer == labels:
-            return [InputFile(file, "/".join(label), partitions_of(file, folders)) for file, label in zip(files, labels, strict=True)]
+            return [
+                InputFile(file, "/".join(label), partitions_of(file, folders), folder) for file, label in zip(files, labels, strict=True)
+            ]
         labels = longer
 
 

@@ -126,7 +126,7 @@ def read_status(directory: RunDirectory) -> Status:
     beaten = manifest.race.beaten_by if manifest.race is not None else {}
     variants = tuple(replace(variant, beaten_by=beaten.get(variant.name)) for variant in variants)
     name = manifest.name or directory.path.name
-    origin = None if manifest.input is None else manifest.input.origin
+    origin = None if manifest.input is None or "run" not in (manifest.input.origin or {}) else manifest.input.origin
     return Status(
         directory.place,
         name,

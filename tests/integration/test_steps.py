@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import signal
 from collections.abc import Iterable
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
+import batch
 from tests.support.jobs import ids, lines_of
-from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, error
+from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, chat_reply, error
 from tests.support.scripts import wait_for
 from tests.support.steps import StepsFolder, prompts, reply
 
@@ -287,3 +290,35 @@ def test_fresh_starts_one_step_over(tmp_path: Path) -> None:
     (aside,) = (tmp_path / "runs/judge/old").iterdir()
     assert len(list((aside / "rows").iterdir())) == 1
     assert folder.call("verify", str(aside)).returncode == 0
+
+
+PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
+
+
+def test_files_that_rows_name_are_found_from_each_step(tmp_path: Path) -> None:
+    """Paths in rows are relative to the first input's folder in all steps, and to the working directory for rows from Python."""
+
+    def with_text(received: Received) -> Iterable[Action]:
+        if not received.body:
+            return reply(received)
+        parts = received.json()["messages"][-1]["content"]
+        pictures.append([part["type"] for part in parts])
+        return [chat_reply(json.dumps({"items": ["one"]}))]
+
+    pictures: list[list[str]] = []
+    with ScriptedEndpoint(with_text) as endpoint:
+        folder = StepsFolder(tmp_path, endpoint.url, [{"doc": "a", "photo": "in/photo.png"}])
+        (tmp_path / "in").mkdir()
+        (tmp_path / "in" / "photo.png").write_bytes(PNG)
+        for name in ("extract", "judge"):
+            path = tmp_path / f"{name}.toml"
+            path.write_text(path.read_text().replace("[prompt]\n", '[prompt]\nimages = "photo"\n').replace("{{ text }}", "{{ doc }}"))
+        path.write_text(path.read_text().replace('schema = "verdict.json"\n', ""))
+        ended = folder.call("run", "judge.toml")
+        assert ended.returncode == 0, ended.stderr
+        assert len(pictures) == 2
+        (tmp_path / "given.toml").write_text((tmp_path / "extract.toml").read_text().replace('path = "docs.jsonl"', 'path = "-"'))
+        with chdir(tmp_path):
+            assert batch.run("given.toml", rows=[{"doc": "z", "photo": "in/photo.png"}]).exit_code == 0
+    assert len(pictures) == 3
+    assert all("image_url" in parts for parts in pictures)

@@ -16,6 +16,7 @@ from batch.settings import InputSettings
 from tests.support.jobs import ids
 from tests.support.scripted import ScriptedEndpoint
 from tests.support.steps import StepsFolder, prompts, reply
+from tests.support.stores import S3Server
 
 MOMENT = dt.datetime(2026, 11, 27, 8, 0, tzinfo=dt.UTC)
 
@@ -120,3 +121,25 @@ def test_steps_over_files_of_several_types(tmp_path: Path) -> None:
         ended = folder.call("run", "judge.toml")
         assert ended.returncode == 0, ended.stderr
     assert [(row["n"], row["more"]) for row in kept(folder, "judge")] == [(1, None), ({"x": 1}, 2.5)]
+
+
+def test_steps_whose_run_directories_are_on_a_store(s3: S3Server, tmp_path: Path) -> None:
+    """Rows are kept on the store, too: run, changed, resumed from its address alone, and verified."""
+    bucket = s3.bucket()
+    with ScriptedEndpoint(reply) as endpoint:
+        folder = StepsFolder(tmp_path, endpoint.url, [{"doc": "a", "text": "good bad"}])
+        folder.step(
+            "extract", 'path = "docs.jsonl"\nid = "doc"', "extract: {{ text }}", schema="items.json", more=f'dir = "s3://{bucket}/one"'
+        )
+        source = 'job = "extract.toml"\nexplode = "parsed.items"'
+        folder.step("judge", source, "judge: {{ item }}", schema="verdict.json", more=f'dir = "s3://{bucket}/two"')
+        ended = folder.call("run", "judge.toml")
+        assert ended.returncode == 0, ended.stderr
+        folder.documents([{"doc": "a", "text": "good worse"}])
+        ended = folder.call("run", "judge.toml", "--changed", "rerun")
+        assert ended.returncode == 0, ended.stderr
+        ended = folder.call("resume", f"s3://{bucket}/two")
+        assert ended.returncode == 0, ended.stderr
+        assert sorted(each for each in prompts(endpoint) if each.startswith("judge")) == ["judge: bad", "judge: good", "judge: worse"]
+        assert max(prompts(endpoint).values()) == 1
+        assert folder.call("verify", f"s3://{bucket}/two").returncode == 0
