@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from batch.app.engines import BATCH_API, open_batches
+from batch.app.engines import BATCH_API
 from batch.app.run import resume
 from batch.app.running import RunOptions, RunReport
 from batch.events import Observer
 from batch.executors.batch_options import BatchOptions
+from batch.journal.ledger import open_batches
 from batch.rundir.opening import open_existing
 
 
@@ -19,7 +20,7 @@ def cancel(place: Path | str, observers: Sequence[Observer]) -> RunReport | None
     # Read first: a folder without a run is named as such.
     _ = directory.manifest
     with directory.lock():
-        found = open_batches(directory)
+        found = open_batches(directory.ledger_events())
     if not found:
         return None
     return resume(place, (), RunOptions(engine=BATCH_API, changed="keep", batch=BatchOptions(cancel=True)), observers)

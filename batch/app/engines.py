@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batch.app.running import RunOptions
 from batch.errors import RunDirectoryError
-from batch.executors.batch_api.submissions import Submission, open_in
+from batch.journal.ledger import open_batches
 from batch.rundir.local import RunDirectory
 from batch.settings import Job
 
@@ -21,18 +21,9 @@ def engine_of(options: RunOptions, job: Job, directory: RunDirectory) -> str:
     return job.run.engine
 
 
-def open_batches(directory: RunDirectory) -> list[Submission]:
-    """Return the batches that may be at a provider and are not collected; hold the lock. Raises DamagedError, StorageError."""
-    if not directory.has_ledger():
-        return []
-    ledger = directory.open_ledger()
-    ledger.close()
-    return open_in(ledger)
-
-
 def check_open_batches(directory: RunDirectory, engine: str, *, fresh: bool) -> None:
     """Refuse to send again, or to forget, what open batches have; hold the lock. Raises RunDirectoryError, DamagedError, StorageError."""
-    if (engine == BATCH_API and not fresh) or not (found := open_batches(directory)):
+    if (engine == BATCH_API and not fresh) or not (found := open_batches(directory.ledger_events())):
         return
     names = ", ".join(each.batch_id or f"number {each.number}" for each in found[:_NAMED])
     batches = "1 batch is" if len(found) == 1 else f"{len(found):,} batches are"

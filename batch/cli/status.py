@@ -64,6 +64,7 @@ def _status_text(status: Status) -> str:
     parts = [f"{status.name} in {near(status.directory)}", "", table(rows, terminal_width())]
     notes = [*(f"{v.name}: {note}" for v in status.variants for note in _notes(v)), *_notes_on_all(status, cut_off=cut_off, priced=priced)]
     parts += ["", *notes] if notes else []
+    parts += _open_batches(status)
     parts += _now_and_before(status)
     for v in status.variants:
         if v.failures:
@@ -78,6 +79,15 @@ def _status_text(status: Status) -> str:
         gone = f"their run is not at {near(str(status.origin['run']))} any more"
         parts += ["", _status_text(status.upstream) if status.upstream is not None else one_line(gone)]
     return "\n".join(parts)
+
+
+def _open_batches(status: Status) -> list[str]:
+    """Count the batches that are at their providers, by model and status."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for batch in status.batches:
+        found.setdefault((batch.variant, batch.word), []).append(batch.requests)
+    lines = [f"{name}: {len(each):,} {word}, {sum(each):,} requests" for (name, word), each in found.items()]
+    return ["", "batches at providers, when they were last looked at (resume collects them, cancel cancels them):", *lines] if lines else []
 
 
 def _command_lines(commands: Sequence[CommandRecord]) -> list[str]:

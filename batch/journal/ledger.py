@@ -9,7 +9,8 @@ damage anywhere else is refused, since what was submitted would be submitted aga
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from zlib import crc32
@@ -20,7 +21,44 @@ from batch.errors import DamagedError
 from batch.journal.disk import Disk, open_to_read, storage_errors
 
 LEDGER = "submissions.jsonl"
+ENDINGS = ("collected", "released")
+"""The events after which nothing of a submission is at its provider."""
 _SUMMED_FROM = 17
+
+
+@dataclass(frozen=True, slots=True)
+class OpenBatch:
+    """A batch that may be at its provider, and is not collected. `word` is the provider's for its status; `since` is in epoch seconds."""
+
+    number: int
+    variant: str
+    batch_id: str | None
+    word: str
+    requests: int
+    since: float | None
+
+
+def open_batches(events: Sequence[Mapping[str, Any]]) -> tuple[OpenBatch, ...]:
+    """Find the batches that the events of a ledger leave open."""
+    known: dict[int, dict[str, Any]] = {}
+    for event in events:
+        if "shard" not in event:
+            continue
+        if event.get("event") in ENDINGS:
+            known.pop(int(event["shard"]), None)
+        else:
+            known[int(event["shard"])] = {**known.get(int(event["shard"]), {}), **event}
+    return tuple(
+        OpenBatch(
+            number,
+            str(of.get("variant", "")),
+            of.get("batch_id"),
+            str(of.get("word") or "submitted"),
+            int(of.get("requests", 0)),
+            of.get("created_at") or of.get("intent_at"),
+        )
+        for number, of in known.items()
+    )
 
 
 class Ledger(Protocol):
@@ -107,7 +145,7 @@ def read_events(place: str, content: bytes) -> tuple[list[dict[str, Any]], int]:
     start = 0
     while (end := content.find(b"\n", start)) >= 0:
         line = content[start:end]
-        if line[: _SUMMED_FROM - 1] != b'{"sum":"%08x' % crc32(memoryview(line)[_SUMMED_FROM:]) or not line.endswith(b"}"):
+        if line[:_SUMMED_FROM] != b'{"sum":"%08x"' % crc32(memoryview(line)[_SUMMED_FROM:]) or not line.endswith(b"}"):
             # Pages that never reached the disk at a power loss are NUL bytes; no line is written with one.
             if end + 1 == len(content) and b"\0" in line:
                 break

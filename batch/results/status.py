@@ -9,6 +9,7 @@ from typing import Any
 
 from batch.errors import DamagedError
 from batch.journal.index import ResumeIndex
+from batch.journal.ledger import OpenBatch, open_batches
 from batch.journal.reading import RecordReader
 from batch.providers.endings import is_unknown_ending
 from batch.providers.usage import token_count
@@ -91,6 +92,7 @@ class Status:
     `unrecorded_usd` was spent, or may have been, on tasks without an outcome; `abandoned` requests were given up in flight at stops.
     `origin` describes the answers that its rows were made of (InputRecord), `upstream` is the state of their run where it can be read.
     `running`: a runner is at work, and `live` is its present state. `account` has the seconds of all sessions by what limited them.
+    `batches` are open at providers, and not collected.
     """
 
     directory: Path | str
@@ -104,6 +106,7 @@ class Status:
     commands: tuple[CommandRecord, ...] = ()
     origin: Mapping[str, Any] | None = None
     upstream: Status | None = None
+    batches: tuple[OpenBatch, ...] = ()
 
 
 def read_status(directory: RunDirectory) -> Status:
@@ -135,6 +138,7 @@ def read_status(directory: RunDirectory) -> Status:
         read_account(directory),
         tuple(read_commands(directory)),
         origin,
+        batches=open_batches(directory.ledger_events()),
     )
 
 

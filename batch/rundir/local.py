@@ -18,11 +18,11 @@ from batch.errors import RunDirectoryError
 from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.journal.file_writer import FileJournal
 from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segments, seal, unreported
-from batch.journal.ledger import LEDGER, FileLedger, Ledger
 from batch.journal.packing import is_packed, unpack
 from batch.journal.salvage import Salvaged, salvage_journal
 from batch.journal.segments import Segment, SegmentName
 from batch.journal.writer import JournalWriter, LeasedJournalWriter
+from batch.rundir.batch_places import BatchPlaces
 from batch.rundir.file_lock import FileLock, lock_directory
 from batch.rundir.kept_names import ROWS, numbered
 from batch.rundir.manifest import Manifest
@@ -42,7 +42,7 @@ CONTENTS = (
 )
 
 
-class RunDirectory:
+class RunDirectory(BatchPlaces):
     """The folder of one run, which may not exist yet."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -154,15 +154,6 @@ class RunDirectory:
         """Read what earlier leases of the same shard recorded in this session. Raises DamagedError, StorageError, OSError."""
         return read(earlier_segments(self.journal_dir(slug), lease))
 
-    def open_ledger(self) -> Ledger:
-        """Open the record of what was submitted to Batch APIs; hold the lock. Raises DamagedError, StorageError."""
-        return FileLedger(self.path / LEDGER)
-
-    def has_ledger(self) -> bool:
-        """Whether anything was submitted to a Batch API."""
-        with storage_errors(self.path):
-            return (self.path / LEDGER).exists()
-
     def batch_folder(self) -> Path:
         """Path of the folder for the files of batches, which is created; for a store, of a local copy that each call updates."""
         folder = self.path / "batches"
@@ -170,12 +161,6 @@ class RunDirectory:
         with storage_errors(folder):
             Disk().make_directory(folder)
         return folder
-
-    def discard(self, *paths: Path) -> None:
-        """Remove files of the run directory that are needed no longer; missing ones are no error. Raises StorageError."""
-        for path in paths:
-            with storage_errors(path):
-                path.unlink(missing_ok=True)
 
     def check_lock(self) -> None:
         """Check that this process still has the lock, if it took one, on what the path names now. Raises StorageError if not."""

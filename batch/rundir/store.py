@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -22,7 +22,7 @@ from batch.errors import StorageError
 from batch.journal.disk import storage_errors
 from batch.journal.index import ResumeIndex
 from batch.journal.leased import LeasedObjectJournal, earlier_segments
-from batch.journal.ledger import LEDGER, Ledger, StoreLedger
+from batch.journal.ledger import LEDGER, Ledger, StoreLedger, read_events
 from batch.journal.object_writer import ObjectJournal
 from batch.journal.salvage import Salvaged
 from batch.journal.segments import LAST, Segment, SegmentName, read_seal, segment_names
@@ -124,6 +124,10 @@ class StoreRunDirectory(RunDirectory):
         """Open the record of what was submitted to Batch APIs: one object, written whole each time."""
         return StoreLedger(f"{self.place}/{LEDGER}", _mapped(partial(self._mirror.read, LEDGER)) or b"", self._write_ledger)
 
+    def ledger_events(self) -> list[dict[str, Any]]:
+        """Read what was submitted to Batch APIs."""
+        return read_events(f"{self.place}/{LEDGER}", _mapped(partial(self._mirror.read, LEDGER)) or b"")[0]
+
     def has_ledger(self) -> bool:
         """Whether anything was submitted to a Batch API."""
         return _mapped(partial(self._mirror.read, LEDGER)) is not None
@@ -149,11 +153,15 @@ class StoreRunDirectory(RunDirectory):
         return False
 
     def discard(self, *paths: Path) -> None:
-        """Remove derived files from the store, and from the copy."""
-        for path in paths:
-            path.unlink(missing_ok=True)
-            if path.is_relative_to(self.path):
-                _mapped(partial(self._mirror.delete, path.relative_to(self.path).as_posix()))
+        """Remove files from the copy and from the store."""
+        own = [path for path in paths if path.is_relative_to(self.path)]
+        folders = {path.parent.relative_to(self.path).as_posix() for path in own}
+        # Some were in the copy only: results that were fetched to be read.
+        stored = {str(each.url) for folder in folders for each in _mapped(partial(self._mirror.listing, folder.removeprefix(".")))}
+        for name in [path.relative_to(self.path).as_posix() for path in own]:
+            if str(self._mirror.url.joined(name)) in stored:
+                _mapped(partial(self._mirror.delete, name))
+        super().discard(*paths)
 
     def check_lock(self) -> None:
         """Check that this process still has the lock, without a request to the store."""

@@ -123,8 +123,12 @@ class ControlClient:
         return Exchange(status, headers, self.redactor.bytes(body), reply, fault, sent_at, None, self._clock.monotonic())
 
     async def _send(self, call: ControlCall) -> _Sent:
-        target = target_of(call.method, call.path, self._provider, self._key, stream=False)
+        path, _, query = call.path.partition("?")
+        target = target_of(call.method, path, self._provider, self._key, stream=False)
         url, headers = target.url, dict(target.headers)
+        if query:
+            # Beside the query parameters of the provider's own (Azure's api-version).
+            url += f"{'&' if '?' in url else '?'}{query}"
         if socket_path(self._provider.base_url) is not None:
             url = urljoin("http://localhost", urlsplit(url)._replace(scheme="", netloc="").geturl())
         headers["Content-Type"] = call.content_type

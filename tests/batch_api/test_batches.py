@@ -238,6 +238,7 @@ def test_detached_runs_are_collected_by_resume(tmp_path: Path) -> None:
         ended = folder.call("run", folder.job.name, "--detach")
         assert ended.returncode == 5, ended.stderr
         assert (server.creates, len(server.batches)) == (3, 3)
+        assert "3 in_progress, 25 requests" in folder.call("status", "runs/test").stdout
         refused = folder.call("run", folder.job.name, "--engine", "live")
         assert refused.returncode == 2
         assert "not collected" in refused.stderr

@@ -11,7 +11,7 @@ from batch import app
 from batch.job import load
 from tests.batch_api.test_batches import check_done, job, ledger
 from tests.support.batch_families import InlineServer, JobServer, MessagesServer
-from tests.support.batch_server import Plan
+from tests.support.batch_server import BatchServer, Plan
 from tests.support.jobs import JobFolder, run_here
 
 KEY = {"HOUSE_KEY": "secret-key"}
@@ -126,3 +126,15 @@ def test_the_job_says_what_its_provider_speaks(tmp_path: Path) -> None:
         assert api is not None
         assert api.family == "jobs"
         assert app.RunOptions().engine is None
+
+
+def test_a_providers_own_query_goes_beside_that_of_a_call(tmp_path: Path) -> None:
+    """Azure's api-version stands in each address once, beside what lists are asked for; a lost reply is found all the same."""
+    with BatchServer() as server:
+        server.lose = {1: "after"}
+        folder = job(tmp_path, server, rows=10, provider='batch = "files"\nquery = {api-version = "v1"}')
+        assert run_here(folder).exit_code == 0
+        check_done(folder, server)
+        paths = [received.path for received in server.endpoint.requests]
+        assert all(path.count("?") == 1 and "api-version=v1" in path for path in paths)
+        assert any("&limit=" in path for path in paths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 from tests.support.foreign import node_script, python_program, serving
 from tests.support.jobs import JobFolder, check_accounts, run_here
 from tests.support.processes import server_port, unmeasured
+from tests.support.ray_clusters import ENVIRONMENT, RayCluster
 from tests.support.scripts import wait_until
 
 pytestmark = [pytest.mark.long, pytest.mark.timeout(3600)]
@@ -108,7 +110,8 @@ def test_aimock_killed_again_and_again(command: list[str], tmp_path: Path) -> No
             if not killed_after(folder, ledger, draw.randint(1, 4)):
                 break
             kills += 1
-        ended = folder.run(environ=unmeasured())
+            # Workers of a cluster take minutes to start where others use the cores.
+            ended = folder.run(timeout=1800, environ=unmeasured())
         assert ended.returncode == 0, ended.stderr
         batches, unused = aimock_state(origin)
     check_fixed(folder)
@@ -164,3 +167,58 @@ def test_llmock_speaks_each_of_them(llmock: str, tmp_path: Path, name: str) -> N
     completions = folder.completions()
     assert len(completions) == 60
     assert all(row["text"] in line["completion"] for row, line in zip(folder.rows, completions, strict=True))
+
+
+@pytest.fixture(scope="session")
+def ogx(llmock: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The origin of an OGX with files and batches, before llmock."""
+    with ogx_before(llmock, tmp_path_factory.mktemp("ogx")) as origin:
+        yield origin
+
+
+@contextmanager
+def ogx_before(server: str, path: Path) -> Iterator[str]:
+    """The origin of an OGX that runs batches on a server."""
+    program = python_program("ogx", "ogx==1.5.0", oldest=(3, 12))
+    origin = f"http://127.0.0.1:{(port := server_port())}"
+    providers = "inference=remote::openai,files=inline::localfs,batches=inline::reference"
+    route = [str(program), "run", "--providers", providers, "--insecure", "--port", str(port)]
+    environ = {"HOME": str(path), "OPENAI_API_KEY": "none", "OPENAI_BASE_URL": f"{server}/v1", "HF_HUB_OFFLINE": "1"}
+    with serving(route, f"{origin}/v1/health", path / "ogx.log", environ):
+        yield origin
+
+
+def test_ogx_runs_batches(ogx: str, tmp_path: Path) -> None:
+    """60 rows in three batches: OGX checks each line, runs it, and writes the replies as JSON within a string; each row has its answer."""
+    folder = job(tmp_path, f"{ogx}/v1", rows=60, size=20, model="house/openai/gpt-4o-mini")
+    session = run_here(folder)
+    assert session.exit_code == 0, session.notices
+    check_accounts(folder)
+    assert [line["completion"] for line in folder.completions()] == [f"Hello! You said: {row['text']}" for row in folder.rows]
+    assert len(httpx.get(f"{ogx}/v1/batches", timeout=60).json()["data"]) == 3
+
+
+@pytest.mark.local_model
+@pytest.mark.ray
+def test_one_job_three_ways(tmp_path: Path) -> None:
+    """One job file run live, by batches and under Ray, on the embedded model behind OGX: the same columns, order and answers."""
+    port = server_port()
+    serve = [sys.executable, "-m", "batch", "serve", "--port", str(port), "--parallel", "1", "--alias", "smol"]
+    server = f"http://127.0.0.1:{port}"
+    found = {}
+    with (
+        serving(serve, f"{server}/v1/models", tmp_path / "embedded.log"),
+        ogx_before(server, tmp_path) as origin,
+        RayCluster(nodes=2, environ={**ENVIRONMENT, "XDG_CACHE_HOME": str(tmp_path / "nodes")}) as cluster,
+    ):
+        for engine in ("live", "batch-api", "ray"):
+            path = tmp_path / engine
+            path.mkdir()
+            folder = job(path, f"{origin}/v1", rows=12, size=6, model="house/openai/smol", parameters="max_tokens = 8", engine=engine)
+            # Workers of a cluster take minutes to start where others use the cores.
+            ended = folder.run(timeout=1800, environ={**ENVIRONMENT, "RAY_ADDRESS": cluster.address})
+            assert ended.returncode == 0, ended.stderr
+            own = ("latency_s", "first_token_s")
+            found[engine] = [{name: value for name, value in line.items() if name not in own} for line in folder.completions()]
+    assert found["live"] == found["batch-api"] == found["ray"]
+    assert all(line["completion"] for line in found["live"])

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import anyio
 import anyio.to_thread
 
-from batch.journal.ledger import Ledger
+from batch.journal.ledger import ENDINGS, Ledger
 
 EventName = Literal["intent", "uploaded", "created", "seen", "cancelled", "collected", "released"]
 
@@ -115,14 +115,5 @@ def _change(submission: Submission, event: dict[str, Any]) -> None:
     for name, value in event.items():
         if name in _FIELDS:
             setattr(submission, name, value)
-    if event["event"] in ("collected", "released"):
+    if event["event"] in ENDINGS:
         submission.ended = event["event"]
-
-
-def open_in(ledger: Ledger) -> list[Submission]:
-    """Return the submissions of a ledger that are open, without recording anything."""
-    found: dict[int, Submission] = {}
-    for event in ledger.events:
-        if "shard" in event:
-            _change(found.setdefault(int(event["shard"]), Submission(int(event["shard"]))), event)
-    return [each for each in found.values() if each.is_open]

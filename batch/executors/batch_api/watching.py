@@ -145,6 +145,8 @@ class Watcher:
 
     def _missed(self, endpoint: BatchEndpoint, submission: Submission, answer: BatchReply) -> None:
         if answer.ok or answer.verdict.action is Action.RETRY:
+            if wall_now() > self._deadline(endpoint, submission) + endpoint.times.outage_s:
+                raise refused(f"{endpoint.name} does not answer about batch {submission.batch_id}, and its time is over: {answer.message}")
             return
         misses = self._misses[submission.number] = self._misses.get(submission.number, 0) + 1
         if misses >= _MOST_MISSES or answer.verdict.action is Action.STOP:
