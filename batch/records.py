@@ -21,19 +21,24 @@ CHATS: frozenset[Api] = frozenset({"chat/completions", "messages", "responses"})
 
 
 class InputFile(str):
-    """A file's path, with the `label` that errors show: its name, with folders where another file has the same name."""
+    """A file's path, with the `label` that errors show: its name, with folders where another file has the same name.
 
-    __slots__ = ("label",)
+    `partitions` are the columns that its folders name, as in year=2026/part-0.parquet, with their values.
+    """
+
+    __slots__ = ("label", "partitions")
     label: str
+    partitions: Mapping[str, str | None]
 
-    def __new__(cls, path: str, label: str) -> Self:
+    def __new__(cls, path: str, label: str, partitions: Mapping[str, str | None] | None = None) -> Self:
         """Label a path."""
         file = super().__new__(cls, path)
         file.label = label
+        file.partitions = partitions or {}
         return file
 
-    def __reduce__(self) -> tuple[type[InputFile], tuple[str, str]]:
-        return InputFile, (str(self), self.label)
+    def __reduce__(self) -> tuple[type[InputFile], tuple[str, str, Mapping[str, str | None]]]:
+        return InputFile, (str(self), self.label, self.partitions)
 
 
 def place(file: str, line: int) -> str:

@@ -12,6 +12,10 @@ from typing import Any, Literal
 from batch.batch_settings import BatchApi, BatchSettings, EngineName
 from batch.embedded_settings import EmbeddedModelSettings
 from batch.file_settings import FileSettings
+
+# Not by a plain import: their former home keeps the names.
+from batch.input_settings import InputFormat as InputFormat  # noqa: PLC0414
+from batch.input_settings import InputSettings as InputSettings  # noqa: PLC0414
 from batch.price_settings import Price as Price  # noqa: PLC0414 - a setting of the job
 from batch.price_settings import TokenPrices as TokenPrices  # noqa: PLC0414
 from batch.records import Api
@@ -19,7 +23,6 @@ from batch.records import Api
 PromptApi = Literal["chat/completions", "completions", "embeddings", "messages", "responses"]
 """The APIs for which a prompt makes requests; stored requests may be for others."""
 
-InputFormat = Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"]
 OWN_MODEL = "*"
 """The model of a variant whose requests name their own."""
 
@@ -37,25 +40,6 @@ HttpEngine = Literal["asyncio", "httpx"]
 SchemaSupport = Literal["enforced", "strict", "sent", "json_object"]
 """What an endpoint does with a JSON Schema for its answers: holds them to it; does so where strict is asked for; takes it and promises
 nothing; takes none, and is asked for JSON only."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputSettings:
-    """Where the rows are: `paths` are absolute files or globs, read in this order (a glob's files sorted by name).
-
-    Of these rows those are taken for which `where` holds (readers/where.py), of them `sample` drawn by `seed`, of them the first `limit`.
-    `delimiter` None takes the one of a CSV's header; `encoding` None is UTF-8.
-    """
-
-    paths: tuple[str, ...]
-    id: str | None = None
-    format: InputFormat = "auto"
-    delimiter: str | None = None
-    encoding: str | None = None
-    where: str | None = None
-    sample: int | None = None
-    seed: int = 0
-    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,7 +131,7 @@ class RunSettings:
     `outage_timeout_s` (how long an endpoint that serves nothing is waited for) and `grace_s` (what in-flight requests get on Ctrl-C).
     `flush_interval_s` is how long outcomes wait for each other where the run directory is on an object store.
     `engine` carries the run out. `processes` is how many share the rows, "auto" one for each core; all limits are of all of them together.
-    `max_concurrency` bounds a concurrency of "auto"; the rates are of one endpoint and key.
+    `max_concurrency` bounds a concurrency of "auto"; the rates, and the `retry_share` of tasks, are of one endpoint and key.
     `max_failures` ends a session in which more rows than this failed: a number, or a share of its outcomes such as "10%" (judged from
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
     `repair` is how often an answer that does not fit the prompt's schema is asked for again; None: once, where the endpoint itself does
@@ -164,6 +148,7 @@ class RunSettings:
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     attempts: int = 8
+    retry_share: float = 0.5
     max_failures: int | str | None = None
     max_cost_usd: float | None = None
     repeats: int = 1
@@ -196,8 +181,8 @@ class RunSettings:
 class OutputSettings:
     """Where the run directory is (absolute), the format of the derived files, and the input columns to carry over.
 
-    `names` are their names in the outputs, empty where all keep their own. `csv_guard` puts a ' before CSV text that a spreadsheet would
-    run as a formula.
+    `names` are their names in the outputs, empty where all keep their own. `csv_guard` puts a ' before CSV formulas. `parts` is how many
+    files each output has, `rows_per_part` the most rows of one.
     """
 
     dir: str
@@ -205,6 +190,8 @@ class OutputSettings:
     columns: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     csv_guard: bool = True
+    parts: int | Auto = "auto"
+    rows_per_part: int | None = None
 
     @property
     def carried(self) -> tuple[tuple[str, str], ...]:

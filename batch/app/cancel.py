@@ -10,12 +10,12 @@ from batch.app.run import resume
 from batch.app.running import RunOptions, RunReport
 from batch.events import Observer
 from batch.executors.batch_options import BatchOptions
-from batch.rundir.opening import open_run_directory
+from batch.rundir.opening import open_existing
 
 
 def cancel(place: Path | str, observers: Sequence[Observer]) -> RunReport | None:
     """Cancel what is open; None where nothing is. Raises as `resume` does."""
-    directory = open_run_directory(place)
+    directory = open_existing(place)
     # Read first: a folder without a run is named as such.
     _ = directory.manifest
     with directory.lock():

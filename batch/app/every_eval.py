@@ -26,7 +26,8 @@ def save_every_eval(report: EvaluationReport, source: StoredRun | tuple[list[Pat
     scores = [(each.judged, each.verdict.findings) for each in report.comparisons]
     if isinstance(source, StoredRun):
         models = {variant.name: variant.full_name for variant in source.job.variants}
-        record = EvalRecord(report.name, scores, report.folder, models, "unknown")
+        parameters = {variant.name: variant.parameters for variant in source.job.variants}
+        record = EvalRecord(report.name, scores, report.folder, models, "unknown", parameters)
         return write_every_eval(record, run_answers(source), folder, datetime.now(UTC))
     paths, scoring = source
     record = EvalRecord(report.name, scores, report.folder, {stats.variant: stats.variant for stats in report.variants}, "unknown")

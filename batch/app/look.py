@@ -9,7 +9,7 @@ from pathlib import Path
 
 from batch.app.stored import open_run
 from batch.records import Outcome
-from batch.results.following import JournalFollower, Line
+from batch.results.following import JournalFollower, JournalLine
 from batch.results.listing import RunEntry, list_runs
 from batch.results.showing import ShownRow, show_row
 from batch.rundir.finding_runs import runs_folder
@@ -70,7 +70,7 @@ def tail(place: Path | str, count: int, *, failed: bool, follow: bool) -> Iterat
         time.sleep(POLL_S if isinstance(directory.place, Path) else STORE_POLL_S)
 
 
-def _outcomes(lines: list[Line]) -> Iterator[Followed]:
+def _outcomes(lines: list[JournalLine]) -> Iterator[Followed]:
     for line in lines:
         if (outcome := line.outcome()) is not None:
             yield Followed(line.variant, outcome)

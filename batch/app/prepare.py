@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from batch._version import __version__
+from batch.app.failures import settle_failures
 from batch.app.input_checks import input_notices
+from batch.app.running import RunOptions
 from batch.engine.feed import ChangedPolicy, Feed, FeedOptions, Plan
 from batch.errors import ChangedError
 from batch.executors import Executor
@@ -23,7 +25,8 @@ from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.readers.builders import request_builder
 from batch.readers.input_index import WORTH_ROWS, count_rows
-from batch.results.outputs import warn_of_json_columns
+from batch.results.output_files import warn_of_json_columns
+from batch.rundir.accepted import read_accepted
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import InputRecord, Manifest, VariantRecord
 from batch.rundir.stored_run import StoredRun
@@ -34,14 +37,12 @@ ROWS_NAMED = 3
 
 
 @contextmanager
-def prepare(
-    loaded: LoadedJob, directory: RunDirectory, executor: Executor, *, retry_failed: bool, changed: ChangedPolicy
-) -> Iterator[PreparedRun]:
+def prepare(loaded: LoadedJob, directory: RunDirectory, executor: Executor, options: RunOptions) -> Iterator[PreparedRun]:
     """Open the journals of a job, compare it with the run that they hold, and write run.json. Workers open the journals of a sharded run.
 
     Raises InputError, DamagedError, ChangedError (which says what differs and what can be done), StorageError.
     """
-    job = loaded.job
+    job, retry_failed, changed = loaded.job, options.retry_failed, options.changed
     dataset = Dataset(job.input, columns=needed_columns(job))
     previous = directory.manifest if directory.exists else None
     # The ids of an unchanged input have been checked: reading them again takes seconds for a million rows.
@@ -55,7 +56,8 @@ def prepare(
         journals, repaired = _open_journals(job, directory, sharding, stack)
         compare = previous is not None and (changed == "rerun" or not previous.settled or _may_differ(previous, manifest))
         indexes: dict[str, ResumeIndex] | dict[str, DoneTasks]
-        if compare or not manifest.ordinals_hold or executor.needs_records:
+        chooses = changed != "rerun" and (bool(options.retry_codes) or bool(read_accepted(directory)))
+        if compare or not manifest.ordinals_hold or chooses or executor.needs_records:
             indexes = rows = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
         else:
             indexes = {variant.name: DoneTasks.load(directory.journal_dir(variant.slug)) for variant in job.variants}
@@ -67,13 +69,26 @@ def prepare(
                 created=previous.created,
                 unrecorded_usd=previous.unrecorded_usd,
                 abandoned=previous.abandoned,
+                kept=previous.kept,
                 race=previous.race if job.run.race is not None and changed != "rerun" else None,
             )
+            if retry_failed:
+                for tally in tallies.values():
+                    tally.again = tally.kept_failed
             if compare:
                 reviews = _review(_all_tasks(job, dataset, rows, retry_failed=retry_failed, changed=changed), tallies)
-                if changed == "refuse" and any(review.changed for review in reviews.values()):
+                _refuse_other_job(directory, reviews, rows, previous, manifest, options)
+                keeps = changed == "keep" or (previous.kept and not _may_differ(previous, manifest))
+                if changed != "rerun" and not keeps and any(review.changed for review in reviews.values()):
                     raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
+                manifest = replace(manifest, kept=keeps)
+                _count_changed(reviews, tallies, changed, retry_failed=retry_failed)
                 manifest = _with_reviews(manifest, reviews, rows, changed)
+        if chooses:
+            # A failure whose request has changed is sent again, whatever was chosen of the old ones.
+            for name, (accepted, settled) in settle_failures(directory, job, rows, options.retry_codes).items():
+                tallies[name].accepted = accepted
+                tallies[name].again -= settled if retry_failed else 0
         directory.write_manifest(manifest)
         run = StoredRun(directory, manifest, job, dataset)
         yield PreparedRun(run, journals, indexes, tallies, compare, (*notices, *repaired), sharding)
@@ -140,7 +155,7 @@ def _manifest(loaded: LoadedJob, dataset: Dataset, directory: RunDirectory, prev
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         job=without_secrets(loaded.document),
         variants={variant.name: VariantRecord.of(variant) for variant in job.variants},
-        input=now,
+        input=replace(now, origin=loaded.origin),
         rows=count_rows(dataset, directory.path, now.files, unchanged=unchanged),
         repeats=job.run.repeats,
         ordinals_hold=ordinals_hold,
@@ -217,6 +232,46 @@ def _with_reviews(
     )
 
 
+def _count_changed(reviews: Mapping[str, Review], tallies: Mapping[str, Tally], changed: ChangedPolicy, *, retry_failed: bool) -> None:
+    """Count the finished tasks that this session sends again."""
+    for name, review in reviews.items():
+        failed = review.kept_failed if retry_failed else review.changed_failed
+        tallies[name].again = failed + (review.changed if changed == "rerun" else 0)
+
+
+def _refuse_other_job(
+    directory: RunDirectory,
+    reviews: Mapping[str, Review],
+    indexes: Mapping[str, ResumeIndex],
+    previous: Manifest,
+    manifest: Manifest,
+    options: RunOptions,
+) -> None:
+    """Refuse a directory with the run of another job, none of whose rows is in this job's input. Raises ChangedError."""
+    recorded = sum(len(index) for index in indexes.values())
+    if previous.name == manifest.name or not recorded or options.changed != "refuse":
+        return
+    if not any(review.kept_ok + review.kept_failed for review in reviews.values()):
+        raise ChangedError(
+            f"{directory.place} has the run of another job, {previous.name!r}: none of the {recorded:,} finished rows is in this input;"
+            " nothing was sent; give this job another [output] dir (or --fresh, which moves that run aside);"
+            " --changed keep continues in this directory"
+        )
+
+
+def _cause(previous: Manifest, manifest: Manifest) -> str:
+    """Say in what rows differ whose settings are the same."""
+    before, now = previous.input, manifest.input
+    if before is not None and now is not None and list(before.files) == list(now.files):
+        if before.selection != now.selection:
+            return "other rows of the input are selected"
+        if previous.promptmill != manifest.promptmill:
+            return f"promptmill {manifest.promptmill} makes other requests than {previous.promptmill}"
+        return "their answers are to an earlier version of this job"
+    origin = None if now is None else now.origin
+    return "the input changed" if origin is None else f"the answers of {origin['name']} of which they are made changed"
+
+
 def _explain(reviews: Mapping[str, Review], previous: Manifest, manifest: Manifest, *, by_id: bool) -> str:
     lines = []
     for name, review in reviews.items():
@@ -224,7 +279,7 @@ def _explain(reviews: Mapping[str, Review], previous: Manifest, manifest: Manife
             continue
         earlier = previous.variants.get(name)
         settings = differences(asdict(earlier) if earlier else {}, asdict(manifest.variants[name]))
-        cause = "the input changed" if previous.input != manifest.input else "their answers are to an earlier version of this job"
+        cause = _cause(previous, manifest)
         why = ", ".join(settings) if settings else f"{cause} (for example {', '.join(review.examples)})"
         lines.append(f"{review.changed:,} finished rows of {name} differ: {why}")
         if not settings and not by_id and previous.input != manifest.input:

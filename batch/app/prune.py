@@ -10,7 +10,7 @@ from batch.journal.packing import pack
 from batch.journal.pruning import drop_replaced, replaced_bytes
 from batch.rundir.leftovers import damaged_copies, old_results, remove
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import open_run_directory
+from batch.rundir.opening import open_existing
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ def prune(place: Path | str, *, packs: bool = False) -> int:
 
 
 def _on_disk(place: Path | str) -> RunDirectory:
-    directory = open_run_directory(place)
+    directory = open_existing(place)
     if directory.place != directory.path:
         raise RunDirectoryError(f"{directory.place}: prune works on disks; on an object store, delete objects below old/ by its own tools")
     directory.manifest  # noqa: B018 - raises for a folder that is no run, before anything in it is touched

@@ -7,6 +7,7 @@ import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from batch.app.located import located
 from batch.errors import InputError
 from batch.job import LoadedJob, from_document, load, readable
 from batch.prompts.columns import needed_columns
@@ -63,7 +64,8 @@ def _open_loaded(place: Path | str) -> tuple[StoredRun, LoadedJob]:
     manifest = directory.manifest
     # Reading needs no endpoint: only what sends complains about variables that are not set.
     loaded = from_document(readable(manifest.job, os.environ))
-    return _stored(directory, manifest, loaded.job), replace(loaded, document=copy.deepcopy(dict(manifest.job)))
+    job = located(loaded.job, directory, manifest.input)
+    return _stored(directory, manifest, job), replace(loaded, job=job, document=copy.deepcopy(dict(manifest.job)))
 
 
 def _stored(directory: RunDirectory, manifest: Manifest | None, job: Job) -> StoredRun:

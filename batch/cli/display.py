@@ -13,7 +13,7 @@ from batch.cli.console import print_info
 from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
-    from batch.app import RunReport
+    from batch.app import RunOptions, RunReport
     from batch.events import Observer
     from batch.job import LoadedJob
 
@@ -54,4 +54,29 @@ def run_and_report(ctx: click.Context, start: Start, again: str, quiet: bool) ->
     report = with_progress(start, quiet=quiet)
     if not quiet or report.exit_code:
         print_info(closing_summary(report, again))
+    ctx.exit(report.exit_code)
+
+
+def run_steps_and_report(ctx: click.Context, steps: Sequence[LoadedJob], options: RunOptions, again: str, quiet: bool) -> None:
+    """Run `steps`, print the summary of each, and end with the exit code of all."""
+    from batch import app
+    from batch.cli.summary import closing_summary
+    from batch.process import tune_malloc
+
+    # Before Arrow is loaded: its memory pool is chosen then.
+    tune_malloc()
+    names = iter(enumerate((step.job.name for step in steps), 1))
+
+    def start(loaded: LoadedJob, for_step: RunOptions) -> RunReport:
+        number, name = next(names)
+        if len(steps) > 1 and not quiet:
+            print_info(f"promptmill: step {number} of {len(steps)}: {one_line(name)}")
+        report = with_progress(lambda observers: app.run(loaded, for_step, observers), quiet=quiet)
+        if not quiet or report.exit_code:
+            print_info(closing_summary(report, again))
+        return report
+
+    report = app.run_steps(steps, options, start)
+    if rest := [one_line(name) for _, name in names]:
+        print_info(f"promptmill: not begun, since the step before did not end: {', '.join(rest)}")
     ctx.exit(report.exit_code)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
-from typing import Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 import click
 from click.shell_completion import CompletionItem
 
 from batch.settings import InputSettings, RunSettings
+
+if TYPE_CHECKING:
+    from batch import app
+    from batch.cli.engine_options import EngineFlags
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,30 @@ family_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 
 
+ALL_FAILURES = "*"
+retry_option = click.option(
+    "--retry-failed",
+    metavar="[=CODE,...]",
+    help="Send rows again that failed before: all, or those with these codes, as in --retry-failed=timeout_idle,server_error.",
+)
+
+
+class RetryCommand(click.Command):
+    """A command whose --retry-failed may stand alone: click would take the next word as its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; a bare --retry-failed means all failures."""
+        return super().parse_args(ctx, [f"--retry-failed={ALL_FAILURES}" if arg == "--retry-failed" else arg for arg in args])
+
+
+def split_codes(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the codes of options that each name several, divided by commas. Raises UsageError where one is empty."""
+    codes = tuple(dict.fromkeys(code.strip() for text in given for code in text.split(",")))
+    if not all(codes):
+        raise click.UsageError("A code is empty; `promptmill status RUN_DIR` shows the codes, such as rate_limit or timeout_idle.")
+    return codes
+
+
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
     """Let the shell complete names of files."""
     return [CompletionItem(incomplete, type="file")]
@@ -98,9 +126,25 @@ class RunFlags:
 
     short: Mapping[str, Any]
     settings: tuple[str, ...]
-    retry_failed: bool
+    retry_failed: str | None
+    variants: tuple[str, ...]
     changed: ChangedOption
     quiet: bool
+
+    @property
+    def retry_codes(self) -> tuple[str, ...]:
+        """Return the codes of the failures to send again; empty for all."""
+        return () if self.retry_failed in (None, ALL_FAILURES) else split_codes([self.retry_failed or ""])
+
+    def options(self, engine: EngineFlags, *, fresh: bool = False) -> app.RunOptions:
+        """Return the options of the run. Raises UsageError for a combination that means nothing."""
+        from batch import app
+
+        if self.retry_codes and self.changed == "rerun":
+            raise click.UsageError("--retry-failed=CODE and --changed rerun both choose what is sent again; give them in two runs.")
+        retry = self.retry_failed is not None
+        changed = self.changed or "refuse"
+        return app.RunOptions(retry, fresh, changed, engine.engine, engine.ray_address, engine.batch(), self.retry_codes, self.variants)
 
     def overrides(self) -> list[str]:
         """Return KEY=VALUE overrides for the job loader."""
@@ -109,7 +153,10 @@ class RunFlags:
     def words(self) -> list[str]:
         """Return the options that a command line must repeat to continue the run."""
         given = [(option.flag, str(value)) for option in SETTING_OPTIONS if (value := self.short[option.name]) is not None]
-        return [word for pair in [*(("--set", setting) for setting in self.settings), *given] for word in pair]
+        pairs = [*(("--set", setting) for setting in self.settings), *given, *(("--variant", pattern) for pattern in self.variants)]
+        pairs += [("--changed", self.changed)] if self.changed else []
+        retry = [] if self.retry_failed is None else ["--retry-failed" + (f"={','.join(self.retry_codes)}" if self.retry_codes else "")]
+        return [*(word for pair in pairs for word in pair), *retry]
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -117,12 +164,19 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     decorators: Sequence[Decorator] = (
         limit_option,
         set_option,
-        click.option("--retry-failed", is_flag=True, help="Send rows again that failed before."),
+        retry_option,
         *(option for option in SETTING_OPTIONS if option is not limit_option),
         click.option(
             "--changed",
             type=click.Choice(["rerun", "keep"]),
             help="For finished rows whose request has changed: rerun them, or keep the old answers. Without this: refuse.",
+        ),
+        click.option(
+            "--variant",
+            "variants",
+            multiple=True,
+            metavar="PATTERN",
+            help="Send only models whose name matches, as in --variant '*mini*'. Repeatable.",
         ),
         click.option("--quiet", "-q", is_flag=True, help="No progress, and no summary of a run without failures."),
     )

@@ -6,12 +6,11 @@ import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.console import table, write_json, write_text
-from batch.cli.display import check_input
+from batch.cli.console import print_info, table, write_json, write_text
 from batch.cli.options import json_option, limit_option, overrides, set_option
 from batch.policy.pricing import usd
 from batch.policy.terminal import one_line
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from batch.app.counting import VariantEstimate
     from batch.app.estimate import Estimate
     from batch.app.estimate_grading import GradingEstimate
+    from batch.app.steps import PlannedStep
     from batch.policy.estimates import Range
     from batch.settings import Price
 
@@ -41,24 +41,48 @@ def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_f
     Sends nothing. Finished rows are subtracted. Tokens are estimated from characters,
     or, once the run has some answers, from those. Costs are from a dated price list inside
     the program, or from the price in the job file; the rest is shown as unknown. After a run
-    with --limit 20, plan knows how long answers are.
+    with --limit 20, plan knows how long answers are. A job that builds on others is planned
+    with them, by the answers that they have.
 
     \b
     Examples:
       promptmill plan jobs/tickets.toml
       promptmill plan jobs/tickets.toml --set model.max_tokens=300
     """
-    from batch.app.estimate import estimate
+    from batch.app.steps import plan_steps, steps_of
     from batch.job import load
 
-    loaded = load(job, overrides(settings, {"limit": limit}))
-    check_input(loaded)
-    found = estimate(loaded, retry_failed=retry_failed)
+    given = overrides(settings, {"limit": limit})
+    planned = plan_steps(steps_of(load(job, given), given), retry_failed=retry_failed)
+    for warning in (warning for each in planned for warning in each.warnings):
+        print_info(f"promptmill: warning: {one_line(warning)}")
     if as_json:
-        write_json({**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s})
+        *before, last = map(_plan_json, planned)
+        write_json({**last, "steps": before} if before else last)
     else:
         # Longer lines are hard to read, whatever the terminal has.
-        write_text(plan_text(found, min(_WIDEST, shutil.get_terminal_size().columns)))
+        width = min(_WIDEST, shutil.get_terminal_size().columns)
+        write_text("\n\n\n".join(step_text(each, width) for each in planned))
+
+
+def step_text(planned: PlannedStep, width: int) -> str:
+    """The plan of a job, or of one of the steps before it, for people."""
+    coming = f"{planned.coming:,} requests before it are still to be answered"
+    if planned.estimate is None:
+        return f"{one_line(planned.name)}: its rows are the answers of {one_line(planned.before or '')}, which has none yet: {coming}"
+    text = plan_text(planned.estimate, width)
+    if not planned.coming:
+        return text
+    note = f"the figures are for the answers that there are: {coming}"
+    return f"{text}\n{textwrap.fill(note, width, initial_indent='steps'.ljust(_LABEL_WIDTH), subsequent_indent=' ' * _LABEL_WIDTH)}"
+
+
+def _plan_json(planned: PlannedStep) -> dict[str, Any]:
+    found = planned.estimate
+    if found is None:
+        return {"name": planned.name, "directory": planned.directory, "waits_for": planned.before, "coming": planned.coming}
+    figures = {**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s}
+    return figures if planned.before is None else {**figures, "coming": planned.coming}
 
 
 def plan_text(found: Estimate, width: int) -> str:

@@ -7,10 +7,10 @@ import click
 from batch.cli.console import command_line
 from batch.cli.display import run_and_report
 from batch.cli.engine_options import EngineFlags, engine_options
-from batch.cli.options import RunFlags, directory_argument, run_options
+from batch.cli.options import RetryCommand, RunFlags, directory_argument, run_options
 
 
-@click.command("resume")
+@click.command("resume", cls=RetryCommand)
 @directory_argument
 @run_options
 @engine_options
@@ -32,6 +32,6 @@ def resume_command(
     """
     from batch import app
 
-    options = app.RunOptions(flags.retry_failed, False, flags.changed or "refuse", engine.engine, engine.ray_address, engine.batch())
+    options = flags.options(engine)
     again = command_line("resume", directory, *flags.words(), *engine.words())
     run_and_report(ctx, lambda observers: app.resume(directory, flags.overrides(), options, observers), again, flags.quiet)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 from batch.cli.console import command_line
-from batch.cli.display import run_and_report
+from batch.cli.display import run_steps_and_report
 from batch.cli.engine_options import EngineFlags, engine_options
-from batch.cli.options import RunFlags, job_argument, run_options
+from batch.cli.options import RetryCommand, RunFlags, job_argument, run_options
 
 
-@click.command("run")
+@click.command("run", cls=RetryCommand)
 @job_argument
 @run_options
 @engine_options
@@ -26,7 +26,8 @@ def run_command(
     """Run a job, or continue it.
 
     Finished rows are not sent again. Ctrl-C waits for the requests in flight and stops; the
-    same command resumes. Results are in the job's run directory.
+    same command resumes. Results are in the job's run directory. A job that builds on
+    another ([input] job) runs or continues that one first.
 
     \b
     Examples:
@@ -42,6 +43,6 @@ def run_command(
     from batch.job import load
 
     loaded = load(job, flags.overrides())
-    options = app.RunOptions(flags.retry_failed, fresh, flags.changed or "refuse", engine.engine, engine.ray_address, engine.batch())
+    options = flags.options(engine, fresh=fresh)
     again = command_line("run", job, *flags.words(), *engine.words())
-    run_and_report(ctx, lambda observers: app.run(loaded, options, observers), again, flags.quiet)
+    run_steps_and_report(ctx, app.steps_of(loaded, flags.overrides()), options, again, flags.quiet)

@@ -11,6 +11,7 @@ import click
 
 from batch.cli.console import print_info, table, terminal_width, write_json, write_text
 from batch.cli.options import folders, json_option
+from batch.cli.status import number_or_unknown
 from batch.policy.pricing import usd
 from batch.policy.terminal import one_line
 
@@ -50,13 +51,20 @@ def _text(found: list[RunEntry]) -> str:
     head = ["run", "state", "rows", *(["failed"] if failed else []), *(["cost"] if priced else []), "age", "size"]
     rows = [head]
     for entry in found:
-        done = f"{entry.ok + entry.failed:,}" + ("" if entry.total in (None, entry.ok + entry.failed) else f" of {entry.total:,}")
+        done = _done(entry)
         cost = [usd(entry.cost_usd) if entry.cost_usd else ""] if priced else []
         counts = [done, *([f"{entry.failed:,}"] if failed else []), *cost]
         rows.append([near(entry.path), entry.state, *counts, age(time.time() - entry.started), size(entry.bytes)])
     parts = [table(rows, terminal_width())]
     parts += [f"{near(entry.path)}: {one_line(entry.problem)}" for entry in found if entry.problem is not None]
     return "\n".join(parts)
+
+
+def _done(entry: RunEntry) -> str:
+    if entry.state in {"packed", "unreadable"}:
+        return number_or_unknown(entry.total)
+    done = entry.ok + entry.failed
+    return f"{done:,}" if entry.total in (None, done) else f"{done:,} of {entry.total:,}"
 
 
 def age(seconds: float) -> str:

@@ -18,7 +18,7 @@ def view_command(directory: str | None, port: int, opens: bool) -> None:
     """Show runs in the browser, live: rows as they come, and charts over time.
 
     Serves a page on 127.0.0.1, read only, until Ctrl-C, and prints its address, which has a
-    token: whoever has it can read the runs of this folder. Without RUN_DIR the latest run in
+    token: the address is enough to read the runs of this folder. Without RUN_DIR the latest run in
     ./runs comes first. For a run on another machine: ssh -L PORT:127.0.0.1:PORT HOST, with --port.
     """
     from batch.app.view import view_server

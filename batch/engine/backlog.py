@@ -109,6 +109,12 @@ class Backlog:
         heapq.heappush(self._retries, (due, next(self._numbers), work))
         self._retry_bytes += len(work.task.request.body)
 
+    def shift(self, seconds: float) -> None:
+        """Let the time for which nothing was sent not count against the tasks that wait for a retry."""
+        for _, _, work in self._retries:
+            if work.first_sent is not None:
+                work.first_sent += seconds
+
     def take_retry(self) -> Work:
         """Return the retry that is due first."""
         work = heapq.heappop(self._retries)[2]

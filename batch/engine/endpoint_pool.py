@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from batch.engine.prefix_order import PrefixAffinity
+from batch.engine.steering import Steering
 from batch.engine.work import PooledEndpoint, Work
 from batch.policy.blame import BLAMELESS, OF_THE_RATE, OF_THE_ROW, Evidence
 from batch.policy.cut_prompts import cut_prompt
@@ -241,6 +242,11 @@ class EndpointPool:
         testable = bool(self.references)
         self._of(work).failed_for = work.task.variant
         return self._of(work).limiter.refused(work.task, error, exchange.sent_at, exchange.done_at, testable=testable)
+
+    def steer(self, steering: Steering, now: float) -> None:
+        """Keep to other limits from now on, each endpoint for itself."""
+        for endpoint in self.endpoints:
+            endpoint.limiter.steer(steering, now)
 
     def long_holds(self, now: float) -> list[str]:
         """Return notices about endpoints whose rates delay everything for long."""

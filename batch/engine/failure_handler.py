@@ -54,7 +54,7 @@ class FailureHandler:
     def settle(self, work: Work, verdict: Verdict, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
         """Act on a verdict other than done. `exhausted` says that all rows have been read."""
         has_ok = self._tallies[work.task.variant].ok > 0
-        verdict = with_history(verdict, work, self._endpoint_pool, self.served, has_ok=has_ok)
+        verdict = with_history(verdict, exchange, work, self._endpoint_pool, self.served, has_ok=has_ok)
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
         if exchange.fault is not None and exchange.fault.bug is not None:
@@ -234,7 +234,7 @@ class FailureHandler:
         spent = is_stuck or self._is_spent(work, exchange.done_at)
         is_open = not self._endpoint_pool.is_serving(work)
         found = blame(verdict, evidence, spent=spent, has_reference=testable, has_others=others, is_open=is_open)
-        # Others were served after each of so many refusals: another test would only find the endpoint in one of its worse moments.
+        # Others were served after each of these refusals: another test would only find the endpoint in one of its worse moments.
         if found is Blame.ROW or (is_stuck and work.refused_alone >= ALONE_REFUSALS):
             yield Fail(work, self._named(work, error), exchange)
             return

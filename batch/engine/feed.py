@@ -96,7 +96,7 @@ class FeedOptions:
     """Selects the tasks of a row to send.
 
     `by_id` names tasks by the rows' ids, not by their ordinals. `compare` rebuilds the requests of finished rows too, to see whether they
-    changed. `changed`: how to treat answers whose request changed. `retry_failed`: send failed rows again.
+    changed. `changed`: how to treat answers whose request changed. `retry_failed`: send failed rows again; `retried`: those with these ids.
     `order`: see RunSettings.
     """
 
@@ -105,7 +105,12 @@ class FeedOptions:
     compare: bool = False
     changed: ChangedPolicy = "refuse"
     retry_failed: bool = False
+    retried: frozenset[str] = frozenset()
     order: RowOrder = "input"
+
+    def retries(self, name: str) -> bool:
+        """Return whether a failed row with this id is sent again."""
+        return self.retry_failed or name in self.retried
 
 
 class DuplicateFilter(Protocol):
@@ -176,7 +181,8 @@ class Feed:
 
     def candidates(self, *, skip_finished: bool = False) -> Iterator[list[Candidate]]:
         """Yield all tasks of the input, batch by batch; `skip_finished`: without those that are final in the journal."""
-        looks = skip_finished and any(len(plan.index) for plan in self._plans)
+        # Rows that are retried are final for the journals: all rows are read.
+        looks = skip_finished and not self._options.retried and any(len(plan.index) for plan in self._plans)
         finished = self._finished() if looks else None
         for rows in self._dataset.batches(wanted=self._unfinished if looks and finished is None else None, finished=finished):
             plans = self._wanted_plans()
@@ -219,7 +225,7 @@ class Feed:
             bug: UnexpectedError | None = None
             for repeat in repeats:
                 entry = next(entries)
-                if skip_finished and entry is not None and (entry.ok or not self._options.retry_failed):
+                if skip_finished and entry is not None and (entry.ok or not self._options.retries(row.id)):
                     continue
                 if request is None:
                     request, error, bug = row_request(plan.builder, row)
@@ -233,7 +239,7 @@ class Feed:
         for row in rows:
             of_row = [(repeat, next(entries)) for repeat in repeats]
             if skip_finished:
-                of_row = [(repeat, entry) for repeat, entry in of_row if entry is None or (self._options.retry_failed and not entry.ok)]
+                of_row = [(repeat, entry) for repeat, entry in of_row if entry is None or (self._options.retries(row.id) and not entry.ok)]
             if of_row:
                 wanted.append((row, of_row))
         requests = in_threads(partial(row_request, plan.builder), [row for row, _ in wanted])
@@ -273,7 +279,7 @@ class Feed:
         if entry.ok:
             return candidate.changed and self._options.changed == "rerun"
         # A failure is not worth keeping: if its request changed, the new one is sent.
-        return self._options.retry_failed or candidate.changed
+        return self._options.retries(candidate.task.id) or candidate.changed
 
 
 def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, ErrorInfo | None, UnexpectedError | None]:

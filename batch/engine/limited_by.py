@@ -6,10 +6,11 @@ from typing import Literal
 
 from batch.engine.backlog import Backlog
 from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.limiter import EndpointLimiter
 
-Cause = Literal["rate", "concurrency", "server", "input", "disk", "machine", "idle"]
+Cause = Literal["rate", "concurrency", "server", "input", "disk", "machine", "paused", "idle"]
 """The rates of the endpoints; their slots, all in use; their answers, or pauses that they asked for; rows that are not read yet; outcomes
-that are not durable yet; this machine, which sends as fast as it can; nothing left to do."""
+that are not durable yet; this machine, which sends as fast as it can; a pause by the user; nothing left to do."""
 
 
 def limited_by(pool: EndpointPool, backlog: Backlog, *, exhausted: bool, is_behind: bool, now: float) -> Cause:
@@ -24,6 +25,11 @@ def limited_by(pool: EndpointPool, backlog: Backlog, *, exhausted: bool, is_behi
     # At any moment a few slots wait for the next turn of the loop.
     if in_flight >= pool.limit - max(1, pool.limit // 10):
         return "concurrency"
-    if all(endpoint.limiter.is_rationed(now) for endpoint in pool.endpoints):
+    if all(_is_rationed(endpoint.limiter, now) for endpoint in pool.endpoints):
         return "rate"
     return "server" if pool.hold(now) > 0 else "machine"
+
+
+def _is_rationed(limiter: EndpointLimiter, now: float) -> bool:
+    """Return whether rates, set or learned, and no pause or outage, delay the next request."""
+    return limiter.breaker.closed and limiter.paused(now) <= 0 and (limiter.learned.is_active or limiter.rates.hold(now) > 0)

@@ -13,6 +13,7 @@ from batch.clock import Clock
 from batch.engine.backlog import Backlog
 from batch.engine.decisions import Decision, Fail, Retry
 from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.halt import Halt
 from batch.engine.limited_by import Cause, limited_by
 from batch.engine.row_reader import RowReader
 from batch.engine.work import PooledEndpoint, Work
@@ -47,11 +48,11 @@ class PoolMonitor:
         self._live_at = -LIVE_INTERVAL_S
         self._sampled_at = self._began
         self._since: dict[Cause, float] = {}
-        self._parts: tuple[EndpointPool, Backlog, RowReader] | None = None
+        self._parts: tuple[EndpointPool, Backlog, RowReader, Halt] | None = None
 
-    def watch(self, pool: EndpointPool, backlog: Backlog, reader: RowReader) -> None:
-        """Watch a pool with its queue and reader; those of another pass over the rows replace the former ones."""
-        self._parts = pool, backlog, reader
+    def watch(self, pool: EndpointPool, backlog: Backlog, reader: RowReader, halt: Halt) -> None:
+        """Watch a pool with its queue, reader and pauses; those of another pass over the rows replace the former ones."""
+        self._parts = pool, backlog, reader, halt
         self._last = self._clock.monotonic()
 
     def began(self, work: Work, endpoint: PooledEndpoint) -> None:
@@ -83,9 +84,11 @@ class PoolMonitor:
         gap, self._last = now - self._last, now
         if self._parts is None:
             return
-        pool, backlog, reader = self._parts
+        pool, backlog, reader, halt = self._parts
         waits_for_disk = any(map(is_behind, pool.variants))
         cause = limited_by(pool, backlog, exhausted=reader.exhausted, is_behind=waits_for_disk, now=now)
+        if halt.paused:
+            cause = "paused"
         if gap > LONGEST_GAP_S:
             cause = "idle"
         for account in (self.account, self._since):
@@ -97,14 +100,14 @@ class PoolMonitor:
         if now - self._live_at >= LIVE_INTERVAL_S:
             self._live_at = now
             self._files.flush()
-            self._files.write_live(self._state(pool, backlog, cause, now))
+            self._files.write_live(self._state(pool, backlog, halt, cause, now))
 
     def close(self) -> None:
         """Write what waits; nothing is in flight any more."""
         if self._files is None:
             return
         if self._parts is not None and self._since:
-            pool, backlog, _ = self._parts
+            pool, backlog, *_ = self._parts
             self._keep_sample(pool, backlog, self._clock.monotonic())
         self._files.close()
 
@@ -115,7 +118,7 @@ class PoolMonitor:
         self._files.add_sample(PoolSample(self._epoch + now, len(self.in_flight), pool.limit, waiting, dict(self._since)))
         self._since.clear()
 
-    def _state(self, pool: EndpointPool, backlog: Backlog, cause: Cause, now: float) -> Mapping[str, Any]:
+    def _state(self, pool: EndpointPool, backlog: Backlog, halt: Halt, cause: Cause, now: float) -> Mapping[str, Any]:
         return {
             "time": self._epoch + now,
             "began": self._epoch + self._began,
@@ -126,6 +129,7 @@ class PoolMonitor:
             "limit": pool.limit,
             "waiting": len(backlog) - len(backlog.ready),
             "limited_by": cause,
+            "paused": halt.paused,
             "account": dict(self.account),
             "endpoints": [_endpoint_state(endpoint, now) for endpoint in pool.endpoints],
             "oldest": [self._request_state(*each) for each in islice(self.in_flight.values(), SHOWN_IN_FLIGHT)],

@@ -131,6 +131,10 @@ class Recorder:
         tally = self.tallies[work.task.variant]
         count(tally, outcome)
         self._costs.recorded((outcome.cost_usd or 0.0) + outcome.extra_usd)
+        work.is_recorded = True
+        tally.again -= work.is_again
+        if work.replaces is not None:
+            uncount_failure(tally, work.replaces)
         if work.previous == "ok":
             tally.kept_ok -= 1
         elif work.previous == "failed":
@@ -147,6 +151,14 @@ def _line(outcome: Outcome) -> tuple[Outcome, bytes]:
         info = ErrorInfo(ErrorKind.PROTOCOL, "unexpected", message, outcome.http_status)
         failed = replace(outcome, error=info, finish_reason=None, usage=None, response=None)
         return failed, encode(failed)
+
+
+def uncount_failure(tally: Tally, code: str) -> None:
+    """Take back a failure of this session that another outcome of the same task has replaced."""
+    tally.failed -= 1
+    tally.failures[code] = tally.failures.get(code, 0) - 1
+    if not tally.failures[code]:
+        del tally.failures[code]
 
 
 def count(tally: Tally, outcome: Outcome) -> None:

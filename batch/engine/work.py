@@ -33,6 +33,7 @@ class PooledEndpoint:
 class Work:
     """A task in a worker pool. `attempts` are those that count, `tries` all of them; `may_be_billed_twice` counts lost replies.
 
+    `replaces` is the error code of this session's own failure that its outcome will replace; `is_recorded`: it has an outcome.
     `shard` is the piece of the input that the task belongs to, where workers share the rows.
     `endpoint` got its last attempt, `failed_at` is the same when it failed there; `shunned` are those that refused the row.
     `mended` replaces the task's own request after an answer that did not fit the schema, `repairs` times in all; `used` is the usage of
@@ -72,6 +73,13 @@ class Work:
     repairs: int = 0
     mended: Request | None = None
     used: Mapping[str, Any] | None = None
+    replaces: str | None = None
+    is_recorded: bool = False
+
+    @property
+    def is_again(self) -> bool:
+        """Whether the task has a record, which its outcome will replace."""
+        return self.previous is not None or self.replaces is not None
 
     @property
     def request(self) -> Request:

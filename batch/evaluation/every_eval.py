@@ -1,6 +1,7 @@
 """Write scores in the format of Every Eval Ever: a JSON file for each variant, and its samples as lines of JSON beside it.
 
-Source: eval.schema.json and instance_level_eval.schema.json, version 0.2.1, of github.com/evaleval/every_eval_ever.
+Source: every_eval_ever/schemas/{eval,instance_level_eval}.schema.json, version 0.3.0, of github.com/evaleval/every_eval_ever. The folders
+are those of its datastore, which the schema requires: data/BENCHMARK/DEVELOPER/MODEL/UUID.json and UUID_samples.jsonl.
 """
 
 from __future__ import annotations
@@ -8,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -28,7 +30,8 @@ from batch.evaluation.table import ScoreValue
 from batch.storage import replace_atomically
 from batch.writers.values import clean
 
-SCHEMA_VERSION = "0.2.1"
+SCHEMA_VERSION = "0.3.0"
+_GENERATION = frozenset({"temperature", "top_p", "top_k", "max_tokens"})
 _QUESTIONS = ("prompt", "question", "input", "text")
 
 
@@ -36,7 +39,7 @@ _QUESTIONS = ("prompt", "question", "input", "text")
 class EvalRecord:
     """The content to write: the evaluation's name, its scores with their findings, and the folder of the scores' files.
 
-    `models` has PROVIDER/MODEL by variant; `organization` names who evaluated.
+    `models` has PROVIDER/MODEL by variant, `parameters` the request parameters where they are known; `organization` names who evaluated.
     """
 
     name: str
@@ -44,6 +47,7 @@ class EvalRecord:
     folder: Path
     models: Mapping[str, str]
     organization: str
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def write_every_eval(record: EvalRecord, answers: Iterable[Answer], folder: Path, now: datetime) -> list[Path]:
@@ -67,12 +71,28 @@ def write_every_eval(record: EvalRecord, answers: Iterable[Answer], folder: Path
 
 
 def _identifier(record: EvalRecord, variant: str, stamp: str) -> str:
-    return f"{record.name}/{record.models[variant]}/{stamp}"
+    # The variant's name, since a model may have several variants.
+    return f"{record.name}/{variant}/{stamp}"
+
+
+def _place(record: EvalRecord, variant: str, stamp: str) -> PurePosixPath:
+    """Return the address of a variant's samples, relative to the folder."""
+    developer, model = (["unknown", *record.models[variant].split("/")])[-2:]
+    digest = bytearray(hashlib.sha256(_identifier(record, variant, stamp).encode()).digest()[:16])
+    # As a random UUID (version 4, RFC 9562), which the schema requires.
+    name = UUID(bytes=bytes(digest), version=4)
+    return PurePosixPath("data", *map(_slug, (record.name, developer, model)), f"{name}_samples.jsonl")
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._") or "unknown"
 
 
 def _write(record: EvalRecord, variant: str, folder: Path, samples: Sequence[bytes], stamp: str) -> Path:
-    slug = re.sub(r"[^A-Za-z0-9._-]+", "_", variant).strip("._") or "variant"
-    path, beside = folder / f"{slug}.json", folder / f"{slug}_samples.jsonl"
+    place = _place(record, variant, stamp)
+    beside = folder / place
+    path = beside.with_name(beside.name.replace("_samples.jsonl", ".json"))
+    beside.parent.mkdir(parents=True, exist_ok=True)
     data = b"".join(sample + b"\n" for sample in samples)
     # Before the document, which names this file and its checksum.
     with replace_atomically(beside) as file:
@@ -87,11 +107,16 @@ def _write(record: EvalRecord, variant: str, folder: Path, samples: Sequence[byt
             "evaluator_relationship": "other",
         },
         "eval_library": {"name": "promptmill", "version": __version__},
-        "model_info": {"name": variant, "id": record.models[variant]},
+        "model_info": {
+            "name": variant,
+            "id": record.models[variant],
+            # Required by the schema, and nothing that an answer shows.
+            "additional_details": {"deployment_type": "unknown", "model_availability": "unknown"},
+        },
         "evaluation_results": list(_results(record, variant)),
         "detailed_evaluation_results": {
             "format": "jsonl",
-            "file_path": beside.name,
+            "file_path": str(place),
             "hash_algorithm": "sha256",
             "checksum": hashlib.sha256(data).hexdigest(),
             "total_rows": len(samples),
@@ -117,7 +142,17 @@ def _results(record: EvalRecord, variant: str) -> Iterator[dict[str, Any]]:
                 **kind,
             },
             "score_details": _details(standing),
+            **_generation(record.parameters.get(variant, {})),
         }
+
+
+def _generation(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe the request parameters: those that the schema names as numbers, the others as texts."""
+    if not parameters:
+        return {}
+    named = {key: value for key, value in parameters.items() if key in _GENERATION and type(value) in (int, float)}
+    others = {key: clean(as_text(value)) for key, value in parameters.items() if key not in named}
+    return {"generation_config": {"generation_args": named, **({"additional_details": others} if others else {})}}
 
 
 def _details(standing: Standing) -> dict[str, Any]:
@@ -155,9 +190,9 @@ def _sample(record: EvalRecord, score: str, answer: Answer, value: ScoreValue, r
     if answer.failure is not None:
         line["error"] = answer.failure
     tokens = [answer.usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    if all(type(count) is int for count in tokens):
+    if all(type(count) is int and count >= 0 for count in tokens):
         given, made = tokens
         line["token_usage"] = {"input_tokens": given, "output_tokens": made, "total_tokens": (given or 0) + (made or 0)}
-    if answer.latency_s is not None:
+    if answer.latency_s is not None and answer.latency_s >= 0:
         line["performance"] = {"latency_ms": round(1000 * answer.latency_s, 3)}
     return line

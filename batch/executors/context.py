@@ -13,6 +13,7 @@ from batch.engine.feed import FeedOptions
 from batch.engine.stop import Stop
 from batch.events import Event, Notice, Observer
 from batch.executors.batch_options import BatchOptions
+from batch.executors.control import Control
 from batch.executors.sharding import ShardPlan
 from batch.executors.stopping import IN_FLIGHT, Stoppable, Stopper, watch
 from batch.journal.done import DoneTasks
@@ -89,6 +90,7 @@ class RunContext:
     clock: Clock
     observers: Sequence[Observer]
     stop_source: StopSource
+    control: Control
     batch: BatchOptions = field(default_factory=BatchOptions)
 
     @property

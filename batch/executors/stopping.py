@@ -53,6 +53,11 @@ class Stopper:
             if self._notify is not None:
                 self._notify(asked)
 
+    @property
+    def asked(self) -> int:
+        """How often it was asked."""
+        return self._asked
+
     def count(self) -> int:
         """Count one more request, and return the number so far."""
         with self._lock:

@@ -9,6 +9,7 @@ from batch.engine.monitor import PoolMonitor
 from batch.errors import RunDirectoryError, StorageError
 from batch.journal.watching import WatchFiles
 from batch.rundir.local import RunDirectory
+from batch.rundir.watch_folder import watch_folder
 from batch.settings import RunSettings
 
 ATTEMPTS_BYTES = 64 << 20
@@ -22,7 +23,7 @@ _CLUSTER_WORKERS = 8
 def open_monitor(directory: RunDirectory, name: str, share: int, clock: Clock, report: Callable[[str], None]) -> PoolMonitor:
     """Open the monitor of a pool; one of `share` in the run. One whose folder cannot be used is reported, and keeps nothing."""
     try:
-        folder = directory.watch_dir()
+        folder = watch_folder(directory)
     except (StorageError, RunDirectoryError) as error:
         report(f"failed attempts and the live state are not kept: {error}")
         return PoolMonitor(None, clock)

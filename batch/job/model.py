@@ -14,6 +14,7 @@ from batch.batch_settings import BatchFamily, EngineName
 from batch.embedded_settings import EmbeddedModelSettings
 from batch.job.batch_model import BatchSection
 from batch.job.file_model import FilesSection
+from batch.job.input_model import InputSection
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
@@ -22,7 +23,6 @@ from batch.settings import (
     Auto,
     Durability,
     HttpEngine,
-    InputFormat,
     OutputFormat,
     PromptApi,
     RowOrder,
@@ -32,38 +32,6 @@ from batch.settings import (
 
 _RUN = RunSettings()
 _EMBEDDED = EmbeddedModelSettings()
-
-
-class InputSection(Section):
-    """Where the rows are."""
-
-    path: Text | Annotated[list[Text], Field(min_length=1)] = Field(
-        description="A file, a glob, or a list of them, relative to this file; .jsonl .json .csv .tsv may be .gz .zst. May hold ${VAR}."
-    )
-    id: Text | Absent = Field(
-        default=None, description="The column with the rows' ids; each must be unique. Without it rows go by their place."
-    )
-    format: InputFormat = Field(
-        default="auto",
-        description="How to read the input; auto goes by the file's name. openai-batch: JSON lines {custom_id, method, url, body} that are"
-        " sent as they are; auto detects them when the job has no prompt.",
-    )
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | Absent = Field(
-        default=None, description="What stands between a CSV's fields; without it the one that its header has: , ; tab or |."
-    )
-    encoding: Text | Absent = Field(
-        default=None, description="The encoding of CSV and JSON files, such as cp1252, latin-1 or utf-16; without it UTF-8."
-    )
-    where: Text | Absent = Field(
-        default=None,
-        description='Take only the rows for which this is true, such as label == "x" and score > 3: columns, values, and or not,'
-        " == != < <= > >=, in, len(). Rows that cannot be read are kept, as errors.",
-    )
-    sample: Whole | Absent = Field(
-        default=None, description="Of these, draw this many at random, in input order; a larger sample holds the smaller one."
-    )
-    seed: int = Field(default=0, description="Another seed draws another sample.")
-    limit: Whole | Absent = Field(default=None, description="Of these, take only this many first rows.")
 
 
 class PromptSection(FilesSection):
@@ -224,6 +192,11 @@ class RunSection(Section):
         description="The most tokens sent to and got from an endpoint in a minute: estimated before, corrected by usage.",
     )
     attempts: Annotated[int, Field(ge=1, le=100)] = Field(default=_RUN.attempts, description="The most attempts that a task gets.")
+    retry_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=_RUN.retry_share,
+        description="The share of an endpoint's tasks that may need another attempt, beyond a floor of 20 or twice the concurrency. The run"
+        " stops where more do; 1 never stops it.",
+    )
     max_failures: Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$", examples=["10%"])] | Absent = Field(
         default=_RUN.max_failures,
         description='Stop when more rows than this failed: a number, or a share such as "10%". Without it a run stops only when the'
@@ -287,7 +260,7 @@ class OutputSection(Section):
     """Where and how results are written."""
 
     dir: Text | Absent = Field(
-        default=None, description="The run directory, relative to the working directory; by default runs/NAME. May hold ${VAR}."
+        default=None, description="The run directory, relative to the job file; by default runs/NAME. May hold ${VAR}."
     )
     format: OutputFormat = Field(
         default="jsonl", description="The format of completions and errors; openai-batch is that of OpenAI's Batch API."
@@ -298,6 +271,10 @@ class OutputSection(Section):
     csv_guard: bool = Field(
         default=True, description="Whether CSV text that a spreadsheet would run as a formula gets a ' before it; never a number or an id."
     )
+    parts: Annotated[int, Field(ge=1, le=100_000)] | Auto = Field(
+        default="auto", description='How many files completions and errors have each; "auto" is one up to 100,000 answers, then some 20.'
+    )
+    rows_per_part: Annotated[int, Field(ge=1)] | Absent = Field(default=None, description="The most rows of such a file, instead of parts.")
 
 
 class JobFile(Section):

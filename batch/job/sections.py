@@ -16,9 +16,9 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from batch.job.batch_model import BatchSection
+from batch.job.input_model import InputSection
 from batch.job.layers import TOO_DEEP
 from batch.job.model import (
-    InputSection,
     JobFile,
     ModelSection,
     OutputSection,

@@ -63,9 +63,13 @@ class DoneTasks:
     def __len__(self) -> int:
         return self.ok + self.failed
 
-    def then(self, session: DoneTasks) -> DoneTasks:
-        """Return these tasks and those of the running session, whose failures count as done too."""
-        final = {repeat: TaskRanges(each.done) for repeat, each in session.tasks.items()}
+    def then(self, session: DoneTasks, retried: Sequence[tuple[int, int]] = ()) -> DoneTasks:
+        """Return these tasks and those of the running session, whose failures are done too, but for those `retried` (ordinal, repeat)."""
+        final = {}
+        for repeat, each in session.tasks.items():
+            again = ranges.of_numbers(np.array(sorted(ordinal for ordinal, number in retried if number == repeat), np.int64))
+            failed = ranges.intersection([each.failed, again])
+            final[repeat] = TaskRanges(ranges.difference(each.done, failed), failed)
         return DoneTasks(merged([self.tasks, final]))
 
     def finished(self, repeats: int, *, with_failures: bool) -> OrdinalRanges:

@@ -59,15 +59,16 @@ def scan(path: Path, number: int, end: int, *, may_lack_newline: bool, on_damage
 
 
 def scan_tasks(path: Path, start: int, end: int, *, may_lack_newline: bool, on_damage: OnDamage) -> Iterator[Columns]:
-    """Yield the columns ordinal, repeat, ok, key and US dollars of the records in bytes `start` to `end`. As `scan`."""
+    """Yield the columns ordinal, repeat, ok, key, US dollars, offset and length of the records in bytes `start` to `end`. As `scan`."""
     for block, at in _blocks(path, start, end, may_lack_newline, on_damage):
-        heads, starts, _ = _verified(block, path, at, on_damage)
+        heads, starts, lengths = _verified(block, path, at, on_damage)
         data = np.frombuffer(block, np.uint8)
         good, ordinals, repeats, spent = _task_columns(data, block, starts)
         for bad in np.flatnonzero(~good).tolist():
             on_damage(DamagedError(named(path), at + int(starts[bad]), "the record is not laid out as this version writes it"))
-        heads = heads[good]
-        yield ordinals[good], repeats[good], heads[:, -1] == ord("1"), _packed(_HEX[heads[:, _KEY_SLICE]], ">u8"), spent[good]
+        keys = _packed(_HEX[heads[good][:, _KEY_SLICE]], ">u8")
+        places = (starts[good] + at, lengths[good].astype(np.uint32))
+        yield ordinals[good], repeats[good], heads[good][:, -1] == ord("1"), keys, spent[good], *places
 
 
 def _blocks(path: Path, start: int, end: int, may_lack_newline: bool, on_damage: OnDamage) -> Iterator[tuple[memoryview, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -79,10 +79,13 @@ class SharedIndex:
 
 
 class LayeredIndex:
-    """An earlier index, and on top of it the records of the running session, whose failures count as done too."""
+    """An earlier index, and on top of it the records of the running session, whose failures count as done too.
 
-    def __init__(self, earlier: SharedIndex, session: ResumeIndex) -> None:
-        self._earlier, self._session = earlier, session
+    Not those of the tasks with the hashes `retried`, which the user wants sent again.
+    """
+
+    def __init__(self, earlier: SharedIndex, session: ResumeIndex, retried: Collection[int] = ()) -> None:
+        self._earlier, self._session, self._retried = earlier, session, retried
 
     def __len__(self) -> int:
         return len(self._earlier) + len(self._session)
@@ -97,4 +100,7 @@ class LayeredIndex:
     def lookup(self, task_hashes: Sequence[int]) -> list[IndexEntry | None]:
         """Find the newest record of each task in both indexes."""
         pairs = zip(self._session.lookup(task_hashes), self._earlier.lookup(task_hashes), strict=True)
-        return [earlier if now is None else IndexEntry(now.key, ok=True) for now, earlier in pairs]
+        return [
+            earlier if now is None else IndexEntry(now.key, ok=now.ok or task not in self._retried)
+            for task, (now, earlier) in zip(task_hashes, pairs, strict=True)
+        ]

@@ -96,13 +96,16 @@ def digest(path: Path, end: int) -> str:
     return found.hexdigest()
 
 
-def spent_usd(directory: Path) -> float:
+def spent_usd(directory: Path, before: int | None = None) -> float:
     """Sum the US dollars of all records of the journal in `directory`, with what repeated attempts may have cost at most.
 
-    Skips a torn tail and damaged records: refusing damage is left to others. Raises DamagedError, StorageError.
+    `before` leaves out the journal's files from that number on. Skips a torn tail and damaged records: refusing damage is left to others.
+    Raises DamagedError, StorageError.
     """
     total = 0.0
     for segment in segments(directory):
+        if before is not None and segment.name.number >= before:
+            continue
         try:
             total += summary_of(segment, lambda _: None).spent_usd
         except DamagedError:

@@ -103,17 +103,33 @@ class RateLimit(Protocol):
         """Correct an earlier estimate: `amount` more (less if negative) was used than was taken."""
 
 
-class RateLimiter:
-    """The rates of one endpoint and key. `limit` makes a RateLimit from an amount per minute."""
+def _bucket(name: str, per_minute: int | None) -> RateLimit | None:
+    del name
+    return Bucket(per_minute) if per_minute else None
 
-    def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None, limit: Callable[[int], RateLimit] = Bucket) -> None:
-        self._requests = limit(requests_per_minute) if requests_per_minute else None
-        self._tokens = limit(tokens_per_minute) if tokens_per_minute else None
+
+class RateLimiter:
+    """The rates of one endpoint and key. `limit` makes the RateLimit of "requests" or "tokens" from an amount per minute, None for none."""
+
+    def __init__(
+        self, requests_per_minute: int | None, tokens_per_minute: int | None, limit: Callable[[str, int | None], RateLimit | None] = _bucket
+    ) -> None:
+        self._limit = limit
+        self._per_minute = requests_per_minute, tokens_per_minute
+        self._requests, self._tokens = limit("requests", requests_per_minute), limit("tokens", tokens_per_minute)
         self._left_requests, self._left_tokens = ServerQuota("requests"), ServerQuota("tokens")
         self._sent = 0
         self._answers = 0
         self._mean_answer = 0.0
         self._mean_total = 0.0
+
+    def change(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
+        """Keep to other rates from now on; None for no limit. A rate that stays keeps what was taken of it."""
+        before, self._per_minute = self._per_minute, (requests_per_minute, tokens_per_minute)
+        if before[0] != requests_per_minute:
+            self._requests = self._limit("requests", requests_per_minute)
+        if before[1] != tokens_per_minute:
+            self._tokens = self._limit("tokens", tokens_per_minute)
 
     def hold(self, now: float) -> float:
         """Return the seconds until something may be sent; 0: now."""

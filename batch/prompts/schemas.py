@@ -125,7 +125,7 @@ def fault_of(schema: AnswerSchema, reply: Reply) -> ErrorInfo | None:
         return ErrorInfo(ErrorKind.OUTPUT, "refusal", f"the model refused: {reply.refusal}"[:LONGEST_COMPLAINT])
     text = reply.text or ""
     try:
-        value = _parsed(text)
+        value = parsed_answer(text)
     except (ValueError, RecursionError) as error:
         cause = "the answer is empty" if not text.strip() else f"the answer is not JSON: {error}"
         return ErrorInfo(ErrorKind.OUTPUT, "answer_not_json", cause + _end(reply))
@@ -184,7 +184,8 @@ def is_strict_form(schema: Any, *, root: bool = True) -> bool:
     return all(is_strict_form(item, root=False) for item in below)
 
 
-def _parsed(text: str) -> Any:
+def parsed_answer(text: str) -> Any:
+    """Return the JSON value of an answer. Raises ValueError, RecursionError."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -231,7 +231,9 @@ def _problem(item: Any) -> BatchProblem:
 
 
 def _texts(batch: Mapping[str, Any], *names: str) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(value for name in names if isinstance(value := batch.get(name), str) and value.strip()))
+    # A file may stand there itself, with its id.
+    values = [value.get("id") if isinstance(value := batch.get(name), dict) else value for name in names]
+    return tuple(dict.fromkeys(value for value in values if isinstance(value, str) and value.strip()))
 
 
 def _listed(value: Any) -> tuple[str, ...]:

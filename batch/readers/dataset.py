@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from batch.errors import InputError
 from batch.readers import choosing
-from batch.readers.formats import format_of
+from batch.readers.formats import format_of, kind_of
 from batch.readers.ids import Identified, check_unique
 from batch.readers.labels import labelled
 from batch.readers.ranges import Ranges, unfinished
 from batch.readers.record import EVERYTHING, PACKED, START, FinishedRows, ReadOptions, RowFilter, Skip, TypedFormat
-from batch.readers.rows import Sized, in_batches, make_row
+from batch.readers.rows import Sized, in_batches, make_row, with_partitions
 from batch.readers.selection import Selection
 from batch.records import BadRow, InputOffset, Row
 from batch.settings import InputSettings
@@ -40,7 +41,9 @@ class Dataset:
     def __init__(self, settings: InputSettings, drawn: int | None = None, columns: frozenset[str] | None = None) -> None:
         self._settings = settings
         self._columns = columns
-        self.files: list[str] = labelled(expand(settings.paths))
+        if settings.is_made:
+            raise InputError("the rows of this job are made when it runs, and kept in its run directory: run it first")
+        self.files = labelled(expand(settings.paths, partial(kind_of, wanted=settings.format)), settings.paths)
         self._formats = [format_of(file, settings.format) for file in self.files]
         self._selection = Selection(settings, drawn)
         # What decides whether a row is taken, and its name: all that counting, sampling and the check of ids read.
@@ -156,7 +159,7 @@ class Dataset:
         limit, id_column = self._settings.limit, self._settings.id
         if id_column is not None:
             files = (
-                (file, format_.load().read(file, options=self._options), format_.typed)
+                (file, with_partitions(file, format_.load().read(file, options=self._options)), format_.typed)
                 for file, format_ in zip(self.files, self._formats, strict=True)
             )
             return choosing.by_id(files, id_column, limit, wanted, size)
@@ -226,7 +229,7 @@ class Dataset:
         return names, seen < rows or all(format_.typed for format_ in self._formats)
 
     def _typed_names(self) -> set[str]:
-        return {
+        return {name for file in self.files for name in file.partitions} | {
             name
             for file, format_ in zip(self.files, self._formats, strict=True)
             if format_.typed
@@ -272,7 +275,7 @@ class Dataset:
         ordinal = mark.ordinal - 1
         for file, format_ in list(zip(self.files, self._formats, strict=True))[mark.file :]:
             padded = format_.typed
-            records = format_.load().read(file, mark, skip, self._options if options is None else options)
+            records = with_partitions(file, format_.load().read(file, mark, skip, self._options if options is None else options))
             mark = START
             for line, columns, row_bytes in records:
                 ordinal += 1

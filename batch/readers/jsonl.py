@@ -128,12 +128,17 @@ def _may_hold_long_integers(lines: Sequence[TextLine]) -> bool:
 def parse(line: bytes, *, exactly: bool = True) -> dict[str, Any] | UnreadableRecord:
     """The object in `line`, every number exact as far as Python's own are; never raises. Not `exactly` where it is without long ones."""
     try:
-        value = _exact_loads(line) if exactly and _LONG_INTEGER in line.translate(_DIGITS_AS_ZERO) else orjson.loads(line)
+        value = exact_value(line) if exactly else orjson.loads(line)
     except (ValueError, RecursionError) as error:
         return UnreadableRecord(_problem(line, error), digest(line.rstrip(b"\r")))
     if type(value) is dict:
         return value
     return UnreadableRecord(f"not a JSON object but {_kind(value)}; each line must be one {{...}}", digest(line.rstrip(b"\r")))
+
+
+def exact_value(text: bytes) -> Any:
+    """The JSON value in `text`, every number exact as far as Python's own are. Raises ValueError, RecursionError."""
+    return _exact_loads(text) if _LONG_INTEGER in text.translate(_DIGITS_AS_ZERO) else orjson.loads(text)
 
 
 def _exact_loads(line: bytes) -> Any:

@@ -31,7 +31,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class JournalLine:
     """A record of a variant's journal, as it was written; its checksum is not verified."""
 
     variant: str
@@ -67,15 +67,15 @@ class JournalFollower:
         self._directory = directory
         self._read: dict[Path, int] = {}
 
-    def blocks(self) -> Iterator[list[Line]]:
+    def blocks(self) -> Iterator[list[JournalLine]]:
         """Iterate over the whole records that are new, at most 4 MiB at a time, in the order of the files. Raises StorageError."""
         for variant, segment in self._segments():
             while lines := self._block(variant, segment):
                 yield lines
 
-    def last(self, count: int) -> list[Line]:
+    def last(self, count: int) -> list[JournalLine]:
         """Return about the last `count` records of each file that was written last, and follow from their end. Raises StorageError."""
-        found: list[Line] = []
+        found: list[JournalLine] = []
         files = []
         for variant, segment in self._segments():
             with storage_errors(segment.path):
@@ -100,7 +100,7 @@ class JournalFollower:
                 continue
             yield from ((names.get(slug, slug), segment) for segment in found)
 
-    def _block(self, variant: str, segment: Segment) -> list[Line]:
+    def _block(self, variant: str, segment: Segment) -> list[JournalLine]:
         start = self._read.get(segment.path, 0)
         with storage_errors(segment.path):
             descriptor = open_regular(segment.path, os.O_RDONLY)
@@ -118,6 +118,6 @@ class JournalFollower:
         self._read[segment.path] = min(start, end) + len(whole)
         lines, offset = [], start
         for text in whole.splitlines(keepends=True):
-            lines.append(Line(variant, Place(segment.path, offset, len(text) - 1), text[:-1]))
+            lines.append(JournalLine(variant, Place(segment.path, offset, len(text) - 1), text[:-1]))
             offset += len(text)
         return lines

@@ -9,12 +9,13 @@ from typing import Literal
 
 from batch.errors import PromptmillError
 from batch.journal.index import ResumeIndex
+from batch.journal.packing import is_packed
 from batch.journal.summary_files import spent_usd
 from batch.rundir.finding_runs import find_runs, started_at
 from batch.rundir.local import RunDirectory
 from batch.rundir.running import is_running
 
-State = Literal["running", "done", "failed rows", "not finished", "unreadable"]
+State = Literal["running", "done", "failed rows", "not finished", "packed", "unreadable"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class RunEntry:
     """A run. `total` is rows × repeats × variants, None while unknown. `started` is its last start, in seconds since the epoch.
 
     `cost_usd` is for all records, those that were replaced too; None where no price is known. `problem` says why it cannot be read.
+    Of a packed run (`promptmill prune`) nothing is counted.
     """
 
     path: Path
@@ -38,7 +40,7 @@ class RunEntry:
     @property
     def left(self) -> int | None:
         """Tasks without an outcome."""
-        return None if self.total is None else max(0, self.total - self.ok - self.failed)
+        return None if self.total is None or self.state == "packed" else max(0, self.total - self.ok - self.failed)
 
 
 def list_runs(folder: Path) -> list[RunEntry]:
@@ -51,12 +53,15 @@ def _entry(path: Path) -> RunEntry:
     size, started = _size(path), started_at(path)
     try:
         manifest = directory.manifest
+        total = None if manifest.total is None else manifest.total * len(manifest.variants)
+        if any(is_packed(path / "journal" / slug) for slug in directory.slugs()):
+            # To count it would unpack it.
+            return RunEntry(path, manifest.name or path.name, "packed", 0, 0, total, None, size, started)
         indexes = [ResumeIndex.load(directory.journal_dir(slug), lambda _: None) for slug in directory.slugs()]
         spent = sum(spent_usd(directory.journal_dir(slug)) for slug in directory.slugs()) + (manifest.unrecorded_usd or 0.0)
     except (PromptmillError, OSError) as error:
         return RunEntry(path, path.name, "unreadable", 0, 0, None, None, size, started, str(error))
     ok, failed = sum(index.ok for index in indexes), sum(index.failed for index in indexes)
-    total = None if manifest.total is None else manifest.total * len(manifest.variants)
     if is_running(directory):
         state: State = "running"
     elif total is not None and ok + failed >= total:

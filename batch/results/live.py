@@ -11,6 +11,7 @@ from batch.errors import PromptmillError
 from batch.journal.watching import read_samples
 from batch.rundir.local import RunDirectory
 from batch.rundir.running import is_running, live_states
+from batch.rundir.watch_folder import watch_folder
 
 CAUSES: Mapping[str, str] = {
     "rate": "rate limits",
@@ -19,6 +20,7 @@ CAUSES: Mapping[str, str] = {
     "input": "the input",
     "disk": "the disk",
     "machine": "this machine",
+    "paused": "a pause",
     "idle": "idle",
 }
 """What can limit a pool of workers, in words, in the order in which it is shown (engine/limited_by.py)."""
@@ -52,7 +54,7 @@ class LiveEndpoint:
 class LiveRun:
     """A run that is at work, over all its workers. `oldest` has the requests longest in flight, up to 50 of each pool.
 
-    `waiting` rows wait for a retry; `limited_by` counts the pools by what limits them at the moment.
+    `waiting` rows wait for a retry; `paused`: a command has paused it; `limited_by` counts the pools by what limits them at the moment.
     """
 
     in_flight: int
@@ -61,6 +63,7 @@ class LiveRun:
     limited_by: Mapping[str, int]
     endpoints: tuple[LiveEndpoint, ...]
     oldest: tuple[InFlight, ...]
+    paused: bool = False
 
 
 def read_live_run(directory: RunDirectory) -> LiveRun | None:
@@ -76,7 +79,7 @@ def read_live_run(directory: RunDirectory) -> LiveRun | None:
         with suppress(KeyError, TypeError, ValueError):
             _add(state, totals, causes, endpoints, oldest)
     oldest.sort(key=lambda each: each.since)
-    return LiveRun(**totals, limited_by=causes, endpoints=_merged(endpoints), oldest=tuple(oldest))
+    return LiveRun(**totals, limited_by=causes, endpoints=_merged(endpoints), oldest=tuple(oldest), paused=_is_paused(states))
 
 
 def _add(
@@ -87,6 +90,10 @@ def _add(
     causes[state["limited_by"]] = causes.get(state["limited_by"], 0) + 1
     endpoints += [LiveEndpoint(**each) for each in state["endpoints"]]
     oldest += [InFlight(**each) for each in state["oldest"]]
+
+
+def _is_paused(states: list[dict[str, object]]) -> bool:
+    return all(state.get("paused") is True for state in states)
 
 
 def _merged(endpoints: list[LiveEndpoint]) -> tuple[LiveEndpoint, ...]:
@@ -106,7 +113,7 @@ def read_account(directory: RunDirectory) -> dict[str, float]:
     """Add up the seconds of all pools over all sessions by what limited them, as far as the samples are kept; the largest first."""
     account: dict[str, float] = {}
     with suppress(PromptmillError):
-        for _, sample in read_samples(directory.watch_dir()):
+        for _, sample in read_samples(watch_folder(directory)):
             for cause, seconds in sample.seconds.items():
                 account[cause] = account.get(cause, 0.0) + float(seconds)
     return dict(sorted(account.items(), key=lambda each: -each[1]))

@@ -10,11 +10,12 @@ from typing import Any
 from batch.errors import PromptmillError
 from batch.journal.attempts import SUFFIX, decode_attempt
 from batch.journal.watching import SAMPLES, decode_sample
-from batch.results.following import JournalFollower, Line
+from batch.results.following import JournalFollower, JournalLine
 from batch.results.timeline import Timeline
 from batch.rundir.local import RunDirectory
+from batch.rundir.watch_folder import watch_folder
 
-Seen = Callable[[Line, Mapping[str, Any]], None]
+Seen = Callable[[JournalLine, Mapping[str, Any]], None]
 
 
 class RunTimeline:
@@ -42,7 +43,7 @@ class RunTimeline:
 
     def _read_watched(self) -> None:
         with suppress(OSError, PromptmillError):
-            folder = self._directory.watch_dir()
+            folder = watch_folder(self._directory)
             # The older half first: once a file becomes it, its inode is that of a file read already.
             for path in sorted(folder.glob("*.jsonl"), key=lambda each: (".1." not in each.name, each.name)):
                 self._read_file(path)

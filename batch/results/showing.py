@@ -17,6 +17,7 @@ from batch.records import BadRow, Outcome, Request, Row
 from batch.results.readable import answer_text, first_token_seconds, seconds
 from batch.rundir.running import live_states
 from batch.rundir.stored_run import StoredRun
+from batch.rundir.watch_folder import watch_folder
 from batch.settings import Variant
 
 FORMAT = 1
@@ -84,7 +85,7 @@ def show_row(run: StoredRun, name: str) -> ShownRow | None:
 
 def _tasks(run: StoredRun, row: Row | BadRow | None, ordinal: int, outcomes: dict[tuple[str, int], Outcome | None]) -> Iterator[ShownTask]:
     try:
-        attempts = read_attempts(run.directory.watch_dir(), ordinal)
+        attempts = read_attempts(watch_folder(run.directory), ordinal)
     except StorageError:
         attempts = []
     in_flight = {}

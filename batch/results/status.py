@@ -14,6 +14,7 @@ from batch.providers.endings import is_unknown_ending
 from batch.providers.usage import token_count
 from batch.records import Outcome
 from batch.results.live import LiveRun, read_account, read_live_run
+from batch.rundir.command_log import CommandRecord, read_commands
 from batch.rundir.local import RunDirectory
 from batch.rundir.running import is_running
 
@@ -86,7 +87,9 @@ class VariantStatus:
 class Status:
     """The present state of a run.
 
+    `commands` are what users gave to the running process (promptmill ctl), oldest first.
     `unrecorded_usd` was spent, or may have been, on tasks without an outcome; `abandoned` requests were given up in flight at stops.
+    `origin` describes the answers that its rows were made of (InputRecord), `upstream` is the state of their run where it can be read.
     `running`: a runner is at work, and `live` is its present state. `account` has the seconds of all sessions by what limited them.
     """
 
@@ -98,6 +101,9 @@ class Status:
     running: bool = False
     live: LiveRun | None = None
     account: Mapping[str, float] = field(default_factory=dict)
+    commands: tuple[CommandRecord, ...] = ()
+    origin: Mapping[str, Any] | None = None
+    upstream: Status | None = None
 
 
 def read_status(directory: RunDirectory) -> Status:
@@ -117,6 +123,7 @@ def read_status(directory: RunDirectory) -> Status:
     beaten = manifest.race.beaten_by if manifest.race is not None else {}
     variants = tuple(replace(variant, beaten_by=beaten.get(variant.name)) for variant in variants)
     name = manifest.name or directory.path.name
+    origin = None if manifest.input is None else manifest.input.origin
     return Status(
         directory.place,
         name,
@@ -126,6 +133,8 @@ def read_status(directory: RunDirectory) -> Status:
         is_running(directory),
         read_live_run(directory),
         read_account(directory),
+        tuple(read_commands(directory)),
+        origin,
     )
 
 

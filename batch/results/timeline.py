@@ -27,7 +27,7 @@ QUANTILES = (0.5, 0.95, 0.99)
 
 
 @dataclass(slots=True)
-class Bucket:
+class TimeBucket:
     """What ended in a span of time. `busy_s` sums the seconds in flight; `limits` has for each pool the sum and number of its samples."""
 
     ok: int = 0
@@ -42,7 +42,7 @@ class Bucket:
     causes: dict[str, float] = field(default_factory=dict)
     limits: dict[str, tuple[int, int]] = field(default_factory=dict)
 
-    def add(self, other: Bucket) -> None:
+    def add(self, other: TimeBucket) -> None:
         """Add another bucket to this one."""
         self.ok += other.ok
         self.failed += other.failed
@@ -68,7 +68,7 @@ class Timeline:
     def __init__(self, *, attempts_kept: bool) -> None:
         self.width_s = 1.0
         self.ok = self.failed = 0
-        self._buckets: dict[int, Bucket] = {}
+        self._buckets: dict[int, TimeBucket] = {}
         self._attempts_kept = attempts_kept
         self._last: float | None = None
 
@@ -131,7 +131,7 @@ class Timeline:
         places = sorted(self._buckets)
         buckets = [self._buckets[place] for place in places]
 
-        def column(value: Callable[[Bucket], Any]) -> list[Any]:
+        def column(value: Callable[[TimeBucket], Any]) -> list[Any]:
             return [value(bucket) for bucket in buckets]
 
         return {
@@ -162,16 +162,16 @@ class Timeline:
             inside = min(done, (place + 1) * width) - max(sent, place * width)
             self._at(place).busy_s += inside
 
-    def _bucket(self, time: float) -> Bucket:
+    def _bucket(self, time: float) -> TimeBucket:
         self._at(math.floor(time / self.width_s))
         while len(self._buckets) > MOST_BUCKETS:
             self._widen()
         return self._at(math.floor(time / self.width_s))
 
-    def _at(self, place: int) -> Bucket:
+    def _at(self, place: int) -> TimeBucket:
         bucket = self._buckets.get(place)
         if bucket is None:
-            bucket = self._buckets[place] = Bucket()
+            bucket = self._buckets[place] = TimeBucket()
         return bucket
 
     def _widen(self) -> None:
@@ -217,7 +217,7 @@ def _tick(bars: dict[int, int], seconds: float) -> None:
     bars[bar] = bars.get(bar, 0) + 1
 
 
-def _limit(bucket: Bucket) -> float | None:
+def _limit(bucket: TimeBucket) -> float | None:
     return round(sum(total / count for total, count in bucket.limits.values()), 2) if bucket.limits else None
 
 

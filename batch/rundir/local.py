@@ -24,6 +24,7 @@ from batch.journal.salvage import Salvaged, salvage_journal
 from batch.journal.segments import Segment, SegmentName
 from batch.journal.writer import JournalWriter, LeasedJournalWriter
 from batch.rundir.file_lock import FileLock, lock_directory
+from batch.rundir.kept_names import ROWS, numbered
 from batch.rundir.manifest import Manifest
 from batch.settings import RunSettings
 from batch.storage import replace_atomically, sync_directory
@@ -35,8 +36,9 @@ LAYOUT = "2.0"
 
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
 CONTENTS = (
-    *("journal", "submissions.jsonl", "batches", "run.json", "input-index.json"),
-    *("completions.*", "errors.*", "scores", "report.html", "watch"),
+    *("journal", "submissions.jsonl", "batches", "run.json", "input-index.json", "rows"),
+    *("completions.*", "errors.*", "completions-*", "errors-*", ".parts", "scores", "report.html"),
+    *("watch", "control.jsonl", "accepted.json"),
 )
 
 
@@ -120,15 +122,9 @@ class RunDirectory:
         """
         folder = self.path / "journal" / slug
         for path in (folder.parent, folder):
-            _refuse_foreign_link(path)
+            refuse_foreign_link(path)
         if is_packed(folder):
             unpack(folder)
-        return folder
-
-    def watch_dir(self) -> Path:
-        """Path of the folder for what a run is watched by, which may not exist yet. Raises StorageError, RunDirectoryError."""
-        folder = self.path / "watch"
-        _refuse_foreign_link(folder)
         return folder
 
     def open_journal(self, slug: str, run: RunSettings) -> JournalWriter:
@@ -170,7 +166,7 @@ class RunDirectory:
     def batch_folder(self) -> Path:
         """Path of the folder for the files of batches, which is created; for a store, of a local copy that each call updates."""
         folder = self.path / "batches"
-        _refuse_foreign_link(folder)
+        refuse_foreign_link(folder)
         with storage_errors(folder):
             Disk().make_directory(folder)
         return folder
@@ -199,12 +195,42 @@ class RunDirectory:
         """Rewrite the damaged segments of a journal; hold the lock. Raises StorageError."""
         return salvage_journal(self.journal_dir(slug))
 
+    def rows_place(self, name: str) -> str:
+        """Return the path, or the address, of a file of kept rows."""
+        return str(self.path.absolute() / ROWS / name)
+
+    def keep_rows(self, made: Path, stem: str) -> str:
+        """Move a file of rows to the kept ones; hold the lock. Returns its name: `stem` with the next number. Raises StorageError."""
+        folder = self.path / ROWS
+        refuse_foreign_link(folder)
+        with storage_errors(folder):
+            Disk().make_directory(folder)
+            name = numbered(made, stem, [entry.name for entry in folder.iterdir()])
+            with made.open("rb") as file:
+                os.fsync(file.fileno())
+            made.rename(folder / name)
+            sync_directory(folder)
+        return name
+
+    def drop_rows(self, kept: str) -> None:
+        """Remove all kept rows but the file named `kept`; hold the lock. Raises StorageError."""
+        folder = self.path / ROWS
+        with storage_errors(folder):
+            for entry in folder.iterdir() if folder.is_dir() else ():
+                if entry.name != kept:
+                    entry.unlink(missing_ok=True)
+
     def fetch(self, *names: str) -> None:
         """Update the local copy of derived files: folders (`scores`), or files by pattern (`errors.*`). Raises StorageError."""
 
     def publish(self, *paths: Path) -> list[Path | str]:
         """Publish files and folders that were written under `path`; returns their locations. Raises StorageError."""
         return list(paths)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the directory is on a disk that other processes of this machine see."""
+        return True
 
     def slugs(self) -> list[str]:
         """List the variants that have a journal, sorted by name."""
@@ -231,7 +257,7 @@ class RunDirectory:
         return f"The earlier results were moved to {aside}; delete that folder when you need them no longer."
 
     def _aside(self) -> Path:
-        _refuse_foreign_link(self.path / "old")
+        refuse_foreign_link(self.path / "old")
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         names = [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]
         aside = next(path for name in names if not (path := self.path / "old" / name).exists())
@@ -263,7 +289,7 @@ def _parsed(text: bytes) -> Any:
         return json.loads(text)
 
 
-def _refuse_foreign_link(path: Path) -> None:
+def refuse_foreign_link(path: Path) -> None:
     """Refuse a symbolic link of another user in a run directory: it could lead to any folder of this user. Raises RunDirectoryError."""
     with storage_errors(path):
         found = path.lstat() if path.is_symlink() else None

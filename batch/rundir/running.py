@@ -9,6 +9,7 @@ from pathlib import Path
 from batch.errors import PromptmillError
 from batch.journal.watching import read_live
 from batch.rundir.local import RunDirectory
+from batch.rundir.watch_folder import watch_folder
 
 FRESH_S = 15.0
 """A present state that is older is that of a runner that was killed, or is suspended."""
@@ -18,7 +19,7 @@ def live_states(directory: RunDirectory) -> list[dict[str, object]]:
     """Return the present states of the pools of a run that is at work; none of one that is not."""
     now = time.time()
     with suppress(PromptmillError):
-        return [state for state in read_live(directory.watch_dir()) if isinstance(at := state.get("time"), float) and now - at < FRESH_S]
+        return [state for state in read_live(watch_folder(directory)) if isinstance(at := state.get("time"), float) and now - at < FRESH_S]
     return []
 
 

@@ -26,13 +26,14 @@ from batch.journal.ledger import LEDGER, Ledger, StoreLedger
 from batch.journal.object_writer import ObjectJournal
 from batch.journal.salvage import Salvaged
 from batch.journal.segments import LAST, Segment, SegmentName, read_seal, segment_names
+from batch.rundir.kept_names import ROWS, numbered
 from batch.rundir.local import CONTENTS, RunDirectory
 from batch.rundir.store_lock import Pulse, StoreLock
 from batch.rundir.unsent import Unsent
 from batch.settings import RunSettings
 from batch.storage import Mirror
 from batch.storage.store_errors import StoreError
-from batch.storage.stores import Stored
+from batch.storage.stores import Stored, upload
 from batch.storage.urls import StoreUrl
 
 _FOLDERS = ("scores", "watch", "batches")
@@ -115,8 +116,7 @@ class StoreRunDirectory(RunDirectory):
             folder = Path(temporary)
             for generation in range(1, lease.generation):
                 former = lease._replace(generation=generation)
-                _mapped(partial(self._mirror.fetch_apart, [f"journal/{slug}/{former.stem}.sealed"], folder))
-                last = read_seal(former.seal(folder)).get(LAST, 0)
+                last = self._last_object(slug, former, folder)
                 _mapped(partial(self._mirror.fetch_apart, [self._object(slug, former, part) for part in range(1, last + 1)], folder))
             return read(earlier_segments(folder, lease))
 
@@ -133,11 +133,27 @@ class StoreRunDirectory(RunDirectory):
         _mapped(partial(self._mirror.fetch, "batches"))
         return super().batch_folder()
 
+    def _last_object(self, slug: str, lease: SegmentName, folder: Path) -> int:
+        """Return the number of the last object of a former lease: as its seal says, or all, where its holder finished it."""
+        sealed, last = f"journal/{slug}/{lease.stem}.sealed", 0
+        if _mapped(partial(self._mirror.read, sealed)) is not None:
+            _mapped(partial(self._mirror.fetch_apart, [sealed], folder))
+            return read_seal(lease.seal(folder)).get(LAST, 0)
+        while _mapped(partial(self._mirror.read, self._object(slug, lease, last + 1))) is not None:
+            last += 1
+        return last
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the directory is on a disk: it is not."""
+        return False
+
     def discard(self, *paths: Path) -> None:
-        """Remove files from the copy and from the store."""
+        """Remove derived files from the store, and from the copy."""
         for path in paths:
-            _mapped(partial(self._mirror.delete, path.relative_to(self.path).as_posix()))
-        super().discard(*paths)
+            path.unlink(missing_ok=True)
+            if path.is_relative_to(self.path):
+                _mapped(partial(self._mirror.delete, path.relative_to(self.path).as_posix()))
 
     def check_lock(self) -> None:
         """Check that this process still has the lock, without a request to the store."""
@@ -169,6 +185,24 @@ class StoreRunDirectory(RunDirectory):
         """List the variants that have a journal, sorted by name."""
         return _mapped(partial(self._mirror.folders, "journal"))
 
+    def rows_place(self, name: str) -> str:
+        """Return the address of a file of kept rows."""
+        return str(self._mirror.url.joined(f"{ROWS}/{name}"))
+
+    def keep_rows(self, made: Path, stem: str) -> str:
+        """Put a file of rows on the store; hold the lock. Returns its name."""
+        _mapped(self._check)
+        name = numbered(made, stem, [each.url.name for each in self._folder(ROWS)])
+        _mapped(partial(upload, made, self._mirror.url.joined(f"{ROWS}/{name}")))
+        return name
+
+    def drop_rows(self, kept: str) -> None:
+        """Remove all kept rows but the file named `kept`; hold the lock."""
+        _mapped(self._check)
+        for each in self._folder(ROWS):
+            if each.url.name != kept:
+                _mapped(partial(self._mirror.delete, f"{ROWS}/{each.url.name}"))
+
     def fetch(self, *names: str) -> None:
         """Update the local copy of derived files: folders (`scores`), or files by pattern (`errors.*`)."""
         for name in names:
@@ -194,7 +228,7 @@ class StoreRunDirectory(RunDirectory):
         aside = f"old/{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}"
         moved = 0
         for pattern in CONTENTS:
-            found = self._folder(pattern) if pattern in ("journal", *_FOLDERS) else self._files(pattern)
+            found = self._folder(pattern) if pattern in ("journal", ROWS, *_FOLDERS) else self._files(pattern)
             moves = [(each, f"{aside}/{each.url.key.removeprefix(self._mirror.url.key).lstrip('/')}") for each in reversed(found)]
             _mapped(partial(self._mirror.move, moves))
             moved += len(moves)

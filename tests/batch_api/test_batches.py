@@ -53,7 +53,7 @@ def test_the_outputs_are_those_of_a_live_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("absent", [None, ""])
 @pytest.mark.parametrize("status", ["expired", "cancelled", "completed"])
 def test_what_expired_is_kept_and_the_rest_is_sent_live(tmp_path: Path, status: str, absent: str | None) -> None:
-    """A batch that ends at 60 %: its answers are taken, its other rows sent live; null and empty ids of files mean there is none."""
+    """A batch that ends at 60 %: its answers are taken, its other rows sent live (fault 76); null and empty ids mean there is no file."""
     with BatchServer(Plan(done=0.6, status=status, absent=absent)) as server:
         folder = job(tmp_path, server)
         session = run_here(folder)
@@ -131,7 +131,7 @@ def test_all_lines_failed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_a_lost_reply_to_create_makes_one_batch(tmp_path: Path, when: str) -> None:
-    """The connection is cut before or after the provider has created the batch: there is one batch of each ten rows in the end."""
+    """The connection is cut before or after the provider has created the batch: there is one batch of each ten rows (fault 76)."""
     with BatchServer() as server:
         server.lose = {2: when}
         folder = job(tmp_path, server)

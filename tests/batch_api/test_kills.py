@@ -56,7 +56,7 @@ def sweep(path: Path, kills: int, seed: int, rows: int, shards: int) -> int:
 
 
 def test_killed_again_and_again(tmp_path: Path) -> None:
-    """Five kills over upload, create, poll and collect; six batches in the end, each row once in them."""
+    """Five kills over upload, create, poll and collect; six batches in the end, each row once in them (fault 76)."""
     assert sweep(tmp_path, 5, seed=7, rows=ROWS, shards=SHARDS) >= 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -83,16 +84,24 @@ def test_every_eval_ever_goes_out_and_in(tmp_path: Path) -> None:
     old, _ = old_and_new(tmp_path)
     done = call("score", old, *SCORING, "--every-eval", tmp_path / "eee")
     assert done.exit_code == 0, done.stderr
-    document = json.loads((tmp_path / "eee/m.json").read_text())
+    (path,) = (tmp_path / "eee" / "data" / "old.jsonl" / "unknown" / "m").glob("*[0-9a-f].json")
+    document = json.loads(path.read_text())
+    # The schema's form of the address of the samples, relative to the folder (eval.schema.json 0.3.0).
+    beside = document["detailed_evaluation_results"]["file_path"]
+    assert re.fullmatch(
+        r"data/[^/]+/[^/]+/[^/]+/[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}_samples\.jsonl", beside
+    )
+    assert document["model_info"]["additional_details"].keys() == {"deployment_type", "model_availability"}
+    samples = tmp_path / "eee" / beside
     assert document.keys() >= {"schema_version", "evaluation_id", "retrieved_timestamp", "source_metadata", "model_info", "eval_library"}
     (result,) = document["evaluation_results"]
     assert result.keys() >= {"evaluation_name", "source_data", "metric_config", "score_details"}
     assert (result["score_details"]["score"], result["metric_config"]["score_type"]) == (0.845, "binary")
-    lines = [json.loads(line) for line in (tmp_path / "eee/m_samples.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in samples.read_text().splitlines()]
     assert len(lines) == document["detailed_evaluation_results"]["total_rows"] == 2000
     required = {"schema_version", "evaluation_id", "model_id", "evaluation_name", "sample_id", "interaction_type", "input", "evaluation"}
     assert all(line.keys() >= {*required, "answer_attribution", "output"} for line in lines)
     assert {line["evaluation_id"] for line in lines} == {document["evaluation_id"]}
     assert (lines[3]["input"]["reference"], lines[3]["evaluation"]) == (["3"], {"score": 1.0, "is_correct": True})
-    again = call("score", tmp_path / "eee/m_samples.jsonl", "--kind", "number", "--expected", "reference", "--json")
+    again = call("score", samples, "--kind", "number", "--expected", "reference", "--json")
     assert json.loads(again.stdout)["scores"][0]["findings"]["standings"][0]["summary"]["strict"]["estimate"] == 0.845

@@ -22,7 +22,7 @@ A job file is TOML. All of it is checked before anything is sent: a key that is 
 suggestion, and all errors are shown at once. Any key can be set on the command line: `--set run.concurrency=16`,
 `--set model.temperature=1` (all models), `--set input.path=other.jsonl`.
 
-- Paths are relative to the job file; only `output.dir` is relative to the working directory. They may use `${VAR}` and `${VAR:-default}`.
+- Paths are relative to the job file, those of `--set` to the working directory. They may use `${VAR}` and `${VAR:-default}`.
 - `extends = "base.toml"` builds on another job file: tables are merged key by key, `[[model]]`, `[[score]]` and other lists are
   replaced as a whole.
 - Keys of providers are never in a job file: `api_key_env` names the environment variable.

@@ -17,7 +17,8 @@ import pytest
 from batch.app.view import view_server
 from batch.app.viewing.viewed_run import KEPT, SENT_AT_ONCE, open_viewed
 from batch.errors import RunDirectoryError, SetupError
-from tests.support.runs import FinishedRun
+from batch.journal.lines import encode
+from tests.support.runs import FinishedRun, variant
 from tests.support.stores import outcome
 
 
@@ -169,3 +170,26 @@ def test_a_large_run_is_sent_in_samples_and_buckets(tmp_path: Path) -> None:
     assert sum(found["timeline"]["ok"]) == count
     assert found["timeline"]["latency_s"]["p50"][-1] == pytest.approx(0.5, rel=0.03)
     assert len(json.dumps(found)) < 200_000
+
+
+@pytest.mark.long
+def test_a_million_rows_are_read_without_being_loaded(tmp_path: Path) -> None:
+    """All are counted, in memory that does not grow with their texts: 9 bytes a record, and the newest places."""
+    import resource
+    import time
+
+    (tmp_path / "large").mkdir()
+    count = 1_000_000
+    run = FinishedRun(tmp_path / "large", [{"text": "x"}], {}, variants=[variant("m")])
+    folder = run.directory.journal_dir("m")
+    folder.mkdir(parents=True)
+    with (folder / "000001.jsonl").open("wb") as file:
+        for row in range(count):
+            file.write(encode(replace(outcome(row), sent=1.7e9 + row / 100, done=1.7e9 + row / 100 + 0.5)))
+    before, began = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    found = look(run)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"\n1,000,000 rows: {time.process_time() - began:.1f} s of one core, {grown:.0f} MiB more")
+    assert found["variants"][0]["ok"] == count
+    assert len(found["timeline"]["start"]) <= 400
+    assert grown < 200

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from batch.policy.retry_budget import RETRY_SHARE
 from batch.settings import RunSettings
 from batch.transport.wire import Engine, Response, Target
 from tests.simulation.weather import Plight, Weather, plight
@@ -76,7 +75,7 @@ class Witness:
             return True
         if self.last_meaning.get(key) == "charged" and self.sent[key] > self.run.repeats and not self.suspicious:
             self.retried.add(key)
-            allowed = max(20, 2 * self.run.most_in_flight) + RETRY_SHARE * len(self.sent) * self.run.repeats + 1
+            allowed = max(20, 2 * self.run.most_in_flight) + self.run.retry_share * len(self.sent) * self.run.repeats + 1
             self._require(len(self.retried) <= allowed, "6 (budget)", f"{len(self.retried)} of {len(self.sent)} rows were retried")
         return False
 

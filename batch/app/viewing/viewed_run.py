@@ -15,7 +15,7 @@ from threading import Lock
 from typing import Any
 
 from batch.errors import PromptmillError
-from batch.results.following import Line, Place, read_record
+from batch.results.following import JournalLine, Place, read_record
 from batch.results.live import read_account, read_live_run
 from batch.results.readable import answer_text, failure_text, first_token_seconds, seconds
 from batch.results.run_timeline import RunTimeline
@@ -63,7 +63,7 @@ class ViewedRun:
     def _document(self, after: int, *, is_whole: bool) -> dict[str, Any]:
         directory = self._directory
         manifest = directory.manifest
-        counts, live = self._counts(), read_live_run(directory)
+        counts, live = self._counts(is_whole=is_whole), read_live_run(directory)
         return {
             "format": FORMAT,
             "name": manifest.name or directory.path.name,
@@ -84,7 +84,7 @@ class ViewedRun:
             "failures": self._lines(self._failures, after),
         }
 
-    def _seen(self, line: Line, fields: Mapping[str, Any]) -> None:
+    def _seen(self, line: JournalLine, fields: Mapping[str, Any]) -> None:
         self._number += 1
         newest = Newest(self._number, line.variant, line.place)
         self._rows.append(newest)
@@ -95,7 +95,10 @@ class ViewedRun:
         tasks.append(int(fields["task"], 16))
         oks.append(is_ok)
 
-    def _counts(self) -> dict[str, tuple[int, int]]:
+    def _counts(self, *, is_whole: bool) -> dict[str, tuple[int, int]]:
+        if not is_whole:
+            # To find the newest record of each task takes longer than to count them, and is done once all are read.
+            return {name: ((ok := sum(oks)), len(oks) - ok) for name, (_, oks) in self._tasks.items()}
         if self._counted[0] != self._number:
             self._counted = self._number, {name: newest_counts(tasks, oks) for name, (tasks, oks) in self._tasks.items()}
         return self._counted[1]

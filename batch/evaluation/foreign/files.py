@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 import orjson
 
 from batch.errors import InputError
+from batch.evaluation.foreign.inspect_logs import inspect_log
 from batch.readers import Dataset
 from batch.readers.formats import FORMATS
 from batch.readers.record import PACKED
@@ -32,7 +32,7 @@ def documents(path: Path) -> Iterator[Any]:
     if inner in _TABLES:
         yield from _rows(path, text=inner in _CSV)
     elif inner == ".eval":
-        yield _inspect_log(path)
+        yield inspect_log(path)
     else:
         yield from _json(path)
 
@@ -87,24 +87,3 @@ def _parsed(cell: str) -> Any:
         return orjson.loads(cell)
     except orjson.JSONDecodeError:
         return cell
-
-
-def _inspect_log(path: Path) -> dict[str, Any]:
-    """Read an .eval log, a zip with header.json and a file per sample (inspect's log/_recorders/eval.py), into its JSON form."""
-    try:
-        with zipfile.ZipFile(path) as log:
-            names = log.namelist()
-            # A run that was stopped has no header yet, but begins with what it was to be.
-            header = next((name for name in ("header.json", "_journal/start.json") if name in names), None)
-            described = orjson.loads(log.read(header)) if header else {}
-            samples = [name for name in names if PurePath(name).parts[:1] == ("samples",) and name.endswith(".json")]
-            found = [orjson.loads(log.read(name)) for name in samples]
-    except (OSError, zipfile.BadZipFile, orjson.JSONDecodeError) as error:
-        raise InputError(f"{path}: is no whole .eval log of inspect: {error}") from error
-    except NotImplementedError as error:
-        raise InputError(f"{path}: cannot be unpacked ({error}); inspect log convert --to json makes a JSON file of it") from error
-    return {"eval": described.get("eval") or {}, "samples": sorted(found, key=lambda one: (_order(one.get("id")), one.get("epoch") or 1))}
-
-
-def _order(identifier: Any) -> tuple[int, int, str]:
-    return (0, identifier, "") if isinstance(identifier, int) else (1, 0, str(identifier))

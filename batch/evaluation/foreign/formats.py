@@ -4,7 +4,7 @@ A format is recognised by its keys: promptmill's completions and errors; results
 (lines, or {results: {results}}) and of inspect ({eval, samples}, and its .eval logs); samples of lm-eval and of Every Eval Ever; and
 any line with its answer under a usual name, or the one asked for.
 Sources: platform.openai.com/docs/guides/batch; EvaluateResult in promptfoo's src/types/index.ts; EvalSample in inspect's log/_log.py and
-ModelOutput in its model/_model_output.py; lm_eval/evaluator.py; instance_level_eval.schema.json 0.2.1 of every_eval_ever.
+ModelOutput in its model/_model_output.py; lm_eval/evaluator.py; instance_level_eval.schema.json 0.2.1 and 0.3.0 of every_eval_ever.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import orjson
-
 from batch.errors import InputError
 from batch.evaluation.foreign.files import documents
+from batch.evaluation.foreign.inspect_logs import attached
+from batch.evaluation.foreign.lm_eval import lm_eval_lines
+from batch.evaluation.foreign.values import ForeignLine, id_of, text_of
 from batch.providers.replies import read_reply
 from batch.providers.usage import read_usage
 from batch.results.openai_batch.files import is_batch_answer, only_model, read_batch_line
@@ -27,8 +28,7 @@ USUAL_NAMES = ("completion", "output", "response", "answer", "prediction", "text
 # Seconds and US dollars beyond this are no measurement; their sums are still finite.
 _MOST = 1e12
 
-ForeignLine = tuple[str, str, dict[str, Any], dict[str, Any]]
-"""id, variant, what is said of the answer (fields of Answer), and the row's columns."""
+_INSPECT_REASONS = {"max_tokens": "length", "model_length": "length"}
 
 
 def answer_lines(path: Path, answer: str | None) -> Iterator[ForeignLine]:
@@ -46,7 +46,7 @@ def answer_lines(path: Path, answer: str | None) -> Iterator[ForeignLine]:
     elif answer is None and found and all(map(is_batch_answer, found)):
         yield from _of_batches(found)
     elif answer is None and found and all(one.keys() >= {"doc_id", "resps", "filtered_resps"} for one in found):
-        yield from _of_lm_eval(found)
+        yield from lm_eval_lines(found)
     elif answer is None and found and all(one.keys() >= {"evaluation_id", "sample_id", "interaction_type"} for one in found):
         yield from _of_every_eval(found)
     else:
@@ -62,7 +62,7 @@ def _of_line(line: dict[str, Any], answer: str | None, path: Path) -> ForeignLin
             )
         name = None
     said = _failed(line["error"]) if line.get("error") else _own(line, line.get(name) if name else None)
-    return _id(line.get("id")), str(line.get("variant") or line.get("model") or "answers"), said, line
+    return id_of(line.get("id")), str(line.get("variant") or line.get("model") or "answers"), said, line
 
 
 def _own(line: Mapping[str, Any], text: Any) -> dict[str, Any]:
@@ -70,7 +70,7 @@ def _own(line: Mapping[str, Any], text: Any) -> dict[str, Any]:
     return {
         **{key: _number(line.get(key)) for key in ("latency_s", "first_token_s", "cost_usd")},
         "tool_calls": calls if isinstance(calls, list) and all(isinstance(call, dict) for call in calls) else None,
-        "text": _text(text),
+        "text": text_of(text),
         "truncated": reason == "length",
         **({"finish_reason": reason} if isinstance(reason, str) else {}),
         "usage": read_usage(line.get("usage")) or {},
@@ -103,41 +103,45 @@ def _of_promptfoo(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
         # An assertion that was not met is an error of its own there, beside an answer.
         error = response.get("error") or (line.get("error") if response.get("output") is None else None)
         said = {
-            "text": _text(response.get("output")),
+            "text": text_of(response.get("output")),
             "cost_usd": _number(line.get("cost")),
             "latency_s": _seconds(latency),
         }
-        yield _id(line["testIdx"]), variant, _failed(error) if error else said, dict(line["vars"] or {})
+        yield id_of(line["testIdx"]), variant, _failed(error) if error else said, dict(line["vars"] or {})
 
 
 def _of_inspect(document: Mapping[str, Any]) -> Iterator[ForeignLine]:
     variant = str((document.get("eval") or {}).get("model") or "answers")
     for sample in document["samples"]:
-        columns = {"input": sample.get("input"), "target": sample.get("target"), **(sample.get("metadata") or {})}
-        output = sample.get("output") or {}
+        known = {key: attached(sample.get(key), sample.get("attachments")) for key in ("input", "target", "choices", "output")}
+        columns = {**{key: known[key] for key in ("input", "target")}, **(sample.get("metadata") or {})}
+        columns |= {"choices": known["choices"]} if known["choices"] else {}
+        output = known["output"] or {}
         choice: dict[str, Any] = next(iter(output.get("choices") or []), {})
         if sample.get("error") or output.get("error") or not choice:
-            yield _id(sample.get("id")), variant, _failed(sample.get("error") or output.get("error") or "no_choices"), columns
+            yield id_of(sample.get("id")), variant, _failed(sample.get("error") or output.get("error") or "no_choices"), columns
             continue
-        message = choice.get("message") or {}
-        said = {"text": _text(message.get("content")), "truncated": choice.get("stop_reason") in {"max_tokens", "model_length"}}
-        yield _id(sample.get("id")), variant, {**said, "latency_s": _number(output.get("time"))}, columns
+        yield id_of(sample.get("id")), variant, _inspect_answer(output, choice), columns
+
+
+def _inspect_answer(output: Mapping[str, Any], choice: Mapping[str, Any]) -> dict[str, Any]:
+    message, usage, reason = choice.get("message") or {}, output.get("usage") or {}, choice.get("stop_reason")
+    tokens = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
+    calls = message.get("tool_calls") or []
+    return {
+        "text": text_of(message.get("content")),
+        "tool_calls": [{"function": {"name": one.get("function"), "arguments": one.get("arguments")}} for one in calls] or None,
+        "truncated": reason in {"max_tokens", "model_length"},
+        "usage": {key: count for key, count in tokens.items() if type(count) is int},
+        "latency_s": _number(output.get("time")),
+        **({"finish_reason": _INSPECT_REASONS.get(reason, reason)} if isinstance(reason, str) else {}),
+    }
 
 
 def _failed(error: Any) -> dict[str, Any]:
     """Make a failed task: a status becomes "http_500", and what is not an identifier "error"."""
     code = error.get("code") if isinstance(error, dict) else error
     return {"failure": code if isinstance(code, str) and code.isidentifier() else f"http_{code}" if type(code) is int else "error"}
-
-
-def _text(content: Any) -> str | None:
-    """Return an answer's text: a plain text, joined text parts, or a structured answer as JSON."""
-    if content is None or isinstance(content, str):
-        return content
-    if isinstance(content, list) and all(isinstance(part, dict) and "type" in part for part in content):
-        texts = [str(part["text"]) for part in content if part["type"] == "text" and "text" in part]
-        return "".join(texts) if texts else None
-    return orjson.dumps(content).decode()
 
 
 def _number(value: Any) -> float | None:
@@ -149,29 +153,6 @@ def _seconds(milliseconds: Any) -> float | None:
     return None if (amount := _number(milliseconds)) is None else amount / 1000
 
 
-def _id(value: Any) -> str:
-    return "" if value is None else str(value)
-
-
-def _of_lm_eval(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
-    """Yield a line for each question and filter. Each filter becomes a variant of its own, since it extracts another answer."""
-    for line in lines:
-        doc = line.get("doc")
-        columns = {**(doc if isinstance(doc, dict) else {"doc": doc}), "target": line.get("target"), "doc_id": line["doc_id"]}
-        for text in _filtered(line["filtered_resps"]):
-            yield _id(line["doc_id"]), str(line.get("filter") or "none"), {"text": text}, columns
-
-
-def _filtered(given: Any) -> Iterator[str | None]:
-    """Yield the filtered answers, one per repeat; for log-likelihoods, the index of the likeliest choice."""
-    values = given if isinstance(given, list) else [given]
-    if values and all(isinstance(one, list) and len(one) == 2 and isinstance(one[0], int | float) for one in values):
-        yield str(max(range(len(values)), key=lambda at: values[at][0]))
-        return
-    for one in values:
-        yield from (_text(each) for each in one) if isinstance(one, list) else (_text(one),)
-
-
 def _of_every_eval(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
     """Read samples of Every Eval Ever. The answer is the output, or the last assistant message of a dialogue."""
     for line in lines:
@@ -180,7 +161,7 @@ def _of_every_eval(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
         columns |= {**(line.get("metadata") or {}), "score": (line.get("evaluation") or {}).get("score")}
         variant = str(line.get("model_id") or "answers")
         if line.get("error"):
-            yield _id(line["sample_id"]), variant, {"failure": "error"}, columns
+            yield id_of(line["sample_id"]), variant, {"failure": "error"}, columns
             continue
         texts = (line.get("output") or {}).get("raw")
         if texts is None:
@@ -189,4 +170,4 @@ def _of_every_eval(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
         tokens = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
         facts = {"usage": read_usage(tokens) or {}, "latency_s": _seconds(timing.get("latency_ms"))}
         for text in texts if isinstance(texts, list) else [texts]:
-            yield _id(line["sample_id"]), variant, {"text": _text(text), **facts}, columns
+            yield id_of(line["sample_id"]), variant, {"text": text_of(text), **facts}, columns

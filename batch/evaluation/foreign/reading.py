@@ -9,7 +9,8 @@ from typing import Any
 
 from batch.errors import InputError, PromptmillError
 from batch.evaluation.answers import Answer
-from batch.evaluation.foreign.formats import ForeignLine, answer_lines
+from batch.evaluation.foreign.formats import answer_lines
+from batch.evaluation.foreign.values import ForeignLine
 from batch.readers import Dataset
 from batch.records import Row
 from batch.settings import InputSettings

@@ -42,7 +42,7 @@ KINDS = {
     "exact": ScorerKind(matching.exact),
     "contains": ScorerKind(matching.contains),
     "regex": ScorerKind(matching.regex, version=2),
-    "choice": ScorerKind(choice.choice, version=2),
+    "choice": ScorerKind(choice.choice, version=3),
     "label": ScorerKind(labels.label),
     "number": ScorerKind(number.number, version=2),
     "math": ScorerKind(math.math, slow=True, version=2),

@@ -19,7 +19,7 @@ _OPEN, _CLOSE = r"[\s(\[{*_\"'`:：（「『【“]*", r"[)\]}*_\"'`.,;:!。，�
 _WORD = rf"[^\W{JOINED}]"
 # "A" is also an article and "I" a pronoun: what may follow them where they are meant as a label.
 _AFTER_ARTICLE = r"(?:because|since|as|is|was|due|for|which|with|based|given|when|while|where|therefore|so|then|but|not|and|or|if)\b"
-
+_JOINTS = "and|or|und|oder|et|ou|y|o|e|en|of|oraz|lub|dan|atau"
 
 _LABEL_GROUPS = ("closed", "plain", "joined", "article", "elsewhere")
 _SPACELESS = ("zh", "ja", "ko", "th")
@@ -89,6 +89,10 @@ class _Patterns:
         plural = cue.replace("option)\\b", "option)s?\\b").replace("\\bis\\b", "\\b(?:is|are)\\b")
         self.declared_all = re.compile(rf"{plural}(?P<run>{several})")
         self.bare = re.compile(rf"(?<!{_WORD})(?<!['.&/+-])([{upper}])(?!{_WORD}|['&/+#-])")
+        joints = r"(?:and|or|und|oder|et|ou|y|o|e|en|of|oraz|i|lub|dan|atau)"
+        # "A and B": no article stands before a joint and another label.
+        second = rf"(?:[{upper}](?<![AI])|[AI](?!\s+[a-z]))(?!{_WORD}|')"
+        self.joint = re.compile(rf"[)*\"\]]*\s*,?\s*(?:{_JOINTS})\s+(?:(?i:option)\s+)?[(*\"\[]*{second}")
         self.listed = re.compile(rf"\s*{_CLOSE}*\s*(?:,\s*)?(?:(?:or|and)\b|[,/&])\s*(?:(?i:option)\s*)?[(*\"]*([{upper}])(?!{_WORD}|')")
 
 
@@ -174,7 +178,7 @@ def _letters(pattern: re.Pattern[str], text: str, patterns: _Patterns) -> list[s
     found: dict[str, None] = {}
     for match in pattern.finditer(text):
         start, end = match.span(1)
-        is_word = match[1] in "AI" and re.match(r"\s+[a-z]", text[end : end + 9])
+        is_word = match[1] in "AI" and re.match(r"\s+[a-z]", text[end : end + 9]) and not patterns.joint.match(text, end)
         if pattern is patterns.bare and is_word and not re.search(r"(?i:option|choice|answer)\s$", text[max(0, start - 9) : start]):
             continue
         if not _denied(start, end, text, patterns):

@@ -57,7 +57,7 @@ def make_executor(address: str | None) -> BatchApiExecutor:
 class BatchApiExecutor:
     """Submits batches, collects them, and sends the rest live."""
 
-    # What an interrupted collection has journaled is told by request key, which summaries do not have.
+    # What an interrupted collection has journaled is known by request key, which summaries do not have.
     needs_records = True
 
     def check(self, job: Job) -> None:

@@ -23,6 +23,7 @@ from batch.executors.context import EndpointGroup, RunContext
 from batch.executors.costs import costs_of
 from batch.executors.live.dedupe import duplicates_of, in_passes
 from batch.executors.live.race import open_race
+from batch.executors.live.target import LiveTarget
 from batch.executors.sharding import ShardPlan, shard_for_processes
 from batch.executors.watching import ALONE, open_monitor
 from batch.readers import Dataset
@@ -80,7 +81,9 @@ async def _run_session(context: RunContext) -> Ended:
 
     async def run_queues(queues: Sequence[EndpointQueue]) -> Stop | None:
         session = Session(queues, recorder, costs, settings, clock=context.clock, observers=context.observers)
-        return await context.supervise(session, partial(race.run, session) if race else session.execute)
+        target = LiveTarget(context, session, costs, [plan for own in plans for plan in own])
+        async with context.control.attached(target):
+            return await context.supervise(session, partial(race.run, session) if race else session.execute)
 
     try:
         stop = await in_passes(prepared, queues, plans, duplicates, run_queues, context.report)

@@ -22,6 +22,7 @@ from batch.executors.workers.launcher import Launcher
 from batch.executors.workers.local import LocalLauncher
 from batch.executors.workers.messages import Assignment
 from batch.executors.workers.recovery import LeaseRecovery
+from batch.executors.workers.target import WorkersTarget
 from batch.journal.disk import storage_errors
 from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
@@ -65,7 +66,8 @@ async def run_workers(context: RunContext, launch: Callable[[Coordinator, Assign
     )
     with _shared_indexes(prepared.directory, prepared.indexes, shared_folder=shared_folder) as indexes:
         launcher = launch(coordinator, _assignment(context, sharding, indexes))
-        stop = await context.supervise(coordinator, partial(_run_while_locked, launcher.run, coordinator, prepared.directory))
+        async with context.control.attached(WorkersTarget(context, coordinator)):
+            stop = await context.supervise(coordinator, partial(_run_while_locked, launcher.run, coordinator, prepared.directory))
     return Ended(stop, coordinator.unrecorded)
 
 
@@ -101,7 +103,7 @@ def _assignment(context: RunContext, sharding: ShardPlan, indexes: Mapping[str, 
     ready = {variant.name: variant for group in context.groups for variant in group.variants}
     return Assignment(
         worker="",
-        job=replace(context.job, variants=tuple(ready[variant.name] for variant in context.job.variants)),
+        job=replace(context.job, variants=tuple(ready[variant.name] for variant in context.job.variants if variant.name in ready)),
         directory=address_of(prepared.directory),
         numbers=sharding.numbers,
         indexes=indexes,

@@ -14,6 +14,7 @@ from batch.clock import Clock, SystemClock
 from batch.engine import endpoints
 from batch.engine.costs import Costs
 from batch.engine.refused_variants import stopped_alone
+from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.errors import SetupError, StorageError
 from batch.events import Event, Notice, UnexpectedError
@@ -21,7 +22,7 @@ from batch.executors.workers.messages import Assignment, Grant, Link, LinkError,
 from batch.executors.workers.worker_queue import WorkerQueue
 from batch.journal.done import DoneTasks
 from batch.journal.shared_index import SharedIndex, open_shared
-from batch.policy.limits.shared import BudgetUsage, LeasedBudget
+from batch.policy.limits.leased_budget import BudgetUsage, LeasedBudget
 from batch.policy.redaction import ApiKeys
 from batch.settings import RunSettings, Variant
 from batch.tally import Tally
@@ -83,6 +84,7 @@ class Worker:
         ]
         self._stop: Stop | None = None
         self._urgent = anyio.Event()
+        self._steering: Steering | None = None
 
     async def run(self) -> None:
         """Send what is leased, until the run is over. Raises LinkError."""
@@ -159,7 +161,22 @@ class Worker:
             ended,
         )
 
+    def _steer(self, steering: Steering) -> None:
+        if steering.max_cost_usd is None:
+            self._budget = None
+            self._costs.change_budget(None)
+        elif self._budget is None:
+            self._budget = LeasedBudget(steering.max_cost_usd)
+            self._costs.change_budget(self._budget)
+        else:
+            self._budget.cap = steering.max_cost_usd
+        for queue in self._queues:
+            queue.steer(steering)
+
     def _apply(self, grant: Grant, asked_at: float) -> None:
+        if grant.steering is not None and grant.steering != self._steering:
+            self._steering = grant.steering
+            self._steer(grant.steering)
         for queue in self._queues:
             queue.refuse(grant.refused)
         if grant.budget is not None and self._budget is not None:

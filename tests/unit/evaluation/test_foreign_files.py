@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,70 @@ def test_inspects_eval_logs(tmp_path: Path) -> None:
     (tmp_path / "b.eval").write_bytes(log.read_bytes()[:200])
     with pytest.raises(InputError, match=r"b\.eval: is no whole \.eval log"):
         read_foreign([tmp_path / "b.eval"])
+
+
+def zstd_log(path: Path, samples: list[dict[str, Any]]) -> Path:
+    """The same log with members packed by zstd, as inspect writes them since 0.3.1xx and Python's zipfile before 3.14 does not."""
+    plain = eval_log(path.with_suffix(".plain"), samples)
+    with zipfile.ZipFile(plain) as source, zipfile.ZipFile(path, "w") as log:
+        for name in source.namelist():
+            raw = source.read(name)
+            log.writestr(name, pa.compress(raw, "zstd", asbytes=True))
+            packed = log.getinfo(name)
+            packed.compress_type, packed.file_size, packed.CRC = 93, len(raw), zlib.crc32(raw)
+    return path
+
+
+def test_eval_logs_packed_by_zstd(tmp_path: Path) -> None:
+    """They are read as others are, with attachments, tokens and tool calls; a damaged one is refused by its name."""
+    first = {**sample(1, 1, "attachment://0abc"), "attachments": {"0abc": "a long answer"}, "choices": ["x", "y"]}
+    first["output"]["usage"] = {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9}
+    second = sample(2, 1, "")
+    second["output"]["choices"][0]["message"]["tool_calls"] = [{"id": "c", "function": "look", "arguments": {"at": 1}, "type": "function"}]
+    second["output"]["choices"][0]["stop_reason"] = "max_tokens"
+    log = zstd_log(tmp_path / "z.eval", [first, second])
+    one, two = read_foreign([log])
+    assert (one.text, dict(one.usage), one.row.columns["choices"]) == (
+        "a long answer",
+        {"prompt_tokens": 7, "completion_tokens": 2},
+        ["x", "y"],
+    )
+    assert (two.tool_calls, two.truncated, two.finish_reason) == ([{"function": {"name": "look", "arguments": {"at": 1}}}], True, "length")
+    data = log.read_bytes()
+    said = [refusal(tmp_path / "d.eval", data[:at] + bytes([data[at] ^ 0xFF]) + data[at + 1 :]) for at in range(20, len(data), 7)]
+    assert sum(text is not None for text in said) > 50
+    assert all(text is None or "d.eval" in text for text in said)
+
+
+def refusal(path: Path, data: bytes) -> str | None:
+    """What is said of the file with this content; None when it can be read."""
+    path.write_bytes(data)
+    try:
+        read_foreign([path])
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def test_lm_evals_likelihoods_as_it_logs_them(tmp_path: Path) -> None:
+    """Numbers are logged as texts; the likeliest choice counts, without the requests that only normalise; one alone is right if greedy."""
+
+    def line(at: int, pairs: list[list[str]], contexts: list[str]) -> dict[str, Any]:
+        requests = {f"gen_args_{n}": {"arg_0": context, "arg_1": f" c{n}"} for n, context in enumerate(contexts)}
+        return {"doc_id": at, "doc": {}, "target": "1", "resps": [], "filtered_resps": pairs, "filter": "none", "arguments": requests}
+
+    lines = [
+        line(0, [["-5.5", "False"], ["-2.5", "False"], ["-6.5", "True"]], ["q", "q", "q"]),
+        line(1, [["-5.5", "False"], ["-7.5", "False"], ["-1.0", "False"], ["-0.5", "False"]], ["q", "q", "", ""]),
+        line(2, [["-5.5", "True"]], ["q"]),
+        line(3, [["-5.5", "False"]], ["q"]),
+        line(4, [["12", "13"]], ["q"]),
+    ]
+    path = tmp_path / "samples_t.jsonl"
+    path.write_text("\n".join(map(json.dumps, lines)))
+    found = read_foreign([path])
+    assert [(one.row.id, one.text) for one in found] == [("0", "1"), ("1", "0"), ("2", "c0"), ("3", ""), ("4", "12"), ("4", "13")]
+    assert found[0].row.columns["prompt"] == "q"
 
 
 def test_lm_evals_samples(tmp_path: Path) -> None:

@@ -14,13 +14,18 @@ JUDGES = {"unbiased": (0.9, 0.6), "lenient": (0.95, 0.5), "strict": (0.7, 0.95),
 
 
 def covered(rng: np.random.Generator, labels: int, right: float, judge: tuple[float, float], runs: int) -> float:
-    """The share of simulated runs whose interval has the true mean."""
+    """The share of simulated runs whose interval has the true mean.
+
+    A run is drawn by its counts of right and wrong answers that the judge finds right and wrong, which is all that an interval depends on.
+    """
+    chances = [right * judge[0], right * (1 - judge[0]), (1 - right) * (1 - judge[1]), (1 - right) * judge[1]]
+    drawn, rest, rows = rng.multinomial(labels, chances, runs), rng.multinomial(ROWS - labels, chances, runs), ROWS - labels
+    truth, said = np.array([1.0, 1.0, 0.0, 0.0]), np.array([1.0, 0.0, 1.0, 0.0])
     hits = 0
-    for _ in range(runs):
-        truth = rng.random(ROWS) < right
-        said = np.where(truth, rng.random(ROWS) < judge[0], rng.random(ROWS) > judge[1]).astype(float)
-        others = JudgedRest(ROWS - labels, float(said[labels:].mean()), float(np.var(said[labels:], ddof=1)))
-        found = corrected_mean(truth[:labels].astype(float), said[:labels], others)
+    for own, other in zip(drawn, rest, strict=True):
+        mean = float(other[0] + other[2]) / rows
+        others = JudgedRest(rows, mean, mean * (1 - mean) * rows / (rows - 1))
+        found = corrected_mean(np.repeat(truth, own), np.repeat(said, own), others)
         hits += found.low <= right <= found.high
     return hits / runs
 
@@ -37,10 +42,11 @@ def test_corrected_means_cover_the_truth(labels: int, judge: str) -> None:
 @pytest.mark.parametrize("judge", JUDGES)
 @pytest.mark.parametrize("labels", [50, 100, 300])
 def test_corrected_means_cover_94_to_96_percent(labels: int, judge: str) -> None:
-    """In 8,000 simulated runs over easy and hard questions the coverage is 94 to 96 %, within the simulation's error."""
+    """In 40,000 simulated runs over easy and hard questions the coverage is 94 to 96 %; a printed line has it."""
     rng = np.random.default_rng(labels)
-    share = np.mean([covered(rng, labels, right, JUDGES[judge], 2000) for right in (0.4, 0.6, 0.75, 0.85)])
-    assert 0.9375 <= share <= 0.9625
+    share = np.mean([covered(rng, labels, right, JUDGES[judge], 10_000) for right in (0.4, 0.6, 0.75, 0.85)])
+    print(f"{labels} labels, {judge} judge: {100 * share:.2f} %")
+    assert 0.94 <= share <= 0.96
 
 
 def test_a_good_judge_makes_the_interval_narrower_than_the_labels_alone() -> None:

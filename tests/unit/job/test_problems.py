@@ -212,7 +212,9 @@ def test_half_a_reference_in_a_path(tmp_path: Path) -> None:
 
 def test_stores_that_are_not_known(tmp_path: Path) -> None:
     """An address of an unknown store is refused, not taken for a file's name; the known ones are named."""
-    assert "object stores are s3:// and gs://" in problem(tmp_path, GOOD.replace("rows", "abfs://bucket/rows")).message
+    assert "is not read, neither by promptmill nor by fsspec" in problem(tmp_path, GOOD.replace("rows", "abcs://bucket/rows")).message
+    output = GOOD + '[output]\ndir = "abfs://bucket/run"\n'
+    assert "object stores are s3:// and gs://" in problem(tmp_path, output).message
     assert "must hold no key" in problem(tmp_path, GOOD.replace("rows", "s3://AK:secret@bucket/rows")).message
 
 

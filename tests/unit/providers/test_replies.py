@@ -157,6 +157,22 @@ ENVELOPES: list[tuple[str, Any, ReplyError]] = [
         {"error": {"code": "content_filter", "message": "filtered", "status": 400, "innererror": {"code": "ResponsibleAIPolicyViolation"}}},
         ReplyError("filtered (ResponsibleAIPolicyViolation)", "content_filter", None, 400),
     ),
+    (
+        "AWS",
+        {"__type": "com.amazon.coral#ThrottlingException", "Message": "Too many tokens"},
+        ReplyError("Too many tokens", None, "ThrottlingException"),
+    ),
+    (
+        "Baidu, old",
+        {"error_code": 17, "error_msg": "Open api daily request limit reached"},
+        ReplyError("Open api daily request limit reached", "17"),
+    ),
+    (
+        "MiniMax",
+        {"base_resp": {"status_code": 1004, "status_msg": "login fail"}, "choices": None},
+        ReplyError("login fail", "1004", None, 401),
+    ),
+    ("MiniMax, busy", {"base_resp": {"status_code": 1002, "status_msg": "rate"}}, ReplyError("rate", "1002", None, 429)),
     ("odd", {"error": ["a", 1]}, ReplyError('["a",1]')),
     ("odd", {"error": {"code": "x"}}, ReplyError('{"code":"x"}', "x")),
 ]

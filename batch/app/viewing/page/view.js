@@ -80,7 +80,7 @@ class View {
     const total = known ? sum("total") : null;
     const done = total !== null && ok + failed >= total;
     const state = at("state");
-    state.textContent = found.running ? "running" : done ? (failed ? "done, with failures" : "done") : "not running";
+    state.textContent = found.live?.paused ? "paused" : found.running ? "running" : done ? (failed ? "done, with failures" : "done") : "not running";
     state.className = `badge ${found.running ? "running" : failed ? "failing" : "plain"}`;
     const cost = found.timeline.cost_usd.reduce((all, value) => all + value, 0);
     const parts = [`${number(ok + failed)}${total === null ? "" : ` of ${number(total)}`} rows`, `${number(failed)} failed`];

@@ -3,7 +3,7 @@
 const CHART = { width: 420, height: 190, left: 48, right: 10, top: 8, bottom: 22 };
 const MOST_CODES = 6;
 const CAUSES = {
-  rate: "rate limits", concurrency: "concurrency", server: "the server", input: "the input", disk: "the disk", machine: "this machine", idle: "idle",
+  rate: "rate limits", concurrency: "concurrency", server: "the server", input: "the input", disk: "the disk", machine: "this machine", paused: "a pause", idle: "idle",
 };
 
 // The name of SVG elements, which is no address: a page that names none is seen to ask for none.
