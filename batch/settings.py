@@ -28,6 +28,7 @@ OWN_MODEL = "*"
 
 OutputFormat = Literal["jsonl", "parquet", "csv", "openai-batch"]
 Durability = Literal["row", "group", "os"]
+RowOrder = Literal["input", "prefix"]
 Auto = Literal["auto"]
 """The value of a setting that is found out while the run goes."""
 
@@ -137,6 +138,7 @@ class RunSettings:
     not promise answers that fit.
     `race` names the score by which variants that can no longer win are stopped early; None stops none.
     `max_cost_usd` is for all sessions of a run together. `dedupe` sends equal requests once where their answers are equal too.
+    `order` "prefix" sends rows that begin alike one after the other, and to the same endpoint of a pool.
     """
 
     engine: EngineName = "live"
@@ -153,6 +155,7 @@ class RunSettings:
     repair: int | None = None
     race: str | None = None
     dedupe: bool = True
+    order: RowOrder = "input"
     stream: bool = False
     durability: Durability = "group"
     flush_interval_s: float = 5.0

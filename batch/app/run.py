@@ -255,7 +255,9 @@ class _Sending:
 
     def _feed_options(self, prepared: PreparedRun) -> FeedOptions:
         job, options = prepared.job, self._options
-        return FeedOptions(job.run.repeats, job.input.id is not None, prepared.may_differ, options.changed, options.retry_failed)
+        return FeedOptions(
+            job.run.repeats, job.input.id is not None, prepared.may_differ, options.changed, options.retry_failed, order=job.run.order
+        )
 
 
 def _loop(prepared: PreparedRun) -> dict[str, Any]:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from batch.engine.prefix_order import PrefixAffinity
 from batch.engine.steering import Steering
 from batch.engine.work import PooledEndpoint, Work
 from batch.policy.blame import BLAMELESS, OF_THE_RATE, OF_THE_ROW, Evidence
 from batch.policy.cut_prompts import cut_prompt
 from batch.policy.verdicts import Verdict
 from batch.records import ErrorInfo, Exchange, Task
+from batch.settings import RowOrder
 
 NAMED = 3
 
@@ -27,7 +29,15 @@ class EndpointPool:
     `references` are by variant the smallest requests that were answered, to test endpoints with.
     """
 
-    def __init__(self, name: str, endpoints: Sequence[PooledEndpoint], *, cuts_prompts: bool = False, variants: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        endpoints: Sequence[PooledEndpoint],
+        *,
+        cuts_prompts: bool = False,
+        variants: Sequence[str] = (),
+        order: RowOrder = "input",
+    ) -> None:
         self.name = name
         self.variants = tuple(variants)
         self._watches_prompts = cuts_prompts
@@ -35,6 +45,7 @@ class EndpointPool:
         self.references: dict[str, Task] = {}
         self.largest_served = 0
         self._only = self.endpoints[0] if len(self.endpoints) == 1 else None
+        self._affinity = PrefixAffinity() if order == "prefix" and self._only is None else None
 
     def __len__(self) -> int:
         return len(self.endpoints)
@@ -93,7 +104,12 @@ class EndpointPool:
         endpoints = (self._untried(work) if work.shunned else None) or self.endpoints
         free = [m for m in endpoints if m.in_flight < m.limiter.concurrency.limit and m.limiter.hold(now) <= 0]
         # Not where it failed; then by load relative to the limit; then in turn, so that equally loaded endpoints all serve.
-        return min(free, key=lambda m: (m is work.failed_at, m.in_flight / m.limiter.concurrency.limit, m.sent), default=None)
+        shared = self._affinity.shared_by(work.request.body) if self._affinity is not None else None
+        return min(
+            free,
+            key=lambda m: (m is work.failed_at, -shared(m) if shared else 0, m.in_flight / m.limiter.concurrency.limit, m.sent),
+            default=None,
+        )
 
     def sent(self, endpoint: PooledEndpoint, work: Work, now: float) -> bool:
         """Count a request that leaves for `endpoint`. Returns True if it failed elsewhere before."""
@@ -103,6 +119,8 @@ class EndpointPool:
         work.endpoint, work.failed_at = endpoint, None
         endpoint.in_flight += 1
         endpoint.sent += 1
+        if self._affinity is not None:
+            self._affinity.sent(endpoint, work.request.body)
         work.ticket = endpoint.limiter.sent(work.task, work.request, now, first=first, retried=retried)
         return moved
 

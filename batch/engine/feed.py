@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Literal, Protocol
 
 from batch.engine.portions import in_threads, portions
+from batch.engine.prefix_order import in_prefix_order
 from batch.engine.work import Work
 from batch.errors import RowError, describe_bug
 from batch.events import UnexpectedError
@@ -23,6 +24,7 @@ from batch.prompts.templates import row_place
 from batch.readers.record import FinishedRows, RowFilter
 from batch.record_class import record_class
 from batch.records import BadRow, ErrorInfo, ErrorKind, Outcome, Request, Row, Task
+from batch.settings import RowOrder
 
 # Rows searched for an answered task to test an endpoint with; usually the first one has it.
 FIRST_BATCHES = 4
@@ -95,6 +97,7 @@ class FeedOptions:
 
     `by_id` names tasks by the rows' ids, not by their ordinals. `compare` rebuilds the requests of finished rows too, to see whether they
     changed. `changed`: how to treat answers whose request changed. `retry_failed`: send failed rows again; `retried`: those with these ids.
+    `order`: see RunSettings.
     """
 
     repeats: int = 1
@@ -103,6 +106,7 @@ class FeedOptions:
     changed: ChangedPolicy = "refuse"
     retry_failed: bool = False
     retried: frozenset[str] = frozenset()
+    order: RowOrder = "input"
 
     def retries(self, name: str) -> bool:
         """Return whether a failed row with this id is sent again."""
@@ -154,7 +158,10 @@ class Feed:
         self._skipped = skipped
 
     def batches(self) -> Iterator[list[Work | Unsendable]]:
-        """Yield the work to send (or, if that is impossible, to journal as failed), batch by batch in input order."""
+        """Yield the work to send (or, if that is impossible, to journal as failed), batch by batch, in input order or by beginnings."""
+        return in_prefix_order(self._in_input_order()) if self._options.order == "prefix" else self._in_input_order()
+
+    def _in_input_order(self) -> Iterator[list[Work | Unsendable]]:
         for candidates in self.candidates(skip_finished=not self._options.compare):
             works = [_work(candidate) for candidate in candidates if self.wants(candidate)]
             yield self._filtered(works) if self._duplicate_filters else works
@@ -232,7 +239,7 @@ class Feed:
         for row in rows:
             of_row = [(repeat, next(entries)) for repeat in repeats]
             if skip_finished:
-                of_row = [(repeat, entry) for repeat, entry in of_row if entry is None or (self._options.retry_failed and not entry.ok)]
+                of_row = [(repeat, entry) for repeat, entry in of_row if entry is None or (self._options.retries(row.id) and not entry.ok)]
             if of_row:
                 wanted.append((row, of_row))
         requests = in_threads(partial(row_request, plan.builder), [row for row, _ in wanted])

@@ -25,6 +25,7 @@ from batch.settings import (
     HttpEngine,
     OutputFormat,
     PromptApi,
+    RowOrder,
     RunSettings,
     SchemaSupport,
 )
@@ -216,6 +217,11 @@ class RunSection(Section):
         default=_RUN.race,
         description="Stop models early that can no longer win, by the [[score]] of this name, or by the first one that needs no judge"
         " (true). Their other rows are not sent. Only with processes = 1.",
+    )
+    order: RowOrder = Field(
+        default=_RUN.order,
+        description='In which order rows are sent; "prefix": those that begin alike one after the other, and to one endpoint of a pool:'
+        " servers reuse what they computed. Outputs are in the order of the input in any case.",
     )
     dedupe: bool = Field(
         default=_RUN.dedupe,

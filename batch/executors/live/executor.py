@@ -110,7 +110,9 @@ def queue_of(group: EndpointGroup, feed: Feed, context: RunContext, number: int)
         for client, name in zip(group.clients, names, strict=True)
     ]
     variants = [variant.name for variant in group.variants]
-    pool = EndpointPool(group.providers[0].name, pooled, cuts_prompts=group.providers[0].cuts_prompts, variants=variants)
+    pool = EndpointPool(
+        group.providers[0].name, pooled, cuts_prompts=group.providers[0].cuts_prompts, variants=variants, order=settings.order
+    )
     monitor = open_monitor(context.prepared.directory, f"{ALONE}-{number}", len(context.groups), context.clock, context.report)
     return EndpointQueue(pool, feed, answer_checks_of(group.variants, settings), monitor=monitor)
 

@@ -16,7 +16,7 @@ from batch.executors.costs import prices_of, require_prices, run_spent_usd
 from batch.executors.retry import FailedTask, find_failed
 from batch.executors.workers.coordinator import Coordinator
 from batch.executors.workers.messages import RetriedTask
-from batch.prompts import RequestBuilder
+from batch.readers.builders import request_builder
 
 
 class WorkersTarget:
@@ -41,7 +41,7 @@ class WorkersTarget:
         context = self._context
         prepared, settings = context.prepared, context.settings
         plans = [
-            Plan(variant.name, RequestBuilder(variant, stream=settings.stream), prepared.indexes[variant.name])
+            Plan(variant.name, request_builder(variant, stream=settings.stream), prepared.indexes[variant.name])
             for group in context.groups
             for variant in group.variants
         ]

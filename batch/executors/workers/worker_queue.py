@@ -84,6 +84,7 @@ class WorkerQueue:
             provider.name,
             [endpoint.pooled for endpoint in self._endpoints],
             cuts_prompts=provider.cuts_prompts,
+            order=settings.order,
             variants=[variant.name for variant in variants],
         )
         self._refused = RefusedVariants(self._endpoint_pool.variants)
@@ -93,7 +94,12 @@ class WorkerQueue:
         self._dataset = Dataset(job.input, assignment.drawn, needed_columns(job))
         self._ranges = Ranges(self._dataset)
         self._options = FeedOptions(
-            settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed
+            settings.repeats,
+            job.input.id is not None,
+            assignment.compare,
+            assignment.changed,
+            assignment.retry_failed,
+            order=settings.order,
         )
         self._builders = {variant.name: request_builder(variant, stream=settings.stream) for variant in variants}
         self._open_indexes = indexes
