@@ -27,6 +27,7 @@ from batch.job.model import (
     ProviderSection,
     RunSection,
 )
+from batch.job.notify_model import NotifySection
 from batch.job.paths import KeyPath, looks_secret
 from batch.job.problems import Loading, nearest
 from batch.job.schema import expectation, find, section_schema, shown
@@ -42,6 +43,7 @@ _SECTIONS: Mapping[str, type[Section]] = {
     "run": RunSection,
     "output": OutputSection,
     "batch": BatchSection,
+    "notify": NotifySection,
 }
 
 
@@ -84,6 +86,7 @@ class Sections:
     run: RunSection | None
     output: OutputSection | None
     batch: BatchSection | None
+    notify: NotifySection | None
     stored: bool = False
 
 
@@ -108,6 +111,7 @@ def read_sections(document: Mapping[str, Any], loading: Loading) -> Sections:
         run=validated(RunSection, document.get("run", {}), ("run",), loading),
         output=validated(OutputSection, document.get("output", {}), ("output",), loading),
         batch=validated(BatchSection, document.get("batch", {}), ("batch",), loading),
+        notify=validated(NotifySection, document.get("notify", {}), ("notify",), loading),
     )
 
 
