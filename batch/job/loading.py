@@ -153,13 +153,20 @@ def _load(
         gates=gates,
     )
     embed_schemas(document, schemas)
-    former = _former_dir(sections.output, sections.name, loading, output)
-    return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants), loading.places, former_dir=former)
+    return LoadedJob(
+        job,
+        _resolved(document, job, embedded_files),
+        source,
+        constant_prompts(variants),
+        loading.places,
+        former_dir=_former_dir(sections, output, loading),
+    )
 
 
-def _former_dir(section: OutputSection | None, name: str, loading: Loading, output: OutputSettings) -> str | None:
+def _former_dir(sections: Sections, output: OutputSettings, loading: Loading) -> str | None:
     """Return the directory that is relative to the working directory, as it once was, where that is another one."""
-    written = (section.dir if section is not None else None) or f"runs/{slugify(name)}"
+    section = sections.output
+    written = (section.dir if section is not None else None) or f"runs/{slugify(sections.name)}"
     former = loading.resolve_path(written, ("output", "dir"), base=Path.cwd(), stores=True)
     return None if former == output.dir else former
 
