@@ -16,6 +16,7 @@ from batch.file_settings import FileSettings
 # Not by a plain import: their former home keeps the names.
 from batch.input_settings import InputFormat as InputFormat  # noqa: PLC0414
 from batch.input_settings import InputSettings as InputSettings  # noqa: PLC0414
+from batch.notify_settings import NotifySettings
 from batch.price_settings import Price as Price  # noqa: PLC0414 - a setting of the job
 from batch.price_settings import TokenPrices as TokenPrices  # noqa: PLC0414
 from batch.records import Api
@@ -170,6 +171,7 @@ class RunSettings:
     outage_timeout_s: float = 600.0
     grace_s: float = 20.0
     max_reply_bytes: int = 64 * 1024 * 1024
+    metrics: str | None = None
 
     @property
     def most_in_flight(self) -> int:
@@ -280,5 +282,6 @@ class Job:
     run: RunSettings
     output: OutputSettings
     batch: BatchSettings = field(default_factory=BatchSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
     scores: tuple[ScoreSettings, ...] = ()
     gates: tuple[GateSettings, ...] = ()

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from batch._version import __version__
-from batch.app.failures import settle_failures
+from batch.app.earlier import continued, count_failed, settle
 from batch.app.input_checks import input_notices
 from batch.app.running import RunOptions
 from batch.engine.feed import ChangedPolicy, Feed, FeedOptions, Plan
@@ -64,31 +64,16 @@ def prepare(loaded: LoadedJob, directory: RunDirectory, executor: Executor, opti
             notices += _reads_again(dataset, indexes)
         tallies = {name: Tally(total=manifest.total, kept_ok=i.ok, kept_failed=i.failed) for name, i in indexes.items()}
         if previous is not None:
-            manifest = replace(
-                manifest,
-                created=previous.created,
-                unrecorded_usd=previous.unrecorded_usd,
-                abandoned=previous.abandoned,
-                kept=previous.kept,
-                race=previous.race if job.run.race is not None and changed != "rerun" else None,
-            )
-            if retry_failed:
-                for tally in tallies.values():
-                    tally.again = tally.kept_failed
+            manifest = continued(previous, manifest, with_race=job.run.race is not None and changed != "rerun")
+            count_failed(tallies, retry_failed=retry_failed)
             if compare:
                 reviews = _review(_all_tasks(job, dataset, rows, retry_failed=retry_failed, changed=changed), tallies)
                 _refuse_other_job(directory, reviews, rows, previous, manifest, options)
-                keeps = changed == "keep" or (previous.kept and not _may_differ(previous, manifest))
-                if changed != "rerun" and not keeps and any(review.changed for review in reviews.values()):
-                    raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
-                manifest = replace(manifest, kept=keeps)
+                manifest = _unless_changed(reviews, previous, manifest, changed, by_id=job.input.id is not None)
                 _count_changed(reviews, tallies, changed, retry_failed=retry_failed)
                 manifest = _with_reviews(manifest, reviews, rows, changed)
         if chooses:
-            # A failure whose request has changed is sent again, whatever was chosen of the old ones.
-            for name, (accepted, settled) in settle_failures(directory, job, rows, options.retry_codes).items():
-                tallies[name].accepted = accepted
-                tallies[name].again -= settled if retry_failed else 0
+            settle(directory, job, rows, tallies, options)
         directory.write_manifest(manifest)
         run = StoredRun(directory, manifest, job, dataset)
         yield PreparedRun(run, journals, indexes, tallies, compare, (*notices, *repaired), sharding)
@@ -230,6 +215,16 @@ def _with_reviews(
         settled=all(review.is_settled(len(indexes[name]), changed) for name, review in reviews.items()),
         orphaned={name: counts for name, counts in orphaned.items() if any(counts)},
     )
+
+
+def _unless_changed(
+    reviews: Mapping[str, Review], previous: Manifest, manifest: Manifest, changed: ChangedPolicy, *, by_id: bool
+) -> Manifest:
+    """Return the manifest, which remembers that changed rows are kept. Raises ChangedError where the user has not said what to do."""
+    keeps = changed == "keep" or (previous.kept and not _may_differ(previous, manifest))
+    if changed != "rerun" and not keeps and any(review.changed for review in reviews.values()):
+        raise ChangedError(_explain(reviews, previous, manifest, by_id=by_id))
+    return replace(manifest, kept=keeps)
 
 
 def _count_changed(reviews: Mapping[str, Review], tallies: Mapping[str, Tally], changed: ChangedPolicy, *, retry_failed: bool) -> None:

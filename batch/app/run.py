@@ -22,6 +22,7 @@ from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.app.stored import stored_run
 from batch.app.variants import chosen_variants
+from batch.app.watchers import watching
 from batch.app.whole import whole_of
 from batch.clock import SystemClock
 from batch.engine import endpoints
@@ -84,8 +85,8 @@ def run(
     if is_new and not loaded.job.input.is_made:
         _check_new(loaded, report)
     bugs = BugCollector(directory)
-    observers = [*observers, bugs]
-    with directory.lock(report):
+    with directory.lock(report), watching(loaded, directory, options, report) as watchers:
+        observers = [*observers, bugs, *watchers]
         check_open_batches(directory, engine, fresh=options.fresh)
         loaded = _with_rows(loaded, directory, options, report, is_new=is_new)
         stop_source = StopSource(not_ignored(signals), stopper or Stopper())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from batch.app.run_log import LogLevel
 from batch.engine.feed import ChangedPolicy
 from batch.executors.batch_options import BatchOptions
 from batch.tally import Tally
@@ -31,6 +32,7 @@ class RunOptions:
     batch: BatchOptions = field(default_factory=BatchOptions)
     retry_codes: tuple[str, ...] = ()
     variants: tuple[str, ...] = ()
+    log_level: LogLevel = "info"
     rows: Any = None
     kept_rows: bool = False
 

@@ -49,6 +49,7 @@ limit_option = SettingOption("input", InputSettings, "limit", "N", "Take only th
 _MAX_FAILURES = "Stop when more rows than this failed: a number, or a share of the outcomes. As --set run.max_failures."
 SETTING_OPTIONS = (limit_option, SettingOption("run", RunSettings, "max_failures", "N|N%", _MAX_FAILURES))
 
+LogLevel = Literal["debug", "info", "warning", "off"]
 ChangedOption = Literal["rerun", "keep"] | None
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -130,6 +131,9 @@ class RunFlags:
     variants: tuple[str, ...]
     changed: ChangedOption
     quiet: bool
+    verbose: bool
+    log_level: LogLevel
+    as_json: bool
 
     @property
     def retry_codes(self) -> tuple[str, ...]:
@@ -143,8 +147,11 @@ class RunFlags:
         if self.retry_codes and self.changed == "rerun":
             raise click.UsageError("--retry-failed=CODE and --changed rerun both choose what is sent again; give them in two runs.")
         retry = self.retry_failed is not None
+        level: LogLevel = "debug" if self.verbose else self.log_level
         changed = self.changed or "refuse"
-        return app.RunOptions(retry, fresh, changed, engine.engine, engine.ray_address, engine.batch(), self.retry_codes, self.variants)
+        return app.RunOptions(
+            retry, fresh, changed, engine.engine, engine.ray_address, engine.batch(), self.retry_codes, self.variants, level
+        )
 
     def overrides(self) -> list[str]:
         """Return KEY=VALUE overrides for the job loader."""
@@ -178,6 +185,14 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="PATTERN",
             help="Send only models whose name matches, as in --variant '*mini*'. Repeatable.",
         ),
+        click.option("--verbose", "-v", is_flag=True, help="Log the counts each second, as --log-level debug."),
+        click.option(
+            "--log-level",
+            type=click.Choice(["debug", "info", "warning", "off"]),
+            default="info",
+            help="What run.log.jsonl in the run directory gets.  [default: info]",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Write the run's events to stdout, a JSON line each."),
         click.option("--quiet", "-q", is_flag=True, help="No progress, and no summary of a run without failures."),
     )
 

@@ -34,4 +34,6 @@ def resume_command(
 
     options = flags.options(engine)
     again = command_line("resume", directory, *flags.words(), *engine.words())
-    run_and_report(ctx, lambda observers: app.resume(directory, flags.overrides(), options, observers), again, flags.quiet)
+    run_and_report(
+        ctx, lambda observers: app.resume(directory, flags.overrides(), options, observers), again, flags.quiet, as_json=flags.as_json
+    )

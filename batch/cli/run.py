@@ -45,4 +45,4 @@ def run_command(
     loaded = load(job, flags.overrides())
     options = flags.options(engine, fresh=fresh)
     again = command_line("run", job, *flags.words(), *engine.words())
-    run_steps_and_report(ctx, app.steps_of(loaded, flags.overrides()), options, again, flags.quiet)
+    run_steps_and_report(ctx, app.steps_of(loaded, flags.overrides()), options, again, flags.quiet, as_json=flags.as_json)

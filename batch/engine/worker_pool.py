@@ -112,10 +112,10 @@ class WorkerPool:
     def steer(self, steering: Steering) -> None:
         """Keep to other limits, and pause or resume: a pause lets what is in flight end."""
         now, pool = self._clock.monotonic(), self._endpoint_pool
-        if lasted := self._halt.pause(now, paused=steering.paused):
-            # Neither the endpoints nor the tasks are late by the time in which nothing was sent.
-            pool.put_off(lasted)
-            self._backlog.shift(lasted)
+        # Neither the endpoints nor the tasks are late by the time in which nothing was sent.
+        lasted = self._halt.pause(now, paused=steering.paused)
+        pool.put_off(lasted)
+        self._backlog.shift(lasted)
         pool.steer(steering, now)
         self._workforce.most = steering.applied(self._run).most_in_flight * len(pool)
         self.wake()
@@ -124,10 +124,7 @@ class WorkerPool:
         """Send these tasks before further rows; False when the pool has ended, or is about to."""
         if self.stopped is not None or self._done.is_set():
             return False
-        now = self._clock.monotonic()
-        for work in works:
-            self._backlog.postpone(work, now)
-            self._recorder.tallies[work.task.variant].waiting += not self._backlog.skips(work)
+        self._act(Retry(work, self._clock.monotonic()) for work in works)
         self._timekeeper.wake()
         return True
 
@@ -155,8 +152,6 @@ class WorkerPool:
     def _rows_added(self) -> None:
         if self._workforce.has_parked or self._workforce.count < self._endpoint_pool.limit:
             self._timekeeper.wake()
-
-    # The workers' side
 
     async def _work(self) -> None:
         while True:
@@ -269,8 +264,6 @@ class WorkerPool:
             for work in self._failures.forget(name):
                 self._recorder.dropped(work)
         return refused
-
-    # The timekeeper's side
 
     async def _keep_time(self, group: TaskGroup) -> None:
         await self._timekeeper.run(group, self._is_over)

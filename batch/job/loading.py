@@ -18,6 +18,7 @@ from batch.job.judge_panels import with_entries
 from batch.job.judges import Judges
 from batch.job.layers import TOO_DEEP, FileLayer, Layer, SetLayer, apply_override, merged, read_layers
 from batch.job.model import OutputSection
+from batch.job.notify_model import NotifySection, notify_settings
 from batch.job.problems import Loading, Places
 from batch.job.prompts import check_templates, constant_prompts, embed_schemas, read_schemas
 from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores, race_score
@@ -139,18 +140,33 @@ def _load(
     if input_settings is None or output is None or sections.run is None or sections.batch is None:
         raise AssertionError("an unusable section is reported")
     settings = RunSettings(**{**sections.run.model_dump(), "race": race})
-    batch = batch_settings(sections.batch)
+    batch, notify = batch_settings(sections.batch), notify_settings(sections.notify or NotifySection(), document)
     job = Job(
-        name=sections.name, input=input_settings, variants=variants, run=settings, output=output, batch=batch, scores=scores, gates=gates
+        name=sections.name,
+        input=input_settings,
+        variants=variants,
+        run=settings,
+        output=output,
+        batch=batch,
+        notify=notify,
+        scores=scores,
+        gates=gates,
     )
     embed_schemas(document, schemas)
-    former = _former_dir(sections.output, sections.name, loading, output)
-    return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants), loading.places, former_dir=former)
+    return LoadedJob(
+        job,
+        _resolved(document, job, embedded_files),
+        source,
+        constant_prompts(variants),
+        loading.places,
+        former_dir=_former_dir(sections, output, loading),
+    )
 
 
-def _former_dir(section: OutputSection | None, name: str, loading: Loading, output: OutputSettings) -> str | None:
+def _former_dir(sections: Sections, output: OutputSettings, loading: Loading) -> str | None:
     """Return the directory that is relative to the working directory, as it once was, where that is another one."""
-    written = (section.dir if section is not None else None) or f"runs/{slugify(name)}"
+    section = sections.output
+    written = (section.dir if section is not None else None) or f"runs/{slugify(sections.name)}"
     former = loading.resolve_path(written, ("output", "dir"), base=Path.cwd(), stores=True)
     return None if former == output.dir else former
 

@@ -15,6 +15,7 @@ from batch.embedded_settings import EmbeddedModelSettings
 from batch.job.batch_model import BatchSection
 from batch.job.file_model import FilesSection
 from batch.job.input_model import InputSection
+from batch.job.notify_model import NotifySection
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
@@ -253,6 +254,10 @@ class RunSection(Section):
     outage_timeout_s: Seconds = Field(default=_RUN.outage_timeout_s, description="Seconds to wait for an endpoint that serves nothing.")
     grace_s: NotNegative = Field(default=_RUN.grace_s, description="Seconds that requests in flight get when the run is interrupted.")
     max_reply_bytes: Annotated[int, Field(ge=1024)] = Field(default=_RUN.max_reply_bytes, description="The longest reply that is read.")
+    metrics: Text | Absent = Field(
+        default=_RUN.metrics,
+        description='Where Prometheus finds the counts: "127.0.0.1:9464", or a text file for node_exporter, "/var/lib/…/run.prom".',
+    )
     engine: EngineName = Field(default=_RUN.engine, description="What carries the run out; as --engine, which overrides it.")
 
 
@@ -288,6 +293,9 @@ class JobFile(Section):
     model: list[ModelSection] = Field(min_length=1, description="The models; each is a variant of its own.")
     run: RunSection = Field(default_factory=RunSection, description="How the tasks are run.")
     output: OutputSection = Field(default_factory=OutputSection, description="Where and how results are written.")
+    notify: NotifySection = Field(
+        default_factory=NotifySection, description="Who hears of the run's end, of a stop, and of the half of its budget."
+    )
     batch: BatchSection = Field(default_factory=BatchSection, description='How a provider\'s Batch API is used (engine = "batch-api").')
     score: list[AnyScore] = Field(default_factory=list, description="How the answers are judged; changes no request.")
     gate: list[GateSection] = Field(

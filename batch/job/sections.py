@@ -27,6 +27,7 @@ from batch.job.model import (
     ProviderSection,
     RunSection,
 )
+from batch.job.notify_model import NotifySection
 from batch.job.paths import KeyPath, looks_secret
 from batch.job.problems import Loading, nearest
 from batch.job.row_columns import divided
@@ -43,6 +44,7 @@ _SECTIONS: Mapping[str, type[Section]] = {
     "run": RunSection,
     "output": OutputSection,
     "batch": BatchSection,
+    "notify": NotifySection,
 }
 
 
@@ -87,6 +89,7 @@ class Sections:
     run: RunSection | None
     output: OutputSection | None
     batch: BatchSection | None
+    notify: NotifySection | None
     stored: bool = False
 
 
@@ -111,6 +114,7 @@ def read_sections(document: Mapping[str, Any], loading: Loading) -> Sections:
         run=validated(RunSection, document.get("run", {}), ("run",), loading),
         output=validated(OutputSection, document.get("output", {}), ("output",), loading),
         batch=validated(BatchSection, document.get("batch", {}), ("batch",), loading),
+        notify=validated(NotifySection, document.get("notify", {}), ("notify",), loading),
     )
 
 
