@@ -11,6 +11,7 @@ from enum import StrEnum
 from pathlib import PurePath
 from typing import Any, Literal, Self
 
+from batch.media import Media
 from batch.record_class import record_class
 
 Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations", "messages"]
@@ -96,17 +97,6 @@ class InputOffset:
     record: int = 0
     line: int = 0
     offset: int = 0
-
-
-@record_class(frozen=True, slots=True)
-class Media:
-    """The pictures, sounds and other files in a request, and the bytes of its body that they take; `picture_bytes` are the pictures'."""
-
-    pictures: int
-    sounds: int
-    files: int
-    bytes: int
-    picture_bytes: int
 
 
 @record_class(frozen=True, slots=True)

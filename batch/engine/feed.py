@@ -97,7 +97,6 @@ class FeedOptions:
 
     `by_id` names tasks by the rows' ids, not by their ordinals. `compare` rebuilds the requests of finished rows too, to see whether they
     changed. `changed`: how to treat answers whose request changed. `retry_failed`: send failed rows again; `retried`: those with these ids.
-    `order`: see RunSettings.
     """
 
     repeats: int = 1
@@ -191,7 +190,7 @@ class Feed:
             batch: list[Candidate] = []
             for plan in plans:
                 if plan.builder.reads_files:
-                    yield from portions(self._with_files(plan, rows, skip_finished), _body_bytes)
+                    yield from portions(self._with_files(plan, rows, skip_finished), lambda each: len(each.task.request.body))
                 else:
                     batch += self._of_plan(plan, rows, skip_finished)
             # Also an empty one: it lets the caller do other work while many finished rows pass.
@@ -244,8 +243,7 @@ class Feed:
                 wanted.append((row, of_row))
         requests = in_threads(partial(row_request, plan.builder), [row for row, _ in wanted])
         for (row, of_row), (request, error, bug) in zip(wanted, requests, strict=True):
-            for repeat, entry in of_row:
-                yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry, bug)
+            yield from (Candidate(Task(row.ordinal, row.id, plan.variant, each, request), error, entry, bug) for each, entry in of_row)
 
     def _entries(self, index: Lookup | DoneTasks, rows: Sequence[Row | BadRow]) -> Iterator[IndexEntry | None]:
         """Iterate over the records of all rows, per row those of its repeats."""
@@ -294,10 +292,6 @@ def row_request(builder: RequestBuilder, row: Row | BadRow) -> tuple[Request, Er
         problem = f"{type(error).__name__} while its request was made: this is a bug in promptmill"
         info = ErrorInfo(ErrorKind.INPUT, "bad_row", f"{row_place(row)}: {problem}")
         return Request("chat/completions", b"", bytes(16)), info, UnexpectedError(problem, describe_bug(error))
-
-
-def _body_bytes(candidate: Candidate) -> int:
-    return len(candidate.task.request.body)
 
 
 def _work(candidate: Candidate) -> Work | Unsendable:

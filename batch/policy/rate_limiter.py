@@ -11,9 +11,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
+from batch.media import Media
 from batch.policy.waits import parse_duration, server_wait
 from batch.record_class import record_class
-from batch.records import Media
 
 # In any 10 s at most 2 % more than the rate.
 BURST_S = 0.2

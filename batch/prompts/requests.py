@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from batch.errors import InputError
+from batch.media import Media
 from batch.prompts.columns import reads_files
 from batch.prompts.encoding import encoded, encoded_setting, identity, member, stream_members
 from batch.prompts.files import FileSource, NoFiles, with_row_files
@@ -19,7 +20,7 @@ from batch.prompts.row_parameters import RowParameters
 from batch.prompts.schemas import response_format
 from batch.prompts.stored import StoredRequests
 from batch.prompts.templates import Template
-from batch.records import STREAMED, Api, Media, Request, Row
+from batch.records import STREAMED, Api, Request, Row
 from batch.settings import Variant
 
 _CONTENT_KEY: dict[Api, str] = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input", "messages": "messages"}
