@@ -136,8 +136,8 @@ class Session:
                 (app_run, "SystemClock", partial(SimClock, world)),
                 (live, "random", SimpleNamespace(Random=lambda: chance)),
                 (endpoints, "open_engine", lambda run, connections: self._endpoint),
-                (live, "RequestBuilder", builder),
-                (prepare, "RequestBuilder", builder),
+                (live, "request_builder", builder),
+                (prepare, "request_builder", builder),
                 (rundir_local, "FileJournal", partial(FileJournal, segment_bytes=self._segment_bytes, disk=disk)),
                 (local, "sync_directory", disk.sync_directory),
                 # However small: segments have summaries, and the input an index.
