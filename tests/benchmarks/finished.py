@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from batch.app.prepare import prepare
+from batch.app.running import RunOptions
 from batch.executors import make_executor
 from batch.job import load
 from batch.journal.lines import encode
@@ -56,7 +57,7 @@ def begin(path: Path) -> Job:
     """Begin the run, so that it has its run.json; without one, nothing says of which input the records are."""
     loaded = load(path)
     directory = RunDirectory(loaded.job.output.dir)
-    with directory.lock(), prepare(loaded, directory, make_executor("live", None), retry_failed=False, changed="refuse"):
+    with directory.lock(), prepare(loaded, directory, make_executor("live", None), RunOptions()):
         pass
     for empty in directory.path.glob("journal/*/*.jsonl"):
         empty.unlink()
