@@ -140,27 +140,22 @@ def _load(
     if input_settings is None or output is None or sections.run is None or sections.batch is None:
         raise AssertionError("an unusable section is reported")
     settings = RunSettings(**{**sections.run.model_dump(), "race": race})
-    batch, notify = batch_settings(sections.batch), notify_settings(sections.notify or NotifySection(), document)
-    job = Job(
-        name=sections.name,
-        input=input_settings,
-        variants=variants,
-        run=settings,
-        output=output,
-        batch=batch,
-        notify=notify,
-        scores=scores,
-        gates=gates,
-    )
+    others: dict[str, Any] = {
+        "batch": batch_settings(sections.batch),
+        "notify": notify_settings(sections.notify or NotifySection(), document),
+    }
+    whole: dict[str, Any] = {
+        "input": input_settings,
+        "variants": variants,
+        "run": settings,
+        "output": output,
+        "scores": scores,
+        "gates": gates,
+    }
+    job = Job(name=sections.name, **whole, **others)
     embed_schemas(document, schemas)
-    return LoadedJob(
-        job,
-        _resolved(document, job, embedded_files),
-        source,
-        constant_prompts(variants),
-        loading.places,
-        former_dir=_former_dir(sections, output, loading),
-    )
+    former, resolved = _former_dir(sections, output, loading), _resolved(document, job, embedded_files)
+    return LoadedJob(job, resolved, source, constant_prompts(variants), loading.places, former_dir=former)
 
 
 def _former_dir(sections: Sections, output: OutputSettings, loading: Loading) -> str | None:
