@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import JobError, Problem
-from batch.job.batch_model import batch_settings
+from batch.job.batch_model import BatchSection, batch_settings
 from batch.job.endpoints import Endpoints, preset_settings
 from batch.job.files import resolve_folders
 from batch.job.inputs import read_input, resolve_input, with_requests
@@ -140,27 +140,16 @@ def _load(
     if input_settings is None or output is None or sections.run is None or sections.batch is None:
         raise AssertionError("an unusable section is reported")
     settings = RunSettings(**{**sections.run.model_dump(), "race": race})
-    batch, notify = batch_settings(sections.batch), notify_settings(sections.notify or NotifySection(), document)
-    job = Job(
-        name=sections.name,
-        input=input_settings,
-        variants=variants,
-        run=settings,
-        output=output,
-        batch=batch,
-        notify=notify,
-        scores=scores,
-        gates=gates,
-    )
+    job = _job(sections, document, input=input_settings, variants=variants, run=settings, output=output, scores=scores, gates=gates)
     embed_schemas(document, schemas)
-    return LoadedJob(
-        job,
-        _resolved(document, job, embedded_files),
-        source,
-        constant_prompts(variants),
-        loading.places,
-        former_dir=_former_dir(sections, output, loading),
-    )
+    former, resolved = _former_dir(sections, output, loading), _resolved(document, job, embedded_files)
+    return LoadedJob(job, resolved, source, constant_prompts(variants), loading.places, former_dir=former)
+
+
+def _job(sections: Sections, document: dict[str, Any], **settings: Any) -> Job:
+    """Make the job of its checked settings, with those of its small tables."""
+    batch, notify = sections.batch or BatchSection(), sections.notify or NotifySection()
+    return Job(name=sections.name, batch=batch_settings(batch), notify=notify_settings(notify, document), **settings)
 
 
 def _former_dir(sections: Sections, output: OutputSettings, loading: Loading) -> str | None:
