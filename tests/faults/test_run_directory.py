@@ -35,7 +35,8 @@ def rename(run: Path) -> None:
 def replace(run: Path) -> None:
     """Another run directory has the name."""
     rename(run)
-    shutil.copytree(run.with_name("renamed"), run)
+    # A socket cannot be copied.
+    shutil.copytree(run.with_name("renamed"), run, ignore=shutil.ignore_patterns("control.sock"))
 
 
 def remove_lock(run: Path) -> None:
