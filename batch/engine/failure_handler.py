@@ -78,7 +78,7 @@ class FailureHandler:
             yield Warn(notice)
         yield from self.release()
         if self._endpoint_pool.evidence(probe).is_condemned:
-            yield from self._give_back(probe, exchange.done_at)
+            yield from self._give_back(probe, exchange.done_at, error.message)
 
     def reject(self, work: Work, exchange: Exchange) -> Decision | None:
         """Check an answer against the variant's schema; None if it fits."""
@@ -171,12 +171,12 @@ class FailureHandler:
         if evidence.is_condemned:
             yield from self._give_back(work, now)
 
-    def _give_back(self, work: Work, now: float) -> Iterator[Decision]:
-        """Send again the rows that an endpoint refused through its own fault."""
+    def _give_back(self, work: Work, now: float, message: str | None = None) -> Iterator[Decision]:
+        """Send again the rows that an endpoint refused through its own fault: of a model, and of all that it refused in the same words."""
         withheld, self.withheld = self.withheld, []
         for each in withheld:
             variant = each.work.task.variant
-            is_meant = variant == work.task.variant or variant not in self._endpoint_pool.references
+            is_meant = variant == work.task.variant or variant not in self._endpoint_pool.references or each.error.message == message
             if each.work.endpoint is work.endpoint and is_meant:
                 if self._is_forgiven_too_often(each.work, now):
                     yield Fail(each.work, each.error, each.exchange)
