@@ -35,7 +35,7 @@ class Dataset:
     def __init__(self, settings: InputSettings, drawn: int | None = None, columns: frozenset[str] | None = None) -> None:
         self._settings = settings
         self._columns = columns
-        self.files: list[str] = labelled(expand(settings.paths))
+        self.files: list[str] = list(labelled(expand(settings.paths)))
         self._formats = [format_of(file, settings.format) for file in self.files]
         self._selection = Selection(settings, drawn)
         # What decides whether a row is taken, and its name: all that counting, sampling and the check of ids read.

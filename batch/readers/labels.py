@@ -9,7 +9,7 @@ from pathlib import PurePath
 from batch.records import InputFile
 
 
-def labelled(files: Sequence[str]) -> list[str]:
+def labelled(files: Sequence[str]) -> list[InputFile]:
     """Return `files` with labels: the name, or for files of one name the shortest end of the path that only one of them has."""
     parts = [PurePath(file.partition("?")[0] if "://" in file else file).parts for file in files]
     labels = [path[-1:] for path in parts]
