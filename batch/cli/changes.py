@@ -6,15 +6,13 @@ from dataclasses import asdict
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-import click
-
+from batch.cli.columns import wrapped
 from batch.cli.console import styled
 from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
     from batch.app.compare_runs import TwoRuns
 
-_TEXT_WIDTH = 100
 MOST_SETTINGS = 20
 
 
@@ -25,14 +23,14 @@ def changes_text(found: TwoRuns, width: int) -> str:
     changes = found.changes
     blocks = [[styled(one_line(f"{changes.before} → {changes.after}"), "underline")]]
     if found.job:
-        shown = [_wrapped(change.text, width, "  ") for change in found.job[:MOST_SETTINGS]]
+        shown = [wrapped(change.text, width, "  ") for change in found.job[:MOST_SETTINGS]]
         rest = len(found.job) - len(shown)
         blocks.append(["changed in the job", *shown, *([f"  and {rest:,} more: --json has all of them"] if rest else [])])
     for score, sentences in groupby(change_sentences(changes), key=lambda item: item[0]):
-        lines = [_wrapped(text, width, "- ") for _, text in sentences]
+        lines = [wrapped(text, width, "- ") for _, text in sentences]
         blocks.append([styled(one_line(score), "bold"), *lines] if score else lines)
     if found.notes:
-        blocks.append([_wrapped(note, width, "- ") for note in found.notes])
+        blocks.append([wrapped(note, width, "- ") for note in found.notes])
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
@@ -46,7 +44,3 @@ def changes_json(found: TwoRuns) -> dict[str, Any]:
         "sentences": [text for _, text in change_sentences(found.changes)],
         "notes": found.notes,
     }
-
-
-def _wrapped(text: str, width: int, bullet: str) -> str:
-    return click.wrap_text(one_line(text), min(width, _TEXT_WIDTH), initial_indent=bullet, subsequent_indent=" " * len(bullet))

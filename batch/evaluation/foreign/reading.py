@@ -12,6 +12,7 @@ from batch.evaluation.answers import Answer
 from batch.evaluation.foreign.formats import answer_lines
 from batch.evaluation.foreign.values import ForeignLine
 from batch.readers import Dataset
+from batch.readers.labels import labelled
 from batch.records import Row
 from batch.settings import InputSettings
 
@@ -59,12 +60,12 @@ def _distinct_variants(files: Sequence[tuple[Path, list[ForeignLine]]]) -> Itera
 
 
 def _labels(paths: Sequence[Path]) -> list[str]:
-    """Return the shortest path endings that differ."""
-    for parts in range(1, max((len(path.absolute().parts) for path in paths), default=1) + 1):
-        labels = ["/".join(path.absolute().parts[-parts:]) for path in paths]
-        if len(set(labels)) == len(labels):
-            return labels
-    raise InputError(f"{paths[0]}: the same file is given twice")
+    """Return labels that differ: names, or as much of the paths as distinguishes them. Raises InputError for a file given twice."""
+    places = [str(path.absolute()) for path in paths]
+    if len(set(places)) < len(places):
+        repeated = next(path for at, path in enumerate(paths) if places[at] in places[:at])
+        raise InputError(f"{repeated}: the same file is given twice")
+    return [one.label for one in labelled(places)]
 
 
 def _checked(path: Path, lines: Iterator[ForeignLine]) -> Iterator[ForeignLine]:
