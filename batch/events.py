@@ -32,11 +32,33 @@ class WorkerProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchProgress:
+    """The batches at their providers: counts by the providers' words for their states, and of their requests, as the providers count them.
+
+    `waiting` are batches that are not submitted yet, `oldest_s` is the time since the oldest open one was created, in seconds.
+    """
+
+    by_status: Mapping[str, int]
+    waiting: int
+    completed: int
+    requests: int
+    oldest_s: float | None
+
+    def __str__(self) -> str:
+        words = [f"{count:,} {word}" for word, count in self.by_status.items()]
+        words += [f"{self.waiting:,} waiting"] if self.waiting else []
+        if not words:
+            return "no open batches"
+        age = "" if self.oldest_s is None else f", the oldest since {self.oldest_s / 60:,.0f} min"
+        return f"batches: {', '.join(words)}; {self.completed:,} of {self.requests:,} requests done there{age}"
+
+
+@dataclass(frozen=True, slots=True)
 class Progressed:
     """Time to redraw; the counts are in `tallies`. Sent a few times a second, never per row."""
 
     tallies: Mapping[str, Tally]
-    sharing: WorkerProgress | None = None
+    sharing: WorkerProgress | BatchProgress | None = None
 
 
 @dataclass(frozen=True, slots=True)

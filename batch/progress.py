@@ -16,7 +16,8 @@ from typing import Any, Protocol, TextIO
 from tqdm import tqdm
 
 from batch.clock import Clock
-from batch.events import Event, Notice, Observer, Progressed, RunEnded, RunStarted, WorkerProgress
+from batch.events import BatchProgress, Event, Notice, Observer, Progressed, RunEnded, RunStarted, WorkerProgress
+from batch.policy.pricing import usd
 from batch.policy.terminal import one_line, without_url_secrets
 from batch.tally import Tally, sum_tallies
 
@@ -47,7 +48,7 @@ class Reading:
     rows_per_s: float | None
     tokens_per_s: float | None
     left_s: float | None
-    sharing: WorkerProgress | None = None
+    sharing: WorkerProgress | BatchProgress | None = None
 
     @property
     def failed(self) -> int:
@@ -62,7 +63,7 @@ class Meter:
         self._clock = clock
         self._window_s = window_s
         self._samples: deque[tuple[float, int, int]] = deque()
-        self.sharing: WorkerProgress | None = None
+        self.sharing: WorkerProgress | BatchProgress | None = None
 
     def read(self, tallies: Mapping[str, Tally]) -> Reading:
         """Read the counts; each call is also a sample for later rates."""
@@ -75,7 +76,7 @@ class Meter:
         if now <= began:
             return Reading(counts, None, None, None, self.sharing)
         rows_per_s = (rows_now - rows) / (now - began)
-        missing = counts.not_attempted
+        missing = None if counts.not_attempted is None else counts.not_attempted + max(0, counts.again)
         left_s = missing / rows_per_s if missing and rows_per_s > 0 else None
         return Reading(counts, rows_per_s, (tokens_now - tokens) / (now - began), left_s, self.sharing)
 
@@ -174,7 +175,7 @@ class BarDisplay:
         labels = _labels(list(shown), room)
         counts = _columns_of_counts(list(shown.values()))
         for bar, tally, label, count in zip(self._bars, shown.values(), labels, counts, strict=True):
-            bar.show(label.ljust(max(map(len, labels))), count, tally.finished, tally.total)
+            bar.show(label.ljust(max(map(len, labels))), count, tally.done, tally.total)
         self._figures.show(", ".join(figures(reading, left_first=True)), "", 0, None)
 
 
@@ -208,10 +209,8 @@ def noun_for(tallies: Mapping[str, Tally]) -> str:
 def progress_line(reading: Reading, noun: str) -> str:
     """Format a reading as one line: "1,200 of 2,000 rows (60 %), 3 failed, 410 rows/s, 5,200 tokens/s, 2 s left"."""
     counts = reading.counts
-    if counts.total is None:
-        head = f"{counts.finished:,} {noun}"
-    else:
-        head = f"{counts.finished:,} of {counts.total:,} {noun} ({_percent(counts)} %)"
+    of_all = "" if counts.total is None else f" of {counts.total:,}"
+    head = f"{counts.done:,}{of_all} {noun}" + ("" if counts.total is None else f" ({_percent(counts)} %)")
     return ", ".join([head, *figures(reading)])
 
 
@@ -226,7 +225,7 @@ def figures(reading: Reading, *, left_first: bool = False) -> list[str]:
     rates = []
     if reading.rows_per_s is not None and reading.tokens_per_s is not None:
         rates = [f"{rate(reading.rows_per_s)} rows/s", f"{rate(reading.tokens_per_s)} tokens/s"]
-    cost = [f"${reading.counts.cost_usd:,.2f}"] if reading.counts.priced else []
+    cost = [usd(reading.counts.cost_usd)] if reading.counts.priced else []
     shared = [str(reading.sharing)] if reading.sharing else []
     return [*left, *rates, *cost, *shared, *failed, *retries] if left_first else [*failed, *retries, *rates, *cost, *shared, *left]
 
@@ -262,12 +261,12 @@ def near(path: Path | str) -> str:
 
 def _percent(tally: Tally) -> int:
     """Compute whole percent, rounded down: 100 only when all is done."""
-    return 100 if not tally.total else min(100, tally.finished * 100 // tally.total)
+    return 100 if not tally.total else min(100, tally.done * 100 // tally.total)
 
 
 def _columns_of_counts(tallies: list[Tally]) -> list[str]:
     """Format the counts right of each bar, in columns of equal width so that the bars align."""
-    done = [f"{tally.finished:,}" if tally.total is None else f"{tally.finished:,}/{tally.total:,}" for tally in tallies]
+    done = [f"{tally.done:,}" if tally.total is None else f"{tally.done:,}/{tally.total:,}" for tally in tallies]
     percent = ["" if tally.total is None else f"{_percent(tally)}%" for tally in tallies]
     # A single bar has its failures in the line of figures.
     several = len(tallies) > 1

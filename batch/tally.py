@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, fields
 class Tally:
     """The counts of one variant in a run. `total` is rows × repeats, None while unknown.
 
+    `again` counts those with a record of which this session sends another request, until that has ended.
+    `accepted` counts those of kept_failed that the user takes as final.
     rows in = kept + ok + failed + not attempted. `kept` were final before this session; `durable` counts those of ok + failed
     that are synced. `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. `repairs` counts
     answers that were requested again because they did not fit the job's schema, `failovers` attempts at another endpoint than the last.
@@ -22,6 +24,8 @@ class Tally:
     total: int | None = None
     kept_ok: int = 0
     kept_failed: int = 0
+    accepted: int = 0
+    again: int = 0
     ok: int = 0
     failed: int = 0
     durable: int = 0
@@ -51,6 +55,11 @@ class Tally:
         return self.kept_ok + self.kept_failed + self.ok + self.failed
 
     @property
+    def done(self) -> int:
+        """Tasks with a final record that this session does not send again."""
+        return max(0, self.finished - max(0, self.again))
+
+    @property
     def not_attempted(self) -> int | None:
         """Tasks without a final record; None while the total is unknown."""
         return None if self.total is None else max(0, self.total - self.finished)
@@ -67,6 +76,16 @@ def sum_tallies(tallies: Mapping[str, Tally]) -> Tally:
         for code, count in tally.failures.items():
             whole.failures[code] = whole.failures.get(code, 0) + count
     return whole
+
+
+def change(whole: Tally, now: Tally, before: Tally) -> None:
+    """Add the difference between `now` and `before` to `whole`."""
+    for name in _COUNTS:
+        setattr(whole, name, getattr(whole, name) + getattr(now, name) - getattr(before, name))
+    for code in now.failures.keys() | before.failures.keys():
+        whole.failures[code] = whole.failures.get(code, 0) + now.failures.get(code, 0) - before.failures.get(code, 0)
+        if not whole.failures[code]:
+            del whole.failures[code]
 
 
 _COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures"})

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from batch.app.made_rows import rows_for_reading
 from batch.app.stored import open_run
 from batch.errors import StorageError
 from batch.job import load
@@ -18,7 +19,8 @@ from batch.results.join import Result
 from batch.results.openai_batch.files import only_model, read_batch_files
 from batch.results.openai_batch.requests import WrittenRequests, write_requests
 from batch.results.openai_batch.verify import verify_batch_files
-from batch.results.outputs import output_paths, write_lines
+from batch.results.output_files import write_lines
+from batch.results.outputs import output_paths
 from batch.results.verification import Verification
 from batch.settings import InputSettings, Job, OutputFormat, OutputSettings, PromptSettings, ProviderSettings, RunSettings, Variant
 from batch.storage import is_url, uploading
@@ -31,8 +33,13 @@ def export_requests(source: Path | str, destination: Path | str | None) -> Writt
         JobError, RunDirectoryError, InputError, StorageError.
     """
     is_run = is_url(str(source)) or Path(source).is_dir()
-    job = open_run(source).job if is_run else load(source).job
-    folder = str(destination or (source if is_run else job.output.dir))
+    if is_run:
+        return _write_requests(open_run(source).job, str(destination or source))
+    with rows_for_reading(load(source)) as loaded:
+        return _write_requests(loaded.job, str(destination or loaded.job.output.dir))
+
+
+def _write_requests(job: Job, folder: str) -> WrittenRequests:
     if not is_url(folder):
         return write_requests(job, Dataset(job.input), Path(folder))
     with uploading(folder) as (local, addresses):

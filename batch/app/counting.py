@@ -7,13 +7,16 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from batch.engine.feed import Candidate
+from batch.executors.batch_prices import batch_price
 from batch.journal.index import ResumeIndex
 from batch.journal.keys import KeySet
 from batch.journal.reading import RecordReader
 from batch.policy.dedupe import is_repeatable, may_share
 from batch.policy.estimates import AnswerSample, Range, cost_range
 from batch.policy.pricing import answer_limit
+from batch.prompts.prefixes import late_constant
 from batch.providers.prices import price_of
+from batch.records import Request
 from batch.settings import Job, Price, Variant
 
 # Answers of the run that are sampled for the length of prompts and answers.
@@ -26,7 +29,9 @@ class VariantEstimate:
     """The estimate for one variant. Costs are in US dollars, None where they are unknown.
 
     tasks = kept + refused + copies + requests; `kept` are final already, `refused` cannot be sent (with an example), `copies` take the
-    outcome of an equal request. `changed` of those kept have another request now; `media` of the requests hold images, sound or files.
+    outcome of an equal request. `changed` of those kept have another request now; `media` of the requests hold images, sound or files,
+    `pictures`, `sounds` and `files` are those of the prompt's columns and filters: before there are answers their tokens are in no figure.
+    `late_constant` are the characters of the longest constant text that stands behind a varying part of the prompt.
     `answer_limit` is the most tokens of an answer, None where some request has no limit. `answers` is how many answers of the run the
     estimate goes by, 0 when it goes by characters. `at_least_s` is by the job's rates, `expected_s` also by the answers so far.
     """
@@ -40,6 +45,10 @@ class VariantEstimate:
     copies: int
     requests: int
     media: int
+    pictures: int
+    sounds: int
+    files: int
+    late_constant: int
     prompt_tokens: Range
     answer_tokens: Range
     answer_limit: int | None
@@ -68,6 +77,9 @@ class RequestCounts:
     copies: int = 0
     requests: int = 0
     media: int = 0
+    pictures: int = 0
+    sounds: int = 0
+    files: int = 0
     body_bytes: int = 0
     copied_bytes: int = 0
     longest: int | None = 0
@@ -99,7 +111,7 @@ class RequestCounts:
             outcomes = reader.read(self.index.find_requests([candidate.task.request.key for candidate in finished]))
         for candidate, outcome in zip(finished, outcomes, strict=True):
             if outcome is not None and outcome.key == candidate.task.request.key:
-                self.sample.add(len(candidate.task.request.body), outcome.usage, outcome.sent, outcome.done)
+                self.sample.add(_text_bytes(candidate.task.request), outcome.usage, outcome.sent, outcome.done)
 
     def _send(self, candidates: Sequence[Candidate]) -> None:
         shared = [self.keys is not None and is_repeatable(self.variant, c.task.request) for c in candidates]
@@ -109,19 +121,29 @@ class RequestCounts:
             request = candidate.task.request
             if may and next(known):
                 self.copies += 1
-                self.copied_bytes += len(request.body)
+                self.copied_bytes += _text_bytes(request)
                 continue
             self.requests += 1
-            self.body_bytes += len(request.body)
-            self.media += any(mark in request.body for mark in _MEDIA)
+            self.body_bytes += _text_bytes(request)
+            self._count_media(request)
             limit = answer_limit(self.variant, request)
             self.longest = None if self.longest is None or limit is None else max(self.longest, limit)
+
+    def _count_media(self, request: Request) -> None:
+        media = request.media
+        if media is None:
+            self.media += any(mark in request.body for mark in _MEDIA)
+            return
+        self.media += 1
+        self.pictures += media.pictures
+        self.sounds += media.sounds
+        self.files += media.files
 
     def estimate(self, now: datetime) -> VariantEstimate:
         """Estimate the tasks at the prices of `now`."""
         prompt, answer = self._tokens(self.requests, self.body_bytes)
         prompt += self.unseen
-        price, batch = price_of(self.variant, now), price_of(self.variant, now, batch=True)
+        price, batch = price_of(self.variant, now), batch_price(self.variant, now)
         at_least, expected = self._seconds(prompt, answer)
         return VariantEstimate(
             name=self.variant.name,
@@ -133,6 +155,10 @@ class RequestCounts:
             copies=self.copies,
             requests=self.requests,
             media=self.media,
+            pictures=self.pictures,
+            sounds=self.sounds,
+            files=self.files,
+            late_constant=late_constant(self.variant.prompt),
             prompt_tokens=prompt,
             answer_tokens=answer,
             answer_limit=self.longest,
@@ -161,3 +187,8 @@ class RequestCounts:
             return at_least, None
         at_once = self.sample.in_flight if run.concurrency == "auto" else run.concurrency * endpoints
         return at_least, max(at_least or 0.0, self.requests * latency / at_once)
+
+
+def _text_bytes(request: Request) -> int:
+    """The bytes of a request without the files in it, whose size says nothing about their tokens."""
+    return len(request.body) - (0 if request.media is None else request.media.bytes)

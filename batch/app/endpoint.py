@@ -21,14 +21,15 @@ from batch.clock import SystemClock
 from batch.errors import endpoint_error
 from batch.policy.verdicts import Action, Verdict, judge
 from batch.policy.waits import MAX_WAIT_S, backoff
-from batch.records import STREAMED, Api, Chunk, Completion, Exchange, Reply, Request
+from batch.providers.messages_requests import message_request
+from batch.records import CHATS, STREAMED, Api, Chunk, Completion, Exchange, Reply, Request
 from batch.settings import HttpEngine, RunSettings
 from batch.transport.client import Client
 from batch.transport.engines import open_engine
 
 Prompt = str | Sequence[Mapping[str, Any]]
 
-_CONTENT_KEY: dict[Api, str] = {"chat/completions": "messages", "completions": "prompt"}  # the others: "input"
+_CONTENT_KEY: dict[Api, str] = {"chat/completions": "messages", "completions": "prompt", "messages": "messages"}  # the others: "input"
 
 
 class Endpoint:
@@ -50,7 +51,8 @@ class Endpoint:
         model: "PROVIDER/MODEL" with the name of a preset; with `base_url`, the model's own name, slashes and all.
         base_url: with or without /v1.
         api_key: the key's value; by default it is read from the variable that the preset names, and none is sent without a preset.
-        api: "chat/completions" (the default), "completions", "embeddings", "responses" or "moderations"; the last three are not streamed.
+        api: "chat/completions" (the default), "completions", "embeddings", "responses", "moderations" or "messages" (Anthropic's);
+            embeddings and moderations are not streamed.
         attempts: the most attempts of a call; waiting for a server that is loading costs none.
         timeout_s: how long one attempt may take, in seconds.
         outage_timeout_s: how long an endpoint that cannot be reached, or is loading, is waited for, in seconds.
@@ -181,18 +183,22 @@ class Endpoint:
 
     def _request(self, prompt: Prompt, parameters: Mapping[str, Any], *, stream: bool) -> Request:
         content: Any = prompt
-        if self._api == "chat/completions" and isinstance(prompt, str):
+        if self._api in CHATS and isinstance(prompt, str):
             content = [{"role": "user", "content": prompt}]
         renames = self._provider.renames
         merged = {**self._parameters, **parameters}
         document = {"model": self._model, _CONTENT_KEY.get(self._api, "input"): content} | {
             renames.get(name, name): merged[name] for name in merged
         }
+        if self._api == "messages":
+            document = message_request(document)
+        elif self._api == "responses" and isinstance(prompt, str):
+            document["input"] = prompt
         if stream and self._api not in STREAMED:
             raise ValueError(f"{self._api} cannot be streamed")
         if stream:
             document["stream"] = True
-            if self._provider.stream_usage:
+            if self._provider.stream_usage and self._api not in ("messages", "responses"):
                 document.setdefault("stream_options", {"include_usage": True})
         return Request(self._api, orjson.dumps(document), b"")
 

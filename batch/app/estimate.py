@@ -15,8 +15,8 @@ from batch.executors.costs import run_spent_usd
 from batch.job import LoadedJob
 from batch.journal.index import ResumeIndex
 from batch.policy.estimates import Range
-from batch.prompts import RequestBuilder
 from batch.providers.prices import list_name
+from batch.readers.builders import request_builder
 from batch.rundir.opening import open_run_directory
 from batch.settings import Job
 
@@ -88,7 +88,7 @@ def estimate(loaded: LoadedJob, *, retry_failed: bool = False) -> Estimate:
     counts = [RequestCounts(job, variant, ResumeIndex.load(directory.journal_dir(variant.slug))) for variant in job.variants]
     feed = Feed(
         dataset,
-        [Plan(each.variant.name, RequestBuilder(each.variant, stream=False), each.index) for each in counts],
+        [Plan(each.variant.name, request_builder(each.variant, stream=False), each.index) for each in counts],
         FeedOptions(job.run.repeats, job.input.id is not None, compare=True, retry_failed=retry_failed),
     )
     by_name = {each.variant.name: each for each in counts}

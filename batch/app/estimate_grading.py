@@ -21,7 +21,7 @@ from batch.evaluation.scoring import make_grader
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import task_hash
 from batch.policy.estimates import Range
-from batch.prompts import RequestBuilder
+from batch.readers.builders import request_builder
 from batch.records import Row, Task
 from batch.rundir.stored_run import StoredRun
 from batch.settings import ScoreSettings
@@ -66,7 +66,7 @@ class _GradingCounts:
         self._retry_failed = retry_failed
         variant = judge_variant(score) if score.judge is not None else score.asked
         index = ResumeIndex.load(calls_directory(run.directory, score).journal_dir(variant.slug))
-        self._builder = RequestBuilder(variant, stream=False)
+        self._builder = request_builder(variant, stream=False)
         self._counts = RequestCounts(replace(run.job, run=replace(run.job.run, repeats=1)), variant, index)
         self._model = variant.full_name
         self._lengths = {each.name: _per_answer(each) for each in variants}

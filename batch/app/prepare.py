@@ -8,20 +8,25 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from batch._version import __version__
+from batch.app.earlier import continued, count_failed, settle
 from batch.app.input_checks import input_notices
+from batch.app.running import RunOptions
 from batch.engine.feed import ChangedPolicy, Feed, FeedOptions, Plan
 from batch.errors import ChangedError
 from batch.executors import Executor
 from batch.executors.context import PreparedRun
 from batch.executors.sharding import ShardPlan
-from batch.job import LoadedJob
+from batch.job import LoadedJob, without_secrets
+from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.journal.writer import JournalWriter
 from batch.policy.changes import differences
-from batch.prompts import RequestBuilder
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
-from batch.results.outputs import warn_of_json_columns
+from batch.readers.builders import request_builder
+from batch.readers.input_index import WORTH_ROWS, count_rows
+from batch.results.output_files import warn_of_json_columns
+from batch.rundir.accepted import read_accepted
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import InputRecord, Manifest, VariantRecord
 from batch.rundir.stored_run import StoredRun
@@ -32,41 +37,43 @@ ROWS_NAMED = 3
 
 
 @contextmanager
-def prepare(
-    loaded: LoadedJob, directory: RunDirectory, executor: Executor, *, retry_failed: bool, changed: ChangedPolicy
-) -> Iterator[PreparedRun]:
+def prepare(loaded: LoadedJob, directory: RunDirectory, executor: Executor, options: RunOptions) -> Iterator[PreparedRun]:
     """Open the journals of a job, compare it with the run that they hold, and write run.json. Workers open the journals of a sharded run.
 
     Raises InputError, DamagedError, ChangedError (which says what differs and what can be done), StorageError.
     """
-    job = loaded.job
+    job, retry_failed, changed = loaded.job, options.retry_failed, options.changed
     dataset = Dataset(job.input, columns=needed_columns(job))
     previous = directory.manifest if directory.exists else None
     # The ids of an unchanged input have been checked: reading them again takes seconds for a million rows.
     if previous is None or previous.input != _input_of(dataset):
-        dataset.check_ids()
-    sharding = executor.shard(job, dataset)
+        dataset.check_ids(directory.path if directory.is_local else None)
     # After the ids were checked: this counts the rows, and a duplicate id is reported before a long count.
-    manifest = _manifest(loaded, dataset)
+    manifest = _manifest(loaded, dataset, directory, previous)
+    sharding = executor.shard(job, dataset)
     notices = [*warn_of_json_columns(job, dataset), *_excluded(previous, manifest, directory), *input_notices(job, dataset, manifest.rows)]
     with ExitStack() as stack:
         journals, repaired = _open_journals(job, directory, sharding, stack)
-        indexes = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
-        tallies = {name: Tally(total=manifest.total, kept_ok=i.ok, kept_failed=i.failed) for name, i in indexes.items()}
         compare = previous is not None and (changed == "rerun" or not previous.settled or _may_differ(previous, manifest))
+        indexes: dict[str, ResumeIndex] | dict[str, DoneTasks]
+        chooses = changed != "rerun" and (bool(options.retry_codes) or bool(read_accepted(directory)))
+        if compare or not manifest.ordinals_hold or chooses or executor.needs_records:
+            indexes = rows = {variant.name: ResumeIndex.load(directory.journal_dir(variant.slug)) for variant in job.variants}
+        else:
+            indexes = {variant.name: DoneTasks.load(directory.journal_dir(variant.slug)) for variant in job.variants}
+            notices += _reads_again(dataset, indexes)
+        tallies = {name: Tally(total=manifest.total, kept_ok=i.ok, kept_failed=i.failed) for name, i in indexes.items()}
         if previous is not None:
-            manifest = replace(
-                manifest,
-                created=previous.created,
-                unrecorded_usd=previous.unrecorded_usd,
-                abandoned=previous.abandoned,
-                race=previous.race if job.run.race is not None and changed != "rerun" else None,
-            )
+            manifest = continued(previous, manifest, with_race=job.run.race is not None and changed != "rerun")
+            count_failed(tallies, retry_failed=retry_failed)
             if compare:
-                reviews = _review(_all_tasks(job, dataset, indexes, retry_failed=retry_failed, changed=changed), tallies)
-                if changed == "refuse" and any(review.changed for review in reviews.values()):
-                    raise ChangedError(_explain(reviews, previous, manifest, by_id=job.input.id is not None))
-                manifest = _with_reviews(manifest, reviews, indexes, changed)
+                reviews = _review(_all_tasks(job, dataset, rows, retry_failed=retry_failed, changed=changed), tallies)
+                _refuse_other_job(directory, reviews, rows, previous, manifest, options)
+                manifest = _unless_changed(reviews, previous, manifest, changed, by_id=job.input.id is not None)
+                _count_changed(reviews, tallies, changed, retry_failed=retry_failed)
+                manifest = _with_reviews(manifest, reviews, rows, changed)
+        if chooses:
+            settle(directory, job, rows, tallies, options)
         directory.write_manifest(manifest)
         run = StoredRun(directory, manifest, job, dataset)
         yield PreparedRun(run, journals, indexes, tallies, compare, (*notices, *repaired), sharding)
@@ -93,7 +100,7 @@ def _open_journals(
 def _all_tasks(job: Job, dataset: Dataset, indexes: Mapping[str, ResumeIndex], *, retry_failed: bool, changed: ChangedPolicy) -> Feed:
     return Feed(
         dataset,
-        [Plan(v.name, RequestBuilder(v, stream=False), indexes[v.name]) for v in job.variants],
+        [Plan(v.name, request_builder(v, stream=False), indexes[v.name]) for v in job.variants],
         FeedOptions(job.run.repeats, job.input.id is not None, True, changed, retry_failed),
     )
 
@@ -110,17 +117,33 @@ def _excluded(previous: Manifest | None, manifest: Manifest, directory: RunDirec
     )
 
 
-def _manifest(loaded: LoadedJob, dataset: Dataset) -> Manifest:
-    job = loaded.job
+def _reads_again(dataset: Dataset, indexes: Mapping[str, DoneTasks]) -> list[str]:
+    """Say that finished rows are read again where files are unpacked as they are read."""
+    finished = sum(map(len, indexes.values()))
+    if finished < WORTH_ROWS or not (packed := dataset.unpacked):
+        return []
+    return [f"{packed[0]} is compressed: it is read again from its start to reach the rows that are left (not so unpacked, or as Parquet)"]
+
+
+def _manifest(loaded: LoadedJob, dataset: Dataset, directory: RunDirectory, previous: Manifest | None) -> Manifest:
+    job, now = loaded.job, _input_of(dataset)
+    unchanged = previous is not None and previous.input == now
+    if previous is None:
+        # A journal without run.json may be of any input.
+        ordinals_hold = not directory.slugs()
+    else:
+        by_ordinal = previous.input is not None and previous.input.selection.get("id") is None and job.input.id is None
+        ordinals_hold = previous.ordinals_hold and (unchanged or by_ordinal)
     return Manifest(
         promptmill=__version__,
         name=job.name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
-        job=loaded.document,
+        job=without_secrets(loaded.document),
         variants={variant.name: VariantRecord.of(variant) for variant in job.variants},
-        input=_input_of(dataset),
-        rows=dataset.count(),
+        input=replace(now, origin=loaded.origin),
+        rows=count_rows(dataset, directory.path, now.files, unchanged=unchanged),
         repeats=job.run.repeats,
+        ordinals_hold=ordinals_hold,
     )
 
 
@@ -194,6 +217,58 @@ def _with_reviews(
     )
 
 
+def _unless_changed(
+    reviews: Mapping[str, Review], previous: Manifest, manifest: Manifest, changed: ChangedPolicy, *, by_id: bool
+) -> Manifest:
+    """Return the manifest, which remembers that changed rows are kept. Raises ChangedError where the user has not said what to do."""
+    keeps = changed == "keep" or (previous.kept and not _may_differ(previous, manifest))
+    if changed != "rerun" and not keeps and any(review.changed for review in reviews.values()):
+        raise ChangedError(_explain(reviews, previous, manifest, by_id=by_id))
+    return replace(manifest, kept=keeps)
+
+
+def _count_changed(reviews: Mapping[str, Review], tallies: Mapping[str, Tally], changed: ChangedPolicy, *, retry_failed: bool) -> None:
+    """Count the finished tasks that this session sends again."""
+    for name, review in reviews.items():
+        failed = review.kept_failed if retry_failed else review.changed_failed
+        tallies[name].again = failed + (review.changed if changed == "rerun" else 0)
+
+
+def _refuse_other_job(
+    directory: RunDirectory,
+    reviews: Mapping[str, Review],
+    indexes: Mapping[str, ResumeIndex],
+    previous: Manifest,
+    manifest: Manifest,
+    options: RunOptions,
+) -> None:
+    """Refuse a directory with the run of another job, none of whose rows is in this job's input. Raises ChangedError."""
+    recorded = sum(len(index) for index in indexes.values())
+    if previous.name == manifest.name or not recorded or options.changed != "refuse":
+        return
+    if not any(review.kept_ok + review.kept_failed for review in reviews.values()):
+        raise ChangedError(
+            f"{directory.place} has the run of another job, {previous.name!r}: none of the {recorded:,} finished rows is in this input;"
+            " nothing was sent; give this job another [output] dir (or --fresh, which moves that run aside);"
+            " --changed keep continues in this directory"
+        )
+
+
+def _cause(previous: Manifest, manifest: Manifest) -> str:
+    """Say in what rows differ whose settings are the same."""
+    before, now = previous.input, manifest.input
+    if before is not None and now is not None and list(before.files) == list(now.files):
+        if before.selection != now.selection:
+            return "other rows of the input are selected"
+        if previous.promptmill != manifest.promptmill:
+            return f"promptmill {manifest.promptmill} makes other requests than {previous.promptmill}"
+        return "their answers are to an earlier version of this job"
+    origin = None if now is None else now.origin
+    if origin is None or "name" not in origin:
+        return "the input changed"
+    return f"the answers of {origin['name']} of which they are made changed"
+
+
 def _explain(reviews: Mapping[str, Review], previous: Manifest, manifest: Manifest, *, by_id: bool) -> str:
     lines = []
     for name, review in reviews.items():
@@ -201,7 +276,7 @@ def _explain(reviews: Mapping[str, Review], previous: Manifest, manifest: Manife
             continue
         earlier = previous.variants.get(name)
         settings = differences(asdict(earlier) if earlier else {}, asdict(manifest.variants[name]))
-        cause = "the input changed" if previous.input != manifest.input else "their answers are to an earlier version of this job"
+        cause = _cause(previous, manifest)
         why = ", ".join(settings) if settings else f"{cause} (for example {', '.join(review.examples)})"
         lines.append(f"{review.changed:,} finished rows of {name} differ: {why}")
         if not settings and not by_id and previous.input != manifest.input:

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any, Literal
 import anyio
 import anyio.to_thread
 
+from batch.app.made_rows import rows_for_reading
 from batch.app.run import RunOptions, RunReport
 from batch.app.run import run as run_job
+from batch.app.steps import run_steps, steps_of
 from batch.app.stored import open_run
 from batch.engine.feed import ChangedPolicy
 from batch.events import Observer
 from batch.executors import make_executor
 from batch.executors.stopping import Stopper
+from batch.input_settings import GIVEN
 from batch.job import LoadedJob, from_document, load
 from batch.tally import Tally
 
@@ -104,7 +107,7 @@ def load_job(job: AnyJob, overrides: Sequence[str] = ()) -> LoadedJob:
     return load(job, overrides)
 
 
-def plan(job: AnyJob, *, overrides: Sequence[str] = (), retry_failed: bool = False) -> Estimate:
+def plan(job: AnyJob, *, rows: Any = None, overrides: Sequence[str] = (), retry_failed: bool = False) -> Estimate:
     """Estimate what a job would send, its cost and its duration; sends nothing and writes nothing.
 
     Raises:
@@ -112,34 +115,44 @@ def plan(job: AnyJob, *, overrides: Sequence[str] = (), retry_failed: bool = Fal
     """
     from batch.app.estimate import estimate
 
-    return estimate(load_job(job, overrides), retry_failed=retry_failed)
+    with rows_for_reading(_loaded(job, overrides, rows), rows) as loaded:
+        return estimate(loaded, retry_failed=retry_failed)
+
+
+def _loaded(job: AnyJob, overrides: Sequence[str], rows: Any) -> LoadedJob:
+    return load_job(job, overrides if rows is None else [*overrides, f"input.path={GIVEN}"])
+
+
+def _steps(job: AnyJob, overrides: Sequence[str], rows: Any) -> tuple[LoadedJob, ...]:
+    return steps_of(_loaded(job, overrides, rows), overrides)
 
 
 def run(
     job: AnyJob,
     *,
+    rows: Any = None,
     overrides: Sequence[str] = (),
     retry_failed: bool = False,
     fresh: bool = False,
     changed: Literal["refuse", "rerun", "keep"] = "refuse",
-    engine: str = "live",
+    engine: str | None = None,
     ray_address: str | None = None,
     progress: bool = False,
     observers: Sequence[Observer] = (),
 ) -> RunResult:
     """Run a job, or continue it, and wait for its end.
 
-    Ctrl-C lets the requests in flight end and then raises KeyboardInterrupt; a second one stops now. What was done is kept, and the
-    same call continues. It also works where an event loop is running, as in a notebook, and blocks that loop meanwhile (`arun` does not),
-    and in any thread. SIGTERM is left to the program: a killed run loses nothing that was durable.
+    Ctrl-C lets the requests in flight end and then raises KeyboardInterrupt; a second one stops now. What was done is kept, and the same
+    call continues. It works in any thread, and where an event loop is running, as in a notebook: it blocks that loop (`arun` does not).
 
     Args:
-        job: the path of a job file, its tables as a dict, or a LoadedJob.
+        job: the path of a job file, its tables as a dict, or a LoadedJob. One that builds on another runs that first.
+        rows: in place of [input] path: dicts, or anything with Arrow's C stream interface. They are kept in the run directory.
         overrides: settings that come over the job's, as `--set` takes them: "run.concurrency=64".
         retry_failed: send failed rows again.
         fresh: start over; earlier results are moved aside.
         changed: what to do with finished rows whose request has changed.
-        engine: what sends: "live" (this machine) or "ray" (a Ray cluster; needs promptmill[ray]).
+        engine: what sends: "live" (this machine), "ray" (a Ray cluster; needs promptmill[ray]) or "batch-api"; None: the job's own.
         ray_address: the cluster, HOST:PORT or "auto"; without it RAY_ADDRESS, else Ray is started here.
         progress: show the progress on stderr.
         observers: get the events of the run (`batch.events`), in the thread that runs it.
@@ -148,7 +161,8 @@ def run(
         JobError, InputError, SetupError, RunDirectoryError: before anything is sent.
         StorageError: the outputs cannot be written.
     """
-    start = partial(_started, load_job(job, overrides), _options(retry_failed, fresh, changed, engine, ray_address), observers, progress)
+    options = _options(retry_failed, fresh, changed, engine, ray_address, rows)
+    start = partial(_started, _steps(job, overrides, rows), options, observers, progress)
     report = _in_a_thread(start) if _in_event_loop() else start(Stopper())
     if report.interrupted:
         raise KeyboardInterrupt
@@ -158,18 +172,19 @@ def run(
 async def arun(
     job: AnyJob,
     *,
+    rows: Any = None,
     overrides: Sequence[str] = (),
     retry_failed: bool = False,
     fresh: bool = False,
     changed: Literal["refuse", "rerun", "keep"] = "refuse",
-    engine: str = "live",
+    engine: str | None = None,
     ray_address: str | None = None,
     progress: bool = False,
     observers: Sequence[Observer] = (),
 ) -> RunResult:
     """As `run`, for async code: the run has a thread of its own. Cancelling lets the requests in flight end, up to run.grace_s."""
-    loaded = await anyio.to_thread.run_sync(load_job, job, overrides)
-    start = partial(_started, loaded, _options(retry_failed, fresh, changed, engine, ray_address), observers, progress)
+    steps = await anyio.to_thread.run_sync(_steps, job, overrides, rows)
+    start = partial(_started, steps, _options(retry_failed, fresh, changed, engine, ray_address, rows), observers, progress)
     stopper, over = Stopper(), anyio.Event()
     ended: list[RunReport | Exception] = []
 
@@ -194,26 +209,29 @@ async def arun(
     return RunResult(outcome)
 
 
-def _options(retry_failed: bool, fresh: bool, changed: ChangedPolicy, engine: str, ray_address: str | None) -> RunOptions:
+def _options(retry_failed: bool, fresh: bool, changed: ChangedPolicy, engine: str | None, ray_address: str | None, rows: Any) -> RunOptions:
     if fresh and changed != "refuse":
         raise ValueError("fresh starts over, so nothing is left for changed to decide; use one of them")
-    make_executor(engine, ray_address)
-    return RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed, engine=engine, ray_address=ray_address)
+    make_executor(engine or "live", ray_address)
+    return RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed, engine=engine, ray_address=ray_address, rows=rows)
 
 
-def _started(loaded: LoadedJob, options: RunOptions, observers: Sequence[Observer], progress: bool, stopper: Stopper) -> RunReport:
-    # A program with a SIGINT handler of its own keeps it.
-    own = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with ExitStack() as stack:
-        watching = list(observers)
-        if progress and sys.stderr is not None:
-            from batch.clock import SystemClock
-            from batch.progress import display_for
+def _started(steps: Sequence[LoadedJob], options: RunOptions, observers: Sequence[Observer], progress: bool, stopper: Stopper) -> RunReport:
+    def start(loaded: LoadedJob, for_step: RunOptions) -> RunReport:
+        # A program with a SIGINT handler of its own keeps it.
+        own = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        with ExitStack() as stack:
+            watching = list(observers)
+            if progress and sys.stderr is not None:
+                from batch.clock import SystemClock
+                from batch.progress import display_for
 
-            display = display_for(sys.stderr, SystemClock())
-            stack.callback(display.close)
-            watching.append(display)
-        return run_job(loaded, options, watching, signals=(signal.SIGINT,) if own else (), stopper=stopper)
+                display = display_for(sys.stderr, SystemClock())
+                stack.callback(display.close)
+                watching.append(display)
+            return run_job(loaded, for_step, watching, signals=(signal.SIGINT,) if own else (), stopper=stopper)
+
+    return run_steps(steps, options, start)
 
 
 def _in_event_loop() -> bool:

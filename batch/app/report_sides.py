@@ -19,7 +19,7 @@ from batch.evaluation.reading import read_evaluation
 from batch.evaluation.report.page import Evaluated, write_page
 from batch.evaluation.scoring import score_answers
 from batch.evaluation.verdict import verdicts_of
-from batch.prompts import RequestBuilder
+from batch.readers.builders import request_builder
 from batch.records import ErrorInfo, ErrorKind, Outcome, Row
 from batch.results.join import Result
 from batch.settings import InputSettings, Job, OutputSettings, PromptSettings, ProviderSettings, RunSettings, ScoreSettings, Variant
@@ -127,7 +127,7 @@ def _in_order(gathered: _Gathered) -> Iterator[Answer]:
 
 
 def _results(gathered: _Gathered) -> Iterator[Result]:
-    builders = {variant.name: RequestBuilder(variant, stream=False) for variant in gathered.variants}
+    builders = {variant.name: request_builder(variant, stream=False) for variant in gathered.variants}
     variants = {variant.name: variant for variant in gathered.variants}
     for answer in _in_order(gathered):
         try:

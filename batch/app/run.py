@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -15,9 +15,15 @@ from typing import Any
 import anyio
 
 from batch.app.bug_report import BugCollector, internal_error
+from batch.app.engines import check_open_batches, engine_of
+from batch.app.former import refuse_former
+from batch.app.made_rows import drop_other_rows, keep_rows
 from batch.app.prepare import prepare
 from batch.app.running import RunOptions, RunReport
 from batch.app.stored import stored_run
+from batch.app.variants import chosen_variants
+from batch.app.watchers import watching
+from batch.app.whole import whole_of
 from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.engine.feed import FeedOptions
@@ -26,6 +32,8 @@ from batch.errors import EndpointError, InputChangedError, PromptmillError, RunD
 from batch.events import Notice, Observer, RunEnded, RunStarted
 from batch.executors import Ended, Executor, make_executor
 from batch.executors.context import EndpointGroup, PreparedRun, RunContext, StopSource
+from batch.executors.control import Control
+from batch.executors.control_server import serving
 from batch.executors.costs import keep_unrecorded
 from batch.executors.live.race import raced_of
 from batch.executors.stopping import Stopper, handlers_restored, not_ignored
@@ -34,10 +42,11 @@ from batch.policy.redaction import ApiKeys
 from batch.process import has_uvloop
 from batch.readers import Dataset
 from batch.records import ErrorInfo
-from batch.results.outputs import write_outputs
+from batch.results.outputs import following, write_outputs
 from batch.rundir.local import RunDirectory
-from batch.rundir.opening import address_of, open_run_directory
+from batch.rundir.opening import address_of, open_existing, open_run_directory
 from batch.rundir.stored_run import StoredRun
+from batch.rundir.watch_folder import watch_folder
 from batch.settings import Job
 from batch.tally import Tally
 from batch.transport.client import Client
@@ -64,27 +73,48 @@ def run(
     InternalError for an unexpected exception.
     """
     started = monotonic()
-    executor = make_executor(options.engine, options.ray_address)
-    executor.check(loaded.job)
-    keys = endpoints.read_keys(loaded.job.variants)
     directory = directory or open_run_directory(loaded.job.output.dir)
+    engine = engine_of(options, loaded.job, directory)
+    executor = make_executor(engine, options.ray_address)
+    executor.check(loaded.job)
+    keys = endpoints.read_keys(chosen_variants(loaded.job, options.variants))
     report = partial(_report, observers)
-    if not directory.exists:
-        # A run that began continues with what it was started with.
-        check_columns(loaded)
-        for warning in loaded.warnings:
-            report(warning)
+    is_new = not directory.exists
+    if is_new:
+        refuse_former(loaded)
+    if is_new and not loaded.job.input.is_made:
+        _check_new(loaded, report)
     bugs = BugCollector(directory)
-    observers = [*observers, bugs]
-    with directory.lock(report):
-        if options.fresh:
-            report(_clear(directory, loaded.job))
+    with directory.lock(report), watching(loaded, directory, options, report) as watchers:
+        observers = [*observers, bugs, *watchers]
+        check_open_batches(directory, engine, fresh=options.fresh)
+        loaded = _with_rows(loaded, directory, options, report, is_new=is_new)
         stop_source = StopSource(not_ignored(signals), stopper or Stopper())
         sent, outputs = _send_and_write(_Sending(executor, keys, options, observers, stop_source), loaded, directory, bugs)
     ended = sent.report(outputs, monotonic() - started, bugs.path)
     for observer in observers:
         observer.notify(RunEnded(ended.tallies, ended.reason))
     return ended
+
+
+def _with_rows(
+    loaded: LoadedJob, directory: RunDirectory, options: RunOptions, report: Callable[[str], None], *, is_new: bool
+) -> LoadedJob:
+    """Make and keep the rows that are in no file, and with `fresh` move an earlier run aside; returns the job that reads its rows."""
+    if loaded.job.input.is_made:
+        loaded = keep_rows(loaded, directory, options, report)
+        if is_new:
+            _check_new(loaded, report)
+    elif options.fresh:
+        report(_clear(directory, loaded.job))
+    return loaded
+
+
+def _check_new(loaded: LoadedJob, report: Callable[[str], None]) -> None:
+    """Compare a job that has not begun with its input; one that began continues with what it was started with. Raises JobError."""
+    check_columns(loaded)
+    for warning in loaded.warnings:
+        report(warning)
 
 
 def _clear(directory: RunDirectory, job: Job) -> str:
@@ -104,7 +134,9 @@ def _send_and_write(
     try:
         sent = sending.send(loaded, directory)
         stop = sent.ended.stop
-        if stop is None or stop.cause in {"refused", "budget"}:
+        # Not where the user wants it to end at once: writing takes a while.
+        drained = stop is not None and stop.cause == "interrupted" and sending.is_drained
+        if stop is None or drained or stop.cause in {"refused", "budget", "waiting", "cancelled"}:
             outputs = _write_outputs(sent.run)
         bugs.write()
     except PromptmillError:
@@ -120,11 +152,11 @@ def _send_and_write(
 
 def resume(directory: Path | str, overrides: Sequence[str], options: RunOptions, observers: Sequence[Observer]) -> RunReport:
     """Continue a run from its directory alone. Raises as `run` does."""
-    found = open_run_directory(directory)
+    found = open_existing(directory)
     loaded = from_document(dict(found.manifest.job), overrides)
     # The directory may have been moved since the run began.
     job = replace(loaded.job, output=replace(loaded.job.output, dir=address_of(found)))
-    return run(replace(loaded, job=job), options, observers, directory=found)
+    return run(replace(loaded, job=job), replace(options, kept_rows=True), observers, directory=found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +179,8 @@ class _Sent:
             {} if stop is not None and stop.cause == "storage" else raced_of(self.run, self.tallies),
             self.ended.unrecorded_usd,
             bug_report,
+            whole_of(self.run, self.tallies),
+            self.run.job.run.max_cost_usd,
         )
 
 
@@ -163,24 +197,33 @@ class _Sending:
         self._stop_source = stop_source
         self._clock = SystemClock()
 
+    @property
+    def is_drained(self) -> bool:
+        """Whether a stop, if there was one, was asked for once only."""
+        return self._stop_source.stopper.asked < 2
+
     def send(self, loaded: LoadedJob, directory: RunDirectory) -> _Sent:
         """Prepare the run and send. The journals' indexes end with it: outputs load new ones, and memory has no room for both."""
         options = self._options
-        with prepare(loaded, directory, self._executor, retry_failed=options.retry_failed, changed=options.changed) as prepared:
+        with prepare(loaded, directory, self._executor, options) as prepared:
+            drop_other_rows(directory, prepared.job)
             for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _report(self._observers, notice)
-            with self._executor.connected(), handlers_restored(self._stop_source.signals):
+            with following(prepared.run), self._executor.connected(), handlers_restored(self._stop_source.signals):
                 ended = anyio.run(self._send, prepared, backend_options=_loop(prepared))
             # A disk or store that refused would refuse this as well, and the first refusal is the one to report.
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
                 abandoned = sum(tally.abandoned for tally in prepared.tallies.values())
                 keep_unrecorded(directory, ended.unrecorded_usd, abandoned)
+                if (watched := watch_folder(directory)).is_dir():
+                    directory.publish(watched)
             return _Sent(prepared.tallies, prepared.run, ended)
 
     async def _send(self, prepared: PreparedRun) -> Ended:
         job, report = prepared.job, partial(_report, self._observers)
-        endpoints.warn_of_proxies(job.run, [variant.provider for variant in job.variants], os.environ, report)
-        async with endpoints.started(job.variants) as variants:
+        chosen = chosen_variants(job, self._options.variants)
+        endpoints.warn_of_proxies(job.run, [variant.provider for variant in chosen], os.environ, report)
+        async with endpoints.started(chosen) as variants:
             grouped = endpoints.by_endpoint(variants)
             pools = [endpoints.each_url(group[0].provider) for group in grouped]
             # Workers open connections of their own.
@@ -194,6 +237,7 @@ class _Sending:
                     except EndpointError as error:
                         return Ended(Stop("refused", f"refused before a row was sent: {error}"))
                 groups = [EndpointGroup(*each) for each in zip(grouped, pools, clients, unready, strict=True)]
+                control = Control(job.run, self._stop_source.stopper, report, self._clock.wall())
                 context = RunContext(
                     prepared,
                     settings,
@@ -203,13 +247,18 @@ class _Sending:
                     self._clock,
                     self._observers,
                     self._stop_source,
+                    control,
+                    self._options.batch,
                 )
                 context.notify(RunStarted(job.name, str(prepared.directory.place), prepared.tallies))
-                return await self._executor.execute(context)
+                async with serving(control, prepared.directory, report):
+                    return await self._executor.execute(context)
 
     def _feed_options(self, prepared: PreparedRun) -> FeedOptions:
         job, options = prepared.job, self._options
-        return FeedOptions(job.run.repeats, job.input.id is not None, prepared.may_differ, options.changed, options.retry_failed)
+        return FeedOptions(
+            job.run.repeats, job.input.id is not None, prepared.may_differ, options.changed, options.retry_failed, order=job.run.order
+        )
 
 
 def _loop(prepared: PreparedRun) -> dict[str, Any]:

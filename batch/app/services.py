@@ -10,13 +10,14 @@ from functools import partial
 import anyio
 
 from batch.clock import SystemClock
+from batch.embedded_settings import EmbeddedModelSettings
 from batch.engine import endpoints
 from batch.errors import SetupError
 from batch.job import provider_settings
 from batch.policy.redaction import ApiKeys
 from batch.providers.urls import normalise_base_url
 from batch.server.embedded import EmbeddedServer
-from batch.settings import EmbeddedModelSettings, ProviderSettings, RunSettings
+from batch.settings import ProviderSettings, RunSettings
 
 
 def models(provider: str, base_url: str | None = None) -> list[str] | None:

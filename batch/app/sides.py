@@ -20,6 +20,7 @@ from batch.evaluation.two_runs.baseline import is_baseline, read_baseline
 from batch.evaluation.two_runs.changes import ScoredSide
 from batch.evaluation.two_runs.versions import digests
 from batch.job import load, score_settings
+from batch.rundir.finding_runs import LATEST
 from batch.rundir.stored_run import StoredRun
 from batch.settings import GateSettings, ScoreSettings
 from batch.storage import is_url
@@ -73,7 +74,7 @@ def open_target(name: str) -> ScoringTarget:
 def is_run(target: str) -> bool:
     """Whether a target is a run directory rather than a file."""
     # A URL is a run in an object store: files of answers are read from the disk only.
-    return is_url(target) or Path(target).is_dir()
+    return is_url(target) or target == LATEST or Path(target).is_dir()
 
 
 def file_rules(job_file: Path | None, entry: Mapping[str, Any]) -> FileScoring:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import copy
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from batch.app.located import located
 from batch.errors import InputError
-from batch.job import LoadedJob, from_document, load
+from batch.job import LoadedJob, from_document, load, readable
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import Manifest
-from batch.rundir.opening import open_run_directory
+from batch.rundir.opening import open_existing
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, ScoreSettings
 
@@ -57,10 +60,12 @@ def open_scored(place: Path | str, job_file: Path | None = None) -> ScoredRun:
 
 
 def _open_loaded(place: Path | str) -> tuple[StoredRun, LoadedJob]:
-    directory = open_run_directory(place)
+    directory = open_existing(place)
     manifest = directory.manifest
-    loaded = from_document(dict(manifest.job))
-    return _stored(directory, manifest, loaded.job), loaded
+    # Reading needs no endpoint: only what sends complains about variables that are not set.
+    loaded = from_document(readable(manifest.job, os.environ))
+    job = located(loaded.job, directory, manifest.input)
+    return _stored(directory, manifest, job), replace(loaded, job=job, document=copy.deepcopy(dict(manifest.job)))
 
 
 def _stored(directory: RunDirectory, manifest: Manifest | None, job: Job) -> StoredRun:

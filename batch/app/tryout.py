@@ -14,9 +14,10 @@ from batch.errors import InputError, JobError, Problem
 from batch.job import LoadedJob
 from batch.policy.redaction import RedactedStream, Redactor
 from batch.policy.verdicts import judge
-from batch.prompts import AnswerSchema, RequestBuilder
+from batch.prompts import AnswerSchema
 from batch.prompts.schemas import fault_of
 from batch.readers import Dataset
+from batch.readers.builders import request_builder
 from batch.records import BadRow, Chunk, ErrorInfo, Exchange, Row, Task
 from batch.settings import Variant
 
@@ -48,7 +49,7 @@ async def _try(
     loaded: LoadedJob, variant: Variant, row: Row, on_request: Callable[[Task], None], on_chunk: Callable[[Chunk], None]
 ) -> TryResult:
     settings = replace(loaded.job.run, stream=True, concurrency=1)
-    task = Task(row.ordinal, row.id, variant.name, 0, RequestBuilder(variant, stream=True).build(row))
+    task = Task(row.ordinal, row.id, variant.name, 0, request_builder(variant, stream=True).build(row))
     on_request(task)
     keys = endpoints.read_keys([variant])
     clock = SystemClock()

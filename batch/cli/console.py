@@ -105,6 +105,12 @@ def write_json(value: Any) -> None:
         _write_out(lambda: click.echo(json_bytes(value), file=sys.stdout))
 
 
+def write_json_line(value: Any) -> None:
+    """Write `value` to stdout as one line of JSON, in UTF-8 whatever the locale. Raises StorageError."""
+    if sys.stdout is not None:
+        _write_out(lambda: click.echo(json_bytes(value, indented=False), file=sys.stdout))
+
+
 def discard(stream: TextIO) -> None:
     """Drop the buffer of `stream`, so that the interpreter's last flush of it cannot fail."""
     # A flush that fails at the interpreter's end would turn any exit code into 120.
@@ -146,11 +152,11 @@ def _for_people(text: str) -> str:
     return safe
 
 
-def json_bytes(value: Any) -> bytes:
-    """Return `value` as indented JSON; what could steer a terminal is escaped, which means the same in JSON."""
+def json_bytes(value: Any, *, indented: bool = True) -> bytes:
+    """Return `value` as JSON, on many lines or on one; what could steer a terminal is escaped, which means the same in JSON."""
     import orjson
 
-    text = orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS)
+    text = orjson.dumps(value, default=_plain, option=(orjson.OPT_INDENT_2 if indented else 0) | orjson.OPT_NON_STR_KEYS)
     # Most JSON is plain ASCII, and then nothing has to be searched.
     if text.isascii() and b"\x7f" not in text:
         return text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import cast, get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import click
 
@@ -12,15 +13,22 @@ from batch.cli.exits import ExitCode
 from batch.cli.options import files
 from batch.settings import OutputFormat
 
+if TYPE_CHECKING:
+    from batch.evaluation.chats import ChatFormat
+
 REQUESTS = "openai-batch-input"
+CHATS = ("chat", "sharegpt")
 
 
 @click.command("export")
 @click.argument("source", metavar="RUN_DIR | JOB.toml | ANSWERS.jsonl", shell_complete=files)
-@click.option("--format", "format_", type=click.Choice([*get_args(OutputFormat), REQUESTS]), required=True, help="The format to write.")
+@click.option(
+    "--format", "format_", type=click.Choice([*get_args(OutputFormat), *CHATS, REQUESTS]), required=True, help="The format to write."
+)
 @click.option("--output", "-o", metavar="DIR", help="Where to write.  [default: the run directory]")
+@click.option("--where", multiple=True, metavar="CONDITION", help="With chat and sharegpt: only answers with this score, as 'SCORE >= 1'.")
 @click.pass_context
-def export_command(ctx: click.Context, source: str, format_: str, output: str | None) -> None:
+def export_command(ctx: click.Context, source: str, format_: str, output: str | None, where: tuple[str, ...]) -> None:
     """Write completions and errors in another format.
 
     The files have the same rows as those of the run, in input order. Their paths are printed.
@@ -29,14 +37,16 @@ def export_command(ctx: click.Context, source: str, format_: str, output: str | 
     openai-batch-input writes the requests that a job would send, as input files for OpenAI's
     Batch API; it sends nothing. openai-batch writes results in that API's output format.
 
+    chat and sharegpt write each answer with the messages that it answers, one line each: what
+    fine-tuning takes. Failures and answers that were cut off are omitted.
+
     \b
     Examples:
       promptmill export runs/tickets --format csv --output for-excel/
       promptmill export jobs/tickets.toml --format openai-batch-input --output .
       promptmill export batch_123_output.jsonl --format parquet --output results/
+      promptmill export runs/tickets --format chat --where 'right >= 1'
     """
-    from batch import app
-    from batch.job import load
     from batch.process import tune_malloc
     from batch.progress import near
 
@@ -44,17 +54,39 @@ def export_command(ctx: click.Context, source: str, format_: str, output: str | 
     if format_ == REQUESTS:
         _write_requests(ctx, source, output)
         return
-    form = cast("OutputFormat", format_)
+    if format_ in CHATS:
+        _write_chats(source, cast("ChatFormat", format_), output, where)
+        return
+    if where:
+        raise click.UsageError("--where is for the formats chat and sharegpt")
+    for path in _export(source, cast("OutputFormat", format_), output):
+        write(near(path))
+
+
+def _export(source: str, form: OutputFormat, output: str | None) -> Sequence[Path | str]:
+    from batch import app
+    from batch.job import load
+
     if Path(source).suffix == ".toml" and Path(source).is_file():
-        paths = app.export(load(source).job.output.dir, form, output)
-    elif Path(source).is_file():
+        return app.export(load(source).job.output.dir, form, output)
+    if Path(source).is_file():
         if output is None:
             raise click.UsageError("say where to write: --output DIR")
-        paths = app.export_files([Path(source)], form, output)
-    else:
-        paths = app.export(source, form, output)
-    for path in paths:
+        return app.export_files([Path(source)], form, output)
+    return app.export(source, form, output)
+
+
+def _write_chats(source: str, form: ChatFormat, destination: str | None, where: tuple[str, ...]) -> None:
+    from batch.app.chats import export_chats
+    from batch.job import load
+    from batch.progress import near
+
+    directory = load(source).job.output.dir if Path(source).suffix == ".toml" and Path(source).is_file() else source
+    written = export_chats(directory, form, destination, where)
+    for path in written.paths:
         write(near(path))
+    omitted = ", ".join(f"{count:,} {reason}" for reason, count in written.omitted.items())
+    print_info(f"promptmill: {written.lines:,} answers" + (f"; omitted: {omitted}" if omitted else ""))
 
 
 def _write_requests(ctx: click.Context, source: str, destination: str | None) -> None:

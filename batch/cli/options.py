@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
-from typing import Any, Literal, get_args, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 
 import click
 from click.shell_completion import CompletionItem
 
-from batch.executors import EXECUTORS
 from batch.settings import InputSettings, RunSettings
+
+if TYPE_CHECKING:
+    from batch import app
+    from batch.cli.engine_options import EngineFlags
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +49,7 @@ limit_option = SettingOption("input", InputSettings, "limit", "N", "Take only th
 _MAX_FAILURES = "Stop when more rows than this failed: a number, or a share of the outcomes. As --set run.max_failures."
 SETTING_OPTIONS = (limit_option, SettingOption("run", RunSettings, "max_failures", "N|N%", _MAX_FAILURES))
 
+LogLevel = Literal["debug", "info", "warning", "off"]
 ChangedOption = Literal["rerun", "keep"] | None
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -71,12 +75,37 @@ family_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Write JSON to stdout.")
 
 
+ALL_FAILURES = "*"
+retry_option = click.option(
+    "--retry-failed",
+    metavar="[=CODE,...]",
+    help="Send rows again that failed before: all, or those with these codes, as in --retry-failed=timeout_idle,server_error.",
+)
+
+
+class RetryCommand(click.Command):
+    """A command whose --retry-failed may stand alone: click would take the next word as its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse; a bare --retry-failed means all failures."""
+        return super().parse_args(ctx, [f"--retry-failed={ALL_FAILURES}" if arg == "--retry-failed" else arg for arg in args])
+
+
+def split_codes(given: Sequence[str]) -> tuple[str, ...]:
+    """Return the codes of options that each name several, divided by commas. Raises UsageError where one is empty."""
+    codes = tuple(dict.fromkeys(code.strip() for text in given for code in text.split(",")))
+    if not all(codes):
+        raise click.UsageError("A code is empty; `promptmill status RUN_DIR` shows the codes, such as rate_limit or timeout_idle.")
+    return codes
+
+
 def files(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
     """Let the shell complete names of files."""
     return [CompletionItem(incomplete, type="file")]
 
 
-def _folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+def folders(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG001 - click's signature
+    """Let the shell complete names of folders."""
     return [CompletionItem(incomplete, type="dir")]
 
 
@@ -89,7 +118,7 @@ def presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 # Of a plain text click completes nothing, not even names of files.
 job_argument = click.argument("job", metavar="JOB.toml", shell_complete=files)
-directory_argument = click.argument("directory", metavar="RUN_DIR", shell_complete=_folders)
+directory_argument = click.argument("directory", metavar="RUN_DIR", shell_complete=folders)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +127,31 @@ class RunFlags:
 
     short: Mapping[str, Any]
     settings: tuple[str, ...]
-    retry_failed: bool
+    retry_failed: str | None
+    variants: tuple[str, ...]
     changed: ChangedOption
     quiet: bool
+    verbose: bool
+    log_level: LogLevel
+    as_json: bool
+
+    @property
+    def retry_codes(self) -> tuple[str, ...]:
+        """Return the codes of the failures to send again; empty for all."""
+        return () if self.retry_failed in (None, ALL_FAILURES) else split_codes([self.retry_failed or ""])
+
+    def options(self, engine: EngineFlags, *, fresh: bool = False) -> app.RunOptions:
+        """Return the options of the run. Raises UsageError for a combination that means nothing."""
+        from batch import app
+
+        if self.retry_codes and self.changed == "rerun":
+            raise click.UsageError("--retry-failed=CODE and --changed rerun both choose what is sent again; give them in two runs.")
+        retry = self.retry_failed is not None
+        level: LogLevel = "debug" if self.verbose else self.log_level
+        changed = self.changed or "refuse"
+        return app.RunOptions(
+            retry, fresh, changed, engine.engine, engine.ray_address, engine.batch(), self.retry_codes, self.variants, level
+        )
 
     def overrides(self) -> list[str]:
         """Return KEY=VALUE overrides for the job loader."""
@@ -109,7 +160,10 @@ class RunFlags:
     def words(self) -> list[str]:
         """Return the options that a command line must repeat to continue the run."""
         given = [(option.flag, str(value)) for option in SETTING_OPTIONS if (value := self.short[option.name]) is not None]
-        return [word for pair in [*(("--set", setting) for setting in self.settings), *given] for word in pair]
+        pairs = [*(("--set", setting) for setting in self.settings), *given, *(("--variant", pattern) for pattern in self.variants)]
+        pairs += [("--changed", self.changed)] if self.changed else []
+        retry = [] if self.retry_failed is None else ["--retry-failed" + (f"={','.join(self.retry_codes)}" if self.retry_codes else "")]
+        return [*(word for pair in pairs for word in pair), *retry]
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -117,13 +171,28 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     decorators: Sequence[Decorator] = (
         limit_option,
         set_option,
-        click.option("--retry-failed", is_flag=True, help="Send rows again that failed before."),
+        retry_option,
         *(option for option in SETTING_OPTIONS if option is not limit_option),
         click.option(
             "--changed",
             type=click.Choice(["rerun", "keep"]),
             help="For finished rows whose request has changed: rerun them, or keep the old answers. Without this: refuse.",
         ),
+        click.option(
+            "--variant",
+            "variants",
+            multiple=True,
+            metavar="PATTERN",
+            help="Send only models whose name matches, as in --variant '*mini*'. Repeatable.",
+        ),
+        click.option("--verbose", "-v", is_flag=True, help="Log the counts each second, as --log-level debug."),
+        click.option(
+            "--log-level",
+            type=click.Choice(["debug", "info", "warning", "off"]),
+            default="info",
+            help="What run.log.jsonl in the run directory gets.  [default: info]",
+        ),
+        click.option("--json", "as_json", is_flag=True, help="Write the run's events to stdout, a JSON line each."),
         click.option("--quiet", "-q", is_flag=True, help="No progress, and no summary of a run without failures."),
     )
 
@@ -137,33 +206,6 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     for decorate in reversed(decorators):
         decorated = decorate(decorated)
     return decorated
-
-
-def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that choose where the run is executed."""
-    engine = click.option(
-        "--engine",
-        type=click.Choice(list(EXECUTORS)),
-        default="live",
-        help="Where to run: " + "; ".join(f"{name} = {entry.help}" for name, entry in EXECUTORS.items()) + ".",
-    )
-    address = click.option(
-        "--ray-address",
-        metavar="HOST:PORT|auto",
-        help="The Ray cluster; auto: the one that this machine belongs to. Without it RAY_ADDRESS, else Ray is started here.",
-    )
-    return engine(address(function))
-
-
-def check_engine(engine: str, ray_address: str | None) -> None:
-    """An address is for Ray alone. Raises UsageError."""
-    if ray_address is not None and not EXECUTORS[engine].takes_address:
-        raise click.UsageError("--ray-address is for --engine ray; give both")
-
-
-def engine_words(engine: str, ray_address: str | None) -> list[str]:
-    """The same options as they were given."""
-    return [*(["--engine", engine] if engine != "live" else []), *(["--ray-address", ray_address] if ray_address else [])]
 
 
 def overrides(settings: Sequence[str], short: Mapping[str, Any]) -> list[str]:

@@ -6,20 +6,21 @@ import shutil
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.console import table, write_json, write_text
-from batch.cli.display import check_input
+from batch.cli.console import print_info, table, write_json, write_text
 from batch.cli.options import json_option, limit_option, overrides, set_option
 from batch.policy.pricing import usd
 from batch.policy.terminal import one_line
+from batch.prompts.prefixes import LONG
 
 if TYPE_CHECKING:
     from batch.app.counting import VariantEstimate
     from batch.app.estimate import Estimate
     from batch.app.estimate_grading import GradingEstimate
+    from batch.app.steps import PlannedStep
     from batch.policy.estimates import Range
     from batch.settings import Price
 
@@ -40,30 +41,54 @@ def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_f
     Sends nothing. Finished rows are subtracted. Tokens are estimated from characters,
     or, once the run has some answers, from those. Costs are from a dated price list inside
     the program, or from the price in the job file; the rest is shown as unknown. After a run
-    with --limit 20, plan knows how long answers are.
+    with --limit 20, plan knows how long answers are. A job that builds on others is planned
+    with them, by the answers that they have.
 
     \b
     Examples:
       promptmill plan jobs/tickets.toml
       promptmill plan jobs/tickets.toml --set model.max_tokens=300
     """
-    from batch.app.estimate import estimate
+    from batch.app.steps import plan_steps, steps_of
     from batch.job import load
 
-    loaded = load(job, overrides(settings, {"limit": limit}))
-    check_input(loaded)
-    found = estimate(loaded, retry_failed=retry_failed)
+    given = overrides(settings, {"limit": limit})
+    planned = plan_steps(steps_of(load(job, given), given), retry_failed=retry_failed)
+    for warning in (warning for each in planned for warning in each.warnings):
+        print_info(f"promptmill: warning: {one_line(warning)}")
     if as_json:
-        write_json({**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s})
+        *before, last = map(_plan_json, planned)
+        write_json({**last, "steps": before} if before else last)
     else:
         # Longer lines are hard to read, whatever the terminal has.
-        write_text(plan_text(found, min(_WIDEST, shutil.get_terminal_size().columns)))
+        width = min(_WIDEST, shutil.get_terminal_size().columns)
+        write_text("\n\n\n".join(step_text(each, width) for each in planned))
+
+
+def step_text(planned: PlannedStep, width: int) -> str:
+    """The plan of a job, or of one of the steps before it, for people."""
+    coming = f"{planned.coming:,} requests before it are still to be answered"
+    if planned.estimate is None:
+        return f"{one_line(planned.name)}: its rows are the answers of {one_line(planned.before or '')}, which has none yet: {coming}"
+    text = plan_text(planned.estimate, width)
+    if not planned.coming:
+        return text
+    note = f"the figures are for the answers that there are: {coming}"
+    return f"{text}\n{textwrap.fill(note, width, initial_indent='steps'.ljust(_LABEL_WIDTH), subsequent_indent=' ' * _LABEL_WIDTH)}"
+
+
+def _plan_json(planned: PlannedStep) -> dict[str, Any]:
+    found = planned.estimate
+    if found is None:
+        return {"name": planned.name, "directory": planned.directory, "waits_for": planned.before, "coming": planned.coming}
+    figures = {**asdict(found), "cost_usd": found.cost_usd, "at_least_s": found.at_least_s, "expected_s": found.expected_s}
+    return figures if planned.before is None else {**figures, "coming": planned.coming}
 
 
 def plan_text(found: Estimate, width: int) -> str:
     """A plan for people, in lines of `width` columns as far as names allow."""
     parts = [_headline(found), _figures(found, width)]
-    notes = [*_prices(found), *_tokens(found), *_kept(found), *_spending(found), *_asked(found), *_scores(found)]
+    notes = [*_prices(found), *_tokens(found), *_order(found), *_kept(found), *_spending(found), *_asked(found), *_scores(found)]
     shown: list[str] = []
     before = ""
     for label, text in notes:
@@ -107,7 +132,7 @@ def _prices(found: Estimate) -> Iterator[tuple[str, str]]:
         more = f" and {len(names) - 1:,} more" if len(names) > 1 else ""
         yield "prices", f"{names[0]}{more}: {price}"
     if any(v.batch_cost_usd for v in found.variants):
-        yield "", "Batch API: what the provider's own, by which answers may take a day, would cost; promptmill does not use it."
+        yield "", "Batch API: what it costs with --engine batch-api, by which answers may take a day."
 
 
 def _rates(price: Price) -> str:
@@ -132,7 +157,24 @@ def _tokens(found: Estimate) -> Iterator[tuple[str, str]]:
         yield "tokens", "out: where max_tokens is not set, nothing bounds the answers, nor the cost"
     media = sum(v.media for v in found.variants)
     if media:
-        yield "tokens", f"{media:,} requests have images, sound or files, whose tokens cannot be estimated from characters"
+        yield "tokens", f"{media:,} requests have images, sound or files{_files(found)}, whose tokens cannot be estimated from characters"
+
+
+def _order(found: Estimate) -> Iterator[tuple[str, str]]:
+    """Warn of prompts whose long constant text no cache can reuse."""
+    late = [v for v in found.variants if v.requests > 1 and v.late_constant >= LONG]
+    if late:
+        characters = max(v.late_constant for v in late)
+        seen = f"{late[0].name}: a part that varies by row stands before {characters:,} characters that are the same for all rows"
+        yield "prompt", f"{seen}. Providers and servers reuse only what requests begin with: put the constant text first, best into system"
+
+
+def _files(found: Estimate) -> str:
+    """The files of all requests, by kind; nothing where the rows hold them as messages."""
+    counts = [(sum(getattr(v, f"{kind}s") for v in found.variants), kind) for kind in ("picture", "sound", "file")]
+    named = ", ".join(f"{count:,} {kind}{'s' if count > 1 else ''}" for count, kind in counts if count)
+    unpriced = any(v.cost_usd is not None and v.media and not v.answers for v in found.variants)
+    return f" ({named}{'; their cost is not in the figures' if unpriced else ''})" if named else ""
 
 
 def _kept(found: Estimate) -> Iterator[tuple[str, str]]:

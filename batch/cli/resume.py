@@ -6,10 +6,11 @@ import click
 
 from batch.cli.console import command_line
 from batch.cli.display import run_and_report
-from batch.cli.options import RunFlags, check_engine, directory_argument, engine_options, engine_words, run_options
+from batch.cli.engine_options import EngineFlags, engine_options
+from batch.cli.options import RetryCommand, RunFlags, directory_argument, run_options
 
 
-@click.command("resume")
+@click.command("resume", cls=RetryCommand)
 @directory_argument
 @run_options
 @engine_options
@@ -18,8 +19,7 @@ def resume_command(
     ctx: click.Context,
     directory: str,
     flags: RunFlags,
-    engine: str,
-    ray_address: str | None,
+    engine: EngineFlags,
 ) -> None:
     """Continue a run from its directory alone.
 
@@ -30,9 +30,10 @@ def resume_command(
     Example:
       promptmill resume runs/tickets
     """
-    check_engine(engine, ray_address)
     from batch import app
 
-    options = app.RunOptions(retry_failed=flags.retry_failed, changed=flags.changed or "refuse", engine=engine, ray_address=ray_address)
-    again = command_line("resume", directory, *flags.words(), *engine_words(engine, ray_address))
-    run_and_report(ctx, lambda observers: app.resume(directory, flags.overrides(), options, observers), again, flags.quiet)
+    options = flags.options(engine)
+    again = command_line("resume", directory, *flags.words(), *engine.words())
+    run_and_report(
+        ctx, lambda observers: app.resume(directory, flags.overrides(), options, observers), again, flags.quiet, as_json=flags.as_json
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from batch.cli.console import print_info, write
-from batch.settings import EmbeddedModelSettings
+from batch.embedded_settings import EmbeddedModelSettings
 
 DEFAULT_ALIAS = "smollm2-135m-instruct"
 _DEFAULTS = EmbeddedModelSettings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,12 @@ from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
     from batch.results.status import Status, VariantStatus
+    from batch.rundir.command_log import CommandRecord
 
 ORPHANS = "rows that are not in the input (removed, excluded by --limit, given another id, or a bad line that was corrected)"
 LONGEST_EXAMPLE = 160
+FORMAT = 1
+SHOWN_COMMANDS = 10
 
 
 @click.command("status")
@@ -26,16 +30,21 @@ LONGEST_EXAMPLE = 160
 def status_command(directory: str, as_json: bool) -> None:
     """Show counts, tokens, and what failed and why.
 
-    Reads the journal only, so it works at any time, also during the run. Each kind of
-    failure is shown with one row as an example.
+    Works at any time, also during the run: then it shows what is in flight, oldest first. Each
+    kind of failure is shown with one row as an example. "time" says what limited the run.
     """
     from batch import app
 
     status = app.status(directory)
     if as_json:
-        write_json({**asdict(status), "variants": [_variant_json(variant) for variant in status.variants]})
+        write_json(_status_json(status))
     else:
         write_text(_status_text(status))
+
+
+def _status_json(status: Status) -> dict[str, Any]:
+    upstream = None if status.upstream is None else _status_json(status.upstream)
+    return {"format": FORMAT, **asdict(status), "variants": [_variant_json(variant) for variant in status.variants], "upstream": upstream}
 
 
 def _variant_json(variant: VariantStatus) -> dict[str, Any]:
@@ -55,11 +64,63 @@ def _status_text(status: Status) -> str:
     parts = [f"{status.name} in {near(status.directory)}", "", table(rows, terminal_width())]
     notes = [*(f"{v.name}: {note}" for v in status.variants for note in _notes(v)), *_notes_on_all(status, cut_off=cut_off, priced=priced)]
     parts += ["", *notes] if notes else []
+    parts += _open_batches(status)
+    parts += _now_and_before(status)
     for v in status.variants:
         if v.failures:
             more = f" (with {v.orphaned_failed:,} of rows that are not in the input)" if v.orphaned_failed else ""
             parts += ["", f"failures of {v.name}{more}:", *(_failure_lines(v))]
+    if status.commands:
+        parts += ["", "commands given to the run (promptmill ctl):", *_command_lines(status.commands)]
+    if status.origin is not None:
+        from batch.app.upstream import described
+
+        parts += ["", f"its rows: {one_line(described(status.origin))}"]
+        gone = f"their run is not at {near(str(status.origin['run']))} any more"
+        parts += ["", _status_text(status.upstream) if status.upstream is not None else one_line(gone)]
     return "\n".join(parts)
+
+
+def _open_batches(status: Status) -> list[str]:
+    """Count the batches that are at their providers, by model and status."""
+    found: dict[tuple[str, str], list[int]] = {}
+    for batch in status.batches:
+        found.setdefault((batch.variant, batch.word), []).append(batch.requests)
+    lines = [f"{name}: {len(each):,} {word}, {sum(each):,} requests" for (name, word), each in found.items()]
+    return ["", "batches at providers, when they were last looked at (resume collects them, cancel cancels them):", *lines] if lines else []
+
+
+def _command_lines(commands: Sequence[CommandRecord]) -> list[str]:
+    earlier = len(commands) - SHOWN_COMMANDS
+    lines = [f"  {earlier:,} earlier ones are in control.jsonl"] if earlier > 0 else []
+    for record in commands[-SHOWN_COMMANDS:]:
+        answered = "" if record.ok else "refused: "
+        lines.append(
+            f"  {local_time(record.time)}  {one_line(record.words)[:80]}  ({answered}{one_line(record.message)[:LONGEST_EXAMPLE]})"
+        )
+    return lines
+
+
+def local_time(text: str) -> str:
+    """Return a time in UTC, in ISO 8601, as one of this machine's zone; the text itself where it is none."""
+    try:
+        return f"{datetime.fromisoformat(text).astimezone():%Y-%m-%d %H:%M:%S}"
+    except ValueError:
+        return one_line(text)
+
+
+def _now_and_before(status: Status) -> list[str]:
+    """Return what is in flight, if anything is, and where the time went."""
+    from batch.cli.live import account_line, live_lines
+
+    parts = []
+    if status.account:
+        parts += ["", account_line(status.account)]
+    if status.live is not None:
+        parts += ["", *live_lines(status.live)]
+    elif status.running:
+        parts += ["", "a runner is at work, and has not sent anything yet"]
+    return parts
 
 
 def _notes(variant: VariantStatus) -> list[str]:

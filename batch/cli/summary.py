@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.cli.console import table, terminal_width
@@ -14,27 +18,30 @@ from batch.tally import Tally, sum_tallies
 
 if TYPE_CHECKING:
     from batch.app import RunReport
+    from batch.app.running import Whole
 
 SHOWN_FAILURES = 5
+_PART = re.compile(r"(completions|errors)-\d+-of-(\d+)")
 _LABEL_WIDTH = 11
 _INDENT = 2
 
 
 def closing_summary(report: RunReport, command: str) -> str:
     """Format the summary, as lines for stderr. `command` continues the run."""
-    counts = sum_tallies(report.tallies)
+    counts, whole = sum_tallies(report.tallies), report.whole
     parts = [
         ("rows" if noun_for(report.tallies) == "rows" else "tasks", accounting(counts)),
         ("", _kept(counts)),
+        ("", f"{counts.accepted:,} failures are accepted as final" if counts.accepted else ""),
         ("race", "\n".join(f"{name} was stopped early: {better} beats it" for name, better in report.raced.items())),
         ("answers", _labelled(counts)),
-        ("failures", top_failures(counts.failures)),
-        ("requests", _requests(counts)),
-        ("tokens", _tokens(counts, report.elapsed_s)),
-        ("cost", cost(counts, report.unrecorded_usd)),
+        ("failures", _beside(top_failures(counts.failures), top_failures(whole.failures) if whole else "", whole)),
+        ("requests", _beside(_requests(counts), _given_up(whole), whole)),
+        ("tokens", _beside(_tokens(counts, report.elapsed_s), "", whole)),
+        ("cost", _beside(cost(counts, report.unrecorded_usd), usd(whole.spent_usd) if whole and whole.spent_usd else "", whole)),
         ("saved", _unsaved(counts)),
         ("bug", f"unexpected exceptions failed some attempts; please report {near(report.bug_report)}" if report.bug_report else ""),
-        ("files", "\n".join(near(path) for path in report.outputs) or near(report.directory)),
+        ("files", "\n".join(_files(report.outputs)) or near(report.directory)),
         ("next", next_step(report, command)),
     ]
     lines = [f"promptmill: {_headline(report, counts)}"]
@@ -43,6 +50,17 @@ def closing_summary(report: RunReport, command: str) -> str:
     if len(report.tallies) > 1:
         lines.insert(1, _indented(variant_table(report.tallies)))
     return "\n".join(lines)
+
+
+def _beside(of_session: str, of_all: str, whole: Whole | None) -> str:
+    """Say what is of this session, and put what all sessions have together beside it; only where there were several."""
+    if whole is None:
+        return of_session
+    return "\n".join([*([f"{of_session} (this session)"] if of_session else []), *([f"{of_all} in all sessions"] if of_all else [])])
+
+
+def _given_up(whole: Whole | None) -> str:
+    return f"{whole.abandoned:,} given up in flight at stops, possibly billed" if whole is not None and whole.abandoned else ""
 
 
 def accounting(counts: Tally) -> str:
@@ -86,28 +104,59 @@ def variant_table(tallies: Mapping[str, Tally]) -> str:
     return table(rows, terminal_width() - _INDENT)
 
 
+def _files(paths: Sequence[Path | str]) -> Iterator[str]:
+    """Yield the outputs; parts as one pattern for completions and one for errors."""
+    names = [_PART.sub(r"\1-*-of-\2", near(path)) for path in paths]
+    for name, count in Counter(names).items():
+        yield f"{name} ({count} files)" if count > 1 else name
+
+
 def next_step(report: RunReport, command: str) -> str:
     """Say what to do after each exit code; nothing after 0."""
     code = report.exit_code
     if code == ExitCode.FAILED_ROWS:
-        errors = next((near(path) for path in report.outputs if "/errors." in str(path)), "the errors file")
-        return f"read {errors}; to send the failed rows again:\n{command} --retry-failed"
+        errors = next((near(path) for path in report.outputs if "/errors" in str(path)), "the errors file")
+        return f"read {errors}; to send the failed rows again:\n{_without(command, '--retry-failed', '--changed')} --retry-failed"
     if code == ExitCode.INTERRUPTED:
         return f"the same command continues where this one stopped:\n{command}"
     if code == ExitCode.BUDGET:
-        return f"to continue, raise run.max_cost_usd in the job file or by --set run.max_cost_usd=…:\n{command}"
+        again = _without(command, "run.max_cost_usd=")
+        more = "…" if report.max_cost_usd is None else f"{2 * report.max_cost_usd:g}"
+        return (
+            f"to continue, raise run.max_cost_usd in the job file, or by as much as you like here:\n{again} --set run.max_cost_usd={more}"
+        )
+    if report.cause in ("waiting", "cancelled"):
+        return f"the same command waits for what is open, and sends what is left:\n{command}"
     if code == ExitCode.STOPPED:
         return f"when the cause is mended, the same command continues:\n{command}"
     return ""
+
+
+def _without(command: str, *unwanted: str) -> str:
+    """Return a command line without some options and their values; a --set by the beginning of its value."""
+    kept: list[str] = []
+    words = iter(shlex.split(command))
+    for word in words:
+        if word in {"--set", "--changed"}:
+            value = next(words, "")
+            if word not in unwanted and not any(value.startswith(each) for each in unwanted if each.endswith("=")):
+                kept += [word, value]
+        elif not any(word == each or word.startswith(f"{each}=") for each in unwanted):
+            kept.append(word)
+    return shlex.join(kept)
 
 
 def _headline(report: RunReport, counts: Tally) -> str:
     took = duration(report.elapsed_s)
     if report.interrupted:
         return f"interrupted after {took}; finished rows are kept"
+    if report.cause in ("waiting", "cancelled"):
+        return f"{one_line(report.reason or '')} ({took})"
     if report.reason is not None:
         return f"stopped early after {took}: {one_line(report.reason)}"
     failed = counts.failed + counts.kept_failed
+    if not failed and not report.raced and counts.not_attempted:
+        return f"finished in {took}; {counts.not_attempted:,} {noun_for(report.tallies)} of other models are not sent yet"
     if failed or report.raced:
         return f"finished in {took}, {failed:,} failed"
     return f"all {noun_for(report.tallies)} done in {took}"

@@ -41,12 +41,14 @@ def try_command(ctx: click.Context, job: str, row: int, variant: str | None, set
       promptmill try jobs/tickets.toml --set model.temperature=1
     """
     from batch import app
+    from batch.app.made_rows import rows_for_reading
     from batch.job import load
 
     loaded = load(job, overrides(settings, {}))
-    check_input(loaded)
     show = _Quiet() if as_json else _Shown()
-    result = app.try_row(loaded, row, show.request, show.chunk, variant=variant)
+    with rows_for_reading(loaded) as readable:
+        check_input(readable)
+        result = app.try_row(readable, row, show.request, show.chunk, variant=variant)
     if as_json:
         write_json(_as_json(result))
     else:

@@ -22,7 +22,7 @@ class Backlog:
 
     def __init__(self, high_water: int, dropped: Callable[[Work], None]) -> None:
         self.ready: deque[Work] = deque()
-        self._ready_bytes = 0
+        self._ready_bytes = self._retry_bytes = 0
         self._retries: list[tuple[float, int, Work]] = []
         # Breaks ties between equal due times: the heap would compare the work itself otherwise.
         self._numbers = count()
@@ -33,10 +33,13 @@ class Backlog:
     def __bool__(self) -> bool:
         return bool(self.ready or self._retries)
 
+    def __len__(self) -> int:
+        return len(self.ready) + len(self._retries)
+
     @property
     def is_full(self) -> bool:
         """Whether no further rows should be read."""
-        return len(self.ready) + len(self._retries) >= self.high_water or self._ready_bytes > READY_BYTES
+        return len(self) >= self.high_water or self._ready_bytes + self._retry_bytes > READY_BYTES
 
     @property
     def next_due(self) -> float:
@@ -67,12 +70,13 @@ class Backlog:
     def skip(self, variant: str) -> int:
         """Drop the work of a variant, now and later. Returns how many retries it contained."""
         self._skipped.add(variant)
-        retries, self._retries = self._retries, []
+        retries, self._retries, self._retry_bytes = self._retries, [], 0
         for due, number, work in retries:
             if self.skips(work):
                 self._dropped(work)
             else:
                 heapq.heappush(self._retries, (due, number, work))
+                self._retry_bytes += len(work.task.request.body)
         dropped = len(retries) - len(self._retries)
         ready, self.ready, self._ready_bytes = self.ready, deque(), 0
         for work in ready:
@@ -103,10 +107,19 @@ class Backlog:
             self._dropped(work)
             return
         heapq.heappush(self._retries, (due, next(self._numbers), work))
+        self._retry_bytes += len(work.task.request.body)
+
+    def shift(self, seconds: float) -> None:
+        """Let the time for which nothing was sent not count against the tasks that wait for a retry."""
+        for _, _, work in self._retries:
+            if work.first_sent is not None:
+                work.first_sent += seconds
 
     def take_retry(self) -> Work:
         """Return the retry that is due first."""
-        return heapq.heappop(self._retries)[2]
+        work = heapq.heappop(self._retries)[2]
+        self._retry_bytes -= len(work.task.request.body)
+        return work
 
 
 def high_water(in_flight: int) -> int:

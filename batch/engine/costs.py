@@ -17,9 +17,32 @@ class Costs:
 
     def __init__(self, prices: Mapping[str, Price], variants: Sequence[Variant], budget: Budget | None = None) -> None:
         self._prices = prices
+        self._variants = [variant.name for variant in variants]
         self._budget = budget
         self._worst = {v.name: WorstCase(prices[v.name], v) for v in variants if v.name in prices}
         self._paid = self._recorded = self._in_flight = 0.0
+        self._open = 0
+
+    def change_budget(self, budget: Budget | None) -> None:
+        """Spend from another budget, or without one. It gets what this session has spent, and what is in flight, as reserved."""
+        self._budget = budget
+        if budget is not None:
+            budget.take_over(self._paid, self._in_flight, self._open)
+
+    @property
+    def unpriced(self) -> list[str]:
+        """Return the variants without a known price, of which no budget can be kept."""
+        return [name for name in self._variants if name not in self._prices]
+
+    @property
+    def recorded_usd(self) -> float:
+        """Return the US dollars of this session's outcomes that are in the journal."""
+        return self._recorded
+
+    @property
+    def budget(self) -> Budget | None:
+        """Return the budget; None where none is set."""
+        return self._budget
 
     @property
     def unrecorded(self) -> float:
@@ -51,6 +74,7 @@ class Costs:
         if self._budget is None:
             work.reserved = self._dollars(work)
         self._in_flight += work.reserved
+        self._open += 1
 
     def ended(self, work: Work, exchange: Exchange, verdict: Verdict) -> None:
         """Add to `work` what an ended attempt cost, or may have cost.
@@ -73,6 +97,7 @@ class Costs:
                 work.extra_usd, work.cost_usd = work.extra_usd + (work.cost_usd or 0.0), None
         self._paid += paid
         self._in_flight -= work.reserved
+        self._open -= 1
         if self._budget is not None:
             self._budget.settle(work.reserved, paid)
         work.reserved = 0.0

@@ -12,10 +12,11 @@ from batch.records import ErrorInfo, Exchange
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Send `work` again, not before `due` (monotonic seconds)."""
+    """Send `work` again, not before `due` (monotonic seconds). `error` is why its answer was refused, where it had one."""
 
     work: Work
     due: float
+    error: ErrorInfo | None = None
 
 
 @dataclass(frozen=True, slots=True)

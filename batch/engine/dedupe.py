@@ -87,7 +87,12 @@ class Deferred:
         with ExitStack() as stack:
             waiting = [_Waiting(plan, self._before[plan.variant], self._load(plan.variant), stack) for plan in self._plans]
             for rows in self._dataset.batches():
-                yield [item for each in waiting for item in self._settled(each, rows)]
+                if any(plan.builder.reads_files for plan in self._plans):
+                    # Requests with files are large: as few of them as may be are made at a time.
+                    for row in rows:
+                        yield [item for each in waiting for item in self._settled(each, [row])]
+                else:
+                    yield [item for each in waiting for item in self._settled(each, rows)]
 
     def _settled(self, waiting: _Waiting, rows: Sequence[Row | BadRow]) -> Iterator[Work | Unsendable | Copied]:
         variant = waiting.plan.variant

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from batch.engine.prefix_order import PrefixAffinity
+from batch.engine.steering import Steering
 from batch.engine.work import PooledEndpoint, Work
 from batch.policy.blame import BLAMELESS, OF_THE_RATE, OF_THE_ROW, Evidence
 from batch.policy.cut_prompts import cut_prompt
 from batch.policy.verdicts import Verdict
 from batch.records import ErrorInfo, Exchange, Task
+from batch.settings import RowOrder
 
 NAMED = 3
 
@@ -26,7 +29,15 @@ class EndpointPool:
     `references` are by variant the smallest requests that were answered, to test endpoints with.
     """
 
-    def __init__(self, name: str, endpoints: Sequence[PooledEndpoint], *, cuts_prompts: bool = False, variants: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        endpoints: Sequence[PooledEndpoint],
+        *,
+        cuts_prompts: bool = False,
+        variants: Sequence[str] = (),
+        order: RowOrder = "input",
+    ) -> None:
         self.name = name
         self.variants = tuple(variants)
         self._watches_prompts = cuts_prompts
@@ -34,6 +45,7 @@ class EndpointPool:
         self.references: dict[str, Task] = {}
         self.largest_served = 0
         self._only = self.endpoints[0] if len(self.endpoints) == 1 else None
+        self._affinity = PrefixAffinity() if order == "prefix" and self._only is None else None
 
     def __len__(self) -> int:
         return len(self.endpoints)
@@ -92,7 +104,12 @@ class EndpointPool:
         endpoints = (self._untried(work) if work.shunned else None) or self.endpoints
         free = [m for m in endpoints if m.in_flight < m.limiter.concurrency.limit and m.limiter.hold(now) <= 0]
         # Not where it failed; then by load relative to the limit; then in turn, so that equally loaded endpoints all serve.
-        return min(free, key=lambda m: (m is work.failed_at, m.in_flight / m.limiter.concurrency.limit, m.sent), default=None)
+        shared = self._affinity.shared_by(work.request.body) if self._affinity is not None else None
+        return min(
+            free,
+            key=lambda m: (m is work.failed_at, -shared(m) if shared else 0, m.in_flight / m.limiter.concurrency.limit, m.sent),
+            default=None,
+        )
 
     def sent(self, endpoint: PooledEndpoint, work: Work, now: float) -> bool:
         """Count a request that leaves for `endpoint`. Returns True if it failed elsewhere before."""
@@ -102,6 +119,8 @@ class EndpointPool:
         work.endpoint, work.failed_at = endpoint, None
         endpoint.in_flight += 1
         endpoint.sent += 1
+        if self._affinity is not None:
+            self._affinity.sent(endpoint, work.request.body)
         work.ticket = endpoint.limiter.sent(work.task, work.request, now, first=first, retried=retried)
         return moved
 
@@ -109,6 +128,9 @@ class EndpointPool:
         """Count an answer. Returns notices: an outage is over, or prompts are cut."""
         endpoint = self._of(work)
         again = endpoint.limiter.served(work.task.variant, exchange, by_reference=work.is_probe)
+        if work.is_probe and self._is_tested_by_others(endpoint):
+            # The endpoint serves another model: what it refuses of this one is this one's fault.
+            endpoint.limiter.evidence(endpoint.suspected_for or "").served(exchange.sent_at, by_reference=True)
         endpoint.refusal = None
         if endpoint.limiter.breaker.closed:
             endpoint.suspected_for = None
@@ -211,13 +233,20 @@ class EndpointPool:
             endpoint.limiter.evidence(work.task.variant).served(exchange.sent_at, by_reference=True)
             return self.answered(work, exchange)
         endpoint.limiter.evidence(work.task.variant).condemn()
+        if self._is_tested_by_others(endpoint):
+            endpoint.limiter.evidence(endpoint.suspected_for or "").condemn()
         return endpoint.limiter.refused(work.task, error, exchange.sent_at, exchange.done_at, testable=True)
 
     def refused_unclear(self, work: Work, error: ErrorInfo, exchange: Exchange) -> str | None:
         """Count a refusal that may be the endpoint's fault. Returns a notice."""
-        testable = work.task.variant in self.references
+        testable = bool(self.references)
         self._of(work).failed_for = work.task.variant
         return self._of(work).limiter.refused(work.task, error, exchange.sent_at, exchange.done_at, testable=testable)
+
+    def steer(self, steering: Steering, now: float) -> None:
+        """Keep to other limits from now on, each endpoint for itself."""
+        for endpoint in self.endpoints:
+            endpoint.limiter.steer(steering, now)
 
     def long_holds(self, now: float) -> list[str]:
         """Return notices about endpoints whose rates delay everything for long."""
@@ -265,6 +294,10 @@ class EndpointPool:
             for other in self.endpoints:
                 if other is not endpoint:
                     other.limiter.spare(now)
+
+    def _is_tested_by_others(self, endpoint: PooledEndpoint) -> bool:
+        """Whether the variant for whose sake it is tested has no reference, so that another one's tests it."""
+        return endpoint.suspected_for is not None and endpoint.suspected_for not in self.references
 
     def _is_smaller(self, size: int, variant: str) -> bool:
         """Whether a request of `size` bytes is smaller than the reference of its variant, or the first."""

@@ -54,7 +54,7 @@ class FailureHandler:
     def settle(self, work: Work, verdict: Verdict, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
         """Act on a verdict other than done. `exhausted` says that all rows have been read."""
         has_ok = self._tallies[work.task.variant].ok > 0
-        verdict = with_history(verdict, work, self._endpoint_pool, self.served, has_ok=has_ok)
+        verdict = with_history(verdict, exchange, work, self._endpoint_pool, self.served, has_ok=has_ok)
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
         if exchange.fault is not None and exchange.fault.bug is not None:
@@ -89,7 +89,7 @@ class FailureHandler:
         if self._backlog.skips(work) or not check.repair(work, exchange, error):
             return Fail(work, error, exchange)
         self._tallies[work.task.variant].repairs += 1
-        return Retry(work, exchange.done_at)
+        return Retry(work, exchange.done_at, error)
 
     def forget(self, variant: str) -> list[Work]:
         """Drop and return the withheld rows of a variant that is not sent any more."""
@@ -123,7 +123,7 @@ class FailureHandler:
 
     def conclude(self, now: float) -> list[Fail]:
         """Test the endpoints of withheld rows when nothing else is left to send; fail the rows without a possible test."""
-        testable = [each for each in self.withheld if each.work.task.variant in self._endpoint_pool.references]
+        testable = [each for each in self.withheld if self._endpoint_pool.references]
         failed = [Fail(each.work, each.error, each.exchange) for each in self.withheld if each not in testable]
         self.withheld = testable
         for each in testable:
@@ -131,7 +131,8 @@ class FailureHandler:
         return failed
 
     def _refuse(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
-        testable = work.task.variant in self._endpoint_pool.references
+        # A model that was never served is tested with the answered request of another one: it shows whether the endpoint is at fault.
+        testable = bool(self._endpoint_pool.references)
         movable = error.code not in OF_THE_ROW and work.attempts < self._run.attempts and self._endpoint_pool.moves(work)
         may_be_endpoint = testable or movable or error.code == "permission"
         if blame(verdict, self._endpoint_pool.evidence(work), spent=True, has_reference=may_be_endpoint) is Blame.ROW:
@@ -174,7 +175,12 @@ class FailureHandler:
         """Send again the rows that an endpoint refused through its own fault."""
         withheld, self.withheld = self.withheld, []
         for each in withheld:
-            if each.work.endpoint is work.endpoint and each.work.task.variant == work.task.variant:
+            variant = each.work.task.variant
+            is_meant = variant == work.task.variant or variant not in self._endpoint_pool.references
+            if each.work.endpoint is work.endpoint and is_meant:
+                if self._is_forgiven_too_often(each.work, now):
+                    yield Fail(each.work, each.error, each.exchange)
+                    continue
                 each.work.shunned = ()
                 # The refusals were not the row's fault: it has at least one attempt left.
                 each.work.attempts = min(each.work.attempts, self._run.attempts - 1)
@@ -184,6 +190,13 @@ class FailureHandler:
                 yield self._elsewhere(each.work, now)
             else:
                 self.withheld.append(each)
+
+    def _is_forgiven_too_often(self, work: Work, now: float) -> bool:
+        """Count an attempt that is given back; True where an endpoint that serves now and then has refused the row each time it did."""
+        served_between = work.forgiven_at is not None and self._endpoint_pool.evidence(work).served_after(work.forgiven_at)
+        work.forgiven += served_between
+        work.forgiven_at = now
+        return work.forgiven > ALONE_REFUSALS
 
     def _rest_endpoint(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
         """Rest an endpoint that refuses every request; without another endpoint, stop the run."""
@@ -221,7 +234,8 @@ class FailureHandler:
         spent = is_stuck or self._is_spent(work, exchange.done_at)
         is_open = not self._endpoint_pool.is_serving(work)
         found = blame(verdict, evidence, spent=spent, has_reference=testable, has_others=others, is_open=is_open)
-        if found is Blame.ROW:
+        # Others were served after each of these refusals: another test would only find the endpoint in one of its worse moments.
+        if found is Blame.ROW or (is_stuck and work.refused_alone >= ALONE_REFUSALS):
             yield Fail(work, self._named(work, error), exchange)
             return
         if found is Blame.UNCLEAR and testable:

@@ -8,18 +8,21 @@ from dataclasses import replace
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.work import Work
 from batch.policy.blame import OF_THE_GATEWAY
+from batch.policy.pages import is_page
 from batch.policy.verdicts import Action, Verdict
-from batch.records import Api
+from batch.records import Api, Exchange
 
 
-def with_history(verdict: Verdict, work: Work, pool: EndpointPool, served: Collection[Api], *, has_ok: bool) -> Verdict:
-    """Return the verdict on the last attempt of `work`, and take an attempt back from its count that is not charged.
+def with_history(verdict: Verdict, exchange: Exchange, work: Work, pool: EndpointPool, served: Collection[Api], *, has_ok: bool) -> Verdict:
+    """Return the verdict on `exchange`, the last attempt of `work`, and take an attempt back from its count that is not charged.
 
     `served` are the APIs of which the pool has given an answer; `has_ok`: the row's variant has one.
     """
     code = verdict.error.code if verdict.error is not None else ""
     if verdict.action is Action.RETRY:
         by_gateway = verdict.error is not None and verdict.error.http_status in OF_THE_GATEWAY
+        # A page in the place of an answer, as a gateway's login or maintenance: no model wrote it, and none was billed.
+        by_gateway = by_gateway or (code == "not_json" and is_page(exchange.body))
         # Nothing was ever served behind this gateway: its refusal says nothing about the row.
         return _uncharged(verdict, work) if by_gateway and not pool.has_served(work) else verdict
     if verdict.action is not Action.STOP:

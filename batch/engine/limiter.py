@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 import random
 
+from batch.engine.steering import Steering
 from batch.policy.blame import BLAMELESS, OF_THE_RATE, Evidence
 from batch.policy.breaker import Breaker
 from batch.policy.limits import ConcurrencyLimit
 from batch.policy.limits.adaptive import AdaptiveConcurrency
-from batch.policy.limits.fixed import FixedConcurrency
 from batch.policy.limits.learned_rate import LearnedRate
+from batch.policy.limits.own import own_concurrency
 from batch.policy.rate_limiter import RateLimiter, Ticket, tokens_of
 from batch.policy.retry_budget import RetryBudget
 from batch.policy.verdicts import Verdict
@@ -56,27 +57,34 @@ class EndpointLimiter:
     ) -> None:
         self.name = name
         auto = run.concurrency == "auto"
-        own = (AdaptiveConcurrency if auto else FixedConcurrency)(run.most_in_flight)
-        self.concurrency: ConcurrencyLimit = own if concurrency is None else concurrency
+        self.concurrency: ConcurrencyLimit = own_concurrency(run) if concurrency is None else concurrency
+        self._run, self._is_alone = run, concurrency is None
         self.rates = rates or RateLimiter(run.requests_per_minute, run.tokens_per_minute)
         self.breaker = Breaker(run.outage_timeout_s)
-        self.budget = RetryBudget(floor=max(20, 2 * min(run.most_in_flight, AUTO_RETRIES) if auto else 2 * run.most_in_flight))
-        self._patience_s = run.outage_timeout_s
-        self._random = rng
-        self.asked_until = 0.0
-        self._paused_until = 0.0
-        self._quiet_until = -math.inf
+        floor = max(20, 2 * min(run.most_in_flight, AUTO_RETRIES) if auto else 2 * run.most_in_flight)
+        self.budget = RetryBudget(floor, run.retry_share)
+        self._patience_s, self._random = run.outage_timeout_s, rng
+        self.asked_until = self._paused_until = 0.0
+        self._quiet_until = self._failed_from = -math.inf
         self._refusals = 0
         self.outage_since: float | None = None
         self.has_served = False
-        self._failed_from = -math.inf
         self._last_fault = ""
         self._failing: dict[str, tuple[float, str]] = {}
         self._evidence: dict[str, Evidence] = {}
         # Where other workers send too, each learns the part of the rate that it gets; the parts add up to the endpoint's.
-        self._learned = LearnedRate()
+        self.learned = LearnedRate()
         self._in_flight = 0
         self._long_hold_until = -math.inf
+
+    def steer(self, steering: Steering, now: float) -> None:
+        """Keep to other limits from now on; those that stay keep what they have learned."""
+        before, self._run = self._run, steering.applied(self._run)
+        if self._is_alone and before.concurrency != self._run.concurrency:
+            self.concurrency = own_concurrency(self._run)
+            if isinstance(self.concurrency, AdaptiveConcurrency):
+                self.concurrency.occupied(self._in_flight, now)
+        self.rates.change(self._run.requests_per_minute, self._run.tokens_per_minute)
 
     def evidence(self, variant: str) -> Evidence:
         """Return the evidence about the endpoint and the tasks of a variant."""
@@ -105,7 +113,7 @@ class EndpointLimiter:
         """Return the seconds until something may be sent; 0: now; infinity: until a probe has returned, or for good if it `failed_late`."""
         if self.outage_since is not None and self.failed_late:
             return math.inf
-        return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), self._learned.hold(now), 0.0)
+        return max(self.breaker.hold(now), self._paused_until - now, self.rates.hold(now), self.learned.hold(now), 0.0)
 
     def long_hold(self, now: float) -> str | None:
         """Return a notice if a rate delays everything for long; each delay is reported once."""
@@ -119,12 +127,12 @@ class EndpointLimiter:
         """Count a request that leaves; `first` and `retried` are for the retry budget. The ticket is for `ended`."""
         self.concurrency.sent(now)
         self._in_flight += 1
-        self._learned.sent(now)
+        self.learned.sent(now)
         # A closed breaker keeps no track of requests.
         if not self.breaker.closed:
             self.breaker.sent(key_of(task))
         self.budget.sent(first=first, retried=retried)
-        return self.rates.sent(request.body, now)
+        return self.rates.sent(request.body, now, request.media)
 
     def ended(self, ticket: Ticket, exchange: Exchange) -> None:
         """Learn the rates from the headers and usage of an ended attempt."""
@@ -137,7 +145,7 @@ class EndpointLimiter:
         """Learn from an answer. Returns True if it ended an outage. `by_reference`: it was the test of a suspicion."""
         usage = exchange.reply.usage if exchange.reply else None
         self.concurrency.served(exchange.sent_at, exchange.done_at, max(1.0, tokens_of(usage, "completion_tokens")))
-        self._learned.served(exchange.done_at, self._in_flight + 1)
+        self.learned.served(exchange.done_at, self._in_flight + 1)
         self._refusals = 0
         self.outage_since = None
         self.has_served = True
@@ -224,7 +232,7 @@ class EndpointLimiter:
 
     @property
     def _out_of_order(self) -> str:
-        return f"{self.name} is out of order ({self._reason}); probing until it serves again"
+        return f"{self.name} is out of order ({self._reason}); probing until it serves again, for up to {_seconds(self._patience_s)}"
 
     @property
     def _reason(self) -> str:
@@ -249,7 +257,7 @@ class EndpointLimiter:
         Without one the cut is tried first; only when requests sent after it are refused as well, and none is served, all pause.
         """
         if code == "rate_limit" and verdict.reduce_concurrency:
-            self._learned.refused(sent_at, now, self.concurrency.limit, self._in_flight + 1)
+            self.learned.refused(sent_at, now, self.concurrency.limit, self._in_flight + 1)
         cut = verdict.reduce_concurrency and self.concurrency.refused(sent_at, now)
         if cut:
             self._refusals += 1
@@ -261,7 +269,7 @@ class EndpointLimiter:
 
     @property
     def _has_learned(self) -> bool:
-        return self._learned.is_active and not self._learned.is_starved
+        return self.learned.is_active and not self.learned.is_starved
 
     def _pause(self, wait: float, code: str, now: float) -> str | None:
         until = now + wait

@@ -13,6 +13,7 @@ from batch.journal.lines import encode
 from batch.journal.writer import JournalWriter
 from batch.policy.usage import added
 from batch.providers.endings import is_unknown_ending
+from batch.providers.replies import answer_within
 from batch.records import ErrorInfo, ErrorKind, Exchange, Outcome
 from batch.tally import Tally
 
@@ -100,6 +101,7 @@ class Recorder:
             return Outcome(task.ordinal, task.id, task.repeat, task.request.key, work.tries, error, extra_usd=work.extra_usd)
         reply = exchange.reply
         usage = added(work.used, reply.usage if reply else None)
+        response = exchange.body if error is None or error.kind is ErrorKind.OUTPUT else None
         return Outcome(
             ordinal=task.ordinal,
             id=task.id,
@@ -117,7 +119,8 @@ class Recorder:
             usage=usage,
             cost_usd=work.cost_usd,
             extra_usd=work.extra_usd,
-            response=exchange.body if error is None or error.kind is ErrorKind.OUTPUT else None,
+            response=response,
+            answer=None if reply is None or response is None or error is not None else answer_within(reply, response),
         )
 
     def _journal(self, work: Work) -> JournalWriter:
@@ -128,6 +131,10 @@ class Recorder:
         tally = self.tallies[work.task.variant]
         count(tally, outcome)
         self._costs.recorded((outcome.cost_usd or 0.0) + outcome.extra_usd)
+        work.is_recorded = True
+        tally.again -= work.is_again
+        if work.replaces is not None:
+            uncount_failure(tally, work.replaces)
         if work.previous == "ok":
             tally.kept_ok -= 1
         elif work.previous == "failed":
@@ -144,6 +151,14 @@ def _line(outcome: Outcome) -> tuple[Outcome, bytes]:
         info = ErrorInfo(ErrorKind.PROTOCOL, "unexpected", message, outcome.http_status)
         failed = replace(outcome, error=info, finish_reason=None, usage=None, response=None)
         return failed, encode(failed)
+
+
+def uncount_failure(tally: Tally, code: str) -> None:
+    """Take back a failure of this session that another outcome of the same task has replaced."""
+    tally.failed -= 1
+    tally.failures[code] = tally.failures.get(code, 0) - 1
+    if not tally.failures[code]:
+        del tally.failures[code]
 
 
 def count(tally: Tally, outcome: Outcome) -> None:

@@ -1,4 +1,4 @@
-"""Finds what the user must learn about accepted answers: more than one in a reply, and endings that are missing or of no known dialect."""
+"""Finds what the user must learn about accepted answers: more than one in a reply, usage that cannot be, and unknown endings."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ class ReplyNotices:
         if reply is None:
             return []
         is_unknown = is_unknown_ending(reply.finish_reason, work.task.request.api)
-        if reply.answers == 1 and not is_unknown:
+        if reply.answers == 1 and not is_unknown and reply.doubted is None:
             return []
         found = {}
         row = f"{work.task.variant}: row {work.task.ordinal} (id {work.task.id})"
         if reply.answers > 1:
             found["answers"] = f"{row} got {reply.answers:,} answers in one reply: outputs have all of them, as a list"
+        if reply.doubted is not None:
+            found["tokens" if reply.usage is None else "cost"] = f"{row}: the endpoint {reply.doubted}"
         if is_unknown and reply.finish_reason is None:
             found["no ending"] = f"{row} ended without a finish_reason: see whether the answer is whole"
         elif is_unknown:

@@ -9,8 +9,11 @@ import anyio
 from batch.clock import Clock
 from batch.engine.costs import Costs
 from batch.engine.endpoint_queue import EndpointQueue
+from batch.engine.limiter import key_of
 from batch.engine.recorder import Recorder
+from batch.engine.steering import Steering
 from batch.engine.stop import Stop
+from batch.engine.work import Work
 from batch.engine.worker_pool import WorkerPool
 from batch.errors import StorageError
 from batch.events import Event, Notice, Observer, Progressed
@@ -42,6 +45,7 @@ class Session:
         self._clock = clock
         self._observers = observers
         self._stop: Stop | None = None
+        self._retried: dict[tuple[str, int, int], Work] = {}
         self.pools: Sequence[WorkerPool] = [
             WorkerPool(queue, recorder, costs, run, clock=clock, notify=self._notify, stop_run=self._stop_pools) for queue in queues
         ]
@@ -82,6 +86,34 @@ class Session:
         for pool in self.pools:
             pool.skip(variant)
 
+    def steer(self, steering: Steering) -> None:
+        """Keep to other limits in all pools, and pause or resume them. The budget is the costs' own."""
+        for pool in self.pools:
+            pool.steer(steering)
+
+    def retry(self, works: Sequence[Work]) -> list[Work]:
+        """Send failed tasks again, before further rows. Returns those that are not sent: their pool has ended, or they are on their way."""
+        refused: list[Work] = []
+        for pool in self.pools:
+            sent = [work for work in works if work.task.variant in pool.variants]
+            waiting = [work for work in sent if not self._is_on_its_way(work)]
+            refused += [work for work in sent if work not in waiting]
+            if pool.add(waiting):
+                self._retried |= {key_of(work.task): work for work in waiting}
+                for work in waiting:
+                    self.tallies[work.task.variant].again += 1
+            else:
+                refused += waiting
+        return [*refused, *(work for work in works if not any(work.task.variant in pool.variants for pool in self.pools))]
+
+    def _is_on_its_way(self, work: Work) -> bool:
+        before = self._retried.get(key_of(work.task))
+        return before is not None and not before.is_recorded
+
+    async def sync(self) -> None:
+        """Make durable what was answered so far."""
+        await self._sync()
+
     def drain(self) -> None:
         """Read and send nothing more; let the requests in flight end, up to the grace time."""
         self._stop_pools(Stop("interrupted", "interrupted"), self._run.grace_s)
@@ -113,6 +145,8 @@ class Session:
         while True:
             # Before the first wait, so that a display shows the counts of earlier sessions at once.
             self._notify(Progressed(self.tallies))
+            for pool in self.pools:
+                pool.monitor.sample(self._recorder.is_behind)
             due = self._clock.monotonic() + REPORT_INTERVAL_S
             await anyio.sleep(REPORT_INTERVAL_S)
             late = self._clock.monotonic() - due

@@ -10,5 +10,5 @@ from typing import Literal
 class Stop:
     """The reason why a run ends before all rows have an outcome; `reason` is a sentence to show."""
 
-    cause: Literal["interrupted", "refused", "storage", "input", "budget"]
+    cause: Literal["interrupted", "refused", "storage", "input", "budget", "waiting", "cancelled"]
     reason: str

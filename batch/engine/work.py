@@ -9,6 +9,7 @@ from typing import Any
 from batch.engine.limiter import EndpointLimiter
 from batch.policy.rate_limiter import UNSENT, Ticket
 from batch.records import ErrorInfo, Exchange, Request, Task
+from batch.tally import Tally
 from batch.transport.client import Client
 
 
@@ -32,12 +33,14 @@ class PooledEndpoint:
 class Work:
     """A task in a worker pool. `attempts` are those that count, `tries` all of them; `may_be_billed_twice` counts lost replies.
 
+    `replaces` is the error code of this session's own failure that its outcome will replace; `is_recorded`: it has an outcome.
     `shard` is the piece of the input that the task belongs to, where workers share the rows.
     `endpoint` got its last attempt, `failed_at` is the same when it failed there; `shunned` are those that refused the row.
     `mended` replaces the task's own request after an answer that did not fit the schema, `repairs` times in all; `used` is the usage of
     the earlier answers.
     `was_retried`: the retry budget has counted it. `unusable` counts its answers that came whole in a form that cannot be used.
-    `refused_at` is when it was last refused for the rate, `refused_alone` how often others were served after that. `sent_once_more`: it
+    `refused_at` is when it was last refused for the rate, `refused_alone` how often others were served after that; `forgiven_at` and
+    `forgiven` are the same of the times that it got attempts back, since its endpoint was to blame. `sent_once_more`: it
     was sent again after a refusal that is not retried. `is_probe`: it was answered before, and is sent again only to test an endpoint;
     nothing of it is recorded.
     Of the last attempt: its `ticket` of the endpoint's limiter, and the US dollars that are `reserved` for it. `cost_usd` is the known
@@ -56,6 +59,8 @@ class Work:
     unusable: int = 0
     refused_at: float | None = None
     refused_alone: int = 0
+    forgiven_at: float | None = None
+    forgiven: int = 0
     is_probe: bool = False
     sent_once_more: bool = False
     endpoint: PooledEndpoint | None = None
@@ -68,6 +73,13 @@ class Work:
     repairs: int = 0
     mended: Request | None = None
     used: Mapping[str, Any] | None = None
+    replaces: str | None = None
+    is_recorded: bool = False
+
+    @property
+    def is_again(self) -> bool:
+        """Whether the task has a record, which its outcome will replace."""
+        return self.previous is not None or self.replaces is not None
 
     @property
     def request(self) -> Request:
@@ -89,3 +101,12 @@ class Withheld:
     due: float | None = None
     once_more: bool = False
     may_be_billed: bool = False
+
+
+def count_sent(tally: Tally, work: Work) -> None:
+    """Count an attempt of `work` that leaves."""
+    work.tries += 1
+    tally.requests += 1
+    tally.retries += work.tries > 1
+    tally.probes += work.is_probe
+    tally.in_flight += 1

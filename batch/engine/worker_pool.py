@@ -8,9 +8,7 @@ makes something possible.
 from __future__ import annotations
 
 import asyncio
-import math
-from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import anyio
 from anyio.abc import TaskGroup
@@ -24,24 +22,21 @@ from batch.engine.ending import reason_to_stop
 from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.failure_handler import FailureHandler
 from batch.engine.finisher import Finisher
+from batch.engine.halt import Halt
 from batch.engine.recorder import Recorder
 from batch.engine.refused_variants import RefusedVariants, stopped_alone
 from batch.engine.reply_notices import ReplyNotices
 from batch.engine.row_reader import RowReader
+from batch.engine.steering import Steering
 from batch.engine.stop import Stop
+from batch.engine.timekeeper import Timekeeper
 from batch.engine.unexpected import fail_unexpected
-from batch.engine.work import PooledEndpoint, Work
+from batch.engine.work import PooledEndpoint, Work, count_sent
+from batch.engine.workforce import Workforce
 from batch.events import Event, Notice
 from batch.policy.verdicts import Action, judge
 from batch.records import Exchange
 from batch.settings import RunSettings
-
-# Connections are opened in steps: a listen queue (511 in nginx) overflows otherwise, and lost SYNs cost a second each.
-HIRED_AT_ONCE = 16
-HIRE_INTERVAL_S = 0.0025
-# The longest interval of the timekeeper; if it is this much too late, the process was suspended.
-TICK_S = 1.0
-LATE_S = 0.5
 
 
 class WorkerPool:
@@ -58,25 +53,30 @@ class WorkerPool:
         notify: Callable[[Event], None],
         stop_run: Callable[[Stop, float], None],
     ) -> None:
-        self.stopped: Stop | None = None
         self._endpoint_pool = endpoint_pool = queue.endpoint_pool
         self._recorder = recorder
         self._costs = costs
         self._run, self._clock, self._notify = run, clock, notify
         self._answer_checks = queue.answer_checks
-        self._most_in_flight = run.most_in_flight * len(endpoint_pool)
-        self._backlog = Backlog(high_water(self._most_in_flight), recorder.dropped)
+        self._workforce = Workforce(run.most_in_flight * len(endpoint_pool), self._work)
+        self._backlog = Backlog(high_water(self._workforce.most), recorder.dropped)
+        self._halt = Halt()
         self._stop_run = stop_run
         self._finisher = Finisher(self._backlog, recorder, run)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks)
         self._reply_notices = ReplyNotices()
         self._reader = RowReader(queue.feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
         self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)
+        self._timekeeper = Timekeeper(endpoint_pool, self._backlog, self._dispatcher, self._workforce, self._halt, clock, notify)
         self._refused = RefusedVariants(endpoint_pool.variants) if queue.refused is None else queue.refused
-        self._grace_until = math.inf
-        self._workers = self._in_flight = 0
-        self._parked: deque[anyio.Event] = deque()
-        self._alarm, self._done = anyio.Event(), anyio.Event()
+        self.monitor = queue.monitor
+        self.monitor.watch(endpoint_pool, self._backlog, self._reader, self._halt)
+        self._done = anyio.Event()
+
+    @property
+    def stopped(self) -> Stop | None:
+        """Why it ended, or is about to end, early."""
+        return self._halt.stopped
 
     async def run(self) -> None:
         """Work until nothing is left. Raises nothing: `stopped` says why it ended early."""
@@ -86,28 +86,52 @@ class WorkerPool:
                 reading.start_soon(self._read)
                 await self._done.wait()
                 self._reader.stop()
-            if self._reader.exhausted and not self._backlog and not self._in_flight and not self._failures.withheld:
-                self.stopped = self._refused.first  # A stop when nothing was left to do does not count.
+            if self._reader.exhausted and not self._backlog and not self._workforce.in_flight and not self._failures.withheld:
+                self._halt.stopped = self._refused.first  # A stop when nothing was left to do does not count.
             group.cancel_scope.cancel()
 
     def stop(self, stop: Stop, grace_s: float) -> None:
         """Send nothing more; requests in flight get `grace_s` to end. A second call can only shorten that."""
         if self.stopped is None:
-            self.stopped = stop
+            self._halt.stopped = stop
             self._reader.stop()
-        self._grace_until = min(self._grace_until, self._clock.monotonic() + grace_s)
-        self._alarm.set()
+        self._halt.grace_until = min(self._halt.grace_until, self._clock.monotonic() + grace_s)
+        self._timekeeper.wake()
 
     def skip(self, variant: str) -> None:
         """Send no more of a variant; its requests in flight end."""
         self._recorder.tallies[variant].waiting -= self._backlog.skip(variant)
         self._reader.make_room()
-        self._alarm.set()
+        self._timekeeper.wake()
 
     def refuse(self, variant: str, stop: Stop) -> None:
         """Send no more of a variant that was stopped elsewhere; nothing at all if that leaves none."""
         if self._drop({variant}, stop) is None:
             self.stop(stop, self._run.grace_s)
+
+    def steer(self, steering: Steering) -> None:
+        """Keep to other limits, and pause or resume: a pause lets what is in flight end."""
+        now, pool = self._clock.monotonic(), self._endpoint_pool
+        # Neither the endpoints nor the tasks are late by the time in which nothing was sent.
+        lasted = self._halt.pause(now, paused=steering.paused)
+        pool.put_off(lasted)
+        self._backlog.shift(lasted)
+        pool.steer(steering, now)
+        self._workforce.most = steering.applied(self._run).most_in_flight * len(pool)
+        self.wake()
+
+    def add(self, works: Sequence[Work]) -> bool:
+        """Send these tasks before further rows; False when the pool has ended, or is about to."""
+        if self.stopped is not None or self._done.is_set():
+            return False
+        self._act(Retry(work, self._clock.monotonic()) for work in works)
+        self._timekeeper.wake()
+        return True
+
+    @property
+    def variants(self) -> Collection[str]:
+        """The variants that are sent here and are not stopped."""
+        return [name for name in self._endpoint_pool.variants if name not in self._refused]
 
     @property
     def has_ready_work(self) -> bool:
@@ -117,27 +141,23 @@ class WorkerPool:
     def wake(self) -> None:
         """Check again what can be sent and how far to read ahead, after the limits changed."""
         self._backlog.high_water = high_water(self._endpoint_pool.limit)
-        self._alarm.set()
+        self._timekeeper.wake()
 
     async def _read(self) -> None:
         problem = await self._reader.read(self._endpoint_pool)
         if problem is not None:
             self.stop(Stop("input", problem), self._run.grace_s)
-        self._alarm.set()
+        self._timekeeper.wake()
 
     def _rows_added(self) -> None:
-        if self._parked or self._workers < self._endpoint_pool.limit:
-            self._alarm.set()
-
-    # The workers' side
+        if self._workforce.has_parked or self._workforce.count < self._endpoint_pool.limit:
+            self._timekeeper.wake()
 
     async def _work(self) -> None:
         while True:
-            taken = None if self.stopped is not None else self._dispatcher.take(self._clock.monotonic())
+            taken = None if self._halt.sends_nothing else self._dispatcher.take(self._clock.monotonic())
             if taken is None:
-                event = anyio.Event()
-                self._parked.append(event)
-                await event.wait()
+                await self._workforce.park()
                 continue
             await self._attempt(*taken)
 
@@ -145,12 +165,9 @@ class WorkerPool:
         tally = self._recorder.tallies[work.task.variant]
         tally.failovers += self._endpoint_pool.sent(endpoint, work, self._clock.monotonic())
         self._costs.sent(work)
-        work.tries += 1
-        tally.requests += 1
-        tally.retries += work.tries > 1
-        tally.probes += work.is_probe
-        tally.in_flight += 1
-        self._in_flight += 1
+        count_sent(tally, work)
+        self._workforce.in_flight += 1
+        self.monitor.began(work, endpoint)
         try:
             exchange = await endpoint.client.exchange(work.request)
         except BaseException:
@@ -158,24 +175,25 @@ class WorkerPool:
             tally.abandoned += 1
             raise
         finally:
+            self.monitor.ended(work)
             tally.in_flight -= 1
             endpoint.in_flight -= 1
-        self._in_flight -= 1
+        self._workforce.in_flight -= 1
         try:
             self._judge(work, endpoint, exchange)
         except Exception as error:  # noqa: BLE001 - whatever a server sends ends at most its attempt
             self._act(fail_unexpected(work, exchange, error, self._costs))
-            self._alarm.set()
+            self._timekeeper.wake()
         # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.
         await asyncio.sleep(0)
         self._stop_if(await self._finisher.flush(work.task.variant))
-        if self._in_flight == 0 or self.stopped is not None:
-            self._alarm.set()
-        elif self._backlog.ready and self._in_flight + 1 < (limit := self._endpoint_pool.limit):
-            if self._parked:
-                self._parked.popleft().set()
-            elif self._workers < limit:
-                self._alarm.set()
+        if self._workforce.in_flight == 0 or self.stopped is not None:
+            self._timekeeper.wake()
+        elif self._backlog.ready and self._workforce.in_flight + 1 < (limit := self._endpoint_pool.limit):
+            if self._workforce.has_parked:
+                self._workforce.wake_one()
+            elif self._workforce.count < limit:
+                self._timekeeper.wake()
 
     def _judge(self, work: Work, endpoint: PooledEndpoint, exchange: Exchange) -> None:
         endpoint.limiter.ended(work.ticket, exchange)
@@ -189,15 +207,14 @@ class WorkerPool:
             return
         failures = self._failures
         exhausted = self._reader.exhausted
-        self._act(
-            failures.tested(work, verdict, exchange) if work.is_probe else failures.settle(work, verdict, exchange, exhausted=exhausted)
-        )
-        self._alarm.set()
+        found = failures.tested(work, verdict, exchange) if work.is_probe else failures.settle(work, verdict, exchange, exhausted=exhausted)
+        self._act(self.monitor.followed(work, exchange, verdict, found))
+        self._timekeeper.wake()
 
     def _complete(self, work: Work, exchange: Exchange) -> None:
         notice = self._endpoint_pool.served(work, exchange)
         if notice is not None:
-            self._alarm.set()
+            self._timekeeper.wake()
             self._notify(Notice(notice))
         for text in self._reply_notices.of(work, exchange):
             self._notify(Notice(text))
@@ -205,11 +222,11 @@ class WorkerPool:
         if self._failures.withheld:
             self._act(self._failures.release())
         if work.is_probe:
-            self._alarm.set()
+            self._timekeeper.wake()
             return
         if self._answer_checks and (decision := self._failures.reject(work, exchange)) is not None:
-            self._act([decision])
-            self._alarm.set()
+            self._act(self.monitor.refused(work, exchange, decision))
+            self._timekeeper.wake()
             return
         self._recorder.completed(work, exchange)
 
@@ -248,32 +265,21 @@ class WorkerPool:
                 self._recorder.dropped(work)
         return refused
 
-    # The timekeeper's side
-
     async def _keep_time(self, group: TaskGroup) -> None:
-        while not self._is_over():
-            self._alarm = anyio.Event()
-            hired = self._hire(group)
-            now = self._clock.monotonic()
-            for notice in self._endpoint_pool.long_holds(now):
-                self._notify(Notice(notice))
-            wake_at = now + HIRE_INTERVAL_S if hired else min(self._next_moment(now), now + TICK_S)
-            with anyio.move_on_after(max(0.0, wake_at - now)):
-                await self._alarm.wait()
-            late = self._clock.monotonic() - wake_at
-            if late > LATE_S:
-                self._endpoint_pool.put_off(late)
+        await self._timekeeper.run(group, self._is_over)
         self._done.set()
 
     def _is_over(self) -> bool:
         now = self._clock.monotonic()
         if self.stopped is not None:
-            return self._in_flight == 0 or now >= self._grace_until
+            return self._workforce.in_flight == 0 or now >= self._halt.grace_until
+        if self._halt.paused:
+            return self._reader.exhausted and not (self._backlog or self._workforce.in_flight or self._failures.withheld)
         deadline = self._endpoint_pool.outage_deadline
         for variant, fault in self._endpoint_pool.late_variants(now).items():
             served_for = f"nothing of {variant} was served for {self._run.outage_timeout_s:g} s (run.outage_timeout_s), while others were"
             self._stop_variants({variant}, Stop("refused", f"{self._endpoint_pool.name}: {served_for}: {fault}"))
-        if self._in_flight:
+        if self._workforce.in_flight:
             # Requests in flight have their own deadlines; only a probe can outlive the endpoint's.
             if deadline is not None and now >= deadline and self._endpoint_pool.is_probing:
                 self.stop(Stop("refused", self._endpoint_pool.outage(now)), self._run.grace_s)
@@ -291,28 +297,3 @@ class WorkerPool:
             else:
                 pool.give_another_chance(now)
         return self.stopped is not None
-
-    def _hire(self, group: TaskGroup) -> bool:
-        """Wake or start as many workers as could send something now. Returns True if more are to be started shortly."""
-        now = self._clock.monotonic()
-        if self.stopped is not None or self._endpoint_pool.hold(now) > 0:
-            return False
-        wanted = min(self._endpoint_pool.limit - self._in_flight, len(self._backlog.ready) + self._backlog.due(now))
-        wanted = max(wanted, self._dispatcher.pick_probe(now) is not None)
-        for _ in range(min(wanted, len(self._parked))):
-            self._parked.popleft().set()
-            wanted -= 1
-        hired = min(wanted, HIRED_AT_ONCE, self._most_in_flight - self._workers)
-        for _ in range(hired):
-            self._workers += 1
-            group.start_soon(self._work)
-        return wanted > hired > 0
-
-    def _next_moment(self, now: float) -> float:
-        """Return when time alone makes something possible, or ends something."""
-        if self.stopped is not None:
-            return self._grace_until
-        deadline = self._endpoint_pool.outage_deadline
-        hold = self._endpoint_pool.hold(now)
-        possible = now + hold if hold > 0 else self._backlog.next_due
-        return min(math.inf if deadline is None or deadline <= now else deadline, possible if possible > now else math.inf)

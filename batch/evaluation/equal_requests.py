@@ -11,6 +11,7 @@ from batch.journal.index import ResumeIndex
 from batch.journal.reading import RecordReader
 from batch.policy.dedupe import is_repeatable, may_share, shares_outcome
 from batch.prompts import RequestBuilder
+from batch.readers.builders import request_builder
 from batch.records import BadRow, Request
 from batch.results.join import Result
 from batch.settings import Job
@@ -21,7 +22,7 @@ class EqualRequests:
 
     def __init__(self, job: Job) -> None:
         # Streaming is not part of a request's key.
-        self._builders = {v.name: RequestBuilder(v, stream=False) for v in job.variants} if may_share(job) else {}
+        self._builders = {v.name: request_builder(v, stream=False) for v in job.variants} if may_share(job) else {}
 
     def opened(self, indexes: Mapping[str, ResumeIndex], stack: ExitStack) -> OpenedRequests:
         """Open the journals as they are now. `indexes` are by variant; `stack` closes the readers."""

@@ -32,12 +32,12 @@ from batch.evaluation.row_scorer import RowScorer
 from batch.evaluation.scorers import KINDS, ExpectedError, scorer_version
 from batch.evaluation.scorers.texts import as_text
 from batch.evaluation.table import ScoreValue
+from batch.providers.usage import token_count
 from batch.records import Row
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, ScoreSettings
 
 TASKS_FILE = "_tasks.parquet"
-_INT64 = 1 << 63
 
 
 def scores_path(folder: Path, settings: ScoreSettings) -> Path:
@@ -116,14 +116,10 @@ def _task_line(answer: Answer, grouping: Sequence[str]) -> tuple[Any, ...]:
         answer.latency_s,
         answer.first_token_s,
         answer.cost_usd,
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
+        token_count(usage.get("prompt_tokens")),
+        token_count(usage.get("completion_tokens")),
         *(None if (value := row.columns.get(name)) is None else as_text(value) for name in grouping),
     )
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and abs(value) < _INT64 else None
 
 
 class _ScoreMaker(ABC):

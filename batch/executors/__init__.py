@@ -24,7 +24,9 @@ class Ended:
 
 
 class Executor(Protocol):
-    """Sends what a run has left to send."""
+    """Sends what a run has left to send. `needs_records`: the journal must be indexed by row, although a summary of it would do."""
+
+    needs_records: bool
 
     def check(self, job: Job) -> None:
         """Refuse a job that this executor cannot carry out. Raises SetupError."""
@@ -51,6 +53,7 @@ class ExecutorEntry:
 EXECUTORS: dict[str, ExecutorEntry] = {
     "live": ExecutorEntry("batch.executors.live.executor", "this machine"),
     "ray": ExecutorEntry("batch.executors.workers.ray_executor", "the workers of a Ray cluster; needs promptmill[ray]", takes_address=True),
+    "batch-api": ExecutorEntry("batch.executors.batch_api.executor", "the provider's Batch API, at about half the price, within a day"),
 }
 
 

@@ -12,8 +12,11 @@ from batch.clock import Clock
 from batch.engine.feed import FeedOptions
 from batch.engine.stop import Stop
 from batch.events import Event, Notice, Observer
+from batch.executors.batch_options import BatchOptions
+from batch.executors.control import Control
 from batch.executors.sharding import ShardPlan
-from batch.executors.stopping import Stoppable, Stopper, watch
+from batch.executors.stopping import IN_FLIGHT, Stoppable, Stopper, watch
+from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.journal.writer import JournalWriter
 from batch.policy.redaction import ApiKeys
@@ -35,7 +38,7 @@ class PreparedRun:
 
     run: StoredRun
     journals: Mapping[str, JournalWriter]
-    indexes: Mapping[str, ResumeIndex]
+    indexes: Mapping[str, ResumeIndex | DoneTasks]
     tallies: dict[str, Tally]
     may_differ: bool
     notices: tuple[str, ...]
@@ -87,6 +90,8 @@ class RunContext:
     clock: Clock
     observers: Sequence[Observer]
     stop_source: StopSource
+    control: Control
+    batch: BatchOptions = field(default_factory=BatchOptions)
 
     @property
     def job(self) -> Job:
@@ -102,11 +107,11 @@ class RunContext:
         """Pass a sentence for people to all observers."""
         self.notify(Notice(text))
 
-    async def supervise(self, stoppable: Stoppable, run: Callable[[], Awaitable[Stop | None]]) -> Stop | None:
-        """Run to the end while signals and the stopper can drain or abort `stoppable`."""
+    async def supervise(self, stoppable: Stoppable, run: Callable[[], Awaitable[Stop | None]], stopping: str = IN_FLIGHT) -> Stop | None:
+        """Run to the end while signals and the stopper can drain or abort `stoppable`; `stopping` is said at the first."""
         async with anyio.create_task_group() as group:
             # Started before the run: a signal that comes first must find its receiver.
-            await group.start(watch, stoppable, self.stop_source.signals, self.stop_source.stopper, self.report)
+            await group.start(watch, stoppable, self.stop_source.signals, self.stop_source.stopper, self.report, stopping)
             stop = await run()
             group.cancel_scope.cancel()
         return stop

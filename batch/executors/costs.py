@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 
 from batch.engine.costs import Costs
-from batch.journal.spent import spent_usd
+from batch.journal.summary_files import spent_usd
 from batch.policy.budget import Spending
 from batch.providers.prices import price_of
 from batch.rundir.local import RunDirectory
@@ -30,12 +31,13 @@ def prices_of(job: Job) -> dict[str, Price]:
     return {variant.name: price for variant in job.variants if (price := price_of(variant, now)) is not None}
 
 
-def run_spent_usd(directory: RunDirectory) -> float:
+def run_spent_usd(directory: RunDirectory, before: Mapping[str, int] | None = None) -> float:
     """Sum the US dollars that all sessions of a run have spent, including variants that the job no longer has.
 
-    What was in flight when a session was killed is unknown and not counted.
+    `before` leaves out the files of each variant's journal (by slug) from a number on. What was in flight when a session was killed is
+    unknown and not counted.
     """
-    recorded = sum(spent_usd(directory.journal_dir(slug)) for slug in directory.slugs())
+    recorded = sum(spent_usd(directory.journal_dir(slug), (before or {}).get(slug)) for slug in directory.slugs())
     return recorded + ((directory.manifest.unrecorded_usd or 0.0) if directory.exists else 0.0)
 
 
@@ -51,3 +53,9 @@ def keep_unrecorded(directory: RunDirectory, dollars: float, abandoned: int) -> 
         manifest = replace(manifest, abandoned=(manifest.abandoned or 0) + abandoned)
     if dollars > _WORTH_KEEPING_USD or abandoned:
         directory.write_manifest(manifest)
+
+
+def require_prices(unpriced: Sequence[str]) -> None:
+    """Refuse a budget for models whose price is unknown. Raises ValueError."""
+    if unpriced:
+        raise ValueError(f"max_cost_usd cannot be kept: the price of {', '.join(unpriced)} is unknown; give it in the job (price = {{…}})")

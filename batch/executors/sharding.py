@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from batch.executors.shards import FEWEST_ROWS, Shard, divide
+from batch.executors.shards import Shard, divide
 from batch.readers import Dataset
+from batch.readers.dataset import MARK_EVERY
 from batch.rundir.local import RunDirectory
 from batch.server.cores import usable_cores
 from batch.settings import Job, Variant
@@ -49,4 +50,4 @@ def wanted_processes(processes: int | str, shards: int) -> int:
 
 
 def _shards(dataset: Dataset) -> tuple[Shard, ...]:
-    return tuple(divide(*dataset.marks(FEWEST_ROWS)))
+    return tuple(divide(*dataset.marks(MARK_EVERY)))

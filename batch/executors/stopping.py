@@ -13,6 +13,8 @@ import anyio
 from anyio.abc import TaskStatus
 
 AskAgain = Callable[[int], None]
+IN_FLIGHT = "stopping: waiting for requests in flight; press Ctrl-C again to stop now"
+"""What is said when a run is asked to stop."""
 
 
 def not_ignored(signals: Sequence[signal.Signals]) -> list[signal.Signals]:
@@ -50,6 +52,11 @@ class Stopper:
             asked = self.count()
             if self._notify is not None:
                 self._notify(asked)
+
+    @property
+    def asked(self) -> int:
+        """How often it was asked."""
+        return self._asked
 
     def count(self) -> int:
         """Count one more request, and return the number so far."""
@@ -91,17 +98,19 @@ async def watch(
     signals: Sequence[signal.Signals],
     stopper: Stopper,
     report: Callable[[str], None],
+    stopping: str = IN_FLIGHT,
     *,
     task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
     """Drain `session` on the first of these signals or requests of the stopper, and abort it on the next; never returns.
 
+    `stopping` is reported at the first.
     Signals are received in the main thread only.
     """
 
     def stop(asked: int) -> None:
         if asked == 1:
-            report("stopping: waiting for requests in flight; press Ctrl-C again to stop now")
+            report(stopping)
             session.drain()
         else:
             session.abort()

@@ -15,6 +15,8 @@ from batch.job.judge_panels import with_entries as with_entries
 from batch.job.loading import LoadedJob as LoadedJob
 from batch.job.loading import load_document, load_file, load_preset, load_score
 from batch.job.schema import json_schema as json_schema
+from batch.job.secrets import readable as readable
+from batch.job.secrets import without_secrets as without_secrets
 from batch.job.user_providers import OwnProvider as OwnProvider
 from batch.job.user_providers import own_providers_in
 from batch.settings import ProviderSettings, ScoreSettings
@@ -28,8 +30,10 @@ __all__ = [
     "load",
     "own_providers",
     "provider_settings",
+    "readable",
     "score_settings",
     "with_entries",
+    "without_secrets",
 ]
 
 

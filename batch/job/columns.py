@@ -74,6 +74,11 @@ def _uses(loaded: LoadedJob) -> Iterator[_Use]:
             yield _Use(prompt.messages, _path_of(loaded, "messages", prompt.messages), required=True)
         if prompt.tools is not None:
             yield _Use(prompt.tools, _path_of(loaded, "tools", prompt.tools), required=False)
+        for key, column in variant.row_parameters.items():
+            yield _Use(column, _path_of(loaded, key, column), required=True)
+        for key in ("images", "audio", "files"):
+            for column in getattr(prompt.attached, key):
+                yield _Use(column, _path_of(loaded, key, column), required=True)
         for place, source in prompt_templates(prompt):
             at = _path_of(loaded, place.partition("[")[0], source)
             yield from (_Use(column, at, required=True) for column in sorted(columns_of(source).required))
@@ -84,6 +89,8 @@ def _path_of(loaded: LoadedJob, key: str, source: str) -> KeyPath:
     from batch.prompts.columns import strings_in
 
     for index, entry in enumerate(loaded.document["model"]):
+        if entry.get(key) == {"column": source}:
+            return ("model", index, key)
         own = (entry.get("prompt") or {}).get(key)
         if any(text == source for _, text in strings_in(own, key)):
             return ("model", index, "prompt", key)

@@ -7,17 +7,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from batch.batch_settings import BatchApi
+from batch.embedded_settings import EmbeddedModelSettings
 from batch.job.model import ProviderSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Loading, nearest
+from batch.providers.batch_apis import FAMILIES
 from batch.providers.presets import PRESETS, Preset
 from batch.providers.urls import normalise_base_url
-from batch.settings import AuthHeader, EmbeddedModelSettings, ProviderSettings
+from batch.settings import AuthHeader, ProviderSettings
 
 _EMBEDDED_ONLY = ("model_path", "chat_template", "parallel", "context", "threads", "embedding")
-_REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage", "json_schema", "exact_url")
+_REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage", "json_schema", "exact_url", "batch")
 # What a preset and an endpoint's settings both have, but for what is merged below: a new quirk is a field in each of the two.
-_MERGED = {"name", "base_url", "api_key_env", "auth", "headers", "query", "renames"}
+_MERGED = {"name", "base_url", "api_key_env", "auth", "headers", "query", "renames", "batch"}
 _QUIRKS = {each.name for each in fields(Preset)} & {each.name for each in fields(ProviderSettings)} - _MERGED
 _SECRET_HEADERS = {"authorization", "api-key", "x-api-key", "x-goog-api-key"}
 
@@ -98,6 +101,9 @@ class Endpoints:
             at = (*place, "query", key) if key in table.query else used_at
             # A variable of the preset is missed where the model is named, one of the job where it stands.
             query[key] = self.loading.fill(value, at, f"[provider.{name}]") or ""
+        headers = {}
+        for key, value in {**(preset.headers if preset else {}), **table.headers}.items():
+            headers[key] = self.loading.fill(value, (*place, "headers", key), f"[provider.{name}]") or ""
         if not urls:
             return None
         api_key_env, auth = _authentication(table, preset)
@@ -107,9 +113,10 @@ class Endpoints:
             more_urls=tuple(urls[1:]),
             api_key_env=api_key_env,
             auth=auth,
-            headers={**(preset.headers if preset else {}), **table.headers},
+            headers=headers,
             query=query,
             renames=renames,
+            batch=_batch_api(table, preset),
             **_quirks(table, preset),
         )
 
@@ -179,6 +186,12 @@ def _quirks(table: ProviderSection, preset: Preset | None) -> dict[str, Any]:
     sources = (table, preset)
     said = {name: [value for source in sources if (value := getattr(source, name, None)) is not None] for name in _QUIRKS}
     return {name: values[0] for name, values in said.items() if values}
+
+
+def _batch_api(table: ProviderSection, preset: Preset | None) -> BatchApi | None:
+    """Return the row of the preset's Batch API, or that of the family which the job names."""
+    own = preset.batch if preset is not None else None
+    return own if table.batch is None or (own is not None and own.family == table.batch) else FAMILIES[table.batch]
 
 
 def _authentication(table: ProviderSection, preset: Preset | None) -> tuple[str | None, AuthHeader]:

@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from batch.errors import JobError, Problem
+from batch.job.batch_model import batch_settings
 from batch.job.endpoints import Endpoints, preset_settings
+from batch.job.files import resolve_folders
+from batch.job.inputs import read_input, resolve_input, with_requests
 from batch.job.judge_panels import with_entries
 from batch.job.judges import Judges
 from batch.job.layers import TOO_DEEP, FileLayer, Layer, SetLayer, apply_override, merged, read_layers
-from batch.job.model import InputSection, OutputSection
-from batch.job.paths import KeyPath
+from batch.job.model import OutputSection
+from batch.job.notify_model import NotifySection, notify_settings
 from batch.job.problems import Loading, Places
 from batch.job.prompts import check_templates, constant_prompts, embed_schemas, read_schemas
 from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores, race_score
 from batch.job.sections import Sections, check_size, read_sections
 from batch.job.user_providers import layer_of, names_in, read_user_file, sections_in, used_names
 from batch.job.variants import make_variants, slugify
-from batch.readers.lines import is_encoding
-from batch.readers.requests import REQUEST_ID, holds_requests
-from batch.readers.where import Condition
-from batch.settings import InputSettings, Job, OutputSettings, ProviderSettings, RunSettings, ScoreSettings
+from batch.settings import Job, OutputSettings, ProviderSettings, RunSettings, ScoreSettings
 from batch.writers.columns import OWN_COLUMNS, parse_carried
 
 
@@ -35,7 +35,8 @@ class LoadedJob:
 
     `document` is the TOML behind it as plain JSON values: `extends` merged, `--set` applied, paths absolute and with their variables
     filled in, URLs with their `${VAR}` as written, so that it holds no secret. `source` is the job file's path. `warnings` say what may be
-    a mistake. `places` finds the lines of settings for mistakes that show later.
+    a mistake. `places` finds the lines of settings for mistakes that show later. `origin` is what made rows were made of (InputRecord).
+    `former_dir` is where earlier versions had the run directory, if that is elsewhere.
     """
 
     job: Job
@@ -43,6 +44,8 @@ class LoadedJob:
     source: str
     warnings: tuple[str, ...] = ()
     places: Places | None = field(default=None, compare=False, repr=False)
+    origin: Mapping[str, Any] | None = None
+    former_dir: str | None = None
 
 
 def load_file(path: Path, overrides: Sequence[str], environ: Mapping[str, str]) -> LoadedJob:
@@ -118,9 +121,10 @@ def _load(
     user_names: tuple[str, ...],
 ) -> LoadedJob:
     loading = _with_overrides(files, document, overrides, environ)
+    resolve_folders(document, loading)
     sections = read_sections(document, loading)
     check_templates(sections, loading)
-    input_settings = _with_requests(_input(sections.input, loading), sections, loading)
+    input_settings = with_requests(read_input(sections.input, loading), sections, loading)
     sections = replace(sections, stored=input_settings is not None and input_settings.format == "openai-batch")
     output = _output(sections.output, sections.name, loading)
     embedded_files = _embedded_files(sections, loading)
@@ -133,12 +137,38 @@ def _load(
     # After the scores: only those that are usable can decide a race.
     race = race_score(sections.run, scores, output, loading)
     loading.problems.raise_found()
-    if input_settings is None or output is None or sections.run is None:
+    if input_settings is None or output is None or sections.run is None or sections.batch is None:
         raise AssertionError("an unusable section is reported")
     settings = RunSettings(**{**sections.run.model_dump(), "race": race})
-    job = Job(name=sections.name, input=input_settings, variants=variants, run=settings, output=output, scores=scores, gates=gates)
+    batch, notify = batch_settings(sections.batch), notify_settings(sections.notify or NotifySection(), document)
+    job = Job(
+        name=sections.name,
+        input=input_settings,
+        variants=variants,
+        run=settings,
+        output=output,
+        batch=batch,
+        notify=notify,
+        scores=scores,
+        gates=gates,
+    )
     embed_schemas(document, schemas)
-    return LoadedJob(job, _resolved(document, job, embedded_files), source, constant_prompts(variants), loading.places)
+    return LoadedJob(
+        job,
+        _resolved(document, job, embedded_files),
+        source,
+        constant_prompts(variants),
+        loading.places,
+        former_dir=_former_dir(sections, output, loading),
+    )
+
+
+def _former_dir(sections: Sections, output: OutputSettings, loading: Loading) -> str | None:
+    """Return the directory that is relative to the working directory, as it once was, where that is another one."""
+    section = sections.output
+    written = (section.dir if section is not None else None) or f"runs/{slugify(sections.name)}"
+    former = loading.resolve_path(written, ("output", "dir"), base=Path.cwd(), stores=True)
+    return None if former == output.dir else former
 
 
 @contextmanager
@@ -152,42 +182,6 @@ def _shallow(label: str) -> Iterator[None]:
         # Neither TOML nor JSON that we wrote can have it: the document is damaged, or was made by hand.
         half = error.object[error.start : error.end].encode("ascii", "backslashreplace").decode()
         raise JobError([Problem(label, "", f"a text in it has half a character ({half}, a lone surrogate)")]) from None
-
-
-def _input(section: InputSection | None, loading: Loading) -> InputSettings | None:
-    if section is None:
-        return None
-    written = section.path if isinstance(section.path, list) else [section.path]
-    places: list[KeyPath] = [("input", "path", index) for index in range(len(written))]
-    if isinstance(section.path, str):
-        places = [("input", "path")]
-    # All of them before any is refused, so that each mistake is reported.
-    paths = [loading.resolve_path(text, place, stores=True) for text, place in zip(written, places, strict=True)]
-    if section.where is not None:
-        try:
-            Condition(section.where)
-        except ValueError as error:
-            loading.add(("input", "where"), str(error))
-    if section.encoding is not None and not is_encoding(section.encoding):
-        loading.add(("input", "encoding"), f"'{section.encoding}' is not a text encoding", "such as cp1252, latin-1, utf-16, shift_jis")
-    known = tuple(path for path in paths if path is not None)
-    if len(known) < len(paths):
-        return None
-    return InputSettings(**{**section.model_dump(exclude={"path"}), "paths": known})
-
-
-def _with_requests(settings: InputSettings | None, sections: Sections, loading: Loading) -> InputSettings | None:
-    """Set the id of openai-batch input. A job without a prompt can only be one of stored requests, so its format is detected."""
-    if settings is None:
-        return None
-    prompts = [sections.prompt, *(entry.section.prompt for entry in sections.entries)]
-    if settings.format == "auto" and not any(prompts) and not loading.reported(("prompt",)) and holds_requests(settings):
-        settings = replace(settings, format="openai-batch")
-    if settings.format != "openai-batch":
-        return settings
-    if settings.id not in (None, REQUEST_ID):
-        loading.add(("input", "id"), f"must be {REQUEST_ID!r} when the rows are requests", "remove it")
-    return replace(settings, id=REQUEST_ID)
 
 
 def _output(section: OutputSection | None, name: str, loading: Loading) -> OutputSettings | None:
@@ -204,8 +198,13 @@ def _output(section: OutputSection | None, name: str, loading: Loading) -> Outpu
         seen.add(column)
     if section.format == "openai-batch" and section.columns:
         loading.add(("output", "columns"), "cannot be used with format = 'openai-batch', which has no place for them", "remove it")
-    # Unlike all other paths, relative to the working directory: results belong where the command is given.
-    directory = loading.resolve_path(section.dir or f"runs/{slugify(name)}", ("output", "dir"), base=Path.cwd(), stores=True)
+    if section.rows_per_part is not None and section.parts != "auto":
+        loading.add(("output", "rows_per_part"), "cannot be used with parts, which decides it", "remove one of them")
+    elif section.format == "openai-batch" and (section.rows_per_part is not None or section.parts not in ("auto", 1)):
+        loading.add(("output", "parts"), "cannot be used with format = 'openai-batch', which has one file a model", "remove it")
+    # The default lies beside the job file, wherever the command is given.
+    base = loading.places.home if section.dir is None else None
+    directory = loading.resolve_path(section.dir or f"runs/{slugify(name)}", ("output", "dir"), base=base, stores=True)
     if directory is None:
         return None
     columns, names = tuple(source for source, _ in carried), tuple(name for _, name in carried)
@@ -215,6 +214,8 @@ def _output(section: OutputSection | None, name: str, loading: Loading) -> Outpu
         columns=columns,
         names=() if names == columns else names,
         csv_guard=section.csv_guard,
+        parts=section.parts,
+        rows_per_part=section.rows_per_part,
     )
 
 
@@ -232,11 +233,7 @@ def _embedded_files(sections: Sections, loading: Loading) -> dict[str, dict[str,
 
 
 def _resolved(document: dict[str, Any], job: Job, embedded_files: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
-    paths = list(job.input.paths)
-    document["input"]["path"] = paths[0] if len(paths) == 1 else paths
-    if job.input.format == "openai-batch":
-        # As detected: a later session must not detect another format from other files.
-        document["input"]["format"] = job.input.format
+    resolve_input(document["input"], job.input)
     document.setdefault("output", {})["dir"] = job.output.dir
     for name, paths_by_key in embedded_files.items():
         document["provider"][name].update(paths_by_key)

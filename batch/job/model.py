@@ -10,6 +10,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from batch.batch_settings import BatchFamily, EngineName
+from batch.embedded_settings import EmbeddedModelSettings
+from batch.job.batch_model import BatchSection
+from batch.job.file_model import FilesSection
+from batch.job.input_model import InputSection
+from batch.job.notify_model import NotifySection
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
 from batch.providers.parameters import COMMON_PARAMETERS
@@ -17,11 +23,10 @@ from batch.settings import (
     AuthHeader,
     Auto,
     Durability,
-    EmbeddedModelSettings,
     HttpEngine,
-    InputFormat,
     OutputFormat,
     PromptApi,
+    RowOrder,
     RunSettings,
     SchemaSupport,
 )
@@ -30,39 +35,7 @@ _RUN = RunSettings()
 _EMBEDDED = EmbeddedModelSettings()
 
 
-class InputSection(Section):
-    """Where the rows are."""
-
-    path: Text | Annotated[list[Text], Field(min_length=1)] = Field(
-        description="A file, a glob, or a list of them, relative to this file; .jsonl .json .csv .tsv may be .gz .zst. May hold ${VAR}."
-    )
-    id: Text | Absent = Field(
-        default=None, description="The column with the rows' ids; each must be unique. Without it rows go by their place."
-    )
-    format: InputFormat = Field(
-        default="auto",
-        description="How to read the input; auto goes by the file's name. openai-batch: JSON lines {custom_id, method, url, body} that are"
-        " sent as they are; auto detects them when the job has no prompt.",
-    )
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | Absent = Field(
-        default=None, description="What stands between a CSV's fields; without it the one that its header has: , ; tab or |."
-    )
-    encoding: Text | Absent = Field(
-        default=None, description="The encoding of CSV and JSON files, such as cp1252, latin-1 or utf-16; without it UTF-8."
-    )
-    where: Text | Absent = Field(
-        default=None,
-        description='Take only the rows for which this is true, such as label == "x" and score > 3: columns, values, and or not,'
-        " == != < <= > >=, in, len(). Rows that cannot be read are kept, as errors.",
-    )
-    sample: Whole | Absent = Field(
-        default=None, description="Of these, draw this many at random, in input order; a larger sample holds the smaller one."
-    )
-    seed: int = Field(default=0, description="Another seed draws another sample.")
-    limit: Whole | Absent = Field(default=None, description="Of these, take only this many first rows.")
-
-
-class PromptSection(Section):
+class PromptSection(FilesSection):
     """How a row becomes a request; texts are Jinja2 templates over the row's columns."""
 
     api: PromptApi = Field(default="chat/completions", description="Which API is called.")
@@ -83,6 +56,10 @@ class PromptSection(Section):
         default=None,
         description="Whether strict = true goes with the schema.  [default: where the schema is in the form that OpenAI demands for it]",
     )
+    cache: bool = Field(
+        default=False,
+        description="Whether what all rows begin with is marked for the provider's cache (cache_control: Anthropic, OpenRouter).",
+    )
     check_schema: bool = Field(default=True, description="Whether answers are checked against the schema as they come.")
 
 
@@ -98,7 +75,9 @@ class ProviderSection(Section):
     exact_url: bool = Field(default=False, description="Whether base_url is meant as it is, with no version in its path.")
     api_key_env: Text | Absent = Field(default=None, description="The name of the environment variable that holds the key.")
     auth: AuthHeader | Absent = Field(default=None, description="Which header carries the key.")
-    headers: dict[str, str] = Field(default_factory=dict, description="Extra headers. No secrets: the key goes by api_key_env.")
+    headers: dict[str, str] = Field(
+        default_factory=dict, description="Extra headers. A secret among them stands as ${VAR}; the key goes by api_key_env."
+    )
     query: dict[str, str] = Field(default_factory=dict, description="Query parameters of each request. May hold ${VAR}.")
     renames: dict[str, str] = Field(default_factory=dict, description="Request parameters that this provider calls by another name.")
     options: list[Text] = Field(
@@ -108,6 +87,10 @@ class ProviderSection(Section):
         default=None,
         description="What the endpoint does with prompt.schema: holds answers to it (enforced), does so with strict (strict), promises"
         " nothing (sent, the default without a preset), or takes none, so that only JSON is asked for (json_object).",
+    )
+    batch: BatchFamily | Absent = Field(
+        default=None,
+        description="The kind of its Batch API: files (as OpenAI's), inline, or jobs (as Mistral's).  [default: the preset's]",
     )
     stream_usage: bool | Absent = Field(default=None, description="Whether stream_options = {include_usage = true} may be sent.")
     model_path: Text | Absent = Field(default=None, description="Only for local: a GGUF file, relative to this file.")
@@ -138,6 +121,7 @@ class Parameters(Section):
     top_p: Fraction | Absent = _parameter("top_p")
     max_tokens: Whole | Absent = _parameter("max_tokens")
     max_completion_tokens: Whole | Absent = _parameter("max_completion_tokens")
+    max_output_tokens: Whole | Absent = _parameter("max_output_tokens")
     frequency_penalty: Penalty | Absent = _parameter("frequency_penalty")
     presence_penalty: Penalty | Absent = _parameter("presence_penalty")
     logit_bias: dict[str, float] | Absent = _parameter("logit_bias")
@@ -209,6 +193,11 @@ class RunSection(Section):
         description="The most tokens sent to and got from an endpoint in a minute: estimated before, corrected by usage.",
     )
     attempts: Annotated[int, Field(ge=1, le=100)] = Field(default=_RUN.attempts, description="The most attempts that a task gets.")
+    retry_share: Annotated[float, Field(ge=0, le=1)] = Field(
+        default=_RUN.retry_share,
+        description="The share of an endpoint's tasks that may need another attempt, beyond a floor of 20 or twice the concurrency. The run"
+        " stops where more do; 1 never stops it.",
+    )
     max_failures: Annotated[int, Field(ge=0)] | Annotated[str, Field(pattern=r"^\d+(\.\d+)?%$", examples=["10%"])] | Absent = Field(
         default=_RUN.max_failures,
         description='Stop when more rows than this failed: a number, or a share such as "10%". Without it a run stops only when the'
@@ -229,6 +218,11 @@ class RunSection(Section):
         default=_RUN.race,
         description="Stop models early that can no longer win, by the [[score]] of this name, or by the first one that needs no judge"
         " (true). Their other rows are not sent. Only with processes = 1.",
+    )
+    order: RowOrder = Field(
+        default=_RUN.order,
+        description='In which order rows are sent; "prefix": those that begin alike one after the other, and to one endpoint of a pool:'
+        " servers reuse what they computed. Outputs are in the order of the input in any case.",
     )
     dedupe: bool = Field(
         default=_RUN.dedupe,
@@ -260,13 +254,18 @@ class RunSection(Section):
     outage_timeout_s: Seconds = Field(default=_RUN.outage_timeout_s, description="Seconds to wait for an endpoint that serves nothing.")
     grace_s: NotNegative = Field(default=_RUN.grace_s, description="Seconds that requests in flight get when the run is interrupted.")
     max_reply_bytes: Annotated[int, Field(ge=1024)] = Field(default=_RUN.max_reply_bytes, description="The longest reply that is read.")
+    metrics: Text | Absent = Field(
+        default=_RUN.metrics,
+        description='Where Prometheus finds the counts: "127.0.0.1:9464", or a text file for node_exporter, "/var/lib/…/run.prom".',
+    )
+    engine: EngineName = Field(default=_RUN.engine, description="What carries the run out; as --engine, which overrides it.")
 
 
 class OutputSection(Section):
     """Where and how results are written."""
 
     dir: Text | Absent = Field(
-        default=None, description="The run directory, relative to the working directory; by default runs/NAME. May hold ${VAR}."
+        default=None, description="The run directory, relative to the job file; by default runs/NAME. May hold ${VAR}."
     )
     format: OutputFormat = Field(
         default="jsonl", description="The format of completions and errors; openai-batch is that of OpenAI's Batch API."
@@ -277,6 +276,10 @@ class OutputSection(Section):
     csv_guard: bool = Field(
         default=True, description="Whether CSV text that a spreadsheet would run as a formula gets a ' before it; never a number or an id."
     )
+    parts: Annotated[int, Field(ge=1, le=100_000)] | Auto = Field(
+        default="auto", description='How many files completions and errors have each; "auto" is one up to 100,000 answers, then some 20.'
+    )
+    rows_per_part: Annotated[int, Field(ge=1)] | Absent = Field(default=None, description="The most rows of such a file, instead of parts.")
 
 
 class JobFile(Section):
@@ -290,6 +293,10 @@ class JobFile(Section):
     model: list[ModelSection] = Field(min_length=1, description="The models; each is a variant of its own.")
     run: RunSection = Field(default_factory=RunSection, description="How the tasks are run.")
     output: OutputSection = Field(default_factory=OutputSection, description="Where and how results are written.")
+    notify: NotifySection = Field(
+        default_factory=NotifySection, description="Who hears of the run's end, of a stop, and of the half of its budget."
+    )
+    batch: BatchSection = Field(default_factory=BatchSection, description='How a provider\'s Batch API is used (engine = "batch-api").')
     score: list[AnyScore] = Field(default_factory=list, description="How the answers are judged; changes no request.")
     gate: list[GateSection] = Field(
         default_factory=list, description="Bounds on scores: score and compare end with exit code 3 when one is broken."

@@ -9,10 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from batch.errors import JobError, Problem
 from batch.job.layers import NUL_IN_PATH, FileLayer, Layer, SetLayer, expand_user
 from batch.job.paths import KeyPath, begins, dotted
+from batch.job.secrets import VARIABLE_PREFIX
 from batch.providers.variables import UnsetVariableError, substitute
 from batch.storage.urls import is_url, parse
 
@@ -27,6 +29,11 @@ class Places:
     def layer(self, path: KeyPath) -> Layer:
         """Return the layer that sets `path`: the last one that has it."""
         return self._layers[self._find(path)[1]]
+
+    @property
+    def home(self) -> Path:
+        """The folder of the job file itself."""
+        return next(layer.base for layer in reversed(self._layers) if not isinstance(layer, SetLayer))
 
     def describe(self, path: KeyPath) -> tuple[int, int, str]:
         """Return the place of `path`, or of the nearest table around it, as (order, line, text)."""
@@ -153,16 +160,19 @@ class Loading:
         try:
             return substitute(text, self.environ)
         except UnsetVariableError as error:
-            self.add(path, f"{user} needs the environment variable {error.name}, which is not set", note or f"export {error.name}=…")
+            hint = note or f"export {error.name}=…"
+            if error.name.startswith(VARIABLE_PREFIX):
+                hint += "; the job file writes this secret out, and run.json keeps none: promptmill run JOB.toml continues too"
+            self.add(path, f"{user} needs the environment variable {error.name}, which is not set", hint)
         except ValueError as error:
             self.add(path, str(error))
         return None
 
-    def resolve_path(self, text: str, path: KeyPath, *, base: Path | None = None, stores: bool = False) -> str | None:
+    def resolve_path(self, text: str, path: KeyPath, *, base: Path | None = None, stores: bool | Literal["inputs"] = False) -> str | None:
         """Make `text`, the setting at `path`, an absolute path with its variables replaced; None when that fails.
 
         `base` is the folder of relative paths, by default that of the file that sets it. With `stores`, `text` may be the address of an
-        object store.
+        object store, and for "inputs" of any file system of fsspec.
         """
         path_text = self.fill(text, path, "this path")
         if path_text is None:
@@ -184,12 +194,12 @@ class Loading:
         is_pattern = glob.has_magic(path_text) and not (folder / expanded).exists()
         return os.path.normpath(f"{glob.escape(str(folder)) if is_pattern else folder}/{expanded}")
 
-    def _address(self, text: str, path: KeyPath, *, stores: bool) -> str | None:
+    def _address(self, text: str, path: KeyPath, *, stores: bool | Literal["inputs"]) -> str | None:
         if not stores:
             self.add(path, f"must be a path on this machine, not {text.partition('://')[0]}://…", "copy it here first")
             return None
         try:
-            return str(parse(text))
+            return str(parse(text, inputs=stores == "inputs"))
         except ValueError as error:
             self.add(path, str(error))
             return None

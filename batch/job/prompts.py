@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urldefrag, urljoin
 
+from batch.job.files import FILE_KEYS, attached_files
 from batch.job.layers import TOO_DEEP, read_small_file
 from batch.job.model import PromptSection
 from batch.job.paths import KeyPath
@@ -16,6 +17,7 @@ from batch.job.problems import Loading
 from batch.job.schema import shown
 from batch.job.sections import ModelEntry, Sections, check_json, check_size
 from batch.prompts.schemas import is_strict_form
+from batch.records import CHATS
 from batch.settings import PromptSettings, Variant
 
 AnswerSchemas = Mapping[KeyPath, dict[str, Any]]
@@ -79,7 +81,7 @@ def _fields(section: PromptSection | None, path: KeyPath, schemas: AnswerSchemas
 
 def _settings(fields: Mapping[str, Any], path: KeyPath, loading: Loading) -> PromptSettings | None:
     api = fields.get("api", "chat/completions")
-    wanted = ("user", "messages") if api == "chat/completions" else ("text",)
+    wanted = ("user", "messages") if api in CHATS else ("text",)
     either = " or ".join(wanted)
     given = [key for key in _CONTENT if key in fields]
     for key in given:
@@ -93,16 +95,25 @@ def _settings(fields: Mapping[str, Any], path: KeyPath, loading: Loading) -> Pro
     if "system" in fields and given and "user" not in given:
         loading.add((*path, "system"), "needs user", "put a system message into messages" if "messages" in fields else None)
     for key in ("tools", "schema"):
-        if fields.get(key) and api != "chat/completions":
+        if fields.get(key) and api not in CHATS:
             loading.add((*path, key), f"cannot be used with api = {api!r}")
     if loading.reported(path):
         return None
     messages = fields.get("messages")
     _check_braces(fields, path, loading)
+    attached = attached_files(fields, path, loading)
+    if loading.reported(path):
+        return None
+    fields = {key: value for key, value in fields.items() if key not in FILE_KEYS}
     # An empty table takes away the schema of the [prompt] that a model builds on.
     schema = fields.get("schema") or None
     strict = fields.get("schema_strict", is_strict_form(schema))
-    made = {"messages": tuple(messages) if isinstance(messages, list) else messages, "schema": schema, "schema_strict": strict}
+    made: dict[str, Any] = {
+        "messages": tuple(messages) if isinstance(messages, list) else messages,
+        "schema": schema,
+        "schema_strict": strict,
+    }
+    made["attached"] = attached
     return PromptSettings(**{**fields, **made})
 
 
@@ -116,7 +127,7 @@ def constant_prompts(variants: Iterable[Variant]) -> tuple[str, ...]:
 
 
 def _is_constant(prompt: PromptSettings) -> bool:
-    if prompt.stored or prompt.tools is not None or isinstance(prompt.messages, str):
+    if prompt.stored or prompt.tools is not None or prompt.attached.columns or isinstance(prompt.messages, str):
         return False
     texts = [text for text in (prompt.system, prompt.user, prompt.text) if text is not None]
     texts += [text for _, text in _texts(list(prompt.messages or ()), ())]

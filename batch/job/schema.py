@@ -13,12 +13,19 @@ from pydantic import BaseModel
 
 from batch.job.model import JobFile
 from batch.job.paths import KeyPath
+from batch.providers.parameters import COMMON_PARAMETERS
 from batch.providers.presets import PRESETS
 
 Schema = Mapping[str, Any]
 
 _PLURALS = {"string": "texts", "integer": "whole numbers", "number": "numbers", "object": "tables", "boolean": "true or false"}
 _LONG_NUMBER_BITS = 256
+_COLUMN: dict[str, Any] = {
+    "type": "object",
+    "properties": {"column": {"type": "string", "description": "The column with each row's value."}},
+    "required": ["column"],
+    "additionalProperties": False,
+}
 _OF_MODEL = frozenset({"id", "name", "sweep", "prompt"})
 
 
@@ -35,6 +42,9 @@ def json_schema() -> dict[str, Any]:
     schema = copy.deepcopy(section_schema(JobFile))
     model = schema["properties"]["model"]["items"]
     properties = {**model["properties"], **_options(set(model["properties"]))}
+    for name in COMMON_PARAMETERS:
+        properties[name] = _or_column(properties[name])
+    properties["model"] = {"description": "The column with each row's model.", **_COLUMN}
     # Any key is let in: an option that [provider.x] options names is right, and an editor cannot see that.
     item = {**model, "properties": properties, "additionalProperties": True}
     request = {name: node for name, node in properties.items() if name not in _OF_MODEL}
@@ -47,6 +57,12 @@ def json_schema() -> dict[str, Any]:
         **schema,
         "properties": {**schema["properties"], "model": {**schema["properties"]["model"], "items": item}},
     }
+
+
+def _or_column(node: Mapping[str, Any]) -> dict[str, Any]:
+    """A parameter's schema, which each row may have in a column as well."""
+    inner = {key: value for key, value in node.items() if key != "description"}
+    return {"description": node.get("description", ""), "anyOf": [*inner.get("anyOf", [inner]), _COLUMN]}
 
 
 def _options(known: set[str]) -> dict[str, Any]:

@@ -9,15 +9,16 @@ import copy
 import datetime as dt
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from batch.job.batch_model import BatchSection
+from batch.job.input_model import InputSection
 from batch.job.layers import TOO_DEEP
 from batch.job.model import (
-    InputSection,
     JobFile,
     ModelSection,
     OutputSection,
@@ -26,8 +27,10 @@ from batch.job.model import (
     ProviderSection,
     RunSection,
 )
+from batch.job.notify_model import NotifySection
 from batch.job.paths import KeyPath, looks_secret
 from batch.job.problems import Loading, nearest
+from batch.job.row_columns import divided
 from batch.job.schema import expectation, find, section_schema, shown
 from batch.job.section import Section
 
@@ -35,14 +38,22 @@ AnySection = TypeVar("AnySection", bound=Section)
 
 # Far below Python's 1,000 frames and orjson's 254 levels.
 MAX_DEPTH = 100
-_SECTIONS: Mapping[str, type[Section]] = {"input": InputSection, "prompt": PromptSection, "run": RunSection, "output": OutputSection}
+_SECTIONS: Mapping[str, type[Section]] = {
+    "input": InputSection,
+    "prompt": PromptSection,
+    "run": RunSection,
+    "output": OutputSection,
+    "batch": BatchSection,
+    "notify": NotifySection,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ModelEntry:
     """A `[[model]]` entry. `raw` has the values as written, since 0 and 0.0 are sent differently.
 
-    For the parameters of a score, `home` is their place and `named_at` the setting that names the model.
+    For the parameters of a score, `home` is their place and `named_at` the setting that names the model. `columns` are those of
+    parameters that each row has itself.
     """
 
     index: int
@@ -50,6 +61,7 @@ class ModelEntry:
     raw: Mapping[str, Any]
     home: KeyPath | None = None
     named_at: KeyPath | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def id_path(self) -> KeyPath:
@@ -76,6 +88,8 @@ class Sections:
     entries: tuple[ModelEntry, ...]
     run: RunSection | None
     output: OutputSection | None
+    batch: BatchSection | None
+    notify: NotifySection | None
     stored: bool = False
 
 
@@ -99,6 +113,8 @@ def read_sections(document: Mapping[str, Any], loading: Loading) -> Sections:
         entries=tuple(_entries(document, loading)),
         run=validated(RunSection, document.get("run", {}), ("run",), loading),
         output=validated(OutputSection, document.get("output", {}), ("output",), loading),
+        batch=validated(BatchSection, document.get("batch", {}), ("batch",), loading),
+        notify=validated(NotifySection, document.get("notify", {}), ("notify",), loading),
     )
 
 
@@ -155,11 +171,12 @@ def _entries(document: Mapping[str, Any], loading: Loading) -> Iterable[ModelEnt
         return
     for index, raw in enumerate(models):
         path = ("model", index)
-        section = validated(ModelSection, raw, path, loading)
+        plain, columns = divided(raw)
+        section = validated(ModelSection, plain, path, loading)
         if section is None:
             continue
         _check_sweep(section, path, loading)
-        yield ModelEntry(index, section, raw)
+        yield ModelEntry(index, section, plain, columns=columns)
 
 
 def _check_sweep(section: ModelSection, path: KeyPath, loading: Loading) -> None:

@@ -18,9 +18,10 @@ from batch.job.model import RunSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Loading, nearest
 from batch.job.prompts import AnswerSchemas, prompt_of
+from batch.job.row_columns import check_columns_of
 from batch.job.section import PriceSection
 from batch.job.sections import ModelEntry, Sections, check_json
-from batch.providers.parameters import COMMON_PARAMETERS, PARAMETERS_OF
+from batch.providers.parameters import COMMON_PARAMETERS, PROMPTED_PARAMETERS
 from batch.providers.prices import price_of
 from batch.settings import OWN_MODEL, Price, PromptSettings, ProviderSettings, TokenPrices, Variant
 
@@ -107,6 +108,10 @@ def find_endpoint(model_id: str, place: KeyPath, endpoints: Endpoints, loading: 
 def _check_parameters(entry: ModelEntry, options: frozenset[str], prompt: PromptSettings | None, loading: Loading) -> None:
     """Report parameters that are unknown, set by promptmill itself, or set twice."""
     top, swept, extra = _top_parameters(entry), entry.section.sweep, entry.section.extra_body
+    check_columns_of(entry.columns, {**swept, **extra}, entry.path, loading, stored=prompt is not None and prompt.stored)
+    for key in entry.columns:
+        if key not in options and key != "model":
+            _check_known(key, (*entry.path, key), options, prompt, loading)
     for where, keys in (((), top), (("sweep",), swept), (("extra_body",), extra)):
         for key in keys:
             place = (*entry.path, *where, key)
@@ -134,7 +139,7 @@ def _check_known(key: str, place: KeyPath, options: frozenset[str], prompt: Prom
     if key not in COMMON_PARAMETERS:
         near = nearest(key, [*COMMON_PARAMETERS, *options, *_OF_ENTRY])
         loading.add(place, "is not a known request parameter", f"did you mean {near}? Otherwise {anyway}" if near else anyway)
-    elif prompt is not None and not prompt.stored and key not in PARAMETERS_OF[prompt.api]:
+    elif prompt is not None and not prompt.stored and key not in PROMPTED_PARAMETERS[prompt.api]:
         loading.add(place, f"is not a request parameter of the {prompt.api} API", anyway)
 
 
@@ -164,7 +169,7 @@ def _top_parameters(entry: ModelEntry) -> dict[str, Any]:
 
 def _renames_for(entry: ModelEntry, provider: ProviderSettings, prompt: PromptSettings) -> dict[str, str]:
     """Return the renames whose new name the API has: OpenAI's completions API still takes max_tokens. extra_body is sent as is."""
-    known = PARAMETERS_OF[prompt.api]
+    known = PROMPTED_PARAMETERS[prompt.api]
     fitting = {key: new for key, new in provider.renames.items() if new in known or new not in COMMON_PARAMETERS}
     return {key: new for key, new in fitting.items() if key not in entry.section.extra_body}
 
@@ -184,6 +189,7 @@ def _expand(entry: ModelEntry, endpoint: JobEndpoint, prompt: PromptSettings) ->
             parameters={**_top_parameters(entry), **point, **section.extra_body},
             prompt=prompt,
             price=own_price(section.price),
+            row_parameters=entry.columns,
         )
 
 

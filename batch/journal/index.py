@@ -40,6 +40,8 @@ class ResumeIndex:
         self.records = records
         self._by_key: NDArray[np.intp] | None = None
         self._task, self._key, self._ok, self._segment, self._offset, self._length = columns
+        # What is not sent again by `final`, `lookup` and `save`: completions, and failures that are settled.
+        self._settled = self._ok
 
     @classmethod
     def load(cls, directory: Path, on_damage: Callable[[DamagedError], None] | None = None) -> ResumeIndex:
@@ -73,7 +75,7 @@ class ResumeIndex:
     def save(self, path: Path) -> None:
         """Write what `lookup` needs to a file, 17 bytes a task, for `SharedIndex`. Raises StorageError."""
         with storage_errors(path), path.open("wb") as file:
-            for column, kind in ((self._task, np.uint64), (self._key, np.uint64), (self._ok, np.bool_)):
+            for column, kind in ((self._task, np.uint64), (self._key, np.uint64), (self._settled, np.bool_)):
                 file.write(np.ascontiguousarray(column, kind).data)
 
     def __len__(self) -> int:
@@ -111,7 +113,7 @@ class ResumeIndex:
 
     def final(self, task_hashes: bytes, *, with_failures: bool) -> list[bool]:
         """For each task (hashes as of `lines.task_hashes`), whether it has a completion or, `with_failures`, any outcome."""
-        return final(self._task, self._ok, task_hashes, with_failures=with_failures)
+        return final(self._task, self._settled, task_hashes, with_failures=with_failures)
 
     def lookup(self, task_hashes: Sequence[int]) -> list[IndexEntry | None]:
         """Find the newest record of each task; None for tasks without one. Fast for many at once only."""
@@ -119,7 +121,7 @@ class ResumeIndex:
         if not len(self):
             return [None] * len(places)
         keys = self._key[places].astype(">u8").tobytes()
-        ok = self._ok[places].tolist()
+        ok = self._settled[places].tolist()
         return [None if place < 0 else IndexEntry(keys[8 * i : 8 * i + 8], ok[i]) for i, place in enumerate(places)]
 
     def locate(self, task_hashes: Sequence[int]) -> list[Location | None]:
@@ -129,6 +131,23 @@ class ResumeIndex:
             return [None] * len(places)
         found = zip(places, *(column[places].tolist() for column in (self._segment, self._offset, self._length)), strict=True)
         return [None if place < 0 else Location(segment, offset, length) for place, segment, offset, length in found]
+
+    def failures(self, batch: int = 1024) -> Iterator[list[tuple[int, Location]]]:
+        """Iterate over the failed tasks: the hash of each, and where its newest record is, in the order in which they were written."""
+        failed = np.flatnonzero(np.logical_not(self._ok))
+        order = failed[np.lexsort((self._offset[failed], self._segment[failed]))]
+        for start in range(0, len(order), batch):
+            places = order[start : start + batch]
+            columns = (column[places].tolist() for column in (self._segment, self._offset, self._length))
+            yield list(zip(self._task[places].tolist(), map(Location, *columns), strict=True))
+
+    def settle(self, task_hashes: Sequence[int]) -> int:
+        """Let these tasks count as done in `final`, `lookup` and `save`, although they failed; returns how many of them are here."""
+        places = [place for place in self.positions(task_hashes) if place >= 0]
+        if self._settled is self._ok:
+            self._settled = self._ok.copy()
+        self._settled[places] = True
+        return len(places)
 
     def completed_keys(self) -> NDArray[np.uint64]:
         """The first 8 bytes of the request keys of all completions, as numbers."""
@@ -160,6 +179,10 @@ class ResumeIndex:
         for start in range(0, len(order), batch):
             places = order[start : start + batch]
             yield list(map(Location, *(column[places].tolist() for column in (self._segment, self._offset, self._length))))
+
+    def offsets(self, segment: int) -> NDArray[np.uint64]:
+        """The first bytes of the newest records that are in a segment, given by its index in `segments`."""
+        return self._offset[self._segment == segment].astype(np.uint64)  # type: ignore[no-any-return]
 
 
 def final(tasks: Column, ok: Column, task_hashes: bytes, *, with_failures: bool) -> list[bool]:

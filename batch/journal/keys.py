@@ -38,18 +38,28 @@ class KeySet:
         """Add keys; returns for each whether it was added before, also earlier in `keys`. Fast for many at once only."""
         if not keys:
             return []
-        wanted = np.frombuffer(b"".join(key[:8] for key in keys), ">u8").astype(np.uint64)
-        seen = np.zeros(len(wanted), np.bool_)
-        for run in self._runs:
-            places = np.searchsorted(run, wanted)
-            places[places == len(run)] = 0
-            seen |= run[places] == wanted
+        wanted, seen = self._found(keys)
         different, first = np.unique(wanted, return_index=True)
         if not self.is_full:
             self._push(different[~seen[first]])
         repeated = np.ones(len(wanted), np.bool_)
         repeated[first] = False
         return (seen | repeated).tolist()  # type: ignore[no-any-return]
+
+    def known(self, keys: Sequence[bytes]) -> list[bool]:
+        """Return for each key whether it was added. Fast for many at once only."""
+        if not keys or not len(self):
+            return [False] * len(keys)
+        return self._found(keys)[1].tolist()  # type: ignore[no-any-return]
+
+    def _found(self, keys: Sequence[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+        wanted = np.frombuffer(b"".join(key[:8] for key in keys), ">u8").astype(np.uint64)
+        seen = np.zeros(len(wanted), np.bool_)
+        for run in self._runs:
+            places = np.searchsorted(run, wanted)
+            places[places == len(run)] = 0
+            seen |= run[places] == wanted
+        return wanted, seen
 
     def _push(self, run: NDArray[np.uint64]) -> None:
         if not len(run):

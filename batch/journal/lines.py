@@ -2,8 +2,9 @@
 
 A line begins with a head of fixed width, so that an index can be built by slicing:
 
-    {"sum":"<crc32, 8 hex>","task":"<16 hex>","key":"<32 hex>","ok":1,"row":…,…,"response":{…}}
+    {"sum":"<crc32, 8 hex>","task":"<16 hex>","key":"<32 hex>","ok":1,"row":…,"repeat":…,"cost_usd":…,…,"response":{…}}
 
+Row, repeat and cost stand right behind the head, in this order, for the summaries of segments (summary.py).
 `sum` is the CRC-32 (zlib's) of all bytes after its own closing quote, without the newline. `response`, if any, stands last and
 is the endpoint's body byte for byte (raw line breaks between its tokens become spaces). A body that is not JSON is kept as a JSON string.
 A line never holds a NUL byte or a raw newline, and is always valid JSON: text with lone surrogates is escaped.
@@ -29,6 +30,7 @@ TASK_AT = 26
 KEY_AT = 51
 OK_AT = 90
 HEAD_BYTES = 91
+ROW_AT = 98
 KEY_BYTES = 16
 
 _RESPONSE = b',"response":'
@@ -63,10 +65,12 @@ def encode(outcome: Outcome, *, is_json: bool = False) -> bytes:
     if len(outcome.key) != KEY_BYTES:
         raise ValueError(f"a request key has {KEY_BYTES} bytes, not {len(outcome.key)}")
     error = outcome.error
-    fields = {
+    fields: dict[str, Any] = {
         "row": outcome.ordinal,
-        "id": outcome.id,
         "repeat": outcome.repeat,
+        "cost_usd": outcome.cost_usd,
+        "extra_usd": outcome.extra_usd or None,
+        "id": outcome.id,
         "status": "ok" if error is None else "failed",
         "finish_reason": outcome.finish_reason,
         "attempts": outcome.attempts,
@@ -76,12 +80,13 @@ def encode(outcome: Outcome, *, is_json: bool = False) -> bytes:
         "http_status": outcome.http_status,
         "api": outcome.api,
         "usage": outcome.usage,
-        "cost_usd": outcome.cost_usd,
     }
+    if not outcome.extra_usd:
+        del fields["extra_usd"]
     if outcome.doubled:
         fields["doubled"] = outcome.doubled
-    if outcome.extra_usd:
-        fields["extra_usd"] = outcome.extra_usd
+    if outcome.answer is not None:
+        fields["answer"] = outcome.answer
     if outcome.copy_of is not None:
         fields["copy_of"] = outcome.copy_of
     if error is not None:
@@ -129,6 +134,7 @@ def decode(line: bytes) -> Outcome:
         fields.get("doubled", 0),
         fields.get("extra_usd", 0.0),
         fields.get("copy_of"),
+        None if (answer := fields.get("answer")) is None else (answer[0], answer[1]),
     )
 
 

@@ -46,7 +46,7 @@ def salvage_journal(directory: Path) -> list[Salvaged]:
             pieces, lost = _split_intact(segment.path, _end(segment))
             if lost:
                 done.append(_rewrite(segment.path, pieces, lost))
-                _reseal(directory, segment)
+                reseal(directory, segment)
     return done
 
 
@@ -73,7 +73,7 @@ def _end(segment: Segment) -> int:
         return segment.path.stat().st_size
 
 
-def _reseal(directory: Path, segment: Segment) -> None:
+def reseal(directory: Path, segment: Segment) -> None:
     """Seal a rewritten segment again: all of its bytes count."""
     if segment.sealed_at is not None and not segment.name.part:
         sealed = read_seal(segment.name.seal(directory))

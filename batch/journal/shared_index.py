@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from batch.journal.disk import storage_errors
+from batch.journal.done import DoneTasks
 from batch.journal.index import IndexEntry, ResumeIndex, final
 from batch.storage import downloaded, is_url
 
 # 8 of the task's hash, 8 of its request key, 1 for `ok`. One column after the other, so that each is aligned.
 _BYTES_PER_TASK = 17
+
+
+# Files with the ranges of done tasks, by ordinal, instead of an index of their hashes.
+DONE_SUFFIX = ".done"
+
+
+def open_shared(place: str | None) -> SharedIndex | DoneTasks:
+    """Open what earlier sessions recorded: a file, or an object on a store, that each process fetches for itself. Raises StorageError."""
+    if place is None or not place.endswith(DONE_SUFFIX):
+        return SharedIndex.at(place)
+    if not is_url(place):
+        return DoneTasks.open(Path(place))
+    with storage_errors(Path(place)), downloaded(place) as path:
+        return DoneTasks.open(path)
 
 
 class SharedIndex:
@@ -64,10 +79,13 @@ class SharedIndex:
 
 
 class LayeredIndex:
-    """An earlier index, and on top of it the records of the running session, whose failures count as done too."""
+    """An earlier index, and on top of it the records of the running session, whose failures count as done too.
 
-    def __init__(self, earlier: SharedIndex, session: ResumeIndex) -> None:
-        self._earlier, self._session = earlier, session
+    Not those of the tasks with the hashes `retried`, which the user wants sent again.
+    """
+
+    def __init__(self, earlier: SharedIndex, session: ResumeIndex, retried: Collection[int] = ()) -> None:
+        self._earlier, self._session, self._retried = earlier, session, retried
 
     def __len__(self) -> int:
         return len(self._earlier) + len(self._session)
@@ -82,4 +100,7 @@ class LayeredIndex:
     def lookup(self, task_hashes: Sequence[int]) -> list[IndexEntry | None]:
         """Find the newest record of each task in both indexes."""
         pairs = zip(self._session.lookup(task_hashes), self._earlier.lookup(task_hashes), strict=True)
-        return [earlier if now is None else IndexEntry(now.key, ok=True) for now, earlier in pairs]
+        return [
+            earlier if now is None else IndexEntry(now.key, ok=now.ok or task not in self._retried)
+            for task, (now, earlier) in zip(task_hashes, pairs, strict=True)
+        ]

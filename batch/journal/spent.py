@@ -1,38 +1,18 @@
-"""The cost of a journal: of all records, including those that newer ones replaced, since they were paid for too."""
+"""The cost that a record says."""
 
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-from batch.journal.disk import storage_errors
-from batch.journal.lines import HEAD_BYTES, decode
-from batch.journal.segments import lines, segment_paths
+from batch.journal.lines import OK_AT
 
-_RESPONSE = b',"response":'
-# promptmill's own fields are between usage and response; a quote within a text would be escaped.
-_COST = re.compile(rb'"cost_usd":(null|[-+.\deE]+)(?:,"doubled":\d+)?(?:,"extra_usd":([-+.\deE]+))?(?=[,}])')
+_COST = re.compile(rb'[01],"row":\d+,"repeat":\d+,"cost_usd":(null|[-+.\deE]+)(?:,"extra_usd":([-+.\deE]+))?[,}]')
 
 
-def spent_usd(directory: Path) -> float:
-    """Sum the US dollars of all records of the journal in `directory`, with what repeated attempts may have cost at most.
-
-    Reads about as fast as the disk. Skips a torn tail; detecting damage is left to the resume index. Raises StorageError.
-    """
-    with storage_errors(directory):
-        return sum(_spent(line) for path in segment_paths(directory) for _, line in lines(path, path.stat().st_size))
-
-
-def _spent(line: bytes) -> float:
-    place = line.find(_RESPONSE, HEAD_BYTES)
-    own = line[HEAD_BYTES:place] + b"}" if place >= 0 else line[HEAD_BYTES:]
-    found = _COST.findall(own)
-    if found:
-        # The last match: usage comes before, and may contain anything.
-        cost, extra = found[-1]
-        return (0.0 if cost == b"null" else float(cost)) + (float(extra) if extra else 0.0)
-    try:
-        outcome = decode(line)
-    except ValueError:
+def dollars(line: bytes | memoryview, start: int = 0) -> float:
+    """Read the US dollars of the record that begins at byte `start`; 0 where that is no whole head."""
+    found = _COST.match(line, start + OK_AT)
+    if found is None:
         return 0.0
-    return (outcome.cost_usd or 0.0) + outcome.extra_usd
+    cost, extra = found.groups()
+    return (0.0 if cost == b"null" else float(cost)) + (float(extra) if extra else 0.0)

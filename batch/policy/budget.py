@@ -23,6 +23,9 @@ class Budget(Protocol):
     def never(self, amount: float) -> bool:
         """Whether `amount` can never be reserved any more, even when all that is in flight costs nothing."""
 
+    def take_over(self, spent: float, reserved: float, requests: int) -> None:
+        """Begin with what was `spent` without this budget, and what its `requests` in flight may cost."""
+
 
 class Spending:
     """A budget of one process: `spent` and `reserved` together never pass `cap` by what `reserve` granted.
@@ -54,3 +57,8 @@ class Spending:
     def never(self, amount: float) -> bool:
         """Whether `amount` can never be reserved any more, even when all that is in flight costs nothing."""
         return self.spent + amount > self.cap + _ROUNDING_USD
+
+    def take_over(self, spent: float, reserved: float, requests: int) -> None:
+        """Begin with what was `spent` without this budget, and what its `requests` in flight may cost."""
+        self.spent += spent
+        self.reserved, self._open = reserved, requests

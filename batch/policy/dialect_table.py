@@ -106,6 +106,13 @@ DIALECTS: tuple[Dialect, ...] = (
         names=r"throttling(\..*)?|limit_requests|limit_burst_rate",
         words=r"^(allocated quota exceeded|requests? rate (limit exceeded|increased too quickly)|you exceeded your current requests list)",
     ),
+    # Bedrock and API Gateway; the JSON protocols of AWS send it as 400.
+    _row(
+        RATE_LIMIT,
+        frozenset({400, 429, 503}),
+        "https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html",
+        names=r"throttling(exception|ederror)|toomanyrequestsexception|requestlimitexceeded",
+    ),
     _row(
         QUOTA,
         _MONEY,

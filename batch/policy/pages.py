@@ -23,6 +23,12 @@ _SPACES = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _TAG = re.compile(r"<[^>]*(?:>|$)")
 
 
+def is_page(body: bytes) -> bool:
+    """Return whether a body is a page of HTML, or a piece of one, and so no answer of an API."""
+    head = body[:1024].decode("utf-8", "replace").lstrip("\ufeff \t\r\n")
+    return _HTML_BEGINS.match(head) is not None or _MARKUP.match(head) is not None
+
+
 def without_pages(text: str) -> str:
     """Return `text` with a page of HTML or XML in it replaced by what it is and its title: `an HTML page: 502 Bad Gateway`."""
     begin = _HTML_BEGINS.search(text)

@@ -20,6 +20,8 @@ from batch.settings import Price, TokenPrices, Variant
 MILLION = 1_000_000
 # The tokens that a budget reserves for an answer without a limit. Longer answers are rare, and overshoot the budget.
 ASSUMED_ANSWER = 16_384
+# gpt-4o-mini takes 48,169 for a picture of 2048 x 4096 in detail, which is the most of all that have a list price.
+MOST_PICTURE_TOKENS = 50_000
 # A token is a byte at least, until answers have shown how many bytes a token of these prompts has.
 _FIRST_ANSWERS = 20
 _MARGIN = 1.25
@@ -30,7 +32,7 @@ _ROUNDING = 1e-9
 _DOLLARS = re.compile(r"\d{1,9}(\.\d{1,18})?", re.ASCII)
 _PROMPTS = re.compile(rb'"prompt":\s*\[')
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_NAMED_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens":\s*(\d+)')
+NAMED_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens":\s*(\d+)')
 
 
 def rates_of(price: Price, prompt_tokens: float) -> TokenPrices:
@@ -52,13 +54,13 @@ def cost_of(price: Price | None, usage: Mapping[str, Any] | None) -> float | Non
     own = _by_tokens(price, usage) if price is not None and price.source == OWN_PRICE else None
     if own is not None:
         return own
-    charged = _charged(usage)
+    stated = charged(usage)
     listed = _by_tokens(price, usage)
     # A charge of 0 is used only if the job names no price: gateways report 0 for what they bill elsewhere.
-    return listed if charged is None or (charged == 0 and listed is not None) else charged
+    return listed if stated is None or (stated == 0 and listed is not None) else stated
 
 
-def _charged(usage: Mapping[str, Any]) -> float | None:
+def charged(usage: Mapping[str, Any]) -> float | None:
     """Return the charge that the endpoint states (https://openrouter.ai/docs/use-cases/usage-accounting); None if that is not the whole.
 
     With one's own key at the provider (`is_byok`), `cost` is OpenRouter's fee only, and the provider's charge is stated beside it.
@@ -115,7 +117,7 @@ def answer_limit(variant: Variant, request: Request) -> int | None:
     limits = [] if variant.prompt.stored else [variant.parameters[name] for name in _LIMITS if name in variant.parameters]
     if limits and isinstance(limits[0], int):
         return limits[0]
-    named = _NAMED_LIMIT.search(request.body)
+    named = NAMED_LIMIT.search(request.body)
     return int(named[1]) if named else None
 
 
@@ -147,14 +149,22 @@ class WorstCase:
         """Return the US dollars to reserve for one request."""
         share = 1.0 if self._answers < _FIRST_ANSWERS else min(1.0, _MARGIN * self._tokens_per_byte)
         answer = answer_limit(self._variant, request)
-        return most(self._price, share * len(request.body), answers_of(request) * (self._assumed if answer is None else answer))
+        return most(self._price, share * _weight(request), answers_of(request) * (self._assumed if answer is None else answer))
 
     def observe(self, request: Request, usage: Mapping[str, Any] | None) -> None:
         """Learn from an answer how many tokens its prompt had."""
         tokens = tokens_of(usage, "prompt_tokens")
         if tokens:
             self._answers += 1
-            self._tokens_per_byte = max(self._tokens_per_byte, tokens / len(request.body))
+            self._tokens_per_byte = max(self._tokens_per_byte, tokens / _weight(request))
+
+
+def _weight(request: Request) -> int:
+    """The bytes that bound a prompt's tokens: those of the body, but of each picture at most MOST_PICTURE_TOKENS."""
+    media = request.media
+    if media is None:
+        return len(request.body)
+    return len(request.body) - media.picture_bytes + min(media.picture_bytes, media.pictures * MOST_PICTURE_TOKENS)
 
 
 def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

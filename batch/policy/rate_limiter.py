@@ -13,12 +13,15 @@ from typing import Any, Protocol
 
 from batch.policy.waits import parse_duration, server_wait
 from batch.record_class import record_class
+from batch.records import Media
 
 # In any 10 s at most 2 % more than the rate.
 BURST_S = 0.2
 # A caller that finds the bucket empty waits until this much is available, instead of once for each request.
 GATHER_S = 0.02
 BYTES_PER_TOKEN = 4
+# Pictures take 85 to 1,600 tokens at most providers; sounds some 10 a second, PDFs some 2,000 a page. What was used corrects all of these.
+PICTURE_TOKENS, BYTES_PER_OTHER_TOKEN = 1000, 1000
 # Expected tokens of an answer, before the first answer, if the request names no limit.
 UNKNOWN_ANSWER = 256
 ODD_RESET_S = 86_400.0
@@ -100,17 +103,33 @@ class RateLimit(Protocol):
         """Correct an earlier estimate: `amount` more (less if negative) was used than was taken."""
 
 
-class RateLimiter:
-    """The rates of one endpoint and key. `limit` makes a RateLimit from an amount per minute."""
+def _bucket(name: str, per_minute: int | None) -> RateLimit | None:
+    del name
+    return Bucket(per_minute) if per_minute else None
 
-    def __init__(self, requests_per_minute: int | None, tokens_per_minute: int | None, limit: Callable[[int], RateLimit] = Bucket) -> None:
-        self._requests = limit(requests_per_minute) if requests_per_minute else None
-        self._tokens = limit(tokens_per_minute) if tokens_per_minute else None
+
+class RateLimiter:
+    """The rates of one endpoint and key. `limit` makes the RateLimit of "requests" or "tokens" from an amount per minute, None for none."""
+
+    def __init__(
+        self, requests_per_minute: int | None, tokens_per_minute: int | None, limit: Callable[[str, int | None], RateLimit | None] = _bucket
+    ) -> None:
+        self._limit = limit
+        self._per_minute = requests_per_minute, tokens_per_minute
+        self._requests, self._tokens = limit("requests", requests_per_minute), limit("tokens", tokens_per_minute)
         self._left_requests, self._left_tokens = ServerQuota("requests"), ServerQuota("tokens")
         self._sent = 0
         self._answers = 0
         self._mean_answer = 0.0
         self._mean_total = 0.0
+
+    def change(self, requests_per_minute: int | None, tokens_per_minute: int | None) -> None:
+        """Keep to other rates from now on; None for no limit. A rate that stays keeps what was taken of it."""
+        before, self._per_minute = self._per_minute, (requests_per_minute, tokens_per_minute)
+        if before[0] != requests_per_minute:
+            self._requests = self._limit("requests", requests_per_minute)
+        if before[1] != tokens_per_minute:
+            self._tokens = self._limit("tokens", tokens_per_minute)
 
     def hold(self, now: float) -> float:
         """Return the seconds until something may be sent; 0: now."""
@@ -119,14 +138,14 @@ class RateLimiter:
             wait = max(wait, self._requests.hold(now))
         return wait if self._tokens is None else max(wait, self._tokens.hold(now))
 
-    def sent(self, body: bytes, now: float) -> Ticket:
-        """Count a request that leaves."""
+    def sent(self, body: bytes, now: float, media: Media | None = None) -> Ticket:
+        """Count a request that leaves; `media` are the files in it."""
         self._sent += 1
         if self._requests is not None:
             self._requests.take(1, now)
         if self._tokens is None:
             return Ticket(self._sent, 0.0, body)
-        tokens = self._estimate(body)
+        tokens = self._estimate(body, media)
         self._tokens.take(tokens, now)
         return Ticket(self._sent, tokens, body)
 
@@ -153,11 +172,19 @@ class RateLimiter:
         self._left_requests.observe(headers, ticket.number, since, now, longest)
         self._left_tokens.observe(headers, ticket.number, since * self._mean_total, now, longest)
 
-    def _estimate(self, body: bytes) -> float:
+    def _estimate(self, body: bytes, media: Media | None) -> float:
         named = _MOST_TOKENS.search(body)
         most = float(named[1]) if named else math.inf
         expected = self._mean_answer if self._answers else UNKNOWN_ANSWER
-        return len(body) / BYTES_PER_TOKEN + (min(most, expected) if self._answers or not named else most)
+        return prompt_estimate(len(body), media) + (min(most, expected) if self._answers or not named else most)
+
+
+def prompt_estimate(body_bytes: int, media: Media | None) -> float:
+    """Estimate the tokens of a prompt: of its text by bytes, of its files by what models take for one."""
+    if media is None:
+        return body_bytes / BYTES_PER_TOKEN
+    others = (media.bytes - media.picture_bytes) / BYTES_PER_OTHER_TOKEN
+    return (body_bytes - media.bytes) / BYTES_PER_TOKEN + media.pictures * PICTURE_TOKENS + others
 
 
 def _most_tokens(body: bytes) -> float:

@@ -7,6 +7,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import pairwise
 from urllib.parse import quote, quote_plus
 
 from batch.policy.pages import without_pages
@@ -17,9 +18,30 @@ CUT = "…"
 SHORTEST_SECRET = 8
 """Shorter "keys" ("EMPTY", "none", "ollama") are placeholders; taking such words out of answers would spoil these."""
 
+_SECRET_NAME = re.compile(r"key|token|secret|passw|pwd|auth|credential|signature|^(sig|pass|code)$", re.IGNORECASE)
+# How keys of known providers begin, and JSON Web Tokens (RFC 7519) and HTTP credentials (RFC 9110, 11.4).
+_SECRET_VALUE = re.compile(r"(sk-|rk-|gsk_|xai-|hf_|nvapi-|r8_|ghp_|github_pat_|pplx-|AIza|AKIA|eyJ)[\w.-]{8}|(Bearer|Basic) \S{8}")
+_UUID = re.compile(r"[0-9a-f]{8}-([0-9a-f]{4}-){3}[0-9a-f]{12}", re.IGNORECASE)
+_RUN = re.compile(r"[A-Za-z0-9]{12,}")
+# Names of models and dates have fewer: gpt4omini20240806.
+_FEWEST_CHANGES = 4
+
 _ESCAPE = b"\\u00"
 _PERCENT = re.compile("%[0-9A-F]{2}")
 _UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def is_secret(name: str, value: str) -> bool:
+    """Whether the member `name` of a query or of headers holds a secret: by its name, or by the beginning of its value."""
+    return len(value) >= SHORTEST_SECRET and bool(_SECRET_NAME.search(name) or _SECRET_VALUE.match(value))
+
+
+def is_token(segment: str) -> bool:
+    """Whether a path's segment is a token: a known kind of key, a UUID, or 12 or more letters and digits that change places often."""
+    if _SECRET_VALUE.match(segment) or _UUID.fullmatch(segment):
+        return True
+    runs = (run for run in _RUN.findall(segment) if not run.isdecimal())
+    return any(sum(a.isdecimal() != b.isdecimal() for a, b in pairwise(run)) >= _FEWEST_CHANGES for run in runs)
 
 
 class ApiKeys(Mapping[str, str]):

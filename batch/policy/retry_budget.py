@@ -7,22 +7,23 @@ retries of about 20 % of the requests: an endpoint that fails a quarter of them 
 
 from __future__ import annotations
 
-RETRY_SHARE = 0.5
-"""The share of tasks that may need another attempt, beyond a floor for short runs. A run below it makes progress and continues."""
-
 
 class RetryBudget:
-    """Counts the tasks of one endpoint in one run, and those of them that were retried after an attempt that counts."""
+    """Counts the tasks of one endpoint in one run, and those of them that were retried after an attempt that counts.
 
-    def __init__(self, floor: int) -> None:
+    The `share` of the tasks may be retried, beyond a `floor` for short runs. A run below it makes progress and continues.
+    """
+
+    def __init__(self, floor: int, share: float) -> None:
         self._floor = floor
+        self._share = share
         self._tasks = 0
         self._retried = 0
 
     @property
     def allows_retry(self) -> bool:
         """Whether one more task may be retried."""
-        return self._retried < self._floor + RETRY_SHARE * self._tasks
+        return self._retried < self._floor + self._share * self._tasks
 
     def sent(self, *, first: bool, retried: bool) -> None:
         """Count a request: the `first` of its task, or the first that repeats an attempt that counts (`retried`)."""

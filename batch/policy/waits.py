@@ -31,6 +31,11 @@ _SAID = re.compile(
     rf"(?:retry|try again|wait)(?: again)? (?:in|after|for)[ :]\s*((?:\d{{1,9}}(?:\.\d{{1,9}})?\s*(?:{_SAID_UNIT})(?![a-z])\s*)+)",
     re.IGNORECASE,
 )
+_SAID_WHOLE = re.compile(rf"(?:\d{{1,9}}(?:\.\d{{1,9}})?\s*(?:{_SAID_UNIT})\s*)+", re.IGNORECASE)
+# ISO 8601: PT1H30M5S.
+_DURATION = re.compile(r"PT(?=\d)(?:(\d{1,6})H)?(?:(\d{1,6})M)?(?:(\d{1,9}(?:\.\d{1,6})?)S)?", re.ASCII)
+# A proxy joins two headers of a name by a comma; what follows a semicolon are parameters. Dates have commas of their own.
+_BETWEEN = re.compile(r"\s*[,;]\s*(?![^,;]*\d\d:\d\d)")
 # Azure API Management: "Quota will be replenished in 22.14:18:12", which is days, hours, minutes and seconds.
 _REPLENISHED = re.compile(r"replenished in (?:(\d{1,4})\.)?(\d{1,2}):(\d\d):(\d\d)")
 _MESSAGE = re.compile(r'"message"\s*:\s*"([^"]*)"')
@@ -38,6 +43,7 @@ _OWN_WORDS = re.compile(r"[^'\"{\[]*")
 _NOTHING_LEFT = re.compile(r'"x-ratelimit-remaining"\s*:\s*"?0"?', re.IGNORECASE)
 _RESET = re.compile(r'"x-ratelimit-reset"\s*:\s*"?(\d{10,13})"?', re.IGNORECASE)
 _EARLIEST_S = 1e9  # a number below this is seconds from now, above it a moment
+_LATEST_MS = 1e14  # a number beyond it is no moment
 _LATEST_S = 1e11  # a moment in seconds beyond this is one in milliseconds
 # What is left of a quota and when it is back; those of OpenAI's form steer the pace (rate_limiter.py).
 _QUOTAS = tuple(
@@ -63,10 +69,23 @@ def server_wait(headers: Mapping[str, str], now_wall: float) -> float | None:
     if milliseconds is not None:
         return milliseconds / 1000
     text = headers.get("retry-after")
-    seconds = _number(text)
-    if seconds is None and text is not None:
-        return _until(text, _server_clock(headers, now_wall))
-    return seconds
+    return None if text is None else _retry_after(text, _server_clock(headers, now_wall))
+
+
+def _retry_after(text: str, clock: float) -> float | None:
+    """Return the wait in seconds of a Retry-After, also in forms that no standard has: moments, units, quotes, and several of them."""
+    wait = _until_reset(text, clock)
+    if wait is not None:
+        return wait
+    waits = [_loose_wait(part.strip(" \t\"'"), clock) for part in _BETWEEN.split(text)]
+    return max((each for each in waits if each is not None), default=None)
+
+
+def _loose_wait(text: str, clock: float) -> float | None:
+    wait = _until_reset(text, clock)
+    if wait is None and (duration := _DURATION.fullmatch(text)) is not None:
+        return sum(float(amount or 0) * unit for amount, unit in zip(duration.groups(), (3600.0, 60.0, 1.0), strict=True))
+    return _said(text) if wait is None and _SAID_WHOLE.fullmatch(text) else wait
 
 
 def asked_wait(headers: Mapping[str, str], body: bytes, message: str | None, now_wall: float) -> float | None:
@@ -89,7 +108,7 @@ def _until_reset(text: str, clock: float) -> float | None:
     if seconds is None:
         moment = _iso_moment(text)
         return _until(text, clock) if moment is None else max(0.0, moment - clock)
-    if seconds < _EARLIEST_S:
+    if not _EARLIEST_S <= seconds <= _LATEST_MS:
         return seconds
     return max(0.0, (seconds / 1000 if seconds > _LATEST_S else seconds) - clock)
 

@@ -10,7 +10,7 @@ import jinja2
 from jinja2 import meta, nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
-from batch.prompts.filters import FILTERS
+from batch.prompts.filters import FILE_FILTERS, FILTERS
 from batch.prompts.sandbox import ROW
 from batch.settings import Job, PromptSettings
 
@@ -65,6 +65,14 @@ def prompt_templates(prompt: PromptSettings) -> Iterator[tuple[str, str]]:
             yield from strings_in(message, f"messages[{number}]")
 
 
+def reads_files(prompt: PromptSettings) -> bool:
+    """Whether requests hold files that rows name: by its columns of files, or by a filter of a template."""
+    if prompt.attached.columns:
+        return True
+    trees = [_PLAIN.parse(source) for _, source in prompt_templates(prompt)]
+    return any(found.name in FILE_FILTERS for tree in trees for found in tree.find_all(nodes.Filter))
+
+
 def needed_columns(job: Job) -> frozenset[str] | None:
     """Return the columns that the requests and outputs of a job need; None: all of them. A Dataset adds those of `id` and `where`."""
     if job.run.race is not None or any(variant.prompt.stored for variant in job.variants):
@@ -72,7 +80,8 @@ def needed_columns(job: Job) -> frozenset[str] | None:
     needed = set(job.output.columns)
     for variant in job.variants:
         prompt = variant.prompt
-        needed |= {name for name in (prompt.messages, prompt.tools) if isinstance(name, str)}
+        needed |= set(variant.row_parameters.values())
+        needed |= {name for name in (prompt.messages, prompt.tools, *prompt.attached.columns) if isinstance(name, str)}
         for _, source in prompt_templates(prompt):
             found = columns_of(source)
             if found.everything:

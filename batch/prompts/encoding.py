@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from batch.errors import InputError, RowError
+from batch.prompts.parts import Part
 from batch.prompts.templates import row_place
 from batch.records import Api, Row
 from batch.settings import Variant
@@ -30,9 +31,10 @@ def identity(variant: Variant, api: Api) -> blake2b:
     return begun
 
 
-def stream_members(variant: Variant, wanted: Any) -> bytes:
+def stream_members(variant: Variant, wanted: Any, api: Api) -> bytes:
     """The members of a body that ask for a streamed answer; `wanted` are stream_options of the user's own."""
-    options = {"include_usage": True} if variant.provider.stream_usage else {}
+    # The Responses API has its usage in the last event, and knows no such option.
+    options = {"include_usage": True} if variant.provider.stream_usage and api != "responses" else {}
     options |= wanted if isinstance(wanted, Mapping) else {}
     return b',"stream":true' + (member("stream_options", encoded_setting(variant, options)) if options else b"")
 
@@ -50,18 +52,27 @@ def encoded_setting(variant: Variant, value: Any) -> bytes:
         raise InputError(f"{variant.name}: a parameter cannot be sent as JSON: {error}") from error
 
 
-def encoded(row: Row, value: Any) -> bytes:
+def encoded(row: Row, value: Any, *, as_key: bool = False) -> bytes:
     """`value` as JSON. What orjson refuses (integers beyond 64 bits, deep nesting) the standard library may still write.
 
-    Raises RowError.
+    `as_key`: files are written as their hashes. Raises RowError.
     """
+    default = _key_of_part if as_key else _as_json
     try:
-        return orjson.dumps(value, default=_as_text)
+        return orjson.dumps(value, default=default)
     except orjson.JSONEncodeError:
         try:
-            return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_as_text).encode()
+            return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=default).encode()
         except (ValueError, TypeError, RecursionError) as error:
             raise RowError("bad_messages", f"{row_place(row)}: the prompt cannot be sent as JSON: {error}") from error
+
+
+def _as_json(value: Any) -> Any:
+    return value.body if isinstance(value, Part) else _as_text(value)
+
+
+def _key_of_part(value: Any) -> Any:
+    return value.key if isinstance(value, Part) else _as_text(value)
 
 
 def _as_text(value: Any) -> str:

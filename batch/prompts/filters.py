@@ -1,4 +1,4 @@
-"""Filters of templates: Jinja's own with data only and with bounds, `default` for nulls, plain `tojson`, `base64` and `data_url`."""
+"""Filters of templates: Jinja's own with data only and with bounds, `default` for nulls, plain `tojson`, and those of files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from jinja2.exceptions import SecurityError
 from jinja2.filters import make_attrgetter
 
 from batch.prompts.bounds import check_replaced, percent
-from batch.prompts.printing import bounded_join, check_size, json_value, printed
+from batch.prompts.current_files import current_files
+from batch.prompts.kinds import kind_of
+from batch.prompts.parts import FileData, FileUrl, data_url
+from batch.prompts.printing import NotDataError, bounded_join, check_size, json_value, printed, text_of_bytes
 
 _MAX_INDENT = 16
 # Their first argument becomes text, by str() in Jinja: null would be "None", and a method its address.
@@ -22,13 +25,6 @@ _TEXT_FILTERS = (
     *("capitalize", "center", "e", "escape", "forceescape", "format", "indent", "lower", "replace", "string", "striptags"),
     *("title", "trim", "truncate", "upper", "urlencode", "urlize", "wordcount", "wordwrap"),
 )
-_IMAGE_TYPES = {
-    b"\x89PNG": "image/png",
-    b"\xff\xd8\xff": "image/jpeg",
-    b"GIF8": "image/gif",
-    b"BM": "image/bmp",
-    b"%PDF-": "application/pdf",
-}
 
 
 def _default(value: Any, default_value: Any = "", boolean: bool = False) -> Any:
@@ -44,24 +40,46 @@ def _tojson(value: Any, indent: int | None = None) -> str:
     return json.dumps(json_value(value), ensure_ascii=False, allow_nan=False, indent=indent)
 
 
-def _base64(value: Any) -> str:
-    """Bytes, or a text's UTF-8 bytes, in base64."""
-    return base64.b64encode(_raw(value)).decode()
+def _base64(value: Any, text: bool = False) -> str:
+    """A file's bytes in base64: one that a row names or holds; with `text` the UTF-8 bytes of the value's text."""
+    if text:
+        return base64.b64encode(str(printed(value)).encode()).decode()
+    file = _file(value)
+    if isinstance(file, FileUrl):
+        raise NotDataError("a URL is not fetched, so there is nothing to encode; a picture's URL is passed on by data_url")
+    return base64.b64encode(file.raw).decode()
 
 
 def _data_url(value: Any, mime_type: str | None = None) -> str:
-    """Bytes as a data: URL (RFC 2397). The type is known by the first bytes of images and PDFs, or given."""
-    raw = _raw(value)
-    found = mime_type or next((kind for magic, kind in _IMAGE_TYPES.items() if raw.startswith(magic)), None)
-    if found is None and raw[:4] == b"RIFF" and raw[8:12] == b"WEBP":
-        found = "image/webp"
-    return f"data:{found or 'application/octet-stream'};base64,{base64.b64encode(raw).decode()}"
+    """A file as a data: URL (RFC 2397), its type found from its bytes or given; a web address as it is."""
+    file = _file(value)
+    return file.url if isinstance(file, FileUrl) else data_url(file.raw, mime_type or file.kind.mime)
 
 
-def _raw(value: Any) -> bytes:
+def _file_text(value: Any) -> str:
+    """The text of a file that a row names or holds."""
+    files = current_files()
+    if files is not None:
+        return files.text(value)
+    return text_of_bytes(_bytes_in(value))
+
+
+def _file(value: Any) -> FileData | FileUrl:
+    files = current_files()
+    if files is not None:
+        return files.embedded(value)
+    raw = _bytes_in(value)
+    return FileData(raw, kind_of(raw))
+
+
+def _bytes_in(value: Any) -> bytes:
+    """The bytes that a value holds. In templates that make no request, such as a judge's, no file is opened."""
     if isinstance(value, Mapping) and isinstance(value.get("bytes"), bytes):
-        value = value["bytes"]  # Hugging Face's Image and Audio columns: {bytes, path}
-    return bytes(value) if isinstance(value, bytes | bytearray | memoryview) else str(printed(value)).encode()
+        # Hugging Face's Image and Audio columns: {bytes, path}.
+        value = value["bytes"]
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    raise NotDataError("files are read for the prompt alone, not in this template; only bytes can be put in here")
 
 
 def _of_text(made: Callable[..., Any]) -> Callable[..., Any]:
@@ -144,7 +162,11 @@ def _filters() -> dict[str, Callable[..., Any]]:
     }
     texts = {name: _of_text(bounded.get(name) or jinja2.filters.FILTERS[name]) for name in _TEXT_FILTERS}
     own: dict[str, Callable[..., Any]] = {"default": _default, "d": _default, "tojson": _tojson, "base64": _base64, "data_url": _data_url}
+    own["file_text"] = _file_text
     return {**texts, **own, "join": _join, "batch": _batch, "slice": _slice, "pprint": _pprint}
 
+
+FILE_FILTERS = frozenset({"base64", "data_url", "file_text"})
+"""The filters that may open a file."""
 
 FILTERS = _filters()

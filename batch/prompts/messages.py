@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from batch.errors import RowError
+from batch.prompts.columns import strings_in
+from batch.prompts.parts import Part, PartApi, text_part
 from batch.prompts.templates import Template, missing_column, row_place
 from batch.records import Row
 from batch.settings import PromptSettings
@@ -19,12 +21,14 @@ _NULLS = frozenset({"", "null", "none", "nan", "na", "n/a"})
 _SYSTEM_ROLES = ("system", "developer")
 
 
-def messages_maker(prompt: PromptSettings) -> Maker:
-    """What gives the messages of a row, as `prompt` says.
+def messages_maker(prompt: PromptSettings, *, marks: bool = False) -> Maker:
+    """What gives the messages of a row, as `prompt` says; `marks`: its cache mark is set, if it asks for one.
 
     Raises:
         ValueError: a template in `prompt` cannot be compiled, or there is neither `user` nor `messages`.
     """
+    if marks and prompt.cache:
+        return marked(messages_maker(prompt), prompt)
     if isinstance(prompt.messages, str):
         return _stored_messages(prompt.messages, Template(prompt.system) if prompt.system is not None else None)
     if prompt.messages is not None:
@@ -48,6 +52,59 @@ def tools_maker(column: str) -> Maker:
         return stored or None
 
     return tools
+
+
+def with_parts(row: Row, messages: list[Any], parts: Sequence[Part], api: PartApi) -> list[Any]:
+    """`messages` with `parts` at the end of the user's last one. Raises RowError where there is none."""
+    if not parts:
+        return messages
+    last = next((at for at in reversed(range(len(messages))) if messages[at].get("role") == "user"), None)
+    if last is None:
+        raise RowError("bad_messages", f"{row_place(row)}: the chat has no message of the user that files could go with")
+    content = messages[last].get("content")
+    if not isinstance(content, list):
+        # An empty text is refused by some APIs.
+        content = [text_part(api, content)] if content else []
+    # The chat may be the row's own value.
+    return [*messages[:last], {**messages[last], "content": [*content, *parts]}, *messages[last + 1 :]]
+
+
+def constant_messages(prompt: PromptSettings) -> int:
+    """How many messages a chat begins with that are the same for all rows."""
+    if isinstance(prompt.messages, str):
+        return int(prompt.system is not None and Template(prompt.system).constant is not None)
+    made = list(prompt.messages) if prompt.messages is not None else [{"content": prompt.system}, {"content": prompt.user}]
+    count = 0
+    for message in made:
+        if any(Template(text).constant is None for _, text in strings_in(message, "")):
+            break
+        count += message.get("content") is not None
+    return count
+
+
+def marked(make: Maker, prompt: PromptSettings) -> Maker:
+    """`make`, with a cache_control mark at the end of the constant beginning of its chats.
+
+    The mark: https://docs.anthropic.com/en/docs/build-with-claude/prompt-caching, https://openrouter.ai/docs/features/prompt-caching
+    """
+    constant = constant_messages(prompt)
+    if not constant:
+        return make
+
+    def with_mark(row: Row) -> Any:
+        messages = make(row)
+        # Of a stored chat: where it has a system message of its own, the prompt's is not there.
+        if isinstance(prompt.messages, str) and messages[0].get("role") not in _SYSTEM_ROLES:
+            return messages
+        last = messages[constant - 1]
+        content = last.get("content")
+        parts = [{"type": "text", "text": content}] if isinstance(content, str) and content else content
+        if not isinstance(parts, list) or not parts or not isinstance(parts[-1], Mapping):
+            return messages
+        parts = [*parts[:-1], {**parts[-1], "cache_control": {"type": "ephemeral"}}]
+        return [*messages[: constant - 1], {**last, "content": parts}, *messages[constant:]]
+
+    return with_mark
 
 
 def _made(value: Any) -> Maker:

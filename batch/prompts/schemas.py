@@ -125,7 +125,7 @@ def fault_of(schema: AnswerSchema, reply: Reply) -> ErrorInfo | None:
         return ErrorInfo(ErrorKind.OUTPUT, "refusal", f"the model refused: {reply.refusal}"[:LONGEST_COMPLAINT])
     text = reply.text or ""
     try:
-        value = _parsed(text)
+        value = parsed_answer(text)
     except (ValueError, RecursionError) as error:
         cause = "the answer is empty" if not text.strip() else f"the answer is not JSON: {error}"
         return ErrorInfo(ErrorKind.OUTPUT, "answer_not_json", cause + _end(reply))
@@ -146,8 +146,8 @@ def mending(request: Request, answer: str, complaint: str, schema: Mapping[str, 
     body = json.loads(request.body)  # orjson would lose what stands in integers beyond 64 bits
     wish = "Answer again, with nothing but JSON (no code fence, no comment) that fits this JSON Schema"
     demand = f"{complaint[:1].upper()}{complaint[1:]}. {wish}: {_dumped(schema).decode()}"
-    body["messages"] += [{"role": "assistant", "content": answer}, {"role": "user", "content": demand}]
-    return Request(request.api, _dumped(body), request.key)
+    body["messages" if "messages" in body else "input"] += [{"role": "assistant", "content": answer}, {"role": "user", "content": demand}]
+    return Request(request.api, _dumped(body), request.key, request.media)
 
 
 def response_format(prompt: PromptSettings, support: SchemaSupport) -> dict[str, Any]:
@@ -184,7 +184,8 @@ def is_strict_form(schema: Any, *, root: bool = True) -> bool:
     return all(is_strict_form(item, root=False) for item in below)
 
 
-def _parsed(text: str) -> Any:
+def parsed_answer(text: str) -> Any:
+    """Return the JSON value of an answer. Raises ValueError, RecursionError."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -53,7 +53,8 @@ class StoredRequests:
         key = self._identities[api].copy()
         key.update(sent[:-1])  # as templates do it: a request has one key, wherever it comes from
         if self._stream and api in STREAMED:
-            sent = sent[:-1] + stream_members(self._variant, stored.get("stream_options")) + b"}"
+            options = b',"stream":true' if api == "messages" else stream_members(self._variant, stored.get("stream_options"), api)
+            sent = sent[:-1] + options + b"}"
         return Request(api, sent, key.digest())
 
 

@@ -76,6 +76,9 @@ class Template:
             empty = next((name for name in sorted(self._needs) if name in row.columns and has_no_value(row.columns[name])), None)
             which = "" if empty is None else f"the column {empty!r}: "
             raise RowError("missing_column", f"{row_place(row)}: the prompt cannot be rendered: {which}{error}") from error
+        except RowError:
+            # A file that a filter was to read.
+            raise
         except Exception as error:  # a template is a program over foreign data: it may raise anything
             raise self._failed(row, error) from error
 

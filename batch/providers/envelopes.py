@@ -33,6 +33,13 @@ _CUT_NAME = re.compile(rb'"(code|type)"\s*:\s*"([\w.-]{1,200})"', re.ASCII)
 _SUCCESS = frozenset({"0", "200", "success", "succeeded", "ok", "none", "null", ""})
 
 
+# https://platform.minimax.io/docs/api-reference/errorcode: limits of requests, tokens and connections; keys; money; parameters.
+_MINIMAX_STATUSES = {1002: 429, 1039: 429, 1041: 429, 1004: 401, 2049: 401, 1008: 402, 2013: 400}
+# Where the text of an error stands, beside `message`: AWS (Message), Baidu (error_msg), OAuth servers of gateways (error_description).
+_OWN_MESSAGES = ("message", "Message", "error_msg", "errorMessage", "error_description")
+_MESSAGES = (*_OWN_MESSAGES, "detail", "msg")
+
+
 class ReplyFormatError(ValueError):
     """A body that is not of the protocol; `code` is one of errors.py's protocol codes."""
 
@@ -71,7 +78,9 @@ def read_error(document: Any) -> ReplyError | None:
         return _from_object(inner) if isinstance(inner, dict) else _from_text(inner, document)
     base = document.get("base_resp")  # MiniMax
     if base and isinstance(base, dict) and not _is_empty(base):
-        return _from_object({"message": base.get("status_msg"), "code": base.get("status_code")})
+        code = base.get("status_code")
+        status = _MINIMAX_STATUSES.get(code) if type(code) is int else None
+        return _from_object({"message": base.get("status_msg"), "code": code, "status": status})
     # vLLM before 0.10, and Mistral.
     if document.get("object") == "error":
         return _from_object(document)
@@ -85,7 +94,7 @@ def read_error(document: Any) -> ReplyError | None:
         return _from_object(errors[0])
     if document.get("detail"):
         return _from_text(_detail(document["detail"]), document)
-    message = document.get("message")
+    message = next(filter(None, map(document.get, _OWN_MESSAGES)), None)
     # Ollama's own API has its answer under this name.
     if message and not (isinstance(message, dict) and "content" in message) and not _is_success(document):
         return _from_object(document)
@@ -99,7 +108,8 @@ def error_in_cut(body: bytes) -> ReplyError | None:
         return None
     names = {found[1]: found[2].decode() for found in _CUT_NAME.finditer(body)}
     try:
-        text = json.loads(b'"' + message[1] + b'"', strict=False)
+        # Half a character, which bytes or an escape may hold, is no text that JSON can carry on.
+        text = json.loads(b'"' + message[1] + b'"', strict=False).encode("utf-8", "replace").decode()
     except ValueError:
         text = message[1].decode(errors="replace")
     return ReplyError(text[:LONGEST_MESSAGE], names.get(b"code"), names.get(b"type"))
@@ -146,11 +156,13 @@ def _from_object(error: Mapping[str, Any]) -> ReplyError:
     if inner and isinstance(inner, dict) and not error.get("message"):
         return _from_object(inner)  # a gateway put the whole body under its own name
     code = error.get("code")
+    if code is None and type(error.get("error_code")) is int:
+        code = error["error_code"]
     status = _status(code) or _status(error.get("status_code")) or _status(error.get("status"))
-    # `reason`: Novita, `error_code`: Databricks, `status`: Gemini.
-    named = [error.get(name) for name in ("type", "reason", "error_code", "status")]
+    # `reason`: Novita, `error_code`: Databricks, `status`: Gemini, `__type`: AWS, with a namespace before "#".
+    named = [error.get(name) for name in ("type", "__type", "reason", "error_code", "status")]
     kind = next((name for name in named if name and isinstance(name, str)), None)
-    message = error.get("message") or error.get("detail") or error.get("msg")
+    message = next(filter(None, map(error.get, _MESSAGES)), None)
     detail = error.get("innererror") or error.get("metadata")
     text = _text(message or error)
     if isinstance(detail, dict):
@@ -158,7 +170,7 @@ def _from_object(error: Mapping[str, Any]) -> ReplyError:
     return ReplyError(
         text[:LONGEST_MESSAGE],
         code=_name(code),
-        type=_name(kind),
+        type=_name(kind if kind is None else kind.rpartition("#")[2]),
         status=status,
         answer=answer if isinstance(answer := error.get("failed_generation"), str) else None,
     )

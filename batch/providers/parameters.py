@@ -56,9 +56,14 @@ _EMBEDDINGS_ONLY: dict[str, str] = {
     "encoding_format": 'How numbers are sent: "float" or "base64".',
 }
 
+_RESPONSES_ONLY: dict[str, str] = {
+    "max_output_tokens": "The most tokens an answer may have, reasoning included, in the responses API; max_tokens is sent as this there.",
+}
+
 # Not tools: theirs have another form.
 _RESPONSES = frozenset(
     {
+        "max_output_tokens",
         "metadata",
         "parallel_tool_calls",
         "prompt_cache_key",
@@ -73,7 +78,9 @@ _RESPONSES = frozenset(
     }
 )
 
-COMMON_PARAMETERS: Mapping[str, str] = MappingProxyType({**_GENERATION, **_CHAT_ONLY, **_COMPLETIONS_ONLY, **_EMBEDDINGS_ONLY})
+COMMON_PARAMETERS: Mapping[str, str] = MappingProxyType(
+    {**_GENERATION, **_CHAT_ONLY, **_COMPLETIONS_ONLY, **_EMBEDDINGS_ONLY, **_RESPONSES_ONLY}
+)
 """Every request parameter of the protocol, with one line of help."""
 
 PARAMETERS_OF: Mapping[Api, frozenset[str]] = MappingProxyType(
@@ -83,6 +90,18 @@ PARAMETERS_OF: Mapping[Api, frozenset[str]] = MappingProxyType(
         "embeddings": frozenset(_EMBEDDINGS_ONLY) | {"user"},
         "responses": _RESPONSES,
         "moderations": frozenset[str](),
+        # Translated (messages_requests.py); the API's own parameters are the preset's options.
+        "messages": frozenset(_GENERATION) | frozenset(_CHAT_ONLY),
     }
 )
 """Which of them each API takes."""
+
+PROMPTED_PARAMETERS: Mapping[Api, frozenset[str]] = MappingProxyType(
+    {
+        **PARAMETERS_OF,
+        "responses": _RESPONSES
+        # In a chat's form, and translated (responses_requests.py).
+        | {"max_tokens", "max_completion_tokens", "reasoning_effort", "verbosity", "response_format", "tools", "tool_choice"},
+    }
+)
+"""Which of them an API takes where a prompt makes the requests."""

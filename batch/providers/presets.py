@@ -10,7 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from batch.batch_settings import BatchApi
+from batch.providers import batch_apis
 from batch.providers.options import LLAMA_CPP, MIN_P, REPETITION, SGLANG, TEMPLATE, TOP_K, VLLM
+from batch.records import Api
 from batch.settings import AuthHeader, SchemaSupport
 
 
@@ -19,7 +22,9 @@ class Preset:
     """Describes one provider.
 
     `base_url` and the values of `query` may hold `${VAR}` and `${VAR:-default}`; the URL is empty for the embedded model.
-    `lists_all_models` is False where GET /models lacks names that work, or takes another key than the rest does.
+    `lists_all_models` is False where GET /models lacks names that work, or takes another key than the rest does. `audio_formats` are the
+    formats of sounds that it takes, empty for all that are known; `cache_marks` are the APIs whose messages take cache_control.
+    `messages_auth` is the header of the key for the Messages API, where it is another. `batch` is its Batch API, if promptmill speaks it.
     `options` are request parameters beyond the common ones, each with one line of help. `note` is what a user must read first.
     """
 
@@ -35,18 +40,25 @@ class Preset:
     json_schema: SchemaSupport = "sent"
     cuts_prompts: bool = False
     lists_all_models: bool = True
+    audio_formats: tuple[str, ...] = ()
+    cache_marks: tuple[Api, ...] = ()
+    messages_auth: AuthHeader | None = None
+    batch: BatchApi | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
 
 
 _OPENAI_RENAMES = {"max_tokens": "max_completion_tokens"}
+_OPENAI_AUDIO = ("wav", "mp3")
 
 _ROWS = (
     Preset(
         name="openai",
+        audio_formats=_OPENAI_AUDIO,
         title="OpenAI",
         base_url="${OPENAI_BASE_URL:-https://api.openai.com/v1}",
         json_schema="strict",
+        batch=batch_apis.OPENAI,
         api_key_env="OPENAI_API_KEY",
         renames=_OPENAI_RENAMES,
         note="max_tokens is sent as max_completion_tokens, which all its chat models take.",
@@ -65,10 +77,12 @@ _ROWS = (
     ),
     Preset(
         name="azure",
+        audio_formats=_OPENAI_AUDIO,
         title="Azure OpenAI (Microsoft Foundry)",
         base_url="${AZURE_OPENAI_ENDPOINT}/openai/v1",
         lists_all_models=False,  # deployments, which are what is called, are not in the list of base models
         json_schema="strict",
+        batch=batch_apis.AZURE,
         api_key_env="AZURE_OPENAI_API_KEY",
         auth="api-key",
         renames=_OPENAI_RENAMES,
@@ -83,6 +97,7 @@ _ROWS = (
         title="Together AI",
         base_url="https://api.together.ai/v1",
         lists_all_models=False,  # dedicated endpoints have names of their own
+        batch=batch_apis.TOGETHER,
         api_key_env="TOGETHER_API_KEY",
         options={
             **TOP_K,
@@ -99,6 +114,7 @@ _ROWS = (
         title="Groq",
         base_url="https://api.groq.com/openai/v1",
         json_schema="strict",
+        batch=batch_apis.GROQ,
         api_key_env="GROQ_API_KEY",
         options={
             "reasoning_format": 'How reasoning is given: "parsed", "raw" or "hidden".',
@@ -109,9 +125,11 @@ _ROWS = (
     ),
     Preset(
         name="openrouter",
+        cache_marks=("chat/completions",),
         title="OpenRouter",
         base_url="https://openrouter.ai/api/v1",
         lists_all_models=False,  # @preset/… and routed names
+        batch=batch_apis.OPENROUTER,
         api_key_env="OPENROUTER_API_KEY",
         options={
             **TOP_K,
@@ -157,6 +175,7 @@ _ROWS = (
         title="Mistral AI",
         base_url="https://api.mistral.ai/v1",
         lists_all_models=False,  # agents and fine-tuned models
+        batch=batch_apis.MISTRAL,
         api_key_env="MISTRAL_API_KEY",
         renames={"seed": "random_seed"},
         stream_usage=False,
@@ -166,6 +185,22 @@ _ROWS = (
             "prompt_mode": 'How a reasoning model is prompted: "reasoning".',
         },
         note="Refuses parameters that it does not know.",
+    ),
+    Preset(
+        name="deepinfra",
+        title="DeepInfra",
+        base_url="https://api.deepinfra.com/v1/openai",
+        lists_all_models=False,  # deployments of one's own
+        batch=batch_apis.DEEPINFRA,
+        api_key_env="DEEPINFRA_API_KEY",
+        options={**TOP_K, **MIN_P, **REPETITION},
+    ),
+    Preset(
+        name="doubleword",
+        title="Doubleword",
+        base_url="https://api.doubleword.ai/v1",
+        batch=batch_apis.DOUBLEWORD,
+        api_key_env="DOUBLEWORD_API_KEY",
     ),
     Preset(
         name="deepseek",
@@ -186,14 +221,23 @@ _ROWS = (
     ),
     Preset(
         name="anthropic",
-        title="Anthropic (OpenAI-compatible)",
+        cache_marks=("messages",),
+        title="Anthropic",
         base_url="https://api.anthropic.com/v1",
         lists_all_models=False,  # aliases; the list takes x-api-key, and no bearer key
+        messages_auth="x-api-key",
+        batch=batch_apis.ANTHROPIC,
         api_key_env="ANTHROPIC_API_KEY",
-        options={"thinking": 'Extended thinking: {type = "enabled", budget_tokens = 2000}.'},
+        options={
+            **TOP_K,
+            "thinking": 'Extended thinking: {type = "enabled", budget_tokens = 2000}.',
+            "cache_control": 'With api = "messages": caches the prompt up to its last block: {type = "ephemeral"}.',
+            "output_config": 'With api = "messages": settings of the answer, such as {effort = "low"}.',
+        },
         note=(
-            "Parameters that this layer does not know (seed, logprobs, penalties and more) are ignored, says Anthropic, and a temperature"
-            " above 1 counts as 1. Keep to chat/completions; prompt caching and citations are in its own API only."
+            'With [prompt] api = "messages" its own Messages API is called, which has prompt caching, documents and batches. Without it,'
+            " its OpenAI-compatible layer: parameters that this does not know (seed, logprobs, penalties and more) are ignored, says"
+            " Anthropic, and a temperature above 1 counts as 1."
         ),
     ),
     Preset(

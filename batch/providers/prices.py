@@ -32,6 +32,9 @@ def price_of(variant: Variant, at: datetime, *, batch: bool = False) -> Price | 
     """
     if variant.price is not None:
         return None if batch else variant.price
+    if "model" in variant.row_parameters:
+        # Each row may name another model, with another price.
+        return None
     url = variant.provider.base_url
     if not _is_public(url):
         return None

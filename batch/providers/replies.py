@@ -12,11 +12,12 @@ import orjson
 
 from batch.providers.endings import finish_reason_of
 from batch.providers.envelopes import ReplyFormatError, dump, first_of, read_error
+from batch.providers.messages_replies import read_message
 from batch.providers.other_replies import read_embedding, read_moderation, read_response
 from batch.providers.usage import read_usage
 from batch.records import Api, Reply, ReplyError
 
-__all__ = ["ReplyFormatError", "api_of", "content_text", "read_error", "read_reply"]
+__all__ = ["ReplyFormatError", "answer_within", "api_of", "content_text", "read_error", "read_reply"]
 
 # Endings with which a choice is whole although it holds no message: Gemini's filters and exhausted thinking send none.
 _NEEDS_NO_MESSAGE = frozenset({"content_filter", "length"})
@@ -42,8 +43,28 @@ def read_reply(api: Api, body: bytes) -> Reply:
     return _READERS.get(api, _read_choices)(document)
 
 
+def answer_within(reply: Reply, body: bytes) -> tuple[int, int] | None:
+    """Return (first byte, length) of the answer's text within `body`, as JSON text, where the answer is this text alone.
+
+    None where it has calls, reasoning or vectors beside it, where there are several answers, or where `body` spells the text otherwise.
+    """
+    if reply.text is None or reply.tool_calls is not None or reply.reasoning is not None or reply.answers != 1:
+        return None
+    if reply.embedding is not None or reply.error is not None:
+        return None
+    try:
+        text = orjson.dumps(reply.text)
+    except TypeError:  # a lone surrogate
+        return None
+    # Whichever of equal texts is found first: they are the same bytes.
+    place = body.find(text)
+    return None if place < 0 else (place, len(text))
+
+
 def api_of(body: Mapping[str, Any]) -> Api:
     """Infer which API a parsed reply is of from the reply alone."""
+    if body.get("type") == "message":
+        return "messages"
     if body.get("object") == "response":
         return "responses"
     if body.get("object") == "text_completion":
@@ -184,6 +205,7 @@ def _blocked_prompt(document: Mapping[str, Any]) -> Reply | None:
 
 _READERS: Mapping[Api, Callable[[dict[str, Any]], Reply]] = {
     "embeddings": read_embedding,
+    "messages": read_message,
     "responses": read_response,
     "moderations": read_moderation,
 }

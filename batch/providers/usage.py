@@ -40,7 +40,7 @@ def _add_chat_names(usage: dict[str, Any]) -> None:
 
 def _member(name: str, value: Any, depth: int) -> Any:
     if name.endswith("tokens"):
-        return _count(value)
+        return token_count(value)
     if isinstance(value, Mapping):
         return read_usage(value, depth + 1) if depth < _DEEPEST else None
     if isinstance(value, list):
@@ -50,7 +50,8 @@ def _member(name: str, value: Any, depth: int) -> Any:
     return value
 
 
-def _count(value: Any) -> int | None:
+def token_count(value: Any) -> int | None:
+    """Return `value` if it is a count of tokens: a whole number from 0 to 10^12, also as a float or as text; else None."""
     if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) < len(str(_MOST_TOKENS)):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _MOST_TOKENS or value != int(value):

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
 
 from batch.errors import InputError
 from batch.readers.contents import HEAD_BYTES, no_table
-from batch.readers.parquet import check_names, chosen, portions, records, unified
+from batch.readers.jsonl import exact_value
+from batch.readers.parquet import check_names, chosen, column_values, portions, records, unified
 from batch.readers.record import DEFAULTS, EVERYTHING, START, ReadOptions, Record, Skip
 from batch.readers.soundness import check_sound
 from batch.records import InputOffset
@@ -25,6 +27,9 @@ _FILE_START = 8
 # Continuation marker and a length of 0 (Arrow columnar format, "IPC streaming format").
 _END_OF_STREAM = b"\xff\xff\xff\xff\0\0\0\0"
 _READ_AHEAD = 1 << 20
+JSON_VALUES = {b"promptmill": b"value"}
+"""The metadata of a column of JSON texts that stand for their values: of rows that promptmill made and keeps."""
+
 MOST_READ_BYTES = 64 << 20
 """Bytes of a record batch that are read into memory."""
 
@@ -37,11 +42,17 @@ def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING, options:
     """
     with _opened(path) as reader:
         all_names = reader.schema.names
+        of_json = {field.name for field in reader.schema if (field.metadata or {}).items() >= JSON_VALUES.items()}
     names = chosen(all_names, options)
     # A second time with the fields: they are options of the reader, and their numbers are known only now.
     with _opened(path, None if names == all_names else [all_names.index(name) for name in names]) as reader:
         sound = (check_sound(path, batch) for batch in _batches(path, reader, mark.offset))
-        yield from records(names, _still_whole(path, sound), mark.line + 1, skip)
+        yield from records(names, _still_whole(path, sound), mark.line + 1, skip, partial(_values, of_json))
+
+
+def _values(of_json: set[str], name: str, column: pa.Array) -> list[Any]:
+    found = column_values(name, column)
+    return [None if value is None else exact_value(value.encode()) for value in found] if name in of_json else found
 
 
 def marks(

@@ -5,7 +5,7 @@ The values never become Python objects, so that types and digits stay exact, and
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from batch.errors import InputError
 from batch.readers.parquet import batch_rows
 from batch.readers.soundness import check_sound
-from batch.records import BadRow, Row
+from batch.records import BadRow, InputFile, Row
 from batch.storage import is_url, seekable
 
 _BATCH_BYTES = 16 << 20
@@ -73,7 +73,9 @@ class CarriedArrays:
             part = batch.slice(lines[0] - self._first, lines[-1] - lines[0] + 1)
             places = [part.schema.get_field_index(name) for name in self._names]
             indices = None if len(lines) == part.num_rows else [line - lines[0] for line in lines]
-            yield Piece(len(lines), tuple(None if place < 0 else part.column(place) for place in places), indices)
+            named = zip(self._names, places, strict=True)
+            columns = tuple(_of_folder(row.file, name, part.num_rows) if place < 0 else part.column(place) for name, place in named)
+            yield Piece(len(lines), columns, indices)
             start = end
 
     def close(self) -> None:
@@ -102,7 +104,25 @@ def column_types(file: str, names: Sequence[str]) -> dict[str, pa.DataType]:
     """Return the types of those of the columns that a Parquet or Arrow file has. Raises InputError."""
     with _opened(file) as source:
         schema = source.schema_arrow if isinstance(source, pq.ParquetFile) else source.schema
-        return {name: schema.field(name).type for name in names if schema.get_field_index(name) >= 0}
+        found = {name: schema.field(name).type for name in names if schema.get_field_index(name) >= 0}
+    return {**{name: pa.string() for name in names if name in _partitions(file)}, **found}
+
+
+def _partitions(file: str) -> Mapping[str, str | None]:
+    return file.partitions if isinstance(file, InputFile) else {}
+
+
+def _of_folder(file: str, name: str, rows: int) -> pa.Array | None:
+    """Return the column that a file's folder names; None where it names none of that name."""
+    value = _partitions(file).get(name)
+    return None if value is None else pa.repeat(pa.scalar(value, pa.string()), rows)
+
+
+def column_fields(file: str) -> dict[str, pa.Field]:
+    """Return all columns of a Parquet or Arrow file, with their metadata. Raises InputError."""
+    with _opened(file) as source:
+        found = {field.name: field for field in (source.schema_arrow if isinstance(source, pq.ParquetFile) else source.schema)}
+    return {**{name: pa.field(name, pa.string()) for name in _partitions(file)}, **found}
 
 
 def _batches(file: str, names: Sequence[str]) -> Generator[pa.RecordBatch, None, None]:

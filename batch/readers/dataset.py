@@ -4,23 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from batch.errors import InputError
 from batch.readers import choosing
-from batch.readers.formats import format_of
+from batch.readers.formats import format_of, kind_of
 from batch.readers.ids import Identified, check_unique
 from batch.readers.labels import labelled
-from batch.readers.record import EVERYTHING, START, ReadOptions, RowFilter, Skip, TypedFormat
-from batch.readers.rows import Sized, in_batches, make_row
+from batch.readers.ranges import Ranges, unfinished
+from batch.readers.record import EVERYTHING, PACKED, START, FinishedRows, ReadOptions, RowFilter, Skip, TypedFormat
+from batch.readers.rows import Sized, in_batches, make_row, with_partitions
 from batch.readers.selection import Selection
 from batch.records import BadRow, InputOffset, Row
 from batch.settings import InputSettings
-from batch.storage import expand, identity
+from batch.storage import expand, file_name, identity
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+# Rows between two places where reading can begin; a long file has fewer (jsonl.MOST_MARKS).
+MARK_EVERY = 250
 
 
 class Dataset:
@@ -35,7 +42,9 @@ class Dataset:
     def __init__(self, settings: InputSettings, drawn: int | None = None, columns: frozenset[str] | None = None) -> None:
         self._settings = settings
         self._columns = columns
-        self.files: list[str] = list(labelled(expand(settings.paths)))
+        if settings.is_made:
+            raise InputError("the rows of this job are made when it runs, and kept in its run directory: run it first")
+        self.files = labelled(expand(settings.paths, partial(kind_of, wanted=settings.format)), settings.paths, settings.folder)
         self._formats = [format_of(file, settings.format) for file in self.files]
         self._selection = Selection(settings, drawn)
         # What decides whether a row is taken, and its name: all that counting, sampling and the check of ids read.
@@ -43,6 +52,7 @@ class Dataset:
         self._options = ReadOptions(None if columns is None else columns | deciding, settings.delimiter, settings.encoding)
         self._deciding = replace(self._options, columns=frozenset(deciding))
         self._total: int | None = None
+        self._offsets: tuple[int, list[InputOffset]] | None = None
 
     def without_limit(self) -> Dataset:
         """Return the dataset of the same columns and the same drawn sample without the limit. Raises InputError."""
@@ -84,6 +94,26 @@ class Dataset:
         Raises:
             InputError: a file cannot be read.
         """
+        if self._offsets is None:
+            self._offsets = self._marks(every)
+        return self._offsets
+
+    def use_marks(self, total: int, bound: int, offsets: list[InputOffset], drawn: int | None) -> None:
+        """Take what an earlier Dataset of the same settings and files has found: its `file_rows`, `marks` and `drawn`."""
+        self._total, self._offsets = total, (bound, offsets)
+        self._selection.highest = drawn
+
+    @property
+    def file_rows(self) -> int | None:
+        """The number of rows of all files, where it is known."""
+        return self._total
+
+    @property
+    def unpacked(self) -> list[str]:
+        """The files that cannot be begun in the middle, because they are unpacked as they are read."""
+        return [file for file in self.files if file_name(file).lower().endswith(PACKED)]
+
+    def _marks(self, every: int) -> tuple[int, list[InputOffset]]:
         total = 0
         found: list[InputOffset] = []
         for number, (file, format_) in enumerate(zip(self.files, self._formats, strict=True)):
@@ -104,17 +134,24 @@ class Dataset:
         self._draw()
         return self._selection.highest
 
-    def batches(self, size: int = 256, wanted: RowFilter | None = None) -> Iterator[list[Row | BadRow]]:
+    def batches(
+        self, size: int = 256, wanted: RowFilter | None = None, finished: FinishedRows | None = None
+    ) -> Iterator[list[Row | BadRow]]:
         """Yield the rows, `size` at a time, fewer where they are large (a batch ends at 16 MiB of input).
 
         A record that cannot be read, or has no id where the job names an id column, comes as a BadRow.
 
         Rows that are not `wanted` are parsed only as far as their id. Bad rows may be yielded anyway. A batch may be empty: it lets the
-        caller do other work while many unwanted rows pass.
+        caller do other work while many unwanted rows pass. Rows that are `finished` are not yielded, and passed over by seeking where
+        the format allows it.
 
         Raises:
             InputError: a file cannot be read to its end.
         """
+        if finished is not None:
+            bound, offsets = self.marks(MARK_EVERY)
+            yield from unfinished(Ranges(self), offsets, bound, finished, size)
+            return
         yield from in_batches(self.selected(), size) if wanted is None else self._chosen(wanted, size)
 
     def _chosen(self, wanted: RowFilter, size: int) -> Iterator[list[Row | BadRow]]:
@@ -123,7 +160,7 @@ class Dataset:
         limit, id_column = self._settings.limit, self._settings.id
         if id_column is not None:
             files = (
-                (file, format_.load().read(file, options=self._options), format_.typed)
+                (file, with_partitions(file, format_.load().read(file, options=self._options)), format_.typed)
                 for file, format_ in zip(self.files, self._formats, strict=True)
             )
             return choosing.by_id(files, id_column, limit, wanted, size)
@@ -131,16 +168,17 @@ class Dataset:
         total = self._count_files()
         return choosing.by_ordinal(self.rows(START, skip), skip, total if limit is None else min(total, limit), wanted, size)
 
-    def check_ids(self) -> None:
+    def check_ids(self, folder: Path | None = None) -> None:
         """Check that every readable row has an id and that ids are unique. Does nothing without an id column.
 
-        Takes 9 bytes a row and one pass over the input.
+        Takes one pass over the input, and 8 bytes a row in `folder` where there are millions.
 
         Raises:
             InputError: names the line of a missing id, or both lines of a duplicate.
+            StorageError: the disk refuses.
         """
         if self._settings.id is not None:
-            check_unique(self._identified)
+            check_unique(self._identified, folder)
 
     def identity(self) -> list[dict[str, Any]]:
         """Return {path, size in bytes, mtime_ns} of each file: enough to detect a changed input.
@@ -193,7 +231,7 @@ class Dataset:
         return names, seen < rows or all(format_.typed for format_ in self._formats)
 
     def _typed_names(self) -> set[str]:
-        return {
+        return {name for file in self.files for name in file.partitions} | {
             name
             for file, format_ in zip(self.files, self._formats, strict=True)
             if format_.typed
@@ -239,7 +277,7 @@ class Dataset:
         ordinal = mark.ordinal - 1
         for file, format_ in list(zip(self.files, self._formats, strict=True))[mark.file :]:
             padded = format_.typed
-            records = format_.load().read(file, mark, skip, self._options if options is None else options)
+            records = with_partitions(file, format_.load().read(file, mark, skip, self._options if options is None else options))
             mark = START
             for line, columns, row_bytes in records:
                 ordinal += 1

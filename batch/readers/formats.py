@@ -87,12 +87,24 @@ FORMATS = {
 }
 
 
+def kind_of(file: str, wanted: str) -> str | None:
+    """Return the name of the format of a file in a folder: `wanted`, or with "auto" the one that its name says; None where it says none."""
+    found = FORMATS.get(wanted) or _named(file)[0]
+    return None if found is None else found.module
+
+
+def _named(file: str) -> tuple[InputFormatEntry | None, str | None]:
+    """Return the format that the name of a file says, and the ending that says that it is packed."""
+    suffixes = [suffix.lower() for suffix in PurePath(file_name(file)).suffixes]
+    packed = suffixes[-1] if suffixes and suffixes[-1] in PACKED else None
+    inner = next(iter(suffixes[-2:-1] if packed else suffixes[-1:]), None)
+    return next((entry for entry in FORMATS.values() if inner in entry.suffixes), None), packed
+
+
 def format_of(file: str, wanted: str) -> InputFormatEntry:
     """Return the format named `wanted`, or with "auto" the one that the file's name ends with. Raises InputError."""
-    suffixes = [suffix.lower() for suffix in PurePath(file_name(file)).suffixes]
-    packed = bool(suffixes) and suffixes[-1] in PACKED
-    inner = next(iter(suffixes[-2:-1] if packed else suffixes[-1:]), None)
-    found = FORMATS.get(wanted) or next((entry for entry in FORMATS.values() if inner in entry.suffixes), None)
+    named, packed = _named(file)
+    found = FORMATS.get(wanted) or named
     if found is None:
         endings = ", ".join(suffix for entry in FORMATS.values() for suffix in entry.suffixes)
         names = ", ".join(f'"{name}"' for name, entry in FORMATS.items() if entry.suffixes)
@@ -101,5 +113,5 @@ def format_of(file: str, wanted: str) -> InputFormatEntry:
             f"or set format in [input] to one of {names} (jsonl: one JSON object per line)"
         )
     if found.typed and packed:
-        raise InputError(f"{file}: {found.module.capitalize()} is packed by itself; unpack the {suffixes[-1]} first")
+        raise InputError(f"{file}: {found.module.capitalize()} is packed by itself; unpack the {packed} first")
     return found

@@ -6,6 +6,7 @@ lines with 19 digits in a row go to the slower parser of the standard library, s
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import sys
@@ -128,12 +129,21 @@ def _may_hold_long_integers(lines: Sequence[TextLine]) -> bool:
 def parse(line: bytes, *, exactly: bool = True) -> dict[str, Any] | UnreadableRecord:
     """The object in `line`, every number exact as far as Python's own are; never raises. Not `exactly` where it is without long ones."""
     try:
-        value = _exact_loads(line) if exactly and _LONG_INTEGER in line.translate(_DIGITS_AS_ZERO) else orjson.loads(line)
+        value = exact_value(line) if exactly else orjson.loads(line)
     except (ValueError, RecursionError) as error:
+        # Files put together by `cat` keep the mark of each; JSON text sequences (RFC 7464) begin each record with a separator.
+        bare = line.removeprefix(codecs.BOM_UTF8).removeprefix(b"\x1e")
+        if len(bare) < len(line):
+            return parse(bare, exactly=exactly)
         return UnreadableRecord(_problem(line, error), digest(line.rstrip(b"\r")))
     if type(value) is dict:
         return value
     return UnreadableRecord(f"not a JSON object but {_kind(value)}; each line must be one {{...}}", digest(line.rstrip(b"\r")))
+
+
+def exact_value(text: bytes) -> Any:
+    """The JSON value in `text`, every number exact as far as Python's own are. Raises ValueError, RecursionError."""
+    return _exact_loads(text) if _LONG_INTEGER in text.translate(_DIGITS_AS_ZERO) else orjson.loads(text)
 
 
 def _exact_loads(line: bytes) -> Any:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -34,8 +35,22 @@ def read(path: str, mark: InputOffset = START, skip: Skip = EVERYTHING, options:
         yield from records(names, _record_batches(path, file, names, mark.offset), mark.line + 1, skip)
 
 
-def records(names: Sequence[str], batches: Iterable[pa.RecordBatch], number: int = 1, skip: Skip = EVERYTHING) -> Iterator[Record]:
-    """The rows of `batches`, their columns of these names, numbered from `number`; few at a time as Python objects, which are large."""
+def column_values(name: str, column: pa.Array) -> list[Any]:  # noqa: ARG001 - others tell columns apart by name
+    """The values of a column."""
+    return values(column)
+
+
+def records(
+    names: Sequence[str],
+    batches: Iterable[pa.RecordBatch],
+    number: int = 1,
+    skip: Skip = EVERYTHING,
+    read_values: Callable[[str, pa.Array], list[Any]] = column_values,
+) -> Iterator[Record]:
+    """The rows of `batches`, their columns of these names, numbered from `number`; few at a time as Python objects, which are large.
+
+    `read_values` makes the values of the column of a name.
+    """
     for batch in portions(batches):
         passed = min(skip.records, batch.num_rows)
         for _ in range(passed):
@@ -43,7 +58,7 @@ def records(names: Sequence[str], batches: Iterable[pa.RecordBatch], number: int
             yield number, None, 0
             number += 1
         rest = batch.slice(passed)
-        columns = [values(rest.column(name)) for name in names] if rest.num_rows else []
+        columns = [read_values(name, rest.column(name)) for name in names] if rest.num_rows else []
         size = batch.nbytes // max(1, batch.num_rows)
         for row in zip(*columns, strict=True):
             if skip.records:
@@ -54,12 +69,12 @@ def records(names: Sequence[str], batches: Iterable[pa.RecordBatch], number: int
             number += 1
 
 
-def portions(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Cut `batches` into some of at most 256 rows and, where a row is not larger alone, BATCH_BYTES."""
+def portions(batches: Iterable[pa.RecordBatch], most_rows: int = MAX_BATCH_ROWS) -> Iterator[pa.RecordBatch]:
+    """Cut `batches` into some of at most 256 (or `most_rows`) rows and, where a row is not larger alone, BATCH_BYTES."""
     for batch in batches:
         start = 0
         while start < batch.num_rows:
-            rows = min(MAX_BATCH_ROWS, batch.num_rows - start)
+            rows = min(most_rows, batch.num_rows - start)
             # Rows differ in width: a mean over the batch would let its widest rows come all at once.
             while rows > 1 and batch.slice(start, rows).nbytes > BATCH_BYTES:
                 rows = (rows + 1) // 2

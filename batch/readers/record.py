@@ -65,6 +65,13 @@ class RowFilter(Protocol):
         """For each of some rows, by its id, whether it is wanted."""
 
 
+class FinishedRows(Protocol):
+    """The rows that need no more work, by ordinal."""
+
+    def gaps(self, start: int, stop: int) -> Iterator[tuple[int, int]]:
+        """Yield the ranges of rows from `start` up to `stop` that still need work, in their order."""
+
+
 class Format(Protocol):
     """The functions of each format's module. All raise InputError when the file as a whole cannot be read."""
 

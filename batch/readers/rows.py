@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, cast
 
 from batch.readers.ids import id_text
-from batch.readers.record import UnreadableRecord, digest
-from batch.records import BadRow, Row, place
+from batch.readers.record import Record, UnreadableRecord, digest
+from batch.records import BadRow, InputFile, Row, place
 
 _BATCH_BYTES = 16 << 20
 
@@ -29,6 +29,13 @@ def make_row(
     if identifier is None:
         return _without_id(ordinal, cast("str", id_column), columns, file, line)
     return Row(ordinal, identifier, columns, file, line, padded)
+
+
+def with_partitions(file: InputFile, records: Iterator[Record]) -> Iterator[Record]:
+    """Add the columns that the folders of `file` name to its records; one that the file itself has stays as it is there."""
+    if not file.partitions:
+        return records
+    return ((line, {**file.partitions, **columns} if isinstance(columns, dict) else columns, size) for line, columns, size in records)
 
 
 def in_batches(sized: Iterable[tuple[T, int]], size: int) -> Iterator[list[T]]:

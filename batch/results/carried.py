@@ -42,9 +42,9 @@ class CarriedColumns:
         start = 0
         for piece in self._arrays.pieces([result.row for result, _ in batch]):
             columns = [self._converted(field, array) for field, array in zip(self._fields, piece.columns, strict=True)]
-            for first, last in _steps(piece, columns):
+            for first, last in split_repeats(piece, columns):
                 part = batch[start + first : start + last]
-                arrays = [_taken(field, array, piece, first, last) for field, array in zip(self._fields, columns, strict=True)]
+                arrays = [taken_rows(field, array, piece, first, last) for field, array in zip(self._fields, columns, strict=True)]
                 ok = pa.array([outcome.ok for _, outcome in part])
                 lines = [completion_line(r, o, (), embedding=embedding) for r, o in part if o.ok]
                 cast("TypedLines", completions).write(lines, [array.filter(ok) for array in arrays])
@@ -78,7 +78,7 @@ def settled_fields(job: Job, dataset: Dataset, as_json: frozenset[str] = frozens
     return fields
 
 
-def _steps(piece: Piece, columns: Sequence[pa.Array | None]) -> Iterator[tuple[int, int]]:
+def split_repeats(piece: Piece, columns: Sequence[pa.Array | None]) -> Iterator[tuple[int, int]]:
     """Split a piece where repeated rows would take much memory."""
     rows = max((len(array) for array in columns if array is not None), default=1)
     row_bytes = sum(array.nbytes for array in columns if array is not None) // max(1, rows)
@@ -87,7 +87,8 @@ def _steps(piece: Piece, columns: Sequence[pa.Array | None]) -> Iterator[tuple[i
         yield first, min(piece.count, first + step)
 
 
-def _taken(field: pa.Field, array: pa.Array | None, piece: Piece, first: int, last: int) -> pa.Array:
+def taken_rows(field: pa.Field, array: pa.Array | None, piece: Piece, first: int, last: int) -> pa.Array:
+    """Return the values of the rows `first` up to `last` of a piece; nulls where the input lacks the column."""
     if array is None:
         return pa.nulls(last - first, field.type)
     if piece.indices is None:

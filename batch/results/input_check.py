@@ -7,6 +7,7 @@ from typing import Any
 
 from batch.errors import InputChangedError, RowError
 from batch.prompts import RequestBuilder
+from batch.readers.builders import request_builder
 from batch.records import BadRow, Row
 from batch.results.join import MatchedTasks, Result
 from batch.rundir.stored_run import StoredRun
@@ -25,7 +26,7 @@ class InputCheck:
         self._recorded = None if manifest is None or manifest.input is None else manifest.input.files
         self._expected_orphans = 0 if manifest is None else sum(ok + failed for ok, failed in manifest.orphaned.values())
         self._at_start = run.dataset.identity() if self._recorded is not None else None
-        self._builders = {variant.slug: RequestBuilder(variant, stream=False) for variant in run.job.variants} if self.changed else {}
+        self._builders = {variant.slug: request_builder(variant, stream=False) for variant in run.job.variants} if self.changed else {}
         self._compared = 0
         self.differing = 0
 

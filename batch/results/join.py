@@ -130,7 +130,7 @@ def _joined(rows: Sequence[Row | BadRow], columns: Sequence[_Column], job: Job) 
             column.matched.mark(hashes)
         locations = column.index.locate(hashes)
         found.append([tuple(locations[start : start + len(repeats)]) for start in range(0, len(hashes), len(repeats))])
-    for start, end in _portions(found, len(rows)):
+    for start, end in within_memory(found, len(rows)):
         yield _read(rows[start:end], [(column, locations[start:end]) for column, locations in zip(columns, found, strict=True)], repeats)
 
 
@@ -144,8 +144,8 @@ def _read(
                 yield Result(row, column.variant, repeat, next(read))
 
 
-def _portions(found: Sequence[Sequence[Sequence[Location | None]]], rows: int) -> Iterator[tuple[int, int]]:
-    """Split rows into ranges whose records together are at most _RECORD_BYTES, or one row."""
+def within_memory(found: Sequence[Sequence[Sequence[Location | None]]], rows: int) -> Iterator[tuple[int, int]]:
+    """Split rows into ranges whose records together are at most _RECORD_BYTES, or one row; `found` is by column, row and repeat."""
     if sum([location.length for column in found for places in column for location in places if location is not None]) <= _RECORD_BYTES:
         yield 0, rows
         return

@@ -26,8 +26,7 @@ def completion_line(result: Result, outcome: Outcome, carried: Sequence[tuple[st
     A reply with several answers (n, or a list of texts to embed) gives a list of texts, or of vectors; the other columns are of the first.
     `carried` has the input column and the output name of each carried-over column; a row that lacks the column gets None.
     """
-    api = outcome.api or result.variant.prompt.api
-    replies = [Reply()] if outcome.response is None else _replies(api, outcome.response)
+    replies = _answers(outcome, outcome.api or result.variant.prompt.api)
     reply = replies[0]
     several = len(replies) > 1
     line = {
@@ -50,6 +49,17 @@ def completion_line(result: Result, outcome: Outcome, carried: Sequence[tuple[st
         "cost_usd": outcome.cost_usd,
     }
     return _with_columns(line, result, carried)
+
+
+def _answers(outcome: Outcome, api: Api) -> list[Reply]:
+    """Return the answers of a completion."""
+    if outcome.response is None:
+        return [Reply()]
+    if outcome.answer is not None:
+        # The recorder has found the text: the reply needs no second reading.
+        start, length = outcome.answer
+        return [Reply(text=orjson.loads(outcome.response[start : start + length]))]
+    return _replies(api, outcome.response)
 
 
 def _replies(api: Api, response: bytes) -> list[Reply]:

@@ -1,38 +1,26 @@
-"""Derive completions and errors from journals and input in one pass."""
+"""Derive completions and errors from journals and input: one file each, or parts (parts.py)."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager, nullcontext
-from dataclasses import replace
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from batch.errors import PromptmillError, StorageError
+from batch.errors import StorageError
 from batch.journal.disk import refusal
 from batch.journal.index import ResumeIndex
-from batch.readers import Dataset
-from batch.records import Outcome
+from batch.readers.dataset import MARK_EVERY
+from batch.results import part_processes
 from batch.results.input_check import InputCheck, input_changed
 from batch.results.join import MatchedTasks, Result, portions
-from batch.results.lines import completion_columns, completion_line, error_line
-from batch.results.openai_batch.lines import batch_paths, write_batch_lines
+from batch.results.openai_batch.lines import batch_paths
+from batch.results.output_files import named_errors, write_lines
+from batch.results.output_parts import parts_by_ordinal, plan_of, remove_stale, write_parts_by_ordinal, write_parts_by_rows
+from batch.results.part_writer import PartWriter
+from batch.results.parts import plan_parts
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, OutputFormat
-from batch.storage import is_url, named, uploading
-from batch.writers import Layout, UnfitColumnError, open_writer
-from batch.writers.columns import ERROR_COLUMNS
-
-if TYPE_CHECKING:
-    from batch.results.carried import CarriedColumns
-
-# Writers are faster with many lines at once; a batch of them is small beside the rows' portion.
-_LINES = 256
-# The answers of other batch runners come without a bound on their bytes.
-_REPLY_BYTES = 16 << 20
-
-Portions = Callable[[], Iterable[Iterable[Result]]]
-"""Starts a pass over all tasks, in portions that fit in memory: a second one where a column must be JSON text."""
+from batch.storage import is_url, uploading
 
 
 def write_outputs(run: StoredRun) -> list[Path | str]:
@@ -68,15 +56,49 @@ def export(
     return [*_write(run, format, Path(destination))]
 
 
-def _write(run: StoredRun, format: OutputFormat, folder: Path) -> list[Path]:  # noqa: A002 - the option's name
+def following(run: StoredRun) -> AbstractContextManager[None]:
+    """Write the parts of a run in a process of its own as soon as their rows have outcomes, while the body sends; no parts: do nothing.
+
+    Not where a row's place says nothing of how many rows are selected, nor on an object store: there all parts are written at the end.
+    """
+    job, manifest = run.job, run.manifest
+    source = job.input
+    if manifest is None or not manifest.ordinals_hold or not run.directory.is_local or job.run.race is not None:
+        return nullcontext()
+    if source.where is not None or source.sample is not None or source.limit is not None:
+        return nullcontext()
+    bound, _ = run.dataset.marks(MARK_EVERY)
+    plan, form = plan_parts(job, bound, job.output.format), job.output.format
+    if plan is None:
+        return nullcontext()
+    folder = run.directory.path
+    return part_processes.following(part_processes.order_of(run, PartWriter(run, plan, form, folder), folder, form))
+
+
+def _write(run: StoredRun, form: OutputFormat, folder: Path) -> list[Path]:
+    """Write the outputs, as one file each or in parts; those that other numbers of parts have left go last."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(refusal(error, folder)) from error
-    job, whole = run.job, run.without_limit()
-    paths = output_paths(job, folder, format)
+    whole = run.without_limit()
+    plan = plan_of(run, whole, form)
+    if plan is None:
+        paths = _write_one(run, whole, form, folder)
+    elif parts_by_ordinal(whole):
+        paths = write_parts_by_ordinal(whole, plan, form, folder)
+    else:
+        indexes = {variant.slug: ResumeIndex.load(run.directory.journal_dir(variant.slug)) for variant in run.job.variants}
+        paths = write_parts_by_rows(whole, plan, form, folder, indexes)
+    remove_stale(run, folder, form, paths)
+    return paths
+
+
+def _write_one(run: StoredRun, whole: StoredRun, form: OutputFormat, folder: Path) -> list[Path]:
+    job = run.job
+    paths = output_paths(job, folder, form)
     indexes = {variant.slug: ResumeIndex.load(run.directory.journal_dir(variant.slug)) for variant in job.variants}
-    command = f"promptmill export {run.directory.place} --format {format}"
+    command = f"promptmill export {run.directory.place} --format {form}"
 
     def tasks() -> Iterator[Iterable[Result]]:
         matched = {slug: MatchedTasks(index) for slug, index in indexes.items()}
@@ -86,27 +108,9 @@ def _write(run: StoredRun, format: OutputFormat, folder: Path) -> list[Path]:  #
         if problem := check.problem(matched):
             raise input_changed(problem, command)
 
-    with named_errors(paths[0], format, command):
-        write_lines(job, whole.dataset, tasks, format, paths)
+    with named_errors(paths[0], form, command):
+        write_lines(job, whole.dataset, tasks, form, paths)
     return paths
-
-
-@contextmanager
-def named_errors(path: Path, format: OutputFormat, command: str) -> Iterator[None]:  # noqa: A002 - the option's name
-    """Turn what a library raises into a StorageError that names the file and the command that derives it again."""
-    try:
-        yield
-    except PromptmillError:
-        raise
-    except UnfitColumnError as error:
-        raise StorageError(f"{named(path)}: cannot be written: {error}; without it in [output] columns: `{command}`") from error
-    except OSError as error:
-        raise StorageError(refusal(error, path.parent)) from error
-    except Exception as error:
-        other = command if format == "jsonl" else command.replace(f"--format {format}", "--format jsonl")
-        raise StorageError(
-            f"{named(path)}: cannot be written as {format}: {type(error).__name__}: {error}; every outcome is in the journal: `{other}`"
-        ) from error
 
 
 def output_paths(job: Job, folder: Path, format: OutputFormat) -> list[Path]:  # noqa: A002 - the option's name
@@ -114,103 +118,3 @@ def output_paths(job: Job, folder: Path, format: OutputFormat) -> list[Path]:  #
     if format == "openai-batch":
         return batch_paths(job, folder)
     return [folder / f"completions.{format}", folder / f"errors.{format}"]
-
-
-def write_lines(
-    job: Job,
-    dataset: Dataset | None,
-    tasks: Portions,
-    format: OutputFormat,  # noqa: A002 - the option's name
-    paths: list[Path],
-) -> None:
-    """Write `tasks` as completions and errors to the `paths` that `output_paths` gave.
-
-    Raises:
-        UnfitColumnError: a column cannot be written, not even as JSON text.
-    """
-    if format == "openai-batch":
-        write_batch_lines(job, tasks(), paths)
-        return
-    as_json: frozenset[str] = frozenset()
-    # Each pass finds at most one more column that must be JSON text, so this ends.
-    while True:
-        try:
-            _write_once(job, dataset, tasks(), format, paths, as_json)
-        except UnfitColumnError as unfit:
-            if unfit.name in as_json:
-                raise
-            as_json |= {unfit.name}
-        else:
-            return
-
-
-def _write_once(
-    job: Job,
-    dataset: Dataset | None,
-    tasks: Iterable[Iterable[Result]],
-    format: OutputFormat,  # noqa: A002 - the option's name
-    paths: list[Path],
-    as_json: frozenset[str],
-) -> None:
-    carried = job.output.carried
-    columns = _columns(job, dataset, format, as_json)
-    layout = Layout(
-        completion_columns(job),
-        tuple(name for _, name in carried),
-        None if columns is None else columns.schema,
-        frozenset(("id", *(name for source, name in carried if source == job.input.id))),
-        job.output.csv_guard,
-        as_json,
-    )
-    embedding = "embedding" in layout.own
-    with (
-        closing(columns) if columns is not None else nullcontext(),
-        open_writer(format, paths[0], layout) as completions,
-        open_writer(format, paths[1], replace(layout, own=ERROR_COLUMNS)) as errors,
-    ):
-        for portion in tasks:
-            for batch in _small(portion):
-                if columns is None:
-                    completions.write([completion_line(r, o, carried, embedding=embedding) for r, o in batch if o.ok])
-                    errors.write([error_line(r, o, carried) for r, o in batch if not o.ok])
-                else:
-                    columns.write(batch, completions, errors, embedding=embedding)
-
-
-def _columns(
-    job: Job,
-    dataset: Dataset | None,
-    format: OutputFormat,  # noqa: A002 - the option's name
-    as_json: frozenset[str],
-) -> CarriedColumns | None:
-    """Return the carried-over columns where they stay Arrow arrays from file to file."""
-    if dataset is None or format != "parquet" or not job.output.columns or not dataset.columnar:
-        return None
-    from batch.results.carried import CarriedColumns  # pyarrow: other formats do without
-
-    return CarriedColumns(job, dataset, as_json)
-
-
-def warn_of_json_columns(job: Job, dataset: Dataset) -> list[str]:
-    """Name the carried-over columns whose type the job's format cannot store, before anything is sent. Raises InputError."""
-    columns = _columns(job, dataset, job.output.format, frozenset())
-    if columns is None:
-        return []
-    texts = [field.name for field in columns.schema if field.metadata is not None]
-    return [f"output.columns {name!r}: Parquet cannot store its types in one column: it is written as JSON text" for name in texts]
-
-
-def _small(tasks: Iterable[Result]) -> Iterator[list[tuple[Result, Outcome]]]:
-    """Split the attempted tasks into batches of at most _LINES, fewer where the replies are large."""
-    batch: list[tuple[Result, Outcome]] = []
-    size = 0
-    for result in tasks:
-        if (outcome := result.outcome) is None:
-            continue
-        batch.append((result, outcome))
-        size += len(outcome.response or b"")
-        if len(batch) >= _LINES or size >= _REPLY_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

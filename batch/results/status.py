@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from batch.errors import DamagedError
 from batch.journal.index import ResumeIndex
+from batch.journal.ledger import OpenBatch, open_batches
 from batch.journal.reading import RecordReader
 from batch.providers.endings import is_unknown_ending
+from batch.providers.usage import token_count
 from batch.records import Outcome
+from batch.results.live import LiveRun, read_account, read_live_run
+from batch.rundir.command_log import CommandRecord, read_commands
 from batch.rundir.local import RunDirectory
+from batch.rundir.running import is_running
 
 # A longer gap between outcomes is a pause between two sessions, and does not count for the rate.
 _PAUSE_S = 60.0
@@ -83,7 +88,11 @@ class VariantStatus:
 class Status:
     """The present state of a run.
 
+    `commands` are what users gave to the running process (promptmill ctl), oldest first.
     `unrecorded_usd` was spent, or may have been, on tasks without an outcome; `abandoned` requests were given up in flight at stops.
+    `origin` describes the answers that its rows were made of (InputRecord), `upstream` is the state of their run where it can be read.
+    `running`: a runner is at work, and `live` is its present state. `account` has the seconds of all sessions by what limited them.
+    `batches` are open at providers, and not collected.
     """
 
     directory: Path | str
@@ -91,6 +100,13 @@ class Status:
     variants: tuple[VariantStatus, ...]
     unrecorded_usd: float = 0.0
     abandoned: int = 0
+    running: bool = False
+    live: LiveRun | None = None
+    account: Mapping[str, float] = field(default_factory=dict)
+    commands: tuple[CommandRecord, ...] = ()
+    origin: Mapping[str, Any] | None = None
+    upstream: Status | None = None
+    batches: tuple[OpenBatch, ...] = ()
 
 
 def read_status(directory: RunDirectory) -> Status:
@@ -110,7 +126,20 @@ def read_status(directory: RunDirectory) -> Status:
     beaten = manifest.race.beaten_by if manifest.race is not None else {}
     variants = tuple(replace(variant, beaten_by=beaten.get(variant.name)) for variant in variants)
     name = manifest.name or directory.path.name
-    return Status(directory.place, name, variants, manifest.unrecorded_usd or 0.0, manifest.abandoned or 0)
+    origin = None if manifest.input is None or "run" not in (manifest.input.origin or {}) else manifest.input.origin
+    return Status(
+        directory.place,
+        name,
+        variants,
+        manifest.unrecorded_usd or 0.0,
+        manifest.abandoned or 0,
+        is_running(directory),
+        read_live_run(directory),
+        read_account(directory),
+        tuple(read_commands(directory)),
+        origin,
+        batches=open_batches(directory.ledger_events()),
+    )
 
 
 def _variant(directory: RunDirectory, slug: str, name: str, total: int | None, orphaned_ok: int, orphaned_failed: int) -> VariantStatus:
@@ -170,8 +199,8 @@ class _Counts:
         sums["filtered"] += outcome.ok and outcome.finish_reason == "content_filter"
         sums["unknown_endings"] += outcome.ok and is_unknown_ending(outcome.finish_reason, outcome.api)
         usage = outcome.usage or {}
-        sums["prompt_tokens"] += _count(usage, "prompt_tokens")
-        sums["completion_tokens"] += _count(usage, "completion_tokens")
+        sums["prompt_tokens"] += token_count(usage.get("prompt_tokens")) or 0
+        sums["completion_tokens"] += token_count(usage.get("completion_tokens")) or 0
         sums["extra_usd"] += outcome.extra_usd
         if outcome.cost_usd is not None:
             sums["cost_usd"] += outcome.cost_usd
@@ -201,8 +230,3 @@ class _Counts:
             gap = min(gap, outcome.done - outcome.sent)
         self.active_s += max(0.0, gap)
         self._done = outcome.done if since is None else max(since, outcome.done)
-
-
-def _count(usage: Mapping[str, Any], name: str) -> int:
-    value = usage.get(name)
-    return value if type(value) is int else 0

@@ -12,8 +12,11 @@ from batch.journal.disk import refusal
 from batch.journal.index import ResumeIndex
 from batch.records import BadRow, Row
 from batch.results.input_check import InputCheck
-from batch.results.join import MatchedTasks, Result, portions
-from batch.results.outputs import named_errors, output_paths, write_lines
+from batch.results.join import InputRows, MatchedTasks, Result, portions
+from batch.results.output_files import named_errors, write_lines
+from batch.results.output_parts import derive_parts, plan_of
+from batch.results.outputs import output_paths
+from batch.results.parts import part_files
 from batch.results.verification import VariantCheck, Verification
 from batch.rundir.local import RunDirectory
 from batch.rundir.stored_run import StoredRun
@@ -36,7 +39,7 @@ def verify(run: StoredRun) -> Verification:
             indexes[variant.slug] = ResumeIndex.load(run.directory.journal_dir(variant.slug), lambda found: damage.append(str(found)))
         except DamagedError as gap:
             return Verification((), (*damage, str(gap)), ())
-    passes = _Passes(run.without_limit(), indexes)
+    passes = _Passes(run, indexes)
     try:
         outputs = list(_compared(passes))
     except OSError as error:
@@ -61,7 +64,7 @@ class _Passes:
     """Passes over all tasks; the counts are those of the last pass."""
 
     def __init__(self, run: StoredRun, indexes: Mapping[str, ResumeIndex]) -> None:
-        self.run = run
+        self.limited, self.run = run, run.without_limit()
         self._indexes = indexes
         self._begin()
 
@@ -78,6 +81,10 @@ class _Passes:
         limit = self.run.job.input.limit
         for portion in portions(self.run, indexes=self._indexes, matched=self.matched, enough_rows=limit):
             yield self._counted(self.input_check.watch(portion))
+
+    def of_rows(self, rows: InputRows) -> Iterator[Iterator[Result]]:
+        """Pass over the tasks of some rows, without counting. Raises as a pass."""
+        yield from portions(self.run, indexes=self._indexes, rows=rows)
 
     def _counted(self, tasks: Iterable[Result]) -> Iterator[Result]:
         limit = self.run.job.input.limit
@@ -101,7 +108,10 @@ class _Passes:
 def _compared(passes: _Passes) -> Iterator[str]:
     """Compare each existing output with what would be derived now. Absent outputs are no fault."""
     job, directory = passes.run.job, passes.run.directory
-    directory.fetch("completions.*", "errors.*")
+    directory.fetch("completions[.-]*", "errors[.-]*")
+    divided = [form for form in get_args(OutputFormat) if part_files(directory.path, form)]
+    for form in divided:
+        yield from _compared_parts(passes, form)
     present = [form for form in get_args(OutputFormat) if any(path.exists() for path in output_paths(job, directory.path, form))]
     for form in present:
         with scratch_folder(directory.path, "verify") as folder:
@@ -115,6 +125,21 @@ def _compared(passes: _Passes) -> Iterator[str]:
     if not present:
         for portion in passes():
             deque(portion, maxlen=0)
+
+
+def _compared_parts(passes: _Passes, form: OutputFormat) -> Iterator[str]:
+    """Compare the parts of an output with what would be derived now."""
+    run, directory = passes.run, passes.run.directory
+    found = part_files(directory.path, form)
+    command = f"promptmill export {directory.place} --format {form}"
+    plan = plan_of(passes.limited, run, form)
+    if plan is None or any(path not in plan.all_paths(directory.path, form) for path in found):
+        yield f"{named(found[0])}: the outputs have other parts now; `{command}` writes them again"
+        return
+    with scratch_folder(directory.path, "verify") as folder:
+        for mine in derive_parts(run, plan, form, folder, passes.of_rows, command):
+            if fault := _difference(mine, directory.path / mine.name, form):
+                yield fault
 
 
 def _difference(fresh: Path, written: Path, form: OutputFormat) -> str | None:

@@ -6,11 +6,11 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import orjson
 
@@ -18,25 +18,31 @@ from batch.errors import RunDirectoryError
 from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.journal.file_writer import FileJournal
 from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segments, seal, unreported
+from batch.journal.packing import is_packed, unpack
 from batch.journal.salvage import Salvaged, salvage_journal
-from batch.journal.segments import SegmentName
+from batch.journal.segments import Segment, SegmentName
 from batch.journal.writer import JournalWriter, LeasedJournalWriter
+from batch.rundir.batch_places import BatchPlaces
 from batch.rundir.file_lock import FileLock, lock_directory
+from batch.rundir.kept_names import ROWS, numbered
 from batch.rundir.manifest import Manifest
 from batch.settings import RunSettings
 from batch.storage import replace_atomically, sync_directory
 
-if TYPE_CHECKING:
-    from batch.journal.index import ResumeIndex
+T = TypeVar("T")
 
 # A run of another major number is refused; a minor number only adds what older versions may ignore.
-LAYOUT = "1.0"
+LAYOUT = "2.0"
 
 # What --fresh moves aside, the journal first: a crash in between leaves a run without outcomes, never outcomes without a run.
-CONTENTS = ("journal", "run.json", "completions.*", "errors.*", "scores", "report.html")
+CONTENTS = (
+    *("journal", "submissions.jsonl", "batches", "run.json", "input-index.json", "rows"),
+    *("completions.*", "errors.*", "completions-*", "errors-*", ".parts", "scores", "report.html"),
+    *("watch", "control.jsonl", "accepted.json"),
+)
 
 
-class RunDirectory:
+class RunDirectory(BatchPlaces):
     """The folder of one run, which may not exist yet."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -109,10 +115,16 @@ class RunDirectory:
         self._put_manifest(json.dumps({"layout": LAYOUT, **manifest.document()}, indent=2).encode() + b"\n")
 
     def journal_dir(self, slug: str) -> Path:
-        """Path of the journal of a variant; for a store, of a local copy that each call updates. Raises StorageError."""
+        """Path of the journal of a variant, unpacked; for a store, of a local copy that each call updates.
+
+        Raises:
+            StorageError, DamagedError.
+        """
         folder = self.path / "journal" / slug
         for path in (folder.parent, folder):
-            _refuse_foreign_link(path)
+            refuse_foreign_link(path)
+        if is_packed(folder):
+            unpack(folder)
         return folder
 
     def open_journal(self, slug: str, run: RunSettings) -> JournalWriter:
@@ -138,11 +150,17 @@ class RunDirectory:
         """
         return unreported(seal(self.journal_dir(slug), lease), reported)
 
-    def earlier(self, slug: str, lease: SegmentName) -> ResumeIndex:
-        """Index what earlier leases of the same shard recorded in this session. Raises DamagedError, StorageError, OSError."""
-        from batch.journal.index import ResumeIndex
+    def earlier(self, slug: str, lease: SegmentName, read: Callable[[Sequence[Segment]], T]) -> T:
+        """Read what earlier leases of the same shard recorded in this session. Raises DamagedError, StorageError, OSError."""
+        return read(earlier_segments(self.journal_dir(slug), lease))
 
-        return ResumeIndex.of(earlier_segments(self.journal_dir(slug), lease))
+    def batch_folder(self) -> Path:
+        """Path of the folder for the files of batches, which is created; for a store, of a local copy that each call updates."""
+        folder = self.path / "batches"
+        refuse_foreign_link(folder)
+        with storage_errors(folder):
+            Disk().make_directory(folder)
+        return folder
 
     def check_lock(self) -> None:
         """Check that this process still has the lock, if it took one, on what the path names now. Raises StorageError if not."""
@@ -162,12 +180,42 @@ class RunDirectory:
         """Rewrite the damaged segments of a journal; hold the lock. Raises StorageError."""
         return salvage_journal(self.journal_dir(slug))
 
+    def rows_place(self, name: str) -> str:
+        """Return the path, or the address, of a file of kept rows."""
+        return str(self.path.absolute() / ROWS / name)
+
+    def keep_rows(self, made: Path, stem: str) -> str:
+        """Move a file of rows to the kept ones; hold the lock. Returns its name: `stem` with the next number. Raises StorageError."""
+        folder = self.path / ROWS
+        refuse_foreign_link(folder)
+        with storage_errors(folder):
+            Disk().make_directory(folder)
+            name = numbered(made, stem, [entry.name for entry in folder.iterdir()])
+            with made.open("rb") as file:
+                os.fsync(file.fileno())
+            made.rename(folder / name)
+            sync_directory(folder)
+        return name
+
+    def drop_rows(self, kept: str) -> None:
+        """Remove all kept rows but the file named `kept`; hold the lock. Raises StorageError."""
+        folder = self.path / ROWS
+        with storage_errors(folder):
+            for entry in folder.iterdir() if folder.is_dir() else ():
+                if entry.name != kept:
+                    entry.unlink(missing_ok=True)
+
     def fetch(self, *names: str) -> None:
         """Update the local copy of derived files: folders (`scores`), or files by pattern (`errors.*`). Raises StorageError."""
 
     def publish(self, *paths: Path) -> list[Path | str]:
         """Publish files and folders that were written under `path`; returns their locations. Raises StorageError."""
         return list(paths)
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the directory is on a disk that other processes of this machine see."""
+        return True
 
     def slugs(self) -> list[str]:
         """List the variants that have a journal, sorted by name."""
@@ -194,7 +242,7 @@ class RunDirectory:
         return f"The earlier results were moved to {aside}; delete that folder when you need them no longer."
 
     def _aside(self) -> Path:
-        _refuse_foreign_link(self.path / "old")
+        refuse_foreign_link(self.path / "old")
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         names = [stamp, *(f"{stamp}-{number}" for number in range(2, 1000))]
         aside = next(path for name in names if not (path := self.path / "old" / name).exists())
@@ -226,7 +274,7 @@ def _parsed(text: bytes) -> Any:
         return json.loads(text)
 
 
-def _refuse_foreign_link(path: Path) -> None:
+def refuse_foreign_link(path: Path) -> None:
     """Refuse a symbolic link of another user in a run directory: it could lead to any folder of this user. Raises RunDirectoryError."""
     with storage_errors(path):
         found = path.lstat() if path.is_symlink() else None

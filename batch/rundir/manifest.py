@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from batch.file_settings import FileSettings
 from batch.records import BeatenVariant
-from batch.settings import Variant
+from batch.settings import PromptSettings, Variant
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +24,30 @@ class VariantRecord:
     @classmethod
     def of(cls, variant: Variant) -> VariantRecord:
         """Describe a variant."""
-        return cls(variant.slug, variant.provider.name, variant.model, dict(variant.parameters), asdict(variant.prompt))
+        return cls(variant.slug, variant.provider.name, variant.model, _parameters(variant), _described(variant.prompt))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> VariantRecord:
         """Read a record; what is missing is empty."""
         get = document.get
         return cls(str(document["slug"]), get("provider", ""), get("model", ""), dict(get("parameters", {})), dict(get("prompt", {})))
+
+
+def _parameters(variant: Variant) -> dict[str, Any]:
+    return {**variant.parameters, **{name: {"column": column} for name, column in variant.row_parameters.items()}}
+
+
+def _described(prompt: PromptSettings) -> dict[str, Any]:
+    """A prompt as it reads back from JSON. Without files it has no settings of files, as in the runs of earlier versions."""
+    described = _as_lists(asdict(prompt))
+    del described["attached"]
+    if not prompt.cache:
+        del described["cache"]
+    return described if prompt.attached == FileSettings() else {**described, "attached": _as_lists(asdict(prompt.attached))}
+
+
+def _as_lists(table: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in table.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +65,30 @@ class RaceRecord:
 
 @dataclass(frozen=True, slots=True)
 class InputRecord:
-    """The identity of the input, {path, size, mtime_ns} of each of its `files`, and the `selection` of its rows, of `Dataset.selection`."""
+    """The identity of the input, {path, size, mtime_ns} of each of its `files`, and the `selection` of its rows, of `Dataset.selection`.
+
+    `origin` describes what rows that are kept in the run directory were made of (results/step_rows.py); it is no part of the identity.
+    """
 
     files: Sequence[Mapping[str, Any]]
     selection: Mapping[str, Any]
+    origin: Mapping[str, Any] | None = field(default=None, compare=False)
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON values: the selection stands beside the files."""
-        return {"files": [dict(file) for file in self.files], **self.selection}
+        origin = {} if self.origin is None else {"origin": dict(self.origin)}
+        return {"files": [dict(file) for file in self.files], **origin, **self.selection}
+
+    @property
+    def kept_name(self) -> str:
+        """The name of the file of rows in the run directory, where they are kept there."""
+        return str(self.files[0]["path"]).partition("?")[0].rpartition("/")[2] if self.files else ""
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> InputRecord:
         """Read what `document` gave."""
-        return cls([dict(file) for file in document["files"]], {key: value for key, value in document.items() if key != "files"})
+        selection = {key: value for key, value in document.items() if key not in ("files", "origin")}
+        return cls([dict(file) for file in document["files"]], selection, document.get("origin"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +96,10 @@ class Manifest:
     """One run's job and input, and what later sessions must know of earlier ones.
 
     `promptmill` is the version that wrote it, `job` the resolved job document, `input` None in a directory that no run has made (a test's).
+    `kept`: the user keeps answers whose requests have changed since.
     `rows` is None while unknown. `unrecorded_usd` was spent, or may have been, on tasks without an outcome (None: never any), among
     them the `abandoned` requests, which were in flight at a stop.
+    `ordinals_hold` says that every record was made of the input as it is now, so that its row is named by its ordinal as well as by its id.
     `settled` says that every recorded task is a task of the input; `orphaned` counts (ok, failed) outcomes of rows that are not in it.
     """
 
@@ -83,6 +114,8 @@ class Manifest:
     unrecorded_usd: float | None = None
     abandoned: int | None = None
     race: RaceRecord | None = None
+    kept: bool = False
+    ordinals_hold: bool = False
     settled: bool = True
     orphaned: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -112,7 +145,9 @@ class Manifest:
             repeats=int(get("repeats", 1)),
             unrecorded_usd=None if spent is None else float(spent),
             abandoned=None if abandoned is None else int(abandoned),
+            kept=bool(get("kept", False)),
             race=None if race is None else RaceRecord(str(race["version"]), [BeatenVariant(**stop) for stop in race["stops"]]),
+            ordinals_hold=bool(get("ordinals_hold", False)),
             settled=bool(get("settled", True)),
             orphaned={name: (int(ok), int(failed)) for name, (ok, failed) in get("orphaned", {}).items()},
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from batch.errors import RunDirectoryError
+from batch.rundir.finding_runs import resolved
 from batch.rundir.local import RunDirectory
 from batch.storage.urls import is_url, parse
 
@@ -27,6 +28,11 @@ def open_run_directory(place: str | os.PathLike[str]) -> RunDirectory:
         return StoreRunDirectory(parse(text))
     except ValueError as error:
         raise RunDirectoryError(str(error)) from error
+
+
+def open_existing(place: str | os.PathLike[str]) -> RunDirectory:
+    """Open a run that people name: as `open_run_directory`, and `latest` is the run here that was started last. Raises as it does."""
+    return open_run_directory(resolved(os.fspath(place)))
 
 
 def address_of(directory: RunDirectory) -> str:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -22,19 +22,21 @@ from batch.errors import StorageError
 from batch.journal.disk import storage_errors
 from batch.journal.index import ResumeIndex
 from batch.journal.leased import LeasedObjectJournal, earlier_segments
+from batch.journal.ledger import LEDGER, Ledger, StoreLedger, read_events
 from batch.journal.object_writer import ObjectJournal
 from batch.journal.salvage import Salvaged
-from batch.journal.segments import LAST, SegmentName, read_seal, segment_names
+from batch.journal.segments import LAST, Segment, SegmentName, read_seal, segment_names
+from batch.rundir.kept_names import ROWS, numbered
 from batch.rundir.local import CONTENTS, RunDirectory
 from batch.rundir.store_lock import Pulse, StoreLock
 from batch.rundir.unsent import Unsent
 from batch.settings import RunSettings
 from batch.storage import Mirror
 from batch.storage.store_errors import StoreError
-from batch.storage.stores import Stored
+from batch.storage.stores import Stored, upload
 from batch.storage.urls import StoreUrl
 
-_FOLDERS = ("scores",)
+_FOLDERS = ("scores", "watch", "batches")
 PROBE = ".probe-"
 T = TypeVar("T")
 
@@ -107,17 +109,59 @@ class StoreRunDirectory(RunDirectory):
         self._put(slug, f"{lease.stem}.sealed", orjson.dumps({LAST: first + len(found) - 1}))
         return found
 
-    def earlier(self, slug: str, lease: SegmentName) -> ResumeIndex:
-        """Index what earlier leases of the same shard recorded in this session, as far as their seals say."""
+    def earlier(self, slug: str, lease: SegmentName, read: Callable[[Sequence[Segment]], T]) -> T:
+        """Read what earlier leases of the same shard recorded in this session, as far as their seals say."""
         # Into a folder of its own: other workers of this machine fetch into the shared copy at the same time.
         with storage_errors(self.path), tempfile.TemporaryDirectory(prefix="promptmill-") as temporary:
             folder = Path(temporary)
             for generation in range(1, lease.generation):
                 former = lease._replace(generation=generation)
-                _mapped(partial(self._mirror.fetch_apart, [f"journal/{slug}/{former.stem}.sealed"], folder))
-                last = read_seal(former.seal(folder)).get(LAST, 0)
+                last = self._last_object(slug, former, folder)
                 _mapped(partial(self._mirror.fetch_apart, [self._object(slug, former, part) for part in range(1, last + 1)], folder))
-            return ResumeIndex.of(earlier_segments(folder, lease))
+            return read(earlier_segments(folder, lease))
+
+    def open_ledger(self) -> Ledger:
+        """Open the record of what was submitted to Batch APIs: one object, written whole each time."""
+        return StoreLedger(f"{self.place}/{LEDGER}", _mapped(partial(self._mirror.read, LEDGER)) or b"", self._write_ledger)
+
+    def ledger_events(self) -> list[dict[str, Any]]:
+        """Read what was submitted to Batch APIs."""
+        return read_events(f"{self.place}/{LEDGER}", _mapped(partial(self._mirror.read, LEDGER)) or b"")[0]
+
+    def has_ledger(self) -> bool:
+        """Whether anything was submitted to a Batch API."""
+        return _mapped(partial(self._mirror.read, LEDGER)) is not None
+
+    def batch_folder(self) -> Path:
+        """Update the copy of the files of batches; returns its path."""
+        _mapped(partial(self._mirror.fetch, "batches"))
+        return super().batch_folder()
+
+    def _last_object(self, slug: str, lease: SegmentName, folder: Path) -> int:
+        """Return the number of the last object of a former lease: as its seal says, or all, where its holder finished it."""
+        sealed, last = f"journal/{slug}/{lease.stem}.sealed", 0
+        if _mapped(partial(self._mirror.read, sealed)) is not None:
+            _mapped(partial(self._mirror.fetch_apart, [sealed], folder))
+            return read_seal(lease.seal(folder)).get(LAST, 0)
+        while _mapped(partial(self._mirror.read, self._object(slug, lease, last + 1))) is not None:
+            last += 1
+        return last
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the directory is on a disk: it is not."""
+        return False
+
+    def discard(self, *paths: Path) -> None:
+        """Remove files from the copy and from the store."""
+        own = [path for path in paths if path.is_relative_to(self.path)]
+        folders = {path.parent.relative_to(self.path).as_posix() for path in own}
+        # Some were in the copy only: results that were fetched to be read.
+        stored = {str(each.url) for folder in folders for each in _mapped(partial(self._mirror.listing, folder.removeprefix(".")))}
+        for name in [path.relative_to(self.path).as_posix() for path in own]:
+            if str(self._mirror.url.joined(name)) in stored:
+                _mapped(partial(self._mirror.delete, name))
+        super().discard(*paths)
 
     def check_lock(self) -> None:
         """Check that this process still has the lock, without a request to the store."""
@@ -149,6 +193,24 @@ class StoreRunDirectory(RunDirectory):
         """List the variants that have a journal, sorted by name."""
         return _mapped(partial(self._mirror.folders, "journal"))
 
+    def rows_place(self, name: str) -> str:
+        """Return the address of a file of kept rows."""
+        return str(self._mirror.url.joined(f"{ROWS}/{name}"))
+
+    def keep_rows(self, made: Path, stem: str) -> str:
+        """Put a file of rows on the store; hold the lock. Returns its name."""
+        _mapped(self._check)
+        name = numbered(made, stem, [each.url.name for each in self._folder(ROWS)])
+        _mapped(partial(upload, made, self._mirror.url.joined(f"{ROWS}/{name}")))
+        return name
+
+    def drop_rows(self, kept: str) -> None:
+        """Remove all kept rows but the file named `kept`; hold the lock."""
+        _mapped(self._check)
+        for each in self._folder(ROWS):
+            if each.url.name != kept:
+                _mapped(partial(self._mirror.delete, f"{ROWS}/{each.url.name}"))
+
     def fetch(self, *names: str) -> None:
         """Update the local copy of derived files: folders (`scores`), or files by pattern (`errors.*`)."""
         for name in names:
@@ -174,7 +236,7 @@ class StoreRunDirectory(RunDirectory):
         aside = f"old/{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}"
         moved = 0
         for pattern in CONTENTS:
-            found = self._folder(pattern) if pattern in ("journal", *_FOLDERS) else self._files(pattern)
+            found = self._folder(pattern) if pattern in ("journal", ROWS, *_FOLDERS) else self._files(pattern)
             moves = [(each, f"{aside}/{each.url.key.removeprefix(self._mirror.url.key).lstrip('/')}") for each in reversed(found)]
             _mapped(partial(self._mirror.move, moves))
             moved += len(moves)
@@ -208,6 +270,10 @@ class StoreRunDirectory(RunDirectory):
     def _add(self, slug: str, name: str, data: bytes) -> None:
         self._check()
         self._mirror.add(f"journal/{slug}/{name}", data)
+
+    def _write_ledger(self, data: bytes) -> None:
+        _mapped(self._check)
+        _mapped(partial(self._mirror.write, LEDGER, data))
 
     def _put(self, slug: str, name: str, data: bytes) -> None:
         _mapped(partial(self._add, slug, name, data))

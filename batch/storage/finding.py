@@ -6,13 +6,14 @@ import difflib
 import glob
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from batch.errors import InputError
 from batch.storage import stores
+from batch.storage.folders import KindOf, chosen_of_folder, is_hidden
 from batch.storage.store_errors import StoreError
 from batch.storage.urls import StoreUrl, is_url, parse
 
@@ -22,17 +23,18 @@ _JOURNAL_FOLDER = "journal"
 _MAGIC = re.compile(r"[*?[]")
 
 
-def expand(paths: Sequence[str]) -> list[str]:
-    """The files that `paths` name: each is a file, or a glob (`**` goes into subfolders) whose files come sorted by name.
+def expand(paths: Sequence[str], kind_of: KindOf = lambda _: "") -> list[str]:
+    """The files that `paths` name: each is a file, a folder, or a glob (`**` goes into subfolders) whose files come sorted by name.
 
     A path that exists is taken as it is, whatever brackets are in its name. Addresses on object stores are expanded alike.
+    `kind_of` gives the format of a file in a folder (folders.py).
 
     Raises:
         InputError: nothing matches, a path is no regular file (input is read more than once), or a file would be read twice.
     """
     files: list[str] = []
     for path in paths:
-        files += _in_store(path) if is_url(path) else _on_disk(path)
+        files += _in_store(path, kind_of) if is_url(path) else _on_disk(path, kind_of)
     _check_names(files)
     _check_same_file(files)
     twice = next((file for i, file in enumerate(files) if file in files[:i]), None) if len(set(files)) < len(files) else None
@@ -51,7 +53,7 @@ def identity(files: Sequence[str]) -> list[dict[str, Any]]:
     """
     remote = [file for file in files if is_url(file)]
     try:
-        found = dict(zip(remote, stores.infos([parse(file) for file in remote]), strict=True))
+        found = dict(zip(remote, stores.infos([parse(file, inputs=True) for file in remote]), strict=True))
     except StoreError as error:
         raise InputError(str(error)) from error
     identities = []
@@ -81,7 +83,9 @@ def _probe(file: str, size: int) -> str:
     return found.hexdigest()
 
 
-def _on_disk(path: str) -> list[str]:
+def _on_disk(path: str, kind_of: KindOf) -> list[str]:
+    if Path(path).is_dir():
+        return _in_folder(Path(path), kind_of)
     found = [path] if Path(path).exists() else sorted(glob.glob(path, recursive=True))  # noqa: PTH207 - takes absolute patterns
     is_pattern = found != [path]
     found = [file for file in found if not (is_pattern and Path(file).is_dir())]
@@ -97,6 +101,25 @@ def _on_disk(path: str) -> list[str]:
     for file in found:
         _check_regular(file)
     return found
+
+
+def _in_folder(folder: Path, kind_of: KindOf) -> list[str]:
+    if _is_run_directory(folder):
+        raise InputError(f'{folder}: is a run directory, whose answers are rows by [input] run = "{folder}"')
+    return chosen_of_folder(str(folder), [str(file) for file in _below(folder)], kind_of)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read: {error.strerror}") from error
+    for entry in entries:
+        if entry.is_file():
+            yield entry
+        # A link to a folder above would never end.
+        elif entry.is_dir() and not entry.is_symlink() and not is_hidden(entry.name) and not _is_run_directory(entry):
+            yield from _below(entry)
 
 
 def _is_run_directory(folder: Path) -> bool:
@@ -131,8 +154,6 @@ def _check_same_file(files: Sequence[str]) -> None:
 
 def _check_regular(file: str) -> None:
     path = Path(file)
-    if path.is_dir():
-        raise InputError(f"{file}: is a folder; name its files, for example {path / '*.jsonl'}")
     if path.is_symlink() and not path.exists():
         raise InputError(f"{file}: is a link to {path.readlink()}, which is not there")
     if not path.is_file():
@@ -153,16 +174,16 @@ def _near(name: str, names: Sequence[str], folder: str) -> str:
     return f"; did you mean {' or '.join(near)}?" if near else f" in {folder}"
 
 
-def _in_store(path: str) -> list[str]:
+def _in_store(path: str, kind_of: KindOf) -> list[str]:
     try:
-        url = parse(path)
+        url = parse(path, inputs=True)
         if stores.info(url) is not None:
             return [path]
         found = _matching(url)
         if found:
             return [str(each) for each in found]
         if stores.is_folder(url):
-            raise InputError(f"{path}: is a folder; name its files, for example {url.joined('*.parquet')}")
+            return chosen_of_folder(str(url), [str(each.url) for each in stores.listing(url, recursive=True)], kind_of)
         stores.check_bucket(url)
         folder = url.parent
         if _MAGIC.search(folder.key):

@@ -57,7 +57,7 @@ def seekable(path: str, *, as_file: bool = False) -> Any:
     if not is_url(path):
         return _native(path, mapped=False) if as_file else path
     try:
-        return stores.open_object(parse(path))
+        return stores.open_object(parse(path, inputs=True))
     except OSError as error:
         raise InputError(str(error)) from error
 
@@ -86,7 +86,7 @@ def local_size(path: str) -> int | None:
 
 def file_name(path: str) -> str:
     """The last part of a path or of an address, without its options."""
-    return parse(path).name if is_url(path) else Path(path).name
+    return parse(path, inputs=True).name if is_url(path) else Path(path).name
 
 
 def _local(path: str, offset: int) -> BinaryIO:
@@ -98,7 +98,7 @@ def _local(path: str, offset: int) -> BinaryIO:
 def _buffered(path: str, offset: int = 0) -> Any:
     import pyarrow as pa
 
-    source = stores.open_object(parse(path))
+    source = stores.open_object(parse(path, inputs=True))
     source.seek(offset)
     # Fewer and larger requests: a range for each megabyte, whatever small pieces are asked for.
     return pa.BufferedInputStream(source, _READ_AHEAD)

@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from batch.storage import foreign
 from batch.storage.store_errors import StoreError, explained, no_bucket, s3_endpoint
 from batch.storage.urls import StoreUrl
 
@@ -39,6 +40,9 @@ class Stored:
 
 def info(url: StoreUrl) -> Stored | None:
     """What an object is; None when there is none, also where its bucket is missing."""
+    if url.is_foreign:
+        found = foreign.info(str(url))
+        return None if found is None else Stored(url, *found)
     with _file_system(url) as system:
         found = system.get_file_info(url.path)
         return Stored(url, found.size, found.mtime_ns) if found.is_file else None
@@ -51,6 +55,8 @@ def infos(urls: Sequence[StoreUrl]) -> list[Stored | None]:
 
 def is_folder(url: StoreUrl) -> bool:
     """Whether anything lies under this key."""
+    if url.is_foreign:
+        return foreign.is_folder(str(url))
     from pyarrow.fs import FileType
 
     with _file_system(url) as system:
@@ -59,12 +65,15 @@ def is_folder(url: StoreUrl) -> bool:
 
 def check_bucket(url: StoreUrl) -> None:
     """Check that the bucket exists: a listing does not distinguish a missing bucket from an empty one."""
-    if not is_folder(url.at(url.bucket)):
+    # Whether the first part of a path is a place of its own is for each file system to say.
+    if not url.is_foreign and not is_folder(url.at(url.bucket)):
         raise no_bucket(url)
 
 
 def listing(url: StoreUrl, *, recursive: bool = False) -> list[Stored]:
     """The objects under a folder, sorted by key; none when there is no such folder."""
+    if url.is_foreign:
+        return [Stored(url.joined(name), size, 0) for name, size in foreign.listing(str(url), recursive=recursive)]
     from pyarrow.fs import FileSelector
 
     with _file_system(url) as system:
@@ -84,6 +93,8 @@ def folders(url: StoreUrl) -> list[str]:
 
 def open_object(url: StoreUrl) -> Any:
     """A seekable pyarrow.NativeFile: what is read of it is fetched by ranges."""
+    if url.is_foreign:
+        return foreign.open_file(str(url))
     with _file_system(url) as system:
         return system.open_input_file(url.path)
 

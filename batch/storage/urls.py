@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import parse_qsl, urlencode
 
+from batch.storage.schemes import check_scheme
+
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _OPTIONS = re.compile(r"\?(?=[A-Za-z_]+=)")
 OPTIONS: Mapping[str, tuple[str, ...]] = {
@@ -43,6 +45,11 @@ class StoreUrl:
         return f"{address}?{urlencode(self.options, safe=':/')}" if self.options else address
 
     @property
+    def is_foreign(self) -> bool:
+        """Whether only fsspec reads it (foreign.py)."""
+        return self.scheme not in OPTIONS
+
+    @property
     def path(self) -> str:
         """The address as pyarrow's file systems have it: BUCKET/KEY."""
         return f"{self.bucket}/{self.key}" if self.key else self.bucket
@@ -71,8 +78,8 @@ class StoreUrl:
         return replace(self, key=f"{self.key}/{name}" if self.key else name)
 
 
-def parse(text: str) -> StoreUrl:
-    """The parts of an address.
+def parse(text: str, *, inputs: bool = False) -> StoreUrl:
+    """The parts of an address; `inputs`: also of one that only fsspec's file systems read (foreign.py).
 
     Raises:
         ValueError: unsupported store, no bucket, an unknown option, or an access key inside; says what to do.
@@ -81,6 +88,8 @@ def parse(text: str) -> StoreUrl:
     if match is None:
         raise ValueError(f"{text} is no address of an object store")
     scheme = match[1].lower()
+    if scheme not in OPTIONS and scheme not in _ELSEWHERE and inputs:
+        return _foreign(scheme, text[match.end() :])
     if scheme not in OPTIONS:
         hint = _ELSEWHERE.get(scheme, "copy it here, or to one of these, first")
         raise ValueError(f"{scheme}:// is not read; object stores are {' and '.join(f'{name}://' for name in OPTIONS)} ({hint})")
@@ -98,6 +107,17 @@ def parse(text: str) -> StoreUrl:
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(OPTIONS[scheme])}"
             raise ValueError(f"{scheme}:// has no option {name!r}; {hint}")
     return StoreUrl(scheme, bucket, key.strip("/"), options)
+
+
+def _foreign(scheme: str, address: str) -> StoreUrl:
+    """The parts of an address of fsspec; a ? is part of the path there. Raises ValueError."""
+    check_scheme(scheme)
+    bucket, _, key = address.partition("/")
+    if ":" in bucket.rpartition("@")[0]:
+        raise ValueError("an address must hold no password: remove it and give it to the file system by its environment or config")
+    if not bucket:
+        raise ValueError(f"{scheme}://{address}: the path is missing; write {scheme}://PATH")
+    return StoreUrl(scheme, bucket, key.rstrip("/"))
 
 
 def _divided(text: str) -> tuple[str, str]:

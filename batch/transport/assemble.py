@@ -45,6 +45,10 @@ class Assembler:
         """Whether any choice came."""
         return bool(self._choices)
 
+    def is_part(self, chunk: dict[str, Any]) -> bool:
+        """Whether a document is a chunk of the answer."""
+        return "choices" in chunk or bool(chunk.get("usage"))
+
     def add(self, chunk: dict[str, Any], *, wants_chunk: bool = True) -> Chunk | None:
         """Read one parsed chunk and return what it adds to the first choice, if that is wanted.
 

@@ -10,6 +10,7 @@ from typing import get_args
 
 from batch.clock import Clock
 from batch.errors import endpoint_error
+from batch.policy.plausible import doubted
 from batch.policy.redaction import Redactor, sample
 from batch.policy.verdicts import judge
 from batch.records import STREAMED, Api, Chunk, ErrorInfo, ErrorKind, Exchange, Fault, Request
@@ -64,12 +65,16 @@ class Client:
         """Send `request` once. When the run streams, `on_chunk` gets each chunk as it comes; what it raises is raised again.
 
         Faults of the wire, time-outs included, are in the Exchange and never raised, and so is any other exception while the request is
-        sent and its reply read. Cancelling closes the connection.
+        sent and its reply read. Usage that the request cannot have is omitted from the reply. Cancelling closes the connection.
         """
         run = self._run
         stream = run.stream and request.api in STREAMED
         attempt = Attempt(request.api, run.max_reply_bytes, self._clock.monotonic, stream=stream, on_chunk=on_chunk, budget=self._budget)
-        return await self._carry_out(self._targets[request.api], request.body, attempt)
+        exchange = await self._carry_out(self._targets[request.api], request.body, attempt)
+        reply = exchange.reply
+        if reply is not None and reply.usage is not None and (doubt := doubted(reply.usage, request)) is not None:
+            exchange = replace(exchange, reply=replace(reply, usage=doubt[0], doubted=doubt[1]))
+        return exchange
 
     async def models(self) -> list[str] | None:
         """Return the ids of the models that the endpoint serves, or None when it has no list of them. Raises as `model_list`."""

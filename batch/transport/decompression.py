@@ -1,7 +1,8 @@
 """Unpacks replies that come compressed although `identity` was requested, never beyond a cap.
 
 Sources: RFC 9110 section 8.4.1 (gzip, deflate); RFC 1952 section 2.2 (a gzip file is one member after another); some servers send raw
-deflate without its zlib wrapper, and some label plain bytes as gzip.
+deflate without its zlib wrapper, and some label plain bytes as gzip. Brotli and zstd are refused by their names: no server is known to send
+them to a client that asks for identity, and the official SDK reads them only where their libraries are installed.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from batch.providers.replies import ReplyFormatError, read_error
 from batch.records import STREAMED, Api, Chunk, ErrorKind, Fault, ReplyError
 from batch.transport.assemble import Assembler
 from batch.transport.decoding import UnreadableError
+from batch.transport.messages_stream import MessageAssembler
+from batch.transport.response_stream import ResponseAssembler
 from batch.transport.sse import ServerSentEvent, SSEDecoder
 from batch.transport.text_events import TextEvents
 
@@ -33,9 +35,10 @@ class StreamReader:
 
     def __init__(self, api: Api, on_chunk: Callable[[Chunk], None] | None, now: Callable[[], float]) -> None:
         self._decoder = SSEDecoder()
-        self._assembler = Assembler(api)
+        self._assembler: Assembler | MessageAssembler | ResponseAssembler = _assembler_of(api)
         self._text_events = TextEvents()
         self._is_streamed_api = api in STREAMED
+        self._is_response = api == "responses"
         self._whole: Any = None
         self._on_chunk = on_chunk
         self._now = now
@@ -108,7 +111,8 @@ class StreamReader:
         self._grow(event.data)
         progress = self._take_document(document, event)
         # Only a document that was added can be a pattern. Who wants each chunk gets it from the parsed document.
-        if self.first_token_at is not None and self._on_chunk is None and self.error is None and isinstance(document, dict):
+        learns = self.first_token_at is not None and self._on_chunk is None and self.error is None
+        if learns and isinstance(document, dict) and isinstance(self._assembler, Assembler):
             self._text_events.learn(event.data, document, self._assembler)
         return progress
 
@@ -151,9 +155,11 @@ class StreamReader:
         if not self._is_streamed_api:
             return self._take_whole(document)
         # A document of another kind, such as a server's own status, is no part of the answer.
-        if not ("choices" in document or document.get("usage")):
+        if not self._assembler.is_part(document):
             return False
         self._add(document)
+        # The last event of a message, or of a response: nothing follows it.
+        self.done = self.done or document.get("type") == "message_stop" or (self._assembler.finished and self._is_response)
         return True
 
     def _take_whole(self, document: dict[str, Any]) -> bool:
@@ -180,6 +186,12 @@ class StreamReader:
             except Exception as error:
                 self.raised = error
                 raise
+
+
+def _assembler_of(api: Api) -> Assembler | MessageAssembler | ResponseAssembler:
+    if api == "messages":
+        return MessageAssembler()
+    return ResponseAssembler() if api == "responses" else Assembler(api)
 
 
 def error_in_events(body: bytes) -> ReplyError | None:

@@ -212,7 +212,7 @@ class FinishedRun:
             elif path.stat().st_size > self._sizes[path]:
                 with path.open("r+b") as file:
                     file.truncate(self._sizes[path])
-        for path in [*self.directory.glob("completions.*"), *self.directory.glob("errors.*")]:
+        for path in [*self.directory.glob("completions[.-]*"), *self.directory.glob("errors[.-]*")]:
             path.unlink()
 
     def _segments(self) -> list[Path]:

@@ -130,7 +130,9 @@ def _commit() -> str:
 
 
 def _lines(path: Path) -> int:
-    if not path.exists():
-        return 0
-    with path.open("rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))
+    """The lines of a file, or of the parts that stand in its place."""
+    found = 0
+    for each in [path] if path.exists() else path.parent.glob(f"{path.stem}-*{path.suffix}"):
+        with each.open("rb") as file:
+            found += sum(block.count(b"\n") for block in iter(lambda file=file: file.read(1 << 20), b""))
+    return found

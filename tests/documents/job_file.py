@@ -22,7 +22,7 @@ A job file is TOML. All of it is checked before anything is sent: a key that is 
 suggestion, and all errors are shown at once. Any key can be set on the command line: `--set run.concurrency=16`,
 `--set model.temperature=1` (all models), `--set input.path=other.jsonl`.
 
-- Paths are relative to the job file; only `output.dir` is relative to the working directory. They may use `${VAR}` and `${VAR:-default}`.
+- Paths are relative to the job file, those of `--set` to the working directory. They may use `${VAR}` and `${VAR:-default}`.
 - `extends = "base.toml"` builds on another job file: tables are merged key by key, `[[model]]`, `[[score]]` and other lists are
   replaced as a whole.
 - Keys of providers are never in a job file: `api_key_env` names the environment variable.
@@ -87,7 +87,8 @@ def _model(node: Schema) -> Iterator[str]:
     yield "### Request parameters"
     yield (
         "They are sent with each request of the model. Any other parameter goes into"
-        " `extra_body`, or is named in `options` of the provider's table."
+        ' `extra_body`, or is named in `options` of the provider\'s table. Each of them, and `model`, may be `{column = "NAME"}`: then'
+        " each row has its own, checked as it is read; a row without a value sends none."
     )
     yield _keys({"properties": common})
     yield "### Request parameters of some providers"

@@ -107,8 +107,11 @@ def test_of_three_endpoints_one_that_refuses_everything_costs_no_row(tmp_path: P
     assert (session.exit_code, session.tally.ok, session.tally.failed) == (0, 600, 0)
 
 
-@pytest.mark.parametrize("name", [*OUT_OF_MONEY, *UNKNOWN_WORDS])
-def test_of_three_endpoints_one_that_runs_dry_at_its_100th_row_costs_no_row(tmp_path: Path, name: str) -> None:
+CASES = [*((name, 1) for name in [*OUT_OF_MONEY, *UNKNOWN_WORDS]), *((name, 2) for name in [*OUT_OF_MONEY, "400", "500"])]
+
+
+@pytest.mark.parametrize(("name", "processes"), CASES)
+def test_of_three_endpoints_one_that_runs_dry_at_its_100th_row_costs_no_row(tmp_path: Path, name: str, processes: int) -> None:
     """Faults 3 and 63: one of a pool of three serves 99 rows and refuses all others, in any dialect: the others take them, no row fails."""
     refusal = (OUT_OF_MONEY | UNKNOWN_WORDS)[name]
     served = 0
@@ -121,9 +124,9 @@ def test_of_three_endpoints_one_that_runs_dry_at_its_100th_row_costs_no_row(tmp_
         return answer(received)
 
     with ScriptedEndpoint(for_rows(handler)) as dry, ScriptedEndpoint(after(0.01)) as second, ScriptedEndpoint(after(0.01)) as third:
-        folder = JobFolder(tmp_path, dry.url, rows=900, concurrency=8, attempts=3)
+        folder = JobFolder(tmp_path, dry.url, rows=900, concurrency=8, attempts=3, processes=processes)
         session = run_here(folder, f"provider.house.base_url={[dry.url, second.url, third.url]!r}")
-        assert 99 < rows_sent(dry) <= 99 + 40
+        assert 99 < rows_sent(dry) <= 99 + 40 * processes
     assert (session.exit_code, session.tally.ok, session.tally.failed) == (0, 900, 0)
     assert ids(folder.completions()) == ids(folder.rows)
 

@@ -207,3 +207,70 @@ def test_the_password_of_a_proxy_is_redacted(tmp_path: Path) -> None:
         assert len(endpoint.requests) > 1
     assert ended.returncode in {1, 5}, ended.stderr
     assert_nowhere(PROXY_PASSWORD, folder, ended.stdout, ended.stderr)
+
+
+WRITTEN = {"query": "AIzaSyD-canary9f3kQ7", "header": "gw-canary-8Hd2mQ5z", "path": "a8F2kq93ZxT71b"}
+VARIABLES = {
+    "SECRET_HOUSE_QUERY_KEY": WRITTEN["query"],
+    "SECRET_HOUSE_HEADERS_X_GATEWAY_TOKEN": WRITTEN["header"],
+    "SECRET_HOUSE_URL_1_PART_1": WRITTEN["path"],
+}
+
+
+def test_a_secret_written_out_is_in_no_file(tmp_path: Path) -> None:
+    """Promise 12: secrets in a URL's path, query and headers that the job file writes out reach the endpoint and nothing else."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        posted.append(received.path)
+        assert received.headers["x-gateway-token"] == WRITTEN["header"]
+        row = row_number(received)
+        if row < 2 and len(seen) < 4:
+            seen.append(row)
+            return [error(400, f"{received.path} of {WRITTEN['header']} is refused")]
+        return [chat_reply(f"answer to {received.prompt}")]
+
+    seen: list[int] = []
+    posted: list[str] = []
+    provider = f'query = {{ key = "{WRITTEN["query"]}", version = "2024-10-21" }}\nheaders = {{ X-Gateway-Token = "{WRITTEN["header"]}" }}'
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, f"{endpoint.url.removesuffix('/v1')}/{WRITTEN['path']}/v1", rows=6)
+        folder.write(provider=provider, preflight=False)
+        folder.job.write_text(folder.job.read_text() + '[[score]]\nkind = "contains"\nexpected = "text"\n')
+        outputs = []
+        for arguments, environ, code in [
+            (["run", "test.toml"], {}, 1),
+            (["status", "runs/test"], {}, 0),
+            (["verify", "runs/test"], {}, 0),
+            (["score", "runs/test"], {}, 0),
+            (["report", "runs/test"], {}, 0),
+            (["resume", "runs/test", "--retry-failed"], {}, 2),
+            (["resume", "runs/test", "--retry-failed"], VARIABLES, 1),
+            (["run", "test.toml", "--retry-failed"], {}, 0),
+        ]:
+            ended = folder.run(*arguments, environ=environ)
+            assert ended.returncode == code, (arguments, ended.stderr)
+            outputs += [ended.stdout, ended.stderr]
+    assert set(posted) == {f"/{WRITTEN['path']}/v1/chat/completions?key={WRITTEN['query']}&version=2024-10-21"}
+    assert "SECRET_HOUSE_QUERY_KEY, which is not set (export SECRET_HOUSE_QUERY_KEY=…; the job file writes this secret out" in "".join(
+        outputs
+    )
+    folder.job.unlink()
+    for secret in WRITTEN.values():
+        assert_nowhere(secret, folder, *outputs)
+    check_accounts(folder)
+
+
+def test_reading_a_run_needs_no_variables(tmp_path: Path) -> None:
+    """What sends nothing (verify, export, score) works without the variables of URLs, queries and headers; what sends names them."""
+    with ScriptedEndpoint(lambda received: [chat_reply(f"answer to {received.prompt}")]) as endpoint:
+        folder = JobFolder(tmp_path, "${HOUSE_URL}", rows=3)
+        folder.write(provider='query = { zone = "${ZONE}" }\nheaders = { X-Team = "${TEAM}" }', preflight=False)
+        environ = {"HOUSE_URL": endpoint.url, "ZONE": "7", "TEAM": "search"}
+        assert folder.run(environ=environ).returncode == 0
+        assert endpoint.requests[-1].headers["x-team"] == "search"
+        assert endpoint.requests[-1].path.endswith("?zone=7")
+    assert folder.run("verify", "runs/test").returncode == 0
+    assert folder.run("export", "runs/test", "--format", "csv", "--output", "out").returncode == 0
+    ended = folder.run("resume", "runs/test")
+    assert ended.returncode == 2
+    assert all(name in ended.stderr for name in environ)

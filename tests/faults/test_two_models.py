@@ -62,8 +62,8 @@ def test_a_model_that_is_refused_keeps_no_row_of_the_other_from_its_answer(tmp_p
         report = run(folder, notices)
         sound, broken = report.tallies.values()
         assert (report.exit_code, sound.ok, sound.failed, broken.ok) == (5, ROWS, 0, 0)
-        # Beside those in flight, workers send until they next hear of each other.
-        assert failed <= broken.failed <= failed + (4 if processes == 1 else ROWS // 4)
+        # They are judged in groups, and there are those in flight; workers send until they next hear of each other.
+        assert failed <= broken.failed <= failed + (14 if processes == 1 else ROWS // 4)
         assert bool(failed) is bool(broken.failed)
         (shown,) = [notice for notice in notices.seen if "house/broken is not sent any more" in notice]
         assert "the other models are" in shown
@@ -80,6 +80,28 @@ def test_an_endpoint_that_refuses_both_models_is_given_up(tmp_path: Path, proces
     whole = sum_tallies(report.tallies)
     assert (report.exit_code, whole.ok, whole.failed) == (5, 0, 0)
     assert (report.reason or "").startswith("house has served nothing for ")
+
+
+def test_an_endpoint_that_refuses_all_in_unknown_words_fails_no_row_of_a_model_that_it_never_served(tmp_path: Path) -> None:
+    """Promise 13: the endpoint served the first model when it begins to refuse both: an answered row of the first tests it for both."""
+    served: set[str] = set()
+    tests: list[str] = []
+
+    def handler(received: Received) -> Iterable[Action]:
+        model, prompt = received.json()["model"], received.prompt
+        if served and not tests and (model == "broken" or len(served) == 20):
+            tests.extend([prompt] if model != "broken" and prompt in served else [])
+            return [error(400, "the contract has ended")]
+        if model != "broken":
+            served.add(prompt)
+        return answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=20, parameters=SECOND, concurrency=4, attempts=2, preflight=False)
+        report = run(folder, Notices())
+    whole = sum_tallies(report.tallies)
+    assert (report.exit_code, whole.ok, whole.failed) == (0, 40, 0)
+    assert tests
 
 
 @pytest.mark.parametrize("processes", [1, 2])

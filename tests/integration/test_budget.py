@@ -11,6 +11,7 @@ from batch.errors import JobError
 from tests.support.jobs import JobFolder, rows_sent, run_here, whole_records
 from tests.support.scripted import HANG, RESET, Action, Received, ScriptedEndpoint, chat_reply, error
 from tests.support.scripts import for_rows, row_number, until
+from tests.support.streams import delta, sse
 
 INPUT_USD, OUTPUT_USD = 1.0, 10.0
 PARAMETERS = f"max_tokens = 8\nprice = {{input = {INPUT_USD}, output = {OUTPUT_USD}}}"
@@ -74,6 +75,31 @@ def test_answers_without_usage_count_for_the_most_that_they_may_cost(tmp_path: P
     assert (session.exit_code, session.tally.priced) == (4, 0)
     assert 2 <= session.tally.ok <= 0.002 / (8 * OUTPUT_USD / 1e6)
     assert all(line["cost_usd"] is None for line in folder.completions())
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_absurd_usage_spends_no_budget(tmp_path: Path, stream: bool) -> None:
+    """One answer that claims 10^12 tokens, and one that claims a cost of 10^9 dollars: both are told, and all rows get their answers."""
+    absurd = {"prompt_tokens": 10**12, "completion_tokens": 10**12, "total_tokens": 2 * 10**12}
+    dear = {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10, "cost": 1e9}
+    usages = {3: absurd, 5: dear}
+
+    def reply(received: Received) -> Iterable[Action]:
+        usage = usages.get(row_number(received), {"prompt_tokens": 9, "completion_tokens": 1, "total_tokens": 10})
+        chunks = delta("stop", content="ok"), {"choices": [], "usage": usage}
+        return [sse(*chunks) if stream else chat_reply("ok", usage=usage)]
+
+    with ScriptedEndpoint(for_rows(reply)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=20, max_cost_usd=1.0, stream=stream, parameters=PARAMETERS)
+        session = run_here(folder)
+    assert (session.exit_code, session.tally.ok, session.tally.priced) == (0, 20, 19)
+    told = [text for text in session.notices if "reports" in text]
+    assert len(told) == 2
+    assert any("row 3 (id r3): the endpoint reports 2,000,000,000,000 tokens, where its request can use" in text for text in told)
+    assert any("row 5 (id r5): the endpoint reports a cost of $1,000,000,000.00, which its request cannot have" in text for text in told)
+    lines = {line["row"]: line for line in folder.completions()}
+    assert (lines[3]["usage"], lines[3]["cost_usd"]) == (None, None)
+    assert sum(line["cost_usd"] for line in lines.values() if line["row"] != 3) == pytest.approx(19 * 19e-6)
 
 
 def test_what_is_given_up_in_flight_counts(tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def test_a_pattern_gives_its_objects_sorted_by_key(s3: S3Server) -> None:
     [
         ("d/cities.jsonl", "did you mean countries.jsonl"),
         ("d/*.parquet", "no such object"),
-        ("d", "is a folder"),
+        ("e", "no such object"),
     ],
 )
 def test_what_is_not_there_is_explained(s3: S3Server, path: str, says: str) -> None:

@@ -164,5 +164,5 @@ def test_a_paused_worker_puts_its_object_when_its_lease_has_passed(s3: S3Server,
     assert child.communicate()[0] == "2\n"
     names = ["000001-00000-001-000001.jsonl", "000001-00000-001-000002.jsonl", "000001-00000-001.sealed", "000001.jsonl"]
     assert [name.rpartition("/")[2] for name in s3.names(f"{address.removeprefix('s3://')}/journal")] == names
-    assert len(directory.earlier("m", SegmentName(1, 0, 2))) == 1
+    assert len(directory.earlier("m", SegmentName(1, 0, 2), ResumeIndex.of)) == 1
     assert len(ResumeIndex.load(directory.journal_dir("m"))) == 1

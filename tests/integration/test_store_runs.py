@@ -15,15 +15,17 @@ import pytest
 
 from batch import app
 from batch.app.evaluate import evaluate
+from batch.app.look import show
 from batch.app.report import report
 from batch.app.stored import open_scored
 from batch.errors import DamagedError, LockedError, PromptmillError, RunDirectoryError
 from batch.job import load
+from batch.results.run_timeline import timeline_of
 from batch.rundir import store_lock
 from batch.rundir.opening import open_run_directory
 from batch.rundir.store_lock import Pulse
 from tests.support.jobs import JobFolder, ids
-from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, answer
+from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, answer, error
 from tests.support.scripts import for_rows, wait_for, wait_until
 from tests.support.stores import S3Server, StoreJob, slow
 
@@ -235,3 +237,23 @@ def test_an_address_made_into_a_path_is_refused() -> None:
     with pytest.raises(RunDirectoryError, match="must be given as text"):
         app.status(Path("s3://bucket/run"))
     assert not Path("s3:").exists()
+
+
+def test_failed_attempts_are_seen_from_another_machine(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was kept for watching is put on the store at the session's end, and fetched where there is no copy of it."""
+    refused: list[str] = []
+
+    def once(received: Received) -> Iterable[Action]:
+        if received.prompt not in refused:
+            refused.append(received.prompt)
+            return [error(503, "not yet", {"x-request-id": f"req-{received.number}", "retry-after": "0.01"})]
+        return answer(received)
+
+    with ScriptedEndpoint(for_rows(once)) as endpoint:
+        job = StoreJob(tmp_path, endpoint.url, s3, rows=3)
+        assert job.here().exit_code == 0
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    shown = show(job.address, "r1")
+    assert shown is not None
+    assert [attempt.status for attempt in shown.tasks[0].attempts] == [503]
+    assert timeline_of(open_run_directory(job.address))["attempts"].keys() >= {"ok"}

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from batch.policy.retry_budget import RETRY_SHARE
 from batch.settings import RunSettings
 from batch.transport.wire import Engine, Response, Target
 from tests.simulation.weather import Plight, Weather, plight
@@ -20,6 +19,8 @@ from tests.simulation.world import EPOCH, BrokenPromiseError, World, require
 ABSURD_WAIT_S = 7 * 86_400.0
 # By these a gateway says that it reaches nothing: where nothing was ever served they cost a row no attempt.
 OF_A_GATEWAY = frozenset({"502"})
+# Refused for the row's sake in words that say nothing of the row: an answered request that meets one shows that the endpoint is at fault.
+NAMELESS = frozenset({"400"})
 
 
 @dataclass
@@ -74,7 +75,7 @@ class Witness:
             return True
         if self.last_meaning.get(key) == "charged" and self.sent[key] > self.run.repeats and not self.suspicious:
             self.retried.add(key)
-            allowed = max(20, 2 * self.run.most_in_flight) + RETRY_SHARE * len(self.sent) * self.run.repeats + 1
+            allowed = max(20, 2 * self.run.most_in_flight) + self.run.retry_share * len(self.sent) * self.run.repeats + 1
             self._require(len(self.retried) <= allowed, "6 (budget)", f"{len(self.retried)} of {len(self.sent)} rows were retried")
         return False
 
@@ -95,8 +96,10 @@ class Witness:
             self.answered_tests[key] += is_test
         else:
             self.refused[model] = now
-        if given.meaning in ("answered", "failed"):
-            self.suspects.clear()
+        if given.meaning == "answered" or (given.meaning == "failed" and not (is_test and given.name in NAMELESS)):
+            # A row refused in words of its own is no answer: what failed before it stays a suspicion.
+            if given.meaning == "answered":
+                self.suspects.clear()
             self.unready = False
             return
         if not given.name.startswith("429"):

@@ -25,7 +25,9 @@ from batch.events import Event, RunStarted
 from batch.executors import stopping
 from batch.executors.live import executor as live
 from batch.job import LoadedJob
+from batch.journal import summary_files
 from batch.journal.file_writer import FileJournal
+from batch.readers import input_index
 from batch.rundir import local as rundir_local
 from batch.settings import Durability
 from batch.storage import local
@@ -134,10 +136,13 @@ class Session:
                 (app_run, "SystemClock", partial(SimClock, world)),
                 (live, "random", SimpleNamespace(Random=lambda: chance)),
                 (endpoints, "open_engine", lambda run, connections: self._endpoint),
-                (live, "RequestBuilder", builder),
-                (prepare, "RequestBuilder", builder),
+                (live, "request_builder", builder),
+                (prepare, "request_builder", builder),
                 (rundir_local, "FileJournal", partial(FileJournal, segment_bytes=self._segment_bytes, disk=disk)),
                 (local, "sync_directory", disk.sync_directory),
+                # However small: segments have summaries, and the input an index.
+                (summary_files, "WORTH_BYTES", 0),
+                (input_index, "WORTH_ROWS", 0),
                 (anyio.to_thread, "run_sync", self._in_thread),
                 (_asyncio, "CancelScope", NumberedScope),
             ):

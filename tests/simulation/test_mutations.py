@@ -14,7 +14,7 @@ import pytest
 from batch.engine import endpoint_pool, failure_handler, worker_pool
 from batch.engine.limiter import EndpointLimiter
 from batch.engine.recorder import Recorder
-from batch.journal import file_writer, index
+from batch.journal import done, file_writer, index, summary_files
 from batch.journal.file_writer import FileJournal
 from batch.policy.blame import Blame, Evidence
 from batch.transport.assemble import Assembler
@@ -149,8 +149,24 @@ def oldest_wins(patch: pytest.MonkeyPatch) -> None:
 
 def forgets_what_is_there(patch: pytest.MonkeyPatch) -> None:
     """Sends the first finished row of each lookup again."""
-    right = index.ResumeIndex.lookup
+    right, ranges = index.ResumeIndex.lookup, done.DoneTasks.finished
     patch.setattr(index.ResumeIndex, "lookup", lambda self, hashes: [None, *right(self, hashes)[1:]])
+    patch.setattr(done.DoneTasks, "finished", lambda self, repeats, **options: ranges(self, repeats, **options)[1:])
+    patch.setattr(done.DoneTasks, "entries", lambda self, ordinals, repeat: [None] * len(ordinals))
+
+
+def believes_any_summary(patch: pytest.MonkeyPatch) -> None:
+    """Takes a summary for that of its segment, although the segment has grown, or was cut, since it was made."""
+    right = summary_files._read
+
+    def read(file: Any) -> Any:
+        header, *rest = right(file)
+        segment = Path(file.name).with_suffix(".jsonl")
+        status = segment.stat()
+        now = {"size": status.st_size, "inode": status.st_ino, "mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
+        return {**header, **now}, *rest
+
+    patch.setattr(summary_files, "_read", read)
 
 
 def loses_an_answer(patch: pytest.MonkeyPatch) -> None:
@@ -201,6 +217,7 @@ MUTATIONS = [
     Planted(records_twice, "promise 1"),
     Planted(oldest_wins, "promise (1|11)"),
     Planted(forgets_what_is_there, "promise (1|4)"),
+    Planted(believes_any_summary, "promise (1|2|4)"),
     Planted(loses_an_answer, "promise 4", "calm"),
     Planted(waits_for_ever, "promise 7", "outage"),
 ]

@@ -123,12 +123,13 @@ def test_keys_are_there(page: Path) -> None:
 
 def test_the_tutorial_s_job_loads(tmp_path: Path) -> None:
     """The job of the tutorial, as it is at first and with what is appended later, is one that promptmill takes."""
-    first, appended = (text for kind, text in FENCE.findall((ROOT / "docs" / "tutorial.md").read_text()) if kind == "toml")
+    first, appended, step = (text for kind, text in FENCE.findall((ROOT / "docs" / "tutorial.md").read_text()) if kind == "toml")
     (tmp_path / "capitals.jsonl").symlink_to(ROOT / "sample_data" / "capitals.jsonl")
     path = tmp_path / "capitals.toml"
     for text, names in ((first, ["plain"]), (first + "\n" + appended, ["plain", "two examples"])):
         path.write_text(text, encoding="utf-8")
         assert [variant.name for variant in load(path).job.variants] == names
+    assert all(line in (ROOT / "jobs" / "steps-reply.toml").read_text() for line in step.splitlines())
 
 
 @pytest.mark.parametrize("name", PRESETS)

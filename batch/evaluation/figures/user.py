@@ -82,4 +82,5 @@ class UserFigures(FigureMaker):
 
 
 def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else math.nan
+    # An integer beyond what a float can hold is no figure either.
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else math.nan

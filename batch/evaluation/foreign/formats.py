@@ -9,7 +9,6 @@ ModelOutput in its model/_model_output.py; lm_eval/evaluator.py; instance_level_
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,10 +19,14 @@ from batch.evaluation.foreign.inspect_logs import attached
 from batch.evaluation.foreign.lm_eval import lm_eval_lines
 from batch.evaluation.foreign.values import ForeignLine, id_of, text_of
 from batch.providers.replies import read_reply
+from batch.providers.usage import read_usage
 from batch.results.openai_batch.files import is_batch_answer, only_model, read_batch_line
 
 USUAL_NAMES = ("completion", "output", "response", "answer", "prediction", "text")
 """The names under which an answer is looked for, in this order."""
+
+# Seconds and US dollars beyond this are no measurement; their sums are still finite.
+_MOST = 1e12
 
 _INSPECT_REASONS = {"max_tokens": "length", "model_length": "length"}
 
@@ -63,14 +66,14 @@ def _of_line(line: dict[str, Any], answer: str | None, path: Path) -> ForeignLin
 
 
 def _own(line: Mapping[str, Any], text: Any) -> dict[str, Any]:
-    usage, calls, reason = line.get("usage"), line.get("tool_calls"), line.get("finish_reason")
+    calls, reason = line.get("tool_calls"), line.get("finish_reason")
     return {
         **{key: _number(line.get(key)) for key in ("latency_s", "first_token_s", "cost_usd")},
         "tool_calls": calls if isinstance(calls, list) and all(isinstance(call, dict) for call in calls) else None,
         "text": text_of(text),
         "truncated": reason == "length",
         **({"finish_reason": reason} if isinstance(reason, str) else {}),
-        "usage": usage if isinstance(usage, dict) else {},
+        "usage": read_usage(line.get("usage")) or {},
     }
 
 
@@ -102,7 +105,7 @@ def _of_promptfoo(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
         said = {
             "text": text_of(response.get("output")),
             "cost_usd": _number(line.get("cost")),
-            "latency_s": None if (milliseconds := _number(latency)) is None else milliseconds / 1000,
+            "latency_s": _seconds(latency),
         }
         yield id_of(line["testIdx"]), variant, _failed(error) if error else said, dict(line["vars"] or {})
 
@@ -138,12 +141,16 @@ def _inspect_answer(output: Mapping[str, Any], choice: Mapping[str, Any]) -> dic
 def _failed(error: Any) -> dict[str, Any]:
     """Make a failed task: a status becomes "http_500", and what is not an identifier "error"."""
     code = error.get("code") if isinstance(error, dict) else error
-    return {"failure": code if isinstance(code, str) and code.isidentifier() else f"http_{code}" if isinstance(code, int) else "error"}
+    return {"failure": code if isinstance(code, str) and code.isidentifier() else f"http_{code}" if type(code) is int else "error"}
 
 
 def _number(value: Any) -> float | None:
-    """Read a number that another tool wrote; None for anything but a finite number."""
-    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
+    """Read an amount (seconds, US dollars) that another tool wrote; None for anything but a finite number from 0."""
+    return float(value) if type(value) in (int, float) and 0 <= value <= _MOST else None
+
+
+def _seconds(milliseconds: Any) -> float | None:
+    return None if (amount := _number(milliseconds)) is None else amount / 1000
 
 
 def _of_every_eval(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
@@ -161,7 +168,6 @@ def _of_every_eval(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
             said = [message.get("content") for message in line.get("messages") or () if message.get("role") == "assistant"]
             texts = said[-1:]
         tokens = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
-        latency = timing.get("latency_ms")
-        facts = {"usage": tokens, "latency_s": None if latency is None else latency / 1000}
+        facts = {"usage": read_usage(tokens) or {}, "latency_s": _seconds(timing.get("latency_ms"))}
         for text in texts if isinstance(texts, list) else [texts]:
             yield id_of(line["sample_id"]), variant, {"text": text_of(text), **facts}, columns

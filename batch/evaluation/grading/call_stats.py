@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal, Self
 
+from batch.providers.usage import token_count
 from batch.records import Outcome
 
 
@@ -37,8 +38,8 @@ class CallStats(ABC):
         self.calls += outcome.ok
         self.failed += not outcome.ok
         usage = outcome.usage or {}
-        self.prompt_tokens += _count(usage.get("prompt_tokens"))
-        self.completion_tokens += _count(usage.get("completion_tokens"))
+        self.prompt_tokens += token_count(usage.get("prompt_tokens")) or 0
+        self.completion_tokens += token_count(usage.get("completion_tokens")) or 0
         if outcome.ok:
             # One unknown cost makes the sum unknown: a part would look like the whole.
             priced = self.cost_usd is not None and outcome.cost_usd is not None
@@ -61,7 +62,3 @@ class CallStats(ABC):
     def from_document(cls, document: Mapping[str, Any]) -> Self:
         """Read what `document` gave."""
         return cls(**document)
-
-
-def _count(value: Any) -> int:
-    return value if type(value) is int else 0

@@ -16,7 +16,8 @@ from batch.evaluation.scorers.sample import ExpectedError
 from batch.evaluation.scorers.texts import as_text
 from batch.prompts.messages import messages_maker
 from batch.prompts.templates import Template
-from batch.records import Row
+from batch.readers.builders import with_files
+from batch.records import CHATS, Row
 from batch.settings import Job, JudgeSettings, PromptSettings, ScoreSettings, Variant
 
 MESSAGES = "messages"
@@ -133,9 +134,10 @@ def _question(judge: JudgeSettings, prompt: PromptSettings) -> Callable[[Row], s
     if judge.question is not None:
         value = column_or_template(judge.question)
         return lambda row: as_text(value(row))
-    if prompt.api != "chat/completions":
-        return Template(prompt.text or "").render
-    messages = _stored_messages if prompt.stored else messages_maker(prompt)
+    if prompt.api not in CHATS:
+        return with_files(Template(prompt.text or "").render, prompt.attached)
+    # What was asked may be the text of a file.
+    messages = _stored_messages if prompt.stored else with_files(messages_maker(prompt), prompt.attached)
 
     def asked(row: Row) -> str:
         text = chat_text([message for message in messages(row) if isinstance(message, Mapping)])

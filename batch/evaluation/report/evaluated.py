@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from batch.evaluation.report.markup import Content, Markup, tag
 from batch.evaluation.report.names import VariantLetters
 from batch.evaluation.scorers.texts import as_text
+from batch.policy.terminal import without_url_secrets
 from batch.settings import Job, ProviderSettings, ScoreSettings
 
 _LONGEST_VALUE = 160
@@ -43,7 +44,8 @@ def _endpoints(job: Job) -> Iterator[tuple[str, Sequence[Content]]]:
 def _place(provider: ProviderSettings) -> str:
     if provider.embedded is not None:
         return "the embedded model"
-    return ", ".join(_address(url).partition("://")[2] for url in (provider.base_url, *provider.more_urls))
+    urls = (without_url_secrets(url) for url in (provider.base_url, *provider.more_urls))
+    return ", ".join(url.partition("://")[2] for url in urls)
 
 
 def _address(place: str) -> str:

@@ -95,6 +95,9 @@ def sent_prompt(request: Request, longest: int) -> list[SentMessage]:
     body = orjson.loads(request.body)
     # Requests of batch files are sent as they are, whatever their messages look like.
     messages = body["messages"] if isinstance(body.get("messages"), list) else []
+    if isinstance(given := body.get("input"), list) and all(isinstance(item, Mapping) for item in given):
+        # The Responses API has its messages as items.
+        messages = [{"role": "system", "content": body.pop("instructions", None)}, *body.pop("input")]
     said = [(str(message.get("role", "")), _message(message)) for message in messages if isinstance(message, Mapping)]
     said += [("", _content(body[name])) for name in ("prompt", "input") if name in body]
     if "tools" in body:

@@ -7,12 +7,12 @@ import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from string import Template
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from batch._version import __version__
 from batch.evaluation.gates import GateResult
@@ -33,12 +33,14 @@ from batch.evaluation.scoring import scores_path
 from batch.evaluation.verdict import ScoreVerdict
 from batch.journal.segments import segment_paths
 from batch.results.join import Result, results
+from batch.results.run_timeline import timeline_of
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job
 from batch.storage import replace_atomically
 from batch.writers.values import json_bytes
 
-SCRIPTS = ("chunks.js", "filters.js", "list.js", "views.js", "diff.js", "detail.js", "tables.js", "export.js", "page.js")
+SHARED_SCRIPTS = ("element.js", "theme.js", "timeline.js")
+SCRIPTS = (*SHARED_SCRIPTS, "chunks.js", "filters.js", "list.js", "views.js", "diff.js", "detail.js", "tables.js", "export.js", "page.js")
 _TEXTS = "<!-- texts -->"
 
 
@@ -46,13 +48,14 @@ _TEXTS = "<!-- texts -->"
 class Evaluated:
     """The content of a report: the scores with their verdicts, the gates, and the stats of the variants.
 
-    `folder` has the scores' files.
+    `folder` has the scores' files. `timeline` has the run over time, where there is one run.
     """
 
     scores: Sequence[tuple[ScoreResult, ScoreVerdict]]
     gates: Sequence[GateResult]
     stats: Sequence[VariantStats]
     folder: Path
+    timeline: Mapping[str, Any] | None = None
 
 
 def write_report(run: StoredRun, evaluated: Evaluated, now: datetime) -> Path:
@@ -65,7 +68,7 @@ def write_report(run: StoredRun, evaluated: Evaluated, now: datetime) -> Path:
     """
     path = run.directory.path / "report.html"
     stored = sum(each.stat().st_size for variant in run.job.variants for each in segment_paths(run.directory.journal_dir(variant.slug)))
-    write_page(path, run.job, results(run), stored, evaluated, now)
+    write_page(path, run.job, results(run), stored, replace(evaluated, timeline=timeline_of(run.directory)), now)
     return path
 
 
@@ -98,8 +101,8 @@ def _write_texts(job: Job, found: Iterable[Result], stored: int, evaluated: Eval
 
 def _page(job: Job, evaluated: Evaluated, samples: Samples, now: datetime) -> tuple[bytes, bytes]:
     """Return the page before and after the texts."""
-    style, script = _static("page.css"), _script()
-    before, _, after = _static("page.html").partition(_TEXTS)
+    style, script = static("page.css"), _script()
+    before, _, after = static("page.html").partition(_TEXTS)
     filled = Template(before).substitute(
         policy=policy(style, script),
         version=__version__,
@@ -109,7 +112,7 @@ def _page(job: Job, evaluated: Evaluated, samples: Samples, now: datetime) -> tu
         script=script,
         body=_body(job, evaluated, samples),
         samples_note=_samples_note(samples),
-        index=data_element("index", json_bytes(samples.index)).decode(),
+        index=(data_element("index", json_bytes(samples.index)) + _over_time_data(evaluated.timeline)).decode(),
     )
     return filled.encode(), after.encode()
 
@@ -128,10 +131,11 @@ def _hash(text: str) -> str:
 
 def _script() -> str:
     """Join all scripts in one function, so that their names stay private."""
-    return '"use strict";\n(() => {\n' + "\n".join(map(_static, SCRIPTS)) + "\n})();"
+    return '"use strict";\n(() => {\n' + "\n".join(map(static, SCRIPTS)) + "\n})();"
 
 
-def _static(name: str) -> str:
+def static(name: str) -> str:
+    """Read a file of the page."""
     return files("batch.evaluation.report").joinpath("page", name).read_text("utf-8")
 
 
@@ -162,7 +166,18 @@ def _body(job: Job, evaluated: Evaluated, samples: Samples) -> Markup:
     took = latency_histograms(evaluated.folder, keys) if evaluated.scores else None
     calls = tag("section", calls_html(samples.calls, stats, keys), took, failures_html(samples.failures, keys), id="calls")
     about = evaluated_html(job, [judged.settings for judged, _ in evaluated.scores], keys)
-    return joined(about, _tabs(evaluated), tag("div", sections or _unscored(), id="scores"), calls)
+    return joined(about, _tabs(evaluated), tag("div", sections or _unscored(), id="scores"), calls, _over_time(evaluated.timeline))
+
+
+def _over_time(timeline: Mapping[str, Any] | None) -> Markup:
+    """Make room for the charts over time; nothing for answers without times."""
+    if not _over_time_data(timeline):
+        return Markup()
+    return tag("section", tag("h2", "Over time"), tag("div", "", id="over-time", class_="time-charts"), id="time")
+
+
+def _over_time_data(timeline: Mapping[str, Any] | None) -> bytes:
+    return b"" if timeline is None or not timeline["start"] else data_element("over-time-data", json_bytes(timeline))
 
 
 def _tabs(evaluated: Evaluated) -> Markup:

@@ -22,8 +22,8 @@ from batch.evaluation.scorers import ExpectedError
 from batch.evaluation.scorers.labels import reader_of
 from batch.evaluation.scorers.texts import as_text
 from batch.evaluation.table import ScoreValue
-from batch.prompts import RequestBuilder
 from batch.providers.replies import read_reply
+from batch.readers.builders import request_builder
 from batch.records import BadRow, Row
 from batch.results.join import Result
 from batch.settings import Job, ScoreSettings, Variant
@@ -197,7 +197,7 @@ class PromptMaker:
     """Makes the prompts of rows again, as the job has them."""
 
     def __init__(self, variants: Sequence[Variant], longest: int) -> None:
-        self._builders = [RequestBuilder(variant, stream=False) for variant in variants]
+        self._builders = [request_builder(variant, stream=False) for variant in variants]
         looks = [(variant.prompt, variant.parameters.get("tools")) for variant in variants]
         # Variants that differ in other ways than these send one prompt, which is read once.
         self._same_as = [looks.index(look) for look in looks]

@@ -170,7 +170,10 @@ def same_value(given: Any, wanted: Any, *, case_sensitive: bool) -> bool:
         return False
     if isinstance(wanted, int | float) and isinstance(given, int | float):
         # 0.1 + 0.2 written out is 0.30000000000000004: the last digits of a float are no mistake of the model.
-        return given == wanted or abs(given - wanted) <= 1e-9 * abs(wanted)
+        try:
+            return given == wanted or abs(given - wanted) <= 1e-9 * abs(wanted)
+        except OverflowError:  # an integer beyond what a float can hold
+            return False
     if isinstance(wanted, list | tuple):
         same_length = isinstance(given, list) and len(given) == len(wanted)
         return same_length and all(same_value(a, b, case_sensitive=case_sensitive) for a, b in zip(given, wanted, strict=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from batch.evaluation.scorers.sample import Sample, Scorer, scored, shown, unscored
@@ -34,7 +33,7 @@ def python(*, function: str) -> Scorer:
         if value is None:
             return unscored(str(reason) or f"{call.name} gave None")
         # Checked here, since one NaN or 5 among the scores would spoil every mean without a message.
-        if not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= 1:
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
             return unscored(f"{call.name} gave {shown(repr(value), 60)}, which is no number from 0 to 1")
         return scored(value, sample.text, str(reason) or "by the function")
 

@@ -89,7 +89,7 @@ def read_baseline(path: Path) -> ScoredSide:
         versions = {score: str(described["version"]) for score, described in head["scores"].items()}
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError, IndexError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         raise InputError(
             f"{path}: is not a whole baseline ({error}); save it again with: promptmill score RUN_DIR --save-baseline FILE"
         ) from error

@@ -23,10 +23,12 @@ from batch.executors.context import EndpointGroup, RunContext
 from batch.executors.costs import costs_of
 from batch.executors.live.dedupe import duplicates_of, in_passes
 from batch.executors.live.race import open_race
+from batch.executors.live.target import LiveTarget
 from batch.executors.sharding import ShardPlan, shard_for_processes
-from batch.prompts import RequestBuilder
+from batch.executors.watching import ALONE, open_monitor
 from batch.readers import Dataset
-from batch.settings import Job, RunSettings
+from batch.readers.builders import request_builder
+from batch.settings import Job
 
 
 def make_executor(address: str | None) -> LiveExecutor:
@@ -37,6 +39,8 @@ def make_executor(address: str | None) -> LiveExecutor:
 
 class LiveExecutor:
     """Runs one session over all endpoints, or hands a sharded run to worker processes."""
+
+    needs_records = False
 
     def check(self, job: Job) -> None:
         """Accept every job."""
@@ -66,24 +70,30 @@ async def _run_session(context: RunContext) -> Ended:
     race = open_race(prepared, context.report, looking=not context.feed_options.retry_failed and context.feed_options.changed != "rerun")
     stopped, duplicates = race.stopped if race else set(), duplicates_of(prepared)
     plans = [
-        [Plan(v.name, RequestBuilder(v, stream=settings.stream), prepared.indexes[v.name]) for v in group.variants]
+        [Plan(v.name, request_builder(v, stream=settings.stream), prepared.indexes[v.name]) for v in group.variants]
         for group in context.groups
     ]
     feeds = [_feed(context, own, duplicates, stopped) for own in plans]
-    queues = [_queue(group, feed, settings) for group, feed in zip(context.groups, feeds, strict=True)]
-    for notice in _probed(context.groups, queues, context.clock.monotonic()):
+    queues = [queue_of(group, feed, context, at) for at, (group, feed) in enumerate(zip(context.groups, feeds, strict=True))]
+    for notice in probed(context.groups, queues, context.clock.monotonic()):
         context.report(notice)
     recorder = Recorder(prepared.journals, prepared.tallies, context.clock, costs)
 
     async def run_queues(queues: Sequence[EndpointQueue]) -> Stop | None:
         session = Session(queues, recorder, costs, settings, clock=context.clock, observers=context.observers)
-        return await context.supervise(session, partial(race.run, session) if race else session.execute)
+        target = LiveTarget(context, session, costs, [plan for own in plans for plan in own])
+        async with context.control.attached(target):
+            return await context.supervise(session, partial(race.run, session) if race else session.execute)
 
-    stop = await in_passes(prepared, queues, plans, duplicates, run_queues, context.report)
+    try:
+        stop = await in_passes(prepared, queues, plans, duplicates, run_queues, context.report)
+    finally:
+        for queue in queues:
+            queue.monitor.close()
     return Ended(stop, costs.unrecorded)
 
 
-def _probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], now: float) -> Iterator[str]:
+def probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], now: float) -> Iterator[str]:
     """Set endpoints that could not be reached to be probed from the start; yields a sentence for each."""
     for group, queue in zip(groups, queues, strict=True):
         for endpoint in queue.endpoint_pool.endpoints:
@@ -91,15 +101,20 @@ def _probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], no
                 yield endpoint.limiter.unready(group.unready[endpoint.client], now)
 
 
-def _queue(group: EndpointGroup, feed: Feed, settings: RunSettings) -> EndpointQueue:
+def queue_of(group: EndpointGroup, feed: Feed, context: RunContext, number: int) -> EndpointQueue:
+    """Make the queue of an endpoint, or of a pool of equal ones, with a limiter for each. `number` tells it apart from the run's others."""
+    settings = context.settings
     names = [endpoints.endpoint_name(provider, pooled=len(group.providers) > 1) for provider in group.providers]
     pooled = [
         PooledEndpoint(client, EndpointLimiter(name, settings, rng=random.Random()))  # noqa: S311 - jitter is no secret
         for client, name in zip(group.clients, names, strict=True)
     ]
     variants = [variant.name for variant in group.variants]
-    pool = EndpointPool(group.providers[0].name, pooled, cuts_prompts=group.providers[0].cuts_prompts, variants=variants)
-    return EndpointQueue(pool, feed, answer_checks_of(group.variants, settings))
+    pool = EndpointPool(
+        group.providers[0].name, pooled, cuts_prompts=group.providers[0].cuts_prompts, variants=variants, order=settings.order
+    )
+    monitor = open_monitor(context.prepared.directory, f"{ALONE}-{number}", len(context.groups), context.clock, context.report)
+    return EndpointQueue(pool, feed, answer_checks_of(group.variants, settings), monitor=monitor)
 
 
 def _feed(context: RunContext, plans: Sequence[Plan], duplicates: Mapping[str, Duplicates], stopped: Container[str]) -> Feed:

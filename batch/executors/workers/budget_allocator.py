@@ -6,9 +6,10 @@ worker, everything that it might have spent counts as spent.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from batch.policy.limits.shared import BudgetShare, BudgetUsage
+from batch.policy.limits.leased_budget import BudgetShare, BudgetUsage
 
 # Less than any request costs, more than the rounding errors of a long run's sums.
 ROUNDING_USD = 1e-9
@@ -32,6 +33,23 @@ class BudgetAllocator:
         self._exposed = 0.0
         self._spent = 0.0
 
+    def change(self, cap: float) -> None:
+        """Allow another sum from now on, or any (infinity); what workers were allowed before counts until they have checked in."""
+        if cap == math.inf:
+            # Workers count from the start when a sum is set again; those that have ended do not.
+            self._before += self._spent - sum(holder.spent for holder in self._holders.values())
+            self._holders, self._short, self._exposed, self._spent = {}, {}, 0.0, 0.0
+        self._cap = cap
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is a sum to keep to."""
+        return self._cap < math.inf
+
+    def add_spent(self, usd: float) -> None:
+        """Count what was spent before the budget was set."""
+        self._before += usd
+
     @property
     def spent(self) -> float:
         """US dollars known to be spent."""
@@ -47,6 +65,8 @@ class BudgetAllocator:
 
         When a worker lacks more than is free, all others keep only what they used until it has got it, or it is clear that it cannot.
         """
+        if not self.is_limited:
+            return BudgetShare(math.inf, self.spent, over=False)
         holder = self._holders.setdefault(name, _Holder())
         self._spent += use.spent - holder.spent
         holder.spent = use.spent

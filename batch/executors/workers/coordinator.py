@@ -8,10 +8,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import fields
 
-from batch.engine.recorder import count
+from batch.engine.recorder import count, uncount_failure
 from batch.engine.refused_variants import stopped_alone
+from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.errors import DamagedError, StorageError
 from batch.events import Event, Notice, UnexpectedError, VariantStopped, WorkerProgress
@@ -19,13 +19,14 @@ from batch.executors.sharding import ShardPlan
 from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.leases import MOST_GENERATIONS, Leases
 from batch.executors.workers.limit_allocator import LimitAllocator
-from batch.executors.workers.messages import Grant, Lease, LeaseKey, Report
+from batch.executors.workers.messages import Grant, Lease, LeaseKey, Report, RetriedTask
 from batch.policy.failures import FailureLimit
-from batch.policy.limits.shared import BudgetUsage, LimitShare
+from batch.policy.limits.leased_budget import BudgetUsage
+from batch.policy.limits.shared import LimitShare
 from batch.policy.pricing import difference
 from batch.records import Outcome
 from batch.settings import RunSettings
-from batch.tally import Tally
+from batch.tally import Tally, change
 
 CHECKIN_INTERVAL_S = 0.25
 # Reports a second that the coordinator reads at most: with more workers, each checks in less often.
@@ -36,8 +37,6 @@ Recovered = tuple[str, Outcome, bool | None]
 """An outcome of a dead worker: variant, outcome, and whether an earlier session had this task as ok, or as failed; None if it had none."""
 Recover = Callable[[Lease, JournalEnds], Awaitable[Sequence[Recovered]]]
 """Seals the journals of a dead worker's lease, and returns the outcomes in them beyond those reported as written, in order."""
-
-_COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures"})
 
 
 class _WorkerState:
@@ -54,7 +53,7 @@ class Coordinator:
     """Coordinates the workers of one run. `endpoints` is the number of endpoints of each queue.
 
     `tallies` are the counts to add to, with those of earlier sessions. All times are monotonic seconds, given by the caller. `spent_usd`
-    is the cost of earlier sessions. `notify` gets the events of the workers.
+    is the cost of earlier sessions, `budget` allocates what is left. `notify` gets the events of the workers.
     """
 
     def __init__(
@@ -74,13 +73,14 @@ class Coordinator:
         self._run = run
         self._leases = Leases(len(endpoints), sharding.shards)
         self._queues = [[LimitAllocator(run) for _ in range(count)] for count in endpoints]
-        self._budget_allocator = BudgetAllocator(math.inf if run.max_cost_usd is None else run.max_cost_usd, spent_usd)
-        self._unrecorded_usd = self._recovered_usd = 0.0
+        self._steering: Steering | None = None
+        self.budget = BudgetAllocator(math.inf if run.max_cost_usd is None else run.max_cost_usd, spent_usd)
+        self._unrecorded_usd = self._recovered_usd = self._gone_usd = 0.0
         self._limit = FailureLimit(run.max_failures)
         self._refused: dict[str, Stop] = {}
         self._members: dict[str, _WorkerState] = {}
         self._gone: set[str] = set()
-        # Of a cluster it is unknown until its launcher calls `expect`.
+        # Of a cluster unknown until `expect`.
         self._workers = sharding.processes or 1
         self._recover = recover
         self._notify = notify
@@ -137,8 +137,9 @@ class Coordinator:
         again_s = max(CHECKIN_INTERVAL_S, len(self._members) / REPORTS_PER_SECOND)
         leases, shares = self._grants(report, now, again_s)
         drained = tuple(self._leases.available(queue) == 0 for queue in range(len(self._queues)))
-        budget = None if report.budget is None else self._budget_allocator.checkin(name, report.budget)
-        return Grant(leases, shares, drained, budget, dict(self._refused), again_s, self.stop, self.grace_s, over=self._leases.finished)
+        budget = None if report.budget is None else self.budget.checkin(name, report.budget)
+        refused, over = dict(self._refused), self._leases.finished
+        return Grant(leases, shares, drained, budget, refused, again_s, self.stop, self.grace_s, over=over, steering=self._steering)
 
     async def lost(self, name: str) -> None:
         """Release the leases of a dead or abandoned worker to others; nothing that it writes from here on counts."""
@@ -161,14 +162,15 @@ class Coordinator:
             except (StorageError, DamagedError) as error:
                 self.end(Stop("storage", str(error)), 0.0)
                 return
-            self._take_over(recalled, member.in_memory.get(lease.key, {}))
+            self._take_over(lease, recalled, member.in_memory.get(lease.key, {}))
             if not self._leases.release(lease):
                 rows = f"rows {lease.shard.start:,} to {lease.shard.stop - 1:,}"
                 self.end(Stop("refused", f"{MOST_GENERATIONS} workers died while they sent {rows}: memory may be short here"), self.grace_s)
 
-    def _take_over(self, recalled: Sequence[Recovered], in_memory: Mapping[str, Tally]) -> None:
+    def _take_over(self, lease: Lease, recalled: Sequence[Recovered], in_memory: Mapping[str, Tally]) -> None:
         """Count the outcomes that a dead worker recorded in a lease and did not report; `in_memory` are those of its last report."""
         found: Counter[str] = Counter()
+        codes = {(task.variant, task.ordinal, task.repeat): task.code for task in lease.retried}
         reported = {variant: counts.ok + counts.failed for variant, counts in in_memory.items()}
         for variant, outcome, kept_ok in recalled:
             tally = self.tallies[variant]
@@ -177,10 +179,34 @@ class Coordinator:
             tally.requests += outcome.attempts if found[variant] > reported.get(variant, 0) else 0
             tally.durable += 1
             self._recovered_usd += (outcome.cost_usd or 0.0) + outcome.extra_usd
-            self._replace_kept(tally, kept_ok)
+            code = codes.get((variant, outcome.ordinal, outcome.repeat))
+            tally.again -= code is not None or kept_ok is not None
+            if code is not None:
+                uncount_failure(tally, code)
+            elif kept_ok is not None:
+                tally.kept_ok -= kept_ok
+                tally.kept_failed -= not kept_ok
         for variant, number in reported.items():
             # These were answered, and will be sent again.
             self.tallies[variant].doubled += max(0, number - found[variant])
+
+    def steer(self, steering: Steering, now: float) -> None:
+        """Keep to other limits, which the workers hear of when they check in."""
+        self._steering = steering
+        for queue in self._queues:
+            for shares in queue:
+                shares.change(steering.applied(self._run), now)
+        self.budget.change(math.inf if steering.max_cost_usd is None else steering.max_cost_usd)
+        if self.budget.is_limited:
+            self.budget.add_spent(self._gone_usd)
+            self._gone_usd = 0.0
+
+    def retry(self, tasks: Mapping[int, Sequence[RetriedTask]]) -> int:
+        """Send failed tasks again, given by queue; returns how many: not those that are on their way, or whose queue was given up."""
+        accepted = [task for queue, of_queue in tasks.items() if not self.over for task in self._leases.retry(queue, of_queue)]
+        for task in accepted:
+            self.tallies[task.variant].again += 1
+        return len(accepted)
 
     def expect(self, workers: int) -> None:
         """Set the expected number of workers."""
@@ -203,9 +229,11 @@ class Coordinator:
     def _leave(self, name: str, budget: BudgetUsage | None) -> None:
         member = self._members.pop(name)
         self._gone.add(name)
-        self._budget_allocator.ended(name, budget)
+        self.budget.ended(name, budget)
         reported = budget or member.budget
-        self._unrecorded_usd += reported.unrecorded if reported is not None else 0.0
+        self._unrecorded_usd += (unrecorded := reported.unrecorded if reported is not None else 0.0)
+        if not self.budget.is_limited:
+            self._gone_usd += unrecorded + sum(tally.cost_usd + tally.extra_usd for tally in member.tallies.values())
         for queue in self._queues:
             for shares in queue:
                 shares.lost(name)
@@ -214,7 +242,7 @@ class Coordinator:
             self.tallies[variant].waiting -= tally.waiting
         for in_memory in member.in_memory.values():
             for variant, counts in in_memory.items():
-                _change(self.tallies[variant], Tally(), counts)
+                change(self.tallies[variant], Tally(), counts)
 
     def _grants(self, report: Report, now: float, again_s: float) -> tuple[tuple[Lease, ...], tuple[LimitShare, ...]]:
         leases: list[Lease] = []
@@ -264,20 +292,5 @@ class Coordinator:
 
     def _add(self, member: _WorkerState, tallies: Mapping[str, Tally]) -> None:
         for variant, now in tallies.items():
-            _change(self.tallies[variant], now, member.tallies.get(variant, Tally()))
+            change(self.tallies[variant], now, member.tallies.get(variant, Tally()))
         member.tallies = tallies
-
-    def _replace_kept(self, tally: Tally, kept_ok: bool | None) -> None:
-        if kept_ok is not None:
-            tally.kept_ok -= kept_ok
-            tally.kept_failed -= not kept_ok
-
-
-def _change(whole: Tally, now: Tally, before: Tally) -> None:
-    """Add the difference between `now` and `before` to `whole`."""
-    for name in _COUNTS:
-        setattr(whole, name, getattr(whole, name) + getattr(now, name) - getattr(before, name))
-    for code in now.failures.keys() | before.failures.keys():
-        whole.failures[code] = whole.failures.get(code, 0) + now.failures.get(code, 0) - before.failures.get(code, 0)
-        if not whole.failures[code]:
-            del whole.failures[code]

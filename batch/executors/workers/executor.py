@@ -22,8 +22,11 @@ from batch.executors.workers.launcher import Launcher
 from batch.executors.workers.local import LocalLauncher
 from batch.executors.workers.messages import Assignment
 from batch.executors.workers.recovery import LeaseRecovery
+from batch.executors.workers.target import WorkersTarget
 from batch.journal.disk import storage_errors
+from batch.journal.done import DoneTasks, Finished
 from batch.journal.index import ResumeIndex
+from batch.journal.shared_index import DONE_SUFFIX
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of
 
@@ -63,15 +66,21 @@ async def run_workers(context: RunContext, launch: Callable[[Coordinator, Assign
     )
     with _shared_indexes(prepared.directory, prepared.indexes, shared_folder=shared_folder) as indexes:
         launcher = launch(coordinator, _assignment(context, sharding, indexes))
-        stop = await context.supervise(coordinator, partial(_run_while_locked, launcher.run, coordinator, prepared.directory))
+        async with context.control.attached(WorkersTarget(context, coordinator)):
+            stop = await context.supervise(coordinator, partial(_run_while_locked, launcher.run, coordinator, prepared.directory))
     return Ended(stop, coordinator.unrecorded)
 
 
 def _sharding(context: RunContext) -> ShardPlan:
-    sharding = context.prepared.sharding
+    """Return the shards that have rows left, where that is known without reading them."""
+    sharding, options = context.prepared.sharding, context.feed_options
     if sharding is None:
         raise AssertionError("workers need a sharded run")
-    return sharding
+    done = [index for index in context.prepared.indexes.values() if isinstance(index, DoneTasks)]
+    if options.compare or len(done) < len(context.job.variants):
+        return sharding
+    finished = Finished.of_all([index.finished(options.repeats, with_failures=not options.retry_failed) for index in done])
+    return replace(sharding, shards=tuple(shard for shard in sharding.shards if next(finished.gaps(shard.start, shard.stop), None)))
 
 
 async def _run_while_locked(run: Callable[[], Awaitable[Stop | None]], coordinator: Coordinator, directory: RunDirectory) -> Stop | None:
@@ -99,7 +108,7 @@ def _assignment(context: RunContext, sharding: ShardPlan, indexes: Mapping[str, 
     ready = {variant.name: variant for group in context.groups for variant in group.variants}
     return Assignment(
         worker="",
-        job=replace(context.job, variants=tuple(ready[variant.name] for variant in context.job.variants)),
+        job=replace(context.job, variants=tuple(ready[variant.name] for variant in context.job.variants if variant.name in ready)),
         directory=address_of(prepared.directory),
         numbers=sharding.numbers,
         indexes=indexes,
@@ -112,7 +121,9 @@ def _assignment(context: RunContext, sharding: ShardPlan, indexes: Mapping[str, 
 
 
 @contextmanager
-def _shared_indexes(directory: RunDirectory, indexes: Mapping[str, ResumeIndex], *, shared_folder: bool) -> Iterator[dict[str, str]]:
+def _shared_indexes(
+    directory: RunDirectory, indexes: Mapping[str, ResumeIndex | DoneTasks], *, shared_folder: bool
+) -> Iterator[dict[str, str]]:
     """Write what earlier sessions recorded to files that all workers read, by variant; variants without records have none."""
     directory.remove_folders(_SHARED_INDEXES)
     with ExitStack() as stack:
@@ -121,7 +132,7 @@ def _shared_indexes(directory: RunDirectory, indexes: Mapping[str, ResumeIndex],
         addresses = {}
         for number, (name, index) in enumerate(indexes.items()):
             if len(index):
-                path = Path(folder) / str(number)
+                path = Path(folder) / (f"{number}{DONE_SUFFIX}" if isinstance(index, DoneTasks) else str(number))
                 index.save(path)
                 address = directory.publish(path)[0] if shared_folder else path
                 addresses[name] = address if isinstance(address, str) else str(address.absolute())

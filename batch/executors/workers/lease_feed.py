@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
 from batch.engine.feed import Feed, FeedOptions, Plan, Unsendable
+from batch.engine.limiter import key_of
 from batch.engine.work import Work
 from batch.executors.shards import Shard
 from batch.executors.workers.lease_recorder import LeaseJournals
 from batch.readers.ranges import Ranges
-from batch.readers.record import RowFilter
+from batch.readers.record import FinishedRows, RowFilter
 from batch.records import BadRow, Row, Task
 
 
@@ -22,9 +23,14 @@ class _Part:
     ranges: Ranges
     shard: Shard
 
-    def batches(self, *, wanted: RowFilter | None = None) -> Iterator[list[Row | BadRow]]:
+    def batches(self, *, wanted: RowFilter | None = None, finished: FinishedRows | None = None) -> Iterator[list[Row | BadRow]]:
         """Yield the rows in batches."""
-        return self.ranges.batches(self.shard.start, self.shard.stop, self.shard.offset, wanted=wanted)
+        shard = self.shard
+        if finished is None:
+            yield from self.ranges.batches(shard.start, shard.stop, shard.offset, wanted=wanted)
+            return
+        for start, stop in finished.gaps(shard.start, shard.stop):
+            yield from self.ranges.batches(start, stop, shard.offset)
 
 
 class LeaseFeed:
@@ -75,11 +81,16 @@ class LeaseFeed:
         """Yield the work in batches. Raises InputError, DamagedError, OSError."""
         while (lease_journals := self._next()) is not None:
             self.begun += 1
-            feed = Feed(_Part(self._ranges, lease_journals.lease.shard), self._plans(lease_journals), self._options)
-            number = lease_journals.lease.shard.number
+            lease = lease_journals.lease
+            options = replace(self._options, retried=frozenset(task.id for task in lease.retried)) if lease.retried else self._options
+            codes = {(task.variant, task.ordinal, task.repeat): task.code for task in lease.retried}
+            feed = Feed(_Part(self._ranges, lease.shard), self._plans(lease_journals), options)
             for batch in feed.batches():
                 for item in batch:
-                    (item.work if isinstance(item, Unsendable) else item).shard = number
+                    work = item.work if isinstance(item, Unsendable) else item
+                    work.shard = lease.shard.number
+                    if codes and (code := codes.get(key_of(work.task))) is not None:
+                        work.previous, work.replaces = None, code
                 lease_journals.fed += len(batch)
                 yield batch
             lease_journals.is_read = True

@@ -8,7 +8,7 @@ import anyio
 
 from batch.clock import Clock
 from batch.engine.costs import Costs
-from batch.engine.recorder import Recorder, count
+from batch.engine.recorder import Recorder, count, uncount_failure
 from batch.engine.work import Work
 from batch.errors import StorageError
 from batch.executors.workers.messages import Example, Lease, LeaseKey
@@ -186,6 +186,9 @@ async def _sync(journal: LeasedJournalWriter, refusals: list[StorageError]) -> N
 def _add_pending(pending: PendingOutcomes, work: Work, outcome: Outcome) -> None:
     """Count an outcome that is in memory only."""
     count(pending.counts, outcome)
+    if work.replaces is not None:
+        uncount_failure(pending.counts, work.replaces)
+    pending.counts.again -= work.is_again
     pending.counts.kept_ok -= work.previous == "ok"
     pending.counts.kept_failed -= work.previous == "failed"
     pending.dollars += (outcome.cost_usd or 0.0) + outcome.extra_usd

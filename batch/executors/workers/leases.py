@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 
 from batch.executors.shards import Shard
-from batch.executors.workers.messages import Lease, LeaseKey
+from batch.executors.workers.messages import Lease, LeaseKey, RetriedTask
 
 MOST_GENERATIONS = 5
 """A shard with which this many workers died is not leased again: it may be the cause."""
@@ -27,6 +28,8 @@ class Leases:
         self._returned: list[deque[Lease]] = [deque() for _ in range(queues)]
         self._leased: dict[LeaseKey, tuple[str, Lease]] = {}
         self._abandoned: set[int] = set()
+        self._generations: dict[tuple[int, int], int] = {}
+        self._wanted: dict[tuple[int, int], tuple[RetriedTask, ...]] = {}
         self._left = [len(shards)] * queues
         self.count = queues * len(shards)
 
@@ -56,9 +59,11 @@ class Leases:
         if self._returned[queue]:
             lease = self._returned[queue].popleft()
         else:
-            lease = Lease(queue, self._shards[self._next[queue]], 1)
+            shard = self._shards[self._next[queue]]
+            lease = Lease(queue, shard, 1, self._wanted.pop((queue, shard.number), ()))
             self._next[queue] += 1
         self._leased[lease.key] = worker, lease
+        self._generations[lease.key[:2]] = lease.generation
         return lease
 
     def done(self, worker: str, key: LeaseKey) -> bool:
@@ -66,10 +71,44 @@ class Leases:
         # A worker that was given up reports a lease that is another's now.
         if self._leased.get(key, ("", None))[0] != worker:
             return False
-        del self._leased[key]
+        _, lease = self._leased.pop(key)
         # What comes back from an abandoned queue has tasks without an outcome.
         self._left[key[0]] -= key[0] not in self._abandoned
+        if (retried := self._wanted.pop(key[:2], ())) and key[0] not in self._abandoned:
+            self._lease_again(lease, retried)
         return True
+
+    def retry(self, queue: int, tasks: Sequence[RetriedTask]) -> list[RetriedTask]:
+        """Send failed tasks again, each with the next lease of its shard; returns them, but for those that are on their way."""
+        accepted: list[RetriedTask] = []
+        for shard in self._shards:
+            of_shard = [task for task in tasks if shard.start <= task.ordinal < shard.stop]
+            accepted += self._retry_in(queue, shard, of_shard) if of_shard else []
+        return accepted
+
+    def _retry_in(self, queue: int, shard: Shard, tasks: Sequence[RetriedTask]) -> list[RetriedTask]:
+        key = queue, shard.number
+        leased = [lease for _, lease in self._leased.values() if lease.key[:2] == key]
+        waiting = [lease for lease in self._returned[queue] if lease.key[:2] == key]
+        known = {task for lease in (*leased, *waiting) for task in lease.retried} | set(self._wanted.get(key, ()))
+        names = {(task.variant, task.ordinal, task.repeat) for task in known}
+        new = [task for task in tasks if (task.variant, task.ordinal, task.repeat) not in names] if queue not in self._abandoned else []
+        if not new:
+            return []
+        if leased or key not in self._generations:
+            # With the shard's first lease, or when its holder has finished.
+            self._wanted[key] = (*self._wanted.get(key, ()), *new)
+        elif waiting:
+            place = self._returned[queue].index(waiting[0])
+            self._returned[queue][place] = replace(waiting[0], retried=(*waiting[0].retried, *new))
+        else:
+            self._lease_again(Lease(queue, shard, self._generations[key]), tuple(new))
+        return new
+
+    def _lease_again(self, lease: Lease, retried: tuple[RetriedTask, ...]) -> None:
+        generation = lease.generation + 1
+        self._returned[lease.queue].append(Lease(lease.queue, lease.shard, generation, retried, generation))
+        self._left[lease.queue] += 1
 
     def abandon(self, queue: int) -> None:
         """Lease nothing more of a queue: its endpoint refuses everything."""
@@ -82,7 +121,7 @@ class Leases:
     def release(self, lease: Lease) -> bool:
         """Release a lease for another worker; False when it was released too often. Seal its journals first."""
         del self._leased[lease.key]
-        if lease.generation >= MOST_GENERATIONS:
+        if lease.generation - lease.first + 1 >= MOST_GENERATIONS:
             return False
-        self._returned[lease.queue].append(Lease(lease.queue, lease.shard, lease.generation + 1))
+        self._returned[lease.queue].append(replace(lease, generation=lease.generation + 1))
         return True

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from batch.policy.limits.adaptive import AdaptiveConcurrency
 from batch.policy.limits.fixed import FixedConcurrency
+from batch.policy.limits.own import own_concurrency
 from batch.policy.limits.shared import LimitShare, LimitUsage, RateGrant, RateUsage
 from batch.policy.rate_limiter import BURST_S
 from batch.settings import RunSettings
@@ -40,9 +41,9 @@ def level(whole: float, answer_checks: Iterable[float]) -> float:
 class Schedule:
     """A rate as a sequence of moments, each of which is granted once."""
 
-    def __init__(self, per_minute: float) -> None:
+    def __init__(self, per_minute: float, begins: float = -math.inf) -> None:
         self.interval = 60.0 / per_minute
-        self._next = -math.inf
+        self._next = begins
 
     def reserve(self, amount: float, now: float, ahead: float) -> RateGrant:
         """Reserve up to `amount` moments that lie at most `ahead` seconds in the future; unused earlier moments have lapsed."""
@@ -70,8 +71,8 @@ class LimitAllocator:
     """Allocates one endpoint's limits."""
 
     def __init__(self, run: RunSettings) -> None:
-        auto = run.concurrency == "auto"
-        self.controller: FixedConcurrency | AdaptiveConcurrency = (AdaptiveConcurrency if auto else FixedConcurrency)(run.most_in_flight)
+        self._run = run
+        self.controller: FixedConcurrency | AdaptiveConcurrency = own_concurrency(run)
         rates = {"requests": run.requests_per_minute, "tokens": run.tokens_per_minute}
         self._schedules = {name: Schedule(rate) for name, rate in rates.items() if rate}
         self._workers: dict[str, _Worker] = {}
@@ -80,6 +81,24 @@ class LimitAllocator:
         self._levels: dict[str, float] = {}
         self._weighed_at = -math.inf
         self._paused_until = -math.inf
+
+    def change(self, run: RunSettings, now: float) -> None:
+        """Divide other limits from now on. What is in flight, or granted, counts against them until it has ended or lapsed."""
+        before, self._run = self._run, run
+        if before.concurrency != run.concurrency:
+            self.controller = own_concurrency(run)
+            if isinstance(self.controller, AdaptiveConcurrency):
+                self.controller.occupied(self._in_flight, now)
+        rates = {"requests": run.requests_per_minute, "tokens": run.tokens_per_minute}
+        for name, rate in rates.items():
+            if rate != {"requests": before.requests_per_minute, "tokens": before.tokens_per_minute}[name]:
+                self._schedules.pop(name, None)
+                if rate:
+                    # What was granted of the old rate may still be used for a moment.
+                    self._schedules[name] = Schedule(rate, now + BURST_S)
+        self._weighed_at = -math.inf
+        for worker in self._workers.values():
+            worker.flows = {name: worker.flows.get(name, math.inf) for name in self._schedules}
 
     @property
     def exposed(self) -> int:

@@ -10,10 +10,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from batch.engine.feed import ChangedPolicy
+from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.events import Notice, UnexpectedError
 from batch.executors.shards import Shard
-from batch.policy.limits.shared import BudgetShare, BudgetUsage, LimitShare, LimitUsage
+from batch.policy.limits.leased_budget import BudgetShare, BudgetUsage
+from batch.policy.limits.shared import LimitShare, LimitUsage
 from batch.records import ErrorInfo
 from batch.settings import Job, Price
 from batch.tally import Tally
@@ -23,12 +25,28 @@ LeaseKey = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class RetriedTask:
+    """A failed task that the user wants sent again; `code` is the error that this session has counted, None for an earlier session's."""
+
+    variant: str
+    ordinal: int
+    id: str
+    repeat: int
+    code: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
-    """A worker's right to send a shard's rows to one endpoint or pool (`queue`: its place in the job), until it is revoked."""
+    """A worker's right to send a shard's rows to one endpoint or pool (`queue`: its place in the job), until it is revoked.
+
+    `retried` are failed tasks of the shard to send again. `first` is the generation from which its losses are counted.
+    """
 
     queue: int
     shard: Shard
     generation: int
+    retried: tuple[RetriedTask, ...] = ()
+    first: int = 1
 
     @property
     def key(self) -> LeaseKey:
@@ -81,7 +99,8 @@ class Grant:
     `leases` are new ones. `shares` are the worker's shares of each endpoint's limits, queue by queue. `drained` says for each queue
     that nothing can be leased at the moment (a shard whose worker dies may come back). `refused` are the variants that are not sent any
     more, and why. `stop` ends all sending; requests in flight get
-    `grace_s` to end. `over` means that everything is done, or that the worker was abandoned: the worker ends.
+    `grace_s` to end. `over` means that everything is done, or that the worker was abandoned: the worker ends. `steering` are the limits
+    that the user has set since the start; None where none were.
     """
 
     leases: tuple[Lease, ...] = ()
@@ -93,6 +112,7 @@ class Grant:
     stop: Stop | None = None
     grace_s: float = 0.0
     over: bool = False
+    steering: Steering | None = None
 
 
 class Link(Protocol):

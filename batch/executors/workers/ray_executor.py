@@ -32,6 +32,8 @@ def make_executor(address: str | None) -> RayExecutor:
 class RayExecutor:
     """Runs a job by workers on a Ray cluster, to which `connected` connects."""
 
+    needs_records = False
+
     def __init__(self, address: str | None) -> None:
         self._address = address
         self._ray: Any = None

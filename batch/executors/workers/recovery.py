@@ -10,6 +10,7 @@ import anyio.to_thread
 from batch.errors import DamagedError
 from batch.executors.workers.coordinator import JournalEnds, Recovered
 from batch.executors.workers.messages import Lease
+from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import decode, task_hash
 from batch.journal.segments import SegmentName
@@ -26,7 +27,7 @@ class LeaseRecovery:
         directory: RunDirectory,
         queues: Sequence[Sequence[Variant]],
         numbers: Mapping[str, int],
-        indexes: Mapping[str, ResumeIndex],
+        indexes: Mapping[str, ResumeIndex | DoneTasks],
         *,
         by_id: bool,
     ) -> None:
@@ -54,8 +55,11 @@ class LeaseRecovery:
         return recalled
 
     def _before(self, variant: str, outcome: Outcome) -> bool | None:
-        task = task_hash(outcome.id if self._by_id else None, outcome.ordinal, outcome.repeat)
-        (entry,) = self._indexes[variant].lookup([task])
+        index = self._indexes[variant]
+        if isinstance(index, DoneTasks):
+            (entry,) = index.entries([outcome.ordinal], outcome.repeat)
+        else:
+            (entry,) = index.lookup([task_hash(outcome.id if self._by_id else None, outcome.ordinal, outcome.repeat)])
         return None if entry is None else entry.ok
 
 

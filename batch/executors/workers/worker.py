@@ -14,13 +14,15 @@ from batch.clock import Clock, SystemClock
 from batch.engine import endpoints
 from batch.engine.costs import Costs
 from batch.engine.refused_variants import stopped_alone
+from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.errors import SetupError, StorageError
 from batch.events import Event, Notice, UnexpectedError
 from batch.executors.workers.messages import Assignment, Grant, Link, LinkError, Report
 from batch.executors.workers.worker_queue import WorkerQueue
-from batch.journal.shared_index import SharedIndex
-from batch.policy.limits.shared import BudgetUsage, LeasedBudget
+from batch.journal.done import DoneTasks
+from batch.journal.shared_index import SharedIndex, open_shared
+from batch.policy.limits.leased_budget import BudgetUsage, LeasedBudget
 from batch.policy.redaction import ApiKeys
 from batch.settings import RunSettings, Variant
 from batch.tally import Tally
@@ -48,10 +50,10 @@ async def work(assignment: Assignment, keys: ApiKeys, link: Link, *, clock: Cloc
             await worker.run()
 
 
-def _open_indexes(assignment: Assignment) -> dict[str, SharedIndex]:
+def _open_indexes(assignment: Assignment) -> dict[str, SharedIndex | DoneTasks]:
     """Open the index of earlier sessions for each variant. Raises SetupError when it cannot be read."""
     try:
-        return {variant.name: SharedIndex.at(assignment.indexes.get(variant.name)) for variant in assignment.job.variants}
+        return {variant.name: open_shared(assignment.indexes.get(variant.name)) for variant in assignment.job.variants}
     except StorageError as error:
         raise SetupError(str(error)) from error
 
@@ -64,7 +66,7 @@ class Worker:
         assignment: Assignment,
         settings: RunSettings,
         parts: Sequence[tuple[Sequence[Variant], Sequence[Client]]],
-        indexes: Mapping[str, SharedIndex],
+        indexes: Mapping[str, SharedIndex | DoneTasks],
         link: Link,
         clock: Clock,
         notices: list[str],
@@ -82,12 +84,14 @@ class Worker:
         ]
         self._stop: Stop | None = None
         self._urgent = anyio.Event()
+        self._steering: Steering | None = None
 
     async def run(self) -> None:
         """Send what is leased, until the run is over. Raises LinkError."""
         try:
             async with anyio.create_task_group() as group:
-                for queue in self._queues:
+                for number, queue in enumerate(self._queues):
+                    queue.open_monitor(number, len(self._queues))
                     group.start_soon(queue.run)
                 await self._check_in_regularly()
         except BaseExceptionGroup as group_error:
@@ -98,6 +102,7 @@ class Worker:
         finally:
             for queue in self._queues:
                 queue.recorder.close()
+                queue.monitor.close()
         await self._link.checkin(self._report(ended=True))
 
     def notify(self, event: Event) -> None:
@@ -156,7 +161,22 @@ class Worker:
             ended,
         )
 
+    def _steer(self, steering: Steering) -> None:
+        if steering.max_cost_usd is None:
+            self._budget = None
+            self._costs.change_budget(None)
+        elif self._budget is None:
+            self._budget = LeasedBudget(steering.max_cost_usd)
+            self._costs.change_budget(self._budget)
+        else:
+            self._budget.cap = steering.max_cost_usd
+        for queue in self._queues:
+            queue.steer(steering)
+
     def _apply(self, grant: Grant, asked_at: float) -> None:
+        if grant.steering is not None and grant.steering != self._steering:
+            self._steering = grant.steering
+            self._steer(grant.steering)
         for queue in self._queues:
             queue.refuse(grant.refused)
         if grant.budget is not None and self._budget is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -18,23 +17,27 @@ from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.endpoints import each_url, endpoint_name
 from batch.engine.feed import Feed, FeedOptions, Plan
-from batch.engine.limiter import EndpointLimiter
+from batch.engine.monitor import PoolMonitor
 from batch.engine.refused_variants import RefusedVariants
 from batch.engine.session import Session
+from batch.engine.steering import Steering
 from batch.engine.stop import Stop
-from batch.engine.work import PooledEndpoint
-from batch.events import Observer
+from batch.events import Notice, Observer
+from batch.executors.watching import open_monitor, workers_of
 from batch.executors.workers.lease_feed import LeaseFeed
 from batch.executors.workers.lease_recorder import LeaseJournals, LeaseRecorder
+from batch.executors.workers.leased_endpoint import LeasedEndpoint
 from batch.executors.workers.messages import Assignment, Lease
+from batch.journal.done import DoneTasks
+from batch.journal.index import ResumeIndex
+from batch.journal.lines import task_hash
 from batch.journal.segments import SegmentName
 from batch.journal.shared_index import LayeredIndex, SharedIndex
 from batch.journal.writer import LeasedJournalWriter
-from batch.policy.limits.shared import LeasedBucket, LeasedConcurrency, LimitShare, LimitUsage
-from batch.policy.rate_limiter import RateLimiter
-from batch.prompts import RequestBuilder
+from batch.policy.limits.shared import LimitShare, LimitUsage
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
+from batch.readers.builders import request_builder
 from batch.readers.ranges import Ranges
 from batch.records import Task
 from batch.rundir.opening import open_run_directory
@@ -53,37 +56,6 @@ class WorkerHandle(Observer, Protocol):
         """Report that a queue was stopped; returns whether that stops the run."""
 
 
-class LeasedEndpoint:
-    """An endpoint that other workers send to as well, limited by this worker's share."""
-
-    def __init__(self, name: str, client: Client, settings: RunSettings) -> None:
-        self._concurrency = LeasedConcurrency(settings.most_in_flight)
-        rates = {"requests": settings.requests_per_minute, "tokens": settings.tokens_per_minute}
-        self._buckets = {name: LeasedBucket() for name, rate in rates.items() if rate}
-        limits = iter(self._buckets.values())
-        limiter = EndpointLimiter(
-            name,
-            settings,
-            # Unseeded, so that the workers of a run do not retry at the same moments.
-            rng=random.Random(),  # noqa: S311
-            concurrency=self._concurrency,
-            rates=RateLimiter(rates["requests"], rates["tokens"], lambda _: next(limits)),
-        )
-        self.pooled = PooledEndpoint(client, limiter)
-
-    def grant(self, share: LimitShare, asked_at: float, now: float) -> None:
-        """Set the share that may be used from now on."""
-        self._concurrency.grant(share.concurrency)
-        for name, flow in share.flows.items():
-            self._buckets[name].grant(flow, asked_at)
-        self.pooled.limiter.pause(share.pause_s, now)
-
-    def take_use(self, now: float, *, ready: bool) -> LimitUsage:
-        """Return the use of the share since the last call; `ready`: there is something to send now."""
-        flows = {name: bucket.take_use(now, ready=ready) for name, bucket in self._buckets.items()}
-        return self._concurrency.take_use(now, ready=ready, pause_s=self.pooled.limiter.paused(now), flows=flows)
-
-
 class WorkerQueue:
     """Runs the engine over the leases of one endpoint or pool; `tallies` and `costs` are the worker's."""
 
@@ -93,7 +65,7 @@ class WorkerQueue:
         settings: RunSettings,
         variants: Sequence[Variant],
         clients: Sequence[Client],
-        indexes: Mapping[str, SharedIndex],
+        indexes: Mapping[str, SharedIndex | DoneTasks],
         worker: WorkerHandle,
         clock: Clock,
         tallies: Mapping[str, Tally],
@@ -112,18 +84,26 @@ class WorkerQueue:
             provider.name,
             [endpoint.pooled for endpoint in self._endpoints],
             cuts_prompts=provider.cuts_prompts,
+            order=settings.order,
             variants=[variant.name for variant in variants],
         )
         self._refused = RefusedVariants(self._endpoint_pool.variants)
         self._directory = open_run_directory(assignment.directory)
+        self.monitor = PoolMonitor(None, clock)
         self.recorder = LeaseRecorder(variants, self._open_journal, tallies, clock, costs, worker.hurry)
         self._dataset = Dataset(job.input, assignment.drawn, needed_columns(job))
         self._ranges = Ranges(self._dataset)
         self._options = FeedOptions(
-            settings.repeats, job.input.id is not None, assignment.compare, assignment.changed, assignment.retry_failed
+            settings.repeats,
+            job.input.id is not None,
+            assignment.compare,
+            assignment.changed,
+            assignment.retry_failed,
+            order=settings.order,
         )
-        self._builders = {variant.name: RequestBuilder(variant, stream=settings.stream) for variant in variants}
+        self._builders = {variant.name: request_builder(variant, stream=settings.stream) for variant in variants}
         self._open_indexes = indexes
+        self._steering = Steering.of(settings)
         self._begun_before = self._begun_lately = 0
         self._feed: LeaseFeed | None = None
         self._waiting: list[LeaseJournals] = []
@@ -143,6 +123,11 @@ class WorkerQueue:
         """Whether the engine runs."""
         return self._session is not None
 
+    def open_monitor(self, number: int, queues: int) -> None:
+        """Keep what is seen in the run directory; it is the worker's queue `number` of `queues`."""
+        name, share = f"{self._assignment.worker}-{number}", workers_of(self._settings) * queues
+        self.monitor = open_monitor(self._directory, name, share, self._clock, lambda text: self._worker.notify(Notice(text)))
+
     async def run(self) -> None:
         """Send the rows of incoming leases, until the queue ends."""
         while True:
@@ -159,8 +144,9 @@ class WorkerQueue:
             waiting, self._waiting = self._waiting, []
             for lease_journals in waiting:
                 self._feed.add(lease_journals)
-            queue = EndpointQueue(self._endpoint_pool, self._feed, self._answer_checks, self._refused)
+            queue = EndpointQueue(self._endpoint_pool, self._feed, self._answer_checks, self._refused, self.monitor)
             self._session = Session([queue], self.recorder, self._costs, self._settings, clock=self._clock, observers=[self._worker])
+            self._session.steer(self._steering)
             stop = await self._session.execute()
             self._session = None
             # A variant that is stopped alone does not stop the run: the coordinator hears of it by its event.
@@ -188,6 +174,15 @@ class WorkerQueue:
                     pool.refuse(variant, stop)
             elif self._refused.refuse([variant], stop) is None:
                 self._give_up(stop)
+
+    def steer(self, steering: Steering) -> None:
+        """Keep to other limits, and pause or resume."""
+        self._steering = steering
+        now = self._clock.monotonic()
+        for endpoint in self._endpoints:
+            endpoint.steer(steering, now)
+        if self._session is not None:
+            self._session.steer(steering)
 
     def drain(self) -> None:
         """Finish the leases at hand: nothing more can be leased at the moment."""
@@ -267,6 +262,16 @@ class WorkerQueue:
             plan = Plan(variant.name, self._builders[variant.name], indexes)
             if lease.generation > 1:
                 # An earlier holder of this lease was lost: what it recorded is not sent again.
-                plan = replace(plan, index=LayeredIndex(indexes, self._directory.earlier(variant.slug, self._segment(variant, lease))))
+                plan = replace(plan, index=self._with_earlier(indexes, variant, lease))
             plans.append(plan)
         return plans
+
+    def _with_earlier(self, index: SharedIndex | DoneTasks, variant: Variant, lease: Lease) -> LayeredIndex | DoneTasks:
+        """Add what earlier holders of the lease have recorded; their failures are final, but for the tasks that the user sends again."""
+        segment, by_id = self._segment(variant, lease), self._options.by_id
+        retried = [task for task in lease.retried if task.variant == variant.name]
+        if isinstance(index, DoneTasks):
+            earlier = self._directory.earlier(variant.slug, segment, DoneTasks.of)
+            return index.then(earlier, [(task.ordinal, task.repeat) for task in retried])
+        hashes = {task_hash(task.id if by_id else None, task.ordinal, task.repeat) for task in retried}
+        return LayeredIndex(index, self._directory.earlier(variant.slug, segment, ResumeIndex.of), hashes)

@@ -96,7 +96,7 @@ def _response(response: Any) -> tuple[int | None, Any]:
         return None, None
     if "status_code" in response or "body" in response:
         status = response.get("status_code", 200)
-        return status if isinstance(status, int) else None, response.get("body")
+        return status if type(status) is int and 100 <= status <= 999 else None, response.get("body")
     return 200, response
 
 

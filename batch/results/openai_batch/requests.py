@@ -23,6 +23,7 @@ from batch.errors import RowError, StorageError
 from batch.journal.disk import refusal
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
+from batch.readers.builders import request_builder
 from batch.records import BadRow, Request, Row
 from batch.settings import Job, Variant
 from batch.storage import replace_atomically
@@ -133,7 +134,7 @@ def _part(folder: Path, stem: str, number: int) -> Path:
 
 
 def _lines(job: Job, dataset: Dataset, variant: Variant, written: WrittenRequests) -> Iterator[_Line]:
-    builder = RequestBuilder(variant, stream=False)
+    builder = request_builder(variant, stream=False)
     for rows in dataset.batches():
         for row in rows:
             problem, request = _request(builder, row)

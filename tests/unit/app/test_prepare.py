@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from batch.app.prepare import prepare
+from batch.app.running import RunOptions
 from batch.engine.feed import ChangedPolicy, Feed, FeedOptions, Plan
 from batch.errors import ChangedError, InputError
 from batch.executors import make_executor
@@ -48,9 +49,8 @@ class Run:
 
     def session(self, changed: ChangedPolicy = "refuse", answers: int = 0, failures: int = 0) -> tuple[PreparedRun, list[str]]:
         """Prepare, answer and fail the first of what is to be sent, and end; also the ids that were to be sent."""
-        with prepare(
-            LoadedJob(self.job, {}, "t"), self.directory, make_executor("live", None), retry_failed=False, changed=changed
-        ) as prepared:
+        loaded = LoadedJob(self.job, {}, "t")
+        with prepare(loaded, self.directory, make_executor("live", None), RunOptions(changed=changed)) as prepared:
             builder = RequestBuilder(self.job.variants[0], stream=False)
             plan = Plan("m", builder, prepared.indexes["m"])
             feed = Feed(
@@ -154,7 +154,7 @@ def test_ids_are_read_again_only_when_the_input_is_not_what_it_was(tmp_path: Pat
     run.session(answers=2)
     checks: list[Dataset] = []
     check_ids = Dataset.check_ids
-    monkeypatch.setattr(Dataset, "check_ids", lambda dataset: checks.append(dataset) or check_ids(dataset))
+    monkeypatch.setattr(Dataset, "check_ids", lambda dataset, folder=None: checks.append(dataset) or check_ids(dataset, folder))
     assert run.session()[1] == ["r2"]
     assert not checks
     with (tmp_path / "in.jsonl").open("a") as file:

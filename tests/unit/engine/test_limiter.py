@@ -98,7 +98,7 @@ def test_an_endpoint_that_could_not_be_reached_before_anything_was_sent_is_probe
     """Faults 13, 33: one row at a time goes out until it serves, and the time counts as an outage."""
     house = pace()
     notice = house.unready(ErrorInfo(ErrorKind.NETWORK, "resolve", "the host name could not be resolved"), 5.0)
-    assert notice == "house is out of order (the host name could not be resolved); probing until it serves again"
+    assert notice == "house is out of order (the host name could not be resolved); probing until it serves again, for up to 60 s"
     assert house.outage_deadline == 65.0
     assert 0 < house.hold(5.0) < PATIENCE_S
     house.sent(work().task, work().request, 10.0, first=True, retried=False)

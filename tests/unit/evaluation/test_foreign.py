@@ -133,6 +133,38 @@ def test_columns_of_another_file(tmp_path: Path) -> None:
         read(tmp_path, {"id": "XX", "output": "Rome"}, rows=rows, row_id="code")
 
 
+ODD_NUMBERS: list[Any] = [True, -7, 2**64, 10**30, 1.5, "many", [3], {"a": 1}]
+
+
+@pytest.mark.parametrize("odd", ODD_NUMBERS)
+def test_counts_and_amounts_that_cannot_be_are_unknown(tmp_path: Path, odd: Any) -> None:
+    """A bool, a negative number or one beyond all measure, as tokens, seconds or dollars of a foreign file: unknown, and it is scored."""
+    names = ("prompt_tokens", "completion_tokens", "total_tokens")
+    line = {
+        "id": "a",
+        "output": "7",
+        "gold": 7,
+        "usage": dict.fromkeys(names, odd),
+        "latency_s": odd,
+        "first_token_s": odd,
+        "cost_usd": odd,
+    }
+    (answer,) = read(tmp_path, line)
+    known = odd if odd == 1.5 else None
+    assert not any(name in answer.usage for name in names)
+    assert (answer.latency_s, answer.first_token_s, answer.cost_usd) == (known, known, known)
+    use_file(tmp_path / "answers.jsonl", "number")
+
+
+@pytest.mark.parametrize("status", [True, 10**30, -1, "200"])
+def test_a_status_that_is_none(tmp_path: Path, status: Any) -> None:
+    """A bool or a giant number where a status or a code should stand is none: neither "http_True" nor an answer told as failed."""
+    body = {"model": "m", "choices": [{"message": {"content": "x"}, "finish_reason": "stop"}]}
+    (answered,) = read(tmp_path, {"custom_id": "a", "response": {"status_code": status, "body": body}})
+    (failed,) = read(tmp_path, {"error": {"code": True}})
+    assert (answered.text, answered.failure, failed.failure) == ("x", None, "error")
+
+
 MISTAKES = [
     (['{"output": "x"}', "{"], r"answers\.jsonl:2: is not JSON"),
     (["[1, 2]"], "must hold JSON objects"),

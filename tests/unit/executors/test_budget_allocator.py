@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from batch.executors.workers.budget_allocator import BudgetAllocator
-from batch.policy.limits.shared import BudgetShare, LeasedBudget
+from batch.policy.limits.leased_budget import BudgetShare, LeasedBudget
 
 
 def live_purse(cap: float, workers: int, chance: random.Random) -> tuple[float, float]:

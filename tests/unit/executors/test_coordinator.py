@@ -16,7 +16,8 @@ from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.coordinator import Coordinator, Recovered
 from batch.executors.workers.leases import Leases
 from batch.executors.workers.messages import Lease, LeaseKey, Report
-from batch.policy.limits.shared import BudgetUsage, LeasedBudget, LimitShare, LimitUsage
+from batch.policy.limits.leased_budget import BudgetUsage, LeasedBudget
+from batch.policy.limits.shared import LimitShare, LimitUsage
 from batch.records import InputOffset
 from batch.settings import RunSettings
 from batch.tally import Tally

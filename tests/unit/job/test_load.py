@@ -14,13 +14,13 @@ from tests.support.jobs import GOOD, loaded, write
 
 
 def test_smallest_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Input beside the job file, output under the working directory, the name from the file, everything else by default."""
+    """Input beside the job file, output beside it wherever the command is given, the name from the file, everything else by default."""
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     job = loaded(tmp_path, GOOD).job
     assert job.name == "job"
     assert job.input.paths == (str(tmp_path / "rows.jsonl"),)
-    assert job.output == OutputSettings(dir=str(tmp_path / "here/runs/job"))
+    assert job.output == OutputSettings(dir=str(tmp_path / "runs/job"))
     assert job.run == RunSettings()
     assert [variant.name for variant in job.variants] == ["openai/gpt-5-mini"]
 

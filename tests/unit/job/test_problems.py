@@ -130,7 +130,11 @@ def test_one_mistake(tmp_path: Path, line: str, key: str, message: str, hint: st
         ('api = "embeddings"', "prompt", "has no text"),
         ('api = "completions"\nuser = "u"', "prompt.user", "cannot be used with api = 'completions'"),
         ('api = "completions"\ntext = "u"\ntools = "t"', "prompt.tools", "cannot be used with api = 'completions'"),
-        ('api = "chat"\nuser = "u"', "prompt.api", 'must be one of "chat/completions", "completions", "embeddings", not \'chat\''),
+        (
+            'api = "chat"\nuser = "u"',
+            "prompt.api",
+            'must be one of "chat/completions", "completions", "embeddings", "messages", "responses"',
+        ),
         ('messages = [{content = "x"}]', "prompt.messages[0]", "has no role"),
         (
             'messages = [{role = "user", content = [{type = "text", text = "{{ x"}]}]',
@@ -208,7 +212,9 @@ def test_half_a_reference_in_a_path(tmp_path: Path) -> None:
 
 def test_stores_that_are_not_known(tmp_path: Path) -> None:
     """An address of an unknown store is refused, not taken for a file's name; the known ones are named."""
-    assert "object stores are s3:// and gs://" in problem(tmp_path, GOOD.replace("rows", "abfs://bucket/rows")).message
+    assert "is not read, neither by promptmill nor by fsspec" in problem(tmp_path, GOOD.replace("rows", "abcs://bucket/rows")).message
+    output = GOOD + '[output]\ndir = "abfs://bucket/run"\n'
+    assert "object stores are s3:// and gs://" in problem(tmp_path, output).message
     assert "must hold no key" in problem(tmp_path, GOOD.replace("rows", "s3://AK:secret@bucket/rows")).message
 
 

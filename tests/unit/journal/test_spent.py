@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batch.journal.lines import decode, encode
-from batch.journal.spent import spent_usd
+from batch.journal.summary_files import spent_usd
 from batch.records import ErrorInfo, ErrorKind, Outcome
 from tests.support.stores import write_journal
 

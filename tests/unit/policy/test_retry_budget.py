@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from batch.policy.changes import differences
 from batch.policy.limits.fixed import CUT, FixedConcurrency
-from batch.policy.retry_budget import RETRY_SHARE, RetryBudget
+from batch.policy.retry_budget import RetryBudget
 
 
 def test_one_episode_of_refusals_cuts_the_limit_once() -> None:
@@ -35,19 +35,19 @@ def test_the_limit_never_falls_below_one_and_grows_back_to_the_most() -> None:
 
 def test_tasks_that_are_retried_are_a_share_of_all_plus_a_floor() -> None:
     """Promise 6: however an endpoint fails, no more than a stated share of a run's tasks is retried, beyond the floor."""
-    budget, retried = RetryBudget(floor=10), 0
+    budget, retried = RetryBudget(floor=10, share=0.5), 0
     for _ in range(1000):
         budget.sent(first=True, retried=False)
         if budget.allows_retry:
             budget.sent(first=False, retried=True)
             retried += 1
-    assert retried <= 10 + RETRY_SHARE * 1000
-    assert retried >= RETRY_SHARE * 1000
+    assert retried <= 10 + 0.5 * 1000
+    assert retried >= 0.5 * 1000
 
 
 def test_further_attempts_of_a_few_tasks_spend_no_budget() -> None:
     """Fault 62: few rows that fail each time use up their own attempts, not the budget of the run."""
-    budget = RetryBudget(floor=0)
+    budget = RetryBudget(floor=0, share=0.5)
     for _ in range(4):
         budget.sent(first=True, retried=False)
     budget.sent(first=False, retried=True)

@@ -141,3 +141,34 @@ def test_backoff_is_bounded(attempt: int, random: float) -> None:
 def test_backoff_doubles() -> None:
     """Each attempt doubles the span that the jitter is drawn from."""
     assert [backoff(attempt, 0.5) for attempt in (1, 2, 3)] == [0.25, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "wait"),
+    [
+        ("2, 30", 30.0),
+        ("30, 2", 30.0),
+        ("30; comment=x", 30.0),
+        ('"30"', 30.0),
+        ("30s", 30.0),
+        ("30 seconds", 30.0),
+        ("2000ms", 2.0),
+        ("1 minute 5 seconds", 65.0),
+        ("PT30S", 30.0),
+        ("PT1H2M", 3720.0),
+        ("2026-05-28T20:27:10Z", 30.0),
+        ("2026-05-28T22:27:10+02:00", 30.0),
+        ("1780000030", 30.0),
+        ("1780000030000", 30.0),
+        ("Thursday, 28-May-26 20:27:10 GMT", 30.0),
+        ("Thu May 28 20:27:10 2026", 30.0),
+        ("Thu, 28 May 2026 20:27:10 GMT, 5", 30.0),
+        ("PT", None),
+        ("soon", None),
+        ("PT2X", None),
+        ("wait 5 apples", None),
+    ],
+)
+def test_a_retry_after_of_any_form_is_a_wait(text: str, wait: float | None) -> None:
+    """Promise 6: moments, units, quotes, parameters and several values joined by a proxy: the longest of them is waited."""
+    assert server_wait({"retry-after": text}, 1_780_000_000.0) == wait

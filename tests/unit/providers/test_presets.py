@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from batch.embedded_settings import EmbeddedModelSettings
 from batch.errors import JobError
 from batch.job import provider_settings
 from batch.providers.parameters import COMMON_PARAMETERS, PARAMETERS_OF
 from batch.providers.presets import PRESETS
 from batch.providers.urls import normalise_base_url
 from batch.providers.variables import substitute
-from batch.settings import EmbeddedModelSettings
 from tests.support.jobs import GOOD, loaded, problem, problems
 
 LOCAL_SERVERS = {"vllm", "sglang", "ollama", "llamacpp", "lmstudio", "local"}
@@ -22,7 +22,8 @@ ENVIRON = {"ANYSCALE_BASE_URL": "https://service.example.com", "AZURE_OPENAI_END
 def test_all_that_the_design_names() -> None:
     """Every preset of DESIGN section 3, under its own name."""
     assert set(PRESETS) == LOCAL_SERVERS | {
-        *("openai", "anyscale", "azure", "together", "groq", "openrouter", "fireworks", "mistral", "deepseek", "gemini", "anthropic")
+        *("openai", "anyscale", "azure", "together", "groq", "openrouter", "fireworks", "mistral", "deepseek", "gemini", "anthropic"),
+        *("deepinfra", "doubleword"),
     }
     assert all(preset.name == name for name, preset in PRESETS.items())
 

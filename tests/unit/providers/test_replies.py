@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batch.providers.envelopes import error_in_cut
 from batch.providers.replies import ReplyFormatError, read_error, read_reply
 from batch.records import ReplyError
 from tests.support.scripted import chat_body
@@ -157,6 +158,22 @@ ENVELOPES: list[tuple[str, Any, ReplyError]] = [
         {"error": {"code": "content_filter", "message": "filtered", "status": 400, "innererror": {"code": "ResponsibleAIPolicyViolation"}}},
         ReplyError("filtered (ResponsibleAIPolicyViolation)", "content_filter", None, 400),
     ),
+    (
+        "AWS",
+        {"__type": "com.amazon.coral#ThrottlingException", "Message": "Too many tokens"},
+        ReplyError("Too many tokens", None, "ThrottlingException"),
+    ),
+    (
+        "Baidu, old",
+        {"error_code": 17, "error_msg": "Open api daily request limit reached"},
+        ReplyError("Open api daily request limit reached", "17"),
+    ),
+    (
+        "MiniMax",
+        {"base_resp": {"status_code": 1004, "status_msg": "login fail"}, "choices": None},
+        ReplyError("login fail", "1004", None, 401),
+    ),
+    ("MiniMax, busy", {"base_resp": {"status_code": 1002, "status_msg": "rate"}}, ReplyError("rate", "1002", None, 429)),
     ("odd", {"error": ["a", 1]}, ReplyError('["a",1]')),
     ("odd", {"error": {"code": "x"}}, ReplyError('{"code":"x"}', "x")),
 ]
@@ -211,3 +228,12 @@ def test_any_json_is_survived(document: Any, api: Any) -> None:
     """Fault 9: no JSON breaks the reading: it is a reply, or a ReplyFormatError and nothing else."""
     with contextlib.suppress(ReplyFormatError):
         read_reply(api, orjson.dumps(document))
+
+
+@pytest.mark.parametrize("body", [b'{"object": "error", "message": "\xed\xa0\x80 x", "code": 4', b'{"error": {"message": "\\ud800 x'])
+def test_half_a_character_in_an_error_is_text_that_can_be_kept(body: bytes) -> None:
+    """A lone surrogate in an error whose JSON is cut or broken: the message is text that every JSON parser reads again."""
+    found = error_in_cut(body)
+    assert found is not None
+    assert found.message.endswith(" x")
+    found.message.encode()

@@ -6,12 +6,13 @@ import datetime as dt
 import tracemalloc
 from collections.abc import Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from batch.errors import InputError
+from batch.errors import InputError, StorageError
 from batch.readers import ids
 from batch.readers.ids import check_unique, id_text, shortened
 
@@ -42,7 +43,7 @@ def test_ids_are_text(value: Any, text: str | None) -> None:
 
 
 def test_unique_ids_pass_in_little_memory() -> None:
-    """A million rows cost 9 bytes each, and one pass (promise 8, fault 56)."""
+    """A few million rows cost 9 bytes each, and one pass (promise 8, fault 56)."""
     passes = []
 
     def many() -> Iterator[tuple[str, str, int]]:
@@ -55,6 +56,32 @@ def test_unique_ids_pass_in_little_memory() -> None:
     tracemalloc.stop()
     assert peak < 200_000 * 12
     assert passes == [1]
+
+
+def test_many_ids_go_to_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond what is in memory at a time the hashes are on disk: unique ids pass, doubles far apart are found, nothing is left there."""
+    monkeypatch.setattr(ids, "_IN_MEMORY", 5000)
+
+    def many(last: str) -> Iterator[tuple[str, str, int]]:
+        yield from ((str(n), "f", n) for n in range(100_000))
+        yield last, "f", 100_000
+
+    tracemalloc.start()
+    check_unique(lambda: many("new"), tmp_path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100_000 * 4
+    for double in ("0", "999", "1000", "99999"):
+        with pytest.raises(InputError, match=f"duplicate id {double}: f:{double} and f:100000"):
+            check_unique(lambda double=double: many(double), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_takes_no_ids_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the hashes cannot be put on disk, the folder is named."""
+    monkeypatch.setattr(ids, "_IN_MEMORY", 10)
+    with pytest.raises(StorageError, match=r"gone: the ids cannot be checked: No such file"):
+        check_unique(lambda: ((str(n), "f", n) for n in range(100)), tmp_path / "gone")
 
 
 def test_a_double_names_both_lines() -> None:

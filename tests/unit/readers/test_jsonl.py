@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from batch.errors import InputError
 from batch.readers import lines
+from batch.readers.jsonl import parse
+from batch.readers.record import UnreadableRecord
 from batch.records import BadRow, Row
 from tests.support.files import dataset, pack, rows_of, write
 
@@ -196,3 +198,10 @@ def test_memory_does_not_depend_on_the_number_of_rows(tmp_path: Path) -> None:
     tracemalloc.stop()
     assert total == 30_000
     assert peak < 8_000_000
+
+
+@pytest.mark.parametrize("begin", [b"\xef\xbb\xbf", b"\x1e", b"\xef\xbb\xbf\x1e"])
+def test_marks_before_an_object_are_passed_over(begin: bytes) -> None:
+    """A byte order mark in the middle of files put together, and the separators of JSON text sequences, cost no row."""
+    assert parse(begin + b'{"text": "a", "n": 123456789012345678901234567890}') == {"text": "a", "n": 123456789012345678901234567890}
+    assert isinstance(parse(begin + b"{"), UnreadableRecord)

@@ -63,18 +63,18 @@ def test_manifest(tmp_path: Path) -> None:
 
     assert directory.exists
     assert directory.manifest == written
-    assert json.loads((tmp_path / "run.json").read_text())["layout"] == "1.0"
+    assert json.loads((tmp_path / "run.json").read_text())["layout"] == "2.0"
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('{"layout": "2.0"}', "has layout 2.0, this promptmill writes 1.0"),
+        ('{"layout": "3.0"}', "has layout 3.0, this promptmill writes 2.0"),
         ("{", "not a promptmill run"),
         ("[]", "not a promptmill run"),
         ('{"name": "x"}', "not a promptmill run"),
-        ('{"layout": "1.0", "variants": 3}', "is damaged"),
-        ('{"layout": "1.0", "unrecorded_usd": "much"}', "is damaged"),
+        ('{"layout": "2.0", "variants": 3}', "is damaged"),
+        ('{"layout": "2.0", "unrecorded_usd": "much"}', "is damaged"),
         (None, "no run was begun here"),
     ],
 )
@@ -89,7 +89,7 @@ def test_manifest_refused(tmp_path: Path, text: str | None, said: str) -> None:
 
 def test_a_minor_change_of_layout_is_read(tmp_path: Path) -> None:
     """Only another major layout keeps a run from going on."""
-    (tmp_path / "run.json").write_text('{"layout": "1.7", "name": "x"}')
+    (tmp_path / "run.json").write_text('{"layout": "2.7", "name": "x"}')
 
     assert RunDirectory(tmp_path).manifest.name == "x"
 

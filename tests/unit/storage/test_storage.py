@@ -53,13 +53,14 @@ def test_expand_goes_into_subfolders(tmp_path: Path) -> None:
         ("countrys.jsonl", "did you mean countries.jsonl"),
         ("*.parquet", "no such file"),
         ("nowhere/a.jsonl", "does not exist"),
-        (".", "is a folder"),
+        ("empty", "has no files"),
         ("pipe", "not a regular file"),
     ],
 )
 def test_expand_explains_what_it_cannot_find(tmp_path: Path, path: str, says: str) -> None:
     """A path that gives no file is refused, and the text says what to do."""
     (tmp_path / "countries.jsonl").touch()
+    (tmp_path / "empty").mkdir()
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(InputError, match=says):
         expand([str(tmp_path / path)])

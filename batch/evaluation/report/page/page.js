@@ -4,18 +4,6 @@ const SEARCH_DELAY = 150;
 // Browsers slow down pages that change their address more often.
 const REMEMBER_DELAY = 250;
 
-const theme = () => {
-  const button = document.getElementById("theme");
-  const prefersDark = matchMedia("(prefers-color-scheme: dark)");
-  const show = (dark) => {
-    document.documentElement.dataset.theme = dark ? "dark" : "light";
-    button.setAttribute("aria-pressed", String(dark));
-  };
-  button.setAttribute("aria-pressed", String(prefersDark.matches));
-  button.addEventListener("click", () => show(button.getAttribute("aria-pressed") !== "true"));
-  prefersDark.addEventListener("change", (event) => show(event.matches));
-};
-
 const tabs = (changed) => {
   const buttons = [...document.querySelectorAll("#tabs [role=tab]")];
   const show = (score) => {
@@ -222,6 +210,8 @@ class Browser {
 }
 
 theme();
+const overTime = document.getElementById("over-time-data");
+if (overTime) unpack(overTime).then((text) => new TimeCharts(document.getElementById("over-time")).show(JSON.parse(text), { whole: true }));
 unpack(document.getElementById("index")).then((text) => {
   const index = new Index(JSON.parse(text));
   let browser = null;

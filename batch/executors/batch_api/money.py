@@ -1,0 +1,67 @@
+"""What batches cost, and what they may cost at most: reserved before they are submitted, settled when they are collected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from batch.engine.work import Work
+from batch.executors.batch_prices import batch_price
+from batch.policy.budget import Budget
+from batch.policy.pricing import WorstCase, cost_of, usd
+from batch.price_settings import Price
+from batch.settings import Variant
+
+
+class BatchMoney:
+    """The batch prices of a run's variants; `budget` is that of the whole run, None where the job sets no bound."""
+
+    def __init__(self, variants: Sequence[Variant], budget: Budget | None) -> None:
+        now = datetime.now(UTC)
+        self._prices: Mapping[str, Price] = {v.name: price for v in variants if (price := batch_price(v, now)) is not None}
+        self._worst = {v.name: WorstCase(self._prices[v.name], v) for v in variants if v.name in self._prices}
+        self._budget = budget
+
+    def most(self, work: Work) -> float:
+        """Return the US dollars that a request may cost at most."""
+        worst = self._worst.get(work.task.variant)
+        return worst.dollars(work.request) if worst is not None else 0.0
+
+    def reserve(self, amount: float) -> bool:
+        """Set an amount aside; False when that could overspend."""
+        return self._budget is None or self._budget.reserve(amount)
+
+    def is_spent(self, amount: float) -> bool:
+        """Whether the amount can never be reserved, whatever open batches cost."""
+        return self._budget is not None and self._budget.never(amount)
+
+    def exhausted(self, amount: float) -> str:
+        """Say why a request is not submitted."""
+        assert self._budget is not None  # noqa: S101 - without a budget none is spent
+        return (
+            f"the budget is spent: of run.max_cost_usd = {self._budget.cap:g}, {usd(self._budget.spent)} used (earlier sessions included),"
+            f" and the next request may cost {usd(amount)}"
+        )
+
+    def settle(self, reserved: float, paid: float) -> None:
+        """Replace what was reserved for a batch by what it cost."""
+        if self._budget is not None:
+            self._budget.settle(reserved, paid)
+
+    def paid(self, work: Work, usage: Mapping[str, Any] | None, *, answered: bool) -> float:
+        """Add to `work` what a collected request cost, and return it. An answer without usage counts for what it may have cost at most."""
+        variant = work.task.variant
+        price = self._prices.get(variant)
+        known = cost_of(price, usage)
+        if known is not None:
+            work.cost_usd = (work.cost_usd or 0.0) + known
+            if answered and variant in self._worst:
+                self._worst[variant].observe(work.request, usage)
+            return known
+        if not answered:
+            return 0.0
+        most = self.most(work)
+        work.extra_usd += most + (work.cost_usd or 0.0)
+        work.cost_usd = None
+        return most

@@ -1,0 +1,146 @@
+"""Processes that write parts of outputs: several at the end of a run, or one that follows a run while it is sending."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from batch.errors import InputChangedError, InputError, PromptmillError, StorageError
+from batch.results.part_writer import PartWriter
+from batch.results.parts import PartPlan
+from batch.rundir.manifest import Manifest
+from batch.rundir.stored_run import StoredRun
+from batch.server.cores import usable_cores
+from batch.settings import Job, OutputFormat
+
+if TYPE_CHECKING:
+    from batch.results.part_types import PartTypes
+
+# A process of its own takes 0.3 s to begin, as long as this many answers.
+_WORTH_TASKS = 50_000
+_ENDING_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class PartsOrder:
+    """What a process that writes parts must know. Holds no secret. `follow`: write each part as soon as all its rows have outcomes."""
+
+    place: str
+    job: Job
+    manifest: Manifest
+    plan: PartPlan
+    form: OutputFormat
+    folder: str
+    types: PartTypes | None = None
+    drawn: int | None = None
+    follow: bool = False
+
+
+def order_of(run: StoredRun, writer: PartWriter, folder: Path, form: OutputFormat, types: PartTypes | None = None) -> PartsOrder:
+    """Make the order for processes that write parts of `run`."""
+    if run.manifest is None:
+        raise AssertionError("a run that has records has a manifest")
+    drawn = run.dataset.drawn if run.job.output.columns else None
+    return PartsOrder(str(run.directory.place), run.job, run.manifest, writer.plan, form, str(folder.absolute()), types, drawn)
+
+
+def write_parts(order: PartsOrder, writer: PartWriter, numbers: Sequence[int]) -> None:
+    """Write these parts, in several processes where that is faster. Raises as `PartWriter.write`; all parts but the refused are written."""
+    tasks = sum(stop - start for start, stop in map(order.plan.range, numbers)) * len(order.job.variants) * order.job.run.repeats
+    count = min(usable_cores(), len(numbers), -(-tasks // _WORTH_TASKS))
+    if count < 2:
+        for number in numbers:
+            writer.write(number)
+        return
+    left = deque(numbers)
+    refusals: list[Exception] = []
+    threads = [threading.Thread(target=_feed, args=(order, left, refusals), daemon=True) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if refusals:
+        raise refusals[0]
+
+
+def _feed(order: PartsOrder, left: deque[int], refusals: list[Exception]) -> None:
+    """Give one process a part after the other."""
+    try:
+        with _process(order) as process:
+            while left and not refusals:
+                _write(process, f"{left.popleft()}\n".encode())
+                _check(process)
+    except IndexError:
+        return  # another thread took the last one
+    except (PromptmillError, OSError, EOFError, pickle.UnpicklingError) as error:
+        refusals.append(error if isinstance(error, PromptmillError) else StorageError(f"a process that writes outputs has ended: {error}"))
+
+
+@contextmanager
+def following(order: PartsOrder) -> Iterator[None]:
+    """Let a process write each part as soon as its rows have their outcomes, while the body sends. What it does not write is left."""
+    with _process(replace(order, follow=True)):
+        yield
+
+
+@contextmanager
+def _process(order: PartsOrder) -> Iterator[subprocess.Popen[bytes]]:
+    # -P and our own path: a folder of the user's that is also named batch must not be imported.
+    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "batch.results.part_child"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # A terminal sends Ctrl-C to the whole group: the process ends when its input does.
+        process_group=0,
+    )
+    try:
+        _write(process, pickle.dumps(order, pickle.HIGHEST_PROTOCOL))
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Close the input of a process, which ends it after the part that it is at."""
+    try:
+        if process.stdin is not None:
+            process.stdin.close()
+    except OSError:
+        pass  # it has ended
+    try:
+        process.wait(_ENDING_S)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    finally:
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _write(process: subprocess.Popen[bytes], data: bytes) -> None:
+    if process.stdin is not None:
+        process.stdin.write(data)
+        process.stdin.flush()
+
+
+def _check(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a part is written. Raises what the process raised."""
+    if process.stdout is None:
+        raise AssertionError("the process has a pipe")
+    refusal = pickle.load(process.stdout)  # noqa: S301 - both ends run the same code
+    if refusal is not None:
+        kind, text = refusal
+        # Some kinds take more than their text.
+        raise kind(text) if kind in (StorageError, InputError, InputChangedError) else StorageError(text)

@@ -1,0 +1,1 @@
+"""Runs by a provider's Batch API, against a server with the semantics that providers document."""

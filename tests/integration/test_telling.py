@@ -1,0 +1,151 @@
+"""What a run tells others: its log, metrics for Prometheus, notifications, events as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from batch import app
+from batch.app.metrics import Metrics
+from batch.errors import SetupError
+from batch.events import Event, RunEnded, RunStarted
+from batch.job import load
+from batch.policy.repeats import Repeats
+from batch.tally import Tally
+from tests.support.jobs import JobFolder, lines_of
+from tests.support.scripted import ScriptedEndpoint
+from tests.support.scripts import for_rows, refuse_every_third
+
+PRICE = "price = {input = 1000.0, output = 1000.0}\nmax_tokens = 5"
+
+
+def samples(text: str) -> dict[str, float]:
+    """The samples of a scrape as the library's own parser reads them, those with a code by `name:code`."""
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            found[":".join(filter(None, (sample.name, sample.labels.get("code"))))] = sample.value
+    return found
+
+
+def test_metrics_agree_with_the_summary(tmp_path: Path) -> None:
+    """Scraped while the run goes, and from the text file at its end, read by Prometheus' own parser: the counts are those of the report."""
+    scraped: list[dict[str, float]] = []
+
+    class Scraper:
+        def notify(self, event: Event) -> None:
+            if isinstance(event, RunEnded):
+                scraped.append(samples((tmp_path / "run.prom").read_text()))
+
+    with ScriptedEndpoint(for_rows(refuse_every_third)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=30, parameters=PRICE, metrics=str(tmp_path / "run.prom"))
+        report = app.run(load(folder.job), app.RunOptions(), [Scraper()])
+    (tally,) = report.tallies.values()
+    found = samples((tmp_path / "run.prom").read_text())
+    assert (found["promptmill_ok_total"], found["promptmill_failed_total"]) == (tally.ok, tally.failed) == (20, 10)
+    assert found["promptmill_failures_total:context_length"] == 10
+    assert found["promptmill_cost_usd_total"] == pytest.approx(tally.cost_usd)
+    assert (found["promptmill_done"], found["promptmill_in_flight"], found["promptmill_requests_total"]) == (30, 0, tally.requests)
+
+
+def test_metrics_are_served_on_loopback() -> None:
+    """An address is served while the run goes and freed at its end; one that is taken is refused, and says so."""
+    metrics = Metrics("127.0.0.1:0")
+    tallies = {"m": Tally(total=5, ok=2, in_flight=1, failures={"x": 1})}
+    metrics.notify(RunStarted("r", "d", tallies))
+    port = metrics.port
+    with pytest.raises(SetupError, match="cannot be listened on"):
+        Metrics(f"127.0.0.1:{port}")
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as reply:
+        found = samples(reply.read().decode())
+    assert (found["promptmill_ok_total"], found["promptmill_in_flight"], found["promptmill_not_attempted"]) == (2, 1, 3)
+    metrics.notify(RunEnded(tallies, None))
+    Metrics(f"127.0.0.1:{port}").close()
+
+
+class Hook(BaseHTTPRequestHandler):
+    """Keeps what it gets."""
+
+    received: list[dict[str, object]]
+
+    def do_POST(self) -> None:
+        self.received.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+def test_a_webhook_and_a_command_hear_of_the_end_and_of_half_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both get the same JSON; the command gets no key; a URL that is written out is not kept; what fails is said and not the run's."""
+    received: list[dict[str, object]] = []
+    server = HTTPServer(("127.0.0.1", 0), type("Kept", (Hook,), {"received": received}))
+    Thread(target=server.serve_forever, daemon=True).start()
+    hook = f"http://127.0.0.1:{server.server_port}/secret-path"
+    script = tmp_path / "keep.py"
+    script.write_text("import os, sys; open('heard', 'a').write(sys.stdin.read() + '\\n'); open('env', 'w').write(str(dict(os.environ)))")
+    monkeypatch.setenv("HOOK", hook)
+    monkeypatch.setenv("HOUSE_KEY", "sk-canary-123456")
+    monkeypatch.chdir(tmp_path)
+    try:
+        with ScriptedEndpoint() as endpoint:
+            folder = JobFolder(
+                tmp_path, endpoint.url, rows=8, parameters=PRICE, max_cost_usd=0.16, provider='api_key_env = "HOUSE_KEY"', concurrency=1
+            )
+            command = json.dumps(f"{sys.executable} {script}")
+            folder.job.write_text(folder.job.read_text() + f'\n[notify]\nwebhook = "${{HOOK}}"\ncommand = {command}\n')
+            app.run(load(folder.job), app.RunOptions(), [])
+            assert received[-1]["event"] == "stopped"
+            assert {each["event"] for each in received} <= {"half_budget", "stopped"}
+            assert [json.loads(line) for line in (tmp_path / "heard").read_text().splitlines()] == received
+            assert "sk-canary" not in (tmp_path / "env").read_text()
+            assert "secret-path" not in (folder.directory / "run.json").read_text()
+            (tmp_path / "heard").unlink()
+            folder.job.write_text(folder.job.read_text().replace('"${HOOK}"', f'"{hook}"').replace(command, '"/nowhere/at-all"'))
+            folder.job.write_text(folder.job.read_text().replace("max_cost_usd = 0.16", "max_cost_usd = 16"))
+            done = folder.call()
+            assert done.returncode == 0
+            assert "the command of [notify] failed: FileNotFoundError" in done.stderr
+            assert "secret-path" not in (folder.directory / "run.json").read_text()
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert received[-1]["event"] == "ended"
+    assert received[-1]["ok"] == 8
+
+
+def test_events_are_json_lines_and_the_log_has_times(tmp_path: Path) -> None:
+    """`run --json` gives an event a line on stdout, begun and ended; the log has times and is its owner's alone."""
+    with ScriptedEndpoint() as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=5)
+        done = folder.call("run", folder.job.name, "--json")
+        events = [json.loads(line) for line in done.stdout.splitlines()]
+        assert (events[0]["event"], events[-1]["event"], events[-1]["counts"]["ok"]) == ("started", "ended", 5)
+        log = folder.directory / "run.log.jsonl"
+        assert lines_of(log)[0]["event"] == "started"
+        assert all(line["time"].startswith("20") for line in lines_of(log))
+        assert log.stat().st_mode & 0o777 == 0o600
+        size = log.stat().st_size
+        folder.call("run", folder.job.name, "--log-level", "off")
+        assert log.stat().st_size == size
+
+
+def test_notices_that_say_the_same_become_one_with_a_count() -> None:
+    """Within a minute one is shown, whatever its numbers; the newest of the others comes with their count, and all at the end."""
+    repeats = Repeats()
+    assert repeats.passes("house paused for 3 s (rate_limit)", 0.0)
+    assert not repeats.passes("house paused for 4 s (rate_limit)", 10.0)
+    assert not repeats.passes("house paused for 5 s (rate_limit)", 20.0)
+    assert repeats.passes("house serves again", 20.0)
+    assert repeats.due(30.0) == []
+    assert repeats.due(60.0) == ["house paused for 5 s (rate_limit) (the last of 2 such notices)"]
+    assert not repeats.passes("house paused for 6 s (rate_limit)", 70.0)
+    assert repeats.due(71.0, ended=True) == ["house paused for 6 s (rate_limit)"]
