@@ -25,8 +25,8 @@ from batch.engine.feed import ChangedPolicy
 from batch.events import Observer
 from batch.executors import make_executor
 from batch.executors.stopping import Stopper
-from batch.input_settings import GIVEN
 from batch.job import LoadedJob, from_document, load
+from batch.settings.inputs import GIVEN
 from batch.tally import Tally
 
 if TYPE_CHECKING:

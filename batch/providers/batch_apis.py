@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from batch.batch_settings import BatchApi, BatchFamily
+from batch.settings.batch_api import BatchApi, BatchFamily
 
 MEGABYTE = 1_000_000
 
