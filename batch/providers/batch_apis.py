@@ -25,7 +25,7 @@ FAMILIES: Mapping[BatchFamily, BatchApi] = MappingProxyType(
 
 OPENAI = BatchApi(price_share=0.5)
 AZURE = BatchApi(max_requests=100_000, price_share=0.5, urls={"chat/completions": "/chat/completions"})
-GROQ = BatchApi(max_bytes=100 * MEGABYTE, price_share=0.5)
+GROQ = BatchApi(max_bytes=100 * MEGABYTE)
 TOGETHER = BatchApi(purpose="batch-api", max_bytes=100 * MEGABYTE)
 DEEPINFRA = BatchApi(price_share=0.8)
 DOUBLEWORD = BatchApi()
