@@ -137,20 +137,25 @@ def _stored_field(field: pa.Field) -> pa.Field | None:
     return None if kind is None else field.with_type(kind)
 
 
-@lru_cache(maxsize=256)
 def _as_read_back(kind: pa.DataType) -> pa.DataType | None:
     """Return the type that a reader finds when a column of `kind` was written (seconds become milliseconds); None if none can be."""
     try:
-        for _ in range(2):
-            schema = pa.schema([pa.field("c", kind)])
-            file = io.BytesIO()
-            pq.write_table(schema.empty_table(), file)
-            found = pq.read_table(file).schema.field("c").type
-            if found == kind:
-                return kind
-            kind = found
+        return _read_back(kind)
     except (pa.ArrowException, ValueError, TypeError, NotImplementedError, OSError):
         return None
+
+
+# A cache keeps no exception: what a library refuses once may be taken the next time.
+@lru_cache(maxsize=256)
+def _read_back(kind: pa.DataType) -> pa.DataType | None:
+    for _ in range(2):
+        schema = pa.schema([pa.field("c", kind)])
+        file = io.BytesIO()
+        pq.write_table(schema.empty_table(), file)
+        found = pq.read_table(file).schema.field("c").type
+        if found == kind:
+            return kind
+        kind = found
     return None
 
 

@@ -14,7 +14,7 @@ from batch.journal.lines import decode
 from batch.journal.packing import is_packed, pack, unpack
 from batch.journal.pruning import drop_replaced, replaced_bytes
 from batch.journal.segments import segment_paths
-from batch.journal.spent import spent_usd
+from batch.journal.summary_files import spent_usd
 from tests.support.stores import outcome, reopened, write_journal
 
 LONG = "word " * 2000

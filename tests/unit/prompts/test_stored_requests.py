@@ -80,7 +80,8 @@ def test_the_key_follows_the_request_but_not_the_stream() -> None:
     assert sent(streamed).key == sent(streamed, stream=True).key == sent().key
     assert sent(streamed).body == sent().body
     assert read(sent(streamed, stream=True)) == {**CHAT, "stream": True, "stream_options": {"include_usage": True, "x": 1}}
-    assert "stream" not in read(sent({"model": "m", "input": "x"}, "/v1/responses", stream=True))
+    assert read(sent({"model": "m", "input": "x"}, "/v1/responses", stream=True)) == {"model": "m", "input": "x", "stream": True}
+    assert "stream" not in read(sent({"model": "m", "input": "x"}, "/v1/embeddings", stream=True))
 
 
 def test_the_same_request_from_a_template_has_the_same_key() -> None:

@@ -213,7 +213,7 @@ def test_large_records_are_read_in_portions(monkeypatch: pytest.MonkeyPatch) -> 
     lengths = [60, 40, 1, 250, None, 99, 1, 1]
     found = [(None if length is None else Location(0, 0, length), None) for length in lengths]
 
-    portions = list(join._portions([found], len(lengths)))
+    portions = list(join.within_memory([found], len(lengths)))
 
     assert portions == [(0, 2), (2, 3), (3, 4), (4, 7), (7, 8)]
 
