@@ -107,7 +107,7 @@ class CommandGroup(click.Group):
         try:
             code = super().main(args, prog_name, standalone_mode=False, color=colour_wanted(), **extra)
         except click.ClickException as error:
-            code = _report_usage(error)
+            code = _report_usage(error, sys.argv[1:] if args is None else args)
         except click.Abort:
             code = ExitCode.INTERRUPTED
         except OSError as error:
@@ -118,8 +118,12 @@ class CommandGroup(click.Group):
         return code
 
 
-def _report_usage(error: click.ClickException) -> int:
-    print_error(error.format_message())
+def _report_usage(error: click.ClickException, args: Sequence[str]) -> int:
+    # Loaded for a mistake only.
+    from batch.cli.mistakes import mended
+
+    hint = mended(error, args)
+    print_error(error.format_message() + (f" ({hint})" if hint else ""))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         print_info(f"promptmill: for help: {error.ctx.command_path} --help")
     return ExitCode.UNUSABLE
