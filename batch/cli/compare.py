@@ -13,6 +13,7 @@ from batch.cli.comparison import comparisons
 from batch.cli.console import terminal_width, write_json, write_text
 from batch.cli.evaluation import end_by_gates, evaluation_json, write_ci_files
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
+from batch.cli.job_files import run_of
 from batch.cli.options import family_option, json_option, junit_option, markdown_option, scores_job_option
 from batch.cli.options import files as complete_files
 
@@ -60,6 +61,7 @@ def compare_command(
     """
     if len(targets) > 2:
         raise click.UsageError("Compare one run, or two; files that belong together are scored as one by promptmill score.")
+    targets = tuple(map(run_of, targets))
     job_file = Path(job) if job else None
     if len(targets) == 2:
         if options["junit"]:

@@ -10,6 +10,7 @@ import click
 
 from batch.cli.console import print_error, print_info, write
 from batch.cli.exits import ExitCode
+from batch.cli.job_files import run_of
 from batch.cli.options import files
 from batch.settings import OutputFormat
 
@@ -65,10 +66,8 @@ def export_command(ctx: click.Context, source: str, format_: str, output: str | 
 
 def _export(source: str, form: OutputFormat, output: str | None) -> Sequence[Path | str]:
     from batch import app
-    from batch.job import load
 
-    if Path(source).suffix == ".toml" and Path(source).is_file():
-        return app.export(load(source).job.output.dir, form, output)
+    source = run_of(source)
     if Path(source).is_file():
         if output is None:
             raise click.UsageError("say where to write: --output DIR")
@@ -78,11 +77,9 @@ def _export(source: str, form: OutputFormat, output: str | None) -> Sequence[Pat
 
 def _write_chats(source: str, form: ChatFormat, destination: str | None, where: tuple[str, ...]) -> None:
     from batch.app.chats import export_chats
-    from batch.job import load
     from batch.progress import near
 
-    directory = load(source).job.output.dir if Path(source).suffix == ".toml" and Path(source).is_file() else source
-    written = export_chats(directory, form, destination, where)
+    written = export_chats(run_of(source), form, destination, where)
     for path in written.paths:
         write(near(path))
     omitted = ", ".join(f"{count:,} {reason}" for reason, count in written.omitted.items())

@@ -123,7 +123,8 @@ def _report_usage(error: click.ClickException, args: Sequence[str]) -> int:
     from batch.cli.mistakes import mended
 
     hint = mended(error, args)
-    print_error(error.format_message() + (f" ({hint})" if hint else ""))
+    # Without click's own proposal, which knows options only.
+    print_error(f"{error.message} ({hint})" if hint else error.format_message())
     if isinstance(error, click.UsageError) and error.ctx is not None:
         print_info(f"promptmill: for help: {error.ctx.command_path} --help")
     return ExitCode.UNUSABLE

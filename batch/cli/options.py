@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 import click
 from click.shell_completion import CompletionItem
 
+from batch.cli.job_files import run_argument
 from batch.settings import InputSettings, RunSettings
 
 if TYPE_CHECKING:
@@ -118,7 +119,7 @@ def presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 # Of a plain text click completes nothing, not even names of files.
 job_argument = click.argument("job", metavar="JOB.toml", shell_complete=files)
-directory_argument = click.argument("directory", metavar="RUN_DIR", shell_complete=folders)
+directory_argument = click.argument("directory", metavar="RUN_DIR", shell_complete=folders, callback=run_argument)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

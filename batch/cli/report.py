@@ -9,6 +9,7 @@ import click
 
 from batch.cli.console import write
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
+from batch.cli.job_files import run_of
 from batch.cli.options import files as complete_files
 from batch.cli.options import scores_job_option
 
@@ -39,6 +40,7 @@ def report_command(targets: tuple[str, ...], job: str | None, files: dict[str, A
     from batch.app.sides import is_run
     from batch.progress import near
 
+    targets = tuple(map(run_of, targets))
     job_file = Path(job) if job else None
     if len(targets) == 1 and (is_run(targets[0]) or not Path(targets[0]).exists()):
         refuse_file_options(files)

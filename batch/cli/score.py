@@ -15,6 +15,7 @@ from batch.cli.evaluation import end_by_gates, evaluation_json, write_ci_files
 from batch.cli.exits import ExitCode
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
 from batch.cli.grading import call_models
+from batch.cli.job_files import is_job, run_of
 from batch.cli.options import files as complete_files
 from batch.cli.options import json_option, junit_option, markdown_option, scores_job_option, set_option
 from batch.storage import named
@@ -71,8 +72,11 @@ def score_command(
     """
     from batch.app.sides import is_run
 
+    # A job file as the target has the scores, too: it may have got them after its run.
+    job = targets[0] if job is None and len(targets) == 1 and is_job(targets[0]) else job
+    targets = tuple(map(run_of, targets))
     failed_calls, scores_job = False, Path(job) if job else None
-    if len(targets) == 1 and is_run(targets[0]):
+    if len(targets) == 1 and (is_run(targets[0]) or not (files["kind"] or Path(targets[0]).exists())):
         refuse_file_options(files)
         report, failed_calls = _score_run(ctx, targets[0], scores_job, options)
     else:

@@ -10,6 +10,7 @@ import click
 
 from batch.cli.console import command_line, table, terminal_width, write_json, write_text
 from batch.cli.exits import ExitCode
+from batch.cli.job_files import run_of
 from batch.cli.options import files, json_option
 from batch.cli.status import ORPHANS, number_or_unknown
 
@@ -39,6 +40,7 @@ def verify_command(ctx: click.Context, paths: tuple[str, ...], salvage: bool, re
     """
     from batch import app
 
+    paths = tuple(map(run_of, paths))
     directory = paths[0]
     of_files = requests is not None or len(paths) > 1 or Path(directory).is_file()
     if of_files and salvage:
