@@ -72,10 +72,7 @@ def score_command(
     """
     from batch.app.sides import is_run
 
-    # A job file as the target has the scores, too: it may have got them after its run.
-    job = targets[0] if job is None and len(targets) == 1 and is_job(targets[0]) else job
-    targets = tuple(map(run_of, targets))
-    failed_calls, scores_job = False, Path(job) if job else None
+    failed_calls, (targets, scores_job) = False, _resolved(targets, job)
     if len(targets) == 1 and (is_run(targets[0]) or not (files["kind"] or Path(targets[0]).exists())):
         refuse_file_options(files)
         report, failed_calls = _score_run(ctx, targets[0], scores_job, options)
@@ -85,6 +82,13 @@ def score_command(
     end_by_gates(ctx, report)
     if failed_calls:
         ctx.exit(ExitCode.FAILED_ROWS)
+
+
+def _resolved(targets: tuple[str, ...], job: str | None) -> tuple[tuple[str, ...], Path | None]:
+    """Return the targets with the runs of job files, and the file with the scores: that of --job, or else the job file itself."""
+    # The job file may have got its scores after its run.
+    scores = targets[0] if job is None and len(targets) == 1 and is_job(targets[0]) else job
+    return tuple(map(run_of, targets)), Path(scores) if scores else None
 
 
 def _write_report(report: EvaluationReport, options: dict[str, Any], *, as_json: bool) -> None:

@@ -10,7 +10,7 @@ import click
 
 from batch.cli.console import command_line, table, terminal_width, write_json, write_text
 from batch.cli.exits import ExitCode
-from batch.cli.job_files import run_of
+from batch.cli.job_files import run_arguments
 from batch.cli.options import files, json_option
 from batch.cli.status import ORPHANS, number_or_unknown
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@click.argument("paths", nargs=-1, required=True, metavar="RUN_DIR | ANSWERS.jsonl...", shell_complete=files)
+@click.argument("paths", nargs=-1, required=True, metavar="RUN_DIR | ANSWERS.jsonl...", shell_complete=files, callback=run_arguments)
 @click.option("--salvage", is_flag=True, help="First rewrite damaged journals with every whole record, and report what was lost.")
 @click.option("--input", "requests", metavar="BATCH.jsonl", help="With answers: the requests that they must belong to.")
 @json_option
@@ -40,7 +40,6 @@ def verify_command(ctx: click.Context, paths: tuple[str, ...], salvage: bool, re
     """
     from batch import app
 
-    paths = tuple(map(run_of, paths))
     directory = paths[0]
     of_files = requests is not None or len(paths) > 1 or Path(directory).is_file()
     if of_files and salvage:
