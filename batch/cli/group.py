@@ -16,6 +16,7 @@ from batch.process import end_on_signals, open_missing_descriptors, tune_gc
 
 # Section, command, module and summary: --help shows these without loading the modules.
 COMMANDS = (
+    ("Run a job", "init", "init", "Make a first job from a file's columns."),
     ("Run a job", "run", "run", "Run a job, or continue it."),
     ("Run a job", "resume", "resume", "Continue a run from its directory alone."),
     ("Run a job", "cancel", "cancel", "Cancel the open batches of a run; collect what was done."),
