@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast, get_args
 import click
 
 from batch.cli.console import print_error, print_info, write
+from batch.cli.env_files import env_option
 from batch.cli.exits import ExitCode
 from batch.cli.job_files import run_of
 from batch.cli.options import files, set_option
@@ -29,6 +30,7 @@ CHATS = ("chat", "sharegpt")
 @click.option("--output", "-o", metavar="DIR", help="Where to write.  [default: the run directory]")
 @click.option("--where", multiple=True, metavar="CONDITION", help="With chat and sharegpt: only answers with this score, as 'SCORE >= 1'.")
 @set_option
+@env_option
 @click.pass_context
 def export_command(
     ctx: click.Context, source: str, format_: str, output: str | None, where: tuple[str, ...], settings: tuple[str, ...]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from batch.cli.console import print_info, write, write_json
+from batch.cli.env_files import env_option
 from batch.cli.job_files import is_job
 from batch.cli.options import json_option, presets
 from batch.policy.terminal import one_line
@@ -15,6 +16,7 @@ FORMAT = 1
 @click.command("models")
 @click.argument("provider", metavar="PROVIDER | JOB.toml", shell_complete=presets)
 @click.option("--base-url", metavar="URL", help="Use this URL instead of the provider's own.")
+@env_option
 @json_option
 def models_command(provider: str, base_url: str | None, as_json: bool) -> None:
     """List the models that an endpoint serves, or those of a job, as a job names them.

@@ -11,6 +11,7 @@ import click
 
 from batch.cli.comparison import leaderboards
 from batch.cli.console import command_line, print_info, terminal_width, write_json, write_text
+from batch.cli.env_files import env_option, env_words
 from batch.cli.evaluation import end_by_gates, evaluation_json, write_ci_files
 from batch.cli.exits import ExitCode
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 @junit_option
 @markdown_option
 @set_option
+@env_option
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress of calls to models that judge or embed.")
 @json_option
 @click.pass_context
@@ -110,7 +112,7 @@ def _score_run(ctx: click.Context, directory: str, job: Path | None, options: di
     if options["samples"]:
         raise click.UsageError("--samples is for files; those of a run are in RUN_DIR/scores, as Parquet.")
     scored = open_scored(directory, job)
-    again = command_line("score", directory, *(("--job", str(job)) if job else ()))
+    again = command_line("score", directory, *(("--job", str(job)) if job else ()), *env_words())
     failed = options["judges"] and call_models(
         ctx, scored, again, options["settings"], retry_failed=options["retry_failed"], quiet=options["quiet"]
     )
