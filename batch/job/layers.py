@@ -21,6 +21,7 @@ _STEP = re.compile(r"""\s*(?:(?P<bare>[A-Za-z0-9_-]+)|"(?P<double>[^"]*)"|'(?P<s
 _EXAMPLE = "write --set KEY=VALUE, such as --set run.concurrency=64 or --set 'model[0].temperature=0.2'"
 LARGEST_FILE = 16 * 1024 * 1024
 NUL_IN_PATH = "a path cannot contain a NUL character"
+_ROWS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".arrow", ".feather", ".gz", ".zst"})
 TOO_DEEP = "is nested too deeply"
 
 
@@ -55,6 +56,8 @@ def read_layers(path: Path, environ: Mapping[str, str]) -> list[FileLayer]:
     Raises:
         JobError: when a file is missing or is not TOML, or when they extend each other in a circle.
     """
+    if path.suffix.lower() in _ROWS and path.is_file():
+        raise JobError([Problem(str(path), "", "is a file of rows, not a job", f"promptmill init {path} makes a first job for it")])
     # The job itself may come by a pipe, as in `run <(make-job)`; a pipe that a file names could block loading for ever.
     layer = _read(path, None, pipes=True)
     layers, seen = [layer], [path.resolve()]
