@@ -23,7 +23,7 @@ def init_command(source: str, output: str | None, model: str) -> None:
     \b
     Examples:
       promptmill init tickets.csv
-      promptmill init data/tickets.parquet --output jobs/tickets.toml --model openai/gpt-5-mini
+      promptmill init rows.parquet -o my.toml --model openai/gpt-5-mini
     """
     from batch.app.first_job import make_first_job
 
