@@ -13,14 +13,14 @@ from batch.app.run import RunOptions, RunReport, resume, run
 if TYPE_CHECKING:
     from batch.app.batch_files import export_files, export_requests, verify_files
     from batch.app.inspect import export, salvage, status, verify
-    from batch.app.services import models, serve
+    from batch.app.services import models, models_of_job, serve
     from batch.app.steps import run_steps, steps_of
     from batch.app.tryout import TryResult, try_row
 
 _HOMES = {
     **dict.fromkeys(("export_files", "export_requests", "verify_files"), "batch.app.batch_files"),
     **dict.fromkeys(("export", "salvage", "status", "verify"), "batch.app.inspect"),
-    **dict.fromkeys(("models", "serve"), "batch.app.services"),
+    **dict.fromkeys(("models", "models_of_job", "serve"), "batch.app.services"),
     **dict.fromkeys(("run_steps", "steps_of"), "batch.app.steps"),
     **dict.fromkeys(("TryResult", "try_row"), "batch.app.tryout"),
 }
@@ -33,6 +33,7 @@ __all__ = [
     "export_files",
     "export_requests",
     "models",
+    "models_of_job",
     "resume",
     "run",
     "run_steps",

@@ -26,7 +26,7 @@ from batch.settings import InputSettings, Job, OutputFormat, OutputSettings, Pro
 from batch.storage import is_url, uploading
 
 
-def export_requests(source: Path | str, destination: Path | str | None) -> WrittenRequests:
+def export_requests(source: Path | str, destination: Path | str | None, overrides: Sequence[str] = ()) -> WrittenRequests:
     """Write the requests of a job, given as its file or its run directory, as input files of a Batch API; by default to the run directory.
 
     Raises:
@@ -34,8 +34,8 @@ def export_requests(source: Path | str, destination: Path | str | None) -> Writt
     """
     is_run = is_url(str(source)) or Path(source).is_dir()
     if is_run:
-        return _write_requests(open_run(source).job, str(destination or source))
-    with rows_for_reading(load(source)) as loaded:
+        return _write_requests(open_run(source, overrides).job, str(destination or source))
+    with rows_for_reading(load(source, overrides)) as loaded:
         return _write_requests(loaded.job, str(destination or loaded.job.output.dir))
 
 

@@ -18,7 +18,9 @@ from batch.results.join import results
 from batch.storage import is_url, uploading
 
 
-def export_chats(directory: Path | str, form: ChatFormat, destination: Path | str | None, where: Sequence[str] = ()) -> WrittenChats:
+def export_chats(
+    directory: Path | str, form: ChatFormat, destination: Path | str | None, where: Sequence[str] = (), overrides: Sequence[str] = ()
+) -> WrittenChats:
     """Write the answers of a run for which all conditions on its scores hold; into the run directory unless `destination` is given.
 
     Scores are brought up to date first, as `promptmill score` does it without calling a model.
@@ -27,7 +29,7 @@ def export_chats(directory: Path | str, form: ChatFormat, destination: Path | st
         InputError: a condition cannot be read or names no score, or the input cannot be read.
         RunDirectoryError, DamagedError, StorageError.
     """
-    scored = open_scored(directory)
+    scored = open_scored(directory, overrides=overrides)
     run = scored.run
     known = {score.name: score for score in scored.scores()} if where else {}
     try:

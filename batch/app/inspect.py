@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -48,6 +49,14 @@ def salvage(directory: Path | str) -> list[str]:
         return salvage_directory(found)
 
 
-def export(directory: Path | str, format: OutputFormat, destination: Path | str | None) -> list[Path | str]:  # noqa: A002 - the option's name
-    """Write completions and errors in another format; beside the run's own unless `destination` is given. Raises as `verify`."""
-    return outputs.export(open_run(directory), format, destination)
+def export(
+    directory: Path | str,
+    format: OutputFormat,  # noqa: A002 - the option's name
+    destination: Path | str | None,
+    overrides: Sequence[str] = (),
+) -> list[Path | str]:
+    """Write completions and errors in another format; beside the run's own unless `destination` is given. Raises as `verify`.
+
+    `overrides` are `--set` texts, such as the new place of an input that was moved.
+    """
+    return outputs.export(open_run(directory, overrides), format, destination)

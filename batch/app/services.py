@@ -12,7 +12,7 @@ import anyio
 from batch.clock import SystemClock
 from batch.engine import endpoints
 from batch.errors import SetupError
-from batch.job import provider_settings
+from batch.job import load, provider_settings
 from batch.policy.redaction import ApiKeys
 from batch.providers.urls import normalise_base_url
 from batch.server.embedded import EmbeddedServer
@@ -22,13 +22,31 @@ from batch.settings.embedded import EmbeddedModelSettings
 
 def models(provider: str, base_url: str | None = None) -> list[str] | None:
     """Return the model ids that an endpoint lists; None when it has no list. Raises EndpointError, SetupError, JobError."""
-    settings = provider_settings(provider, os.environ)
-    if base_url:
-        try:
-            settings = replace(settings, base_url=normalise_base_url(base_url))
-        except ValueError as error:
-            raise SetupError(f"--base-url: {error}") from None
-    return anyio.run(partial(_models, settings))
+    return anyio.run(partial(_models, _at(provider_settings(provider, os.environ), base_url)))
+
+
+def models_of_job(job_file: str, base_url: str | None = None) -> list[tuple[str, list[str] | None]]:
+    """Return each provider of a job's models, with the model ids that it lists (as `models`), and nothing for embedded ones.
+
+    Raises EndpointError, SetupError, JobError; SetupError when the job has the embedded model alone.
+    """
+    providers = {variant.provider.name: variant.provider for variant in load(job_file).job.variants}
+    listed = [each for each in providers.values() if each.embedded is None]
+    if not listed:
+        raise SetupError(f"{job_file}: its model is embedded: it is loaded when the job runs, or by `promptmill serve`")
+    if base_url and len(listed) > 1:
+        raise SetupError(f"--base-url: {job_file} has several providers; name one: promptmill models {listed[0].name} --base-url URL")
+    return [(each.name, anyio.run(partial(_models, _at(each, base_url)))) for each in listed]
+
+
+def _at(settings: ProviderSettings, base_url: str | None) -> ProviderSettings:
+    """Return the settings with another URL. Raises SetupError."""
+    if not base_url:
+        return settings
+    try:
+        return replace(settings, base_url=normalise_base_url(base_url))
+    except ValueError as error:
+        raise SetupError(f"--base-url: {error}") from None
 
 
 async def _models(provider: ProviderSettings) -> list[str] | None:

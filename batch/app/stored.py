@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -19,9 +20,12 @@ from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, ScoreSettings
 
 
-def open_run(place: Path | str) -> StoredRun:
-    """Open the run at `place`, a path or an address. Raises RunDirectoryError, JobError, InputError, StorageError."""
-    return _open_loaded(place)[0]
+def open_run(place: Path | str, overrides: Sequence[str] = ()) -> StoredRun:
+    """Open the run at `place`, a path or an address, its job with `--set` texts.
+
+    Raises RunDirectoryError, JobError, InputError, StorageError.
+    """
+    return _open_loaded(place, overrides)[0]
 
 
 def stored_run(directory: RunDirectory, job: Job) -> StoredRun:
@@ -50,20 +54,20 @@ class ScoredRun:
         return scores
 
 
-def open_scored(place: Path | str, job_file: Path | None = None) -> ScoredRun:
-    """Open the run at `place` to score it by its own job, or by that of `job_file`. Raises as `open_run`."""
-    run, loaded = _open_loaded(place)
+def open_scored(place: Path | str, job_file: Path | None = None, overrides: Sequence[str] = ()) -> ScoredRun:
+    """Open the run at `place`, its job with `--set` texts, to score it by its own job or by that of `job_file`. Raises as `open_run`."""
+    run, loaded = _open_loaded(place, overrides)
     whole = run.with_all_columns()
     if job_file is None:
         return ScoredRun(whole, loaded, f"the job of {place}")
     return ScoredRun(whole, load(job_file), str(job_file))
 
 
-def _open_loaded(place: Path | str) -> tuple[StoredRun, LoadedJob]:
+def _open_loaded(place: Path | str, overrides: Sequence[str]) -> tuple[StoredRun, LoadedJob]:
     directory = open_existing(place)
     manifest = directory.manifest
     # Reading needs no endpoint: only what sends complains about variables that are not set.
-    loaded = from_document(readable(manifest.job, os.environ))
+    loaded = from_document(readable(manifest.job, os.environ), overrides)
     job = located(loaded.job, directory, manifest.input)
     return _stored(directory, manifest, job), replace(loaded, job=job, document=copy.deepcopy(dict(manifest.job)))
 

@@ -13,6 +13,7 @@ from batch.cli.comparison import comparisons
 from batch.cli.console import terminal_width, write_json, write_text
 from batch.cli.evaluation import end_by_gates, evaluation_json, write_ci_files
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
+from batch.cli.job_files import run_arguments
 from batch.cli.options import family_option, json_option, junit_option, markdown_option, scores_job_option
 from batch.cli.options import files as complete_files
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command("compare")
-@click.argument("targets", metavar="RUN|FILE [RUN|FILE]", nargs=-1, required=True, shell_complete=complete_files)
+@click.argument("targets", metavar="RUN|FILE [RUN|FILE]", nargs=-1, required=True, shell_complete=complete_files, callback=run_arguments)
 @scores_job_option
 @click.option("--pair", "pairs", multiple=True, metavar="OLD=NEW", help="For two runs: compare the model OLD with the model NEW.")
 @file_options

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, cast, get_args
 import click
 
 from batch.cli.console import print_error, print_info, write
+from batch.cli.env_files import env_option
 from batch.cli.exits import ExitCode
-from batch.cli.options import files
+from batch.cli.job_files import run_of
+from batch.cli.options import files, set_option
 from batch.settings import OutputFormat
 
 if TYPE_CHECKING:
@@ -27,8 +29,12 @@ CHATS = ("chat", "sharegpt")
 )
 @click.option("--output", "-o", metavar="DIR", help="Where to write.  [default: the run directory]")
 @click.option("--where", multiple=True, metavar="CONDITION", help="With chat and sharegpt: only answers with this score, as 'SCORE >= 1'.")
+@set_option
+@env_option
 @click.pass_context
-def export_command(ctx: click.Context, source: str, format_: str, output: str | None, where: tuple[str, ...]) -> None:
+def export_command(
+    ctx: click.Context, source: str, format_: str, output: str | None, where: tuple[str, ...], settings: tuple[str, ...]
+) -> None:
     """Write completions and errors in another format.
 
     The files have the same rows as those of the run, in input order. Their paths are printed.
@@ -52,48 +58,44 @@ def export_command(ctx: click.Context, source: str, format_: str, output: str | 
 
     tune_malloc()
     if format_ == REQUESTS:
-        _write_requests(ctx, source, output)
+        _write_requests(ctx, source, output, settings)
         return
     if format_ in CHATS:
-        _write_chats(source, cast("ChatFormat", format_), output, where)
+        _write_chats(source, cast("ChatFormat", format_), output, where, settings)
         return
     if where:
         raise click.UsageError("--where is for the formats chat and sharegpt")
-    for path in _export(source, cast("OutputFormat", format_), output):
+    for path in _export(source, cast("OutputFormat", format_), output, settings):
         write(near(path))
 
 
-def _export(source: str, form: OutputFormat, output: str | None) -> Sequence[Path | str]:
+def _export(source: str, form: OutputFormat, output: str | None, settings: tuple[str, ...]) -> Sequence[Path | str]:
     from batch import app
-    from batch.job import load
 
-    if Path(source).suffix == ".toml" and Path(source).is_file():
-        return app.export(load(source).job.output.dir, form, output)
+    source = run_of(source)
     if Path(source).is_file():
         if output is None:
             raise click.UsageError("say where to write: --output DIR")
         return app.export_files([Path(source)], form, output)
-    return app.export(source, form, output)
+    return app.export(source, form, output, settings)
 
 
-def _write_chats(source: str, form: ChatFormat, destination: str | None, where: tuple[str, ...]) -> None:
+def _write_chats(source: str, form: ChatFormat, destination: str | None, where: tuple[str, ...], settings: tuple[str, ...]) -> None:
     from batch.app.chats import export_chats
-    from batch.job import load
     from batch.progress import near
 
-    directory = load(source).job.output.dir if Path(source).suffix == ".toml" and Path(source).is_file() else source
-    written = export_chats(directory, form, destination, where)
+    written = export_chats(run_of(source), form, destination, where, settings)
     for path in written.paths:
         write(near(path))
     omitted = ", ".join(f"{count:,} {reason}" for reason, count in written.omitted.items())
     print_info(f"promptmill: {written.lines:,} answers" + (f"; omitted: {omitted}" if omitted else ""))
 
 
-def _write_requests(ctx: click.Context, source: str, destination: str | None) -> None:
+def _write_requests(ctx: click.Context, source: str, destination: str | None, settings: tuple[str, ...]) -> None:
     from batch import app
     from batch.progress import near
 
-    written = app.export_requests(source, destination)
+    written = app.export_requests(source, destination, settings)
     for path in written.paths:
         write(near(path))
     print_info(f"promptmill: {written.requests:,} requests in {len(written.paths)} files; nothing was sent")

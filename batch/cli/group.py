@@ -16,6 +16,7 @@ from batch.process import end_on_signals, open_missing_descriptors, tune_gc
 
 # Section, command, module and summary: --help shows these without loading the modules.
 COMMANDS = (
+    ("Run a job", "init", "init", "Make a first job from a file's columns."),
     ("Run a job", "run", "run", "Run a job, or continue it."),
     ("Run a job", "resume", "resume", "Continue a run from its directory alone."),
     ("Run a job", "cancel", "cancel", "Cancel the open batches of a run; collect what was done."),
@@ -107,7 +108,7 @@ class CommandGroup(click.Group):
         try:
             code = super().main(args, prog_name, standalone_mode=False, color=colour_wanted(), **extra)
         except click.ClickException as error:
-            code = _report_usage(error)
+            code = _report_usage(error, sys.argv[1:] if args is None else args)
         except click.Abort:
             code = ExitCode.INTERRUPTED
         except OSError as error:
@@ -118,8 +119,13 @@ class CommandGroup(click.Group):
         return code
 
 
-def _report_usage(error: click.ClickException) -> int:
-    print_error(error.format_message())
+def _report_usage(error: click.ClickException, args: Sequence[str]) -> int:
+    # Loaded for a mistake only.
+    from batch.cli.mistakes import mended
+
+    hint = mended(error, args)
+    # Without click's own proposal, which knows options only.
+    print_error(f"{error.message} ({hint})" if hint else error.format_message())
     if isinstance(error, click.UsageError) and error.ctx is not None:
         print_info(f"promptmill: for help: {error.ctx.command_path} --help")
     return ExitCode.UNUSABLE

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_type_hints
 import click
 from click.shell_completion import CompletionItem
 
+from batch.cli.env_files import env_option, env_words
+from batch.cli.job_files import run_argument
 from batch.settings import InputSettings, RunSettings
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ def presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 
 # Of a plain text click completes nothing, not even names of files.
 job_argument = click.argument("job", metavar="JOB.toml", shell_complete=files)
-directory_argument = click.argument("directory", metavar="RUN_DIR", shell_complete=folders)
+directory_argument = click.argument("directory", metavar="RUN_DIR", shell_complete=folders, callback=run_argument)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +165,7 @@ class RunFlags:
         pairs = [*(("--set", setting) for setting in self.settings), *given, *(("--variant", pattern) for pattern in self.variants)]
         pairs += [("--changed", self.changed)] if self.changed else []
         retry = [] if self.retry_failed is None else ["--retry-failed" + (f"={','.join(self.retry_codes)}" if self.retry_codes else "")]
-        return [*(word for pair in pairs for word in pair), *retry]
+        return [*(word for pair in pairs for word in pair), *retry, *env_words()]
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -171,6 +173,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     decorators: Sequence[Decorator] = (
         limit_option,
         set_option,
+        env_option,
         retry_option,
         *(option for option in SETTING_OPTIONS if option is not limit_option),
         click.option(

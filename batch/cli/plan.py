@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch.cli.console import print_info, table, write_json, write_text
+from batch.cli.env_files import env_option
 from batch.cli.options import json_option, limit_option, overrides, set_option
 from batch.policy.pricing import usd
 from batch.policy.terminal import one_line
@@ -33,6 +34,7 @@ _WIDEST = 140
 @click.argument("job", metavar="JOB.toml")
 @limit_option
 @set_option
+@env_option
 @click.option("--retry-failed", is_flag=True, help="Assume that rows that failed before are sent again.")
 @json_option
 def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_failed: bool, as_json: bool) -> None:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.console import table, write_text
-from batch.cli.options import presets
+from batch.cli.console import table, write_json, write_text
+from batch.cli.job_files import is_job
+from batch.cli.options import json_option, presets
 
 if TYPE_CHECKING:
     from batch.job import OwnProvider
     from batch.providers.presets import Preset
-    from batch.settings import SchemaSupport
+    from batch.settings import ProviderSettings, SchemaSupport
 
 
 @click.command("providers")
-@click.argument("name", required=False, shell_complete=presets)
-def providers_command(name: str | None) -> None:
-    """List the provider presets and your own providers, or explain one.
+@click.argument("name", metavar="[NAME | JOB.toml]", required=False, shell_complete=presets)
+@json_option
+def providers_command(name: str | None, as_json: bool) -> None:
+    """List the provider presets and your own providers, those of a job, or explain one.
 
     The part of a model's id before the first slash names the provider: id = "groq/MODEL".
     Keys are read from the variable shown, never from a file. Write your own providers as
@@ -30,12 +33,14 @@ def providers_command(name: str | None) -> None:
     from batch.job import own_providers
     from batch.providers.presets import PRESETS
 
+    if name is not None and is_job(name):
+        _write_list(_of_job(name), as_json=as_json)
+        return
     own = own_providers()
-    if name is None:
-        rows = [("PROVIDER", "KEY VARIABLE", "", "BASE URL")]
-        rows += [(p.name, p.api_key_env or "-", _key_state(p.api_key_env), p.base_url or "(embedded)") for p in PRESETS.values()]
-        rows += [(each.name, each.api_key_env or "-", _key_state(each.api_key_env), each.described_urls) for each in own.values()]
-        write_text(table(rows))
+    every = [(p.name, p.api_key_env, p.base_url or EMBEDDED) for p in PRESETS.values()]
+    every += [(each.name, each.api_key_env, each.described_urls) for each in own.values()]
+    if name is None or (as_json and name in {each[0] for each in every}):
+        _write_list([each for each in every if name in (None, each[0])], as_json=as_json)
     elif name in own:
         write_text(_own_explained(own[name]))
     elif name in PRESETS:
@@ -45,6 +50,44 @@ def providers_command(name: str | None) -> None:
         nearest = get_close_matches(name, known, n=1)
         hint = f"did you mean {nearest[0]}?" if nearest else "the providers are: " + ", ".join(known)
         raise click.BadParameter(f"there is no provider {name!r}; {hint}")
+
+
+EMBEDDED = "(embedded)"
+FORMAT = 1
+
+
+def _write_list(providers: Sequence[tuple[str, str | None, str]], *, as_json: bool) -> None:
+    """Write providers by name, the variable of their key and their URLs."""
+    if as_json:
+        keys = ("name", "api_key_env", "base_url")
+        found = [{**dict(zip(keys, each, strict=True)), "key_is_set": bool(each[1] and os.environ.get(each[1]))} for each in providers]
+        write_json({"format": FORMAT, "providers": found})
+        return
+    rows = [("PROVIDER", "KEY VARIABLE", "", "BASE URL")]
+    write_text(table([*rows, *((name, variable or "-", _key_state(variable), urls) for name, variable, urls in providers)]))
+
+
+def _of_job(job_file: str) -> list[tuple[str, str | None, str]]:
+    """Return the providers of a job's models. Raises JobError."""
+    from batch.job import load
+
+    loaded = load(job_file)
+    providers = {variant.provider.name: variant.provider for variant in loaded.job.variants}
+    return [(name, each.api_key_env, _urls(loaded.document, each)) for name, each in providers.items()]
+
+
+def _urls(document: Mapping[str, Any], provider: ProviderSettings) -> str:
+    # As the job has them: the values of variables in a URL may be secret.
+    written = document.get("provider", {}).get(provider.name, {}).get("base_url")
+    if written is not None:
+        return ", ".join([written] if isinstance(written, str) else written)
+    from batch.job import own_providers
+    from batch.providers.presets import PRESETS
+
+    if (own := own_providers().get(provider.name)) is not None:
+        return own.described_urls
+    preset = PRESETS.get(provider.name)
+    return (preset and preset.base_url) or EMBEDDED
 
 
 SCHEMA_HELP: dict[SchemaSupport, str] = {

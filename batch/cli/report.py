@@ -9,12 +9,13 @@ import click
 
 from batch.cli.console import write
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
+from batch.cli.job_files import run_arguments
 from batch.cli.options import files as complete_files
 from batch.cli.options import scores_job_option
 
 
 @click.command("report")
-@click.argument("targets", metavar="RUN_DIR|FILE...", nargs=-1, required=True, shell_complete=complete_files)
+@click.argument("targets", metavar="RUN_DIR|FILE...", nargs=-1, required=True, shell_complete=complete_files, callback=run_arguments)
 @scores_job_option
 @file_options
 @click.option("--output", metavar="FILE.html", help="For files and two runs: where to write it.  [default: report.html]")

@@ -7,11 +7,12 @@ import click
 from batch.cli.console import command_line
 from batch.cli.display import run_and_report
 from batch.cli.engine_options import EngineFlags, engine_options
-from batch.cli.options import RetryCommand, RunFlags, directory_argument, run_options
+from batch.cli.job_files import refuse_job
+from batch.cli.options import RetryCommand, RunFlags, folders, run_options
 
 
 @click.command("resume", cls=RetryCommand)
-@directory_argument
+@click.argument("directory", metavar="RUN_DIR", shell_complete=folders, callback=refuse_job)
 @run_options
 @engine_options
 @click.pass_context

@@ -11,10 +11,12 @@ import click
 
 from batch.cli.comparison import leaderboards
 from batch.cli.console import command_line, print_info, terminal_width, write_json, write_text
+from batch.cli.env_files import env_option, env_words
 from batch.cli.evaluation import end_by_gates, evaluation_json, write_ci_files
 from batch.cli.exits import ExitCode
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
 from batch.cli.grading import call_models
+from batch.cli.job_files import is_job, run_of
 from batch.cli.options import files as complete_files
 from batch.cli.options import json_option, junit_option, markdown_option, scores_job_option, set_option
 from batch.storage import named
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 @junit_option
 @markdown_option
 @set_option
+@env_option
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress of calls to models that judge or embed.")
 @json_option
 @click.pass_context
@@ -71,8 +74,8 @@ def score_command(
     """
     from batch.app.sides import is_run
 
-    failed_calls, scores_job = False, Path(job) if job else None
-    if len(targets) == 1 and is_run(targets[0]):
+    failed_calls, (targets, scores_job) = False, _resolved(targets, job)
+    if len(targets) == 1 and (is_run(targets[0]) or not (files["kind"] or Path(targets[0]).exists())):
         refuse_file_options(files)
         report, failed_calls = _score_run(ctx, targets[0], scores_job, options)
     else:
@@ -81,6 +84,13 @@ def score_command(
     end_by_gates(ctx, report)
     if failed_calls:
         ctx.exit(ExitCode.FAILED_ROWS)
+
+
+def _resolved(targets: tuple[str, ...], job: str | None) -> tuple[tuple[str, ...], Path | None]:
+    """Return the targets with the runs of job files, and the file with the scores: that of --job, or else the job file itself."""
+    # The job file may have got its scores after its run.
+    scores = targets[0] if job is None and len(targets) == 1 and is_job(targets[0]) else job
+    return tuple(map(run_of, targets)), Path(scores) if scores else None
 
 
 def _write_report(report: EvaluationReport, options: dict[str, Any], *, as_json: bool) -> None:
@@ -102,7 +112,7 @@ def _score_run(ctx: click.Context, directory: str, job: Path | None, options: di
     if options["samples"]:
         raise click.UsageError("--samples is for files; those of a run are in RUN_DIR/scores, as Parquet.")
     scored = open_scored(directory, job)
-    again = command_line("score", directory, *(("--job", str(job)) if job else ()))
+    again = command_line("score", directory, *(("--job", str(job)) if job else ()), *env_words())
     failed = options["judges"] and call_models(
         ctx, scored, again, options["settings"], retry_failed=options["retry_failed"], quiet=options["quiet"]
     )

@@ -9,6 +9,7 @@ import click
 
 from batch.cli.console import json_bytes, print_error, print_info, styled, write, write_json
 from batch.cli.display import check_input
+from batch.cli.env_files import env_option
 from batch.cli.exits import ExitCode
 from batch.cli.options import job_argument, json_option, overrides, set_option
 from batch.policy.terminal import one_line, visible
@@ -27,6 +28,7 @@ SHOWN_NUMBERS = 4
 @click.option("--row", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Which row to send, from 0.")
 @click.option("--variant", metavar="NAME", help="Which of the job's models to call.  [default: the first]")
 @set_option
+@env_option
 @json_option
 @click.pass_context
 def try_command(ctx: click.Context, job: str, row: int, variant: str | None, settings: tuple[str, ...], as_json: bool) -> None:

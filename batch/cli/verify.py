@@ -10,6 +10,7 @@ import click
 
 from batch.cli.console import command_line, table, terminal_width, write_json, write_text
 from batch.cli.exits import ExitCode
+from batch.cli.job_files import run_arguments
 from batch.cli.options import files, json_option
 from batch.cli.status import ORPHANS, number_or_unknown
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command("verify")
-@click.argument("paths", nargs=-1, required=True, metavar="RUN_DIR | ANSWERS.jsonl...", shell_complete=files)
+@click.argument("paths", nargs=-1, required=True, metavar="RUN_DIR | ANSWERS.jsonl...", shell_complete=files, callback=run_arguments)
 @click.option("--salvage", is_flag=True, help="First rewrite damaged journals with every whole record, and report what was lost.")
 @click.option("--input", "requests", metavar="BATCH.jsonl", help="With answers: the requests that they must belong to.")
 @json_option

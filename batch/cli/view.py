@@ -7,11 +7,12 @@ from contextlib import suppress
 import click
 
 from batch.cli.console import print_info, write
+from batch.cli.job_files import run_argument
 from batch.cli.options import folders
 
 
 @click.command("view")
-@click.argument("directory", metavar="[RUN_DIR]", required=False, shell_complete=folders)
+@click.argument("directory", metavar="[RUN_DIR]", required=False, shell_complete=folders, callback=run_argument)
 @click.option("--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="The port to serve at.  [default: a free one]")
 @click.option("--open", "opens", is_flag=True, help="Open the page in the browser.")
 def view_command(directory: str | None, port: int, opens: bool) -> None:

@@ -14,12 +14,14 @@ from typing import Any
 
 from batch.errors import JobError, Problem
 from batch.job.paths import KeyPath, dotted, looks_secret
+from batch.job.syntax import syntax_problem
 from batch.providers.variables import substitute
 
 _STEP = re.compile(r"""\s*(?:(?P<bare>[A-Za-z0-9_-]+)|"(?P<double>[^"]*)"|'(?P<single>[^']*)')(?P<indices>(?:\[\d+\])*)\s*(?:\.|$)""")
 _EXAMPLE = "write --set KEY=VALUE, such as --set run.concurrency=64 or --set 'model[0].temperature=0.2'"
 LARGEST_FILE = 16 * 1024 * 1024
 NUL_IN_PATH = "a path cannot contain a NUL character"
+_ROWS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".arrow", ".feather", ".gz", ".zst"})
 TOO_DEEP = "is nested too deeply"
 
 
@@ -54,6 +56,8 @@ def read_layers(path: Path, environ: Mapping[str, str]) -> list[FileLayer]:
     Raises:
         JobError: when a file is missing or is not TOML, or when they extend each other in a circle.
     """
+    if path.suffix.lower() in _ROWS and path.is_file():
+        raise JobError([Problem(str(path), "", "is a file of rows, not a job", f"promptmill init {path} makes a first job for it")])
     # The job itself may come by a pipe, as in `run <(make-job)`; a pipe that a file names could block loading for ever.
     layer = _read(path, None, pipes=True)
     layers, seen = [layer], [path.resolve()]
@@ -124,7 +128,7 @@ def _read(path: Path, asked_by: FileLayer | None, *, pipes: bool = False) -> Fil
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise JobError([_syntax_problem(label, text, str(error))]) from None
+        raise JobError([syntax_problem(label, text, str(error))]) from None
     except ValueError:
         raise JobError([Problem(label, "", "not valid TOML: a number in it has thousands of digits")]) from None
     except RecursionError:
@@ -159,29 +163,6 @@ def _extends_error(layer: FileLayer, message: str, hint: str | None) -> JobError
 
     line = key_lines(layer.text or "").get(("extends",), 1)
     return JobError([Problem(f"{layer.label}:{line}", "extends", message, hint)])
-
-
-def _syntax_problem(label: str, text: str, message: str) -> Problem:
-    """Explain a TOMLDecodeError. Its text alone has the place: "… (at line 3, column 5)" or "(at end of document)"."""
-    found = re.fullmatch(r"(?P<what>.*) \(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)", message, re.DOTALL)
-    what = found["what"] if found else message
-    line = int(found["line"]) if found and found["line"] else text.count("\n") + 1
-    lines = text.splitlines()
-    source = lines[line - 1].strip() if line <= len(lines) else ""
-    # A key that was written without quotes is a syntax error, and must not be shown.
-    if looks_secret(source.partition("=")[0]):
-        source = ""
-    what = f"not valid TOML: {what[:1].lower()}{what[1:]}"
-    return Problem(f"{label}:{line}", "", f"{what} in: {source}" if source else what, _syntax_hint(source))
-
-
-def _syntax_hint(source: str) -> str | None:
-    key, equals, value = (part.strip() for part in source.partition("="))
-    if equals and re.match(r"[A-Za-z./{]", value) and not re.match(r"(true|false|inf|nan)\b|\{", value):
-        return f'put text in quotes: {key} = "{value}"'
-    if key and not equals and not key.startswith("["):
-        return "a setting is written key = value"
-    return None
 
 
 def _near_files(path: Path) -> str | None:

@@ -10,6 +10,9 @@ from pathlib import Path
 from batch.errors import RunDirectoryError
 
 LATEST = "latest"
+_MOST_NAMED = 3
+# For a hint alone: below a home directory there may be many folders.
+_NEAR = 2
 _DEFAULT = "runs"
 _DEEPEST = 3
 _NOT_RUNS = frozenset({"journal", "watch", "scores", "old", "node_modules"})
@@ -58,3 +61,20 @@ def _below(folder: Path, depth: int) -> Iterator[Path]:
         for entry in sorted(entries, key=lambda each: each.name):
             if entry.is_dir(follow_symlinks=False) and entry.name not in _NOT_RUNS and not entry.name.startswith("."):
                 yield from _below(Path(entry.path), depth - 1)
+
+
+def meant(place: Path) -> str:
+    """Say which run was probably meant by `place`, where no run is: one around it, within it, or of nearly its name."""
+    for around in place.parents:
+        if (around / "run.json").is_file():
+            return f"it is in the run directory {around}"
+    within = sorted(_below(place, _NEAR), key=started_at, reverse=True)
+    if within:
+        more = f" and {len(within) - _MOST_NAMED} more" if len(within) > _MOST_NAMED else ""
+        return f"the runs in it are {', '.join(map(str, within[:_MOST_NAMED]))}{more}"
+    known = dict.fromkeys([*_below(place.parent, 1), *_below(runs_folder(), 1)])
+    from difflib import get_close_matches
+
+    names = {path.name: path for path in known if path != place}
+    near = get_close_matches(place.name, names, n=1)
+    return f"did you mean {names[near[0]]}?" if near else "give the folder of a run; promptmill runs DIR lists those of a folder"

@@ -24,6 +24,7 @@ from batch.journal.segments import Segment, SegmentName
 from batch.journal.writer import JournalWriter, LeasedJournalWriter
 from batch.rundir.batch_places import BatchPlaces
 from batch.rundir.file_lock import FileLock, lock_directory
+from batch.rundir.finding_runs import meant
 from batch.rundir.kept_names import ROWS, numbered
 from batch.rundir.manifest import Manifest
 from batch.settings import RunSettings
@@ -91,7 +92,8 @@ class RunDirectory(BatchPlaces):
             document = _parsed(self._read_manifest())
             layout = str(document["layout"])
         except (FileNotFoundError, NotADirectoryError):
-            raise RunDirectoryError(f"{self.place}: no run was begun here (there is no run.json); give the folder of a run") from None
+            hint = meant(Path(self.place)) if self.is_local else "give the folder of a run"
+            raise RunDirectoryError(f"{self.place}: no run was begun here (there is no run.json); {hint}") from None
         except OSError as error:
             raise RunDirectoryError(f"{path}: cannot be read: {error.strerror or error}") from error
         except (ValueError, KeyError, TypeError) as error:

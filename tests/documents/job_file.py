@@ -25,7 +25,7 @@ suggestion, and all errors are shown at once. Any key can be set on the command 
 - Paths are relative to the job file, those of `--set` to the working directory. They may use `${VAR}` and `${VAR:-default}`.
 - `extends = "base.toml"` builds on another job file: tables are merged key by key, `[[model]]`, `[[score]]` and other lists are
   replaced as a whole.
-- Keys of providers are never in a job file: `api_key_env` names the environment variable.
+- Keys of providers are never in a job file: `api_key_env` names the environment variable, which `--env-file .env` may set.
 - For completion and checks in an editor that knows TOML schemas: `promptmill schema > jobs/job.schema.json`, and
   `#:schema ./job.schema.json` as the first line of the job.
 

@@ -300,7 +300,7 @@ def test_extends(tmp_path: Path, files: dict[str, str], place: str, says: str) -
     [
         ("name = unquoted", 1, 'put text in quotes: name = "unquoted"'),
         ("a = 1\n\njust words\n", 3, "a setting is written key = value"),
-        ("a = 1\na = 2\n", 2, "overwrite"),
+        ("a = 1\na = 2\n", 2, "a is set twice, first in line 1"),
         ('a = "x\n', 1, "not valid TOML"),
         ("a = [1,\n2", 2, "not valid TOML"),
     ],
