@@ -74,7 +74,7 @@ def test_mistakes_are_raised_before_anything_is_sent(tmp_path: Path) -> None:
             batch.run(job, fresh=True, changed="rerun")
         with pytest.raises(ValueError, match='is for engine="ray"; give both'):
             batch.run(job, ray_address="auto")
-        with pytest.raises(ValueError, match="engine is one of 'live', 'ray', not 'Ray'"):
+        with pytest.raises(ValueError, match="engine is one of 'live', 'ray', 'batch-api', not 'Ray'"):
             batch.run(job, engine="Ray")  # type: ignore[arg-type]
         with pytest.raises(SetupError, match=r"no Ray cluster at 127\.0\.0\.1:9 |needs Ray"):
             batch.run(job, engine="ray", ray_address="127.0.0.1:9")
