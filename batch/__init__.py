@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from batch.app.python_scores import compare as compare
     from batch.app.python_scores import report as report
     from batch.app.python_scores import score as score
+    from batch.app.python_stream import OutcomeStream as OutcomeStream
+    from batch.app.python_stream import StreamedOutcome as StreamedOutcome
+    from batch.app.python_stream import stream as stream
 
 from batch._version import __version__ as __version__
 
@@ -37,17 +40,20 @@ _HOMES = {
     **dict.fromkeys(("RunStatus", "RunVerification", "export", "status", "verify"), "batch.app.python_inspect"),
     **dict.fromkeys(("JobPlan", "plan"), "batch.app.python_plan"),
     **dict.fromkeys(("Changes", "Scores", "compare", "report", "score"), "batch.app.python_scores"),
+    **dict.fromkeys(("OutcomeStream", "StreamedOutcome", "stream"), "batch.app.python_stream"),
 }
 
 __all__ = [
     "Changes",
     "Endpoint",
     "JobPlan",
+    "OutcomeStream",
     "Results",
     "RunResult",
     "RunStatus",
     "RunVerification",
     "Scores",
+    "StreamedOutcome",
     "__version__",
     "arun",
     "compare",
@@ -58,6 +64,7 @@ __all__ = [
     "run",
     "score",
     "status",
+    "stream",
     "verify",
 ]
 
