@@ -197,10 +197,12 @@ def _started(steps: Sequence[LoadedJob], options: RunOptions, observers: Sequenc
         with ExitStack() as stack:
             watching = list(observers)
             if progress and sys.stderr is not None:
+                from batch.app.notebook_progress import notebook_display
                 from batch.clock import SystemClock
                 from batch.progress import display_for
 
-                display = display_for(sys.stderr, SystemClock())
+                clock = SystemClock()
+                display = notebook_display(sys.stderr, clock) or display_for(sys.stderr, clock)
                 stack.callback(display.close)
                 watching.append(display)
             return run_job(loaded, for_step, watching, signals=(signal.SIGINT,) if own else (), stopper=stopper)
