@@ -17,7 +17,7 @@ import anyio
 import anyio.to_thread
 
 from batch.app.python_results import RunResult
-from batch.app.python_words import in_python_words, speaking_python
+from batch.app.python_words import PythonNotices, in_python_words, speaking_python
 from batch.app.run import RunOptions, RunReport
 from batch.app.run import run as run_job
 from batch.app.steps import run_steps, steps_of
@@ -204,7 +204,7 @@ def _started(steps: Sequence[LoadedJob], options: RunOptions, observers: Sequenc
                 clock = SystemClock()
                 display = notebook_display(sys.stderr, clock) or display_for(sys.stderr, clock)
                 stack.callback(display.close)
-                watching.append(display)
+                watching.append(PythonNotices(display))
             return run_job(loaded, for_step, watching, signals=(signal.SIGINT,) if own else (), stopper=stopper)
 
     return run_steps(steps, options, start)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from batch.errors import PromptmillError
+from batch.events import Event, Notice, Observer
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -66,3 +68,14 @@ def in_python_words(function: Callable[Parameters, Result]) -> Callable[Paramete
             return function(*args, **kwargs)
 
     return speaking
+
+
+class PythonNotices:
+    """Passes a run's events on to a display, with notices in Python's words."""
+
+    def __init__(self, display: Observer) -> None:
+        self._display = display
+
+    def notify(self, event: Event) -> None:
+        """Pass an event on."""
+        self._display.notify(replace(event, text=python_words(event.text)) if isinstance(event, Notice) else event)

@@ -11,8 +11,9 @@ import pytest
 import batch
 from batch.app.python_html import MOST_ROWS, html_table
 from batch.app.python_inspect import RunVerification
-from batch.app.python_words import python_words, speaking_python
+from batch.app.python_words import PythonNotices, python_words, speaking_python
 from batch.errors import ChangedError, JobError, Problem
+from batch.events import Event, Notice, RunEnded, VariantStopped
 from batch.results.verification import VariantCheck
 
 
@@ -72,3 +73,18 @@ def test_a_verification_says_its_verdict() -> None:
     assert repr(RunVerification((VariantCheck("a", 2, 2, 0, 0, 1),), (), ())) == (
         "<RunVerification: not sound: 1 rows are of a task that another row has>"
     )
+
+
+def test_notices_of_a_run_are_in_python_words() -> None:
+    """What a run says meanwhile names keywords too; the class of a notice stays, and other events pass as they are."""
+    seen: list[Event] = []
+
+    class Seen:
+        def notify(self, event: Event) -> None:
+            seen.append(event)
+
+    notices, ended = PythonNotices(Seen()), RunEnded({}, None)
+    for event in (Notice("give --fresh"), VariantStopped("or --retry-failed", "m", "gone"), ended):
+        notices.notify(event)
+    assert seen == [Notice("give fresh=True"), VariantStopped("or retry_failed=True", "m", "gone"), ended]
+    assert seen[2] is ended
