@@ -12,8 +12,8 @@ import hypothesis
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from batch.embedded_settings import EmbeddedModelSettings
 from batch.server.embedded import EmbeddedServer
+from batch.settings.embedded import EmbeddedModelSettings
 from tests.support.foreign import NOT_INSTALLED, needs_module
 from tests.support.guards import HangGuard, LoopGuard, ProcessGuard
 from tests.support.stores import S3Server, s3_server

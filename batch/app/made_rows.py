@@ -19,7 +19,6 @@ from batch.app.located import folder_of, located
 from batch.app.running import RunOptions
 from batch.app.upstream import StepSource, described, step_source
 from batch.errors import InputError
-from batch.input_settings import GIVEN
 from batch.job import LoadedJob
 from batch.journal.disk import storage_errors
 from batch.readers import Dataset
@@ -27,6 +26,7 @@ from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import InputRecord
 from batch.rundir.opening import open_run_directory
 from batch.settings import InputSettings, Job
+from batch.settings.inputs import GIVEN
 from batch.storage import open_input, scratch_folder
 
 _BLOCK = 1 << 20

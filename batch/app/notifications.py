@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from batch.events import Event, Progressed, RunEnded, RunStarted
-from batch.notify_settings import NotifySettings
 from batch.policy.terminal import without_url_secrets
+from batch.settings.notify import NotifySettings
 from batch.tally import sum_tallies
 from batch.transport.webhook import post
 

@@ -24,8 +24,8 @@ from batch.app.steps import run_steps, steps_of
 from batch.events import Observer
 from batch.executors import make_executor
 from batch.executors.stopping import Stopper
-from batch.input_settings import GIVEN
 from batch.job import LoadedJob, from_document, load
+from batch.settings.inputs import GIVEN
 
 AnyJob = str | Path | Mapping[str, Any] | LoadedJob
 Start = Callable[[Stopper], RunReport]

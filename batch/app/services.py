@@ -10,7 +10,6 @@ from functools import partial
 import anyio
 
 from batch.clock import SystemClock
-from batch.embedded_settings import EmbeddedModelSettings
 from batch.engine import endpoints
 from batch.errors import SetupError
 from batch.job import provider_settings
@@ -18,6 +17,7 @@ from batch.policy.redaction import ApiKeys
 from batch.providers.urls import normalise_base_url
 from batch.server.embedded import EmbeddedServer
 from batch.settings import ProviderSettings, RunSettings
+from batch.settings.embedded import EmbeddedModelSettings
 
 
 def models(provider: str, base_url: str | None = None) -> list[str] | None:

@@ -12,13 +12,13 @@ from typing import Any
 from batch._version import __version__
 from batch.app.stored import open_run
 from batch.errors import InputError
-from batch.input_settings import InputSettings, StepSettings
 from batch.job import load
 from batch.job.variants import slugify
 from batch.results.steps.files import write_step_rows
 from batch.results.steps.rows import StepRows
 from batch.rundir.opening import address_of, open_run_directory
 from batch.rundir.stored_run import StoredRun
+from batch.settings.inputs import InputSettings, StepSettings
 
 # The first bytes of a row's columns that a notice names.
 _NAMED = 5

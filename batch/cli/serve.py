@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from batch.cli.console import print_info, write
-from batch.embedded_settings import EmbeddedModelSettings
+from batch.settings.embedded import EmbeddedModelSettings
 
 DEFAULT_ALIAS = "smollm2-135m-instruct"
 _DEFAULTS = EmbeddedModelSettings()

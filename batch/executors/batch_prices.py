@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from batch.price_settings import Price, TokenPrices
 from batch.providers.prices import price_of
 from batch.settings import Variant
+from batch.settings.prices import Price, TokenPrices
 
 
 def batch_price(variant: Variant, now: datetime) -> Price | None:

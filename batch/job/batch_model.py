@@ -7,8 +7,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from batch.batch_settings import BatchSettings, RestPolicy
 from batch.job.section import Absent, Seconds, Section, Text, Whole
+from batch.settings.batch_api import BatchSettings, RestPolicy
 
 _BATCH = BatchSettings()
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from batch.batch_settings import BatchApi
-from batch.embedded_settings import EmbeddedModelSettings
 from batch.job.model import ProviderSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Loading, nearest
@@ -16,6 +14,8 @@ from batch.providers.batch_apis import FAMILIES
 from batch.providers.presets import PRESETS, Preset
 from batch.providers.urls import normalise_base_url
 from batch.settings import AuthHeader, ProviderSettings
+from batch.settings.batch_api import BatchApi
+from batch.settings.embedded import EmbeddedModelSettings
 
 _EMBEDDED_ONLY = ("model_path", "chat_template", "parallel", "context", "threads", "embedding")
 _REMOTE_ONLY = ("base_url", "api_key_env", "auth", "headers", "query", "stream_usage", "json_schema", "exact_url", "batch")

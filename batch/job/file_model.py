@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from batch.file_settings import FileSettings
 from batch.job.section import Absent, Section, Text, Whole
+from batch.settings.files import FileSettings
 
 _FILES = FileSettings()
 Columns = Text | list[Text]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from batch.file_settings import FileSettings
 from batch.job.paths import KeyPath
 from batch.job.problems import Loading
 from batch.prompts.parts import PartApi
+from batch.settings.files import FileSettings
 
 _COLUMNS = ("images", "audio", "files")
 _NAMES = {"files_dir": "folder"}

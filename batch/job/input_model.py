@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from batch.input_settings import InputFormat
 from batch.job.section import Absent, Section, Text, Whole
+from batch.settings.inputs import InputFormat
 
 
 class InputSection(Section):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from batch.input_settings import GIVEN, STEP_ID, InputSettings, StepSettings
 from batch.job.input_model import InputSection
 from batch.job.paths import KeyPath
 from batch.job.problems import Loading
@@ -13,6 +12,7 @@ from batch.job.sections import Sections
 from batch.readers.lines import is_encoding
 from batch.readers.requests import REQUEST_ID, holds_requests
 from batch.readers.where import Condition
+from batch.settings.inputs import GIVEN, STEP_ID, InputSettings, StepSettings
 
 _SOURCES = ("path", "job", "run")
 _OF_STEPS = ("variant", "explode", "group")

@@ -10,8 +10,6 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from batch.batch_settings import BatchFamily, EngineName
-from batch.embedded_settings import EmbeddedModelSettings
 from batch.job.batch_model import BatchSection
 from batch.job.file_model import FilesSection
 from batch.job.input_model import InputSection
@@ -30,6 +28,8 @@ from batch.settings import (
     RunSettings,
     SchemaSupport,
 )
+from batch.settings.batch_api import BatchFamily, EngineName
+from batch.settings.embedded import EmbeddedModelSettings
 
 _RUN = RunSettings()
 _EMBEDDED = EmbeddedModelSettings()

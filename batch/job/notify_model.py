@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from batch.job.section import Absent, Section, Text
-from batch.notify_settings import NotifySettings
+from batch.settings.notify import NotifySettings
 
 
 class NotifySection(Section):

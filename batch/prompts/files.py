@@ -18,7 +18,6 @@ from urllib.parse import unquote_to_bytes
 import orjson
 
 from batch.errors import FileError, RowError
-from batch.file_settings import FileSettings
 from batch.media import Media
 from batch.prompts.current_files import files_of
 from batch.prompts.kinds import kind_in_words, kind_of
@@ -26,6 +25,7 @@ from batch.prompts.parts import FileData, FileUrl, Part, PartApi, Purpose, Unsup
 from batch.prompts.pictures import shrunk
 from batch.prompts.templates import missing_column, row_place
 from batch.records import Row
+from batch.settings.files import FileSettings
 
 _WEB = re.compile(r"https?://", re.IGNORECASE)
 _DATA = re.compile(r"data:([^,]*?)(;base64)?,", re.IGNORECASE)

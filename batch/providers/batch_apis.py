@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from batch.batch_settings import BatchApi, BatchFamily
+from batch.settings.batch_api import BatchApi, BatchFamily
 
 MEGABYTE = 1_000_000
 
@@ -25,7 +25,7 @@ FAMILIES: Mapping[BatchFamily, BatchApi] = MappingProxyType(
 
 OPENAI = BatchApi(price_share=0.5)
 AZURE = BatchApi(max_requests=100_000, price_share=0.5, urls={"chat/completions": "/chat/completions"})
-GROQ = BatchApi(max_bytes=100 * MEGABYTE, price_share=0.5)
+GROQ = BatchApi(max_bytes=100 * MEGABYTE)
 TOGETHER = BatchApi(purpose="batch-api", max_bytes=100 * MEGABYTE)
 DEEPINFRA = BatchApi(price_share=0.8)
 DOUBLEWORD = BatchApi()

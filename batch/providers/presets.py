@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from batch.batch_settings import BatchApi
 from batch.providers import batch_apis
 from batch.providers.options import LLAMA_CPP, MIN_P, REPETITION, SGLANG, TEMPLATE, TOP_K, VLLM
 from batch.records import Api
 from batch.settings import AuthHeader, SchemaSupport
+from batch.settings.batch_api import BatchApi
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

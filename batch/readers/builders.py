@@ -6,13 +6,13 @@ import os.path
 from typing import Any
 
 from batch.errors import FileError
-from batch.file_settings import FileSettings
 from batch.prompts import RequestBuilder
 from batch.prompts.current_files import files_of
 from batch.prompts.files import RowFiles
 from batch.prompts.messages import Maker
 from batch.records import InputFile, Row
 from batch.settings import Variant
+from batch.settings.files import FileSettings
 from batch.storage import is_url
 from batch.storage.urls import parse
 from batch.storage.within import read_within

@@ -13,6 +13,7 @@ from batch.journal.lines import decode
 from batch.journal.segments import Segment, segments
 from batch.records import Outcome
 from batch.rundir.local import RunDirectory
+from batch.rundir.manifest import Manifest
 from batch.storage import open_regular
 
 BLOCK_BYTES = 4 << 20
@@ -61,10 +62,14 @@ def read_record(place: Place) -> Outcome | None:
 
 
 class JournalFollower:
-    """Follows the journals of a run from their beginning, or from their end. Each call of `blocks` reads what came since the last one."""
+    """Follows the journals of a run from their beginning, or from their end. Each call of `blocks` reads what came since the last one.
 
-    def __init__(self, directory: RunDirectory) -> None:
+    `manifest` is that of a run that has ended; without it run.json is read at each call, since a running one may get more models.
+    """
+
+    def __init__(self, directory: RunDirectory, manifest: Manifest | None = None) -> None:
         self._directory = directory
+        self._manifest = manifest
         self._read: dict[Path, int] = {}
 
     def blocks(self) -> Iterator[list[JournalLine]]:
@@ -91,7 +96,8 @@ class JournalFollower:
         return found
 
     def _segments(self) -> Iterator[tuple[str, Segment]]:
-        names = {record.slug: name for name, record in self._directory.manifest.variants.items()}
+        manifest = self._manifest or self._directory.manifest
+        names = {record.slug: name for name, record in manifest.variants.items()}
         for slug in self._directory.slugs():
             try:
                 found = segments(self._directory.journal_dir(slug))

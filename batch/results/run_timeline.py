@@ -14,6 +14,8 @@ from batch.journal.watching import SAMPLES, decode_sample
 from batch.results.following import JournalFollower, JournalLine
 from batch.results.timeline import Timeline
 from batch.rundir.local import RunDirectory
+from batch.rundir.manifest import Manifest
+from batch.rundir.stored_run import StoredRun
 from batch.rundir.watch_folder import fetched_watch_folder
 
 Seen = Callable[[JournalLine, Mapping[str, Any]], None]
@@ -22,10 +24,10 @@ Seen = Callable[[JournalLine, Mapping[str, Any]], None]
 class RunTimeline:
     """Brings a timeline up to date; each call reads what was added. `seen` gets each record with its fields."""
 
-    def __init__(self, directory: RunDirectory, seen: Seen | None = None) -> None:
+    def __init__(self, directory: RunDirectory, seen: Seen | None = None, manifest: Manifest | None = None) -> None:
         self._directory = directory
         self._folder = fetched_watch_folder(directory)
-        self._follower = JournalFollower(directory)
+        self._follower = JournalFollower(directory, manifest)
         self._seen = seen
         self._read: dict[int, int] = {}
         self.timeline = Timeline(attempts_kept=any(self._folder.glob(f"*{SUFFIX}")) if self._folder.is_dir() else False)
@@ -68,8 +70,8 @@ class RunTimeline:
                 self.timeline.add_sample(name, sample)
 
 
-def timeline_of(directory: RunDirectory) -> dict[str, Any]:
+def timeline_of(run: StoredRun) -> dict[str, Any]:
     """Read the whole timeline of a run. Raises StorageError, RunDirectoryError."""
-    reading = RunTimeline(directory)
+    reading = RunTimeline(run.directory, manifest=run.manifest)
     reading.update()
     return reading.timeline.document()

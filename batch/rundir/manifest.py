@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from batch.file_settings import FileSettings
 from batch.records import BeatenVariant
 from batch.settings import PromptSettings, Variant
+from batch.settings.files import FileSettings
 
 
 @dataclass(frozen=True, slots=True)

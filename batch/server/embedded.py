@@ -17,9 +17,9 @@ from typing import IO, Self, cast
 import anyio
 from anyio.abc import ByteReceiveStream, Process
 
-from batch.embedded_settings import EmbeddedModelSettings
 from batch.errors import SetupError
 from batch.server.cores import spare_threads, usable_cores
+from batch.settings.embedded import EmbeddedModelSettings
 
 _CHILD = Path(__file__).with_name("child.py")
 _GET_SERVER = "pip install 'promptmill[local]'"

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.browser import OpenReport, chromium
 from tests.support.foreign import needs_module, needs_program
+from tests.support.scripted import PATIENCE_S
 
 Opener = Callable[..., OpenReport]
 
@@ -25,6 +26,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Any]:
     """Headless Chromium, for these tests only: playwright keeps an event loop open in this thread, in which no other can run."""
+    from playwright.sync_api import expect
+
+    # Playwright's own 5 s are not enough beside three other workers.
+    expect.set_options(timeout=PATIENCE_S * 1000)
     with chromium() as running:
         yield running
 

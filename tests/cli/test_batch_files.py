@@ -123,7 +123,8 @@ def test_all_apis_of_a_file_streamed_or_not(tmp_path: Path) -> None:
         result = folder.call("run", "batch.toml")
         sent = {received.path: received.json() for received in endpoint.requests if received.body}
     assert result.returncode == 0, result.stderr
-    assert "stream" not in sent["/v1/responses"].keys() | sent["/v1/moderations"].keys() | sent["/v1/embeddings"].keys()
+    assert sent["/v1/responses"]["stream"] is True
+    assert "stream" not in sent["/v1/moderations"].keys() | sent["/v1/embeddings"].keys()
     assert sent["/v1/chat/completions"]["stream"] is True
     answers = {line["id"]: line for line in lines_of(tmp_path / "run" / "completions.jsonl")}
     assert answers["request-4"]["embedding"] == [0.5, -0.25]

@@ -20,6 +20,7 @@ INFO = ErrorInfo(ErrorKind.API, "authentication", "the key was refused", 401)
 EXAMPLES = [
     errors.JobError([errors.Problem("job.toml:3", "run.streem", "no such key", "did you mean stream?")]),
     errors.InputError("no file a.jsonl"),
+    errors.FileError("missing_file", "no file a.png"),
     errors.RowError("missing_column", "no column x"),
     errors.RunDirectoryError("no run.json"),
     errors.LockedError("held by 12"),

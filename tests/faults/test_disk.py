@@ -111,7 +111,7 @@ def test_the_disk_is_full_when_the_outputs_are_written(tmp_path: Path) -> None:
         assert ended.returncode == 5, ended.stderr
         assert "jsonl: cannot be written: No space left on device" in ended.stderr
         assert "all outcomes are in the journal; run the same command again, nothing is sent twice" in ended.stderr
-        assert {path.name for path in folder.directory.iterdir()} - {"watch"} == {"journal", "run.json", "run.lock"}
+        assert {path.name for path in folder.directory.iterdir()} - {"watch", "run.log.jsonl"} == {"journal", "run.json", "run.lock"}
         check_goes_on(folder, endpoint, ROWS)
 
 

@@ -134,7 +134,7 @@ def test_a_server_that_loads_is_waited_for(tmp_path: Path) -> None:
         assert rows_sent(endpoint) <= 100 + WORKERS + PROBES
     assert (session.exit_code, session.tally.ok) == (0, 100)
     assert session.notices == [
-        "house is out of order (Loading model); probing until it serves again, for up to 600 s",
+        "house is out of order (Loading model); probing until it serves again, for up to 5.0 s",
         "house serves again",
     ]
 

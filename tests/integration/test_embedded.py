@@ -14,10 +14,10 @@ import anyio
 import httpx
 import pytest
 
-from batch.embedded_settings import EmbeddedModelSettings
 from batch.errors import SetupError
 from batch.server import embedded
 from batch.server.embedded import EmbeddedServer, weights_path
+from batch.settings.embedded import EmbeddedModelSettings
 
 pytestmark = pytest.mark.local_model
 
@@ -27,7 +27,7 @@ linux_only = pytest.mark.skipif(sys.platform != "linux", reason="pidfd and the p
 RUNNER = """
 import anyio
 from batch.server.embedded import EmbeddedServer
-from batch.embedded_settings import EmbeddedModelSettings
+from batch.settings.embedded import EmbeddedModelSettings
 
 async def main():
     async with EmbeddedServer(EmbeddedModelSettings(), "smollm2") as server:

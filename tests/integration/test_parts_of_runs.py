@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.jobs import JobFolder, lines_of
-from tests.support.scripted import PATIENCE_S, Action, Received, ScriptedEndpoint, answer
-from tests.support.scripts import for_rows, row_number, wait_until
+from tests.support.scripted import Action, Received, ScriptedEndpoint, answer
+from tests.support.scripts import for_rows, row_number, until, wait_until
 
 ROWS = 60
 
@@ -29,8 +29,8 @@ def test_the_first_part_is_there_before_a_tenth_of_the_rows(tmp_path: Path) -> N
 
     def handle(received: Received) -> Iterable[Action]:
         if row_number(received) >= ROWS // 10:
-            may_pass.wait(PATIENCE_S)
-        return answer(received)
+            yield from until(may_pass.is_set)
+        yield from answer(received)
 
     with ScriptedEndpoint(for_rows(handle)) as endpoint:
         folder = divided(tmp_path, endpoint.url)

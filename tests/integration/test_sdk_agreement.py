@@ -16,10 +16,10 @@ import pytest
 from openai import AsyncOpenAI
 
 from batch.clock import SystemClock
-from batch.embedded_settings import EmbeddedModelSettings
 from batch.records import Api, Chunk, Reply, Request
 from batch.server.embedded import EmbeddedServer
 from batch.settings import ProviderSettings, RunSettings
+from batch.settings.embedded import EmbeddedModelSettings
 from batch.transport.client import Client
 from batch.transport.engines import open_engine
 from batch.transport.wire import Engine, Response, Target

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from batch.embedded_settings import EmbeddedModelSettings
 from batch.errors import JobError
 from batch.server.embedded import weights_path
+from batch.settings.embedded import EmbeddedModelSettings
 from tests.support.foreign import INSTALL_LIMIT_S, PRICE, cache_home, check_money, kill_in_the_middle, python_program, serving
 from tests.support.jobs import JobFolder, ids, run_here
 from tests.support.processes import server_port

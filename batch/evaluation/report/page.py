@@ -68,7 +68,7 @@ def write_report(run: StoredRun, evaluated: Evaluated, now: datetime) -> Path:
     """
     path = run.directory.path / "report.html"
     stored = sum(each.stat().st_size for variant in run.job.variants for each in segment_paths(run.directory.journal_dir(variant.slug)))
-    write_page(path, run.job, results(run), stored, replace(evaluated, timeline=timeline_of(run.directory)), now)
+    write_page(path, run.job, results(run), stored, replace(evaluated, timeline=timeline_of(run)), now)
     return path
 
 

@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 
 import orjson
 
-from batch.batch_settings import BatchApi
 from batch.executors.batch_api.shard_files import ShardFiles, TaskEntry
 from batch.executors.batch_api.submissions import Submission, Submissions
 from batch.journal.disk import storage_errors
 from batch.records import Request
 from batch.settings import OWN_MODEL, Variant
+from batch.settings.batch_api import BatchApi
 from batch.storage import open_regular, sync_directory
 
 # OpenAI's bound on what a batch of embeddings may embed in all.

@@ -10,8 +10,8 @@ from batch.engine.work import Work
 from batch.executors.batch_prices import batch_price
 from batch.policy.budget import Budget
 from batch.policy.pricing import WorstCase, cost_of, usd
-from batch.price_settings import Price
 from batch.settings import Variant
+from batch.settings.prices import Price
 
 
 class BatchMoney:

@@ -11,12 +11,12 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
-from batch.batch_settings import BatchApi
 from batch.clock import Clock
 from batch.executors.batch_api.submissions import Submission
 from batch.policy.verdicts import Verdict, judge
 from batch.providers.batch_replies import OVER_LIMIT, BatchObject, read_batch, read_batches, read_file_id, read_files
 from batch.records import Exchange
+from batch.settings.batch_api import BatchApi
 from batch.transport.control import ControlCall, ControlClient, FileBody
 
 _PAGE = 100

@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio.to_thread
 
-from batch.batch_settings import BatchSettings
 from batch.clock import Clock
 from batch.executors.batch_api.collector import Collected, Collector, read_lines
 from batch.executors.batch_api.endpoint import BatchEndpoint, refused
@@ -25,6 +24,7 @@ from batch.policy.polling import Polling
 from batch.policy.verdicts import Action
 from batch.providers.batch_replies import BatchObject
 from batch.settings import Variant
+from batch.settings.batch_api import BatchSettings
 from batch.tally import Tally
 
 # Without a limit of the job's own, a batch is cancelled after twice its window, or a week where that is not known: Azure's never expire.

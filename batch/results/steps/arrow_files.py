@@ -14,7 +14,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from batch.input_settings import STEP_ID
 from batch.readers import Dataset
 from batch.readers.arrow import JSON_VALUES
 from batch.readers.carried import CarriedArrays, column_fields
@@ -23,6 +22,7 @@ from batch.readers.values import value_types
 from batch.results.carried import split_repeats, taken_rows
 from batch.results.steps.groups import GROUP, Groups, with_group
 from batch.results.steps.rows import STEPS, StepRow, StepRows
+from batch.settings.inputs import STEP_ID
 from batch.writers.arrow_types import convert, settle_field
 from batch.writers.values import clean, json_bytes
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from batch.input_settings import STEP_ID
 from batch.results.steps.rows import StepRow, StepRows, group_id, value_at
+from batch.settings.inputs import STEP_ID
 
 GROUP = "group"
 WITHOUT_GROUP = "without a value to group by"

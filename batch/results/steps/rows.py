@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from batch.errors import InputError
-from batch.input_settings import STEP_ID, StepSettings
 from batch.journal.index import ResumeIndex
 from batch.prompts.schemas import parsed_answer
 from batch.readers.ids import id_text
@@ -27,6 +26,7 @@ from batch.results.join import MatchedTasks, Result, portions
 from batch.results.lines import completion_line
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Variant
+from batch.settings.inputs import STEP_ID, StepSettings
 
 STEPS = "steps"
 INPUT = "input"

@@ -123,7 +123,7 @@ def test_a_rate_is_learned_from_refusals_also_where_other_workers_send(is_shared
         sent = 0
         for tick in range(30):
             now = second + tick / 30
-            if house._learned.hold(now) > 0:
+            if house.learned.hold(now) > 0:
                 continue
             sent += 1
             ticket = house.sent(work().task, work().request, now, first=True, retried=False)

@@ -11,7 +11,6 @@ import anyio
 import pytest
 
 import batch
-from batch.embedded_settings import EmbeddedModelSettings
 from batch.errors import SetupError
 from batch.executors.workers import ray_actor, ray_session
 from batch.executors.workers.messages import Assignment, Grant, LinkError, Report
@@ -19,6 +18,7 @@ from batch.executors.workers.ray_actor import Mailbox, RayWorker, check, node_ch
 from batch.readers import Dataset
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import open_run_directory
+from batch.settings.embedded import EmbeddedModelSettings
 from batch.storage import stores
 from batch.storage.store_errors import StoreError
 from tests.support import jobs

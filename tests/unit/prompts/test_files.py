@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from batch.errors import FileError, RowError
-from batch.file_settings import FileSettings
 from batch.media import Media
 from batch.prompts import RequestBuilder
 from batch.prompts.kinds import kind_of
 from batch.prompts.parts import FileData, FileUrl, UnsupportedFileError, part_of
 from batch.records import Request
+from batch.settings.files import FileSettings
 from tests.support.files import row, variant
 from tests.support.pictures import MP3, PDF, picture, sound
 

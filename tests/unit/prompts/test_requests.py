@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from batch.embedded_settings import EmbeddedModelSettings
 from batch.errors import InputError, RowError
 from batch.prompts import RequestBuilder
+from batch.settings.embedded import EmbeddedModelSettings
 from tests.support.files import body, row, variant
 
 

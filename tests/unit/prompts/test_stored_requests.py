@@ -9,12 +9,12 @@ from typing import Any
 import orjson
 import pytest
 
-from batch.embedded_settings import EmbeddedModelSettings
 from batch.errors import InputError, RowError
 from batch.job import from_document
 from batch.prompts import RequestBuilder
 from batch.readers import Dataset
 from batch.records import BadRow, Request, Row
+from batch.settings.embedded import EmbeddedModelSettings
 from tests.support.files import row, variant
 from tests.support.jobs import loaded, problem
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from batch.embedded_settings import EmbeddedModelSettings
 from batch.errors import JobError
 from batch.job import provider_settings
 from batch.providers.parameters import COMMON_PARAMETERS, PARAMETERS_OF
 from batch.providers.presets import PRESETS
 from batch.providers.urls import normalise_base_url
 from batch.providers.variables import substitute
+from batch.settings.embedded import EmbeddedModelSettings
 from tests.support.jobs import GOOD, loaded, problem, problems
 
 LOCAL_SERVERS = {"vllm", "sglang", "ollama", "llamacpp", "lmstudio", "local"}

@@ -7,10 +7,10 @@ from typing import Any
 import orjson
 import pytest
 
-from batch.file_settings import FileSettings
 from batch.prompts import RequestBuilder
 from batch.prompts.schemas import mending
 from batch.providers.responses_requests import response_request
+from batch.settings.files import FileSettings
 from tests.support.files import row, variant
 
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}

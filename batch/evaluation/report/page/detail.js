@@ -28,9 +28,6 @@ const extractedPlace = (text, extracted) => {
 const breakable = (name) =>
   name.split(/(?<= )/).flatMap((word) => (word.length > 24 ? word.split(/(?<=[^\s(][/:@_=])/).flatMap((part) => [part, element("wbr")]) : [word]));
 
-// A number with this many decimals; 0 has no sign.
-const fixed = (value, digits) => (Number(value.toFixed(digits)) || 0).toFixed(digits);
-
 const seconds = (value) => (value < 0.9995 ? `${fixed(value * 1000, 0)} ms` : `${fixed(value, 1)} s`);
 
 const dollars = (value) => (value === 0 ? "$0" : `$${value.toPrecision(2)}`);

@@ -11,3 +11,6 @@ const element = (name, properties, ...children) => {
   made.append(...children.filter((child) => child !== null && child !== undefined));
   return made;
 };
+
+// A number with this many decimals; 0 has no sign.
+const fixed = (value, digits) => (Number(value.toFixed(digits)) || 0).toFixed(digits);

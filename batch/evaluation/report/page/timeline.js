@@ -24,7 +24,7 @@ const short = (value) => {
   return String(Number(value.toPrecision(2)));
 };
 const asSeconds = (value) => (value === null || value === undefined ? "" : value < 1 ? `${Math.round(value * 1000)} ms` : `${short(value)} s`);
-const asDollars = (value) => (value === null || value === undefined ? "" : `$${value >= 100 ? short(value) : value.toFixed(value < 0.1 ? 4 : 2)}`);
+const asDollars = (value) => (value === null || value === undefined ? "" : `$${value >= 100 ? short(value) : fixed(value, value < 0.1 ? 4 : 2)}`);
 const asPercent = (value) => (value === null || value === undefined ? "" : `${Math.round(100 * value)} %`);
 
 const clock = (time, withSeconds) => new Date(time * 1000).toLocaleTimeString("en-GB", withSeconds ? {} : { hour: "2-digit", minute: "2-digit" });
@@ -129,11 +129,11 @@ class TimeChart {
       const broken = at > 0 && this.starts[at] - this.starts[at - 1] > 1.5 * this.width;
       if (value === null || (broken && !floor)) pen = "M";
       if (value === null) return;
-      points.push(`${pen}${this.x(this.places[at]).toFixed(1)} ${this.y(value).toFixed(1)}`);
+      points.push(`${pen}${fixed(this.x(this.places[at]), 1)} ${fixed(this.y(value), 1)}`);
       pen = "L";
     });
     if (floor) {
-      const back = floor.map((value, at) => `L${this.x(this.places[at]).toFixed(1)} ${this.y(value).toFixed(1)}`).reverse();
+      const back = floor.map((value, at) => `L${fixed(this.x(this.places[at]), 1)} ${fixed(this.y(value), 1)}`).reverse();
       return svg("path", { class: `area ${colour}`, d: points.length ? `${points.join("")}${back.join("")}Z` : "" }, svg("title", {}, name));
     }
     return svg("path", { class: `series ${colour} ${style ?? ""}`, d: points.join("") });

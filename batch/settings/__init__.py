@@ -9,17 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from batch.batch_settings import BatchApi, BatchSettings, EngineName
-from batch.embedded_settings import EmbeddedModelSettings
-from batch.file_settings import FileSettings
-
-# Not by a plain import: their former home keeps the names.
-from batch.input_settings import InputFormat as InputFormat  # noqa: PLC0414
-from batch.input_settings import InputSettings as InputSettings  # noqa: PLC0414
-from batch.notify_settings import NotifySettings
-from batch.price_settings import Price as Price  # noqa: PLC0414 - a setting of the job
-from batch.price_settings import TokenPrices as TokenPrices  # noqa: PLC0414
 from batch.records import Api
+from batch.settings.batch_api import BatchApi, BatchSettings, EngineName
+from batch.settings.embedded import EmbeddedModelSettings
+from batch.settings.files import FileSettings
+
+# With `as`, the names are this module's too (PEP 484).
+from batch.settings.inputs import InputFormat as InputFormat
+from batch.settings.inputs import InputSettings as InputSettings
+from batch.settings.notify import NotifySettings
+from batch.settings.prices import Price as Price
+from batch.settings.prices import TokenPrices as TokenPrices
 
 PromptApi = Literal["chat/completions", "completions", "embeddings", "messages", "responses"]
 """The APIs for which a prompt makes requests; stored requests may be for others."""
