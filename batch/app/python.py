@@ -1,4 +1,4 @@
-"""`batch.run` and its kin: jobs from Python, with their results as Arrow tables."""
+"""`batch.run` and `batch.arun`: jobs from Python."""
 
 from __future__ import annotations
 
@@ -11,89 +11,41 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal, TypedDict
 
 import anyio
 import anyio.to_thread
 
-from batch.app.made_rows import rows_for_reading
+from batch.app.python_results import RunResult
+from batch.app.python_words import PythonNotices, in_python_words, speaking_python
 from batch.app.run import RunOptions, RunReport
 from batch.app.run import run as run_job
 from batch.app.steps import run_steps, steps_of
-from batch.app.stored import open_run
-from batch.engine.feed import ChangedPolicy
 from batch.events import Observer
 from batch.executors import make_executor
 from batch.executors.stopping import Stopper
 from batch.job import LoadedJob, from_document, load
 from batch.settings.inputs import GIVEN
-from batch.tally import Tally
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from batch.app.estimate import Estimate
-    from batch.results.tables import Tables
 
 AnyJob = str | Path | Mapping[str, Any] | LoadedJob
+Start = Callable[[Stopper], RunReport]
 
 
-class Results:
-    """The results of a run directory, also during its run or after it stopped: as its journals are when first read.
+class RunArguments(TypedDict, total=False):
+    """The keyword arguments of `run`, which says what they mean."""
 
-    It is itself a stream of completions in Arrow's C interface, so that `polars.DataFrame(results)`, `pyarrow.table(results)` and
-    `duckdb.sql("from results")` take it as it is; `results.completions().to_pandas()` is for pandas.
-
-    Raises:
-        RunDirectoryError: there is no run there.
-    """
-
-    def __init__(self, directory: str | Path) -> None:
-        self._run = open_run(directory)
-        self.directory: Path | str = self._run.directory.place
-        self._made: Tables | None = None
-
-    def completions(self) -> pa.Table:
-        """One row per answer, in input order. Columns: those of completions.parquet. Raises InputError, DamagedError, StorageError."""
-        return self._tables.completions()
-
-    def errors(self) -> pa.Table:
-        """One row per failed task, in input order. Columns: those of errors.parquet. Raises as `completions`."""
-        return self._tables.errors()
-
-    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        return self._tables.stream().__arrow_c_stream__(requested_schema)
-
-    @property
-    def _tables(self) -> Tables:
-        from batch.results.tables import Tables
-
-        if self._made is None:
-            self._made = Tables(self._run)
-        return self._made
+    rows: Any
+    overrides: Sequence[str]
+    retry_failed: bool
+    fresh: bool
+    changed: Literal["refuse", "rerun", "keep"]
+    engine: str | None
+    ray_address: str | None
+    progress: bool
+    observers: Sequence[Observer]
 
 
-class RunResult(Results):
-    """How a run ended, with its results.
-
-    `tallies` are the counts by variant, `reason` is a sentence on why it ended early (None: every row has its outcome), `exit_code` is
-    that of the command, `outputs` are the written files.
-    """
-
-    def __init__(self, report: RunReport) -> None:
-        super().__init__(report.directory)
-        self.tallies: dict[str, Tally] = report.tallies
-        self.reason: str | None = report.reason
-        self.exit_code: int = report.exit_code
-        self.outputs: tuple[Path | str, ...] = report.outputs
-        self.elapsed_s: float = report.elapsed_s
-
-    def __repr__(self) -> str:
-        ok = sum(tally.ok + tally.kept_ok for tally in self.tallies.values())
-        failed = sum(tally.failed + tally.kept_failed for tally in self.tallies.values())
-        return f"<RunResult {str(self.directory)!r}: {ok:,} ok, {failed:,} failed{', ' + self.reason if self.reason else ''}>"
-
-
+@in_python_words
 def load_job(job: AnyJob, overrides: Sequence[str] = ()) -> LoadedJob:
     """Load a job from its file, from the same tables as a dict (paths relative to the working directory), or take a loaded one.
 
@@ -107,26 +59,16 @@ def load_job(job: AnyJob, overrides: Sequence[str] = ()) -> LoadedJob:
     return load(job, overrides)
 
 
-def plan(job: AnyJob, *, rows: Any = None, overrides: Sequence[str] = (), retry_failed: bool = False) -> Estimate:
-    """Estimate what a job would send, its cost and its duration; sends nothing and writes nothing.
-
-    Raises:
-        JobError, InputError, DamagedError, RunDirectoryError.
-    """
-    from batch.app.estimate import estimate
-
-    with rows_for_reading(_loaded(job, overrides, rows), rows) as loaded:
-        return estimate(loaded, retry_failed=retry_failed)
-
-
-def _loaded(job: AnyJob, overrides: Sequence[str], rows: Any) -> LoadedJob:
+def loaded_with(job: AnyJob, overrides: Sequence[str], rows: Any) -> LoadedJob:
+    """Load a job whose rows are given by the program, unless `rows` is None. Raises JobError."""
     return load_job(job, overrides if rows is None else [*overrides, f"input.path={GIVEN}"])
 
 
 def _steps(job: AnyJob, overrides: Sequence[str], rows: Any) -> tuple[LoadedJob, ...]:
-    return steps_of(_loaded(job, overrides, rows), overrides)
+    return steps_of(loaded_with(job, overrides, rows), overrides)
 
 
+@in_python_words
 def run(
     job: AnyJob,
     *,
@@ -161,8 +103,18 @@ def run(
         JobError, InputError, SetupError, RunDirectoryError: before anything is sent.
         StorageError: the outputs cannot be written.
     """
-    options = _options(retry_failed, fresh, changed, engine, ray_address, rows)
-    start = partial(_started, _steps(job, overrides, rows), options, observers, progress)
+    arguments = RunArguments(
+        rows=rows,
+        overrides=overrides,
+        retry_failed=retry_failed,
+        fresh=fresh,
+        changed=changed,
+        engine=engine,
+        ray_address=ray_address,
+        progress=progress,
+        observers=observers,
+    )
+    start = prepared_start(job, arguments)
     report = _in_a_thread(start) if _in_event_loop() else start(Stopper())
     if report.interrupted:
         raise KeyboardInterrupt
@@ -183,8 +135,24 @@ async def arun(
     observers: Sequence[Observer] = (),
 ) -> RunResult:
     """As `run`, for async code: the run has a thread of its own. Cancelling lets the requests in flight end, up to run.grace_s."""
-    steps = await anyio.to_thread.run_sync(_steps, job, overrides, rows)
-    start = partial(_started, steps, _options(retry_failed, fresh, changed, engine, ray_address, rows), observers, progress)
+    with speaking_python():
+        arguments = RunArguments(
+            rows=rows,
+            overrides=overrides,
+            retry_failed=retry_failed,
+            fresh=fresh,
+            changed=changed,
+            engine=engine,
+            ray_address=ray_address,
+            progress=progress,
+            observers=observers,
+        )
+        start = await anyio.to_thread.run_sync(partial(prepared_start, job, arguments))
+        return RunResult(await _beside(start))
+
+
+async def _beside(start: Start) -> RunReport:
+    """Run in a thread of its own, beside the event loop; a cancellation asks the run to stop, and waits for its end."""
     stopper, over = Stopper(), anyio.Event()
     ended: list[RunReport | Exception] = []
 
@@ -206,14 +174,20 @@ async def arun(
     (outcome,) = ended
     if isinstance(outcome, Exception):
         raise outcome
-    return RunResult(outcome)
+    return outcome
 
 
-def _options(retry_failed: bool, fresh: bool, changed: ChangedPolicy, engine: str | None, ray_address: str | None, rows: Any) -> RunOptions:
+def prepared_start(job: AnyJob, arguments: RunArguments) -> Start:
+    """Check the arguments of a run and load its job, with the jobs it builds on; return what starts it. Raises JobError, SetupError."""
+    fresh, changed, engine = arguments.get("fresh", False), arguments.get("changed", "refuse"), arguments.get("engine")
+    rows, ray_address = arguments.get("rows"), arguments.get("ray_address")
     if fresh and changed != "refuse":
         raise ValueError("fresh starts over, so nothing is left for changed to decide; use one of them")
     make_executor(engine or "live", ray_address)
-    return RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed, engine=engine, ray_address=ray_address, rows=rows)
+    retry_failed = arguments.get("retry_failed", False)
+    options = RunOptions(retry_failed=retry_failed, fresh=fresh, changed=changed, engine=engine, ray_address=ray_address, rows=rows)
+    steps = _steps(job, arguments.get("overrides", ()), rows)
+    return partial(_started, steps, options, arguments.get("observers", ()), arguments.get("progress", False))
 
 
 def _started(steps: Sequence[LoadedJob], options: RunOptions, observers: Sequence[Observer], progress: bool, stopper: Stopper) -> RunReport:
@@ -223,12 +197,14 @@ def _started(steps: Sequence[LoadedJob], options: RunOptions, observers: Sequenc
         with ExitStack() as stack:
             watching = list(observers)
             if progress and sys.stderr is not None:
+                from batch.app.notebook_progress import notebook_display
                 from batch.clock import SystemClock
                 from batch.progress import display_for
 
-                display = display_for(sys.stderr, SystemClock())
+                clock = SystemClock()
+                display = notebook_display(sys.stderr, clock) or display_for(sys.stderr, clock)
                 stack.callback(display.close)
-                watching.append(display)
+                watching.append(PythonNotices(display))
             return run_job(loaded, for_step, watching, signals=(signal.SIGINT,) if own else (), stopper=stopper)
 
     return run_steps(steps, options, start)
@@ -242,7 +218,7 @@ def _in_event_loop() -> bool:
     return True
 
 
-def _in_a_thread(start: Callable[[Stopper], RunReport]) -> RunReport:
+def _in_a_thread(start: Start) -> RunReport:
     """Run beside an event loop that holds this thread; Ctrl-C is passed on."""
     stopper = Stopper()
     with ThreadPoolExecutor(1, "promptmill") as pool, _interrupts(stopper):

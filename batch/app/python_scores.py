@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from batch.app.compare_runs import TwoRuns, compare_runs
 from batch.app.evaluate import EvaluationReport, evaluate, evaluate_files
+from batch.app.python_html import html_of_records
+from batch.app.python_words import in_python_words
 from batch.app.report import report as write_run_report
 from batch.app.report_sides import report_sides
 from batch.app.sides import FileScoring, file_rules, is_run
@@ -38,6 +40,10 @@ class Scores:
 
     def __repr__(self) -> str:
         return f"<Scores {self.report.name!r}: {', '.join(self.verdicts) or 'none'}>"
+
+    def _repr_html_(self) -> str:
+        columns = ["score", "variant", "estimate", "low", "high", "scored", "failed", "missing", "cost_usd"]
+        return html_of_records(self.report.name, columns, self.leaderboard().to_pylist())
 
     def leaderboard(self) -> ArrowTable:
         """Return one line per score and variant: rank, score with interval, coverage, cost, counts."""
@@ -81,6 +87,10 @@ class Changes:
     def __repr__(self) -> str:
         return f"<Changes {self.found.changes.before!r} → {self.found.changes.after!r}>"
 
+    def _repr_html_(self) -> str:
+        columns = ["score", "before", "after", "estimate_before", "estimate_after", "difference", "low", "high", "worse", "better"]
+        return html_of_records(f"{self.found.changes.before} → {self.found.changes.after}", columns, self.variants().to_pylist())
+
     def variants(self) -> ArrowTable:
         """Return one line per score and variant: before, after, and the test of the difference."""
         from batch.evaluation.arrow_tables import change_table
@@ -94,6 +104,7 @@ class Changes:
         return changed_rows_table(self.found.changes)
 
 
+@in_python_words
 def score(
     target: AnyPath | Sequence[AnyPath],
     *,
@@ -130,6 +141,7 @@ def score(
     return made
 
 
+@in_python_words
 def compare(
     before: AnyPath,
     after: AnyPath,
@@ -155,6 +167,7 @@ def compare(
     return Changes(compare_runs(str(before), str(after), job_file=job_file, files=files, renamed=pairs))
 
 
+@in_python_words
 def report(
     *targets: AnyPath,
     output: AnyPath | None = None,

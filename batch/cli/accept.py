@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from batch.cli.console import write_json, write_text
+from batch.cli.console import write_document, write_text
 from batch.cli.options import directory_argument, json_option, split_codes
 
 
@@ -29,7 +29,7 @@ def accept_command(directory: str, codes: tuple[str, ...], undo: bool, as_json: 
 
     counts = accept(directory, split_codes(codes), undo=undo)
     if as_json:
-        write_json({"accepted" if not undo else "taken_back": counts})
+        write_document({"accepted" if not undo else "taken_back": counts})
         return
     shown = ", ".join(f"{count:,} {code}" for code, count in counts.items())
     done = "no longer accepted" if undo else "accepted as final"

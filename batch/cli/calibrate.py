@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.console import print_info, styled, table, write_json, write_text
+from batch.cli.console import print_info, styled, table, write_document, write_text
 from batch.cli.keys import KeyReader, keyboard
 from batch.cli.options import directory_argument, json_option
 from batch.policy.terminal import one_line, visible
@@ -57,7 +57,7 @@ def calibrate_command(
     elif not as_json:
         _label(labelling, rater)
     if as_json:
-        write_json(_as_json(labelling.result))
+        write_document(_as_json(labelling.result))
         return
     write_text(_summary(labelling.result))
 

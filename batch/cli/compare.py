@@ -10,7 +10,7 @@ import click
 from batch.cli.changes import changes_json, changes_text
 from batch.cli.ci_files import write_changes_markdown
 from batch.cli.comparison import comparisons
-from batch.cli.console import terminal_width, write_json, write_text
+from batch.cli.console import terminal_width, write_document, write_text
 from batch.cli.evaluation import end_by_gates, evaluation_json, write_ci_files
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
 from batch.cli.job_files import run_arguments
@@ -76,7 +76,7 @@ def compare_command(
 
 def _write_report(report: EvaluationReport, options: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        write_json(evaluation_json(report))
+        write_document(evaluation_json(report))
     else:
         write_text(comparisons(report, terminal_width()))
     write_ci_files(report, options)
@@ -84,7 +84,7 @@ def _write_report(report: EvaluationReport, options: dict[str, Any], *, as_json:
 
 def _write_changes(found: TwoRuns, markdown: str | None, *, as_json: bool) -> None:
     if as_json:
-        write_json(changes_json(found))
+        write_document(changes_json(found))
     else:
         write_text(changes_text(found, terminal_width()))
     if markdown:

@@ -105,6 +105,14 @@ def write_json(value: Any) -> None:
         _write_out(lambda: click.echo(json_bytes(value), file=sys.stdout))
 
 
+def write_document(document: Mapping[str, Any], form: int = 1) -> None:
+    """Write a command's `--json` to stdout: `format`, the number of its form, and the document. Raises StorageError.
+
+    The number grows when a key goes or changes its meaning; a new key leaves it.
+    """
+    write_json({"format": form, **document})
+
+
 def write_json_line(value: Any) -> None:
     """Write `value` to stdout as one line of JSON, in UTF-8 whatever the locale. Raises StorageError."""
     if sys.stdout is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from batch.cli.console import print_error, write_json, write_text
+from batch.cli.console import print_error, write_document, write_text
 from batch.cli.exits import ExitCode
 from batch.cli.options import directory_argument, json_option
 
@@ -48,7 +48,7 @@ def ctl_command(ctx: click.Context, directory: str, command: str, arguments: tup
         raise click.UsageError(f"There is no ctl command {command!r}; {hint}")
     answer = control(directory, command, arguments)
     if as_json:
-        write_json(answer)
+        write_document(answer)
     elif answer.get("ok"):
         write_text(str(answer.get("message", "")))
     else:

@@ -49,7 +49,7 @@ class JsonEvents:
             self._due = monotonic() + 1.0
         # A run continues without a reader of its events.
         with suppress(StorageError):
-            write(json_bytes(event_document(event), indented=False).decode())
+            write(json_bytes({"format": 1, **event_document(event)}, indented=False).decode())
 
 
 class OneOfMany:

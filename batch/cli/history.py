@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import print_info, styled, terminal_width, write_json, write_text
+from batch.cli.console import print_info, styled, terminal_width, write_document, write_text
 from batch.cli.options import files, json_option, scores_job_option
 from batch.policy.terminal import one_line
 
@@ -38,7 +38,7 @@ def history_command(targets: tuple[str, ...], job: str | None, svg: str | None, 
 
     points = history(targets, Path(job) if job else None)
     if as_json:
-        write_json([asdict(point) for point in points])
+        write_document({"points": [asdict(point) for point in points]})
     else:
         write_text("\n\n".join(_shown(score, points, terminal_width()) for score in dict.fromkeys(point.score for point in points)))
     if svg:

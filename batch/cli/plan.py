@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.console import print_info, table, write_json, write_text
+from batch.cli.console import print_info, table, write_document, write_text
 from batch.cli.env_files import env_option
 from batch.cli.options import json_option, limit_option, overrides, set_option
 from batch.policy.pricing import usd
@@ -60,7 +60,7 @@ def plan_command(job: str, limit: int | None, settings: tuple[str, ...], retry_f
         print_info(f"promptmill: warning: {one_line(warning)}")
     if as_json:
         *before, last = map(_plan_json, planned)
-        write_json({**last, "steps": before} if before else last)
+        write_document({**last, "steps": before} if before else last)
     else:
         # Longer lines are hard to read, whatever the terminal has.
         width = min(_WIDEST, shutil.get_terminal_size().columns)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from batch.cli.console import command_line, table, terminal_width, write_json, write_text
+from batch.cli.console import command_line, table, terminal_width, write_document, write_text
 from batch.cli.options import directory_argument, json_option
 
 
@@ -40,7 +40,7 @@ def prune_command(directory: str, yes: bool, pack: bool, as_json: bool) -> None:
     found = prunable(directory)
     freed = prune(directory, packs=pack) if yes else 0
     if as_json:
-        write_json({**asdict(found), "removed": yes, "freed": freed})
+        write_document({**asdict(found), "removed": yes, "freed": freed})
     elif yes:
         write_text(f"{size(freed)} are free now")
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batch.cli.comparison import leaderboards
-from batch.cli.console import command_line, print_info, terminal_width, write_json, write_text
+from batch.cli.console import command_line, print_info, terminal_width, write_document, write_text
 from batch.cli.env_files import env_option, env_words
 from batch.cli.evaluation import end_by_gates, evaluation_json, write_ci_files
 from batch.cli.exits import ExitCode
@@ -95,7 +95,7 @@ def _resolved(targets: tuple[str, ...], job: str | None) -> tuple[tuple[str, ...
 
 def _write_report(report: EvaluationReport, options: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
-        write_json(evaluation_json(report))
+        write_document(evaluation_json(report))
     else:
         write_text(leaderboards(report, terminal_width()))
         _print_files(report)

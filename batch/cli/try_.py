@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.console import json_bytes, print_error, print_info, styled, write, write_json
+from batch.cli.console import json_bytes, print_error, print_info, styled, write, write_document, write_json
 from batch.cli.display import check_input
 from batch.cli.env_files import env_option
 from batch.cli.exits import ExitCode
@@ -52,7 +52,7 @@ def try_command(ctx: click.Context, job: str, row: int, variant: str | None, set
         check_input(readable)
         result = app.try_row(readable, row, show.request, show.chunk, variant=variant)
     if as_json:
-        write_json(_as_json(result))
+        write_document(_as_json(result))
     else:
         _show_end(result, streamed=show.wrote)
     if result.error is not None:

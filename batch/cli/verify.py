@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import command_line, table, terminal_width, write_json, write_text
+from batch.cli.console import command_line, table, terminal_width, write_document, write_text
 from batch.cli.exits import ExitCode
 from batch.cli.job_files import run_arguments
 from batch.cli.options import files, json_option
@@ -47,7 +47,7 @@ def verify_command(ctx: click.Context, paths: tuple[str, ...], salvage: bool, re
     salvaged = app.salvage(directory) if salvage else []
     found = app.verify_files([*map(Path, paths)], Path(requests) if requests else None) if of_files else app.verify(directory)
     if as_json:
-        write_json({**asdict(found), "sound": found.sound, "complete": found.complete, "salvaged": salvaged})
+        write_document({**asdict(found), "sound": found.sound, "complete": found.complete, "salvaged": salvaged})
     else:
         write_text("\n".join([*salvaged, _verification_text(found, None if of_files else directory)]))
     if not found.sound:

@@ -198,7 +198,7 @@ def test_a_history_is_scored_as_the_newest_run_is(two_runs: JobFolder) -> None:
     manifest.write_text(json.dumps(document))
     try:
         for targets in (["runs"], ["runs/new", "runs/old"], ["runs/old", "runs/new"]):
-            points = json.loads(two_runs.call("history", *targets, "--json").stdout)
+            points = json.loads(two_runs.call("history", *targets, "--json").stdout)["points"]
             assert [(point["run"], point["score"]) for point in points] == [("runs/old", "number"), ("runs/new", "number")]
         # Of two targets, compare takes the second as the newer one, as its help says.
         assert json.loads(two_runs.call("compare", "runs/new", "runs/old", "--json").stdout)["scores"][0]["score"] == "former"
@@ -233,7 +233,7 @@ def test_a_history_of_runs(two_runs: JobFolder) -> None:
     assert titles[0] == "Scores over time"
     assert titles[1].startswith("house/test-model, old: 100.0 % [")
     assert titles[2].startswith("house/test-model, new: 80.0 % [")
-    points = json.loads(two_runs.call("history", "runs/new", "runs/old", "--json").stdout)
+    points = json.loads(two_runs.call("history", "runs/new", "runs/old", "--json").stdout)["points"]
     assert [point["run"] for point in points] == ["runs/old", "runs/new"]
     assert [row["id"] for row in points[1]["change"]["worse"]] == [f"r{at}" for at in range(12)]
     assert "is no run directory, and holds none" in two_runs.call("history", ".venv-none").stderr

@@ -53,6 +53,7 @@ def ctl(folder: JobFolder, *words: str) -> dict[str, Any]:
     )
     assert ended.stdout, ended.stderr
     answered: dict[str, Any] = json.loads(ended.stdout)
+    assert answered["format"] == 1
     assert ended.returncode == (0 if answered["ok"] else 2)
     return answered
 
