@@ -19,6 +19,8 @@ RUN = "runs/test"
 # One call of each; those of ELSEWHERE need more than a folder.
 CALLS = {
     "plan": ("plan", "test.toml"),
+    "providers": ("providers",),
+    "models": ("models", "test.toml"),
     "try": ("try", "test.toml"),
     "accept": ("accept", RUN),
     "status": ("status", RUN),
