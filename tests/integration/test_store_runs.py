@@ -17,7 +17,7 @@ from batch import app
 from batch.app.evaluate import evaluate
 from batch.app.look import show
 from batch.app.report import report
-from batch.app.stored import open_scored
+from batch.app.stored import open_run, open_scored
 from batch.errors import DamagedError, LockedError, PromptmillError, RunDirectoryError
 from batch.job import load
 from batch.results.run_timeline import timeline_of
@@ -256,4 +256,4 @@ def test_failed_attempts_are_seen_from_another_machine(tmp_path: Path, s3: S3Ser
     shown = show(job.address, "r1")
     assert shown is not None
     assert [attempt.status for attempt in shown.tasks[0].attempts] == [503]
-    assert timeline_of(open_run_directory(job.address))["attempts"].keys() >= {"ok"}
+    assert timeline_of(open_run(job.address))["attempts"].keys() >= {"ok"}
