@@ -109,7 +109,7 @@ def test_a_usage_with_a_member_named_response_is_read() -> None:
 def test_a_run_without_kept_samples_has_its_charts(tmp_path: Path) -> None:
     """A run of a time before they were kept, or whose watch folder was deleted."""
     run = FinishedRun(tmp_path, [{"text": "a"}, {"text": "b"}], {"m": [outcome(0), outcome(1, error="rate_limit")]})
-    document = timeline_of(run.directory)
+    document = timeline_of(run.stored)
     assert sum(document["ok"]) == sum(document["failed"]) == 1
     assert set(document["attempts"]) == {"ok", "rate_limit"}
     assert document["limited_by_s"] == {}
