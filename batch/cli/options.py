@@ -168,6 +168,20 @@ class RunFlags:
         return [*(word for pair in pairs for word in pair), *retry, *env_words()]
 
 
+# What a run reports, and where.
+_TELLING_OPTIONS: Sequence[Decorator] = (
+    click.option("--verbose", "-v", is_flag=True, help="Log the counts each second, as --log-level debug."),
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "off"]),
+        default="info",
+        help="What run.log.jsonl in the run directory gets.  [default: info]",
+    ),
+    click.option("--json", "as_json", is_flag=True, help="Write the run's events to stdout, a JSON line each."),
+    click.option("--quiet", "-q", is_flag=True, help="No progress, and no summary of a run without failures."),
+)
+
+
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that run and resume share; the command gets them as `flags`."""
     decorators: Sequence[Decorator] = (
@@ -188,15 +202,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="PATTERN",
             help="Send only models whose name matches, as in --variant '*mini*'. Repeatable.",
         ),
-        click.option("--verbose", "-v", is_flag=True, help="Log the counts each second, as --log-level debug."),
-        click.option(
-            "--log-level",
-            type=click.Choice(["debug", "info", "warning", "off"]),
-            default="info",
-            help="What run.log.jsonl in the run directory gets.  [default: info]",
-        ),
-        click.option("--json", "as_json", is_flag=True, help="Write the run's events to stdout, a JSON line each."),
-        click.option("--quiet", "-q", is_flag=True, help="No progress, and no summary of a run without failures."),
+        *_TELLING_OPTIONS,
     )
 
     @wraps(function)
