@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from socket import gethostname
 from typing import Any
 
 import orjson
@@ -20,6 +21,7 @@ from batch.journal.attempts import SUFFIX, FailedAttempt, encode_attempt, json_l
 from batch.journal.disk import open_to_read, storage_errors
 from batch.journal.rolling import RollingFile, older
 from batch.storage import open_regular
+from batch.storage.local import is_alive
 
 SAMPLES = ".samples.jsonl"
 LIVE = ".live.json"
@@ -75,8 +77,8 @@ class WatchFiles:
             self._try(self._attempts.flush)
 
     def write_live(self, state: Mapping[str, Any]) -> None:
-        """Replace the present state."""
-        self._try(lambda: self._put({"format": FORMAT, **state}))
+        """Replace the present state; it says which process it is of."""
+        self._try(lambda: self._put({"format": FORMAT, "host": gethostname(), "pid": os.getpid(), **state}))
 
     def close(self) -> None:
         """Write what waits; the pool has no present state any more."""
@@ -107,8 +109,13 @@ class WatchFiles:
 
 
 def read_live(folder: Path) -> list[dict[str, Any]]:
-    """Read the present states of a run's pools, as far as they are whole. Raises StorageError."""
-    return [state for path in _files(folder, f"*{LIVE}") for state in _documents(path) if state.get("format") == FORMAT]
+    """Read the present states of a run's pools, as far as they are whole and not of a dead process of this machine. Raises StorageError."""
+    states = [state for path in _files(folder, f"*{LIVE}") for state in _documents(path) if state.get("format") == FORMAT]
+    return [state for state in states if state.get("host") != gethostname() or _is_alive(state.get("pid"))]
+
+
+def _is_alive(pid: object) -> bool:
+    return isinstance(pid, int) and is_alive(pid)
 
 
 def read_samples(folder: Path) -> Iterator[tuple[str, PoolSample]]:

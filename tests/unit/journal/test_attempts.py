@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 
 from batch.journal.attempts import FailedAttempt, decode_attempt, encode_attempt, read_attempts
@@ -65,6 +66,15 @@ def test_files_are_for_their_owner_only(tmp_path: Path) -> None:
     assert list(read_samples(tmp_path / "watch")) == [("main-0", PoolSample(1.0, 2, 3, 4, {"rate": 0.5}))]
     files.close()
     assert read_live(tmp_path / "watch") == []
+
+
+def test_a_state_of_a_killed_process_is_none(tmp_path: Path) -> None:
+    """What a killed runner had in flight is not shown as in flight; that of a runner on another machine is."""
+    program = subprocess.Popen(["true"])
+    program.wait()
+    for name, more in (("main-0", {"pid": program.pid}), ("main-1", {"host": "another", "pid": program.pid})):
+        WatchFiles(tmp_path / "watch", name, 1 << 20, lambda _: None).write_live({"time": 1.0, **more})
+    assert [state["host"] for state in read_live(tmp_path / "watch")] == ["another"]
 
 
 def test_a_disk_that_refuses_is_reported_once(tmp_path: Path) -> None:
