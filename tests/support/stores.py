@@ -312,5 +312,5 @@ class StoreJob(JobFolder):
         endpoint.handler = intrude
         stopped = self.here()
         assert stopped.exit_code == 5
-        assert "run.lock was taken by pid 7 on host far since today" in (stopped.reason or "")
+        assert "run.lock was taken by pid 7 on host far since today" in (stopped.reason or ""), stopped.reason
         assert len(endpoint.requests) < len(self.rows)
