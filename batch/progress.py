@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from batch.clock import Clock
 from batch.events import BatchProgress, Event, Notice, Observer, Progressed, RunEnded, RunStarted, WorkerProgress
-from batch.policy.pricing import usd
+from batch.policy.dollars import usd
 from batch.policy.terminal import one_line, without_url_secrets
 from batch.tally import Tally, sum_tallies
 

@@ -11,7 +11,7 @@ from batch.app.made_rows import rows_for_reading
 from batch.app.python import AnyJob, loaded_with
 from batch.app.python_html import html_table
 from batch.app.python_words import in_python_words
-from batch.policy.pricing import usd
+from batch.policy.dollars import usd
 
 
 class JobPlan(Estimate):

@@ -13,9 +13,8 @@ import click
 from batch.cli.console import print_info, table, write_document, write_text
 from batch.cli.env_files import env_option
 from batch.cli.options import json_option, limit_option, overrides, set_option
-from batch.policy.pricing import usd
+from batch.policy.dollars import usd
 from batch.policy.terminal import one_line
-from batch.prompts.prefixes import LONG
 
 if TYPE_CHECKING:
     from batch.app.counting import VariantEstimate
@@ -164,6 +163,9 @@ def _tokens(found: Estimate) -> Iterator[tuple[str, str]]:
 
 def _order(found: Estimate) -> Iterator[tuple[str, str]]:
     """Warn of prompts whose long constant text no cache can reuse."""
+    # Templates are slow to import: --help does not wait for them.
+    from batch.prompts.prefixes import LONG
+
     late = [v for v in found.variants if v.requests > 1 and v.late_constant >= LONG]
     if late:
         characters = max(v.late_constant for v in late)

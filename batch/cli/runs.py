@@ -12,7 +12,7 @@ import click
 from batch.cli.console import print_info, table, terminal_width, write_json, write_text
 from batch.cli.options import folders, json_option
 from batch.cli.status import number_or_unknown
-from batch.policy.pricing import usd
+from batch.policy.dollars import usd
 from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:

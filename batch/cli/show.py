@@ -13,7 +13,7 @@ import click
 from batch.cli.console import print_error, styled, terminal_width, write_json, write_text
 from batch.cli.exits import ExitCode
 from batch.cli.options import directory_argument, json_option
-from batch.policy.pricing import usd
+from batch.policy.dollars import usd
 from batch.policy.terminal import one_line, visible
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import click
 
 from batch.cli.console import table, terminal_width, write_json, write_text
 from batch.cli.options import directory_argument, json_option
-from batch.policy.pricing import usd
+from batch.policy.dollars import usd
 from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from batch.cli.console import table, terminal_width
 from batch.cli.exits import ExitCode
-from batch.policy.pricing import usd
+from batch.policy.dollars import usd
 from batch.policy.terminal import one_line
 from batch.progress import duration, near, noun_for, rate
 from batch.tally import Tally, sum_tallies

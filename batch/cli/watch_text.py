@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from batch.policy.pricing import usd
+from batch.policy.dollars import usd
 from batch.policy.terminal import one_line
 
 Document = Mapping[str, Any]

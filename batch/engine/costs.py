@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from batch.engine.work import Work
 from batch.policy.budget import Budget
-from batch.policy.pricing import WorstCase, cost_of, difference, usd
+from batch.policy.dollars import usd
+from batch.policy.pricing import WorstCase, cost_of, difference
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Exchange
 from batch.settings import Price, Variant

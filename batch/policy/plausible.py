@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from batch.policy.pricing import NAMED_LIMIT, answers_of, charged, usd
+from batch.policy.dollars import usd
+from batch.policy.pricing import NAMED_LIMIT, answers_of, charged
 from batch.policy.rate_limiter import tokens_of
 from batch.records import Request
 

@@ -172,13 +172,6 @@ def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:
     return details if isinstance(details, Mapping) else None
 
 
-def usd(amount: float) -> str:
-    """Format US dollars: cents from one dollar on, four decimals below, and as many as two digits need of what is smaller still."""
-    if amount >= 1:
-        return f"${amount:,.2f}"
-    return f"${amount:.{4 if amount <= 0 else max(4, 1 - math.floor(math.log10(amount)))}f}"
-
-
 def difference(whole: float, part: float) -> float:
     """Subtract one sum of US dollars from another; 0 where only the errors of rounding are left, or less."""
     rest = whole - part

@@ -9,7 +9,8 @@ from typing import Any
 from batch.engine.work import Work
 from batch.executors.batch_prices import batch_price
 from batch.policy.budget import Budget
-from batch.policy.pricing import WorstCase, cost_of, usd
+from batch.policy.dollars import usd
+from batch.policy.pricing import WorstCase, cost_of
 from batch.settings import Variant
 from batch.settings.prices import Price
 

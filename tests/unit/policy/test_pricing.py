@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batch.policy.pricing import ASSUMED_ANSWER, WorstCase, cost_of, difference, most, usd
+from batch.policy.dollars import usd
+from batch.policy.pricing import ASSUMED_ANSWER, WorstCase, cost_of, difference, most
 from batch.providers.prices import price_of
 from batch.records import Api, Request
 from batch.settings import Price, PromptSettings, ProviderSettings, TokenPrices, Variant
