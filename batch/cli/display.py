@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from batch.cli.console import json_bytes, print_info, write
+from batch.cli.console import print_info, write_json_line
 from batch.errors import StorageError
 from batch.policy.terminal import one_line
 
@@ -49,7 +49,7 @@ class JsonEvents:
             self._due = monotonic() + 1.0
         # A run continues without a reader of its events.
         with suppress(StorageError):
-            write(json_bytes({"format": 1, **event_document(event)}, indented=False).decode())
+            write_json_line({"format": 1, **event_document(event)})
 
 
 class OneOfMany:
@@ -91,6 +91,31 @@ def with_progress(start: Callable[[Sequence[Observer]], Report], *, quiet: bool,
 
 def run_and_report(ctx: click.Context, start: Start, again: str, quiet: bool, *, as_json: bool = False) -> None:
     """Run `start`, print its summary, and end with its exit code. `again` is the command that continues the run."""
+    ctx.exit(_summarised(start, again, quiet=quiet, as_json=as_json).exit_code)
+
+
+def run_steps_and_report(
+    ctx: click.Context, steps: Sequence[LoadedJob], options: RunOptions, again: str, quiet: bool, *, as_json: bool = False
+) -> None:
+    """Run `steps`, print the summary of each, and end with the exit code of all."""
+    from batch import app
+
+    names = iter(enumerate((step.job.name for step in steps), 1))
+
+    def start(loaded: LoadedJob, for_step: RunOptions) -> RunReport:
+        number, name = next(names)
+        if len(steps) > 1 and not quiet:
+            print_info(f"promptmill: step {number} of {len(steps)}: {one_line(name)}")
+        return _summarised(lambda observers: app.run(loaded, for_step, observers), again, quiet=quiet, as_json=as_json)
+
+    report = app.run_steps(steps, options, start)
+    if rest := [one_line(name) for _, name in names]:
+        print_info(f"promptmill: not begun, since the step before did not end: {', '.join(rest)}")
+    ctx.exit(report.exit_code)
+
+
+def _summarised(start: Start, again: str, *, quiet: bool, as_json: bool) -> RunReport:
+    """Run `start` with its progress, and print its summary."""
     from batch.cli.summary import closing_summary
     from batch.process import tune_malloc
 
@@ -99,31 +124,4 @@ def run_and_report(ctx: click.Context, start: Start, again: str, quiet: bool, *,
     report = with_progress(start, quiet=quiet, as_json=as_json)
     if not quiet or report.exit_code:
         print_info(closing_summary(report, again))
-    ctx.exit(report.exit_code)
-
-
-def run_steps_and_report(
-    ctx: click.Context, steps: Sequence[LoadedJob], options: RunOptions, again: str, quiet: bool, *, as_json: bool = False
-) -> None:
-    """Run `steps`, print the summary of each, and end with the exit code of all."""
-    from batch import app
-    from batch.cli.summary import closing_summary
-    from batch.process import tune_malloc
-
-    # Before Arrow is loaded: its memory pool is chosen then.
-    tune_malloc()
-    names = iter(enumerate((step.job.name for step in steps), 1))
-
-    def start(loaded: LoadedJob, for_step: RunOptions) -> RunReport:
-        number, name = next(names)
-        if len(steps) > 1 and not quiet:
-            print_info(f"promptmill: step {number} of {len(steps)}: {one_line(name)}")
-        report = with_progress(lambda observers: app.run(loaded, for_step, observers), quiet=quiet, as_json=as_json)
-        if not quiet or report.exit_code:
-            print_info(closing_summary(report, again))
-        return report
-
-    report = app.run_steps(steps, options, start)
-    if rest := [one_line(name) for _, name in names]:
-        print_info(f"promptmill: not begun, since the step before did not end: {', '.join(rest)}")
-    ctx.exit(report.exit_code)
+    return report

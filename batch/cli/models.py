@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import click
 
-from batch.cli.console import print_info, write, write_json
+from batch.cli.console import print_info, write, write_document
 from batch.cli.env_files import env_option
 from batch.cli.job_files import is_job
 from batch.cli.options import json_option, presets
 from batch.policy.terminal import one_line
-
-FORMAT = 1
 
 
 @click.command("models")
@@ -32,7 +30,7 @@ def models_command(provider: str, base_url: str | None, as_json: bool) -> None:
     of_job = is_job(provider)
     found = app.models_of_job(provider, base_url) if of_job else [(provider, app.models(provider, base_url))]
     if as_json:
-        write_json({"format": FORMAT, "models": [{"provider": name, "models": names} for name, names in found]})
+        write_document({"models": [{"provider": name, "models": names} for name, names in found]})
         return
     for name, names in found:
         if names is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.console import table, write_json, write_text
+from batch.cli.console import table, write_document, write_text
 from batch.cli.job_files import is_job
 from batch.cli.options import json_option, presets
 
@@ -53,7 +53,6 @@ def providers_command(name: str | None, as_json: bool) -> None:
 
 
 EMBEDDED = "(embedded)"
-FORMAT = 1
 
 
 def _write_list(providers: Sequence[tuple[str, str | None, str]], *, as_json: bool) -> None:
@@ -61,7 +60,7 @@ def _write_list(providers: Sequence[tuple[str, str | None, str]], *, as_json: bo
     if as_json:
         keys = ("name", "api_key_env", "base_url")
         found = [{**dict(zip(keys, each, strict=True)), "key_is_set": bool(each[1] and os.environ.get(each[1]))} for each in providers]
-        write_json({"format": FORMAT, "providers": found})
+        write_document({"providers": found})
         return
     rows = [("PROVIDER", "KEY VARIABLE", "", "BASE URL")]
     write_text(table([*rows, *((name, variable or "-", _key_state(variable), urls) for name, variable, urls in providers)]))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from batch.cli.console import print_info, table, terminal_width, write_json, write_text
+from batch.cli.console import print_info, table, terminal_width, write_document, write_text
 from batch.cli.options import folders, json_option
 from batch.cli.status import number_or_unknown
 from batch.policy.dollars import usd
@@ -17,8 +17,6 @@ from batch.policy.terminal import one_line
 
 if TYPE_CHECKING:
     from batch.app.look import RunEntry
-
-FORMAT = 1
 
 
 @click.command("runs")
@@ -35,7 +33,7 @@ def runs_command(folder: str | None, as_json: bool) -> None:
 
     found = runs(None if folder is None else Path(folder))
     if as_json:
-        write_json({"format": FORMAT, "runs": [{**asdict(entry), "left": entry.left} for entry in found]})
+        write_document({"runs": [{**asdict(entry), "left": entry.left} for entry in found]})
     elif found:
         write_text(_text(found))
     else:
