@@ -20,15 +20,21 @@ _LONGEST_ID = 30
 _NO_BREAK = "\u00a0"
 
 
-def account_line(account: Mapping[str, float]) -> str:
-    """Format the account of time: "time: concurrency 71 %, the server 20 %, rate limits 9 % of 12 min 04 s"."""
-    from batch.progress import duration
+def account_shares(account: Mapping[str, float]) -> str:
+    """Format what limited a run, each with its share of the time: "concurrency 71 %, the server 20 %, rate limits 9 %"."""
     from batch.results.live import CAUSES
 
     whole = sum(account.values()) or 1.0
-    shares = [(cause, seconds / whole) for cause, seconds in account.items()]
-    shown = ", ".join(f"{CAUSES.get(cause, cause)} {share:.0%}".replace("%", f"{_NO_BREAK}%") for cause, share in shares if share >= 0.005)
-    text = f"time: limited by {shown}, of {duration(whole)}"
+    shares = [(CAUSES.get(cause, cause), seconds / whole) for cause, seconds in account.items()]
+    return ", ".join(f"{cause} {100 * share:.0f} %" for cause, share in shares if share >= 0.005)
+
+
+def account_line(account: Mapping[str, float]) -> str:
+    """Format the account of time: "time: concurrency 71 %, the server 20 %, rate limits 9 % of 12 min 04 s"."""
+    from batch.progress import duration
+
+    shown = account_shares(account).replace(" %", f"{_NO_BREAK}%")
+    text = f"time: limited by {shown}, of {duration(sum(account.values()) or 1.0)}"
     return click.wrap_text(text, max(40, terminal_width() - 1), subsequent_indent="  ").replace(_NO_BREAK, " ")
 
 

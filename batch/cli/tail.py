@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from batch.cli.console import print_info, styled, terminal_width, write_json_line, write_text
+from batch.cli.lines import fitted, time_of_day
 from batch.cli.options import directory_argument, json_option
 from batch.policy.terminal import one_line
 
@@ -56,18 +56,15 @@ def _line(found: Followed) -> str:
     from batch.results.readable import answer_text, failure_text, seconds
 
     outcome = found.outcome
-    when = "--:--:--" if outcome.done is None else f"{datetime.fromtimestamp(outcome.done).astimezone():%H:%M:%S}"
     took = seconds(outcome)
-    name = one_line(outcome.id)
-    shown = name if len(name) <= _LONGEST_ID else f"{name[: _LONGEST_ID - 1]}…"
-    row = f"row {outcome.ordinal:,}" + (f" {shown}" if outcome.id != str(outcome.ordinal) else "")
+    row = f"row {outcome.ordinal:,}" + (f" {fitted(outcome.id, _LONGEST_ID)}" if outcome.id != str(outcome.ordinal) else "")
     repeat = f" #{outcome.repeat + 1}" if outcome.repeat else ""
     speed = "" if took is None else f"{took:.1f} s"
-    head = f"{when} {'ok    ' if outcome.ok else 'FAILED'} {row}{repeat} {one_line(found.variant.rpartition('/')[2])} {speed}".rstrip()
+    when, model = time_of_day(outcome.done), one_line(found.variant.rpartition("/")[2])
+    head = f"{when} {'ok    ' if outcome.ok else 'FAILED'} {row}{repeat} {model} {speed}".rstrip()
     text = one_line(" ".join((answer_text(outcome) if outcome.ok else failure_text(outcome))[:4000].split()))
     width = terminal_width() if sys.stdout is not None and sys.stdout.isatty() else _WIDEST
-    line = f"{head}: {text}" if text else head
-    line = line if len(line) <= width else f"{line[: width - 1]}…"
+    line = fitted(f"{head}: {text}" if text else head, width)
     return line if outcome.ok else line.replace("FAILED", styled("FAILED", "red"), 1)
 
 

@@ -12,7 +12,8 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Footer, Input, Static
 
-from batch.cli.watch_text import fitted, flight_lines, head_lines, row_line
+from batch.cli.lines import fitted
+from batch.cli.watch_text import flight_lines, head_lines, row_line
 from batch.errors import PromptmillError
 
 INTERVAL_S = 1.0

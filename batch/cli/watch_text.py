@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
+from batch.cli.lines import fitted, time_of_day
+from batch.cli.live import account_shares
 from batch.policy.dollars import usd
 from batch.policy.terminal import one_line
 
@@ -17,12 +18,6 @@ _LEVELS = "▁▂▃▄▅▆▇█"
 _NARROWEST_BAR = 10
 # A rate is that of the last whole buckets, at least of these seconds.
 _RATE_S = 10.0
-
-
-def fitted(text: str, width: int) -> str:
-    """Cut a line to a width, with a sign where it was cut; control characters are made visible."""
-    shown = one_line(text)
-    return shown if len(shown) <= width else shown[: max(0, width - 1)] + "…"
 
 
 def bar(share: float, width: int) -> str:
@@ -83,16 +78,8 @@ def _figures(found: Document) -> list[str]:
     if live is not None:
         lines.append(f"in flight {live['in_flight']:,} of at most {live['limit']:,}, {live['waiting']:,} wait for a retry")
     if found["account"]:
-        lines.append(_account(found["account"]))
+        lines.append(f"time limited by {account_shares(found['account'])}")
     return lines
-
-
-def _account(account: Mapping[str, float]) -> str:
-    from batch.results.live import CAUSES
-
-    whole = sum(account.values()) or 1.0
-    shares = [f"{CAUSES.get(cause, cause)} {round(100 * value / whole)} %" for cause, value in account.items() if value >= 0.005 * whole]
-    return f"time limited by {', '.join(shares)}"
 
 
 def _sparklines(found: Document, width: int) -> list[str]:
@@ -117,10 +104,9 @@ def _recent(timeline: Document, column: Sequence[float]) -> float:
 
 def row_line(row: Document, width: int) -> str:
     """Say one outcome: when it ended, which row, and the beginning of its answer or why it failed."""
-    when = "--:--:--" if row["done"] is None else f"{datetime.fromtimestamp(row['done']).astimezone():%H:%M:%S}"
     name = f"row {row['row']:,}" + ("" if row["id"] == str(row["row"]) else f" {row['id']}")
     took = "" if row["latency_s"] is None else f"{row['latency_s']:.1f} s"
-    head = f"{when} {'ok    ' if row['ok'] else 'FAILED'} {name} {took}".rstrip()
+    head = f"{time_of_day(row['done'])} {'ok    ' if row['ok'] else 'FAILED'} {name} {took}".rstrip()
     return fitted(f"{head}: {row['text']}" if row["text"] else head, width)
 
 
