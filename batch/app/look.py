@@ -67,7 +67,7 @@ def tail(place: Path | str, count: int, *, failed: bool, follow: bool) -> Iterat
             return
         was_running = was_running or running
         yield None
-        time.sleep(POLL_S if isinstance(directory.place, Path) else STORE_POLL_S)
+        time.sleep(POLL_S if directory.is_local else STORE_POLL_S)
 
 
 def _outcomes(lines: list[JournalLine]) -> Iterator[Followed]:

@@ -54,7 +54,7 @@ def prune(place: Path | str, *, packs: bool = False) -> int:
 
 def _on_disk(place: Path | str) -> RunDirectory:
     directory = open_existing(place)
-    if directory.place != directory.path:
+    if not directory.is_local:
         raise RunDirectoryError(f"{directory.place}: prune works on disks; on an object store, delete objects below old/ by its own tools")
     directory.manifest  # noqa: B018 - raises for a folder that is no run, before anything in it is touched
     return directory

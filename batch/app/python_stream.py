@@ -7,7 +7,6 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 from weakref import finalize
@@ -179,7 +178,7 @@ class _JournalTap:
                 follower = JournalFollower(directory)
                 follower.last(0)
                 self._followers.append((event.name, follower))
-                self.poll_s = POLL_S if isinstance(directory.place, Path) else STORE_POLL_S
+                self.poll_s = POLL_S if directory.is_local else STORE_POLL_S
 
     def block(self) -> list[StreamedOutcome]:
         """Return the outcomes of the next block of the journals that has some; none where nothing is new. Raises StorageError."""
