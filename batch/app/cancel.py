@@ -11,14 +11,12 @@ from batch.app.running import RunOptions, RunReport
 from batch.events import Observer
 from batch.executors.batch_options import BatchOptions
 from batch.journal.ledger import open_batches
-from batch.rundir.opening import open_existing
+from batch.rundir.opening import open_begun
 
 
 def cancel(place: Path | str, observers: Sequence[Observer]) -> RunReport | None:
     """Cancel what is open; None where nothing is. Raises as `resume` does."""
-    directory = open_existing(place)
-    # Read first: a folder without a run is named as such.
-    _ = directory.manifest
+    directory = open_begun(place)
     with directory.lock():
         found = open_batches(directory.ledger_events())
     if not found:

@@ -8,7 +8,7 @@ from pathlib import Path
 from batch.app.viewing.pages import Viewer
 from batch.app.viewing.server import ViewServer
 from batch.rundir.finding_runs import runs_folder
-from batch.rundir.opening import address_of, open_existing
+from batch.rundir.opening import address_of, open_begun
 
 
 def view_server(place: str | None, port: int = 0) -> ViewServer:
@@ -21,9 +21,8 @@ def view_server(place: str | None, port: int = 0) -> ViewServer:
     """
     if place is None:
         return ViewServer(Viewer(runs_folder().absolute()), port)
-    directory = open_existing(place)
     # A place without a run is an error here, not a page that stays empty.
-    _ = directory.manifest
+    directory = open_begun(place)
     address = address_of(directory)
-    folder = Path(os.path.abspath(address)).parent if isinstance(directory.place, Path) else runs_folder().absolute()  # noqa: PTH100
+    folder = Path(os.path.abspath(address)).parent if directory.is_local else runs_folder().absolute()  # noqa: PTH100
     return ViewServer(Viewer(folder, address), port)

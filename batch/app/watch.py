@@ -7,16 +7,15 @@ from typing import Any
 
 from batch.app.control import control
 from batch.app.viewing.viewed_run import ViewedRun
-from batch.rundir.opening import address_of, open_existing
+from batch.rundir.opening import address_of, open_begun
 
 
 class WatchedRun:
     """A run that is watched. Raises RunDirectoryError when there is none at `place`."""
 
     def __init__(self, place: str) -> None:
-        directory = open_existing(place)
         # A place without a run is an error here, not a page that stays empty.
-        _ = directory.manifest
+        directory = open_begun(place)
         self._address = address_of(directory)
         self._viewed = ViewedRun(directory)
 

@@ -35,6 +35,13 @@ def open_existing(place: str | os.PathLike[str]) -> RunDirectory:
     return open_run_directory(resolved(os.fspath(place)))
 
 
+def open_begun(place: str | os.PathLike[str]) -> RunDirectory:
+    """Open a run that people name, and that has begun. Raises as `open_existing`, and RunDirectoryError where there is no run."""
+    directory = open_existing(place)
+    directory.manifest  # noqa: B018 - raises where run.json is missing, or not of a run
+    return directory
+
+
 def address_of(directory: RunDirectory) -> str:
     """Location of the directory, independent of the working directory."""
     return str(directory.place if isinstance(directory.place, str) else directory.place.absolute())
