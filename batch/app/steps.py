@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from batch.app.made_rows import rows_for_reading
 from batch.app.running import RunOptions, RunReport
@@ -81,7 +81,7 @@ class PlannedStep:
     coming: int = 0
 
 
-def plan_steps(steps: Sequence[LoadedJob], *, retry_failed: bool = False, rows: Any = None) -> list[PlannedStep]:
+def plan_steps(steps: Sequence[LoadedJob], *, retry_failed: bool = False) -> list[PlannedStep]:
     """Estimate each of `steps`, by the answers that there are. Raises JobError, InputError, DamagedError, RunDirectoryError."""
     from batch.app.estimate import estimate
 
@@ -92,7 +92,7 @@ def plan_steps(steps: Sequence[LoadedJob], *, retry_failed: bool = False, rows: 
         if before is not None and not open_run_directory(steps[len(planned) - 1].job.output.dir).exists:
             planned.append(PlannedStep(job.name, job.output.dir, None, loaded.warnings, before, coming))
             continue
-        with rows_for_reading(loaded, rows) as readable:
+        with rows_for_reading(loaded) as readable:
             check_columns(readable)
             found = estimate(readable, retry_failed=retry_failed)
         planned.append(PlannedStep(job.name, found.directory, found, loaded.warnings, before, coming))
