@@ -22,7 +22,7 @@ from batch.errors import endpoint_error
 from batch.policy.verdicts import Action, Verdict, judge
 from batch.policy.waits import MAX_WAIT_S, backoff
 from batch.providers.messages_requests import message_request
-from batch.records import CHATS, STREAMED, Api, Chunk, Completion, Exchange, Reply, Request
+from batch.records import STREAMED, Api, Chunk, Completion, Exchange, Reply, Request
 from batch.settings import HttpEngine, RunSettings
 from batch.transport.client import Client
 from batch.transport.engines import open_engine
@@ -183,17 +183,14 @@ class Endpoint:
 
     def _request(self, prompt: Prompt, parameters: Mapping[str, Any], *, stream: bool) -> Request:
         content: Any = prompt
-        if self._api in CHATS and isinstance(prompt, str):
+        content_key = _CONTENT_KEY.get(self._api, "input")
+        if content_key == "messages" and isinstance(prompt, str):
             content = [{"role": "user", "content": prompt}]
         renames = self._provider.renames
         merged = {**self._parameters, **parameters}
-        document = {"model": self._model, _CONTENT_KEY.get(self._api, "input"): content} | {
-            renames.get(name, name): merged[name] for name in merged
-        }
+        document = {"model": self._model, content_key: content} | {renames.get(name, name): merged[name] for name in merged}
         if self._api == "messages":
             document = message_request(document)
-        elif self._api == "responses" and isinstance(prompt, str):
-            document["input"] = prompt
         if stream and self._api not in STREAMED:
             raise ValueError(f"{self._api} cannot be streamed")
         if stream:
