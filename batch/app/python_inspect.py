@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Protocol, get_args, runtime_checkable
 
 from batch.app import batch_files, inspect
 from batch.app.python_html import html_table
@@ -113,8 +113,6 @@ def export(run: AnyRun | Sequence[str | Path], format: OutputFormat, output: str
         RunDirectoryError, InputError, DamagedError, StorageError.
         ValueError: an unknown format, or files without `output`.
     """
-    from typing import get_args
-
     if format not in get_args(OutputFormat):
         raise ValueError(f"format is one of {', '.join(map(repr, get_args(OutputFormat)))}, not {format!r}")
     several = isinstance(run, Sequence) and not isinstance(run, str)

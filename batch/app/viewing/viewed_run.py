@@ -21,6 +21,7 @@ from batch.results.readable import answer_text, failure_text, first_token_second
 from batch.results.run_timeline import RunTimeline
 from batch.results.unique import newest_counts
 from batch.rundir.local import RunDirectory
+from batch.rundir.opening import open_existing
 from batch.rundir.running import is_running
 
 FORMAT = 1
@@ -136,6 +137,4 @@ def _line(newest: Newest) -> dict[str, Any] | None:
 
 def open_viewed(path: Path | str) -> ViewedRun:
     """Open a run for the page. Raises RunDirectoryError, StorageError."""
-    from batch.rundir.opening import open_existing
-
     return ViewedRun(open_existing(path))
