@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from batch.app.view import view_server
 from tests.support.jobs import JobFolder
 from tests.support.scripted import Action, Received, ScriptedEndpoint, chat_reply, error
 from tests.support.scripts import for_rows, until, wait_for_requests
+from tests.support.served_page import served
 
 HOSTILE = "<img src=x onerror=alert(1)><script>document.title='owned'</script>"
 
@@ -40,19 +39,6 @@ class Open:
         if kind is None:
             assert self.errors == []
             assert len(self.hosts) == 1
-
-
-@contextmanager
-def served(place: Path) -> Iterator[str]:
-    """The address of the page of a run."""
-    server = view_server(str(place))
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    try:
-        yield server.address
-    finally:
-        server.close()
-        thread.join()
 
 
 def hostile(received: Received) -> Iterable[Action]:

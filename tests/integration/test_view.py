@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,20 +17,8 @@ from batch.app.viewing.viewed_run import KEPT, SENT_AT_ONCE, open_viewed
 from batch.errors import RunDirectoryError, SetupError
 from batch.journal.lines import encode
 from tests.support.runs import FinishedRun, variant
+from tests.support.served_page import served
 from tests.support.stores import outcome
-
-
-@contextmanager
-def served(place: Path) -> Iterator[str]:
-    """The address of a page that is served."""
-    server = view_server(str(place))
-    thread = threading.Thread(target=server.serve)
-    thread.start()
-    try:
-        yield server.address
-    finally:
-        server.close()
-        thread.join()
 
 
 def fetched(
