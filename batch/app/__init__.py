@@ -1,6 +1,6 @@
 """The composition root: a job becomes running parts. What the command line, and Python users, call.
 
-A run needs none of the other commands: their modules are loaded when their names are first used.
+No command needs all of it: modules are loaded when their names are first used, those of a run too.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from batch.app.run import RunOptions, RunReport, resume, run
-
 if TYPE_CHECKING:
     from batch.app.batch_files import export_files, export_requests, verify_files
     from batch.app.inspect import export, salvage, status, verify
+    from batch.app.runner import resume, run
+    from batch.app.running import RunOptions, RunReport
     from batch.app.services import models, models_of_job, serve
     from batch.app.steps import run_steps, steps_of
     from batch.app.tryout import TryResult, try_row
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _HOMES = {
     **dict.fromkeys(("export_files", "export_requests", "verify_files"), "batch.app.batch_files"),
     **dict.fromkeys(("export", "salvage", "status", "verify"), "batch.app.inspect"),
+    **dict.fromkeys(("resume", "run"), "batch.app.runner"),
+    **dict.fromkeys(("RunOptions", "RunReport"), "batch.app.running"),
     **dict.fromkeys(("models", "models_of_job", "serve"), "batch.app.services"),
     **dict.fromkeys(("run_steps", "steps_of"), "batch.app.steps"),
     **dict.fromkeys(("TryResult", "try_row"), "batch.app.tryout"),

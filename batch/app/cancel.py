@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from batch.app.engines import BATCH_API
-from batch.app.run import resume
+from batch.app.runner import resume
 from batch.app.running import RunOptions, RunReport
 from batch.events import Observer
 from batch.executors.batch_options import BatchOptions

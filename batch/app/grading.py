@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from batch.app.run import RunOptions, RunReport, run
+from batch.app.runner import RunOptions, RunReport, run
 from batch.app.stored import ScoredRun
 from batch.errors import InputError
 from batch.evaluation.answers import Answer, run_answers, run_state

@@ -18,8 +18,8 @@ import anyio.to_thread
 
 from batch.app.python_results import RunResult
 from batch.app.python_words import PythonNotices, in_python_words, speaking_python
-from batch.app.run import RunOptions, RunReport
-from batch.app.run import run as run_job
+from batch.app.runner import RunOptions, RunReport
+from batch.app.runner import run as run_job
 from batch.app.steps import run_steps, steps_of
 from batch.events import Observer
 from batch.executors import make_executor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from batch.app.python_html import html_table
 from batch.app.python_words import python_words, speaking_python
-from batch.app.run import RunReport
+from batch.app.runner import RunReport
 from batch.app.stored import open_run
 from batch.tally import Tally
 

@@ -17,7 +17,7 @@ import anyio.to_thread
 from batch.app.python import AnyJob, RunArguments, Start, prepared_start
 from batch.app.python_results import RunResult
 from batch.app.python_words import speaking_python
-from batch.app.run import RunReport
+from batch.app.runner import RunReport
 from batch.errors import PromptmillError
 from batch.events import Event, RunStarted
 from batch.executors.stopping import Stopper

@@ -247,7 +247,7 @@ def test_name_resolution_that_fails_in_bursts(tmp_path: Path, monkeypatch: pytes
         return resolve("127.0.0.1", *args, **options)
 
     monkeypatch.setattr(socket, "getaddrinfo", flaky)
-    monkeypatch.setattr(import_module("batch.app.run"), "has_uvloop", lambda: False)
+    monkeypatch.setattr(import_module("batch.app.runner"), "has_uvloop", lambda: False)
     with ScriptedEndpoint() as endpoint:
         url = endpoint.url.replace("127.0.0.1", "endpoint.test")
         folder = JobFolder(tmp_path, url, rows=100, concurrency=WORKERS, attempts=1, outage_timeout_s=10)

@@ -36,7 +36,7 @@ def broken(folder: JobFolder, module: str, name: str, replacement: str) -> subpr
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [("batch.executors.live.executor", "costs_of"), ("batch.app.run", "write_outputs")],
+    [("batch.executors.live.executor", "costs_of"), ("batch.app.runner", "write_outputs")],
     ids=["before sending", "while writing outputs"],
 )
 def test_an_unexpected_exception_leaves_a_sound_journal_and_a_report(tmp_path: Path, module: str, name: str) -> None:
@@ -52,7 +52,7 @@ def test_an_unexpected_exception_leaves_a_sound_journal_and_a_report(tmp_path: P
         assert str(report) in err
         text = report.read_text()
         assert "builtins.RuntimeError" in text
-        assert "batch/app/run.py" in text
+        assert "batch/app/runner.py" in text
         assert "secret row text" not in text
         assert str(tmp_path) not in text
         assert report.stat().st_mode & 0o777 == 0o600
@@ -88,7 +88,7 @@ def test_an_unexpected_exception_over_a_row_is_that_rows_failure(tmp_path: Path)
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 @pytest.mark.parametrize(
     ("module", "name"),
-    [("batch.app.prepare", "Dataset"), ("batch.app.run", "write_outputs")],
+    [("batch.app.prepare", "Dataset"), ("batch.app.runner", "write_outputs")],
     ids=["before sending", "while writing outputs"],
 )
 def test_a_signal_outside_the_session_is_an_interruption_too(tmp_path: Path, module: str, name: str, number: signal.Signals) -> None:

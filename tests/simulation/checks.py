@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from batch.app.run import RunOptions, RunReport
+from batch.app.runner import RunOptions, RunReport
 from batch.records import Outcome
 from batch.settings import Job
 from tests.simulation.endpoint import Endpoint, answer_to

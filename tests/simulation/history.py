@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from batch.app.run import RunOptions, RunReport
+from batch.app.runner import RunOptions, RunReport
 from batch.app.stored import stored_run
 from batch.errors import ChangedError, StorageError
 from batch.job import LoadedJob

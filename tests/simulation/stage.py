@@ -19,7 +19,7 @@ import anyio.to_thread
 from anyio._backends import _asyncio
 
 from batch.app import prepare
-from batch.app.run import RunOptions, RunReport, run
+from batch.app.runner import RunOptions, RunReport, run
 from batch.engine import endpoints
 from batch.events import Event, RunStarted
 from batch.executors import stopping
@@ -38,7 +38,7 @@ from tests.simulation.loop import run as run_on
 from tests.simulation.model import builder
 from tests.simulation.world import EPOCH, BrokenPromiseError, CrashedError, World, require
 
-app_run = importlib.import_module("batch.app.run")
+app_run = importlib.import_module("batch.app.runner")
 
 
 class SimClock:

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from batch.app.run import RunOptions
+from batch.app.runner import RunOptions
 from tests.simulation.__main__ import attempt, fast_folder
 from tests.simulation.disk import Trouble
 from tests.simulation.history import EDITS, History
