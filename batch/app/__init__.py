@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batch.app.batch_files import export_files, export_requests, verify_files
-    from batch.app.inspect import export, salvage, status, verify
+    from batch.app.inspect import export, salvage, verify
+    from batch.app.look import status
     from batch.app.runner import resume, run
     from batch.app.running import RunOptions, RunReport
     from batch.app.services import models, models_of_job, serve
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     **dict.fromkeys(("export_files", "export_requests", "verify_files"), "batch.app.batch_files"),
-    **dict.fromkeys(("export", "salvage", "status", "verify"), "batch.app.inspect"),
+    **dict.fromkeys(("export", "salvage", "verify"), "batch.app.inspect"),
+    "status": "batch.app.look",
     **dict.fromkeys(("resume", "run"), "batch.app.runner"),
     **dict.fromkeys(("RunOptions", "RunReport"), "batch.app.running"),
     **dict.fromkeys(("models", "models_of_job", "serve"), "batch.app.services"),

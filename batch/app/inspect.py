@@ -1,40 +1,16 @@
-"""Inspect a run directory: status, verify, salvage, export. Nothing is sent."""
+"""Inspect a run directory: verify, salvage, export. Nothing is sent."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from batch.app.stored import open_run
-from batch.errors import PromptmillError
 from batch.results import outputs
-from batch.results.status import Status, read_status
 from batch.results.verification import Verification
 from batch.results.verify import salvage as salvage_directory
 from batch.results.verify import verify as verify_directory
-from batch.rundir.opening import open_existing
 from batch.settings import OutputFormat
-
-
-def status(directory: Path | str) -> Status:
-    """Read counts, rates and failures from the journals alone, and those of the runs whose answers are its rows.
-
-    Raises RunDirectoryError.
-    """
-    return _with_upstream(read_status(open_existing(directory)), frozenset())
-
-
-def _with_upstream(found: Status, seen: frozenset[str]) -> Status:
-    place = None if found.origin is None else str(found.origin.get("run", ""))
-    if not place or place in seen:
-        return found
-    try:
-        upstream = _with_upstream(read_status(open_existing(place)), seen | {place})
-    except PromptmillError:
-        # It was moved or deleted: this run has its rows all the same.
-        return found
-    return replace(found, upstream=upstream)
 
 
 def verify(directory: Path | str) -> Verification:

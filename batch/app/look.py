@@ -1,22 +1,26 @@
-"""Look into runs: the outcomes as they come, one row with all its attempts, and the list of runs. Nothing is sent or changed."""
+"""Look into runs: their state, outcomes as they come, a row with all its attempts, the list of runs. Nothing is sent or changed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from batch.app.stored import open_run
+from batch.errors import PromptmillError
 from batch.records import Outcome
 from batch.results.following import JournalFollower, JournalLine
 from batch.results.listing import RunEntry, list_runs
-from batch.results.showing import ShownRow, show_row
+from batch.results.status import Status, read_status
 from batch.rundir.finding_runs import runs_folder
 from batch.rundir.opening import open_existing
 from batch.rundir.running import is_running
 
-__all__ = ["Followed", "RunEntry", "ShownRow", "runs", "show", "tail"]
+if TYPE_CHECKING:
+    from batch.results.showing import ShownRow
+
+__all__ = ["Followed", "RunEntry", "runs", "show", "status", "tail"]
 
 POLL_S = 0.25
 # On a store, each look is a request.
@@ -33,6 +37,26 @@ class Followed:
     outcome: Outcome
 
 
+def status(directory: Path | str) -> Status:
+    """Read counts, rates and failures from the journals alone, and those of the runs whose answers are its rows.
+
+    Raises RunDirectoryError.
+    """
+    return _with_upstream(read_status(open_existing(directory)), frozenset())
+
+
+def _with_upstream(found: Status, seen: frozenset[str]) -> Status:
+    place = None if found.origin is None else str(found.origin.get("run", ""))
+    if not place or place in seen:
+        return found
+    try:
+        upstream = _with_upstream(read_status(open_existing(place)), seen | {place})
+    except PromptmillError:
+        # It was moved or deleted: this run has its rows all the same.
+        return found
+    return replace(found, upstream=upstream)
+
+
 def runs(folder: Path | None = None) -> list[RunEntry]:
     """List the runs in a folder, by default `runs` here, or else the working directory."""
     return list_runs(folder or runs_folder())
@@ -40,6 +64,10 @@ def runs(folder: Path | None = None) -> list[RunEntry]:
 
 def show(place: Path | str, name: str) -> ShownRow | None:
     """Show the row of a run with this id, or else this ordinal; None if there is none. Raises as `open_run`."""
+    # To read a job takes libraries that the others here do without.
+    from batch.app.stored import open_run
+    from batch.results.showing import show_row
+
     return show_row(open_run(place), name)
 
 

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Protocol, get_args, runtime_checkable
 
-from batch.app import batch_files, inspect
+from batch.app import batch_files, inspect, look
 from batch.app.python_html import html_table
 from batch.app.python_words import in_python_words
 from batch.results.status import Status
@@ -77,7 +77,7 @@ def status(run: AnyRun) -> RunStatus:
     Raises:
         RunDirectoryError: there is no run there.
     """
-    found = inspect.status(place_of(run))
+    found = look.status(place_of(run))
     return RunStatus(**{each.name: getattr(found, each.name) for each in fields(found)})
 
 
