@@ -48,7 +48,7 @@ class JsonEvents:
                 return
             self._due = monotonic() + 1.0
         # A run continues without a reader of its events.
-        with suppress(StorageError):
+        with suppress(BrokenPipeError, StorageError):
             write_json_line({"format": 1, **event_document(event)})
 
 

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
+from batch.cli.console import discard
+from batch.cli.display import JsonEvents
 from batch.cli.group import COMMANDS
+from batch.events import Notice
 from tests.support.evaluation import JudgedJob, judging
 
 PAGE = Path(__file__).parents[2] / "docs" / "agents.md"
@@ -95,3 +100,13 @@ def test_llms_txt_names_pages_that_are_there() -> None:
     assert "agents.md" in links
     for link in links:
         assert (PAGE.parent / link).is_file(), link
+
+
+def test_a_run_goes_on_when_the_reader_of_its_events_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`run --json | head -1` closes the pipe after a line: the next event is dropped, and the run does not end by it."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr(sys, "stdout", pipe)
+        JsonEvents().notify(Notice("one"))
+        discard(pipe)
