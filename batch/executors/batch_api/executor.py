@@ -98,7 +98,6 @@ class _Running:
 
     context: RunContext
     batches: BatchSession
-    recorder: Recorder
     live_costs: Costs
 
     async def run(self) -> Ended:
@@ -181,7 +180,6 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
             known,
             money,
             collector,
-            prepared.tallies,
             job.batch,
             context.clock,
         )
@@ -192,7 +190,7 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
         session = BatchSession(
             by_variant, variants, submissions, known, money, recorder, watcher, context.batch, context.clock, notify, job.batch.rest
         )
-        yield _Running(context, session, recorder, Costs(prices_of(job), job.variants, spending))
+        yield _Running(context, session, Costs(prices_of(job), job.variants, spending))
 
 
 def _open_files(directory: RunDirectory) -> tuple[Submissions, ShardFiles, str | None]:
