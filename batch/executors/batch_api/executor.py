@@ -24,7 +24,7 @@ from batch.executors import Ended
 from batch.executors.batch_api.builder import ShardBuilder
 from batch.executors.batch_api.collector import Collector
 from batch.executors.batch_api.endpoint import BatchEndpoint, BatchTimes
-from batch.executors.batch_api.known import KnownTasks, RestSource, slugs_of
+from batch.executors.batch_api.known import KnownTasks, RestSource
 from batch.executors.batch_api.money import BatchMoney
 from batch.executors.batch_api.provider import BatchProvider
 from batch.executors.batch_api.session import BatchSession
@@ -133,8 +133,7 @@ class _Running:
         context.report(f"{left:,} rows that batches have left undone are sent live")
         for notice in probed(context.groups, queues, context.clock.monotonic()):
             context.report(notice)
-        slugs = slugs_of(context.job.variants)
-        sources = [RestSource(Feed(context.prepared.dataset, own, context.feed_options), self.batches.known, slugs) for own in plans]
+        sources = [RestSource(Feed(context.prepared.dataset, own, context.feed_options), self.batches.known) for own in plans]
         live = [replace(queue, feed=source) for queue, source in zip(queues, sources, strict=True)]
         recorder = Recorder(context.prepared.journals, context.prepared.tallies, context.clock, self.live_costs)
         session = Session(live, recorder, self.live_costs, context.settings, clock=context.clock, observers=context.observers)
@@ -158,7 +157,7 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
         stack.callback(submissions.close)
         if repaired:
             context.report(repaired)
-        known = KnownTasks(files, submissions)
+        known = KnownTasks(files, submissions, job.variants)
         spending = None
         if job.run.max_cost_usd is not None:
             await anyio.to_thread.run_sync(known.load_rest)
