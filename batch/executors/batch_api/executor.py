@@ -39,7 +39,6 @@ from batch.executors.sharding import ShardPlan
 from batch.journal.index import ResumeIndex
 from batch.policy.budget import Spending
 from batch.readers import Dataset
-from batch.readers.builders import request_builder
 from batch.rundir.local import RunDirectory
 from batch.settings import Job
 from batch.transport.control import ControlClient
@@ -103,7 +102,8 @@ class _Running:
     async def run(self) -> Ended:
         context = self.context
         duplicates = duplicates_of(context.prepared)
-        plans = [self._plans(group) for group in context.groups]
+        # Batches are not streamed, and what they leave is sent in the same words.
+        plans = [context.plans(group, stream=False) for group in context.groups]
         feeds = [Feed(context.prepared.dataset, own, context.feed_options, duplicate_filters=duplicates) for own in plans]
         queues = [queue_of(group, feed, context, at) for at, (group, feed) in enumerate(zip(context.groups, feeds, strict=True))]
         try:
@@ -141,11 +141,6 @@ class _Running:
         if stop is None:
             self.batches.known.rest.clear()
         return stop
-
-    def _plans(self, group: EndpointGroup) -> list[Plan]:
-        indexes = self.context.prepared.indexes
-        # Batches are not streamed, and what they leave is sent in the same words.
-        return [Plan(v.name, request_builder(v, stream=False), indexes[v.name]) for v in group.variants]
 
 
 @asynccontextmanager
