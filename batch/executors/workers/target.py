@@ -10,7 +10,7 @@ import anyio.to_thread
 
 from batch.engine.steering import Steering
 from batch.executors.context import RunContext
-from batch.executors.control import Retried
+from batch.executors.control import Retried, counts_of
 from batch.executors.costs import prices_of, require_prices, run_spent_usd
 from batch.executors.retry import FailedTask, find_failed
 from batch.executors.workers.coordinator import Coordinator
@@ -51,9 +51,9 @@ class WorkersTarget:
 
     def state(self) -> dict[str, Any]:
         """Return the counts by variant, the workers, and the spent part of the budget."""
-        tallies = self._coordinator.tallies
-        counts = {name: {"in_flight": t.in_flight, "waiting": t.waiting, "finished": t.finished} for name, t in tallies.items()}
-        return {"variants": counts, "workers": self._coordinator.sharing.workers, "spent_usd": self._coordinator.budget.spent}
+        coordinator = self._coordinator
+        counts = counts_of(coordinator.tallies)
+        return {"variants": counts, "workers": coordinator.sharing.workers, "spent_usd": coordinator.budget.spent}
 
     async def _count_spent(self) -> None:
         """Add what earlier sessions have spent, which a run without a budget does not look up."""
