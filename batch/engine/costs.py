@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from batch.engine.work import Work
-from batch.policy.budget import Budget
-from batch.policy.pricing import WorstCase, cost_of, difference, usd
+from batch.policy.budget import Budget, exhausted
+from batch.policy.pricing import WorstCase, cost_of, difference
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Exchange
 from batch.settings import Price, Variant
@@ -63,11 +63,7 @@ class Costs:
     def exhausted(self, work: Work) -> str:
         """Return, in one sentence, why `work` is not sent."""
         assert self._budget is not None  # noqa: S101 - without a budget none is spent
-        spent, cap = self._budget.spent, self._budget.cap
-        return (
-            f"the budget is spent: of run.max_cost_usd = {cap:g}, {usd(spent)} used (earlier sessions"
-            f" included), and the next request may cost {usd(self._dollars(work))}"
-        )
+        return exhausted(self._budget, self._dollars(work))
 
     def sent(self, work: Work) -> None:
         """Count a request that leaves."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from batch.engine.work import Work
 from batch.executors.batch_prices import batch_price
-from batch.policy.budget import Budget
-from batch.policy.pricing import WorstCase, cost_of, usd
+from batch.policy.budget import Budget, exhausted
+from batch.policy.pricing import WorstCase, cost_of
 from batch.settings import Variant
 from batch.settings.prices import Price
 
@@ -39,10 +39,7 @@ class BatchMoney:
     def exhausted(self, amount: float) -> str:
         """Say why a request is not submitted."""
         assert self._budget is not None  # noqa: S101 - without a budget none is spent
-        return (
-            f"the budget is spent: of run.max_cost_usd = {self._budget.cap:g}, {usd(self._budget.spent)} used (earlier sessions included),"
-            f" and the next request may cost {usd(amount)}"
-        )
+        return exhausted(self._budget, amount)
 
     def settle(self, reserved: float, paid: float) -> None:
         """Replace what was reserved for a batch by what it cost."""
