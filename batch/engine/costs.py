@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from batch.engine.work import Work
-from batch.policy.budget import Budget
-from batch.policy.pricing import WorstCase, cost_of, difference, usd
+from batch.policy.budget import Budget, exhausted
+from batch.policy.pricing import WorstCase, cost_of, difference
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Exchange
 from batch.settings import Price, Variant
@@ -43,14 +43,6 @@ class Charges:
             # The known cost of earlier attempts is not the answer's.
             work.extra_usd, work.cost_usd = work.extra_usd + (work.cost_usd or 0.0), None
         return paid
-
-
-def why_spent(budget: Budget, amount: float) -> str:
-    """Return, in one sentence, why a request that may cost `amount` US dollars is not sent."""
-    return (
-        f"the budget is spent: of run.max_cost_usd = {budget.cap:g}, {usd(budget.spent)} used (earlier sessions"
-        f" included), and the next request may cost {usd(amount)}"
-    )
 
 
 class Costs:
@@ -103,7 +95,7 @@ class Costs:
     def exhausted(self, work: Work) -> str:
         """Return, in one sentence, why `work` is not sent."""
         assert self._budget is not None  # noqa: S101 - without a budget none is spent
-        return why_spent(self._budget, self._charges.most(work))
+        return exhausted(self._budget, self._charges.most(work))
 
     def sent(self, work: Work) -> None:
         """Count a request that leaves."""

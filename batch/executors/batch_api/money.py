@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from batch.engine.costs import Charges, why_spent
+from batch.engine.costs import Charges
 from batch.engine.work import Work
 from batch.executors.batch_prices import batch_price
-from batch.policy.budget import Budget
+from batch.policy.budget import Budget, exhausted
 from batch.settings import Variant
 
 
@@ -36,7 +36,7 @@ class BatchMoney:
     def exhausted(self, amount: float) -> str:
         """Say why a request is not submitted."""
         assert self._budget is not None  # noqa: S101 - without a budget none is spent
-        return why_spent(self._budget, amount)
+        return exhausted(self._budget, amount)
 
     def settle(self, reserved: float, paid: float) -> None:
         """Replace what was reserved for a batch by what it cost."""
