@@ -20,7 +20,6 @@ from batch.records import Row
 from batch.settings import InputSettings
 from tests.support.jobs import JobFolder, ids
 from tests.support.scripted import ScriptedEndpoint
-from tests.support.steps import prompts
 from tests.support.stores import S3Server
 
 
@@ -60,8 +59,8 @@ def test_a_folder_of_spark(tmp_path: Path) -> None:
         for _ in range(2):
             ended = folder.call("run", "test.toml")
             assert ended.returncode == 0, ended.stderr
-        assert set(prompts(endpoint)) == {"a of 2025", "b of 2026", "c of 2026", "d of 2026"}
-        assert max(prompts(endpoint).values()) == 1
+        assert set(endpoint.counts()) == {"a of 2025", "b of 2026", "c of 2026", "d of 2026"}
+        assert max(endpoint.counts().values()) == 1
     table = pq.read_table(tmp_path / "runs/test/completions.parquet")
     assert table.select(["id", "year", "month"]).to_pylist()[2:] == [
         {"id": "c", "year": "2026", "month": "01"},
@@ -263,7 +262,7 @@ def test_a_dataset_of_a_hub(hub: str, tmp_path: Path) -> None:
             assert ended.returncode == 0, ended.stderr
             assert ids(folder.completions()) == ["a", "b"]
         assert folder.run("verify", "runs/test").returncode == 0
-        assert max(prompts(endpoint).values()) == 1
+        assert max(endpoint.counts().values()) == 1
         folder.job.write_text(plain.replace('path = "rows.jsonl"', 'path = "hf://datasets/lab/facts/data/none.parquet"'))
         ended = folder.run("run", "test.toml")
         assert ended.returncode == 2

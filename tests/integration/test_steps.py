@@ -15,7 +15,7 @@ import batch
 from tests.support.jobs import ids, lines_of
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, chat_reply, error
 from tests.support.scripts import wait_for
-from tests.support.steps import StepsFolder, prompts, reply
+from tests.support.steps import StepsFolder, reply
 
 DOCUMENTS = [
     {"doc": "a", "text": "good bad great"},
@@ -41,11 +41,11 @@ def test_one_command_runs_all_steps(tmp_path: Path) -> None:
         ]  # fmt: skip
         assert "5 rows of the answers of extract (no row here: 1 failed)" in ended.stderr
         assert "step 2 of 3: judge" in ended.stderr
-        before = prompts(endpoint)
+        before = endpoint.counts()
         again = folder.call("run", "last.toml")
         assert again.returncode == 1
         assert "(no row here: 1 failed)" in again.stderr
-        assert prompts(endpoint) == before
+        assert endpoint.counts() == before
 
 
 def test_rows_of_a_step_have_all_columns(tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_a_changed_row_sends_what_descends_from_it_and_nothing_else(tmp_path: Pa
         assert ids(folder.lines("judge")) == ["a/0", "a/1", "a/2", "b/0"]
         ended = folder.call("run", "last.toml", "--changed", "rerun")
         assert ended.returncode == 0, ended.stderr
-        assert set(prompts(endpoint)) == {"extract: good worse great gem", "judge: worse", "judge: gem", "write: gem of a"}
-        assert set(prompts(endpoint).values()) == {1}
+        assert set(endpoint.counts()) == {"extract: good worse great gem", "judge: worse", "judge: gem", "write: gem of a"}
+        assert set(endpoint.counts().values()) == {1}
     assert ids(folder.lines("last")) == ["a/0", "a/2", "a/3"]
 
 
@@ -122,12 +122,12 @@ def test_killed_in_each_step_and_resumed_nothing_is_sent_twice(tmp_path: Path, k
     with ScriptedEndpoint(slowly) as endpoint:
         folder = StepsFolder(tmp_path, endpoint.url, documents, concurrency=concurrency, durability="row")
         process = folder.start("run", "last.toml", measured=False)
-        wait_for(lambda: sum(each.startswith(killed_in) for each in list(prompts(endpoint))) > 25, process)
+        wait_for(lambda: sum(each.startswith(killed_in) for each in list(endpoint.counts())) > 25, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         ended = folder.call("run", "last.toml")
         assert ended.returncode == 0, ended.stderr
-        sent = prompts(endpoint)
+        sent = endpoint.counts()
     assert len(sent) == 60 + 120 + 60
     assert sum(sent.values()) - len(sent) <= concurrency
     assert all(prompt.startswith(killed_in) for prompt, count in sent.items() if count > 1)
@@ -213,7 +213,7 @@ def test_rows_of_a_run_directory(tmp_path: Path) -> None:
         ended = folder.call("run", "judge.toml")
         assert ended.returncode == 0, ended.stderr
         assert ids(folder.lines("judge")) == ["a", "b"]
-        assert max(prompts(endpoint).values()) == 1
+        assert max(endpoint.counts().values()) == 1
 
 
 def test_group_makes_one_row_of_many(tmp_path: Path) -> None:
@@ -284,7 +284,7 @@ def test_fresh_starts_one_step_over(tmp_path: Path) -> None:
         assert folder.call("run", "judge.toml").returncode == 0
         ended = folder.call("run", "judge.toml", "--fresh")
         assert ended.returncode == 0, ended.stderr
-        sent = prompts(endpoint)
+        sent = endpoint.counts()
     assert sent["judge: good"] == 2
     assert sent["extract: bad"] == 1
     (aside,) = (tmp_path / "runs/judge/old").iterdir()
