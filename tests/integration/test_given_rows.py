@@ -6,7 +6,8 @@ import datetime as dt
 import decimal
 import json
 import signal
-from collections.abc import Callable, Iterable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from click.testing import Result
 
 import batch
 from batch.errors import ChangedError, InputError, JobError
-from tests.support.jobs import JobFolder, ids, lines_of
-from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer
-from tests.support.scripts import wait_for_requests
+from tests.support.jobs import JobFolder, called, ids, lines_of
+from tests.support.scripted import ScriptedEndpoint
+from tests.support.scripts import after, wait_for_requests
 
 ROWS = [{"id": "a", "text": "one"}, {"id": "b", "text": "two"}, {"id": "c", "text": "three"}]
 
@@ -171,11 +173,7 @@ class StdinFolder(JobFolder):
 def test_stdin_is_kept_and_the_run_resumed_after_a_kill(tmp_path: Path) -> None:
     """Rows from a pipe: after SIGKILL the same command without a pipe continues, and so does the run directory alone."""
     rows = "".join(json.dumps({"id": f"r{n}", "text": f"t{n}"}) + "\n" for n in range(200))
-
-    def slowly(received: Received) -> Iterable[Action]:
-        return [Sleep(0.02), *answer(received)] if received.body else answer(received)
-
-    with ScriptedEndpoint(slowly) as endpoint:
+    with ScriptedEndpoint(after(0.02)) as endpoint:
         folder = StdinFolder(tmp_path, endpoint.url)
         (tmp_path / "piped").write_text(rows)
         with (tmp_path / "piped").open() as pipe:
@@ -185,9 +183,9 @@ def test_stdin_is_kept_and_the_run_resumed_after_a_kill(tmp_path: Path) -> None:
         process.communicate()
         (tmp_path / "piped").unlink()
         for words in (("run", "test.toml", "--limit", "120"), ("resume", "runs/test")):
-            ended = folder.run(*words, stdin=-3)
+            ended = folder.run(*words, stdin=subprocess.DEVNULL)
             assert ended.returncode == 0, ended.stderr
-        assert "read from stdin when this run began" in folder.run("run", "test.toml", stdin=-3).stderr
+        assert "read from stdin when this run began" in folder.run("run", "test.toml", stdin=subprocess.DEVNULL).stderr
         sent = endpoint.counts()
     assert ids(folder.completions()) == [f"r{n}" for n in range(200)]
     assert len(sent) == 200
@@ -197,13 +195,8 @@ def test_stdin_of_other_rows(endpoint: ScriptedEndpoint, tmp_path: Path) -> None
     """Other rows on stdin are compared with the answered ones; none at all, a list with a file, and plan are explained."""
     folder = StdinFolder(tmp_path, endpoint.url)
 
-    def piped(text: str, *words: str) -> Any:
-        from click.testing import CliRunner
-
-        from batch.cli.group import promptmill
-
-        with chdir(tmp_path):
-            return CliRunner().invoke(promptmill, ["run", "test.toml", *words], input=text, catch_exceptions=False)
+    def piped(text: str, *words: str) -> Result:
+        return called(folder, "run", "test.toml", *words, input=text)
 
     nothing = piped("")
     assert nothing.exit_code == 2

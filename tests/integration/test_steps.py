@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import signal
 from collections.abc import Iterable
@@ -13,8 +12,9 @@ import pytest
 
 import batch
 from tests.support.jobs import ids, lines_of
+from tests.support.pictures import picture
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, chat_reply, error
-from tests.support.scripts import wait_for
+from tests.support.scripts import for_rows, wait_for
 from tests.support.steps import StepsFolder, reply
 
 DOCUMENTS = [
@@ -117,9 +117,9 @@ def test_killed_in_each_step_and_resumed_nothing_is_sent_twice(tmp_path: Path, k
     concurrency = 8
 
     def slowly(received: Received) -> Iterable[Action]:
-        return [Sleep(0.02), *reply(received)] if received.body else reply(received)
+        return [Sleep(0.02), *reply(received)]
 
-    with ScriptedEndpoint(slowly) as endpoint:
+    with ScriptedEndpoint(for_rows(slowly)) as endpoint:
         folder = StepsFolder(tmp_path, endpoint.url, documents, concurrency=concurrency, durability="row")
         process = folder.start("run", "last.toml", measured=False)
         wait_for(lambda: sum(each.startswith(killed_in) for each in list(endpoint.counts())) > 25, process)
@@ -162,11 +162,7 @@ def test_status_and_plan_show_the_whole_chain(tmp_path: Path) -> None:
 
 def test_a_step_that_ends_early_ends_the_chain(tmp_path: Path) -> None:
     """When an endpoint refuses a step, those after it are not begun, and the exit code is its own."""
-
-    def forbidden(received: Received) -> Iterable[Action]:
-        return [error(401, "no such key")] if received.body else reply(received)
-
-    with ScriptedEndpoint(forbidden) as endpoint:
+    with ScriptedEndpoint(for_rows(lambda _: [error(401, "no such key")])) as endpoint:
         folder = StepsFolder(tmp_path, endpoint.url, DOCUMENTS)
         ended = folder.call("run", "last.toml")
     assert ended.returncode == 5
@@ -292,24 +288,19 @@ def test_fresh_starts_one_step_over(tmp_path: Path) -> None:
     assert folder.call("verify", str(aside)).returncode == 0
 
 
-PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
-
-
 def test_files_that_rows_name_are_found_from_each_step(tmp_path: Path) -> None:
     """Paths in rows are relative to the first input's folder in all steps, and to the working directory for rows from Python."""
 
     def with_text(received: Received) -> Iterable[Action]:
-        if not received.body:
-            return reply(received)
         parts = received.json()["messages"][-1]["content"]
         pictures.append([part["type"] for part in parts])
         return [chat_reply(json.dumps({"items": ["one"]}))]
 
     pictures: list[list[str]] = []
-    with ScriptedEndpoint(with_text) as endpoint:
+    with ScriptedEndpoint(for_rows(with_text)) as endpoint:
         folder = StepsFolder(tmp_path, endpoint.url, [{"doc": "a", "photo": "in/photo.png"}])
         (tmp_path / "in").mkdir()
-        (tmp_path / "in" / "photo.png").write_bytes(PNG)
+        (tmp_path / "in" / "photo.png").write_bytes(picture())
         for name in ("extract", "judge"):
             path = tmp_path / f"{name}.toml"
             path.write_text(path.read_text().replace("[prompt]\n", '[prompt]\nimages = "photo"\n').replace("{{ text }}", "{{ doc }}"))
