@@ -162,7 +162,6 @@ class Hub(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     files = hub_files()
-    asked: list[str]
 
     def do_HEAD(self) -> None:
         self._answer()
