@@ -15,18 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import InputError
-from batch.readers import Dataset
 from batch.records import Row
-from batch.settings import InputSettings
+from tests.support import files
 from tests.support.jobs import JobFolder, ids
 from tests.support.scripted import ScriptedEndpoint
 from tests.support.stores import S3Server
 
 
-def rows_of(path: object, **settings: object) -> list[dict[str, object]]:
+def rows_of(path: Path | str, **settings: object) -> list[dict[str, object]]:
     """The columns of all rows."""
-    dataset = Dataset(InputSettings(paths=(str(path),), **settings))  # type: ignore[arg-type]
-    return [dict(row.columns) for batch in dataset.batches() for row in batch if isinstance(row, Row)]
+    return [dict(row.columns) for row in files.rows_of(files.dataset(path, **settings)) if isinstance(row, Row)]
 
 
 def spark_folder(folder: Path) -> None:
@@ -128,11 +126,11 @@ def test_input_in_memory() -> None:
         assert rows_of("memory://bucket/*.parquet") == [{"n": 3}]
         system.rm("/bucket/c.parquet")
         assert rows_of("memory://bucket") == [{"part": "1", "n": 1}, {"part": "2", "n": 2}]
-        settings = InputSettings(paths=("memory://bucket/part=1/a.jsonl",))
-        before = Dataset(settings).identity()
-        assert Dataset(settings).identity() == before
+        address = "memory://bucket/part=1/a.jsonl"
+        before = files.dataset(address).identity()
+        assert files.dataset(address).identity() == before
         system.pipe("/bucket/part=1/a.jsonl", b'{"n": 9}\n')
-        assert Dataset(settings).identity() != before
+        assert files.dataset(address).identity() != before
         with pytest.raises(InputError, match=r"no such object; did you mean a\.jsonl\?"):
             rows_of("memory://bucket/part=1/aa.jsonl")
     finally:

@@ -10,9 +10,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.readers import Dataset
 from batch.records import Row
-from batch.settings import InputSettings
+from tests.support.files import dataset
 from tests.support.jobs import ids
 from tests.support.scripted import ScriptedEndpoint
 from tests.support.steps import StepsFolder, reply
@@ -41,7 +40,7 @@ def documents(path: Path) -> None:
 def kept(folder: StepsFolder, name: str) -> list[Any]:
     """The rows that a step keeps, as prompts see them."""
     (file,) = (folder.path / "runs" / name / "rows").iterdir()
-    return [row.columns for row, _ in Dataset(InputSettings(paths=(str(file),))).rows() if isinstance(row, Row)]
+    return [row.columns for row, _ in dataset(file).rows() if isinstance(row, Row)]
 
 
 def chain_over_parquet(path: Path, url: str) -> StepsFolder:
