@@ -77,17 +77,15 @@ class SummarizedSegment:
 
     def records(self, start: int, stop: int) -> int:
         """Count the records with an ordinal from `start` up to `stop`, replaced ones too."""
-        return _records_within(self.summary, start, stop) if self._first < stop and start < self._stop else 0
+        if start >= self._stop or stop <= self._first:
+            return 0
+        parts = (each.clip(start, stop) for each in self.summary.tasks.values())
+        return sum(ranges.count(part.ok) + ranges.count(part.failed) + len(part.replaced) for part in parts)
 
 
 def source_of(segments: Sequence[SummarizedSegment], start: int, stop: int) -> Source:
     """Return the source of a part by the summaries of all segments."""
     return [[each.segment.name.stem, count] for each in segments if (count := each.records(start, stop))]
-
-
-def _records_within(summary: SegmentSummary, start: int, stop: int) -> int:
-    parts = (each.clip(start, stop) for each in summary.tasks.values())
-    return sum(ranges.count(part.ok) + ranges.count(part.failed) + len(part.replaced) for part in parts)
 
 
 def _records(segment: Segment, summary: SegmentSummary, start: int, stop: int) -> list[NDArray[np.int64]]:
