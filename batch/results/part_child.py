@@ -18,7 +18,6 @@ from typing import BinaryIO
 
 from batch.errors import PromptmillError, StorageError
 from batch.journal import ranges
-from batch.journal.segments import segments
 from batch.process import tune_gc, tune_malloc
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
@@ -83,7 +82,7 @@ def _follow(run: StoredRun, order: PartsOrder, source: BinaryIO) -> None:
     """Write each part once its rows are final. What is refused here is left to the end of the run, which reports it."""
     writer = _writer(run, order)
     left = set(range(order.plan.count))
-    rows = [FinalRows(lambda slug=variant.slug: segments(run.directory.journal_dir(slug))) for variant in run.job.variants]  # type: ignore[misc]
+    rows = [FinalRows(run.directory, variant.slug) for variant in run.job.variants]
     wait = POLL_S
     while left and not select.select([source], [], [], wait)[0]:
         began = monotonic()
