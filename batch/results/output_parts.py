@@ -19,7 +19,7 @@ from batch.records import BadRow, Row
 from batch.results.input_check import InputCheck, input_changed
 from batch.results.join import InputRows, MatchedTasks, Result, portions
 from batch.results.output_files import named_errors, write_lines
-from batch.results.part_processes import order_of, write_parts
+from batch.results.part_processes import write_parts
 from batch.results.part_writer import PartWriter, remove_states
 from batch.results.parts import PartPlan, part_files, plan_parts
 from batch.rundir.stored_run import StoredRun
@@ -56,11 +56,10 @@ def parts_by_ordinal(run: StoredRun) -> bool:
 def write_parts_by_ordinal(run: StoredRun, plan: PartPlan, form: OutputFormat, folder: Path) -> list[Path]:
     """Write the parts that are not as the journals say. Raises as `PartWriter.write`."""
     writer = PartWriter(run, plan, form, folder)
-    write_parts(order_of(run, writer, folder, form), writer, [number for number in range(plan.count) if not writer.is_current(number)])
+    write_parts(writer, [number for number in range(plan.count) if not writer.is_current(number)])
 
     def rewrite(types: PartTypes, numbers: Sequence[int]) -> None:
-        writer = PartWriter(run, plan, form, folder, types)
-        write_parts(order_of(run, writer, folder, form, types), writer, numbers)
+        write_parts(PartWriter(run, plan, form, folder, types), numbers)
 
     _agree(run, plan, form, folder, rewrite)
     return plan.all_paths(folder, form)

@@ -71,8 +71,7 @@ def following(run: StoredRun) -> AbstractContextManager[None]:
     plan, form = plan_parts(job, bound, job.output.format), job.output.format
     if plan is None:
         return nullcontext()
-    folder = run.directory.path
-    return part_processes.following(part_processes.order_of(run, PartWriter(run, plan, form, folder), folder, form))
+    return part_processes.following(PartWriter(run, plan, form, run.directory.path))
 
 
 def _write(run: StoredRun, form: OutputFormat, folder: Path) -> list[Path]:

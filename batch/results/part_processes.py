@@ -18,7 +18,6 @@ from batch.errors import InputChangedError, InputError, PromptmillError, Storage
 from batch.results.part_writer import PartWriter
 from batch.results.parts import PartPlan
 from batch.rundir.manifest import Manifest
-from batch.rundir.stored_run import StoredRun
 from batch.server.cores import usable_cores
 from batch.settings import Job, OutputFormat
 
@@ -45,23 +44,16 @@ class PartsOrder:
     follow: bool = False
 
 
-def order_of(run: StoredRun, writer: PartWriter, folder: Path, form: OutputFormat, types: PartTypes | None = None) -> PartsOrder:
-    """Make the order for processes that write parts of `run`."""
-    if run.manifest is None:
-        raise AssertionError("a run that has records has a manifest")
-    drawn = run.dataset.drawn if run.job.output.columns else None
-    return PartsOrder(str(run.directory.place), run.job, run.manifest, writer.plan, form, str(folder.absolute()), types, drawn)
-
-
-def write_parts(order: PartsOrder, writer: PartWriter, numbers: Sequence[int]) -> None:
+def write_parts(writer: PartWriter, numbers: Sequence[int]) -> None:
     """Write these parts, in several processes where that is faster. Raises as `PartWriter.write`; all parts but the refused are written."""
-    tasks = sum(stop - start for start, stop in map(order.plan.range, numbers)) * len(order.job.variants) * order.job.run.repeats
+    job = writer.run.job
+    tasks = sum(stop - start for start, stop in map(writer.plan.range, numbers)) * len(job.variants) * job.run.repeats
     count = min(usable_cores(), len(numbers), -(-tasks // _WORTH_TASKS))
     if count < 2:
         for number in numbers:
             writer.write(number)
         return
-    left = deque(numbers)
+    order, left = _order(writer), deque(numbers)
     refusals: list[Exception] = []
     threads = [threading.Thread(target=_feed, args=(order, left, refusals), daemon=True) for _ in range(count)]
     for thread in threads:
@@ -86,10 +78,19 @@ def _feed(order: PartsOrder, left: deque[int], refusals: list[Exception]) -> Non
 
 
 @contextmanager
-def following(order: PartsOrder) -> Iterator[None]:
+def following(writer: PartWriter) -> Iterator[None]:
     """Let a process write each part as soon as its rows have their outcomes, while the body sends. What it does not write is left."""
-    with _process(replace(order, follow=True)):
+    with _process(replace(_order(writer), follow=True)):
         yield
+
+
+def _order(writer: PartWriter) -> PartsOrder:
+    run = writer.run
+    if run.manifest is None:
+        raise AssertionError("a run that has records has a manifest")
+    drawn = run.dataset.drawn if run.job.output.columns else None
+    folder = str(writer.folder.absolute())
+    return PartsOrder(str(run.directory.place), run.job, run.manifest, writer.plan, writer.form, folder, writer.types, drawn)
 
 
 @contextmanager
