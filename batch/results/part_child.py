@@ -6,11 +6,9 @@ nothing more until the run has ended. It ends with its input, and with its paren
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pickle
 import select
-import signal
 import sys
 from pathlib import Path
 from time import monotonic
@@ -18,7 +16,7 @@ from typing import BinaryIO
 
 from batch.errors import PromptmillError, StorageError
 from batch.journal import ranges
-from batch.process import tune_gc, tune_malloc
+from batch.process import die_with_parent, tune_gc, tune_malloc
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.readers.input_index import count_rows
@@ -28,7 +26,6 @@ from batch.results.part_writer import PartWriter
 from batch.rundir.opening import open_run_directory
 from batch.rundir.stored_run import StoredRun
 
-_PR_SET_PDEATHSIG = 1
 POLL_S = 1.0
 _REST = 4
 # It has time: what is sent comes first.
@@ -39,8 +36,7 @@ def main() -> None:
     """Write parts until the input ends."""
     tune_gc()
     tune_malloc()
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     # Unbuffered: what has come in can be waited for.
     source = open(sys.stdin.fileno(), "rb", buffering=0)  # noqa: PTH123, SIM115 - open as long as the process
     order: PartsOrder = pickle.load(source)  # noqa: S301 - both ends run the same code

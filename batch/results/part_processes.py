@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
 import sys
@@ -11,10 +10,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.errors import InputChangedError, InputError, PromptmillError, StorageError
+from batch.process import child_environment
 from batch.results.part_writer import PartWriter
 from batch.results.parts import PartPlan
 from batch.rundir.manifest import Manifest
@@ -95,11 +94,9 @@ def _order(writer: PartWriter) -> PartsOrder:
 
 @contextmanager
 def _process(order: PartsOrder) -> Iterator[subprocess.Popen[bytes]]:
-    # -P and our own path: a folder of the user's that is also named batch must not be imported.
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "batch.results.part_child"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        env=child_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
