@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -67,9 +66,7 @@ def _replaced(directory: Path) -> Iterator[tuple[Segment, list[tuple[int, int]]]
 def _rewrite(directory: Path, segment: Segment, offsets: set[int]) -> int:
     with storage_errors(segment.path):
         before = segment.path.stat().st_size
-        with replace_atomically(segment.path) as new:
-            # replace_atomically follows the umask, as outputs do; a journal is for its owner only.
-            os.fchmod(new.fileno(), 0o600)
+        with replace_atomically(segment.path, private=True) as new:
             for offset, line in lines(segment.path, segment.end()):
                 new.write(_without_answer(line) if offset in offsets else line + b"\n")
         reseal(directory, segment)

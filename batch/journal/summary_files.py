@@ -137,8 +137,7 @@ def _save(segment: Segment, summary: SegmentSummary, identity: dict[str, Any]) -
             "keys_sum": crc32(keys),
         }
     )
-    with replace_atomically(summary_path(segment)) as file:
-        os.fchmod(file.fileno(), 0o600)
+    with replace_atomically(summary_path(segment), private=True) as file:
         file.write(b"%08x %s\n" % (crc32(header), header))
         file.write(ranges)
         file.write(keys)
