@@ -14,7 +14,7 @@ from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.readers.dataset import MARK_EVERY
 from batch.readers.input_index import count_rows
-from batch.readers.ranges import Ranges
+from batch.readers.ranges import Ranges, mark_before
 from batch.records import BadRow, Row
 from batch.results.input_check import InputCheck, input_changed
 from batch.results.join import InputRows, MatchedTasks, Result, portions
@@ -91,11 +91,10 @@ class PartRows:
     def batches(self) -> Iterator[list[Row | BadRow]]:
         """Iterate over the rows in batches, in input order. Raises InputError."""
         start, stop = self.plan.range(self.number)
-        _, offsets = self.run.dataset.marks(MARK_EVERY)
-        stop = min(stop, self.run.dataset.marks(MARK_EVERY)[0])
+        bound, offsets = self.run.dataset.marks(MARK_EVERY)
+        stop = min(stop, bound)
         if start < stop:
-            mark = max((each for each in offsets if each.ordinal <= start), key=lambda each: each.ordinal)
-            yield from Ranges(self.run.dataset).batches(start, stop, mark)
+            yield from Ranges(self.run.dataset).batches(start, stop, mark_before(offsets, start))
 
 
 def write_parts_by_rows(run: StoredRun, plan: PartPlan, form: OutputFormat, folder: Path, indexes: Mapping[str, ResumeIndex]) -> list[Path]:

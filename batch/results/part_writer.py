@@ -23,7 +23,7 @@ from batch.journal.reading import RecordReader
 from batch.journal.segments import segments
 from batch.journal.summary_files import summary_of
 from batch.readers.dataset import MARK_EVERY
-from batch.readers.ranges import Ranges
+from batch.readers.ranges import Ranges, mark_before
 from batch.records import BadRow, Outcome, Row
 from batch.results.join import Result, within_memory
 from batch.results.output_files import named_errors, write_lines
@@ -115,8 +115,7 @@ class PartWriter:
 
     def _rows(self, start: int, stop: int) -> Iterator[list[Row | BadRow]]:
         _, offsets = self.run.dataset.marks(MARK_EVERY)
-        mark = max((each for each in offsets if each.ordinal <= start), key=lambda each: each.ordinal)
-        return self._ranges.batches(start, stop, mark, _BATCH_ROWS)
+        return self._ranges.batches(start, stop, mark_before(offsets, start), _BATCH_ROWS)
 
     @cached_property
     def _needs_input(self) -> bool:
