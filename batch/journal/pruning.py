@@ -10,14 +10,13 @@ import numpy as np
 
 from batch.journal.disk import storage_errors
 from batch.journal.index import ResumeIndex
-from batch.journal.lines import decode, encode
+from batch.journal.lines import RESPONSE, decode, encode
 from batch.journal.salvage import reseal
 from batch.journal.segments import Segment, lines, segments, unrepaired
 from batch.storage import replace_atomically
 
 # Shorter answers are left: a file is not written again for them.
 _WORTH_BYTES = 4096
-_ANSWER = b',"response":'
 
 
 def replaced_bytes(directory: Path) -> int:
@@ -57,7 +56,7 @@ def _replaced(directory: Path) -> Iterator[tuple[Segment, list[tuple[int, int]]]
             continue
         newest = index.offsets(number)
         with storage_errors(segment.path):
-            records = [(offset, len(line)) for offset, line in lines(segment.path, segment.end()) if _ANSWER in line]
+            records = [(offset, len(line)) for offset, line in lines(segment.path, segment.end()) if RESPONSE in line]
         offsets = np.array([offset for offset, _ in records], np.uint64)
         older = np.flatnonzero(~np.isin(offsets, newest)).tolist()
         yield segment, [records[position] for position in older]
