@@ -103,7 +103,7 @@ def write_parts_by_rows(run: StoredRun, plan: PartPlan, form: OutputFormat, fold
     Raises:
         InputChangedError: the input is not the one whose rows were sent; nothing was put in place.
     """
-    command = f"promptmill export {run.directory.place} --format {form}"
+    command = run.export_command(form)
     matched = {slug: MatchedTasks(index) for slug, index in indexes.items()}
     check = InputCheck(run)
 

@@ -97,7 +97,7 @@ def _write_one(run: StoredRun, whole: StoredRun, form: OutputFormat, folder: Pat
     job = run.job
     paths = output_paths(job, folder, form)
     indexes = {variant.slug: ResumeIndex.load(run.directory.journal_dir(variant.slug)) for variant in job.variants}
-    command = f"promptmill export {run.directory.place} --format {form}"
+    command = run.export_command(form)
 
     def tasks() -> Iterator[Iterable[Result]]:
         matched = {slug: MatchedTasks(index) for slug, index in indexes.items()}

@@ -48,7 +48,7 @@ class PartWriter:
 
     def __init__(self, run: StoredRun, plan: PartPlan, form: OutputFormat, folder: Path, types: PartTypes | None = None) -> None:
         self.run, self.plan, self.form, self.folder, self.types = run, plan, form, folder, types
-        self._command = f"promptmill export {run.directory.place} --format {form}"
+        self._command = run.export_command(form)
         self._ranges = Ranges(run.dataset)
 
     @cached_property
