@@ -1,4 +1,4 @@
-"""Set up a process that sends."""
+"""Set up a process that sends, and those that it starts."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import atexit
 import gc
 import os
 import signal
+import sys
 from contextlib import suppress
 from importlib.util import find_spec
+from pathlib import Path
 
 # New objects between two collections of the youngest generation, and collections between those of the older ones.
 # Rows, requests and outcomes hold no cycles: reference counts free them. By default the collector searches them for cycles every 700
@@ -39,6 +41,24 @@ def tune_malloc() -> None:
         set_option = ctypes.CDLL(None).mallopt
         for option in (_MAPPED_FROM, _KEPT_FREE):
             set_option(*option)
+
+
+# prctl(2), Linux.
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Let the kernel kill this process with the thread that started it, where it is Linux."""
+    if sys.platform == "linux":
+        import ctypes
+
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment for `python -P -m batch.…`: with both, a folder of the user's that is also named batch is not imported."""
+    paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
 
 def has_uvloop() -> bool:

@@ -3,24 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from batch.engine.work import Work
-from batch.policy.budget import Budget
-from batch.policy.dollars import usd
+from batch.policy.budget import Budget, exhausted
 from batch.policy.pricing import WorstCase, cost_of, difference
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Exchange
 from batch.settings import Price, Variant
 
 
+class Charges:
+    """The prices of a run's variants by name: what requests cost by them, and what they may cost at most."""
+
+    def __init__(self, prices: Mapping[str, Price], variants: Sequence[Variant]) -> None:
+        self._prices = prices
+        self._worst = {v.name: WorstCase(prices[v.name], v) for v in variants if v.name in prices}
+
+    def most(self, work: Work) -> float:
+        """Return the US dollars that `work` may cost at most; 0 without a price."""
+        worst = self._worst.get(work.task.variant)
+        return worst.dollars(work.request) if worst is not None else 0.0
+
+    def add(self, work: Work, usage: Mapping[str, Any] | None, *, answered: bool, may_be_billed: bool) -> float:
+        """Add to `work` what an ended attempt cost, or may have cost, and return it.
+
+        An attempt that may have been billed, but whose usage was not reported, counts for what it may have cost at most.
+        """
+        variant = work.task.variant
+        paid = cost_of(self._prices.get(variant), usage)
+        if paid is not None:
+            work.cost_usd = (work.cost_usd or 0.0) + paid
+            if answered and variant in self._worst:
+                self._worst[variant].observe(work.request, usage)
+            return paid
+        paid = self.most(work) if answered or may_be_billed else 0.0
+        work.extra_usd += paid
+        if answered:
+            # The known cost of earlier attempts is not the answer's.
+            work.extra_usd, work.cost_usd = work.extra_usd + (work.cost_usd or 0.0), None
+        return paid
+
+
 class Costs:
     """The prices of a run's variants, and its budget, which is None where the job sets no bound."""
 
     def __init__(self, prices: Mapping[str, Price], variants: Sequence[Variant], budget: Budget | None = None) -> None:
-        self._prices = prices
-        self._variants = [variant.name for variant in variants]
+        self._charges = Charges(prices, variants)
+        self._unpriced = [variant.name for variant in variants if variant.name not in prices]
         self._budget = budget
-        self._worst = {v.name: WorstCase(prices[v.name], v) for v in variants if v.name in prices}
         self._paid = self._recorded = self._in_flight = 0.0
         self._open = 0
 
@@ -33,7 +64,7 @@ class Costs:
     @property
     def unpriced(self) -> list[str]:
         """Return the variants without a known price, of which no budget can be kept."""
-        return [name for name in self._variants if name not in self._prices]
+        return self._unpriced
 
     @property
     def recorded_usd(self) -> float:
@@ -54,48 +85,30 @@ class Costs:
         """Reserve what `work` may cost; False while that could exceed the budget."""
         if self._budget is None:
             return True
-        work.reserved = self._dollars(work)
+        work.reserved = self._charges.most(work)
         return self._budget.reserve(work.reserved)
 
     def is_spent(self, work: Work) -> bool:
         """Return whether the budget can never cover `work`, however the requests in flight end."""
-        return self._budget is not None and self._budget.never(self._dollars(work))
+        return self._budget is not None and self._budget.never(self._charges.most(work))
 
     def exhausted(self, work: Work) -> str:
         """Return, in one sentence, why `work` is not sent."""
         assert self._budget is not None  # noqa: S101 - without a budget none is spent
-        spent, cap = self._budget.spent, self._budget.cap
-        return (
-            f"the budget is spent: of run.max_cost_usd = {cap:g}, {usd(spent)} used (earlier sessions"
-            f" included), and the next request may cost {usd(self._dollars(work))}"
-        )
+        return exhausted(self._budget, self._charges.most(work))
 
     def sent(self, work: Work) -> None:
         """Count a request that leaves."""
         if self._budget is None:
-            work.reserved = self._dollars(work)
+            work.reserved = self._charges.most(work)
         self._in_flight += work.reserved
         self._open += 1
 
     def ended(self, work: Work, exchange: Exchange, verdict: Verdict) -> None:
-        """Add to `work` what an ended attempt cost, or may have cost.
-
-        An attempt that may have been billed, but whose usage was not reported, counts for what it may have cost at most.
-        """
-        variant = work.task.variant
+        """Add to `work` what an ended attempt cost, or may have cost, and settle what was reserved for it."""
         usage = exchange.reply.usage if exchange.reply else None
-        paid = cost_of(self._prices.get(variant), usage)
         answered = verdict.action is Action.DONE
-        if paid is not None:
-            work.cost_usd = (work.cost_usd or 0.0) + paid
-            if answered and variant in self._worst:
-                self._worst[variant].observe(work.request, usage)
-        else:
-            paid = self._dollars(work) if answered or verdict.may_be_billed_twice else 0.0
-            work.extra_usd += paid
-            if answered:
-                # The known cost of earlier attempts is not the answer's.
-                work.extra_usd, work.cost_usd = work.extra_usd + (work.cost_usd or 0.0), None
+        paid = self._charges.add(work, usage, answered=answered, may_be_billed=verdict.may_be_billed_twice)
         self._paid += paid
         self._in_flight -= work.reserved
         self._open -= 1
@@ -106,7 +119,3 @@ class Costs:
     def recorded(self, dollars: float) -> None:
         """Count an outcome of this cost that is in the journal."""
         self._recorded += dollars
-
-    def _dollars(self, work: Work) -> float:
-        worst = self._worst.get(work.task.variant)
-        return worst.dollars(work.request) if worst is not None else 0.0

@@ -86,13 +86,11 @@ class Deferred:
         """Yield copies of outcomes, and the work that has none to copy."""
         with ExitStack() as stack:
             waiting = [_Waiting(plan, self._before[plan.variant], self._load(plan.variant), stack) for plan in self._plans]
+            # Requests with files are large: as few of them as may be are made at a time.
+            one_by_one = any(plan.builder.reads_files for plan in self._plans)
             for rows in self._dataset.batches():
-                if any(plan.builder.reads_files for plan in self._plans):
-                    # Requests with files are large: as few of them as may be are made at a time.
-                    for row in rows:
-                        yield [item for each in waiting for item in self._settled(each, [row])]
-                else:
-                    yield [item for each in waiting for item in self._settled(each, rows)]
+                for portion in [[row] for row in rows] if one_by_one else [rows]:
+                    yield [item for each in waiting for item in self._settled(each, portion)]
 
     def _settled(self, waiting: _Waiting, rows: Sequence[Row | BadRow]) -> Iterator[Work | Unsendable | Copied]:
         variant = waiting.plan.variant

@@ -128,9 +128,9 @@ class EndpointPool:
         """Count an answer. Returns notices: an outage is over, or prompts are cut."""
         endpoint = self._of(work)
         again = endpoint.limiter.served(work.task.variant, exchange, by_reference=work.is_probe)
-        if work.is_probe and self._is_tested_by_others(endpoint):
+        if work.is_probe and (variant := self._tested_by_others(endpoint)) is not None:
             # The endpoint serves another model: what it refuses of this one is this one's fault.
-            endpoint.limiter.evidence(endpoint.suspected_for or "").served(exchange.sent_at, by_reference=True)
+            endpoint.limiter.evidence(variant).served(exchange.sent_at, by_reference=True)
         endpoint.refusal = None
         if endpoint.limiter.breaker.closed:
             endpoint.suspected_for = None
@@ -233,8 +233,8 @@ class EndpointPool:
             endpoint.limiter.evidence(work.task.variant).served(exchange.sent_at, by_reference=True)
             return self.answered(work, exchange)
         endpoint.limiter.evidence(work.task.variant).condemn()
-        if self._is_tested_by_others(endpoint):
-            endpoint.limiter.evidence(endpoint.suspected_for or "").condemn()
+        if (variant := self._tested_by_others(endpoint)) is not None:
+            endpoint.limiter.evidence(variant).condemn()
         return endpoint.limiter.refused(work.task, error, exchange.sent_at, exchange.done_at, testable=True)
 
     def refused_unclear(self, work: Work, error: ErrorInfo, exchange: Exchange) -> str | None:
@@ -295,9 +295,9 @@ class EndpointPool:
                 if other is not endpoint:
                     other.limiter.spare(now)
 
-    def _is_tested_by_others(self, endpoint: PooledEndpoint) -> bool:
-        """Whether the variant for whose sake it is tested has no reference, so that another one's tests it."""
-        return endpoint.suspected_for is not None and endpoint.suspected_for not in self.references
+    def _tested_by_others(self, endpoint: PooledEndpoint) -> str | None:
+        """Return the variant for whose sake it is tested, if that has no reference, so that another one's tests it; else None."""
+        return None if endpoint.suspected_for in self.references else endpoint.suspected_for
 
     def _is_smaller(self, size: int, variant: str) -> bool:
         """Whether a request of `size` bytes is smaller than the reference of its variant, or the first."""

@@ -123,11 +123,12 @@ class FailureHandler:
 
     def conclude(self, now: float) -> list[Fail]:
         """Test the endpoints of withheld rows when nothing else is left to send; fail the rows without a possible test."""
-        testable = [each for each in self.withheld if self._endpoint_pool.references]
-        failed = [Fail(each.work, each.error, each.exchange) for each in self.withheld if each not in testable]
-        self.withheld = testable
-        for each in testable:
-            self._endpoint_pool.suspect(each.work, now)
+        if self._endpoint_pool.references:
+            for each in self.withheld:
+                self._endpoint_pool.suspect(each.work, now)
+            return []
+        failed = [Fail(each.work, each.error, each.exchange) for each in self.withheld]
+        self.withheld = []
         return failed
 
     def _refuse(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:

@@ -11,8 +11,8 @@ from functools import partial
 from itertools import islice
 from typing import Literal, Protocol
 
-from batch.engine.portions import in_threads, portions
 from batch.engine.prefix_order import in_prefix_order
+from batch.engine.threads import in_threads
 from batch.engine.work import Work
 from batch.errors import RowError, describe_bug
 from batch.events import UnexpectedError
@@ -22,6 +22,7 @@ from batch.journal.lines import task_hash, task_hashes
 from batch.prompts import RequestBuilder
 from batch.prompts.templates import row_place
 from batch.readers.record import FinishedRows, RowFilter
+from batch.readers.rows import in_batches
 from batch.record_class import record_class
 from batch.records import BadRow, ErrorInfo, ErrorKind, Outcome, Request, Row, Task
 from batch.settings import RowOrder
@@ -190,7 +191,7 @@ class Feed:
             batch: list[Candidate] = []
             for plan in plans:
                 if plan.builder.reads_files:
-                    yield from portions(self._with_files(plan, rows, skip_finished), lambda each: len(each.task.request.body))
+                    yield from in_batches(self._with_files(plan, rows, skip_finished), len(rows) * self._options.repeats)
                 else:
                     batch += self._of_plan(plan, rows, skip_finished)
             # Also an empty one: it lets the caller do other work while many finished rows pass.
@@ -210,8 +211,7 @@ class Feed:
     def _unfinished(self, ids: Sequence[str]) -> list[bool]:
         """Return for each row whether a journal lacks one of its tasks."""
         hashes = [task_hashes(ids, repeat) for repeat in range(self._options.repeats)]
-        plans = self._wanted_plans()
-        indexes = [plan.index for plan in plans if not isinstance(plan.index, DoneTasks)]
+        indexes = [plan.index for plan in self._wanted_plans() if not isinstance(plan.index, DoneTasks)]
         finals = [index.final(each, with_failures=not self._options.retry_failed) for index in indexes for each in hashes]
         return [False] * len(ids) if not finals else [not all(of_row) for of_row in zip(*finals, strict=True)]
 
@@ -230,20 +230,20 @@ class Feed:
                     request, error, bug = row_request(plan.builder, row)
                 yield Candidate(Task(row.ordinal, row.id, plan.variant, repeat, request), error, entry, bug)
 
-    def _with_files(self, plan: Plan, rows: Sequence[Row | BadRow], skip_finished: bool) -> Iterator[Candidate]:
-        """Yield what `_of_plan` does, for rows whose files are read several at a time, and no further ahead than the caller asks."""
-        repeats = range(self._options.repeats)
+    def _with_files(self, plan: Plan, rows: Sequence[Row | BadRow], skip_finished: bool) -> Iterator[tuple[Candidate, int]]:
+        """Yield what `_of_plan` does, with its bytes, of rows whose files are read several at a time, no further ahead than is asked."""
         entries = self._entries(plan.index, rows)
         wanted: list[tuple[Row | BadRow, list[tuple[int, IndexEntry | None]]]] = []
         for row in rows:
-            of_row = [(repeat, next(entries)) for repeat in repeats]
+            of_row = list(enumerate(islice(entries, self._options.repeats)))
             if skip_finished:
                 of_row = [(repeat, entry) for repeat, entry in of_row if entry is None or (self._options.retries(row.id) and not entry.ok)]
             if of_row:
                 wanted.append((row, of_row))
         requests = in_threads(partial(row_request, plan.builder), [row for row, _ in wanted])
         for (row, of_row), (request, error, bug) in zip(wanted, requests, strict=True):
-            yield from (Candidate(Task(row.ordinal, row.id, plan.variant, each, request), error, entry, bug) for each, entry in of_row)
+            for each, entry in of_row:
+                yield Candidate(Task(row.ordinal, row.id, plan.variant, each, request), error, entry, bug), len(request.body)
 
     def _entries(self, index: Lookup | DoneTasks, rows: Sequence[Row | BadRow]) -> Iterator[IndexEntry | None]:
         """Iterate over the records of all rows, per row those of its repeats."""

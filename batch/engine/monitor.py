@@ -55,9 +55,9 @@ class PoolMonitor:
         self._parts = pool, backlog, reader, halt
         self._last = self._clock.monotonic()
 
-    def began(self, work: Work, endpoint: PooledEndpoint) -> None:
+    def began(self, work: Work, endpoint: PooledEndpoint, now: float) -> None:
         """Take note of a request that leaves."""
-        self.in_flight[id(work)] = work, endpoint, self._clock.monotonic()
+        self.in_flight[id(work)] = work, endpoint, now
 
     def ended(self, work: Work) -> None:
         """Take note of a request that is not in flight any more."""

@@ -94,17 +94,22 @@ class Session:
     def retry(self, works: Sequence[Work]) -> list[Work]:
         """Send failed tasks again, before further rows. Returns those that are not sent: their pool has ended, or they are on their way."""
         refused: list[Work] = []
-        for pool in self.pools:
-            sent = [work for work in works if work.task.variant in pool.variants]
-            waiting = [work for work in sent if not self._is_on_its_way(work)]
-            refused += [work for work in sent if work not in waiting]
+        pools = {variant: pool for pool in self.pools for variant in pool.variants}
+        by_pool: dict[WorkerPool, list[Work]] = {}
+        for work in works:
+            home = pools.get(work.task.variant)
+            if home is None or self._is_on_its_way(work):
+                refused.append(work)
+            else:
+                by_pool.setdefault(home, []).append(work)
+        for pool, waiting in by_pool.items():
             if pool.add(waiting):
                 self._retried |= {key_of(work.task): work for work in waiting}
                 for work in waiting:
                     self.tallies[work.task.variant].again += 1
             else:
                 refused += waiting
-        return [*refused, *(work for work in works if not any(work.task.variant in pool.variants for pool in self.pools))]
+        return refused
 
     def _is_on_its_way(self, work: Work) -> bool:
         before = self._retried.get(key_of(work.task))

@@ -163,11 +163,12 @@ class WorkerPool:
 
     async def _attempt(self, work: Work, endpoint: PooledEndpoint) -> None:
         tally = self._recorder.tallies[work.task.variant]
-        tally.failovers += self._endpoint_pool.sent(endpoint, work, self._clock.monotonic())
+        now = self._clock.monotonic()
+        tally.failovers += self._endpoint_pool.sent(endpoint, work, now)
         self._costs.sent(work)
         count_sent(tally, work)
         self._workforce.in_flight += 1
-        self.monitor.began(work, endpoint)
+        self.monitor.began(work, endpoint, now)
         try:
             exchange = await endpoint.client.exchange(work.request)
         except BaseException:

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from batch.errors import InputError
 from batch.evaluation.findings import Findings
 from batch.evaluation.scoring import scores_path
+from batch.evaluation.statistics.paired import Pair
 from batch.evaluation.two_runs.changes import RunChanges
 from batch.evaluation.verdict import ScoreVerdict
 from batch.settings import ScoreSettings
@@ -102,16 +103,10 @@ def pair_table(findings: Iterable[Findings]) -> ArrowTable:
             "score": of_score.scorer,
             "first": pair.first,
             "second": pair.second,
-            "difference": pair.difference.estimate,
-            "low": pair.difference.low,
-            "high": pair.difference.high,
-            "p": pair.p,
-            "p_holm": pair.p_holm,
-            "rows": pair.difference.rows,
+            **_tested(pair),
             "wins": pair.wins,
             "losses": pair.losses,
             "rows_for_gap": pair.rows_for_gap,
-            "separable": pair.separable,
         }
         for of_score in findings
         for pair in of_score.pairs
@@ -128,14 +123,8 @@ def effect_table(verdicts: Iterable[ScoreVerdict]) -> ArrowTable:
             "first": effect.pair.first,
             "second": effect.pair.second,
             "also": list(effect.also),
-            "difference": effect.pair.difference.estimate,
-            "low": effect.pair.difference.low,
-            "high": effect.pair.difference.high,
-            "p": effect.pair.p,
-            "p_holm": effect.pair.p_holm,
-            "rows": effect.pair.difference.rows,
+            **_tested(effect.pair),
             "matched": effect.matched,
-            "separable": effect.pair.separable,
         }
         for verdict in verdicts
         for effect in verdict.effects
@@ -152,13 +141,7 @@ def change_table(changes: RunChanges) -> ArrowTable:
             "after": one.after,
             "estimate_before": None if one.score_before is None else one.score_before.estimate,
             "estimate_after": None if one.score_after is None else one.score_after.estimate,
-            "difference": one.pair.difference.estimate,
-            "low": one.pair.difference.low,
-            "high": one.pair.difference.high,
-            "p": one.pair.p,
-            "p_holm": one.pair.p_holm,
-            "rows": one.pair.difference.rows,
-            "separable": one.pair.separable,
+            **_tested(one.pair),
             "worse": len(one.worse),
             "better": len(one.better),
             "only_before": len(one.only_before),
@@ -188,6 +171,20 @@ def changed_rows_table(changes: RunChanges) -> ArrowTable:
         for row in changed
     )
     return _table(_CHANGED_ROW, rows)
+
+
+def _tested(pair: Pair) -> dict[str, Any]:
+    """The cells that every tested difference has."""
+    difference = pair.difference
+    return {
+        "difference": difference.estimate,
+        "low": difference.low,
+        "high": difference.high,
+        "p": pair.p,
+        "p_holm": pair.p_holm,
+        "rows": difference.rows,
+        "separable": pair.separable,
+    }
 
 
 def _table(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> ArrowTable:

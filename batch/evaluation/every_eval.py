@@ -27,6 +27,7 @@ from batch.evaluation.scorers import ExpectedError
 from batch.evaluation.scorers.texts import as_text, expected_texts
 from batch.evaluation.scoring import scores_path
 from batch.evaluation.table import ScoreValue
+from batch.providers.usage import token_count
 from batch.storage import replace_atomically
 from batch.writers.values import clean
 
@@ -78,9 +79,9 @@ def _identifier(record: EvalRecord, variant: str, stamp: str) -> str:
 def _place(record: EvalRecord, variant: str, stamp: str) -> PurePosixPath:
     """Return the address of a variant's samples, relative to the folder."""
     developer, model = (["unknown", *record.models[variant].split("/")])[-2:]
-    digest = bytearray(hashlib.sha256(_identifier(record, variant, stamp).encode()).digest()[:16])
+    digest = hashlib.sha256(_identifier(record, variant, stamp).encode()).digest()
     # As a random UUID (version 4, RFC 9562), which the schema requires.
-    name = UUID(bytes=bytes(digest), version=4)
+    name = UUID(bytes=digest[:16], version=4)
     return PurePosixPath("data", *map(_slug, (record.name, developer, model)), f"{name}_samples.jsonl")
 
 
@@ -189,10 +190,9 @@ def _sample(record: EvalRecord, score: str, answer: Answer, value: ScoreValue, r
     }
     if answer.failure is not None:
         line["error"] = answer.failure
-    tokens = [answer.usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    if all(type(count) is int and count >= 0 for count in tokens):
-        given, made = tokens
-        line["token_usage"] = {"input_tokens": given, "output_tokens": made, "total_tokens": (given or 0) + (made or 0)}
+    given, made = (token_count(answer.usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
+    if given is not None and made is not None:
+        line["token_usage"] = {"input_tokens": given, "output_tokens": made, "total_tokens": given + made}
     if answer.latency_s is not None and answer.latency_s >= 0:
         line["performance"] = {"latency_ms": round(1000 * answer.latency_s, 3)}
     return line

@@ -40,9 +40,14 @@ def percent_interval(interval: Interval) -> str:
     return f"{percent(interval.estimate)} {percent_limits(interval.low, interval.high)}"
 
 
+def points_limits(low: float, high: float) -> str:
+    """The limits of a difference of scores: "[-0.6, +1.4]"."""
+    return f"[{points(low)}, {points(high)}]"
+
+
 def points_interval(estimate: float, low: float, high: float) -> str:
     """A difference of scores with its limits: "+0.4 pt [-0.6, +1.4]"."""
-    return f"{points(estimate)} pt [{points(low)}, {points(high)}]"
+    return f"{points(estimate)} pt {points_limits(low, high)}"
 
 
 def about(count: int) -> str:

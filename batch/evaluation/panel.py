@@ -16,7 +16,7 @@ from batch.evaluation.figures.collect import FigureCollector
 from batch.evaluation.formatting import listed, percent
 from batch.evaluation.grading.call_stats import CallStats
 from batch.evaluation.parquet import SCORES_SCHEMA, Columns, TaskKey, described, open_table
-from batch.evaluation.scorers import scorer_version
+from batch.evaluation.scorers import FIGURE_OPTIONS, scorer_version
 from batch.evaluation.statistics.agreement import krippendorff_alpha
 from batch.evaluation.table import ScoreState, ScoreValue
 from batch.settings import ScoreSettings
@@ -95,7 +95,7 @@ def _update(score: ScoreSettings, folder: Path, answers: Callable[[], Iterable[A
 def _figures(
     score: ScoreSettings, combined: Mapping[TaskKey, tuple[str, ScoreValue]], answers: Callable[[], Iterable[Answer]]
 ) -> list[dict[str, Any]]:
-    if not {"weights", "macro", "figures"} & set(score.options):
+    if not FIGURE_OPTIONS & score.options.keys():
         return []
     collector = FigureCollector(score)
     for row, of_row in by_row(answers()):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import anyio
 
 from batch.clock import Clock
-from batch.engine.feed import FeedOptions
+from batch.engine.feed import FeedOptions, Plan
 from batch.engine.stop import Stop
 from batch.events import Event, Notice, Observer
 from batch.executors.batch_options import BatchOptions
@@ -21,6 +21,7 @@ from batch.journal.index import ResumeIndex
 from batch.journal.writer import JournalWriter
 from batch.policy.redaction import ApiKeys
 from batch.readers import Dataset
+from batch.readers.builders import request_builder
 from batch.records import ErrorInfo
 from batch.rundir.local import RunDirectory
 from batch.rundir.stored_run import StoredRun
@@ -106,6 +107,10 @@ class RunContext:
     def report(self, text: str) -> None:
         """Pass a sentence for people to all observers."""
         self.notify(Notice(text))
+
+    def plans(self, group: EndpointGroup, *, stream: bool) -> list[Plan]:
+        """Return what of each variant of a group is done, and how its requests are built."""
+        return [Plan(v.name, request_builder(v, stream=stream), self.prepared.indexes[v.name]) for v in group.variants]
 
     async def supervise(self, stoppable: Stoppable, run: Callable[[], Awaitable[Stop | None]], stopping: str = IN_FLIGHT) -> Stop | None:
         """Run to the end while signals and the stopper can drain or abort `stoppable`; `stopping` is said at the first."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from batch.engine.steering import Steering, parse_limits
 from batch.executors.stopping import Stopper
 from batch.settings import RunSettings
+from batch.tally import Tally
 
 COMMANDS = ("state", "pause", "resume", "stop", "set", "retry")
 MOST_RETRIED = 1000
@@ -140,6 +141,11 @@ class Control:
             return "nothing is being sent at the moment: the run begins, or writes its outputs"
         limits = [f"{name} {_shown(value)}" for name, value in self.steering.document().items() if name != "paused" and value is not None]
         return f"{'paused' if self.steering.paused else 'sending'}: {', '.join(limits)}"
+
+
+def counts_of(tallies: Mapping[str, Tally]) -> dict[str, dict[str, int]]:
+    """Return what a target's state shows of each variant."""
+    return {name: {"in_flight": t.in_flight, "waiting": t.waiting, "finished": t.finished} for name, t in tallies.items()}
 
 
 def _shown(value: Any) -> str:

@@ -14,7 +14,8 @@ from typing import Any, Literal
 
 import orjson
 
-from batch.journal.disk import open_to_read, storage_errors
+from batch.journal.disk import storage_errors
+from batch.journal.rolling import read_lines
 
 SUFFIX = ".attempts.jsonl"
 # The most of a record's texts, in characters.
@@ -88,18 +89,12 @@ def read_attempts(folder: Path, row: int | None = None) -> list[FailedAttempt]:
     sought = None if row is None else f'"row":{row},'.encode()
     with storage_errors(folder):
         paths = sorted([*folder.glob(f"*{SUFFIX}"), *folder.glob("*.attempts.1.jsonl")]) if folder.is_dir() else []
-    lines = (line for path in paths for line in _lines(path) if sought is None or sought in line)
+    lines = (line for path in paths for line in read_lines(path) if sought is None or sought in line)
     return sorted(_decoded(lines), key=lambda attempt: attempt.time)
 
 
 def _decoded(lines: Iterable[bytes]) -> Iterator[FailedAttempt]:
     return filter(None, map(decode_attempt, lines))
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    # A file may become the older half between the listing and the reading.
-    with suppress(FileNotFoundError), storage_errors(path), open_to_read(path) as file:
-        yield from file
 
 
 def _cut(value: Any, longest: int) -> Any:

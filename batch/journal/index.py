@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from batch.errors import DamagedError
 from batch.journal.disk import storage_errors
-from batch.journal.scan import Column, scan
+from batch.journal.scan import Column, refuse, scan
 from batch.journal.segments import Segment, segments
 
 _FIRST_ROWS = 1 << 16
@@ -62,7 +62,7 @@ class ResumeIndex:
         for number, segment in enumerate(found):
             end = _end(segment, on_damage)
             with storage_errors(segment.path):
-                for sliced in scan(segment.path, number, end, may_lack_newline=segment.is_open_ended, on_damage=on_damage or _raise):
+                for sliced in scan(segment.path, number, end, may_lack_newline=segment.is_open_ended, on_damage=on_damage or refuse):
                     for whole, more in zip(growing, sliced, strict=True):
                         whole.add(more)
         columns = [whole.take() for whole in growing]
@@ -203,10 +203,6 @@ def final(tasks: Column, ok: Column, task_hashes: bytes, *, with_failures: bool)
 
 # Of task, key, ok, segment, offset and length: 31 bytes together.
 _KINDS = (np.uint64, np.uint64, np.bool_, np.uint16, np.uint64, np.uint32)
-
-
-def _raise(damage: DamagedError) -> None:
-    raise damage
 
 
 def _end(segment: Segment, on_damage: Callable[[DamagedError], None] | None) -> int:

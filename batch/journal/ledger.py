@@ -19,11 +19,11 @@ import orjson
 
 from batch.errors import DamagedError
 from batch.journal.disk import Disk, open_to_read, storage_errors
+from batch.journal.lines import SUMMED_FROM
 
 LEDGER = "submissions.jsonl"
 ENDINGS = ("collected", "released")
 """The events after which nothing of a submission is at its provider."""
-_SUMMED_FROM = 17
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,8 +135,8 @@ class StoreLedger:
 
 def event_line(event: Mapping[str, Any]) -> bytes:
     """Encode an event, newline included."""
-    summed = b'",' + orjson.dumps(dict(event))[1:]
-    return b'{"sum":"%08x%s\n' % (crc32(summed[1:]), summed)
+    summed = b"," + orjson.dumps(dict(event))[1:]
+    return b'{"sum":"%08x"%s\n' % (crc32(summed), summed)
 
 
 def read_events(place: str, content: bytes) -> tuple[list[dict[str, Any]], int]:
@@ -145,7 +145,7 @@ def read_events(place: str, content: bytes) -> tuple[list[dict[str, Any]], int]:
     start = 0
     while (end := content.find(b"\n", start)) >= 0:
         line = content[start:end]
-        if line[:_SUMMED_FROM] != b'{"sum":"%08x"' % crc32(memoryview(line)[_SUMMED_FROM:]) or not line.endswith(b"}"):
+        if line[:SUMMED_FROM] != b'{"sum":"%08x"' % crc32(memoryview(line)[SUMMED_FROM:]) or not line.endswith(b"}"):
             # Pages that never reached the disk at a power loss are NUL bytes; no line is written with one.
             if end + 1 == len(content) and b"\0" in line:
                 break

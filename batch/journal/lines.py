@@ -33,7 +33,7 @@ HEAD_BYTES = 91
 ROW_AT = 98
 KEY_BYTES = 16
 
-_RESPONSE = b',"response":'
+RESPONSE = b',"response":'
 # A raw line break can only stand between two tokens: within a string, JSON escapes it.
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
 
@@ -93,7 +93,7 @@ def encode(outcome: Outcome, *, is_json: bool = False) -> bytes:
         fields["error"] = {"kind": error.kind, "code": error.code, "message": error.message, "http_status": error.http_status}
     task = _task_digest(outcome.id, outcome.repeat).hex()
     summed = f',"task":"{task}","key":"{outcome.key.hex()}","ok":{1 if error is None else 0},'.encode() + _json(fields)[1:-1]
-    summed = b"%s%s%s}" % (summed, _RESPONSE, _one_line(outcome.response, is_json)) if outcome.response else summed + b"}"
+    summed = b"%s%s%s}" % (summed, RESPONSE, _one_line(outcome.response, is_json)) if outcome.response else summed + b"}"
     return b'{"sum":"%08x"%s\n' % (crc32(summed), summed)
 
 
@@ -113,7 +113,7 @@ def decode(line: bytes) -> Outcome:
     line = line.removesuffix(b"\n")
     if not is_whole(line):
         raise ValueError("the checksum does not match")
-    fields, response = _split(line)
+    fields, response = split(line)
     error = fields.get("error")
     return Outcome(
         fields["row"],
@@ -146,14 +146,15 @@ def _task_digest(name: str, repeat: int) -> bytes:
     return blake2b(text, digest_size=8).digest()
 
 
-def _split(line: bytes) -> tuple[dict[str, Any], bytes | None]:
-    """Split a line into its fields and the untouched response. A cut inside `usage` leaves braces open, so only the true cut parses."""
-    place = line.find(_RESPONSE, HEAD_BYTES)
+def split(line: bytes) -> tuple[Any, bytes | None]:
+    """Split a line, whole or not, into its fields, an object in a whole one, and the untouched response. Raises ValueError for no JSON."""
+    # A cut inside `usage` leaves braces open, so only the true cut parses.
+    place = line.find(RESPONSE, HEAD_BYTES)
     while place >= 0:
         try:
-            return _parsed(line[:place] + b"}"), line[place + len(_RESPONSE) : -1]
+            return _parsed(line[:place] + b"}"), line[place + len(RESPONSE) : -1]
         except ValueError:
-            place = line.find(_RESPONSE, place + 1)
+            place = line.find(RESPONSE, place + 1)
     return _parsed(line), None
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from batch.errors import DamagedError
 from batch.journal.disk import open_to_read, storage_errors
@@ -59,7 +55,7 @@ def unpack(directory: Path) -> None:
 
 def _pack(path: Path) -> int:
     packed = path.with_name(path.stem + PACKED)
-    with open_to_read(path) as plain, _replacing(packed) as file, zstd_writer(file) as out:
+    with open_to_read(path) as plain, replace_atomically(packed, private=True) as file, zstd_writer(file) as out:
         shutil.copyfileobj(plain, out, _BLOCK)
     with open_to_read(path) as plain, open_to_read(packed) as file, zstd_reader(file) as again:
         while block := plain.read(_BLOCK):
@@ -75,7 +71,7 @@ def _unpack(packed: Path, path: Path) -> None:
     if not packed.stat().st_size:
         # An empty file reads as an empty stream, and nothing empty is ever packed.
         raise DamagedError(named(packed), 0, "the packed file is empty")
-    with open_to_read(packed) as file, _replacing(path) as out:
+    with open_to_read(packed) as file, replace_atomically(path, private=True) as out:
         try:
             with zstd_reader(file) as plain:
                 shutil.copyfileobj(plain, out, _BLOCK)
@@ -84,11 +80,3 @@ def _unpack(packed: Path, path: Path) -> None:
             if error.errno is not None:
                 raise
             raise DamagedError(named(packed), 0, f"the packed file differs from what was written ({error})") from error
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    with replace_atomically(path) as file:
-        # replace_atomically follows the umask, as outputs do; a journal is for its owner only.
-        os.fchmod(file.fileno(), 0o600)
-        yield file

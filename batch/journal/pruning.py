@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,14 +10,13 @@ import numpy as np
 
 from batch.journal.disk import storage_errors
 from batch.journal.index import ResumeIndex
-from batch.journal.lines import decode, encode
+from batch.journal.lines import RESPONSE, decode, encode
 from batch.journal.salvage import reseal
 from batch.journal.segments import Segment, lines, segments, unrepaired
 from batch.storage import replace_atomically
 
 # Shorter answers are left: a file is not written again for them.
 _WORTH_BYTES = 4096
-_ANSWER = b',"response":'
 
 
 def replaced_bytes(directory: Path) -> int:
@@ -58,7 +56,7 @@ def _replaced(directory: Path) -> Iterator[tuple[Segment, list[tuple[int, int]]]
             continue
         newest = index.offsets(number)
         with storage_errors(segment.path):
-            records = [(offset, len(line)) for offset, line in lines(segment.path, segment.end()) if _ANSWER in line]
+            records = [(offset, len(line)) for offset, line in lines(segment.path, segment.end()) if RESPONSE in line]
         offsets = np.array([offset for offset, _ in records], np.uint64)
         older = np.flatnonzero(~np.isin(offsets, newest)).tolist()
         yield segment, [records[position] for position in older]
@@ -67,9 +65,7 @@ def _replaced(directory: Path) -> Iterator[tuple[Segment, list[tuple[int, int]]]
 def _rewrite(directory: Path, segment: Segment, offsets: set[int]) -> int:
     with storage_errors(segment.path):
         before = segment.path.stat().st_size
-        with replace_atomically(segment.path) as new:
-            # replace_atomically follows the umask, as outputs do; a journal is for its owner only.
-            os.fchmod(new.fileno(), 0o600)
+        with replace_atomically(segment.path, private=True) as new:
             for offset, line in lines(segment.path, segment.end()):
                 new.write(_without_answer(line) if offset in offsets else line + b"\n")
         reseal(directory, segment)

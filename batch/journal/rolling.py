@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
-from batch.journal.disk import Disk, storage_errors
+from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.storage import open_regular
 
 # Lines wait in memory for the next flush, but no more than these.
@@ -87,6 +88,17 @@ class RollingFile:
 def older(path: Path) -> Path:
     """Path of the older half of a rolling file."""
     return path.with_name(f"{path.stem}{OLDER}{path.suffix}")
+
+
+def read_lines(path: Path) -> Iterator[bytes]:
+    """Iterate over the lines of a file; none where it is gone, as one is that became the older half meanwhile. Raises StorageError."""
+    with storage_errors(path):
+        try:
+            file = open_to_read(path)
+        except FileNotFoundError:
+            return
+        with file:
+            yield from file
 
 
 def _ends_line(path: Path, size: int) -> bool:

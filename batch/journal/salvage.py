@@ -113,9 +113,7 @@ def _rewrite(path: Path, pieces: list[tuple[int, int]], lost: list[tuple[int, in
         shutil.copyfileobj(old, copy)
     shutil.copystat(path, aside)
     sync_directory(path.parent)
-    with open_to_read(path) as old, replace_atomically(path) as new:
-        # replace_atomically follows the umask, as outputs do; a journal is for its owner only.
-        os.fchmod(new.fileno(), 0o600)
+    with open_to_read(path) as old, replace_atomically(path, private=True) as new:
         for offset, length in pieces:
             old.seek(offset)
             new.write(old.read(length) + b"\n")

@@ -40,6 +40,11 @@ Columns: TypeAlias = tuple[Column, ...]
 OnDamage: TypeAlias = Callable[[DamagedError], None]
 
 
+def refuse(damage: DamagedError) -> None:
+    """Raise what was found damaged: for readers that go no further then."""
+    raise damage
+
+
 def scan(path: Path, number: int, end: int, *, may_lack_newline: bool, on_damage: OnDamage) -> Iterator[Columns]:
     """Yield the columns task, key, ok, segment, offset and length of the first `end` bytes of segment `number`, block by block.
 

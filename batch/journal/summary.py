@@ -11,11 +11,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.errors import DamagedError
 from batch.journal import ranges
 from batch.journal.disk import storage_errors
 from batch.journal.ranges import NONE, Numbers, OrdinalRanges
-from batch.journal.scan import scan_tasks
+from batch.journal.scan import OnDamage, refuse, scan_tasks
 from batch.journal.segments import Segment
 
 Keys = NDArray[np.uint64]
@@ -77,45 +76,34 @@ class SegmentSummary(NamedTuple):
         return found
 
 
-def summarize(segment: Segment, on_damage: Callable[[DamagedError], None] | None = None) -> SegmentSummary:
-    """Summarize the records of a segment. With `on_damage`, damaged records are reported and skipped.
+def summarize(segment: Segment, on_damage: OnDamage = refuse, *, start: int = 0) -> SegmentSummary:
+    """Summarize the records of a segment from byte `start` on; damaged ones go to `on_damage`, and are skipped if that returns.
+
+    Takes 25 bytes of memory a record.
 
     Raises:
         DamagedError: a record differs from what was written, and `on_damage` is not given.
         StorageError: the disk refuses.
     """
     end = segment.end()
-    growing = GrowingSummary()
+    blocks: list[Sequence[NDArray[np.generic]]] = []
+    places: list[tuple[int, int, int]] = []
     with storage_errors(segment.path):
-        for block in scan_tasks(segment.path, 0, end, may_lack_newline=segment.is_open_ended, on_damage=on_damage or _raise):
-            growing.add(block)
-    return growing.summary(end)
+        for block in scan_tasks(segment.path, start, end, may_lack_newline=segment.is_open_ended, on_damage=on_damage):
+            ordinals, offsets = block[0], block[5]
+            if len(ordinals):
+                blocks.append(block[:5])
+                places.append((int(offsets[0]), int(ordinals.min()), int(ordinals.max()) + 1))
+    return _summary(end, blocks, places)
 
 
-class GrowingSummary:
-    """A summary to which blocks of records are added, in their order: 25 bytes a record."""
-
-    def __init__(self) -> None:
-        self._blocks: list[Sequence[NDArray[np.generic]]] = []
-        self._places: list[tuple[int, int, int]] = []
-
-    def add(self, block: Sequence[NDArray[np.generic]]) -> None:
-        """Add a block of `scan_tasks`."""
-        ordinals, offsets = block[0], block[5]
-        if len(ordinals):
-            self._blocks.append(block[:5])
-            self._places.append((int(offsets[0]), int(ordinals.min()), int(ordinals.max()) + 1))
-
-    def summary(self, size: int) -> SegmentSummary:
-        """Return the summary of what was added, which are the first `size` bytes."""
-        if not self._blocks:
-            return SegmentSummary(size, 0, 0.0, {}, lambda: np.empty(0, np.uint64))
-        ordinals, repeats, ok, keys, dollars = (np.concatenate(column) for column in zip(*self._blocks, strict=True))
-        tasks = {
-            repeat: _task_ranges(ordinals[repeats == repeat], ok[repeats == repeat]) for repeat in sorted(set(map(int, np.unique(repeats))))
-        }
-        done = keys[ok]
-        return SegmentSummary(size, len(ordinals), float(dollars.sum()), tasks, lambda: done, np.array(self._places, np.int64))
+def _summary(size: int, blocks: Sequence[Sequence[NDArray[np.generic]]], places: Sequence[tuple[int, int, int]]) -> SegmentSummary:
+    if not blocks:
+        return SegmentSummary(size, 0, 0.0, {}, lambda: np.empty(0, np.uint64))
+    ordinals, repeats, ok, keys, dollars = (np.concatenate(column) for column in zip(*blocks, strict=True))
+    tasks = {repeat: _task_ranges(ordinals[repeats == repeat], ok[repeats == repeat]) for repeat in np.unique(repeats).tolist()}
+    done = keys[ok]
+    return SegmentSummary(size, len(ordinals), float(dollars.sum()), tasks, lambda: done, np.array(places, np.int64))
 
 
 def _task_ranges(ordinals: Numbers, ok: NDArray[np.bool_]) -> TaskRanges:
@@ -141,7 +129,3 @@ def _merged(parts: Sequence[TaskRanges]) -> TaskRanges:
 def _paired(parts: Sequence[TaskRanges]) -> Iterator[TaskRanges]:
     for number in range(0, len(parts), 2):
         yield parts[number].then(parts[number + 1]) if number + 1 < len(parts) else parts[number]
-
-
-def _raise(damage: DamagedError) -> None:
-    raise damage

@@ -8,7 +8,7 @@ after a copy of the run directory, the bytes are read and the digest decides; in
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
 from hashlib import blake2b
@@ -37,16 +37,16 @@ def summaries(found: Sequence[Segment]) -> list[SegmentSummary]:
     return [summary_of(segment) for segment in found]
 
 
-def summary_of(segment: Segment, on_damage: Callable[[DamagedError], None] | None = None) -> SegmentSummary:
+def summary_of(segment: Segment) -> SegmentSummary:
     """Return a segment's summary: the file's where it counts, else a new one, which is kept as far as the disk allows.
 
     Raises:
-        DamagedError: a record differs from what was written, and `on_damage` is not given.
+        DamagedError: a record differs from what was written.
         StorageError: the disk refuses to read.
     """
     end = segment.end()
     if end < WORTH_BYTES:
-        return summarize(segment, on_damage)
+        return summarize(segment)
     found = load(segment, end)
     return make(segment, end) if found is None else found
 
@@ -108,7 +108,7 @@ def spent_usd(directory: Path, before: int | None = None) -> float:
         if before is not None and segment.name.number >= before:
             continue
         try:
-            total += summary_of(segment, lambda _: None).spent_usd
+            total += summary_of(segment).spent_usd
         except DamagedError:
             total += summarize(segment, lambda _: None).spent_usd
     return total
@@ -137,8 +137,7 @@ def _save(segment: Segment, summary: SegmentSummary, identity: dict[str, Any]) -
             "keys_sum": crc32(keys),
         }
     )
-    with replace_atomically(summary_path(segment)) as file:
-        os.fchmod(file.fileno(), 0o600)
+    with replace_atomically(summary_path(segment), private=True) as file:
         file.write(b"%08x %s\n" % (crc32(header), header))
         file.write(ranges)
         file.write(keys)

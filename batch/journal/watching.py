@@ -18,8 +18,8 @@ import orjson
 
 from batch.errors import StorageError
 from batch.journal.attempts import SUFFIX, FailedAttempt, encode_attempt, json_line
-from batch.journal.disk import open_to_read, storage_errors
-from batch.journal.rolling import RollingFile, older
+from batch.journal.disk import storage_errors
+from batch.journal.rolling import RollingFile, older, read_lines
 from batch.storage import open_regular
 from batch.storage.local import is_alive
 
@@ -123,7 +123,7 @@ def read_samples(folder: Path) -> Iterator[tuple[str, PoolSample]]:
     for path in _files(folder, f"*{SAMPLES}"):
         name = path.name.removesuffix(SAMPLES)
         for half in (older(path), path):
-            for line in _lines(half):
+            for line in read_lines(half):
                 if (sample := decode_sample(line)) is not None:
                     yield name, sample
 
@@ -143,18 +143,8 @@ def _files(folder: Path, pattern: str) -> list[Path]:
 
 
 def _documents(path: Path) -> Iterator[dict[str, Any]]:
-    for line in _lines(path):
+    for line in read_lines(path):
         with suppress(ValueError):
             document = orjson.loads(line)
             if isinstance(document, dict):
                 yield document
-
-
-def _lines(path: Path) -> Iterator[bytes]:
-    with storage_errors(path):
-        try:
-            file = open_to_read(path)
-        except FileNotFoundError:
-            return
-        with file:
-            yield from file

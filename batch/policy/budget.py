@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from batch.policy.dollars import usd
+
 # Sums of many small amounts are off by less than this; a smaller excess is rounding.
 _ROUNDING_USD = 1e-9
 
@@ -62,3 +64,11 @@ class Spending:
         """Begin with what was `spent` without this budget, and what its `requests` in flight may cost."""
         self.spent += spent
         self.reserved, self._open = reserved, requests
+
+
+def exhausted(budget: Budget, amount: float) -> str:
+    """Say why a request that may cost `amount` is not sent."""
+    return (
+        f"the budget is spent: of run.max_cost_usd = {budget.cap:g}, {usd(budget.spent)} used (earlier sessions"
+        f" included), and the next request may cost {usd(amount)}"
+    )

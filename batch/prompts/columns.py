@@ -37,9 +37,14 @@ class TemplateColumns:
     prints: bool
 
 
+def parsed(source: str) -> nodes.Template:
+    """Return the syntax tree of a template that compiles, as it is written."""
+    return _PLAIN.parse(source)
+
+
 def columns_of(source: str) -> TemplateColumns:
     """Return the columns of a template that compiles. May name too many, never too few."""
-    tree = _PLAIN.parse(source)
+    tree = parsed(source)
     keys, dynamic = set[str](), False
     fixed: set[int] = set()
     for node in tree.find_all((nodes.Getitem, nodes.Getattr)):
@@ -69,7 +74,7 @@ def reads_files(prompt: PromptSettings) -> bool:
     """Whether requests hold files that rows name: by its columns of files, or by a filter of a template."""
     if prompt.attached.columns:
         return True
-    trees = [_PLAIN.parse(source) for _, source in prompt_templates(prompt)]
+    trees = [parsed(source) for _, source in prompt_templates(prompt)]
     return any(found.name in FILE_FILTERS for tree in trees for found in tree.find_all(nodes.Filter))
 
 

@@ -21,7 +21,7 @@ from batch.errors import FileError, RowError
 from batch.media import Media
 from batch.prompts.current_files import files_of
 from batch.prompts.kinds import kind_in_words, kind_of
-from batch.prompts.parts import FileData, FileUrl, Part, PartApi, Purpose, UnsupportedFileError, digest_of, part_of
+from batch.prompts.parts import FileData, FileUrl, Part, PartApi, Purpose, UnsupportedFileError, digest_of, encoded_size, part_of
 from batch.prompts.pictures import shrunk
 from batch.prompts.templates import missing_column, row_place
 from batch.records import Row
@@ -97,7 +97,7 @@ class RowFiles:
         """One file that a template puts in whole, by a filter; counted."""
         file = self.load(value)
         if isinstance(file, FileData):
-            self._count(file.kind.family, (len(file.raw) + 2) // 3 * 4)
+            self._count(file.kind.family, encoded_size(file.raw))
         return file
 
     def text(self, value: Any) -> str:

@@ -17,24 +17,24 @@ from batch.providers.responses_requests import response_request
 from batch.records import Api, Request, Row
 from batch.settings import Variant
 
-# What translates a chat's body, and where the messages are then.
-_TRANSLATIONS: dict[Api, tuple[Callable[[Mapping[str, Any]], dict[str, Any]], str]] = {
-    "messages": (message_request, "messages"),
-    "responses": (response_request, "input"),
-}
+TRANSLATIONS: Mapping[Api, Callable[[Mapping[str, Any]], dict[str, Any]]] = {"messages": message_request, "responses": response_request}
+"""What translates a chat's body, by API."""
 
 
 class MessagesRequests:
-    """Makes the requests of one variant. `parameters` are those of the chat, renamed. Raises ValueError as `messages_maker`."""
+    """Makes the requests of one variant. `parameters` are those of the chat, renamed; `content_key` is where the API has the messages.
 
-    def __init__(self, variant: Variant, parameters: dict[str, Any], stream: bool, source: FileSource) -> None:
+    Raises ValueError as `messages_maker`.
+    """
+
+    def __init__(self, variant: Variant, parameters: dict[str, Any], content_key: str, stream: bool, source: FileSource) -> None:
         prompt = variant.prompt
         self._fixed = {"model": variant.model, **{name: parameters[name] for name in sorted(parameters)}}
         self._content: Maker = messages_maker(prompt, marks=prompt.api in variant.provider.cache_marks)
         self._tools: Maker | None = tools_maker(prompt.tools) if prompt.tools else None
         self._stream_suffix = b',"stream":true' if stream else b""
         self._api = prompt.api
-        self._translate, self._content_key = _TRANSLATIONS[prompt.api]
+        self._translate, self._content_key = TRANSLATIONS[prompt.api], content_key
         self._key = identity(variant, prompt.api)
         self._row_parameters = RowParameters(variant.row_parameters, variant.provider.renames) if variant.row_parameters else None
         self._attached, self._sounds, self._source = prompt.attached, variant.provider.audio_formats, source

@@ -99,7 +99,7 @@ def part_of(api: PartApi, purpose: Purpose, file: FileData | FileUrl, *, detail:
         key |= {name: value for name, value in (("detail", detail), ("max_pixels", file.max_pixels)) if value is not None}
     elif file.name is not None and kind.family == "document":
         key["name"] = file.name
-    return Part(body, key, kind.family, _encoded_size(file.raw))
+    return Part(body, key, kind.family, encoded_size(file.raw))
 
 
 def text_part(api: PartApi, text: str) -> dict[str, Any]:
@@ -115,6 +115,11 @@ def digest_of(raw: bytes) -> str:
 def data_url(raw: bytes, mime: str) -> str:
     """Bytes as a data: URL (RFC 2397)."""
     return f"data:{mime};base64,{_base64(raw)}"
+
+
+def encoded_size(raw: bytes) -> int:
+    """The bytes that a file takes in base64."""
+    return (len(raw) + 2) // 3 * 4
 
 
 def _refusal(kind: FileKind, taken: frozenset[str]) -> str:
@@ -164,7 +169,3 @@ _MAKERS = {"image": _picture, "audio": _sound, "document": _document}
 
 def _base64(raw: bytes) -> str:
     return b64encode(raw).decode("ascii")
-
-
-def _encoded_size(raw: bytes) -> int:
-    return (len(raw) + 2) // 3 * 4

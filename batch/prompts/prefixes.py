@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import jinja2
 from jinja2 import nodes
 
-from batch.prompts.columns import prompt_templates
+from batch.prompts.columns import parsed, prompt_templates
 from batch.settings import PromptSettings
 
 LONG = 2000
 """Characters of constant text that are worth a cache: about the 1,024 tokens from which OpenAI and Anthropic cache, less a margin."""
-
-# For its parser alone: filters are not looked up before a template is compiled.
-_PLAIN = jinja2.Environment(autoescape=True)
 
 
 def late_constant(prompt: PromptSettings) -> int:
@@ -33,6 +29,6 @@ def late_constant(prompt: PromptSettings) -> int:
 
 def _pieces(source: str) -> Iterator[int | None]:
     """The length of each constant piece of a template in order, None for each that varies."""
-    for statement in _PLAIN.parse(source).body:
+    for statement in parsed(source).body:
         for node in statement.nodes if isinstance(statement, nodes.Output) else (statement,):
             yield len(node.data) if isinstance(node, nodes.TemplateData) else None

@@ -13,7 +13,7 @@ from batch.prompts.columns import reads_files
 from batch.prompts.encoding import encoded, encoded_setting, identity, member, stream_members
 from batch.prompts.files import FileSource, NoFiles, with_row_files
 from batch.prompts.messages import Maker, messages_maker, tools_maker, with_parts
-from batch.prompts.messages_api import MessagesRequests
+from batch.prompts.messages_api import TRANSLATIONS, MessagesRequests
 from batch.prompts.parts import PartApi
 from batch.prompts.pictures import check_pillow
 from batch.prompts.row_parameters import RowParameters
@@ -23,8 +23,13 @@ from batch.prompts.templates import Template
 from batch.records import STREAMED, Api, Request, Row
 from batch.settings import Variant
 
-_CONTENT_KEY: dict[Api, str] = {"chat/completions": "messages", "completions": "prompt", "embeddings": "input", "messages": "messages"}
-_CONTENT_KEY["responses"] = "input"
+_CONTENT_KEY: dict[Api, str] = {
+    "chat/completions": "messages",
+    "completions": "prompt",
+    "embeddings": "input",
+    "messages": "messages",
+    "responses": "input",
+}
 
 
 class RequestBuilder:
@@ -46,17 +51,17 @@ class RequestBuilder:
         self.reads_files = reads_files(prompt)
         if self.reads_files and prompt.attached.max_pixels is not None:
             check_pillow()
-        # Those that are not made of a few encoded pieces.
-        self._stored: StoredRequests | MessagesRequests | None = StoredRequests(variant, stream) if prompt.stored else None
-        if self._stored is not None:
+        # What makes the requests that are not made of a few encoded pieces.
+        self._whole: StoredRequests | MessagesRequests | None = StoredRequests(variant, stream) if prompt.stored else None
+        if self._whole is not None:
             return
         self._api = prompt.api
         content_key = _CONTENT_KEY[prompt.api]
         parameters = _renamed(variant, content_key)
         parameters.pop("stream", None)
         stream_options = parameters.pop("stream_options", None)
-        if prompt.api in ("messages", "responses"):
-            self._stored = MessagesRequests(variant, parameters, stream, source or NoFiles())
+        if prompt.api in TRANSLATIONS:
+            self._whole = MessagesRequests(variant, parameters, content_key, stream, source or NoFiles())
             return
         self._default_tools = parameters.pop("tools", None) if prompt.tools else None
         self._tools: Maker | None = tools_maker(prompt.tools) if prompt.tools else None
@@ -79,8 +84,8 @@ class RequestBuilder:
             RowError: missing_column, bad_template or bad_messages; of files missing_file, refused_path or bad_file; for stored requests
                 bad_row.
         """
-        if self._stored is not None:
-            return self._stored.build(row)
+        if self._whole is not None:
+            return self._whole.build(row)
         content, stand_in, media = self._content_with_files(row) if self.reads_files else (encoded(row, self._content(row)), None, None)
         end = self._suffix
         if self._tools is not None:

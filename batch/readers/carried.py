@@ -102,10 +102,8 @@ class CarriedArrays:
 
 def column_types(file: str, names: Sequence[str]) -> dict[str, pa.DataType]:
     """Return the types of those of the columns that a Parquet or Arrow file has. Raises InputError."""
-    with _opened(file) as source:
-        schema = source.schema_arrow if isinstance(source, pq.ParquetFile) else source.schema
-        found = {name: schema.field(name).type for name in names if schema.get_field_index(name) >= 0}
-    return {**{name: pa.string() for name in names if name in _partitions(file)}, **found}
+    fields = column_fields(file)
+    return {name: fields[name].type for name in names if name in fields}
 
 
 def _partitions(file: str) -> Mapping[str, str | None]:

@@ -69,6 +69,11 @@ class Ranges:
         return start - (self._next if mark.ordinal <= self._next <= start else mark.ordinal)
 
 
+def mark_before(offsets: Sequence[InputOffset], ordinal: int) -> InputOffset:
+    """Return the last of the places to begin reading, sorted and the first that of row 0, that is not behind the row `ordinal`."""
+    return offsets[bisect_right(offsets, ordinal, key=lambda offset: offset.ordinal) - 1]
+
+
 def unfinished(
     ranges: Ranges, offsets: Sequence[InputOffset], bound: int, finished: FinishedRows, size: int
 ) -> Iterator[list[Row | BadRow]]:
@@ -76,10 +81,9 @@ def unfinished(
 
     `offsets` are where reading can begin, sorted; the first is that of row 0. Raises as `Ranges.batches`.
     """
-    ordinals = [offset.ordinal for offset in offsets]
     batch: list[Row | BadRow] = []
     for start, stop in finished.gaps(0, bound):
-        mark = offsets[bisect_right(ordinals, start) - 1]
+        mark = mark_before(offsets, start)
         while ranges.distance(start, mark) > _PASSED:
             # One row is read to get there, and is not given.
             at = start - ranges.distance(start, mark) + _PASSED

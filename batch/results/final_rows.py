@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from batch.errors import DamagedError
 from batch.journal import ranges
-from batch.journal.disk import storage_errors
 from batch.journal.ranges import OrdinalRanges
-from batch.journal.scan import scan_tasks
-from batch.journal.segments import Segment, SegmentName
-from batch.journal.summary import GrowingSummary, TaskRanges, merged
+from batch.journal.segments import Segment, SegmentName, segments
+from batch.journal.summary import SegmentSummary, TaskRanges, merged, summarize
 from batch.journal.summary_files import summary_of
+from batch.rundir.local import RunDirectory
 
 
 class FinalRows:
-    """The rows of one journal that have an outcome. `find` lists its segments as they are now."""
+    """The rows of the journal of a variant, named by its folder, that have an outcome."""
 
-    def __init__(self, find: Callable[[], Sequence[Segment]]) -> None:
-        self._find = find
+    def __init__(self, directory: RunDirectory, slug: str) -> None:
+        self._directory, self._slug = directory, slug
         self._read: dict[SegmentName, int] = {}
         self._tasks: dict[int, TaskRanges] = {}
 
     def look(self) -> None:
         """Read what was added since the last call, and summarize the segments that are full. Raises DamagedError, StorageError."""
-        for segment in self._find():
-            start, end = self._read.get(segment.name, 0), segment.end()
+        for segment in segments(self._directory.journal_dir(self._slug)):
+            start = self._read.get(segment.name, 0)
             if start == 0 and not segment.may_be_torn:
-                self._tasks = merged([self._tasks, summary_of(segment).tasks])
-                self._read[segment.name] = end
-            elif end > start:
-                self._add(segment, start, end)
+                self._add(segment, summary_of(segment))
+            elif segment.end() > start:
+                self._add(segment, summarize(segment, start=start))
 
-    def _add(self, segment: Segment, start: int, end: int) -> None:
-        growing = GrowingSummary()
-        with storage_errors(segment.path):
-            for block in scan_tasks(segment.path, start, end, may_lack_newline=segment.is_open_ended, on_damage=_raise):
-                growing.add(block)
-        self._tasks = merged([self._tasks, growing.summary(end).tasks])
-        self._read[segment.name] = end
+    def _add(self, segment: Segment, summary: SegmentSummary) -> None:
+        self._tasks = merged([self._tasks, summary.tasks])
+        self._read[segment.name] = summary.size
 
     def final(self, repeats: int) -> OrdinalRanges:
         """Return the ordinals of which every repeat has an outcome."""
         return ranges.intersection([self._tasks.get(repeat, TaskRanges()).done for repeat in range(repeats)])
-
-
-def _raise(damage: DamagedError) -> None:
-    raise damage

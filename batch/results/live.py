@@ -10,7 +10,7 @@ from typing import Any
 from batch.errors import PromptmillError
 from batch.journal.watching import read_samples
 from batch.rundir.local import RunDirectory
-from batch.rundir.running import is_running, live_states
+from batch.rundir.running import live_states
 from batch.rundir.watch_folder import fetched_watch_folder
 
 CAUSES: Mapping[str, str] = {
@@ -69,7 +69,7 @@ class LiveRun:
 def read_live_run(directory: RunDirectory) -> LiveRun | None:
     """Read the present state; None of a run that nothing works on, or that has only begun."""
     states = live_states(directory)
-    if not states or not is_running(directory):
+    if not states:
         return None
     totals = dict.fromkeys(("in_flight", "limit", "waiting"), 0)
     causes: dict[str, int] = {}

@@ -122,9 +122,9 @@ def _schema(fields: Sequence[pa.Field], as_json: frozenset[str]) -> pa.Schema | 
         return None
     import pyarrow as pa
 
-    return pa.schema(
-        [pa.field(each.name, pa.string(), metadata={"promptmill": "json"}) if each.name in as_json else each for each in fields]
-    )
+    from batch.writers.arrow_types import JSON_TEXT
+
+    return pa.schema([pa.field(each.name, pa.string(), metadata=JSON_TEXT) if each.name in as_json else each for each in fields])
 
 
 def _columns(

@@ -14,12 +14,12 @@ from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.readers.dataset import MARK_EVERY
 from batch.readers.input_index import count_rows
-from batch.readers.ranges import Ranges
+from batch.readers.ranges import Ranges, mark_before
 from batch.records import BadRow, Row
 from batch.results.input_check import InputCheck, input_changed
 from batch.results.join import InputRows, MatchedTasks, Result, portions
 from batch.results.output_files import named_errors, write_lines
-from batch.results.part_processes import order_of, write_parts
+from batch.results.part_processes import write_parts
 from batch.results.part_writer import PartWriter, remove_states
 from batch.results.parts import PartPlan, part_files, plan_parts
 from batch.rundir.stored_run import StoredRun
@@ -56,11 +56,10 @@ def parts_by_ordinal(run: StoredRun) -> bool:
 def write_parts_by_ordinal(run: StoredRun, plan: PartPlan, form: OutputFormat, folder: Path) -> list[Path]:
     """Write the parts that are not as the journals say. Raises as `PartWriter.write`."""
     writer = PartWriter(run, plan, form, folder)
-    write_parts(order_of(run, writer, folder, form), writer, [number for number in range(plan.count) if not writer.is_current(number)])
+    write_parts(writer, [number for number in range(plan.count) if not writer.is_current(number)])
 
     def rewrite(types: PartTypes, numbers: Sequence[int]) -> None:
-        writer = PartWriter(run, plan, form, folder, types)
-        write_parts(order_of(run, writer, folder, form, types), writer, numbers)
+        write_parts(PartWriter(run, plan, form, folder, types), numbers)
 
     _agree(run, plan, form, folder, rewrite)
     return plan.all_paths(folder, form)
@@ -92,11 +91,10 @@ class PartRows:
     def batches(self) -> Iterator[list[Row | BadRow]]:
         """Iterate over the rows in batches, in input order. Raises InputError."""
         start, stop = self.plan.range(self.number)
-        _, offsets = self.run.dataset.marks(MARK_EVERY)
-        stop = min(stop, self.run.dataset.marks(MARK_EVERY)[0])
+        bound, offsets = self.run.dataset.marks(MARK_EVERY)
+        stop = min(stop, bound)
         if start < stop:
-            mark = max((each for each in offsets if each.ordinal <= start), key=lambda each: each.ordinal)
-            yield from Ranges(self.run.dataset).batches(start, stop, mark)
+            yield from Ranges(self.run.dataset).batches(start, stop, mark_before(offsets, start))
 
 
 def write_parts_by_rows(run: StoredRun, plan: PartPlan, form: OutputFormat, folder: Path, indexes: Mapping[str, ResumeIndex]) -> list[Path]:
@@ -105,7 +103,7 @@ def write_parts_by_rows(run: StoredRun, plan: PartPlan, form: OutputFormat, fold
     Raises:
         InputChangedError: the input is not the one whose rows were sent; nothing was put in place.
     """
-    command = f"promptmill export {run.directory.place} --format {form}"
+    command = run.export_command(form)
     matched = {slug: MatchedTasks(index) for slug, index in indexes.items()}
     check = InputCheck(run)
 

@@ -71,8 +71,7 @@ def following(run: StoredRun) -> AbstractContextManager[None]:
     plan, form = plan_parts(job, bound, job.output.format), job.output.format
     if plan is None:
         return nullcontext()
-    folder = run.directory.path
-    return part_processes.following(part_processes.order_of(run, PartWriter(run, plan, form, folder), folder, form))
+    return part_processes.following(PartWriter(run, plan, form, run.directory.path))
 
 
 def _write(run: StoredRun, form: OutputFormat, folder: Path) -> list[Path]:
@@ -98,7 +97,7 @@ def _write_one(run: StoredRun, whole: StoredRun, form: OutputFormat, folder: Pat
     job = run.job
     paths = output_paths(job, folder, form)
     indexes = {variant.slug: ResumeIndex.load(run.directory.journal_dir(variant.slug)) for variant in job.variants}
-    command = f"promptmill export {run.directory.place} --format {form}"
+    command = run.export_command(form)
 
     def tasks() -> Iterator[Iterable[Result]]:
         matched = {slug: MatchedTasks(index) for slug, index in indexes.items()}

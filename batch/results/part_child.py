@@ -6,11 +6,9 @@ nothing more until the run has ended. It ends with its input, and with its paren
 
 from __future__ import annotations
 
-import ctypes
 import os
 import pickle
 import select
-import signal
 import sys
 from pathlib import Path
 from time import monotonic
@@ -18,8 +16,7 @@ from typing import BinaryIO
 
 from batch.errors import PromptmillError, StorageError
 from batch.journal import ranges
-from batch.journal.segments import segments
-from batch.process import tune_gc, tune_malloc
+from batch.process import die_with_parent, tune_gc, tune_malloc
 from batch.prompts.columns import needed_columns
 from batch.readers import Dataset
 from batch.readers.input_index import count_rows
@@ -29,7 +26,6 @@ from batch.results.part_writer import PartWriter
 from batch.rundir.opening import open_run_directory
 from batch.rundir.stored_run import StoredRun
 
-_PR_SET_PDEATHSIG = 1
 POLL_S = 1.0
 _REST = 4
 # It has time: what is sent comes first.
@@ -40,8 +36,7 @@ def main() -> None:
     """Write parts until the input ends."""
     tune_gc()
     tune_malloc()
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     # Unbuffered: what has come in can be waited for.
     source = open(sys.stdin.fileno(), "rb", buffering=0)  # noqa: PTH123, SIM115 - open as long as the process
     order: PartsOrder = pickle.load(source)  # noqa: S301 - both ends run the same code
@@ -83,7 +78,7 @@ def _follow(run: StoredRun, order: PartsOrder, source: BinaryIO) -> None:
     """Write each part once its rows are final. What is refused here is left to the end of the run, which reports it."""
     writer = _writer(run, order)
     left = set(range(order.plan.count))
-    rows = [FinalRows(lambda slug=variant.slug: segments(run.directory.journal_dir(slug))) for variant in run.job.variants]  # type: ignore[misc]
+    rows = [FinalRows(run.directory, variant.slug) for variant in run.job.variants]
     wait = POLL_S
     while left and not select.select([source], [], [], wait)[0]:
         began = monotonic()

@@ -8,11 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from batch.errors import DamagedError
 from batch.journal import ranges
 from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.journal.index import Location
-from batch.journal.scan import scan_tasks
+from batch.journal.scan import refuse, scan_tasks
 from batch.journal.segments import Segment
 from batch.journal.summary import SegmentSummary
 
@@ -77,17 +76,15 @@ class SummarizedSegment:
 
     def records(self, start: int, stop: int) -> int:
         """Count the records with an ordinal from `start` up to `stop`, replaced ones too."""
-        return _records_within(self.summary, start, stop) if self._first < stop and start < self._stop else 0
+        if start >= self._stop or stop <= self._first:
+            return 0
+        parts = (each.clip(start, stop) for each in self.summary.tasks.values())
+        return sum(ranges.count(part.ok) + ranges.count(part.failed) + len(part.replaced) for part in parts)
 
 
 def source_of(segments: Sequence[SummarizedSegment], start: int, stop: int) -> Source:
     """Return the source of a part by the summaries of all segments."""
     return [[each.segment.name.stem, count] for each in segments if (count := each.records(start, stop))]
-
-
-def _records_within(summary: SegmentSummary, start: int, stop: int) -> int:
-    parts = (each.clip(start, stop) for each in summary.tasks.values())
-    return sum(ranges.count(part.ok) + ranges.count(part.failed) + len(part.replaced) for part in parts)
 
 
 def _records(segment: Segment, summary: SegmentSummary, start: int, stop: int) -> list[NDArray[np.int64]]:
@@ -99,7 +96,7 @@ def _records(segment: Segment, summary: SegmentSummary, start: int, stop: int) -
         kept: list[list[NDArray[np.int64]]] = []
         for first, last in [*summary.spans(start, stop), (summary.size, end)]:
             lacks = segment.is_open_ended and last == end
-            kept += _kept(scan_tasks(segment.path, first, last, may_lack_newline=lacks, on_damage=_raise), start, stop)
+            kept += _kept(scan_tasks(segment.path, first, last, may_lack_newline=lacks, on_damage=refuse), start, stop)
     return [np.concatenate(column) for column in zip(*kept, strict=True)] if kept else [np.empty(0, np.int64)] * 4
 
 
@@ -107,7 +104,3 @@ def _kept(blocks: Iterator[tuple[NDArray[np.generic], ...]], start: int, stop: i
     for ordinals, repeats, _, _, _, offsets, lengths in blocks:
         wanted = (ordinals >= start) & (ordinals < stop)  # type: ignore[operator]
         yield [column[wanted].astype(np.int64) for column in (ordinals, repeats, offsets, lengths)]
-
-
-def _raise(damage: DamagedError) -> None:
-    raise damage

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import pickle
 import subprocess
 import sys
@@ -11,14 +10,13 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.errors import InputChangedError, InputError, PromptmillError, StorageError
+from batch.process import child_environment
 from batch.results.part_writer import PartWriter
 from batch.results.parts import PartPlan
 from batch.rundir.manifest import Manifest
-from batch.rundir.stored_run import StoredRun
 from batch.server.cores import usable_cores
 from batch.settings import Job, OutputFormat
 
@@ -45,23 +43,16 @@ class PartsOrder:
     follow: bool = False
 
 
-def order_of(run: StoredRun, writer: PartWriter, folder: Path, form: OutputFormat, types: PartTypes | None = None) -> PartsOrder:
-    """Make the order for processes that write parts of `run`."""
-    if run.manifest is None:
-        raise AssertionError("a run that has records has a manifest")
-    drawn = run.dataset.drawn if run.job.output.columns else None
-    return PartsOrder(str(run.directory.place), run.job, run.manifest, writer.plan, form, str(folder.absolute()), types, drawn)
-
-
-def write_parts(order: PartsOrder, writer: PartWriter, numbers: Sequence[int]) -> None:
+def write_parts(writer: PartWriter, numbers: Sequence[int]) -> None:
     """Write these parts, in several processes where that is faster. Raises as `PartWriter.write`; all parts but the refused are written."""
-    tasks = sum(stop - start for start, stop in map(order.plan.range, numbers)) * len(order.job.variants) * order.job.run.repeats
+    job = writer.run.job
+    tasks = sum(stop - start for start, stop in map(writer.plan.range, numbers)) * len(job.variants) * job.run.repeats
     count = min(usable_cores(), len(numbers), -(-tasks // _WORTH_TASKS))
     if count < 2:
         for number in numbers:
             writer.write(number)
         return
-    left = deque(numbers)
+    order, left = _order(writer), deque(numbers)
     refusals: list[Exception] = []
     threads = [threading.Thread(target=_feed, args=(order, left, refusals), daemon=True) for _ in range(count)]
     for thread in threads:
@@ -86,19 +77,26 @@ def _feed(order: PartsOrder, left: deque[int], refusals: list[Exception]) -> Non
 
 
 @contextmanager
-def following(order: PartsOrder) -> Iterator[None]:
+def following(writer: PartWriter) -> Iterator[None]:
     """Let a process write each part as soon as its rows have their outcomes, while the body sends. What it does not write is left."""
-    with _process(replace(order, follow=True)):
+    with _process(replace(_order(writer), follow=True)):
         yield
+
+
+def _order(writer: PartWriter) -> PartsOrder:
+    run = writer.run
+    if run.manifest is None:
+        raise AssertionError("a run that has records has a manifest")
+    drawn = run.dataset.drawn if run.job.output.columns else None
+    folder = str(writer.folder.absolute())
+    return PartsOrder(str(run.directory.place), run.job, run.manifest, writer.plan, writer.form, folder, writer.types, drawn)
 
 
 @contextmanager
 def _process(order: PartsOrder) -> Iterator[subprocess.Popen[bytes]]:
-    # -P and our own path: a folder of the user's that is also named batch must not be imported.
-    paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "batch.results.part_child"],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        env=child_environment(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -26,9 +26,6 @@ class PartTypes:
     fields: tuple[pa.Field, ...] = field(default=())
 
 
-NO_TYPES = PartTypes()
-
-
 def settle(plan: PartPlan, folder: Path, carried: Sequence[str], *, typed: bool) -> tuple[PartTypes, list[int]]:
     """Return the types that all Parquet parts should have, and the numbers of the parts that have others. Raises StorageError."""
     found = [[_fields(path) for path in plan.paths(number, folder, "parquet")] for number in range(plan.count)]

@@ -23,7 +23,7 @@ from batch.journal.reading import RecordReader
 from batch.journal.segments import segments
 from batch.journal.summary_files import summary_of
 from batch.readers.dataset import MARK_EVERY
-from batch.readers.ranges import Ranges
+from batch.readers.ranges import Ranges, mark_before
 from batch.records import BadRow, Outcome, Row
 from batch.results.join import Result, within_memory
 from batch.results.output_files import named_errors, write_lines
@@ -47,17 +47,15 @@ class PartWriter:
     """
 
     def __init__(self, run: StoredRun, plan: PartPlan, form: OutputFormat, folder: Path, types: PartTypes | None = None) -> None:
-        self.plan = plan
-        self._run, self._form, self._folder = run, form, folder
-        self._types = types
-        self._command = f"promptmill export {run.directory.place} --format {form}"
+        self.run, self.plan, self.form, self.folder, self.types = run, plan, form, folder, types
+        self._command = run.export_command(form)
         self._ranges = Ranges(run.dataset)
 
     @cached_property
     def journals(self) -> list[tuple[Variant, list[SummarizedSegment]]]:
         """The segments of each variant with their summaries, as of the first access. Raises DamagedError, StorageError."""
-        directory = self._run.directory
-        found = ((variant, segments(directory.journal_dir(variant.slug))) for variant in self._run.job.variants)
+        directory = self.run.directory
+        found = ((variant, segments(directory.journal_dir(variant.slug))) for variant in self.run.job.variants)
         return [(variant, [SummarizedSegment(segment, summary_of(segment)) for segment in of_variant]) for variant, of_variant in found]
 
     def is_current(self, number: int) -> bool:
@@ -80,7 +78,7 @@ class PartWriter:
             StorageError: the disk refuses, or a value cannot be written.
         """
         start, stop = self.plan.range(number)
-        paths = self.plan.paths(number, self._folder, self._form)
+        paths = self.plan.paths(number, self.folder, self.form)
         indexes = []
         for variant, of_variant in self.journals:
             concerned = [each for each in of_variant if each.records(start, stop)]
@@ -90,8 +88,8 @@ class PartWriter:
             yield self._results(indexes, start, stop)
             self._check_input()
 
-        with named_errors(paths[0], self._form, self._command):
-            write_lines(self._run.job, self._run.dataset, tasks, self._form, paths, self._types)
+        with named_errors(paths[0], self.form, self._command):
+            write_lines(self.run.job, self.run.dataset, tasks, self.form, paths, self.types)
             state = self._state_of(number, {variant.slug: index.source for variant, index in indexes})
             self._state(number).parent.mkdir(exist_ok=True)
             with replace_atomically(self._state(number)) as file:
@@ -104,7 +102,7 @@ class PartWriter:
 
     def _results(self, indexes: Sequence[tuple[Variant, PartIndex]], start: int, stop: int) -> Iterator[Result]:
         """Iterate over the tasks that have a record: rows in input order, per row the variants, per variant the repeats."""
-        repeats = range(self._run.job.run.repeats)
+        repeats = range(self.run.job.run.repeats)
         with ExitStack() as stack:
             readers = [(variant, index, stack.enter_context(RecordReader(index.paths))) for variant, index in indexes]
             for rows in self._rows(start, stop) if self._needs_input else _ordinals([index for _, index in indexes]):
@@ -116,26 +114,25 @@ class PartWriter:
                     yield from _read(rows[first:last], [(*column[:3], column[3][first:last]) for column in columns])
 
     def _rows(self, start: int, stop: int) -> Iterator[list[Row | BadRow]]:
-        _, offsets = self._run.dataset.marks(MARK_EVERY)
-        mark = max((each for each in offsets if each.ordinal <= start), key=lambda each: each.ordinal)
-        return self._ranges.batches(start, stop, mark, _BATCH_ROWS)
+        _, offsets = self.run.dataset.marks(MARK_EVERY)
+        return self._ranges.batches(start, stop, mark_before(offsets, start), _BATCH_ROWS)
 
     @cached_property
     def _needs_input(self) -> bool:
         """Whether anything is carried over: all else is in the records."""
-        return bool(self._run.job.output.columns)
+        return bool(self.run.job.output.columns)
 
     def _check_input(self) -> None:
-        manifest = self._run.manifest
-        if manifest is not None and manifest.input is not None and self._run.dataset.identity() != manifest.input.files:
+        manifest = self.run.manifest
+        if manifest is not None and manifest.input is not None and self.run.dataset.identity() != manifest.input.files:
             raise InputChangedError(f"the input changed while the outputs were derived; put it back as it was and give `{self._command}`")
 
     def _state(self, number: int) -> Path:
-        return self._folder / STATES / f"{self.plan.paths(number, self._folder, self._form)[0].name}.json"
+        return self.folder / STATES / f"{self.plan.paths(number, self.folder, self.form)[0].name}.json"
 
     def _state_of(self, number: int, sources: Mapping[str, Source]) -> dict[str, Any]:
         files = {}
-        for path in self.plan.paths(number, self._folder, self._form):
+        for path in self.plan.paths(number, self.folder, self.form):
             status = path.stat()
             files[path.name] = [status.st_size, status.st_mtime_ns, status.st_ino]
         return {"made_of": self._made_of, "rows": list(self.plan.range(number)), "sources": dict(sources), "files": files}
@@ -143,7 +140,7 @@ class PartWriter:
     @cached_property
     def _made_of(self) -> str:
         """A hash of all that decides what the lines of given records look like."""
-        job, manifest = self._run.job, self._run.manifest
+        job, manifest = self.run.job, self.run.manifest
         output = {name: value for name, value in asdict(job.output).items() if name not in ("dir", "format", "parts", "rows_per_part")}
         models = [[variant.name, variant.slug, asdict(variant.prompt)["api"]] for variant in job.variants]
         files = None if manifest is None or manifest.input is None or not self._needs_input else list(manifest.input.files)

@@ -63,11 +63,6 @@ def part_files(folder: Path, form: OutputFormat) -> list[Path]:
     return sorted(path for match, path in found if match[4] == form)
 
 
-def number_of(path: Path) -> int:
-    """Return the number of a part by its name."""
-    return int(path.name.split("-")[1])
-
-
 def _of_rows(bound: int, rows: int) -> PartPlan:
     return PartPlan(bound, rows, -(-bound // rows))
 

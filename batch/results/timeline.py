@@ -11,10 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
-
 from batch.journal.attempts import FailedAttempt
-from batch.journal.lines import HEAD_BYTES
+from batch.journal.lines import split
 from batch.journal.watching import PoolSample
 
 FORMAT = 1
@@ -22,7 +20,6 @@ MOST_BUCKETS = 400
 OK = "ok"
 _GROWTH = math.log(1.04)
 _SHORTEST_S = 1e-4
-_RESPONSE = b',"response":'
 QUANTILES = (0.5, 0.95, 0.99)
 
 
@@ -183,16 +180,11 @@ class Timeline:
 
 def record_fields(line: bytes) -> dict[str, Any] | None:
     """Return the fields of a journal line without its response; None for what is no record. Its checksum is not verified."""
-    place = line.find(_RESPONSE, HEAD_BYTES)
-    while True:
-        try:
-            fields = orjson.loads(line[:place] + b"}" if place >= 0 else line)
-            return fields if isinstance(fields, dict) and "status" in fields else None
-        except ValueError:
-            if place < 0:
-                return None
-            # The usage of an endpoint may hold a member of that name.
-            place = line.find(_RESPONSE, place + 1)
+    try:
+        fields, _ = split(line)
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) and "status" in fields else None
 
 
 def quantiles(bars: Mapping[int, int]) -> list[float | None]:

@@ -116,7 +116,7 @@ def _compared(passes: _Passes) -> Iterator[str]:
     for form in present:
         with scratch_folder(directory.path, "verify") as folder:
             fresh = output_paths(job, folder, form)
-            with named_errors(fresh[0], form, f"promptmill export {directory.place} --format {form}"):
+            with named_errors(fresh[0], form, passes.run.export_command(form)):
                 write_lines(job, passes.run.dataset, passes, form, fresh)
             for mine, theirs in zip(fresh, output_paths(job, directory.path, form), strict=True):
                 fault = _difference(mine, theirs, form)
@@ -131,7 +131,7 @@ def _compared_parts(passes: _Passes, form: OutputFormat) -> Iterator[str]:
     """Compare the parts of an output with what would be derived now."""
     run, directory = passes.run, passes.run.directory
     found = part_files(directory.path, form)
-    command = f"promptmill export {directory.place} --format {form}"
+    command = run.export_command(form)
     plan = plan_of(passes.limited, run, form)
     if plan is None or any(path not in plan.all_paths(directory.path, form) for path in found):
         yield f"{named(found[0])}: the outputs have other parts now; `{command}` writes them again"

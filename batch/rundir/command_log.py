@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import orjson
@@ -36,18 +36,10 @@ class CommandRecord:
 def append_command(directory: RunDirectory, record: CommandRecord) -> None:
     """Add a command; hold the run directory's lock. Raises StorageError."""
     arguments = [argument[:LONGEST_ARGUMENTS] for argument in record.arguments[:LONGEST_ARGUMENTS]]
-    document = {
-        "time": record.time,
-        "command": record.command,
-        "arguments": arguments,
-        "ok": record.ok,
-        "message": record.message,
-        "pid": record.pid,
-    }
     path = directory.path / NAME
     directory.check_lock()
     with storage_errors(path), open(path, "ab", opener=open_regular) as file:
-        file.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
+        file.write(orjson.dumps({**asdict(record), "arguments": arguments}, option=orjson.OPT_APPEND_NEWLINE))
     directory.publish(path)
 
 

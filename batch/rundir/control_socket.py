@@ -60,25 +60,18 @@ def connect(directory: Path, place: str, timeout_s: float) -> socket.socket:
     found.settimeout(timeout_s)
     try:
         found.connect(str(_target(path)))
-    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
-        found.close()
-        raise RunDirectoryError(f"{place}: {_NOT_RUNNING} (on this machine); give the same command while the run goes") from None
-    except PermissionError:
-        found.close()
-        raise RunDirectoryError(f"{place}: the run belongs to another user, and takes commands from that user only") from None
     except OSError as error:
         found.close()
-        raise RunDirectoryError(f"{place}: {NAME} cannot be used: {error.strerror or error}") from error
+        raise RunDirectoryError(f"{place}: {_refusal(error)}") from error
     return found
 
 
-def is_listening(directory: Path) -> bool:
-    """Whether a run is active in a directory of this machine and takes commands."""
-    try:
-        connect(directory, str(directory), 1.0).close()
-    except RunDirectoryError:
-        return False
-    return True
+def _refusal(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError | ConnectionRefusedError | NotADirectoryError):
+        return f"{_NOT_RUNNING} (on this machine); give the same command while the run goes"
+    if isinstance(error, PermissionError):
+        return "the run belongs to another user, and takes commands from that user only"
+    return f"{NAME} cannot be used: {error.strerror or error}"
 
 
 def _bind(found: socket.socket, path: Path) -> None:

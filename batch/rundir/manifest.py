@@ -67,7 +67,7 @@ class RaceRecord:
 class InputRecord:
     """The identity of the input, {path, size, mtime_ns} of each of its `files`, and the `selection` of its rows, of `Dataset.selection`.
 
-    `origin` describes what rows that are kept in the run directory were made of (results/step_rows.py); it is no part of the identity.
+    `origin` describes what rows that are kept in the run directory were made of (results/steps/rows.py); it is no part of the identity.
     """
 
     files: Sequence[Mapping[str, Any]]

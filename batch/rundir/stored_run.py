@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from batch.readers import Dataset
 from batch.rundir.local import RunDirectory
 from batch.rundir.manifest import Manifest
-from batch.settings import Job
+from batch.settings import Job, OutputFormat
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,10 @@ class StoredRun:
     def without_limit(self) -> StoredRun:
         """Return the run with all selected rows of its input: earlier sessions may have sent rows beyond the job's limit."""
         return self if self.job.input.limit is None else replace(self, dataset=self.dataset.without_limit())
+
+    def export_command(self, form: OutputFormat) -> str:
+        """Return the command that derives the outputs again in a format."""
+        return f"promptmill export {self.directory.place} --format {form}"
 
     def with_all_columns(self) -> StoredRun:
         """Return the run with every column of its input, for scores."""

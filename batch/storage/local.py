@@ -20,13 +20,14 @@ _NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
-def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+def replace_atomically(path: str | os.PathLike[str], *, private: bool = False) -> Iterator[BinaryIO]:
     """A new file for `path`, to be written by the body; it takes the place of the old one when the body ends.
 
     Guarantees, whenever the process or the machine dies: `path` is the old file, whole, or the new one, whole; once the block
     has ended it is the new one, on disk (file synced, then renamed, then the folder synced). When the body raises, `path` is
     untouched and the new file is removed. The new file lies in the same folder as `.NAME.HOST-PID.tmp`; what a killed process
-    left there is removed by the next call for the same `path` on the same host. The mode is what the umask gives.
+    left there is removed by the next call for the same `path` on the same host. The mode is what the umask gives, or, where it is
+    `private`, for its owner only.
 
     Raises:
         StorageError: the disk refuses.
@@ -38,7 +39,7 @@ def replace_atomically(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         try:
             # In a folder that others can write to, the name may be a link of theirs to a file of this user.
             temporary.unlink(missing_ok=True)
-            with open(temporary, "xb", opener=partial(open_regular, mode=0o666)) as file:
+            with open(temporary, "xb", opener=partial(open_regular, mode=0o600 if private else 0o666)) as file:
                 yield file
                 file.flush()
                 # Before the rename: else a power loss could leave the new name without content.

@@ -20,7 +20,7 @@ _TEXTS = {"text_delta": "text", "thinking_delta": "thinking", "signature_delta":
 
 
 class MessageAssembler:
-    """Add events as they come; `body()` is the message they amount to. Has the face of Assembler."""
+    """Add events as they come; `body()` is the message they amount to. Has the face of Assembler but for patterns."""
 
     def __init__(self) -> None:
         self._message: dict[str, Any] | None = None
@@ -64,10 +64,6 @@ class MessageAssembler:
             self._end(event.get("delta") or {}, event.get("usage"))
             chunk = Chunk(finish_reason=self._reason and finish_reason_of(self._reason), usage=self._usage())
         return chunk if wants_chunk else None
-
-    def added_text(self, event: dict[str, Any]) -> None:
-        """Return nothing: no pattern of events is learned."""
-        del event
 
     def body(self) -> bytes:
         """Return the body of the plain reply, as JSON. Raises ReplyFormatError."""

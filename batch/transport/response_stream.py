@@ -20,7 +20,7 @@ _REASONING = frozenset({"response.reasoning_text.delta", "response.reasoning_sum
 
 
 class ResponseAssembler:
-    """Add events as they come; `body()` is the response of the last one. Has the face of Assembler."""
+    """Add events as they come; `body()` is the response of the last one. Has the face of Assembler but for patterns."""
 
     def __init__(self) -> None:
         self._response: dict[str, Any] | None = None
@@ -52,10 +52,6 @@ class ResponseAssembler:
         if kind == "response.function_call_arguments.delta":
             return Chunk(tool_calls=({"index": event.get("output_index", 0), "function": {"arguments": delta}},))
         return None
-
-    def added_text(self, event: dict[str, Any]) -> None:
-        """Return nothing: no pattern of events is learned."""
-        del event
 
     def body(self) -> bytes:
         """Return the body of the plain reply. Raises ReplyFormatError without one."""

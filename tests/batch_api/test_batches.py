@@ -25,9 +25,14 @@ def job(path: Path, server: BatchServer, *, rows: int = 25, batch: str = "", **s
 
 def check_done(folder: JobFolder, server: BatchServer) -> None:
     """Every row has its own answer, in order, and nothing was submitted twice or left behind."""
+    check_done_or_failed(folder, server)
+    assert len(set(server.sent_ids)) == len(server.sent_ids)
+
+
+def check_done_or_failed(folder: JobFolder, server: BatchServer) -> None:
+    """As `check_done`, where batches may have failed as a whole."""
     assert [line["completion"] for line in folder.completions()] == [f"answer to {row['text']}" for row in folder.rows]
     assert not server.unused_uploads
-    assert len(set(server.sent_ids)) == len(server.sent_ids)
     check_accounts(folder)
 
 
@@ -173,13 +178,6 @@ def test_batches_beyond_the_limit_are_halved(tmp_path: Path, when: str) -> None:
         assert run_here(folder).exit_code == 0
         check_done_or_failed(folder, server)
         assert {len(batch.lines) for batch in server.batches.values() if batch.status == "completed"} == {5}
-
-
-def check_done_or_failed(folder: JobFolder, server: BatchServer) -> None:
-    """As `check_done`, where batches may have failed as a whole."""
-    assert [line["completion"] for line in folder.completions()] == [f"answer to {row['text']}" for row in folder.rows]
-    assert not server.unused_uploads
-    check_accounts(folder)
 
 
 def test_a_refusal_for_the_rate_is_waited_for(tmp_path: Path) -> None:

@@ -12,13 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.jobs import JobFolder, ids, rows_sent, run_here, whole_records
+from tests.support.jobs import JobFolder, Session, ids, rows_sent, run_here, whole_records
 from tests.support.processes import BlackHole, unused_port
 from tests.support.scripted import RESET, Action, Received, ScriptedEndpoint, answer, error, http
 from tests.support.scripts import Deck, after, for_rows, row_number, wait_until
 
 WORKERS = 16
-ANSWERED = 100
 # An upper bound that a machine under load keeps too; without a breaker it would be hundreds.
 PROBES = 40
 LOADING = error(503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}})
@@ -211,24 +210,27 @@ def test_one_request_in_ten_fails(tmp_path: Path) -> None:
     assert session.notices == []
 
 
-@pytest.mark.parametrize("share", [0.5, 1.0])
-def test_a_fault_that_is_most_of_the_answers_spends_the_retry_budget(tmp_path: Path, share: float) -> None:
-    """Promise 6: where more than half of all requests fail, retries end at the run's budget: stopped with 5, what was answered is kept.
-
-    With `retry_share = 1` each row is answered.
-    """
+def run_mostly_failing(path: Path, *, rows: int, retry_share: float) -> Session:
+    """Run a job whose endpoint fails six requests of ten."""
     with ScriptedEndpoint(for_rows(Deck([(60, lambda _: [error(500, "boom")])], seed=6))) as endpoint:
-        folder = JobFolder(tmp_path, endpoint.url, rows=1000 if share < 1 else ANSWERED, concurrency=4, attempts=50, retry_share=share)
-        session = run_here(folder)
-    if share == 1:
-        assert (session.exit_code, session.tally.ok) == (0, ANSWERED)
-        return
+        return run_here(JobFolder(path, endpoint.url, rows=rows, concurrency=4, attempts=50, retry_share=retry_share))
+
+
+def test_a_fault_that_is_most_of_the_answers_spends_the_retry_budget(tmp_path: Path) -> None:
+    """Promise 6: where more than half of all requests fail, retries end at the run's budget: stopped with 5, what was answered is kept."""
+    session = run_mostly_failing(tmp_path, rows=1000, retry_share=0.5)
     assert session.exit_code == 5
     assert session.reason == "house fails too often: the retry budget of this run is spent"
     # No more than retry_share of the tasks, and a floor, are retried; each of them more than once.
     assert session.tally.requests < 2 * 1000
     assert session.tally.failed == 0
     assert session.tally.ok > 300
+
+
+def test_a_retry_share_of_1_bounds_no_retries(tmp_path: Path) -> None:
+    """With `retry_share = 1` each row is answered where more than half of all requests fail."""
+    session = run_mostly_failing(tmp_path, rows=100, retry_share=1.0)
+    assert (session.exit_code, session.tally.ok) == (0, 100)
 
 
 def test_name_resolution_that_fails_in_bursts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from batch import app
-from batch.events import Event, Notice
 from batch.job import load
 from batch.tally import sum_tallies
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, Notices
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, error
 from tests.support.scripts import for_rows
 
@@ -22,18 +21,6 @@ REFUSALS: dict[str, bytes] = {
     "overloaded": error(503, "The model is overloaded"),
     "bad request": error(400, "this model takes no system prompt"),
 }
-
-
-class Notices:
-    """Collects what the run says."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-
-    def notify(self, event: Event) -> None:
-        """Take note of `event`."""
-        if isinstance(event, Notice):
-            self.seen.append(event.text)
 
 
 def two_models(path: Path, url: str, processes: int = 1) -> JobFolder:

@@ -10,8 +10,8 @@ import pytest
 from batch.journal.attempts import FailedAttempt, read_attempts
 from batch.journal.watching import read_live, read_samples
 from tests.support.jobs import JobFolder, run_here
-from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
-from tests.support.scripts import for_rows
+from tests.support.scripted import Action, Handler, Received, ScriptedEndpoint, answer, chat_reply, error
+from tests.support.scripts import Tries, for_rows
 
 KEY = "sk-a-secret-key-of-the-test"
 
@@ -21,21 +21,24 @@ def kept(folder: JobFolder) -> list[FailedAttempt]:
     return read_attempts(folder.directory / "watch")
 
 
-def failing_twice(received: Received, seen: dict[str, int]) -> Iterable[Action]:
+def failing_twice() -> Handler:
     """Each prompt fails twice, with the key in the endpoint's words, before it is answered."""
-    seen[received.prompt] = seen.get(received.prompt, 0) + 1
-    if seen[received.prompt] < 3:
-        headers = {"x-request-id": f"req-{received.number}", "retry-after": "0.01"}
-        return [error(503, f"no room for {received.headers.get('authorization')}", headers)]
-    return answer(received)
+    tries = Tries()
+
+    def handler(received: Received) -> Iterable[Action]:
+        if tries.of(received) < 3:
+            headers = {"x-request-id": f"req-{received.number}", "retry-after": "0.01"}
+            return [error(503, f"no room for {received.headers.get('authorization')}", headers)]
+        return answer(received)
+
+    return for_rows(handler)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_each_failed_attempt_is_kept_with_what_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, processes: int) -> None:
     """Time, endpoint, status, wait, request id and answer of every attempt, without the key, with one process and with several."""
     monkeypatch.setenv("TEST_KEY", KEY)
-    seen: dict[str, int] = {}
-    with ScriptedEndpoint(for_rows(lambda received: failing_twice(received, seen))) as endpoint:
+    with ScriptedEndpoint(failing_twice()) as endpoint:
         folder = JobFolder(
             tmp_path, endpoint.url, rows=6, concurrency=2, attempts=9, processes=processes, provider='api_key_env = "TEST_KEY"'
         )
@@ -68,8 +71,7 @@ def test_the_refused_answer_is_kept(tmp_path: Path) -> None:
 
 def test_a_run_continues_where_attempts_cannot_be_kept(tmp_path: Path) -> None:
     """A file in the folder's place costs what is kept for watching, said once, and no row."""
-    seen: dict[str, int] = {}
-    with ScriptedEndpoint(for_rows(lambda received: failing_twice(received, seen))) as endpoint:
+    with ScriptedEndpoint(failing_twice()) as endpoint:
         folder = JobFolder(tmp_path, endpoint.url, rows=6, attempts=9)
         folder.directory.mkdir(parents=True)
         (folder.directory / "watch").write_text("in the way")

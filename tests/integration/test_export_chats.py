@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from batch.evaluation.score_conditions import score_conditions
 from tests.support.jobs import JobFolder, lines_of
 from tests.support.pictures import picture
 from tests.support.scripted import Received, ScriptedEndpoint, chat_reply
@@ -96,18 +95,3 @@ def test_pictures_and_calls_of_tools_in_both_forms(tmp_path: Path) -> None:
     assert shared["conversations"][0]["value"] == "see\n<image>"
     assert shared["images"][0].startswith("data:image/png;base64,")
     assert json.loads(shared["tools"])[0]["function"]["name"] == "look"
-
-
-@pytest.mark.parametrize("text", ["", "x", "a >= b", ">= 1", "a => 1", "a >= 1 or b >= 1"])
-def test_what_is_no_condition_is_refused(text: str) -> None:
-    """Only comparisons of a score with a number, joined by and, are conditions."""
-    with pytest.raises(ValueError, match=r"no condition|no score"):
-        score_conditions([text], ["a", "b"])
-
-
-def test_conditions_are_comparisons() -> None:
-    """All operators; names with hyphens and spaces; an unscored answer meets none."""
-    first, second = score_conditions(["my score > 0.5 and names-it != -1e1"], ["my score", "names-it"])
-    assert (first.score, first.operator, first.bound, second.bound) == ("my score", ">", 0.5, -10)
-    assert [first.holds(value) for value in (0.5, 0.6, None, float("nan"))] == [False, True, False, False]
-    assert not second.holds(None)

@@ -15,19 +15,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from batch.errors import InputError
-from batch.readers import Dataset
 from batch.records import Row
-from batch.settings import InputSettings
+from tests.support import files
 from tests.support.jobs import JobFolder, ids
 from tests.support.scripted import ScriptedEndpoint
-from tests.support.steps import prompts
 from tests.support.stores import S3Server
 
 
-def rows_of(path: object, **settings: object) -> list[dict[str, object]]:
+def rows_of(path: Path | str, **settings: object) -> list[dict[str, object]]:
     """The columns of all rows."""
-    dataset = Dataset(InputSettings(paths=(str(path),), **settings))  # type: ignore[arg-type]
-    return [dict(row.columns) for batch in dataset.batches() for row in batch if isinstance(row, Row)]
+    return [dict(row.columns) for row in files.rows_of(files.dataset(path, **settings)) if isinstance(row, Row)]
 
 
 def spark_folder(folder: Path) -> None:
@@ -60,8 +57,8 @@ def test_a_folder_of_spark(tmp_path: Path) -> None:
         for _ in range(2):
             ended = folder.call("run", "test.toml")
             assert ended.returncode == 0, ended.stderr
-        assert set(prompts(endpoint)) == {"a of 2025", "b of 2026", "c of 2026", "d of 2026"}
-        assert max(prompts(endpoint).values()) == 1
+        assert set(endpoint.counts()) == {"a of 2025", "b of 2026", "c of 2026", "d of 2026"}
+        assert max(endpoint.counts().values()) == 1
     table = pq.read_table(tmp_path / "runs/test/completions.parquet")
     assert table.select(["id", "year", "month"]).to_pylist()[2:] == [
         {"id": "c", "year": "2026", "month": "01"},
@@ -129,11 +126,11 @@ def test_input_in_memory() -> None:
         assert rows_of("memory://bucket/*.parquet") == [{"n": 3}]
         system.rm("/bucket/c.parquet")
         assert rows_of("memory://bucket") == [{"part": "1", "n": 1}, {"part": "2", "n": 2}]
-        settings = InputSettings(paths=("memory://bucket/part=1/a.jsonl",))
-        before = Dataset(settings).identity()
-        assert Dataset(settings).identity() == before
+        address = "memory://bucket/part=1/a.jsonl"
+        before = files.dataset(address).identity()
+        assert files.dataset(address).identity() == before
         system.pipe("/bucket/part=1/a.jsonl", b'{"n": 9}\n')
-        assert Dataset(settings).identity() != before
+        assert files.dataset(address).identity() != before
         with pytest.raises(InputError, match=r"no such object; did you mean a\.jsonl\?"):
             rows_of("memory://bucket/part=1/aa.jsonl")
     finally:
@@ -163,7 +160,6 @@ class Hub(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
     files = hub_files()
-    asked: list[str]
 
     def do_HEAD(self) -> None:
         self._answer()
@@ -263,7 +259,7 @@ def test_a_dataset_of_a_hub(hub: str, tmp_path: Path) -> None:
             assert ended.returncode == 0, ended.stderr
             assert ids(folder.completions()) == ["a", "b"]
         assert folder.run("verify", "runs/test").returncode == 0
-        assert max(prompts(endpoint).values()) == 1
+        assert max(endpoint.counts().values()) == 1
         folder.job.write_text(plain.replace('path = "rows.jsonl"', 'path = "hf://datasets/lab/facts/data/none.parquet"'))
         ended = folder.run("run", "test.toml")
         assert ended.returncode == 2

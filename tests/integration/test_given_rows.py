@@ -6,7 +6,8 @@ import datetime as dt
 import decimal
 import json
 import signal
-from collections.abc import Callable, Iterable, Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from contextlib import chdir
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,13 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from click.testing import Result
 
 import batch
 from batch.errors import ChangedError, InputError, JobError
-from tests.support.jobs import JobFolder, ids, lines_of
-from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer
-from tests.support.scripts import wait_for_requests
-from tests.support.steps import prompts
+from tests.support.jobs import JobFolder, called, ids, lines_of
+from tests.support.scripted import ScriptedEndpoint
+from tests.support.scripts import after, wait_for_requests
 
 ROWS = [{"id": "a", "text": "one"}, {"id": "b", "text": "two"}, {"id": "c", "text": "three"}]
 
@@ -86,7 +87,7 @@ def test_rows_of_each_kind_are_run_and_resumed_by_the_same_call(endpoint: Script
         {"id": "b", "text": "two", "completion": "answer to two"},
     ]
     assert batch.run(job, rows=GIVEN[kind](ROWS)).completions().num_rows == 3
-    assert max(prompts(endpoint).values()) == 1
+    assert max(endpoint.counts().values()) == 1
     assert batch.Results(tmp_path / "run").completions().column("text").to_pylist() == ["one", "two", "three"]
     assert JobFolder(tmp_path, endpoint.url, rows=0).call("resume", "run").returncode == 0
     assert len(list((tmp_path / "run/rows").iterdir())) == 1
@@ -117,7 +118,7 @@ def test_values_of_dicts_stay_exact(endpoint: ScriptedEndpoint, tmp_path: Path) 
         {"nested": {"x": None}, "number": None, "raw": b"\0"},
     ]
     batch.run(job_at(endpoint, tmp_path, input={}, prompt=prompt, output={"dir": str(tmp_path / "typed")}), rows=typed)
-    assert set(prompts(endpoint)) == {f"{big} none [1, None]", "1 yes ", "1.50 none 2026-01-02"}
+    assert set(endpoint.counts()) == {f"{big} none [1, None]", "1 yes ", "1.50 none 2026-01-02"}
     (error,) = lines_of(tmp_path / "typed/errors.jsonl")
     assert error["error"]["code"] == "missing_column"
 
@@ -140,7 +141,7 @@ def test_what_is_no_rows_is_refused(endpoint: ScriptedEndpoint, tmp_path: Path, 
     """Rows of other forms, and values without a type, are refused with the row or column before anything is sent."""
     with pytest.raises(InputError, match=message):
         batch.run(job_at(endpoint, tmp_path, input={}), rows=rows)
-    assert not prompts(endpoint)
+    assert not endpoint.counts()
 
 
 def test_rows_take_the_place_of_a_path_only(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
@@ -172,11 +173,7 @@ class StdinFolder(JobFolder):
 def test_stdin_is_kept_and_the_run_resumed_after_a_kill(tmp_path: Path) -> None:
     """Rows from a pipe: after SIGKILL the same command without a pipe continues, and so does the run directory alone."""
     rows = "".join(json.dumps({"id": f"r{n}", "text": f"t{n}"}) + "\n" for n in range(200))
-
-    def slowly(received: Received) -> Iterable[Action]:
-        return [Sleep(0.02), *answer(received)] if received.body else answer(received)
-
-    with ScriptedEndpoint(slowly) as endpoint:
+    with ScriptedEndpoint(after(0.02)) as endpoint:
         folder = StdinFolder(tmp_path, endpoint.url)
         (tmp_path / "piped").write_text(rows)
         with (tmp_path / "piped").open() as pipe:
@@ -186,10 +183,10 @@ def test_stdin_is_kept_and_the_run_resumed_after_a_kill(tmp_path: Path) -> None:
         process.communicate()
         (tmp_path / "piped").unlink()
         for words in (("run", "test.toml", "--limit", "120"), ("resume", "runs/test")):
-            ended = folder.run(*words, stdin=-3)
+            ended = folder.run(*words, stdin=subprocess.DEVNULL)
             assert ended.returncode == 0, ended.stderr
-        assert "read from stdin when this run began" in folder.run("run", "test.toml", stdin=-3).stderr
-        sent = prompts(endpoint)
+        assert "read from stdin when this run began" in folder.run("run", "test.toml", stdin=subprocess.DEVNULL).stderr
+        sent = endpoint.counts()
     assert ids(folder.completions()) == [f"r{n}" for n in range(200)]
     assert len(sent) == 200
 
@@ -198,13 +195,8 @@ def test_stdin_of_other_rows(endpoint: ScriptedEndpoint, tmp_path: Path) -> None
     """Other rows on stdin are compared with the answered ones; none at all, a list with a file, and plan are explained."""
     folder = StdinFolder(tmp_path, endpoint.url)
 
-    def piped(text: str, *words: str) -> Any:
-        from click.testing import CliRunner
-
-        from batch.cli.group import promptmill
-
-        with chdir(tmp_path):
-            return CliRunner().invoke(promptmill, ["run", "test.toml", *words], input=text, catch_exceptions=False)
+    def piped(text: str, *words: str) -> Result:
+        return called(folder, "run", "test.toml", *words, input=text)
 
     nothing = piped("")
     assert nothing.exit_code == 2
@@ -229,7 +221,7 @@ def test_requests_of_a_batch_file_on_stdin(endpoint: ScriptedEndpoint, tmp_path:
     rows = [{"custom_id": "q", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": [{"role": "user", "content": "hi"}]}}]
     with chdir(tmp_path):
         assert batch.run(job, rows=rows).completions().column("id").to_pylist() == ["q"]
-    assert set(prompts(endpoint)) == {"hi"}
+    assert set(endpoint.counts()) == {"hi"}
 
 
 @pytest.mark.parametrize("kind", ["duckdb", "parquet", "csv", "jsonl"])
@@ -256,7 +248,7 @@ def test_rows_of_a_query(endpoint: ScriptedEndpoint, tmp_path: Path, kind: str) 
     assert ended.returncode == 0, ended.stderr
     assert [(line["id"], line["text"]) for line in folder.completions()] == [("c", "n = 3"), ("b", "n = 2")]
     assert folder.call("run", "test.toml").returncode == 0
-    assert max(prompts(endpoint).values()) == 1
+    assert max(endpoint.counts().values()) == 1
     assert folder.call("verify", "runs/test").returncode == 0
 
 

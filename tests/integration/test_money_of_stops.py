@@ -90,11 +90,10 @@ def test_each_request_of_a_run_is_named_in_the_summary(tmp_path: Path) -> None:
         return [refused] if received.prompt in bad else answer(received)
 
     with ScriptedEndpoint(for_rows(handler)) as endpoint:
-        rows = [{"id": f"r{number}", "text": f"question {number}"} for number in range(22)]
-        folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=1, parameters=PRICE)
+        folder = JobFolder(tmp_path, endpoint.url, rows=22, concurrency=1, parameters=PRICE)
         err = folder.call().stderr
         sent = rows_sent(endpoint)
     (requests,) = re.findall(r"requests +(\d+), ", err)
     retries = sum(map(int, re.findall(r"(\d+) of them retries", err)))
     (probes,) = re.findall(r"(\d+) to test an endpoint with a row answered before", err)
-    assert int(requests) == len(rows) + retries + int(probes) == sent
+    assert int(requests) == len(folder.rows) + retries + int(probes) == sent

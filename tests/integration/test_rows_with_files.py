@@ -79,9 +79,7 @@ def test_pictures_arrive_as_they_are_and_are_not_kept(tmp_path: Path) -> None:
 def test_plan_counts_files_and_says_what_it_cannot_price(tmp_path: Path) -> None:
     """`plan` counts pictures, sounds and files, leaves their bytes out of the tokens, and says that their cost is in no figure."""
     pictures = [picture(seed, size=(300, 300)) for seed in range(3)]
-    folder = PictureFolder(
-        tmp_path, "http://127.0.0.1:9", pictures, prompt='files = "photo"', parameters="price = {input = 1.0, output = 2.0}"
-    )
+    folder = PictureFolder(tmp_path, "http://127.0.0.1:9", pictures, prompt='files = "photo"', parameters=PRICE)
     (tmp_path / "img" / "1.png").write_bytes(PDF)
     (tmp_path / "img" / "2.png").write_bytes(sound())
     shown = folder.call("plan", "test.toml")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from batch.app import status
 from batch.app.control import control
 from batch.rundir.control_socket import NAME
 from tests.support.jobs import JobFolder, ids, lines_of
-from tests.support.processes import unmeasured
 from tests.support.scripted import PATIENCE_S, Action, Received, ScriptedEndpoint, Sleep, answer, error
 from tests.support.scripts import for_rows, row_number, until, wait_for, wait_for_requests
 
@@ -48,9 +46,7 @@ class Gate:
 
 def ctl(folder: JobFolder, *words: str) -> dict[str, Any]:
     """`promptmill ctl` in a process of its own; returns its JSON."""
-    ended = subprocess.run(
-        folder.command("ctl", str(folder.directory), *words, "--json"), cwd=folder.path, env=unmeasured(), capture_output=True, text=True
-    )
+    ended = folder.run("ctl", str(folder.directory), *words, "--json", measured=False)
     assert ended.stdout, ended.stderr
     answered: dict[str, Any] = json.loads(ended.stdout)
     assert answered["format"] == 1

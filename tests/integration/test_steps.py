@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import signal
 from collections.abc import Iterable
@@ -13,9 +12,10 @@ import pytest
 
 import batch
 from tests.support.jobs import ids, lines_of
+from tests.support.pictures import picture
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, chat_reply, error
-from tests.support.scripts import wait_for
-from tests.support.steps import StepsFolder, prompts, reply
+from tests.support.scripts import for_rows, wait_for
+from tests.support.steps import StepsFolder, reply
 
 DOCUMENTS = [
     {"doc": "a", "text": "good bad great"},
@@ -41,11 +41,11 @@ def test_one_command_runs_all_steps(tmp_path: Path) -> None:
         ]  # fmt: skip
         assert "5 rows of the answers of extract (no row here: 1 failed)" in ended.stderr
         assert "step 2 of 3: judge" in ended.stderr
-        before = prompts(endpoint)
+        before = endpoint.counts()
         again = folder.call("run", "last.toml")
         assert again.returncode == 1
         assert "(no row here: 1 failed)" in again.stderr
-        assert prompts(endpoint) == before
+        assert endpoint.counts() == before
 
 
 def test_rows_of_a_step_have_all_columns(tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ def test_a_changed_row_sends_what_descends_from_it_and_nothing_else(tmp_path: Pa
         assert ids(folder.lines("judge")) == ["a/0", "a/1", "a/2", "b/0"]
         ended = folder.call("run", "last.toml", "--changed", "rerun")
         assert ended.returncode == 0, ended.stderr
-        assert set(prompts(endpoint)) == {"extract: good worse great gem", "judge: worse", "judge: gem", "write: gem of a"}
-        assert set(prompts(endpoint).values()) == {1}
+        assert set(endpoint.counts()) == {"extract: good worse great gem", "judge: worse", "judge: gem", "write: gem of a"}
+        assert set(endpoint.counts().values()) == {1}
     assert ids(folder.lines("last")) == ["a/0", "a/2", "a/3"]
 
 
@@ -117,17 +117,17 @@ def test_killed_in_each_step_and_resumed_nothing_is_sent_twice(tmp_path: Path, k
     concurrency = 8
 
     def slowly(received: Received) -> Iterable[Action]:
-        return [Sleep(0.02), *reply(received)] if received.body else reply(received)
+        return [Sleep(0.02), *reply(received)]
 
-    with ScriptedEndpoint(slowly) as endpoint:
+    with ScriptedEndpoint(for_rows(slowly)) as endpoint:
         folder = StepsFolder(tmp_path, endpoint.url, documents, concurrency=concurrency, durability="row")
         process = folder.start("run", "last.toml", measured=False)
-        wait_for(lambda: sum(each.startswith(killed_in) for each in list(prompts(endpoint))) > 25, process)
+        wait_for(lambda: sum(each.startswith(killed_in) for each in list(endpoint.counts())) > 25, process)
         process.send_signal(signal.SIGKILL)
         process.communicate()
         ended = folder.call("run", "last.toml")
         assert ended.returncode == 0, ended.stderr
-        sent = prompts(endpoint)
+        sent = endpoint.counts()
     assert len(sent) == 60 + 120 + 60
     assert sum(sent.values()) - len(sent) <= concurrency
     assert all(prompt.startswith(killed_in) for prompt, count in sent.items() if count > 1)
@@ -162,11 +162,7 @@ def test_status_and_plan_show_the_whole_chain(tmp_path: Path) -> None:
 
 def test_a_step_that_ends_early_ends_the_chain(tmp_path: Path) -> None:
     """When an endpoint refuses a step, those after it are not begun, and the exit code is its own."""
-
-    def forbidden(received: Received) -> Iterable[Action]:
-        return [error(401, "no such key")] if received.body else reply(received)
-
-    with ScriptedEndpoint(forbidden) as endpoint:
+    with ScriptedEndpoint(for_rows(lambda _: [error(401, "no such key")])) as endpoint:
         folder = StepsFolder(tmp_path, endpoint.url, DOCUMENTS)
         ended = folder.call("run", "last.toml")
     assert ended.returncode == 5
@@ -213,7 +209,7 @@ def test_rows_of_a_run_directory(tmp_path: Path) -> None:
         ended = folder.call("run", "judge.toml")
         assert ended.returncode == 0, ended.stderr
         assert ids(folder.lines("judge")) == ["a", "b"]
-        assert max(prompts(endpoint).values()) == 1
+        assert max(endpoint.counts().values()) == 1
 
 
 def test_group_makes_one_row_of_many(tmp_path: Path) -> None:
@@ -284,7 +280,7 @@ def test_fresh_starts_one_step_over(tmp_path: Path) -> None:
         assert folder.call("run", "judge.toml").returncode == 0
         ended = folder.call("run", "judge.toml", "--fresh")
         assert ended.returncode == 0, ended.stderr
-        sent = prompts(endpoint)
+        sent = endpoint.counts()
     assert sent["judge: good"] == 2
     assert sent["extract: bad"] == 1
     (aside,) = (tmp_path / "runs/judge/old").iterdir()
@@ -292,24 +288,19 @@ def test_fresh_starts_one_step_over(tmp_path: Path) -> None:
     assert folder.call("verify", str(aside)).returncode == 0
 
 
-PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
-
-
 def test_files_that_rows_name_are_found_from_each_step(tmp_path: Path) -> None:
     """Paths in rows are relative to the first input's folder in all steps, and to the working directory for rows from Python."""
 
     def with_text(received: Received) -> Iterable[Action]:
-        if not received.body:
-            return reply(received)
         parts = received.json()["messages"][-1]["content"]
         pictures.append([part["type"] for part in parts])
         return [chat_reply(json.dumps({"items": ["one"]}))]
 
     pictures: list[list[str]] = []
-    with ScriptedEndpoint(with_text) as endpoint:
+    with ScriptedEndpoint(for_rows(with_text)) as endpoint:
         folder = StepsFolder(tmp_path, endpoint.url, [{"doc": "a", "photo": "in/photo.png"}])
         (tmp_path / "in").mkdir()
-        (tmp_path / "in" / "photo.png").write_bytes(PNG)
+        (tmp_path / "in" / "photo.png").write_bytes(picture())
         for name in ("extract", "judge"):
             path = tmp_path / f"{name}.toml"
             path.write_text(path.read_text().replace("[prompt]\n", '[prompt]\nimages = "photo"\n').replace("{{ text }}", "{{ doc }}"))

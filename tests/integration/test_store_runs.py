@@ -26,7 +26,7 @@ from batch.rundir.opening import open_run_directory
 from batch.rundir.store_lock import Pulse
 from tests.support.jobs import JobFolder, ids
 from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, answer, error
-from tests.support.scripts import for_rows, wait_for, wait_until
+from tests.support.scripts import Tries, for_rows, wait_for, wait_until
 from tests.support.stores import S3Server, StoreJob, slow
 
 
@@ -241,11 +241,10 @@ def test_an_address_made_into_a_path_is_refused() -> None:
 
 def test_failed_attempts_are_seen_from_another_machine(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was kept for watching is put on the store at the session's end, and fetched where there is no copy of it."""
-    refused: list[str] = []
+    tries = Tries()
 
     def once(received: Received) -> Iterable[Action]:
-        if received.prompt not in refused:
-            refused.append(received.prompt)
+        if tries.of(received) == 1:
             return [error(503, "not yet", {"x-request-id": f"req-{received.number}", "retry-after": "0.01"})]
         return answer(received)
 

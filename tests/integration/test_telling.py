@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import urllib.request
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -20,7 +18,7 @@ from batch.job import load
 from batch.policy.repeats import Repeats
 from batch.tally import Tally
 from tests.support.jobs import JobFolder, lines_of
-from tests.support.scripted import ScriptedEndpoint
+from tests.support.scripted import ScriptedEndpoint, http
 from tests.support.scripts import for_rows, refuse_every_third
 
 PRICE = "price = {input = 1000.0, output = 1000.0}\nmax_tokens = 5"
@@ -70,54 +68,35 @@ def test_metrics_are_served_on_loopback() -> None:
     Metrics(f"127.0.0.1:{port}").close()
 
 
-class Hook(BaseHTTPRequestHandler):
-    """Keeps what it gets."""
-
-    received: list[dict[str, object]]
-
-    def do_POST(self) -> None:
-        self.received.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *words: object) -> None:
-        pass
-
-
 def test_a_webhook_and_a_command_hear_of_the_end_and_of_half_the_budget(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both get the same JSON; the command gets no key; a URL that is written out is not kept; what fails is said and not the run's."""
-    received: list[dict[str, object]] = []
-    server = HTTPServer(("127.0.0.1", 0), type("Kept", (Hook,), {"received": received}))
-    Thread(target=server.serve_forever, daemon=True).start()
-    hook = f"http://127.0.0.1:{server.server_port}/secret-path"
     script = tmp_path / "keep.py"
     script.write_text("import os, sys; open('heard', 'a').write(sys.stdin.read() + '\\n'); open('env', 'w').write(str(dict(os.environ)))")
-    monkeypatch.setenv("HOOK", hook)
     monkeypatch.setenv("HOUSE_KEY", "sk-canary-123456")
     monkeypatch.chdir(tmp_path)
-    try:
-        with ScriptedEndpoint() as endpoint:
-            folder = JobFolder(
-                tmp_path, endpoint.url, rows=8, parameters=PRICE, max_cost_usd=0.16, provider='api_key_env = "HOUSE_KEY"', concurrency=1
-            )
-            command = json.dumps(f"{sys.executable} {script}")
-            folder.job.write_text(folder.job.read_text() + f'\n[notify]\nwebhook = "${{HOOK}}"\ncommand = {command}\n')
-            app.run(load(folder.job), app.RunOptions(), [])
-            assert received[-1]["event"] == "stopped"
-            assert {each["event"] for each in received} <= {"half_budget", "stopped"}
-            assert [json.loads(line) for line in (tmp_path / "heard").read_text().splitlines()] == received
-            assert "sk-canary" not in (tmp_path / "env").read_text()
-            assert "secret-path" not in (folder.directory / "run.json").read_text()
-            (tmp_path / "heard").unlink()
-            folder.job.write_text(folder.job.read_text().replace('"${HOOK}"', f'"{hook}"').replace(command, '"/nowhere/at-all"'))
-            folder.job.write_text(folder.job.read_text().replace("max_cost_usd = 0.16", "max_cost_usd = 16"))
-            done = folder.call()
-            assert done.returncode == 0
-            assert "the command of [notify] failed: FileNotFoundError" in done.stderr
-            assert "secret-path" not in (folder.directory / "run.json").read_text()
-    finally:
-        server.shutdown()
-        server.server_close()
+    with ScriptedEndpoint() as endpoint, ScriptedEndpoint(lambda _: [http(204, b"")]) as listener:
+        hook = f"{listener.origin}/secret-path"
+        monkeypatch.setenv("HOOK", hook)
+        folder = JobFolder(
+            tmp_path, endpoint.url, rows=8, parameters=PRICE, max_cost_usd=0.16, provider='api_key_env = "HOUSE_KEY"', concurrency=1
+        )
+        command = json.dumps(f"{sys.executable} {script}")
+        folder.job.write_text(folder.job.read_text() + f'\n[notify]\nwebhook = "${{HOOK}}"\ncommand = {command}\n')
+        app.run(load(folder.job), app.RunOptions(), [])
+        received = [each.json() for each in listener.requests]
+        assert received[-1]["event"] == "stopped"
+        assert {each["event"] for each in received} <= {"half_budget", "stopped"}
+        assert [json.loads(line) for line in (tmp_path / "heard").read_text().splitlines()] == received
+        assert "sk-canary" not in (tmp_path / "env").read_text()
+        assert "secret-path" not in (folder.directory / "run.json").read_text()
+        (tmp_path / "heard").unlink()
+        folder.job.write_text(folder.job.read_text().replace('"${HOOK}"', f'"{hook}"').replace(command, '"/nowhere/at-all"'))
+        folder.job.write_text(folder.job.read_text().replace("max_cost_usd = 0.16", "max_cost_usd = 16"))
+        done = folder.call()
+        assert done.returncode == 0
+        assert "the command of [notify] failed: FileNotFoundError" in done.stderr
+        assert "secret-path" not in (folder.directory / "run.json").read_text()
+        received = [each.json() for each in listener.requests]
     assert received[-1]["event"] == "ended"
     assert received[-1]["ok"] == 8
 

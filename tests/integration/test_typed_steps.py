@@ -10,12 +10,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from batch.readers import Dataset
 from batch.records import Row
-from batch.settings import InputSettings
+from tests.support.files import dataset
 from tests.support.jobs import ids
 from tests.support.scripted import ScriptedEndpoint
-from tests.support.steps import StepsFolder, prompts, reply
+from tests.support.steps import StepsFolder, reply
 from tests.support.stores import S3Server
 
 MOMENT = dt.datetime(2026, 11, 27, 8, 0, tzinfo=dt.UTC)
@@ -41,7 +40,7 @@ def documents(path: Path) -> None:
 def kept(folder: StepsFolder, name: str) -> list[Any]:
     """The rows that a step keeps, as prompts see them."""
     (file,) = (folder.path / "runs" / name / "rows").iterdir()
-    return [row.columns for row, _ in Dataset(InputSettings(paths=(str(file),))).rows() if isinstance(row, Row)]
+    return [row.columns for row, _ in dataset(file).rows() if isinstance(row, Row)]
 
 
 def chain_over_parquet(path: Path, url: str) -> StepsFolder:
@@ -64,10 +63,10 @@ def test_columns_keep_their_types_through_steps(tmp_path: Path) -> None:
         folder.step("last", source, user, columns=["photo", "price", "at", "lang", "tags", "item", "completion as judged"], more=more)
         ended = folder.call("run", "last.toml")
         assert ended.returncode == 0, ended.stderr
-        assert {"write: good 1.10 2026 1 own stop", "write: great 2.00 2026 0 its stop"} <= set(prompts(endpoint))
+        assert {"write: good 1.10 2026 1 own stop", "write: great 2.00 2026 0 its stop"} <= set(endpoint.counts())
         endpoint.requests.clear()
         assert folder.call("run", "last.toml").returncode == 0
-        assert not prompts(endpoint)
+        assert not endpoint.counts()
     rows = kept(folder, "last")
     assert [row["promptmill_id"] for row in rows] == ["a/0", "a/1", "b/0", "c/0"]
     first = rows[0]
@@ -96,7 +95,7 @@ def test_groups_of_typed_rows(tmp_path: Path) -> None:
         ended = folder.call("run", "last.toml")
         assert ended.returncode == 0, ended.stderr
         assert ids(folder.lines("last")) == ["en", "de"]
-        assert {"sum: good+bad+great 4.20", "sum: bad 0"} <= set(prompts(endpoint))
+        assert {"sum: good+bad+great 4.20", "sum: bad 0"} <= set(endpoint.counts())
         folder.step(
             "last", 'job = "judge.toml"\ngroup = "parsed.good"', "sum: {{ item | join('+') }} {{ group }}", more='dir = "runs/nested"'
         )
@@ -140,6 +139,6 @@ def test_steps_whose_run_directories_are_on_a_store(s3: S3Server, tmp_path: Path
         assert ended.returncode == 0, ended.stderr
         ended = folder.call("resume", f"s3://{bucket}/two")
         assert ended.returncode == 0, ended.stderr
-        assert sorted(each for each in prompts(endpoint) if each.startswith("judge")) == ["judge: bad", "judge: good", "judge: worse"]
-        assert max(prompts(endpoint).values()) == 1
+        assert sorted(each for each in endpoint.counts() if each.startswith("judge")) == ["judge: bad", "judge: good", "judge: worse"]
+        assert max(endpoint.counts().values()) == 1
         assert folder.call("verify", f"s3://{bucket}/two").returncode == 0

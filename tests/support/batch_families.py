@@ -17,19 +17,15 @@ class InlineServer(BatchServer):
 
     def _create(self, received: Received) -> list[Action]:
         self.creates += 1
-        when = self.lose.get(self.creates)
         document = received.json()
         if list(document)[:2] != ["endpoint", "model"]:
             return [error(400, "endpoint and model must come first")]
         lines = document.pop("requests")
         if any(set(line) != {"custom_id", "body"} or "model" in line["body"] for line in lines):
             return [error(400, "not a request")]
-        if when == "before":
+        if self.lose.get(self.creates) == "before":
             return [CLOSE]
-        plan = self.plans.pop(0) if self.plans else self.plan
-        batch = Batch(f"batch_{next(self._ids)}", "", document, lines, plan)
-        self.batches[batch.id] = batch
-        return [CLOSE] if when == "after" else [http(200, json.dumps(self.describe(batch)).encode())]
+        return self._created(self._made("batch_", "", document, lines))
 
     def describe(self, batch: Batch) -> dict[str, Any]:
         found = super().describe(batch)
@@ -61,10 +57,7 @@ class JobServer(BatchServer):
         if file not in self.files:
             return [error(404, "no such file")]
         lines = [json.loads(line) for line in self.files[file][1].splitlines()]
-        plan = self.plans.pop(0) if self.plans else self.plan
-        batch = Batch(f"job-{next(self._ids)}", file, document, lines, plan)
-        self.batches[batch.id] = batch
-        return [CLOSE] if self.lose.get(self.creates) == "after" else [http(200, json.dumps(self.describe(batch)).encode())]
+        return self._created(self._made("job-", file, document, lines))
 
     def describe(self, batch: Batch) -> dict[str, Any]:
         return {
@@ -149,16 +142,12 @@ class MessagesServer(BatchServer):
 
     def _create(self, received: Received) -> list[Action]:
         self.creates += 1
-        when = self.lose.get(self.creates)
         document = received.json()
         if set(document) != {"requests"} or any(set(line) != {"custom_id", "params"} for line in document["requests"]):
             return [error(400, {"type": "error", "error": {"type": "invalid_request_error", "message": "not a batch"}})]
-        if when == "before":
+        if self.lose.get(self.creates) == "before":
             return [CLOSE]
-        plan = self.plans.pop(0) if self.plans else self.plan
-        batch = Batch(f"msgbatch_{next(self._ids)}", "", {}, document["requests"], plan)
-        self.batches[batch.id] = batch
-        return [CLOSE] if when == "after" else [http(200, json.dumps(self.describe(batch)).encode())]
+        return self._created(self._made("msgbatch_", "", {}, document["requests"]))
 
     def _message_batch(self, received: Received, name: str, verb: str = "") -> bytes:
         if verb != "results":

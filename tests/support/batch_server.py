@@ -30,7 +30,6 @@ class Plan:
     done: float = 1.0
     status: str = "completed"
     refuse: Mapping[int, tuple[int, Any]] = field(default_factory=dict)
-    failed_lines: Mapping[int, str] = field(default_factory=dict)
     errors: list[dict[str, Any]] = field(default_factory=list)
     shuffled: bool = True
     doubled: int = 0
@@ -70,11 +69,11 @@ def answer_to(body: dict[str, Any]) -> Any:
 class BatchServer:
     """The server: a context manager. `plans` are for the batches in their order, `plan` for all others.
 
-    `lose` maps the number of a call to create (from 1) to when its connection is cut: "before" it counts, or "after" it. `limit_tokens`
+    `lose` maps the number of a call to create (from 1) to when its connection is cut: "before" it counts, or "after" it. `limit_requests`
     bounds the requests that may be enqueued; `limit_when` says whether that is found at create or after it.
     """
 
-    def __init__(self, plan: Plan | None = None, *, answer: Answer = answer_to, port: int = 0) -> None:
+    def __init__(self, plan: Plan | None = None, *, answer: Answer = answer_to) -> None:
         self.plan = plan or Plan()
         self.plans: list[Plan] = []
         self.answer = answer
@@ -95,7 +94,7 @@ class BatchServer:
         self.lock = threading.RLock()
         self._ids = itertools.count(1)
         self._draw = random.Random(5)
-        self.endpoint = ScriptedEndpoint(self._handle, port=port)
+        self.endpoint = ScriptedEndpoint(self._handle)
 
     def __enter__(self) -> Self:
         self.endpoint.__enter__()
@@ -185,8 +184,7 @@ class BatchServer:
 
     def _create(self, received: Received) -> list[Action]:
         self.creates += 1
-        when = self.lose.get(self.creates)
-        if when == "before":
+        if self.lose.get(self.creates) == "before":
             return [CLOSE]
         if self.refuse_creates:
             return [self.refuse_creates.pop(0)]
@@ -200,16 +198,23 @@ class BatchServer:
         if over and self.limit_when == "create":
             body = {"error": {"code": "token_limit_exceeded", "message": "Enqueued token limit reached", "type": "invalid_request_error"}}
             return [error(400, body)]
-        plan = self.plans.pop(0) if self.plans else self.plan
-        problems = list(plan.errors) + validation_errors(lines, document)
+        batch = self._made("batch_", file, document, lines)
+        problems = list(batch.plan.errors) + validation_errors(lines, document)
         if over:
             problems = [{"code": "token_limit_exceeded", "message": "Enqueued token limit reached", "line": None, "param": None}]
-        name = f"batch_{next(self._ids)}"
-        batch = Batch(name, file, document, lines, plan)
         if problems:
-            batch.plan = Plan(plan.looks, status="failed", errors=problems)
-        self.batches[name] = batch
-        return [CLOSE] if when == "after" else [http(200, json.dumps(self.describe(batch)).encode())]
+            batch.plan = Plan(batch.plan.looks, status="failed", errors=problems)
+        return self._created(batch)
+
+    def _made(self, kind: str, file: str, document: dict[str, Any], lines: list[dict[str, Any]]) -> Batch:
+        plan = self.plans.pop(0) if self.plans else self.plan
+        batch = Batch(f"{kind}{next(self._ids)}", file, document, lines, plan)
+        self.batches[batch.id] = batch
+        return batch
+
+    def _created(self, batch: Batch) -> list[Action]:
+        """Reply to the call that made a batch, unless that reply is to be lost."""
+        return [CLOSE] if self.lose.get(self.creates) == "after" else [http(200, json.dumps(self.describe(batch)).encode())]
 
     def _list(self, query: Mapping[str, list[str]]) -> bytes:
         newest = list(reversed(self.batches.values()))

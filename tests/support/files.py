@@ -39,7 +39,7 @@ def pack(data: bytes, suffix: str, cut: int = 0) -> bytes:
     return pack_one(data[:cut]) + pack_one(data[cut:])
 
 
-def dataset(*paths: Path, **settings: Any) -> Dataset:
+def dataset(*paths: Path | str, **settings: Any) -> Dataset:
     """The dataset over `paths`."""
     return Dataset(InputSettings(paths=tuple(map(str, paths)), **settings))
 

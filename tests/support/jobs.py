@@ -139,22 +139,25 @@ class Session:
         return tally
 
 
-class _Listener:
-    def __init__(self, notices: list[str]) -> None:
-        self.notices = notices
+class Notices:
+    """Keeps the texts of a run's notices in `seen`."""
+
+    def __init__(self, seen: list[str] | None = None) -> None:
+        self.seen = [] if seen is None else seen
 
     def notify(self, event: Event) -> None:
+        """A run's event."""
         if isinstance(event, Notice):
-            self.notices.append(event.text)
+            self.seen.append(event.text)
 
 
 def run_here(folder: JobFolder, *overrides: str, retry_failed: bool = False, notices: list[str] | None = None) -> Session:
     """Run the folder's job in this process, and check what must hold after every session. What is said is in `notices` at once."""
-    listener = _Listener([] if notices is None else notices)
+    listener = Notices(notices)
     loaded = load(str(folder.job), [f"output.dir={folder.directory}", *overrides], {})
     report = app.run(loaded, app.RunOptions(retry_failed=retry_failed), [listener])
     check_accounts(folder, report)
-    return Session(report, listener.notices)
+    return Session(report, listener.seen)
 
 
 def check_accounts(folder: JobFolder, report: app.RunReport | None = None) -> None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from tests.support.jobs import JobFolder, lines_of
-from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
+from tests.support.scripted import Action, Received, answer, chat_reply, error
 
 ITEMS = {"type": "object", "properties": {"items": {"type": "array", "items": {"type": "string"}}}, "required": ["items"]}
 VERDICT = {"type": "object", "properties": {"good": {"type": "boolean"}}, "required": ["good"]}
@@ -65,8 +64,3 @@ class StepsFolder(JobFolder):
         """The rows that the run directory of one step keeps."""
         (file,) = (self.path / "runs" / name / "rows").glob("*.jsonl")
         return lines_of(file)
-
-
-def prompts(endpoint: ScriptedEndpoint) -> Counter[str]:
-    """How often each prompt came."""
-    return Counter(received.prompt for received in endpoint.requests if received.body)

@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from batch import app
-from batch.events import Event, Notice
 from batch.job import load
 from batch.journal.disk import Disk
 from batch.journal.file_writer import FileJournal
 from batch.journal.lines import decode, encode
 from batch.records import ErrorInfo, ErrorKind, Outcome
-from tests.support.jobs import JobFolder
+from tests.support.jobs import JobFolder, Notices
 from tests.support.processes import unmeasured
 from tests.support.scripted import PATIENCE_S, Action, Received, ScriptedEndpoint
 from tests.support.scripts import after
@@ -258,18 +257,6 @@ def s3_server() -> Iterator[S3Server]:
 CONCURRENCY = 8
 FLUSH_S = 0.3
 slow = after(0.05)
-
-
-class Notices:
-    """Keeps the texts of a run's notices."""
-
-    def __init__(self, texts: list[str]) -> None:
-        self._texts = texts
-
-    def notify(self, event: Event) -> None:
-        """A run's event."""
-        if isinstance(event, Notice):
-            self._texts.append(event.text)
 
 
 class StoreJob(JobFolder):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from batch.evaluation.formatting import points
+from batch.evaluation.formatting import points, points_limits
 from batch.evaluation.report.formatting import column_help, p_value, table, typeset, with_help
 from batch.evaluation.report.markup import Markup, joined, tag
 from batch.evaluation.report.names import breakable
@@ -38,6 +38,6 @@ def effects_html(effects: Sequence[MainEffect]) -> Markup:
 def _row(effect: MainEffect) -> list[str | Markup]:
     pair = effect.pair
     difference = typeset(points(pair.difference.estimate))
-    limits = typeset(f"[{points(pair.difference.low)}, {points(pair.difference.high)}]")
+    limits = typeset(points_limits(pair.difference.low, pair.difference.high))
     shown = tag("span", difference, class_="pair ahead") if pair.separable else difference
     return [factor_name(effect), breakable(pair.first), breakable(pair.second), shown, limits, p_value(pair.p_holm), f"{effect.matched:,}"]

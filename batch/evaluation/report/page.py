@@ -171,13 +171,17 @@ def _body(job: Job, evaluated: Evaluated, samples: Samples) -> Markup:
 
 def _over_time(timeline: Mapping[str, Any] | None) -> Markup:
     """Make room for the charts over time; nothing for answers without times."""
-    if not _over_time_data(timeline):
+    if not _has_times(timeline):
         return Markup()
     return tag("section", tag("h2", "Over time"), tag("div", "", id="over-time", class_="time-charts"), id="time")
 
 
 def _over_time_data(timeline: Mapping[str, Any] | None) -> bytes:
-    return b"" if timeline is None or not timeline["start"] else data_element("over-time-data", json_bytes(timeline))
+    return data_element("over-time-data", json_bytes(timeline)) if _has_times(timeline) else b""
+
+
+def _has_times(timeline: Mapping[str, Any] | None) -> bool:
+    return timeline is not None and bool(timeline["start"])
 
 
 def _tabs(evaluated: Evaluated) -> Markup:

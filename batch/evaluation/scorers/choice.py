@@ -89,7 +89,6 @@ class _Patterns:
         plural = cue.replace("option)\\b", "option)s?\\b").replace("\\bis\\b", "\\b(?:is|are)\\b")
         self.declared_all = re.compile(rf"{plural}(?P<run>{several})")
         self.bare = re.compile(rf"(?<!{_WORD})(?<!['.&/+-])([{upper}])(?!{_WORD}|['&/+#-])")
-        joints = r"(?:and|or|und|oder|et|ou|y|o|e|en|of|oraz|i|lub|dan|atau)"
         # "A and B": no article stands before a joint and another label.
         second = rf"(?:[{upper}](?<![AI])|[AI](?!\s+[a-z]))(?!{_WORD}|')"
         self.joint = re.compile(rf"[)*\"\]]*\s*,?\s*(?:{_JOINTS})\s+(?:(?i:option)\s+)?[(*\"\[]*{second}")

@@ -118,7 +118,7 @@ class ShardBuilder:
         submission = Submission(number, variant.slug, variant.name, self._endpoint, request.api, model)
         with storage_errors(self._files.folder):
             opened = [
-                open(open_regular(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb")  # noqa: PTH123, SIM115 - closed by _seal
+                open(path, "wb", opener=open_regular)  # noqa: SIM115 - closed by _seal
                 for path in (self._files.requests(number), self._files.tasks(number))
             ]
         return _Growing(submission, opened[0], opened[1])

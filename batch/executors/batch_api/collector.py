@@ -9,7 +9,6 @@ from typing import Any
 
 import anyio.lowlevel
 import anyio.to_thread
-import orjson
 
 from batch.clock import Clock
 from batch.engine.answer_checks import AnswerSchemaCheck
@@ -204,13 +203,10 @@ def read_lines(path: Path) -> Iterator[Any]:
             line = raw.removeprefix(b"\xef\xbb\xbf") if number == 0 else raw
             if not line.strip():
                 continue
-            try:
-                yield orjson.loads(line)
-            except orjson.JSONDecodeError:
-                yield _lenient(line)
+            yield _parsed(line)
 
 
-def _lenient(line: bytes) -> Any:
+def _parsed(line: bytes) -> Any:
     try:
         return parse(line)
     except ValueError:

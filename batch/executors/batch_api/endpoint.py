@@ -219,26 +219,29 @@ class BatchEndpoint:
         raise refused(f"{self.name} does not take the file of a batch: {answer.message or 'the reply names no file'}")
 
     async def _remove_orphans(self, submission: Submission) -> None:
-        found = []
         for _ in range(SEARCHES):
-            orphans: list[str] = []
-
-            async def call(orphans: list[str] = orphans) -> BatchReply:
-                answer, files = await self.provider.uploads(submission)
-                orphans += files
-                return answer
-
-            answer = await self.patiently(call, "its list of files cannot be read")
-            if not answer.ok:
-                name = self.provider.file_name(submission)
-                self.report(f"{self.name} does not list its files: an upload named {name} may be left there ({answer.message})")
-                return
-            found += orphans
-            for file_id in dict.fromkeys(orphans):
+            orphans = await self._uploads(submission)
+            for file_id in dict.fromkeys(orphans or ()):
                 await self._remove_file(file_id)
-            if found:
+            if orphans is None or orphans:
                 return
             await anyio.sleep(self.times.settle_s / SEARCHES)
+
+    async def _uploads(self, submission: Submission) -> list[str] | None:
+        """Return the uploads that have the name of a batch; None where the provider does not list its files, which is reported."""
+        found: list[str] = []
+
+        async def call() -> BatchReply:
+            answer, files = await self.provider.uploads(submission)
+            found.extend(files)
+            return answer
+
+        answer = await self.patiently(call, "its list of files cannot be read")
+        if answer.ok:
+            return found
+        name = self.provider.file_name(submission)
+        self.report(f"{self.name} does not list its files: an upload named {name} may be left there ({answer.message})")
+        return None
 
     async def _remove_file(self, file_id: str) -> None:
         answer = await self.patiently(partial(self.provider.remove_file, file_id), "a file cannot be removed")

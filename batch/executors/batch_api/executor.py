@@ -24,7 +24,7 @@ from batch.executors import Ended
 from batch.executors.batch_api.builder import ShardBuilder
 from batch.executors.batch_api.collector import Collector
 from batch.executors.batch_api.endpoint import BatchEndpoint, BatchTimes
-from batch.executors.batch_api.known import KnownTasks, RestSource, slugs_of
+from batch.executors.batch_api.known import KnownTasks, RestSource
 from batch.executors.batch_api.money import BatchMoney
 from batch.executors.batch_api.provider import BatchProvider
 from batch.executors.batch_api.session import BatchSession
@@ -39,7 +39,6 @@ from batch.executors.sharding import ShardPlan
 from batch.journal.index import ResumeIndex
 from batch.policy.budget import Spending
 from batch.readers import Dataset
-from batch.readers.builders import request_builder
 from batch.rundir.local import RunDirectory
 from batch.settings import Job
 from batch.transport.control import ControlClient
@@ -98,13 +97,13 @@ class _Running:
 
     context: RunContext
     batches: BatchSession
-    recorder: Recorder
     live_costs: Costs
 
     async def run(self) -> Ended:
         context = self.context
         duplicates = duplicates_of(context.prepared)
-        plans = [self._plans(group) for group in context.groups]
+        # Batches are not streamed, and what they leave is sent in the same words.
+        plans = [context.plans(group, stream=False) for group in context.groups]
         feeds = [Feed(context.prepared.dataset, own, context.feed_options, duplicate_filters=duplicates) for own in plans]
         queues = [queue_of(group, feed, context, at) for at, (group, feed) in enumerate(zip(context.groups, feeds, strict=True))]
         try:
@@ -134,8 +133,7 @@ class _Running:
         context.report(f"{left:,} rows that batches have left undone are sent live")
         for notice in probed(context.groups, queues, context.clock.monotonic()):
             context.report(notice)
-        slugs = slugs_of(context.job.variants)
-        sources = [RestSource(Feed(context.prepared.dataset, own, context.feed_options), self.batches.known, slugs) for own in plans]
+        sources = [RestSource(Feed(context.prepared.dataset, own, context.feed_options), self.batches.known) for own in plans]
         live = [replace(queue, feed=source) for queue, source in zip(queues, sources, strict=True)]
         recorder = Recorder(context.prepared.journals, context.prepared.tallies, context.clock, self.live_costs)
         session = Session(live, recorder, self.live_costs, context.settings, clock=context.clock, observers=context.observers)
@@ -143,11 +141,6 @@ class _Running:
         if stop is None:
             self.batches.known.rest.clear()
         return stop
-
-    def _plans(self, group: EndpointGroup) -> list[Plan]:
-        indexes = self.context.prepared.indexes
-        # Batches are not streamed, and what they leave is sent in the same words.
-        return [Plan(v.name, request_builder(v, stream=False), indexes[v.name]) for v in group.variants]
 
 
 @asynccontextmanager
@@ -159,7 +152,7 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
         stack.callback(submissions.close)
         if repaired:
             context.report(repaired)
-        known = KnownTasks(files, submissions)
+        known = KnownTasks(files, submissions, job.variants)
         spending = None
         if job.run.max_cost_usd is not None:
             await anyio.to_thread.run_sync(known.load_rest)
@@ -181,7 +174,6 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
             known,
             money,
             collector,
-            prepared.tallies,
             job.batch,
             context.clock,
         )
@@ -192,7 +184,7 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
         session = BatchSession(
             by_variant, variants, submissions, known, money, recorder, watcher, context.batch, context.clock, notify, job.batch.rest
         )
-        yield _Running(context, session, recorder, Costs(prices_of(job), job.variants, spending))
+        yield _Running(context, session, Costs(prices_of(job), job.variants, spending))
 
 
 def _open_files(directory: RunDirectory) -> tuple[Submissions, ShardFiles, str | None]:

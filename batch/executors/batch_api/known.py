@@ -18,35 +18,44 @@ _ADDED_AT_ONCE = 4096
 class KnownTasks:
     """The tasks of batches: `open` has those of batches at a provider (8 bytes each), `rest` those that collected batches have left."""
 
-    def __init__(self, files: ShardFiles, submissions: Submissions) -> None:
+    def __init__(self, files: ShardFiles, submissions: Submissions, variants: Sequence[Variant]) -> None:
         self._files = files
         self._submissions = submissions
+        self._slugs = {variant.name: variant.slug for variant in variants}
+        self._has_rest = False
         self.open = KeySet()
         self.rest: dict[bytes, TaskEntry] = {}
 
     def load_rest(self) -> None:
-        """Read what collected batches have left, for what it has cost. Raises StorageError, DamagedError."""
+        """Read, once, what collected batches of earlier sessions have left. Raises StorageError, DamagedError."""
+        if self._has_rest:
+            return
         for _, submission in sorted(self._submissions.all.items()):
             if submission.ended == "collected":
                 self.leave(submission, self._files.read_rest(submission.number))
+        self._has_rest = True
 
     def load(self) -> None:
         """Read what earlier sessions have submitted. Raises StorageError, DamagedError."""
-        for _, submission in sorted(self._submissions.all.items()):
-            if submission.ended == "collected":
-                self.leave(submission, self._files.read_rest(submission.number))
-            elif submission.is_open:
-                digests: list[bytes] = []
-                for entry in self._files.entries(self._files.tasks(submission.number)):
-                    digests.append(self._digest(submission, entry))
-                    self.rest.pop(digests[-1], None)
-                for start in range(0, len(digests), _ADDED_AT_ONCE):
-                    self.open.add(digests[start : start + _ADDED_AT_ONCE])
+        self.load_rest()
+        for submission in self._submissions.open():
+            digests: list[bytes] = []
+            for entry in self._files.entries(self._files.tasks(submission.number)):
+                digests.append(self._digest(submission, entry))
+                # What an earlier batch has left is in this one.
+                self.rest.pop(digests[-1], None)
+            for start in range(0, len(digests), _ADDED_AT_ONCE):
+                self.open.add(digests[start : start + _ADDED_AT_ONCE])
 
     def leave(self, submission: Submission, entries: Iterator[TaskEntry] | Sequence[TaskEntry]) -> None:
         """Note the tasks that a batch has left."""
         for entry in entries:
             self.rest[self._digest(submission, entry)] = entry
+
+    def digest(self, work: Work) -> bytes:
+        """Name work as batches name their tasks."""
+        task = work.task
+        return digest_of(self._slugs[task.variant], task.id, task.repeat, task.request.key)
 
     def left(self, digest: bytes, work: Work) -> TaskEntry | None:
         """Return what a batch has left of this work; None where no batch has, or its task has failed since and is sent once more."""
@@ -65,10 +74,9 @@ class KnownTasks:
 class RestSource:
     """The work that batches have left, as the source of a live session; `feed` yields all that is unfinished."""
 
-    def __init__(self, feed: Feed, known: KnownTasks, slugs: dict[str, str]) -> None:
+    def __init__(self, feed: Feed, known: KnownTasks) -> None:
         self._feed = feed
         self._known = known
-        self._slugs = slugs
 
     def answered(self) -> Sequence[Task]:
         """Return tasks that earlier sessions answered."""
@@ -80,11 +88,5 @@ class RestSource:
             yield [work for item in portion if isinstance(item, Work) and (work := self._restored(item)) is not None]
 
     def _restored(self, work: Work) -> Work | None:
-        task = work.task
-        entry = self._known.left(digest_of(self._slugs[task.variant], task.id, task.repeat, task.request.key), work)
+        entry = self._known.left(self._known.digest(work), work)
         return None if entry is None else entry.restored(work)
-
-
-def slugs_of(variants: Sequence[Variant]) -> dict[str, str]:
-    """Map the names of variants to their slugs."""
-    return {variant.name: variant.slug for variant in variants}

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from batch.engine.costs import Charges
 from batch.engine.work import Work
 from batch.executors.batch_prices import batch_price
-from batch.policy.budget import Budget
-from batch.policy.dollars import usd
-from batch.policy.pricing import WorstCase, cost_of
+from batch.policy.budget import Budget, exhausted
 from batch.settings import Variant
-from batch.settings.prices import Price
 
 
 class BatchMoney:
@@ -20,14 +18,12 @@ class BatchMoney:
 
     def __init__(self, variants: Sequence[Variant], budget: Budget | None) -> None:
         now = datetime.now(UTC)
-        self._prices: Mapping[str, Price] = {v.name: price for v in variants if (price := batch_price(v, now)) is not None}
-        self._worst = {v.name: WorstCase(self._prices[v.name], v) for v in variants if v.name in self._prices}
+        self._charges = Charges({v.name: price for v in variants if (price := batch_price(v, now)) is not None}, variants)
         self._budget = budget
 
     def most(self, work: Work) -> float:
         """Return the US dollars that a request may cost at most."""
-        worst = self._worst.get(work.task.variant)
-        return worst.dollars(work.request) if worst is not None else 0.0
+        return self._charges.most(work)
 
     def reserve(self, amount: float) -> bool:
         """Set an amount aside; False when that could overspend."""
@@ -40,10 +36,7 @@ class BatchMoney:
     def exhausted(self, amount: float) -> str:
         """Say why a request is not submitted."""
         assert self._budget is not None  # noqa: S101 - without a budget none is spent
-        return (
-            f"the budget is spent: of run.max_cost_usd = {self._budget.cap:g}, {usd(self._budget.spent)} used (earlier sessions included),"
-            f" and the next request may cost {usd(amount)}"
-        )
+        return exhausted(self._budget, amount)
 
     def settle(self, reserved: float, paid: float) -> None:
         """Replace what was reserved for a batch by what it cost."""
@@ -52,17 +45,4 @@ class BatchMoney:
 
     def paid(self, work: Work, usage: Mapping[str, Any] | None, *, answered: bool) -> float:
         """Add to `work` what a collected request cost, and return it. An answer without usage counts for what it may have cost at most."""
-        variant = work.task.variant
-        price = self._prices.get(variant)
-        known = cost_of(price, usage)
-        if known is not None:
-            work.cost_usd = (work.cost_usd or 0.0) + known
-            if answered and variant in self._worst:
-                self._worst[variant].observe(work.request, usage)
-            return known
-        if not answered:
-            return 0.0
-        most = self.most(work)
-        work.extra_usd += most + (work.cost_usd or 0.0)
-        work.cost_usd = None
-        return most
+        return self._charges.add(work, usage, answered=answered, may_be_billed=False)

@@ -22,7 +22,7 @@ from batch.events import BatchProgress
 from batch.executors.batch_api.endpoint import BatchEndpoint, RefusedError
 from batch.executors.batch_api.known import KnownTasks
 from batch.executors.batch_api.money import BatchMoney
-from batch.executors.batch_api.shard_files import TaskEntry, digest_of
+from batch.executors.batch_api.shard_files import TaskEntry
 from batch.executors.batch_api.submissions import Submission, Submissions
 from batch.executors.batch_api.watching import Watcher
 from batch.executors.batch_options import BatchOptions
@@ -157,7 +157,7 @@ class BatchSession:
 
     def _fresh(self, works: Sequence[Work]) -> list[Work]:
         """Return the work that is to be submitted: no batch has it, and none has left it to be sent otherwise."""
-        digests = [self._digest(work) for work in works]
+        digests = [self.known.digest(work) for work in works]
         fresh = []
         for work, digest, is_open in zip(works, digests, self.known.open.known(digests), strict=True):
             left = self.known.left(digest, work)
@@ -168,10 +168,6 @@ class BatchSession:
                 left.restored(work)
             fresh.append(work)
         return fresh
-
-    def _digest(self, work: Work) -> bytes:
-        task = work.task
-        return digest_of(self.variants[task.variant].slug, task.id, task.repeat, task.request.key)
 
     async def _add(self, work: Work) -> None:
         endpoint = self.endpoints[work.task.variant]
@@ -194,7 +190,7 @@ class BatchSession:
 
     def _too_large(self, work: Work) -> None:
         if self.rest == "live":
-            self.known.rest[self._digest(work)] = TaskEntry.of(work)
+            self.known.rest[self.known.digest(work)] = TaskEntry.of(work)
             return
         message = f"the request has {len(work.request.body):,} bytes, more than a batch of this provider may have"
         self.recorder.failed(work, ErrorInfo(ErrorKind.API, "too_large", message), None)

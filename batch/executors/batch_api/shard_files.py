@@ -20,6 +20,7 @@ from batch.journal.disk import open_to_read, storage_errors
 from batch.records import Api, Request, Task
 from batch.rundir.local import RunDirectory
 from batch.storage import open_regular, replace_atomically
+from batch.writers.values import json_bytes
 
 DIGEST_BYTES = 8
 
@@ -65,11 +66,7 @@ class TaskEntry:
     def line(self) -> bytes:
         """Encode it."""
         values = [self.ordinal, self.id, self.repeat, self.key.hex(), self.size, self.previous, dict(self.state) or None, self.mended]
-        try:
-            return orjson.dumps(values) + b"\n"
-        except TypeError:
-            # Lone surrogates in ids, integers beyond 64 bits in usage.
-            return json.dumps(values).encode() + b"\n"
+        return json_bytes(values) + b"\n"
 
     @classmethod
     def read(cls, line: bytes) -> TaskEntry:

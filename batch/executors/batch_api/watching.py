@@ -25,7 +25,6 @@ from batch.policy.verdicts import Action
 from batch.providers.batch_replies import BatchObject
 from batch.settings import Variant
 from batch.settings.batch_api import BatchSettings
-from batch.tally import Tally
 
 # Without a limit of the job's own, a batch is cancelled after twice its window, or a week where that is not known: Azure's never expire.
 _WINDOWS = 2.0
@@ -37,7 +36,7 @@ _MOST_MISSES = 3
 
 @dataclass(slots=True)
 class Watcher:
-    """The open batches of a session. `by_name` are the endpoints by name, `tallies` the counts by variant."""
+    """The open batches of a session. `by_name` are the endpoints by name."""
 
     by_name: Mapping[str, BatchEndpoint]
     variants: Mapping[str, Variant]
@@ -46,7 +45,6 @@ class Watcher:
     known: KnownTasks
     money: BatchMoney
     collector: Collector
-    tallies: Mapping[str, Tally]
     settings: BatchSettings
     clock: Clock
     _misses: dict[int, int] = field(default_factory=dict)
@@ -54,7 +52,7 @@ class Watcher:
     def endpoint_of(self, submission: Submission) -> BatchEndpoint:
         """Return the endpoint of a batch. Raises RefusedError where the job has it no longer."""
         endpoint = self.by_name.get(submission.endpoint)
-        if endpoint is None or submission.variant not in self.tallies:
+        if endpoint is None or submission.variant not in self.variants:
             raise refused(
                 f"batch {submission.number} ({submission.batch_id or 'not yet named'}) of {submission.variant} at {submission.endpoint} is"
                 " open, and the job has that model no longer: put it back until the batch is collected, or cancel it"

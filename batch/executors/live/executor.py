@@ -27,7 +27,6 @@ from batch.executors.live.target import LiveTarget
 from batch.executors.sharding import ShardPlan, shard_for_processes
 from batch.executors.watching import ALONE, open_monitor
 from batch.readers import Dataset
-from batch.readers.builders import request_builder
 from batch.settings import Job
 
 
@@ -69,10 +68,7 @@ async def _run_session(context: RunContext) -> Ended:
     # A session that sends rows again would be judged by answers that it is about to replace.
     race = open_race(prepared, context.report, looking=not context.feed_options.retry_failed and context.feed_options.changed != "rerun")
     stopped, duplicates = race.stopped if race else set(), duplicates_of(prepared)
-    plans = [
-        [Plan(v.name, request_builder(v, stream=settings.stream), prepared.indexes[v.name]) for v in group.variants]
-        for group in context.groups
-    ]
+    plans = [context.plans(group, stream=settings.stream) for group in context.groups]
     feeds = [_feed(context, own, duplicates, stopped) for own in plans]
     queues = [queue_of(group, feed, context, at) for at, (group, feed) in enumerate(zip(context.groups, feeds, strict=True))]
     for notice in probed(context.groups, queues, context.clock.monotonic()):

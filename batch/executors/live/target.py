@@ -16,7 +16,7 @@ from batch.engine.session import Session
 from batch.engine.steering import Steering
 from batch.engine.work import Work
 from batch.executors.context import RunContext
-from batch.executors.control import Retried
+from batch.executors.control import Retried, counts_of
 from batch.executors.costs import require_prices, run_spent_usd
 from batch.executors.retry import FailedTask, find_failed
 from batch.policy.budget import Spending
@@ -54,10 +54,7 @@ class LiveTarget:
     def state(self) -> dict[str, Any]:
         """Return the counts by variant, and the spent part of the budget."""
         budget = self._costs.budget
-        tallies = {
-            name: {"in_flight": t.in_flight, "waiting": t.waiting, "finished": t.finished} for name, t in self._session.tallies.items()
-        }
-        return {"variants": tallies, "spent_usd": None if budget is None else budget.spent}
+        return {"variants": counts_of(self._session.tallies), "spent_usd": None if budget is None else budget.spent}
 
     async def _set_budget(self, cap: float | None) -> None:
         costs, budget = self._costs, self._costs.budget

@@ -6,7 +6,6 @@ It dies with its parent, however that ends. Signals are left to the parent: a te
 
 from __future__ import annotations
 
-import ctypes
 import signal
 import socket
 import sys
@@ -18,9 +17,7 @@ from batch.errors import PromptmillError
 from batch.executors.workers.messages import LinkError
 from batch.executors.workers.wire import Wire, WireLink
 from batch.executors.workers.worker import work
-from batch.process import has_uvloop, tune_gc, tune_malloc
-
-_PR_SET_PDEATHSIG = 1
+from batch.process import die_with_parent, has_uvloop, tune_gc, tune_malloc
 
 
 async def _main(descriptor: int) -> None:
@@ -40,8 +37,7 @@ def main() -> None:
     tune_malloc()
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    die_with_parent()
     try:
         # A worker has no child processes, so uvloop can be used.
         anyio.run(_main, int(sys.argv[1]), backend_options={"use_uvloop": has_uvloop()})

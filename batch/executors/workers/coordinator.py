@@ -170,7 +170,7 @@ class Coordinator:
     def _take_over(self, lease: Lease, recalled: Sequence[Recovered], in_memory: Mapping[str, Tally]) -> None:
         """Count the outcomes that a dead worker recorded in a lease and did not report; `in_memory` are those of its last report."""
         found: Counter[str] = Counter()
-        codes = {(task.variant, task.ordinal, task.repeat): task.code for task in lease.retried}
+        codes = lease.codes
         reported = {variant: counts.ok + counts.failed for variant, counts in in_memory.items()}
         for variant, outcome, kept_ok in recalled:
             tally = self.tallies[variant]

@@ -83,7 +83,7 @@ class LeaseFeed:
             self.begun += 1
             lease = lease_journals.lease
             options = replace(self._options, retried=frozenset(task.id for task in lease.retried)) if lease.retried else self._options
-            codes = {(task.variant, task.ordinal, task.repeat): task.code for task in lease.retried}
+            codes = lease.codes
             feed = Feed(_Part(self._ranges, lease.shard), self._plans(lease_journals), options)
             for batch in feed.batches():
                 for item in batch:

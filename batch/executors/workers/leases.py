@@ -91,8 +91,8 @@ class Leases:
         leased = [lease for _, lease in self._leased.values() if lease.key[:2] == key]
         waiting = [lease for lease in self._returned[queue] if lease.key[:2] == key]
         known = {task for lease in (*leased, *waiting) for task in lease.retried} | set(self._wanted.get(key, ()))
-        names = {(task.variant, task.ordinal, task.repeat) for task in known}
-        new = [task for task in tasks if (task.variant, task.ordinal, task.repeat) not in names] if queue not in self._abandoned else []
+        names = {task.key for task in known}
+        new = [task for task in tasks if task.key not in names] if queue not in self._abandoned else []
         if not new:
             return []
         if leased or key not in self._generations:

@@ -73,8 +73,7 @@ class LimitAllocator:
     def __init__(self, run: RunSettings) -> None:
         self._run = run
         self.controller: FixedConcurrency | AdaptiveConcurrency = own_concurrency(run)
-        rates = {"requests": run.requests_per_minute, "tokens": run.tokens_per_minute}
-        self._schedules = {name: Schedule(rate) for name, rate in rates.items() if rate}
+        self._schedules = {name: Schedule(rate) for name, rate in _rates(run).items() if rate}
         self._workers: dict[str, _Worker] = {}
         self._exposed = 0
         self._in_flight = 0.0
@@ -89,9 +88,8 @@ class LimitAllocator:
             self.controller = own_concurrency(run)
             if isinstance(self.controller, AdaptiveConcurrency):
                 self.controller.occupied(self._in_flight, now)
-        rates = {"requests": run.requests_per_minute, "tokens": run.tokens_per_minute}
-        for name, rate in rates.items():
-            if rate != {"requests": before.requests_per_minute, "tokens": before.tokens_per_minute}[name]:
+        for name, rate in _rates(run).items():
+            if rate != _rates(before)[name]:
                 self._schedules.pop(name, None)
                 if rate:
                     # What was granted of the old rate may still be used for a moment.
@@ -185,3 +183,7 @@ class LimitAllocator:
         fair = min(worker.flows[name], self._levels[name])
         wanted = math.ceil(min(fair, 1 / schedule.interval) * ahead - (use.left if use is not None else 0.0))
         return schedule.reserve(max(0, wanted), now, ahead)
+
+
+def _rates(run: RunSettings) -> dict[str, int | None]:
+    return {"requests": run.requests_per_minute, "tokens": run.tokens_per_minute}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import socket
 import subprocess
@@ -10,7 +9,6 @@ import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import IO
 
 import anyio
@@ -23,6 +21,7 @@ from batch.executors.workers.coordinator import Coordinator
 from batch.executors.workers.launcher import LAST_WORD_S, Launcher
 from batch.executors.workers.messages import Assignment, LinkError, Report
 from batch.executors.workers.wire import Wire
+from batch.process import child_environment
 
 # Beyond this they are no accidents: memory is short, or a library crashes.
 MOST_DEATHS = 20
@@ -105,12 +104,10 @@ async def _start(errors: IO[bytes]) -> tuple[subprocess.Popen[bytes], Wire]:
     ours, theirs = socket.socketpair()
     with theirs:
         # Started by this thread: when the thread ends, the kernel ends the process too.
-        # -P and our own path: a folder of the user's that is also named batch must not be imported.
-        paths = [str(Path(__file__).parents[3]), os.environ.get("PYTHONPATH", "")]
         process = subprocess.Popen(  # noqa: ASYNC220, S603
             [sys.executable, "-P", "-m", "batch.executors.workers.child", str(theirs.fileno())],
             pass_fds=[theirs.fileno()],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+            env=child_environment(),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,

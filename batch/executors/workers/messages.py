@@ -22,6 +22,8 @@ from batch.tally import Tally
 
 LeaseKey = tuple[int, int, int]
 """(queue, shard, generation)"""
+TaskKey = tuple[str, int, int]
+"""(variant, ordinal, repeat)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,11 @@ class RetriedTask:
     id: str
     repeat: int
     code: str | None
+
+    @property
+    def key(self) -> TaskKey:
+        """Identifies the task within its run."""
+        return self.variant, self.ordinal, self.repeat
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,11 @@ class Lease:
     def key(self) -> LeaseKey:
         """Its identity."""
         return self.queue, self.shard.number, self.generation
+
+    @property
+    def codes(self) -> dict[TaskKey, str | None]:
+        """The code of each retried task."""
+        return {task.key: task.code for task in self.retried}
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,13 @@ from typing import Any
 
 import anyio.to_thread
 
-from batch.engine.feed import Plan
 from batch.engine.steering import Steering
 from batch.executors.context import RunContext
-from batch.executors.control import Retried
+from batch.executors.control import Retried, counts_of
 from batch.executors.costs import prices_of, require_prices, run_spent_usd
 from batch.executors.retry import FailedTask, find_failed
 from batch.executors.workers.coordinator import Coordinator
 from batch.executors.workers.messages import RetriedTask
-from batch.readers.builders import request_builder
 
 
 class WorkersTarget:
@@ -39,13 +37,8 @@ class WorkersTarget:
     async def retry(self, ids: Sequence[str]) -> Retried:
         """Send the failed tasks of these rows again, each with the next lease of its shard."""
         context = self._context
-        prepared, settings = context.prepared, context.settings
-        plans = [
-            Plan(variant.name, request_builder(variant, stream=settings.stream), prepared.indexes[variant.name])
-            for group in context.groups
-            for variant in group.variants
-        ]
-        found = await anyio.to_thread.run_sync(find_failed, prepared, plans, context.feed_options, ids, context.control.began)
+        plans = [plan for group in context.groups for plan in context.plans(group, stream=context.settings.stream)]
+        found = await anyio.to_thread.run_sync(find_failed, context.prepared, plans, context.feed_options, ids, context.control.began)
         queues = {variant.name: number for number, group in enumerate(context.groups) for variant in group.variants}
         tasks: dict[int, list[RetriedTask]] = {}
         for failed in found.failed:
@@ -58,9 +51,9 @@ class WorkersTarget:
 
     def state(self) -> dict[str, Any]:
         """Return the counts by variant, the workers, and the spent part of the budget."""
-        tallies = self._coordinator.tallies
-        counts = {name: {"in_flight": t.in_flight, "waiting": t.waiting, "finished": t.finished} for name, t in tallies.items()}
-        return {"variants": counts, "workers": self._coordinator.sharing.workers, "spent_usd": self._coordinator.budget.spent}
+        coordinator = self._coordinator
+        counts = counts_of(coordinator.tallies)
+        return {"variants": counts, "workers": coordinator.sharing.workers, "spent_usd": coordinator.budget.spent}
 
     async def _count_spent(self) -> None:
         """Add what earlier sessions have spent, which a run without a budget does not look up."""

@@ -124,7 +124,7 @@ class StepRows:
                     yield result
         # Of one variant among several the outcomes of the others were not matched.
         if len(self._variants) == len(run.job.variants) and (problem := check.problem(matched)):
-            raise input_changed(problem, f"promptmill export {run.directory.place} --format jsonl")
+            raise input_changed(problem, run.export_command("jsonl"))
 
     def _answered(self, result: Result, row: Row) -> StepRow:
         if result.outcome is None:

@@ -6,6 +6,8 @@ import os
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from batch.journal.attempts import FailedAttempt, decode_attempt, encode_attempt, read_attempts
 from batch.journal.rolling import RollingFile, older
 from batch.journal.watching import PoolSample, WatchFiles, read_live, read_samples
@@ -52,6 +54,14 @@ def test_what_a_killed_writer_left_costs_its_last_line_only(tmp_path: Path) -> N
     file.close()
     assert [each.row for each in read_attempts(tmp_path)] == [1, 3]
     assert [each.row for each in read_attempts(tmp_path, row=3)] == [3]
+
+
+def test_a_file_that_is_gone_since_it_was_listed_has_no_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It became the older half meanwhile: what the others have is read."""
+    (tmp_path / "main-1.attempts.jsonl").write_bytes(encode_attempt(attempt(1)) + b"\n")
+    listed = Path.glob
+    monkeypatch.setattr(Path, "glob", lambda folder, pattern: [*listed(folder, pattern), folder / "main-0.attempts.jsonl"])
+    assert [each.row for each in read_attempts(tmp_path)] == [1]
 
 
 def test_files_are_for_their_owner_only(tmp_path: Path) -> None:

@@ -106,6 +106,13 @@ def test_a_usage_with_a_member_named_response_is_read() -> None:
     assert found["usage"] == one.usage
 
 
+def test_an_id_with_half_a_character_is_read() -> None:
+    """A record whose text is not valid Unicode counts as any other."""
+    found = record_fields(encode(outcome(1, id_="\ud800")).rstrip(b"\n"))
+    assert found is not None
+    assert found["id"] == "\ud800"
+
+
 def test_a_run_without_kept_samples_has_its_charts(tmp_path: Path) -> None:
     """A run of a time before they were kept, or whose watch folder was deleted."""
     run = FinishedRun(tmp_path, [{"text": "a"}, {"text": "b"}], {"m": [outcome(0), outcome(1, error="rate_limit")]})

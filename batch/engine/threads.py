@@ -1,14 +1,11 @@
-"""Rows with files: read several at a time, and handed on in portions of a bounded size: memory is bounded by bytes and not by rows."""
+"""Does work that waits for files several times at once, and gives the results in order."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
-
-PORTION_BYTES = 16 << 20
-"""Bytes of requests after which a portion ends."""
 
 # Files of a store take their time each; more threads would hold more files that nothing has asked for yet.
 THREADS = 4
@@ -34,17 +31,3 @@ def in_threads(work: Callable[[T], R], items: Sequence[T]) -> Iterator[R]:
         finally:
             for future in waiting:
                 future.cancel()
-
-
-def portions(items: Iterable[T], size_of: Callable[[T], int]) -> Iterator[list[T]]:
-    """Group items, a portion ending as soon as it has PORTION_BYTES."""
-    portion: list[T] = []
-    size = 0
-    for item in items:
-        portion.append(item)
-        size += size_of(item)
-        if size >= PORTION_BYTES:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion
