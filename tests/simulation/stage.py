@@ -22,7 +22,7 @@ from batch.app import prepare
 from batch.app.runner import RunOptions, RunReport, run
 from batch.engine import endpoints
 from batch.events import Event, RunStarted
-from batch.executors import stopping
+from batch.executors import context, stopping
 from batch.executors.live import executor as live
 from batch.job import LoadedJob
 from batch.journal import summary_files
@@ -136,7 +136,7 @@ class Session:
                 (app_run, "SystemClock", partial(SimClock, world)),
                 (live, "random", SimpleNamespace(Random=lambda: chance)),
                 (endpoints, "open_engine", lambda run, connections: self._endpoint),
-                (live, "request_builder", builder),
+                (context, "request_builder", builder),
                 (prepare, "request_builder", builder),
                 (rundir_local, "FileJournal", partial(FileJournal, segment_bytes=self._segment_bytes, disk=disk)),
                 (local, "sync_directory", disk.sync_directory),
