@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from batch.engine.backlog import Backlog
 from batch.engine.costs import Costs
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.stop import Stop
 from batch.engine.work import Work
+from batch.settings import RunSettings
 
 
 def reason_to_stop(
@@ -27,6 +30,13 @@ def reason_to_stop(
     if _retries_are_spent(endpoint_pool, backlog, now, exhausted=exhausted):
         return Stop("refused", f"{endpoint_pool.name} fails too often: the retry budget of this run is spent")
     return None
+
+
+def late_variants(endpoint_pool: EndpointPool, run: RunSettings, now: float) -> Iterator[tuple[str, Stop]]:
+    """Yield the variants of which nothing was served for run.outage_timeout_s, while others were, each with why it is stopped."""
+    for variant, fault in endpoint_pool.late_variants(now).items():
+        served_for = f"nothing of {variant} was served for {run.outage_timeout_s:g} s (run.outage_timeout_s), while others were"
+        yield variant, Stop("refused", f"{endpoint_pool.name}: {served_for}: {fault}")
 
 
 def _next_sending(endpoint_pool: EndpointPool, backlog: Backlog, now: float) -> float:

@@ -16,6 +16,7 @@ from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.history import with_history
 from batch.engine.limiter import key_of
 from batch.engine.stop import Stop
+from batch.engine.tier_fallback import falls_back
 from batch.engine.work import Withheld, Work
 from batch.events import UnexpectedError
 from batch.policy.blame import ALONE_REFUSALS, BLAMELESS, DISTINCT_REFUSED, DISTINCT_RETRIED, OF_THE_RATE, OF_THE_ROW, Blame, blame
@@ -46,10 +47,8 @@ class FailureHandler:
         self.withheld: list[Withheld] = []
         self.served: set[Api] = set()
         self._endpoint_pool = endpoint_pool
-        self._backlog = backlog
-        self._tallies = tallies
-        self._run = run
-        self._answer_checks = answer_checks
+        self._backlog, self._tallies = backlog, tallies
+        self._run, self._answer_checks = run, answer_checks
 
     def settle(self, work: Work, verdict: Verdict, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
         """Act on a verdict other than done. `exhausted` says that all rows have been read."""
@@ -233,6 +232,10 @@ class FailureHandler:
         # A refusal that costs no attempt would be repeated for ever; the last rows of a run are tested after a few.
         is_stuck = error.code in OF_THE_RATE and not verdict.charged and work.tries > TRIES_BEFORE_TEST and testable and not others
         spent = is_stuck or self._is_spent(work, exchange.done_at)
+        if falls_back(work, error, self._run, self._tallies[work.task.variant], spent=spent):
+            self._count_if_billed(work, verdict)
+            yield Retry(work, exchange.done_at)
+            return
         is_open = not self._endpoint_pool.is_serving(work)
         found = blame(verdict, evidence, spent=spent, has_reference=testable, has_others=others, is_open=is_open)
         # Others were served after each of these refusals: another test would only find the endpoint in one of its worse moments.
@@ -244,13 +247,11 @@ class FailureHandler:
                 evidence.failed(key_of(work.task))
             work.charged_retry = verdict.charged
             due_if_unclear = due if error.code in OF_THE_RATE and not verdict.charged else None
-            may_be_billed = verdict.may_be_billed_twice
-            named = self._named(work, error)
-            self.withheld.append(Withheld(work, named, exchange, due_if_unclear, may_be_billed=may_be_billed))
+            named, billed = self._named(work, error), verdict.may_be_billed_twice
+            self.withheld.append(Withheld(work, named, exchange, due_if_unclear, may_be_billed=billed))
             yield from self._suspect(work, exchange.done_at, DISTINCT_RETRIED, testable=True)
             return
-        if verdict.may_be_billed_twice:
-            self._count_double(work)
+        self._count_if_billed(work, verdict)
         work.charged_retry = verdict.charged
         yield Retry(work, due)
 
@@ -266,10 +267,13 @@ class FailureHandler:
         if work.unusable > 1 or error.code in SAME_AGAIN or work.attempts >= self._run.attempts:
             yield Fail(work, error, exchange)
             return
-        if verdict.may_be_billed_twice:
-            self._count_double(work)
+        self._count_if_billed(work, verdict)
         work.charged_retry = True
         yield Retry(work, exchange.done_at)
+
+    def _count_if_billed(self, work: Work, verdict: Verdict) -> None:
+        if verdict.may_be_billed_twice:
+            self._count_double(work)
 
     def _count_double(self, work: Work) -> None:
         work.may_be_billed_twice += 1

@@ -65,7 +65,9 @@ def prompt_of(entry: ModelEntry, sections: Sections, schemas: AnswerSchemas, loa
     changes = _fields(own, path, schemas)
     # Content of two kinds would be two prompts.
     if any(key in changes for key in _CONTENT):
-        fields = {key: value for key, value in fields.items() if key not in _CONTENT and (key != "system" or "user" in changes)}
+        fields = {
+            key: value for key, value in fields.items() if key not in (*_CONTENT, "function") and (key != "system" or "user" in changes)
+        }
     fields |= changes
     if any(loading.reported((*at, key)) for at in {path, ("prompt",)} for key in ("api", *_CONTENT, "system", "tools", "schema")):
         return None
