@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from batch.engine.backlog import Backlog
 from batch.engine.costs import Costs
@@ -32,11 +32,14 @@ def reason_to_stop(
     return None
 
 
-def late_variants(endpoint_pool: EndpointPool, run: RunSettings, now: float) -> Iterator[tuple[str, Stop]]:
-    """Yield the variants of which nothing was served for run.outage_timeout_s, while others were, each with why it is stopped."""
-    for variant, fault in endpoint_pool.late_variants(now).items():
+def stops_of_late(faults: Mapping[str, str], name: str, run: RunSettings) -> Iterator[tuple[str, Stop]]:
+    """Yield why each variant is stopped of which the pool `name` served nothing for run.outage_timeout_s, while others were served.
+
+    `faults` are their last ones.
+    """
+    for variant, fault in faults.items():
         served_for = f"nothing of {variant} was served for {run.outage_timeout_s:g} s (run.outage_timeout_s), while others were"
-        yield variant, Stop("refused", f"{endpoint_pool.name}: {served_for}: {fault}")
+        yield variant, Stop("refused", f"{name}: {served_for}: {fault}")
 
 
 def _next_sending(endpoint_pool: EndpointPool, backlog: Backlog, now: float) -> float:

@@ -7,7 +7,6 @@ later request, and is sent again when the endpoint turns out to be to blame.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog
@@ -15,6 +14,7 @@ from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Wa
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.history import with_history
 from batch.engine.limiter import key_of
+from batch.engine.row_faults import is_spent, limited_alone, named_error
 from batch.engine.stop import Stop
 from batch.engine.tier_fallback import falls_back
 from batch.engine.work import Withheld, Work
@@ -46,6 +46,7 @@ class FailureHandler:
     ) -> None:
         self.withheld: list[Withheld] = []
         self.served: set[Api] = set()
+        self._tested: set[str] = set()
         self._endpoint_pool = endpoint_pool
         self._backlog, self._tallies = backlog, tallies
         self._run, self._answer_checks = run, answer_checks
@@ -119,6 +120,19 @@ class FailureHandler:
             else:
                 decisions.append(Fail(each.work, each.error, each.exchange))
         return decisions
+
+    def given_up(self, late: Mapping[str, str], now: float) -> dict[str, str]:
+        """Return which of the late variants to give up. One of which a row is withheld is tested first, once each time that it is late."""
+        pool, given_up = self._endpoint_pool, {}
+        self._tested &= late.keys()
+        for variant, fault in late.items():
+            work = next((each.work for each in self.withheld if each.work.task.variant == variant), None)
+            if work is None or variant not in pool.references or (variant in self._tested and not pool.is_testing):
+                given_up[variant] = fault
+            elif variant not in self._tested:
+                self._tested.add(variant)
+                pool.suspect(work, now)
+        return given_up
 
     def conclude(self, now: float) -> list[Fail]:
         """Test the endpoints of withheld rows when nothing else is left to send; fail the rows without a possible test."""
@@ -221,17 +235,19 @@ class FailureHandler:
     def _retry(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
         evidence = self._endpoint_pool.evidence(work)
         if error.code in OF_THE_RATE:
-            verdict = self._limited_alone(work, verdict, exchange.done_at)
+            verdict = limited_alone(work, verdict, evidence, exchange.done_at)
         elif error.code not in BLAMELESS:
             evidence.failed(key_of(work.task))
         due, notice = self._endpoint_pool.postpone(work, verdict, exchange.sent_at, exchange.done_at)
         if notice:
             yield Warn(notice)
-        testable = work.task.variant in self._endpoint_pool.references
-        others = bool(self._backlog.ready) or not exhausted
+        variant = work.task.variant
+        testable = variant in self._endpoint_pool.references
+        # Rows of another variant prove nothing: its model may be served while this one is not.
+        others = not exhausted or any(each.task.variant == variant for each in self._backlog.ready)
         # A refusal that costs no attempt would be repeated for ever; the last rows of a run are tested after a few.
         is_stuck = error.code in OF_THE_RATE and not verdict.charged and work.tries > TRIES_BEFORE_TEST and testable and not others
-        spent = is_stuck or self._is_spent(work, exchange.done_at)
+        spent = is_stuck or is_spent(work, self._run, self._endpoint_pool.outage_since, exchange.done_at)
         if falls_back(work, error, self._run, self._tallies[work.task.variant], spent=spent):
             self._count_if_billed(work, verdict)
             yield Retry(work, exchange.done_at)
@@ -240,14 +256,14 @@ class FailureHandler:
         found = blame(verdict, evidence, spent=spent, has_reference=testable, has_others=others, is_open=is_open)
         # Others were served after each of these refusals: another test would only find the endpoint in one of its worse moments.
         if found is Blame.ROW or (is_stuck and work.refused_alone >= ALONE_REFUSALS):
-            yield Fail(work, self._named(work, error), exchange)
+            yield Fail(work, named_error(work, error, self._endpoint_pool.largest_served), exchange)
             return
         if found is Blame.UNCLEAR and testable:
             if error.code in OF_THE_RATE:
                 evidence.failed(key_of(work.task))
             work.charged_retry = verdict.charged
             due_if_unclear = due if error.code in OF_THE_RATE and not verdict.charged else None
-            named, billed = self._named(work, error), verdict.may_be_billed_twice
+            named, billed = named_error(work, error, self._endpoint_pool.largest_served), verdict.may_be_billed_twice
             self.withheld.append(Withheld(work, named, exchange, due_if_unclear, may_be_billed=billed))
             yield from self._suspect(work, exchange.done_at, DISTINCT_RETRIED, testable=True)
             return
@@ -278,22 +294,3 @@ class FailureHandler:
     def _count_double(self, work: Work) -> None:
         work.may_be_billed_twice += 1
         self._tallies[work.task.variant].doubled += 1
-
-    def _limited_alone(self, work: Work, verdict: Verdict, now: float) -> Verdict:
-        """Return the verdict on a row refused for the rate; one refused while others are served does not slow the endpoint down."""
-        served_between = work.refused_at is not None and self._endpoint_pool.evidence(work).served_after(work.refused_at)
-        work.refused_alone += served_between
-        work.refused_at = now
-        return replace(verdict, reduce_concurrency=False) if work.refused_alone > 1 else verdict
-
-    def _named(self, work: Work, error: ErrorInfo) -> ErrorInfo:
-        """Return the error with which a row fails: a row that no rate lets through is too large, if larger than all served ones."""
-        is_larger = len(work.request.body) > self._endpoint_pool.largest_served > 0
-        return replace(error, code="too_large") if error.code == "rate_limit" and is_larger else error
-
-    def _is_spent(self, work: Work, now: float) -> bool:
-        """Return whether the row's attempts or time are used up; outages do not count as time."""
-        outage_since, first_sent = self._endpoint_pool.outage_since, work.first_sent
-        served_until = now if outage_since is None else outage_since
-        overdue = first_sent is not None and served_until - first_sent > self._run.task_timeout_s
-        return overdue or work.attempts >= self._run.attempts

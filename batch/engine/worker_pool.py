@@ -17,7 +17,7 @@ from batch.engine.backlog import Backlog, high_water
 from batch.engine.costs import Costs
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
 from batch.engine.dispatcher import Dispatcher
-from batch.engine.ending import late_variants, reason_to_stop
+from batch.engine.ending import reason_to_stop, stops_of_late
 from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.failure_handler import FailureHandler
 from batch.engine.finisher import Finisher
@@ -277,8 +277,9 @@ class WorkerPool:
         if self._halt.paused:
             return self._reader.exhausted and not (self._backlog or self._workforce.in_flight or self._failures.withheld)
         deadline = self._endpoint_pool.outage_deadline
-        for variant, late in late_variants(self._endpoint_pool, self._run, now):
-            self._stop_variants({variant}, late)
+        late = self._failures.given_up(self._endpoint_pool.late_variants(now), now)
+        for variant, given_up in stops_of_late(late, self._endpoint_pool.name, self._run):
+            self._stop_variants({variant}, given_up)
         if self._workforce.in_flight:
             # Requests in flight have their own deadlines; only a probe can outlive the endpoint's.
             if deadline is not None and now >= deadline and self._endpoint_pool.is_probing:
