@@ -26,7 +26,7 @@ def named_error(work: Work, error: ErrorInfo, largest_served: int) -> ErrorInfo:
 
 
 def is_spent(work: Work, run: RunSettings, outage_since: float | None, now: float) -> bool:
-    """Return whether a row's attempts or time are used up; the outage since `outage_since`, in monotonic seconds, does not count as time."""
+    """Return whether a row's attempts or time are used up; an outage since `outage_since` (monotonic seconds) is no time of it."""
     served_until = now if outage_since is None else outage_since
     overdue = work.first_sent is not None and served_until - work.first_sent > run.task_timeout_s
     return overdue or work.attempts >= run.attempts
