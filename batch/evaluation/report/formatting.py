@@ -97,7 +97,8 @@ def sent_prompt(request: Request, longest: int) -> list[SentMessage]:
     messages = body["messages"] if isinstance(body.get("messages"), list) else []
     if isinstance(given := body.get("input"), list) and all(isinstance(item, Mapping) for item in given):
         # The Responses API has its messages as items.
-        messages = [{"role": "system", "content": body.pop("instructions", None)}, *body.pop("input")]
+        begun = [{"role": "system", "content": body["instructions"]}] if body.get("instructions") else []
+        messages = [*begun, *body.pop("input")]
     said = [(str(message.get("role", "")), _message(message)) for message in messages if isinstance(message, Mapping)]
     said += [("", _content(body[name])) for name in ("prompt", "input") if name in body]
     if "tools" in body:
