@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from batch.policy.dollars import usd
-from batch.policy.pricing import NAMED_LIMIT, answers_of, charged
-from batch.policy.rate_limiter import tokens_of
+from batch.policy.pricing import answers_of, charged
+from batch.policy.rate_limiter import NAMED_LIMIT, tokens_of
 from batch.records import Request
 
 # So few tokens, and US dollars, are believed without a look at the request.

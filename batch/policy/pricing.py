@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from batch.policy.rate_limiter import tokens_of
+from batch.policy.rate_limiter import NAMED_LIMIT, tokens_of
 from batch.records import Request
 from batch.settings import Price, TokenPrices, Variant
 
@@ -32,7 +32,6 @@ _ROUNDING = 1e-9
 _DOLLARS = re.compile(r"\d{1,9}(\.\d{1,18})?", re.ASCII)
 _PROMPTS = re.compile(rb'"prompt":\s*\[')
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-NAMED_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens":\s*(\d+)')
 
 
 def rates_of(price: Price, prompt_tokens: float) -> TokenPrices:
