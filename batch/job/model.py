@@ -24,6 +24,7 @@ from batch.settings import (
     HttpEngine,
     OutputFormat,
     PromptApi,
+    PromptSettings,
     RowOrder,
     RunSettings,
     SchemaSupport,
@@ -32,6 +33,7 @@ from batch.settings.batch_api import BatchFamily, EngineName
 from batch.settings.embedded import EmbeddedModelSettings
 
 _RUN = RunSettings()
+_PROMPT = PromptSettings()
 _EMBEDDED = EmbeddedModelSettings()
 
 
@@ -61,6 +63,10 @@ class PromptSection(FilesSection):
         description="Whether what all rows begin with is marked for the provider's cache (cache_control: Anthropic, OpenRouter).",
     )
     check_schema: bool = Field(default=True, description="Whether answers are checked against the schema as they come.")
+    texts_per_request: Annotated[int, Field(ge=1, le=2048)] = Field(
+        default=_PROMPT.texts_per_request,
+        description="The most rows that share a request for embeddings. If one fails, each of its rows is tried alone.",
+    )
 
 
 class ProviderSection(Section):

@@ -97,6 +97,8 @@ def _settings(fields: Mapping[str, Any], path: KeyPath, loading: Loading) -> Pro
     for key in ("tools", "schema"):
         if fields.get(key) and api not in CHATS:
             loading.add((*path, key), f"cannot be used with api = {api!r}")
+    if fields.get("texts_per_request", 1) > 1 and api != "embeddings":
+        loading.add((*path, "texts_per_request"), f"cannot be used with api = {api!r}", "only embeddings take several texts in one request")
     if loading.reported(path):
         return None
     messages = fields.get("messages")

@@ -49,6 +49,7 @@ class RequestBuilder:
     def __init__(self, variant: Variant, stream: bool, source: FileSource | None = None) -> None:
         prompt = variant.prompt
         self.reads_files = reads_files(prompt)
+        self.texts_per_request = prompt.texts_per_request
         if self.reads_files and prompt.attached.max_pixels is not None:
             check_pillow()
         # What makes the requests that are not made of a few encoded pieces.

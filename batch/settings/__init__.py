@@ -52,7 +52,8 @@ class PromptSettings:
     `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
     `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
     `attached` are the files that go with the last message of the user, and how files are read. `cache` marks
-    what all rows begin with for the provider's cache, where it takes marks.
+    what all rows begin with for the provider's cache, where it takes marks. `texts_per_request` is the most rows that share a request
+    for embeddings.
     """
 
     api: Api = "chat/completions"
@@ -67,6 +68,7 @@ class PromptSettings:
     stored: bool = False
     attached: FileSettings = field(default_factory=FileSettings)
     cache: bool = False
+    texts_per_request: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

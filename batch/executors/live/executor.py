@@ -9,10 +9,11 @@ from functools import partial
 
 from batch.engine import endpoints
 from batch.engine.answer_checks import answer_checks_of
+from batch.engine.bundles import BundledSource, sizes_of
 from batch.engine.dedupe import Duplicates
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.endpoint_queue import EndpointQueue
-from batch.engine.feed import Feed, Plan
+from batch.engine.feed import Feed, Plan, Source
 from batch.engine.limiter import EndpointLimiter
 from batch.engine.recorder import Recorder
 from batch.engine.session import Session
@@ -97,7 +98,7 @@ def probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], now
                 yield endpoint.limiter.unready(group.unready[endpoint.client], now)
 
 
-def queue_of(group: EndpointGroup, feed: Feed, context: RunContext, number: int) -> EndpointQueue:
+def queue_of(group: EndpointGroup, feed: Source, context: RunContext, number: int) -> EndpointQueue:
     """Make the queue of an endpoint, or of a pool of equal ones, with a limiter for each. `number` tells it apart from the run's others."""
     settings = context.settings
     names = [endpoints.endpoint_name(provider, pooled=len(group.providers) > 1) for provider in group.providers]
@@ -113,11 +114,13 @@ def queue_of(group: EndpointGroup, feed: Feed, context: RunContext, number: int)
     return EndpointQueue(pool, feed, answer_checks_of(group.variants, settings), monitor=monitor)
 
 
-def _feed(context: RunContext, plans: Sequence[Plan], duplicates: Mapping[str, Duplicates], stopped: Container[str]) -> Feed:
-    return Feed(
+def _feed(context: RunContext, plans: Sequence[Plan], duplicates: Mapping[str, Duplicates], stopped: Container[str]) -> Source:
+    feed = Feed(
         context.prepared.dataset,
         plans,
         context.feed_options,
         duplicate_filters=duplicates,
         skipped=stopped,
     )
+    sizes = sizes_of(plans)
+    return BundledSource(feed, sizes) if sizes else feed
