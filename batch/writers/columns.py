@@ -6,9 +6,12 @@ import re
 
 _TASK = ("id", "row", "variant", "repeat")
 _ANSWER = ("completion", "tool_calls", "reasoning")
+VECTORS = "embedding"
+"""The column of vectors."""
+
 _RECORD = ("finish_reason", "usage", "attempts", "latency_s", "first_token_s", "cost_usd")
 COMPLETION_COLUMNS = (*_TASK, *_ANSWER, *_RECORD)
-EMBEDDING_COLUMNS = (*_TASK, *_ANSWER, "embedding", *_RECORD)
+EMBEDDING_COLUMNS = (*_TASK, *_ANSWER, VECTORS, *_RECORD)
 """The columns of completions where a variant may request embeddings."""
 
 ERROR_COLUMNS = (*_TASK, "error", "attempts")

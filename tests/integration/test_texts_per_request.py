@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+import pyarrow.parquet as pq
 import pytest
 
 from tests.support.jobs import JobFolder, check_accounts, ids, run_here
@@ -214,3 +215,38 @@ def test_plan_counts_requests(tmp_path: Path) -> None:
     planned = json.loads(folder.call("plan", "test.toml", "--json").stdout)
     (variant,) = planned["variants"]
     assert (variant["tasks"], variant["requests"], variant["at_least_s"]) == (103, 11, 60.0)
+
+
+def parquet_run(tmp_path: Path, endpoint: ScriptedEndpoint, rows: int, second: str = "", **output: Any) -> list[pq.ParquetFile]:
+    """The Parquet files that a run of `rows` texts leaves; `second` are the lines of a further model."""
+    folder = BulkFolder(tmp_path, endpoint.url, size=16, rows=rows)
+    more = "".join(f"{name} = {json.dumps(value)}\n" for name, value in output.items())
+    text = folder.job.read_text().replace("[output]\n", f'[output]\nformat = "parquet"\n{more}').replace("[run]\n", f"{second}\n[run]\n")
+    folder.job.write_text(text)
+    ended = folder.call()
+    assert ended.returncode in (0, 1), ended.stderr
+    return [pq.ParquetFile(path) for path in sorted(folder.directory.glob("completions*.parquet"))]
+
+
+@pytest.mark.parametrize("parts", [{}, {"rows_per_part": 30}])
+def test_vectors_are_fixed_size_lists_of_32_bit_floats(tmp_path: Path, parts: dict[str, Any]) -> None:
+    """Arrow gives the vectors to numpy without a copy; all parts have one type, the one without an answer in it too."""
+
+    def half(received: Received) -> Iterable[Action]:
+        texts = texts_of(received)
+        return [error(400, "late") if any(int(text.split()[-1]) >= 60 for text in texts) else embedded(texts)]
+
+    with ScriptedEndpoint(half) as endpoint:
+        files = parquet_run(tmp_path, endpoint, 90, **parts)
+    assert len(files) == (3 if parts else 1)
+    assert {str(file.schema_arrow.field("embedding").type) for file in files} == {"fixed_size_list<element: float>[4]"}
+    found = [value for file in files for value in file.read().column("embedding").to_pylist()]
+    assert found == [vector(f"question {number}") for number in range(60)]
+
+
+def test_vectors_of_several_sizes_are_lists(tmp_path: Path) -> None:
+    """Two models with vectors of their own sizes share a file."""
+    with ScriptedEndpoint(lambda received: [embedded(texts_of(received), size=received.json().get("dimensions", 4))]) as endpoint:
+        (file,) = parquet_run(tmp_path, endpoint, 20, '[[model]]\nid = "house/small"\ndimensions = 2\n')
+    assert str(file.schema_arrow.field("embedding").type) == "list<element: float>"
+    assert sorted({len(value) for value in file.read().column("embedding").to_pylist()}) == [2, 4]
