@@ -44,7 +44,8 @@ class Dispatcher:
             return None
         candidate = backlog.next_retry if retry else backlog.ready[0]
         endpoint = self._endpoint_pool.pick(candidate, now)
-        if endpoint is None or not self._costs.reserve(candidate):
+        room = self._endpoint_pool.bytes
+        if endpoint is None or not room.has_room(len(candidate.request.body)) or not self._costs.reserve(candidate):
             return None
         self._last_was_limited = retry and candidate.refused_at is not None
         if retry:

@@ -169,6 +169,7 @@ class WorkerPool:
         self._costs.sent(work)
         count_sent(tally, work)
         self._workforce.in_flight += 1
+        self._endpoint_pool.bytes.sent(size := len(work.request.body))
         self.monitor.began(work, endpoint, now)
         try:
             exchange = await endpoint.client.exchange(work.request)
@@ -180,6 +181,7 @@ class WorkerPool:
             self.monitor.ended(work)
             tally.in_flight -= 1
             endpoint.in_flight -= 1
+            self._endpoint_pool.bytes.ended(size)
         self._workforce.in_flight -= 1
         try:
             self._judge(work, endpoint, exchange)

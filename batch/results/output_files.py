@@ -112,7 +112,6 @@ def _write_once(
         found.as_json,
         found.vector_size,
     )
-    embedding = "embedding" in layout.own
     with (
         closing(columns) if columns is not None else nullcontext(),
         open_writer(format, paths[0], layout) as completions,
@@ -121,10 +120,10 @@ def _write_once(
         for portion in tasks:
             for batch in _small(portion):
                 if columns is None:
-                    completions.write([completion_line(r, o, carried, embedding=embedding) for r, o in batch if o.ok])
+                    completions.write([completion_line(r, o, carried, layout.own) for r, o in batch if o.ok])
                     errors.write([error_line(r, o, carried) for r, o in batch if not o.ok])
                 else:
-                    columns.write(batch, completions, errors, embedding=embedding)
+                    columns.write(batch, completions, errors, layout.own)
 
 
 def _schema(fields: Sequence[pa.Field], as_json: frozenset[str]) -> pa.Schema | None:

@@ -21,7 +21,7 @@ from batch.settings.notify import NotifySettings
 from batch.settings.prices import Price as Price
 from batch.settings.prices import TokenPrices as TokenPrices
 
-PromptApi = Literal["chat/completions", "completions", "embeddings", "messages", "responses"]
+PromptApi = Literal["chat/completions", "completions", "embeddings", "messages", "responses", "rerank", "score"]
 """The APIs for which a prompt makes requests; stored requests may be for others."""
 
 OWN_MODEL = "*"
@@ -53,7 +53,8 @@ class PromptSettings:
     `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
     `attached` are the files that go with the last message of the user, and how files are read. `cache` marks
     what all rows begin with for the provider's cache, where it takes marks. `texts_per_request` is the most rows that share a request
-    for embeddings.
+    for embeddings. `query` and `documents` (rerank), `text_1` and `text_2` (score) are templates, or the name of a column where they
+    insert nothing.
     """
 
     api: Api = "chat/completions"
@@ -69,6 +70,10 @@ class PromptSettings:
     attached: FileSettings = field(default_factory=FileSettings)
     cache: bool = False
     texts_per_request: int = 1
+    query: str | tuple[str, ...] | None = None
+    documents: str | tuple[str, ...] | None = None
+    text_1: str | tuple[str, ...] | None = None
+    text_2: str | tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -173,6 +178,7 @@ class RunSettings:
     outage_timeout_s: float = 600.0
     grace_s: float = 20.0
     max_reply_bytes: int = 64 * 1024 * 1024
+    max_bytes_in_flight: int = 512 * 1024 * 1024
     metrics: str | None = None
 
     @property
@@ -211,7 +217,8 @@ class JudgeSettings:
     `expected` and `completion` (pairwise: `first` and `second`). `question` is what the models were asked: a template, or a column's
     name; None: the last user message of the job's first variant. `scale` says what each step of a rating means, None: 1 to 5. `reasons`
     are asked for before the verdict. `structured` sends a JSON Schema. `baseline` is what pairs are made with, None: with each other.
-    `retries` is how often an unreadable verdict is asked for again. `criteria` are rated one by one in one call, by name.
+    `retries` is how often an unreadable verdict is asked for again. `criteria` are rated one by one in one call, by name. `images` are the
+    columns of pictures that the judge sees.
     """
 
     variant: Variant
@@ -224,6 +231,7 @@ class JudgeSettings:
     baseline: str | None = None
     retries: int = 2
     criteria: Mapping[str, str] | None = None
+    images: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:

@@ -18,6 +18,16 @@ ERROR_COLUMNS = (*_TASK, "error", "attempts")
 OWN_COLUMNS = frozenset((*EMBEDDING_COLUMNS, *ERROR_COLUMNS))
 """Names that carried-over columns must not have."""
 
+SCORES = "scores"
+"""The column of scores by index, where a variant asks for some; only then its name is taken."""
+
+
+def completion_columns(*, embeddings: bool, scores: bool) -> tuple[str, ...]:
+    """Return the columns of completions: those of vectors and of scores only where a variant may have some."""
+    more = [name for name, wanted in ((VECTORS, embeddings), (SCORES, scores)) if wanted]
+    return (*_TASK, *_ANSWER, *more, *_RECORD)
+
+
 # The new name has no blanks, so that a column called "sold as new" needs an odd neighbour to be misread.
 _RENAMED = re.compile(r"(?P<source>.*\S)\s+as\s+(?P<name>\S+)", re.DOTALL)
 

@@ -22,6 +22,7 @@ _OWN_TYPES: Mapping[str, pa.DataType] = {
     "completion": pa.string(),
     "tool_calls": pa.string(),
     "reasoning": pa.string(),
+    "scores": pa.list_(pa.float64()),
     "finish_reason": pa.string(),
     "usage": _USAGE,
     "attempts": pa.int64(),

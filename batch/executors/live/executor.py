@@ -10,6 +10,7 @@ from functools import partial
 from batch.engine import endpoints
 from batch.engine.answer_checks import answer_checks_of
 from batch.engine.bundles import BundledSource, sizes_of
+from batch.engine.byte_limit import ByteLimit
 from batch.engine.dedupe import Duplicates
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.endpoint_queue import EndpointQueue
@@ -108,7 +109,12 @@ def queue_of(group: EndpointGroup, feed: Source, context: RunContext, number: in
     ]
     variants = [variant.name for variant in group.variants]
     pool = EndpointPool(
-        group.providers[0].name, pooled, cuts_prompts=group.providers[0].cuts_prompts, variants=variants, order=settings.order
+        group.providers[0].name,
+        pooled,
+        cuts_prompts=group.providers[0].cuts_prompts,
+        variants=variants,
+        order=settings.order,
+        byte_limit=ByteLimit(settings.max_bytes_in_flight // len(context.groups)),
     )
     monitor = open_monitor(context.prepared.directory, f"{ALONE}-{number}", len(context.groups), context.clock, context.report)
     return EndpointQueue(pool, feed, answer_checks_of(group.variants, settings), monitor=monitor)
