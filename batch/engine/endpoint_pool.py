@@ -6,7 +6,7 @@ of order rests and is probed, and its failed work goes elsewhere. The pool has a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from batch.engine.byte_limit import ByteLimit
@@ -27,7 +27,7 @@ class EndpointPool:
 
     `cuts_prompts`: these endpoints cut long prompts silently; the first occurrence is reported.
     `variants` are those that are sent here; where none are named, a model's fault counts as the endpoint's.
-    `byte_limit` bounds the bytes of requests in flight.
+    `byte_limit` bounds the bytes of requests in flight. Rows of `own_models`, some of the variants, name their models themselves.
     `references` are by variant the smallest requests that were answered, to test endpoints with.
     """
 
@@ -40,9 +40,10 @@ class EndpointPool:
         variants: Sequence[str] = (),
         order: RowOrder = "input",
         byte_limit: ByteLimit | None = None,
+        own_models: Collection[str] = (),
     ) -> None:
         self.name = name
-        self.variants = tuple(variants)
+        self.variants, self.own_models = tuple(variants), frozenset(own_models)
         self._watches_prompts = cuts_prompts
         self.endpoints = tuple(endpoints)
         self.references: dict[str, Task] = {}

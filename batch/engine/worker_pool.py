@@ -64,8 +64,7 @@ class WorkerPool:
         self._stop_run = stop_run
         self._finisher = Finisher(self._backlog, recorder, run)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks)
-        self._reply_notices = ReplyNotices()
-        self._one_by_one = OneByOne(recorder.tallies, run)
+        self._reply_notices, self._one_by_one = ReplyNotices(), OneByOne(recorder.tallies, run)
         self._reader = RowReader(queue.feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
         self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)
         self._timekeeper = Timekeeper(endpoint_pool, self._backlog, self._dispatcher, self._workforce, self._halt, clock, notify)
@@ -169,7 +168,6 @@ class WorkerPool:
         self._costs.sent(work)
         count_sent(tally, work)
         self._workforce.in_flight += 1
-        self._endpoint_pool.bytes.sent(size := len(work.request.body))
         self.monitor.began(work, endpoint, now)
         try:
             exchange = await endpoint.client.exchange(work.request)
@@ -181,7 +179,7 @@ class WorkerPool:
             self.monitor.ended(work)
             tally.in_flight -= 1
             endpoint.in_flight -= 1
-            self._endpoint_pool.bytes.ended(size)
+            self._endpoint_pool.bytes.ended(len(work.request.body))
         self._workforce.in_flight -= 1
         try:
             self._judge(work, endpoint, exchange)

@@ -52,9 +52,8 @@ class PromptSettings:
     `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
     `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
     `attached` are the files that go with the last message of the user, and how files are read. `cache` marks
-    what all rows begin with for the provider's cache, where it takes marks. `texts_per_request` is the most rows that share a request
-    for embeddings. `query` and `documents` (rerank), `text_1` and `text_2` (score) are templates, or the name of a column where they
-    insert nothing.
+    what all rows begin with for the provider's cache. `texts_per_request` is the most rows that share a request for embeddings. `query`
+    and `documents` (rerank), `text_1` and `text_2` (score) are templates, or the name of a column where they insert nothing.
     """
 
     api: Api = "chat/completions"
@@ -84,9 +83,8 @@ class ProviderSettings:
     `auth` says which header carries the key. `renames` maps parameter names of the job file to the provider's own.
     `stream_usage` says whether `stream_options: {include_usage}` may be sent, `cuts_prompts` that it cuts prompts that are too long and
     says nothing. `audio_formats` are the formats of sounds that it takes, empty for all that are known, `cache_marks` the APIs
-    whose messages take cache_control. `lists_all_models` is False where
-    its list of models lacks names that work. `messages_auth` is the header of the key for the Messages API, where it is another; `batch`
-    the Batch API. `embedded` is for `local`, whose base URL its server fills in.
+    whose messages take cache_control. `lists_all_models` is False where its list of models lacks names that work. `messages_auth` is the
+    header of the key for the Messages API, where it is another; `batch` the Batch API. `embedded` is for `local`: its server fills it in.
     """
 
     name: str
@@ -129,6 +127,11 @@ class Variant:
     def full_name(self) -> str:
         """PROVIDER/MODEL."""
         return f"{self.provider.name}/{self.model}"
+
+    @property
+    def rows_name_models(self) -> bool:
+        """Whether rows name their models themselves."""
+        return self.model == OWN_MODEL or "model" in self.row_parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -217,8 +220,8 @@ class JudgeSettings:
     `expected` and `completion` (pairwise: `first` and `second`). `question` is what the models were asked: a template, or a column's
     name; None: the last user message of the job's first variant. `scale` says what each step of a rating means, None: 1 to 5. `reasons`
     are asked for before the verdict. `structured` sends a JSON Schema. `baseline` is what pairs are made with, None: with each other.
-    `retries` is how often an unreadable verdict is asked for again. `criteria` are rated one by one in one call, by name. `images` are the
-    columns of pictures that the judge sees.
+    `retries` is how often an unreadable verdict is asked for again. `criteria` are rated one by one in one call. `images` are columns
+    of pictures that the judge sees.
     """
 
     variant: Variant

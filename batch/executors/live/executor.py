@@ -115,6 +115,7 @@ def queue_of(group: EndpointGroup, feed: Source, context: RunContext, number: in
         variants=variants,
         order=settings.order,
         byte_limit=ByteLimit(settings.max_bytes_in_flight // len(context.groups)),
+        own_models=[variant.name for variant in group.variants if variant.rows_name_models],
     )
     monitor = open_monitor(context.prepared.directory, f"{ALONE}-{number}", len(context.groups), context.clock, context.report)
     return EndpointQueue(pool, feed, answer_checks_of(group.variants, settings), monitor=monitor)

@@ -88,6 +88,7 @@ class WorkerQueue:
             order=settings.order,
             variants=[variant.name for variant in variants],
             byte_limit=ByteLimit(settings.max_bytes_in_flight),
+            own_models=[variant.name for variant in variants if variant.rows_name_models],
         )
         self._refused = RefusedVariants(self._endpoint_pool.variants)
         self._directory = open_run_directory(assignment.directory)
