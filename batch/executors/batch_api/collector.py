@@ -15,11 +15,11 @@ from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.recorder import Recorder
 from batch.engine.work import Work
 from batch.executors.batch_api.builder import place_in
+from batch.executors.batch_api.known import settled
 from batch.executors.batch_api.money import BatchMoney
 from batch.executors.batch_api.shard_files import RequestBodies, ShardFiles, TaskEntry
 from batch.executors.batch_api.submissions import Submission
 from batch.journal.index import ResumeIndex
-from batch.journal.lines import task_hash
 from batch.policy.verdicts import Action, judge
 from batch.providers.batch_replies import BatchObject, ResultLine, read_result
 from batch.providers.lenient_json import parse
@@ -107,14 +107,7 @@ class Collector:
 
     def _recorded(self, submission: Submission, entries: list[TaskEntry]) -> list[bool]:
         """Find the tasks whose outcome an interrupted collection has journaled: those must not be counted twice."""
-        index = self._indexes.get(submission.variant)
-        if index is None or not len(index):
-            return [False] * len(entries)
-        found = index.lookup([task_hash(entry.id, entry.ordinal, entry.repeat) for entry in entries])
-        return [
-            known is not None and known.key == entry.key[:8] and (known.ok or entry.previous is None)
-            for entry, known in zip(entries, found, strict=True)
-        ]
+        return settled(self._indexes.get(submission.variant), entries)
 
     def _take(self, joining: _Joining, line: Any) -> None:
         submission, collected = joining.submission, joining.collected

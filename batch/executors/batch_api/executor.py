@@ -121,7 +121,7 @@ class _Running:
             f" promptmill cancel {place} cancels them"
         )
         stop = await context.supervise(self.batches, partial(self.batches.run, [queue.feed for queue in queues]), stopping)
-        left = len(self.batches.known.rest)
+        left = len(self.batches.known.undone)
         if stop is not None or not left:
             return stop
         if context.job.batch.rest != "live":
@@ -139,7 +139,7 @@ class _Running:
         session = Session(live, recorder, self.live_costs, context.settings, clock=context.clock, observers=context.observers)
         stop = await context.supervise(session, session.execute)
         if stop is None:
-            self.batches.known.rest.clear()
+            self.batches.known.clear()
         return stop
 
 
@@ -152,7 +152,8 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
         stack.callback(submissions.close)
         if repaired:
             context.report(repaired)
-        known = KnownTasks(files, submissions, job.variants)
+        indexes = {name: index for name, index in prepared.indexes.items() if isinstance(index, ResumeIndex)}
+        known = KnownTasks(files, submissions, job.variants, indexes)
         spending = None
         if job.run.max_cost_usd is not None:
             await anyio.to_thread.run_sync(known.load_rest)
@@ -162,7 +163,6 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
         endpoints = [await _endpoint(context, group, files, submissions, stack) for group in context.groups]
         by_variant = {v.name: each for group, each in zip(context.groups, endpoints, strict=True) for v in group.variants}
         checks = answer_checks_of(job.variants, job.run)
-        indexes = {name: index for name, index in prepared.indexes.items() if isinstance(index, ResumeIndex)}
         collector = Collector(files, submissions.token, recorder, money, checks, indexes, context.clock)
         collector.attempts = job.run.attempts
         variants = {v.name: v for v in job.variants}

@@ -161,11 +161,13 @@ class BatchSession:
         fresh = []
         for work, digest, is_open in zip(works, digests, self.known.open.known(digests), strict=True):
             left = self.known.left(digest, work)
-            if is_open or (left is not None and self.rest != "batch"):
+            if is_open:
+                continue
+            if left is not None and self.rest != "batch":
+                self.known.undone.add(digest)
                 continue
             if left is not None:
-                self.known.rest.pop(digest)
-                left.restored(work)
+                self.known.take(digest).restored(work)
             fresh.append(work)
         return fresh
 
@@ -190,7 +192,7 @@ class BatchSession:
 
     def _too_large(self, work: Work) -> None:
         if self.rest == "live":
-            self.known.rest[self.known.digest(work)] = TaskEntry.of(work)
+            self.known.leave_work(work)
             return
         message = f"the request has {len(work.request.body):,} bytes, more than a batch of this provider may have"
         self.recorder.failed(work, ErrorInfo(ErrorKind.API, "too_large", message), None)
