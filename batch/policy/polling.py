@@ -29,6 +29,10 @@ class Polling:
         """Return the seconds until the next look; at least 0."""
         return max(0.0, min(self._due_wall - wall, self._due_monotonic - monotonic))
 
+    def expire(self) -> None:
+        """Make the next look due at once: something else has said that there is news."""
+        self._due_wall = self._due_monotonic = 0.0
+
     def looked(self, wall: float, monotonic: float, *, changed: bool, asked_s: float = 0.0) -> None:
         """Set the next look after one; `asked_s` is the least wait that the provider asked for."""
         longest = max(self.first_s, MAX_POLL_S)

@@ -83,7 +83,7 @@ class Submitted:
     def at(cls, origin: str) -> Submitted:
         """Ask a server that speaks OpenAI's Batch API. Raises HTTPError."""
         with httpx.Client(base_url=f"{origin}/v1", timeout=120) as client:
-            batches = client.get("batches", params={"limit": 100}).raise_for_status().json()["data"]
+            batches = list(_batches(client))
             listed = client.get("files", params={"purpose": "batch", "limit": 1000})
             unused = None
             if listed.status_code == 200:
@@ -92,3 +92,13 @@ class Submitted:
             contents = [client.get(f"files/{batch['input_file_id']}/content").raise_for_status().text for batch in batches]
         lines = [json.loads(line) for content in contents for line in content.splitlines() if line.strip()]
         return cls([batch["status"] for batch in batches], Counter(line["body"]["messages"][-1]["content"] for line in lines), unused)
+
+
+def _batches(client: httpx.Client) -> Iterator[dict[str, Any]]:
+    after: dict[str, str] = {}
+    while True:
+        page = client.get("batches", params={"limit": 100, **after}).raise_for_status().json()
+        yield from page["data"]
+        if not page.get("has_more"):
+            return
+        after = {"after": page["data"][-1]["id"]}

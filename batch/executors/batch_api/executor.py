@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
@@ -31,6 +32,7 @@ from batch.executors.batch_api.session import BatchSession
 from batch.executors.batch_api.shard_files import ShardFiles
 from batch.executors.batch_api.submissions import Submission, Submissions
 from batch.executors.batch_api.watching import Watcher
+from batch.executors.batch_api.webhook import receiving
 from batch.executors.context import EndpointGroup, RunContext
 from batch.executors.costs import prices_of, run_spent_usd
 from batch.executors.live.dedupe import duplicates_of, in_passes
@@ -120,7 +122,14 @@ class _Running:
             f"stopping: batches that were submitted continue at their providers; promptmill resume {place} collects them,"
             f" promptmill cancel {place} cancels them"
         )
-        stop = await context.supervise(self.batches, partial(self.batches.run, [queue.feed for queue in queues]), stopping)
+        loop = asyncio.get_running_loop()
+        settings = context.job.batch
+
+        def heard() -> None:
+            loop.call_soon_threadsafe(self.batches.poll)
+
+        with context.control.polled(self.batches.poll), receiving(settings.webhook, settings.webhook_secret_env, heard, context.report):
+            stop = await context.supervise(self.batches, partial(self.batches.run, [queue.feed for queue in queues]), stopping)
         left = len(self.batches.known.undone)
         if stop is not None or not left:
             return stop

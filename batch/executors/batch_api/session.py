@@ -98,6 +98,14 @@ class BatchSession:
         """Whether no further step is to be taken."""
         return self._stop is not None
 
+    def poll(self) -> int:
+        """Look at all open batches at once, and return their number."""
+        self.watcher.poll()
+        self._wake.set()
+        if not self.is_stopped():
+            self._wake = anyio.Event()
+        return len(self.open)
+
     @property
     def open(self) -> list[Submission]:
         """The batches that are at their providers."""

@@ -103,6 +103,12 @@ class Watcher:
         polls = [poll for each in self.by_name.values() for poll in each.polls.values()]
         return min((poll.remaining_s(wall_now(), self.clock.monotonic()) for poll in polls), default=1.0)
 
+    def poll(self) -> None:
+        """Make a look at each batch due now."""
+        for endpoint in self.by_name.values():
+            for poll in endpoint.polls.values():
+                poll.expire()
+
     async def look(self, submission: Submission) -> None:
         """Look at a batch if it is time to, and take it in when it has ended. Raises RefusedError, StorageError."""
         endpoint = self.endpoint_of(submission)
