@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from hashlib import sha256
 
 TOLERANCE_S = 300.0
-"""A message that is older or newer than this is not taken: one that somebody has caught cannot be sent again later."""
+"""A message that is older or newer than this is not taken: one that was caught on its way cannot be sent again later."""
 _PREFIX = "whsec_"
 
 

@@ -140,6 +140,27 @@ def test_error_lines_are_judged_as_live_refusals(tmp_path: Path) -> None:
         assert {line["id"]: line["attempts"] for line in folder.completions()}["r1"] == 2
 
 
+@pytest.mark.parametrize("limit", [2, "10%", None])
+def test_too_many_failures_end_the_run(tmp_path: Path, limit: int | str | None) -> None:
+    """run.max_failures counts lines of batches: what was done is kept, nothing more is submitted, and the reason has an example.
+
+    Without a limit a run ends whose first 20 rows all fail alike.
+    """
+    refuse = {place: (400, {"error": {"message": f"no {place}"}}) for place in range(3 if limit == 2 else 10)}
+    with BatchServer(Plan(refuse=refuse)) as server:
+        settings = {} if limit is None else {"max_failures": limit}
+        # Further batches wait for the tokens that these may enqueue.
+        server.limit_requests = 20
+        folder = job(tmp_path, server, rows=100, **settings)
+        session = run_here(folder)
+        assert session.exit_code == 5
+        assert ("rows all failed with" if limit is None else "run.max_failures") in session.reason
+        assert "for example row" in session.reason
+        assert session.tally.failed >= len(refuse)
+        assert len(server.batches) <= 10 - 6
+        assert not server.live
+
+
 def test_doubled_and_unknown_lines_swap_no_rows(tmp_path: Path) -> None:
     """Lines with an id that came before, or that is not of the batch, are reported and not taken."""
     with BatchServer(Plan(doubled=3, unknown=2)) as server:

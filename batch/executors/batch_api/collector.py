@@ -15,6 +15,7 @@ from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.recorder import Recorder
 from batch.engine.work import Work
 from batch.executors.batch_api.builder import place_in
+from batch.executors.batch_api.failures import Failures
 from batch.executors.batch_api.known import settled
 from batch.executors.batch_api.money import BatchMoney
 from batch.executors.batch_api.shard_files import RequestBodies, ShardFiles, TaskEntry
@@ -80,6 +81,7 @@ class Collector:
         checks: Mapping[str, AnswerSchemaCheck],
         indexes: Mapping[str, ResumeIndex],
         clock: Clock,
+        failures: Failures,
     ) -> None:
         self._files = files
         self._token = token
@@ -88,6 +90,7 @@ class Collector:
         self._checks = checks
         self._indexes = indexes
         self._clock = clock
+        self._failures = failures
         self.attempts = 1
 
     async def collect(self, submission: Submission, batch: BatchObject, lines: Iterable[Any]) -> Collected:
@@ -150,7 +153,7 @@ class Collector:
         if verdict.action is Action.STOP:
             collected.refusal = error.message
         if verdict.action is Action.FAIL or work.unusable > 1 or work.attempts >= self.attempts:
-            self._recorder.failed(work, error, exchange)
+            self._failures.fail(work, error, exchange)
             collected.failed += 1
         else:
             collected.rest.append(TaskEntry.of(work))
@@ -165,7 +168,7 @@ class Collector:
             self._recorder.tallies[work.task.variant].repairs += 1
             collected.rest.append(TaskEntry.of(work))
         else:
-            self._recorder.failed(work, error, exchange)
+            self._failures.fail(work, error, exchange)
             collected.failed += 1
 
     def _exchange(self, work: Work, batch: BatchObject, submission: Submission, line: ResultLine) -> Exchange:

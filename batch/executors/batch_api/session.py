@@ -154,9 +154,10 @@ class BatchSession:
                 if isinstance(item, Work):
                     works.append(item)
                 elif isinstance(item, Unsendable):
-                    self.recorder.failed(item.work, item.error, None)
+                    self.watcher.failures.fail(item.work, item.error, None)
                 elif isinstance(item, Copied):
                     self.recorder.copied(item.work, item.outcome)
+            self._stop = self._stop or self.watcher.failures.stop
             for work in self._fresh(works):
                 await self._add(work)
                 if self.is_stopped():
@@ -203,7 +204,7 @@ class BatchSession:
             self.known.leave_work(work)
             return
         message = f"the request has {len(work.request.body):,} bytes, more than a batch of this provider may have"
-        self.recorder.failed(work, ErrorInfo(ErrorKind.API, "too_large", message), None)
+        self.watcher.failures.fail(work, ErrorInfo(ErrorKind.API, "too_large", message), None)
 
     async def _seal(self) -> None:
         for endpoint in self._all_endpoints():

@@ -1,6 +1,6 @@
 """Receives a provider's webhooks while a run waits for batches: a message that is truly signed makes the run look at its batches at once.
 
-What a message says is not believed and not even read: the look finds it out. Without any message the looks go on in their own time.
+What a message says is not believed and not even read: the look finds it out. Without any message the looks continue in their own time.
 """
 
 from __future__ import annotations
