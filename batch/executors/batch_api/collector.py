@@ -12,10 +12,9 @@ import anyio.to_thread
 
 from batch.clock import Clock
 from batch.engine.answer_checks import AnswerSchemaCheck
-from batch.engine.recorder import Recorder
 from batch.engine.work import Work
 from batch.executors.batch_api.builder import place_in
-from batch.executors.batch_api.failures import Failures
+from batch.executors.batch_api.failures import BatchFailures
 from batch.executors.batch_api.known import settled
 from batch.executors.batch_api.money import BatchMoney
 from batch.executors.batch_api.shard_files import RequestBodies, ShardFiles, TaskEntry
@@ -76,16 +75,15 @@ class Collector:
         self,
         files: ShardFiles,
         token: str,
-        recorder: Recorder,
+        failures: BatchFailures,
         money: BatchMoney,
         checks: Mapping[str, AnswerSchemaCheck],
         indexes: Mapping[str, ResumeIndex],
         clock: Clock,
-        failures: Failures,
     ) -> None:
         self._files = files
         self._token = token
-        self._recorder = recorder
+        self._recorder = failures.recorder
         self._money = money
         self._checks = checks
         self._indexes = indexes

@@ -25,7 +25,7 @@ from batch.executors import Ended
 from batch.executors.batch_api.builder import ShardBuilder
 from batch.executors.batch_api.collector import Collector
 from batch.executors.batch_api.endpoint import BatchEndpoint, BatchTimes
-from batch.executors.batch_api.failures import Failures
+from batch.executors.batch_api.failures import BatchFailures
 from batch.executors.batch_api.known import KnownTasks, RestSource
 from batch.executors.batch_api.money import BatchMoney
 from batch.executors.batch_api.provider import BatchProvider
@@ -173,8 +173,8 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
         endpoints = [await _endpoint(context, group, files, submissions, stack) for group in context.groups]
         by_variant = {v.name: each for group, each in zip(context.groups, endpoints, strict=True) for v in group.variants}
         checks = answer_checks_of(job.variants, job.run)
-        failures = Failures(recorder, job.run)
-        collector = Collector(files, submissions.token, recorder, money, checks, indexes, context.clock, failures)
+        failures = BatchFailures(recorder, job.run)
+        collector = Collector(files, submissions.token, failures, money, checks, indexes, context.clock)
         collector.attempts = job.run.attempts
         variants = {v.name: v for v in job.variants}
         watcher = Watcher(

@@ -12,7 +12,7 @@ import anyio.to_thread
 from batch.clock import Clock
 from batch.executors.batch_api.collector import Collected, Collector, read_lines
 from batch.executors.batch_api.endpoint import BatchEndpoint, RefusedError, refused
-from batch.executors.batch_api.failures import Failures
+from batch.executors.batch_api.failures import BatchFailures
 from batch.executors.batch_api.known import KnownTasks
 from batch.executors.batch_api.money import BatchMoney
 from batch.executors.batch_api.provider import BatchReply
@@ -42,7 +42,7 @@ class Watcher:
     known: KnownTasks
     money: BatchMoney
     collector: Collector
-    failures: Failures
+    failures: BatchFailures
     settings: BatchSettings
     clock: Clock
     _misses: dict[int, int] = field(default_factory=dict)
@@ -113,6 +113,7 @@ class Watcher:
         poll = endpoint.polls.setdefault(submission.number, Polling(self.settings.poll_s))
         if not poll.is_due(wall_now(), self.clock.monotonic()):
             return
+        poll.begin()
         answer, batch = await endpoint.provider.look(submission.batch_id or "")
         if batch is None:
             self._missed(endpoint, submission, answer)
