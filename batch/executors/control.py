@@ -1,9 +1,9 @@
-"""Steers a running run by commands: pause, resume, stop, set, retry, state. One object a run, whatever sends its rows."""
+"""Steers a running run by commands: pause, resume, stop, set, retry, poll, state. One object a run, whatever sends its rows."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from batch.executors.stopping import Stopper
 from batch.settings import RunSettings
 from batch.tally import Tally
 
-COMMANDS = ("state", "pause", "resume", "stop", "set", "retry")
+COMMANDS = ("state", "pause", "resume", "stop", "set", "retry", "poll")
 MOST_RETRIED = 1000
 
 
@@ -58,6 +58,16 @@ class Control:
         self._stopper = stopper
         self._report = report
         self._target: SteeredTarget | None = None
+        self._poll: Callable[[], int] | None = None
+
+    @contextmanager
+    def polled(self, poll: Callable[[], int]) -> Iterator[None]:
+        """Within the body `poll` looks at all open batches at once; it returns their number."""
+        self._poll = poll
+        try:
+            yield
+        finally:
+            self._poll = None
 
     @asynccontextmanager
     async def attached(self, target: SteeredTarget) -> AsyncIterator[None]:
@@ -84,6 +94,8 @@ class Control:
                     return self._stop(now=bool(arguments))
                 case "set", [*words]:
                     return await self._set(words)
+                case "poll", []:
+                    return self._look()
                 case "retry", [_, *_] if len(arguments) <= MOST_RETRIED:
                     return await self._retry(arguments)
                 case "retry", _:
@@ -126,6 +138,12 @@ class Control:
         if retried.tasks:
             self._report(sentences[0])
         return CommandReply(bool(retried.tasks) and not retried.problems, "; ".join(sentences), {"tasks": retried.tasks})
+
+    def _look(self) -> CommandReply:
+        if self._poll is None:
+            return CommandReply(False, "the run waits for no batches: a look at them is for runs by a Batch API")
+        count = self._poll()
+        return CommandReply(True, f"{count:,} open {'batch is' if count == 1 else 'batches are'} looked at now", {"batches": count})
 
     async def _steer(self, steering: Steering) -> None:
         if self._target is not None:
