@@ -91,13 +91,18 @@ def _records(segment: Segment, summary: SegmentSummary, start: int, stop: int) -
     """Return ordinals, repeats, offsets and lengths of a segment's records of these rows: reads where they are, and what was added."""
     with storage_errors(segment.path):
         end = segment.end()
-        with open_to_read(segment.path) as file:
-            Disk().sync(file.fileno())
+        make_durable(segment.path)
         kept: list[list[NDArray[np.int64]]] = []
         for first, last in [*summary.spans(start, stop), (summary.size, end)]:
             lacks = segment.is_open_ended and last == end
             kept += _kept(scan_tasks(segment.path, first, last, may_lack_newline=lacks, on_damage=refuse), start, stop)
     return [np.concatenate(column) for column in zip(*kept, strict=True)] if kept else [np.empty(0, np.int64)] * 4
+
+
+def make_durable(path: Path) -> None:
+    """Have what is in a file by now on the disk. Raises OSError."""
+    with open_to_read(path) as file:
+        Disk().sync(file.fileno())
 
 
 def _kept(blocks: Iterator[tuple[NDArray[np.generic], ...]], start: int, stop: int) -> Iterator[list[NDArray[np.int64]]]:
