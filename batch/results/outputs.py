@@ -59,11 +59,11 @@ def export(
 def following(run: StoredRun, *, alone: bool) -> AbstractContextManager[None]:
     """Write the parts of a run in a process of its own as soon as their rows have outcomes, while the body sends; no parts: do nothing.
 
-    Not where a row's place says nothing of how many rows are selected, nor on an object store: there all parts are written at the end. Nor
-    where it does not send `alone`: workers write parts themselves.
+    Not where a row's place says nothing of how many rows are selected: there all parts are written at the end. Nor on a disk where it does
+    not send `alone`: workers write parts themselves.
     """
-    plan = plan_while_sending(run) if alone else None
-    if plan is None or not run.directory.is_local:
+    plan = plan_while_sending(run) if alone or not run.directory.is_local else None
+    if plan is None:
         return nullcontext()
     return part_processes.following(PartWriter(run, plan, run.job.output.format, run.directory.path))
 

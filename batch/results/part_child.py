@@ -31,6 +31,8 @@ from batch.rundir.opening import open_run_directory
 from batch.rundir.stored_run import StoredRun
 
 POLL_S = 1.0
+# Each look is a listing, and outcomes come every few seconds.
+STORE_POLL_S = 5.0
 _REST = 4
 # It has time: what is sent comes first.
 _NICE = 5
@@ -109,15 +111,17 @@ def _follow(run: StoredRun, order: PartsOrder, source: BinaryIO) -> None:
     def is_over() -> bool:
         return bool(select.select([source], [], [], 0)[0])
 
-    wait = POLL_S
+    wait = shortest = POLL_S if run.directory.is_local else STORE_POLL_S
     while follower.left and not select.select([source], [], [], wait)[0]:
         began = monotonic()
         try:
             follower.look(is_over)
         except PromptmillError:
-            return
+            if run.directory.is_local:
+                return
+            # A store that refuses now may not do so later.
         # Of thousands of small files a look takes a while.
-        wait = max(POLL_S, _REST * (monotonic() - began))
+        wait = max(shortest, _REST * (monotonic() - began))
     select.select([source], [], [])
 
 

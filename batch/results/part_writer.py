@@ -113,6 +113,9 @@ class PartWriter:
 
         with named_errors(paths[0], self.form, self._command):
             write_lines(self.run.job, self.run.dataset, tasks, self.form, paths, self.types)
+            if self.folder == self.run.directory.path:
+                # Before the state, which has the files' times: those on a store have the store's.
+                self.run.directory.publish(*paths)
             state = self._state_of(number, {variant.slug: index.source for variant, index in indexes})
             self._state(number).parent.mkdir(exist_ok=True)
             with replace_atomically(self._state(number)) as file:

@@ -122,15 +122,18 @@ class Mirror:
         self._fetch([each for each in stores.listing(self.url) if fnmatchcase(each.url.name, pattern)], self.root, pattern, began)
 
     def publish(self, paths: Iterable[Path]) -> list[str]:
-        """Put files of the copy onto the store, each whole; returns their addresses."""
+        """Put files of the copy onto the store, each whole, unless it is there as it is; returns their addresses."""
         addresses = []
         for path in paths:
             url = self.url.joined(path.relative_to(self.root).as_posix())
+            addresses.append(str(url))
+            stored = stores.info(url)
+            if stored is not None and _same(path, stored):
+                continue
             stored = stores.upload(path, url)
             with suppress(OSError):
                 # The object's own time, by which `_same` finds the copy fresh.
                 os.utime(path, ns=(stored.mtime_ns, stored.mtime_ns))
-            addresses.append(str(url))
         return addresses
 
     def publish_folder(self, folder: str) -> None:

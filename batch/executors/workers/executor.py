@@ -58,6 +58,8 @@ async def run_workers(context: RunContext, launch: Callable[[Coordinator, Assign
         prepared.indexes,
         by_id=job.input.id is not None,
     )
+    if job.run.dedupe and job.run.repeats == 1 and any(variant.parameters.get("temperature") == 0 for variant in job.variants):
+        context.report("several processes do not share answers: equal requests are each sent (run.dedupe works with processes = 1)")
     coordinator = Coordinator(
         job.run,
         [len(group.providers) for group in context.groups],
