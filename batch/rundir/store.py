@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,6 +28,7 @@ from batch.journal.segment_name import SegmentName
 from batch.journal.segments import LAST, Segment, segment_names, segments
 from batch.rundir.kept_names import ROWS, numbered
 from batch.rundir.local import CONTENTS, RunDirectory
+from batch.rundir.store_aside import move_aside
 from batch.rundir.store_lock import Pulse, StoreLock
 from batch.rundir.store_merging import Merging
 from batch.rundir.unsent import Unsent
@@ -238,20 +238,7 @@ class StoreRunDirectory(RunDirectory):
         """
         self._check()
         aside = f"old/{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}"
-        moved = 0
-        for pattern in CONTENTS:
-            found = self._folder(pattern) if pattern in ("journal", ROWS, *_FOLDERS) else self._files(pattern)
-            moves = [(each, f"{aside}/{each.url.key.removeprefix(self._mirror.url.key).lstrip('/')}") for each in reversed(found)]
-            _mapped(partial(self._mirror.move, moves))
-            moved += len(moves)
-            if moves and pattern == "journal":
-                # Empty objects that represent folders are not moved, and would name variants that the next job may not have.
-                _mapped(partial(self._mirror.delete_folder, pattern))
-        for slug in self._unsent.slugs():
-            for path in self._unsent.files(slug):
-                _mapped(partial(self._mirror.write, f"{aside}/unsent/{slug}/{path.name}", self._unsent.read(path)))
-                moved += 1
-            self._unsent.remove(slug)
+        moved = _mapped(partial(move_aside, self._mirror, self._unsent, aside, CONTENTS, ("journal", ROWS, *_FOLDERS)))
         if not moved:
             return f"Nothing of an earlier run was in {self.place}."
         return f"The earlier results were moved to {self._mirror.url.joined(aside)}; delete that folder when you need them no longer."
@@ -288,9 +275,6 @@ class StoreRunDirectory(RunDirectory):
 
     def _folder(self, name: str) -> list[Stored]:
         return _mapped(partial(self._mirror.listing, name, recursive=True))
-
-    def _files(self, pattern: str) -> list[Stored]:
-        return [each for each in _mapped(self._mirror.listing) if fnmatchcase(each.url.name, pattern)]
 
     def _check(self) -> None:
         if self._lock is not None:
