@@ -209,7 +209,8 @@ class _Sending:
             drop_other_rows(directory, prepared.job)
             for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _report(self._observers, notice)
-            with following(prepared.run), self._executor.connected(), handlers_restored(self._stop_source.signals):
+            alone = prepared.sharding is None
+            with following(prepared.run, alone=alone), self._executor.connected(), handlers_restored(self._stop_source.signals):
                 ended = anyio.run(self._send, prepared, backend_options=_loop(prepared))
             # A disk or store that refused would refuse this as well, and the first refusal is the one to report.
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
@@ -217,7 +218,10 @@ class _Sending:
                 keep_unrecorded(directory, ended.unrecorded_usd, abandoned)
                 if (watched := watch_folder(directory)).is_dir():
                     directory.publish(watched)
-            return _Sent(prepared.tallies, prepared.run, ended)
+        if ended.stop is None or ended.stop.cause != "storage":
+            with suppress(PromptmillError):  # what cannot be merged counts as it is
+                directory.merge_objects()
+        return _Sent(prepared.tallies, prepared.run, ended)
 
     async def _send(self, prepared: PreparedRun) -> Ended:
         job, report = prepared.job, partial(_report, self._observers)
