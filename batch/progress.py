@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
 from threading import RLock
@@ -82,7 +83,7 @@ class Meter:
 
 
 class LineDisplay:
-    """Writes a line at the start, every 30 s and at the end; notices are written at once."""
+    """Writes a line at the start, every 30 s and at the end; notices are written at once. Each begins with its local date and time."""
 
     def __init__(self, stream: TextIO, clock: Clock, interval_s: float = LINE_INTERVAL_S) -> None:
         self._stream = stream
@@ -121,7 +122,8 @@ class LineDisplay:
     def _write(self, text: str) -> None:
         # A run continues without a reader: stderr may be a closed pipe.
         with suppress(OSError, ValueError):
-            self._stream.write(f"promptmill: {one_line(without_url_secrets(text))}\n")
+            time = datetime.fromtimestamp(self._clock.wall()).astimezone()
+            self._stream.write(f"{time:%Y-%m-%d %H:%M:%S} promptmill: {one_line(without_url_secrets(text))}\n")
             self._stream.flush()
 
 

@@ -78,6 +78,22 @@ def test_show_tells_all_of_a_row(finished: JobFolder) -> None:
     assert task["outcome"]["error"]["code"] == "bad_request"
 
 
+@pytest.mark.parametrize(
+    ("api", "system"),
+    [("responses", "instructions: Be brief."), ("messages", "system: Be brief."), ("chat/completions", "system: Be brief.")],
+)
+def test_show_reads_the_request_of_each_api(tmp_path: Path, api: str, system: str) -> None:
+    """Instructions and turns are laid out as text wherever an API has them; no turn is shown as JSON."""
+    with ScriptedEndpoint(lambda _: [error(400, "no")]) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=1, preflight=False, parameters="max_tokens = 5")
+        text = folder.job.read_text()
+        folder.job.write_text(text.replace("[prompt]\n", f'[prompt]\napi = "{api}"\nsystem = "Be brief."\n'))
+        assert folder.call().returncode == 1
+        shown = folder.call("show", "latest", "r0").stdout
+    assert (system in shown, "user: question 0\n" in shown) == (True, True), shown
+    assert "[{" not in shown
+
+
 def test_show_of_no_row_says_so(finished: JobFolder) -> None:
     """An unknown id is a usage error with the way on."""
     said = finished.call("show", "runs/test", "r77")

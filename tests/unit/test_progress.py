@@ -11,6 +11,7 @@ import struct
 import termios
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import datetime
 from fcntl import ioctl
 from pathlib import Path
 from typing import TextIO
@@ -179,7 +180,7 @@ def test_a_path_is_shown_relative_to_the_working_directory(tmp_path: Path, monke
 
 
 def test_plain_lines_come_at_the_start_every_interval_and_at_the_end(clock: FakeClock) -> None:
-    """Off a terminal a log gets one line every 30 s, and notices at once (fault 58)."""
+    """Off a terminal a log gets one line every 30 s, and notices at once (fault 58). Each has its time."""
     stream, tallies = io.StringIO(), {"m": Tally(total=1000)}
     display = LineDisplay(stream, clock)
     display.notify(RunStarted("tickets", "/elsewhere/tickets", tallies))
@@ -191,13 +192,17 @@ def test_plain_lines_come_at_the_start_every_interval_and_at_the_end(clock: Fake
     display.notify(RunEnded(tallies, None))
     clock.now += 60
     display.notify(Progressed(tallies))
+    lines = {
+        0: ["tickets: results go to /elsewhere/tickets", "0 of 1,000 rows (0 %)"],
+        30: ["60 of 1,000 rows (6 %), 2.0 rows/s, 0 tokens/s, 7 min 50 s left"],
+        60: ["120 of 1,000 rows (12 %), 2.0 rows/s, 0 tokens/s, 7 min 20 s left"],
+        65: ["paused 12 s: 429 from api.example.org", "130 of 1,000 rows (13 %), 2.0 rows/s, 0 tokens/s"],
+    }
+    # The clock began 1,000 s after the epoch, in this machine's zone.
     assert stream.getvalue().splitlines() == [
-        "promptmill: tickets: results go to /elsewhere/tickets",
-        "promptmill: 0 of 1,000 rows (0 %)",
-        "promptmill: 60 of 1,000 rows (6 %), 2.0 rows/s, 0 tokens/s, 7 min 50 s left",
-        "promptmill: 120 of 1,000 rows (12 %), 2.0 rows/s, 0 tokens/s, 7 min 20 s left",
-        "promptmill: paused 12 s: 429 from api.example.org",
-        "promptmill: 130 of 1,000 rows (13 %), 2.0 rows/s, 0 tokens/s",
+        f"{datetime.fromtimestamp(1000 + age).astimezone():%Y-%m-%d %H:%M:%S} promptmill: {line}"
+        for age, said in lines.items()
+        for line in said
     ]
 
 

@@ -97,8 +97,12 @@ def sent_prompt(request: Request, longest: int) -> list[SentMessage]:
     messages = body["messages"] if isinstance(body.get("messages"), list) else []
     if isinstance(given := body.get("input"), list) and all(isinstance(item, Mapping) for item in given):
         # The Responses API has its messages as items.
-        messages = [{"role": "system", "content": body.pop("instructions", None)}, *body.pop("input")]
-    said = [(str(message.get("role", "")), _message(message)) for message in messages if isinstance(message, Mapping)]
+        messages = body.pop("input")
+    # Beside the messages in the Responses API, and in Anthropic's.
+    messages = [*({"role": "system", "content": body[name]} for name in ("instructions", "system") if body.get(name)), *messages]
+    said = [
+        (str(message.get("role") or message.get("type") or ""), _message(message)) for message in messages if isinstance(message, Mapping)
+    ]
     said += [("", _content(body[name])) for name in ("prompt", "input") if name in body]
     if "tools" in body:
         said.append(("tools", pretty(body["tools"])))
@@ -107,6 +111,9 @@ def sent_prompt(request: Request, longest: int) -> list[SentMessage]:
 
 def _message(message: Mapping[str, Any]) -> str:
     calls = message.get("tool_calls")
+    if "role" not in message:
+        # A call of a tool, or its result, among the items of the Responses API.
+        return pretty({key: value for key, value in message.items() if key != "type"})
     parts = [_content(message.get("content")), pretty(calls) if calls else ""]
     return "\n".join(part for part in parts if part)
 

@@ -135,9 +135,12 @@ class Collector:
                 collected.rest.append(entry)
                 return
             work = entry.work(submission.variant, submission.api, joining.bodies.of(place))
-            self._settle(work, result, self._exchange(work, joining.batch, submission, result), collected)
+            code = self._settle(work, result, self._exchange(work, joining.batch, submission, result), collected)
+            # The times of a batch are not those of an attempt.
+            self._recorder.tallies[submission.variant].ended(submission.endpoint, code)
 
-    def _settle(self, work: Work, result: ResultLine, exchange: Exchange, collected: Collected) -> None:
+    def _settle(self, work: Work, result: ResultLine, exchange: Exchange, collected: Collected) -> str:
+        """Make an answer final, or leave its task to be sent again; returns "ok", or the code of its error."""
         tally = self._recorder.tallies[work.task.variant]
         work.tries += 1
         tally.requests += 1
@@ -148,8 +151,7 @@ class Collector:
         collected.paid_usd += self._money.paid(work, usage, answered=verdict.action is Action.DONE or verdict.unusable)
         error = verdict.error
         if error is None:
-            self._complete(work, exchange, collected)
-            return
+            return self._complete(work, exchange, collected)
         if result.status is None and result.error is not None:
             # Such a line has no status of its own.
             error = replace(error, message=result.error.message, http_status=None)
@@ -161,19 +163,22 @@ class Collector:
             collected.failed += 1
         else:
             collected.rest.append(TaskEntry.of(work))
+        return error.code
 
-    def _complete(self, work: Work, exchange: Exchange, collected: Collected) -> None:
+    def _complete(self, work: Work, exchange: Exchange, collected: Collected) -> str:
         check = self._checks.get(work.task.variant)
         error = check.fault(exchange) if check is not None else None
         if check is None or error is None:
             self._recorder.completed(work, exchange)
             collected.ok += 1
-        elif work.request.body and check.repair(work, exchange, error):
+            return "ok"
+        if work.request.body and check.repair(work, exchange, error):
             self._recorder.tallies[work.task.variant].repairs += 1
             collected.rest.append(TaskEntry.of(work))
         else:
             self._recorder.failed(work, error, exchange)
             collected.failed += 1
+        return error.code
 
     def _exchange(self, work: Work, batch: BatchObject, submission: Submission, line: ResultLine) -> Exchange:
         wall, now = self._clock.wall(), self._clock.monotonic()
