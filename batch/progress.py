@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import datetime
 from itertools import takewhile
 from pathlib import Path
 from threading import RLock
@@ -16,7 +15,7 @@ from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
 
-from batch.clock import Clock
+from batch.clock import Clock, local_time
 from batch.events import BatchProgress, Event, Notice, Observer, Progressed, RunEnded, RunStarted, WorkerProgress
 from batch.policy.dollars import usd
 from batch.policy.terminal import one_line, without_url_secrets
@@ -122,8 +121,7 @@ class LineDisplay:
     def _write(self, text: str) -> None:
         # A run continues without a reader: stderr may be a closed pipe.
         with suppress(OSError, ValueError):
-            time = datetime.fromtimestamp(self._clock.wall()).astimezone()
-            self._stream.write(f"{time:%Y-%m-%d %H:%M:%S} promptmill: {one_line(without_url_secrets(text))}\n")
+            self._stream.write(f"{local_time(self._clock)} promptmill: {one_line(without_url_secrets(text))}\n")
             self._stream.flush()
 
 

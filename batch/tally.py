@@ -92,7 +92,7 @@ def sum_tallies(tallies: Mapping[str, Tally]) -> Tally:
     """All variants as one; its total is unknown as long as one of theirs is."""
     whole = Tally(total=0)
     for tally in tallies.values():
-        for name in _COUNTS:
+        for name in COUNTS:
             setattr(whole, name, getattr(whole, name) + getattr(tally, name))
         # Rows may be appended to the input while it is read.
         whole.total = None if whole.total is None or tally.total is None else whole.total + max(tally.total, tally.finished)
@@ -105,7 +105,7 @@ def sum_tallies(tallies: Mapping[str, Tally]) -> Tally:
 
 def change(whole: Tally, now: Tally, before: Tally) -> None:
     """Add the difference between `now` and `before` to `whole`."""
-    for name in _COUNTS:
+    for name in COUNTS:
         setattr(whole, name, getattr(whole, name) + getattr(now, name) - getattr(before, name))
     for code in now.failures.keys() | before.failures.keys():
         whole.failures[code] = whole.failures.get(code, 0) + now.failures.get(code, 0) - before.failures.get(code, 0)
@@ -115,4 +115,4 @@ def change(whole: Tally, now: Tally, before: Tally) -> None:
         whole.attempts[key] = whole.attempts.get(key, 0) + amount - before.attempts.get(key, 0)
 
 
-_COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures", "attempts"})
+COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures", "attempts"})

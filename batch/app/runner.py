@@ -111,8 +111,7 @@ def _with_rows(
 
 def _check_new(loaded: LoadedJob, report: Callable[[str], None]) -> None:
     """Compare a job that has not begun with its input; one that began continues with what it was started with. Raises JobError."""
-    check_columns(loaded)
-    for warning in loaded.warnings:
+    for warning in (*check_columns(loaded), *loaded.warnings):
         report(warning)
 
 

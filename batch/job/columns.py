@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from batch.job.loading import LoadedJob
-from batch.job.paths import KeyPath
+from batch.job.paths import KeyPath, dotted
 from batch.job.problems import Problems, nearest
 from batch.job.schema import shown
 from batch.records import Row
@@ -26,10 +26,11 @@ class _Use:
     required: bool
 
 
-def check_columns(loaded: LoadedJob) -> None:
+def check_columns(loaded: LoadedJob) -> list[str]:
     """Report columns that the input does not have, each with its line and the name that was probably meant.
 
-    Reads rows until each column was seen, at most ROWS_READ.
+    Reads rows until each column was seen, at most ROWS_READ. Returns a sentence for each that a later row may have: those that are only
+    carried over, of formats whose rows have columns of their own.
 
     Raises:
         JobError: a column is in none of these rows.
@@ -38,7 +39,7 @@ def check_columns(loaded: LoadedJob) -> None:
     from batch.readers import Dataset
 
     if loaded.job.input.format == "openai-batch" or loaded.places is None:
-        return
+        return []
     missing = list(_uses(loaded))
     present: dict[str, None] = {}
     rows = Dataset(loaded.job.input).rows()
@@ -49,18 +50,24 @@ def check_columns(loaded: LoadedJob) -> None:
             present |= dict.fromkeys(row.columns)
             missing = [use for use in missing if use.column not in row.columns]
         if not missing:
-            return
+            return []
     # No row can be read: each becomes an error with its own reason.
     if not present:
-        return
+        return []
     # A column that is only carried over may come with a later row.
     ended = read < ROWS_READ
     problems = Problems(loaded.places)
+    doubts = []
     for use in missing:
         # Nor is a name that is nearly one of the input's a later row's.
         if use.required or ended or nearest(use.column, list(present)):
             problems.add(use.path, f"the input has no column {shown(use.column)}", _hint(use.column, list(present)))
+        else:
+            where, name = loaded.places.describe(use.path)[2], shown(use.column)
+            what = f"none of the first {ROWS_READ:,} rows has a column {name}, which {dotted(use.path)} names"
+            doubts.append(f"{where}: {what}; {_hint(use.column, list(present))}")
     problems.raise_found()
+    return doubts
 
 
 def _uses(loaded: LoadedJob) -> Iterator[_Use]:

@@ -15,6 +15,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from batch import app
+from batch.app import notifications
 from batch.app.control import control
 from batch.app.metrics import Metrics
 from batch.errors import SetupError
@@ -23,7 +24,7 @@ from batch.job import load
 from batch.policy.repeats import Repeats
 from batch.rundir.local import RunDirectory
 from batch.tally import Tally
-from tests.support.jobs import JobFolder, lines_of
+from tests.support.jobs import JobFolder, lines_of, run_here
 from tests.support.scripted import PATIENCE_S, Action, Received, ScriptedEndpoint, answer, error, http
 from tests.support.scripts import for_rows, refuse_every_third, row_number, until, wait_for
 
@@ -131,31 +132,39 @@ def test_a_webhook_and_a_command_hear_of_the_end_and_of_half_the_budget(tmp_path
     script.write_text("import os, sys; open('heard', 'a').write(sys.stdin.read() + '\\n'); open('env', 'w').write(str(dict(os.environ)))")
     monkeypatch.setenv("HOUSE_KEY", "sk-canary-123456")
     monkeypatch.chdir(tmp_path)
-    with ScriptedEndpoint() as endpoint, ScriptedEndpoint(lambda _: [http(204, b"")]) as listener:
+
+    def held(received: Received) -> Iterable[Action]:
+        # A cent a row: rows from 25 on are answered when the half of 40 cents, spent on 20 rows, was heard of.
+        yield from until(lambda: row_number(received) < 25 or bool(listener.requests))
+        yield from answer(received)
+
+    with ScriptedEndpoint(lambda _: [http(204, b"")]) as listener, ScriptedEndpoint(for_rows(held)) as endpoint:
         hook = f"{listener.origin}/secret-path"
         monkeypatch.setenv("HOOK", hook)
         folder = JobFolder(
-            tmp_path, endpoint.url, rows=8, parameters=PRICE, max_cost_usd=0.16, provider='api_key_env = "HOUSE_KEY"', concurrency=1
+            tmp_path, endpoint.url, rows=60, parameters=PRICE, max_cost_usd=0.4, provider='api_key_env = "HOUSE_KEY"', concurrency=1
         )
         command = json.dumps(f"{sys.executable} {script}")
         folder.job.write_text(folder.job.read_text() + f'\n[notify]\nwebhook = "${{HOOK}}"\ncommand = {command}\n')
         app.run(load(folder.job), app.RunOptions(), [])
         received = [each.json() for each in listener.requests]
-        assert received[-1]["event"] == "stopped"
-        assert {each["event"] for each in received} <= {"half_budget", "stopped"}
+        assert [each["event"] for each in received] == ["half_budget", "stopped"]
+        half = received[0]
+        assert (half["max_cost_usd"], half["spent_usd"]) == (0.4, pytest.approx(half["ok"] / 100))
+        assert 20 <= half["ok"] <= 25
         assert [json.loads(line) for line in (tmp_path / "heard").read_text().splitlines()] == received
         assert "sk-canary" not in (tmp_path / "env").read_text()
         assert "secret-path" not in (folder.directory / "run.json").read_text()
         (tmp_path / "heard").unlink()
         folder.job.write_text(folder.job.read_text().replace('"${HOOK}"', f'"{hook}"').replace(command, '"/nowhere/at-all"'))
-        folder.job.write_text(folder.job.read_text().replace("max_cost_usd = 0.16", "max_cost_usd = 16"))
+        folder.job.write_text(folder.job.read_text().replace("max_cost_usd = 0.4", "max_cost_usd = 16"))
         done = folder.call()
         assert done.returncode == 0
         assert "the command of [notify] failed: FileNotFoundError" in done.stderr
         assert "secret-path" not in (folder.directory / "run.json").read_text()
         received = [each.json() for each in listener.requests]
     assert received[-1]["event"] == "ended"
-    assert received[-1]["ok"] == 8
+    assert received[-1]["ok"] == 60
 
 
 def test_events_are_json_lines_and_the_log_has_times(tmp_path: Path) -> None:
@@ -185,3 +194,26 @@ def test_notices_that_say_the_same_become_one_with_a_count() -> None:
     assert repeats.due(60.0) == ["house paused for 5 s (rate_limit) (the last of 2 such notices)"]
     assert not repeats.passes("house paused for 6 s (rate_limit)", 70.0)
     assert repeats.due(71.0, ended=True) == ["house paused for 6 s (rate_limit)"]
+
+
+def test_notifications_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listener that never answers and a command that never ends cost seconds, are said without the address, and fail nothing."""
+    monkeypatch.setattr(notifications, "TIMEOUT_S", 0.2)
+    monkeypatch.chdir(tmp_path)
+    released = threading.Event()
+
+    def silent(_: Received) -> Iterable[Action]:
+        yield from until(released.is_set)
+
+    notices: list[str] = []
+    with ScriptedEndpoint() as endpoint, ScriptedEndpoint(silent) as listener:
+        folder = JobFolder(tmp_path, endpoint.url, rows=2)
+        sleeps = json.dumps(f"{sys.executable} -c 'import time; time.sleep(600)'")
+        folder.job.write_text(f'{folder.job.read_text()}\n[notify]\nwebhook = "{listener.origin}/secret"\ncommand = {sleeps}\n')
+        session = run_here(folder, notices=notices)
+        released.set()
+    assert session.exit_code == 0
+    (webhook,) = [text for text in notices if "webhook of [notify]" in text]
+    (command,) = [text for text in notices if "command of [notify]" in text]
+    assert "secret" not in webhook
+    assert "longer than 0.2 s" in command

@@ -11,6 +11,7 @@ import struct
 import termios
 from collections.abc import Iterator
 from contextlib import closing
+from copy import deepcopy
 from datetime import datetime
 from fcntl import ioctl
 from pathlib import Path
@@ -20,7 +21,7 @@ import pytest
 
 from batch.events import Notice, Progressed, RunEnded, RunStarted, WorkerProgress
 from batch.progress import BarDisplay, LineDisplay, Meter, display_for, duration, near, progress_line, rate
-from batch.tally import Tally, sum_tallies
+from batch.tally import Tally, change, sum_tallies
 
 
 class FakeClock:
@@ -128,11 +129,24 @@ def test_kept_rows_are_progress_but_not_speed(clock: FakeClock) -> None:
 
 
 def test_the_sum_of_tallies_is_complete() -> None:
-    """Every count of a tally is added up, failures by code too; an unknown total stays unknown."""
-    counts = [name for name in Tally.__slots__ if name not in {"failures", "total"}]
+    """Every count of a tally is added up, failures by code and attempts too; an unknown total stays unknown."""
+    counts = [name for name in Tally.__slots__ if name not in {"failures", "attempts", "total"}]
     one = Tally(**dict.fromkeys(counts, 2), total=20, failures={"tls": 1})
     two = Tally(**dict.fromkeys(counts, 3), total=30, failures={"tls": 1, "reset": 4})
+    one.ended("a", "ok", 0.015, 0.25)
+    for endpoint in ("a", "b"):
+        two.ended(endpoint, "ok", 0.015)
     whole = sum_tallies({"one": one, "two": two})
+    first = ("first_token", "a", 5), ("first_token_s", "a", "")
+    assert {key: value for key, value in whole.attempts.items() if key[1] == "a" and key not in first} == {
+        ("code", "a", "ok"): 2,
+        ("took", "a", 1): 2,
+        ("took_s", "a", ""): 0.03,
+    }
+    assert [whole.attempts[key] for key in first] == [1, 0.25]
+    again = deepcopy(whole)
+    change(again, whole, one)
+    assert again.attempts["code", "a", "ok"] == 3
     assert all(getattr(whole, name) == 5 for name in counts)
     assert whole.total == 50
     assert whole.failures == {"tls": 2, "reset": 4}

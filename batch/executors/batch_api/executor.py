@@ -24,6 +24,7 @@ from batch.executors import Ended
 from batch.executors.batch_api.builder import ShardBuilder
 from batch.executors.batch_api.collector import Collector
 from batch.executors.batch_api.endpoint import BatchEndpoint, BatchTimes
+from batch.executors.batch_api.failures import BatchRecorder
 from batch.executors.batch_api.known import KnownTasks, RestSource
 from batch.executors.batch_api.money import BatchMoney
 from batch.executors.batch_api.provider import BatchProvider
@@ -158,7 +159,7 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
             await anyio.to_thread.run_sync(known.load_rest)
             spending = Spending(job.run.max_cost_usd, run_spent_usd(prepared.directory) + known.pending_usd)
         money = BatchMoney(job.variants, spending)
-        recorder = Recorder(prepared.journals, prepared.tallies, context.clock, Costs({}, ()))
+        recorder = BatchRecorder(prepared.journals, prepared.tallies, context.clock, job.run.max_failures)
         endpoints = [await _endpoint(context, group, files, submissions, stack) for group in context.groups]
         by_variant = {v.name: each for group, each in zip(context.groups, endpoints, strict=True) for v in group.variants}
         checks = answer_checks_of(job.variants, job.run)

@@ -14,12 +14,12 @@ import anyio.to_thread
 
 from batch.clock import Clock
 from batch.engine.feed import Copied, Source, Unsendable
-from batch.engine.recorder import Recorder
 from batch.engine.stop import Stop
 from batch.engine.work import Work
 from batch.errors import DamagedError, InputError, StorageError
 from batch.events import BatchProgress
 from batch.executors.batch_api.endpoint import BatchEndpoint, RefusedError
+from batch.executors.batch_api.failures import BatchRecorder
 from batch.executors.batch_api.known import KnownTasks
 from batch.executors.batch_api.money import BatchMoney
 from batch.executors.batch_api.shard_files import TaskEntry
@@ -42,7 +42,7 @@ class BatchSession:
     submissions: Submissions
     known: KnownTasks
     money: BatchMoney
-    recorder: Recorder
+    recorder: BatchRecorder
     watcher: Watcher
     options: BatchOptions
     clock: Clock
@@ -149,6 +149,7 @@ class BatchSession:
                     self.recorder.failed(item.work, item.error, None)
                 elif isinstance(item, Copied):
                     self.recorder.copied(item.work, item.outcome)
+            self._count_failures(more=False)
             for work in self._fresh(works):
                 await self._add(work)
                 if self.is_stopped():
@@ -203,7 +204,7 @@ class BatchSession:
 
     async def _submit(self) -> None:
         for endpoint in self._all_endpoints():
-            while endpoint.can_submit and not self.is_stopped():
+            while endpoint.can_submit and not self.is_stopped() and not self._count_failures(more=True):
                 await self.watcher.submit(endpoint, endpoint.waiting.popleft())
 
     async def _finish(self) -> None:
@@ -229,10 +230,16 @@ class BatchSession:
                 return
             if submission.is_named:
                 await self.watcher.look(submission)
+                self._count_failures(more=False)
         self.notify(self._progress())
         if wait:
             with anyio.move_on_after(min(_TICK_S, self.watcher.until_next())):
                 await self._wake.wait()
+
+    def _count_failures(self, *, more: bool) -> bool:
+        """Take no further step where too many rows have failed; batches that were submitted stay with their providers."""
+        self._stop = self._stop or self.recorder.exceeded(more=more)
+        return self._stop is not None
 
     def _progress(self) -> BatchProgress:
         found = self.open
