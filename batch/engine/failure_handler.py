@@ -45,6 +45,7 @@ class FailureHandler:
     ) -> None:
         self.withheld: list[Withheld] = []
         self.served: set[Api] = set()
+        self._tested: set[str] = set()
         self._endpoint_pool = endpoint_pool
         self._backlog = backlog
         self._tallies = tallies
@@ -120,6 +121,19 @@ class FailureHandler:
             else:
                 decisions.append(Fail(each.work, each.error, each.exchange))
         return decisions
+
+    def given_up(self, late: Mapping[str, str], now: float) -> dict[str, str]:
+        """Return which of the late variants to give up. One of which a row is withheld is tested first, once each time that it is late."""
+        pool, given_up = self._endpoint_pool, {}
+        self._tested &= late.keys()
+        for variant, fault in late.items():
+            work = next((each.work for each in self.withheld if each.work.task.variant == variant), None)
+            if work is None or variant not in pool.references or (variant in self._tested and not pool.is_testing):
+                given_up[variant] = fault
+            elif variant not in self._tested:
+                self._tested.add(variant)
+                pool.suspect(work, now)
+        return given_up
 
     def conclude(self, now: float) -> list[Fail]:
         """Test the endpoints of withheld rows when nothing else is left to send; fail the rows without a possible test."""
@@ -228,8 +242,10 @@ class FailureHandler:
         due, notice = self._endpoint_pool.postpone(work, verdict, exchange.sent_at, exchange.done_at)
         if notice:
             yield Warn(notice)
-        testable = work.task.variant in self._endpoint_pool.references
-        others = bool(self._backlog.ready) or not exhausted
+        variant = work.task.variant
+        testable = variant in self._endpoint_pool.references
+        # Rows of another variant prove nothing: its model may be served while this one is not.
+        others = not exhausted or any(each.task.variant == variant for each in self._backlog.ready)
         # A refusal that costs no attempt would be repeated for ever; the last rows of a run are tested after a few.
         is_stuck = error.code in OF_THE_RATE and not verdict.charged and work.tries > TRIES_BEFORE_TEST and testable and not others
         spent = is_stuck or self._is_spent(work, exchange.done_at)

@@ -277,7 +277,7 @@ class WorkerPool:
         if self._halt.paused:
             return self._reader.exhausted and not (self._backlog or self._workforce.in_flight or self._failures.withheld)
         deadline = self._endpoint_pool.outage_deadline
-        for variant, fault in self._endpoint_pool.late_variants(now).items():
+        for variant, fault in self._failures.given_up(self._endpoint_pool.late_variants(now), now).items():
             served_for = f"nothing of {variant} was served for {self._run.outage_timeout_s:g} s (run.outage_timeout_s), while others were"
             self._stop_variants({variant}, Stop("refused", f"{self._endpoint_pool.name}: {served_for}: {fault}"))
         if self._workforce.in_flight:
