@@ -54,18 +54,22 @@ def check_columns(loaded: LoadedJob) -> list[str]:
     # No row can be read: each becomes an error with its own reason.
     if not present:
         return []
-    # A column that is only carried over may come with a later row.
-    ended = read < ROWS_READ
+    return _report(loaded, missing, list(present), ended=read < ROWS_READ)
+
+
+def _report(loaded: LoadedJob, missing: list[_Use], present: list[str], *, ended: bool) -> list[str]:
+    """Raise JobError for the columns that no row has, and return a sentence for each that one beyond those that were read may have."""
+    assert loaded.places is not None  # noqa: S101 - checked before the rows were read
     problems = Problems(loaded.places)
     doubts = []
     for use in missing:
-        # Nor is a name that is nearly one of the input's a later row's.
-        if use.required or ended or nearest(use.column, list(present)):
-            problems.add(use.path, f"the input has no column {shown(use.column)}", _hint(use.column, list(present)))
+        name = shown(use.column)
+        # A column that is only carried over may come with a later row, but not a name that is nearly one of the input's.
+        if use.required or ended or nearest(use.column, present):
+            problems.add(use.path, f"the input has no column {name}", _hint(use.column, present))
         else:
-            where, name = loaded.places.describe(use.path)[2], shown(use.column)
             what = f"none of the first {ROWS_READ:,} rows has a column {name}, which {dotted(use.path)} names"
-            doubts.append(f"{where}: {what}; {_hint(use.column, list(present))}")
+            doubts.append(f"{loaded.places.describe(use.path)[2]}: {what}; {_hint(use.column, present)}")
     problems.raise_found()
     return doubts
 
