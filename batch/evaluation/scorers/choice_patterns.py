@@ -64,7 +64,7 @@ class Patterns:
         cue = (
             r"(?:\\boxed\s*\{\s*(?:\\text\w*\s*\{)?|####\s*"
             r"|\b(?i:(?:answer|choice|option)\b(?P<between>[^\n.]{0,40}?(?:\bis\b|\bbe\b|\bwas\b|'s\b|’s\b|:|=|→)))"
-            rf"|{_DECLARED_ELSEWHERE}"
+            rf"|\b[Ff](?:inal|INAL)\**\s*:|{_DECLARED_ELSEWHERE}"
             r"|\b(?i:choose|select|pick|go(?:ing)?\s+with|opt\s+for|settle\s+on)\b)"
             rf"(?i:\s*\b(?:clearly|therefore|thus|definitely|option|choice|answer|letter|are|вариант|ข้อ)\b)*{_OPEN}"
         )
