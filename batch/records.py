@@ -171,7 +171,7 @@ class Reply:
     `error` is set when the body is an error object, also inside a 200. `refusal` is what OpenAI's models say instead of an answer that
     would fit a schema. `finish_reason` is the protocol's own word where the endpoint's dialect has another (providers/endings.py).
     `answers` counts the answers or vectors in the reply, of which this is the first. `doubted` says what of the endpoint's usage cannot
-    be, and was omitted.
+    be, and was omitted. `tier` is the service tier that answered, by the endpoint's own word.
     """
 
     text: str | None = None
@@ -186,6 +186,7 @@ class Reply:
     refusal: str | None = None
     answers: int = 1
     doubted: str | None = None
+    tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,6 +232,7 @@ class Outcome:
     `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. An answer that does not fit the
     job's schema is kept in `response` too, beside its error; `usage` is of all answers that the task got. `cost_usd` is for all attempts
     whose usage is known, `extra_usd` the most that the others may have cost.
+    `tier` is the service tier that answered, where the endpoint names it or the row was sent at another one than it asked for.
     `copy_of` is the row whose equal request was sent instead. `answer` is (first byte, length) of the completion within `response`, as JSON
     text, where a completion line shows nothing else of the reply.
     """
@@ -254,6 +256,7 @@ class Outcome:
     extra_usd: float = 0.0
     copy_of: int | None = None
     answer: tuple[int, int] | None = None
+    tier: str | None = None
 
     @property
     def ok(self) -> bool:

@@ -27,6 +27,7 @@ class Tally:
     `unknown_endings` counts answers whose finish_reason is in no dialect (providers/endings.py).
     `copies` counts those of ok + failed for which the outcome of an equal request was taken, `priced` the answers whose cost is known.
     `extra_usd` is the most that attempts without a known cost may have cost; `abandoned` are requests given up in flight at a stop.
+    `hedges` are second requests sent beside a slow one, `fallbacks` rows sent at the standard tier after flex had no capacity.
     `probes` are requests of rows answered before, sent again only to test an endpoint. `attempts` adds up attempts that ended.
     """
 
@@ -56,6 +57,8 @@ class Tally:
     priced: int = 0
     abandoned: int = 0
     probes: int = 0
+    hedges: int = 0
+    fallbacks: int = 0
     failures: dict[str, int] = field(default_factory=dict)
     attempts: dict[AttemptKey, float] = field(default_factory=dict)
 

@@ -15,11 +15,13 @@ from batch.journal.keys import KeySet
 from batch.journal.reading import RecordReader
 from batch.policy.dedupe import is_repeatable, may_share
 from batch.policy.estimates import AnswerSample, Range, cost_range
+from batch.policy.hedging import SHARE
 from batch.policy.pricing import answer_limit
 from batch.prompts.prefixes import late_constant
 from batch.providers.prices import price_of
 from batch.records import Request
 from batch.settings import Job, Price, Variant
+from batch.settings.tiers import STANDARD_TIERS
 
 # Answers of the run that are sampled for the length of prompts and answers.
 SAMPLED = 1000
@@ -171,7 +173,7 @@ class RequestCounts:
             answer_limit=self.longest,
             answers=self.sample.answers if self.sample.is_enough else 0,
             price=price,
-            cost_usd=cost_range(price, self._sent, prompt, answer) if price else None,
+            cost_usd=self._cost(price, prompt, answer) if price else None,
             batch_cost_usd=cost_range(batch, self.requests, prompt, answer) if batch else None,
             endpoint=self.variant.provider.base_url,
             saved_usd=cost_range(price, self.copies, *self._tokens(self.copies, self.copied_bytes)) if price else None,
@@ -193,6 +195,14 @@ class RequestCounts:
             return None
         most = min(api.max_requests, self.job.batch.max_requests or api.max_requests)
         return max(ceil(self.requests / most), ceil(self.body_bytes / api.max_bytes))
+
+    def _cost(self, price: Price, prompt: Range, answer: Range) -> Range:
+        """Return the cost of the requests, at most with all that run.flex_fallback and run.hedge_after may add."""
+        run = self.job.run
+        cost = cost_range(price, self._sent, prompt, answer)
+        dearer = price.at_tier(STANDARD_TIERS[0]) if run.flex_fallback else price
+        most = cost_range(dearer, self._sent, prompt, answer).high
+        return Range(cost.low, None if most is None else most * (1 if run.hedge_after is None else 1 + SHARE))
 
     def _tokens(self, requests: int, body_bytes: int) -> tuple[Range, Range]:
         return self.sample.prompt_tokens(body_bytes), self.sample.answer_tokens(requests, self.longest)

@@ -154,7 +154,7 @@ def _notes(variant: VariantStatus) -> list[str]:
     if variant.filtered:
         notes.append(f"{variant.filtered:,} answers stopped by a content filter")
     if variant.doubled:
-        notes.append(f"{variant.doubled:,} attempts were repeated after a lost reply: possibly billed twice")
+        notes.append(f"{variant.doubled:,} attempts were repeated after a lost reply, or beside a slow one: possibly billed twice")
     if variant.copies:
         notes.append(f"{variant.copies:,} rows took the outcome of an equal request (run.dedupe)")
     if variant.priced > variant.copies and (beside := _beside(variant)):

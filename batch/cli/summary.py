@@ -188,6 +188,10 @@ def requests(counts: Tally) -> str:
         parts.append(f"{counts.failovers:,} moved to another endpoint of the pool")
     if counts.repairs:
         parts.append(f"{counts.repairs:,} for answers that did not fit the schema")
+    if counts.fallbacks:
+        parts.append(f"{counts.fallbacks:,} rows sent at the standard tier")
+    if counts.hedges:
+        parts.append(f"{counts.hedges:,} beside a slow one")
     if counts.copies:
         parts.append(f"{counts.copies:,} rows share the outcome of an equal request")
     if counts.doubled:

@@ -11,6 +11,7 @@ from batch.engine.work import Bundle, Work
 from batch.errors import StorageError
 from batch.journal.lines import encode
 from batch.journal.writer import JournalWriter
+from batch.policy.tiers import STANDARD
 from batch.policy.usage import added
 from batch.providers.endings import is_unknown_ending
 from batch.providers.replies import answer_within
@@ -121,6 +122,7 @@ class Recorder:
             cost_usd=work.cost_usd,
             extra_usd=work.extra_usd,
             response=response,
+            tier=(reply.tier if reply else None) or (STANDARD if work.fell_back else None),
             answer=None if reply is None or response is None or error is not None else answer_within(reply, response),
         )
 

@@ -33,6 +33,7 @@ class PooledEndpoint:
 class Work:
     """A task in a worker pool. `attempts` are those that count, `tries` all of them; `may_be_billed_twice` counts lost replies.
 
+    `without_capacity` counts refusals of the flex tier, `fell_back`: its request is for the standard tier instead.
     `replaces` is the error code of this session's own failure that its outcome will replace; `is_recorded`: it has an outcome.
     `shard` is the piece of the input that the task belongs to, where workers share the rows.
     `endpoint` got its last attempt, `failed_at` is the same when it failed there; `shunned` are those that refused the row.
@@ -73,6 +74,8 @@ class Work:
     repairs: int = 0
     mended: Request | None = None
     used: Mapping[str, Any] | None = None
+    without_capacity: int = 0
+    fell_back: bool = False
     replaces: str | None = None
     is_recorded: bool = False
 

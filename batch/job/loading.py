@@ -27,6 +27,7 @@ from batch.job.user_providers import layer_of, names_in, read_user_file, section
 from batch.job.variants import make_variants, slugify
 from batch.records import SCORING
 from batch.settings import Job, OutputSettings, ProviderSettings, RunSettings, ScoreSettings, Variant
+from batch.settings.tiers import flex_timeouts
 from batch.writers.columns import OWN_COLUMNS, SCORES, parse_carried
 
 
@@ -141,7 +142,9 @@ def _load(
     loading.problems.raise_found()
     if input_settings is None or output is None or sections.run is None or sections.batch is None:
         raise AssertionError("an unusable section is reported")
-    settings = RunSettings(**{**sections.run.model_dump(), "race": race})
+    # What the user has set stays.
+    longer = {name: value for name, value in flex_timeouts(variants).items() if name not in sections.run.model_fields_set}
+    settings = RunSettings(**{**sections.run.model_dump(), **longer, "race": race})
     job = _job(sections, document, input=input_settings, variants=variants, run=settings, output=output, scores=scores, gates=gates)
     embed_schemas(document, schemas)
     former, resolved = _former_dir(sections, output, loading), _resolved(document, job, embedded_files)

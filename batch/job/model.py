@@ -15,6 +15,7 @@ from batch.job.file_model import FilesSection
 from batch.job.input_model import InputSection
 from batch.job.notify_model import NotifySection
 from batch.job.parameters_model import Parameters
+from batch.job.patience_model import FLEX_FALLBACK, HEDGE_AFTER, HedgeAfter, seconds
 from batch.job.score_model import AnyScore, GateSection
 from batch.job.section import Absent, NotNegative, PriceSection, Seconds, Section, Text, Whole
 from batch.settings import (
@@ -62,6 +63,11 @@ class PromptSection(FilesSection):
     cache: bool = Field(
         default=False,
         description="Whether what all rows begin with is marked for the provider's cache (cache_control: Anthropic, OpenRouter).",
+    )
+    function: Text | Absent = Field(
+        default=None,
+        description="What made the texts in a column, such as a function and its version: another name makes other requests of the same"
+        " texts. Set by batch.run for a prompt that is a function.",
     )
     check_schema: bool = Field(default=True, description="Whether answers are checked against the schema as they come.")
     query: str | Absent = Field(default=None, description="For rerank: what documents are ranked by, a template or a column's name.")
@@ -213,11 +219,11 @@ class RunSection(Section):
     preflight: bool = Field(default=_RUN.preflight, description="Whether to list the endpoint's models before anything is sent.")
     trust_env: bool = Field(default=_RUN.trust_env, description="Whether to use HTTP_PROXY, HTTPS_PROXY and NO_PROXY.")
     connect_timeout_s: Seconds = Field(default=_RUN.connect_timeout_s, description="Seconds to connect.")
-    first_byte_timeout_s: Seconds = Field(default=_RUN.first_byte_timeout_s, description="Seconds until an answer begins.")
+    first_byte_timeout_s: Seconds = seconds("first_byte_timeout_s", "Seconds until an answer begins.")
     idle_timeout_s: Seconds = Field(default=_RUN.idle_timeout_s, description="Seconds without data within an answer.")
-    attempt_timeout_s: Seconds = Field(default=_RUN.attempt_timeout_s, description="Seconds for one attempt.")
-    task_timeout_s: Seconds = Field(default=_RUN.task_timeout_s, description="Seconds for a task with all its attempts and waits.")
-    outage_timeout_s: Seconds = Field(default=_RUN.outage_timeout_s, description="Seconds to wait for an endpoint that serves nothing.")
+    attempt_timeout_s: Seconds = seconds("attempt_timeout_s", "Seconds for one attempt.")
+    task_timeout_s: Seconds = seconds("task_timeout_s", "Seconds for a task with all its attempts and waits.")
+    outage_timeout_s: Seconds = seconds("outage_timeout_s", "Seconds to wait for an endpoint that serves nothing.")
     grace_s: NotNegative = Field(default=_RUN.grace_s, description="Seconds that requests in flight get when the run is interrupted.")
     max_bytes_in_flight: Annotated[int, Field(ge=1024)] = Field(
         default=_RUN.max_bytes_in_flight,
@@ -228,6 +234,8 @@ class RunSection(Section):
         default=_RUN.metrics,
         description='Where Prometheus finds the counts: "127.0.0.1:9464", or a text file for node_exporter, "/var/lib/…/run.prom".',
     )
+    flex_fallback: bool = FLEX_FALLBACK
+    hedge_after: HedgeAfter | Absent = HEDGE_AFTER
     engine: EngineName = Field(default=_RUN.engine, description="What carries the run out; as --engine, which overrides it.")
 
 

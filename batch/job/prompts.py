@@ -69,7 +69,7 @@ def prompt_of(entry: ModelEntry, sections: Sections, schemas: AnswerSchemas, loa
     # Content of two kinds would be two prompts.
     if any(key in changes for key in _CONTENT):
         beside = _beside(changes)
-        fields = {key: value for key, value in fields.items() if key not in _CONTENT or key in beside}
+        fields = {key: value for key, value in fields.items() if key not in (*_CONTENT, "function") or key in beside}
         if "user" not in changes:
             fields.pop("system", None)
     fields |= changes

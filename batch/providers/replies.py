@@ -6,6 +6,7 @@ The envelopes of errors are in envelopes.py, the dialects of finish_reason in en
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import orjson
@@ -41,7 +42,9 @@ def read_reply(api: Api, body: bytes) -> Reply:
         return Reply(error=error, text=error.answer)
     if not isinstance(document, dict):
         raise ReplyFormatError("no_choices", "the reply is JSON, but not an object")
-    return _READERS.get(api, _read_choices)(document)
+    reply = _READERS.get(api, _read_choices)(document)
+    tier = document.get("service_tier")
+    return replace(reply, tier=tier) if tier and isinstance(tier, str) else reply
 
 
 def answer_within(reply: Reply, body: bytes) -> tuple[int, int] | None:

@@ -45,6 +45,20 @@ def write_rows(rows: Any, folder: Path) -> Path:
     return _write_dicts(rows, folder)
 
 
+def row_dicts(rows: Any) -> Iterator[Mapping[str, Any]]:
+    """Iterate over rows as dicts, whatever they are given as. Raises InputError for what are no rows."""
+    if isinstance(rows, str | bytes | Path | Mapping):
+        raise InputError(f"rows: must be {_KINDS}, not {type(rows).__name__}; files are named in [input] path")
+    reader = _reader(rows)
+    if reader is not None:
+        for batch in reader:
+            yield from batch.to_pylist()
+        return
+    if not isinstance(rows, Iterable):
+        raise InputError(f"rows: must be {_KINDS}, not {type(rows).__name__}")
+    yield from _checked(rows)
+
+
 def _reader(rows: Any) -> pa.RecordBatchReader | None:
     """Return a stream of Arrow batches of `rows`; None for dicts."""
     home = type(rows).__module__.partition(".")[0]

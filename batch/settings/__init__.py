@@ -50,6 +50,7 @@ class PromptSettings:
     For chat/completions, responses and messages (Anthropic's): `user` (and `system`), or `messages`: the name of a column of stored chats,
     or a tuple of messages whose strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
     `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
+    `function` names what made a column's texts; it decides the key of requests, not their bodies.
     `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
     `attached` are the files that go with the last message of the user, and how files are read. `cache` marks
     what all rows begin with for the provider's cache. `texts_per_request` is the most rows that share a request for embeddings. `query`
@@ -62,6 +63,7 @@ class PromptSettings:
     messages: str | tuple[Mapping[str, Any], ...] | None = None
     text: str | None = None
     tools: str | None = None
+    function: str | None = None
     schema: Mapping[str, Any] | None = None
     schema_strict: bool = False
     check_schema: bool = True
@@ -147,6 +149,8 @@ class RunSettings:
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
     `repair` is how often an answer that does not fit the prompt's schema is asked for again; None: once, where the endpoint itself does
     not promise answers that fit.
+    `flex_fallback` sends a row at the standard tier once the flex tier has had its attempts; `hedge_after` sends a second request beside
+    one that lasts longer than these seconds, or than this quantile of the answers so far ("p99").
     `race` names the score by which variants that can no longer win are stopped early; None stops none.
     `max_cost_usd` is for all sessions of a run together. `dedupe` sends equal requests once where their answers are equal too.
     `order` "prefix" sends rows that begin alike one after the other, and to the same endpoint of a pool.
@@ -183,6 +187,8 @@ class RunSettings:
     max_reply_bytes: int = 64 * 1024 * 1024
     max_bytes_in_flight: int = 512 * 1024 * 1024
     metrics: str | None = None
+    flex_fallback: bool = False
+    hedge_after: float | str | None = None
 
     @property
     def most_in_flight(self) -> int:
