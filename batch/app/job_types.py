@@ -43,7 +43,7 @@ class PromptDict(TypedDict, total=False):
     max_pixels: int
     max_file_bytes: int
     files_dir: str
-    api: Literal["chat/completions", "completions", "embeddings", "messages", "responses"]
+    api: Literal["chat/completions", "completions", "embeddings", "messages", "responses", "rerank", "score"]
     system: str
     user: str | PromptFunction
     messages: str | list[dict[str, Any]] | PromptFunction
@@ -54,6 +54,11 @@ class PromptDict(TypedDict, total=False):
     cache: bool
     function: str
     check_schema: bool
+    query: str
+    documents: str | list[str]
+    text_1: str | list[str]
+    text_2: str | list[str]
+    texts_per_request: int
 
 
 class ProviderDict(TypedDict, total=False):
@@ -121,6 +126,9 @@ class ModelDict(TypedDict, total=False):
     echo: bool | ColumnDict
     best_of: int | ColumnDict
     dimensions: int | ColumnDict
+    top_n: int | ColumnDict
+    return_documents: bool | ColumnDict
+    max_tokens_per_doc: int | ColumnDict
     encoding_format: Literal["float", "base64"] | ColumnDict
     id: Required[str]
     name: str
@@ -161,6 +169,7 @@ class RunDict(TypedDict, total=False):
     task_timeout_s: float
     outage_timeout_s: float
     grace_s: float
+    max_bytes_in_flight: int
     max_reply_bytes: int
     metrics: str
     flex_fallback: bool
@@ -195,6 +204,8 @@ class BatchDict(TypedDict, total=False):
     max_wait: str
     rest: Literal["live", "batch", "leave"]
     keep_files: bool
+    webhook: str
+    webhook_secret_env: str
 
 
 class JobDict(TypedDict, total=False):

@@ -13,6 +13,7 @@ class StandardDict(TypedDict, total=False):
 
     input: Required[float]
     output: float
+    per_request: float
     cached_input: float
 
 
@@ -21,6 +22,7 @@ class PriceDict(TypedDict, total=False):
 
     input: Required[float]
     output: float
+    per_request: float
     cached_input: float
     standard: StandardDict
 
@@ -88,6 +90,7 @@ class ScoreDict(TypedDict, total=False):
     vote: Literal["mean", "median", "majority"]
     rubric: str
     question: str
+    images: str | list[str]
     template: str
     reasons: bool
     structured: bool
@@ -95,7 +98,7 @@ class ScoreDict(TypedDict, total=False):
     scale: dict[str, Any]
     criteria: dict[str, Any]
     baseline: str
-    of: list[str]
+    of: list[str] | dict[str, float]
     fences: bool
     schema: str
     embedded: bool

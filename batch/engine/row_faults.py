@@ -5,18 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from batch.engine.work import Work
-from batch.policy.blame import Evidence
-from batch.policy.verdicts import Verdict
 from batch.records import ErrorInfo
 from batch.settings import RunSettings
-
-
-def limited_alone(work: Work, verdict: Verdict, evidence: Evidence, now: float) -> Verdict:
-    """Return the verdict on a row refused for the rate; one refused while others are served does not slow the endpoint down."""
-    served_between = work.refused_at is not None and evidence.served_after(work.refused_at)
-    work.refused_alone += served_between
-    work.refused_at = now
-    return replace(verdict, reduce_concurrency=False) if work.refused_alone > 1 else verdict
 
 
 def named_error(work: Work, error: ErrorInfo, largest_served: int) -> ErrorInfo:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batch.providers.urls import socket_path
+from batch.records import ANSWERLESS
 from batch.settings import Price, TokenPrices, Variant
 from batch.settings.tiers import STANDARD_TIERS, TIER_KEY
 
@@ -117,7 +118,7 @@ def _converted(model: ModelInfo, prices: ModelPrice, variant: Variant) -> Price 
         "cached_input": prices.cache_read_mtok,
         "cache_write": prices.cache_write_mtok,
     }
-    if kinds["input"] is None or (kinds["output"] is None and variant.prompt.api != "embeddings" and not variant.prompt.stored):
+    if kinds["input"] is None or (kinds["output"] is None and variant.prompt.api not in ANSWERLESS and not variant.prompt.stored):
         return None
     starts = sorted({tier.start for price in kinds.values() for tier in getattr(price, "tiers", ())})
     per_thousand = getattr(prices, "requests_kcount", None)

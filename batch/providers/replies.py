@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import orjson
 
@@ -15,6 +15,7 @@ from batch.providers.endings import finish_reason_of
 from batch.providers.envelopes import ReplyFormatError, dump, first_of, read_error
 from batch.providers.messages_replies import read_message
 from batch.providers.other_replies import read_embedding, read_moderation, read_response
+from batch.providers.score_replies import read_scores
 from batch.providers.usage import read_usage
 from batch.records import Api, Reply, ReplyError
 
@@ -53,7 +54,7 @@ def answer_within(reply: Reply, body: bytes) -> tuple[int, int] | None:
     """
     if reply.text is None or reply.tool_calls is not None or reply.reasoning is not None or reply.answers != 1:
         return None
-    if reply.embedding is not None or reply.error is not None:
+    if reply.embedding is not None or reply.scores is not None or reply.error is not None:
         return None
     try:
         text = orjson.dumps(reply.text)
@@ -72,9 +73,11 @@ def api_of(body: Mapping[str, Any]) -> Api:
         return "responses"
     if body.get("object") == "text_completion":
         return "completions"
-    if isinstance(body.get("data"), list):
-        return "embeddings"
-    return "moderations" if isinstance(body.get("results"), list) else "chat/completions"
+    for name, scoring, other in (("data", "score", "embeddings"), ("results", "rerank", "moderations")):
+        if isinstance(found := body.get(name), list):
+            first = found[0] if found and isinstance(found[0], dict) else {}
+            return cast("Api", scoring if {"score", "relevance_score"} & first.keys() else other)
+    return "chat/completions"
 
 
 def content_text(content: Any) -> tuple[str | None, str | None]:
@@ -108,6 +111,8 @@ def _thought(thought: Any) -> str:
 
 def _read_choices(document: dict[str, Any]) -> Reply:
     choices = document.get("choices")
+    if isinstance(choices, list) and None in choices:
+        choices = [choice for choice in choices if choice is not None]
     if not choices and (blocked := _blocked_prompt(document)) is not None:
         return blocked
     if not isinstance(choices, list) or set(map(type, choices)) != {dict}:
@@ -120,7 +125,8 @@ def _read_choices(document: dict[str, Any]) -> Reply:
     message = first.get("message")
     if message is None and "text" not in first and reason in _NEEDS_NO_MESSAGE:
         message = {}
-    usage = read_usage(document.get("usage"))
+    # Moonshot has the usage of a stream in its last choice (https://platform.moonshot.cn/docs/api/chat).
+    usage = read_usage(document.get("usage") or first.get("usage"))
     model = model if isinstance(model, str) else None
     if isinstance(message, dict):
         return _read_message(message, reason, usage, model, len(choices))
@@ -211,4 +217,6 @@ _READERS: Mapping[Api, Callable[[dict[str, Any]], Reply]] = {
     "messages": read_message,
     "responses": read_response,
     "moderations": read_moderation,
+    "rerank": read_scores,
+    "score": read_scores,
 }
