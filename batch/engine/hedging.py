@@ -18,7 +18,7 @@ from batch.engine.costs import Costs
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.halt import Halt
 from batch.engine.monitor import PoolMonitor
-from batch.engine.work import PooledEndpoint, Work
+from batch.engine.work import Bundle, PooledEndpoint, Work
 from batch.events import Event, Notice
 from batch.policy.hedging import HedgePolicy
 from batch.policy.tiers import of_tier
@@ -146,7 +146,7 @@ class Hedger:
                 break
             work = flight.work
             # Both may fail, and both are attempts.
-            may = not flight.was_hedged and not work.is_probe and work.attempts + 2 <= self._run.attempts
+            may = not flight.was_hedged and not work.is_probe and not isinstance(work, Bundle) and work.attempts + 2 <= self._run.attempts
             if may and self._policy.is_late(work.task.variant, flight.began, now):
                 late.append(flight)
         return late
@@ -171,6 +171,7 @@ class Hedger:
             return None
         self._endpoint_pool.sent(endpoint, sent, now)
         self._costs.sent(sent)
+        self._endpoint_pool.bytes.sent(len(sent.request.body))
         tally = self._tallies[work.task.variant]
         tally.requests += 1
         tally.hedges += 1
@@ -192,6 +193,7 @@ class Hedger:
             self._hedged -= 1
             tally.in_flight -= 1
             second.endpoint.in_flight -= 1
+            self._endpoint_pool.bytes.ended(len(second.sent.request.body))
             helpers.monitor.ended(second.sent)
             helpers.wake()
         if exchange is None or flight not in self._flights:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from batch.engine.work import Work
+from batch.engine.work import Bundle, Work
 from batch.policy.dialects import NO_CAPACITY
 from batch.policy.tiers import SLOW, at_standard_tier
 from batch.records import ErrorInfo
@@ -18,7 +18,7 @@ def falls_back(work: Work, error: ErrorInfo, run: RunSettings, tally: Tally, *, 
     """
     is_full = error.code == NO_CAPACITY.code
     work.without_capacity += is_full
-    if not run.flex_fallback or work.fell_back or not (is_full or error.code in SLOW):
+    if isinstance(work, Bundle) or not run.flex_fallback or work.fell_back or not (is_full or error.code in SLOW):
         return False
     if not spent and work.without_capacity < run.attempts:
         return False
