@@ -232,9 +232,8 @@ class Outcome:
     `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. An answer that does not fit the
     job's schema is kept in `response` too, beside its error; `usage` is of all answers that the task got. `cost_usd` is for all attempts
     whose usage is known, `extra_usd` the most that the others may have cost.
-    `tier` is the service tier that answered, where the endpoint names it or the row was sent at another one than it asked for.
-    `copy_of` is the row whose equal request was sent instead. `answer` is (first byte, length) of the completion within `response`, as JSON
-    text, where a completion line shows nothing else of the reply.
+    `tier` is the service tier that answered, where known; `copy_of` the row whose equal request was sent instead; `answer` (first byte,
+    length) of the completion within `response`, as JSON text, where a completion line shows nothing else of the reply.
     """
 
     ordinal: int

@@ -56,9 +56,8 @@ class WorkerPool:
         stop_run: Callable[[Stop, float], None],
     ) -> None:
         self._endpoint_pool = endpoint_pool = queue.endpoint_pool
-        self._recorder, self._costs = recorder, costs
-        self._run, self._clock, self._notify = run, clock, notify
-        self._answer_checks = queue.answer_checks
+        self._recorder, self._costs, self._run, self._clock, self._notify = recorder, costs, run, clock, notify
+        self._answer_checks, self.monitor = queue.answer_checks, queue.monitor
         self._workforce = Workforce(run.most_in_flight * len(endpoint_pool), self._work)
         self._backlog = Backlog(high_water(self._workforce.most), recorder.dropped)
         self._halt, self._stop_run = Halt(), stop_run
@@ -70,7 +69,6 @@ class WorkerPool:
         self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)
         self._timekeeper = Timekeeper(endpoint_pool, self._backlog, self._dispatcher, self._workforce, self._halt, clock, notify)
         self._refused = RefusedVariants(endpoint_pool.variants) if queue.refused is None else queue.refused
-        self.monitor = queue.monitor
         self.monitor.watch(endpoint_pool, self._backlog, self._reader, self._halt)
 
     @property
@@ -164,8 +162,7 @@ class WorkerPool:
             await self._attempt(*taken)
 
     async def _attempt(self, work: Work, endpoint: PooledEndpoint) -> None:
-        tally = self._recorder.tallies[work.task.variant]
-        now, answered_by = self._clock.monotonic(), endpoint
+        tally, now, answered_by = self._recorder.tallies[work.task.variant], self._clock.monotonic(), endpoint
         tally.failovers += self._endpoint_pool.sent(endpoint, work, now)
         self._costs.sent(work)
         count_sent(tally, work)
