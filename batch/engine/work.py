@@ -128,3 +128,9 @@ def count_sent(tally: Tally, work: Work) -> None:
     tally.retries += work.tries > 1
     tally.probes += work.is_probe
     tally.in_flight += 1
+
+
+def count_ended(tally: Tally, endpoint: PooledEndpoint, exchange: Exchange, code: str) -> None:
+    """Count an attempt that ended: "ok", or the code of its error."""
+    first = None if exchange.first_token_at is None else exchange.first_token_at - exchange.sent_at
+    tally.ended(endpoint.limiter.name, code, exchange.done_at - exchange.sent_at, first)
