@@ -60,8 +60,7 @@ class WorkerPool:
         self._answer_checks = queue.answer_checks
         self._workforce = Workforce(run.most_in_flight * len(endpoint_pool), self._work)
         self._backlog = Backlog(high_water(self._workforce.most), recorder.dropped)
-        self._halt = Halt()
-        self._stop_run = stop_run
+        self._halt, self._stop_run = Halt(), stop_run
         self._finisher = Finisher(self._backlog, recorder, run)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks)
         self._reply_notices, self._one_by_one = ReplyNotices(), OneByOne(recorder.tallies, run)
