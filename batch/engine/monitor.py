@@ -16,7 +16,7 @@ from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.halt import Halt
 from batch.engine.limited_by import Cause, limited_by
 from batch.engine.row_reader import RowReader
-from batch.engine.work import PooledEndpoint, Work
+from batch.engine.work import PooledEndpoint, Work, rows_of
 from batch.journal.attempts import FailedAttempt, Sequel
 from batch.journal.watching import PoolSample, WatchFiles
 from batch.policy.redaction import sample as beginning
@@ -166,7 +166,7 @@ class PoolMonitor:
                 status=exchange.status,
                 kind=error.kind.value,
                 code=error.code,
-                message=error.message,
+                message=error.message if rows_of(work) == 1 else f"with {rows_of(work) - 1} other rows: {error.message}",
                 took_s=round(exchange.done_at - exchange.sent_at, 4),
                 then="test" if work.is_probe else then,
                 wait_s=round(max(0.0, sequel.due - exchange.done_at), 3) if isinstance(sequel, Retry) else None,

@@ -101,6 +101,8 @@ def test_a_row_at_fault_fails_alone(tmp_path: Path) -> None:
     assert {sent[f"text {number}"] for number in range(10)} == {1}
     assert {sent[f"text {number}"] for number in (10, 19, 30, 39)} == {2}
     assert {line["attempts"] for line in folder.completions()} == {1, 2}
+    # The first row of the request stands for it where attempts are shown.
+    assert "with 9 other rows: bad text" in folder.call("show", "runs/test", "r10").stdout
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def named(
     learned: bool = False,
     exhausted: bool = False,
     is_behind: bool = False,
+    bytes_full: bool = False,
 ) -> str:
     """The cause in such a state."""
     limiter = SimpleNamespace(
@@ -35,7 +36,8 @@ def named(
         breaker=SimpleNamespace(closed=closed),
         learned=SimpleNamespace(is_active=learned),
     )
-    pool: Any = SimpleNamespace(endpoints=[SimpleNamespace(in_flight=in_flight, limiter=limiter)], limit=limit, hold=lambda _: hold)
+    endpoint, room = SimpleNamespace(in_flight=in_flight, limiter=limiter), SimpleNamespace(is_full=bytes_full)
+    pool: Any = SimpleNamespace(endpoints=[endpoint], limit=limit, hold=lambda _: hold, bytes=room)
 
     class Waiting:
         next_due = due
@@ -55,6 +57,8 @@ def named(
         ({}, "machine"),
         ({"in_flight": 20}, "concurrency"),
         ({"in_flight": 18}, "concurrency"),
+        ({"bytes_full": True}, "concurrency"),
+        ({"bytes_full": True, "in_flight": 0}, "machine"),
         ({"in_flight": 1, "limit": 1}, "concurrency"),
         ({"hold": 3.0, "rate": 3.0}, "rate"),
         ({"learned": True}, "rate"),
