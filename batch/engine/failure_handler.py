@@ -11,12 +11,13 @@ from dataclasses import replace
 
 from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog
+from batch.engine.bundles import divide
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.history import with_history
 from batch.engine.limiter import key_of
 from batch.engine.stop import Stop
-from batch.engine.work import Withheld, Work
+from batch.engine.work import Bundle, Withheld, Work
 from batch.events import UnexpectedError
 from batch.policy.blame import ALONE_REFUSALS, BLAMELESS, DISTINCT_REFUSED, DISTINCT_RETRIED, OF_THE_RATE, OF_THE_ROW, Blame, blame
 from batch.policy.verdicts import Action, Verdict
@@ -45,6 +46,7 @@ class FailureHandler:
     ) -> None:
         self.withheld: list[Withheld] = []
         self.served: set[Api] = set()
+        self._tested: set[str] = set()
         self._endpoint_pool = endpoint_pool
         self._backlog = backlog
         self._tallies = tallies
@@ -81,7 +83,10 @@ class FailureHandler:
             yield from self._give_back(probe, exchange.done_at, error.message)
 
     def reject(self, work: Work, exchange: Exchange) -> Decision | None:
-        """Check an answer against the variant's schema; None if it fits."""
+        """Check an answer against the variant's schema, or divide it among the rows of a bundle; None if it fits."""
+        if isinstance(work, Bundle):
+            undivided = divide(work, exchange)
+            return None if undivided is None else Fail(work, undivided, exchange)
         check = self._answer_checks.get(work.task.variant)
         error = check.fault(exchange) if check is not None else None
         if check is None or error is None:
@@ -120,6 +125,19 @@ class FailureHandler:
             else:
                 decisions.append(Fail(each.work, each.error, each.exchange))
         return decisions
+
+    def given_up(self, late: Mapping[str, str], now: float) -> dict[str, str]:
+        """Return which of the late variants to give up. One of which a row is withheld is tested first, once each time that it is late."""
+        pool, given_up = self._endpoint_pool, {}
+        self._tested &= late.keys()
+        for variant, fault in late.items():
+            work = next((each.work for each in self.withheld if each.work.task.variant == variant), None)
+            if work is None or variant not in pool.references or (variant in self._tested and not pool.is_testing):
+                given_up[variant] = fault
+            elif variant not in self._tested:
+                self._tested.add(variant)
+                pool.suspect(work, now)
+        return given_up
 
     def conclude(self, now: float) -> list[Fail]:
         """Test the endpoints of withheld rows when nothing else is left to send; fail the rows without a possible test."""
@@ -228,8 +246,10 @@ class FailureHandler:
         due, notice = self._endpoint_pool.postpone(work, verdict, exchange.sent_at, exchange.done_at)
         if notice:
             yield Warn(notice)
-        testable = work.task.variant in self._endpoint_pool.references
-        others = bool(self._backlog.ready) or not exhausted
+        variant = work.task.variant
+        testable = variant in self._endpoint_pool.references
+        # Rows of another variant prove nothing: its model may be served while this one is not.
+        others = not exhausted or any(each.task.variant == variant for each in self._backlog.ready)
         # A refusal that costs no attempt would be repeated for ever; the last rows of a run are tested after a few.
         is_stuck = error.code in OF_THE_RATE and not verdict.charged and work.tries > TRIES_BEFORE_TEST and testable and not others
         spent = is_stuck or self._is_spent(work, exchange.done_at)
