@@ -50,7 +50,7 @@ class ChoiceSection(ComparingSection):
 
     kind: Literal["choice"]
     labels: Text | Absent = Field(
-        default=None, description="The letters of the options, of any script.  [default: those of the right value's alphabet]"
+        default=None, description="The letters of the options, of any script; by default those of the right value's alphabet."
     )
     need: Literal["any", "all"] | Absent = Field(
         default=None, description="Of several right options: any of them, or all of them and no other one.  [default: any]"
