@@ -61,10 +61,7 @@ class WorkerPool:
         self._workforce = Workforce(run.most_in_flight * len(endpoint_pool), self._work)
         self._backlog = Backlog(high_water(self._workforce.most), recorder.dropped)
         self._halt, self._stop_run = Halt(), stop_run
-<<<<<<< HEAD
         self._hedger = hedger_of(run, endpoint_pool, costs, recorder.tallies, clock)
-=======
->>>>>>> rows17
         self._finisher = Finisher(self._backlog, recorder, run)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks)
         self._reply_notices, self._one_by_one, self._done = ReplyNotices(), OneByOne(recorder.tallies, run), anyio.Event()

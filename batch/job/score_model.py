@@ -50,7 +50,7 @@ class ChoiceSection(ComparingSection):
 
     kind: Literal["choice"]
     labels: Text | Absent = Field(
-        default=None, description="The letters of the options, of any script.  [default: those of the right value's alphabet]"
+        default=None, description="The letters of the options, of any script; by default those of the right value's alphabet."
     )
     need: Literal["any", "all"] | Absent = Field(
         default=None, description="Of several right options: any of them, or all of them and no other one.  [default: any]"
@@ -206,7 +206,7 @@ class PanelSection(ScoreSection):
     """Several other scores of the same answers as one, such as those of several judges, with their agreement (Krippendorff's alpha)."""
 
     kind: Literal["panel"]
-    of: Annotated[list[Text], Field(min_length=2)] | Annotated[dict[Text, Annotated[float, Field(gt=0)]], Field(min_length=2)] = Field(
+    of: Annotated[list[Text], Field(min_length=2)] | Annotated[dict[Text, float], Field(min_length=2)] = Field(
         description="The names of the scores that vote; or a table of scores with weights, for a weighted mean of answers with all of them."
     )
     vote: Literal["mean", "median", "majority"] | Absent = Field(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Any
 
 from batch.job.judge_panels import expanded
@@ -49,12 +50,21 @@ def _check_panels(document: Mapping[str, Any], scores: Mapping[str, ScoreSetting
     for path, raw in _tables(document, "score", Loading.of([], {})):
         if isinstance(raw, Mapping) and raw.get("kind") == "panel" and isinstance(raw.get("of"), list | Mapping):
             of = raw["of"]
-            if isinstance(of, Mapping) and raw.get("vote", "mean") != "mean":
-                loading.add((*path, "vote"), "cannot be set beside weights", "list the names in `of`, or leave vote out")
+            if isinstance(of, Mapping):
+                _check_weights(raw, of, path, loading)
             for at, name in zip(of, of, strict=True) if isinstance(of, Mapping) else enumerate(of):
                 if name not in members:
                     hint = f"choose from {', '.join(sorted(members))}" if members else "add the scores that vote"
                     loading.add((*path, "of", at), f"there is no other score {shown(name)} that could vote", hint)
+
+
+def _check_weights(raw: Mapping[str, Any], of: Mapping[str, Any], path: KeyPath, loading: Loading) -> None:
+    """Report weights that are not above 0 or not finite, and a vote beside weights."""
+    if raw.get("vote", "mean") != "mean":
+        loading.add((*path, "vote"), "cannot be set beside weights", "list the names in `of`, or leave vote out")
+    for name, weight in of.items():
+        if not 0 < weight < inf:
+            loading.add((*path, "of", name), f"{shown(weight)} is no weight", "write a number above 0, as in { exact = 2, helpful = 1 }")
 
 
 def make_score(raw: Any, path: KeyPath, loading: Loading, judges: Judges | None = None) -> ScoreSettings | None:

@@ -1,4 +1,4 @@
-"""The letters that options have in the scripts of the world: data for the scorer choice, and how they are told from words.
+"""The letters that options have in the scripts of the world: data for the scorer choice, and how they differ from words.
 
 Each alphabet has its letters in the order in which exams and textbooks use them. Letters of Arabic and Bengali that stand for A to D are
 those of simple-evals' `normalize_extracted_answer` (github.com/openai/simple-evals, common.py); the others are common usage.
@@ -17,7 +17,7 @@ from batch.evaluation.scorers.texts import folded, normalised
 
 LABELS = "ABCDEFGHIJ"
 WORD = rf"[^\W{JOINED}]"
-"""A sign of a word that goes on beside a letter; signs of scripts that put no spaces between words do not."""
+"""A sign of a word that continues beside a letter; signs of scripts that put no spaces between words do not."""
 
 _HAN = r"[\u3400-\u9fff]"
 # Letters with case that no answer has stand in for the letters of an alphabet, so that one set of patterns reads all of them.
@@ -26,7 +26,7 @@ _FIRST_STAND_IN = 0x10400
 
 @dataclass(frozen=True, slots=True)
 class Alphabet:
-    """Letters of options, and what tells them from words.
+    """Letters of options, and what sets them apart from words.
 
     `words`: letters that are words, too; `closed`: those that, as all small ones, are letters only where
     no word follows; `prose`: what a word after such a
