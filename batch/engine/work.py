@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,19 @@ class Work:
         return self.mended or self.task.request
 
 
+@dataclass(slots=True, eq=False)
+class Bundle(Work):
+    """Several rows' work that is sent as one request; its task stands for the first of them, and has no record of its own.
+
+    `weights` are the sizes of the members' texts, by which usage and cost are divided. `answers` are the members with their parts of the
+    answer, as an exchange of their own each, once there is one.
+    """
+
+    members: tuple[Work, ...] = ()
+    weights: tuple[int, ...] = ()
+    answers: Sequence[tuple[Work, Exchange]] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Withheld:
     """A refused row that waits for evidence of what to blame.
@@ -101,6 +114,11 @@ class Withheld:
     due: float | None = None
     once_more: bool = False
     may_be_billed: bool = False
+
+
+def rows_of(work: Work) -> int:
+    """Return how many rows are sent with `work`."""
+    return len(work.members) if isinstance(work, Bundle) else 1
 
 
 def count_sent(tally: Tally, work: Work) -> None:

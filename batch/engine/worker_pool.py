@@ -15,6 +15,7 @@ from anyio.abc import TaskGroup
 
 from batch.clock import Clock
 from batch.engine.backlog import Backlog, high_water
+from batch.engine.bundles import OneByOne
 from batch.engine.costs import Costs
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn, code_of
 from batch.engine.dispatcher import Dispatcher
@@ -31,7 +32,7 @@ from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.engine.timekeeper import Timekeeper
 from batch.engine.unexpected import fail_unexpected
-from batch.engine.work import PooledEndpoint, Work, count_ended, count_sent
+from batch.engine.work import Bundle, PooledEndpoint, Work, count_ended, count_sent
 from batch.engine.workforce import Workforce
 from batch.events import Event, Notice
 from batch.policy.verdicts import Action, judge
@@ -54,8 +55,7 @@ class WorkerPool:
         stop_run: Callable[[Stop, float], None],
     ) -> None:
         self._endpoint_pool = endpoint_pool = queue.endpoint_pool
-        self._recorder = recorder
-        self._costs = costs
+        self._recorder, self._costs = recorder, costs
         self._run, self._clock, self._notify = run, clock, notify
         self._answer_checks = queue.answer_checks
         self._workforce = Workforce(run.most_in_flight * len(endpoint_pool), self._work)
@@ -64,7 +64,7 @@ class WorkerPool:
         self._stop_run = stop_run
         self._finisher = Finisher(self._backlog, recorder, run)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks)
-        self._reply_notices = ReplyNotices()
+        self._reply_notices, self._one_by_one = ReplyNotices(), OneByOne(recorder.tallies, run)
         self._reader = RowReader(queue.feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
         self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)
         self._timekeeper = Timekeeper(endpoint_pool, self._backlog, self._dispatcher, self._workforce, self._halt, clock, notify)
@@ -179,6 +179,7 @@ class WorkerPool:
             self.monitor.ended(work)
             tally.in_flight -= 1
             endpoint.in_flight -= 1
+            self._endpoint_pool.bytes.ended(len(work.request.body))
         self._workforce.in_flight -= 1
         code = "unexpected"
         try:
@@ -223,7 +224,7 @@ class WorkerPool:
             self._act(self._failures.release())
         if work.is_probe:
             self._timekeeper.wake()
-        elif self._answer_checks and (decision := self._failures.reject(work, exchange)) is not None:
+        elif (self._answer_checks or isinstance(work, Bundle)) and (decision := self._failures.reject(work, exchange)) is not None:
             self._act(self.monitor.refused(work, exchange, decision))
             self._timekeeper.wake()
             return code_of(decision)
@@ -232,7 +233,7 @@ class WorkerPool:
         return "ok"
 
     def _act(self, decisions: Iterable[Decision]) -> None:
-        for decision in decisions:
+        for decision in self._one_by_one(decisions):
             match decision:
                 case Retry(work, due):
                     self._backlog.postpone(work, due)
@@ -248,8 +249,7 @@ class WorkerPool:
 
     def _stop_if(self, decision: StopRun | None) -> None:
         if decision is not None and not (decision.variant and self._stop_variants({decision.variant}, decision.stop)):
-            stop = self._stop_run if decision.everywhere else self.stop
-            stop(decision.stop, decision.grace_s)
+            (self._stop_run if decision.everywhere else self.stop)(decision.stop, decision.grace_s)
 
     def _stop_variants(self, names: Collection[str], stop: Stop) -> bool:
         """Send no more of these variants; returns False if that leaves none, so that all is to be stopped."""

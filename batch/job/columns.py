@@ -10,7 +10,9 @@ from batch.job.loading import LoadedJob
 from batch.job.paths import KeyPath, dotted
 from batch.job.problems import Problems, nearest
 from batch.job.schema import shown
+from batch.providers.text_apis import COLUMN_SETTINGS
 from batch.records import Row
+from batch.settings import PromptSettings
 
 # Rows that are read for a column that the first ones lack. If none of them has it, all of them would fail.
 ROWS_READ = 1000
@@ -75,6 +77,7 @@ def _report(loaded: LoadedJob, missing: list[_Use], present: list[str], *, ended
 
 
 def _uses(loaded: LoadedJob) -> Iterator[_Use]:
+    from batch.prompts.column_settings import named_columns
     from batch.prompts.columns import columns_of, prompt_templates
 
     for index, column in enumerate(loaded.job.output.columns):
@@ -83,6 +86,8 @@ def _uses(loaded: LoadedJob) -> Iterator[_Use]:
         prompt = variant.prompt
         if isinstance(prompt.messages, str):
             yield _Use(prompt.messages, _path_of(loaded, "messages", prompt.messages), required=True)
+        for column in sorted(named_columns(prompt)):
+            yield _Use(column, _path_of(loaded, _setting(prompt, column), column), required=True)
         if prompt.tools is not None:
             yield _Use(prompt.tools, _path_of(loaded, "tools", prompt.tools), required=False)
         for key, column in variant.row_parameters.items():
@@ -93,6 +98,11 @@ def _uses(loaded: LoadedJob) -> Iterator[_Use]:
         for place, source in prompt_templates(prompt):
             at = _path_of(loaded, place.partition("[")[0], source)
             yield from (_Use(column, at, required=True) for column in sorted(columns_of(source).required))
+
+
+def _setting(prompt: PromptSettings, column: str) -> str:
+    """Return the setting of a prompt that names a column to send."""
+    return next(setting for setting in COLUMN_SETTINGS if getattr(prompt, setting) == column)
 
 
 def _path_of(loaded: LoadedJob, key: str, source: str) -> KeyPath:

@@ -160,6 +160,9 @@ class JudgingSection(ScoreSection):
         default=None,
         description="What was asked: a column, or a template.  [default: the last user message of the first model]",
     )
+    images: Text | Annotated[list[Text], Field(min_length=1)] | Absent = Field(
+        default=None, description="The column of pictures, or a list of columns, that the judge sees beside question and answer."
+    )
     template: Text | Absent = Field(
         default=None,
         description="The judge's whole prompt, but for the form of its verdict: a template with what rubric may have, and rubric.",

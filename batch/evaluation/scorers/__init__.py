@@ -139,4 +139,6 @@ def _deciding(settings: JudgeSettings | Variant) -> dict[str, Any]:
     document = asdict(settings)
     # It only steers the check of model names before a run.
     document.get("variant", document)["provider"].pop("lists_all_models")
+    if not document.get("images"):
+        document.pop("images", None)
     return document

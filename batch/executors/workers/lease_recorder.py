@@ -9,7 +9,7 @@ import anyio
 from batch.clock import Clock
 from batch.engine.costs import Costs
 from batch.engine.recorder import Recorder, count, uncount_failure
-from batch.engine.work import Work
+from batch.engine.work import Work, rows_of
 from batch.errors import StorageError
 from batch.executors.workers.messages import Example, Lease, LeaseKey
 from batch.journal.object_writer import MAX_PENDING_BYTES
@@ -141,7 +141,7 @@ class LeaseRecorder(Recorder):
 
     def dropped(self, work: Work) -> None:
         """Wait no longer for an outcome of `work`: its lease can be done without."""
-        self._lease_journals[work.shard].settled += 1
+        self._lease_journals[work.shard].settled += rows_of(work)
 
     def give_up(self) -> None:
         """Wait for no more outcomes of the open leases: they are done when what they have is durable."""

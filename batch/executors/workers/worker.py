@@ -42,7 +42,8 @@ async def work(assignment: Assignment, keys: ApiKeys, link: Link, *, clock: Cloc
     groups = endpoints.by_endpoint(variants)
     notices: list[str] = []
     pools = [endpoints.each_url(group[0].provider) for group in groups]
-    settings = replace(endpoints.allow_connections(assignment.job.run, sum(map(len, pools)), notices.append), max_failures="100%")
+    allowed = endpoints.allow_connections(assignment.job.run, sum(map(len, pools)), notices.append)
+    settings = replace(allowed, max_failures="100%", max_bytes_in_flight=allowed.max_bytes_in_flight // len(groups))
     indexes = await anyio.to_thread.run_sync(_open_indexes, assignment)
     async with endpoints.clients(pools, keys, settings, clock) as clients:
         worker = Worker(assignment, settings, list(zip(groups, clients, strict=True)), indexes, link, clock, notices)

@@ -12,6 +12,7 @@ from anyio import from_thread
 
 from batch.clock import Clock
 from batch.engine.answer_checks import answer_checks_of
+from batch.engine.byte_limit import ByteLimit
 from batch.engine.costs import Costs
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.endpoint_queue import EndpointQueue
@@ -86,6 +87,8 @@ class WorkerQueue:
             cuts_prompts=provider.cuts_prompts,
             order=settings.order,
             variants=[variant.name for variant in variants],
+            byte_limit=ByteLimit(settings.max_bytes_in_flight),
+            own_models=[variant.name for variant in variants if variant.rows_name_models],
         )
         self._refused = RefusedVariants(self._endpoint_pool.variants)
         self._directory = open_run_directory(assignment.directory)

@@ -35,7 +35,12 @@ def named(
         breaker=SimpleNamespace(closed=closed),
         learned=SimpleNamespace(is_active=learned),
     )
-    pool: Any = SimpleNamespace(endpoints=[SimpleNamespace(in_flight=in_flight, limiter=limiter)], limit=limit, hold=lambda _: hold)
+    pool: Any = SimpleNamespace(
+        endpoints=[SimpleNamespace(in_flight=in_flight, limiter=limiter)],
+        limit=limit,
+        hold=lambda _: hold,
+        bytes=SimpleNamespace(is_full=False),
+    )
 
     class Waiting:
         next_due = due

@@ -170,6 +170,21 @@ def test_prompts_of_other_apis(name: str) -> None:
     assert (said[0][1], said[1][1], '"output": "4"' in said[2][1]) == ("Be brief.", "q", True)
 
 
+@pytest.mark.parametrize(("instructions", "shown"), [('"instructions":"s",', [("system", "s")]), ("", [])])
+def test_prompts_of_the_responses_api(instructions: str, shown: list[tuple[str, str]]) -> None:
+    """Its items are shown as messages, after the instructions as the system's, which is not there without any."""
+    body = f'{{"model":"m",{instructions}"input":[{{"role":"user","content":[{{"type":"input_text","text":"look"}}]}}]}}'.encode()
+    assert formatting.sent_prompt(Request("responses", body, b""), 1000) == [*shown, ("user", "look")]
+
+
+def test_prompts_of_the_messages_api() -> None:
+    """The system's text comes first, and pictures are named, not shown."""
+    picture = '{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}}'
+    body = f'{{"model":"m","system":"s","messages":[{{"role":"user","content":[{{"type":"text","text":"look"}},{picture}]}}]}}'.encode()
+    said = formatting.sent_prompt(Request("messages", body, b""), 1000)
+    assert said == [("system", "s"), ("user", "look\n[image: image/png, 4 characters]")]
+
+
 def test_prompts_that_are_no_chats() -> None:
     """A completion's prompt and an embedding's input are shown without a role."""
     for name in ("prompt", "input"):
