@@ -14,7 +14,6 @@ from batch.app import status
 from batch.app.control import control
 from batch.rundir.control_socket import NAME
 from tests.support.jobs import JobFolder, ids, lines_of
-from tests.support.ray_clusters import RayCluster, RayFolder
 from tests.support.scripted import PATIENCE_S, Action, Received, ScriptedEndpoint, Sleep, answer, error
 from tests.support.scripts import for_rows, row_number, until, wait_for, wait_for_requests
 from tests.support.stores import S3Server, StoreJob
@@ -160,15 +159,3 @@ def test_a_run_on_a_store_is_steered_by_its_address(s3: S3Server, tmp_path: Path
     completions = [json.loads(line) for line in s3.get(f"{folder.at}/completions.jsonl").splitlines()]
     assert ids(completions) == [row["id"] for row in folder.rows]
     assert [each.command for each in status(folder.address).commands] == ["pause", "set", "resume", "set", "retry"]
-
-
-@pytest.mark.ray
-@pytest.mark.timeout(600)
-def test_a_run_on_ray_is_steered_where_it_was_started(tmp_path: Path) -> None:
-    """Its workers on a cluster's nodes are paused, limited, and send rows again, by commands to the driver's run directory."""
-    gate = Gate(150)
-    with RayCluster(nodes=1) as cluster, ScriptedEndpoint(for_rows(gate)) as endpoint:
-        folder = RayFolder(tmp_path, endpoint.url, cluster, rows=ROWS, concurrency=16, parameters=PRICE)
-        steer(folder.begin(), endpoint, gate, folder.directory)
-    assert ids(folder.completions()) == [row["id"] for row in folder.rows]
-    assert folder.call("verify", str(folder.directory)).returncode == 0
