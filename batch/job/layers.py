@@ -124,7 +124,8 @@ def _read(path: Path, asked_by: FileLayer | None, *, pipes: bool = False) -> Fil
         message = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         if asked_by is not None:
             raise _extends_error(asked_by, f"{label}: {message}", _near_files(path)) from None
-        raise JobError([Problem(label, "", message, _near_files(path))]) from None
+        hint = "give the job file in it" if path.is_dir() else _near_files(path)
+        raise JobError([Problem(label, "", message, hint)]) from None
     except UnicodeDecodeError as error:
         raise JobError([Problem(label, "", f"is not UTF-8 text (byte {error.start})", "save it as UTF-8")]) from None
     try:

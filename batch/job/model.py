@@ -37,6 +37,7 @@ _RUN = RunSettings()
 _PROMPT = PromptSettings()
 _Texts = str | Annotated[list[str], Field(min_length=1)] | Absent
 _EMBEDDED = EmbeddedModelSettings()
+_METRICS = r"^(\S*:\d{1,5}|.+\.prom)$"
 
 
 class PromptSection(FilesSection):
@@ -230,7 +231,7 @@ class RunSection(Section):
         description="The most bytes of requests in flight, which are in memory: fewer are sent at a time where they are large (pictures).",
     )
     max_reply_bytes: Annotated[int, Field(ge=1024)] = Field(default=_RUN.max_reply_bytes, description="The longest reply that is read.")
-    metrics: Text | Absent = Field(
+    metrics: Annotated[str, Field(pattern=_METRICS, examples=["127.0.0.1:9464", "run.prom"])] | Absent = Field(
         default=_RUN.metrics,
         description='Where Prometheus finds the counts: "127.0.0.1:9464", or a text file for node_exporter, "/var/lib/…/run.prom".',
     )

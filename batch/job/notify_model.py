@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from batch.job.section import Absent, Section, Text
 from batch.settings.notify import NotifySettings
 
+# A variable may hold all of it.
+_WEBHOOK = r"^(https?://\S+|\S*\$\{\w+\}\S*)$"
+
 
 class NotifySection(Section):
     """Who hears of the run's end, of a stop, and of the half of its budget. A failure of it is reported and never the run's."""
 
-    webhook: Text | Absent = Field(
+    webhook: (
+        Annotated[str, Field(pattern=r"^(https?://\S+|\S*\$\{\w+\}\S*)$", examples=["https://example.org/hook", "${HOOK_URL}"])] | Absent
+    ) = Field(
         default=None,
         description='A URL that gets a POST of JSON, better by a variable: "${HOOK_URL}". One that is written out is not kept in run.json.',
     )

@@ -10,6 +10,7 @@ A template is written by the owner of the job, so the bounds (sandbox.py) are ag
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, cast
 
@@ -36,7 +37,19 @@ def check_template(source: str) -> None:
             raise ValueError(f"line {node.lineno}: a prompt cannot load other templates")
         ENVIRONMENT.from_string(source)
     except jinja2.TemplateSyntaxError as error:
-        raise ValueError(f"line {error.lineno}: {error.message}") from error
+        raise ValueError(f"line {error.lineno}: {(error.message or '').rstrip('.')}{_way_on(error.message or '')}") from error
+
+
+def _way_on(message: str) -> str:
+    """Say how a mistake of a template is mended, by the library's words for it."""
+    name = re.match(r"No (filter|test) named '([^']*)'", message)
+    if name is not None:
+        kinds = ENVIRONMENT.filters if name[1] == "filter" else ENVIRONMENT.tests
+        near = difflib.get_close_matches(name[2], [each for each in kinds if not each.startswith("_")], n=1)
+        return f"; did you mean {near[0]}?" if near else f"; columns need none: {{{{ column }}}} without |{name[2]}"
+    if message.startswith("unexpected '}'") or "end of print statement" in message:
+        return "; a column stands in two braces each: {{ column }}; text with braces of its own in {% raw %}…{% endraw %}"
+    return ""
 
 
 class Template:

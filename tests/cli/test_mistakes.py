@@ -72,6 +72,20 @@ MISTAKES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     "a job of JSON": ("plan job.toml", '[input] > {"input": {}}', ("is JSON", "job.toml:1", "[input]")),
     "a comment of C": ("plan job.toml", "[run] > // how\n[run]", ("job.toml:11", "a comment begins with #")),
     "rows as the job": ("run test.csv", "", ("is a file of rows", "test.csv", "promptmill init test.csv")),
+    "a brace too few": ("plan job.toml", '{{ text }}" > {{ text }"', ("not a template", "job.toml:5", "two braces each: {{ column }}")),
+    "a misspelt filter": (
+        "plan job.toml",
+        "{{ text }} > {{ text | uper }}",
+        ("No filter named 'uper'", "job.toml:5", "did you mean upper?"),
+    ),
+    "a filter that is none": ("plan job.toml", "{{ text }} > {{ text | zzz }}", ("No filter named 'zzz'", "{{ column }} without |zzz")),
+    "a webhook without a scheme": (
+        "plan job.toml",
+        '[run] > [notify]\nwebhook = "hooks.example.org/x"\n[run]',
+        ("notify.webhook", "job.toml:12", "https://"),
+    ),
+    "a port alone": ("plan job.toml", '[run] > [run]\nmetrics = "9464"', ("run.metrics", "job.toml:12", "127.0.0.1:9464")),
+    "a folder as the job": ("run .", "", ("Is a directory", "give the job file in it")),
     "no such variables": ("run job.toml --env-file .env", "", ("no such file", ".env", "working directory")),
 }
 

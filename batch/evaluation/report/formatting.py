@@ -101,9 +101,8 @@ def sent_prompt(request: Request, longest: int) -> list[SentMessage]:
     if isinstance(given := body.get("input"), list) and all(isinstance(item, Mapping) for item in given):
         # The Responses API has its messages as items.
         messages = [*messages, *body.pop("input")]
-    said = [
-        (str(message.get("role") or message.get("type") or ""), _message(message)) for message in messages if isinstance(message, Mapping)
-    ]
+    turns = [message for message in messages if isinstance(message, Mapping)]
+    said = [(str(turn.get("role") or turn.get("type") or ""), _message(turn)) for turn in turns]
     said += [("", _content(body[name])) for name in ("prompt", "input") if name in body]
     if "tools" in body:
         said.append(("tools", pretty(body["tools"])))
