@@ -160,7 +160,7 @@ class RequestCounts:
             example=self.example,
             changed=self.changed,
             copies=self.copies,
-            requests=self.requests,
+            requests=self._sent,
             media=self.media,
             pictures=self.pictures,
             sounds=self.sounds,
@@ -171,7 +171,7 @@ class RequestCounts:
             answer_limit=self.longest,
             answers=self.sample.answers if self.sample.is_enough else 0,
             price=price,
-            cost_usd=cost_range(price, self.requests, prompt, answer) if price else None,
+            cost_usd=cost_range(price, self._sent, prompt, answer) if price else None,
             batch_cost_usd=cost_range(batch, self.requests, prompt, answer) if batch else None,
             endpoint=self.variant.provider.base_url,
             saved_usd=cost_range(price, self.copies, *self._tokens(self.copies, self.copied_bytes)) if price else None,
@@ -181,6 +181,11 @@ class RequestCounts:
             batch_window_s=None if (api := self.variant.provider.batch) is None else window_s(self.job.batch, api),
             batch_longest_s=None if api is None else longest_s(self.job.batch, api),
         )
+
+    @property
+    def _sent(self) -> int:
+        """How many requests the rows to send are, where several share one."""
+        return ceil(self.requests / self.variant.prompt.texts_per_request)
 
     def _batches(self) -> int | None:
         api = self.variant.provider.batch
@@ -196,14 +201,14 @@ class RequestCounts:
         """Compute seconds by the job's rates, and by the duration of answers so far."""
         run = self.job.run
         endpoints = 1 + len(self.variant.provider.more_urls)
-        minutes = [self.requests / run.requests_per_minute] if run.requests_per_minute else []
+        minutes = [self._sent / run.requests_per_minute] if run.requests_per_minute else []
         minutes += [(prompt.low + answer.low) / run.tokens_per_minute] if run.tokens_per_minute else []
         at_least = 60 * max(minutes) / endpoints if minutes else None
         latency = self.sample.latency_s
         if latency is None:
             return at_least, None
         at_once = self.sample.in_flight if run.concurrency == "auto" else run.concurrency * endpoints
-        return at_least, max(at_least or 0.0, self.requests * latency / at_once)
+        return at_least, max(at_least or 0.0, self._sent * latency / at_once)
 
 
 def _text_bytes(request: Request) -> int:

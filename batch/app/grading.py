@@ -16,6 +16,7 @@ from batch.evaluation.answers import Answer, run_answers, run_state
 from batch.evaluation.grading.embeddings import TEXT
 from batch.evaluation.grading.grader_calls import CARRIED, CallOutcomes, calls_directory, calls_state, count_open, graded_by, write_calls
 from batch.evaluation.grading.judge_grader import MESSAGES, JudgeGrader, judge_variant
+from batch.evaluation.grading.pictures import IMAGES
 from batch.evaluation.grading.verdict_reader import FollowUpGrader
 from batch.evaluation.scoring import make_grader
 from batch.events import Observer
@@ -23,6 +24,7 @@ from batch.job import LoadedJob, from_document, with_entries
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of
 from batch.settings import Job, ScoreSettings
+from batch.settings.files import FileSettings
 
 # What such a run does not take over from [run]: repeats and a race concern the scored run only.
 _NOT_TAKEN = frozenset({"repeats", "race"})
@@ -66,7 +68,9 @@ def gradings(scored: ScoredRun, overrides: Sequence[str] = (), *, retry_failed: 
         own = calls_directory(judged.directory, score)
         place, calls = _write_calls(score, judged.job, partial(run_answers, judged), run_state(judged), own)
         unmade = count_open(own, score, retry_failed=retry_failed)
-        loaded = from_document(_document(judging.document, raw, score, place, address_of(own)), overrides)
+        loaded = from_document(
+            _document(judging.document, raw, score, judged.job.variants[0].prompt.attached, place, address_of(own)), overrides
+        )
         did: Literal["judged", "embedded"] = "judged" if score.judge is not None else "embedded"
         found.append(Grading(score.name, score.asked.full_name, did, calls, unmade, loaded))
     return found
@@ -82,19 +86,31 @@ def _write_calls(score: ScoreSettings, job: Job, answers: Callable[[], Iterable[
         return write_calls(FollowUpGrader(grader, outcomes), answers, calls_state(state, own, score), own)
 
 
-def _document(judging: Mapping[str, Any], raw: Mapping[str, Any], score: ScoreSettings, calls: str, folder: str) -> dict[str, Any]:
+def _document(
+    judging: Mapping[str, Any], raw: Mapping[str, Any], score: ScoreSettings, attached: FileSettings, calls: str, folder: str
+) -> dict[str, Any]:
     """Write the job that sends a score's calls, with the providers and pace of the scored job."""
     document = copy.deepcopy(dict(judging))
     return {
         "name": f"{document['name']}: {score.name}",
         "input": {"path": calls, "id": "id"},
-        "prompt": {"messages": MESSAGES} if score.judge is not None else {"api": "embeddings", "text": f"{{{{ {TEXT} }}}}"},
+        "prompt": _prompt(score, attached),
         **({"provider": document["provider"]} if "provider" in document else {}),
         "model": [_model(raw, score)],
         **({"batch": document["batch"]} if "batch" in document else {}),
         "run": _run_table(document.get("run", {}), score),
         "output": {"dir": folder, "columns": list(CARRIED)},
     }
+
+
+def _prompt(score: ScoreSettings, attached: FileSettings) -> dict[str, Any]:
+    """Write how a call becomes a request; the pictures of a judge's calls are shown as the judged model saw them."""
+    if score.judge is None:
+        return {"api": "embeddings", "text": f"{{{{ {TEXT} }}}}"}
+    if not score.judge.images:
+        return {"messages": MESSAGES}
+    detail = {} if attached.detail is None else {"detail": attached.detail}
+    return {"messages": MESSAGES, "images": IMAGES, "max_file_bytes": attached.max_file_bytes, **detail}
 
 
 def _run_table(run: Mapping[str, Any], score: ScoreSettings) -> dict[str, Any]:

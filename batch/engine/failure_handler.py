@@ -11,12 +11,13 @@ from dataclasses import replace
 
 from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog
+from batch.engine.bundles import divide
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.history import with_history
 from batch.engine.limiter import key_of
 from batch.engine.stop import Stop
-from batch.engine.work import Withheld, Work
+from batch.engine.work import Bundle, Withheld, Work
 from batch.events import UnexpectedError
 from batch.policy.blame import ALONE_REFUSALS, BLAMELESS, DISTINCT_REFUSED, DISTINCT_RETRIED, OF_THE_RATE, OF_THE_ROW, Blame, blame
 from batch.policy.verdicts import Action, Verdict
@@ -82,7 +83,10 @@ class FailureHandler:
             yield from self._give_back(probe, exchange.done_at, error.message)
 
     def reject(self, work: Work, exchange: Exchange) -> Decision | None:
-        """Check an answer against the variant's schema; None if it fits."""
+        """Check an answer against the variant's schema, or divide it among the rows of a bundle; None if it fits."""
+        if isinstance(work, Bundle):
+            undivided = divide(work, exchange)
+            return None if undivided is None else Fail(work, undivided, exchange)
         check = self._answer_checks.get(work.task.variant)
         error = check.fault(exchange) if check is not None else None
         if check is None or error is None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from batch.clock import Clock
 from batch.engine.costs import Costs
-from batch.engine.work import Work
+from batch.engine.work import Bundle, Work
 from batch.errors import StorageError
 from batch.journal.lines import encode
 from batch.journal.writer import JournalWriter
@@ -30,8 +30,9 @@ class Recorder:
         self._epoch = clock.wall() - clock.monotonic()
 
     def completed(self, work: Work, exchange: Exchange) -> None:
-        """Keep an answer for the next `flush`, which journals it with the others."""
-        self._pending.append((work, self._outcome(work, exchange, None)))
+        """Keep an answer, or those of a bundle's rows, for the next `flush`, which journals them with the others."""
+        answers = work.answers if isinstance(work, Bundle) else ((work, exchange),)
+        self._pending += [(each, self._outcome(each, part, None)) for each, part in answers]
 
     def failed(self, work: Work, error: ErrorInfo, exchange: Exchange | None) -> None:
         """Journal a failure; `exchange` is None if nothing was sent. Raises StorageError."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,19 @@ class Work:
         return self.mended or self.task.request
 
 
+@dataclass(slots=True, eq=False)
+class Bundle(Work):
+    """Several rows' work that is sent as one request; its task stands for the first of them, and has no record of its own.
+
+    `weights` are the sizes of the members' texts, by which usage and cost are divided. `answers` are the members with their parts of the
+    answer, as an exchange of their own each, once there is one.
+    """
+
+    members: tuple[Work, ...] = ()
+    weights: tuple[int, ...] = ()
+    answers: Sequence[tuple[Work, Exchange]] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Withheld:
     """A refused row that waits for evidence of what to blame.
@@ -103,6 +116,11 @@ class Withheld:
     may_be_billed: bool = False
 
 
+def rows_of(work: Work) -> int:
+    """Return how many rows are sent with `work`."""
+    return len(work.members) if isinstance(work, Bundle) else 1
+
+
 def count_sent(tally: Tally, work: Work) -> None:
     """Count an attempt of `work` that leaves."""
     work.tries += 1
@@ -110,3 +128,9 @@ def count_sent(tally: Tally, work: Work) -> None:
     tally.retries += work.tries > 1
     tally.probes += work.is_probe
     tally.in_flight += 1
+
+
+def count_ended(tally: Tally, endpoint: PooledEndpoint, exchange: Exchange, code: str) -> None:
+    """Count an attempt that ended: "ok", or the code of its error."""
+    first = None if exchange.first_token_at is None else exchange.first_token_at - exchange.sent_at
+    tally.ended(endpoint.limiter.name, code, exchange.done_at - exchange.sent_at, first)

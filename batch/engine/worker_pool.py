@@ -15,8 +15,9 @@ from anyio.abc import TaskGroup
 
 from batch.clock import Clock
 from batch.engine.backlog import Backlog, high_water
+from batch.engine.bundles import OneByOne
 from batch.engine.costs import Costs
-from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
+from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn, code_of
 from batch.engine.dispatcher import Dispatcher
 from batch.engine.ending import reason_to_stop
 from batch.engine.endpoint_queue import EndpointQueue
@@ -31,7 +32,7 @@ from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.engine.timekeeper import Timekeeper
 from batch.engine.unexpected import fail_unexpected
-from batch.engine.work import PooledEndpoint, Work, count_sent
+from batch.engine.work import Bundle, PooledEndpoint, Work, count_ended, count_sent
 from batch.engine.workforce import Workforce
 from batch.events import Event, Notice
 from batch.policy.verdicts import Action, judge
@@ -54,8 +55,7 @@ class WorkerPool:
         stop_run: Callable[[Stop, float], None],
     ) -> None:
         self._endpoint_pool = endpoint_pool = queue.endpoint_pool
-        self._recorder = recorder
-        self._costs = costs
+        self._recorder, self._costs = recorder, costs
         self._run, self._clock, self._notify = run, clock, notify
         self._answer_checks = queue.answer_checks
         self._workforce = Workforce(run.most_in_flight * len(endpoint_pool), self._work)
@@ -64,7 +64,7 @@ class WorkerPool:
         self._stop_run = stop_run
         self._finisher = Finisher(self._backlog, recorder, run)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks)
-        self._reply_notices = ReplyNotices()
+        self._reply_notices, self._one_by_one = ReplyNotices(), OneByOne(recorder.tallies, run)
         self._reader = RowReader(queue.feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
         self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)
         self._timekeeper = Timekeeper(endpoint_pool, self._backlog, self._dispatcher, self._workforce, self._halt, clock, notify)
@@ -179,12 +179,15 @@ class WorkerPool:
             self.monitor.ended(work)
             tally.in_flight -= 1
             endpoint.in_flight -= 1
+            self._endpoint_pool.bytes.ended(len(work.request.body))
         self._workforce.in_flight -= 1
+        code = "unexpected"
         try:
-            self._judge(work, endpoint, exchange)
+            code = self._judge(work, endpoint, exchange)
         except Exception as error:  # noqa: BLE001 - whatever a server sends ends at most its attempt
             self._act(fail_unexpected(work, exchange, error, self._costs))
             self._timekeeper.wake()
+        count_ended(tally, endpoint, exchange, code)
         # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.
         await asyncio.sleep(0)
         self._stop_if(await self._finisher.flush(work.task.variant))
@@ -196,7 +199,7 @@ class WorkerPool:
             elif self._workforce.count < limit:
                 self._timekeeper.wake()
 
-    def _judge(self, work: Work, endpoint: PooledEndpoint, exchange: Exchange) -> None:
+    def _judge(self, work: Work, endpoint: PooledEndpoint, exchange: Exchange) -> str:
         endpoint.limiter.ended(work.ticket, exchange)
         if work.first_sent is None:
             work.first_sent = exchange.sent_at
@@ -204,17 +207,15 @@ class WorkerPool:
         work.attempts += verdict.charged
         self._costs.ended(work, exchange, verdict)
         if verdict.action is Action.DONE:
-            self._complete(work, exchange)
-            return
-        failures = self._failures
-        exhausted = self._reader.exhausted
+            return self._complete(work, exchange)
+        failures, exhausted = self._failures, self._reader.exhausted
         found = failures.tested(work, verdict, exchange) if work.is_probe else failures.settle(work, verdict, exchange, exhausted=exhausted)
         self._act(self.monitor.followed(work, exchange, verdict, found))
         self._timekeeper.wake()
+        return code_of(verdict)
 
-    def _complete(self, work: Work, exchange: Exchange) -> None:
-        notice = self._endpoint_pool.served(work, exchange)
-        if notice is not None:
+    def _complete(self, work: Work, exchange: Exchange) -> str:
+        if (notice := self._endpoint_pool.served(work, exchange)) is not None:
             self._timekeeper.wake()
             self._notify(Notice(notice))
         for text in self._reply_notices.of(work, exchange):
@@ -224,15 +225,16 @@ class WorkerPool:
             self._act(self._failures.release())
         if work.is_probe:
             self._timekeeper.wake()
-            return
-        if self._answer_checks and (decision := self._failures.reject(work, exchange)) is not None:
+        elif (self._answer_checks or isinstance(work, Bundle)) and (decision := self._failures.reject(work, exchange)) is not None:
             self._act(self.monitor.refused(work, exchange, decision))
             self._timekeeper.wake()
-            return
-        self._recorder.completed(work, exchange)
+            return code_of(decision)
+        else:
+            self._recorder.completed(work, exchange)
+        return "ok"
 
     def _act(self, decisions: Iterable[Decision]) -> None:
-        for decision in decisions:
+        for decision in self._one_by_one(decisions):
             match decision:
                 case Retry(work, due):
                     self._backlog.postpone(work, due)
@@ -248,8 +250,7 @@ class WorkerPool:
 
     def _stop_if(self, decision: StopRun | None) -> None:
         if decision is not None and not (decision.variant and self._stop_variants({decision.variant}, decision.stop)):
-            stop = self._stop_run if decision.everywhere else self.stop
-            stop(decision.stop, decision.grace_s)
+            (self._stop_run if decision.everywhere else self.stop)(decision.stop, decision.grace_s)
 
     def _stop_variants(self, names: Collection[str], stop: Stop) -> bool:
         """Send no more of these variants; returns False if that leaves none, so that all is to be stopped."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from batch.engine.steering import Steering, parse_limits
+from batch.events import Event, LimitsSet, Notice
 from batch.executors.stopping import Stopper
 from batch.settings import RunSettings
 from batch.tally import Tally
@@ -47,16 +48,16 @@ class CommandReply:
 
 
 class Control:
-    """Carries out commands on the run of one process. `report` gets a sentence for people; `stopper` drains and stops the run.
+    """Carries out commands on the run of one process. `notify` gets sentences for people, and the limits; `stopper` drains and stops.
 
     The session `began` at this time, in seconds since the epoch.
     """
 
-    def __init__(self, run: RunSettings, stopper: Stopper, report: Callable[[str], None], began: float = 0.0) -> None:
+    def __init__(self, run: RunSettings, stopper: Stopper, notify: Callable[[Event], None], began: float = 0.0) -> None:
         self.began = began
+        self._notify = notify
         self.steering = self._begun_with = Steering.of(run)
         self._stopper = stopper
-        self._report = report
         self._target: SteeredTarget | None = None
         self._poll: Callable[[], int] | None = None
 
@@ -148,7 +149,18 @@ class Control:
     async def _steer(self, steering: Steering) -> None:
         if self._target is not None:
             await self._target.steer(steering)
-        self.steering = steering
+        before, self.steering = self.limits, steering
+        if self.limits != before:
+            self._notify(self.limits)
+
+    @property
+    def limits(self) -> LimitsSet:
+        """The limits that the session keeps to."""
+        steering = self.steering
+        return LimitsSet(steering.concurrency, steering.requests_per_minute, steering.tokens_per_minute, steering.max_cost_usd)
+
+    def _report(self, text: str) -> None:
+        self._notify(Notice(text))
 
     def _state(self) -> dict[str, Any]:
         sending = {} if self._target is None else self._target.state()

@@ -28,6 +28,7 @@ class PriceSection(Section):
 
     input: NotNegative = Field(description="Prompt tokens.")
     output: NotNegative | Absent = Field(default=None, description="Tokens of answers, reasoning included. Embeddings have none.")
+    per_request: NotNegative = Field(default=0.0, description="Each request, or each search unit of a rerank by Cohere, in US dollars.")
     cached_input: NotNegative | Absent = Field(
         default=None, description="Prompt tokens that the provider read from its cache. [default: as input]"
     )

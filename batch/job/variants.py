@@ -23,6 +23,7 @@ from batch.job.section import PriceSection
 from batch.job.sections import ModelEntry, Sections, check_json
 from batch.providers.parameters import COMMON_PARAMETERS, PROMPTED_PARAMETERS
 from batch.providers.prices import price_of
+from batch.records import ANSWERLESS, SCORING
 from batch.settings import OWN_MODEL, Price, PromptSettings, ProviderSettings, TokenPrices, Variant
 
 MAX_VARIANTS = 1000
@@ -155,7 +156,9 @@ def _check_pairs(entry: ModelEntry, provider: ProviderSettings, prompt: PromptSe
         loading.add(
             (*entry.path, "response_format"), "conflicts with prompt.schema, which is sent as response_format", "keep one of the two"
         )
-    if provider.embedded is not None and not prompt.stored and provider.embedded.embedding != (prompt.api == "embeddings"):
+    if provider.embedded is not None and prompt.api in SCORING:
+        loading.add(entry.id_path, f"the embedded model does not serve {prompt.api}", "use a server that does, such as vLLM")
+    elif provider.embedded is not None and not prompt.stored and provider.embedded.embedding != (prompt.api == "embeddings"):
         wanted = "true" if prompt.api == "embeddings" else "false"
         message = f"the embedded model is not set up for {prompt.api}"
         loading.add(entry.id_path, message, f"set embedding = {wanted} in [provider.{provider.name}]")
@@ -241,14 +244,17 @@ def own_price(section: PriceSection | None) -> Price | None:
     if section is None:
         return None
     cached = section.input if section.cached_input is None else section.cached_input
-    return Price(rates=TokenPrices(input=section.input, output=section.output or 0.0, cached_input=cached, cache_write=section.input))
+    return Price(
+        rates=TokenPrices(input=section.input, output=section.output or 0.0, cached_input=cached, cache_write=section.input),
+        per_request=section.per_request,
+    )
 
 
 def check_prices(found: Sequence[tuple[ModelEntry, Variant]], run: RunSection | None, loading: Loading, *, id_key: str = "id") -> None:
     """Report prices without one for answers, and unpriced variants of a job with a budget. `id_key` is the key that names the model."""
     for entry, variant in found:
         section = entry.section.price
-        if section is not None and section.output is None and variant.prompt.api != "embeddings":
+        if section is not None and section.output is None and variant.prompt.api not in ANSWERLESS:
             loading.add((*entry.path, "price", "output"), "is missing", f"answers cost money too: {_PRICE_EXAMPLE}")
         elif run is not None and run.max_cost_usd is not None and price_of(variant, datetime.now(UTC)) is None:
             hint = f"give it one, in US dollars for a million tokens: {_PRICE_EXAMPLE}; or remove run.max_cost_usd"

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from batch.settings.batch_api import BatchApi, BatchFamily
 
 MEGABYTE = 1_000_000
+MAX_INPUTS = 50_000
+"""OpenAI's bound on what a batch of embeddings may embed in all."""
 
 FAMILIES: Mapping[BatchFamily, BatchApi] = MappingProxyType(
     {
@@ -47,3 +50,9 @@ ANTHROPIC = BatchApi(
     body_key="params",
     results="results",
 )
+
+
+def inputs_of(body: Mapping[str, Any]) -> int:
+    """Return how many inputs the body of a request for embeddings has: a list of numbers is one text as tokens."""
+    given = body.get("input")
+    return len(given) if isinstance(given, list) and given and not isinstance(given[0], int) else 1

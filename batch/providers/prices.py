@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batch.providers.urls import socket_path
+from batch.records import ANSWERLESS
 from batch.settings import Price, TokenPrices, Variant
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _converted(model: ModelInfo, prices: ModelPrice, variant: Variant) -> Price 
         "cached_input": prices.cache_read_mtok,
         "cache_write": prices.cache_write_mtok,
     }
-    if kinds["input"] is None or (kinds["output"] is None and variant.prompt.api != "embeddings" and not variant.prompt.stored):
+    if kinds["input"] is None or (kinds["output"] is None and variant.prompt.api not in ANSWERLESS and not variant.prompt.stored):
         return None
     starts = sorted({tier.start for price in kinds.values() for tier in getattr(price, "tiers", ())})
     per_thousand = getattr(prices, "requests_kcount", None)

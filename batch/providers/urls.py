@@ -24,7 +24,7 @@ RETIRED_HOSTS: Mapping[str, str] = MappingProxyType(
 
 _VERSION = re.compile(r"v\d+[a-z0-9]*")
 # People copy the address of a method from a provider's page.
-_API_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/moderations")
+_API_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/moderations", "/rerank", "/score")
 # Omitted from addresses: the same endpoint has one name, one set of limits, and one place in a pool.
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 UNIX = "http+unix"

@@ -328,3 +328,21 @@ def test_two_models_are_submitted_at_once(tmp_path: Path) -> None:
         events = [event["event"] for event in ledger(folder)]
         assert events.index("collected") > max(at for at, event in enumerate(events) if event == "created")
         assert len(folder.completions()) == 20
+
+
+@pytest.mark.parametrize(("limit", "failed"), [(5, 10), ("30%", 20), (None, 20), ("100%", 40)])
+def test_failures_in_batches_count(tmp_path: Path, limit: int | str | None, failed: int) -> None:
+    """Beyond `run.max_failures`, or where the first rows all fail alike, no further batch is submitted; a raised limit continues.
+
+    Of 40 rows in batches of ten all fail, and the provider takes one batch at a time. A share counts from 20 rows on.
+    """
+    refuse = {line: (400, {"error": {"message": "bad", "type": "invalid_request_error"}}) for line in range(10)}
+    with BatchServer(Plan(refuse=refuse)) as server:
+        server.limit_requests = 10
+        folder = job(tmp_path, server, rows=40, **({} if limit is None else {"max_failures": limit}))
+        session = run_here(folder)
+        assert (session.exit_code, session.tally.failed) == (1 if failed == 40 else 5, failed), session.reason
+        assert failed == 40 or ("run.max_failures" in session.reason and "for example row" in session.reason)
+        check_accounts(folder, session.report)
+        assert run_here(folder, 'run.max_failures="100%"').exit_code == 1
+        assert len(folder.errors()) == 40

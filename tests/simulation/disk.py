@@ -224,6 +224,19 @@ class SimDisk(Disk):
         return OSError(self.trouble.code, os.strerror(self.trouble.code))
 
 
+class OpenedFiles:
+    """The disk as another process sees it, which syncs what the sending one has written: a file is known by its descriptor alone."""
+
+    def __init__(self, disk: SimDisk) -> None:
+        self._disk = disk
+
+    def sync(self, descriptor: int) -> None:
+        """Make durable what is in the file now."""
+        file = self._disk.files.get(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if file is not None:
+            file.synced, file.ghost = max(file.synced, file.size), b""
+
+
 def _line_ends(path: Path) -> list[int]:
     return list(accumulate(len(line) for line in path.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")))
 

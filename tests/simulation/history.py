@@ -51,6 +51,8 @@ class History:
         self._models = ("alpha", "beta")[: chance.choice((1, 1, 2))]
         self._hosts = chance.choice((1, 1, 2))
         self._repeats = chance.choice((1, 1, 1, 2))
+        # From a chance of its own: the rest of a history is the same with parts and without.
+        self._rows_per_part = random.Random(f"parts of {seed}").choice((None, None, 1, 2, 3, 7))
         self._segment_bytes = chance.choice((700, 2500, 1 << 28))
         self._durability = chance.choice(("group", "group", "row", "os"))
         self._poison: dict[str, str] = {}
@@ -182,6 +184,7 @@ class History:
     ) -> None:
         world, job = self.world, before.job
         after = Records(job, self.folder, may_be_torn=crashed or may_lose)
+        checks.parts_are_recorded(after, self.folder)
         found = before.records.counts()
         words = world.last_words
         started = session.watcher.has_started
@@ -232,7 +235,7 @@ class History:
             input=InputSettings(paths=(str(self._input),), id="id" if self._by_id else None),
             variants=variants,
             run=settings,
-            output=OutputSettings(dir=str(self.folder), columns=("text",)),
+            output=OutputSettings(dir=str(self.folder), columns=("text",), rows_per_part=self._rows_per_part),
         )
 
     @property
