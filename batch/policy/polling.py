@@ -31,7 +31,7 @@ class Polling:
         return max(0.0, min(self._due_wall - wall, self._due_monotonic - monotonic))
 
     def begin(self) -> None:
-        """Begin a look: what is told from now on, it may not see."""
+        """Begin a look: what is reported from now on, it may not see."""
         self._expired = False
 
     def expire(self) -> None:

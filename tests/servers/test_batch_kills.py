@@ -73,7 +73,7 @@ ANSWERS = {"own": "answer to {}", "aimock": FIXED, "llmock": "Hello! You said: {
 
 def traced(folder: JobFolder, *options: str) -> subprocess.CompletedProcess[str]:
     """The job's run under strace."""
-    words = ["strace", "-f", "-qq", "--seccomp-bpf", "-e", "signal=none", *options, *folder.command("run", folder.job.name)]
+    words = ["strace", "-f", "-qq", "-e", "signal=none", *options, *folder.command("run", folder.job.name)]
     environ = {**unmeasured(), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(words, cwd=folder.path, env=environ, capture_output=True, text=True)
 

@@ -55,6 +55,9 @@ class Witness:
         """Whether the endpoint, and not the rows, must seem to be at fault."""
         return self.unready or sum(min(failures, self.run.repeats) for failures in self.suspects.values()) >= 3
 
+    def _has_served(self, model: str) -> bool:
+        return any(count and key.startswith(f"{model}|") for key, count in self.answered.items())
+
     def arrives(self, key: str) -> bool:
         """A request came; True when it may be a test of this endpoint with an answered request."""
         now = self.world.time()
@@ -67,7 +70,9 @@ class Witness:
         self._require(
             self.in_flight <= self.run.most_in_flight, "6", f"{self.in_flight} requests at once, {self.run.most_in_flight} allowed"
         )
-        is_test = model in self.refused and (self.answered[key] > 0 or self.unfinished[key] < self.run.repeats)
+        # A model that was never served is tested with the answered row of another one.
+        tests = model in self.refused or any(not self._has_served(other) for other in self.refused)
+        is_test = tests and (self.answered[key] > 0 or self.unfinished[key] < self.run.repeats)
         if self.answered[key] - self.answered_tests[key] >= self.unfinished[key]:
             self._require(is_test, "4 (tests)", f"{key} was answered and came again, and nothing of {model} was refused since")
         if is_test:

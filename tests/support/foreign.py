@@ -67,7 +67,8 @@ def node_script(name: str, requirement: str, script: str) -> list[str]:
     node, npm = "node", "npm"
     if shutil.which(node) is None or shutil.which(npm) is None:
         # The same programs, as a package of PyPI's.
-        node, npm = (str(python_program(name, NODE).parent / name) for name in (node, npm))
+        programs = python_program("node", NODE).parent
+        node, npm = str(programs / "node"), str(programs / "npm")
     home = cache_home() / name
     install = [npm, "install", "--prefix", str(home), "--ignore-scripts", "--no-audit", "--no-fund", requirement]
     _install(home, requirement, [install])
