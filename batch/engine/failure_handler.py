@@ -14,12 +14,22 @@ from batch.engine.backlog import Backlog
 from batch.engine.bundles import divide
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
-from batch.engine.history import with_history
+from batch.engine.history import refused_for_the_moment, with_history
 from batch.engine.limiter import key_of
+from batch.engine.run_faults import RunFaults, elsewhere
 from batch.engine.stop import Stop
 from batch.engine.work import Bundle, Withheld, Work
 from batch.events import UnexpectedError
-from batch.policy.blame import ALONE_REFUSALS, BLAMELESS, DISTINCT_REFUSED, DISTINCT_RETRIED, OF_THE_RATE, OF_THE_ROW, Blame, blame
+from batch.policy.blame import (
+    ALONE_REFUSALS,
+    BLAMELESS,
+    DISTINCT_REFUSED,
+    DISTINCT_RETRIED,
+    OF_THE_MOMENT,
+    OF_THE_ROW,
+    Blame,
+    blame,
+)
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Api, ErrorInfo, Exchange
 from batch.settings import RunSettings
@@ -47,6 +57,7 @@ class FailureHandler:
         self.withheld: list[Withheld] = []
         self.served: set[Api] = set()
         self._tested: set[str] = set()
+        self._run_faults = RunFaults(endpoint_pool, run)
         self._endpoint_pool = endpoint_pool
         self._backlog = backlog
         self._tallies = tallies
@@ -68,18 +79,21 @@ class FailureHandler:
         elif verdict.action is Action.FAIL:
             yield from self._refuse(work, verdict, error, exchange)
         else:
-            yield from self._rest_endpoint(work, verdict, error, exchange)
+            yield from self._stop(work, verdict, error, exchange)
 
     def tested(self, probe: Work, verdict: Verdict, exchange: Exchange) -> Iterator[Decision]:
         """Decide after a refused reference: the endpoint is to blame for the rows that it refused since it last served."""
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
-        if verdict.action is Action.STOP:
-            yield from self._rest_endpoint(probe, verdict, error, exchange)
+        evidence = self._endpoint_pool.evidence(probe)
+        # The path is right where it has served: an ingress that has lost its backend is waited for.
+        if verdict.action is Action.STOP and not (error.code == "not_found" and evidence.has_served):
+            evidence.condemn()
+            yield from self._run_faults.rest_endpoint(probe, error, exchange)
         elif (notice := self._endpoint_pool.refused_probe(probe, verdict, exchange)) is not None:
             yield Warn(notice)
         yield from self.release()
-        if self._endpoint_pool.evidence(probe).is_condemned:
+        if evidence.is_condemned:
             yield from self._give_back(probe, exchange.done_at, error.message)
 
     def reject(self, work: Work, exchange: Exchange) -> Decision | None:
@@ -107,11 +121,16 @@ class FailureHandler:
 
         A row that was refused for the rate must be refused several times so: the request between may have used up the rate.
         """
-        cleared = [e for e in self.withheld if self._endpoint_pool.evidence(e.work).served_after(e.exchange.done_at)]
+        cleared = [each for each in self.withheld if self._run_faults.is_cleared(each)]
         self.withheld = [each for each in self.withheld if each not in cleared]
         decisions: list[Decision] = []
+        if (believed := self._run_faults.believed_of_several(self.withheld)) is not None:
+            self.withheld.remove(believed)
+            decisions.extend(self._run_faults.rest_endpoint(believed.work, believed.error, believed.exchange))
         for each in cleared:
-            if (
+            if each.is_stop:
+                decisions.append(self._run_faults.again_or_fail(each))
+            elif (
                 len(cleared) >= DISTINCT_RETRIED
                 and each.once_more
                 and each.work.attempts < self._run.attempts
@@ -119,7 +138,7 @@ class FailureHandler:
             ):
                 # Several in a row may have met an endpoint that was broken for a while. Another refusal costs nothing and decides it.
                 each.work.sent_once_more = True
-                decisions.append(self._elsewhere(each.work, each.exchange.done_at))
+                decisions.append(elsewhere(each.work, each.exchange.done_at))
             elif each.due is not None and each.work.refused_alone < ALONE_REFUSALS:
                 decisions.append(Retry(each.work, each.due))
             else:
@@ -141,6 +160,7 @@ class FailureHandler:
 
     def conclude(self, now: float) -> list[Fail]:
         """Test the endpoints of withheld rows when nothing else is left to send; fail the rows without a possible test."""
+        self._run_faults.is_concluding = True
         if self._endpoint_pool.references:
             for each in self.withheld:
                 self._endpoint_pool.suspect(each.work, now)
@@ -148,6 +168,15 @@ class FailureHandler:
         failed = [Fail(each.work, each.error, each.exchange) for each in self.withheld]
         self.withheld = []
         return failed
+
+    def _stop(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
+        if self._run_faults.believes(work, verdict):
+            work.attempts -= verdict.charged
+            yield from self._run_faults.rest_endpoint(work, error, exchange)
+            return
+        yield from self._run_faults.doubt(work, error, exchange, self.withheld)
+        if self._endpoint_pool.evidence(work).is_condemned:
+            yield from self._give_back(work, exchange.done_at)
 
     def _refuse(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
         # A model that was never served is tested with the answered request of another one: it shows whether the endpoint is at fault.
@@ -168,7 +197,7 @@ class FailureHandler:
             yield Warn(notice)
         if movable:
             yield from self._suspect(work, exchange.done_at, DISTINCT_REFUSED, testable=testable)
-            yield self._elsewhere(work, exchange.done_at)
+            yield elsewhere(work, exchange.done_at)
         else:
             yield from self._withhold_refused(work, error, exchange, testable=testable)
 
@@ -206,7 +235,7 @@ class FailureHandler:
                 each.work.failed_at = each.work.endpoint
                 if each.may_be_billed:
                     self._count_double(each.work)
-                yield self._elsewhere(each.work, now)
+                yield elsewhere(each.work, now)
             else:
                 self.withheld.append(each)
 
@@ -217,30 +246,10 @@ class FailureHandler:
         work.forgiven_at = now
         return work.forgiven > ALONE_REFUSALS
 
-    def _rest_endpoint(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
-        """Rest an endpoint that refuses every request; without another endpoint, stop the run."""
-        notice = self._endpoint_pool.refused(work, error, exchange.sent_at, exchange.done_at)
-        if notice is None:
-            if not work.is_probe:
-                yield Retry(work, exchange.done_at)
-            variant = work.task.variant if error.code == "model_not_found" else None
-            yield StopRun(Stop("refused", f"{self._endpoint_pool.name}: {error.message}"), self._run.grace_s, variant=variant)
-            return
-        if notice:
-            yield Warn(notice)
-        work.attempts -= verdict.charged
-        if not work.is_probe:
-            yield self._elsewhere(work, exchange.done_at)
-
-    def _elsewhere(self, work: Work, now: float) -> Retry:
-        # Another endpoint is asked, or the same one after a test: the retry budget, which guards one endpoint, does not pay for it.
-        work.charged_retry = False
-        return Retry(work, now)
-
     def _retry(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
         evidence = self._endpoint_pool.evidence(work)
-        if error.code in OF_THE_RATE:
-            verdict = self._limited_alone(work, verdict, exchange.done_at)
+        if error.code in OF_THE_MOMENT:
+            verdict = refused_for_the_moment(verdict, error, work, evidence, exchange.done_at)
         elif error.code not in BLAMELESS:
             evidence.failed(key_of(work.task))
         due, notice = self._endpoint_pool.postpone(work, verdict, exchange.sent_at, exchange.done_at)
@@ -251,7 +260,7 @@ class FailureHandler:
         # Rows of another variant prove nothing: its model may be served while this one is not.
         others = not exhausted or any(each.task.variant == variant for each in self._backlog.ready)
         # A refusal that costs no attempt would be repeated for ever; the last rows of a run are tested after a few.
-        is_stuck = error.code in OF_THE_RATE and not verdict.charged and work.tries > TRIES_BEFORE_TEST and testable and not others
+        is_stuck = error.code in OF_THE_MOMENT and not verdict.charged and work.tries > TRIES_BEFORE_TEST and testable and not others
         spent = is_stuck or self._is_spent(work, exchange.done_at)
         is_open = not self._endpoint_pool.is_serving(work)
         found = blame(verdict, evidence, spent=spent, has_reference=testable, has_others=others, is_open=is_open)
@@ -260,10 +269,10 @@ class FailureHandler:
             yield Fail(work, self._named(work, error), exchange)
             return
         if found is Blame.UNCLEAR and testable:
-            if error.code in OF_THE_RATE:
+            if error.code in OF_THE_MOMENT:
                 evidence.failed(key_of(work.task))
             work.charged_retry = verdict.charged
-            due_if_unclear = due if error.code in OF_THE_RATE and not verdict.charged else None
+            due_if_unclear = due if error.code in OF_THE_MOMENT and not verdict.charged else None
             may_be_billed = verdict.may_be_billed_twice
             named = self._named(work, error)
             self.withheld.append(Withheld(work, named, exchange, due_if_unclear, may_be_billed=may_be_billed))
@@ -294,13 +303,6 @@ class FailureHandler:
     def _count_double(self, work: Work) -> None:
         work.may_be_billed_twice += 1
         self._tallies[work.task.variant].doubled += 1
-
-    def _limited_alone(self, work: Work, verdict: Verdict, now: float) -> Verdict:
-        """Return the verdict on a row refused for the rate; one refused while others are served does not slow the endpoint down."""
-        served_between = work.refused_at is not None and self._endpoint_pool.evidence(work).served_after(work.refused_at)
-        work.refused_alone += served_between
-        work.refused_at = now
-        return replace(verdict, reduce_concurrency=False) if work.refused_alone > 1 else verdict
 
     def _named(self, work: Work, error: ErrorInfo) -> ErrorInfo:
         """Return the error with which a row fails: a row that no rate lets through is too large, if larger than all served ones."""

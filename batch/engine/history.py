@@ -7,10 +7,10 @@ from dataclasses import replace
 
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.work import Work
-from batch.policy.blame import OF_THE_GATEWAY
+from batch.policy.blame import OF_THE_GATEWAY, OF_THE_RATE, Evidence
 from batch.policy.pages import is_page
 from batch.policy.verdicts import Action, Verdict
-from batch.records import Api, Exchange
+from batch.records import Api, ErrorInfo, Exchange
 
 
 def with_history(verdict: Verdict, exchange: Exchange, work: Work, pool: EndpointPool, served: Collection[Api], *, has_ok: bool) -> Verdict:
@@ -37,9 +37,25 @@ def with_history(verdict: Verdict, exchange: Exchange, work: Work, pool: Endpoin
         # The address is right, for another API is served there; this one is not.
         return replace(verdict, action=Action.FAIL)
     if code == "not_found" and pool.evidence(work).has_served:
-        # The path is right, for rows were served there: an ingress has lost its backend.
-        return _uncharged(verdict, work)
+        # The path is right, for rows were served there: an ingress has lost its backend, or this row leads elsewhere.
+        return replace(verdict, action=Action.RETRY)
     return verdict
+
+
+def refused_for_the_moment(verdict: Verdict, error: ErrorInfo, work: Work, evidence: Evidence, now: float) -> Verdict:
+    """Return the verdict on a row refused for its rate, or as its model loads; one refused alone does not slow the endpoint down.
+
+    Counts in `work` how often others were served between its refusals.
+    """
+    work.refused_alone += work.refused_at is not None and evidence.served_after(work.refused_at)
+    work.refused_at = now
+    if work.refused_alone <= 1:
+        return verdict
+    if error.code in OF_THE_RATE or verdict.wait is not None:
+        return replace(verdict, reduce_concurrency=False)
+    # The endpoint serves others, so it is not that which is loading: the row uses up its attempts.
+    work.attempts += not verdict.charged
+    return replace(verdict, charged=True, error=replace(error, code="server_error"))
 
 
 def _uncharged(verdict: Verdict, work: Work) -> Verdict:

@@ -22,9 +22,8 @@ from batch.policy.waits import MAX_WAIT_S, backoff
 from batch.records import ErrorInfo, ErrorKind, Exchange, Request, Task
 from batch.settings import RunSettings
 
-# Codes by which an endpoint, or the network before it, says that it serves no request at the moment. A path that is not found is one
-# only where the endpoint has served at it before: an ingress has lost its backend.
-UNREADY = frozenset({"loading", "connect", "resolve", "tls", "not_found"})
+# Codes by which an endpoint, or the network before it, says that it serves no request at the moment.
+UNREADY = frozenset({"loading", "connect", "resolve", "tls"})
 # No evidence against the endpoint. The breaker must only learn how a probe ended.
 NO_FAULT = frozenset({"rate_limit"}) | BLAMELESS
 # An implausible wait (10^30 s); it is ignored.

@@ -105,7 +105,8 @@ class Withheld:
     """A refused row that waits for evidence of what to blame.
 
     `due` is when it may be sent again if that stays unclear. `once_more`: it was refused for good, and is sent again when several were.
-    `may_be_billed`: its attempt may have been billed, so that another one may be billed twice.
+    `may_be_billed`: its attempt may have been billed, so that another one may be billed twice. `is_stop`: it was refused for the
+    run's fault.
     """
 
     work: Work
@@ -114,6 +115,7 @@ class Withheld:
     due: float | None = None
     once_more: bool = False
     may_be_billed: bool = False
+    is_stop: bool = False
 
 
 def rows_of(work: Work) -> int:
@@ -128,3 +130,9 @@ def count_sent(tally: Tally, work: Work) -> None:
     tally.retries += work.tries > 1
     tally.probes += work.is_probe
     tally.in_flight += 1
+
+
+def count_ended(tally: Tally, endpoint: PooledEndpoint, exchange: Exchange, code: str) -> None:
+    """Count an attempt that ended: "ok", or the code of its error."""
+    first = None if exchange.first_token_at is None else exchange.first_token_at - exchange.sent_at
+    tally.ended(endpoint.limiter.name, code, exchange.done_at - exchange.sent_at, first)

@@ -17,7 +17,7 @@ from batch.clock import Clock
 from batch.engine.backlog import Backlog, high_water
 from batch.engine.bundles import OneByOne
 from batch.engine.costs import Costs
-from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
+from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn, code_of
 from batch.engine.dispatcher import Dispatcher
 from batch.engine.ending import reason_to_stop
 from batch.engine.endpoint_queue import EndpointQueue
@@ -32,7 +32,7 @@ from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.engine.timekeeper import Timekeeper
 from batch.engine.unexpected import fail_unexpected
-from batch.engine.work import Bundle, PooledEndpoint, Work, count_sent
+from batch.engine.work import Bundle, PooledEndpoint, Work, count_ended, count_sent
 from batch.engine.workforce import Workforce
 from batch.events import Event, Notice
 from batch.policy.verdicts import Action, judge
@@ -181,11 +181,13 @@ class WorkerPool:
             endpoint.in_flight -= 1
             self._endpoint_pool.bytes.ended(len(work.request.body))
         self._workforce.in_flight -= 1
+        code = "unexpected"
         try:
-            self._judge(work, endpoint, exchange)
+            code = self._judge(work, endpoint, exchange)
         except Exception as error:  # noqa: BLE001 - whatever a server sends ends at most its attempt
             self._act(fail_unexpected(work, exchange, error, self._costs))
             self._timekeeper.wake()
+        count_ended(tally, endpoint, exchange, code)
         # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.
         await asyncio.sleep(0)
         self._stop_if(await self._finisher.flush(work.task.variant))
@@ -197,7 +199,7 @@ class WorkerPool:
             elif self._workforce.count < limit:
                 self._timekeeper.wake()
 
-    def _judge(self, work: Work, endpoint: PooledEndpoint, exchange: Exchange) -> None:
+    def _judge(self, work: Work, endpoint: PooledEndpoint, exchange: Exchange) -> str:
         endpoint.limiter.ended(work.ticket, exchange)
         if work.first_sent is None:
             work.first_sent = exchange.sent_at
@@ -205,17 +207,15 @@ class WorkerPool:
         work.attempts += verdict.charged
         self._costs.ended(work, exchange, verdict)
         if verdict.action is Action.DONE:
-            self._complete(work, exchange)
-            return
-        failures = self._failures
-        exhausted = self._reader.exhausted
+            return self._complete(work, exchange)
+        failures, exhausted = self._failures, self._reader.exhausted
         found = failures.tested(work, verdict, exchange) if work.is_probe else failures.settle(work, verdict, exchange, exhausted=exhausted)
         self._act(self.monitor.followed(work, exchange, verdict, found))
         self._timekeeper.wake()
+        return code_of(verdict)
 
-    def _complete(self, work: Work, exchange: Exchange) -> None:
-        notice = self._endpoint_pool.served(work, exchange)
-        if notice is not None:
+    def _complete(self, work: Work, exchange: Exchange) -> str:
+        if (notice := self._endpoint_pool.served(work, exchange)) is not None:
             self._timekeeper.wake()
             self._notify(Notice(notice))
         for text in self._reply_notices.of(work, exchange):
@@ -225,12 +225,13 @@ class WorkerPool:
             self._act(self._failures.release())
         if work.is_probe:
             self._timekeeper.wake()
-            return
-        if (self._answer_checks or isinstance(work, Bundle)) and (decision := self._failures.reject(work, exchange)) is not None:
+        elif (self._answer_checks or isinstance(work, Bundle)) and (decision := self._failures.reject(work, exchange)) is not None:
             self._act(self.monitor.refused(work, exchange, decision))
             self._timekeeper.wake()
-            return
-        self._recorder.completed(work, exchange)
+            return code_of(decision)
+        else:
+            self._recorder.completed(work, exchange)
+        return "ok"
 
     def _act(self, decisions: Iterable[Decision]) -> None:
         for decision in self._one_by_one(decisions):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from batch.job.loading import LoadedJob
-from batch.job.paths import KeyPath
+from batch.job.paths import KeyPath, dotted
 from batch.job.problems import Problems, nearest
 from batch.job.schema import shown
 from batch.providers.text_apis import COLUMN_SETTINGS
@@ -28,10 +28,11 @@ class _Use:
     required: bool
 
 
-def check_columns(loaded: LoadedJob) -> None:
+def check_columns(loaded: LoadedJob) -> list[str]:
     """Report columns that the input does not have, each with its line and the name that was probably meant.
 
-    Reads rows until each column was seen, at most ROWS_READ.
+    Reads rows until each column was seen, at most ROWS_READ. Returns a sentence for each that a later row may have: those that are only
+    carried over, of formats whose rows have columns of their own.
 
     Raises:
         JobError: a column is in none of these rows.
@@ -40,7 +41,7 @@ def check_columns(loaded: LoadedJob) -> None:
     from batch.readers import Dataset
 
     if loaded.job.input.format == "openai-batch" or loaded.places is None:
-        return
+        return []
     missing = list(_uses(loaded))
     present: dict[str, None] = {}
     rows = Dataset(loaded.job.input).rows()
@@ -51,18 +52,28 @@ def check_columns(loaded: LoadedJob) -> None:
             present |= dict.fromkeys(row.columns)
             missing = [use for use in missing if use.column not in row.columns]
         if not missing:
-            return
+            return []
     # No row can be read: each becomes an error with its own reason.
     if not present:
-        return
-    # A column that is only carried over may come with a later row.
-    ended = read < ROWS_READ
+        return []
+    return _report(loaded, missing, list(present), ended=read < ROWS_READ)
+
+
+def _report(loaded: LoadedJob, missing: list[_Use], present: list[str], *, ended: bool) -> list[str]:
+    """Raise JobError for the columns that no row has, and return a sentence for each that one beyond those that were read may have."""
+    assert loaded.places is not None  # noqa: S101 - checked before the rows were read
     problems = Problems(loaded.places)
+    doubts = []
     for use in missing:
-        # Nor is a name that is nearly one of the input's a later row's.
-        if use.required or ended or nearest(use.column, list(present)):
-            problems.add(use.path, f"the input has no column {shown(use.column)}", _hint(use.column, list(present)))
+        name = shown(use.column)
+        # A column that is only carried over may come with a later row, but not a name that is nearly one of the input's.
+        if use.required or ended or nearest(use.column, present):
+            problems.add(use.path, f"the input has no column {name}", _hint(use.column, present))
+        else:
+            what = f"none of the first {ROWS_READ:,} rows has a column {name}, which {dotted(use.path)} names"
+            doubts.append(f"{loaded.places.describe(use.path)[2]}: {what}; {_hint(use.column, present)}")
     problems.raise_found()
+    return doubts
 
 
 def _uses(loaded: LoadedJob) -> Iterator[_Use]:

@@ -21,6 +21,8 @@ _STEP = re.compile(r"""\s*(?:(?P<bare>[A-Za-z0-9_-]+)|"(?P<double>[^"]*)"|'(?P<s
 _EXAMPLE = "write --set KEY=VALUE, such as --set run.concurrency=64 or --set 'model[0].temperature=0.2'"
 LARGEST_FILE = 16 * 1024 * 1024
 NUL_IN_PATH = "a path cannot contain a NUL character"
+# The limits of Linux; those of macOS are no larger.
+LONGEST_NAME, LONGEST_PATH = 255, 4096
 _ROWS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".arrow", ".feather", ".gz", ".zst"})
 TOO_DEEP = "is nested too deeply"
 
@@ -152,6 +154,9 @@ def expand_user(text: str) -> Path:
     """Return the path that `text` names, with ~ and ~user expanded. Raises ValueError for what cannot be a path here."""
     if "\0" in text:
         raise ValueError(NUL_IN_PATH)
+    encoded = text.encode("utf-8", "surrogatepass")
+    if len(encoded) > LONGEST_PATH or any(len(name) > LONGEST_NAME for name in encoded.split(b"/")):
+        raise ValueError(f"a name in a path can have {LONGEST_NAME} bytes, and the path {LONGEST_PATH:,}: this one has more")
     try:
         return Path(text).expanduser()
     except RuntimeError:

@@ -5,7 +5,8 @@ The evidence is what the endpoint did with other rows, and when:
 - A row is to blame when the endpoint served a request that was sent after the row had been refused.
 - The endpoint is to blame when several distinct rows fail and none is served between. That is a suspicion; a request that was
   answered before (the reference) is sent again to prove it. Served, the rows are to blame; refused, the endpoint is.
-- The run is to blame when the endpoint says so: key, money, model, path (the table in `dialects.py`).
+- The run is to blame when the endpoint says so: key, money, model, path (the table in `dialects.py`). Where it has answered before, it must
+  say so of the reference too, or of several distinct rows with no other row served between: one row alone is to blame itself.
 
 Evidence is kept for each endpoint and variant: an endpoint may serve one model while another is unloaded.
 Pure: times are monotonic seconds, given by the caller.
@@ -24,6 +25,9 @@ from batch.records import ErrorKind
 DISTINCT_RETRIED = 3
 """This many distinct tasks that failed without using a word of their own, with none served between, raise a suspicion."""
 
+DISTINCT_STOPS = 3
+"""When this many distinct tasks were refused for the run's fault, and no row was served between, the run is to blame."""
+
 DISTINCT_REFUSED = 5
 """The same for tasks that were refused for good, as by a 400."""
 
@@ -37,6 +41,8 @@ MOST_PATIENCE = 64
 OF_THE_ROW = frozenset({"context_length", "content_filter", "too_large", "too_big"})
 # Refusals that limit the rate. They say nothing about the row until others are served after each of them.
 OF_THE_RATE = frozenset({"rate_limit", "overloaded"})
+# What costs a row no attempt, since it passes: it is no reason to send one row for ever while others are served.
+OF_THE_MOMENT = OF_THE_RATE | {"loading", "quota"}
 # Statuses by which a proxy before the endpoint says that it reaches nothing there, or the endpoint that it serves nothing now (RFC 9110,
 # 15.6.3 to 15.6.5; 52x and 530: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/).
 # Where nothing was ever served they say nothing about the row.
@@ -60,12 +66,14 @@ class Evidence:
     def __init__(self) -> None:
         self.is_condemned = False
         self._failing: set[Hashable] = set()
-        self._served_sent_at = -math.inf
+        self._served_sent_at = self._row_sent_at = -math.inf
         self._patience = 1
 
     def served(self, sent_at: float, *, by_reference: bool = False) -> None:
         """Record an answer to a request sent at `sent_at`; `by_reference`: it was the test."""
         self._served_sent_at = max(self._served_sent_at, sent_at)
+        if not by_reference:
+            self._row_sent_at = max(self._row_sent_at, sent_at)
         self._failing.clear()
         self.is_condemned = False
         # Only an ordinary row shows that a block of bad rows is over.
@@ -88,6 +96,10 @@ class Evidence:
         """Whether a request that was sent at `moment` or later was served."""
         return self._served_sent_at >= moment
 
+    def served_row_after(self, moment: float) -> bool:
+        """Whether a request that was sent at `moment` or later, and was not the test, was served."""
+        return self._row_sent_at >= moment
+
     def suspects(self, distinct: int) -> bool:
         """Whether `distinct` tasks, or more after refuted suspicions, failed and none was served between."""
         return self.is_condemned or len(self._failing) >= distinct * self._patience
@@ -104,7 +116,7 @@ def blame(
     """
     code = verdict.error.code if verdict.error is not None else ""
     if verdict.action is Action.STOP:
-        return Blame.RUN
+        return Blame.UNCLEAR if has_reference else Blame.RUN
     if verdict.action is Action.RETRY and not spent:
         return Blame.RETRY
     if code in OF_THE_ROW:

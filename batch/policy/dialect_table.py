@@ -60,6 +60,7 @@ ZHIPU = "https://docs.bigmodel.cn/cn/api/api-code"
 MINIMAX = "https://platform.minimax.io/docs/api-reference/errorcode"
 KIMI = "https://platform.kimi.com/docs/api/errors"
 QIANFAN = "https://cloud.baidu.com/doc/qianfan-api/s/rmwbl43x7"
+BEDROCK = "https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html"
 NOVITA = "https://novita.ai/docs/api-reference/basic-error-code"
 SILICONFLOW = "https://docs.siliconflow.cn/cn/faqs/error-code"
 LLAMACPP = "https://github.com/ggml-org/llama.cpp/tree/master/tools/server"
@@ -106,13 +107,17 @@ DIALECTS: tuple[Dialect, ...] = (
         names=r"throttling(\..*)?|limit_requests|limit_burst_rate",
         words=r"^(allocated quota exceeded|requests? rate (limit exceeded|increased too quickly)|you exceeded your current requests list)",
     ),
-    # Bedrock and API Gateway; the JSON protocols of AWS send it as 400.
+    # Bedrock's quota of a day, under the name of its limits of a minute.
+    _row(QUOTA, _BUSY, "as sent: https://github.com/minorun365/agent-book/issues/29", words=r"too many tokens per day"),
+    # Bedrock and API Gateway; the JSON protocols of AWS send it as 400. The names are those that botocore counts as throttling.
     _row(
         RATE_LIMIT,
         frozenset({400, 429, 503}),
-        "https://docs.aws.amazon.com/bedrock/latest/APIReference/CommonErrors.html",
-        names=r"throttling(exception|ederror)|toomanyrequestsexception|requestlimitexceeded",
+        f"{BEDROCK}; botocore 1.44, botocore/retries/standard.py",
+        names=r"(request)?throttl(ing|ed)(exception|error)|toomanyrequestsexception|requestlimitexceeded(exception)?"
+        r"|provisionedthroughputexceededexception",
     ),
+    _row(LOADING, _BUSY, f"{BEDROCK}; botocore 1.44, data/bedrock-runtime (429)", names=r"modelnotreadyexception"),
     _row(
         QUOTA,
         _MONEY,

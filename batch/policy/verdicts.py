@@ -122,7 +122,8 @@ def _on_inner_error(exchange: Exchange, error: ReplyError, now_wall: float) -> V
         info = ErrorInfo(ErrorKind.PROTOCOL, "error_in_body", f"an error inside a {exchange.status}: {message}", exchange.status)
         return _verdict(Ruling(RETRY, "error_in_body", may_be_billed_twice=True), info, wait)
     ruling = _ruling(status, error, exchange.body, wait)
-    info = ErrorInfo(ErrorKind.API, ruling.code, f"{message} (inside a {exchange.status})", exchange.status)
+    kind = ErrorKind.OUTPUT if ruling is MISFIT else ErrorKind.API
+    info = ErrorInfo(kind, ruling.code, f"{message} (inside a {exchange.status})", exchange.status)
     # A refusal that came before the first token cannot have been billed.
     billed = exchange.first_token_at is not None or status not in _REFUSED_UNBILLED
     return _verdict(ruling._replace(may_be_billed_twice=billed), info, wait)

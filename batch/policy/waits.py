@@ -3,7 +3,8 @@
 Sources: RFC 9110 section 10.2.3 (Retry-After: seconds or an HTTP date); the OpenAI SDKs (retry-after-ms comes first);
 OpenAI's and Groq's x-ratelimit-reset-* ("12ms", "1m30s", plain seconds, -1 for unknown); google.rpc.RetryInfo
 (https://github.com/googleapis/googleapis/blob/master/google/rpc/error_details.proto); OpenRouter's metadata.headers; Anthropic's
-anthropic-ratelimit-* (https://docs.anthropic.com/en/api/rate-limits); RateLimit-* of draft-ietf-httpapi-ratelimit-headers.
+anthropic-ratelimit-* (https://docs.anthropic.com/en/api/rate-limits); RateLimit-* of draft-ietf-httpapi-ratelimit-headers; azure-core's
+retry policy (x-ms-retry-after-ms); retry_after and its like in bodies: Cloudflare's JSON errors (1015), Discord, gateways of their form.
 """
 
 from __future__ import annotations
@@ -25,10 +26,14 @@ _NUMBER = re.compile(r"\+?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
 # The patterns below are searched in error bodies, which may be whole web pages.
 LONGEST_ERROR = 16_384
 _RETRY_INFO = re.compile(r'"retryDelay"\s*:\s*"(\d{1,9}(?:\.\d{1,9})?)s"')
+_MEMBER = re.compile(
+    r'"retry[_-]?after(?:[_-]?(?:(ms|millis|milliseconds)|s|secs?|seconds))?"\s*:\s*"?(\d{1,9}(?:\.\d{1,9})?)(?![\d.e])', re.IGNORECASE
+)
 _SAID_UNIT = r"ms|milliseconds?|seconds?|secs?|s|minutes?|mins?|m|hours?|h|days?|d"
 _SAID_PART = re.compile(rf"(\d{{1,9}}(?:\.\d{{1,9}})?)\s*({_SAID_UNIT})(?![a-z])")
 _SAID = re.compile(
-    rf"(?:retry|try again|wait)(?: again)? (?:in|after|for)[ :]\s*((?:\d{{1,9}}(?:\.\d{{1,9}})?\s*(?:{_SAID_UNIT})(?![a-z])\s*)+)",
+    r"(?:retry|try again|wait|resets?)(?: again)?(?: (?:in|after|for|about|approximately|at least|another))*[ :]"
+    rf"\s*((?:\d{{1,9}}(?:\.\d{{1,9}})?\s*(?:{_SAID_UNIT})(?![a-z])\s*)+)",
     re.IGNORECASE,
 )
 _SAID_WHOLE = re.compile(rf"(?:\d{{1,9}}(?:\.\d{{1,9}})?\s*(?:{_SAID_UNIT})\s*)+", re.IGNORECASE)
@@ -65,9 +70,10 @@ def server_wait(headers: Mapping[str, str], now_wall: float) -> float | None:
     `headers` have lower-case names; `now_wall` is in seconds since the epoch. A date that has passed gives 0.
     """
     # As the OpenAI SDKs: it is the finer of the two.
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
+    for name in ("retry-after-ms", "x-ms-retry-after-ms"):
+        milliseconds = _number(headers.get(name))
+        if milliseconds is not None:
+            return milliseconds / 1000
     text = headers.get("retry-after")
     return None if text is None else _retry_after(text, _server_clock(headers, now_wall))
 
@@ -124,6 +130,7 @@ def _iso_moment(text: str) -> float | None:
 def _body_wait(body: bytes, message: str | None, server_clock: float) -> float | None:
     text = body[:LONGEST_ERROR].decode("utf-8", "replace")
     waits = [float(found[1]) for found in _RETRY_INFO.finditer(text)]
+    waits += [float(found[2]) * (0.001 if found[1] else 1.0) for found in _MEMBER.finditer(text)]
     if message is None:
         named = _MESSAGE.search(text)
         message = text if named is None else named[1]

@@ -28,6 +28,7 @@ FAMILIES: Mapping[BatchFamily, BatchApi] = MappingProxyType(
 
 OPENAI = BatchApi(price_share=0.5)
 AZURE = BatchApi(max_requests=100_000, price_share=0.5, urls={"chat/completions": "/chat/completions"})
+# Its pages state a discount that has changed over time, not by model: the price list decides, else the live price is taken.
 GROQ = BatchApi(max_bytes=100 * MEGABYTE)
 TOGETHER = BatchApi(purpose="batch-api", max_bytes=100 * MEGABYTE)
 DEEPINFRA = BatchApi(price_share=0.8)
@@ -35,6 +36,7 @@ DOUBLEWORD = BatchApi()
 OPENROUTER = BatchApi(
     family="inline", max_bytes=20 * MEGABYTE, window=None, matches=False, cancels=False, names_model=True, results="batch"
 )
+# Half, by its pricing page as third parties cite it (2026-11); the page itself was not read: unverified.
 MISTRAL = BatchApi(family="jobs", path="batch/jobs", window="24", price_share=0.5, names_model=True, max_requests=1_000_000)
 ANTHROPIC = BatchApi(
     family="inline",

@@ -32,20 +32,28 @@ _WORDS: Mapping[Ending, str] = {
     ),
 }
 _FAMILIES: Mapping[str, Ending] = {word: ending for ending, words in _WORDS.items() for word in words.split()}
-_PREFIX = "finish_reason_"
+# The same words however a dialect joins them: content-filter, ContentFiltered, MAX TOKENS.
+_COMPACT: Mapping[str, Ending] = {word.replace("_", ""): ending for word, ending in _FAMILIES.items()}
+_PREFIX = "finishreason"
+# Endings of whole answers that the model itself made unusable (Gemini): another attempt is another answer, and is paid for.
+_OF_THE_MODEL = ("malformedfunctioncall", "unexpectedtoolcall")
 
 
 def ending_of(reason: str) -> Ending | None:
     """Return the family of a finish reason; None for a word that is in no dialect here."""
     if (ending := _FAMILIES.get(reason)) is not None:
         return ending
-    word = reason.strip().lower().removeprefix(_PREFIX)
-    if word in _FAMILIES:
-        return _FAMILIES[word]
-    family, colon, detail = word.partition(":")
-    if not colon:
-        return None
-    return _FAMILIES.get(detail.strip()) or _FAMILIES.get(family.strip())
+    family, _, detail = reason.partition(":")
+    return _COMPACT.get(_compact(reason)) or _COMPACT.get(_compact(detail)) or _COMPACT.get(_compact(family))
+
+
+def is_models_fault(reason: str) -> bool:
+    """Whether an answer that counts as broken is whole, and the model's own mistake."""
+    return _compact(reason).endswith(_OF_THE_MODEL)
+
+
+def _compact(word: str) -> str:
+    return "".join(filter(str.isalnum, word.lower())).removeprefix(_PREFIX)
 
 
 def finish_reason_of(reason: str) -> str:

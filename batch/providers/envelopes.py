@@ -14,7 +14,7 @@ from typing import Any
 
 import orjson
 
-from batch.providers.endings import ending_of
+from batch.providers.endings import ending_of, is_models_fault
 from batch.records import ReplyError
 
 _PENDING = frozenset(
@@ -37,7 +37,9 @@ _SUCCESS = frozenset({"0", "200", "success", "succeeded", "ok", "none", "null", 
 _MINIMAX_STATUSES = {1002: 429, 1039: 429, 1041: 429, 1004: 401, 2049: 401, 1008: 402, 2013: 400}
 # Where the text of an error stands, beside `message`: AWS (Message), Baidu (error_msg), OAuth servers of gateways (error_description).
 _OWN_MESSAGES = ("message", "Message", "error_msg", "errorMessage", "error_description")
-_MESSAGES = (*_OWN_MESSAGES, "detail", "msg")
+# These stand beside answers too: they are errors where a code of failure stands beside them.
+_REMARKS = ("msg", "errmsg", "error_message")
+_MESSAGES = (*_OWN_MESSAGES, "detail", *_REMARKS)
 
 
 class ReplyFormatError(ValueError):
@@ -87,18 +89,14 @@ def read_error(document: Any) -> ReplyError | None:
     choices = document.get("choices")
     if choices and isinstance(choices, list):
         return _in_choices(choices)
-    if "choices" in document or "data" in document:
+    if "choices" in document or "data" in document or pending_state(document) is not None:
         return None
     errors = document.get("errors")  # Cloudflare
     if errors and isinstance(errors, list) and isinstance(errors[0], dict):
         return _from_object(errors[0])
     if document.get("detail"):
         return _from_text(_detail(document["detail"]), document)
-    message = next(filter(None, map(document.get, _OWN_MESSAGES)), None)
-    # Ollama's own API has its answer under this name.
-    if message and not (isinstance(message, dict) and "content" in message) and not _is_success(document):
-        return _from_object(document)
-    return None
+    return _from_object(document) if _states_failure(document) else None
 
 
 def error_in_cut(body: bytes) -> ReplyError | None:
@@ -134,8 +132,22 @@ def _is_success(document: Mapping[str, Any]) -> bool:
     """Whether a gateway's message stands beside a code of success, or beside the counts of an answer."""
     if isinstance(document.get("usage"), dict):
         return True
-    codes = [document[name] for name in ("code", "status", "status_code", "statusCode", "success") if document.get(name) is not None]
+    codes = _codes(document)
     return bool(codes) and all(code is True or str(code).lower() in _SUCCESS for code in codes)
+
+
+def _states_failure(document: Mapping[str, Any]) -> bool:
+    """Whether a document without an error member is one: it has a message, or a remark beside a code of failure."""
+    message = next(filter(None, map(document.get, _OWN_MESSAGES)), None)
+    if message is None:
+        return bool(_codes(document)) and any(map(document.get, _REMARKS)) and not _is_success(document)
+    # Ollama's own API has its answer under this name.
+    return not (isinstance(message, dict) and "content" in message) and not _is_success(document)
+
+
+def _codes(document: Mapping[str, Any]) -> list[Any]:
+    names = ("code", "errcode", "status", "status_code", "statusCode", "success")
+    return [document[name] for name in names if document.get(name) is not None]
 
 
 def _in_choices(choices: list[Any]) -> ReplyError | None:
@@ -147,6 +159,8 @@ def _in_choices(choices: list[Any]) -> ReplyError | None:
             return _from_object(inner) if isinstance(inner, dict) else ReplyError(_text(inner)[:LONGEST_MESSAGE])
         reason = choice.get("finish_reason")
         if isinstance(reason, str) and ending_of(reason) == "broken":
+            if is_models_fault(reason):
+                return ReplyError(f"the model gave no valid call of a tool (finish_reason {reason[:80]})", "tool_use_failed", status=422)
             return ReplyError(f"the endpoint broke the answer off (finish_reason {reason[:80]})", code="server_error", status=500)
     return None
 

@@ -46,6 +46,15 @@ def repair(data: bytes, charset: str | None = None) -> bytes | None:
     return valid
 
 
+def unwrapped(data: bytes) -> bytes | None:
+    """Return the JSON object that `data` holds as the text of a JSON string, as a gateway that writes a reply twice makes it; else None."""
+    try:
+        text = orjson.loads(data) if data.lstrip().startswith(b'"') else None
+        return text.encode() if isinstance(text, str) and isinstance(orjson.loads(text), dict) else None
+    except ValueError:
+        return None
+
+
 def _decode(data: bytes, charset: str | None) -> str:
     encoding = json.detect_encoding(data)
     if encoding != "utf-8":

@@ -108,6 +108,8 @@ def _thought(thought: Any) -> str:
 
 def _read_choices(document: dict[str, Any]) -> Reply:
     choices = document.get("choices")
+    if isinstance(choices, list) and None in choices:
+        choices = [choice for choice in choices if choice is not None]
     if not choices and (blocked := _blocked_prompt(document)) is not None:
         return blocked
     if not isinstance(choices, list) or set(map(type, choices)) != {dict}:
@@ -120,7 +122,8 @@ def _read_choices(document: dict[str, Any]) -> Reply:
     message = first.get("message")
     if message is None and "text" not in first and reason in _NEEDS_NO_MESSAGE:
         message = {}
-    usage = read_usage(document.get("usage"))
+    # Moonshot has the usage of a stream in its last choice (https://platform.moonshot.cn/docs/api/chat).
+    usage = read_usage(document.get("usage") or first.get("usage"))
     model = model if isinstance(model, str) else None
     if isinstance(message, dict):
         return _read_message(message, reason, usage, model, len(choices))

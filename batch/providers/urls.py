@@ -62,6 +62,14 @@ def normalise_base_url(url: str, *, exact: bool = False) -> str:
     return f"{parts.scheme}://{authority}{path}"
 
 
+def resource_url(base_url: str) -> str:
+    """Return the base URL of files and batches: Azure's dated API has them beside its deployments, not below one.
+
+    Source: Azure's authoring reference, POST {endpoint}/openai/files and {endpoint}/openai/batches.
+    """
+    return re.sub(r"(/openai)/deployments/[^/]+$", r"\1", base_url)
+
+
 def _split(url: str) -> SplitResult:
     stripped = url.strip()
     socket = _SOCKET.fullmatch(stripped)

@@ -67,6 +67,8 @@ class Assembler:
         if choices and not isinstance(choices, list):
             raise ReplyFormatError("no_choices", "a chunk's choices are not a list")
         for choice in choices or ():
+            if choice is None:
+                continue
             if not isinstance(choice, dict):
                 raise ReplyFormatError("no_choices", "a chunk's choice is not an object")
             index = choice.get("index")

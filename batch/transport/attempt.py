@@ -15,7 +15,7 @@ import orjson
 from batch.errors import describe_bug
 from batch.policy.redaction import Redactor, sample
 from batch.providers.envelopes import error_in_cut, pending_state
-from batch.providers.lenient_json import repair
+from batch.providers.lenient_json import repair, unwrapped
 from batch.providers.replies import ReplyFormatError, read_error, read_reply
 from batch.records import Api, Chunk, ErrorKind, Exchange, Fault, Reply
 from batch.transport.deadlines import Deadlines
@@ -209,7 +209,7 @@ class Attempt:
         try:
             return body, read_reply(api, body)
         except ReplyFormatError as error:
-            repaired = repair(body, self._charset()) if error.code == "not_json" else None
+            repaired = repair(body, self._charset()) if error.code == "not_json" else unwrapped(body)
             if repaired is None:
                 raise
         repaired = redactor.bytes(repaired)

@@ -161,6 +161,61 @@ def test_a_row_that_no_rate_lets_through_fails_alone(tmp_path: Path, message: st
     assert [line["error"]["code"] for line in folder.errors()] == ["too_large"]
 
 
+ALONE: dict[str, tuple[bytes, str]] = {
+    "a key": (error(401, said("no key for this resource")), "authentication"),
+    "money": (error(402, said("no credit left")), "quota"),
+    "money in a row's own words": (error(400, said("Insufficient balance, wrote the customer")), "quota"),
+    "a redirect": (http(302, b"", {"location": "http://127.0.0.1:1/"}), "redirect"),
+    "a path": (error(404, b""), "not_found"),
+    "a model": (error(404, said("The model `other` does not exist", code="model_not_found")), "model_not_found"),
+    "a model that loads": (error(503, said("Model x is currently loading")), "loading"),
+    "loading in a row's own words": (error(500, said("failed on: my model railway is loading")), "loading"),
+}
+
+
+@pytest.mark.parametrize("place", [7, 59])
+@pytest.mark.parametrize("name", ALONE)
+def test_a_row_that_alone_is_refused_for_the_runs_fault_fails_alone(tmp_path: Path, name: str, place: int) -> None:
+    """Faults 62 and 63, promises 7 and 13: others are served while one row is told of a key, money or loading: it uses up its attempts."""
+    refusal, code = ALONE[name]
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [refusal] if row_number(received) == place else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=60, concurrency=4, attempts=2, outage_timeout_s=30.0)
+        session = run_here(folder)
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 59, 1), session.reason
+    assert [(line["id"], line["error"]["code"]) for line in folder.errors()] == [(f"r{place}", code)]
+
+
+def test_rows_refused_for_the_runs_fault_by_all_endpoints_of_a_pool_fail_alone(tmp_path: Path) -> None:
+    """Promise 13: one row that each of two endpoints refuses as if its key were wrong rests neither of them."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [ALONE["a key"][0]] if row_number(received) == 7 else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as first, ScriptedEndpoint(for_rows(handler)) as second:
+        folder = JobFolder(tmp_path, first.url, rows=60, concurrency=4, attempts=3)
+        session = run_here(folder, f"provider.house.base_url={[first.url, second.url]!r}")
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 59, 1), session.reason
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_several_rows_refused_for_the_runs_fault_stop_the_run_though_the_reference_is_served(tmp_path: Path, workers: int) -> None:
+    """Fault 3: what is left of the money pays for the smallest request alone: after three rows without another served the run stops."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [error(402, said("can only afford 42 tokens"))] if row_number(received) >= 10 else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=60, concurrency=workers)
+        session = run_here(folder)
+        assert rows_sent(endpoint) <= 10 + 3 * workers + 3
+    assert (session.exit_code, session.tally.ok, session.tally.failed, session.tally.not_attempted) == (5, 10, 0, 50)
+    assert session.reason == "house: can only afford 42 tokens"
+
+
 def test_an_endpoint_that_fails_a_quarter_of_all_requests_serves_every_row(tmp_path: Path) -> None:
     """Promise 7: a run that makes progress continues, however many requests fail by chance."""
 

@@ -113,6 +113,38 @@ def test_a_whole_answer_without_an_ending_is_kept_counted_and_shown(tmp_path: Pa
     assert status_json(folder)[0]["unknown_endings"] == 2
 
 
+def test_a_reply_that_was_written_twice_is_read(tmp_path: Path) -> None:
+    """Fault 66: a reply that a gateway wrote as the text of a JSON string is read, once, and kept as the object that it is."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [http(200, orjson.dumps(chat_body(f"answer to {received.prompt}").decode()))]
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=5)
+        session = run_here(folder)
+        assert (session.exit_code, rows_sent(endpoint)) == (0, 5)
+    assert [line["completion"] for line in folder.completions()] == [f"answer to {row['text']}" for row in folder.rows]
+
+
+def test_a_call_that_the_model_spoiled_is_asked_for_once_more(tmp_path: Path) -> None:
+    """Fault 66: an ending that says so is that of a whole answer, paid for each time: two requests, and the row fails as an output."""
+    with ScriptedEndpoint(for_rows(lambda _: [http(200, chat_body(None, finish_reason="MALFORMED_FUNCTION_CALL"))])) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=3)
+        session = run_here(folder)
+        assert (session.exit_code, rows_sent(endpoint)) == (1, 6)
+    assert {(line["error"]["kind"], line["error"]["code"]) for line in folder.errors()} == {("output", "answer_not_json")}
+
+
+def test_work_that_is_queued_with_a_remark_is_sent_once(tmp_path: Path) -> None:
+    """A state of work that goes on is no error, whatever stands beside it: each request would be billed."""
+    queued = orjson.dumps({"id": "x", "status": "queued", "message": "your request was queued", "code": 200})
+    with ScriptedEndpoint(for_rows(lambda _: [http(200, queued)])) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=3)
+        run_here(folder)
+        assert rows_sent(endpoint) == 3
+    assert {line["error"]["code"] for line in folder.errors()} == {"queued"}
+
+
 def test_unreadable_answers_alone_do_not_use_up_the_input(tmp_path: Path) -> None:
     """Promise 13: an endpoint that gives nothing but unreadable answers stops the run after the first 20 rows."""
     with ScriptedEndpoint(for_rows(lambda _: [NO_CONTENT])) as endpoint:

@@ -13,7 +13,7 @@ import pytest
 
 from batch.server.embedded import EmbeddedServer
 from tests.support.foreign import PRICE, check_all_answered, check_money, kill_in_the_middle, python_program, serving
-from tests.support.jobs import JobFolder, ids, run_here
+from tests.support.jobs import JobFolder, Session, ids, lines_of, run_here
 from tests.support.processes import server_port
 
 pytestmark = [pytest.mark.long, pytest.mark.local_model, pytest.mark.timeout(1800)]
@@ -83,12 +83,24 @@ def echoed(row: dict[str, Any]) -> str:
     return f"Hello! You said: {row['text']}"
 
 
+def check_one_request_each(folder: JobFolder, session: Session) -> None:
+    """One request for each row, but for those that the proxy lost by its own doing.
+
+    Its client (aiohttp) takes an idle connection that the server behind it has closed, as uvicorn does after 5 s, which pass between two
+    requests where the machine is slow: it gives a 500 "Connection error" for a request that the server never saw.
+    """
+    lost = [attempt for path in folder.directory.glob("watch/*.attempts.jsonl") for attempt in lines_of(path)]
+    assert all(attempt["status"] == 500 and "Connection error" in attempt["message"] for attempt in lost), lost[:3]
+    assert session.tally.requests == len(folder.rows) + len(lost), (session.tally, lost[:3])
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_embedded_model_behind_the_gateway(gateway: Gateway, tmp_path: Path, stream: bool) -> None:
     """The answers of llama.cpp come through with usage and cost: one request for each row, none failed."""
     folder = gateway.job(tmp_path, "small", rows=40, stream=stream)
     session = run_here(folder)
-    assert (session.exit_code, session.tally.ok, session.tally.requests) == (0, 40, 40), (session.tally, folder.errors()[:3])
+    assert (session.exit_code, session.tally.ok) == (0, 40), (session.tally, folder.errors()[:3])
+    check_one_request_each(folder, session)
     assert ids(folder.completions()) == ids(folder.rows)
     assert {line["finish_reason"] for line in folder.completions()} <= {"stop", "length"}
     assert all(line["completion"] for line in folder.completions())
@@ -102,7 +114,9 @@ def test_every_row_gets_its_own_answer(gateway: Gateway, tmp_path: Path, stream:
     session = run_here(folder)
     check_all_answered(folder, session, echoed)
     check_money(folder)
-    assert session.tally.requests == 200
+    check_one_request_each(folder, session)
+    seen = httpx.get(f"{gateway.llmock}/_llmock/requests", timeout=60).json()["requests"]
+    assert sum(request["method"] == "POST" for request in seen) == 200
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -215,9 +215,10 @@ class SimDisk(Disk):
     def _write(self, descriptor: int, data: bytes | memoryview) -> None:
         super().write(descriptor, data)
         file = self._open[descriptor]
+        # One write may have several records: a collected batch's.
+        ends = accumulate((len(line) + 1 for line in bytes(data).split(b"\n")[:-1]), initial=file.size)
+        file.ends += list(ends)[1:]
         file.size += len(data)
-        if bytes(data[-1:]) == b"\n":
-            file.ends.append(file.size)
 
     def _refusal(self) -> OSError:
         return OSError(self.trouble.code, os.strerror(self.trouble.code))

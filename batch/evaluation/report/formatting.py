@@ -101,7 +101,9 @@ def sent_prompt(request: Request, longest: int) -> list[SentMessage]:
     if isinstance(given := body.get("input"), list) and all(isinstance(item, Mapping) for item in given):
         # The Responses API has its messages as items.
         messages = [*messages, *body.pop("input")]
-    said = [(str(message.get("role", "")), _message(message)) for message in messages if isinstance(message, Mapping)]
+    said = [
+        (str(message.get("role") or message.get("type") or ""), _message(message)) for message in messages if isinstance(message, Mapping)
+    ]
     said += [("", _content(body[name])) for name in ("prompt", "input") if name in body]
     if "tools" in body:
         said.append(("tools", pretty(body["tools"])))
@@ -110,6 +112,9 @@ def sent_prompt(request: Request, longest: int) -> list[SentMessage]:
 
 def _message(message: Mapping[str, Any]) -> str:
     calls = message.get("tool_calls")
+    if "role" not in message:
+        # A call of a tool, or its result, among the items of the Responses API.
+        return pretty({key: value for key, value in message.items() if key != "type"})
     parts = [_content(message.get("content")), pretty(calls) if calls else ""]
     return "\n".join(part for part in parts if part)
 

@@ -189,10 +189,14 @@ def test_the_parent_s_mistake_is_told_with_its_file(tmp_path: Path) -> None:
         (GOOD + '[[score]]\nkind = "python"\nfunction = "a\\u0000.py:f"\n', "score[0].function"),
         (GOOD.replace("rows.jsonl", "~nosuchuser/rows.jsonl"), "input.path"),
         (f'extends = "~nosuchuser/job.toml"\n{GOOD}', "extends"),
+        (GOOD.replace("rows.jsonl", "9" * 5000 + "*.jsonl"), "input.path"),
+        (GOOD.replace("rows.jsonl", "é" * 200), "input.path"),
+        (GOOD + f'[output]\ndir = "{"a/" * 3000}"\n', "output.dir"),
+        (f'extends = "{"a" * 300}"\n{GOOD}', "extends"),
     ],
 )
 def test_what_cannot_be_a_path(tmp_path: Path, text: str, key: str) -> None:
-    """A NUL, or the home of a user who does not exist, wherever a job names a path: a mistake at that key."""
+    """A NUL, a name that no file can have, or the home of a user who does not exist, wherever a job names a path: a mistake at that key."""
     assert problem(tmp_path, text).key == key
 
 

@@ -69,8 +69,19 @@ def test_a_rate_limit_never_fails_a_row_untested() -> None:
 
 
 def test_what_ends_a_run_is_the_runs() -> None:
-    """Fault 3: no money is nobody's row."""
-    assert blame(refusal(Action.STOP, "quota"), suspicious(0), spent=True, has_reference=True) is Blame.RUN
+    """Fault 3: no money is nobody's row, where nothing was answered yet; else the endpoint must say it of what it answered before, too."""
+    assert blame(refusal(Action.STOP, "quota"), suspicious(0), spent=True, has_reference=False) is Blame.RUN
+    assert blame(refusal(Action.STOP, "quota"), suspicious(0), spent=True, has_reference=True) is Blame.UNCLEAR
+
+
+def test_the_reference_is_no_row() -> None:
+    """Promise 13: that an endpoint serves the reference does not show that it serves other rows."""
+    evidence = Evidence()
+    evidence.served(5.0, by_reference=True)
+    assert evidence.served_after(5.0)
+    assert not evidence.served_row_after(5.0)
+    evidence.served(6.0)
+    assert evidence.served_row_after(6.0)
 
 
 def test_only_an_answer_to_a_later_request_clears_the_endpoint() -> None:

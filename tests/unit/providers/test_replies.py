@@ -186,6 +186,40 @@ def test_envelopes(server: str, document: Any, error: ReplyError) -> None:
     assert read_reply("chat/completions", orjson.dumps(document)).error == error
 
 
+@pytest.mark.parametrize(
+    ("document", "error"),
+    [
+        ({"code": 429, "msg": "too many requests"}, ReplyError("too many requests", "429", None, 429)),
+        ({"status": "error", "msg": "invalid input"}, ReplyError("invalid input", None, "error")),
+        ({"success": False, "error_message": "no"}, ReplyError("no")),
+        ({"errcode": 336003, "errmsg": "the prompt is empty"}, ReplyError("the prompt is empty")),
+        ({"code": 0, "msg": "ok"}, None),
+        ({"msg": "hello"}, None),
+        ({"status": "queued", "message": "the request was queued"}, None),
+        ({"status": "in_progress", "msg": "wait"}, None),
+    ],
+)
+def test_a_remark_is_an_error_beside_a_code_of_failure(document: Any, error: ReplyError | None) -> None:
+    """Words beside a code of failure say what failed; beside success, or a state of work that goes on, they are no error."""
+    assert read_error(document) == error
+
+
+def test_an_unusable_call_is_the_models_fault() -> None:
+    """Gemini's MALFORMED_FUNCTION_CALL ends a whole answer, which was paid for: it is an answer that does not fit."""
+    reply = read_reply("chat/completions", body(choice={"finish_reason": "function_call_filter: MALFORMED_FUNCTION_CALL"}))
+    assert reply.error is not None
+    assert (reply.error.code, reply.error.status) == ("tool_use_failed", 422)
+
+
+def test_an_empty_place_among_the_choices_is_none() -> None:
+    """A null beside a choice is passed over, and usage within the choice counts where there is none beside it."""
+    document = orjson.loads(body(choice={"usage": {"prompt_tokens": 7, "completion_tokens": 3}}))
+    del document["usage"]
+    document["choices"].insert(0, None)
+    reply = read_reply("chat/completions", orjson.dumps(document))
+    assert (reply.text, reply.usage) == ("Paris", {"prompt_tokens": 7, "completion_tokens": 3})
+
+
 def test_broken_off_by_the_server() -> None:
     """Promise 5: a finish_reason of `error` or `abort` is an error, not an answer."""
     for reason in ("error", "abort"):

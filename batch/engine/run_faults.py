@@ -1,0 +1,87 @@
+"""Decides what follows when an endpoint refuses a request for the run's fault: a key, money, a model, an address.
+
+An endpoint that has answered before is tested with what it answered. Refused as well, it is believed. Served, it is asked on: the row is
+to blame as soon as another is served, and several such rows, with none served between, mean the run after all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from batch.engine.decisions import Decision, Fail, Retry, StopRun, Warn
+from batch.engine.endpoint_pool import EndpointPool
+from batch.engine.limiter import key_of
+from batch.engine.stop import Stop
+from batch.engine.work import Withheld, Work
+from batch.policy.blame import DISTINCT_STOPS, Blame, blame
+from batch.policy.verdicts import Verdict
+from batch.records import ErrorInfo, Exchange
+from batch.settings import RunSettings
+
+
+class RunFaults:
+    """Decides for the refusals of one pool. `is_concluding`: nothing is left to send but rows that were refused."""
+
+    def __init__(self, endpoint_pool: EndpointPool, run: RunSettings) -> None:
+        self.is_concluding = False
+        self._endpoint_pool = endpoint_pool
+        self._run = run
+
+    def believes(self, work: Work, verdict: Verdict) -> bool:
+        """Return whether the run is to blame, as the endpoint says: where there is nothing to test it with."""
+        testable = work.task.variant in self._endpoint_pool.references
+        return blame(verdict, self._endpoint_pool.evidence(work), spent=True, has_reference=testable) is Blame.RUN
+
+    def doubt(self, work: Work, error: ErrorInfo, exchange: Exchange, withheld: list[Withheld]) -> Iterator[Decision]:
+        """Test the endpoint; the row goes to another one, or to the `withheld`."""
+        pool, now = self._endpoint_pool, exchange.done_at
+        if (notice := pool.refused_unclear(work, error, exchange)) is not None:
+            yield Warn(notice)
+        pool.suspect(work, now)
+        if work.attempts < self._run.attempts and pool.moves(work):
+            yield elsewhere(work, now)
+        else:
+            withheld.append(Withheld(work, error, exchange, is_stop=True))
+
+    def is_cleared(self, each: Withheld) -> bool:
+        """Return whether its endpoint has served since it refused the row. The reference clears no stop while rows are left."""
+        evidence, refused_at = self._endpoint_pool.evidence(each.work), each.exchange.done_at
+        if each.is_stop and not self.is_concluding:
+            return evidence.served_row_after(refused_at)
+        return evidence.served_after(refused_at)
+
+    def again_or_fail(self, each: Withheld) -> Decision:
+        """Let a row that alone was refused for the run's fault use up its attempts."""
+        if each.work.attempts < self._run.attempts:
+            return elsewhere(each.work, each.exchange.done_at)
+        return Fail(each.work, each.error, each.exchange)
+
+    def believed_of_several(self, withheld: Sequence[Withheld]) -> Withheld | None:
+        """Return one of the rows for which the endpoint is believed although it served the reference; None while it is not."""
+        stops = [each for each in withheld if each.is_stop]
+        for each in stops:
+            evidence = self._endpoint_pool.evidence(each.work)
+            alike = {key_of(other.work.task) for other in stops if self._endpoint_pool.evidence(other.work) is evidence}
+            if len(alike) >= DISTINCT_STOPS and evidence.served_after(each.exchange.done_at):
+                return each
+        return None
+
+    def rest_endpoint(self, work: Work, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
+        """Rest an endpoint that refuses every request; without another endpoint, stop the run."""
+        notice = self._endpoint_pool.refused(work, error, exchange.sent_at, exchange.done_at)
+        if notice is None:
+            if not work.is_probe:
+                yield Retry(work, exchange.done_at)
+            variant = work.task.variant if error.code == "model_not_found" else None
+            yield StopRun(Stop("refused", f"{self._endpoint_pool.name}: {error.message}"), self._run.grace_s, variant=variant)
+            return
+        if notice:
+            yield Warn(notice)
+        if not work.is_probe:
+            yield elsewhere(work, exchange.done_at)
+
+
+def elsewhere(work: Work, now: float) -> Retry:
+    """Send a row again, to another endpoint or after a test: the retry budget, which guards one endpoint, does not pay for it."""
+    work.charged_retry = False
+    return Retry(work, now)
