@@ -202,23 +202,20 @@ class _Sending:
 
     def send(self, loaded: LoadedJob, directory: RunDirectory) -> _Sent:
         """Prepare the run and send. The journals' indexes end with it: outputs load new ones, and memory has no room for both."""
-        options = self._options
-        with prepare(loaded, directory, self._executor, options) as prepared:
+        with prepare(loaded, directory, self._executor, self._options) as prepared:
             drop_other_rows(directory, prepared.job)
             for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _report(self._observers, notice)
-            alone = prepared.sharding is None
-            with following(prepared.run, alone=alone), self._executor.connected(), handlers_restored(self._stop_source.signals):
+            parts = following(prepared.run, alone=not prepared.sharding)
+            with parts, self._executor.connected(), handlers_restored(self._stop_source.signals):
                 ended = anyio.run(self._send, prepared, backend_options=_loop(prepared))
             # A disk or store that refused would refuse this as well, and the first refusal is the one to report.
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
-                abandoned = sum(tally.abandoned for tally in prepared.tallies.values())
-                keep_unrecorded(directory, ended.unrecorded_usd, abandoned)
+                keep_unrecorded(directory, ended.unrecorded_usd, sum(tally.abandoned for tally in prepared.tallies.values()))
                 if (watched := watch_folder(directory)).is_dir():
                     directory.publish(watched)
-        if ended.stop is None or ended.stop.cause != "storage":
-            with suppress(PromptmillError):  # what cannot be merged counts as it is
-                directory.merge_objects()
+        with suppress(PromptmillError):  # what cannot be merged counts as it is
+            directory.merge_objects(refused=ended.stop is not None and ended.stop.cause == "storage")
         return _Sent(prepared.tallies, prepared.run, ended)
 
     async def _send(self, prepared: PreparedRun) -> Ended:

@@ -160,8 +160,11 @@ class RunDirectory(BatchPlaces):
     def merge_lease(self, slug: str, lease: SegmentName, objects: int) -> None:
         """Merge the first `objects` objects of a finished lease, where each flush is one. Raises StorageError."""
 
-    def merge_objects(self) -> None:
-        """Merge the small objects of all journals, where each flush is one; hold the lock. Raises DamagedError, StorageError."""
+    def merge_objects(self, *, refused: bool = False) -> None:
+        """Merge the small objects of all journals, where each flush is one; hold the lock. Not where the store has `refused` before.
+
+        Raises DamagedError, StorageError.
+        """
 
     def batch_folder(self) -> Path:
         """Path of the folder for the files of batches, which is created; for a store, of a local copy that each call updates."""

@@ -127,9 +127,9 @@ class StoreRunDirectory(RunDirectory):
             names = [lease._replace(part=part) for part in range(1, objects + 1)]
             _mapped(partial(Merging(self._mirror, f"journal/{slug}").merge, names))
 
-    def merge_objects(self) -> None:
+    def merge_objects(self, *, refused: bool = False) -> None:
         """Merge the small objects of all journals; hold the lock."""
-        for slug in self.slugs():
+        for slug in [] if refused else self.slugs():
             _mapped(self._check)
             found = segments(self.journal_dir(slug))
             _mapped(partial(Merging(self._mirror, f"journal/{slug}").merge_all, [segment.name for segment in found if segment.end()]))
