@@ -6,7 +6,7 @@ later request, and is sent again when the endpoint turns out to be to blame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from batch.engine.answer_checks import AnswerSchemaCheck
@@ -140,9 +140,11 @@ class FailureHandler:
                 decisions.append(Fail(each.work, each.error, each.exchange))
         return decisions
 
-    def conclude(self, now: float) -> list[Fail]:
+    def conclude(self, now: float) -> Sequence[Decision]:
         """Test the endpoints of withheld rows when nothing else is left to send; fail the rows without a possible test."""
         self._run_faults.is_concluding = True
+        if decisions := self.release():
+            return decisions
         if self._endpoint_pool.references:
             for each in self.withheld:
                 self._endpoint_pool.suspect(each.work, now)
