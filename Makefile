@@ -38,9 +38,9 @@ test-long: .venv/.test-ready
 bench: .venv/.test-ready
 	$(BIN)/python -m tests.benchmarks run $(if $(QUICK),--quick)
 
-# Memory, resuming and outputs at 10 million rows: hours, and 20 GB of disk.
+# At 10 million rows (ROWS=1000000: fewer): memory, resuming, outputs, two processes, and a run that is killed twice. Hours, and 20 GB of disk.
 bench-long: .venv/.test-ready
-	$(BIN)/python -m tests.benchmarks run --long --no-peers memory finished
+	$(BIN)/python -m tests.benchmarks run --long --no-peers $(if $(ROWS),--rows $(ROWS)) memory finished processes first-part killed
 
 bench-floor: .venv/.test-ready
 	$(BIN)/python -m tests.benchmarks floor

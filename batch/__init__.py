@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from batch.app.endpoint import Endpoint as Endpoint
+    from batch.app.job_types import JobDict as JobDict
     from batch.app.python import arun as arun
     from batch.app.python import load_job as load_job
     from batch.app.python import run as run
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from batch.app.python_inspect import export as export
     from batch.app.python_inspect import status as status
     from batch.app.python_inspect import verify as verify
+    from batch.app.python_parser import Parsed as Parsed
     from batch.app.python_plan import JobPlan as JobPlan
     from batch.app.python_plan import plan as plan
     from batch.app.python_results import Results as Results
@@ -35,6 +37,8 @@ from batch._version import __version__ as __version__
 
 _HOMES = {
     "Endpoint": "batch.app.endpoint",
+    "JobDict": "batch.app.job_types",
+    "Parsed": "batch.app.python_parser",
     **dict.fromkeys(("arun", "load_job", "run"), "batch.app.python"),
     **dict.fromkeys(("Results", "RunResult"), "batch.app.python_results"),
     **dict.fromkeys(("RunStatus", "RunVerification", "export", "status", "verify"), "batch.app.python_inspect"),
@@ -46,8 +50,10 @@ _HOMES = {
 __all__ = [
     "Changes",
     "Endpoint",
+    "JobDict",
     "JobPlan",
     "OutcomeStream",
+    "Parsed",
     "Results",
     "RunResult",
     "RunStatus",

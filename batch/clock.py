@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime
 from typing import Protocol
 
 
@@ -32,3 +33,8 @@ class SystemClock:
     def wall(self) -> float:
         """Seconds since the epoch as of the start, plus the time gone since."""
         return self._offset + time.monotonic()
+
+
+def local_time(clock: Clock) -> str:
+    """Return the date and time of this machine's zone, for people: 2026-11-27 09:05:00."""
+    return f"{datetime.fromtimestamp(clock.wall()).astimezone():%Y-%m-%d %H:%M:%S}"

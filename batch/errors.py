@@ -16,7 +16,7 @@ PromptmillError
 └── EndpointError           an attempt that did not give an answer; has an ErrorInfo {kind, code, message, http_status}
     ├── NetworkError        kind network: resolve connect tls reset proxy
     │                       timeout_connect timeout_first_byte timeout_idle timeout_attempt held
-    ├── APIError            kind api: rate_limit overloaded loading server_error bad_request context_length too_large
+    ├── APIError            kind api: rate_limit overloaded no_capacity loading server_error bad_request context_length too_large
     │                       authentication permission quota model_not_found not_found content_filter redirect
     ├── ProtocolError       kind protocol: not_json no_choices truncated_body truncated_stream error_in_body too_big queued unexpected
     └── OutputError         kind output: schema_violation answer_not_json refusal

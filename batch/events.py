@@ -19,6 +19,19 @@ class RunStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsSet:
+    """The limits that the session keeps to from now on: concurrency ("auto" or a number), rates a minute, and US dollars; None: no limit.
+
+    Sent at the start, and when a user has changed them.
+    """
+
+    concurrency: int | str
+    requests_per_minute: int | None
+    tokens_per_minute: int | None
+    max_cost_usd: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class WorkerProgress:
     """The progress of a run with several workers: workers that take part, and shards, counted once for each queue."""
 
@@ -95,7 +108,7 @@ class RunEnded:
     reason: str | None
 
 
-Event = RunStarted | Progressed | Notice | UnexpectedError | RunEnded
+Event = RunStarted | LimitsSet | Progressed | Notice | UnexpectedError | RunEnded
 
 
 class Observer(Protocol):

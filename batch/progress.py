@@ -15,7 +15,7 @@ from typing import Any, Protocol, TextIO
 
 from tqdm import tqdm
 
-from batch.clock import Clock
+from batch.clock import Clock, local_time
 from batch.events import BatchProgress, Event, Notice, Observer, Progressed, RunEnded, RunStarted, WorkerProgress
 from batch.policy.dollars import usd
 from batch.policy.terminal import one_line, without_url_secrets
@@ -82,7 +82,7 @@ class Meter:
 
 
 class LineDisplay:
-    """Writes a line at the start, every 30 s and at the end; notices are written at once."""
+    """Writes a line at the start, every 30 s and at the end; notices are written at once. Each begins with its local date and time."""
 
     def __init__(self, stream: TextIO, clock: Clock, interval_s: float = LINE_INTERVAL_S) -> None:
         self._stream = stream
@@ -121,7 +121,7 @@ class LineDisplay:
     def _write(self, text: str) -> None:
         # A run continues without a reader: stderr may be a closed pipe.
         with suppress(OSError, ValueError):
-            self._stream.write(f"promptmill: {one_line(without_url_secrets(text))}\n")
+            self._stream.write(f"{local_time(self._clock)} promptmill: {one_line(without_url_secrets(text))}\n")
             self._stream.flush()
 
 

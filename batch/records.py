@@ -14,11 +14,15 @@ from typing import Any, Literal, Self
 from batch.media import Media
 from batch.record_class import record_class
 
-Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations", "messages"]
+Api = Literal["chat/completions", "completions", "embeddings", "responses", "moderations", "messages", "rerank", "score"]
 STREAMED: frozenset[Api] = frozenset({"chat/completions", "completions", "messages", "responses"})
 """The APIs whose answers can be streamed here."""
 CHATS: frozenset[Api] = frozenset({"chat/completions", "messages", "responses"})
 """The APIs that take a chat: messages with roles."""
+SCORING: frozenset[Api] = frozenset({"rerank", "score"})
+"""The APIs that score texts against another text."""
+ANSWERLESS: frozenset[Api] = frozenset({"embeddings", "moderations", "rerank", "score"})
+"""The APIs that generate no text: their answers have no tokens."""
 
 
 class InputFile(str):
@@ -162,11 +166,12 @@ class ReplyError:
 class Reply:
     """A reply body of the OpenAI protocol, read.
 
-    `usage` is the endpoint's own object (of the responses API also under a chat's names). `embedding` is set for the embeddings API only.
+    `usage` is the endpoint's own object (of the responses API also under a chat's names). `embedding` is set for the
+    embeddings API only, `scores` by index for those that score texts.
     `error` is set when the body is an error object, also inside a 200. `refusal` is what OpenAI's models say instead of an answer that
     would fit a schema. `finish_reason` is the protocol's own word where the endpoint's dialect has another (providers/endings.py).
     `answers` counts the answers or vectors in the reply, of which this is the first. `doubted` says what of the endpoint's usage cannot
-    be, and was omitted.
+    be, and was omitted. `tier` is the service tier that answered, by the endpoint's own word.
     """
 
     text: str | None = None
@@ -175,11 +180,13 @@ class Reply:
     finish_reason: str | None = None
     usage: dict[str, Any] | None = None
     embedding: list[float] | None = None
+    scores: list[float | None] | None = None
     model: str | None = None
     error: ReplyError | None = None
     refusal: str | None = None
     answers: int = 1
     doubted: str | None = None
+    tier: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +232,7 @@ class Outcome:
     `doubled` counts attempts that were repeated although the endpoint may have answered and billed them. An answer that does not fit the
     job's schema is kept in `response` too, beside its error; `usage` is of all answers that the task got. `cost_usd` is for all attempts
     whose usage is known, `extra_usd` the most that the others may have cost.
+    `tier` is the service tier that answered, where the endpoint names it or the row was sent at another one than it asked for.
     `copy_of` is the row whose equal request was sent instead. `answer` is (first byte, length) of the completion within `response`, as JSON
     text, where a completion line shows nothing else of the reply.
     """
@@ -248,6 +256,7 @@ class Outcome:
     extra_usd: float = 0.0
     copy_of: int | None = None
     answer: tuple[int, int] | None = None
+    tier: str | None = None
 
     @property
     def ok(self) -> bool:

@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import Literal
+
+BOUNDS_S = tuple(0.01 * 2**power for power in range(17))
+"""The upper bounds of the histograms of times, in seconds: those of OpenTelemetry's gen_ai.client.operation.duration, on to 11 minutes."""
+
+AttemptKey = tuple[Literal["code", "took", "took_s", "first_token", "first_token_s"], str, str | int]
+"""What is added up of ended attempts: (measure, endpoint, label). The label is the code of "code", the number of the bucket of "took" and
+"first_token" (len(BOUNDS_S): beyond the last), and "" of the sums of their seconds."""
 
 
 @dataclass(slots=True)
@@ -18,7 +27,8 @@ class Tally:
     `unknown_endings` counts answers whose finish_reason is in no dialect (providers/endings.py).
     `copies` counts those of ok + failed for which the outcome of an equal request was taken, `priced` the answers whose cost is known.
     `extra_usd` is the most that attempts without a known cost may have cost; `abandoned` are requests given up in flight at a stop.
-    `probes` are requests of rows answered before, sent again only to test an endpoint.
+    `hedges` are second requests sent beside a slow one, `fallbacks` rows sent at the standard tier after flex had no capacity.
+    `probes` are requests of rows answered before, sent again only to test an endpoint. `attempts` adds up attempts that ended.
     """
 
     total: int | None = None
@@ -47,7 +57,23 @@ class Tally:
     priced: int = 0
     abandoned: int = 0
     probes: int = 0
+    hedges: int = 0
+    fallbacks: int = 0
     failures: dict[str, int] = field(default_factory=dict)
+    attempts: dict[AttemptKey, float] = field(default_factory=dict)
+
+    def ended(self, endpoint: str, code: str, took_s: float | None = None, first_token_s: float | None = None) -> None:
+        """Add an attempt at an endpoint that ended: "ok", or the code of its error, with its times in seconds."""
+        self._add(("code", endpoint, code), 1)
+        if took_s is not None:
+            self._add(("took", endpoint, bisect_left(BOUNDS_S, took_s)), 1)
+            self._add(("took_s", endpoint, ""), took_s)
+        if first_token_s is not None:
+            self._add(("first_token", endpoint, bisect_left(BOUNDS_S, first_token_s)), 1)
+            self._add(("first_token_s", endpoint, ""), first_token_s)
+
+    def _add(self, key: AttemptKey, amount: float) -> None:
+        self.attempts[key] = self.attempts.get(key, 0) + amount
 
     @property
     def finished(self) -> int:
@@ -69,23 +95,27 @@ def sum_tallies(tallies: Mapping[str, Tally]) -> Tally:
     """All variants as one; its total is unknown as long as one of theirs is."""
     whole = Tally(total=0)
     for tally in tallies.values():
-        for name in _COUNTS:
+        for name in COUNTS:
             setattr(whole, name, getattr(whole, name) + getattr(tally, name))
         # Rows may be appended to the input while it is read.
         whole.total = None if whole.total is None or tally.total is None else whole.total + max(tally.total, tally.finished)
         for code, count in tally.failures.items():
             whole.failures[code] = whole.failures.get(code, 0) + count
+        for key, amount in tally.attempts.items():
+            whole.attempts[key] = whole.attempts.get(key, 0) + amount
     return whole
 
 
 def change(whole: Tally, now: Tally, before: Tally) -> None:
     """Add the difference between `now` and `before` to `whole`."""
-    for name in _COUNTS:
+    for name in COUNTS:
         setattr(whole, name, getattr(whole, name) + getattr(now, name) - getattr(before, name))
     for code in now.failures.keys() | before.failures.keys():
         whole.failures[code] = whole.failures.get(code, 0) + now.failures.get(code, 0) - before.failures.get(code, 0)
         if not whole.failures[code]:
             del whole.failures[code]
+    for key, amount in now.attempts.items():
+        whole.attempts[key] = whole.attempts.get(key, 0) + amount - before.attempts.get(key, 0)
 
 
-_COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures"})
+COUNTS = tuple(field.name for field in fields(Tally) if field.name not in {"total", "failures", "attempts"})

@@ -5,19 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from math import ceil
 
 from batch.engine.feed import Candidate
 from batch.executors.batch_prices import batch_price
+from batch.executors.batch_times import longest_s, window_s
 from batch.journal.index import ResumeIndex
 from batch.journal.keys import KeySet
 from batch.journal.reading import RecordReader
 from batch.policy.dedupe import is_repeatable, may_share
 from batch.policy.estimates import AnswerSample, Range, cost_range
+from batch.policy.hedging import SHARE
 from batch.policy.pricing import answer_limit
 from batch.prompts.prefixes import late_constant
 from batch.providers.prices import price_of
 from batch.records import Request
 from batch.settings import Job, Price, Variant
+from batch.settings.tiers import STANDARD_TIERS
 
 # Answers of the run that are sampled for the length of prompts and answers.
 SAMPLED = 1000
@@ -34,6 +38,8 @@ class VariantEstimate:
     `late_constant` are the characters of the longest constant text that stands behind a varying part of the prompt.
     `answer_limit` is the most tokens of an answer, None where some request has no limit. `answers` is how many answers of the run the
     estimate goes by, 0 when it goes by characters. `at_least_s` is by the job's rates, `expected_s` also by the answers so far.
+    `batches` is how many a Batch API would get, None where the provider has none; each may take `batch_window_s` by the provider's promise
+    (None: unknown), and is cancelled after `batch_longest_s`.
     """
 
     name: str
@@ -60,6 +66,9 @@ class VariantEstimate:
     endpoint: str
     at_least_s: float | None
     expected_s: float | None
+    batches: int | None
+    batch_window_s: float | None
+    batch_longest_s: float | None
 
 
 @dataclass(slots=True)
@@ -153,7 +162,7 @@ class RequestCounts:
             example=self.example,
             changed=self.changed,
             copies=self.copies,
-            requests=self.requests,
+            requests=self._sent,
             media=self.media,
             pictures=self.pictures,
             sounds=self.sounds,
@@ -164,13 +173,36 @@ class RequestCounts:
             answer_limit=self.longest,
             answers=self.sample.answers if self.sample.is_enough else 0,
             price=price,
-            cost_usd=cost_range(price, self.requests, prompt, answer) if price else None,
+            cost_usd=self._cost(price, prompt, answer) if price else None,
             batch_cost_usd=cost_range(batch, self.requests, prompt, answer) if batch else None,
             endpoint=self.variant.provider.base_url,
             saved_usd=cost_range(price, self.copies, *self._tokens(self.copies, self.copied_bytes)) if price else None,
             at_least_s=at_least,
             expected_s=expected,
+            batches=self._batches(),
+            batch_window_s=None if (api := self.variant.provider.batch) is None else window_s(self.job.batch, api),
+            batch_longest_s=None if api is None else longest_s(self.job.batch, api),
         )
+
+    @property
+    def _sent(self) -> int:
+        """How many requests the rows to send are, where several share one."""
+        return ceil(self.requests / self.variant.prompt.texts_per_request)
+
+    def _batches(self) -> int | None:
+        api = self.variant.provider.batch
+        if api is None:
+            return None
+        most = min(api.max_requests, self.job.batch.max_requests or api.max_requests)
+        return max(ceil(self.requests / most), ceil(self.body_bytes / api.max_bytes))
+
+    def _cost(self, price: Price, prompt: Range, answer: Range) -> Range:
+        """Return the cost of the requests, at most with all that run.flex_fallback and run.hedge_after may add."""
+        run = self.job.run
+        cost = cost_range(price, self._sent, prompt, answer)
+        dearer = price.at_tier(STANDARD_TIERS[0]) if run.flex_fallback else price
+        most = cost_range(dearer, self._sent, prompt, answer).high
+        return Range(cost.low, None if most is None else most * (1 if run.hedge_after is None else 1 + SHARE))
 
     def _tokens(self, requests: int, body_bytes: int) -> tuple[Range, Range]:
         return self.sample.prompt_tokens(body_bytes), self.sample.answer_tokens(requests, self.longest)
@@ -179,14 +211,14 @@ class RequestCounts:
         """Compute seconds by the job's rates, and by the duration of answers so far."""
         run = self.job.run
         endpoints = 1 + len(self.variant.provider.more_urls)
-        minutes = [self.requests / run.requests_per_minute] if run.requests_per_minute else []
+        minutes = [self._sent / run.requests_per_minute] if run.requests_per_minute else []
         minutes += [(prompt.low + answer.low) / run.tokens_per_minute] if run.tokens_per_minute else []
         at_least = 60 * max(minutes) / endpoints if minutes else None
         latency = self.sample.latency_s
         if latency is None:
             return at_least, None
         at_once = self.sample.in_flight if run.concurrency == "auto" else run.concurrency * endpoints
-        return at_least, max(at_least or 0.0, self.requests * latency / at_once)
+        return at_least, max(at_least or 0.0, self._sent * latency / at_once)
 
 
 def _text_bytes(request: Request) -> int:

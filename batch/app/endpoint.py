@@ -24,6 +24,7 @@ from batch.policy.waits import MAX_WAIT_S, backoff
 from batch.providers.messages_requests import message_request
 from batch.records import STREAMED, Api, Chunk, Completion, Exchange, Reply, Request
 from batch.settings import HttpEngine, RunSettings
+from batch.settings.tiers import FLEX, FLEX_TIMEOUTS, TIER_KEY
 from batch.transport.client import Client
 from batch.transport.engines import open_engine
 
@@ -54,7 +55,7 @@ class Endpoint:
         api: "chat/completions" (the default), "completions", "embeddings", "responses", "moderations" or "messages" (Anthropic's);
             embeddings and moderations are not streamed.
         attempts: the most attempts of a call; waiting for a server that is loading costs none.
-        timeout_s: how long one attempt may take, in seconds.
+        timeout_s: how long one attempt may take, in seconds; by default 600, and 900 with service_tier="flex".
         outage_timeout_s: how long an endpoint that cannot be reached, or is loading, is waited for, in seconds.
         http: the HTTP engine.
         trust_env: whether proxies of the environment are used.
@@ -72,7 +73,7 @@ class Endpoint:
         api_key: str | None = None,
         api: Api = "chat/completions",
         attempts: int = 3,
-        timeout_s: float = 600.0,
+        timeout_s: float | None = None,
         outage_timeout_s: float = 60.0,
         http: HttpEngine = "asyncio",
         trust_env: bool = False,
@@ -83,6 +84,8 @@ class Endpoint:
         self._attempts = attempts
         self._outage_timeout_s = outage_timeout_s
         self._parameters = parameters
+        if timeout_s is None:
+            timeout_s = FLEX_TIMEOUTS["attempt_timeout_s"] if parameters.get(TIER_KEY) == FLEX else 600.0
         self._run = RunSettings(http=http, trust_env=trust_env, first_byte_timeout_s=timeout_s, attempt_timeout_s=timeout_s)
         self._clock = SystemClock()
         self._clients: dict[bool, Client] = {}

@@ -6,16 +6,17 @@ candidates' answers. Equal answers share one call, so that the true number may b
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from batch.app.counting import RequestCounts, VariantEstimate
 from batch.engine.feed import Candidate
 from batch.evaluation.answers import Answer, by_row, run_answers
 from batch.evaluation.grading.grader_calls import Call, Grader, calls_directory
 from batch.evaluation.grading.judge_grader import judge_variant
+from batch.evaluation.grading.pictures import IMAGES
 from batch.evaluation.scorers import ExpectedError
 from batch.evaluation.scoring import make_grader
 from batch.journal.index import ResumeIndex
@@ -96,7 +97,7 @@ class _GradingCounts:
 
     def _count(self, row: Row, calls: Sequence[Call]) -> None:
         entries = self._counts.index.lookup([task_hash(call.id, 0, 0) for call in calls])
-        tasks = [Task(row.ordinal, call.id, self._model, 0, self._builder.build(replace(row, columns=call.columns))) for call in calls]
+        tasks = [Task(row.ordinal, call.id, self._model, 0, self._builder.build(replace(row, columns=_columns(call)))) for call in calls]
         candidates = [Candidate(task, None, entry) for task, entry in zip(tasks, entries, strict=True)]
         self._counts.add(candidates, [entry is None or (self._retry_failed and not entry.ok) for entry in entries])
 
@@ -104,6 +105,13 @@ class _GradingCounts:
         """Estimate the calls."""
         does: Literal["judges", "embeds"] = "judges" if self._score.judge is not None else "embeds"
         return GradingEstimate(self._score.name, self._model, does, self._counts.estimate(now), self._left_out, self._example)
+
+
+def _columns(call: Call) -> Mapping[str, Any]:
+    """Return the columns of a call with the bytes of its pictures, which may not be kept yet, in place of their names."""
+    if not call.kept:
+        return call.columns
+    return {**call.columns, IMAGES: [call.kept.get(name, name) for name in call.columns[IMAGES]]}
 
 
 def _imagined(answer: Answer) -> Answer:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from batch.app.engines import BATCH_API
 from batch.app.runner import RunOptions, RunReport, run
 from batch.app.stored import ScoredRun
 from batch.errors import InputError
@@ -15,6 +16,7 @@ from batch.evaluation.answers import Answer, run_answers, run_state
 from batch.evaluation.grading.embeddings import TEXT
 from batch.evaluation.grading.grader_calls import CARRIED, CallOutcomes, calls_directory, calls_state, count_open, graded_by, write_calls
 from batch.evaluation.grading.judge_grader import MESSAGES, JudgeGrader, judge_variant
+from batch.evaluation.grading.pictures import IMAGES
 from batch.evaluation.grading.verdict_reader import FollowUpGrader
 from batch.evaluation.scoring import make_grader
 from batch.events import Observer
@@ -22,6 +24,7 @@ from batch.job import LoadedJob, from_document, with_entries
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of
 from batch.settings import Job, ScoreSettings
+from batch.settings.files import FileSettings
 
 # What such a run does not take over from [run]: repeats and a race concern the scored run only.
 _NOT_TAKEN = frozenset({"repeats", "race"})
@@ -41,7 +44,8 @@ class Grading:
     def run(self, options: RunOptions, observers: Sequence[Observer]) -> RunReport:
         """Make the open calls, or resume them. Raises as `app.run` does."""
         # A call's id hashes everything that decides it, so that a changed call is another call.
-        return run(self.loaded, RunOptions(retry_failed=options.retry_failed, changed="rerun"), observers)
+        own = RunOptions(retry_failed=options.retry_failed, changed="rerun", engine=options.engine, batch=options.batch)
+        return run(self.loaded, own, observers)
 
 
 def gradings(scored: ScoredRun, overrides: Sequence[str] = (), *, retry_failed: bool = False) -> list[Grading]:
@@ -64,7 +68,9 @@ def gradings(scored: ScoredRun, overrides: Sequence[str] = (), *, retry_failed: 
         own = calls_directory(judged.directory, score)
         place, calls = _write_calls(score, judged.job, partial(run_answers, judged), run_state(judged), own)
         unmade = count_open(own, score, retry_failed=retry_failed)
-        loaded = from_document(_document(judging.document, raw, score, place, address_of(own)), overrides)
+        loaded = from_document(
+            _document(judging.document, raw, score, judged.job.variants[0].prompt.attached, place, address_of(own)), overrides
+        )
         did: Literal["judged", "embedded"] = "judged" if score.judge is not None else "embedded"
         found.append(Grading(score.name, score.asked.full_name, did, calls, unmade, loaded))
     return found
@@ -80,18 +86,42 @@ def _write_calls(score: ScoreSettings, job: Job, answers: Callable[[], Iterable[
         return write_calls(FollowUpGrader(grader, outcomes), answers, calls_state(state, own, score), own)
 
 
-def _document(judging: Mapping[str, Any], raw: Mapping[str, Any], score: ScoreSettings, calls: str, folder: str) -> dict[str, Any]:
+def _document(
+    judging: Mapping[str, Any], raw: Mapping[str, Any], score: ScoreSettings, attached: FileSettings, calls: str, folder: str
+) -> dict[str, Any]:
     """Write the job that sends a score's calls, with the providers and pace of the scored job."""
     document = copy.deepcopy(dict(judging))
     return {
         "name": f"{document['name']}: {score.name}",
         "input": {"path": calls, "id": "id"},
-        "prompt": {"messages": MESSAGES} if score.judge is not None else {"api": "embeddings", "text": f"{{{{ {TEXT} }}}}"},
+        "prompt": _prompt(score, attached),
         **({"provider": document["provider"]} if "provider" in document else {}),
         "model": [_model(raw, score)],
-        "run": {key: value for key, value in document.get("run", {}).items() if key not in _NOT_TAKEN},
+        **({"batch": document["batch"]} if "batch" in document else {}),
+        "run": _run_table(document.get("run", {}), score),
         "output": {"dir": folder, "columns": list(CARRIED)},
     }
+
+
+def _prompt(score: ScoreSettings, attached: FileSettings) -> dict[str, Any]:
+    """Write how a call becomes a request; the pictures of a judge's calls are shown as the judged model saw them."""
+    if score.judge is None:
+        return {"api": "embeddings", "text": f"{{{{ {TEXT} }}}}"}
+    if not score.judge.images:
+        return {"messages": MESSAGES}
+    detail = {} if attached.detail is None else {"detail": attached.detail}
+    return {"messages": MESSAGES, "images": IMAGES, "max_file_bytes": attached.max_file_bytes, **detail}
+
+
+def _run_table(run: Mapping[str, Any], score: ScoreSettings) -> dict[str, Any]:
+    """Write the [run] of a score's calls: by batches where the scored job is run by them and the model's provider takes such batches."""
+    taken = {key: value for key, value in run.items() if key not in _NOT_TAKEN}
+    if taken.get("engine") == BATCH_API:
+        api = graded_by(score).provider.batch
+        called = "chat/completions" if score.judge is not None else "embeddings"
+        if api is None or (api.apis is not None and called not in api.apis):
+            taken["engine"] = "live"
+    return taken
 
 
 def _model(raw: Mapping[str, Any], score: ScoreSettings) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batch.app.last_session import last_session
 from batch.errors import PromptmillError
 from batch.records import Outcome
 from batch.results.following import JournalFollower, JournalLine
@@ -42,7 +43,8 @@ def status(directory: Path | str) -> Status:
 
     Raises RunDirectoryError.
     """
-    return _with_upstream(read_status(open_existing(directory)), frozenset())
+    found = open_existing(directory)
+    return _with_upstream(replace(read_status(found), session=last_session(found.path)), frozenset())
 
 
 def _with_upstream(found: Status, seen: frozenset[str]) -> Status:

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from batch.app.metric_families import RunMetrics
 from batch.errors import SetupError
-from batch.events import Event, Progressed, RunEnded, RunStarted
-from batch.tally import Tally
+from batch.events import Event, Progressed, RunEnded
+from batch.rundir.local import RunDirectory
 
 FILE_INTERVAL_S = 15.0
-_GAUGES = {
-    "in_flight": "requests in flight",
-    "waiting": "tasks that wait for a retry",
-    "done": "tasks with a final record, of all sessions",
-    "not_attempted": "tasks without a final record",
-}
-_COUNTERS = {
-    "ok": "answers of this session",
-    "failed": "failed tasks of this session",
-    "requests": "requests sent",
-    "retries": "requests that repeat an earlier one",
-    "doubled": "attempts that may be billed twice",
-    "abandoned": "requests given up in flight",
-    "prompt_tokens": "prompt tokens",
-    "completion_tokens": "completion tokens",
-    "cost_usd": "US dollars, as far as they are known",
-    "extra_usd": "the most US dollars that attempts without a known cost may have cost",
-}
 
 
 class Metrics:
@@ -39,14 +22,13 @@ class Metrics:
     Raises SetupError when prometheus_client is missing, or the address cannot be listened on.
     """
 
-    def __init__(self, place: str) -> None:
+    def __init__(self, place: str, directory: RunDirectory) -> None:
         try:
             import prometheus_client
         except ImportError:
             raise SetupError("run.metrics needs one package more: pip install 'promptmill[metrics]'") from None
         self._library: Any = prometheus_client
-        self._name = ""
-        self._tallies: Mapping[str, Tally] = {}
+        self._run = RunMetrics(directory, prometheus_client.metrics_core)
         self._registry = prometheus_client.CollectorRegistry()
         self._registry.register(self)
         self._file = Path(place) if place.endswith(".prom") else None
@@ -66,18 +48,11 @@ class Metrics:
 
     def notify(self, event: Event) -> None:
         """Keep the counts of the event; they change in place."""
-        match event:
-            case RunStarted():
-                self._name, self._tallies = event.name, event.tallies
-                self._write()
-            case Progressed() if self._file is not None and monotonic() >= self._due:
-                self._write()
-            case RunEnded():
-                self._tallies = event.tallies
-                self._write()
-                self.close()
-            case _:
-                pass
+        self._run.notify(event)
+        if isinstance(event, RunEnded) or (self._file is not None and (not isinstance(event, Progressed) or monotonic() >= self._due)):
+            self._write()
+        if isinstance(event, RunEnded):
+            self.close()
 
     def close(self) -> None:
         """Listen no longer."""
@@ -88,19 +63,7 @@ class Metrics:
 
     def collect(self) -> Iterator[Any]:
         """Yield the metrics, as the library asks for them at each scrape."""
-        core = self._library.metrics_core
-        labels = ["run", "model"]
-        for kinds, family in ((_GAUGES, core.GaugeMetricFamily), (_COUNTERS, core.CounterMetricFamily)):
-            for key, text in kinds.items():
-                metric = family(f"promptmill_{key}", text, labels=labels)
-                for model, tally in self._tallies.items():
-                    metric.add_metric([self._name, model], float(getattr(tally, key) or 0))
-                yield metric
-        failures = core.CounterMetricFamily("promptmill_failures", "failed tasks of this session, by code", labels=[*labels, "code"])
-        for model, tally in self._tallies.items():
-            for code, count in dict(tally.failures).items():
-                failures.add_metric([self._name, model, code], float(count))
-        yield failures
+        return self._run.collect()
 
     def _write(self) -> None:
         if self._file is not None:

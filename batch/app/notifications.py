@@ -19,6 +19,8 @@ from batch.tally import sum_tallies
 from batch.transport.webhook import post
 
 TIMEOUT_S = 10.0
+# The end of a run waits this much longer for both, so that what failed is reported.
+MARGIN_S = 5.0
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -61,7 +63,7 @@ class Notifier:
             case RunEnded():
                 self._send("ended" if event.reason is None else "stopped", event, reason=event.reason)
                 for thread in self._threads:
-                    thread.join(2 * TIMEOUT_S)
+                    thread.join(2 * TIMEOUT_S + MARGIN_S)
             case _:
                 pass
 

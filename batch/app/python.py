@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypedDict
@@ -16,18 +17,21 @@ from typing import Any, Literal, TypedDict
 import anyio
 import anyio.to_thread
 
+from batch.app.job_types import JobDict
+from batch.app.python_functions import has_functions, without_functions
 from batch.app.python_results import RunResult
 from batch.app.python_words import PythonNotices, in_python_words, speaking_python
 from batch.app.runner import RunOptions, RunReport
 from batch.app.runner import run as run_job
 from batch.app.steps import run_steps, steps_of
+from batch.errors import JobError, Problem
 from batch.events import Observer
 from batch.executors import make_executor
 from batch.executors.stopping import Stopper
 from batch.job import LoadedJob, from_document, load
-from batch.settings.inputs import GIVEN
+from batch.settings.inputs import GIVEN, InputSettings
 
-AnyJob = str | Path | Mapping[str, Any] | LoadedJob
+AnyJob = str | Path | JobDict | Mapping[str, Any] | LoadedJob
 Start = Callable[[Stopper], RunReport]
 
 
@@ -55,8 +59,25 @@ def load_job(job: AnyJob, overrides: Sequence[str] = ()) -> LoadedJob:
     if isinstance(job, LoadedJob):
         return from_document(job.document, overrides, source=job.source) if overrides else job
     if isinstance(job, Mapping):
+        if has_functions(job):
+            problem = Problem("the job", "prompt", "is a function", "only batch.run, stream and plan take functions")
+            raise JobError([problem])
         return from_document({"name": "job", **job}, overrides, source="the job")
     return load(job, overrides)
+
+
+def with_function_rows(job: AnyJob, overrides: Sequence[str], rows: Any) -> tuple[AnyJob, Any]:
+    """Return a job without the functions in its prompts, and rows with the columns that they make. Raises JobError, InputError."""
+
+    def load_input(document: Mapping[str, Any]) -> InputSettings:
+        settings = load_job(document, overrides).job.input
+        if settings.is_made:
+            message = "is made of the rows of a file or of rows=…, and this job has neither"
+            raise JobError([Problem("the job", "prompt", message, "give the rows as rows=…")])
+        # Rows are selected when the kept ones are read.
+        return replace(settings, where=None, sample=None, limit=None)
+
+    return without_functions(job, load_input, rows)
 
 
 def loaded_with(job: AnyJob, overrides: Sequence[str], rows: Any) -> LoadedJob:
@@ -88,7 +109,8 @@ def run(
     call continues. It works in any thread, and where an event loop is running, as in a notebook: it blocks that loop (`arun` does not).
 
     Args:
-        job: the path of a job file, its tables as a dict, or a LoadedJob. One that builds on another runs that first.
+        job: the path of a job file, its tables as a dict, or a LoadedJob. One that builds on another runs that first. In a dict, `prompt`
+            (or its messages, user or text) may be a function of a row, which is a dict.
         rows: in place of [input] path: dicts, or anything with Arrow's C stream interface. They are kept in the run directory.
         overrides: settings that come over the job's, as `--set` takes them: "run.concurrency=64".
         retry_failed: send failed rows again.
@@ -180,7 +202,8 @@ async def _beside(start: Start) -> RunReport:
 def prepared_start(job: AnyJob, arguments: RunArguments) -> Start:
     """Check the arguments of a run and load its job, with the jobs it builds on; return what starts it. Raises JobError, SetupError."""
     fresh, changed, engine = arguments.get("fresh", False), arguments.get("changed", "refuse"), arguments.get("engine")
-    rows, ray_address = arguments.get("rows"), arguments.get("ray_address")
+    job, rows = with_function_rows(job, arguments.get("overrides", ()), arguments.get("rows"))
+    ray_address = arguments.get("ray_address")
     if fresh and changed != "refuse":
         raise ValueError("fresh starts over, so nothing is left for changed to decide; use one of them")
     make_executor(engine or "live", ray_address)

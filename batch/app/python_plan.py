@@ -8,7 +8,7 @@ from typing import Any
 
 from batch.app.estimate import Estimate, estimate
 from batch.app.made_rows import rows_for_reading
-from batch.app.python import AnyJob, loaded_with
+from batch.app.python import AnyJob, loaded_with, with_function_rows
 from batch.app.python_html import html_table
 from batch.app.python_words import in_python_words
 from batch.policy.dollars import usd
@@ -40,6 +40,7 @@ def plan(job: AnyJob, *, rows: Any = None, overrides: Sequence[str] = (), retry_
     Raises:
         JobError, InputError, DamagedError, RunDirectoryError.
     """
+    job, rows = with_function_rows(job, overrides, rows)
     with rows_for_reading(loaded_with(job, overrides, rows), rows) as loaded:
         found = estimate(loaded, retry_failed=retry_failed)
     return JobPlan(**{each.name: getattr(found, each.name) for each in fields(found)})

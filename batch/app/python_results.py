@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from batch.app.python_html import html_table
+from batch.app.python_parser import Parsed, parse_answers
 from batch.app.python_words import python_words, speaking_python
 from batch.app.runner import RunReport
 from batch.app.stored import open_run
@@ -36,6 +38,13 @@ class Results:
     def completions(self) -> pa.Table:
         """One row per answer, in input order. Columns: those of completions.parquet. Raises InputError, DamagedError, StorageError."""
         return self._tables.completions()
+
+    def parsed(self, parser: Callable[..., Any]) -> list[Parsed]:
+        """Call `parser` with the text of each answer, in input order, and with its row of `completions()` if it takes two arguments.
+
+        What it raises for one answer is kept beside that answer, as its `error`. Nothing is sent. Raises as `completions`.
+        """
+        return [*parse_answers(self.completions().to_pylist(), parser)]
 
     def errors(self) -> pa.Table:
         """One row per failed task, in input order. Columns: those of errors.parquet. Raises as `completions`."""

@@ -15,6 +15,7 @@ from batch.app.compare_runs import with_scores
 from batch.app.sides import FileScoring, ScoringTarget, open_target, without_models
 from batch.errors import InputError, RowError
 from batch.evaluation.answers import Answer, run_answers
+from batch.evaluation.foreign.formats import USUAL_NAMES
 from batch.evaluation.reading import read_evaluation
 from batch.evaluation.report.page import Evaluated, write_page
 from batch.evaluation.scoring import score_answers
@@ -27,7 +28,8 @@ from batch.settings import InputSettings, Job, OutputSettings, PromptSettings, P
 _QUESTIONS = ("prompt", "question", "input", "text", "user")
 MOST_COLUMNS = 12
 """The number of columns of a file that are shown beside each sample."""
-_NOT_CARRIED = frozenset({"id", "variant", "model", "repeat", "usage", "tool_calls", "attempts", "error"})
+_NOT_CARRIED = frozenset({"id", "variant", "model", "repeat", "usage", "tool_calls", "attempts", "error", "finish_reason"})
+_NOT_CARRIED |= {"latency_s", "first_token_s", "cost_usd"}
 # A variant needs a provider; nothing is ever sent to this one.
 _NOWHERE = ProviderSettings(name="file", base_url="http://127.0.0.1/v1")
 
@@ -58,7 +60,7 @@ def report_sides(names: Sequence[str], files: FileScoring, path: Path, job_file:
     scores = without_models(scoring.scores)
     answers = list(_in_order(gathered))
     names = [variant.name for variant in gathered.variants]
-    job = _job(gathered, scores)
+    job = _job(gathered, scores, scoring.answer)
     with tempfile.TemporaryDirectory(prefix="promptmill-") as folder:
         score_answers(lambda: answers, "", scores, Path(folder))
         evaluation = read_evaluation(Path(folder), scores, names)
@@ -143,7 +145,7 @@ def _outcome(answer: Answer, key: bytes) -> Outcome:
     sent = None if answer.latency_s is None else 0.0
     error = None if answer.failure is None else ErrorInfo(ErrorKind.API, answer.failure, answer.failure)
     message = {"role": "assistant", "content": answer.text, **({"tool_calls": answer.tool_calls} if answer.tool_calls else {})}
-    finish = "length" if answer.truncated else "stop"
+    finish = answer.finish_reason or ("length" if answer.truncated else "stop")
     body = orjson.dumps({"choices": [{"index": 0, "message": message, "finish_reason": finish}]})
     return Outcome(
         answer.row.ordinal,
@@ -163,8 +165,12 @@ def _outcome(answer: Answer, key: bytes) -> Outcome:
     )
 
 
-def _job(gathered: _Gathered, scores: Sequence[ScoreSettings]) -> Job:
-    columns = [name for name in gathered.rows[0].columns if name not in _NOT_CARRIED]
+def _job(gathered: _Gathered, scores: Sequence[ScoreSettings], answer_key: str | None) -> Job:
+    first = gathered.rows[0]
+    said = [answer.text for (row_id, _, _), answer in gathered.answers.items() if row_id == first.id and answer.text is not None]
+    # A file's line holds the answer of one variant, which is no column of the row.
+    answered = {key for key in (*USUAL_NAMES, answer_key) if key is not None and first.columns.get(key) in said}
+    columns = [name for name in first.columns if name not in _NOT_CARRIED and name not in answered]
     return Job(
         name=gathered.name,
         input=InputSettings(paths=()),

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import orjson
 
-from batch.events import Event, Notice, Progressed, RunEnded, RunStarted, UnexpectedError
+from batch.events import Event, LimitsSet, Notice, Progressed, RunEnded, RunStarted, UnexpectedError
 from batch.policy.redaction import SECRETS
 from batch.policy.terminal import without_url_secrets
 from batch.storage import open_regular
@@ -30,6 +30,8 @@ def event_document(event: Event) -> dict[str, Any]:
     match event:
         case RunStarted():
             document |= {"event": "started", "run": event.name, "directory": without_url_secrets(event.directory)}
+        case LimitsSet():
+            document |= {"event": "limits", **asdict(event)}
         case Progressed():
             document |= {"event": "progress", "counts": _counts(event)}
         case RunEnded():
@@ -43,7 +45,10 @@ def event_document(event: Event) -> dict[str, Any]:
 
 
 def _counts(event: Progressed | RunEnded) -> dict[str, Any]:
-    return asdict(sum_tallies(event.tallies))
+    counts = asdict(sum_tallies(event.tallies))
+    # Histograms are for the metrics; their keys are no text.
+    del counts["attempts"]
+    return counts
 
 
 class RunLog:

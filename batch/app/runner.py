@@ -29,7 +29,7 @@ from batch.engine import endpoints
 from batch.engine.feed import FeedOptions
 from batch.engine.stop import Stop
 from batch.errors import EndpointError, InputChangedError, PromptmillError, RunDirectoryError, StorageError
-from batch.events import Notice, Observer, RunEnded, RunStarted
+from batch.events import Event, Notice, Observer, RunEnded, RunStarted
 from batch.executors import Ended, Executor, make_executor
 from batch.executors.context import EndpointGroup, PreparedRun, RunContext, StopSource
 from batch.executors.control import Control
@@ -92,8 +92,7 @@ def run(
         stop_source = StopSource(not_ignored(signals), stopper or Stopper())
         sent, outputs = _send_and_write(_Sending(executor, keys, options, observers, stop_source), loaded, directory, bugs)
     ended = sent.report(outputs, monotonic() - started, bugs.path)
-    for observer in observers:
-        observer.notify(RunEnded(ended.tallies, ended.reason))
+    _notify(observers, RunEnded(ended.tallies, ended.reason))
     return ended
 
 
@@ -112,8 +111,7 @@ def _with_rows(
 
 def _check_new(loaded: LoadedJob, report: Callable[[str], None]) -> None:
     """Compare a job that has not begun with its input; one that began continues with what it was started with. Raises JobError."""
-    check_columns(loaded)
-    for warning in loaded.warnings:
+    for warning in (*check_columns(loaded), *loaded.warnings):
         report(warning)
 
 
@@ -209,7 +207,8 @@ class _Sending:
             drop_other_rows(directory, prepared.job)
             for notice in (*prepared.notices, *_missed_by_scores(prepared)):
                 _report(self._observers, notice)
-            with following(prepared.run), self._executor.connected(), handlers_restored(self._stop_source.signals):
+            alone = prepared.sharding is None
+            with following(prepared.run, alone=alone), self._executor.connected(), handlers_restored(self._stop_source.signals):
                 ended = anyio.run(self._send, prepared, backend_options=_loop(prepared))
             # A disk or store that refused would refuse this as well, and the first refusal is the one to report.
             with suppress(StorageError, RunDirectoryError) if ended.stop is not None and ended.stop.cause == "storage" else nullcontext():
@@ -217,7 +216,10 @@ class _Sending:
                 keep_unrecorded(directory, ended.unrecorded_usd, abandoned)
                 if (watched := watch_folder(directory)).is_dir():
                     directory.publish(watched)
-            return _Sent(prepared.tallies, prepared.run, ended)
+        if ended.stop is None or ended.stop.cause != "storage":
+            with suppress(PromptmillError):  # what cannot be merged counts as it is
+                directory.merge_objects()
+        return _Sent(prepared.tallies, prepared.run, ended)
 
     async def _send(self, prepared: PreparedRun) -> Ended:
         job, report = prepared.job, partial(_report, self._observers)
@@ -237,7 +239,7 @@ class _Sending:
                     except EndpointError as error:
                         return Ended(Stop("refused", f"refused before a row was sent: {error}"))
                 groups = [EndpointGroup(*each) for each in zip(grouped, pools, clients, unready, strict=True)]
-                control = Control(job.run, self._stop_source.stopper, report, self._clock.wall())
+                control = Control(job.run, self._stop_source.stopper, partial(_notify, self._observers), self._clock.wall())
                 context = RunContext(
                     prepared,
                     settings,
@@ -251,6 +253,7 @@ class _Sending:
                     self._options.batch,
                 )
                 context.notify(RunStarted(job.name, str(prepared.directory.place), prepared.tallies))
+                context.notify(control.limits)
                 async with serving(control, prepared.directory, report):
                     return await self._executor.execute(context)
 
@@ -292,5 +295,9 @@ def _write_outputs(run: StoredRun) -> list[Path | str]:
 
 
 def _report(observers: Sequence[Observer], text: str) -> None:
+    _notify(observers, Notice(text))
+
+
+def _notify(observers: Sequence[Observer], event: Event) -> None:
     for observer in observers:
-        observer.notify(Notice(text))
+        observer.notify(event)

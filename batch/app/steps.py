@@ -93,9 +93,9 @@ def plan_steps(steps: Sequence[LoadedJob], *, retry_failed: bool = False) -> lis
             planned.append(PlannedStep(job.name, job.output.dir, None, loaded.warnings, before, coming))
             continue
         with rows_for_reading(loaded) as readable:
-            check_columns(readable)
+            warnings = (*check_columns(readable), *loaded.warnings)
             found = estimate(readable, retry_failed=retry_failed)
-        planned.append(PlannedStep(job.name, found.directory, found, loaded.warnings, before, coming))
+        planned.append(PlannedStep(job.name, found.directory, found, warnings, before, coming))
     return planned
 
 

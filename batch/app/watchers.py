@@ -26,7 +26,7 @@ def watching(loaded: LoadedJob, directory: RunDirectory, options: RunOptions, re
         # A library that most runs do without.
         from batch.app.metrics import Metrics
 
-        metrics = Metrics(job.run.metrics)
+        metrics = Metrics(job.run.metrics, directory)
         closing.callback(metrics.close)
         found.append(metrics)
     if job.notify.webhook is not None or job.notify.command is not None:

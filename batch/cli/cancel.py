@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import click
 
-from batch.cli.console import command_line, print_info
+from batch.cli.console import command_line, print_info, write_json_line
 from batch.cli.display import with_progress
 from batch.cli.exits import ExitCode
-from batch.cli.options import directory_argument
+from batch.cli.options import directory_argument, json_option
 
 
 @click.command("cancel")
 @directory_argument
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
+@json_option
 @click.pass_context
-def cancel_command(ctx: click.Context, directory: str, quiet: bool) -> None:
+def cancel_command(ctx: click.Context, directory: str, quiet: bool, as_json: bool) -> None:
     """Cancel what was submitted to a Batch API, and collect what was done.
 
     Each open batch is cancelled at its provider, which may take minutes. Answers that came before
@@ -28,8 +29,10 @@ def cancel_command(ctx: click.Context, directory: str, quiet: bool) -> None:
     from batch.app.cancel import cancel
     from batch.cli.summary import closing_summary
 
-    report = with_progress(lambda observers: cancel(directory, observers), quiet=quiet)
+    report = with_progress(lambda observers: cancel(directory, observers), quiet=quiet, as_json=as_json)
     if report is None:
+        if as_json:
+            write_json_line({"format": 1, "event": "ended", "reason": "nothing is open"})
         print_info(f"promptmill: nothing is open: no batch of {directory} waits at a provider")
         ctx.exit(ExitCode.DONE)
     if not quiet or report.cause != "cancelled":

@@ -27,6 +27,7 @@ def ctl_command(ctx: click.Context, directory: str, command: str, arguments: tup
       set KEY=VALUE ...  concurrency, max_cost_usd, requests_per_minute,
                          tokens_per_minute
       retry ROW ...      send failed rows again, by their ids
+      poll               look at open batches of a Batch API now
 
     Limits hold for this session, and replace the job's. Every command is kept in the run
     directory and shown by `status`.

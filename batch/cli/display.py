@@ -27,8 +27,7 @@ def check_input(loaded: LoadedJob) -> None:
     """Compare the job with its input before anything is sent, and report what may be a mistake. Raises JobError, InputError."""
     from batch.job import check_columns
 
-    check_columns(loaded)
-    for warning in loaded.warnings:
+    for warning in (*check_columns(loaded), *loaded.warnings):
         print_info(f"promptmill: warning: {one_line(warning)}")
 
 

@@ -74,6 +74,27 @@ def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
+def grading_engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of calls to models that judge or embed; the command gets `engine`, None for the job's, and `detach`."""
+
+    @wraps(function)
+    def command(*args: Any, engine: str | None, detach: bool, **options: Any) -> Any:
+        _check_engine(engine, None, detach=detach)
+        return function(*args, engine=engine, detach=detach, **options)
+
+    decorated: Callable[..., Any] = command
+    for decorate in (
+        click.option("--detach", is_flag=True, help="With a Batch API: end after submission; the same command collects later."),
+        click.option(
+            "--engine",
+            type=click.Choice(["live", "batch-api"]),
+            help="How models that judge or embed are called.  [default: as the job's rows, where their provider can]",
+        ),
+    ):
+        decorated = decorate(decorated)
+    return decorated
+
+
 def _check_engine(engine: str | None, ray_address: str | None, *, detach: bool) -> None:
     """An address is for Ray alone. Raises UsageError."""
     if ray_address is not None and (engine is None or not EXECUTORS[engine].takes_address):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import click
 
-from batch.cli.console import print_error, print_info, write
+from batch.cli.console import print_error, print_info, write, write_document
 from batch.cli.env_files import env_option
 from batch.cli.exits import ExitCode
 from batch.cli.job_files import run_of
-from batch.cli.options import files, set_option
+from batch.cli.options import files, json_option, set_option
 from batch.settings import OutputFormat
 
 if TYPE_CHECKING:
@@ -31,9 +31,10 @@ CHATS = ("chat", "sharegpt")
 @click.option("--where", multiple=True, metavar="CONDITION", help="With chat and sharegpt: only answers with this score, as 'SCORE >= 1'.")
 @set_option
 @env_option
+@json_option
 @click.pass_context
 def export_command(
-    ctx: click.Context, source: str, format_: str, output: str | None, where: tuple[str, ...], settings: tuple[str, ...]
+    ctx: click.Context, source: str, format_: str, output: str | None, where: tuple[str, ...], settings: tuple[str, ...], as_json: bool
 ) -> None:
     """Write completions and errors in another format.
 
@@ -54,18 +55,27 @@ def export_command(
       promptmill export runs/tickets --format chat --where 'right >= 1'
     """
     from batch.process import tune_malloc
-    from batch.progress import near
 
     tune_malloc()
     if format_ == REQUESTS:
-        _write_requests(ctx, source, output, settings)
+        _write_requests(ctx, source, output, settings, as_json=as_json)
         return
     if format_ in CHATS:
-        _write_chats(source, cast("ChatFormat", format_), output, where, settings)
+        _write_chats(source, cast("ChatFormat", format_), output, (where, settings), as_json=as_json)
         return
     if where:
         raise click.UsageError("--where is for the formats chat and sharegpt")
-    for path in _export(source, cast("OutputFormat", format_), output, settings):
+    _show(_export(source, cast("OutputFormat", format_), output, settings), as_json=as_json)
+
+
+def _show(paths: Sequence[Path | str], *, as_json: bool, **more: Any) -> None:
+    """Print the paths of the files that were written; as JSON with what else is known."""
+    from batch.progress import near
+
+    if as_json:
+        write_document({"paths": [str(path) for path in paths], **more})
+        return
+    for path in paths:
         write(near(path))
 
 
@@ -80,24 +90,22 @@ def _export(source: str, form: OutputFormat, output: str | None, settings: tuple
     return app.export(source, form, output, settings)
 
 
-def _write_chats(source: str, form: ChatFormat, destination: str | None, where: tuple[str, ...], settings: tuple[str, ...]) -> None:
+def _write_chats(
+    source: str, form: ChatFormat, destination: str | None, chosen: tuple[tuple[str, ...], tuple[str, ...]], *, as_json: bool
+) -> None:
     from batch.app.chats import export_chats
-    from batch.progress import near
 
-    written = export_chats(run_of(source), form, destination, where, settings)
-    for path in written.paths:
-        write(near(path))
+    written = export_chats(run_of(source), form, destination, *chosen)
+    _show(written.paths, as_json=as_json, lines=written.lines, omitted=dict(written.omitted))
     omitted = ", ".join(f"{count:,} {reason}" for reason, count in written.omitted.items())
     print_info(f"promptmill: {written.lines:,} answers" + (f"; omitted: {omitted}" if omitted else ""))
 
 
-def _write_requests(ctx: click.Context, source: str, destination: str | None, settings: tuple[str, ...]) -> None:
+def _write_requests(ctx: click.Context, source: str, destination: str | None, settings: tuple[str, ...], *, as_json: bool) -> None:
     from batch import app
-    from batch.progress import near
 
     written = app.export_requests(source, destination, settings)
-    for path in written.paths:
-        write(near(path))
+    _show(written.paths, as_json=as_json, requests=written.requests, unsendable=written.unsendable, examples=list(written.examples))
     print_info(f"promptmill: {written.requests:,} requests in {len(written.paths)} files; nothing was sent")
     if written.unsendable:
         print_error(f"{written.unsendable:,} rows cannot be sent:")

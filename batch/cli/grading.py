@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,31 +19,36 @@ if TYPE_CHECKING:
     from batch.app.stored import ScoredRun
 
 
-def call_models(ctx: click.Context, scored: ScoredRun, again: str, settings: Sequence[str], *, retry_failed: bool, quiet: bool) -> bool:
+def call_models(ctx: click.Context, scored: ScoredRun, again: str, settings: Sequence[str], options: RunOptions, *, quiet: bool) -> bool:
     """Make all open calls of a run's scores; return whether some failed for good.
 
     Ends the command when one stops early; `again` is the command line that continues.
     """
-    from batch.app import RunOptions
     from batch.app.grading import gradings
 
-    failed, retried = False, retry_failed
+    failed, retried = False, options.retry_failed
     # Each pass asks for the verdicts that the pass before left unreadable; their number is bounded by the scores' retries.
     while opened := [grading for grading in gradings(scored, settings, retry_failed=retried) if grading.open]:
-        failed = _call_each(ctx, opened, again, RunOptions(retry_failed=retried), quiet=quiet) or failed
+        failed = _call_each(ctx, opened, again, replace(options, retry_failed=retried), quiet=quiet) or failed
         retried = False
     return failed
 
 
 def _call_each(ctx: click.Context, opened: Sequence[Grading], again: str, options: RunOptions, *, quiet: bool) -> bool:
-    failed = False
+    failed, waiting = False, 0
     for grading in opened:
         report = with_progress(partial(grading.run, options), quiet=quiet)
         print_info(f"promptmill: {one_line(_summary_line(grading, report))}")
-        if report.cause is not None:
+        if report.cause == "waiting":
+            # Its batches are submitted: those of other scores can be as well.
+            waiting = report.exit_code
+        elif report.cause is not None:
             print_info(f"promptmill: the same command continues where this one stopped:\n  {again}")
             ctx.exit(report.exit_code)
         failed = failed or report.exit_code != 0
+    if waiting:
+        print_info(f"promptmill: the same command waits for the batches and collects them:\n  {again}")
+        ctx.exit(waiting)
     return failed
 
 

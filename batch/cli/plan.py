@@ -13,6 +13,7 @@ import click
 from batch.cli.console import print_info, table, write_document, write_text
 from batch.cli.env_files import env_option
 from batch.cli.options import json_option, limit_option, overrides, set_option
+from batch.cli.plan_times import times
 from batch.policy.dollars import usd
 from batch.policy.terminal import one_line
 
@@ -202,7 +203,7 @@ def _spending(found: Estimate) -> Iterator[tuple[str, str]]:
         yield "spent", f"{usd(found.spent_usd)} by this run so far"
     if any(v.requests for v in found.variants):
         yield from _budget(found)
-        yield from _time(found)
+        yield from times(found)
 
 
 def _budget(found: Estimate) -> Iterator[tuple[str, str]]:
@@ -217,17 +218,6 @@ def _budget(found: Estimate) -> Iterator[tuple[str, str]]:
     else:
         ends = "it may not suffice" if cost.low <= left else "it does not suffice"
     yield "budget", f"run.max_cost_usd = {cap:g}, of which {usd(max(0.0, left))} is left: {ends}"
-
-
-def _time(found: Estimate) -> Iterator[tuple[str, str]]:
-    from batch.progress import duration
-
-    if found.expected_s is not None:
-        yield "time", f"about {duration(found.expected_s)}, when answers take as long as they did so far"
-    elif found.at_least_s is not None:
-        yield "time", f"at least {duration(found.at_least_s)}, by the job's rates"
-    else:
-        yield "time", "unknown until there are answers: it depends on the endpoint"
 
 
 def _scores(found: Estimate) -> Iterator[tuple[str, str]]:

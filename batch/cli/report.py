@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from batch.cli.console import write
+from batch.cli.console import write, write_document
 from batch.cli.file_options import file_options, file_scoring, refuse_file_options
 from batch.cli.job_files import run_arguments
 from batch.cli.options import files as complete_files
-from batch.cli.options import scores_job_option
+from batch.cli.options import json_option, scores_job_option
 
 
 @click.command("report")
@@ -19,7 +19,8 @@ from batch.cli.options import scores_job_option
 @scores_job_option
 @file_options
 @click.option("--output", metavar="FILE.html", help="For files and two runs: where to write it.  [default: report.html]")
-def report_command(targets: tuple[str, ...], job: str | None, files: dict[str, Any], output: str | None) -> None:
+@json_option
+def report_command(targets: tuple[str, ...], job: str | None, files: dict[str, Any], output: str | None, as_json: bool) -> None:
     """Write RUN_DIR/report.html: scores, charts and every sample.
 
     One file that needs no network, with the verdict, the leaderboard, pairs, charts, slices,
@@ -38,14 +39,22 @@ def report_command(targets: tuple[str, ...], job: str | None, files: dict[str, A
     from batch.app.report import report
     from batch.app.report_sides import report_sides
     from batch.app.sides import is_run
-    from batch.progress import near
 
     job_file = Path(job) if job else None
     if len(targets) == 1 and (is_run(targets[0]) or not Path(targets[0]).exists()):
         refuse_file_options(files)
         if output:
             raise click.UsageError("--output is for files and two runs; the report of a run is RUN_DIR/report.html.")
-        write(near(report(targets[0], job_file)))
+        _show(report(targets[0], job_file), as_json=as_json)
         return
     scoring = file_scoring(files, job_file, needed=not any(map(is_run, targets)))
-    write(near(str(report_sides(targets, scoring, Path(output or "report.html"), job_file))))
+    _show(report_sides(targets, scoring, Path(output or "report.html"), job_file), as_json=as_json)
+
+
+def _show(path: Path | str, *, as_json: bool) -> None:
+    from batch.progress import near
+
+    if as_json:
+        write_document({"path": str(path)})
+    else:
+        write(near(path))

@@ -11,6 +11,7 @@ import click
 
 from batch.cli.comparison import leaderboards
 from batch.cli.console import command_line, print_info, terminal_width, write_document, write_text
+from batch.cli.engine_options import grading_engine_options
 from batch.cli.env_files import env_option, env_words
 from batch.cli.evaluation import end_by_gates, evaluation_json, write_ci_files
 from batch.cli.exits import ExitCode
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 @markdown_option
 @set_option
 @env_option
+@grading_engine_options
 @click.option("--quiet", "-q", is_flag=True, help="Show no progress of calls to models that judge or embed.")
 @json_option
 @click.pass_context
@@ -58,7 +60,8 @@ def score_command(
 
     For a run, brings the scores of its job up to date: only changes are scored again. They are
     stored in RUN_DIR/scores, as Parquet. The only requests are those of scores that need a model
-    (kind judge, pairwise or embedding), each sent once; after a stop the same command continues.
+    (kind judge, pairwise or embedding), each sent once, live or by a Batch API as the job's rows
+    or --engine says; after a stop the same command continues.
     Answers of other tools can be scored too: lines of JSON with an answer, results of OpenAI's
     Batch API, exports of promptfoo and inspect. A python scorer runs with your rights; code that
     a model wrote is never executed.
@@ -106,16 +109,18 @@ def _write_report(report: EvaluationReport, options: dict[str, Any], *, as_json:
 
 def _score_run(ctx: click.Context, directory: str, job: Path | None, options: dict[str, Any]) -> tuple[EvaluationReport, bool]:
     """Score a run; return its report, and whether calls to models failed."""
+    from batch.app import RunOptions
     from batch.app.evaluate import evaluate
     from batch.app.stored import open_scored
+    from batch.executors.batch_options import BatchOptions
 
     if options["samples"]:
         raise click.UsageError("--samples is for files; those of a run are in RUN_DIR/scores, as Parquet.")
     scored = open_scored(directory, job)
-    again = command_line("score", directory, *(("--job", str(job)) if job else ()), *env_words())
-    failed = options["judges"] and call_models(
-        ctx, scored, again, options["settings"], retry_failed=options["retry_failed"], quiet=options["quiet"]
-    )
+    engine = ("--engine", options["engine"]) if options["engine"] else ()
+    again = command_line("score", directory, *(("--job", str(job)) if job else ()), *engine, *env_words())
+    asked = RunOptions(retry_failed=options["retry_failed"], engine=options["engine"], batch=BatchOptions(options["detach"]))
+    failed = options["judges"] and call_models(ctx, scored, again, options["settings"], asked, quiet=options["quiet"])
     saving = Path(options["save_baseline"]) if options["save_baseline"] else None
     report = evaluate(scored, saving=saving)
     if options["every_eval"]:

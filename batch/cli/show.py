@@ -95,13 +95,41 @@ def _request(task: ShownTask, prompts: list[bytes]) -> Iterator[str]:
     prompts.append(body)
     yield f"  request   {task.request.api}, key {task.request.key.hex()}"
     document = json.loads(body)
-    messages = document.pop("messages", None)
-    for message in messages if isinstance(messages, list) else []:
-        role = str(message.get("role")) if isinstance(message, dict) else "?"
-        content = message.get("content") if isinstance(message, dict) else message
-        yield from _block(f"    {one_line(role)}: ", content if isinstance(content, str) else _plain(content))
+    # Instructions of the Responses API and of Anthropic's come before what they are about, as in a chat.
+    for name in ("instructions", "system"):
+        if name in document:
+            yield from _block(f"    {name}: ", _content(document.pop(name)))
+    for name in ("messages", "input", "prompt"):
+        if name in document:
+            yield from _messages(name, document.pop(name))
     for name, value in document.items():
         yield from _block(f"    {one_line(name)} = ", _plain(value))
+
+
+def _messages(name: str, found: Any) -> Iterator[str]:
+    """Lay out the turns of a request; a text alone, as completions and embeddings have it, under its key."""
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        yield from _block(f"    {name}: ", _plain(found))
+        return
+    for each in found:
+        # A call of a tool or its result has a type instead of a role.
+        role = each.get("role") or each.get("type") or "?"
+        rest = {key: value for key, value in each.items() if key not in {"role", "content"} and (key, value) != ("type", "message")}
+        content = each.get("content")
+        text = _content(content) if content is not None else ""
+        more = _plain(rest) if rest else ""
+        yield from _block(f"    {one_line(str(role))}: ", "\n".join(filter(None, (text, more))))
+
+
+def _content(content: Any) -> str:
+    """Return the text of a message's content: of a list, the texts of its parts, and other parts as JSON."""
+    if not isinstance(content, list):
+        return _plain(content)
+    parts = []
+    for part in content:
+        text = part.get("text") if isinstance(part, dict) else part
+        parts.append(text if isinstance(text, str) else _plain(part))
+    return "\n".join(parts)
 
 
 def _attempts(task: ShownTask) -> Iterator[str]:

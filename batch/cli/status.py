@@ -44,7 +44,12 @@ def status_command(directory: str, as_json: bool) -> None:
 
 def _status_json(status: Status) -> dict[str, Any]:
     upstream = None if status.upstream is None else _status_json(status.upstream)
-    return {"format": FORMAT, **asdict(status), "variants": [_variant_json(variant) for variant in status.variants], "upstream": upstream}
+    variants = [_variant_json(variant) for variant in status.variants]
+    document = {"format": FORMAT, **asdict(status), "variants": variants, "upstream": upstream}
+    if status.session is not None:
+        # Histograms are for the metrics, and no log has them.
+        del document["session"]["counts"]["attempts"]
+    return document
 
 
 def _variant_json(variant: VariantStatus) -> dict[str, Any]:
@@ -64,6 +69,7 @@ def _status_text(status: Status) -> str:
     parts = [f"{status.name} in {near(status.directory)}", "", table(rows, terminal_width())]
     notes = [*(f"{v.name}: {note}" for v in status.variants for note in _notes(v)), *_notes_on_all(status, cut_off=cut_off, priced=priced)]
     parts += ["", *notes] if notes else []
+    parts += _session_lines(status)
     parts += _open_batches(status)
     parts += _now_and_before(status)
     for v in status.variants:
@@ -79,6 +85,23 @@ def _status_text(status: Status) -> str:
         gone = f"their run is not at {near(str(status.origin['run']))} any more"
         parts += ["", _status_text(status.upstream) if status.upstream is not None else one_line(gone)]
     return "\n".join(parts)
+
+
+def _session_lines(status: Status) -> list[str]:
+    """Say what the last session did, beside the counts of all above."""
+    session = status.session
+    if session is None:
+        return []
+    from batch.cli.summary import cost, requests, top_failures
+
+    counts = session.counts
+    since = f", begun {local_time(session.began)}" if session.began else ""
+    until = "" if session.ended else f", as of {local_time(session.as_of)}"
+    rows = f"{counts.ok:,} ok + {counts.failed:,} failed" + (f" ({top_failures(counts.failures)})" if counts.failures else "")
+    ended = f"it ended: {one_line(session.reason)[:LONGEST_EXAMPLE]}" if session.reason else ""
+    lines = [rows, f"requests {requests(counts)}", f"cost {spent}" if (spent := cost(counts)) else "", ended]
+    name = "this session" if status.running else "the last session"
+    return ["", f"{name}{since}{until} (all else here is of all sessions):", *(f"  {line}" for line in lines if line)]
 
 
 def _open_batches(status: Status) -> list[str]:
@@ -131,7 +154,7 @@ def _notes(variant: VariantStatus) -> list[str]:
     if variant.filtered:
         notes.append(f"{variant.filtered:,} answers stopped by a content filter")
     if variant.doubled:
-        notes.append(f"{variant.doubled:,} attempts were repeated after a lost reply: possibly billed twice")
+        notes.append(f"{variant.doubled:,} attempts were repeated after a lost reply, or beside a slow one: possibly billed twice")
     if variant.copies:
         notes.append(f"{variant.copies:,} rows took the outcome of an equal request (run.dedupe)")
     if variant.priced > variant.copies and (beside := _beside(variant)):

@@ -36,7 +36,7 @@ def closing_summary(report: RunReport, command: str) -> str:
         ("race", "\n".join(f"{name} was stopped early: {better} beats it" for name, better in report.raced.items())),
         ("answers", _labelled(counts)),
         ("failures", _beside(top_failures(counts.failures), top_failures(whole.failures) if whole else "", whole)),
-        ("requests", _beside(_requests(counts), _given_up(whole), whole)),
+        ("requests", _beside(requests(counts), _given_up(whole), whole)),
         ("tokens", _beside(_tokens(counts, report.elapsed_s), "", whole)),
         ("cost", _beside(cost(counts, report.unrecorded_usd), usd(whole.spent_usd) if whole and whole.spent_usd else "", whole)),
         ("saved", _unsaved(counts)),
@@ -179,7 +179,8 @@ def _labelled(counts: Tally) -> str:
     return "\n".join(filter(None, (cut, filtered, unknown)))
 
 
-def _requests(counts: Tally) -> str:
+def requests(counts: Tally) -> str:
+    """Say how many requests a session has sent, and of what kinds."""
     parts = [f"{counts.requests:,}", f"{counts.retries:,} of them retries" if counts.retries else "no retries"]
     if counts.probes:
         parts.append(f"{counts.probes:,} to test an endpoint with a row answered before")
@@ -187,6 +188,10 @@ def _requests(counts: Tally) -> str:
         parts.append(f"{counts.failovers:,} moved to another endpoint of the pool")
     if counts.repairs:
         parts.append(f"{counts.repairs:,} for answers that did not fit the schema")
+    if counts.fallbacks:
+        parts.append(f"{counts.fallbacks:,} rows sent at the standard tier")
+    if counts.hedges:
+        parts.append(f"{counts.hedges:,} beside a slow one")
     if counts.copies:
         parts.append(f"{counts.copies:,} rows share the outcome of an equal request")
     if counts.doubled:

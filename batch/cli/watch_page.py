@@ -110,7 +110,8 @@ class WatchPage(App[None]):
         if self._shown == "flight":
             lines = flight_lines(self._found["live"], width)
         else:
-            lines = [row_line(row, width) for row in self._kept[self._shown]] or ["none yet"]
+            several = len(self._found["variants"]) > 1
+            lines = [row_line(row, width, with_model=several) for row in self._kept[self._shown]] or ["none yet"]
         self.query_one("#lines", Static).update("\n".join(lines))
 
     def say(self, text: str) -> None:

@@ -63,7 +63,7 @@ def _figures(found: Document) -> list[str]:
     tokens = _recent(timeline, timeline["completion_tokens"])
     parts = []
     if found["running"]:
-        parts += [f"{rate(rows)} rows/s", f"{rate(tokens)} tokens/s"]
+        parts += [f"{rate(rows)} rows/s", f"{rate(tokens)} tokens/s out"]
         left = sum(max(0, (each["total"] or 0) - each["ok"] - each["failed"]) for each in found["variants"])
         if rows and left:
             parts.append(f"{duration(left / rows)} left")
@@ -102,11 +102,12 @@ def _recent(timeline: Document, column: Sequence[float]) -> float:
     return sum(values) / (len(values) * width) if values else 0.0
 
 
-def row_line(row: Document, width: int) -> str:
-    """Say one outcome: when it ended, which row, and the beginning of its answer or why it failed."""
+def row_line(row: Document, width: int, *, with_model: bool = False) -> str:
+    """Say one outcome: when it ended, which row (and model), and the beginning of its answer, or why it failed."""
     name = f"row {row['row']:,}" + ("" if row["id"] == str(row["row"]) else f" {row['id']}")
     took = "" if row["latency_s"] is None else f"{row['latency_s']:.1f} s"
-    head = f"{time_of_day(row['done'])} {'ok    ' if row['ok'] else 'FAILED'} {name} {took}".rstrip()
+    model = f" {row['variant']}" if with_model else ""
+    head = f"{time_of_day(row['done'])} {'ok    ' if row['ok'] else 'FAILED'} {name}{model} {took}".rstrip()
     return fitted(f"{head}: {row['text']}" if row["text"] else head, width)
 
 

@@ -8,10 +8,12 @@ from collections import deque
 from collections.abc import Callable
 from itertools import count
 
-from batch.engine.work import Work
+from batch.engine.work import Bundle, Work
 
 # Rows with images are megabytes each: reading ahead is bounded by size as well as by number.
 READY_BYTES = 64 * 1024 * 1024
+# A row of a bundle beside its request. Bundles count as few, and may be of thousands of rows.
+_ROW_BYTES = 1024
 
 
 class Backlog:
@@ -76,7 +78,7 @@ class Backlog:
                 self._dropped(work)
             else:
                 heapq.heappush(self._retries, (due, number, work))
-                self._retry_bytes += len(work.task.request.body)
+                self._retry_bytes += _bytes_of(work)
         dropped = len(retries) - len(self._retries)
         ready, self.ready, self._ready_bytes = self.ready, deque(), 0
         for work in ready:
@@ -93,12 +95,12 @@ class Backlog:
             self._dropped(work)
             return
         self.ready.append(work)
-        self._ready_bytes += len(work.task.request.body)
+        self._ready_bytes += _bytes_of(work)
 
     def take(self) -> Work:
         """Remove and return the next new row."""
         work = self.ready.popleft()
-        self._ready_bytes -= len(work.task.request.body)
+        self._ready_bytes -= _bytes_of(work)
         return work
 
     def postpone(self, work: Work, due: float) -> None:
@@ -107,7 +109,7 @@ class Backlog:
             self._dropped(work)
             return
         heapq.heappush(self._retries, (due, next(self._numbers), work))
-        self._retry_bytes += len(work.task.request.body)
+        self._retry_bytes += _bytes_of(work)
 
     def shift(self, seconds: float) -> None:
         """Let the time for which nothing was sent not count against the tasks that wait for a retry."""
@@ -118,8 +120,14 @@ class Backlog:
     def take_retry(self) -> Work:
         """Return the retry that is due first."""
         work = heapq.heappop(self._retries)[2]
-        self._retry_bytes -= len(work.task.request.body)
+        self._retry_bytes -= _bytes_of(work)
         return work
+
+
+def _bytes_of(work: Work) -> int:
+    """Return about how much memory `work` takes: its request, and those of a bundle's rows with what is kept of each."""
+    size = len(work.task.request.body)
+    return size + sum(len(each.task.request.body) + _ROW_BYTES for each in work.members) if isinstance(work, Bundle) else size
 
 
 def high_water(in_flight: int) -> int:

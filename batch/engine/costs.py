@@ -8,6 +8,7 @@ from typing import Any
 from batch.engine.work import Work
 from batch.policy.budget import Budget, exhausted
 from batch.policy.pricing import WorstCase, cost_of, difference
+from batch.policy.tiers import STANDARD
 from batch.policy.verdicts import Action, Verdict
 from batch.records import Exchange
 from batch.settings import Price, Variant
@@ -19,23 +20,30 @@ class Charges:
     def __init__(self, prices: Mapping[str, Price], variants: Sequence[Variant]) -> None:
         self._prices = prices
         self._worst = {v.name: WorstCase(prices[v.name], v) for v in variants if v.name in prices}
+        # What a row costs that falls back to the standard tier.
+        standard = {name: price.at_tier(STANDARD) for name, price in prices.items()}
+        self._worst_standard = {v.name: WorstCase(standard[v.name], v) for v in variants if v.name in prices}
 
     def most(self, work: Work) -> float:
         """Return the US dollars that `work` may cost at most; 0 without a price."""
-        worst = self._worst.get(work.task.variant)
+        worst = (self._worst_standard if work.fell_back else self._worst).get(work.task.variant)
         return worst.dollars(work.request) if worst is not None else 0.0
 
-    def add(self, work: Work, usage: Mapping[str, Any] | None, *, answered: bool, may_be_billed: bool) -> float:
-        """Add to `work` what an ended attempt cost, or may have cost, and return it.
+    def add(self, work: Work, usage: Mapping[str, Any] | None, *, answered: bool, may_be_billed: bool, tier: str | None = None) -> float:
+        """Add to `work` what an ended attempt cost, or may have cost, and return it; `tier` is the service tier that answered.
 
         An attempt that may have been billed, but whose usage was not reported, counts for what it may have cost at most.
         """
         variant = work.task.variant
-        paid = cost_of(self._prices.get(variant), usage)
+        price = self._prices.get(variant)
+        if price is not None and price.by_tier:
+            price = price.at_tier(tier or (STANDARD if work.fell_back else None))
+        paid = cost_of(price, usage)
         if paid is not None:
             work.cost_usd = (work.cost_usd or 0.0) + paid
             if answered and variant in self._worst:
                 self._worst[variant].observe(work.request, usage)
+                self._worst_standard[variant].observe(work.request, usage)
             return paid
         paid = self.most(work) if answered or may_be_billed else 0.0
         work.extra_usd += paid
@@ -106,15 +114,25 @@ class Costs:
 
     def ended(self, work: Work, exchange: Exchange, verdict: Verdict) -> None:
         """Add to `work` what an ended attempt cost, or may have cost, and settle what was reserved for it."""
-        usage = exchange.reply.usage if exchange.reply else None
+        reply = exchange.reply
+        usage, tier = (reply.usage, reply.tier) if reply else (None, None)
         answered = verdict.action is Action.DONE
-        paid = self._charges.add(work, usage, answered=answered, may_be_billed=verdict.may_be_billed_twice)
+        paid = self._charges.add(work, usage, answered=answered, may_be_billed=verdict.may_be_billed_twice, tier=tier)
         self._paid += paid
         self._in_flight -= work.reserved
         self._open -= 1
         if self._budget is not None:
             self._budget.settle(work.reserved, paid)
         work.reserved = 0.0
+
+    def given_up(self, work: Work, reserved: float) -> None:
+        """Settle what was `reserved` for an attempt of `work` that was given up in flight: it may have cost that much."""
+        work.extra_usd += reserved
+        self._paid += reserved
+        self._in_flight -= reserved
+        self._open -= 1
+        if self._budget is not None:
+            self._budget.settle(reserved, reserved)
 
     def recorded(self, dollars: float) -> None:
         """Count an outcome of this cost that is in the journal."""

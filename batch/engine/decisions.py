@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from batch.engine.stop import Stop
 from batch.engine.work import Work
 from batch.events import UnexpectedError
+from batch.policy.verdicts import Verdict
 from batch.records import ErrorInfo, Exchange
 
 
@@ -56,3 +57,9 @@ class ReportBug:
 
 
 Decision = ReportBug | Retry | Fail | StopRun | Warn
+
+
+def code_of(found: Decision | Verdict) -> str:
+    """Return the code of the error that a decision or verdict is about."""
+    error = found.error if isinstance(found, Retry | Fail | Verdict) else None
+    return "unexpected" if error is None else error.code

@@ -32,7 +32,10 @@ class Dispatcher:
         """Return the next work to send now, and its endpoint; None if nothing can be sent. Its cost is reserved."""
         backlog = self._backlog
         if (probe := self.pick_probe(now)) is not None:
-            return probe if self._costs.reserve(probe[0]) else None
+            if not self._costs.reserve(probe[0]):
+                return None
+            self._endpoint_pool.bytes.sent(len(probe[0].request.body))
+            return probe
         retry = backlog.next_due <= now and self._endpoint_pool.may_retry(backlog.next_retry)
         if retry and backlog.ready and self._last_was_limited and backlog.next_retry.refused_at is not None:
             # A row that is refused for the rate each time must not precede all others forever.
@@ -44,7 +47,8 @@ class Dispatcher:
             return None
         candidate = backlog.next_retry if retry else backlog.ready[0]
         endpoint = self._endpoint_pool.pick(candidate, now)
-        if endpoint is None or not self._costs.reserve(candidate):
+        room = self._endpoint_pool.bytes
+        if endpoint is None or not room.has_room(len(candidate.request.body)) or not self._costs.reserve(candidate):
             return None
         self._last_was_limited = retry and candidate.refused_at is not None
         if retry:
@@ -53,4 +57,5 @@ class Dispatcher:
         else:
             work = backlog.take()
         self._make_room()
+        room.sent(len(work.request.body))
         return work, endpoint

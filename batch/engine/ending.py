@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 from batch.engine.backlog import Backlog
 from batch.engine.costs import Costs
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.stop import Stop
 from batch.engine.work import Work
+from batch.settings import RunSettings
 
 
 def reason_to_stop(
@@ -27,6 +30,16 @@ def reason_to_stop(
     if _retries_are_spent(endpoint_pool, backlog, now, exhausted=exhausted):
         return Stop("refused", f"{endpoint_pool.name} fails too often: the retry budget of this run is spent")
     return None
+
+
+def stops_of_late(faults: Mapping[str, str], name: str, run: RunSettings) -> Iterator[tuple[str, Stop]]:
+    """Yield why each variant is stopped of which the pool `name` served nothing for run.outage_timeout_s, while others were served.
+
+    `faults` are their last ones.
+    """
+    for variant, fault in faults.items():
+        served_for = f"nothing of {variant} was served for {run.outage_timeout_s:g} s (run.outage_timeout_s), while others were"
+        yield variant, Stop("refused", f"{name}: {served_for}: {fault}")
 
 
 def _next_sending(endpoint_pool: EndpointPool, backlog: Backlog, now: float) -> float:

@@ -6,17 +6,18 @@ of order rests and is probed, and its failed work goes elsewhere. The pool has a
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
+from batch.engine.byte_limit import ByteLimit
 from batch.engine.prefix_order import PrefixAffinity
 from batch.engine.steering import Steering
 from batch.engine.work import PooledEndpoint, Work
 from batch.policy.blame import BLAMELESS, OF_THE_RATE, OF_THE_ROW, Evidence
-from batch.policy.cut_prompts import cut_prompt
+from batch.policy.cut_prompts import cut_notice, cut_prompt
 from batch.policy.verdicts import Verdict
 from batch.records import ErrorInfo, Exchange, Task
-from batch.settings import RowOrder
+from batch.settings import RowOrder, RunSettings
 
 NAMED = 3
 
@@ -26,6 +27,7 @@ class EndpointPool:
 
     `cuts_prompts`: these endpoints cut long prompts silently; the first occurrence is reported.
     `variants` are those that are sent here; where none are named, a model's fault counts as the endpoint's.
+    `byte_limit` bounds the bytes of requests in flight. Rows of `own_models`, some of the variants, name their models themselves.
     `references` are by variant the smallest requests that were answered, to test endpoints with.
     """
 
@@ -37,13 +39,16 @@ class EndpointPool:
         cuts_prompts: bool = False,
         variants: Sequence[str] = (),
         order: RowOrder = "input",
+        byte_limit: ByteLimit | None = None,
+        own_models: Collection[str] = (),
     ) -> None:
         self.name = name
-        self.variants = tuple(variants)
+        self.variants, self.own_models = tuple(variants), frozenset(own_models)
         self._watches_prompts = cuts_prompts
         self.endpoints = tuple(endpoints)
         self.references: dict[str, Task] = {}
         self.largest_served = 0
+        self.bytes = byte_limit or ByteLimit(RunSettings().max_bytes_in_flight)
         self._only = self.endpoints[0] if len(self.endpoints) == 1 else None
         self._affinity = PrefixAffinity() if order == "prefix" and self._only is None else None
 
@@ -142,7 +147,7 @@ class EndpointPool:
         self._spare_others(endpoint, exchange.done_at)
         if self._watches_prompts and (cut := cut_prompt(work.request.body, exchange.reply.usage if exchange.reply else None)):
             self._watches_prompts = False
-            return f"{endpoint.limiter.name} {_cut(work, *cut)}"
+            return f"{endpoint.limiter.name} {cut_notice(work.task, *cut)}"
         return f"{endpoint.limiter.name} serves again" if again else None
 
     def add_reference(self, task: Task) -> None:
@@ -249,8 +254,9 @@ class EndpointPool:
             endpoint.limiter.steer(steering, now)
 
     def long_holds(self, now: float) -> list[str]:
-        """Return notices about endpoints whose rates delay everything for long."""
-        return [notice for each in self.endpoints if (notice := each.limiter.long_hold(now)) is not None]
+        """Return notices about endpoints whose rates delay everything for long, and about requests that are too large to send as many."""
+        notices = [self.bytes.notice(), *(each.limiter.long_hold(now) for each in self.endpoints)]
+        return [notice for notice in notices if notice is not None]
 
     def put_off(self, seconds: float) -> None:
         """Shift the deadlines by the seconds in which this process was suspended."""
@@ -308,8 +314,3 @@ class EndpointPool:
         if work.endpoint is None:
             raise AssertionError("work that was never sent has no endpoint")
         return work.endpoint
-
-
-def _cut(work: Work, characters: int, tokens: int) -> str:
-    seen = f"row {work.task.ordinal} (id {work.task.id}) has {characters:,} characters, and only {tokens:,} tokens were read"
-    return f"seems to cut prompts: {seen}; its answer is to a part. Give the server a longer context, or send less"

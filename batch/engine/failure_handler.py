@@ -7,17 +7,19 @@ later request, and is sent again when the endpoint turns out to be to blame.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 
 from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog
+from batch.engine.bundles import divide
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.history import refused_for_the_moment, with_history
 from batch.engine.limiter import key_of
+from batch.engine.row_faults import is_spent, named_error
 from batch.engine.run_faults import RunFaults, elsewhere
 from batch.engine.stop import Stop
-from batch.engine.work import Withheld, Work
+from batch.engine.tier_fallback import falls_back
+from batch.engine.work import Bundle, Withheld, Work
 from batch.events import UnexpectedError
 from batch.policy.blame import (
     ALONE_REFUSALS,
@@ -55,12 +57,11 @@ class FailureHandler:
     ) -> None:
         self.withheld: list[Withheld] = []
         self.served: set[Api] = set()
+        self._tested: set[str] = set()
         self._run_faults = RunFaults(endpoint_pool, run)
         self._endpoint_pool = endpoint_pool
-        self._backlog = backlog
-        self._tallies = tallies
-        self._run = run
-        self._answer_checks = answer_checks
+        self._backlog, self._tallies = backlog, tallies
+        self._run, self._answer_checks = run, answer_checks
 
     def settle(self, work: Work, verdict: Verdict, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
         """Act on a verdict other than done. `exhausted` says that all rows have been read."""
@@ -95,7 +96,10 @@ class FailureHandler:
             yield from self._give_back(probe, exchange.done_at, error.message)
 
     def reject(self, work: Work, exchange: Exchange) -> Decision | None:
-        """Check an answer against the variant's schema; None if it fits."""
+        """Check an answer against the variant's schema, or divide it among the rows of a bundle; None if it fits."""
+        if isinstance(work, Bundle):
+            undivided = divide(work, exchange)
+            return None if undivided is None else Fail(work, undivided, exchange)
         check = self._answer_checks.get(work.task.variant)
         error = check.fault(exchange) if check is not None else None
         if check is None or error is None:
@@ -139,6 +143,19 @@ class FailureHandler:
             else:
                 decisions.append(Fail(each.work, each.error, each.exchange))
         return decisions
+
+    def given_up(self, late: Mapping[str, str], now: float) -> dict[str, str]:
+        """Return which of the late variants to give up. One of which a row is withheld is tested first, once each time that it is late."""
+        pool, given_up = self._endpoint_pool, {}
+        self._tested &= late.keys()
+        for variant, fault in late.items():
+            work = next((each.work for each in self.withheld if each.work.task.variant == variant), None)
+            if work is None or variant not in pool.references or (variant in self._tested and not pool.is_testing):
+                given_up[variant] = fault
+            elif variant not in self._tested:
+                self._tested.add(variant)
+                pool.suspect(work, now)
+        return given_up
 
     def conclude(self, now: float) -> Sequence[Decision]:
         """Test the endpoints of withheld rows when nothing else is left to send; fail the rows without a possible test."""
@@ -239,29 +256,33 @@ class FailureHandler:
         due, notice = self._endpoint_pool.postpone(work, verdict, exchange.sent_at, exchange.done_at)
         if notice:
             yield Warn(notice)
-        testable = work.task.variant in self._endpoint_pool.references
-        others = bool(self._backlog.ready) or not exhausted
+        variant = work.task.variant
+        testable = variant in self._endpoint_pool.references
+        # Rows of another variant prove nothing: its model may be served while this one is not.
+        others = not exhausted or any(each.task.variant == variant for each in self._backlog.ready)
         # A refusal that costs no attempt would be repeated for ever; the last rows of a run are tested after a few.
         is_stuck = error.code in OF_THE_MOMENT and not verdict.charged and work.tries > TRIES_BEFORE_TEST and testable and not others
-        spent = is_stuck or self._is_spent(work, exchange.done_at)
+        spent = is_stuck or is_spent(work, self._run, self._endpoint_pool.outage_since, exchange.done_at)
+        if falls_back(work, error, self._run, self._tallies[variant], spent=spent):
+            self._count_if_billed(work, verdict)
+            yield Retry(work, exchange.done_at)
+            return
         is_open = not self._endpoint_pool.is_serving(work)
         found = blame(verdict, evidence, spent=spent, has_reference=testable, has_others=others, is_open=is_open)
         # Others were served after each of these refusals: another test would only find the endpoint in one of its worse moments.
         if found is Blame.ROW or (is_stuck and work.refused_alone >= ALONE_REFUSALS):
-            yield Fail(work, self._named(work, error), exchange)
+            yield Fail(work, named_error(work, error, self._endpoint_pool.largest_served), exchange)
             return
         if found is Blame.UNCLEAR and testable:
             if error.code in OF_THE_MOMENT:
                 evidence.failed(key_of(work.task))
             work.charged_retry = verdict.charged
             due_if_unclear = due if error.code in OF_THE_MOMENT and not verdict.charged else None
-            may_be_billed = verdict.may_be_billed_twice
-            named = self._named(work, error)
-            self.withheld.append(Withheld(work, named, exchange, due_if_unclear, may_be_billed=may_be_billed))
+            named, billed = named_error(work, error, self._endpoint_pool.largest_served), verdict.may_be_billed_twice
+            self.withheld.append(Withheld(work, named, exchange, due_if_unclear, may_be_billed=billed))
             yield from self._suspect(work, exchange.done_at, DISTINCT_RETRIED, testable=True)
             return
-        if verdict.may_be_billed_twice:
-            self._count_double(work)
+        self._count_if_billed(work, verdict)
         work.charged_retry = verdict.charged
         yield Retry(work, due)
 
@@ -277,23 +298,14 @@ class FailureHandler:
         if work.unusable > 1 or error.code in SAME_AGAIN or work.attempts >= self._run.attempts:
             yield Fail(work, error, exchange)
             return
-        if verdict.may_be_billed_twice:
-            self._count_double(work)
+        self._count_if_billed(work, verdict)
         work.charged_retry = True
         yield Retry(work, exchange.done_at)
+
+    def _count_if_billed(self, work: Work, verdict: Verdict) -> None:
+        if verdict.may_be_billed_twice:
+            self._count_double(work)
 
     def _count_double(self, work: Work) -> None:
         work.may_be_billed_twice += 1
         self._tallies[work.task.variant].doubled += 1
-
-    def _named(self, work: Work, error: ErrorInfo) -> ErrorInfo:
-        """Return the error with which a row fails: a row that no rate lets through is too large, if larger than all served ones."""
-        is_larger = len(work.request.body) > self._endpoint_pool.largest_served > 0
-        return replace(error, code="too_large") if error.code == "rate_limit" and is_larger else error
-
-    def _is_spent(self, work: Work, now: float) -> bool:
-        """Return whether the row's attempts or time are used up; outages do not count as time."""
-        outage_since, first_sent = self._endpoint_pool.outage_since, work.first_sent
-        served_until = now if outage_since is None else outage_since
-        overdue = first_sent is not None and served_until - first_sent > self._run.task_timeout_s
-        return overdue or work.attempts >= self._run.attempts

@@ -27,6 +27,9 @@ def with_history(verdict: Verdict, exchange: Exchange, work: Work, pool: Endpoin
         return _uncharged(verdict, work) if by_gateway and not pool.has_served(work) else verdict
     if verdict.action is not Action.STOP:
         return verdict
+    if code == "model_not_found" and work.task.variant in pool.own_models:
+        # The row has named it.
+        return replace(verdict, action=Action.FAIL)
     if code == "tls" and has_ok:
         # An endpoint that has served has no wrong certificate: a handshake broke.
         return _uncharged(verdict, work)

@@ -23,7 +23,7 @@ def limited_by(pool: EndpointPool, backlog: Backlog, *, exhausted: bool, is_behi
             return "input"
         return "server" if in_flight or backlog else "idle"
     # At any moment a few slots wait for the next turn of the loop.
-    if in_flight >= pool.limit - max(1, pool.limit // 10):
+    if in_flight >= pool.limit - max(1, pool.limit // 10) or (in_flight and pool.bytes.is_full):
         return "concurrency"
     if all(_is_rationed(endpoint.limiter, now) for endpoint in pool.endpoints):
         return "rate"

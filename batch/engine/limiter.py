@@ -11,14 +11,17 @@ import random
 from batch.engine.steering import Steering
 from batch.policy.blame import BLAMELESS, OF_THE_RATE, Evidence
 from batch.policy.breaker import Breaker
+from batch.policy.dialects import NO_CAPACITY
 from batch.policy.limits import ConcurrencyLimit
 from batch.policy.limits.adaptive import AdaptiveConcurrency
 from batch.policy.limits.learned_rate import LearnedRate
 from batch.policy.limits.own import own_concurrency
+from batch.policy.pause_notices import PauseNotices, in_seconds, outage_words
 from batch.policy.rate_limiter import RateLimiter, Ticket, tokens_of
 from batch.policy.retry_budget import RetryBudget
+from batch.policy.tiers import CapacityRefusals
 from batch.policy.verdicts import Verdict
-from batch.policy.waits import MAX_WAIT_S, backoff
+from batch.policy.waits import backoff
 from batch.records import ErrorInfo, ErrorKind, Exchange, Request, Task
 from batch.settings import RunSettings
 
@@ -32,8 +35,6 @@ LONGEST_REASON = 2000
 # A rate's delay that is longer than this is reported.
 LONG_HOLD_S = 30.0
 TOO_MANY = 429
-# Pauses up to this long are reported once in this time: a busy endpoint asks for one every few seconds.
-SHORT_PAUSE_S, SHORT_PAUSE_INTERVAL_S = 10.0, 60.0
 # The floor of the retry budget under "auto", whose most says little about how many are in flight.
 AUTO_RETRIES = 64
 
@@ -64,7 +65,8 @@ class EndpointLimiter:
         self.budget = RetryBudget(floor, run.retry_share)
         self._patience_s, self._random = run.outage_timeout_s, rng
         self.asked_until = self._paused_until = 0.0
-        self._quiet_until = self._failed_from = -math.inf
+        self._failed_from = -math.inf
+        self._pauses, self._capacity = PauseNotices(), CapacityRefusals()
         self._refusals = 0
         self.outage_since: float | None = None
         self.has_served = False
@@ -120,7 +122,7 @@ class EndpointLimiter:
         if hold < LONG_HOLD_S or now < self._long_hold_until:
             return None
         self._long_hold_until = now + hold
-        return f"{self.name}: its rate is used up; the next request may be sent in {_seconds(hold)}"
+        return f"{self.name}: its rate is used up; the next request may be sent in {in_seconds(hold)}"
 
     def sent(self, task: Task, request: Request, now: float, *, first: bool, retried: bool) -> Ticket:
         """Count a request that leaves; `first` and `retried` are for the retry budget. The ticket is for `ended`."""
@@ -139,6 +141,16 @@ class EndpointLimiter:
         self._in_flight -= 1
         usage = exchange.reply.usage if exchange.reply else None
         self.rates.ended(ticket, exchange.headers, usage, exchange.done_at, refused=exchange.status == TOO_MANY)
+
+    def given_up(self, now: float) -> None:
+        """Count a request whose answer is not waited for any more; its rates stay as they were estimated."""
+        self.concurrency.ended(now)
+        self._in_flight -= 1
+
+    def is_calm(self, now: float) -> bool:
+        """Whether more than what is needed may be sent now: it serves, refuses nothing, holds nothing back and is not being ramped up."""
+        ramping = isinstance(self.concurrency, AdaptiveConcurrency) and self.concurrency.is_ramping(now)
+        return self.breaker.closed and self.outage_since is None and not self._refusals and self.hold(now) <= 0 and not ramping
 
     def served(self, variant: str, exchange: Exchange, *, by_reference: bool = False) -> bool:
         """Learn from an answer. Returns True if it ended an outage. `by_reference`: it was the test of a suspicion."""
@@ -178,6 +190,8 @@ class EndpointLimiter:
         self._failing_since(now, sent_at, error, task.variant)
         code = error.code
         wait = verdict.wait if verdict.wait is not None and verdict.wait <= ABSURD_WAIT_S else None
+        if code == NO_CAPACITY.code:
+            return self._without_capacity(task, tries, wait, now, testable=testable)
         limited = verdict.reduce_concurrency or wait is not None
         notice = self._limited(verdict, wait, code, sent_at, now) if limited else None
         if not verdict.reduce_concurrency and code not in OF_THE_RATE:
@@ -188,6 +202,13 @@ class EndpointLimiter:
         own = backoff(max(1, tries), self._random.random())
         # A row may be the next probe: its own backoff must not make probes rarer than the breaker wants them.
         return now + (own if self.breaker.closed else min(own, self.breaker.longest_interval)), notice
+
+    def _without_capacity(self, task: Task, tries: int, wait: float | None, now: float, *, testable: bool) -> tuple[float, str | None]:
+        """Let the one task wait: other tiers are served, so that nothing is cut or paused, and the breaker stays closed."""
+        if not self.breaker.closed:
+            self.breaker.failed(key_of(task), now, unready=False, testable=testable)
+        due, news = self._capacity.refused(tries, wait, now, self._random.random())
+        return due, f"{self.name}: {news}" if news else None
 
     def refused_all(self, task: Task, error: ErrorInfo, sent_at: float, now: float) -> None:
         """Rest an endpoint that refuses every request; it is probed."""
@@ -220,18 +241,12 @@ class EndpointLimiter:
 
     def outage(self, now: float) -> str:
         """Return, in one sentence, why the endpoint is given up."""
-        wait = self.asked_until - now
-        if wait > self._patience_s:
-            limit = _seconds(self._patience_s)
-            return f"{self.name} asks to wait for {_seconds(wait)}, and run.outage_timeout_s is {limit}: {self._reason}"
-        silent = f"{self.name} has served nothing for {_seconds(now - (now if self.outage_since is None else self.outage_since))}"
-        if self.asks_too_long(now):
-            return f"{silent} and asks to wait for {_seconds(wait)} more, beyond run.outage_timeout_s: {self._reason}"
-        return f"{silent} (run.outage_timeout_s): {self._reason}"
+        silent_s = now - (now if self.outage_since is None else self.outage_since)
+        return outage_words(self.name, silent_s, self.asked_until - now, self._patience_s, self._reason, too_long=self.asks_too_long(now))
 
     @property
     def _out_of_order(self) -> str:
-        return f"{self.name} is out of order ({self._reason}); probing until it serves again, for up to {_seconds(self._patience_s)}"
+        return f"{self.name} is out of order ({self._reason}); probing until it serves again, for up to {in_seconds(self._patience_s)}"
 
     @property
     def _reason(self) -> str:
@@ -275,22 +290,10 @@ class EndpointLimiter:
         # Refusals of requests that were in flight together ask for about the same wait: one pause, one notice.
         if until <= self._paused_until:
             return None
-        news = until - self._paused_until > 1.0
-        self._paused_until = until
-        if not news or wait < 1.0:
-            return None
-        if wait <= SHORT_PAUSE_S:
-            if now < self._quiet_until:
-                return None
-            self._quiet_until = now + SHORT_PAUSE_INTERVAL_S
-        verb = "parked" if wait > MAX_WAIT_S else "paused"
-        return f"{self.name} {verb} for {wait:,.0f} s ({code})"
+        news, self._paused_until = until - self._paused_until > 1.0, until
+        return self._pauses.notice(self.name, wait, code, now) if news else None
 
 
 def key_of(task: Task) -> tuple[str, int, int]:
-    """Return the key that identifies a task."""
+    """Identify a task."""
     return task.variant, task.ordinal, task.repeat
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.1f} s"

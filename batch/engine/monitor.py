@@ -194,5 +194,6 @@ def _endpoint_state(endpoint: PooledEndpoint, now: float) -> Mapping[str, Any]:
         "in_flight": endpoint.in_flight,
         "limit": limiter.concurrency.limit,
         "paused_s": round(limiter.paused(now), 1),
+        "learned_per_minute": round(60 * limiter.learned.rate(now), 1) if limiter.learned.is_active else None,
         "is_serving": limiter.breaker.closed and endpoint.refusal is None,
     }

@@ -7,10 +7,11 @@ from dataclasses import replace
 
 from batch.clock import Clock
 from batch.engine.costs import Costs
-from batch.engine.work import Work
+from batch.engine.work import Bundle, Work
 from batch.errors import StorageError
 from batch.journal.lines import encode
 from batch.journal.writer import JournalWriter
+from batch.policy.tiers import STANDARD
 from batch.policy.usage import added
 from batch.providers.endings import is_unknown_ending
 from batch.providers.replies import answer_within
@@ -30,8 +31,9 @@ class Recorder:
         self._epoch = clock.wall() - clock.monotonic()
 
     def completed(self, work: Work, exchange: Exchange) -> None:
-        """Keep an answer for the next `flush`, which journals it with the others."""
-        self._pending.append((work, self._outcome(work, exchange, None)))
+        """Keep an answer, or those of a bundle's rows, for the next `flush`, which journals them with the others."""
+        answers = work.answers if isinstance(work, Bundle) else ((work, exchange),)
+        self._pending += [(each, self._outcome(each, part, None)) for each, part in answers]
 
     def failed(self, work: Work, error: ErrorInfo, exchange: Exchange | None) -> None:
         """Journal a failure; `exchange` is None if nothing was sent. Raises StorageError."""
@@ -120,6 +122,7 @@ class Recorder:
             cost_usd=work.cost_usd,
             extra_usd=work.extra_usd,
             response=response,
+            tier=(reply.tier if reply else None) or (STANDARD if work.fell_back else None),
             answer=None if reply is None or response is None or error is not None else answer_within(reply, response),
         )
 

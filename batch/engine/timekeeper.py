@@ -48,8 +48,8 @@ class Timekeeper:
         """Look again at what can be sent."""
         self._alarm.set()
 
-    async def run(self, group: TaskGroup, is_over: Callable[[], bool]) -> None:
-        """Keep the time until the pool is over; workers are started in `group`."""
+    async def run(self, group: TaskGroup, is_over: Callable[[], bool], done: anyio.Event) -> None:
+        """Keep the time until the pool is over, and set `done` then; workers are started in `group`."""
         while not is_over():
             self._alarm = anyio.Event()
             hired = self._hire(group)
@@ -62,6 +62,7 @@ class Timekeeper:
             late = self._clock.monotonic() - wake_at
             if late > LATE_S:
                 self._endpoint_pool.put_off(late)
+        done.set()
 
     def _hire(self, group: TaskGroup) -> bool:
         """Wake or start as many workers as could send something now. Returns True if more are to be started shortly."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +33,7 @@ class PooledEndpoint:
 class Work:
     """A task in a worker pool. `attempts` are those that count, `tries` all of them; `may_be_billed_twice` counts lost replies.
 
+    `without_capacity` counts refusals of the flex tier, `fell_back`: its request is for the standard tier instead.
     `replaces` is the error code of this session's own failure that its outcome will replace; `is_recorded`: it has an outcome.
     `shard` is the piece of the input that the task belongs to, where workers share the rows.
     `endpoint` got its last attempt, `failed_at` is the same when it failed there; `shunned` are those that refused the row.
@@ -73,6 +74,8 @@ class Work:
     repairs: int = 0
     mended: Request | None = None
     used: Mapping[str, Any] | None = None
+    without_capacity: int = 0
+    fell_back: bool = False
     replaces: str | None = None
     is_recorded: bool = False
 
@@ -85,6 +88,19 @@ class Work:
     def request(self) -> Request:
         """The request to send."""
         return self.mended or self.task.request
+
+
+@dataclass(slots=True, eq=False)
+class Bundle(Work):
+    """Several rows' work that is sent as one request; its task stands for the first of them, and has no record of its own.
+
+    `weights` are the sizes of the members' texts, by which usage and cost are divided. `answers` are the members with their parts of the
+    answer, as an exchange of their own each, once there is one.
+    """
+
+    members: tuple[Work, ...] = ()
+    weights: tuple[int, ...] = ()
+    answers: Sequence[tuple[Work, Exchange]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +121,11 @@ class Withheld:
     is_stop: bool = False
 
 
+def rows_of(work: Work) -> int:
+    """Return how many rows are sent with `work`."""
+    return len(work.members) if isinstance(work, Bundle) else 1
+
+
 def count_sent(tally: Tally, work: Work) -> None:
     """Count an attempt of `work` that leaves."""
     work.tries += 1
@@ -112,3 +133,9 @@ def count_sent(tally: Tally, work: Work) -> None:
     tally.retries += work.tries > 1
     tally.probes += work.is_probe
     tally.in_flight += 1
+
+
+def count_ended(tally: Tally, endpoint: PooledEndpoint, exchange: Exchange, code: str) -> None:
+    """Count an attempt that ended: "ok", or the code of its error."""
+    first = None if exchange.first_token_at is None else exchange.first_token_at - exchange.sent_at
+    tally.ended(endpoint.limiter.name, code, exchange.done_at - exchange.sent_at, first)

@@ -11,18 +11,19 @@ import asyncio
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import anyio
-from anyio.abc import TaskGroup
 
 from batch.clock import Clock
 from batch.engine.backlog import Backlog, high_water
+from batch.engine.bundles import OneByOne
 from batch.engine.costs import Costs
-from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
+from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn, code_of
 from batch.engine.dispatcher import Dispatcher
-from batch.engine.ending import reason_to_stop
+from batch.engine.ending import reason_to_stop, stops_of_late
 from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.failure_handler import FailureHandler
 from batch.engine.finisher import Finisher
 from batch.engine.halt import Halt
+from batch.engine.hedging import Helpers, hedger_of
 from batch.engine.recorder import Recorder
 from batch.engine.refused_variants import RefusedVariants, stopped_alone
 from batch.engine.reply_notices import ReplyNotices
@@ -31,9 +32,10 @@ from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.engine.timekeeper import Timekeeper
 from batch.engine.unexpected import fail_unexpected
-from batch.engine.work import PooledEndpoint, Work, count_sent
+from batch.engine.work import Bundle, PooledEndpoint, Work, count_ended, count_sent
 from batch.engine.workforce import Workforce
 from batch.events import Event, Notice
+from batch.policy.tiers import of_tier
 from batch.policy.verdicts import Action, judge
 from batch.records import Exchange
 from batch.settings import RunSettings
@@ -54,24 +56,22 @@ class WorkerPool:
         stop_run: Callable[[Stop, float], None],
     ) -> None:
         self._endpoint_pool = endpoint_pool = queue.endpoint_pool
-        self._recorder = recorder
-        self._costs = costs
+        self._recorder, self._costs = recorder, costs
         self._run, self._clock, self._notify = run, clock, notify
         self._answer_checks = queue.answer_checks
         self._workforce = Workforce(run.most_in_flight * len(endpoint_pool), self._work)
         self._backlog = Backlog(high_water(self._workforce.most), recorder.dropped)
-        self._halt = Halt()
-        self._stop_run = stop_run
+        self._halt, self._stop_run = Halt(), stop_run
+        self._hedger = hedger_of(run, endpoint_pool, costs, recorder.tallies, clock)
         self._finisher = Finisher(self._backlog, recorder, run)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks)
-        self._reply_notices = ReplyNotices()
+        self._reply_notices, self._one_by_one, self._done = ReplyNotices(), OneByOne(recorder.tallies, run), anyio.Event()
         self._reader = RowReader(queue.feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
         self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)
         self._timekeeper = Timekeeper(endpoint_pool, self._backlog, self._dispatcher, self._workforce, self._halt, clock, notify)
         self._refused = RefusedVariants(endpoint_pool.variants) if queue.refused is None else queue.refused
         self.monitor = queue.monitor
         self.monitor.watch(endpoint_pool, self._backlog, self._reader, self._halt)
-        self._done = anyio.Event()
 
     @property
     def stopped(self) -> Stop | None:
@@ -81,7 +81,9 @@ class WorkerPool:
     async def run(self) -> None:
         """Work until nothing is left. Raises nothing: `stopped` says why it ended early."""
         async with anyio.create_task_group() as group:
-            group.start_soon(self._keep_time, group)
+            group.start_soon(self._timekeeper.run, group, self._is_over, self._done)
+            if self._hedger is not None:
+                group.start_soon(self._hedger.watch, group, Helpers(self._halt, self.monitor, self._notify, self._timekeeper.wake))
             async with anyio.create_task_group() as reading:
                 reading.start_soon(self._read)
                 await self._done.wait()
@@ -163,14 +165,17 @@ class WorkerPool:
 
     async def _attempt(self, work: Work, endpoint: PooledEndpoint) -> None:
         tally = self._recorder.tallies[work.task.variant]
-        now = self._clock.monotonic()
+        now, answered_by = self._clock.monotonic(), endpoint
         tally.failovers += self._endpoint_pool.sent(endpoint, work, now)
         self._costs.sent(work)
         count_sent(tally, work)
         self._workforce.in_flight += 1
         self.monitor.began(work, endpoint, now)
         try:
-            exchange = await endpoint.client.exchange(work.request)
+            if self._hedger is None:
+                exchange = await endpoint.client.exchange(work.request)
+            else:
+                exchange, answered_by = await self._hedger.exchange(work, endpoint)
         except BaseException:
             # Cancelled by a stop: the endpoint may still answer and bill it.
             tally.abandoned += 1
@@ -179,12 +184,15 @@ class WorkerPool:
             self.monitor.ended(work)
             tally.in_flight -= 1
             endpoint.in_flight -= 1
+            self._endpoint_pool.bytes.ended(len(work.request.body))
         self._workforce.in_flight -= 1
+        code = "unexpected"
         try:
-            self._judge(work, endpoint, exchange)
+            code = self._judge(work, answered_by, exchange)
         except Exception as error:  # noqa: BLE001 - whatever a server sends ends at most its attempt
             self._act(fail_unexpected(work, exchange, error, self._costs))
             self._timekeeper.wake()
+        count_ended(tally, endpoint, exchange, code)
         # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.
         await asyncio.sleep(0)
         self._stop_if(await self._finisher.flush(work.task.variant))
@@ -196,7 +204,7 @@ class WorkerPool:
             elif self._workforce.count < limit:
                 self._timekeeper.wake()
 
-    def _judge(self, work: Work, endpoint: PooledEndpoint, exchange: Exchange) -> None:
+    def _judge(self, work: Work, endpoint: PooledEndpoint, exchange: Exchange) -> str:
         endpoint.limiter.ended(work.ticket, exchange)
         if work.first_sent is None:
             work.first_sent = exchange.sent_at
@@ -204,17 +212,16 @@ class WorkerPool:
         work.attempts += verdict.charged
         self._costs.ended(work, exchange, verdict)
         if verdict.action is Action.DONE:
-            self._complete(work, exchange)
-            return
-        failures = self._failures
-        exhausted = self._reader.exhausted
+            return self._complete(work, exchange)
+        failures, exhausted = self._failures, self._reader.exhausted
+        verdict = of_tier(verdict, work.request)
         found = failures.tested(work, verdict, exchange) if work.is_probe else failures.settle(work, verdict, exchange, exhausted=exhausted)
         self._act(self.monitor.followed(work, exchange, verdict, found))
         self._timekeeper.wake()
+        return code_of(verdict)
 
-    def _complete(self, work: Work, exchange: Exchange) -> None:
-        notice = self._endpoint_pool.served(work, exchange)
-        if notice is not None:
+    def _complete(self, work: Work, exchange: Exchange) -> str:
+        if (notice := self._endpoint_pool.served(work, exchange)) is not None:
             self._timekeeper.wake()
             self._notify(Notice(notice))
         for text in self._reply_notices.of(work, exchange):
@@ -224,15 +231,16 @@ class WorkerPool:
             self._act(self._failures.release())
         if work.is_probe:
             self._timekeeper.wake()
-            return
-        if self._answer_checks and (decision := self._failures.reject(work, exchange)) is not None:
+        elif (self._answer_checks or isinstance(work, Bundle)) and (decision := self._failures.reject(work, exchange)) is not None:
             self._act(self.monitor.refused(work, exchange, decision))
             self._timekeeper.wake()
-            return
-        self._recorder.completed(work, exchange)
+            return code_of(decision)
+        else:
+            self._recorder.completed(work, exchange)
+        return "ok"
 
     def _act(self, decisions: Iterable[Decision]) -> None:
-        for decision in decisions:
+        for decision in self._one_by_one(decisions):
             match decision:
                 case Retry(work, due):
                     self._backlog.postpone(work, due)
@@ -248,8 +256,7 @@ class WorkerPool:
 
     def _stop_if(self, decision: StopRun | None) -> None:
         if decision is not None and not (decision.variant and self._stop_variants({decision.variant}, decision.stop)):
-            stop = self._stop_run if decision.everywhere else self.stop
-            stop(decision.stop, decision.grace_s)
+            (self._stop_run if decision.everywhere else self.stop)(decision.stop, decision.grace_s)
 
     def _stop_variants(self, names: Collection[str], stop: Stop) -> bool:
         """Send no more of these variants; returns False if that leaves none, so that all is to be stopped."""
@@ -266,10 +273,6 @@ class WorkerPool:
                 self._recorder.dropped(work)
         return refused
 
-    async def _keep_time(self, group: TaskGroup) -> None:
-        await self._timekeeper.run(group, self._is_over)
-        self._done.set()
-
     def _is_over(self) -> bool:
         now = self._clock.monotonic()
         if self.stopped is not None:
@@ -277,9 +280,9 @@ class WorkerPool:
         if self._halt.paused:
             return self._reader.exhausted and not (self._backlog or self._workforce.in_flight or self._failures.withheld)
         deadline = self._endpoint_pool.outage_deadline
-        for variant, fault in self._endpoint_pool.late_variants(now).items():
-            served_for = f"nothing of {variant} was served for {self._run.outage_timeout_s:g} s (run.outage_timeout_s), while others were"
-            self._stop_variants({variant}, Stop("refused", f"{self._endpoint_pool.name}: {served_for}: {fault}"))
+        late = self._failures.given_up(self._endpoint_pool.late_variants(now), now)
+        for variant, given_up in stops_of_late(late, self._endpoint_pool.name, self._run):
+            self._stop_variants({variant}, given_up)
         if self._workforce.in_flight:
             # Requests in flight have their own deadlines; only a probe can outlive the endpoint's.
             if deadline is not None and now >= deadline and self._endpoint_pool.is_probing:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -18,10 +18,9 @@ import orjson
 from batch.errors import RowError
 from batch.evaluation.parquet import ScoresReader
 from batch.evaluation.score_conditions import ScoreCondition
-from batch.prompts import RequestBuilder
 from batch.providers.replies import ReplyFormatError, read_reply
 from batch.readers.builders import request_builder
-from batch.records import BadRow, Outcome, Reply
+from batch.records import CHATS, Api, BadRow, Outcome, Reply, Row
 from batch.results.join import Result
 from batch.settings import Job, Variant
 from batch.storage import replace_atomically
@@ -37,6 +36,8 @@ _SPEAKERS = {
     "function": "observation",
 }
 _CUT = frozenset({"length", "content_filter"})
+_CHAT: Api = "chat/completions"
+_TRANSLATED = CHATS - {_CHAT}
 
 
 @dataclass(slots=True)
@@ -65,7 +66,7 @@ def write_chats(
         StorageError: the disk refuses.
     """
     written = WrittenChats()
-    builders = {variant.name: request_builder(variant, stream=False) for variant in job.variants}
+    requests = {variant.name: _Requests(variant) for variant in job.variants}
     with ExitStack() as stack:
         files: dict[str, BinaryIO] = {}
         for variant in job.variants:
@@ -79,7 +80,7 @@ def write_chats(
             if result.outcome is None:
                 continue
             chosen = all(condition.holds(None if found is None else found.value) for condition, found in values)
-            line, reason = _line(result, result.outcome, builders[result.variant.name], form) if chosen else (None, "of another score")
+            line, reason = _line(result, result.outcome, requests[result.variant.name], form) if chosen else (None, "of another score")
             if line is None:
                 written.omitted[reason] += 1
             else:
@@ -88,11 +89,33 @@ def write_chats(
     return written
 
 
+class _Requests:
+    """Makes the requests of a variant again, and the chats from which those of the Messages and Responses APIs are translated."""
+
+    def __init__(self, variant: Variant) -> None:
+        prompt = variant.prompt
+        self._sent = self._chats = request_builder(variant, stream=False)
+        if prompt.api in _TRANSLATED and not prompt.stored:
+            self._chats = request_builder(replace(variant, prompt=replace(prompt, api=_CHAT)), stream=False)
+
+    def body(self, row: Row, key: bytes) -> dict[str, Any] | None:
+        """The body as a chat, or as it was sent where no chat can hold it; None if the row's request has another key. Raises RowError."""
+        request = self._sent.build(row)
+        if request.key != key:
+            return None
+        if self._chats is not self._sent:
+            # A document may have no place in a chat.
+            with suppress(RowError):
+                request = self._chats.build(row)
+        body: dict[str, Any] = orjson.loads(request.body)
+        return body
+
+
 def _path(folder: Path, form: ChatFormat, variant: Variant, *, alone: bool) -> Path:
     return folder / (f"{form}.jsonl" if alone else f"{form}.{variant.slug}.jsonl")
 
 
-def _line(result: Result, outcome: Outcome, builder: RequestBuilder, form: ChatFormat) -> tuple[dict[str, Any] | None, str]:
+def _line(result: Result, outcome: Outcome, requests: _Requests, form: ChatFormat) -> tuple[dict[str, Any] | None, str]:
     """The line of an answer; None and the reason where there is none."""
     if outcome.error is not None or outcome.response is None:
         return None, "failed"
@@ -100,14 +123,13 @@ def _line(result: Result, outcome: Outcome, builder: RequestBuilder, form: ChatF
         return None, "cut off or filtered"
     try:
         reply = read_reply(outcome.api or result.variant.prompt.api, outcome.response)
-        request = None if isinstance(result.row, BadRow) else builder.build(result.row)
+        body = None if isinstance(result.row, BadRow) else requests.body(result.row, outcome.key)
     except (ReplyFormatError, RowError):
-        request = None
-    if request is None or request.key != outcome.key:
+        body = None
+    if body is None:
         return None, "of rows that read otherwise now"
     if reply.embedding is not None or (reply.text is None and not reply.tool_calls):
         return None, "without a text"
-    body = orjson.loads(request.body)
     messages = [*_asked(body), _answer(reply)]
     if form == "chat":
         return {"messages": messages, **({"tools": body["tools"]} if "tools" in body else {})}, ""
@@ -115,11 +137,11 @@ def _line(result: Result, outcome: Outcome, builder: RequestBuilder, form: ChatF
 
 
 def _asked(body: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The messages of a request; a text to complete is the user's."""
+    """The messages of a request; a text to complete is the user's, and instructions beside the messages are the system's."""
+    instructions = body.get("system") or body.get("instructions")
+    begun = [{"role": "system", "content": instructions}] if isinstance(instructions, str | list) else []
     if isinstance(messages := body.get("messages"), list):
-        return [message for message in messages if isinstance(message, dict)]
-    instructions = body.get("instructions")
-    begun = [{"role": "system", "content": instructions}] if isinstance(instructions, str) else []
+        return [*begun, *(message for message in messages if isinstance(message, dict))]
     given = body.get("input", body.get("prompt"))
     if isinstance(given, list) and all(isinstance(each, dict) for each in given):
         return [*begun, *({"role": each["role"], "content": _chat_content(each.get("content"))} for each in given if "role" in each)]

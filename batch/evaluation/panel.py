@@ -76,13 +76,22 @@ def _update(score: ScoreSettings, folder: Path, answers: Callable[[], Iterable[A
         return False
     tasks = _tasks(sources)
     values = np.array([[np.nan if cell is None or cell.value is None else cell.value for cell in cells] for _, cells in tasks.values()])
-    stats = PanelStats(model=f"a panel of {listed(members)}", members=members, cost_usd=None)
+    stats = PanelStats(
+        model=f"{'the weighted mean' if isinstance(score.options['of'], Mapping) else 'a panel'} of {listed(members)}",
+        members=members,
+        cost_usd=None,
+    )
     if len(values):
         stats.alpha = krippendorff_alpha(values.T, metric="interval")
         together = values[~np.isnan(values).any(axis=1)]
         stats.alike = float(np.mean(np.ptp(together, axis=1) == 0)) if len(together) else None
     vote = str(score.options.get("vote", "mean"))
-    combined = {task: (row_id, _together(cells, members, vote)) for task, (row_id, cells) in tasks.items()}
+    of = score.options["of"]
+    if isinstance(of, Mapping):
+        weights = [float(of[name]) for name in members]
+        combined = {task: (row_id, _weighted(cells, members, weights)) for task, (row_id, cells) in tasks.items()}
+    else:
+        combined = {task: (row_id, _together(cells, members, vote)) for task, (row_id, cells) in tasks.items()}
     figures = _figures(score, combined, answers)
     with open_table(path, SCORES_SCHEMA) as writer:
         for (row, variant, repeat), (row_id, cell) in combined.items():
@@ -133,6 +142,17 @@ def _together(cells: Sequence[ScoreValue | None], members: Sequence[str], vote: 
     else:
         value = sum(given) / len(given)
     return ScoreValue(float(value), "scored", f"{value:.3g}", votes)
+
+
+def _weighted(cells: Sequence[ScoreValue | None], members: Sequence[str], weights: Sequence[float]) -> ScoreValue:
+    """Return the weighted mean of scores that measure different things; without one of them there is none, so that failing does not pay."""
+    parts = ", ".join(f"{name} {_shown(cell)}" for name, cell in zip(members, cells, strict=True))
+    states = ["missing" if cell is None else cell.state for cell in cells if cell is None or cell.value is None]
+    if states:
+        return ScoreValue(None, next((state for state in _ORDER if state in states), "missing"), None, parts)
+    values = [cell.value for cell in cells if cell is not None and cell.value is not None]
+    value = sum(weight * each for weight, each in zip(weights, values, strict=True)) / sum(weights)
+    return ScoreValue(float(value), "scored", f"{value:.3g}", parts)
 
 
 def _shown(cell: ScoreValue | None) -> str:

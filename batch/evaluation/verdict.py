@@ -121,7 +121,9 @@ def _effects(effects: Sequence[MainEffect]) -> Iterator[Sentence]:
             pair = effect.pair
             over = f"over {effect.matched:,} matched {'pair' if effect.matched == 1 else 'pairs'} of variants"
             certainty = corrected_chance(pair.p_holm, len(own))
-            yield Sentence("effect", f"{named} {pair.first} against {pair.second}: {_difference(pair, pair.first)} {over} ({certainty}).")
+            # A prompt without a name of its own is called "prompt 2 (of …)".
+            subject = pair.first if pair.first.startswith(f"{named} ") else f"{named} {pair.first}"
+            yield Sentence("effect", f"{subject} against {pair.second}: {_difference(pair, pair.first)} {over} ({certainty}).")
         if len(clear) > MOST_ALIKE:
             yield Sentence("effect", f"{len(clear) - MOST_ALIKE:,} more differences between values of {named} are clear: --json has all.")
         if not clear:

@@ -1,18 +1,19 @@
-"""Steers a running run by commands: pause, resume, stop, set, retry, state. One object a run, whatever sends its rows."""
+"""Steers a running run by commands: pause, resume, stop, set, retry, poll, state. One object a run, whatever sends its rows."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from batch.engine.steering import Steering, parse_limits
+from batch.events import Event, LimitsSet, Notice
 from batch.executors.stopping import Stopper
 from batch.settings import RunSettings
 from batch.tally import Tally
 
-COMMANDS = ("state", "pause", "resume", "stop", "set", "retry")
+COMMANDS = ("state", "pause", "resume", "stop", "set", "retry", "poll")
 MOST_RETRIED = 1000
 
 
@@ -47,17 +48,27 @@ class CommandReply:
 
 
 class Control:
-    """Carries out commands on the run of one process. `report` gets a sentence for people; `stopper` drains and stops the run.
+    """Carries out commands on the run of one process. `notify` gets sentences for people, and the limits; `stopper` drains and stops.
 
     The session `began` at this time, in seconds since the epoch.
     """
 
-    def __init__(self, run: RunSettings, stopper: Stopper, report: Callable[[str], None], began: float = 0.0) -> None:
+    def __init__(self, run: RunSettings, stopper: Stopper, notify: Callable[[Event], None], began: float = 0.0) -> None:
         self.began = began
+        self._notify = notify
         self.steering = self._begun_with = Steering.of(run)
         self._stopper = stopper
-        self._report = report
         self._target: SteeredTarget | None = None
+        self._poll: Callable[[], int] | None = None
+
+    @contextmanager
+    def polled(self, poll: Callable[[], int]) -> Iterator[None]:
+        """Within the body `poll` looks at all open batches at once; it returns their number."""
+        self._poll = poll
+        try:
+            yield
+        finally:
+            self._poll = None
 
     @asynccontextmanager
     async def attached(self, target: SteeredTarget) -> AsyncIterator[None]:
@@ -84,6 +95,8 @@ class Control:
                     return self._stop(now=bool(arguments))
                 case "set", [*words]:
                     return await self._set(words)
+                case "poll", []:
+                    return self._look()
                 case "retry", [_, *_] if len(arguments) <= MOST_RETRIED:
                     return await self._retry(arguments)
                 case "retry", _:
@@ -127,10 +140,27 @@ class Control:
             self._report(sentences[0])
         return CommandReply(bool(retried.tasks) and not retried.problems, "; ".join(sentences), {"tasks": retried.tasks})
 
+    def _look(self) -> CommandReply:
+        if self._poll is None:
+            return CommandReply(False, "the run waits for no batches: a look at them is for runs by a Batch API")
+        count = self._poll()
+        return CommandReply(True, f"{count:,} open {'batch is' if count == 1 else 'batches are'} looked at now", {"batches": count})
+
     async def _steer(self, steering: Steering) -> None:
         if self._target is not None:
             await self._target.steer(steering)
-        self.steering = steering
+        before, self.steering = self.limits, steering
+        if self.limits != before:
+            self._notify(self.limits)
+
+    @property
+    def limits(self) -> LimitsSet:
+        """The limits that the session keeps to."""
+        steering = self.steering
+        return LimitsSet(steering.concurrency, steering.requests_per_minute, steering.tokens_per_minute, steering.max_cost_usd)
+
+    def _report(self, text: str) -> None:
+        self._notify(Notice(text))
 
     def _state(self) -> dict[str, Any]:
         sending = {} if self._target is None else self._target.state()

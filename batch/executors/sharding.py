@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from batch.executors.shards import Shard, divide
 from batch.readers import Dataset
 from batch.readers.dataset import MARK_EVERY
+from batch.results.parts import PartPlan
 from batch.rundir.local import RunDirectory
 from batch.server.cores import usable_cores
 from batch.settings import Job, Variant
@@ -16,12 +17,13 @@ from batch.settings import Job, Variant
 class ShardPlan:
     """The shards of a job's rows, and the number of worker processes (None: as many workers as a cluster has room for).
 
-    `numbers` are the session's numbers in the variants' journals, by variant.
+    `numbers` are the session's numbers in the variants' journals, by variant. `parts` are those of the outputs that workers write.
     """
 
     shards: tuple[Shard, ...]
     processes: int | None
     numbers: dict[str, int] = field(default_factory=dict)
+    parts: PartPlan | None = None
 
     def claim(self, variant: Variant, directory: RunDirectory) -> list[str]:
         """Take a number in a variant's journal; returns what was repaired there, as sentences. Raises DamagedError, StorageError."""

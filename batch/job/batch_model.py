@@ -37,6 +37,14 @@ class BatchSection(Section):
     keep_files: bool = Field(
         default=_BATCH.keep_files, description="Keep the files of requests and results in the run directory, below batches/."
     )
+    webhook: Annotated[str, Field(pattern=r"^.*:\d{1,5}$", examples=["127.0.0.1:8787"])] | Absent = Field(
+        default=_BATCH.webhook,
+        description="HOST:PORT at which a run that waits for batches receives the provider's webhooks and then looks at once."
+        "  [default: none; looks find all without]",
+    )
+    webhook_secret_env: Text = Field(
+        default=_BATCH.webhook_secret_env, description="The variable with the webhooks' signing secret (Standard Webhooks, whsec_…)."
+    )
 
 
 def batch_settings(section: BatchSection) -> BatchSettings:
@@ -49,4 +57,6 @@ def batch_settings(section: BatchSection) -> BatchSettings:
         max_wait_s=None if found is None else float(found[1]) * _UNITS[found[2]],
         rest=section.rest,
         keep_files=section.keep_files,
+        webhook=section.webhook,
+        webhook_secret_env=section.webhook_secret_env,
     )

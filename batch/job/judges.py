@@ -15,6 +15,7 @@ from batch.job.score_model import EmbeddingSection, JudgingSection, PairwiseSect
 from batch.job.sections import ModelEntry, validated
 from batch.job.variants import check_prices, find_endpoint, make_variant
 from batch.settings import JudgeSettings, PromptSettings, Variant
+from batch.settings.files import FileSettings
 
 GRADING_KEYS = (
     "model",
@@ -22,6 +23,7 @@ GRADING_KEYS = (
     "rubric",
     "scale",
     "question",
+    "images",
     "template",
     "reasons",
     "structured",
@@ -33,6 +35,7 @@ GRADING_KEYS = (
 )
 # The file of grading requests has one column with the judge's messages or the text to embed.
 MESSAGES_COLUMN = "messages"
+IMAGES_COLUMN = "images"
 TEXT_TEMPLATE = "{{ text }}"
 _NOT_PARAMETERS = {
     "id": "the judge is named by judge, an embedding model by model",
@@ -68,7 +71,9 @@ class Judges:
             # Entries of several judges were expanded before.
             self.loading.add((*path, "judge"), "must be PROVIDER/MODEL, or a list of such texts")
             return None
-        variant = self._variant(section.judge, "judge", section, PromptSettings(messages=MESSAGES_COLUMN), raw, path)
+        images = (section.images,) if isinstance(section.images, str) else tuple(section.images or ())
+        attached = FileSettings(images=(IMAGES_COLUMN,)) if images else FileSettings()
+        variant = self._variant(section.judge, "judge", section, PromptSettings(messages=MESSAGES_COLUMN, attached=attached), raw, path)
         if variant is None:
             return None
         scale = getattr(section, "scale", None)
@@ -82,6 +87,7 @@ class Judges:
             structured=section.structured if section.structured is not None else variant.provider.json_schema != "json_object",
             baseline=getattr(section, "baseline", None),
             criteria=getattr(section, "criteria", None),
+            images=images,
             retries=2 if section.retries is None else section.retries,
         )
 

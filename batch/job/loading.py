@@ -25,8 +25,10 @@ from batch.job.scores import FILE_OPTIONS, make_gates, make_score, make_scores, 
 from batch.job.sections import Sections, check_size, read_sections
 from batch.job.user_providers import layer_of, names_in, read_user_file, sections_in, used_names
 from batch.job.variants import make_variants, slugify
-from batch.settings import Job, OutputSettings, ProviderSettings, RunSettings, ScoreSettings
-from batch.writers.columns import OWN_COLUMNS, parse_carried
+from batch.records import SCORING
+from batch.settings import Job, OutputSettings, ProviderSettings, RunSettings, ScoreSettings, Variant
+from batch.settings.tiers import flex_timeouts
+from batch.writers.columns import OWN_COLUMNS, SCORES, parse_carried
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +133,7 @@ def _load(
     schemas = read_schemas(sections, loading)
     endpoints = Endpoints(sections.providers, embedded_files, loading, user_names)
     variants = make_variants(sections, schemas, endpoints, loading)
+    _check_scores_column(variants, output, loading)
     names = [variant.name for variant in variants]
     scores = make_scores(document, Judges(endpoints, names, sections.run, loading), loading)
     gates = make_gates(document, scores, names, loading)
@@ -139,7 +142,9 @@ def _load(
     loading.problems.raise_found()
     if input_settings is None or output is None or sections.run is None or sections.batch is None:
         raise AssertionError("an unusable section is reported")
-    settings = RunSettings(**{**sections.run.model_dump(), "race": race})
+    # What the user has set stays.
+    longer = {name: value for name, value in flex_timeouts(variants).items() if name not in sections.run.model_fields_set}
+    settings = RunSettings(**{**sections.run.model_dump(), **longer, "race": race})
     job = _job(sections, document, input=input_settings, variants=variants, run=settings, output=output, scores=scores, gates=gates)
     embed_schemas(document, schemas)
     former, resolved = _former_dir(sections, output, loading), _resolved(document, job, embedded_files)
@@ -171,6 +176,14 @@ def _shallow(label: str) -> Iterator[None]:
         # Neither TOML nor JSON that we wrote can have it: the document is damaged, or was made by hand.
         half = error.object[error.start : error.end].encode("ascii", "backslashreplace").decode()
         raise JobError([Problem(label, "", f"a text in it has half a character ({half}, a lone surrogate)")]) from None
+
+
+def _check_scores_column(variants: Sequence[Variant], output: OutputSettings | None, loading: Loading) -> None:
+    """Report a carried-over column with the name of one that only some jobs have."""
+    for index, (source, column) in enumerate(() if output is None else output.carried):
+        if column == SCORES and any(variant.prompt.api in SCORING for variant in variants):
+            hint = f'use another name: "{source} as my_{column}"'
+            loading.add(("output", "columns", index), f"'{column}' is the name of a column that {SCORES} of the endpoint have", hint)
 
 
 def _output(section: OutputSection | None, name: str, loading: Loading) -> OutputSettings | None:

@@ -6,17 +6,18 @@ variants.py.
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field
+from pydantic import Field
 
 from batch.job.batch_model import BatchSection
 from batch.job.file_model import FilesSection
 from batch.job.input_model import InputSection
 from batch.job.notify_model import NotifySection
+from batch.job.parameters_model import Parameters
+from batch.job.patience_model import FLEX_FALLBACK, HEDGE_AFTER, HedgeAfter, seconds
 from batch.job.score_model import AnyScore, GateSection
-from batch.job.section import Absent, Fraction, NotNegative, Penalty, PriceSection, Seconds, Section, Text, Whole
-from batch.providers.parameters import COMMON_PARAMETERS
+from batch.job.section import Absent, NotNegative, PriceSection, Seconds, Section, Text, Whole
 from batch.settings import (
     AuthHeader,
     Auto,
@@ -24,6 +25,7 @@ from batch.settings import (
     HttpEngine,
     OutputFormat,
     PromptApi,
+    PromptSettings,
     RowOrder,
     RunSettings,
     SchemaSupport,
@@ -32,6 +34,8 @@ from batch.settings.batch_api import BatchFamily, EngineName
 from batch.settings.embedded import EmbeddedModelSettings
 
 _RUN = RunSettings()
+_PROMPT = PromptSettings()
+_Texts = str | Annotated[list[str], Field(min_length=1)] | Absent
 _EMBEDDED = EmbeddedModelSettings()
 
 
@@ -60,7 +64,20 @@ class PromptSection(FilesSection):
         default=False,
         description="Whether what all rows begin with is marked for the provider's cache (cache_control: Anthropic, OpenRouter).",
     )
+    function: Text | Absent = Field(
+        default=None,
+        description="What made the texts in a column, such as a function and its version: another name makes other requests of the same"
+        " texts. Set by batch.run for a prompt that is a function.",
+    )
     check_schema: bool = Field(default=True, description="Whether answers are checked against the schema as they come.")
+    query: str | Absent = Field(default=None, description="For rerank: what documents are ranked by, a template or a column's name.")
+    documents: _Texts = Field(default=None, description="For rerank: the column with each row's list of documents, or templates of them.")
+    text_1: _Texts = Field(default=None, description="For score: a template, a column's name, or templates.")
+    text_2: _Texts = Field(default=None, description="For score: what is scored against text_1, given in the same ways.")
+    texts_per_request: Annotated[int, Field(ge=1, le=2048)] = Field(
+        default=_PROMPT.texts_per_request,
+        description="The most rows that share a request for embeddings. If one fails, each of its rows is tried alone.",
+    )
 
 
 class ProviderSection(Section):
@@ -106,51 +123,6 @@ class ProviderSection(Section):
     )
     threads: Whole | Absent = Field(default=None, description="Only for local: CPU threads.")
     embedding: bool = Field(default=_EMBEDDED.embedding, description="Only for local: serve embeddings instead of answers.")
-
-
-def _parameter(name: str) -> Any:
-    return Field(default=None, description=COMMON_PARAMETERS[name])
-
-
-class Parameters(Section):
-    """The request parameters that all providers share. Others are accepted here and checked against the provider's options."""
-
-    model_config = ConfigDict(extra="allow")
-
-    temperature: NotNegative | Absent = _parameter("temperature")
-    top_p: Fraction | Absent = _parameter("top_p")
-    max_tokens: Whole | Absent = _parameter("max_tokens")
-    max_completion_tokens: Whole | Absent = _parameter("max_completion_tokens")
-    max_output_tokens: Whole | Absent = _parameter("max_output_tokens")
-    frequency_penalty: Penalty | Absent = _parameter("frequency_penalty")
-    presence_penalty: Penalty | Absent = _parameter("presence_penalty")
-    logit_bias: dict[str, float] | Absent = _parameter("logit_bias")
-    logprobs: bool | Annotated[int, Field(ge=0)] | Absent = _parameter("logprobs")
-    top_logprobs: Annotated[int, Field(ge=0)] | Absent = _parameter("top_logprobs")
-    seed: int | Absent = _parameter("seed")
-    stop: str | list[str] | Absent = _parameter("stop")
-    user: str | Absent = _parameter("user")
-    response_format: dict[str, Any] | Absent = _parameter("response_format")
-    tools: list[dict[str, Any]] | Absent = _parameter("tools")
-    tool_choice: str | dict[str, Any] | Absent = _parameter("tool_choice")
-    parallel_tool_calls: bool | Absent = _parameter("parallel_tool_calls")
-    reasoning_effort: Text | Absent = _parameter("reasoning_effort")
-    verbosity: Text | Absent = _parameter("verbosity")
-    modalities: list[str] | Absent = _parameter("modalities")
-    audio: dict[str, Any] | Absent = _parameter("audio")
-    prediction: dict[str, Any] | Absent = _parameter("prediction")
-    web_search_options: dict[str, Any] | Absent = _parameter("web_search_options")
-    service_tier: Text | Absent = _parameter("service_tier")
-    store: bool | Absent = _parameter("store")
-    metadata: dict[str, str] | Absent = _parameter("metadata")
-    safety_identifier: str | Absent = _parameter("safety_identifier")
-    prompt_cache_key: str | Absent = _parameter("prompt_cache_key")
-    prompt_cache_retention: str | Absent = _parameter("prompt_cache_retention")
-    suffix: str | Absent = _parameter("suffix")
-    echo: bool | Absent = _parameter("echo")
-    best_of: Whole | Absent = _parameter("best_of")
-    dimensions: Whole | Absent = _parameter("dimensions")
-    encoding_format: Literal["float", "base64"] | Absent = _parameter("encoding_format")
 
 
 class ModelSection(Parameters):
@@ -247,17 +219,23 @@ class RunSection(Section):
     preflight: bool = Field(default=_RUN.preflight, description="Whether to list the endpoint's models before anything is sent.")
     trust_env: bool = Field(default=_RUN.trust_env, description="Whether to use HTTP_PROXY, HTTPS_PROXY and NO_PROXY.")
     connect_timeout_s: Seconds = Field(default=_RUN.connect_timeout_s, description="Seconds to connect.")
-    first_byte_timeout_s: Seconds = Field(default=_RUN.first_byte_timeout_s, description="Seconds until an answer begins.")
+    first_byte_timeout_s: Seconds = seconds("first_byte_timeout_s", "Seconds until an answer begins.")
     idle_timeout_s: Seconds = Field(default=_RUN.idle_timeout_s, description="Seconds without data within an answer.")
-    attempt_timeout_s: Seconds = Field(default=_RUN.attempt_timeout_s, description="Seconds for one attempt.")
-    task_timeout_s: Seconds = Field(default=_RUN.task_timeout_s, description="Seconds for a task with all its attempts and waits.")
-    outage_timeout_s: Seconds = Field(default=_RUN.outage_timeout_s, description="Seconds to wait for an endpoint that serves nothing.")
+    attempt_timeout_s: Seconds = seconds("attempt_timeout_s", "Seconds for one attempt.")
+    task_timeout_s: Seconds = seconds("task_timeout_s", "Seconds for a task with all its attempts and waits.")
+    outage_timeout_s: Seconds = seconds("outage_timeout_s", "Seconds to wait for an endpoint that serves nothing.")
     grace_s: NotNegative = Field(default=_RUN.grace_s, description="Seconds that requests in flight get when the run is interrupted.")
+    max_bytes_in_flight: Annotated[int, Field(ge=1024)] = Field(
+        default=_RUN.max_bytes_in_flight,
+        description="The most bytes of requests in flight, which are in memory: fewer are sent at a time where they are large (pictures).",
+    )
     max_reply_bytes: Annotated[int, Field(ge=1024)] = Field(default=_RUN.max_reply_bytes, description="The longest reply that is read.")
     metrics: Text | Absent = Field(
         default=_RUN.metrics,
         description='Where Prometheus finds the counts: "127.0.0.1:9464", or a text file for node_exporter, "/var/lib/…/run.prom".',
     )
+    flex_fallback: bool = FLEX_FALLBACK
+    hedge_after: HedgeAfter | Absent = HEDGE_AFTER
     engine: EngineName = Field(default=_RUN.engine, description="What carries the run out; as --engine, which overrides it.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urldefrag, urljoin
@@ -16,8 +16,10 @@ from batch.job.paths import KeyPath
 from batch.job.problems import Loading
 from batch.job.schema import shown
 from batch.job.sections import ModelEntry, Sections, check_json, check_size
+from batch.prompts.column_settings import column_templates, named_columns
 from batch.prompts.schemas import is_strict_form
-from batch.records import CHATS
+from batch.providers.text_apis import COLUMN_SETTINGS, TEXT_APIS
+from batch.records import CHATS, Api
 from batch.settings import PromptSettings, Variant
 
 AnswerSchemas = Mapping[KeyPath, dict[str, Any]]
@@ -25,7 +27,7 @@ AnswerSchemas = Mapping[KeyPath, dict[str, Any]]
 
 _INSERTS = re.compile(r"\{\{|\{%")
 _SINGLE_BRACES = re.compile(r"(?<![{$])\{\s*([A-Za-z_]\w*)\s*\}(?!\})")
-_CONTENT = ("user", "messages", "text")
+_CONTENT = ("user", "messages", "text", *COLUMN_SETTINGS)
 
 
 def check_templates(sections: Sections, loading: Loading) -> None:
@@ -36,6 +38,7 @@ def check_templates(sections: Sections, loading: Loading) -> None:
         if prompt is None:
             continue
         templates = [((*path, key), text) for key in ("system", "user", "text") if (text := getattr(prompt, key)) is not None]
+        templates += [found for key in COLUMN_SETTINGS for found in _texts(getattr(prompt, key), (*path, key))]
         if isinstance(prompt.messages, list):
             templates += _message_texts(prompt.messages, (*path, "messages"), loading)
         _compile(templates, loading)
@@ -65,11 +68,20 @@ def prompt_of(entry: ModelEntry, sections: Sections, schemas: AnswerSchemas, loa
     changes = _fields(own, path, schemas)
     # Content of two kinds would be two prompts.
     if any(key in changes for key in _CONTENT):
-        fields = {key: value for key, value in fields.items() if key not in _CONTENT and (key != "system" or "user" in changes)}
+        beside = _beside(changes)
+        fields = {key: value for key, value in fields.items() if key not in (*_CONTENT, "function") or key in beside}
+        if "user" not in changes:
+            fields.pop("system", None)
     fields |= changes
     if any(loading.reported((*at, key)) for at in {path, ("prompt",)} for key in ("api", *_CONTENT, "system", "tools", "schema")):
         return None
     return _settings(fields, path, loading)
+
+
+def _beside(changes: Mapping[str, Any]) -> set[str]:
+    """Return the texts that go with those of a model's own prompt: of an API that takes several."""
+    of_apis = [{member.setting for member in members if member.columns} for members in TEXT_APIS.values()]
+    return {setting for settings in of_apis if settings & changes.keys() for setting in settings}
 
 
 def _fields(section: PromptSection | None, path: KeyPath, schemas: AnswerSchemas) -> dict[str, Any]:
@@ -81,22 +93,15 @@ def _fields(section: PromptSection | None, path: KeyPath, schemas: AnswerSchemas
 
 def _settings(fields: Mapping[str, Any], path: KeyPath, loading: Loading) -> PromptSettings | None:
     api = fields.get("api", "chat/completions")
-    wanted = ("user", "messages") if api in CHATS else ("text",)
-    either = " or ".join(wanted)
     given = [key for key in _CONTENT if key in fields]
-    for key in given:
-        if key not in wanted:
-            loading.add((*path, key), f"cannot be used with api = {api!r}", f"use {either}, or another api")
-    fitting = [key for key in given if key in wanted]
-    if not given and not loading.reported(path):
-        loading.add(path, f"has no {either}", f"api = {api!r} needs it")
-    if len(fitting) > 1:
-        loading.add((*path, fitting[1]), "cannot be combined with user", "keep one of the two")
+    _check_content(given, api, path, loading)
     if "system" in fields and given and "user" not in given:
         loading.add((*path, "system"), "needs user", "put a system message into messages" if "messages" in fields else None)
     for key in ("tools", "schema"):
         if fields.get(key) and api not in CHATS:
             loading.add((*path, key), f"cannot be used with api = {api!r}")
+    if fields.get("texts_per_request", 1) > 1 and api != "embeddings":
+        loading.add((*path, "texts_per_request"), f"cannot be used with api = {api!r}", "only embeddings take several texts in one request")
     if loading.reported(path):
         return None
     messages = fields.get("messages")
@@ -112,9 +117,27 @@ def _settings(fields: Mapping[str, Any], path: KeyPath, loading: Loading) -> Pro
         "messages": tuple(messages) if isinstance(messages, list) else messages,
         "schema": schema,
         "schema_strict": strict,
+        **{key: tuple(fields[key]) for key in COLUMN_SETTINGS if isinstance(fields.get(key), list)},
     }
     made["attached"] = attached
     return PromptSettings(**{**fields, **made})
+
+
+def _check_content(given: Sequence[str], api: Api, path: KeyPath, loading: Loading) -> None:
+    """Report texts that the API does not take, and those that it lacks."""
+    is_chat = api in CHATS
+    wanted = ("user", "messages") if is_chat else tuple(member.setting for member in TEXT_APIS[api])
+    named = (" or " if is_chat else " and ").join(wanted)
+    for key in given:
+        if key not in wanted:
+            loading.add((*path, key), f"cannot be used with api = {api!r}", f"use {named}, or another api")
+    fitting = [key for key in given if key in wanted]
+    missing = [] if is_chat and fitting else [key for key in wanted if key not in given]
+    # A text of another API is reported already.
+    if missing and len(fitting) == len(given) and not loading.reported(path):
+        loading.add(path, f"has no {named if is_chat else ' and no '.join(missing)}", f"api = {api!r} needs it")
+    if is_chat and len(fitting) > 1:
+        loading.add((*path, fitting[1]), "cannot be combined with user", "keep one of the two")
 
 
 def constant_prompts(variants: Iterable[Variant]) -> tuple[str, ...]:
@@ -129,7 +152,10 @@ def constant_prompts(variants: Iterable[Variant]) -> tuple[str, ...]:
 def _is_constant(prompt: PromptSettings) -> bool:
     if prompt.stored or prompt.tools is not None or prompt.attached.columns or isinstance(prompt.messages, str):
         return False
+    if named_columns(prompt):
+        return False
     texts = [text for text in (prompt.system, prompt.user, prompt.text) if text is not None]
+    texts += [text for _, text in column_templates(prompt)]
     texts += [text for _, text in _texts(list(prompt.messages or ()), ())]
     return not any(_INSERTS.search(text) for text in texts)
 
@@ -141,6 +167,7 @@ def _check_braces(fields: Mapping[str, Any], path: KeyPath, loading: Loading) ->
         return
     texts = [(key, fields[key]) for key in ("system", "user", "text") if fields.get(key)]
     texts += [("messages", text) for _, text in _texts(messages, ())]
+    texts += [(key, text) for key in COLUMN_SETTINGS for _, text in _texts(fields.get(key), ())]
     if not any(_INSERTS.search(text) for _, text in texts):
         for key, text in texts:
             check_single_braces(text, (*path, key), loading)

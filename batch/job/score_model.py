@@ -49,7 +49,9 @@ class ChoiceSection(ComparingSection):
     """The answer takes the right one of lettered options."""
 
     kind: Literal["choice"]
-    labels: Text | Absent = Field(default=None, description="The letters of the options.  [default: ABCDEFGHIJ]")
+    labels: Text | Absent = Field(
+        default=None, description="The letters of the options, of any script.  [default: those of the right value's alphabet]"
+    )
     need: Literal["any", "all"] | Absent = Field(
         default=None, description="Of several right options: any of them, or all of them and no other one.  [default: any]"
     )
@@ -160,6 +162,9 @@ class JudgingSection(ScoreSection):
         default=None,
         description="What was asked: a column, or a template.  [default: the last user message of the first model]",
     )
+    images: Text | Annotated[list[Text], Field(min_length=1)] | Absent = Field(
+        default=None, description="The column of pictures, or a list of columns, that the judge sees beside question and answer."
+    )
     template: Text | Absent = Field(
         default=None,
         description="The judge's whole prompt, but for the form of its verdict: a template with what rubric may have, and rubric.",
@@ -201,7 +206,9 @@ class PanelSection(ScoreSection):
     """Several other scores of the same answers as one, such as those of several judges, with their agreement (Krippendorff's alpha)."""
 
     kind: Literal["panel"]
-    of: Annotated[list[Text], Field(min_length=2)] = Field(description="The names of the scores that vote.")
+    of: Annotated[list[Text], Field(min_length=2)] | Annotated[dict[Text, Annotated[float, Field(gt=0)]], Field(min_length=2)] = Field(
+        description="The names of the scores that vote; or a table of scores with weights, for a weighted mean of answers with all of them."
+    )
     vote: Literal["mean", "median", "majority"] | Absent = Field(
         default=None, description="What becomes of their votes; a majority counts scores above and below one half.  [default: mean]"
     )

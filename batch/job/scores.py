@@ -47,8 +47,11 @@ def _check_panels(document: Mapping[str, Any], scores: Mapping[str, ScoreSetting
     if loading.reported(("score",)):
         return
     for path, raw in _tables(document, "score", Loading.of([], {})):
-        if isinstance(raw, Mapping) and raw.get("kind") == "panel" and isinstance(raw.get("of"), list):
-            for at, name in enumerate(raw["of"]):
+        if isinstance(raw, Mapping) and raw.get("kind") == "panel" and isinstance(raw.get("of"), list | Mapping):
+            of = raw["of"]
+            if isinstance(of, Mapping) and raw.get("vote", "mean") != "mean":
+                loading.add((*path, "vote"), "cannot be set beside weights", "list the names in `of`, or leave vote out")
+            for at, name in zip(of, of, strict=True) if isinstance(of, Mapping) else enumerate(of):
                 if name not in members:
                     hint = f"choose from {', '.join(sorted(members))}" if members else "add the scores that vote"
                     loading.add((*path, "of", at), f"there is no other score {shown(name)} that could vote", hint)

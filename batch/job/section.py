@@ -23,11 +23,20 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, protected_namespaces=(), defer_build=True)
 
 
-class PriceSection(Section):
-    """What a model costs, in US dollars for a million tokens."""
+class RatesSection(Section):
+    """What a model costs at one service tier, in US dollars for a million tokens."""
 
     input: NotNegative = Field(description="Prompt tokens.")
     output: NotNegative | Absent = Field(default=None, description="Tokens of answers, reasoning included. Embeddings have none.")
+    per_request: NotNegative = Field(default=0.0, description="Each request, or each search unit of a rerank by Cohere, in US dollars.")
     cached_input: NotNegative | Absent = Field(
         default=None, description="Prompt tokens that the provider read from its cache. [default: as input]"
+    )
+
+
+class PriceSection(RatesSection):
+    """What a model costs, in US dollars for a million tokens."""
+
+    standard: RatesSection | Absent = Field(
+        default=None, description="What it costs at the standard tier, for rows of another tier that run.flex_fallback sends there."
     )

@@ -22,12 +22,12 @@ from batch.job.model import (
     JobFile,
     ModelSection,
     OutputSection,
-    Parameters,
     PromptSection,
     ProviderSection,
     RunSection,
 )
 from batch.job.notify_model import NotifySection
+from batch.job.parameters_model import Parameters
 from batch.job.paths import KeyPath, looks_secret
 from batch.job.problems import Loading, nearest
 from batch.job.row_columns import divided

@@ -19,11 +19,13 @@ from batch.job.paths import KeyPath
 from batch.job.problems import Loading, nearest
 from batch.job.prompts import AnswerSchemas, prompt_of
 from batch.job.row_columns import check_columns_of
-from batch.job.section import PriceSection
+from batch.job.section import PriceSection, RatesSection
 from batch.job.sections import ModelEntry, Sections, check_json
 from batch.providers.parameters import COMMON_PARAMETERS, PROMPTED_PARAMETERS
 from batch.providers.prices import price_of
+from batch.records import ANSWERLESS, SCORING
 from batch.settings import OWN_MODEL, Price, PromptSettings, ProviderSettings, TokenPrices, Variant
+from batch.settings.tiers import STANDARD_TIERS, is_flex
 
 MAX_VARIANTS = 1000
 SLUG_LENGTH = 100
@@ -155,7 +157,9 @@ def _check_pairs(entry: ModelEntry, provider: ProviderSettings, prompt: PromptSe
         loading.add(
             (*entry.path, "response_format"), "conflicts with prompt.schema, which is sent as response_format", "keep one of the two"
         )
-    if provider.embedded is not None and not prompt.stored and provider.embedded.embedding != (prompt.api == "embeddings"):
+    if provider.embedded is not None and prompt.api in SCORING:
+        loading.add(entry.id_path, f"the embedded model does not serve {prompt.api}", "use a server that does, such as vLLM")
+    elif provider.embedded is not None and not prompt.stored and provider.embedded.embedding != (prompt.api == "embeddings"):
         wanted = "true" if prompt.api == "embeddings" else "false"
         message = f"the embedded model is not set up for {prompt.api}"
         loading.add(entry.id_path, message, f"set embedding = {wanted} in [provider.{provider.name}]")
@@ -240,16 +244,31 @@ def own_price(section: PriceSection | None) -> Price | None:
     """Return the price of a `[[model]]` entry."""
     if section is None:
         return None
+    own = _price(section)
+    if section.standard is None:
+        return own
+    return replace(own, by_tier=tuple(dict.fromkeys(STANDARD_TIERS, _price(section.standard)).items()))
+
+
+def _price(section: RatesSection) -> Price:
     cached = section.input if section.cached_input is None else section.cached_input
-    return Price(rates=TokenPrices(input=section.input, output=section.output or 0.0, cached_input=cached, cache_write=section.input))
+    rates = TokenPrices(input=section.input, output=section.output or 0.0, cached_input=cached, cache_write=section.input)
+    return Price(rates=rates, per_request=section.per_request)
 
 
 def check_prices(found: Sequence[tuple[ModelEntry, Variant]], run: RunSection | None, loading: Loading, *, id_key: str = "id") -> None:
     """Report prices without one for answers, and unpriced variants of a job with a budget. `id_key` is the key that names the model."""
     for entry, variant in found:
         section = entry.section.price
-        if section is not None and section.output is None and variant.prompt.api != "embeddings":
+        if section is not None and section.output is None and variant.prompt.api not in ANSWERLESS:
             loading.add((*entry.path, "price", "output"), "is missing", f"answers cost money too: {_PRICE_EXAMPLE}")
         elif run is not None and run.max_cost_usd is not None and price_of(variant, datetime.now(UTC)) is None:
             hint = f"give it one, in US dollars for a million tokens: {_PRICE_EXAMPLE}; or remove run.max_cost_usd"
             loading.add((*entry.path, id_key), "has no known price, so run.max_cost_usd cannot be enforced", hint)
+        elif run is not None and run.max_cost_usd is not None and section is not None and _lacks_standard_price(section, run, variant):
+            hint = "add standard = {input = 0.25, output = 2.0} to it, in US dollars for a million tokens"
+            loading.add((*entry.path, "price"), "names no price at the standard tier, to which run.flex_fallback sends rows", hint)
+
+
+def _lacks_standard_price(section: PriceSection, run: RunSection, variant: Variant) -> bool:
+    return run.flex_fallback and section.standard is None and is_flex(variant)

@@ -10,7 +10,8 @@ import anyio.to_thread
 from batch.journal.disk import Disk, open_to_read, storage_errors
 from batch.journal.file_writer import SEGMENT_BYTES, FileJournal, repair_tails
 from batch.journal.object_writer import ObjectJournal
-from batch.journal.segments import Segment, SegmentName, lease_segments, segments, unrepaired, write_seal
+from batch.journal.segment_name import SegmentName
+from batch.journal.segments import Segment, lease_segments, segments, unrepaired, write_seal
 from batch.journal.writer import PendingOutcomes
 from batch.settings import Durability
 from batch.tally import sum_tallies

@@ -32,6 +32,7 @@ OK_AT = 90
 HEAD_BYTES = 91
 ROW_AT = 98
 KEY_BYTES = 16
+_NOTHING: dict[str, float] = {}
 
 RESPONSE = b',"response":'
 # A raw line break can only stand between two tokens: within a string, JSON escapes it.
@@ -59,8 +60,7 @@ def task_hashes(names: Sequence[str], repeat: int) -> bytes:
 def encode(outcome: Outcome, *, is_json: bool = False) -> bytes:
     """Encode `outcome` as a journal line, newline included. `is_json`: its response was parsed before, so it is JSON.
 
-    Raises:
-        ValueError: its key does not have 16 bytes.
+    Raises ValueError for a key that does not have 16 bytes.
     """
     if len(outcome.key) != KEY_BYTES:
         raise ValueError(f"a request key has {KEY_BYTES} bytes, not {len(outcome.key)}")
@@ -69,7 +69,7 @@ def encode(outcome: Outcome, *, is_json: bool = False) -> bytes:
         "row": outcome.ordinal,
         "repeat": outcome.repeat,
         "cost_usd": outcome.cost_usd,
-        "extra_usd": outcome.extra_usd or None,
+        **({"extra_usd": outcome.extra_usd} if outcome.extra_usd else _NOTHING),
         "id": outcome.id,
         "status": "ok" if error is None else "failed",
         "finish_reason": outcome.finish_reason,
@@ -81,12 +81,12 @@ def encode(outcome: Outcome, *, is_json: bool = False) -> bytes:
         "api": outcome.api,
         "usage": outcome.usage,
     }
-    if not outcome.extra_usd:
-        del fields["extra_usd"]
     if outcome.doubled:
         fields["doubled"] = outcome.doubled
     if outcome.answer is not None:
         fields["answer"] = outcome.answer
+    if outcome.tier is not None:
+        fields["tier"] = outcome.tier
     if outcome.copy_of is not None:
         fields["copy_of"] = outcome.copy_of
     if error is not None:
@@ -135,6 +135,7 @@ def decode(line: bytes) -> Outcome:
         fields.get("extra_usd", 0.0),
         fields.get("copy_of"),
         None if (answer := fields.get("answer")) is None else (answer[0], answer[1]),
+        fields.get("tier"),
     )
 
 

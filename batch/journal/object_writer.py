@@ -20,7 +20,7 @@ import anyio.to_thread
 
 from batch.errors import StorageError
 from batch.journal.group_commit import GroupCommit
-from batch.journal.segments import SegmentName
+from batch.journal.segment_name import SegmentName
 
 FLUSH_BYTES = 8 << 20
 # Beyond this, sending waits for the store: memory must not grow because the store is slow.

@@ -3,7 +3,8 @@
 Sessions in one process write 000001.jsonl, 000002.jsonl, … A session over several processes claims a number E by an empty
 00000E.jsonl, and its workers write E-SSSSS-GGG.jsonl: S is the shard, G the generation of the shard's lease; a file that became too
 long is followed by E-SSSSS-GGG-02.jsonl. Two shards never have a task in common, so names alone give the order.
-On an object store, where nothing can be appended, each flush is an object: 000001-000007.jsonl, E-SSSSS-GGG-000007.jsonl.
+On an object store, where nothing can be appended, each flush is an object: 000001-000007.jsonl, E-SSSSS-GGG-000007.jsonl. What small ones
+hold may be merged: E-SSSSS-GGG-000001-to-000007.jsonl stands for seven, which count for nothing from then on, and are deleted.
 When a shard gets its next lease, E-SSSSS-GGG.sealed says how much of the former lease's files counts (JSON: {file: bytes}; for
 objects the number of the last one: {"last": 7}); what is written to them later is not read.
 
@@ -17,54 +18,21 @@ Any other difference from what was written is damage, which is never repaired si
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import orjson
 
 from batch.errors import DamagedError
 from batch.journal.disk import open_to_read, storage_errors
 from batch.journal.lines import is_whole
+from batch.journal.segment_name import SegmentName, parsed_name, without_merged
 from batch.storage import named, replace_atomically
 
-_NAME = re.compile(r"(\d{6,})(?:-(\d{5,})-(\d{3})(?:-(\d{2,5}))?)?(?:-(\d{6,}))?\.jsonl")
 LAST = "last"
 _STEP = 1 << 16
-
-
-class SegmentName(NamedTuple):
-    """What a segment's file name says; a segment of one process has shard -1 and generation 0. Names sort as segments are read.
-
-    `part` is 0 for a file that is appended to, and counts from 1 where each flush is an object of its own.
-    """
-
-    number: int
-    shard: int = -1
-    generation: int = 0
-    roll: int = 1
-    part: int = 0
-
-    @property
-    def lease(self) -> SegmentName:
-        """The first file of the same lease."""
-        return self._replace(roll=1, part=0)
-
-    @property
-    def stem(self) -> str:
-        """The file name without its suffix."""
-        lease = f"-{self.shard:05d}-{self.generation:03d}" if self.shard >= 0 else ""
-        return f"{self.number:06d}{lease}" + (f"-{self.roll:02d}" if self.roll > 1 else "") + (f"-{self.part:06d}" if self.part else "")
-
-    def path(self, directory: Path) -> Path:
-        """Path of the segment."""
-        return directory / f"{self.stem}.jsonl"
-
-    def seal(self, directory: Path) -> Path:
-        """Path of the file that says how much of the lease counts."""
-        return directory / f"{self.lease.stem}.sealed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +135,7 @@ def segment_names(directory: Path, shard: SegmentName | None = None) -> list[Seg
     """
     with storage_errors(directory):
         entries = list(directory.iterdir()) if directory.is_dir() else []
-    names = sorted(_parsed(match) for entry in entries if (match := _NAME.fullmatch(entry.name)))
+    names = without_merged(sorted(name for entry in entries if (name := parsed_name(entry.name)) is not None))
     before = SegmentName(0)
     if shard is not None:
         names = [name for name in names if (name.number, name.shard) == (shard.number, shard.shard)]
@@ -179,16 +147,10 @@ def segment_names(directory: Path, shard: SegmentName | None = None) -> list[Seg
         if name.roll > (before.roll + 1 if name.lease == before.lease else 1):
             raise _missing(name._replace(roll=before.roll + 1 if name.lease == before.lease else 1).path(directory))
         last = before.part if name.lease == before.lease else 0
-        if name.part > last + 1:
-            raise _missing(name._replace(part=last + 1).path(directory))
+        if (name.since or name.part) > last + 1:
+            raise _missing(name._replace(part=last + 1, since=0).path(directory))
         before = name
     return names
-
-
-def _parsed(match: re.Match[str]) -> SegmentName:
-    number, shard, generation, roll, part = match.groups()
-    whole = SegmentName(int(number)) if shard is None else SegmentName(int(number), int(shard), int(generation), int(roll or 1))
-    return whole._replace(part=int(part or 0))
 
 
 def _missing(path: Path) -> DamagedError:

@@ -47,8 +47,8 @@ OF_THE_MOMENT = OF_THE_RATE | {"loading", "quota"}
 # 15.6.3 to 15.6.5; 52x and 530: https://developers.cloudflare.com/support/troubleshooting/http-status-codes/cloudflare-5xx-errors/).
 # Where nothing was ever served they say nothing about the row.
 OF_THE_GATEWAY = frozenset({502, 503, 504, 520, 521, 522, 523, 524, 525, 526, 530})
-# What says nothing against the endpoint: this process stood still.
-BLAMELESS = frozenset({"held"})
+# What says nothing against the endpoint: this process stood still, or a cheaper tier has no capacity.
+BLAMELESS = frozenset({"held", "no_capacity"})
 
 
 class Blame(Enum):

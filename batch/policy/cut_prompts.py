@@ -7,6 +7,8 @@ from typing import Any
 
 import orjson
 
+from batch.records import Task
+
 # Prompts of fewer characters fit into any context.
 SHORTEST = 4000
 # No text that people write has more characters to a token; usual are 3 to 5.
@@ -29,3 +31,9 @@ def _characters(document: Any) -> int:
     parts = [part for content in contents for part in (content if isinstance(content, list) else [content])]
     texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
     return sum(len(text) for text in texts if isinstance(text, str))
+
+
+def cut_notice(task: Task, characters: int, tokens: int) -> str:
+    """Return the end of a sentence about an endpoint that has cut the prompt of `task`."""
+    seen = f"row {task.ordinal} (id {task.id}) has {characters:,} characters, and only {tokens:,} tokens were read"
+    return f"seems to cut prompts: {seen}; its answer is to a part. Give the server a longer context, or send less"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import orjson
 
-from batch.records import ErrorInfo, ErrorKind, Outcome, Request
+from batch.records import SCORING, ErrorInfo, ErrorKind, Outcome, Request
 from batch.settings import Job, Variant
 
 # Verdicts on the request itself: an equal request would get the same one.
@@ -20,8 +20,8 @@ def may_share(job: Job) -> bool:
 
 
 def is_repeatable(variant: Variant, request: Request) -> bool:
-    """Whether an equal request has the same answer: at an explicit temperature of 0, and for embeddings."""
-    if request.api == "embeddings":
+    """Whether an equal request has the same answer: at an explicit temperature of 0, and for embeddings and scores."""
+    if request.api == "embeddings" or request.api in SCORING:
         return True
     if request.api == "moderations":
         return False

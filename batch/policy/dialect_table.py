@@ -17,6 +17,7 @@ from batch.policy.dialects import (
     LOADING,
     MISFIT,
     MODEL_NOT_FOUND,
+    NO_CAPACITY,
     QUOTA,
     RATE_LIMIT,
     STOP,
@@ -50,6 +51,7 @@ _MONEY = _CLIENT | {402, 429, 500}
 _BUSY = frozenset({429})
 
 OPENAI = "https://platform.openai.com/docs/guides/error-codes"
+OPENAI_FLEX = "https://developers.openai.com/api/docs/guides/flex-processing"
 OPENAI_SPEND = "https://help.openai.com/en/articles/6614457-troubleshooting-api-usage-and-spend-limits"
 OPENROUTER = "https://openrouter.ai/docs/api-reference/errors"
 GEMINI = "https://ai.google.dev/gemini-api/docs/troubleshooting"
@@ -97,6 +99,14 @@ DIALECTS: tuple[Dialect, ...] = (
         words=r"loading model|(model|currently|still) .{0,200}loading|is loading|: loading",
     ),
     _row(LOADING, frozenset({400, 404}), "https://lmstudio.ai/docs/app/api/endpoints/openai", words=r"^no models? (is |are )?loaded"),
+    # A tier without capacity, under the status of the rate limits.
+    _row(
+        NO_CAPACITY,
+        frozenset({429, 498}),
+        f"{OPENAI_FLEX}; https://console.groq.com/docs/flex-processing (capacity_exceeded)",
+        names=r"resource_?unavailable(_error)?|(flex_)?capacity_exceeded",
+        words=r"^(429 )?resources? (is |are )?(currently |temporarily )?unavailable|\bflex\b.{0,40} (capacity|unavailable)",
+    ),
     # Money.
     _row(QUOTA, _MONEY, ALIBABA, names=r"allocationquota\.free.*", words=r"free allocated quota exceeded"),
     # Tokens a minute, under the code that elsewhere says that the money is spent; before the money.

@@ -34,6 +34,7 @@ MAYBE_ANSWERED = Ruling(RETRY, "server_error", may_be_billed_twice=True)
 NEVER_ARRIVED = Ruling(RETRY, "server_error", charged=False)
 OVERLOADED = Ruling(RETRY, "overloaded", reduce_concurrency=True)
 RATE_LIMIT = Ruling(RETRY, "rate_limit", charged=False, reduce_concurrency=True)  # it says nothing of the row; its wait bounds the retries
+NO_CAPACITY = Ruling(RETRY, "no_capacity", charged=False)  # of a cheaper tier: the endpoint serves the others, and the row later
 LOADING = Ruling(RETRY, "loading", charged=False)
 QUOTA = Ruling(STOP, "quota")
 QUOTA_FOR_NOW = Ruling(RETRY, "quota", charged=False)  # the endpoint says when to come again; nothing of it is about the row
@@ -63,7 +64,7 @@ STATUSES: dict[int, Ruling] = {
     425: SERVER_ERROR,
     429: RATE_LIMIT,
     460: MAYBE_ANSWERED,  # AWS load balancer: it lost the connection to us
-    498: OVERLOADED,  # Groq: the flex tier is out of capacity
+    498: NO_CAPACITY,  # Groq: the flex tier is out of capacity
     499: MAYBE_ANSWERED,  # nginx and Google: the client, which may be a proxy on the way, closed the request
     502: MAYBE_ANSWERED,
     503: OVERLOADED,

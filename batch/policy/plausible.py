@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from batch.policy.dollars import usd
-from batch.policy.pricing import NAMED_LIMIT, answers_of, charged
-from batch.policy.rate_limiter import tokens_of
-from batch.records import Request
+from batch.policy.pricing import answers_of, bytes_in_pairs, charged
+from batch.policy.rate_limiter import NAMED_LIMIT, tokens_of
+from batch.records import SCORING, Request
 
 # So few tokens, and US dollars, are believed without a look at the request.
 _FEW_TOKENS, _FEW_DOLLARS = 4096, 1.0
@@ -48,7 +48,8 @@ def _most_tokens(request: Request) -> tuple[int, int]:
     added = _REFERRED if any(word in body for word in _REFERENCES) else _ADDED
     named = NAMED_LIMIT.search(body)
     answer = int(named[1]) + _THOUGHT if named else _LONGEST_ANSWER
-    return len(body) + added, answers_of(request) * answer
+    size = bytes_in_pairs(body) if request.api in SCORING else len(body)
+    return size + added, answers_of(request) * answer
 
 
 def _dollars(amount: float) -> str:

@@ -13,8 +13,8 @@ from typing import Any
 
 import orjson
 
-from batch.policy.rate_limiter import tokens_of
-from batch.records import Request
+from batch.policy.rate_limiter import NAMED_LIMIT, tokens_of
+from batch.records import ANSWERLESS, SCORING, Request
 from batch.settings import Price, TokenPrices, Variant
 
 MILLION = 1_000_000
@@ -32,7 +32,6 @@ _ROUNDING = 1e-9
 _DOLLARS = re.compile(r"\d{1,9}(\.\d{1,18})?", re.ASCII)
 _PROMPTS = re.compile(rb'"prompt":\s*\[')
 _LIMITS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-NAMED_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens":\s*(\d+)')
 
 
 def rates_of(price: Price, prompt_tokens: float) -> TokenPrices:
@@ -88,7 +87,8 @@ def _by_tokens(price: Price | None, usage: Mapping[str, Any]) -> float | None:
     if price is None:
         return None
     prompt, answer = tokens_of(usage, "prompt_tokens"), tokens_of(usage, "completion_tokens")
-    if not prompt + answer:
+    units = tokens_of(usage, "search_units")
+    if not prompt + answer and not (units and price.per_request):
         return None
     of_prompt = _details(usage, "prompt_tokens_details") or _details(usage, "input_tokens_details")
     of_answer = _details(usage, "completion_tokens_details") or _details(usage, "output_tokens_details")
@@ -100,7 +100,8 @@ def _by_tokens(price: Price | None, usage: Mapping[str, Any]) -> float | None:
     rates = rates_of(price, prompt)
     fresh = prompt - cached - written
     tokens = fresh * rates.input + cached * rates.cached_input + written * rates.cache_write + answer * rates.output
-    return tokens / MILLION + price.per_request
+    # Cohere bills a rerank by its search units, of which a request with many documents has several.
+    return tokens / MILLION + price.per_request * max(1.0, units)
 
 
 def most(price: Price, prompt_tokens: float, answer_tokens: float) -> float:
@@ -110,8 +111,8 @@ def most(price: Price, prompt_tokens: float, answer_tokens: float) -> float:
 
 
 def answer_limit(variant: Variant, request: Request) -> int | None:
-    """Return the most tokens of the answer to a request; 0 for embeddings and moderations, None if no limit is stated."""
-    if request.api in ("embeddings", "moderations"):
+    """Return the most tokens of the answer to a request; 0 where the API generates none, None if no limit is stated."""
+    if request.api in ANSWERLESS:
         return 0
     # Of stored requests each may have a limit of its own.
     limits = [] if variant.prompt.stored else [variant.parameters[name] for name in _LIMITS if name in variant.parameters]
@@ -162,9 +163,19 @@ class WorstCase:
 def _weight(request: Request) -> int:
     """The bytes that bound a prompt's tokens: those of the body, but of each picture at most MOST_PICTURE_TOKENS."""
     media = request.media
+    if request.api in SCORING:
+        return bytes_in_pairs(request.body)
     if media is None:
         return len(request.body)
     return len(request.body) - media.picture_bytes + min(media.picture_bytes, media.pictures * MOST_PICTURE_TOKENS)
+
+
+def bytes_in_pairs(body: bytes) -> int:
+    """Return the bytes that a model reads to score each text against the other one, which is read again with each of them."""
+    document = orjson.loads(body)
+    sizes = [[len(orjson.dumps(each)) for each in (value if isinstance(value, list) else [value])] for value in document.values()]
+    most = max(map(len, sizes), default=1)
+    return len(body) + sum((most - 1) * of_member[0] for of_member in sizes if len(of_member) == 1)
 
 
 def _details(usage: Mapping[str, Any], name: str) -> Mapping[str, Any] | None:

@@ -28,7 +28,8 @@ ODD_RESET_S = 86_400.0
 # Tokens that no answer exceeds where the request names no limit, and none of what a request refers to (an image, a file).
 MOST_ANSWER, MOST_ATTACHED = 262_144, 262_144
 
-_MOST_TOKENS = re.compile(rb'"max_(?:completion_)?tokens":\s*(\d+)')
+NAMED_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens":\s*(\d+)')
+"""The most tokens of an answer, as a body of any API names it."""
 
 
 class Bucket:
@@ -173,7 +174,7 @@ class RateLimiter:
         self._left_tokens.observe(headers, ticket.number, since * self._mean_total, now, longest)
 
     def _estimate(self, body: bytes, media: Media | None) -> float:
-        named = _MOST_TOKENS.search(body)
+        named = NAMED_LIMIT.search(body)
         most = float(named[1]) if named else math.inf
         expected = self._mean_answer if self._answers else UNKNOWN_ANSWER
         return prompt_estimate(len(body), media) + (min(most, expected) if self._answers or not named else most)
@@ -189,7 +190,7 @@ def prompt_estimate(body_bytes: int, media: Media | None) -> float:
 
 def _most_tokens(body: bytes) -> float:
     """Return the most tokens that a request can use: one for each byte of it, and the answer's limit or the stated assumption."""
-    named = _MOST_TOKENS.search(body)
+    named = NAMED_LIMIT.search(body)
     attached = MOST_ATTACHED if b'_url"' in body or b'"file' in body else 0
     return len(body) + attached + (float(named[1]) if named else MOST_ANSWER)
 

@@ -22,6 +22,9 @@ BACKOFF_BASE_S = 0.5
 BACKOFF_CAP_S = 15.0
 """As long as the longest interval between probes: where no wait was named, an endpoint that is back is found in that time."""
 
+CAPACITY_CAP_S = 60.0
+"""The same where a cheaper tier has no capacity, which may last for hours."""
+
 _NUMBER = re.compile(r"\+?\d+(?:\.\d*)?(?:[eE][+-]?\d+)?", re.ASCII)
 # The patterns below are searched in error bodies, which may be whole web pages.
 LONGEST_ERROR = 16_384
@@ -169,9 +172,9 @@ def parse_duration(text: str) -> float | None:
     return sum(float(number) * _UNIT_S[unit] for number, unit in parts)
 
 
-def backoff(attempt: int, random: float) -> float:
+def backoff(attempt: int, random: float, cap_s: float = BACKOFF_CAP_S) -> float:
     """Return the wait in seconds after the `attempt`-th attempt (from 1): exponential with full jitter; `random` is from [0, 1)."""
-    return random * min(BACKOFF_CAP_S, BACKOFF_BASE_S * 2.0 ** min(attempt - 1, 32))
+    return random * min(cap_s, BACKOFF_BASE_S * 2.0 ** min(attempt - 1, 32))
 
 
 def _number(text: str | None) -> float | None:

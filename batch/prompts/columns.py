@@ -10,6 +10,7 @@ import jinja2
 from jinja2 import meta, nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
 
+from batch.prompts.column_settings import column_templates, named_columns
 from batch.prompts.filters import FILE_FILTERS, FILTERS
 from batch.prompts.sandbox import ROW
 from batch.settings import Job, PromptSettings
@@ -65,6 +66,7 @@ def prompt_templates(prompt: PromptSettings) -> Iterator[tuple[str, str]]:
     for key in ("system", "user", "text"):
         if (source := getattr(prompt, key)) is not None:
             yield key, source
+    yield from column_templates(prompt)
     if isinstance(prompt.messages, tuple):
         for number, message in enumerate(prompt.messages):
             yield from strings_in(message, f"messages[{number}]")
@@ -85,7 +87,7 @@ def needed_columns(job: Job) -> frozenset[str] | None:
     needed = set(job.output.columns)
     for variant in job.variants:
         prompt = variant.prompt
-        needed |= set(variant.row_parameters.values())
+        needed |= set(variant.row_parameters.values()) | named_columns(prompt)
         needed |= {name for name in (prompt.messages, prompt.tools, *prompt.attached.columns) if isinstance(name, str)}
         for _, source in prompt_templates(prompt):
             found = columns_of(source)

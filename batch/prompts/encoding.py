@@ -28,6 +28,8 @@ def identity(variant: Variant, api: Api) -> blake2b:
     if variant.prompt.schema is not None:
         # Also where the endpoint does not get the schema: answers are checked against it.
         begun.update(b"\0" + encoded_setting(variant, variant.prompt.schema))
+    if variant.prompt.function is not None:
+        begun.update(b"\0function\0" + variant.prompt.function.encode())
     return begun
 
 

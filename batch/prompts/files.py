@@ -76,7 +76,7 @@ class RowFiles:
     def _of_column(self, api: PartApi, purpose: Purpose, column: str, sounds: tuple[str, ...]) -> Iterator[Part]:
         if column not in self._row.columns:
             raise missing_column(self._row, column)
-        for value in _values(self._row.columns[column]):
+        for value in values_of(self._row.columns[column]):
             file = self.load(value, column)
             try:
                 part = part_of(api, purpose, file, detail=self._settings.detail, sounds=sounds)
@@ -179,7 +179,7 @@ def with_row_files(
     return made, parts, files.media
 
 
-def _values(value: Any) -> list[Any]:
+def values_of(value: Any) -> list[Any]:
     """The files of a column's value; none for an empty list."""
     if isinstance(value, str) and value.lstrip()[:1] == "[":
         try:

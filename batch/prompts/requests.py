@@ -19,16 +19,16 @@ from batch.prompts.pictures import check_pillow
 from batch.prompts.row_parameters import RowParameters
 from batch.prompts.schemas import response_format
 from batch.prompts.stored import StoredRequests
-from batch.prompts.templates import Template
+from batch.prompts.texts import text_makers
+from batch.providers.text_apis import TEXT_APIS
 from batch.records import STREAMED, Api, Request, Row
-from batch.settings import Variant
+from batch.settings import PromptSettings, Variant
 
 _CONTENT_KEY: dict[Api, str] = {
     "chat/completions": "messages",
-    "completions": "prompt",
-    "embeddings": "input",
     "messages": "messages",
     "responses": "input",
+    **{api: members[0].name for api, members in TEXT_APIS.items()},
 }
 
 
@@ -49,6 +49,7 @@ class RequestBuilder:
     def __init__(self, variant: Variant, stream: bool, source: FileSource | None = None) -> None:
         prompt = variant.prompt
         self.reads_files = reads_files(prompt)
+        self.texts_per_request = prompt.texts_per_request
         if self.reads_files and prompt.attached.max_pixels is not None:
             check_pillow()
         # What makes the requests that are not made of a few encoded pieces.
@@ -66,7 +67,7 @@ class RequestBuilder:
         self._default_tools = parameters.pop("tools", None) if prompt.tools else None
         self._tools: Maker | None = tools_maker(prompt.tools) if prompt.tools else None
         takes_marks = prompt.api in variant.provider.cache_marks
-        self._content = messages_maker(prompt, marks=takes_marks) if prompt.api == "chat/completions" else _text_maker(prompt.text)
+        self._content, self._more = _makers(prompt, marks=takes_marks)
         self._row_parameters = RowParameters(variant.row_parameters, variant.provider.renames) if variant.row_parameters else None
         self._content_key = f',"{content_key}":'.encode()
         self._prefix = b'{"model":' + encoded_setting(variant, variant.model) + self._content_key
@@ -87,6 +88,7 @@ class RequestBuilder:
         if self._whole is not None:
             return self._whole.build(row)
         content, stand_in, media = self._content_with_files(row) if self.reads_files else (encoded(row, self._content(row)), None, None)
+        content += b"".join(member(name, encoded(row, make(row))) for name, make in self._more)
         end = self._suffix
         if self._tools is not None:
             tools = self._tools(row) or self._default_tools
@@ -122,13 +124,16 @@ def _renamed(variant: Variant, content_key: str) -> dict[str, Any]:
     parameters = {renames.get(name, name): value for name, value in variant.parameters.items()}
     if variant.prompt.schema is not None:
         parameters["response_format"] = response_format(variant.prompt, variant.provider.json_schema)
-    made = next((name for name in ("model", content_key) if name in parameters), None)
+    contents = [member.name for member in TEXT_APIS.get(variant.prompt.api, ())] or [content_key]
+    made = next((name for name in ("model", *contents) if name in parameters), None)
     if made:
         raise InputError(f"{variant.name}: the parameter {made!r} is made by promptmill; set it by id or [prompt]")
     return parameters
 
 
-def _text_maker(text: str | None) -> Maker:
-    if text is None:
-        raise ValueError("completions and embeddings need text")
-    return Template(text).render
+def _makers(prompt: PromptSettings, *, marks: bool) -> tuple[Maker, list[tuple[str, Maker]]]:
+    """Return what makes the first member of a request beside its model, and the further ones by name."""
+    if prompt.api not in TEXT_APIS:
+        return messages_maker(prompt, marks=marks), []
+    (_, first), *others = text_makers(prompt)
+    return first, others

@@ -22,11 +22,13 @@ _NUMBERS: Mapping[str, _Bounds] = {
     "presence_penalty": (-2, 2),
 }
 _WHOLE: Mapping[str, _Bounds] = {
-    **dict.fromkeys(("max_tokens", "max_completion_tokens", "max_output_tokens", "dimensions", "best_of"), (1, math.inf)),
+    **dict.fromkeys(
+        ("max_tokens", "max_completion_tokens", "max_output_tokens", "dimensions", "best_of", "top_n", "max_tokens_per_doc"), (1, math.inf)
+    ),
     "top_logprobs": (0, math.inf),
     "seed": (-math.inf, math.inf),
 }
-_FLAGS = frozenset({"parallel_tool_calls", "store", "echo"})
+_FLAGS = frozenset({"parallel_tool_calls", "store", "echo", "return_documents"})
 _TEXTS = frozenset({"model", "reasoning_effort", "verbosity", "service_tier", "user", "suffix", "safety_identifier", "prompt_cache_key"})
 _LONGEST_SHOWN = 60
 

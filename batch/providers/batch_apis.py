@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 
 from batch.settings.batch_api import BatchApi, BatchFamily
 
 MEGABYTE = 1_000_000
+MAX_INPUTS = 50_000
+"""OpenAI's bound on what a batch of embeddings may embed in all."""
 
 FAMILIES: Mapping[BatchFamily, BatchApi] = MappingProxyType(
     {
@@ -25,6 +28,7 @@ FAMILIES: Mapping[BatchFamily, BatchApi] = MappingProxyType(
 
 OPENAI = BatchApi(price_share=0.5)
 AZURE = BatchApi(max_requests=100_000, price_share=0.5, urls={"chat/completions": "/chat/completions"})
+# Its pages state a discount that has changed over time, not by model: the price list decides, else the live price is taken.
 GROQ = BatchApi(max_bytes=100 * MEGABYTE)
 TOGETHER = BatchApi(purpose="batch-api", max_bytes=100 * MEGABYTE)
 DEEPINFRA = BatchApi(price_share=0.8)
@@ -32,6 +36,7 @@ DOUBLEWORD = BatchApi()
 OPENROUTER = BatchApi(
     family="inline", max_bytes=20 * MEGABYTE, window=None, matches=False, cancels=False, names_model=True, results="batch"
 )
+# Half, by its pricing page as third parties cite it (2026-11); the page itself was not read: unverified.
 MISTRAL = BatchApi(family="jobs", path="batch/jobs", window="24", price_share=0.5, names_model=True, max_requests=1_000_000)
 ANTHROPIC = BatchApi(
     family="inline",
@@ -45,3 +50,9 @@ ANTHROPIC = BatchApi(
     body_key="params",
     results="results",
 )
+
+
+def inputs_of(body: Mapping[str, Any]) -> int:
+    """Return how many inputs the body of a request for embeddings has: a list of numbers is one text as tokens."""
+    given = body.get("input")
+    return len(given) if isinstance(given, list) and given and not isinstance(given[0], int) else 1

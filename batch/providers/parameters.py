@@ -1,7 +1,7 @@
 """The request parameters of the OpenAI protocol that a `[[model]]` entry may hold.
 
-Source: the OpenAI API reference of chat/completions, completions and embeddings. What promptmill itself makes (model, messages,
-prompt, input, stream, stream_options) and `n`, which would break "one outcome for a task", are not among them.
+Source: the OpenAI API reference of chat/completions, completions and embeddings; Cohere's and Jina's of rerank. What promptmill itself
+makes (model, messages, prompt, input, stream, stream_options) and `n`, which would break "one outcome for a task", are not among them.
 """
 
 from __future__ import annotations
@@ -56,6 +56,12 @@ _EMBEDDINGS_ONLY: dict[str, str] = {
     "encoding_format": 'How numbers are sent: "float" or "base64".',
 }
 
+_RERANK_ONLY: dict[str, str] = {
+    "top_n": "For rerank: how many documents get a score, the best ones.",
+    "return_documents": "For rerank: whether the reply repeats the documents.",
+    "max_tokens_per_doc": "For rerank (Cohere): where longer documents are cut.",
+}
+
 _RESPONSES_ONLY: dict[str, str] = {
     "max_output_tokens": "The most tokens an answer may have, reasoning included, in the responses API; max_tokens is sent as this there.",
 }
@@ -79,7 +85,7 @@ _RESPONSES = frozenset(
 )
 
 COMMON_PARAMETERS: Mapping[str, str] = MappingProxyType(
-    {**_GENERATION, **_CHAT_ONLY, **_COMPLETIONS_ONLY, **_EMBEDDINGS_ONLY, **_RESPONSES_ONLY}
+    {**_GENERATION, **_CHAT_ONLY, **_COMPLETIONS_ONLY, **_EMBEDDINGS_ONLY, **_RERANK_ONLY, **_RESPONSES_ONLY}
 )
 """Every request parameter of the protocol, with one line of help."""
 
@@ -90,6 +96,8 @@ PARAMETERS_OF: Mapping[Api, frozenset[str]] = MappingProxyType(
         "embeddings": frozenset(_EMBEDDINGS_ONLY) | {"user"},
         "responses": _RESPONSES,
         "moderations": frozenset[str](),
+        "rerank": frozenset(_RERANK_ONLY),
+        "score": frozenset[str](),
         # Translated (messages_requests.py); the API's own parameters are the preset's options.
         "messages": frozenset(_GENERATION) | frozenset(_CHAT_ONLY),
     }

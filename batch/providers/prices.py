@@ -8,13 +8,16 @@ from __future__ import annotations
 import functools
 import ipaddress
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from batch.providers.urls import socket_path
+from batch.records import ANSWERLESS
 from batch.settings import Price, TokenPrices, Variant
+from batch.settings.tiers import STANDARD_TIERS, TIER_KEY
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice, Provider
@@ -42,14 +45,31 @@ def price_of(variant: Variant, at: datetime, *, batch: bool = False) -> Price | 
     if found is None:
         return None
     provider, model = found
-    tier = variant.parameters.get("service_tier")
-    context = {"service_tier": str(tier)} if tier in _BILLED_TIERS else {}
     if not batch:
-        return _made(model, lambda moment: model.get_prices(moment, context), at, variant)
+        return _with_tiers(model, at, variant)
     if not any(model is own for own in provider.models):
         return None
     through = model.get_prices(at, {"processing": "batch"})
     return None if through == model.get_prices(at) else _made(model, lambda _: through, at, variant)
+
+
+def _with_tiers(model: ModelInfo, at: datetime, variant: Variant) -> Price | None:
+    """Return the price at the tier that the variant asks for, with those of the other tiers that may answer it."""
+
+    def at_tier(tier: str | None) -> Price | None:
+        context = {"service_tier": tier} if tier is not None else {}
+        made = _made(model, lambda moment: model.get_prices(moment, context), at, variant)
+        return made if made is None or tier is None else replace(made, source=f"{made.source}, service tier {tier}")
+
+    asked = variant.parameters.get(TIER_KEY)
+    own = at_tier(asked if asked in _BILLED_TIERS else None)
+    if own is None or not model.price_variants:
+        return own
+    standard = at_tier(None)
+    others = {**dict.fromkeys(STANDARD_TIERS, standard), **{tier: at_tier(tier) for tier in sorted(_BILLED_TIERS)}}
+    # A tier without prices of its own has those of the standard tier.
+    prices = {name: price for name, price in others.items() if price is not None and name != asked and price.rates != own.rates}
+    return replace(own, by_tier=tuple(prices.items()))
 
 
 def list_name() -> str:
@@ -98,7 +118,7 @@ def _converted(model: ModelInfo, prices: ModelPrice, variant: Variant) -> Price 
         "cached_input": prices.cache_read_mtok,
         "cache_write": prices.cache_write_mtok,
     }
-    if kinds["input"] is None or (kinds["output"] is None and variant.prompt.api != "embeddings" and not variant.prompt.stored):
+    if kinds["input"] is None or (kinds["output"] is None and variant.prompt.api not in ANSWERLESS and not variant.prompt.stored):
         return None
     starts = sorted({tier.start for price in kinds.values() for tier in getattr(price, "tiers", ())})
     per_thousand = getattr(prices, "requests_kcount", None)

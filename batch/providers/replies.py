@@ -6,7 +6,8 @@ The envelopes of errors are in envelopes.py, the dialects of finish_reason in en
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, cast
 
 import orjson
 
@@ -14,6 +15,7 @@ from batch.providers.endings import finish_reason_of
 from batch.providers.envelopes import ReplyFormatError, dump, first_of, read_error
 from batch.providers.messages_replies import read_message
 from batch.providers.other_replies import read_embedding, read_moderation, read_response
+from batch.providers.score_replies import read_scores
 from batch.providers.usage import read_usage
 from batch.records import Api, Reply, ReplyError
 
@@ -40,7 +42,9 @@ def read_reply(api: Api, body: bytes) -> Reply:
         return Reply(error=error, text=error.answer)
     if not isinstance(document, dict):
         raise ReplyFormatError("no_choices", "the reply is JSON, but not an object")
-    return _READERS.get(api, _read_choices)(document)
+    reply = _READERS.get(api, _read_choices)(document)
+    tier = document.get("service_tier")
+    return replace(reply, tier=tier) if tier and isinstance(tier, str) else reply
 
 
 def answer_within(reply: Reply, body: bytes) -> tuple[int, int] | None:
@@ -50,7 +54,7 @@ def answer_within(reply: Reply, body: bytes) -> tuple[int, int] | None:
     """
     if reply.text is None or reply.tool_calls is not None or reply.reasoning is not None or reply.answers != 1:
         return None
-    if reply.embedding is not None or reply.error is not None:
+    if reply.embedding is not None or reply.scores is not None or reply.error is not None:
         return None
     try:
         text = orjson.dumps(reply.text)
@@ -69,9 +73,11 @@ def api_of(body: Mapping[str, Any]) -> Api:
         return "responses"
     if body.get("object") == "text_completion":
         return "completions"
-    if isinstance(body.get("data"), list):
-        return "embeddings"
-    return "moderations" if isinstance(body.get("results"), list) else "chat/completions"
+    for name, scoring, other in (("data", "score", "embeddings"), ("results", "rerank", "moderations")):
+        if isinstance(found := body.get(name), list):
+            first = found[0] if found and isinstance(found[0], dict) else {}
+            return cast("Api", scoring if {"score", "relevance_score"} & first.keys() else other)
+    return "chat/completions"
 
 
 def content_text(content: Any) -> tuple[str | None, str | None]:
@@ -211,4 +217,6 @@ _READERS: Mapping[Api, Callable[[dict[str, Any]], Reply]] = {
     "messages": read_message,
     "responses": read_response,
     "moderations": read_moderation,
+    "rerank": read_scores,
+    "score": read_scores,
 }

@@ -24,7 +24,7 @@ RETIRED_HOSTS: Mapping[str, str] = MappingProxyType(
 
 _VERSION = re.compile(r"v\d+[a-z0-9]*")
 # People copy the address of a method from a provider's page.
-_API_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/moderations")
+_API_PATHS = ("/chat/completions", "/completions", "/embeddings", "/responses", "/moderations", "/rerank", "/score")
 # Omitted from addresses: the same endpoint has one name, one set of limits, and one place in a pool.
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 UNIX = "http+unix"
@@ -60,6 +60,14 @@ def normalise_base_url(url: str, *, exact: bool = False) -> str:
     authority = _authority(parts) if parts.scheme != UNIX else _socket_authority(parts)
     path = _api_root(re.sub(r"/{2,}", "/", parts.path), exact=exact)
     return f"{parts.scheme}://{authority}{path}"
+
+
+def resource_url(base_url: str) -> str:
+    """Return the base URL of files and batches: Azure's dated API has them beside its deployments, not below one.
+
+    Source: Azure's authoring reference, POST {endpoint}/openai/files and {endpoint}/openai/batches.
+    """
+    return re.sub(r"(/openai)/deployments/[^/]+$", r"\1", base_url)
 
 
 def _split(url: str) -> SplitResult:

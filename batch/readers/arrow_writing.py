@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from batch.errors import InputError
 from batch.readers.parquet import check_names, portions
-from batch.readers.values import value_types
+from batch.readers.values import as_value_types, value_types
 
 _BATCH_ROWS = 16_384
 
@@ -24,7 +24,7 @@ def write_stream(reader: pa.RecordBatchReader, path: Path) -> Path:
         options = pa.ipc.IpcWriteOptions(compression="zstd")
         with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, schema, options=options) as writer:
             for batch in portions(reader, _BATCH_ROWS):
-                arrays = [column.cast(field.type) for column, field in zip(batch.columns, schema, strict=True)]
+                arrays = [as_value_types(column, field.type) for column, field in zip(batch.columns, schema, strict=True)]
                 writer.write_batch(pa.record_batch(arrays, schema=schema))
     except pa.ArrowException as error:
         raise InputError(f"rows: cannot be read: {error}") from error
@@ -56,9 +56,24 @@ def stream_of_tables(tables: Iterable[pa.Table]) -> pa.RecordBatchReader:
 def stream_of_pandas(frame: Any) -> pa.RecordBatchReader:
     """Return the batches of a data frame of pandas, without its index. Raises InputError."""
     try:
-        return pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None).to_reader()
+        return pa.Table.from_pandas(_dense(frame), preserve_index=False).replace_schema_metadata(None).to_reader()
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise InputError(f"rows: {'; '.join(map(str, error.args))}; give each column values of one type") from error
+
+
+def _dense(frame: Any) -> Any:
+    """Return a data frame without sparse columns, which Arrow does not take."""
+    sparse = [name for name, kind in frame.dtypes.items() if type(kind).__name__ == "SparseDtype"]
+    return frame.astype({name: frame.dtypes[name].subtype for name in sparse}) if sparse else frame
+
+
+def stream_of_parts(parts: Sequence[Any]) -> pa.RecordBatchReader:
+    """Return the batches of several objects with Arrow's C interfaces, one after the other. Raises InputError."""
+    streams = [stream_of(part) for part in parts]
+    schema = streams[0].schema
+    if any(stream.schema != schema for stream in streams):
+        raise InputError("rows: the tables in the list have different columns")
+    return pa.RecordBatchReader.from_batches(schema, chain.from_iterable(streams))
 
 
 def stream_of_dicts(rows: Sequence[Mapping[str, Any]]) -> pa.RecordBatchReader:

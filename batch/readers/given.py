@@ -16,6 +16,7 @@ import orjson
 
 from batch.errors import InputError
 from batch.readers.jsonl import exact_value
+from batch.readers.plain_values import plain, row_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,6 +32,7 @@ def write_rows(rows: Any, folder: Path) -> Path:
         InputError: they are no rows, or have a value that neither JSON nor Arrow takes.
         OSError: the disk refuses.
     """
+    _check_kind(rows)
     if isinstance(rows, str | bytes | Path | Mapping):
         raise InputError(f"rows: must be {_KINDS}, not {type(rows).__name__}; files are named in [input] path")
     reader = _reader(rows)
@@ -41,6 +43,20 @@ def write_rows(rows: Any, folder: Path) -> Path:
     if not isinstance(rows, Iterable):
         raise InputError(f"rows: must be {_KINDS}, not {type(rows).__name__}")
     return _write_dicts(rows, folder)
+
+
+def row_dicts(rows: Any) -> Iterator[Mapping[str, Any]]:
+    """Iterate over rows as dicts, whatever they are given as. Raises InputError for what are no rows."""
+    if isinstance(rows, str | bytes | Path | Mapping):
+        raise InputError(f"rows: must be {_KINDS}, not {type(rows).__name__}; files are named in [input] path")
+    reader = _reader(rows)
+    if reader is not None:
+        for batch in reader:
+            yield from batch.to_pylist()
+        return
+    if not isinstance(rows, Iterable):
+        raise InputError(f"rows: must be {_KINDS}, not {type(rows).__name__}")
+    yield from _checked(rows)
 
 
 def _reader(rows: Any) -> pa.RecordBatchReader | None:
@@ -62,11 +78,32 @@ def _reader(rows: Any) -> pa.RecordBatchReader | None:
         rows = rows.scanner()
     if home == "pyarrow" and hasattr(rows, "to_reader"):
         rows = rows.to_reader()
-    if hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__arrow_c_array__"):
+    if _is_arrow(rows):
         from batch.readers.arrow_writing import stream_of
 
         return stream_of(rows)
+    if isinstance(rows, list | tuple) and rows and all(map(_is_arrow, rows)):
+        from batch.readers.arrow_writing import stream_of_parts
+
+        return stream_of_parts(rows)
     return None
+
+
+def _is_arrow(rows: Any) -> bool:
+    return hasattr(rows, "__arrow_c_stream__") or hasattr(rows, "__arrow_c_array__")
+
+
+def _check_kind(rows: Any) -> None:
+    """Refuse what looks like rows and is none. Raises InputError."""
+    name, home = type(rows).__name__, type(rows).__module__.partition(".")[0]
+    if home in ("pandas", "polars") and name == "Series" and str(getattr(rows, "dtype", "")).partition("(")[0] != "Struct":
+        raise InputError("rows: a Series is one column; a data frame has its name: rows=series.to_frame()")
+    if name in ("DatasetDict", "IterableDatasetDict"):
+        raise InputError(f"rows: a {name} has several splits; choose one: rows=dataset['train']")
+    if home == "polars" and hasattr(rows, "collect_schema"):
+        for column, kind in rows.collect_schema().items():
+            if str(kind) == "Object":
+                raise InputError(f"rows: the column {column!r} has Python objects, which are in no file; give it another type")
 
 
 def _write_dicts(rows: Iterable[Any], folder: Path) -> Path:
@@ -89,12 +126,13 @@ def _write_typed(rows: Sequence[Mapping[str, Any]], folder: Path) -> Path:
 
 
 def _checked(rows: Iterable[Any]) -> Iterator[dict[str, Any]]:
-    for number, row in enumerate(rows):
-        if not isinstance(row, Mapping):
-            raise InputError(f"rows: row {number} is {type(row).__name__}, not a dict; rows must be {_KINDS}")
-        if odd := next((name for name in row if not isinstance(name, str)), None):
-            raise InputError(f"rows: row {number} has a column named {odd!r}; names must be text")
-        yield dict(row)
+    for number, given in enumerate(rows):
+        row = row_of(given)
+        if row is None:
+            raise InputError(f"rows: row {number} is {type(given).__name__}, not a dict; rows must be {_KINDS}")
+        if odd := [name for name in row if not isinstance(name, str)]:
+            raise InputError(f"rows: row {number} has a column named {odd[0]!r}; names must be text")
+        yield {name: plain(value) for name, value in row.items()}
 
 
 def _line(row: dict[str, Any]) -> bytes:

@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from pyarrow import types
 
 from batch.readers.nanoseconds import NanosecondDuration, NanosecondTime, NanosecondTimestamp
@@ -39,6 +40,25 @@ def value_types(kind: pa.DataType) -> pa.DataType:
     if types.is_dictionary(kind) or types.is_run_end_encoded(kind):
         return value_types(kind.value_type)
     return rebuilt(kind, value_types)
+
+
+def as_value_types(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    """Return `column` as `kind`, which are its `value_types`. Raises ArrowException."""
+    if column.type == kind:
+        return column
+    try:
+        return column.cast(kind)
+    except pa.ArrowNotImplementedError:
+        # Arrow casts no run ends, and no dictionaries of views.
+        if types.is_dictionary(column.type):
+            # Nor does it take views by indices.
+            large = {pa.string_view(): pa.large_string(), pa.binary_view(): pa.large_binary()}.get(kind, kind)
+            return as_value_types(column.dictionary, large).take(column.indices).cast(kind)
+        if types.is_run_end_encoded(column.type):
+            return as_value_types(pc.run_end_decode(column), kind)
+        if types.is_nested(kind):
+            return pa.array(values(column), kind)
+        raise
 
 
 def read_as(kind: pa.DataType) -> pa.DataType:

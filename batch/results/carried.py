@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from typing import cast
 
 import pyarrow as pa
@@ -37,8 +37,11 @@ class CarriedColumns:
         self.schema = pa.schema(self._fields)
         self._arrays = CarriedArrays([source for source, _ in job.output.carried])
 
-    def write(self, batch: Attempted, completions: LineWriter, errors: LineWriter, *, embedding: bool) -> None:
-        """Write attempted tasks with their columns; rows are in input order. Raises UnfitColumnError, InputError."""
+    def write(self, batch: Attempted, completions: LineWriter, errors: LineWriter, names: Container[str]) -> None:
+        """Write attempted tasks with their columns; `names` are those of completions. Rows are in input order.
+
+        Raises UnfitColumnError, InputError.
+        """
         start = 0
         for piece in self._arrays.pieces([result.row for result, _ in batch]):
             columns = [self._converted(field, array) for field, array in zip(self._fields, piece.columns, strict=True)]
@@ -46,7 +49,7 @@ class CarriedColumns:
                 part = batch[start + first : start + last]
                 arrays = [taken_rows(field, array, piece, first, last) for field, array in zip(self._fields, columns, strict=True)]
                 ok = pa.array([outcome.ok for _, outcome in part])
-                lines = [completion_line(r, o, (), embedding=embedding) for r, o in part if o.ok]
+                lines = [completion_line(r, o, (), names) for r, o in part if o.ok]
                 cast("TypedLines", completions).write(lines, [array.filter(ok) for array in arrays])
                 failed = [error_line(r, o, ()) for r, o in part if not o.ok]
                 if failed:

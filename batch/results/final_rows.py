@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from batch.journal import ranges
 from batch.journal.ranges import OrdinalRanges
-from batch.journal.segments import Segment, SegmentName, segments
+from batch.journal.segment_name import SegmentName
+from batch.journal.segments import Segment, segments
 from batch.journal.summary import SegmentSummary, TaskRanges, merged, summarize
 from batch.journal.summary_files import summary_of
 from batch.rundir.local import RunDirectory

@@ -107,7 +107,10 @@ class JournalFollower:
             yield from ((names.get(slug, slug), segment) for segment in found)
 
     def _block(self, variant: str, segment: Segment) -> list[JournalLine]:
-        start = self._read.get(segment.path, 0)
+        start = self._read.get(segment.path)
+        if start is None:
+            # A merged object begins with what was read of those that it stands for.
+            start = sum(self._read.get(name.path(segment.path.parent), 0) for name in segment.name.merged_from)
         with storage_errors(segment.path):
             descriptor = open_regular(segment.path, os.O_RDONLY)
             try:

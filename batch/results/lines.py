@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import orjson
 
 from batch.providers.replies import ReplyFormatError, read_reply
-from batch.records import Api, BadRow, Outcome, Reply
+from batch.records import SCORING, Api, BadRow, Outcome, Reply
 from batch.results.join import Result
 from batch.settings import Job
-from batch.writers.columns import COMPLETION_COLUMNS, EMBEDDING_COLUMNS
+from batch.writers import columns
 
 
 def completion_columns(job: Job) -> tuple[str, ...]:
-    """Return the columns of completions: `embedding` only where a variant may request embeddings."""
+    """Return the columns of completions: `embedding` only where a variant may request embeddings, `scores` where one requests scores."""
     embeds = any(v.prompt.stored or v.prompt.api == "embeddings" for v in job.variants)
-    return EMBEDDING_COLUMNS if embeds else COMPLETION_COLUMNS
+    return columns.completion_columns(embeddings=embeds, scores=any(v.prompt.api in SCORING for v in job.variants))
 
 
-def completion_line(result: Result, outcome: Outcome, carried: Sequence[tuple[str, str]], *, embedding: bool = False) -> dict[str, Any]:
+def completion_line(result: Result, outcome: Outcome, carried: Sequence[tuple[str, str]], names: Container[str] = ()) -> dict[str, Any]:
     """Build the line of an answer; times are in seconds, rounded to microseconds.
 
     A reply with several answers (n, or a list of texts to embed) gives a list of texts, or of vectors; the other columns are of the first.
+    `names` are those of the columns, where there are more than chats have.
     `carried` has the input column and the output name of each carried-over column; a row that lacks the column gets None.
     """
     replies = _answers(outcome, outcome.api or result.variant.prompt.api)
@@ -38,8 +39,10 @@ def completion_line(result: Result, outcome: Outcome, carried: Sequence[tuple[st
         "tool_calls": reply.tool_calls,
         "reasoning": reply.reasoning,
     }
-    if embedding:
+    if columns.VECTORS in names:
         line["embedding"] = [each.embedding for each in replies] if several and reply.embedding is not None else reply.embedding
+    if columns.SCORES in names:
+        line[columns.SCORES] = reply.scores
     line |= {
         "finish_reason": outcome.finish_reason,
         "usage": outcome.usage,
@@ -66,7 +69,7 @@ def _replies(api: Api, response: bytes) -> list[Reply]:
     """Read each answer of a reply; one that today's rules do not read is given as its text."""
     try:
         # Each choice and each vector has its index: with one of them there is nothing to take apart.
-        parts = _parts(api, response) if response.count(b'"index"') > 1 else []
+        parts = _parts(api, response) if api not in SCORING and response.count(b'"index"') > 1 else []
     except ValueError:
         parts = []
     try:

@@ -23,7 +23,7 @@ class RunEntry:
     """A run. `total` is rows × repeats × variants, None while unknown. `started` is its last start, in seconds since the epoch.
 
     `cost_usd` is for all records, those that were replaced too; None where no price is known. `problem` says why it cannot be read.
-    Of a packed run (`promptmill prune`) nothing is counted.
+    `abandoned` requests were given up in flight at stops, possibly billed. Of a packed run (`promptmill prune`) nothing else is counted.
     """
 
     path: Path
@@ -36,6 +36,7 @@ class RunEntry:
     bytes: int
     started: float
     problem: str | None = None
+    abandoned: int = 0
 
     @property
     def left(self) -> int | None:
@@ -56,7 +57,7 @@ def _entry(path: Path) -> RunEntry:
         total = None if manifest.total is None else manifest.total * len(manifest.variants)
         if any(is_packed(path / "journal" / slug) for slug in directory.slugs()):
             # To count it would unpack it.
-            return RunEntry(path, manifest.name or path.name, "packed", 0, 0, total, None, size, started)
+            return RunEntry(path, manifest.name or path.name, "packed", 0, 0, total, None, size, started, abandoned=manifest.abandoned or 0)
         indexes = [ResumeIndex.load(directory.journal_dir(slug), lambda _: None) for slug in directory.slugs()]
         spent = sum(spent_usd(directory.journal_dir(slug)) for slug in directory.slugs()) + (manifest.unrecorded_usd or 0.0)
     except (PromptmillError, OSError) as error:
@@ -68,7 +69,9 @@ def _entry(path: Path) -> RunEntry:
         state = "failed rows" if failed else "done"
     else:
         state = "not finished"
-    return RunEntry(path, manifest.name or path.name, state, ok, failed, total, spent or None, size, started)
+    return RunEntry(
+        path, manifest.name or path.name, state, ok, failed, total, spent or None, size, started, abandoned=manifest.abandoned or 0
+    )
 
 
 def _size(path: Path) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from batch.errors import PromptmillError
@@ -41,13 +41,17 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class LiveEndpoint:
-    """An endpoint as one worker sees it. `paused_s` is the rest of a wait that it asked for."""
+    """An endpoint as one worker sees it. `paused_s` is the rest of a wait that it asked for.
+
+    `learned_per_minute` is the rate of requests that was learned from its refusals, None without.
+    """
 
     name: str
     in_flight: int
     limit: int
     paused_s: float
     is_serving: bool
+    learned_per_minute: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,7 @@ class LiveRun:
     """A run that is at work, over all its workers. `oldest` has the requests longest in flight, up to 50 of each pool.
 
     `waiting` rows wait for a retry; `paused`: a command has paused it; `limited_by` counts the pools by what limits them at the moment.
+    `account` has the seconds of this session by what limited the pools.
     """
 
     in_flight: int
@@ -64,6 +69,7 @@ class LiveRun:
     endpoints: tuple[LiveEndpoint, ...]
     oldest: tuple[InFlight, ...]
     paused: bool = False
+    account: Mapping[str, float] = field(default_factory=dict)
 
 
 def read_live_run(directory: RunDirectory) -> LiveRun | None:
@@ -75,11 +81,15 @@ def read_live_run(directory: RunDirectory) -> LiveRun | None:
     causes: dict[str, int] = {}
     endpoints: list[LiveEndpoint] = []
     oldest: list[InFlight] = []
+    account: dict[str, float] = {}
     for state in states:
-        with suppress(KeyError, TypeError, ValueError):
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
             _add(state, totals, causes, endpoints, oldest)
+            _add_seconds(state, account)
     oldest.sort(key=lambda each: each.since)
-    return LiveRun(**totals, limited_by=causes, endpoints=_merged(endpoints), oldest=tuple(oldest), paused=_is_paused(states))
+    return LiveRun(
+        **totals, limited_by=causes, endpoints=_merged(endpoints), oldest=tuple(oldest), paused=_is_paused(states), account=account
+    )
 
 
 def _add(
@@ -90,6 +100,11 @@ def _add(
     causes[state["limited_by"]] = causes.get(state["limited_by"], 0) + 1
     endpoints += [LiveEndpoint(**each) for each in state["endpoints"]]
     oldest += [InFlight(**each) for each in state["oldest"]]
+
+
+def _add_seconds(state: Mapping[str, Any], account: dict[str, float]) -> None:
+    for cause, seconds in state["account"].items():
+        account[cause] = account.get(cause, 0.0) + float(seconds)
 
 
 def _is_paused(states: list[dict[str, object]]) -> bool:
@@ -105,7 +120,11 @@ def _merged(endpoints: list[LiveEndpoint]) -> tuple[LiveEndpoint, ...]:
             merged[each.name] = each
         else:
             sums = other.in_flight + each.in_flight, other.limit + each.limit
-            merged[each.name] = LiveEndpoint(each.name, *sums, max(other.paused_s, each.paused_s), other.is_serving and each.is_serving)
+            learned = [rate for rate in (other.learned_per_minute, each.learned_per_minute) if rate is not None]
+            serving = other.is_serving and each.is_serving
+            merged[each.name] = LiveEndpoint(
+                each.name, *sums, max(other.paused_s, each.paused_s), serving, sum(learned) if learned else None
+            )
     return tuple(merged.values())
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from batch.results.lines import completion_columns, completion_line, error_line
 from batch.results.openai_batch.lines import write_batch_lines
 from batch.settings import Job, OutputFormat
 from batch.storage import named
-from batch.writers import Layout, UnfitColumnError, open_writer
+from batch.writers import Layout, UnfitColumnError, UnfitVectorsError, open_writer
 from batch.writers.columns import ERROR_COLUMNS
 
 if TYPE_CHECKING:
@@ -69,17 +69,28 @@ def write_lines(
     if format == "openai-batch":
         write_batch_lines(job, tasks(), paths)
         return
-    as_json = frozenset() if types is None else types.as_json
-    # Each pass finds at most one more column that must be JSON text, so this ends.
+    found = _Types() if types is None else _Types(types.as_json, types.fields, types.vector_size)
+    # Each pass finds the size of the vectors, that they have several, or one more column that must be JSON text, so this ends.
     while True:
         try:
-            _write_once(job, dataset, tasks(), format, paths, as_json, () if types is None else types.fields)
+            _write_once(job, dataset, tasks(), format, paths, found)
+        except UnfitVectorsError as unfit:
+            found = replace(found, vector_size=unfit.size)
         except UnfitColumnError as unfit:
-            if unfit.name in as_json:
+            if unfit.name in found.as_json:
                 raise
-            as_json |= {unfit.name}
+            found = replace(found, as_json=found.as_json | {unfit.name})
         else:
             return
+
+
+@dataclass(frozen=True, slots=True)
+class _Types:
+    """What is known of the columns' types: see Layout. `fields` are those that other parts have found."""
+
+    as_json: frozenset[str] = frozenset()
+    fields: Sequence[pa.Field] = ()
+    vector_size: int | None = 0
 
 
 def _write_once(
@@ -88,20 +99,19 @@ def _write_once(
     tasks: Iterable[Iterable[Result]],
     format: OutputFormat,  # noqa: A002 - the option's name
     paths: list[Path],
-    as_json: frozenset[str],
-    fields: Sequence[pa.Field],
+    found: _Types,
 ) -> None:
     carried = job.output.carried
-    columns = _columns(job, dataset, format, as_json)
+    columns = _columns(job, dataset, format, found.as_json)
     layout = Layout(
         completion_columns(job),
         tuple(name for _, name in carried),
-        _schema(fields, as_json) if columns is None else columns.schema,
+        _schema(found.fields, found.as_json) if columns is None else columns.schema,
         frozenset(("id", *(name for source, name in carried if source == job.input.id))),
         job.output.csv_guard,
-        as_json,
+        found.as_json,
+        found.vector_size,
     )
-    embedding = "embedding" in layout.own
     with (
         closing(columns) if columns is not None else nullcontext(),
         open_writer(format, paths[0], layout) as completions,
@@ -110,10 +120,10 @@ def _write_once(
         for portion in tasks:
             for batch in _small(portion):
                 if columns is None:
-                    completions.write([completion_line(r, o, carried, embedding=embedding) for r, o in batch if o.ok])
+                    completions.write([completion_line(r, o, carried, layout.own) for r, o in batch if o.ok])
                     errors.write([error_line(r, o, carried) for r, o in batch if not o.ok])
                 else:
-                    columns.write(batch, completions, errors, embedding=embedding)
+                    columns.write(batch, completions, errors, layout.own)
 
 
 def _schema(fields: Sequence[pa.Field], as_json: frozenset[str]) -> pa.Schema | None:

@@ -17,7 +17,7 @@ from batch.results.openai_batch.lines import batch_paths
 from batch.results.output_files import named_errors, write_lines
 from batch.results.output_parts import parts_by_ordinal, plan_of, remove_stale, write_parts_by_ordinal, write_parts_by_rows
 from batch.results.part_writer import PartWriter
-from batch.results.parts import plan_parts
+from batch.results.parts import PartPlan, plan_parts
 from batch.rundir.stored_run import StoredRun
 from batch.settings import Job, OutputFormat
 from batch.storage import is_url, uploading
@@ -56,22 +56,28 @@ def export(
     return [*_write(run, format, Path(destination))]
 
 
-def following(run: StoredRun) -> AbstractContextManager[None]:
+def following(run: StoredRun, *, alone: bool) -> AbstractContextManager[None]:
     """Write the parts of a run in a process of its own as soon as their rows have outcomes, while the body sends; no parts: do nothing.
 
-    Not where a row's place says nothing of how many rows are selected, nor on an object store: there all parts are written at the end.
+    Not where a row's place says nothing of how many rows are selected: there all parts are written at the end. Nor on a disk where it does
+    not send `alone`: workers write parts themselves.
     """
-    job, manifest = run.job, run.manifest
-    source = job.input
-    if manifest is None or not manifest.ordinals_hold or not run.directory.is_local or job.run.race is not None:
-        return nullcontext()
-    if source.where is not None or source.sample is not None or source.limit is not None:
-        return nullcontext()
-    bound, _ = run.dataset.marks(MARK_EVERY)
-    plan, form = plan_parts(job, bound, job.output.format), job.output.format
+    plan = plan_while_sending(run) if alone or not run.directory.is_local else None
     if plan is None:
         return nullcontext()
-    return part_processes.following(PartWriter(run, plan, form, run.directory.path))
+    return part_processes.following(PartWriter(run, plan, run.job.output.format, run.directory.path))
+
+
+def plan_while_sending(run: StoredRun) -> PartPlan | None:
+    """Return the parts that can be written while a run sends, each from the records of its own rows; None where there are none."""
+    job, manifest = run.job, run.manifest
+    source = job.input
+    if manifest is None or not manifest.ordinals_hold or job.run.race is not None:
+        return None
+    if source.where is not None or source.sample is not None or source.limit is not None:
+        return None
+    bound, _ = run.dataset.marks(MARK_EVERY)
+    return plan_parts(job, bound, job.output.format)
 
 
 def _write(run: StoredRun, form: OutputFormat, folder: Path) -> list[Path]:

@@ -16,7 +16,10 @@ from batch.journal.segments import Segment
 from batch.journal.summary import SegmentSummary
 
 Source = list[list[str | int]]
-"""What a part is made of: each segment that has records of its rows, with their number. Journals only grow, so that says which records."""
+"""What a part is made of: each segment that has records of its rows, with their number. Journals only grow, so that says which records.
+
+The objects of a lease count as one segment: they may be merged.
+"""
 
 
 class PartIndex:
@@ -31,13 +34,14 @@ class PartIndex:
 
     def __init__(self, segments: Sequence[SummarizedSegment], start: int, stop: int) -> None:
         self.paths: list[Path] = [each.segment.path for each in segments]
-        self.source: Source = []
+        counts: list[tuple[Segment, int]] = []
         columns = []
         for number, each in enumerate(segments):
             found = _records(each.segment, each.summary, start, stop)
             if len(found[0]):
-                self.source.append([each.segment.name.stem, len(found[0])])
+                counts.append((each.segment, len(found[0])))
                 columns.append((*found, np.full(len(found[0]), number, np.int32)))
+        self.source = _source(counts)
         ordinals, repeats, offsets, lengths, numbers = (
             (np.concatenate(column) for column in zip(*columns, strict=True)) if columns else (np.empty(0, np.int64) for _ in range(5))
         )
@@ -84,20 +88,33 @@ class SummarizedSegment:
 
 def source_of(segments: Sequence[SummarizedSegment], start: int, stop: int) -> Source:
     """Return the source of a part by the summaries of all segments."""
-    return [[each.segment.name.stem, count] for each in segments if (count := each.records(start, stop))]
+    return _source([(each.segment, count) for each in segments if (count := each.records(start, stop))])
+
+
+def _source(counts: Sequence[tuple[Segment, int]]) -> Source:
+    totals: dict[str, int] = {}
+    for segment, count in counts:
+        name = segment.name.lease.stem if segment.name.part else segment.name.stem
+        totals[name] = totals.get(name, 0) + count
+    return [[name, total] for name, total in totals.items()]
 
 
 def _records(segment: Segment, summary: SegmentSummary, start: int, stop: int) -> list[NDArray[np.int64]]:
     """Return ordinals, repeats, offsets and lengths of a segment's records of these rows: reads where they are, and what was added."""
     with storage_errors(segment.path):
         end = segment.end()
-        with open_to_read(segment.path) as file:
-            Disk().sync(file.fileno())
+        make_durable(segment.path)
         kept: list[list[NDArray[np.int64]]] = []
         for first, last in [*summary.spans(start, stop), (summary.size, end)]:
             lacks = segment.is_open_ended and last == end
             kept += _kept(scan_tasks(segment.path, first, last, may_lack_newline=lacks, on_damage=refuse), start, stop)
     return [np.concatenate(column) for column in zip(*kept, strict=True)] if kept else [np.empty(0, np.int64)] * 4
+
+
+def make_durable(path: Path) -> None:
+    """Have what is in a file by now on the disk. Raises OSError."""
+    with open_to_read(path) as file:
+        Disk().sync(file.fileno())
 
 
 def _kept(blocks: Iterator[tuple[NDArray[np.generic], ...]], start: int, stop: int) -> Iterator[list[NDArray[np.int64]]]:

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batch.errors import InputChangedError, InputError, PromptmillError, StorageError
@@ -17,6 +18,7 @@ from batch.process import child_environment
 from batch.results.part_writer import PartWriter
 from batch.results.parts import PartPlan
 from batch.rundir.manifest import Manifest
+from batch.rundir.stored_run import StoredRun
 from batch.server.cores import usable_cores
 from batch.settings import Job, OutputFormat
 
@@ -26,21 +28,27 @@ if TYPE_CHECKING:
 # A process of its own takes 0.3 s to begin, as long as this many answers.
 _WORTH_TASKS = 50_000
 _ENDING_S = 60.0
+Refusal = tuple[type[Exception], str] | None
+"""What kept a process from doing what it was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartsOrder:
-    """What a process that writes parts must know. Holds no secret. `follow`: write each part as soon as all its rows have outcomes."""
+    """What a process that writes parts must know. Holds no secret. `follow`: write each part as soon as all its rows have outcomes.
+
+    `plan` is None for one that makes summaries only. `aside`: what sends comes first.
+    """
 
     place: str
     job: Job
     manifest: Manifest
-    plan: PartPlan
+    plan: PartPlan | None
     form: OutputFormat
     folder: str
     types: PartTypes | None = None
     drawn: int | None = None
     follow: bool = False
+    aside: bool = False
 
 
 def write_parts(writer: PartWriter, numbers: Sequence[int]) -> None:
@@ -52,7 +60,7 @@ def write_parts(writer: PartWriter, numbers: Sequence[int]) -> None:
         for number in numbers:
             writer.write(number)
         return
-    order, left = _order(writer), deque(numbers)
+    order, left = order_of(writer.run, writer.plan, writer.form, writer.folder, writer.types), deque(numbers)
     refusals: list[Exception] = []
     threads = [threading.Thread(target=_feed, args=(order, left, refusals), daemon=True) for _ in range(count)]
     for thread in threads:
@@ -66,10 +74,9 @@ def write_parts(writer: PartWriter, numbers: Sequence[int]) -> None:
 def _feed(order: PartsOrder, left: deque[int], refusals: list[Exception]) -> None:
     """Give one process a part after the other."""
     try:
-        with _process(order) as process:
+        with part_process(order) as process:
             while left and not refusals:
-                _write(process, f"{left.popleft()}\n".encode())
-                _check(process)
+                _check(ask(process, f"{left.popleft()}\n".encode()))
     except IndexError:
         return  # another thread took the last one
     except (PromptmillError, OSError, EOFError, pickle.UnpicklingError) as error:
@@ -79,21 +86,22 @@ def _feed(order: PartsOrder, left: deque[int], refusals: list[Exception]) -> Non
 @contextmanager
 def following(writer: PartWriter) -> Iterator[None]:
     """Let a process write each part as soon as its rows have their outcomes, while the body sends. What it does not write is left."""
-    with _process(replace(_order(writer), follow=True)):
+    order = order_of(writer.run, writer.plan, writer.form, writer.folder, writer.types)
+    with part_process(replace(order, follow=True, aside=True)):
         yield
 
 
-def _order(writer: PartWriter) -> PartsOrder:
-    run = writer.run
+def order_of(run: StoredRun, plan: PartPlan | None, form: OutputFormat, folder: Path, types: PartTypes | None = None) -> PartsOrder:
+    """Return what a process must know to write parts of `run` into `folder`."""
     if run.manifest is None:
         raise AssertionError("a run that has records has a manifest")
     drawn = run.dataset.drawn if run.job.output.columns else None
-    folder = str(writer.folder.absolute())
-    return PartsOrder(str(run.directory.place), run.job, run.manifest, writer.plan, writer.form, folder, writer.types, drawn)
+    return PartsOrder(str(run.directory.place), run.job, run.manifest, plan, form, str(folder.absolute()), types, drawn)
 
 
 @contextmanager
-def _process(order: PartsOrder) -> Iterator[subprocess.Popen[bytes]]:
+def part_process(order: PartsOrder) -> Iterator[subprocess.Popen[bytes]]:
+    """Run a process that carries out an order. Raises OSError."""
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "batch.results.part_child"],
         env=child_environment(),
@@ -133,11 +141,17 @@ def _write(process: subprocess.Popen[bytes], data: bytes) -> None:
         process.stdin.flush()
 
 
-def _check(process: subprocess.Popen[bytes]) -> None:
-    """Wait until a part is written. Raises what the process raised."""
+def ask(process: subprocess.Popen[bytes], line: bytes) -> Refusal:
+    """Give a process a line of its input, and wait until it has done that. Raises OSError, EOFError, UnpicklingError: it has ended."""
+    _write(process, line)
     if process.stdout is None:
         raise AssertionError("the process has a pipe")
-    refusal = pickle.load(process.stdout)  # noqa: S301 - both ends run the same code
+    refusal: Refusal = pickle.load(process.stdout)  # noqa: S301 - both ends run the same code
+    return refusal
+
+
+def _check(refusal: Refusal) -> None:
+    """Raise what a process refused."""
     if refusal is not None:
         kind, text = refusal
         # Some kinds take more than their text.

@@ -16,14 +16,20 @@ import pyarrow.parquet as pq
 from batch.errors import StorageError
 from batch.results.parts import PartPlan
 from batch.writers.arrow_types import JSON_TEXT
+from batch.writers.columns import VECTORS
+from batch.writers.own_columns import vector_size
 
 
 @dataclass(frozen=True, slots=True)
 class PartTypes:
-    """The columns that are JSON text in all parts, and the fields of the carried-over ones where the input has no types."""
+    """The columns that are JSON text in all parts, and the fields of the carried-over ones where the input has no types.
+
+    `vector_size` is that of all parts' vectors: 0 where there are none, None where they have several sizes.
+    """
 
     as_json: frozenset[str] = frozenset()
     fields: tuple[pa.Field, ...] = field(default=())
+    vector_size: int | None = 0
 
 
 def settle(plan: PartPlan, folder: Path, carried: Sequence[str], *, typed: bool) -> tuple[PartTypes, list[int]]:
@@ -35,13 +41,29 @@ def settle(plan: PartPlan, folder: Path, carried: Sequence[str], *, typed: bool)
             seen = kinds.setdefault(each.name, [])
             if has_values and not any(each.equals(other, check_metadata=True) for other in seen):
                 seen.append(each)
+    vectors = [each.type for each in kinds.pop(VECTORS, ())]
     as_json = frozenset(name for name, seen in kinds.items() if len(seen) > 1)
     target = {name: seen[0] if seen else pa.field(name, pa.string()) for name, seen in kinds.items()}
-    target |= {name: pa.field(name, pa.string(), metadata=JSON_TEXT) for name in as_json if name != "embedding"}
+    target |= {name: pa.field(name, pa.string(), metadata=JSON_TEXT) for name in as_json}
     fields = () if typed else tuple(target[name] for name in carried if name in target)
     wanted = as_json | {each.name for each in fields}
+    size: int | None = 0
+    if vectors:
+        target[VECTORS], several, size = _vectors(vectors)
+        as_json |= several
+        wanted |= {VECTORS}
     other = [number for number, of_part in enumerate(found) if any(_differs(fields, target, wanted) for fields in of_part)]
-    return PartTypes(as_json, fields), other
+    return PartTypes(as_json, fields, size), other
+
+
+def _vectors(kinds: Sequence[pa.DataType]) -> tuple[pa.Field, frozenset[str], int | None]:
+    """Return the column that holds the vectors of all these types, its name where it has lists of them, and their size."""
+    lists = [kind for kind in kinds if pa.types.is_list(kind) and pa.types.is_list(kind.value_type)]
+    if lists:
+        return pa.field(VECTORS, lists[0]), frozenset((VECTORS,)), 0
+    if len(kinds) > 1:
+        return pa.field(VECTORS, pa.list_(pa.float32())), frozenset(), None
+    return pa.field(VECTORS, kinds[0]), frozenset(), vector_size(kinds[0])
 
 
 def _differs(fields: dict[str, tuple[pa.Field, bool]], target: dict[str, pa.Field], wanted: frozenset[str] | set[str]) -> bool:
@@ -54,6 +76,9 @@ def _fields(path: Path) -> dict[str, tuple[pa.Field, bool]]:
         with pq.ParquetFile(path) as file:
             metadata, schema = file.metadata, file.schema_arrow
             places = {metadata.schema.column(place).path: place for place in range(metadata.num_columns)}
+            # Of its numbers: a nested column has no values of its own.
+            if (numbers := places.get(f"{VECTORS}.list.element")) is not None:
+                places[VECTORS] = numbers
             return {each.name: (each, _has_values(metadata, places.get(each.name))) for each in schema}
     except (OSError, pa.ArrowException) as error:
         raise StorageError(f"{path}: cannot be read: {error}") from error

@@ -18,9 +18,11 @@ import orjson
 
 from batch._version import __version__
 from batch.errors import InputChangedError, StorageError
+from batch.journal import ranges
+from batch.journal.disk import storage_errors
 from batch.journal.index import Location
 from batch.journal.reading import RecordReader
-from batch.journal.segments import segments
+from batch.journal.segments import Segment, segments
 from batch.journal.summary_files import summary_of
 from batch.readers.dataset import MARK_EVERY
 from batch.readers.ranges import Ranges, mark_before
@@ -50,13 +52,34 @@ class PartWriter:
         self.run, self.plan, self.form, self.folder, self.types = run, plan, form, folder, types
         self._command = run.export_command(form)
         self._ranges = Ranges(run.dataset)
+        self._known: dict[Segment, tuple[tuple[int, int, int], SummarizedSegment]] = {}
 
     @cached_property
     def journals(self) -> list[tuple[Variant, list[SummarizedSegment]]]:
         """The segments of each variant with their summaries, as of the first access. Raises DamagedError, StorageError."""
         directory = self.run.directory
         found = ((variant, segments(directory.journal_dir(variant.slug))) for variant in self.run.job.variants)
-        return [(variant, [SummarizedSegment(segment, summary_of(segment)) for segment in of_variant]) for variant, of_variant in found]
+        return [(variant, [self._summarized(segment) for segment in of_variant]) for variant, of_variant in found]
+
+    def _summarized(self, segment: Segment) -> SummarizedSegment:
+        """Return a segment with its summary, read once as long as the file is the same."""
+        with storage_errors(segment.path):
+            status = segment.path.stat(follow_symlinks=False)
+        identity = status.st_size, status.st_mtime_ns, status.st_ino
+        known = self._known.get(segment)
+        if known is None or known[0] != identity:
+            known = self._known[segment] = identity, SummarizedSegment(segment, summary_of(segment))
+        return known[1]
+
+    def is_final(self, number: int) -> bool:
+        """Return whether each task of a part's rows has an outcome. Raises DamagedError, StorageError."""
+        start, stop = self.plan.range(number)
+        return all(self._is_final(of_variant, start, stop) for _, of_variant in self.journals)
+
+    def _is_final(self, found: Sequence[SummarizedSegment], start: int, stop: int) -> bool:
+        concerned = [each.summary.tasks for each in found if each.records(start, stop)]
+        done = ([tasks[repeat].done for tasks in concerned if repeat in tasks] for repeat in range(self.run.job.run.repeats))
+        return all(ranges.count(ranges.clip(ranges.union(of_repeat), start, stop)) == stop - start for of_repeat in done)
 
     def is_current(self, number: int) -> bool:
         """Return whether the files of a part are there and hold what the journals say now. Raises DamagedError, StorageError."""
@@ -90,6 +113,9 @@ class PartWriter:
 
         with named_errors(paths[0], self.form, self._command):
             write_lines(self.run.job, self.run.dataset, tasks, self.form, paths, self.types)
+            if self.folder == self.run.directory.path:
+                # Before the state, which has the files' times: those on a store have the store's.
+                self.run.directory.publish(*paths)
             state = self._state_of(number, {variant.slug: index.source for variant, index in indexes})
             self._state(number).parent.mkdir(exist_ok=True)
             with replace_atomically(self._state(number)) as file:

@@ -18,6 +18,7 @@ from batch.results.live import LiveRun, read_account, read_live_run
 from batch.rundir.command_log import CommandRecord, read_commands
 from batch.rundir.local import RunDirectory
 from batch.rundir.running import is_running
+from batch.tally import Tally
 
 # A longer gap between outcomes is a pause between two sessions, and does not count for the rate.
 _PAUSE_S = 60.0
@@ -85,6 +86,20 @@ class VariantStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionStatus:
+    """The last session of a run: when it `began` and what it had counted `as_of` (both in UTC, ISO 8601), whether it `ended`, and why.
+
+    `began` is None where its log was rotated since.
+    """
+
+    began: str | None
+    as_of: str
+    ended: bool
+    reason: str | None
+    counts: Tally
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The present state of a run.
 
@@ -92,7 +107,7 @@ class Status:
     `unrecorded_usd` was spent, or may have been, on tasks without an outcome; `abandoned` requests were given up in flight at stops.
     `origin` describes the answers that its rows were made of (InputRecord), `upstream` is the state of their run where it can be read.
     `running`: a runner is at work, and `live` is its present state. `account` has the seconds of all sessions by what limited them.
-    `batches` are open at providers, and not collected.
+    `batches` are open at providers, and not collected. `session` is the last session, where there were earlier ones and its log is there.
     """
 
     directory: Path | str
@@ -107,6 +122,7 @@ class Status:
     origin: Mapping[str, Any] | None = None
     upstream: Status | None = None
     batches: tuple[OpenBatch, ...] = ()
+    session: SessionStatus | None = None
 
 
 def read_status(directory: RunDirectory) -> Status:

@@ -14,6 +14,7 @@ from typing import Any
 from batch.journal.attempts import FailedAttempt
 from batch.journal.lines import split
 from batch.journal.watching import PoolSample
+from batch.providers.usage import token_count
 
 FORMAT = 1
 MOST_BUCKETS = 400
@@ -90,8 +91,8 @@ class Timeline:
         bucket.ok += is_ok
         bucket.failed += not is_ok
         usage = fields.get("usage") or {}
-        bucket.prompt_tokens += _count(usage.get("prompt_tokens"))
-        bucket.completion_tokens += _count(usage.get("completion_tokens"))
+        bucket.prompt_tokens += token_count(usage.get("prompt_tokens")) or 0
+        bucket.completion_tokens += token_count(usage.get("completion_tokens")) or 0
         bucket.cost_usd += fields.get("cost_usd") or 0.0
         error = fields.get("error")
         if is_ok and done is not None:
@@ -227,7 +228,3 @@ def _named_columns(buckets: Sequence[Mapping[str, float]]) -> dict[str, list[flo
         for name, value in bucket.items():
             totals[name] = totals.get(name, 0) + value
     return {name: [round(bucket.get(name, 0), 3) for bucket in buckets] for name in sorted(totals, key=lambda each: (-totals[each], each))}
-
-
-def _count(value: object) -> int:
-    return value if type(value) is int else 0

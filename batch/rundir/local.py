@@ -20,7 +20,8 @@ from batch.journal.file_writer import FileJournal
 from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segments, seal, unreported
 from batch.journal.packing import is_packed, unpack
 from batch.journal.salvage import Salvaged, salvage_journal
-from batch.journal.segments import Segment, SegmentName
+from batch.journal.segment_name import SegmentName
+from batch.journal.segments import Segment
 from batch.journal.writer import JournalWriter, LeasedJournalWriter
 from batch.rundir.batch_places import BatchPlaces
 from batch.rundir.file_lock import FileLock, lock_directory
@@ -155,6 +156,12 @@ class RunDirectory(BatchPlaces):
     def earlier(self, slug: str, lease: SegmentName, read: Callable[[Sequence[Segment]], T]) -> T:
         """Read what earlier leases of the same shard recorded in this session. Raises DamagedError, StorageError, OSError."""
         return read(earlier_segments(self.journal_dir(slug), lease))
+
+    def merge_lease(self, slug: str, lease: SegmentName, objects: int) -> None:
+        """Merge the first `objects` objects of a finished lease, where each flush is one. Raises StorageError."""
+
+    def merge_objects(self) -> None:
+        """Merge the small objects of all journals, where each flush is one; hold the lock. Raises DamagedError, StorageError."""
 
     def batch_folder(self) -> Path:
         """Path of the folder for the files of batches, which is created; for a store, of a local copy that each call updates."""

@@ -43,6 +43,8 @@ def _described(prompt: PromptSettings) -> dict[str, Any]:
     del described["attached"]
     if not prompt.cache:
         del described["cache"]
+    if prompt.function is None:
+        del described["function"]
     return described if prompt.attached == FileSettings() else {**described, "attached": _as_lists(asdict(prompt.attached))}
 
 

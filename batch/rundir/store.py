@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,10 +24,13 @@ from batch.journal.leased import LeasedObjectJournal, earlier_segments
 from batch.journal.ledger import LEDGER, Ledger, StoreLedger, read_events
 from batch.journal.object_writer import ObjectJournal
 from batch.journal.salvage import Salvaged
-from batch.journal.segments import LAST, Segment, SegmentName, read_seal, segment_names
+from batch.journal.segment_name import SegmentName
+from batch.journal.segments import LAST, Segment, segment_names, segments
 from batch.rundir.kept_names import ROWS, numbered
 from batch.rundir.local import CONTENTS, RunDirectory
+from batch.rundir.store_aside import move_aside
 from batch.rundir.store_lock import Pulse, StoreLock
+from batch.rundir.store_merging import Merging
 from batch.rundir.unsent import Unsent
 from batch.settings import RunSettings
 from batch.storage import Mirror
@@ -116,9 +118,21 @@ class StoreRunDirectory(RunDirectory):
             folder = Path(temporary)
             for generation in range(1, lease.generation):
                 former = lease._replace(generation=generation)
-                last = self._last_object(slug, former, folder)
-                _mapped(partial(self._mirror.fetch_apart, [self._object(slug, former, part) for part in range(1, last + 1)], folder))
+                _mapped(partial(Merging(self._mirror, f"journal/{slug}").fetch, former, folder))
             return read(earlier_segments(folder, lease))
+
+    def merge_lease(self, slug: str, lease: SegmentName, objects: int) -> None:
+        """Merge the first `objects` objects of a finished lease."""
+        if objects > 1:
+            names = [lease._replace(part=part) for part in range(1, objects + 1)]
+            _mapped(partial(Merging(self._mirror, f"journal/{slug}").merge, names))
+
+    def merge_objects(self) -> None:
+        """Merge the small objects of all journals; hold the lock."""
+        for slug in self.slugs():
+            _mapped(self._check)
+            found = segments(self.journal_dir(slug))
+            _mapped(partial(Merging(self._mirror, f"journal/{slug}").merge_all, [segment.name for segment in found if segment.end()]))
 
     def open_ledger(self) -> Ledger:
         """Open the record of what was submitted to Batch APIs: one object, written whole each time."""
@@ -136,16 +150,6 @@ class StoreRunDirectory(RunDirectory):
         """Update the copy of the files of batches; returns its path."""
         _mapped(partial(self._mirror.fetch, "batches"))
         return super().batch_folder()
-
-    def _last_object(self, slug: str, lease: SegmentName, folder: Path) -> int:
-        """Return the number of the last object of a former lease: as its seal says, or all, where its holder finished it."""
-        sealed, last = f"journal/{slug}/{lease.stem}.sealed", 0
-        if _mapped(partial(self._mirror.read, sealed)) is not None:
-            _mapped(partial(self._mirror.fetch_apart, [sealed], folder))
-            return read_seal(lease.seal(folder)).get(LAST, 0)
-        while _mapped(partial(self._mirror.read, self._object(slug, lease, last + 1))) is not None:
-            last += 1
-        return last
 
     @property
     def is_local(self) -> bool:
@@ -234,20 +238,7 @@ class StoreRunDirectory(RunDirectory):
         """
         self._check()
         aside = f"old/{datetime.now(UTC).strftime('%Y%m%dT%H%M%SZ')}"
-        moved = 0
-        for pattern in CONTENTS:
-            found = self._folder(pattern) if pattern in ("journal", ROWS, *_FOLDERS) else self._files(pattern)
-            moves = [(each, f"{aside}/{each.url.key.removeprefix(self._mirror.url.key).lstrip('/')}") for each in reversed(found)]
-            _mapped(partial(self._mirror.move, moves))
-            moved += len(moves)
-            if moves and pattern == "journal":
-                # Empty objects that represent folders are not moved, and would name variants that the next job may not have.
-                _mapped(partial(self._mirror.delete_folder, pattern))
-        for slug in self._unsent.slugs():
-            for path in self._unsent.files(slug):
-                _mapped(partial(self._mirror.write, f"{aside}/unsent/{slug}/{path.name}", self._unsent.read(path)))
-                moved += 1
-            self._unsent.remove(slug)
+        moved = _mapped(partial(move_aside, self._mirror, self._unsent, aside, CONTENTS, ("journal", ROWS, *_FOLDERS)))
         if not moved:
             return f"Nothing of an earlier run was in {self.place}."
         return f"The earlier results were moved to {self._mirror.url.joined(aside)}; delete that folder when you need them no longer."
@@ -284,9 +275,6 @@ class StoreRunDirectory(RunDirectory):
 
     def _folder(self, name: str) -> list[Stored]:
         return _mapped(partial(self._mirror.listing, name, recursive=True))
-
-    def _files(self, pattern: str) -> list[Stored]:
-        return [each for each in _mapped(self._mirror.listing) if fnmatchcase(each.url.name, pattern)]
 
     def _check(self) -> None:
         if self._lock is not None:

@@ -21,7 +21,7 @@ from batch.settings.notify import NotifySettings
 from batch.settings.prices import Price as Price
 from batch.settings.prices import TokenPrices as TokenPrices
 
-PromptApi = Literal["chat/completions", "completions", "embeddings", "messages", "responses"]
+PromptApi = Literal["chat/completions", "completions", "embeddings", "messages", "responses", "rerank", "score"]
 """The APIs for which a prompt makes requests; stored requests may be for others."""
 
 OWN_MODEL = "*"
@@ -50,9 +50,11 @@ class PromptSettings:
     For chat/completions, responses and messages (Anthropic's): `user` (and `system`), or `messages`: the name of a column of stored chats,
     or a tuple of messages whose strings are templates. For completions and embeddings: `text`. `tools` names a column of tool lists.
     `schema` is a JSON Schema that answers must fit: it is sent, with strict if `schema_strict`, and checked if `check_schema`.
+    `function` names what made a column's texts; it decides the key of requests, not their bodies.
     `stored` says that the rows are whole requests, {custom_id, method, url, body}: then nothing else is set.
     `attached` are the files that go with the last message of the user, and how files are read. `cache` marks
-    what all rows begin with for the provider's cache, where it takes marks.
+    what all rows begin with for the provider's cache. `texts_per_request` is the most rows that share a request for embeddings. `query`
+    and `documents` (rerank), `text_1` and `text_2` (score) are templates, or the name of a column where they insert nothing.
     """
 
     api: Api = "chat/completions"
@@ -61,12 +63,18 @@ class PromptSettings:
     messages: str | tuple[Mapping[str, Any], ...] | None = None
     text: str | None = None
     tools: str | None = None
+    function: str | None = None
     schema: Mapping[str, Any] | None = None
     schema_strict: bool = False
     check_schema: bool = True
     stored: bool = False
     attached: FileSettings = field(default_factory=FileSettings)
     cache: bool = False
+    texts_per_request: int = 1
+    query: str | tuple[str, ...] | None = None
+    documents: str | tuple[str, ...] | None = None
+    text_1: str | tuple[str, ...] | None = None
+    text_2: str | tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,9 +85,8 @@ class ProviderSettings:
     `auth` says which header carries the key. `renames` maps parameter names of the job file to the provider's own.
     `stream_usage` says whether `stream_options: {include_usage}` may be sent, `cuts_prompts` that it cuts prompts that are too long and
     says nothing. `audio_formats` are the formats of sounds that it takes, empty for all that are known, `cache_marks` the APIs
-    whose messages take cache_control. `lists_all_models` is False where
-    its list of models lacks names that work. `messages_auth` is the header of the key for the Messages API, where it is another; `batch`
-    the Batch API. `embedded` is for `local`, whose base URL its server fills in.
+    whose messages take cache_control. `lists_all_models` is False where its list of models lacks names that work. `messages_auth` is the
+    header of the key for the Messages API, where it is another; `batch` the Batch API. `embedded` is for `local`: its server fills it in.
     """
 
     name: str
@@ -123,6 +130,11 @@ class Variant:
         """PROVIDER/MODEL."""
         return f"{self.provider.name}/{self.model}"
 
+    @property
+    def rows_name_models(self) -> bool:
+        """Whether rows name their models themselves."""
+        return self.model == OWN_MODEL or "model" in self.row_parameters
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunSettings:
@@ -137,6 +149,8 @@ class RunSettings:
     20 on). None ends only one whose first 20 outcomes of a model all failed for one reason that the next row would meet as well.
     `repair` is how often an answer that does not fit the prompt's schema is asked for again; None: once, where the endpoint itself does
     not promise answers that fit.
+    `flex_fallback` sends a row at the standard tier once the flex tier has had its attempts; `hedge_after` sends a second request beside
+    one that lasts longer than these seconds, or than this quantile of the answers so far ("p99").
     `race` names the score by which variants that can no longer win are stopped early; None stops none.
     `max_cost_usd` is for all sessions of a run together. `dedupe` sends equal requests once where their answers are equal too.
     `order` "prefix" sends rows that begin alike one after the other, and to the same endpoint of a pool.
@@ -171,7 +185,10 @@ class RunSettings:
     outage_timeout_s: float = 600.0
     grace_s: float = 20.0
     max_reply_bytes: int = 64 * 1024 * 1024
+    max_bytes_in_flight: int = 512 * 1024 * 1024
     metrics: str | None = None
+    flex_fallback: bool = False
+    hedge_after: float | str | None = None
 
     @property
     def most_in_flight(self) -> int:
@@ -209,7 +226,8 @@ class JudgeSettings:
     `expected` and `completion` (pairwise: `first` and `second`). `question` is what the models were asked: a template, or a column's
     name; None: the last user message of the job's first variant. `scale` says what each step of a rating means, None: 1 to 5. `reasons`
     are asked for before the verdict. `structured` sends a JSON Schema. `baseline` is what pairs are made with, None: with each other.
-    `retries` is how often an unreadable verdict is asked for again. `criteria` are rated one by one in one call, by name.
+    `retries` is how often an unreadable verdict is asked for again. `criteria` are rated one by one in one call. `images` are columns
+    of pictures that the judge sees.
     """
 
     variant: Variant
@@ -222,6 +240,7 @@ class JudgeSettings:
     baseline: str | None = None
     retries: int = 2
     criteria: Mapping[str, str] | None = None
+    images: tuple[str, ...] = ()
 
     @property
     def model(self) -> str:

@@ -55,7 +55,8 @@ class BatchSettings:
     `window` is how long the provider may take, in its own words, None: its default. `max_requests` bounds a batch below the provider's own
     limit. `poll_s` is the first time between two looks, in seconds; it grows while nothing changes. After `max_wait_s` a batch is
     cancelled, and what it has done is collected. `rest`: rows that a batch left undone are sent live, by the next batch, or not in this
-    session. `keep_files` keeps the files of requests and results in the run directory.
+    session. `keep_files` keeps the files of requests and results in the run directory. `webhook` is the HOST:PORT at which a run that
+    waits receives webhooks; `webhook_secret_env` names the variable with their secret.
     """
 
     window: str | None = None
@@ -64,3 +65,5 @@ class BatchSettings:
     max_wait_s: float | None = None
     rest: RestPolicy = "live"
     keep_files: bool = False
+    webhook: str | None = None
+    webhook_secret_env: str = "OPENAI_WEBHOOK_SECRET"  # noqa: S105 - a name

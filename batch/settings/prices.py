@@ -21,7 +21,8 @@ class Price:
 
     `above` has other rates for requests with more prompt tokens than a threshold, in ascending order; they apply to all tokens of such a
     request. `per_request` is in US dollars. `source` says for people where the price is from, and of which date it is. `context` is the
-    most tokens that the model takes, where that is known.
+    most tokens that the model takes, where that is known. `by_tier` has the prices of requests that another service tier has answered than
+    the one that was asked for, by the tier's name in replies.
     """
 
     rates: TokenPrices
@@ -29,3 +30,11 @@ class Price:
     per_request: float = 0.0
     source: str = "the job file"
     context: int | None = None
+    by_tier: tuple[tuple[str, Price], ...] = ()
+
+    def at_tier(self, tier: str | None) -> Price:
+        """Return the price of a request that `tier` has answered; None: the one that was asked for."""
+        for name, price in self.by_tier:
+            if name == tier:
+                return price
+        return self

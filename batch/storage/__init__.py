@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from batch.storage.finding import expand, identity
 from batch.storage.local import open_regular, replace_atomically, scratch_folder, sync_directory
-from batch.storage.mirror import Mirror, downloaded, named, uploading
+from batch.storage.mirror import Mirror, downloaded, named, uploading, when_merged
 from batch.storage.opening import file_name, head, local_size, mapped, open_input, seekable
 from batch.storage.urls import is_url
 
@@ -29,4 +29,5 @@ __all__ = [
     "seekable",
     "sync_directory",
     "uploading",
+    "when_merged",
 ]

@@ -13,7 +13,7 @@ from typing import Any
 
 from batch.errors import InputError
 from batch.storage import stores
-from batch.storage.folders import KindOf, chosen_of_folder, is_hidden
+from batch.storage.folders import KindOf, check_no_log, chosen_of_folder, is_hidden
 from batch.storage.store_errors import StoreError
 from batch.storage.urls import StoreUrl, is_url, parse
 
@@ -118,6 +118,7 @@ def _below(folder: Path) -> Iterator[Path]:
     except OSError as error:
         raise InputError(f"{folder}: cannot be read: {error.strerror}") from error
     for entry in entries:
+        check_no_log(str(folder), entry.name)
         if entry.is_file():
             yield entry
         # A link to a folder above would never end.

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 
 from batch.errors import InputError
 
+_LOGS = {"_delta_log": "Delta Lake", ".hoodie": "Hudi"}
+
 KindOf = Callable[[str], str | None]
 """Gives the format of a file; None for one that is no input."""
 
@@ -16,6 +18,16 @@ KindOf = Callable[[str], str | None]
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is passed over. A folder of a partition is not: its name is a column's."""
     return name.startswith((".", "_")) and "=" not in name
+
+
+def check_no_log(folder: str, name: str) -> None:
+    """Refuse a folder with the log of a table in it, by which some of its files do not count: rows that were deleted would be sent.
+
+    Raises InputError.
+    """
+    if (kind := _LOGS.get(name)) is not None:
+        remedy = "write the rows to count into another folder, or name the files: path = [...]"
+        raise InputError(f"{folder}: is a table of {kind}, whose log ({name}) says which files count; {remedy}")
 
 
 def chosen_of_folder(folder: str, files: Sequence[str], kind_of: KindOf) -> list[str]:
@@ -29,6 +41,7 @@ def chosen_of_folder(folder: str, files: Sequence[str], kind_of: KindOf) -> list
     visible = 0
     for file in sorted(files):
         parts = file.partition("?")[0][len(root) + 1 :].split("/")
+        check_no_log(folder, parts[0])
         if any(map(is_hidden, parts)) or parts[-1].endswith(".crc"):
             continue
         visible += 1

@@ -10,11 +10,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from pathlib import Path
+from typing import TypeVar
 
 from batch.errors import InputError, StorageError
 from batch.storage import stores
@@ -23,6 +24,9 @@ from batch.storage.store_errors import StoreError, s3_endpoint
 from batch.storage.stores import Stored
 from batch.storage.urls import StoreUrl, parse
 
+# Several workers may be merging at once: each listing is newer than most of what they have done.
+_LISTINGS = 5
+T = TypeVar("T")
 _UNUSED_S = 30 * 24 * 3600
 _opened: dict[Path, StoreUrl] = {}
 
@@ -110,10 +114,7 @@ class Mirror:
 
     def fetch(self, folder: str) -> Path:
         """Make the copy of a folder, without those in it, what the store has; returns the copy."""
-        # The time before the listing: a file that another process adds later is not one that the store lacks.
-        local, began = self.root / folder, time.time()
-        self._fetch(stores.listing(self.url.joined(folder)), local, "*", began)
-        return local
+        return when_merged(lambda: self._fetch_folder(folder))
 
     def fetch_files(self, pattern: str) -> None:
         """Make the copies of the files of the top folder that match a pattern what the store has."""
@@ -121,15 +122,18 @@ class Mirror:
         self._fetch([each for each in stores.listing(self.url) if fnmatchcase(each.url.name, pattern)], self.root, pattern, began)
 
     def publish(self, paths: Iterable[Path]) -> list[str]:
-        """Put files of the copy onto the store, each whole; returns their addresses."""
+        """Put files of the copy onto the store, each whole, unless it is there as it is; returns their addresses."""
         addresses = []
         for path in paths:
             url = self.url.joined(path.relative_to(self.root).as_posix())
+            addresses.append(str(url))
+            stored = stores.info(url)
+            if stored is not None and _same(path, stored):
+                continue
             stored = stores.upload(path, url)
             with suppress(OSError):
                 # The object's own time, by which `_same` finds the copy fresh.
                 os.utime(path, ns=(stored.mtime_ns, stored.mtime_ns))
-            addresses.append(str(url))
         return addresses
 
     def publish_folder(self, folder: str) -> None:
@@ -153,6 +157,12 @@ class Mirror:
         """The objects in a folder on the store, sorted by key."""
         return stores.listing(self.url.joined(folder) if folder else self.url, recursive=recursive)
 
+    def _fetch_folder(self, folder: str) -> Path:
+        # The time before the listing: a file that another process adds later is not one that the store lacks.
+        local, began = self.root / folder, time.time()
+        self._fetch(stores.listing(self.url.joined(folder)), local, "*", began)
+        return local
+
     def _fetch(self, there: list[Stored], local: Path, pattern: str, listed_at: float) -> None:
         try:
             local.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -174,6 +184,17 @@ class Mirror:
             file.write(data)
         os.utime(temporary, ns=(stored.mtime_ns, stored.mtime_ns))
         temporary.replace(path)
+
+
+def when_merged(fetch: Callable[[], T]) -> T:
+    """Do a fetch again whose listing named objects that have been merged, and deleted, meanwhile. Raises as it does."""
+    for _ in range(_LISTINGS - 1):
+        try:
+            return fetch()
+        except StoreError as error:
+            if not error.is_missing:
+                raise
+    return fetch()
 
 
 @contextmanager
@@ -215,7 +236,7 @@ def downloaded(address: str) -> Iterator[Path]:
 def _download(url: StoreUrl, folder: Path) -> Path:
     stored = stores.info(url)
     if stored is None:
-        raise StoreError(f"{url}: is missing", lasting=True)
+        raise StoreError(f"{url}: is missing", lasting=True, is_missing=True)
     stores.download(stored, folder / url.name)
     return folder / url.name
 

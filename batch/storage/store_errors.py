@@ -21,11 +21,15 @@ _UNREACHABLE = re.compile(r"NETWORK_CONNECTION|Could not resolve host|Could not 
 
 
 class StoreError(OSError):
-    """A store refuses or cannot be reached; the text is for people. `lasting` says that trying again does not help."""
+    """A store refuses or cannot be reached; the text is for people. `lasting` says that trying again does not help.
 
-    def __init__(self, text: str, *, lasting: bool = False) -> None:
+    `is_missing`: there is no such object.
+    """
+
+    def __init__(self, text: str, *, lasting: bool = False, is_missing: bool = False) -> None:
         super().__init__(text)
         self.lasting = lasting
+        self.is_missing = is_missing
 
 
 def explained(error: Exception, url: StoreUrl) -> StoreError:
@@ -34,7 +38,7 @@ def explained(error: Exception, url: StoreUrl) -> StoreError:
         return error
     text = " ".join(_NOISE.sub("", str(error)).split())
     if isinstance(error, FileNotFoundError):
-        return StoreError(f"{url}: no such object", lasting=True)
+        return StoreError(f"{url}: no such object", lasting=True, is_missing=True)
     if _NO_BUCKET.search(text):
         return no_bucket(url)
     if url.scheme == "gs" and _NO_GOOGLE_KEY.search(text):

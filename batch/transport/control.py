@@ -22,7 +22,7 @@ from batch.clock import Clock
 from batch.errors import StorageError
 from batch.policy.redaction import Redactor
 from batch.providers.replies import read_error
-from batch.providers.urls import socket_path
+from batch.providers.urls import resource_url, socket_path
 from batch.records import ErrorKind, Exchange, Fault, Reply
 from batch.settings import ProviderSettings, RunSettings
 from batch.storage import open_regular
@@ -79,6 +79,7 @@ class ControlClient:
     """
 
     def __init__(self, provider: ProviderSettings, key: str | None, run: RunSettings, clock: Clock) -> None:
+        provider = replace(provider, base_url=resource_url(provider.base_url))
         self._provider = provider
         self._key = key
         self._clock = clock

@@ -25,13 +25,22 @@ class UnfitColumnError(Exception):
         super().__init__(f"the column {name!r}: {reason}")
 
 
+class UnfitVectorsError(UnfitColumnError):
+    """The vectors of a column have another size than the layout has; `size` is what it can be, None where they have several."""
+
+    def __init__(self, name: str, size: int | None) -> None:
+        self.size = size
+        super().__init__(name, "its vectors have several sizes" if size is None else f"its vectors have {size:,} numbers")
+
+
 @dataclass(frozen=True, slots=True)
 class Layout:
     """The columns of a file in order: promptmill's `own`, then those `carried` over from the input.
 
     `types` are the input's column types, None where the input has none (JSONL, CSV). In CSV the columns in `unguarded` are written
     without a guard against formulas, or all where `csv_guard` is False.
-    `as_json` are columns that Parquet stores as JSON text (`embedding`: as a list of vectors).
+    `as_json` are columns that Parquet stores as JSON text (`embedding`: as a list of vectors). `vector_size` is how many numbers each
+    vector of `embedding` has: 0 while that is not known, None where they have several sizes.
     """
 
     own: tuple[str, ...]
@@ -40,6 +49,7 @@ class Layout:
     unguarded: frozenset[str] = frozenset(("id",))
     csv_guard: bool = True
     as_json: frozenset[str] = frozenset()
+    vector_size: int | None = 0
 
     @property
     def columns(self) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from batch.writers import Layout, UnfitColumnError
+from batch.writers import Layout, UnfitColumnError, UnfitVectorsError
 from batch.writers.values import clean, json_bytes
 
 # A count beyond that is a server's mistake: the column stays an integer, and the JSON beside it has the number.
@@ -22,7 +22,7 @@ _OWN_TYPES: Mapping[str, pa.DataType] = {
     "completion": pa.string(),
     "tool_calls": pa.string(),
     "reasoning": pa.string(),
-    "embedding": pa.list_(pa.float64()),
+    "scores": pa.list_(pa.float64()),
     "finish_reason": pa.string(),
     "usage": _USAGE,
     "attempts": pa.int64(),
@@ -32,11 +32,27 @@ _OWN_TYPES: Mapping[str, pa.DataType] = {
     "error": pa.struct([("kind", pa.string()), ("code", pa.string()), ("message", pa.string()), ("http_status", pa.int64())]),
 }
 
+# The name of the items of a column whose vectors have no size yet; files do not keep it.
+_UNSIZED = "unsized"
+
 
 def own_fields(layout: Layout) -> list[pa.Field]:
     """Return the fields of promptmill's own columns."""
-    vectors = pa.list_(_OWN_TYPES["embedding"])
-    return [pa.field(name, vectors if name == "embedding" and name in layout.as_json else _OWN_TYPES[name]) for name in layout.own]
+    return [pa.field(name, _vector_type(layout) if name == "embedding" else _OWN_TYPES[name]) for name in layout.own]
+
+
+def vector_size(kind: pa.DataType) -> int | None:
+    """Return the size of the vectors that a column of this type holds, as a layout has it; None also for lists of them."""
+    return kind.list_size if pa.types.is_fixed_size_list(kind) else None
+
+
+def _vector_type(layout: Layout) -> pa.DataType:
+    """32-bit floats, as models compute them. Until the size is known no vector is written, and the type does not matter."""
+    if "embedding" in layout.as_json:
+        return pa.list_(pa.list_(pa.float32()))
+    if layout.vector_size == 0:
+        return pa.list_(pa.field(_UNSIZED, pa.float32()))
+    return pa.list_(pa.float32()) if layout.vector_size is None else pa.list_(pa.float32(), layout.vector_size)
 
 
 def own_arrays(fields: Sequence[pa.Field], lines: Sequence[Mapping[str, Any]]) -> list[pa.Array]:
@@ -51,10 +67,24 @@ def own_arrays(fields: Sequence[pa.Field], lines: Sequence[Mapping[str, Any]]) -
             values = [None if calls is None else json_bytes(calls) for calls in values]
         elif field.name == "completion":
             values = [value if value is None or isinstance(value, str) else json_bytes(value) for value in values]
-        elif field.name == "embedding" and pa.types.is_list(field.type.value_type):
-            values = [[value] if value and not isinstance(value[0], list) else value for value in values]
+        elif field.name == "embedding":
+            values = _vectors(field, values)
         arrays.append(array_of(field, values))
     return arrays
+
+
+def _vectors(field: pa.Field, values: list[Any]) -> list[Any]:
+    """Return the vectors as the column takes them. Raises UnfitVectorsError, and UnfitColumnError where a line has several vectors."""
+    if pa.types.is_list(field.type) and pa.types.is_list(field.type.value_type):
+        return [[value] if value and not isinstance(value[0], list) else value for value in values]
+    sizes = {len(value) for value in values if value is not None}
+    if any(value and isinstance(value[0], list) for value in values):
+        raise UnfitColumnError(field.name, "some lines have several vectors")
+    if pa.types.is_fixed_size_list(field.type) and sizes - {field.type.list_size}:
+        raise UnfitVectorsError(field.name, None)
+    if not pa.types.is_fixed_size_list(field.type) and field.type.value_field.name == _UNSIZED and sizes:
+        raise UnfitVectorsError(field.name, sizes.pop() if len(sizes) == 1 else None)
+    return values
 
 
 def values_of(field: pa.Field, lines: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -79,6 +79,32 @@ def test_the_rest_goes_into_the_next_batch(tmp_path: Path) -> None:
         assert not server.live
 
 
+@pytest.mark.parametrize("rest", ["batch", "live", "leave"])
+def test_a_rest_that_was_answered_is_none(tmp_path: Path, rest: str) -> None:
+    """What the next batch has answered is no rest: the same command again ends with 0, and says and sends nothing."""
+    with BatchServer() as server:
+        server.plans = [Plan(done=0.6, status="expired")]
+        folder = job(tmp_path, server, rows=10, batch='rest = "batch"', max_cost_usd=100.0, parameters="price = {input = 1, output = 1}")
+        assert run_here(folder).exit_code == 0
+        folder.job.write_text(folder.job.read_text().replace('rest = "batch"', f'rest = "{rest}"'))
+        session = run_here(folder)
+        assert (session.exit_code, session.reason) == (0, "")
+        assert not [text for text in session.notices if "undone" in text]
+        assert (server.creates, server.live) == (2, [])
+        check_done(folder, server)
+
+
+def test_a_rest_that_the_input_has_no_longer_is_none(tmp_path: Path) -> None:
+    """Rows that a batch left and that were taken out of the input are not waited for: the rest is what the job still asks for."""
+    with BatchServer(Plan(done=0.6, status="expired")) as server:
+        folder = job(tmp_path, server, rows=10, batch='rest = "leave"')
+        assert run_here(folder).exit_code == 5
+        folder.rows = folder.rows[:6]
+        (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in folder.rows))
+        session = run_here(folder)
+        assert (session.exit_code, server.creates) == (0, 1), session.reason
+
+
 def test_batches_that_always_expire_end(tmp_path: Path) -> None:
     """Rows that no batch carries out are left after the attempts of the job, not submitted for ever."""
     with BatchServer(Plan(done=0.0, status="expired")) as server:
@@ -112,6 +138,27 @@ def test_error_lines_are_judged_as_live_refusals(tmp_path: Path) -> None:
         assert ids(folder.completions()) == [f"r{number}" for number in range(1, 10)]
         assert len(server.live) == 3
         assert {line["id"]: line["attempts"] for line in folder.completions()}["r1"] == 2
+
+
+@pytest.mark.parametrize("limit", [2, "10%", None])
+def test_too_many_failures_end_the_run(tmp_path: Path, limit: int | str | None) -> None:
+    """run.max_failures counts lines of batches: what was done is kept, nothing more is submitted, and the reason has an example.
+
+    Without a limit a run ends whose first 20 rows all fail alike.
+    """
+    refuse = {place: (400, {"error": {"message": f"no {place}"}}) for place in range(3 if limit == 2 else 10)}
+    with BatchServer(Plan(refuse=refuse)) as server:
+        settings = {} if limit is None else {"max_failures": limit}
+        # Further batches wait for the tokens that these may enqueue.
+        server.limit_requests = 20
+        folder = job(tmp_path, server, rows=100, **settings)
+        session = run_here(folder)
+        assert session.exit_code == 5
+        assert ("rows all failed with" if limit is None else "run.max_failures") in session.reason
+        assert "for example row" in session.reason
+        assert session.tally.failed >= len(refuse)
+        assert len(server.batches) <= 10 - 6
+        assert not server.live
 
 
 def test_doubled_and_unknown_lines_swap_no_rows(tmp_path: Path) -> None:
@@ -281,3 +328,21 @@ def test_two_models_are_submitted_at_once(tmp_path: Path) -> None:
         events = [event["event"] for event in ledger(folder)]
         assert events.index("collected") > max(at for at, event in enumerate(events) if event == "created")
         assert len(folder.completions()) == 20
+
+
+@pytest.mark.parametrize(("limit", "failed"), [(5, 10), ("30%", 20), (None, 20), ("100%", 40)])
+def test_failures_in_batches_count(tmp_path: Path, limit: int | str | None, failed: int) -> None:
+    """Beyond `run.max_failures`, or where the first rows all fail alike, no further batch is submitted; a raised limit continues.
+
+    Of 40 rows in batches of ten all fail, and the provider takes one batch at a time. A share counts from 20 rows on.
+    """
+    refuse = {line: (400, {"error": {"message": "bad", "type": "invalid_request_error"}}) for line in range(10)}
+    with BatchServer(Plan(refuse=refuse)) as server:
+        server.limit_requests = 10
+        folder = job(tmp_path, server, rows=40, **({} if limit is None else {"max_failures": limit}))
+        session = run_here(folder)
+        assert (session.exit_code, session.tally.failed) == (1 if failed == 40 else 5, failed), session.reason
+        assert failed == 40 or ("run.max_failures" in session.reason and "for example row" in session.reason)
+        check_accounts(folder, session.report)
+        assert run_here(folder, 'run.max_failures="100%"').exit_code == 1
+        assert len(folder.errors()) == 40

@@ -138,3 +138,18 @@ def test_a_providers_own_query_goes_beside_that_of_a_call(tmp_path: Path) -> Non
         paths = [received.path for received in server.endpoint.requests]
         assert all(path.count("?") == 1 and "api-version=v1" in path for path in paths)
         assert any("&limit=" in path for path in paths)
+
+
+def test_azures_dated_api_has_files_beside_its_deployments(tmp_path: Path) -> None:
+    """Live calls go below the deployment; files and batches, which Azure has beside it, do not, and keep the api-version."""
+    with BatchServer(Plan(done=0.5, status="expired")) as server:
+        house = server.url.removesuffix("/v1")
+        provider = 'batch = "files"\nquery = {api-version = "2024-10-21"}'
+        folder = job(tmp_path, server, rows=10, provider=provider)
+        folder.job.write_text(folder.job.read_text().replace(server.url, f"{house}/openai/deployments/test-model"))
+        server.prefix = "/openai/"
+        assert run_here(folder).exit_code == 0
+        check_done(folder, server)
+        paths = {received.path.partition("?")[0] for received in server.endpoint.requests}
+        assert {"/openai/files", "/openai/batches", "/openai/deployments/test-model/chat/completions"} <= paths
+        assert all("api-version=2024-10-21" in received.path for received in server.endpoint.requests)

@@ -79,13 +79,16 @@ def test_damage_in_the_ledger_is_refused(tmp_path: Path) -> None:
 
 
 def test_plan_shows_both_prices(tmp_path: Path) -> None:
-    """The price of a job's own is halved where the provider says so; nothing is sent."""
+    """Prices and times of both ways: the price of a job's own is halved where the provider says so. Nothing is sent."""
     with BatchServer() as server:
         folder = job(tmp_path, server, rows=10, provider=OPENAI, parameters=PRICE)
         shown = folder.call("plan", folder.job.name, "--json")
         assert shown.returncode == 0, shown.stderr
         variant = json.loads(shown.stdout)["variants"][0]
         assert variant["batch_cost_usd"]["high"] == pytest.approx(variant["cost_usd"]["high"] / 2)
+        assert (variant["batches"], variant["batch_window_s"], variant["batch_longest_s"]) == (1, 86_400, 172_800)
+        text = " ".join(folder.call("plan", folder.job.name).stdout.split())
+        assert "Batch API: 1 batch, up to 1 d 0 h by the provider's window; cancelled after 2 d 0 h (batch.max_wait)" in text
         assert not server.endpoint.requests
 
 

@@ -93,7 +93,9 @@ def profile(options: Namespace) -> None:
 def _scale(options: Namespace) -> Scale:
     scale = QUICK if options.quick else Scale()
     if options.long:
-        scale = replace(scale, memory_rows=(10_000, 10_000_000), finished_rows=10_000_000, rounds=1, limit_s=300)
+        rows = options.rows
+        scale = replace(scale, memory_rows=(10_000, rows), finished_rows=rows, killed_rows=rows, rounds=1, limit_s=300)
+        scale = replace(scale, process_rows=min(rows, 1_000_000), parted_rows=200_000)
     if options.limit:
         scale = replace(scale, limit_s=options.limit)
     return replace(scale, rounds=options.rounds) if options.rounds else scale
@@ -120,7 +122,8 @@ def _parser() -> ArgumentParser:
     running.add_argument("--quick", action="store_true", help="small, in about five minutes; docs/benchmarks.md is left alone")
     running.add_argument("--peers", metavar="NAME,…", help=f"only these: {','.join(peer.name for peer in (LOOP, *PEERS))}")
     running.add_argument("--no-peers", action="store_true", help="promptmill and the floors only")
-    running.add_argument("--long", action="store_true", help="memory and finished: with 10 million rows (hours, and 20 GB of disk)")
+    running.add_argument("--long", action="store_true", help="memory, finished and killed: with --rows rows (hours, and 20 GB of disk)")
+    running.add_argument("--rows", type=int, default=10_000_000, help="with --long: how many (default: 10 million)")
     running.add_argument("--rounds", type=int, help="how often everything is done (default: 3, quick: 1)")
     running.add_argument("--limit", type=float, metavar="SECONDS", help="cut contenders that take longer (default: 60, quick: 15)")
     floors = commands.add_parser("floor", help=floor.__doc__)

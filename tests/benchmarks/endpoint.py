@@ -118,7 +118,11 @@ class Endpoint:
 
     def mark(self, site: Site) -> int:
         """A place in the log of a site, for `served`."""
-        return _log(self._folder, site).stat().st_size
+        return self.log(site).stat().st_size
+
+    def log(self, site: Site) -> Path:
+        """The log of a site: a line for each answer."""
+        return _log(self._folder, site)
 
     def served(self, site: Site, mark: int, since: float) -> Served:
         """What was answered with success, logged after `mark` and asked for after `since` (epoch).

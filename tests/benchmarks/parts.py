@@ -14,6 +14,8 @@ from tests.benchmarks.contenders import FLOOR, FLOORS, OURS, ROOT, Contender, pr
 from tests.benchmarks.endpoint import FAST, SECURE, SLOW, SLOWER, STREAMED
 from tests.benchmarks.figures import quantile
 from tests.benchmarks.inputs import job, write_rows
+from tests.benchmarks.killed import first_part as measure_first_part
+from tests.benchmarks.killed import killed as measure_killed
 from tests.benchmarks.samples import Sample
 from tests.benchmarks.session import Session
 
@@ -30,7 +32,10 @@ class Scale:
     crowd_rows: int = 16_000
     throng_rows: int = 50_000
     streamed_rows: int = 3_000
+    process_rows: int = 40_000
     finished_rows: int = 1_000_000
+    parted_rows: int = 200_000
+    killed_rows: int = 200_000
     memory_rows: tuple[int, ...] = (10_000, 200_000)
     starts: int = 10
     paced_models: int = 100
@@ -44,7 +49,10 @@ QUICK = Scale(
     crowd_rows=8_000,
     throng_rows=10_000,
     streamed_rows=600,
+    process_rows=8_000,
     finished_rows=100_000,
+    parted_rows=120_000,
+    killed_rows=20_000,
     memory_rows=(5_000, 20_000),
     starts=3,
     paced_models=2,
@@ -126,7 +134,7 @@ def memory(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
 def processes(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
     """P8: the fast endpoint, by one process and by two."""
     del peers
-    rows = 2 * scale.fast_rows
+    rows = scale.process_rows
     for number in range(scale.rounds):
         for count in (1, 2):
             scratch = session.scratch()
@@ -175,6 +183,18 @@ def finished(session: Session, scale: Scale, peers: Sequence[Contender]) -> None
             shutil.rmtree(scratch)
 
 
+def first_part(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P6: when the first part of 200,000 rows stands there, by one process and by two, and how long the end takes."""
+    del peers
+    measure_first_part(session, scale.parted_rows, 20 * scale.limit_s, range(scale.rounds))
+
+
+def killed(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """P13: rows sent by two processes, killed twice at random and resumed: what is lost, what is doubled."""
+    del peers
+    measure_killed(session, scale.killed_rows, 40 * scale.limit_s)
+
+
 PARTS: dict[str, Callable[[Session, Scale, Sequence[Contender]], None]] = {
     "fast": fast,
     "slow": slow,
@@ -188,6 +208,8 @@ PARTS: dict[str, Callable[[Session, Scale, Sequence[Contender]], None]] = {
     "delay": delay,
     "memory": memory,
     "finished": finished,
+    "first-part": first_part,
+    "killed": killed,
 }
 
 

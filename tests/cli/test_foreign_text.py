@@ -50,7 +50,8 @@ def test_a_notice_is_one_line_without_control(bars: bool) -> None:
     stream = io.StringIO()
     display = BarDisplay(stream, SystemClock()) if bars else LineDisplay(stream, SystemClock())
     display.notify(Notice(ATTACK))
-    assert stream.getvalue().startswith("promptmill: \\x1b]0;title\\x07")
+    # Lines begin with the date and time.
+    assert stream.getvalue()[0 if bars else 20 :].startswith("promptmill: \\x1b]0;title\\x07")
     assert not steers(stream.getvalue().removesuffix("\n").replace("\r", "") if bars else stream.getvalue())
     assert stream.getvalue().count("\n") == 1
 

@@ -38,12 +38,16 @@ CALLS = {
     "compare": ("compare", RUN, "--job", "test.toml"),
     "history": ("history", RUN, "--job", "test.toml"),
     "calibrate": ("calibrate", RUN, "--job", "test.toml", "--rows", "2"),
+    "export": ("export", RUN, "--format", "csv", "-o", "csv"),
+    "report": ("report", RUN, "--job", "test.toml"),
+    "init": ("init", "rows.jsonl", "-o", "first.toml"),
+    "cancel": ("cancel", RUN),
     "run": ("run", "test.toml"),
     "resume": ("resume", RUN),
 }
 # tests/integration/test_steering.py reads its JSON of a live run.
 ELSEWHERE = {"ctl"}
-LINES = {"run", "resume", "tail"}
+LINES = {"run", "resume", "tail", "cancel"}
 
 
 def commands_with_json() -> set[str]:
@@ -90,6 +94,18 @@ def test_json_has_the_number_of_its_form(judged: JudgedJob, name: str) -> None:
     assert named
     every = {key for document in documents for key in document}
     assert not set(named) - every, sorted(every)
+
+
+@pytest.mark.parametrize("form", ["chat", "openai-batch-input"])
+def test_json_of_other_exports(judged: JudgedJob, form: str) -> None:
+    """What is written for training and for a Batch API comes as JSON too: the paths, which are there, and the counts."""
+    source = RUN if form == "chat" else "test.toml"
+    done = judged.call("export", source, "--format", form, "-o", f"{form}-files", "--json")
+    assert done.exit_code == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["paths"]
+    assert all(Path(path).exists() or (judged.folder.path / path).exists() for path in document["paths"])
+    assert document["lines" if form == "chat" else "requests"] == 10
 
 
 def test_llms_txt_names_pages_that_are_there() -> None:

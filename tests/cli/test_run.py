@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from pathlib import Path
 
@@ -19,8 +20,8 @@ def test_run_does_all_rows_and_says_so(endpoint: ScriptedEndpoint, tmp_path: Pat
     result = job.run()
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
     lines = result.stderr.splitlines()
-    assert lines[0] == "promptmill: test: results go to runs/test"
-    assert any(line.startswith("promptmill: 10 of 10 rows (100 %)") for line in lines)
+    assert re.fullmatch(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d promptmill: test: results go to runs/test", lines[0])
+    assert any(line[20:].startswith("promptmill: 10 of 10 rows (100 %)") for line in lines)
     assert any(line.startswith("promptmill: all rows done in ") for line in lines)
     assert "  rows       10 = 10 ok + 0 failed + 0 not attempted" in lines
     assert "  files      runs/test/completions.jsonl" in lines

@@ -77,7 +77,7 @@ def test_possible_doubles_are_told(tmp_path: Path) -> None:
     (variant,) = status_json(folder)
     assert variant["doubled"] == 3
     shown = folder.call("status", str(folder.directory)).stdout
-    assert "3 attempts were repeated after a lost reply: possibly billed twice" in shown
+    assert "3 attempts were repeated after a lost reply, or beside a slow one: possibly billed twice" in shown
 
 
 def test_idle_connections_that_the_server_closes_cost_nothing(tmp_path: Path) -> None:

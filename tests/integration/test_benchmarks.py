@@ -8,7 +8,8 @@ import pytest
 
 from tests.benchmarks.contenders import FLOOR, OURS
 from tests.benchmarks.endpoint import FAST, MODULE, SECURE, STREAMED, Site, serving
-from tests.benchmarks.parts import FRESH_ROWS, Scale, finished
+from tests.benchmarks.goals import findings
+from tests.benchmarks.parts import FRESH_ROWS, Scale, finished, killed
 from tests.benchmarks.samples import Samples
 from tests.benchmarks.session import Session
 from tests.support.foreign import NOT_INSTALLED, needs_program
@@ -41,3 +42,17 @@ def test_made_run_is_one_that_promptmill_goes_on_with(tmp_path: Path) -> None:
     (going_on,) = samples.newest("going-on")
     assert (going_on.failure, going_on.answered) == ("", FRESH_ROWS)
     assert [one.failure for part in ("jsonl", "parquet") for one in samples.newest(part)] == ["", ""]
+
+
+def test_a_run_that_is_killed_twice_is_counted(tmp_path: Path) -> None:
+    """Promise 1: two kills of a run by two processes, and no row is lost or doubled; the goal says so only at its own number of rows."""
+    store = tmp_path / "samples.jsonl"
+    with serving() as endpoint:
+        killed(Session(endpoint, tmp_path, store), Scale(killed_rows=3000), [])
+    samples = Samples.load(store)
+    (run,) = samples.newest("killed")
+    assert run.failure == ""
+    assert (run.extra["lost"], run.extra["doubled"], run.extra["kills"] <= 2) == (0, 0, True)
+    assert run.answered == 3000 + run.extra["sent_again"]
+    (goal,) = [found for found in findings(samples) if found.name == "P13"]
+    assert goal.reached is None

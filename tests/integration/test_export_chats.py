@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.batch_families import message
 from tests.support.jobs import JobFolder, lines_of
 from tests.support.pictures import picture
-from tests.support.scripted import Received, ScriptedEndpoint, chat_reply
+from tests.support.scripted import Received, ScriptedEndpoint, chat_reply, http
 
 RIGHT = '\n[[score]]\nname = "names-it"\nkind = "exact"\nexpected = "gold"\n'
 
@@ -95,3 +96,35 @@ def test_pictures_and_calls_of_tools_in_both_forms(tmp_path: Path) -> None:
     assert shared["conversations"][0]["value"] == "see\n<image>"
     assert shared["images"][0].startswith("data:image/png;base64,")
     assert json.loads(shared["tools"])[0]["function"]["name"] == "look"
+
+
+def reply_of(received: Received) -> list[bytes]:
+    """An answer of the API that was called."""
+    if received.path.endswith("/messages"):
+        said = {**message(received.json()), "content": [{"type": "text", "text": "answer to see"}]}
+        return [http(200, json.dumps(said).encode())]
+    item = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "answer to see"}]}
+    return [http(200, json.dumps({"id": "r", "object": "response", "status": "completed", "model": "m", "output": [item]}).encode())]
+
+
+@pytest.mark.parametrize("api", ["messages", "responses"])
+def test_requests_of_other_apis_are_written_as_chats(tmp_path: Path, api: str) -> None:
+    """The system message, pictures and tools of a Messages or Responses request are those of the chat of which it was made."""
+    (tmp_path / "a.png").write_bytes(picture())
+    with ScriptedEndpoint(reply_of) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=[{"id": "r", "text": "see", "photo": "a.png"}], preflight=False)
+        asked = f'[prompt]\napi = "{api}"\nsystem = "Be brief."\nimages = "photo"\n'
+        tools = 'tools = [{type = "function", function = {name = "look", parameters = {}}}]'
+        text = folder.job.read_text().replace("[prompt]\n", asked).replace("temperature = 0\n", f"temperature = 0\n{tools}\n")
+        folder.job.write_text(text)
+        ended = folder.call()
+        assert ended.returncode == 0, ended.stderr
+    for form in ("chat", "sharegpt"):
+        assert folder.call("export", "runs/test", "--format", form).returncode == 0
+    (chat,), (shared,) = (lines_of(folder.directory / f"{form}.jsonl") for form in ("chat", "sharegpt"))
+    system, user, said = chat["messages"]
+    assert (system, said) == ({"role": "system", "content": "Be brief."}, {"role": "assistant", "content": "answer to see"})
+    assert [part["type"] for part in user["content"]] == ["text", "image_url"]
+    assert user["content"][1]["image_url"]["url"].startswith("data:image/png;base64,")
+    assert chat["tools"] == [{"type": "function", "function": {"name": "look", "parameters": {}}}]
+    assert [turn["value"] for turn in shared["conversations"]] == ["Be brief.", "see\n<image>", "answer to see"]

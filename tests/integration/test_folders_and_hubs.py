@@ -99,6 +99,20 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
         rows_of(folder.directory)
 
 
+@pytest.mark.parametrize(("log", "kind"), [("_delta_log", "Delta Lake"), (".hoodie", "Hudi")])
+def test_a_table_with_a_log_is_refused(s3: S3Server, tmp_path: Path, log: str, kind: str) -> None:
+    """Not all files of such a table count: rows that were deleted from it are not sent, on disk and on a store."""
+    (tmp_path / "table" / log).mkdir(parents=True)
+    (tmp_path / "table" / "a.jsonl").write_text('{"a": 1}\n')
+    bucket = s3.bucket()
+    s3.put(f"{bucket}/table/a.jsonl", b'{"a": 1}\n')
+    s3.put(f"{bucket}/table/{log}/0.json", b"{}")
+    for place in (tmp_path / "table", f"s3://{bucket}/table"):
+        with pytest.raises(InputError, match=rf"is a table of {kind}, whose log \({log}\) says which files count"):
+            rows_of(place)
+    assert rows_of(tmp_path / "table" / "*.jsonl") == [{"a": 1}]
+
+
 def test_a_folder_on_a_store(s3: S3Server, tmp_path: Path) -> None:
     """A folder of an object store is read as one on disk is, its partitions too."""
     spark_folder(tmp_path / "table")

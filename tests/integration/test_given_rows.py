@@ -9,12 +9,17 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import chdir
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import duckdb
+import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
 import pytest
 from click.testing import Result
 
@@ -46,6 +51,21 @@ def job_at(endpoint: ScriptedEndpoint, folder: Path, **settings: Any) -> dict[st
     }
 
 
+@dataclass
+class Question:
+    """A row as programs have it."""
+
+    id: str
+    text: str
+
+
+class NamedQuestion(NamedTuple):
+    """A row as programs have it."""
+
+    id: str
+    text: str
+
+
 def reader(rows: list[dict[str, Any]]) -> pa.RecordBatchReader:
     """A stream that can be read once."""
     return pa.Table.from_pylist(rows).to_reader(max_chunksize=1)
@@ -70,6 +90,21 @@ GIVEN: dict[str, Callable[[list[dict[str, Any]]], Any]] = {
     "lazy polars": pl.LazyFrame,
     "datasets": hub_dataset,
     "iterable datasets": lambda rows: hub_dataset(rows).to_iterable_dataset(),
+    "polars categories": lambda rows: pl.DataFrame(rows).with_columns(
+        pl.col("text").cast(pl.Categorical), pl.col("id").cast(pl.Enum(list("abc")))
+    ),
+    "pandas categories": lambda rows: pd.DataFrame(rows).astype({"text": "category", "id": "string"}),
+    "sparse pandas": lambda rows: pd.DataFrame(rows).assign(n=pd.arrays.SparseArray([0, 0, 1])),
+    "run ends": lambda rows: pa.table([pc.run_end_encode(pa.array([row[name] for row in rows])) for name in rows[0]], names=[*rows[0]]),
+    "views": lambda rows: pa.Table.from_pylist(rows).cast(pa.schema([("id", pa.string_view()), ("text", pa.large_string())])),
+    "list of batches": lambda rows: pa.Table.from_pylist(rows).to_batches(max_chunksize=1),
+    "arrow dataset": lambda rows: ds.dataset(pa.Table.from_pylist(rows)),
+    "duckdb": lambda rows: duckdb.from_arrow(pa.Table.from_pylist(rows)),
+    "dataclasses": lambda rows: [Question(**row) for row in rows],
+    "named tuples": lambda rows: [NamedQuestion(**row) for row in rows],
+    "values of numpy": lambda rows: [
+        {**row, "n": np.float32(1), "l": np.arange(2), "t": np.datetime64("2026-01-01"), "na": pd.NA} for row in rows
+    ],
     "dictionaries": lambda rows: pa.table(
         {"id": pa.array([row["id"] for row in rows]).dictionary_encode(), "text": [r["text"] for r in rows]}
     ),
@@ -131,9 +166,13 @@ def test_values_of_dicts_stay_exact(endpoint: ScriptedEndpoint, tmp_path: Path) 
         (3, "not int"),
         ([{"text": "a"}, "b"], "row 1 is str, not a dict"),
         ([{1: "a"}], "row 0 has a column named 1; names must be text"),
+        ([{0: "a"}], "row 0 has a column named 0; names must be text"),
         ([{"text": object()}], "the column 'text' has no one type"),
         ([{"text": b"a"}, {"text": 1}], "the column 'text' has no one type"),
         (pa.table([["a"], ["b"]], names=["x", "x"]), "names the column 'x' twice"),
+        (pl.DataFrame({"text": pl.Series([object()], dtype=pl.Object)}), "'text' has Python objects"),
+        (pd.Series(["a"]), "a Series is one column"),
+        ([pa.table({"a": [1]}), pa.table({"b": [1]})], "have different columns"),
         (pd.DataFrame({"text": [b"a", 1]}), "give each column values of one type"),
     ],
 )

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -76,6 +77,53 @@ def test_show_tells_all_of_a_row(finished: JobFolder) -> None:
     assert task["request"]["messages"][-1]["content"] == "question 2"
     assert task["failed_attempts"][0]["request_id"] == "req-2"
     assert task["outcome"]["error"]["code"] == "bad_request"
+
+
+def test_status_has_the_last_session_beside_the_whole(tmp_path: Path) -> None:
+    """After a second session its rows, requests and failures stand beside the counts of all; after the first, nothing does."""
+    with ScriptedEndpoint(for_rows(mixed)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=6, concurrency=1, parameters="price = {input = 1000.0, output = 1000.0}")
+        folder.call("run", "test.toml", "--limit", "4")
+        assert "session" not in folder.call("status", "latest").stdout
+        assert status_document(folder)["session"] is None
+        folder.call("run", "test.toml", "--retry-failed")
+        shown = folder.call("status", "latest").stdout
+        session = status_document(folder)["session"]
+    assert "the last session, begun 20" in shown
+    assert "2 ok + 1 failed (1 bad_request)" in shown
+    assert "requests 3, no retries" in shown
+    assert "cost $0.02" in shown
+    assert (session["ended"], session["reason"], session["counts"]["ok"], session["counts"]["kept_ok"]) == (True, None, 2, 3)
+    assert "attempts" not in session["counts"]
+    log = folder.directory / "run.log.jsonl"
+    # A line that a killed process has not written whole is passed over; what is no log says nothing.
+    with log.open("a") as file:
+        file.write('{"event":"progress","counts":{"ok":')
+    assert status_document(folder)["session"] == session
+    log.write_text('[]\nnull\n{"counts":{}}\n')
+    assert status_document(folder)["session"] is None
+
+
+def status_document(folder: JobFolder) -> dict[str, Any]:
+    """`status --json`."""
+    document: dict[str, Any] = json.loads(folder.call("status", "latest", "--json").stdout)
+    return document
+
+
+@pytest.mark.parametrize(
+    ("api", "system"),
+    [("responses", "instructions: Be brief."), ("messages", "system: Be brief."), ("chat/completions", "system: Be brief.")],
+)
+def test_show_reads_the_request_of_each_api(tmp_path: Path, api: str, system: str) -> None:
+    """Instructions and turns are laid out as text wherever an API has them; no turn is shown as JSON."""
+    with ScriptedEndpoint(lambda _: [error(400, "no")]) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=1, preflight=False, parameters="max_tokens = 5")
+        text = folder.job.read_text()
+        folder.job.write_text(text.replace("[prompt]\n", f'[prompt]\napi = "{api}"\nsystem = "Be brief."\n'))
+        assert folder.call().returncode == 1
+        shown = folder.call("show", "latest", "r0").stdout
+    assert (system in shown, "user: question 0\n" in shown) == (True, True), shown
+    assert "[{" not in shown
 
 
 def test_show_of_no_row_says_so(finished: JobFolder) -> None:

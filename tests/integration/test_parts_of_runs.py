@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.jobs import JobFolder, lines_of
-from tests.support.scripted import Action, Received, ScriptedEndpoint, answer
+from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply
 from tests.support.scripts import for_rows, row_number, until, wait_until
 
 ROWS = 60
@@ -52,11 +52,34 @@ def test_the_first_part_is_there_before_a_tenth_of_the_rows(tmp_path: Path) -> N
     assert folder.call("verify", str(folder.directory)).returncode == 0
 
 
-def test_worker_processes_leave_the_same_parts(tmp_path: Path) -> None:
-    """With processes = 2 the outputs are in the same parts, whole and in input order."""
-    with ScriptedEndpoint(for_rows(answer)) as endpoint:
-        folder = divided(tmp_path, endpoint.url, processes=2)
+def test_workers_write_parts_and_summaries_while_the_rest_is_sent(tmp_path: Path) -> None:
+    """Promise 11: the rows of a finished shard stand in their part before the others are answered; killed and resumed, nothing differs.
+
+    A long answer makes journals of shards that are worth a summary: each has one that counts, made by the worker that finished it.
+    """
+    rows, may_pass = 1000, threading.Event()
+
+    def handle(received: Received) -> Iterable[Action]:
+        if row_number(received) >= rows // 2:
+            yield from until(may_pass.is_set)
+        yield chat_reply("x" * 2000) if received.path.endswith("/chat/completions") else next(iter(answer(received)))
+
+    with ScriptedEndpoint(for_rows(handle)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=rows, concurrency=8, processes=2)
+        folder.job.write_text(folder.job.read_text() + "rows_per_part = 125\n")
+        process = folder.start(measured=False)
+        early = [folder.directory / f"completions-0000{number}-of-00008.jsonl" for number in range(4)]
+        wait_until(lambda: all(path.exists() for path in early))
+        wait_until(lambda: len(list(folder.directory.glob("journal/*/*.summary"))) == 2)
+        assert [line["id"] for path in early for line in lines_of(path)] == [f"r{row}" for row in range(rows // 2)]
+        assert not (folder.directory / "completions-00004-of-00008.jsonl").exists()
+        wait_until(lambda: len(list((folder.directory / ".parts").glob("*.json"))) == 4)
+        process.kill()
+        process.communicate()
+        inodes = [path.stat().st_ino for path in early]
+        may_pass.set()
         ended = folder.run()
     assert ended.returncode == 0, ended.stderr
-    assert [line["id"] for line in completions(folder)] == [f"r{row}" for row in range(ROWS)]
+    assert [path.stat().st_ino for path in early] == inodes
+    assert [line["id"] for line in completions(folder)] == [f"r{row}" for row in range(rows)]
     assert folder.call("verify", str(folder.directory)).returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ from batch.app import status
 from batch.app.control import control
 from batch.rundir.control_socket import NAME
 from tests.support.jobs import JobFolder, ids, lines_of
+from tests.support.ray_clusters import RayCluster, RayFolder
 from tests.support.scripted import PATIENCE_S, Action, Received, ScriptedEndpoint, Sleep, answer, error
 from tests.support.scripts import for_rows, row_number, until, wait_for, wait_for_requests
+from tests.support.stores import S3Server, StoreJob
 
 BAD = (3, 5, 8)
 PRICE = "price = {input = 1000.0, output = 1000.0}"
@@ -118,3 +121,50 @@ def test_a_script_steers_a_run(tmp_path: Path, rows: int, processes: int) -> Non
     words = [line["command"] for line in lines_of(folder.directory / "control.jsonl")]
     assert words == ["pause", "set", "resume", "set", "retry", "retry", *(["stop"] if processes == 1 else [])]
     assert not (folder.directory / NAME).exists()
+
+
+def steer(process: subprocess.Popen[str], endpoint: ScriptedEndpoint, gate: Gate, place: Path | str) -> None:
+    """Pause a run of 600 rows after 150, lower its limit, resume, mend its bad rows and retry them; then let it end."""
+    wait_for_requests(endpoint, 150, process)
+    assert control(place, "pause")["ok"]
+    gate.most = 150 + 60
+    wait_for(lambda: all(each["in_flight"] == 0 for each in control(place, "state")["variants"].values()) and not gate.in_flight, process)
+    sent = len(endpoint.requests)
+    assert control(place, "set", ["concurrency=2", "max_cost_usd=1000"])["ok"]
+    gate.peak, gate.most, gate.mended = 0, sent + 200, True
+    assert len(endpoint.requests) == sent
+    assert control(place, "resume")["ok"]
+    wait_for_requests(endpoint, sent + 30, process)
+    assert 1 <= gate.peak <= 2
+    assert control(place, "set", ["concurrency=32"])["ok"]
+    retried = control(place, "retry", [f"r{number}" for number in BAD])
+    assert (retried["ok"], retried["tasks"]) == (True, 3), retried
+    # The run could not end before.
+    gate.most = 10_000
+    _, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 0, err
+    assert {name: count for name, count in endpoint.counts().items() if count != 1} == {f"question {number}": 2 for number in BAD}
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_run_on_a_store_is_steered_by_its_address(s3: S3Server, tmp_path: Path, processes: int) -> None:
+    """On the machine that runs it, by s3://…: paused, limited, retried, in one process and in two; the commands are kept with the run."""
+    gate = Gate(150)
+    with ScriptedEndpoint(for_rows(gate)) as endpoint:
+        folder = StoreJob(tmp_path, endpoint.url, s3, rows=600, processes=processes, parameters=PRICE)
+        steer(folder.start(measured=False), endpoint, gate, folder.address)
+    completions = [json.loads(line) for line in s3.get(f"{folder.at}/completions.jsonl").splitlines()]
+    assert ids(completions) == [row["id"] for row in folder.rows]
+    assert [each.command for each in status(folder.address).commands] == ["pause", "set", "resume", "set", "retry"]
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(600)
+def test_a_run_on_ray_is_steered_where_it_was_started(tmp_path: Path) -> None:
+    """Its workers on a cluster's nodes are paused, limited, and send rows again, by commands to the driver's run directory."""
+    gate = Gate(150)
+    with RayCluster(nodes=1) as cluster, ScriptedEndpoint(for_rows(gate)) as endpoint:
+        folder = RayFolder(tmp_path, endpoint.url, cluster, rows=600, concurrency=16, parameters=PRICE)
+        steer(folder.begin(), endpoint, gate, folder.directory)
+    assert ids(folder.completions()) == [row["id"] for row in folder.rows]
+    assert folder.call("verify", str(folder.directory)).returncode == 0

@@ -13,7 +13,7 @@ import pytest
 
 from batch import app
 from batch.journal.index import ResumeIndex
-from batch.journal.segments import SegmentName
+from batch.journal.segment_name import SegmentName
 from batch.rundir.opening import open_run_directory
 from tests.support.processes import wait_until_gone, workers_of
 from tests.support.scripted import Action, Received, ScriptedEndpoint, Sleep, answer
@@ -26,7 +26,7 @@ import os, signal, sys
 import anyio
 from batch.journal.lines import encode
 from batch.rundir.opening import open_run_directory
-from batch.journal.segments import SegmentName
+from batch.journal.segment_name import SegmentName
 from batch.settings import RunSettings
 from tests.support.stores import outcome
 

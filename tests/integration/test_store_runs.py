@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from batch.app.report import report
 from batch.app.stored import open_run, open_scored
 from batch.errors import DamagedError, LockedError, PromptmillError, RunDirectoryError
 from batch.job import load
+from batch.journal.segment_name import parsed_name
 from batch.results.run_timeline import timeline_of
 from batch.rundir import store_lock
 from batch.rundir.opening import open_run_directory
@@ -85,15 +85,17 @@ def test_killed_twice_on_the_store_every_row_has_one_outcome(s3: S3Server, tmp_p
 
 
 def test_each_session_has_segments_of_its_own(s3: S3Server, tmp_path: Path) -> None:
-    """Objects are never appended to: a session takes the next number, and its flushes count up."""
+    """Objects are never appended to: a session takes the next number, and its flushes count up; all but the last are merged at its end."""
     with ScriptedEndpoint(slow) as endpoint:
         folder = StoreJob(tmp_path, endpoint.url, s3, rows=100)
         assert folder.here("input.limit=20").exit_code == 0
         assert folder.here().exit_code == 0
-    names = [name.rpartition("/")[2] for name in folder.segments()]
-    flushes = Counter(name[:7] for name in names)
-    assert set(flushes) == {"000001-", "000002-"}
-    assert names == [f"{session}{flush:06}.jsonl" for session, flushed in flushes.items() for flush in range(1, flushed + 1)]
+    names = [name for file in folder.segments() if (name := parsed_name(file.rpartition("/")[2])) is not None]
+    assert {name.number for name in names} == {1, 2}
+    for number in (1, 2):
+        *merged, last = [name for name in names if name.number == number]
+        assert not last.since
+        assert [(name.since or name.part, name.part) for name in merged] == ([(1, last.part - 1)] if last.part > 1 else [])
     assert len(folder.records()) == 100
 
 
@@ -169,9 +171,14 @@ def test_a_missing_object_is_named(s3: S3Server, tmp_path: Path) -> None:
         folder.here()
         first = folder.segments()[0]
         s3.system().delete_file(f"{folder.at}/{first}")
-        with pytest.raises(DamagedError, match=f"{first}: damaged at byte 0: this file of the journal is missing"):
+        parent, _, file = first.rpartition("/")
+        name = parsed_name(file)
+        assert name is not None
+        # A merged object is missed by the first of those that it stands for.
+        missing = [f"{parent}/{each.stem}.jsonl" for each in name.merged_from or [name]]
+        with pytest.raises(DamagedError, match=f"{missing[0]}: damaged at byte 0: this file of the journal is missing"):
             app.status(folder.address)
-        assert app.salvage(folder.address) == [f"{folder.address}/{first}: was missing; its rows will be sent again"]
+        assert app.salvage(folder.address) == [f"{folder.address}/{each}: was missing; its rows will be sent again" for each in missing]
         assert folder.here().exit_code == 0
     assert len(folder.records()) == 150
 

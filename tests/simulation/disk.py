@@ -215,12 +215,26 @@ class SimDisk(Disk):
     def _write(self, descriptor: int, data: bytes | memoryview) -> None:
         super().write(descriptor, data)
         file = self._open[descriptor]
+        # One write may have several records: a collected batch's.
+        ends = accumulate((len(line) + 1 for line in bytes(data).split(b"\n")[:-1]), initial=file.size)
+        file.ends += list(ends)[1:]
         file.size += len(data)
-        if bytes(data[-1:]) == b"\n":
-            file.ends.append(file.size)
 
     def _refusal(self) -> OSError:
         return OSError(self.trouble.code, os.strerror(self.trouble.code))
+
+
+class OpenedFiles:
+    """The disk as another process sees it, which syncs what the sending one has written: a file is known by its descriptor alone."""
+
+    def __init__(self, disk: SimDisk) -> None:
+        self._disk = disk
+
+    def sync(self, descriptor: int) -> None:
+        """Make durable what is in the file now."""
+        file = self._disk.files.get(Path(f"/proc/self/fd/{descriptor}").readlink())
+        if file is not None:
+            file.synced, file.ghost = max(file.synced, file.size), b""
 
 
 def _line_ends(path: Path) -> list[int]:

@@ -17,8 +17,8 @@ from tests.simulation.world import EPOCH, BrokenPromiseError, World, require
 
 # A wait that no server means is not slept on (FAULTS.md, fault 2).
 ABSURD_WAIT_S = 7 * 86_400.0
-# By these a gateway says that it reaches nothing: where nothing was ever served they cost a row no attempt.
-OF_A_GATEWAY = frozenset({"502"})
+# By these, a page in place of an answer too, a gateway says that it reaches nothing: where nothing was ever served they cost no attempt.
+OF_A_GATEWAY = frozenset({"502", "garbage"})
 # Refused for the row's sake in words that say nothing of the row: an answered request that meets one shows that the endpoint is at fault.
 NAMELESS = frozenset({"400"})
 

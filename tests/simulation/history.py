@@ -8,6 +8,7 @@ import random
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,8 @@ class History:
         self._models = ("alpha", "beta")[: chance.choice((1, 1, 2))]
         self._hosts = chance.choice((1, 1, 2))
         self._repeats = chance.choice((1, 1, 1, 2))
+        # From a chance of its own: the rest of a history is the same with parts and without.
+        self._rows_per_part = random.Random(f"parts of {seed}").choice((None, None, 1, 2, 3, 7))
         self._segment_bytes = chance.choice((700, 2500, 1 << 28))
         self._durability = chance.choice(("group", "group", "row", "os"))
         self._poison: dict[str, str] = {}
@@ -58,6 +61,8 @@ class History:
         self._floor: dict[str, int] = {}
         self.lived: Counter[str] = Counter()
         self._accepted: checks.Accepted = set()
+        # By a chance of its own, so that all else in the history of a seed stays as it is.
+        self._hedge_after = random.Random(f"hedging {seed}").choice((None, None, 1.0, "p50"))
         for _ in range(rows or chance.choice((1, 3, 8, 15, 25, 40))):
             self._rows.append(self._new_row())
         self._write()
@@ -119,7 +124,7 @@ class History:
     ) -> RunReport | None:
         """One process, and what must hold after it. Returns its report, None when it crashed or refused."""
         world, disk = self.world, self.disk
-        settings = draw_settings(self.chance, self._repeats, self._durability)
+        settings = replace(draw_settings(self.chance, self._repeats, self._durability), hedge_after=self._hedge_after)
         job = self.job(settings)
         before = Before(job, options, Records(job, self.folder, may_be_torn=True), self._accepted, read_outputs(self.folder))
         world.log(f"SESSION {options} {weather} {trouble} crash_at={crash_at} {crash} signals={signals} {settings}")
@@ -163,6 +168,7 @@ class History:
         """What was lived through, for the summary."""
         self.lived["sessions"] += 1
         self.lived["kills"] += crash == "kill"
+        self.lived["second requests"] += sum(tally.hedges for tally in self.world.tallies.values())
         self.lived["losses of power"] += crash == "power"
         self.lived["disk faults"] += trouble.comes
         for witness in endpoint.witnesses.values():
@@ -182,6 +188,7 @@ class History:
     ) -> None:
         world, job = self.world, before.job
         after = Records(job, self.folder, may_be_torn=crashed or may_lose)
+        checks.parts_are_recorded(after, self.folder)
         found = before.records.counts()
         words = world.last_words
         started = session.watcher.has_started
@@ -205,6 +212,8 @@ class History:
             lost = checks.allowed_to_lose(words, self._durability)
         else:
             lost = job.run.most_in_flight * len(job.variants) if may_lose else 0
+        # Of two requests for a row both may be answered, and one counts.
+        lost += sum(tally.hedges for tally in world.tallies.values())
         if started:
             checks.cost_is_honest(before, after, kept, endpoint, lost)
             checks.changes_were_heeded(before, after, report)
@@ -232,7 +241,7 @@ class History:
             input=InputSettings(paths=(str(self._input),), id="id" if self._by_id else None),
             variants=variants,
             run=settings,
-            output=OutputSettings(dir=str(self.folder), columns=("text",)),
+            output=OutputSettings(dir=str(self.folder), columns=("text",), rows_per_part=self._rows_per_part),
         )
 
     @property

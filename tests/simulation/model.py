@@ -126,17 +126,31 @@ def output_lines(job: Job, records: Records) -> tuple[list[tuple[Any, ...]], lis
     return completions, errors
 
 
-def read_outputs(folder: Path) -> tuple[list[tuple[Any, ...]] | None, list[tuple[Any, ...]] | None]:
-    """What stands there; None for a file that is absent. Raises ValueError when a line is not whole."""
-    return (
-        _read(folder / "completions.jsonl", lambda line: line["completion"]),
-        _read(folder / "errors.jsonl", lambda line: line["error"]["code"]),
-    )
+Outputs = dict[str, list[tuple[Any, ...]]]
+"""The lines of each output file, by its name."""
 
 
-def _read(path: Path, of: Any) -> list[tuple[Any, ...]] | None:
-    if not path.exists():
-        return None
+def right_files(job: Job, records: Records) -> Outputs:
+    """The files that must stand there, each with its lines."""
+    rows, bound = job.output.rows_per_part, sum(len(batch) for batch in Dataset(job.input).batches())
+    files: Outputs = {}
+    for kind, lines in zip(("completions", "errors"), output_lines(job, records), strict=True):
+        if rows is None or not bound:
+            files[f"{kind}.jsonl"] = lines
+            continue
+        count = -(-bound // rows)
+        for part in range(count):
+            files[f"{kind}-{part:05d}-of-{count:05d}.jsonl"] = [line for line in lines if part * rows <= line[1] < (part + 1) * rows]
+    return files
+
+
+def read_outputs(folder: Path) -> Outputs:
+    """What stands there. Raises ValueError when a line is not whole."""
+    completions = {path.name: _read(path, lambda line: line["completion"]) for path in sorted(folder.glob("completions*.jsonl"))}
+    return completions | {path.name: _read(path, lambda line: line["error"]["code"]) for path in sorted(folder.glob("errors*.jsonl"))}
+
+
+def _read(path: Path, of: Any) -> list[tuple[Any, ...]]:
     text = path.read_text()
     require(not text or text.endswith("\n"), "11", f"{path} is not whole")
     lines = [json.loads(line) for line in text.splitlines()]

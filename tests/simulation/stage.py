@@ -6,7 +6,7 @@ import asyncio
 import importlib
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from random import Random
 from types import SimpleNamespace
@@ -21,6 +21,7 @@ from anyio._backends import _asyncio
 from batch.app import prepare
 from batch.app.runner import RunOptions, RunReport, run
 from batch.engine import endpoints
+from batch.errors import PromptmillError
 from batch.events import Event, RunStarted
 from batch.executors import context, stopping
 from batch.executors.live import executor as live
@@ -28,10 +29,15 @@ from batch.job import LoadedJob
 from batch.journal import summary_files
 from batch.journal.file_writer import FileJournal
 from batch.readers import input_index
+from batch.results import part_index, part_processes
+from batch.results.outputs import plan_while_sending
+from batch.results.part_follower import PartFollower
+from batch.results.part_writer import PartWriter
 from batch.rundir import local as rundir_local
+from batch.rundir.stored_run import StoredRun
 from batch.settings import Durability
 from batch.storage import local
-from tests.simulation.disk import SimDisk
+from tests.simulation.disk import OpenedFiles, SimDisk
 from tests.simulation.endpoint import Endpoint
 from tests.simulation.loop import NumberedScope, StalledError, VirtualLoop
 from tests.simulation.loop import run as run_on
@@ -62,10 +68,15 @@ class Watcher:
         self._awaits_disk = durability != "os"
         self._durable_before: dict[str, int] = {}
         self.has_started = False
+        self.follower: PartFollower | None = None
 
     def notify(self, event: Event) -> None:
         if self._world.dead:
             return
+        if self.follower is not None:
+            # A process of its own would look when its clock says so: here it looks whenever anything is reported.
+            with suppress(PromptmillError):
+                self.follower.look()
         if isinstance(event, RunStarted):
             self.has_started = True
             self._world.tallies = event.tallies
@@ -140,6 +151,9 @@ class Session:
                 (prepare, "request_builder", builder),
                 (rundir_local, "FileJournal", partial(FileJournal, segment_bytes=self._segment_bytes, disk=disk)),
                 (local, "sync_directory", disk.sync_directory),
+                (app_run, "following", self._following),
+                (part_index, "Disk", partial(OpenedFiles, disk)),
+                (part_processes, "usable_cores", lambda: 1),
                 # However small: segments have summaries, and the input an index.
                 (summary_files, "WORTH_BYTES", 0),
                 (input_index, "WORTH_ROWS", 0),
@@ -148,6 +162,18 @@ class Session:
             ):
                 stack.enter_context(patch.object(target, name, value))
             yield
+
+    @contextmanager
+    def _following(self, stored: StoredRun, *, alone: bool) -> Iterator[None]:
+        """Write parts while the run sends, in this process."""
+        assert alone, "workers are not simulated"
+        plan = plan_while_sending(stored)
+        if plan is not None:
+            self.watcher.follower = PartFollower(PartWriter(stored.without_limit(), plan, "jsonl", stored.directory.path))
+        try:
+            yield
+        finally:
+            self.watcher.follower = None
 
     def _run_async(self, main: Callable[..., Awaitable[Any]], *args: Any, **_backend: Any) -> Any:
         world = self._world

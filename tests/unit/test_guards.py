@@ -228,3 +228,9 @@ def test_a_thread_beside_the_event_loop_may_block(loop_guard: LoopGuard) -> None
     with loop_guard.watching() as found:
         anyio.run(anyio.to_thread.run_sync, time.sleep, 0.001)
     assert found == []
+
+
+@pytest.mark.xdist_group("guards")
+def test_tests_of_a_group_share_a_worker(request: pytest.FixtureRequest) -> None:
+    """pytest-xdist keeps a group together by its name in the tests' names; a pytest that ignores it starts a cluster in each worker."""
+    assert request.node.nodeid.endswith("@guards") is getattr(request.config.option, "loadgroup", False)

@@ -11,6 +11,8 @@ import struct
 import termios
 from collections.abc import Iterator
 from contextlib import closing
+from copy import deepcopy
+from datetime import datetime
 from fcntl import ioctl
 from pathlib import Path
 from typing import TextIO
@@ -19,7 +21,7 @@ import pytest
 
 from batch.events import Notice, Progressed, RunEnded, RunStarted, WorkerProgress
 from batch.progress import BarDisplay, LineDisplay, Meter, display_for, duration, near, progress_line, rate
-from batch.tally import Tally, sum_tallies
+from batch.tally import Tally, change, sum_tallies
 
 
 class FakeClock:
@@ -127,11 +129,24 @@ def test_kept_rows_are_progress_but_not_speed(clock: FakeClock) -> None:
 
 
 def test_the_sum_of_tallies_is_complete() -> None:
-    """Every count of a tally is added up, failures by code too; an unknown total stays unknown."""
-    counts = [name for name in Tally.__slots__ if name not in {"failures", "total"}]
+    """Every count of a tally is added up, failures by code and attempts too; an unknown total stays unknown."""
+    counts = [name for name in Tally.__slots__ if name not in {"failures", "attempts", "total"}]
     one = Tally(**dict.fromkeys(counts, 2), total=20, failures={"tls": 1})
     two = Tally(**dict.fromkeys(counts, 3), total=30, failures={"tls": 1, "reset": 4})
+    one.ended("a", "ok", 0.015, 0.25)
+    for endpoint in ("a", "b"):
+        two.ended(endpoint, "ok", 0.015)
     whole = sum_tallies({"one": one, "two": two})
+    first = ("first_token", "a", 5), ("first_token_s", "a", "")
+    assert {key: value for key, value in whole.attempts.items() if key[1] == "a" and key not in first} == {
+        ("code", "a", "ok"): 2,
+        ("took", "a", 1): 2,
+        ("took_s", "a", ""): 0.03,
+    }
+    assert [whole.attempts[key] for key in first] == [1, 0.25]
+    again = deepcopy(whole)
+    change(again, whole, one)
+    assert again.attempts["code", "a", "ok"] == 3
     assert all(getattr(whole, name) == 5 for name in counts)
     assert whole.total == 50
     assert whole.failures == {"tls": 2, "reset": 4}
@@ -179,7 +194,7 @@ def test_a_path_is_shown_relative_to_the_working_directory(tmp_path: Path, monke
 
 
 def test_plain_lines_come_at_the_start_every_interval_and_at_the_end(clock: FakeClock) -> None:
-    """Off a terminal a log gets one line every 30 s, and notices at once (fault 58)."""
+    """Off a terminal a log gets one line every 30 s, and notices at once (fault 58). Each has its time."""
     stream, tallies = io.StringIO(), {"m": Tally(total=1000)}
     display = LineDisplay(stream, clock)
     display.notify(RunStarted("tickets", "/elsewhere/tickets", tallies))
@@ -191,13 +206,17 @@ def test_plain_lines_come_at_the_start_every_interval_and_at_the_end(clock: Fake
     display.notify(RunEnded(tallies, None))
     clock.now += 60
     display.notify(Progressed(tallies))
+    lines = {
+        0: ["tickets: results go to /elsewhere/tickets", "0 of 1,000 rows (0 %)"],
+        30: ["60 of 1,000 rows (6 %), 2.0 rows/s, 0 tokens/s, 7 min 50 s left"],
+        60: ["120 of 1,000 rows (12 %), 2.0 rows/s, 0 tokens/s, 7 min 20 s left"],
+        65: ["paused 12 s: 429 from api.example.org", "130 of 1,000 rows (13 %), 2.0 rows/s, 0 tokens/s"],
+    }
+    # The clock began 1,000 s after the epoch, in this machine's zone.
     assert stream.getvalue().splitlines() == [
-        "promptmill: tickets: results go to /elsewhere/tickets",
-        "promptmill: 0 of 1,000 rows (0 %)",
-        "promptmill: 60 of 1,000 rows (6 %), 2.0 rows/s, 0 tokens/s, 7 min 50 s left",
-        "promptmill: 120 of 1,000 rows (12 %), 2.0 rows/s, 0 tokens/s, 7 min 20 s left",
-        "promptmill: paused 12 s: 429 from api.example.org",
-        "promptmill: 130 of 1,000 rows (13 %), 2.0 rows/s, 0 tokens/s",
+        f"{datetime.fromtimestamp(1000 + age).astimezone():%Y-%m-%d %H:%M:%S} promptmill: {line}"
+        for age, said in lines.items()
+        for line in said
     ]
 
 

@@ -28,6 +28,7 @@ USUAL_NAMES = ("completion", "output", "response", "answer", "prediction", "text
 # Seconds and US dollars beyond this are no measurement; their sums are still finite.
 _MOST = 1e12
 
+# The endings of answers that were cut off, by the names of the chat API.
 _INSPECT_REASONS = {"max_tokens": "length", "model_length": "length"}
 
 
@@ -125,14 +126,13 @@ def _of_inspect(document: Mapping[str, Any]) -> Iterator[ForeignLine]:
 
 
 def _inspect_answer(output: Mapping[str, Any], choice: Mapping[str, Any]) -> dict[str, Any]:
-    message, usage, reason = choice.get("message") or {}, output.get("usage") or {}, choice.get("stop_reason")
-    tokens = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
+    message, reason = choice.get("message") or {}, choice.get("stop_reason")
     calls = message.get("tool_calls") or []
     return {
         "text": text_of(message.get("content")),
         "tool_calls": [{"function": {"name": one.get("function"), "arguments": one.get("arguments")}} for one in calls] or None,
-        "truncated": reason in {"max_tokens", "model_length"},
-        "usage": {key: count for key, count in tokens.items() if type(count) is int},
+        "truncated": reason in _INSPECT_REASONS,
+        "usage": _tokens(output.get("usage") or {}),
         "latency_s": _number(output.get("time")),
         **({"finish_reason": _INSPECT_REASONS.get(reason, reason)} if isinstance(reason, str) else {}),
     }
@@ -147,6 +147,11 @@ def _failed(error: Any) -> dict[str, Any]:
 def _number(value: Any) -> float | None:
     """Read an amount (seconds, US dollars) that another tool wrote; None for anything but a finite number from 0."""
     return float(value) if type(value) in (int, float) and 0 <= value <= _MOST else None
+
+
+def _tokens(usage: Mapping[str, Any]) -> dict[str, Any]:
+    """The tokens of an answer, from a tool that counts input and output tokens."""
+    return read_usage({"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}) or {}
 
 
 def _seconds(milliseconds: Any) -> float | None:
@@ -167,7 +172,6 @@ def _of_every_eval(lines: Sequence[Mapping[str, Any]]) -> Iterator[ForeignLine]:
         if texts is None:
             said = [message.get("content") for message in line.get("messages") or () if message.get("role") == "assistant"]
             texts = said[-1:]
-        tokens = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
-        facts = {"usage": read_usage(tokens) or {}, "latency_s": _seconds(timing.get("latency_ms"))}
+        facts = {"usage": _tokens(usage), "latency_s": _seconds(timing.get("latency_ms"))}
         for text in texts if isinstance(texts, list) else [texts]:
             yield id_of(line["sample_id"]), variant, {"text": text_of(text), **facts}, columns

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from typing import Any, Protocol, Self
 from batch.errors import StorageError
 from batch.evaluation.answers import Answer, by_row
 from batch.evaluation.expected import no_row_can_be_judged
+from batch.evaluation.grading.pictures import FOLDER, IMAGES, KeptPictures, Pictures
 from batch.evaluation.scorers import ExpectedError, scorer_version
 from batch.journal.disk import refusal
 from batch.journal.index import ResumeIndex
@@ -42,11 +43,12 @@ CARRIED = ("judged_row", "judged")
 class Call:
     """One call to a model. `id` begins with the row's id and hashes everything that decides the reply.
 
-    Its request is rendered from `columns`.
+    Its request is rendered from `columns`. `kept` are the files that these name, which go beside the calls.
     """
 
     id: str
     columns: Mapping[str, Any]
+    kept: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
 
 class Grader(Protocol):
@@ -71,11 +73,14 @@ class Identity:
         sent_to = [variant.provider.name, variant.model, *((embedded.model_path, embedded.chat_template) if embedded else ())]
         self._digest = blake2b(json.dumps([sent_to, dict(variant.parameters)], sort_keys=True).encode(), digest_size=16)
 
-    def call(self, row: Row, column: str, value: Any) -> Call:
-        """Make the call about `row` whose request is rendered from `value`."""
+    def call(self, row: Row, column: str, value: Any, pictures: Pictures | None = None) -> Call:
+        """Make the call about `row` whose request is rendered from `value`, with the row's pictures."""
         digest = self._digest.copy()
         digest.update(json_bytes(value))
-        return Call(f"{row.id} {digest.hexdigest()}", {column: value})
+        if pictures is None:
+            return Call(f"{row.id} {digest.hexdigest()}", {column: value})
+        digest.update(json_bytes(pictures.names))
+        return Call(f"{row.id} {digest.hexdigest()}", {column: value, IMAGES: list(pictures.names)}, pictures.kept)
 
 
 def graded_by(settings: ScoreSettings) -> Variant:
@@ -100,33 +105,36 @@ def write_calls(grader: Grader, answers: Callable[[], Iterable[Answer]], state: 
     folder, place = directory.path, f"{address_of(directory)}/{CALLS_FILE}"
     stamp = {"state": state, "version": scorer_version(grader.settings)}
     known = _stamp(folder / _STAMP_FILE)
-    if {key: known.get(key) for key in stamp} == stamp and (folder / CALLS_FILE).exists():
+    is_there = (folder / CALLS_FILE).exists() and (not known.get("pictures") or (folder / FOLDER).is_dir())
+    if {key: known.get(key) for key in stamp} == stamp and is_there:
         return place, int(known["calls"])
     try:
         # A run directory, and as closed to others as those are.
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(refusal(error, folder)) from error
+    pictures = KeptPictures(directory)
     with replace_atomically(folder / CALLS_FILE) as file:
         calls = 0
-        for line in _all_lines(grader, answers()):
+        for line in _all_lines(grader, answers(), pictures):
             file.write(json_bytes(line) + b"\n")
             calls += 1
     directory.publish(folder / CALLS_FILE)
+    pictures.drop_others()
     # After the calls themselves: a stamp without them would say that they are up to date.
     with replace_atomically(folder / _STAMP_FILE) as file:
-        file.write(json.dumps({**stamp, "calls": calls}).encode())
+        file.write(json.dumps({**stamp, "calls": calls, "pictures": pictures.count}).encode())
     return place, calls
 
 
-def _all_lines(grader: Grader, answers: Iterable[Answer]) -> Iterator[dict[str, Any]]:
+def _all_lines(grader: Grader, answers: Iterable[Answer], pictures: KeptPictures) -> Iterator[dict[str, Any]]:
     left_out: Counter[str] = Counter()
     judged = 0
     columns: list[str] = []
     for row, of_row in by_row(answers):
         columns = columns or list(row.columns)
         try:
-            yield from _lines(grader, of_row)
+            yield from _lines(grader, of_row, pictures)
             judged += 1
         except ExpectedError as error:
             left_out[str(error)] += 1
@@ -134,10 +142,11 @@ def _all_lines(grader: Grader, answers: Iterable[Answer]) -> Iterator[dict[str, 
         raise no_row_can_be_judged(grader.settings, left_out.most_common(1)[0][0], columns)
 
 
-def _lines(grader: Grader, of_row: Sequence[Answer]) -> list[dict[str, Any]]:
+def _lines(grader: Grader, of_row: Sequence[Answer], pictures: KeptPictures) -> list[dict[str, Any]]:
     row = of_row[0].row
     lines: dict[str, dict[str, Any]] = {}
     for call, names in grader.calls(row, of_row):
+        pictures.keep(call.kept)
         line = lines.setdefault(call.id, {"id": call.id, "judged_row": row.id, "judged": [], **call.columns})
         line["judged"] += [name for name in names if name not in line["judged"]]
     return list(lines.values())

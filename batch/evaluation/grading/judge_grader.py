@@ -12,6 +12,7 @@ from batch.evaluation.expected import column_or_template, expected_value
 from batch.evaluation.grading.grader_calls import Call, Identity
 from batch.evaluation.grading.judge_chats import AGAIN, LONGEST_REPLY, ChatMaker, ChatMessage, chat_text, preference_format, rating_format
 from batch.evaluation.grading.pairs import pairs_of
+from batch.evaluation.grading.pictures import PictureReader
 from batch.evaluation.scorers.sample import ExpectedError
 from batch.evaluation.scorers.texts import as_text
 from batch.prompts.messages import messages_maker
@@ -74,6 +75,8 @@ class JudgeGrader:
         self._expected = expected_value(settings)
         self._question = _question(judge, job.variants[0].prompt)
         self._identity = Identity(judge_variant(settings))
+        attached = job.variants[0].prompt.attached
+        self._pictures = PictureReader(judge.images, attached) if judge.images else None
 
     def calls(self, row: Row, answers: Sequence[Answer]) -> Iterator[tuple[Call, Sequence[str]]]:
         """Yield the calls about a row's answers, each with the variants that gave them. Raises ExpectedError."""
@@ -127,7 +130,7 @@ class JudgeGrader:
         return items
 
     def _call(self, row: Row, messages: Sequence[ChatMessage]) -> Call:
-        return self._identity.call(row, MESSAGES, messages)
+        return self._identity.call(row, MESSAGES, messages, None if self._pictures is None else self._pictures.of(row))
 
 
 def _question(judge: JudgeSettings, prompt: PromptSettings) -> Callable[[Row], str]:

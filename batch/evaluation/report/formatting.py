@@ -95,10 +95,15 @@ def sent_prompt(request: Request, longest: int) -> list[SentMessage]:
     body = orjson.loads(request.body)
     # Requests of batch files are sent as they are, whatever their messages look like.
     messages = body["messages"] if isinstance(body.get("messages"), list) else []
+    if system := body.get("system") or body.get("instructions"):
+        # The Messages and Responses APIs have it beside the messages.
+        messages = [{"role": "system", "content": system}, *messages]
     if isinstance(given := body.get("input"), list) and all(isinstance(item, Mapping) for item in given):
         # The Responses API has its messages as items.
-        messages = [{"role": "system", "content": body.pop("instructions", None)}, *body.pop("input")]
-    said = [(str(message.get("role", "")), _message(message)) for message in messages if isinstance(message, Mapping)]
+        messages = [*messages, *body.pop("input")]
+    said = [
+        (str(message.get("role") or message.get("type") or ""), _message(message)) for message in messages if isinstance(message, Mapping)
+    ]
     said += [("", _content(body[name])) for name in ("prompt", "input") if name in body]
     if "tools" in body:
         said.append(("tools", pretty(body["tools"])))
@@ -107,6 +112,9 @@ def sent_prompt(request: Request, longest: int) -> list[SentMessage]:
 
 def _message(message: Mapping[str, Any]) -> str:
     calls = message.get("tool_calls")
+    if "role" not in message:
+        # A call of a tool, or its result, among the items of the Responses API.
+        return pretty({key: value for key, value in message.items() if key != "type"})
     parts = [_content(message.get("content")), pretty(calls) if calls else ""]
     return "\n".join(part for part in parts if part)
 
@@ -122,6 +130,9 @@ def _content(content: Any) -> str:
 def _part(part: Mapping[str, Any]) -> str:
     if isinstance(part.get("text"), str):
         return str(part["text"])
+    source = part.get("source")
+    if isinstance(source, Mapping) and isinstance(source.get("data"), str):
+        return f"[{part.get('type')}: {source.get('media_type')}, {len(source['data']):,} characters]"
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, Mapping) else image
     if isinstance(url, str):

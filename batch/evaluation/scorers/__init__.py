@@ -42,9 +42,9 @@ KINDS = {
     "exact": ScorerKind(matching.exact),
     "contains": ScorerKind(matching.contains),
     "regex": ScorerKind(matching.regex, version=2),
-    "choice": ScorerKind(choice.choice, version=3),
-    "label": ScorerKind(labels.label),
-    "number": ScorerKind(number.number, version=2),
+    "choice": ScorerKind(choice.choice, version=4),
+    "label": ScorerKind(labels.label, version=2),
+    "number": ScorerKind(number.number, version=3),
     "math": ScorerKind(math.math, slow=True, version=2),
     "json": ScorerKind(structured.valid_json, compares=False, version=2),
     "json_schema": ScorerKind(structured.json_schema, compares=False, version=3, file_option="schema"),
@@ -139,4 +139,6 @@ def _deciding(settings: JudgeSettings | Variant) -> dict[str, Any]:
     document = asdict(settings)
     # It only steers the check of model names before a run.
     document.get("variant", document)["provider"].pop("lists_all_models")
+    if not document.get("images"):
+        document.pop("images", None)
     return document

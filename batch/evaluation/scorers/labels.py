@@ -27,7 +27,7 @@ _CUE = re.compile(
     rf"(?<!\w)(?i:{_CUES}|{'|'.join(map(re.escape, words(NOUNS)))})[^\n:：]{{0,40}}?(?:[:：=]|(?<!\w)(?i:{_LINKS})(?!\w))[\s*_\"'`(\[]*"
 )
 _NOT = rf"\bnot|n't|\bnever|\bneither|\bnor|\brather than|(?<!\w)(?:{'|'.join(words(DENIALS))})"
-_DENIED = re.compile(rf"(?:{_NOT})\s+(?:(?:a|an|the)\s+)?[\"'*`]*$", re.IGNORECASE)
+_DENIED = re.compile(rf"(?:\bnon-|(?:{_NOT})\s+)(?:(?:a|an|the)\s+)?[\"'*`]*$", re.IGNORECASE)
 
 
 def label(*, labels: Labels = (), field: str | None = None, pattern: str | None = None, case_sensitive: bool = False) -> Scorer:

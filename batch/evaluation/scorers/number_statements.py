@@ -26,11 +26,19 @@ _LINK = "|".join(re.escape(word) for word in words(LINKS, without=["zh", "ja", "
 _LINK_JOINED = "|".join(words({key: LINKS[key] for key in ("zh", "ja", "ko", "th")}))
 _DECLARED = re.compile(
     rf"\b(?P<final>(?i:final|finale|endgültige|correct)\s+)?(?i:{_NOUN})\b(?:[^\n:：=]{{0,60}}?\b(?i:{_LINK})\b|[^\n:：=]{{0,40}}?(?P<colon>\**[:：=—–]\**))"
+    r"|\b[Ff](?:inal|INAL)\**\s*[:：](?=[\s*_]*[$€£¥₹]?[-−+]?\s?[$€£¥₹]?\.?\d)"
     rf"|(?:{_NOUN_JOINED})[^\n。:：=]{{0,12}}?(?:{_LINK_JOINED}|[:：])"
 )
 # What may stand between "Answer:" and its number; with anything else the colon begins a solution.
 _AT_ONCE = re.compile(
     r"[\s*_$€£¥₹(\[\"'~≈]*(?:(?i:about|approximately|roughly|exactly|only|just|[a-z]\s*=)\s*)?[$€£¥₹*]*[-−+]?\s?[$€£¥₹]?\.?\d"
+)
+# "<answer>18</answer>", as prompts of reasoning models ask for, and a heading such as "**Final Answer**" above the line of the number.
+_TAGGED = re.compile(r"<(?P<tag>(?:final[_ ]?)?answer|final|solution)>(?P<said>[^<]{1,400})(?:</(?P=tag)>|$)", re.IGNORECASE)
+_HEADED = re.compile(
+    rf"^[ \t#*_]*(?i:(?:the\s+)?(?:final\s+)?(?:{_NOUN}))[ \t*_]*\n\s*"
+    r"(?=[\s*_$€£¥₹]*[-−+]?\s?[$€£¥₹]?\.?\d)(?P<said>[^\n]{1,80})(?=\n|$)",
+    re.MULTILINE,
 )
 _SENTENCE_END = re.compile(r"\n|[.!?](?=\s+[A-Z]|\s*$)|[。！？]")
 _DENIED = re.compile(
@@ -190,5 +198,25 @@ def _declared(text: str, decimal: Decimal) -> tuple[Given, int] | None:
     return None
 
 
-_STATEMENTS = (_in_box, _after_hashes, _declared)
+def _tagged(text: str, decimal: Decimal) -> tuple[Given, int] | None:
+    """Return the number of the last tag of an answer: what it states, or its last number."""
+    for match in reversed(list(_TAGGED.finditer(text))):
+        found = (_declared(match["said"], decimal) or (_of_all(match["said"], decimal, "last"), 0))[0].number
+        if found is not None:
+            return Given(_moved(found, match.start("said")), "stated"), match.end()
+    return None
+
+
+def _headed(text: str, decimal: Decimal) -> tuple[Given, int] | None:
+    """Return the number of the line below the last heading such as "Final Answer"."""
+    for match in reversed(list(_HEADED.finditer(text))):
+        found = _allowed(match["said"], list(numbers(match["said"], decimal)))
+        after = match["said"].rfind("=")
+        chosen = next((each for each in found if each.start > after), None)
+        if chosen is not None:
+            return Given(_moved(chosen, match.start("said")), "stated"), match.end()
+    return None
+
+
+_STATEMENTS = (_in_box, _tagged, _after_hashes, _declared, _headed)
 """What states a number, from the clearest to the least clear."""

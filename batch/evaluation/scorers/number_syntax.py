@@ -43,7 +43,7 @@ _WIDE_COMMA = re.compile(r"(?<=[０-９])，(?=[０-９])")
 
 _NUMBER = re.compile(
     rf"""
-    (?<![^\W{JOINED}])(?<!\.)(?<![A-Za-z][-–])   # not within a word (H2O) or a name (GPT-4)
+    (?<![^\W{JOINED}])(?<!\.)(?<![A-Za-z][-–])(?<!\d:)(?!\d{{1,2}}:\d\d(?!\d))   # not within a word (H2O), a name (GPT-4) or a time
     (?P<minus>[-−]|(?<![\w)]\s)[-−]\s|(?<![\w)]\s)(?<![\w)])–|\b(?:minus|negative)\s+)?
     (?P<currency>(?:{_CURRENCY})\s?)?
     (?P<minus_after>[-−])?

@@ -13,13 +13,11 @@ import orjson
 from batch.executors.batch_api.shard_files import ShardFiles, TaskEntry
 from batch.executors.batch_api.submissions import Submission, Submissions
 from batch.journal.disk import storage_errors
+from batch.providers.batch_apis import MAX_INPUTS, inputs_of
 from batch.records import Request
 from batch.settings import OWN_MODEL, Variant
 from batch.settings.batch_api import BatchApi
 from batch.storage import open_regular, sync_directory
-
-# OpenAI's bound on what a batch of embeddings may embed in all.
-MAX_INPUTS = 50_000
 
 
 @dataclass(slots=True)
@@ -175,10 +173,7 @@ def _model_of(variant: Variant, request: Request) -> str:
 
 def _inputs_of(request: Request) -> int:
     """Return how many inputs a request embeds; 0 for other APIs."""
-    if request.api != "embeddings":
-        return 0
-    value = orjson.loads(request.body).get("input")
-    return len(value) if isinstance(value, list) and value and isinstance(value[0], str | list) else 1
+    return inputs_of(orjson.loads(request.body)) if request.api == "embeddings" else 0
 
 
 def _without_model(body: bytes) -> bytes:

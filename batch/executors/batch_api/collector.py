@@ -12,14 +12,14 @@ import anyio.to_thread
 
 from batch.clock import Clock
 from batch.engine.answer_checks import AnswerSchemaCheck
-from batch.engine.recorder import Recorder
 from batch.engine.work import Work
 from batch.executors.batch_api.builder import place_in
+from batch.executors.batch_api.failures import BatchFailures
+from batch.executors.batch_api.known import settled
 from batch.executors.batch_api.money import BatchMoney
 from batch.executors.batch_api.shard_files import RequestBodies, ShardFiles, TaskEntry
 from batch.executors.batch_api.submissions import Submission
 from batch.journal.index import ResumeIndex
-from batch.journal.lines import task_hash
 from batch.policy.verdicts import Action, judge
 from batch.providers.batch_replies import BatchObject, ResultLine, read_result
 from batch.providers.lenient_json import parse
@@ -75,7 +75,7 @@ class Collector:
         self,
         files: ShardFiles,
         token: str,
-        recorder: Recorder,
+        failures: BatchFailures,
         money: BatchMoney,
         checks: Mapping[str, AnswerSchemaCheck],
         indexes: Mapping[str, ResumeIndex],
@@ -83,11 +83,12 @@ class Collector:
     ) -> None:
         self._files = files
         self._token = token
-        self._recorder = recorder
+        self._recorder = failures.recorder
         self._money = money
         self._checks = checks
         self._indexes = indexes
         self._clock = clock
+        self._failures = failures
         self.attempts = 1
 
     async def collect(self, submission: Submission, batch: BatchObject, lines: Iterable[Any]) -> Collected:
@@ -107,14 +108,7 @@ class Collector:
 
     def _recorded(self, submission: Submission, entries: list[TaskEntry]) -> list[bool]:
         """Find the tasks whose outcome an interrupted collection has journaled: those must not be counted twice."""
-        index = self._indexes.get(submission.variant)
-        if index is None or not len(index):
-            return [False] * len(entries)
-        found = index.lookup([task_hash(entry.id, entry.ordinal, entry.repeat) for entry in entries])
-        return [
-            known is not None and known.key == entry.key[:8] and (known.ok or entry.previous is None)
-            for entry, known in zip(entries, found, strict=True)
-        ]
+        return settled(self._indexes.get(submission.variant), entries)
 
     def _take(self, joining: _Joining, line: Any) -> None:
         submission, collected = joining.submission, joining.collected
@@ -157,7 +151,7 @@ class Collector:
         if verdict.action is Action.STOP:
             collected.refusal = error.message
         if verdict.action is Action.FAIL or work.unusable > 1 or work.attempts >= self.attempts:
-            self._recorder.failed(work, error, exchange)
+            self._failures.fail(work, error, exchange)
             collected.failed += 1
         else:
             collected.rest.append(TaskEntry.of(work))
@@ -172,7 +166,7 @@ class Collector:
             self._recorder.tallies[work.task.variant].repairs += 1
             collected.rest.append(TaskEntry.of(work))
         else:
-            self._recorder.failed(work, error, exchange)
+            self._failures.fail(work, error, exchange)
             collected.failed += 1
 
     def _exchange(self, work: Work, batch: BatchObject, submission: Submission, line: ResultLine) -> Exchange:

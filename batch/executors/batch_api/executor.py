@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, asynccontextmanager, nullcontext
@@ -24,6 +25,7 @@ from batch.executors import Ended
 from batch.executors.batch_api.builder import ShardBuilder
 from batch.executors.batch_api.collector import Collector
 from batch.executors.batch_api.endpoint import BatchEndpoint, BatchTimes
+from batch.executors.batch_api.failures import BatchFailures
 from batch.executors.batch_api.known import KnownTasks, RestSource
 from batch.executors.batch_api.money import BatchMoney
 from batch.executors.batch_api.provider import BatchProvider
@@ -31,6 +33,7 @@ from batch.executors.batch_api.session import BatchSession
 from batch.executors.batch_api.shard_files import ShardFiles
 from batch.executors.batch_api.submissions import Submission, Submissions
 from batch.executors.batch_api.watching import Watcher
+from batch.executors.batch_api.webhook import receiving
 from batch.executors.context import EndpointGroup, RunContext
 from batch.executors.costs import prices_of, run_spent_usd
 from batch.executors.live.dedupe import duplicates_of, in_passes
@@ -120,8 +123,15 @@ class _Running:
             f"stopping: batches that were submitted continue at their providers; promptmill resume {place} collects them,"
             f" promptmill cancel {place} cancels them"
         )
-        stop = await context.supervise(self.batches, partial(self.batches.run, [queue.feed for queue in queues]), stopping)
-        left = len(self.batches.known.rest)
+        loop = asyncio.get_running_loop()
+        settings = context.job.batch
+
+        def heard() -> None:
+            loop.call_soon_threadsafe(self.batches.poll)
+
+        with context.control.polled(self.batches.poll), receiving(settings.webhook, settings.webhook_secret_env, heard, context.report):
+            stop = await context.supervise(self.batches, partial(self.batches.run, [queue.feed for queue in queues]), stopping)
+        left = len(self.batches.known.undone)
         if stop is not None or not left:
             return stop
         if context.job.batch.rest != "live":
@@ -139,7 +149,7 @@ class _Running:
         session = Session(live, recorder, self.live_costs, context.settings, clock=context.clock, observers=context.observers)
         stop = await context.supervise(session, session.execute)
         if stop is None:
-            self.batches.known.rest.clear()
+            self.batches.known.clear()
         return stop
 
 
@@ -152,7 +162,8 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
         stack.callback(submissions.close)
         if repaired:
             context.report(repaired)
-        known = KnownTasks(files, submissions, job.variants)
+        indexes = {name: index for name, index in prepared.indexes.items() if isinstance(index, ResumeIndex)}
+        known = KnownTasks(files, submissions, job.variants, indexes)
         spending = None
         if job.run.max_cost_usd is not None:
             await anyio.to_thread.run_sync(known.load_rest)
@@ -162,8 +173,8 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
         endpoints = [await _endpoint(context, group, files, submissions, stack) for group in context.groups]
         by_variant = {v.name: each for group, each in zip(context.groups, endpoints, strict=True) for v in group.variants}
         checks = answer_checks_of(job.variants, job.run)
-        indexes = {name: index for name, index in prepared.indexes.items() if isinstance(index, ResumeIndex)}
-        collector = Collector(files, submissions.token, recorder, money, checks, indexes, context.clock)
+        failures = BatchFailures(recorder, job.run)
+        collector = Collector(files, submissions.token, failures, money, checks, indexes, context.clock)
         collector.attempts = job.run.attempts
         variants = {v.name: v for v in job.variants}
         watcher = Watcher(
@@ -174,6 +185,7 @@ async def _opened(context: RunContext) -> AsyncIterator[_Running]:
             known,
             money,
             collector,
+            failures,
             job.batch,
             context.clock,
         )

@@ -2,29 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from batch.engine.feed import Copied, Feed, Unsendable
 from batch.engine.work import Work
 from batch.executors.batch_api.shard_files import ShardFiles, TaskEntry, digest_of
 from batch.executors.batch_api.submissions import Submission, Submissions
+from batch.journal.index import ResumeIndex
 from batch.journal.keys import KeySet
+from batch.journal.lines import task_hash
 from batch.records import Task
 from batch.settings import Variant
 
 _ADDED_AT_ONCE = 4096
 
 
-class KnownTasks:
-    """The tasks of batches: `open` has those of batches at a provider (8 bytes each), `rest` those that collected batches have left."""
+def settled(index: ResumeIndex | None, entries: Sequence[TaskEntry]) -> list[bool]:
+    """Return for each task whether the journal has its outcome; a failure that is sent once more is none until it is answered."""
+    if index is None or not len(index):
+        return [False] * len(entries)
+    found = index.lookup([task_hash(entry.id, entry.ordinal, entry.repeat) for entry in entries])
+    return [
+        known is not None and known.key == entry.key[:8] and (known.ok or entry.previous is None)
+        for entry, known in zip(entries, found, strict=True)
+    ]
 
-    def __init__(self, files: ShardFiles, submissions: Submissions, variants: Sequence[Variant]) -> None:
+
+class KnownTasks:
+    """The tasks of batches: `open` has those of batches at a provider (8 bytes each), `rest` those that collected batches have left.
+
+    `undone` are those of the rest that this session has met: in a batch that it has collected, or in the input. `indexes` are the journals
+    as the session found them.
+    """
+
+    def __init__(
+        self, files: ShardFiles, submissions: Submissions, variants: Sequence[Variant], indexes: Mapping[str, ResumeIndex]
+    ) -> None:
         self._files = files
         self._submissions = submissions
+        self._indexes = indexes
         self._slugs = {variant.name: variant.slug for variant in variants}
         self._has_rest = False
         self.open = KeySet()
         self.rest: dict[bytes, TaskEntry] = {}
+        self.undone: set[bytes] = set()
 
     def load_rest(self) -> None:
         """Read, once, what collected batches of earlier sessions have left. Raises StorageError, DamagedError."""
@@ -32,7 +54,7 @@ class KnownTasks:
             return
         for _, submission in sorted(self._submissions.all.items()):
             if submission.ended == "collected":
-                self.leave(submission, self._files.read_rest(submission.number))
+                self._read_rest(submission)
         self._has_rest = True
 
     def load(self) -> None:
@@ -47,10 +69,36 @@ class KnownTasks:
             for start in range(0, len(digests), _ADDED_AT_ONCE):
                 self.open.add(digests[start : start + _ADDED_AT_ONCE])
 
-    def leave(self, submission: Submission, entries: Iterator[TaskEntry] | Sequence[TaskEntry]) -> None:
-        """Note the tasks that a batch has left."""
+    def _read_rest(self, submission: Submission) -> None:
+        index, entries = self._indexes.get(submission.variant), self._files.read_rest(submission.number)
+        while portion := list(islice(entries, _ADDED_AT_ONCE)):
+            for entry, has_outcome in zip(portion, settled(index, portion), strict=True):
+                # What the next batch, or a live session, has answered since is in the file still.
+                if not has_outcome:
+                    self.rest[self._digest(submission, entry)] = entry
+
+    def leave(self, submission: Submission, entries: Sequence[TaskEntry]) -> None:
+        """Note the tasks that a batch of this session has left."""
         for entry in entries:
-            self.rest[self._digest(submission, entry)] = entry
+            self._leave(self._digest(submission, entry), entry)
+
+    def leave_work(self, work: Work) -> None:
+        """Note work that no batch can have."""
+        self._leave(self.digest(work), TaskEntry.of(work))
+
+    def _leave(self, digest: bytes, entry: TaskEntry) -> None:
+        self.rest[digest] = entry
+        self.undone.add(digest)
+
+    def take(self, digest: bytes) -> TaskEntry:
+        """Take a task out of the rest: a batch gets it."""
+        self.undone.discard(digest)
+        return self.rest.pop(digest)
+
+    def clear(self) -> None:
+        """Forget the rest: it has been sent."""
+        self.rest.clear()
+        self.undone.clear()
 
     def digest(self, work: Work) -> bytes:
         """Name work as batches name their tasks."""

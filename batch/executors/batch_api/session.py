@@ -98,6 +98,14 @@ class BatchSession:
         """Whether no further step is to be taken."""
         return self._stop is not None
 
+    def poll(self) -> int:
+        """Look at all open batches at once, and return their number."""
+        self.watcher.poll()
+        self._wake.set()
+        if not self.is_stopped():
+            self._wake = anyio.Event()
+        return len(self.open)
+
     @property
     def open(self) -> list[Submission]:
         """The batches that are at their providers."""
@@ -146,9 +154,10 @@ class BatchSession:
                 if isinstance(item, Work):
                     works.append(item)
                 elif isinstance(item, Unsendable):
-                    self.recorder.failed(item.work, item.error, None)
+                    self.watcher.failures.fail(item.work, item.error, None)
                 elif isinstance(item, Copied):
                     self.recorder.copied(item.work, item.outcome)
+            self._stop = self._stop or self.watcher.failures.stop
             for work in self._fresh(works):
                 await self._add(work)
                 if self.is_stopped():
@@ -161,11 +170,13 @@ class BatchSession:
         fresh = []
         for work, digest, is_open in zip(works, digests, self.known.open.known(digests), strict=True):
             left = self.known.left(digest, work)
-            if is_open or (left is not None and self.rest != "batch"):
+            if is_open:
+                continue
+            if left is not None and self.rest != "batch":
+                self.known.undone.add(digest)
                 continue
             if left is not None:
-                self.known.rest.pop(digest)
-                left.restored(work)
+                self.known.take(digest).restored(work)
             fresh.append(work)
         return fresh
 
@@ -190,10 +201,10 @@ class BatchSession:
 
     def _too_large(self, work: Work) -> None:
         if self.rest == "live":
-            self.known.rest[self.known.digest(work)] = TaskEntry.of(work)
+            self.known.leave_work(work)
             return
         message = f"the request has {len(work.request.body):,} bytes, more than a batch of this provider may have"
-        self.recorder.failed(work, ErrorInfo(ErrorKind.API, "too_large", message), None)
+        self.watcher.failures.fail(work, ErrorInfo(ErrorKind.API, "too_large", message), None)
 
     async def _seal(self) -> None:
         for endpoint in self._all_endpoints():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,13 +11,15 @@ import anyio.to_thread
 
 from batch.clock import Clock
 from batch.executors.batch_api.collector import Collected, Collector, read_lines
-from batch.executors.batch_api.endpoint import BatchEndpoint, refused
+from batch.executors.batch_api.endpoint import BatchEndpoint, RefusedError, refused
+from batch.executors.batch_api.failures import BatchFailures
 from batch.executors.batch_api.known import KnownTasks
 from batch.executors.batch_api.money import BatchMoney
 from batch.executors.batch_api.provider import BatchReply
 from batch.executors.batch_api.shard_files import RequestBodies, ShardFiles, TaskEntry
 from batch.executors.batch_api.submissions import Submission, Submissions
 from batch.executors.batch_api.wall import wall_now
+from batch.executors.batch_times import longest_s
 from batch.journal.disk import storage_errors
 from batch.policy.polling import Polling
 from batch.policy.verdicts import Action
@@ -26,10 +27,6 @@ from batch.providers.batch_replies import BatchObject
 from batch.settings import Variant
 from batch.settings.batch_api import BatchSettings
 
-# Without a limit of the job's own, a batch is cancelled after twice its window, or a week where that is not known: Azure's never expire.
-_WINDOWS = 2.0
-_UNKNOWN_WINDOW_S = 7 * 24 * 3600.0
-_UNIT_S = {"m": 60.0, "h": 3600.0, "d": 86400.0}
 # A provider that has forgotten a batch says so more than once.
 _MOST_MISSES = 3
 
@@ -45,6 +42,7 @@ class Watcher:
     known: KnownTasks
     money: BatchMoney
     collector: Collector
+    failures: BatchFailures
     settings: BatchSettings
     clock: Clock
     _misses: dict[int, int] = field(default_factory=dict)
@@ -103,12 +101,19 @@ class Watcher:
         polls = [poll for each in self.by_name.values() for poll in each.polls.values()]
         return min((poll.remaining_s(wall_now(), self.clock.monotonic()) for poll in polls), default=1.0)
 
+    def poll(self) -> None:
+        """Make a look at each batch due now."""
+        for endpoint in self.by_name.values():
+            for poll in endpoint.polls.values():
+                poll.expire()
+
     async def look(self, submission: Submission) -> None:
         """Look at a batch if it is time to, and take it in when it has ended. Raises RefusedError, StorageError."""
         endpoint = self.endpoint_of(submission)
         poll = endpoint.polls.setdefault(submission.number, Polling(self.settings.poll_s))
         if not poll.is_due(wall_now(), self.clock.monotonic()):
             return
+        poll.begin()
         answer, batch = await endpoint.provider.look(submission.batch_id or "")
         if batch is None:
             self._missed(endpoint, submission, answer)
@@ -154,11 +159,7 @@ class Watcher:
             )
 
     def _deadline(self, endpoint: BatchEndpoint, submission: Submission) -> float:
-        longest = self.settings.max_wait_s
-        if longest is None:
-            found = re.fullmatch(r"(\d+)([mhd]?)", self.settings.window or endpoint.provider.api.window or "24h")
-            longest = _UNKNOWN_WINDOW_S if found is None else _WINDOWS * int(found[1]) * _UNIT_S[found[2] or "h"]
-        return (submission.created_at or wall_now()) + longest
+        return (submission.created_at or wall_now()) + longest_s(self.settings, endpoint.provider.api)
 
     # Batches that have ended
 
@@ -236,6 +237,8 @@ class Watcher:
         await self._leave(endpoint, submission, collected)
         if not self.settings.keep_files:
             await anyio.to_thread.run_sync(self.files.remove, submission.number)
+        if self.failures.stop is not None:
+            raise RefusedError(self.failures.stop)
 
     async def _leave(self, endpoint: BatchEndpoint, submission: Submission, collected: Collected) -> None:
         if self.settings.rest != "batch" or submission.cancelled_at is not None:

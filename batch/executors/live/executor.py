@@ -9,10 +9,12 @@ from functools import partial
 
 from batch.engine import endpoints
 from batch.engine.answer_checks import answer_checks_of
+from batch.engine.bundles import BundledSource, sizes_of
+from batch.engine.byte_limit import ByteLimit
 from batch.engine.dedupe import Duplicates
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.endpoint_queue import EndpointQueue
-from batch.engine.feed import Feed, Plan
+from batch.engine.feed import Feed, Plan, Source
 from batch.engine.limiter import EndpointLimiter
 from batch.engine.recorder import Recorder
 from batch.engine.session import Session
@@ -97,7 +99,7 @@ def probed(groups: Sequence[EndpointGroup], queues: Sequence[EndpointQueue], now
                 yield endpoint.limiter.unready(group.unready[endpoint.client], now)
 
 
-def queue_of(group: EndpointGroup, feed: Feed, context: RunContext, number: int) -> EndpointQueue:
+def queue_of(group: EndpointGroup, feed: Source, context: RunContext, number: int) -> EndpointQueue:
     """Make the queue of an endpoint, or of a pool of equal ones, with a limiter for each. `number` tells it apart from the run's others."""
     settings = context.settings
     names = [endpoints.endpoint_name(provider, pooled=len(group.providers) > 1) for provider in group.providers]
@@ -107,17 +109,25 @@ def queue_of(group: EndpointGroup, feed: Feed, context: RunContext, number: int)
     ]
     variants = [variant.name for variant in group.variants]
     pool = EndpointPool(
-        group.providers[0].name, pooled, cuts_prompts=group.providers[0].cuts_prompts, variants=variants, order=settings.order
+        group.providers[0].name,
+        pooled,
+        cuts_prompts=group.providers[0].cuts_prompts,
+        variants=variants,
+        order=settings.order,
+        byte_limit=ByteLimit(settings.max_bytes_in_flight // len(context.groups)),
+        own_models=[variant.name for variant in group.variants if variant.rows_name_models],
     )
     monitor = open_monitor(context.prepared.directory, f"{ALONE}-{number}", len(context.groups), context.clock, context.report)
     return EndpointQueue(pool, feed, answer_checks_of(group.variants, settings), monitor=monitor)
 
 
-def _feed(context: RunContext, plans: Sequence[Plan], duplicates: Mapping[str, Duplicates], stopped: Container[str]) -> Feed:
-    return Feed(
+def _feed(context: RunContext, plans: Sequence[Plan], duplicates: Mapping[str, Duplicates], stopped: Container[str]) -> Source:
+    feed = Feed(
         context.prepared.dataset,
         plans,
         context.feed_options,
         duplicate_filters=duplicates,
         skipped=stopped,
     )
+    sizes = sizes_of(plans)
+    return BundledSource(feed, sizes) if sizes else feed

@@ -20,6 +20,7 @@ from batch.executors.workers.budget_allocator import BudgetAllocator
 from batch.executors.workers.leases import MOST_GENERATIONS, Leases
 from batch.executors.workers.limit_allocator import LimitAllocator
 from batch.executors.workers.messages import Grant, Lease, LeaseKey, Report, RetriedTask
+from batch.executors.workers.part_leases import PartLeases
 from batch.policy.failures import FailureLimit
 from batch.policy.limits.leased_budget import BudgetUsage
 from batch.policy.limits.shared import LimitShare
@@ -72,6 +73,7 @@ class Coordinator:
         self.grace_s = run.grace_s
         self._run = run
         self._leases = Leases(len(endpoints), sharding.shards)
+        self._parts = PartLeases(sharding.parts, sharding.shards, len(endpoints))
         self._queues = [[LimitAllocator(run) for _ in range(count)] for count in endpoints]
         self._steering: Steering | None = None
         self.budget = BudgetAllocator(math.inf if run.max_cost_usd is None else run.max_cost_usd, spent_usd)
@@ -127,19 +129,20 @@ class Coordinator:
             self._pass_on(event)
         for queue in report.abandoned:
             self._leases.abandon(queue)
-        for key in report.done:
-            self._leases.done(name, key)
+        done = tuple(key for key in report.done if self._leases.done(name, key))
+        self._parts.reported(name, done, report.parts)
         self._judge(report)
         if report.ended:
             self._leave(name, report.budget)
-            return Grant(over=True, stop=self.stop)
+            return Grant(over=True, stop=self.stop, done=done)
         # More workers check in less often, so that the coordinator keeps up.
         again_s = max(CHECKIN_INTERVAL_S, len(self._members) / REPORTS_PER_SECOND)
         leases, shares = self._grants(report, now, again_s)
         drained = tuple(self._leases.available(queue) == 0 for queue in range(len(self._queues)))
         budget = None if report.budget is None else self.budget.checkin(name, report.budget)
         refused, over = dict(self._refused), self._leases.finished
-        return Grant(leases, shares, drained, budget, refused, again_s, self.stop, self.grace_s, over=over, steering=self._steering)
+        part = self._parts.take(name) if report.takes_part and not self.over else None
+        return Grant(leases, shares, drained, budget, refused, again_s, self.stop, self.grace_s, over, self._steering, done=done, part=part)
 
     async def lost(self, name: str) -> None:
         """Release the leases of a dead or abandoned worker to others; nothing that it writes from here on counts."""
@@ -229,6 +232,7 @@ class Coordinator:
     def _leave(self, name: str, budget: BudgetUsage | None) -> None:
         member = self._members.pop(name)
         self._gone.add(name)
+        self._parts.lost(name)
         self.budget.ended(name, budget)
         reported = budget or member.budget
         self._unrecorded_usd += (unrecorded := reported.unrecorded if reported is not None else 0.0)

@@ -27,8 +27,11 @@ from batch.journal.disk import storage_errors
 from batch.journal.done import DoneTasks, Finished
 from batch.journal.index import ResumeIndex
 from batch.journal.shared_index import DONE_SUFFIX
+from batch.results.outputs import plan_while_sending
+from batch.results.part_processes import PartsOrder, order_of
 from batch.rundir.local import RunDirectory
 from batch.rundir.opening import address_of
+from batch.rundir.stored_run import StoredRun
 
 _SHARED_INDEXES = ".known-"
 # Local, without a request to a store: checking each second costs nothing.
@@ -55,6 +58,8 @@ async def run_workers(context: RunContext, launch: Callable[[Coordinator, Assign
         prepared.indexes,
         by_id=job.input.id is not None,
     )
+    if job.run.dedupe and job.run.repeats == 1 and any(variant.parameters.get("temperature") == 0 for variant in job.variants):
+        context.report("several processes do not share answers: equal requests are each sent (run.dedupe works with processes = 1)")
     coordinator = Coordinator(
         job.run,
         [len(group.providers) for group in context.groups],
@@ -76,6 +81,7 @@ def _sharding(context: RunContext) -> ShardPlan:
     sharding, options = context.prepared.sharding, context.feed_options
     if sharding is None:
         raise AssertionError("workers need a sharded run")
+    sharding = replace(sharding, parts=plan_while_sending(context.prepared.run))
     done = [index for index in context.prepared.indexes.values() if isinstance(index, DoneTasks)]
     if options.compare or len(done) < len(context.job.variants):
         return sharding
@@ -117,7 +123,16 @@ def _assignment(context: RunContext, sharding: ShardPlan, indexes: Mapping[str, 
         compare=context.feed_options.compare,
         changed=context.feed_options.changed,
         retry_failed=context.feed_options.retry_failed,
+        parts=_parts_order(prepared.run),
     )
+
+
+def _parts_order(run: StoredRun) -> PartsOrder | None:
+    """Return how workers make summaries and write parts; None on a store, whose copy of the journal is each machine's own."""
+    if run.manifest is None or not run.directory.is_local:
+        return None
+    order = order_of(run, plan_while_sending(run), run.job.output.format, run.directory.path)
+    return replace(order, place=address_of(run.directory), aside=True)
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
 
-from batch.engine.feed import Feed, FeedOptions, Plan, Unsendable
+from batch.engine.bundles import bundled, sizes_of
+from batch.engine.feed import Copied, Feed, FeedOptions, Plan, Unsendable
 from batch.engine.limiter import key_of
 from batch.engine.work import Work
 from batch.executors.shards import Shard
@@ -77,22 +78,15 @@ class LeaseFeed:
         """Return a task of each variant that an earlier session answered, if one is found soon."""
         return self._find_answered()
 
-    def batches(self) -> Iterator[list[Work | Unsendable]]:
+    def batches(self) -> Iterator[list[Work | Unsendable | Copied]]:
         """Yield the work in batches. Raises InputError, DamagedError, OSError."""
         while (lease_journals := self._next()) is not None:
             self.begun += 1
             lease = lease_journals.lease
             options = replace(self._options, retried=frozenset(task.id for task in lease.retried)) if lease.retried else self._options
-            codes = lease.codes
-            feed = Feed(_Part(self._ranges, lease.shard), self._plans(lease_journals), options)
-            for batch in feed.batches():
-                for item in batch:
-                    work = item.work if isinstance(item, Unsendable) else item
-                    work.shard = lease.shard.number
-                    if codes and (code := codes.get(key_of(work.task))) is not None:
-                        work.previous, work.replaces = None, code
-                lease_journals.fed += len(batch)
-                yield batch
+            plans = self._plans(lease_journals)
+            feed = Feed(_Part(self._ranges, lease.shard), plans, options)
+            yield from bundled(_leased(feed, lease_journals), sizes_of(plans))
             lease_journals.is_read = True
 
     def _next(self) -> LeaseJournals | None:
@@ -102,3 +96,16 @@ class LeaseFeed:
         except Empty:
             self._starving()
             return self._lease_journals.get()
+
+
+def _leased(feed: Feed, lease_journals: LeaseJournals) -> Iterator[list[Work | Unsendable]]:
+    """Yield the work of a lease, marked as its shard's, and count it."""
+    lease, codes = lease_journals.lease, lease_journals.lease.codes
+    for batch in feed.batches():
+        for item in batch:
+            work = item.work if isinstance(item, Unsendable) else item
+            work.shard = lease.shard.number
+            if codes and (code := codes.get(key_of(work.task))) is not None:
+                work.previous, work.replaces = None, code
+        lease_journals.fed += len(batch)
+        yield batch

@@ -9,7 +9,7 @@ import anyio
 from batch.clock import Clock
 from batch.engine.costs import Costs
 from batch.engine.recorder import Recorder, count, uncount_failure
-from batch.engine.work import Work
+from batch.engine.work import Work, rows_of
 from batch.errors import StorageError
 from batch.executors.workers.messages import Example, Lease, LeaseKey
 from batch.journal.object_writer import MAX_PENDING_BYTES
@@ -77,6 +77,7 @@ class LeaseRecorder(Recorder):
         self._lease_journals: dict[int, LeaseJournals] = {}
         self._durable = dict.fromkeys((variant.name for variant in variants), 0)
         self.examples: list[Example] = []
+        self._files: dict[LeaseKey, dict[str, int]] = {}
 
     def open(self, lease: Lease) -> LeaseJournals:
         """Open the journals of a lease."""
@@ -128,11 +129,16 @@ class LeaseRecorder(Recorder):
         """Return the leases finished since the last call, and close their files."""
         done = [lease_journals for lease_journals in self._lease_journals.values() if lease_journals.is_done]
         for lease_journals in done:
+            self._files[lease_journals.lease.key] = {name: number for name, (number, _) in lease_journals.written.items()}
             del self._lease_journals[lease_journals.lease.shard.number]
             for name, journal in lease_journals.journals.items():
                 self._durable[name] += journal.durable
                 journal.close()
         return [lease_journals.lease.key for lease_journals in done]
+
+    def take_files(self, key: LeaseKey) -> Mapping[str, int]:
+        """Return, once, the first of the two numbers of `written` for each journal of a finished lease."""
+        return self._files.pop(key, {})
 
     def take_examples(self) -> tuple[Example, ...]:
         """Return failed rows that were not reported yet."""
@@ -141,7 +147,7 @@ class LeaseRecorder(Recorder):
 
     def dropped(self, work: Work) -> None:
         """Wait no longer for an outcome of `work`: its lease can be done without."""
-        self._lease_journals[work.shard].settled += 1
+        self._lease_journals[work.shard].settled += rows_of(work)
 
     def give_up(self) -> None:
         """Wait for no more outcomes of the open leases: they are done when what they have is durable."""

@@ -17,6 +17,7 @@ from batch.executors.shards import Shard
 from batch.policy.limits.leased_budget import BudgetShare, BudgetUsage
 from batch.policy.limits.shared import LimitShare, LimitUsage
 from batch.records import ErrorInfo
+from batch.results.part_processes import PartsOrder
 from batch.settings import Job, Price
 from batch.tally import Tally
 
@@ -87,6 +88,7 @@ class Report:
     `events` are what the engine reported, `examples` failed rows that were not reported yet. `budget` is the use of the run's budget
     (`unrecorded` also without a budget).
     `abandoned` are the queues whose endpoints refuse everything, `stop` is why it cannot continue. `ended` marks its last report.
+    `parts` are the parts of the outputs that it is done with; it can take another one if `takes_part`.
     """
 
     worker: str
@@ -102,6 +104,8 @@ class Report:
     abandoned: frozenset[int] = frozenset()
     stop: Stop | None = None
     ended: bool = False
+    parts: tuple[int, ...] = ()
+    takes_part: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,8 @@ class Grant:
     that nothing can be leased at the moment (a shard whose worker dies may come back). `refused` are the variants that are not sent any
     more, and why. `stop` ends all sending; requests in flight get
     `grace_s` to end. `over` means that everything is done, or that the worker was abandoned: the worker ends. `steering` are the limits
-    that the user has set since the start; None where none were.
+    that the user has set since the start; None where none were. `done` are the reported leases that count as done: their journals are
+    the worker's to put in order. `part` is a part of the outputs to write.
     """
 
     leases: tuple[Lease, ...] = ()
@@ -125,6 +130,8 @@ class Grant:
     grace_s: float = 0.0
     over: bool = False
     steering: Steering | None = None
+    done: tuple[LeaseKey, ...] = ()
+    part: int | None = None
 
 
 class Link(Protocol):
@@ -149,7 +156,7 @@ class Assignment:
     `job` has the base URLs of embedded models filled in. `numbers` are the journal numbers that this session has claimed, by variant.
     `indexes` are the files, or objects on a store, with what earlier sessions recorded (ResumeIndex.save), by variant; none for variants
     without records. `directory` is a path or an address. `prices` are by variant, where they are known; `drawn` identifies the sample of
-    the rows (Dataset.drawn).
+    the rows (Dataset.drawn). `parts` says how parts of the outputs are written, and their plan, where they can be while the run sends.
     """
 
     worker: str
@@ -162,3 +169,4 @@ class Assignment:
     compare: bool = False
     changed: ChangedPolicy = "refuse"
     retry_failed: bool = False
+    parts: PartsOrder | None = None

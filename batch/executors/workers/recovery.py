@@ -13,7 +13,7 @@ from batch.executors.workers.messages import Lease
 from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import decode, task_hash
-from batch.journal.segments import SegmentName
+from batch.journal.segment_name import SegmentName
 from batch.records import Outcome
 from batch.rundir.local import RunDirectory
 from batch.settings import Variant

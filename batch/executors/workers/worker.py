@@ -18,6 +18,8 @@ from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.errors import SetupError, StorageError
 from batch.events import Event, Notice, UnexpectedError
+from batch.executors.workers.housekeeper import ENDING_S, Housekeeper
+from batch.executors.workers.merger import Merger
 from batch.executors.workers.messages import Assignment, Grant, Link, LinkError, Report
 from batch.executors.workers.worker_queue import WorkerQueue
 from batch.journal.done import DoneTasks
@@ -42,7 +44,8 @@ async def work(assignment: Assignment, keys: ApiKeys, link: Link, *, clock: Cloc
     groups = endpoints.by_endpoint(variants)
     notices: list[str] = []
     pools = [endpoints.each_url(group[0].provider) for group in groups]
-    settings = replace(endpoints.allow_connections(assignment.job.run, sum(map(len, pools)), notices.append), max_failures="100%")
+    allowed = endpoints.allow_connections(assignment.job.run, sum(map(len, pools)), notices.append)
+    settings = replace(allowed, max_failures="100%", max_bytes_in_flight=allowed.max_bytes_in_flight // len(groups))
     indexes = await anyio.to_thread.run_sync(_open_indexes, assignment)
     async with endpoints.clients(pools, keys, settings, clock) as clients:
         worker = Worker(assignment, settings, list(zip(groups, clients, strict=True)), indexes, link, clock, notices)
@@ -85,15 +88,26 @@ class Worker:
         self._stop: Stop | None = None
         self._urgent = anyio.Event()
         self._steering: Steering | None = None
+        self._housekeeper = None if assignment.parts is None else Housekeeper(assignment.parts)
+        directory = self._queues[0].directory
+        self._merger = None if directory.is_local else Merger(directory)
+        self._writes_parts = assignment.parts is not None and assignment.parts.plan is not None
 
     async def run(self) -> None:
         """Send what is leased, until the run is over. Raises LinkError."""
+        # Nothing is written any more once the coordinator is gone: another session may be at work.
+        patience_s = 0.0
         try:
             async with anyio.create_task_group() as group:
                 for number, queue in enumerate(self._queues):
                     queue.open_monitor(number, len(self._queues))
                     group.start_soon(queue.run)
+                if self._merger is not None:
+                    group.start_soon(self._merger.run)
                 await self._check_in_regularly()
+                if self._merger is not None:
+                    self._merger.end()
+            patience_s = ENDING_S
         except BaseExceptionGroup as group_error:
             lost = group_error.subgroup(LinkError)
             if lost is None:
@@ -103,6 +117,9 @@ class Worker:
             for queue in self._queues:
                 queue.recorder.close()
                 queue.monitor.close()
+            if self._housekeeper is not None:
+                with anyio.CancelScope(shield=True):
+                    await anyio.to_thread.run_sync(self._housekeeper.close, patience_s)
         await self._link.checkin(self._report(ended=True))
 
     def notify(self, event: Event) -> None:
@@ -159,6 +176,8 @@ class Worker:
             frozenset(number for number, queue in enumerate(self._queues) if queue.is_abandoned),
             self._stop,
             ended,
+            self._housekeeper.take_written() if self._housekeeper is not None else (),
+            self._writes_parts and self._housekeeper is not None and self._housekeeper.is_free,
         )
 
     def _steer(self, steering: Steering) -> None:
@@ -173,6 +192,16 @@ class Worker:
         for queue in self._queues:
             queue.steer(steering)
 
+    def _keep_house(self, grant: Grant) -> None:
+        """Let the journals of finished leases be summarized, or their objects merged, and a part be written."""
+        for slug, lease, files in [each for key in grant.done for each in self._queues[key[0]].finished(key)]:
+            if self._merger is not None:
+                self._merger.add(slug, lease, files - 1)
+            elif self._housekeeper is not None:
+                self._housekeeper.summarize(slug, lease, files)
+        if grant.part is not None and self._housekeeper is not None:
+            self._housekeeper.write(grant.part)
+
     def _apply(self, grant: Grant, asked_at: float) -> None:
         if grant.steering is not None and grant.steering != self._steering:
             self._steering = grant.steering
@@ -186,6 +215,7 @@ class Worker:
             queue.share(shares, asked_at)
         for lease in grant.leases:
             self._queues[lease.queue].take(lease)
+        self._keep_house(grant)
         for queue, drained in zip(self._queues, grant.drained, strict=False):
             if drained:
                 queue.drain()

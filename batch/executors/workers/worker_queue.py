@@ -12,6 +12,7 @@ from anyio import from_thread
 
 from batch.clock import Clock
 from batch.engine.answer_checks import answer_checks_of
+from batch.engine.byte_limit import ByteLimit
 from batch.engine.costs import Costs
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.endpoint_queue import EndpointQueue
@@ -27,11 +28,11 @@ from batch.executors.watching import open_monitor, workers_of
 from batch.executors.workers.lease_feed import LeaseFeed
 from batch.executors.workers.lease_recorder import LeaseJournals, LeaseRecorder
 from batch.executors.workers.leased_endpoint import LeasedEndpoint
-from batch.executors.workers.messages import Assignment, Lease
+from batch.executors.workers.messages import Assignment, Lease, LeaseKey
 from batch.journal.done import DoneTasks
 from batch.journal.index import ResumeIndex
 from batch.journal.lines import task_hash
-from batch.journal.segments import SegmentName
+from batch.journal.segment_name import SegmentName
 from batch.journal.shared_index import LayeredIndex, SharedIndex
 from batch.journal.writer import LeasedJournalWriter
 from batch.policy.limits.shared import LimitShare, LimitUsage
@@ -74,6 +75,7 @@ class WorkerQueue:
         job = assignment.job
         self._costs = costs
         self._assignment, self._settings = assignment, settings
+        self._numbers = assignment.numbers
         self._worker, self._clock = worker, clock
         self._variants = variants
         self._answer_checks = answer_checks_of(variants, settings)
@@ -86,9 +88,11 @@ class WorkerQueue:
             cuts_prompts=provider.cuts_prompts,
             order=settings.order,
             variants=[variant.name for variant in variants],
+            byte_limit=ByteLimit(settings.max_bytes_in_flight),
+            own_models=[variant.name for variant in variants if variant.rows_name_models],
         )
         self._refused = RefusedVariants(self._endpoint_pool.variants)
-        self._directory = open_run_directory(assignment.directory)
+        self.directory = self._directory = open_run_directory(assignment.directory)
         self.monitor = PoolMonitor(None, clock)
         self.recorder = LeaseRecorder(variants, self._open_journal, tallies, clock, costs, worker.hurry)
         self._dataset = Dataset(job.input, assignment.drawn, needed_columns(job))
@@ -228,6 +232,13 @@ class WorkerQueue:
         # Leases that a closed feed still has cannot be started by it: they do not count.
         ahead = len(self._waiting) + (self._feed.ahead if self._feed is not None and not self._feed.closed else 0)
         return max(0, 1 + 2 * lately - ahead)
+
+    def finished(self, key: LeaseKey) -> list[tuple[str, SegmentName, int]]:
+        """Return, once, the journals of a finished lease: folder, name, and the number of files, or of objects plus one."""
+        _, shard, generation = key
+        files = self.recorder.take_files(key)
+        names = {variant.name: SegmentName(self._numbers[variant.name], shard, generation) for variant in self._variants}
+        return [(variant.slug, names[variant.name], files[variant.name]) for variant in self._variants if variant.name in files]
 
     def _give_up(self, stop: Stop) -> None:
         """Send nothing more to this endpoint; return its leases if the run continues without."""

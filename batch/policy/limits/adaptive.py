@@ -83,6 +83,7 @@ class AdaptiveConcurrency:
         self._at = 0.0
         self._window: _Window | None = None
         self._latency = 0.0
+        self._served_at = -math.inf
         self._base: _Level | None = None
         self._cut_at = -math.inf
         self._ceiling = self._ceiling_seen = math.inf
@@ -108,6 +109,11 @@ class AdaptiveConcurrency:
         self._advance(now)
         self._in_flight -= 1
 
+    def is_ramping(self, now: float) -> bool:
+        """Whether each answer raises the limit, to find what the endpoint can take; not where answers stay away, or others bound it."""
+        grows = self._phase is _Phase.RAMP and self._limit < self.most and self._in_flight + 1 >= USED * self._limit
+        return grows and now - self._served_at <= 2 * self._latency
+
     @property
     def limit_may_move(self) -> bool:
         """Whether answers can move the limit: always."""
@@ -121,6 +127,7 @@ class AdaptiveConcurrency:
     def served(self, sent_at: float, now: float, tokens: float) -> None:
         """Learn from an answer of `tokens` completion tokens (1 if the endpoint reports none)."""
         latency = now - sent_at
+        self._served_at = now
         self._latency += (latency - self._latency) / min(64, 1 + self._limit) if self._latency else latency
         self._answers_owed -= self._answers_owed > 0
         window = self._window

@@ -22,15 +22,15 @@ import orjson
 from batch.errors import RowError, StorageError
 from batch.journal.disk import refusal
 from batch.prompts import RequestBuilder
+from batch.providers.batch_apis import MAX_INPUTS, OPENAI, inputs_of
 from batch.readers import Dataset
 from batch.readers.builders import request_builder
 from batch.records import BadRow, Request, Row
 from batch.settings import Job, Variant
 from batch.storage import replace_atomically
 
-MAX_REQUESTS = 50_000
-MAX_INPUTS = 50_000
-MAX_BYTES = 200_000_000
+MAX_REQUESTS = OPENAI.max_requests
+MAX_BYTES = OPENAI.max_bytes
 _SHOWN = 3
 
 
@@ -156,10 +156,7 @@ def _group_and_inputs(request: Request, *, stored: bool) -> tuple[str, int]:
     if not stored and request.api != "embeddings":
         return "", 0
     body = orjson.loads(request.body)
-    given = body.get("input")
-    # A list of numbers is one text as tokens.
-    several = isinstance(given, list) and bool(given) and not isinstance(given[0], int)
-    inputs = (len(given) if several else 1) if request.api == "embeddings" else 0
+    inputs = inputs_of(body) if request.api == "embeddings" else 0
     return (_file_name(f"{request.api} {body.get('model')}") if stored else ""), inputs
 
 

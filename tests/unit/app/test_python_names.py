@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 import typing
 
 import pytest
@@ -14,7 +16,9 @@ from batch.app.python_inspect import RunVerification
 from batch.app.python_words import PythonNotices, python_words, speaking_python
 from batch.errors import ChangedError, JobError, Problem
 from batch.events import Event, Notice, RunEnded, VariantStopped
+from batch.job import json_schema
 from batch.results.verification import VariantCheck
+from tests.documents import ROOT
 
 
 def test_all_names_are_shown_and_load() -> None:
@@ -29,6 +33,34 @@ def test_all_names_are_shown_and_load() -> None:
         assert inspect.signature(getattr(batch, name)).parameters, name
     assert list(inspect.signature(batch.run).parameters)[:3] == ["job", "rows", "overrides"]
     assert set(typing.get_type_hints(batch.load_job)) == {"job", "overrides", "return"}
+
+
+def test_the_distributions_name_is_the_same_package() -> None:
+    """`import promptmill` gives the very functions of `batch`, lists the same names, and loads nothing that `import batch` does not."""
+    import promptmill
+
+    assert all(getattr(promptmill, name) is getattr(batch, name) for name in batch.__all__)
+    assert dir(promptmill) == dir(batch)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = promptmill.nothing  # type: ignore[attr-defined]
+    code = (
+        "import sys, batch; before = set(sys.modules); import promptmill;"
+        " assert set(sys.modules) - before == {'promptmill'}; assert promptmill.__version__ == batch.__version__"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+
+
+def test_the_types_of_a_job_are_those_of_its_schema() -> None:
+    """Each table and key of the job file's schema stands in JobDict; a prompt may be a function."""
+    hints = typing.get_type_hints(batch.JobDict)
+    assert set(hints) == set(json_schema()["properties"])
+    marked = typing.get_type_hints(batch.JobDict, include_extras=True)
+    assert {name for name, hint in marked.items() if typing.get_origin(hint) is typing.Required} == set(json_schema()["required"])
+    run = typing.get_type_hints(hints["run"])
+    assert set(run) == set(json_schema()["properties"]["run"]["properties"])
+    assert run["concurrency"] == int | typing.Literal["auto"]
+    job: batch.JobDict = {"input": {"path": "a.jsonl"}, "model": [{"id": "house/m"}], "prompt": str}
+    assert callable(job["prompt"])
 
 
 def test_messages_name_keywords() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from batch.errors import JobError
 from batch.evaluation.grading.judge_replies import read_ratings
-from batch.evaluation.panel import _together
+from batch.evaluation.panel import _together, _weighted
 from batch.evaluation.table import ScoreValue
 from batch.job import from_document
 
@@ -45,6 +45,14 @@ def test_a_models_own_failure_is_not_the_panels() -> None:
     assert _together(cells("missing", "unscored", "unscored"), MEMBERS, "mean").state == "missing"
 
 
+def test_a_weighted_mean_needs_all_of_its_scores() -> None:
+    """Scores that measure different things are weighed; one that is missing leaves none, so that an unreadable answer gains nothing."""
+    assert _weighted(cells(1, 0.5, 0), MEMBERS, [2, 1, 1]).value == 0.625
+    assert _weighted(cells(1, "unscored", 1), MEMBERS, [2, 1, 1]).state == "unscored"
+    assert _weighted(cells("failed", "missing", 1), MEMBERS, [2, 1, 1]).state == "failed"
+    assert _weighted(cells(1, None, "unscored"), MEMBERS, [2, 1, 1]).state == "missing"
+
+
 def test_members_must_be_other_scores() -> None:
     """A name that is no score, or that is a panel, is a mistake with its place."""
     score = {"kind": "exact", "expected": "right"}
@@ -60,6 +68,17 @@ def test_members_must_be_other_scores() -> None:
     said = [str(problem) for problem in refused.value.problems]
     assert len(said) == 2
     assert "no other score 'nothing' that could vote (choose from exact)" in said[0]
+
+
+def test_weights_are_above_zero_and_take_no_vote() -> None:
+    """A table of weights names other scores, each with a weight above 0, and is a mean."""
+    score = {"kind": "exact", "expected": "right"}
+    base = {"name": "j", "input": {"path": "rows.jsonl"}, "prompt": {"user": "x"}, "model": [{"id": "ollama/m"}]}
+    given = from_document({**base, "score": [score, {**score, "name": "b"}, {"kind": "panel", "of": {"exact": 3, "b": 1}}]}, source="j")
+    assert given.job.scores[2].options["of"] == {"exact": 3, "b": 1}
+    for of, vote in (({"exact": 3, "c": 1}, "mean"), ({"exact": 0, "b": 1}, "mean"), ({"exact": 3, "b": 1}, "median")):
+        with pytest.raises(JobError):
+            from_document({**base, "score": [score, {**score, "name": "b"}, {"kind": "panel", "of": of, "vote": vote}]}, source="j")
 
 
 def test_ratings_of_criteria_are_read_together() -> None:

@@ -8,6 +8,7 @@ import io
 import re
 from pathlib import Path
 
+import orjson
 import pytest
 
 from batch.evaluation.parquet import SCORES_SCHEMA, ScoresReader, open_table
@@ -157,6 +158,31 @@ def test_prompts_are_shown_as_they_are_sent() -> None:
     assert '"id": "1"' in said[2][1]
     assert said[3][0] == "tools"
     assert formatting.preview(said) == "look [image: image/png;base64, 4 characters]"
+
+
+@pytest.mark.parametrize(("instructions", "shown"), [('"instructions":"s",', [("system", "s")]), ("", [])])
+def test_prompts_of_the_responses_api(instructions: str, shown: list[tuple[str, str]]) -> None:
+    """Its items are shown as messages, after the instructions as the system's, which is not there without any."""
+    body = f'{{"model":"m",{instructions}"input":[{{"role":"user","content":[{{"type":"input_text","text":"look"}}]}}]}}'.encode()
+    assert formatting.sent_prompt(Request("responses", body, b""), 1000) == [*shown, ("user", "look")]
+
+
+def test_prompts_of_the_messages_api() -> None:
+    """The system's text comes first, and pictures are named, not shown."""
+    picture = '{"type":"image","source":{"type":"base64","media_type":"image/png","data":"AAAA"}}'
+    body = f'{{"model":"m","system":"s","messages":[{{"role":"user","content":[{{"type":"text","text":"look"}},{picture}]}}]}}'.encode()
+    said = formatting.sent_prompt(Request("messages", body, b""), 1000)
+    assert said == [("system", "s"), ("user", "look\n[image: image/png, 4 characters]")]
+
+
+@pytest.mark.parametrize("name", ["instructions", "system"])
+def test_prompts_of_other_apis(name: str) -> None:
+    """What stands beside the turns, in the Responses API and in Anthropic's, comes first; calls among the items are named by their type."""
+    turns = [{"role": "user", "content": "q"}, {"type": "function_call_output", "call_id": "c", "output": "4"}]
+    body = orjson.dumps({name: "Be brief.", "input" if name == "instructions" else "messages": turns})
+    said = formatting.sent_prompt(Request("responses", body, b""), 1000)
+    assert [role for role, _ in said] == ["system", "user", "function_call_output"]
+    assert (said[0][1], said[1][1], '"output": "4"' in said[2][1]) == ("Be brief.", "q", True)
 
 
 def test_prompts_that_are_no_chats() -> None:

@@ -14,6 +14,7 @@ import pytest
 from batch.app.control import control
 from batch.engine.steering import Steering, parse_limits
 from batch.errors import RunDirectoryError
+from batch.events import Event, LimitsSet, Notice
 from batch.executors.control import Control, Retried
 from batch.executors.control_server import serving
 from batch.executors.stopping import Stopper
@@ -82,7 +83,15 @@ async def test_commands_change_what_the_target_keeps_to() -> None:
     """Each command reaches the target and changes no more than it says; one that is refused changes nothing."""
     said: list[str] = []
     stopper, target = Stopper(), Sending()
-    run = Control(RunSettings(concurrency=8), stopper, said.append)
+    limits: list[LimitsSet] = []
+
+    def notify(event: Event) -> None:
+        if isinstance(event, Notice):
+            said.append(event.text)
+        elif isinstance(event, LimitsSet):
+            limits.append(event)
+
+    run = Control(RunSettings(concurrency=8), stopper, notify)
     assert not (await run.carry_out("retry", ["r1"])).ok
     assert (await run.carry_out("pause", [])).ok
     async with run.attached(target):
@@ -101,6 +110,8 @@ async def test_commands_change_what_the_target_keeps_to() -> None:
         assert not (await run.carry_out(*wrong)).ok
     assert (await run.carry_out("stop", [])).ok
     assert stopper.count() == 2
+    # A pause changes no limit, and a refused command none.
+    assert limits == [LimitsSet(4, None, None, 2.0)]
     assert said == ["paused: what is in flight ends, nothing more is sent until `resume`", "resumed", *said[2:]]
 
 

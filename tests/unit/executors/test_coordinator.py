@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import heapq
 import random
+import resource
+import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +22,7 @@ from batch.executors.workers.messages import Lease, LeaseKey, Report
 from batch.policy.limits.leased_budget import BudgetUsage, LeasedBudget
 from batch.policy.limits.shared import LimitShare, LimitUsage
 from batch.records import InputOffset
+from batch.results.parts import PartPlan
 from batch.settings import RunSettings
 from batch.tally import Tally
 from tests.support.stores import outcome
@@ -104,6 +108,53 @@ async def test_a_thousand_workers_share_leases_and_concurrency_while_some_die() 
     assert recalled, "nobody died with a lease"
     # A thousand workers are not heard more than 400 times a second.
     assert grant.again_s >= 2.4
+
+
+@pytest.mark.parametrize(("workers", "rows"), [(50, 200_000), pytest.param(1000, 100_000_000, marks=pytest.mark.long)])
+def test_workers_write_each_part_once_and_the_coordinator_keeps_up(workers: int, rows: int) -> None:
+    """Issue 15: each part is written once, after all its shards; with 1,000 workers and 100 million rows it prints what that takes."""
+    chance, shards = random.Random(15), tuple(divide(rows, [InputOffset(0)]))
+    plan = PartPlan(rows, 10 * shards[0].stop, -(-len(shards) // 10))
+    sharding = ShardPlan(shards, workers, parts=plan)
+
+    async def recover(lease: Lease, written: object) -> list[Recovered]:
+        return []
+
+    coordinator = Coordinator(
+        RunSettings(concurrency=10 * workers), [1], sharding, {"m": Tally(total=rows)}, recover=recover, notify=lambda _: None
+    )
+    done: set[int] = set()
+    writing: dict[str, int] = {}
+    written: Counter[int] = Counter()
+    taken_s, checkins = 0.0, 0
+    due = [((worker := Worker(f"w{number}", chance)).due, number, worker) for number in range(workers)]
+    heapq.heapify(due)
+    while due:
+        now, number, worker = heapq.heappop(due)
+        report = worker.report(now)
+        done |= {shard for _, shard, _ in report.done}
+        ended = writing.pop(worker.name, None)
+        written.update([] if ended is None else [ended])
+        report = replace(report, parts=() if ended is None else (ended,), takes_part=True)
+        began = time.process_time()
+        grant = coordinator.checkin(report, now)
+        taken_s, checkins = taken_s + time.process_time() - began, checkins + 1
+        if grant.part is not None:
+            assert done.issuperset(range(10 * grant.part, min(len(shards), 10 * grant.part + 10)))
+            writing[worker.name] = grant.part
+        worker.leases += grant.leases
+        worker.share = grant.shares[0]
+        if not grant.over:
+            heapq.heappush(due, (now + grant.again_s, number, worker))
+    # What became final with the last shards is left to the driver.
+    assert len(done) == len(shards)
+    assert set(written.values()) == {1}
+    assert plan.count // 2 < len(written) <= plan.count
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(
+        f"\n{workers:,} workers, {rows:,} rows, {len(shards):,} shards: {checkins:,} check-ins at {taken_s / checkins * 1e6:.0f} µs, "
+        f"{taken_s:.2f} s of CPU in all; {len(written)} of {plan.count} parts written by then; peak of this process {peak_mb:.0f} MB"
+    )
 
 
 def test_a_thousand_workers_spend_one_budget() -> None:

@@ -13,7 +13,7 @@ from batch.executors.workers.lease_recorder import LeaseRecorder
 from batch.executors.workers.messages import Lease
 from batch.journal.leased import LeasedObjectJournal
 from batch.journal.object_writer import MAX_PENDING_BYTES
-from batch.journal.segments import SegmentName
+from batch.journal.segment_name import SegmentName
 from batch.journal.writer import LeasedJournalWriter
 from batch.records import InputOffset
 from batch.rundir.local import RunDirectory

@@ -16,7 +16,7 @@ from batch.journal.file_writer import FileJournal
 from batch.journal.index import ResumeIndex
 from batch.journal.leased import LeasedFileJournal, claim_number
 from batch.journal.lines import encode
-from batch.journal.segments import SegmentName
+from batch.journal.segment_name import SegmentName
 from batch.policy.limits.shared import LimitUsage
 from batch.records import ErrorInfo, ErrorKind, InputOffset
 from batch.rundir.local import RunDirectory

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -74,6 +75,17 @@ def test_a_column_far_down(tmp_path: Path) -> None:
     rows: list[dict[str, object]] = [{"question": "a"}] * ROWS_READ + [{"question": "a", "late": 1}]
     assert found(tmp_path, GOOD + '[output]\ncolumns = ["late"]\n', rows) == []
     assert len(found(tmp_path, GOOD.replace("question", "late"), rows)) == 1
+
+
+def test_a_carried_column_of_no_row_is_told_of_a_long_input_too(tmp_path: Path) -> None:
+    """Beyond the rows that are read nothing is sure: a warning says where it is named, and what columns there are."""
+    (tmp_path / "rows.jsonl").write_text('{"question": "a"}\n' * (ROWS_READ + 1))
+    job = loaded(tmp_path, GOOD + '[output]\ncolumns = ["question", "zzz"]\n')
+    (warning,) = check_columns(job)
+    place, _, text = warning.partition(": ")
+    assert re.search(r"job\.toml:\d+$", place)
+    assert text == "none of the first 1,000 rows has a column 'zzz', which output.columns[1] names; it has question"
+    assert check_columns(loaded(tmp_path, GOOD + '[output]\ncolumns = ["question"]\n')) == []
 
 
 def test_every_format_is_checked(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from batch.job import json_schema, load
-from batch.job.model import Parameters, RunSection
+from batch.job.model import RunSection
+from batch.job.parameters_model import Parameters
 from batch.prompts import RequestBuilder
 from batch.providers.parameters import COMMON_PARAMETERS
 from batch.providers.presets import PRESETS

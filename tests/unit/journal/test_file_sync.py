@@ -17,7 +17,7 @@ from batch.journal.index import ResumeIndex
 from batch.journal.leased import LeasedFileJournal
 from batch.journal.lines import encode
 from batch.journal.salvage import salvage_journal
-from batch.journal.segments import SegmentName
+from batch.journal.segment_name import SegmentName
 from batch.settings import Durability
 from tests.support.scripted import PATIENCE_S
 from tests.support.stores import FullDisk, WatchedDisk, outcome

@@ -16,7 +16,8 @@ from batch.journal.leased import LeasedFileJournal, claim_number, earlier_segmen
 from batch.journal.lines import encode, task_hash
 from batch.journal.reading import RecordReader
 from batch.journal.salvage import salvage_journal
-from batch.journal.segments import SegmentName, segment_paths
+from batch.journal.segment_name import SegmentName
+from batch.journal.segments import segment_paths
 from batch.journal.shared_index import LayeredIndex, SharedIndex
 from batch.records import Outcome
 from tests.support.stores import FullDisk, outcome

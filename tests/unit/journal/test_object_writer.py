@@ -12,12 +12,12 @@ import pytest
 
 from batch.errors import DamagedError, StorageError
 from batch.journal import object_writer
-from batch.journal import segments as segments_module
 from batch.journal.leased import LeasedObjectJournal, earlier_segments
 from batch.journal.lines import encode
 from batch.journal.object_writer import ObjectJournal
 from batch.journal.salvage import salvage_journal
-from batch.journal.segments import SegmentName, segment_names, segments
+from batch.journal.segment_name import SegmentName, parsed_name
+from batch.journal.segments import segment_names, segments
 from batch.storage.store_errors import StoreError
 from tests.support.scripted import PATIENCE_S
 from tests.support.stores import outcome
@@ -210,9 +210,9 @@ def test_a_seal_that_cannot_be_read_is_not_salvaged(tmp_path: Path) -> None:
 def test_numbers_may_outgrow_their_width(tmp_path: Path, stem: str) -> None:
     """Promise 1: after a million flushes, or shards, no file is passed over."""
     write(tmp_path, stem)
-    (match,) = [segments_module._NAME.fullmatch(path.name) for path in tmp_path.iterdir()]
-    assert match is not None
-    assert segments_module._parsed(match).stem == stem
+    (name,) = [parsed_name(path.name) for path in tmp_path.iterdir()]
+    assert name is not None
+    assert name.stem == stem
 
 
 async def test_a_lease_tells_what_it_holds() -> None:

@@ -46,3 +46,17 @@ def test_looks_get_rarer_while_nothing_changes() -> None:
     rare.looked(0.0, 0.0, changed=False)
     rare.looked(0.0, 0.0, changed=False)
     assert rare.remaining_s(0.0, 0.0) == 3600.0
+
+
+def test_news_that_come_during_a_look_are_looked_at_again() -> None:
+    """What is told while a look is under way may not be in its reply: the next look is due at once, and the one after it in its time."""
+    poll = Polling(3600.0)
+    poll.begin()
+    poll.expire()
+    poll.looked(10.0, 10.0, changed=False)
+    assert poll.is_due(10.0, 10.0)
+    poll.begin()
+    poll.looked(11.0, 11.0, changed=False)
+    assert not poll.is_due(100.0, 100.0)
+    poll.expire()
+    assert poll.is_due(100.0, 100.0)

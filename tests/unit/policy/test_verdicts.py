@@ -82,7 +82,8 @@ TABLE: list[tuple[str, int, Any, Action, str]] = [
     ("Azure", 408, error("Operation timed out", "Timeout"), RETRY, "server_error"),
     ("Together", 403, TOGETHER_403, FAIL, "context_length"),
     ("Together", 402, error("Spend limit reached"), STOP, "quota"),
-    ("Groq", 498, error("Flex tier capacity exceeded"), RETRY, "overloaded"),
+    ("Groq", 498, error("Flex tier capacity exceeded"), RETRY, "no_capacity"),
+    ("OpenAI, flex", 429, error("Resource unavailable. Try again later.", code="resource_unavailable"), RETRY, "no_capacity"),
     ("Groq", 413, error("Request too large for model `x` on tokens per minute (TPM)", "rate_limit_exceeded", "tokens"), FAIL, "too_large"),
     ("Groq", 400, error("The model `x` has been decommissioned", "model_decommissioned"), STOP, "model_not_found"),
     ("OpenRouter", 402, error("Insufficient credits", 402), STOP, "quota"),
@@ -221,7 +222,7 @@ def test_who_says_what(server: str, status: int, body: Any, action: Action, code
     assert verdict.error.message
 
 
-@pytest.mark.parametrize("status", [429, 498, 503, 529])
+@pytest.mark.parametrize("status", [429, 503, 529])
 def test_overload_shrinks(status: int) -> None:
     """Fault 1: an endpoint that says it is full has its concurrency cut."""
     assert judge(seen(status), NOW).reduce_concurrency

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,7 +17,7 @@ from batch.prompts import RequestBuilder
 from batch.prompts.row_parameters import checked_value
 from tests.support.files import row, variant
 from tests.support.jobs import JobFolder
-from tests.support.scripted import ScriptedEndpoint, answer
+from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
 
 COLUMNS = {"temperature": "t", "model": "m", "max_tokens": "n"}
 
@@ -112,3 +113,22 @@ def test_a_job_names_columns_of_parameters(tmp_path: Path) -> None:
     assert "did you mean temperature" in folder.call("run", "test.toml", "--set", "output.dir=runs/other").stderr
     folder.job.write_text(text.replace('{column = "t"}', '{column = "t"}\nsweep = {temperature = [0, 1]}'))
     assert "set twice" in folder.call("run", "test.toml", "--set", "output.dir=runs/other").stderr
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("wrong", [0, 5, 19])
+def test_a_model_that_a_row_alone_names_is_its_own_fault(tmp_path: Path, wrong: int, processes: int) -> None:
+    """Promise 13: an endpoint that does not know one row's model refuses that row, and the run goes on to its end."""
+
+    def serves(received: Received) -> Iterable[Action]:
+        unknown = received.body and received.json()["model"] == "gone"
+        refused = {"error": {"message": "The model `gone` does not exist", "type": "invalid_request_error", "code": "model_not_found"}}
+        return [error(404, refused)] if unknown else [chat_reply("ok")]
+
+    rows = [{"id": f"r{number}", "text": f"question {number}", "m": "gone" if number == wrong else "good"} for number in range(20)]
+    with ScriptedEndpoint(serves) as endpoint:
+        own = 'model = {column = "m"}'
+        folder = JobFolder(tmp_path, endpoint.url, rows=rows, preflight=False, concurrency=2, parameters=own, processes=processes)
+        assert folder.call().returncode == 1
+    assert [(line["id"], line["error"]["code"]) for line in folder.errors()] == [(f"r{wrong}", "model_not_found")]
+    assert len(folder.completions()) == 19

@@ -94,7 +94,7 @@ def test_the_same_request_from_a_template_has_the_same_key() -> None:
     ("columns", "says"),
     [
         ({"method": "GET"}, "its method must be \"POST\", not 'GET'"),
-        ({"url": "/v1/rerank"}, r"its url '/v1/rerank' cannot be called; choose one of: /v1/chat/completions, "),
+        ({"url": "/v1/audio/speech"}, r"its url '/v1/audio/speech' cannot be called; choose one of: /v1/chat/completions, "),
         ({"url": 7}, "its url 7 cannot be called"),
         ({"body": "{}"}, "its body must be an object"),
         ({"body": {"messages": []}}, 'names no model; name one for all rows: id = "PROVIDER/MODEL"'),

@@ -91,6 +91,19 @@ def test_service_tiers_and_batch_apis_have_prices_of_their_own() -> None:
     assert price_of(variant("https://api.together.ai/v1", "meta-llama/Llama-3.3-70B-Instruct-Turbo"), NOW, batch=True) is None
 
 
+def test_the_answering_tier_decides_the_price() -> None:
+    """A request that asks for flex and is answered at the standard tier costs the standard price, and the other way round."""
+    url, usage = "https://api.openai.com/v1", {"prompt_tokens": 1_000_000, "completion_tokens": 0}
+    plain, flex = price_of(variant(url, "gpt-5-mini"), NOW), price_of(variant(url, "gpt-5-mini", service_tier="flex"), NOW)
+    assert plain
+    assert flex
+    standard, cheap = cost_of(plain, usage), cost_of(flex, usage)
+    assert cost_of(flex.at_tier("default"), usage) == cost_of(plain.at_tier("default"), usage) == standard == 2 * (cheap or 0)
+    assert cost_of(flex.at_tier("flex"), usage) == cost_of(plain.at_tier("flex"), usage) == cheap
+    assert flex.at_tier(None) is flex.at_tier("unknown") is flex
+    assert "flex" in flex.source
+
+
 def test_a_day_with_cheaper_hours_counts_at_its_dearest() -> None:
     """DeepSeek is cheaper at night: the price is the same at any hour of asking, and that of the day."""
     asked = {price_of(variant("https://api.deepseek.com/v1", "deepseek-chat"), NOW + timedelta(hours=hour)) for hour in range(12)}

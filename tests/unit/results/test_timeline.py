@@ -45,6 +45,15 @@ def test_sums_add_up_at_any_width(span: int) -> None:
     assert busy == pytest.approx(sum(took for _, took in records), rel=0.01)
 
 
+def test_tokens_are_counted_as_the_status_counts_them() -> None:
+    """A number as text or as a float counts; what is no count of tokens does not."""
+    timeline = Timeline(attempts_kept=False)
+    for count in ("7", 7.0, 7, -7, "many", None):
+        timeline.add(fields(START, usage={"prompt_tokens": count, "completion_tokens": count}))
+    document = timeline.document()
+    assert (sum(document["prompt_tokens"]), sum(document["completion_tokens"])) == (21, 21)
+
+
 def test_a_pause_between_sessions_takes_no_buckets() -> None:
     """Two short sessions a month apart are seen second by second."""
     timeline = Timeline(attempts_kept=False)

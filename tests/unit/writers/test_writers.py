@@ -280,7 +280,7 @@ def test_parquet_own_columns(tmp_path: Path) -> None:
         "cost_usd": 0,
         "error": {"kind": "api", "code": "quota", "message": "m", "http_status": None},
     }
-    path = write(tmp_path / "x.parquet", Layout(own), [line, dict.fromkeys(own)])
+    path = write(tmp_path / "x.parquet", Layout(own, vector_size=2), [line, dict.fromkeys(own)])
 
     first, second = pq.read_table(path).to_pylist()
     usage = first.pop("usage")
