@@ -6,7 +6,7 @@ later request, and is sent again when the endpoint turns out to be to blame.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from batch.engine.answer_checks import AnswerSchemaCheck
 from batch.engine.backlog import Backlog
@@ -157,9 +157,11 @@ class FailureHandler:
                 pool.suspect(work, now)
         return given_up
 
-    def conclude(self, now: float) -> list[Fail]:
+    def conclude(self, now: float) -> Sequence[Decision]:
         """Test the endpoints of withheld rows when nothing else is left to send; fail the rows without a possible test."""
         self._run_faults.is_concluding = True
+        if decisions := self.release():
+            return decisions
         if self._endpoint_pool.references:
             for each in self.withheld:
                 self._endpoint_pool.suspect(each.work, now)
