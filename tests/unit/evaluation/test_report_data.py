@@ -160,8 +160,6 @@ def test_prompts_are_shown_as_they_are_sent() -> None:
     assert formatting.preview(said) == "look [image: image/png;base64, 4 characters]"
 
 
-<<<<<<< HEAD
-=======
 @pytest.mark.parametrize("name", ["instructions", "system"])
 def test_prompts_of_other_apis(name: str) -> None:
     """What stands beside the turns, in the Responses API and in Anthropic's, comes first; calls among the items are named by their type."""
@@ -172,7 +170,6 @@ def test_prompts_of_other_apis(name: str) -> None:
     assert (said[0][1], said[1][1], '"output": "4"' in said[2][1]) == ("Be brief.", "q", True)
 
 
->>>>>>> metrics18
 @pytest.mark.parametrize(("instructions", "shown"), [('"instructions":"s",', [("system", "s")]), ("", [])])
 def test_prompts_of_the_responses_api(instructions: str, shown: list[tuple[str, str]]) -> None:
     """Its items are shown as messages, after the instructions as the system's, which is not there without any."""
@@ -186,19 +183,6 @@ def test_prompts_of_the_messages_api() -> None:
     body = f'{{"model":"m","system":"s","messages":[{{"role":"user","content":[{{"type":"text","text":"look"}},{picture}]}}]}}'.encode()
     said = formatting.sent_prompt(Request("messages", body, b""), 1000)
     assert said == [("system", "s"), ("user", "look\n[image: image/png, 4 characters]")]
-<<<<<<< HEAD
-
-
-@pytest.mark.parametrize("name", ["instructions", "system"])
-def test_prompts_of_other_apis(name: str) -> None:
-    """What stands beside the turns, in the Responses API and in Anthropic's, comes first; calls among the items are named by their type."""
-    turns = [{"role": "user", "content": "q"}, {"type": "function_call_output", "call_id": "c", "output": "4"}]
-    body = orjson.dumps({name: "Be brief.", "input" if name == "instructions" else "messages": turns})
-    said = formatting.sent_prompt(Request("responses", body, b""), 1000)
-    assert [role for role, _ in said] == ["system", "user", "function_call_output"]
-    assert (said[0][1], said[1][1], '"output": "4"' in said[2][1]) == ("Be brief.", "q", True)
-=======
->>>>>>> metrics18
 
 
 def test_prompts_that_are_no_chats() -> None:
