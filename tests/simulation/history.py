@@ -191,7 +191,8 @@ class History:
         checks.parts_are_recorded(after, self.folder)
         found = before.records.counts()
         words = world.last_words
-        started = session.watcher.has_started
+        # A thread may crash while the event loop says that the run has started: what counts is what was said before.
+        started = session.watcher.has_started if words is None else bool(words.durable)
         durable = {name: self._floor.get(name, 0) for name in found}
         if started and self._durability != "os":
             reported = words.durable if words is not None else {name: tally.durable for name, tally in world.tallies.items()}
