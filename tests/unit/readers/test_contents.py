@@ -21,7 +21,7 @@ TEXT = b'id,text\n1,hello\n{"id": 1}\n'
 def _zip() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
-        archive.writestr("xl/workbook.xml", "<workbook/>")
+        archive.writestr(zipfile.ZipInfo("xl/workbook.xml"), "<workbook/>")
     return file.getvalue()
 
 
