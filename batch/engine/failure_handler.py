@@ -257,7 +257,9 @@ class FailureHandler:
         if notice:
             yield Warn(notice)
         variant = work.task.variant
-        testable = variant in self._endpoint_pool.references
+        references = self._endpoint_pool.references
+        # As in `_refuse`, another model's answered request tests the endpoint; but each model has a rate of its own.
+        testable = variant in references or (bool(references) and error.code not in OF_THE_MOMENT)
         # Rows of another variant prove nothing: its model may be served while this one is not.
         others = not exhausted or any(each.task.variant == variant for each in self._backlog.ready)
         # A refusal that costs no attempt would be repeated for ever; the last rows of a run are tested after a few.

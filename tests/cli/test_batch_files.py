@@ -37,7 +37,7 @@ VLLM = [
 MORE = [
     other(6, "/v1/responses", model="gpt-5-mini", input="Hello world!", max_output_tokens=32, temperature=0),
     other(7, "/v1/moderations", model="omni-moderation-latest", input="Hello world!"),
-    other(8, "/v1/score", model="BAAI/bge-reranker-v2-m3", queries="a", documents=["b"]),
+    other(8, "/v1/audio/speech", model="tts-1", input="a", voice="alloy"),
     {"method": "POST", "url": "/v1/completions", "body": {"model": "m", "prompt": "x"}},
 ]
 
@@ -65,12 +65,12 @@ def test_documented_batch_files_run_unchanged_on_the_embedded_model(tmp_path: Pa
     assert all(isinstance(each, ChatCompletion) and each.choices[0].message.content for each in read[:3])
     # llama.cpp leaves out members that the SDK's type demands; the SDK itself reads such replies without checking them.
     assert Response.construct(**output[5]["response"]["body"]).output_text
-    moderation, score, nameless = lines_of(tmp_path / "run" / "errors.openai-batch.jsonl")
+    moderation, speech, nameless = lines_of(tmp_path / "run" / "errors.openai-batch.jsonl")
     assert moderation["response"]["status_code"] == 404
     assert moderation["response"]["body"]["error"]["code"] == "not_found"
-    assert score["custom_id"] == "request-8"
-    assert score["error"]["code"] == "bad_row"
-    assert "batch.jsonl:8" in score["error"]["message"]
+    assert speech["custom_id"] == "request-8"
+    assert speech["error"]["code"] == "bad_row"
+    assert "batch.jsonl:8" in speech["error"]["message"]
     assert (nameless["custom_id"], nameless["error"]["code"]) == ("batch.jsonl:9 (row 8)", "bad_id")
     checked = folder.call("verify", "run/completions.openai-batch.jsonl", "run/errors.openai-batch.jsonl", "--input", "batch.jsonl")
     assert checked.returncode == 2  # The line without a custom_id is named.
