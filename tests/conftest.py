@@ -92,6 +92,8 @@ def _event_loop_is_not_blocked(request: pytest.FixtureRequest, loop_guard: LoopG
         pytest.fail(f"the event loop was blocked by {'; '.join(found)}")
 
 
+# First, since pytest-xdist writes the groups into the names of tests when its turn comes.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests marked local_model need what the model is made of, and share one; so do those of Ray a cluster, of a browser one browser.
 

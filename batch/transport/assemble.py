@@ -90,7 +90,7 @@ class Assembler:
         if chunk.get("usage") or not choices or len(choices) > 1:
             return None
         choice = choices[0]
-        delta = choice.get("delta")
+        delta = choice.get("delta") if isinstance(choice, dict) else None
         if not isinstance(delta, dict) or any(value and name not in {"index", "delta"} for name, value in choice.items()):
             return None
         names = [name for name, value in delta.items() if value and name != "role"]

@@ -202,12 +202,16 @@ def waits_for_ever(patch: pytest.MonkeyPatch) -> None:
 
 @dataclass(frozen=True)
 class Planted:
-    """A bug, a pattern of the promise that must be found broken, and, where it needs certain weather or many rows to show, those."""
+    """A bug, a pattern of the promise that must be found broken, and, where it needs certain weather or many rows to show, those.
+
+    Histories begin with seed `first`, where those before it are long and do not show it.
+    """
 
     plant: Patch
     promise: str
     weather: str | None = None
     rows: int | None = None
+    first: int = 0
 
 
 # How many histories may pass before a planted bug is found.
@@ -224,7 +228,7 @@ MUTATIONS = [
     Planted(believes_any_answer, "promise 13", "broke"),
     Planted(believes_the_reference, "promise 13", "broke"),
     Planted(never_lets_a_row_fail, "promise (1|4|7|9)"),
-    Planted(ignores_the_budget, "promise 6", "lossy", rows=300),
+    Planted(ignores_the_budget, "promise 6", "lossy", rows=300, first=8),
     Planted(believes_cut_streams, "promise 5"),
     Planted(records_twice, "promise 1"),
     Planted(oldest_wins, "promise (1|11)"),
@@ -239,7 +243,7 @@ MUTATIONS = [
 
 def seeds_until_found(planted: Planted, folder: Path) -> tuple[int, str]:
     """How many seeds it took, and what was found; (0, "") when nothing was."""
-    for seed in range(MOST_SEEDS):
+    for seed in range(planted.first, planted.first + MOST_SEEDS):
         try:
             play(seed, folder, weather=planted.weather, rows=planted.rows)
         except BrokenPromiseError as error:

@@ -30,7 +30,7 @@ _CHOICES = st.builds(
 _EVENTS = st.builds(
     lambda id_, choices, usage: {"id": id_, "choices": choices, **usage},
     st.sampled_from(["c1", "c1", "c1", "c2", "a"]),
-    st.one_of(st.lists(_CHOICES, min_size=1, max_size=1), st.lists(_CHOICES, max_size=2)),
+    st.one_of(st.lists(_CHOICES, min_size=1, max_size=1), st.lists(st.one_of(_CHOICES, _CHOICES, st.none()), max_size=2)),
     st.sampled_from([{}, {}, {}, {"usage": None}, {"usage": {"prompt_tokens": 1}}]),
 )
 _END = [{"id": "c1", "choices": [{"index": index, "delta": {}, "finish_reason": "stop"} for index in range(2)]}]
