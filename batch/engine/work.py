@@ -9,6 +9,7 @@ from typing import Any
 from batch.engine.limiter import EndpointLimiter
 from batch.policy.rate_limiter import UNSENT, Ticket
 from batch.records import ErrorInfo, Exchange, Request, Task
+from batch.settings import RunSettings
 from batch.tally import Tally
 from batch.transport.client import Client
 
@@ -135,7 +136,10 @@ def count_sent(tally: Tally, work: Work) -> None:
     tally.in_flight += 1
 
 
-def count_ended(tally: Tally, endpoint: PooledEndpoint, exchange: Exchange, code: str) -> None:
-    """Count an attempt that ended: "ok", or the code of its error."""
+def count_ended(run: RunSettings, tally: Tally, endpoint: PooledEndpoint, exchange: Exchange, code: str) -> None:
+    """Count an attempt that ended, "ok" or the code of its error, where a run has metrics."""
+    # Four entries for each row, which nothing else reads.
+    if run.metrics is None:
+        return
     first = None if exchange.first_token_at is None else exchange.first_token_at - exchange.sent_at
     tally.ended(endpoint.limiter.name, code, exchange.done_at - exchange.sent_at, first)

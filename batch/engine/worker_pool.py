@@ -189,7 +189,7 @@ class WorkerPool:
         except Exception as error:  # noqa: BLE001 - whatever a server sends ends at most its attempt
             self._act(fail_unexpected(work, exchange, error, self._costs))
             self._timekeeper.wake()
-        count_ended(tally, answered_by, exchange, code)
+        count_ended(self._run, tally, answered_by, exchange, code)
         # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.
         await asyncio.sleep(0)
         self._stop_if(await self._finisher.flush(work.task.variant))
