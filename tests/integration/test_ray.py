@@ -13,10 +13,14 @@ from pathlib import Path
 import pytest
 
 from batch import app
+from batch.app import status
+from tests.integration.test_steering import ROWS as STEERED_ROWS
+from tests.integration.test_steering import Gate, steer
+from tests.support.jobs import ids
 from tests.support.processes import wait_until_gone
 from tests.support.ray_clusters import CONCURRENCY, ENVIRONMENT, SLOWLY, RayCluster, RayFolder, assert_each_row_once, folder_on
 from tests.support.scripted import Action, Received, ScriptedEndpoint
-from tests.support.scripts import until, wait_for, wait_for_requests
+from tests.support.scripts import for_rows, until, wait_for, wait_for_requests
 from tests.support.stores import ENVIRON, S3Server, StoreJob
 
 # A cluster that starts on a loaded machine takes minutes.
@@ -158,3 +162,12 @@ def test_a_run_from_python_can_be_sent_by_a_cluster(cluster: RayCluster, tmp_pat
         assert (done.stdout, done.returncode) == ("0 300\n", 0), done.stderr
         assert_each_row_once(folder, endpoint, resent=0)
     assert folder.workers
+
+
+def test_a_run_is_steered_where_its_driver_runs(cluster: RayCluster, tmp_path: Path) -> None:
+    """Paused, limited, resumed and retried by `ctl`: workers on other nodes hear of it as they check in, and no row is lost or doubled."""
+    gate = Gate(150)
+    with folder_on(cluster, tmp_path, for_rows(gate), rows=STEERED_ROWS) as (folder, endpoint):
+        steer(folder.begin(), endpoint, gate, folder.directory)
+    assert ids(folder.completions()) == [row["id"] for row in folder.rows]
+    assert [each.command for each in status(folder.directory).commands] == ["pause", "set", "resume", "set", "retry"]
