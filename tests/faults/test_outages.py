@@ -221,7 +221,7 @@ def test_a_fault_that_is_most_of_the_answers_spends_the_retry_budget(tmp_path: P
     session = run_mostly_failing(tmp_path, rows=1000, retry_share=0.5)
     assert session.exit_code == 5
     assert session.reason == "house fails too often: the retry budget of this run is spent"
-    # No more than retry_share of the tasks, and a floor, are retried; each of them as often as it happens to fail: 1,918 to 2,040 were seen.
+    # No more than retry_share of the tasks, and a floor, are retried; each of them as often as it happens to fail (1,918 to 2,040 seen).
     assert session.tally.requests < 2500
     assert session.tally.failed == 0
     assert session.tally.ok > 300
