@@ -15,7 +15,7 @@ import pytest
 from batch import app
 from batch.app import status
 from tests.integration.test_steering import ROWS as STEERED_ROWS
-from tests.integration.test_steering import Gate, steer
+from tests.integration.test_steering import PRICE, Gate, steer
 from tests.support.jobs import ids
 from tests.support.processes import wait_until_gone
 from tests.support.ray_clusters import CONCURRENCY, ENVIRONMENT, SLOWLY, RayCluster, RayFolder, assert_each_row_once, folder_on
@@ -167,7 +167,7 @@ def test_a_run_from_python_can_be_sent_by_a_cluster(cluster: RayCluster, tmp_pat
 def test_a_run_is_steered_where_its_driver_runs(cluster: RayCluster, tmp_path: Path) -> None:
     """Paused, limited, resumed and retried by `ctl`: workers on other nodes hear of it as they check in, and no row is lost or doubled."""
     gate = Gate(150)
-    with folder_on(cluster, tmp_path, for_rows(gate), rows=STEERED_ROWS) as (folder, endpoint):
+    with folder_on(cluster, tmp_path, for_rows(gate), rows=STEERED_ROWS, parameters=PRICE) as (folder, endpoint):
         steer(folder.begin(), endpoint, gate, folder.directory)
     assert ids(folder.completions()) == [row["id"] for row in folder.rows]
     assert [each.command for each in status(folder.directory).commands] == ["pause", "set", "resume", "set", "retry"]
