@@ -14,8 +14,8 @@ import pytest
 
 from batch import app
 from batch.app import status
-from tests.integration.test_steering import ROWS as STEERED_ROWS
 from tests.integration.test_steering import PRICE, Gate, steer
+from tests.integration.test_steering import ROWS as STEERED_ROWS
 from tests.support.jobs import ids
 from tests.support.processes import wait_until_gone
 from tests.support.ray_clusters import CONCURRENCY, ENVIRONMENT, SLOWLY, RayCluster, RayFolder, assert_each_row_once, folder_on
