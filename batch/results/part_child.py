@@ -30,7 +30,7 @@ from batch.rundir.local import RunDirectory
 from batch.rundir.opening import open_run_directory
 from batch.rundir.stored_run import StoredRun
 
-POLL_S = 1.0
+POLL_S = 0.25
 # Each look is a listing, and outcomes come every few seconds.
 STORE_POLL_S = 5.0
 _REST = 4
