@@ -20,13 +20,14 @@ class Charges:
     def __init__(self, prices: Mapping[str, Price], variants: Sequence[Variant]) -> None:
         self._prices = prices
         self._worst = {v.name: WorstCase(prices[v.name], v) for v in variants if v.name in prices}
-        # What a row costs that falls back to the standard tier.
-        standard = {name: price.at_tier(STANDARD) for name, price in prices.items()}
-        self._worst_standard = {v.name: WorstCase(standard[v.name], v) for v in variants if v.name in prices}
+        # What a row costs that falls back to the standard tier, where that has another price.
+        tiered = [v for v in variants if v.name in prices and prices[v.name].by_tier]
+        self._worst_standard = {v.name: WorstCase(prices[v.name].at_tier(STANDARD), v) for v in tiered}
 
     def most(self, work: Work) -> float:
         """Return the US dollars that `work` may cost at most; 0 without a price."""
-        worst = (self._worst_standard if work.fell_back else self._worst).get(work.task.variant)
+        variant = work.task.variant
+        worst = (self._worst_standard.get(variant) if work.fell_back else None) or self._worst.get(variant)
         return worst.dollars(work.request) if worst is not None else 0.0
 
     def add(self, work: Work, usage: Mapping[str, Any] | None, *, answered: bool, may_be_billed: bool, tier: str | None = None) -> float:
@@ -43,7 +44,8 @@ class Charges:
             work.cost_usd = (work.cost_usd or 0.0) + paid
             if answered and variant in self._worst:
                 self._worst[variant].observe(work.request, usage)
-                self._worst_standard[variant].observe(work.request, usage)
+                if variant in self._worst_standard:
+                    self._worst_standard[variant].observe(work.request, usage)
             return paid
         paid = self.most(work) if answered or may_be_billed else 0.0
         work.extra_usd += paid
