@@ -8,21 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder, loaded, problem, run_here
+from tests.support.jobs import GOOD, JobFolder, loaded, problem, run_here
 from tests.support.scripted import Action, Received, ScriptedEndpoint, chat_body, error, http
 from tests.support.scripts import for_rows, row_number
 
 NAME = "resource_unavailable"
 FULL = error(429, {"error": {"message": "Resource unavailable. Please retry later.", "type": NAME, "code": NAME}})
 FLEX = 'service_tier = "flex"\nmax_tokens = 8\nprice = {input = 1.0, output = 1.0, standard = {input = 2.0, output = 2.0}}'
-JOB = """\
-[input]
-path = "rows.jsonl"
-[prompt]
-user = "{{ question }}"
-[[model]]
-id = "openai/gpt-5-mini"
-"""
 
 
 def answered(received: Received) -> Iterable[Action]:
@@ -86,16 +78,16 @@ def test_an_endpoint_that_never_has_capacity_ends_the_run_and_fails_no_row(tmp_p
 
 def test_time_outs_are_longer_by_default_only(tmp_path: Path) -> None:
     """A job with a flex model waits 900 s for an answer; what the user names stays, and other jobs keep their time-outs."""
-    plain, flex = loaded(tmp_path, JOB).job.run, loaded(tmp_path, JOB + 'service_tier = "flex"\n').job.run
+    plain, flex = loaded(tmp_path, GOOD).job.run, loaded(tmp_path, GOOD + 'service_tier = "flex"\n').job.run
     assert (plain.first_byte_timeout_s, plain.attempt_timeout_s) == (300.0, 600.0)
     assert (flex.first_byte_timeout_s, flex.attempt_timeout_s) == (900.0, 900.0)
-    own = loaded(tmp_path, JOB + 'service_tier = "flex"\n', "run.attempt_timeout_s=60").job.run
+    own = loaded(tmp_path, GOOD + 'service_tier = "flex"\n', "run.attempt_timeout_s=60").job.run
     assert (own.first_byte_timeout_s, own.attempt_timeout_s) == (900.0, 60.0)
 
 
 def test_a_budget_needs_the_price_of_the_tier_that_rows_fall_back_to(tmp_path: Path) -> None:
     """A price of the job's own for flex does not bound what the standard tier costs."""
-    text = JOB + 'service_tier = "flex"\nprice = {input = 1.0, output = 1.0}\n[run]\nmax_cost_usd = 1.0\nflex_fallback = true\n'
+    text = GOOD + 'service_tier = "flex"\nprice = {input = 1.0, output = 1.0}\n[run]\nmax_cost_usd = 1.0\nflex_fallback = true\n'
     found = problem(tmp_path, text)
     assert (found.key, found.hint and "standard =" in found.hint) == ("model[0].price", True)
     assert loaded(tmp_path, text, "run.flex_fallback=false")
