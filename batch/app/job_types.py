@@ -172,6 +172,7 @@ class RunDict(TypedDict, total=False):
     max_bytes_in_flight: int
     max_reply_bytes: int
     metrics: str
+    traces: str
     flex_fallback: bool
     hedge_after: float | str
     engine: Literal["live", "ray", "batch-api"]

@@ -88,6 +88,10 @@ class EndpointPool:
         """Whether all ask for a longer wait than the deadline allows."""
         return all(endpoint.limiter.asks_too_long(now) for endpoint in self.endpoints)
 
+    def would_stop(self, work: Work, wait: float, now: float) -> bool:
+        """Whether a wait that the last attempt's endpoint asks for is longer than it is waited for, and it does not ask so already."""
+        return self._of(work).limiter.would_stop(wait, now)
+
     def hold(self, now: float) -> float:
         """Return the seconds until an endpoint is available; infinity if time alone will not make it so."""
         if self._only is not None:

@@ -73,7 +73,7 @@ class FailureHandler:
             yield ReportBug(UnexpectedError(exchange.fault.message, exchange.fault.bug))
         if verdict.unusable:
             yield from self._retry_unusable(work, verdict, error, exchange)
-        elif verdict.action is Action.RETRY:
+        elif verdict.action is Action.RETRY and not self._run_faults.doubts_wait(work, verdict, exchange.done_at):
             yield from self._retry(work, verdict, error, exchange, exhausted=exhausted)
         elif verdict.action is Action.FAIL:
             yield from self._refuse(work, verdict, error, exchange)
@@ -175,7 +175,7 @@ class FailureHandler:
             work.attempts -= verdict.charged
             yield from self._run_faults.rest_endpoint(work, error, exchange)
             return
-        yield from self._run_faults.doubt(work, error, exchange, self.withheld)
+        yield from self._run_faults.doubt(work, error, exchange, self.withheld, fails=verdict.action is Action.RETRY)
         if self._endpoint_pool.evidence(work).is_condemned:
             yield from self._give_back(work, exchange.done_at)
 

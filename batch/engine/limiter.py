@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import defaultdict
 
 from batch.engine.steering import Steering
 from batch.policy.blame import BLAMELESS, OF_THE_RATE, Evidence
@@ -67,15 +68,14 @@ class EndpointLimiter:
         self.asked_until = self._paused_until = 0.0
         self._failed_from = -math.inf
         self._pauses, self._capacity = PauseNotices(), CapacityRefusals()
-        self._refusals = 0
+        self._refusals = self._in_flight = 0
         self.outage_since: float | None = None
         self.has_served = False
         self._last_fault = ""
         self._failing: dict[str, tuple[float, str]] = {}
-        self._evidence: dict[str, Evidence] = {}
+        self._evidence: defaultdict[str, Evidence] = defaultdict(Evidence)
         # Where other workers send too, each learns the part of the rate that it gets; the parts add up to the endpoint's.
         self.learned = LearnedRate()
-        self._in_flight = 0
         self._long_hold_until = -math.inf
 
     def steer(self, steering: Steering, now: float) -> None:
@@ -89,10 +89,7 @@ class EndpointLimiter:
 
     def evidence(self, variant: str) -> Evidence:
         """Return the evidence about the endpoint and the tasks of a variant."""
-        evidence = self._evidence.get(variant)
-        if evidence is None:
-            evidence = self._evidence[variant] = Evidence()
-        return evidence
+        return self._evidence[variant]
 
     @property
     def outage_deadline(self) -> float | None:
@@ -109,6 +106,10 @@ class EndpointLimiter:
         """Whether the endpoint asks to wait beyond the deadline, or, if it served after it asked, for longer than it is waited for."""
         deadline = self.outage_deadline
         return self.asked_until > now and self.asked_until >= (now + self._patience_s if deadline is None else deadline)
+
+    def would_stop(self, wait: float, now: float) -> bool:
+        """Whether `wait` is longer than the endpoint is waited for, and it does not ask for as long already."""
+        return self._patience_s <= wait <= ABSURD_WAIT_S and self.asked_until < now + self._patience_s
 
     def hold(self, now: float) -> float:
         """Return the seconds until something may be sent; 0: now; infinity: until a probe has returned, or for good if it `failed_late`."""

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 from batch.clock import Clock
 from batch.engine.backlog import Backlog
@@ -22,6 +22,7 @@ from batch.journal.watching import PoolSample, WatchFiles
 from batch.policy.redaction import sample as beginning
 from batch.policy.verdicts import Verdict
 from batch.records import ErrorInfo, Exchange
+from batch.tally import Tally
 
 # Requests in flight that are named in the present state: the oldest ones.
 SHOWN_IN_FLIGHT = 50
@@ -35,13 +36,24 @@ _ANSWER_CHARACTERS = 8000
 _REQUEST_IDS = ("x-request-id", "request-id", "apim-request-id", "x-amzn-requestid", "x-goog-request-id", "cf-ray", "x-ms-request-id")
 
 
-class PoolMonitor:
-    """Watches one pool; `files` is None where nothing is kept. Call `watch` before anything is sent."""
+class Traces(Protocol):
+    """Takes each attempt that ended, for a tracing system."""
 
-    def __init__(self, files: WatchFiles | None, clock: Clock) -> None:
+    def add(self, work: Work, endpoint: PooledEndpoint, exchange: Exchange, code: str, epoch: float) -> None:
+        """Add an attempt, "ok" or with the code of its error. `epoch` is the wall time of monotonic second 0."""
+
+    def close(self) -> None:
+        """Send what waits."""
+
+
+class PoolMonitor:
+    """Watches one pool; `files` is None where nothing is kept, `traces` where none are sent. Call `watch` before anything is sent."""
+
+    def __init__(self, files: WatchFiles | None, clock: Clock, traces: Traces | None = None) -> None:
         self.in_flight: dict[int, tuple[Work, PooledEndpoint, float]] = {}
         self.account: dict[Cause, float] = {}
-        self._files = files
+        self._files, self._traces = files, traces
+        self._counts_attempts = False
         self._clock = clock
         self._epoch = clock.wall() - clock.monotonic()
         self._began = self._last = clock.monotonic()
@@ -50,9 +62,12 @@ class PoolMonitor:
         self._since: dict[Cause, float] = {}
         self._parts: tuple[EndpointPool, Backlog, RowReader, Halt] | None = None
 
-    def watch(self, pool: EndpointPool, backlog: Backlog, reader: RowReader, halt: Halt) -> None:
-        """Watch a pool with its queue, reader and pauses; those of another pass over the rows replace the former ones."""
-        self._parts = pool, backlog, reader, halt
+    def watch(self, pool: EndpointPool, backlog: Backlog, reader: RowReader, halt: Halt, *, counts_attempts: bool) -> None:
+        """Watch a pool with its queue, reader and pauses; those of another pass over the rows replace the former ones.
+
+        `counts_attempts`: each attempt is counted, four entries for each row, which only metrics read.
+        """
+        self._parts, self._counts_attempts = (pool, backlog, reader, halt), counts_attempts
         self._last = self._clock.monotonic()
 
     def began(self, work: Work, endpoint: PooledEndpoint, now: float) -> None:
@@ -62,6 +77,16 @@ class PoolMonitor:
     def ended(self, work: Work) -> None:
         """Take note of a request that is not in flight any more."""
         self.in_flight.pop(id(work), None)
+
+    def attempted(self, tally: Tally, work: Work, endpoint: PooledEndpoint, exchange: Exchange, code: str) -> None:
+        """Count and trace an attempt that ended, "ok" or with the code of its error, where that is wanted."""
+        if self._counts_attempts:
+            first = None if exchange.first_token_at is None else exchange.first_token_at - exchange.sent_at
+            tally.ended(endpoint.limiter.name, code, exchange.done_at - exchange.sent_at, first)
+        if self._traces is not None:
+            # No library's exception may end a run.
+            with suppress(Exception):
+                self._traces.add(work, endpoint, exchange, code, self._epoch)
 
     def followed(self, work: Work, exchange: Exchange, verdict: Verdict, decisions: Iterable[Decision]) -> Iterator[Decision]:
         """Pass the decisions on an attempt through, and keep the attempt with what followed."""
@@ -104,6 +129,9 @@ class PoolMonitor:
 
     def close(self) -> None:
         """Write what waits; nothing is in flight any more."""
+        if self._traces is not None:
+            with suppress(Exception):
+                self._traces.close()
         if self._files is None:
             return
         if self._parts is not None and self._since:

@@ -1,4 +1,4 @@
-"""Decides what follows when an endpoint refuses a request for the run's fault: a key, money, a model, an address.
+"""Decides what follows when an endpoint refuses a request for the run's fault: a key, money, a model, an address, a wait beyond patience.
 
 An endpoint that has answered before is tested with what it answered. Refused as well, it is believed. Served, it is asked on: the row is
 to blame as soon as another is served, and several such rows, with none served between, mean the run after all.
@@ -32,8 +32,13 @@ class RunFaults:
         testable = work.task.variant in self._endpoint_pool.references
         return blame(verdict, self._endpoint_pool.evidence(work), spent=True, has_reference=testable) is Blame.RUN
 
-    def doubt(self, work: Work, error: ErrorInfo, exchange: Exchange, withheld: list[Withheld]) -> Iterator[Decision]:
-        """Test the endpoint; the row goes to another one, or to the `withheld`."""
+    def doubts_wait(self, work: Work, verdict: Verdict, now: float) -> bool:
+        """Return whether the endpoint asks this row for a wait that would stop the run, and is tested before it is believed."""
+        testable = work.task.variant in self._endpoint_pool.references
+        return verdict.wait is not None and testable and self._endpoint_pool.would_stop(work, verdict.wait, now)
+
+    def doubt(self, work: Work, error: ErrorInfo, exchange: Exchange, withheld: list[Withheld], *, fails: bool) -> Iterator[Decision]:
+        """Test the endpoint; the row goes to another one, or to the `withheld`. `fails`: it is not sent again there if it is to blame."""
         pool, now = self._endpoint_pool, exchange.done_at
         if (notice := pool.refused_unclear(work, error, exchange)) is not None:
             yield Warn(notice)
@@ -41,7 +46,7 @@ class RunFaults:
         if work.attempts < self._run.attempts and pool.moves(work):
             yield elsewhere(work, now)
         else:
-            withheld.append(Withheld(work, error, exchange, is_stop=True))
+            withheld.append(Withheld(work, error, exchange, is_stop=True, fails=fails))
 
     def is_cleared(self, each: Withheld) -> bool:
         """Return whether its endpoint has served since it refused the row. The reference clears no stop while rows are left."""
@@ -52,7 +57,7 @@ class RunFaults:
 
     def again_or_fail(self, each: Withheld) -> Decision:
         """Let a row that alone was refused for the run's fault use up its attempts."""
-        if each.work.attempts < self._run.attempts:
+        if each.work.attempts < self._run.attempts and not each.fails:
             return elsewhere(each.work, each.exchange.done_at)
         return Fail(each.work, each.error, each.exchange)
 

@@ -16,7 +16,7 @@ from batch.engine.halt import Halt
 from batch.engine.workforce import Workforce
 from batch.events import Event, Notice
 
-HIRE_INTERVAL_S = 0.0025
+HIRE_INTERVAL_S = 0.002
 # The longest interval of the timekeeper; if it is this much too late, the process was suspended.
 TICK_S = 1.0
 LATE_S = 0.5

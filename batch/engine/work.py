@@ -9,7 +9,6 @@ from typing import Any
 from batch.engine.limiter import EndpointLimiter
 from batch.policy.rate_limiter import UNSENT, Ticket
 from batch.records import ErrorInfo, Exchange, Request, Task
-from batch.settings import RunSettings
 from batch.tally import Tally
 from batch.transport.client import Client
 
@@ -110,7 +109,7 @@ class Withheld:
 
     `due` is when it may be sent again if that stays unclear. `once_more`: it was refused for good, and is sent again when several were.
     `may_be_billed`: its attempt may have been billed, so that another one may be billed twice. `is_stop`: it was refused for the
-    run's fault.
+    run's fault; `fails`: it is not sent again if it alone was.
     """
 
     work: Work
@@ -120,6 +119,7 @@ class Withheld:
     once_more: bool = False
     may_be_billed: bool = False
     is_stop: bool = False
+    fails: bool = False
 
 
 def rows_of(work: Work) -> int:
@@ -134,12 +134,3 @@ def count_sent(tally: Tally, work: Work) -> None:
     tally.retries += work.tries > 1
     tally.probes += work.is_probe
     tally.in_flight += 1
-
-
-def count_ended(run: RunSettings, tally: Tally, endpoint: PooledEndpoint, exchange: Exchange, code: str) -> None:
-    """Count an attempt that ended, "ok" or the code of its error, where a run has metrics."""
-    # Four entries for each row, which nothing else reads.
-    if run.metrics is None:
-        return
-    first = None if exchange.first_token_at is None else exchange.first_token_at - exchange.sent_at
-    tally.ended(endpoint.limiter.name, code, exchange.done_at - exchange.sent_at, first)

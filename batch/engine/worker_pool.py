@@ -32,7 +32,7 @@ from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.engine.timekeeper import Timekeeper
 from batch.engine.unexpected import fail_unexpected
-from batch.engine.work import Bundle, PooledEndpoint, Work, count_ended, count_sent
+from batch.engine.work import Bundle, PooledEndpoint, Work, count_sent
 from batch.engine.workforce import Workforce
 from batch.events import Event, Notice
 from batch.policy.tiers import of_tier
@@ -69,7 +69,7 @@ class WorkerPool:
         self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)
         self._timekeeper = Timekeeper(endpoint_pool, self._backlog, self._dispatcher, self._workforce, self._halt, clock, notify)
         self._refused = RefusedVariants(endpoint_pool.variants) if queue.refused is None else queue.refused
-        self.monitor.watch(endpoint_pool, self._backlog, self._reader, self._halt)
+        self.monitor.watch(endpoint_pool, self._backlog, self._reader, self._halt, counts_attempts=run.metrics is not None)
 
     @property
     def stopped(self) -> Stop | None:
@@ -189,7 +189,7 @@ class WorkerPool:
         except Exception as error:  # noqa: BLE001 - whatever a server sends ends at most its attempt
             self._act(fail_unexpected(work, exchange, error, self._costs))
             self._timekeeper.wake()
-        count_ended(self._run, tally, answered_by, exchange, code)
+        self.monitor.attempted(tally, work, answered_by, exchange, code)
         # Workers whose answers came in the same turn of the loop record theirs meanwhile: one write for all, before any sends again.
         await asyncio.sleep(0)
         self._stop_if(await self._finisher.flush(work.task.variant))

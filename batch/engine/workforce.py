@@ -10,7 +10,7 @@ import anyio
 from anyio.abc import TaskGroup
 
 # Connections are opened in steps: a listen queue (511 in nginx) overflows otherwise, and lost SYNs cost a second each.
-HIRED_AT_ONCE = 16
+HIRED_AT_ONCE = 32
 
 
 class Workforce:

@@ -235,6 +235,10 @@ class RunSection(Section):
         default=_RUN.metrics,
         description='Where Prometheus finds the counts: "127.0.0.1:9464", or a text file for node_exporter, "/var/lib/…/run.prom".',
     )
+    traces: Annotated[str, Field(pattern=r"^https?://[^\s?#]+$", examples=["http://127.0.0.1:4318"])] | Absent = Field(
+        default=_RUN.traces,
+        description="The OpenTelemetry collector that gets a span for each attempt, by OTLP over HTTP; without /v1/traces.",
+    )
     flex_fallback: bool = FLEX_FALLBACK
     hedge_after: HedgeAfter | Absent = HEDGE_AFTER
     engine: EngineName = Field(default=_RUN.engine, description="What carries the run out; as --engine, which overrides it.")
@@ -256,7 +260,7 @@ class OutputSection(Section):
         default=True, description="Whether CSV text that a spreadsheet would run as a formula gets a ' before it; never a number or an id."
     )
     parts: Annotated[int, Field(ge=1, le=100_000)] | Auto = Field(
-        default="auto", description='How many files completions and errors have each; "auto" is one up to 100,000 answers, then some 20.'
+        default="auto", description='How many files completions and errors have each; "auto" is one up to 100,000 answers, then some 40.'
     )
     rows_per_part: Annotated[int, Field(ge=1)] | Absent = Field(default=None, description="The most rows of such a file, instead of parts.")
 

@@ -9,7 +9,7 @@ from typing import Any
 from batch.policy.dollars import usd
 from batch.policy.pricing import answers_of, bytes_in_pairs, charged
 from batch.policy.rate_limiter import NAMED_LIMIT, tokens_of
-from batch.records import SCORING, Request
+from batch.records import SCORING, STREAMED, Request
 
 # So few tokens, and US dollars, are believed without a look at the request.
 _FEW_TOKENS, _FEW_DOLLARS = 4096, 1.0
@@ -22,14 +22,17 @@ _LONGEST_ANSWER, _THOUGHT = 262_144, 65_536
 _DEAREST = 0.001
 
 
-def doubted(usage: Mapping[str, Any], request: Request) -> tuple[dict[str, Any] | None, str] | None:
-    """Return `usage` without what cannot be, and what that was, in words; None when all of it can be.
+def doubted(usage: Mapping[str, Any], request: Request, text: str | None = None) -> tuple[dict[str, Any] | None, str] | None:
+    """Return `usage` without what cannot be, and what that was, in words; None when all of it can be. `text` is the answer's.
 
     Tokens that cannot be make the whole usage unknown, since the rest is not the whole.
     """
     prompt, answer = tokens_of(usage, "prompt_tokens"), tokens_of(usage, "completion_tokens")
     total = max(prompt + answer, tokens_of(usage, "total_tokens"))
     dollars = charged(usage) or 0.0
+    # Some servers give usage in a stream's first chunk only, before anything was generated.
+    if prompt == total > 0 and not dollars and text and request.api in STREAMED:
+        return None, "reports no tokens for an answer with text; its tokens are taken as not reported"
     if total <= _FEW_TOKENS and dollars <= _FEW_DOLLARS:
         return None
     most_prompt, most_answer = _most_tokens(request)

@@ -14,7 +14,9 @@ from batch.settings import Job, OutputFormat
 
 # About 100 MB of short answers: every tool opens such a file at once, and a run of as many rows is short.
 ONE_FILE_TASKS = 100_000
-WANTED_PARTS = 32
+# The first is there early, also in a run of a quarter of a minute.
+WANTED_PARTS = 64
+LEAST_TASKS = 5_000
 # A file of a million answers has 0.5 to 2 GB, about what readers of many files expect of each.
 MOST_TASKS = 1_000_000
 _NAME = re.compile(r"(completions|errors)-(\d{5,})-of-(\d{5,})\.(jsonl|parquet|csv)")
@@ -68,6 +70,6 @@ def _of_rows(bound: int, rows: int) -> PartPlan:
 
 
 def _round(tasks: int) -> int:
-    """Round up to 1, 2 or 5 times a power of ten, so that the parts stay the same while rows are appended; from 10,000 to MOST_TASKS."""
-    steps = (factor * 10**power for power in range(4, 7) for factor in (1, 2, 5))
-    return min(MOST_TASKS, next((step for step in steps if step >= tasks), MOST_TASKS))
+    """Round up to 1, 2 or 5 times a power of ten, so that the parts stay the same while rows are appended; LEAST_TASKS to MOST_TASKS."""
+    steps = (factor * 10**power for power in range(3, 7) for factor in (1, 2, 5))
+    return min(MOST_TASKS, next((step for step in steps if step >= max(tasks, LEAST_TASKS)), MOST_TASKS))

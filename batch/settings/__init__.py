@@ -187,6 +187,7 @@ class RunSettings:
     max_reply_bytes: int = 64 * 1024 * 1024
     max_bytes_in_flight: int = 512 * 1024 * 1024
     metrics: str | None = None
+    traces: str | None = None
     flex_fallback: bool = False
     hedge_after: float | str | None = None
 

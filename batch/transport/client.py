@@ -72,7 +72,7 @@ class Client:
         attempt = Attempt(request.api, run.max_reply_bytes, self._clock.monotonic, stream=stream, on_chunk=on_chunk, budget=self._budget)
         exchange = await self._carry_out(self._targets[request.api], request.body, attempt)
         reply = exchange.reply
-        if reply is not None and reply.usage is not None and (doubt := doubted(reply.usage, request)) is not None:
+        if reply is not None and reply.usage is not None and (doubt := doubted(reply.usage, request, reply.text)) is not None:
             exchange = replace(exchange, reply=replace(reply, usage=doubt[0], doubted=doubt[1]))
         return exchange
 

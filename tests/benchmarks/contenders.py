@@ -135,6 +135,8 @@ PEERS = (
     _of("litellm", "litellm acompletion, semaphore", "litellm", ("litellm",), "litellm_acompletion.py"),
     _of("inspect", "inspect_ai", "inspect", ("inspect_ai", "openai"), "inspect_eval.py"),
 )
+# Its answers are lost where it is killed: no other peer that is compared with promptmill works so.
+KEEPS_AT_THE_END = frozenset({"baseten"})
 # Not a peer but a yardstick beside them: nobody publishes it, many write it.
 LOOP = _of("loop", "hand-written aiohttp loop that appends its answers", "aiohttp", ("aiohttp",), "aiohttp_loop.py", steady=True)
 ALL = {contender.name: contender for contender in (OURS, *FLOORS, LOOP, *PEERS)}

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.jobs import JobFolder, check_accounts, rows_sent, run_here
 from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, error
-from tests.support.scripts import for_rows, until, wait_for_line
+from tests.support.scripts import for_rows, row_number, until, wait_for_line
 
 WORKERS = 16
 AFTER_ONE_CUT = int(WORKERS * 0.7)
@@ -114,6 +114,42 @@ def test_a_wait_beyond_the_deadline_ends_the_run_at_once(tmp_path: Path) -> None
         assert session.tally.not_attempted == 50
         endpoint.handler = answer
         assert run_here(folder).exit_code == 0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_wait_that_one_row_is_asked_for_alone_stops_nothing(tmp_path: Path, status: int) -> None:
+    """Promise 7, fault 2: others are served while one row is told to come back in an hour: it fails, and all other rows are answered."""
+
+    def handler(received: Received) -> list[Action]:
+        if row_number(received) in {7, 31}:
+            return [error(status, "come back later", {"retry-after": "3600"})]
+        return list(answer(received))
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=50, concurrency=4)
+        session = run_here(folder)
+        # Each refused row, and a test with an answered request for each.
+        assert rows_sent(endpoint) <= 50 + 2
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 48, 2)
+    check_accounts(folder)
+
+
+def test_a_long_wait_of_an_endpoint_that_has_served_is_tested_once(tmp_path: Path) -> None:
+    """Promises 6, 7, fault 2: a daily limit reached in the middle of a run stops it; what was in flight and one test are refused."""
+    refused: list[int] = []
+
+    def handler(received: Received) -> list[Action]:
+        if len(endpoint.requests) > 20:
+            refused.append(row_number(received))
+            return [error(429, "the daily limit is reached", {"retry-after": "3600"})]
+        return list(answer(received))
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=100, concurrency=4))
+    assert len(refused) <= 4 + 1
+    assert (session.exit_code, session.tally.failed) == (5, 0)
+    assert session.tally.ok + session.tally.not_attempted == 100
+    assert session.reason == "house asks to wait for 3,600 s, and run.outage_timeout_s is 600 s: the daily limit is reached"
 
 
 def test_a_long_wait_parks_the_endpoint_aloud(tmp_path: Path) -> None:

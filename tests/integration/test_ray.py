@@ -7,7 +7,8 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,11 @@ from batch import app
 from batch.app import status
 from tests.integration.test_steering import PRICE, Gate, steer
 from tests.integration.test_steering import ROWS as STEERED_ROWS
-from tests.support.jobs import ids
+from tests.support.jobs import ids, lines_of
 from tests.support.processes import wait_until_gone
 from tests.support.ray_clusters import CONCURRENCY, ENVIRONMENT, SLOWLY, RayCluster, RayFolder, assert_each_row_once, folder_on
-from tests.support.scripted import Action, Received, ScriptedEndpoint
-from tests.support.scripts import for_rows, until, wait_for, wait_for_requests
+from tests.support.scripted import Action, Received, ScriptedEndpoint, answer
+from tests.support.scripts import for_rows, row_number, until, wait_for, wait_for_requests
 from tests.support.stores import ENVIRON, S3Server, StoreJob
 
 # A cluster that starts on a loaded machine takes minutes.
@@ -52,6 +53,30 @@ def test_a_run_on_two_nodes_ends_like_any_other(cluster: RayCluster, tmp_path: P
     for place in (tmp_path, Path(cluster.session)):
         for path in place.rglob("*"):
             assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
+
+
+def test_workers_on_a_cluster_write_parts_while_the_rest_is_sent(cluster: RayCluster, tmp_path: Path) -> None:
+    """Promise 11: the rows of finished shards stand in their parts, whole, while others wait for an answer; the end is that of any run."""
+    may_pass = threading.Event()
+
+    def handle(received: Received) -> Iterable[Action]:
+        if row_number(received) >= 500:
+            yield from until(may_pass.is_set)
+        yield from answer(received)
+
+    with folder_on(cluster, tmp_path, for_rows(handle), rows=1_000) as (folder, _):
+        folder.job.write_text(folder.job.read_text() + "rows_per_part = 125\n")
+        process = folder.begin()
+        early = [folder.directory / f"completions-0000{part}-of-00008.jsonl" for part in range(4)]
+        wait_for(lambda: all(path.exists() for path in early), process)
+        assert ids([line for path in early for line in lines_of(path)]) == [f"r{row}" for row in range(500)]
+        assert not (folder.directory / "completions-00007-of-00008.jsonl").exists()
+        may_pass.set()
+        folder.end(process)
+        parts = sorted(folder.directory.glob("completions-*.jsonl"))
+        assert ids([line for path in parts for line in lines_of(path)]) == [row["id"] for row in folder.rows]
+        verified = folder.call("verify", str(folder.directory))
+        assert verified.returncode == 0, verified.stderr
 
 
 def test_dead_actors_and_nodes_are_replaced(cluster: RayCluster, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ from batch.executors.live.dedupe import duplicates_of, in_passes
 from batch.executors.live.race import open_race
 from batch.executors.live.target import LiveTarget
 from batch.executors.sharding import ShardPlan, shard_for_processes
-from batch.executors.watching import ALONE, open_monitor
+from batch.executors.watching import ALONE, open_monitor, open_traces
 from batch.readers import Dataset
 from batch.settings import Job
 
@@ -117,7 +117,9 @@ def queue_of(group: EndpointGroup, feed: Source, context: RunContext, number: in
         byte_limit=ByteLimit(settings.max_bytes_in_flight // len(context.groups)),
         own_models=[variant.name for variant in group.variants if variant.rows_name_models],
     )
-    monitor = open_monitor(context.prepared.directory, f"{ALONE}-{number}", len(context.groups), context.clock, context.report)
+    directory = context.prepared.directory
+    traces = open_traces(settings, directory, group.variants, context.report)
+    monitor = open_monitor(directory, f"{ALONE}-{number}", len(context.groups), context.clock, context.report, traces)
     return EndpointQueue(pool, feed, answer_checks_of(group.variants, settings), monitor=monitor)
 
 

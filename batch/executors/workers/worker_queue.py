@@ -24,7 +24,7 @@ from batch.engine.session import Session
 from batch.engine.steering import Steering
 from batch.engine.stop import Stop
 from batch.events import Notice, Observer
-from batch.executors.watching import open_monitor, workers_of
+from batch.executors.watching import open_monitor, open_traces, workers_of
 from batch.executors.workers.lease_feed import LeaseFeed
 from batch.executors.workers.lease_recorder import LeaseJournals, LeaseRecorder
 from batch.executors.workers.leased_endpoint import LeasedEndpoint
@@ -130,7 +130,11 @@ class WorkerQueue:
     def open_monitor(self, number: int, queues: int) -> None:
         """Keep what is seen in the run directory; it is the worker's queue `number` of `queues`."""
         name, share = f"{self._assignment.worker}-{number}", workers_of(self._settings) * queues
-        self.monitor = open_monitor(self._directory, name, share, self._clock, lambda text: self._worker.notify(Notice(text)))
+        traces = open_traces(self._settings, self._directory, self._variants, self._report)
+        self.monitor = open_monitor(self._directory, name, share, self._clock, self._report, traces)
+
+    def _report(self, text: str) -> None:
+        self._worker.notify(Notice(text))
 
     async def run(self) -> None:
         """Send the rows of incoming leases, until the queue ends."""

@@ -9,6 +9,7 @@ import pytest
 
 from batch.engine.limiter import EndpointLimiter
 from batch.engine.work import Work
+from batch.policy.breaker import LONGEST_PROBE_S
 from batch.policy.limits.shared import LeasedConcurrency
 from batch.policy.verdicts import Action, Verdict
 from batch.records import ErrorInfo, ErrorKind, Exchange, Request, Task
@@ -159,3 +160,23 @@ def test_short_pauses_that_follow_each_other_are_reported_once_a_minute() -> Non
         for now, wait in waits
     ]
     assert [notice for notice in said if notice] == [*["house paused for 1 s (rate_limit)"] * 2, "house paused for 30 s (rate_limit)"]
+
+
+@pytest.mark.parametrize("lasts_s", [5.0, 30.0, 90.0, 300.0])
+@pytest.mark.parametrize("seed", range(5))
+def test_an_endpoint_that_refused_without_a_wait_is_found_soon_after_it_serves(lasts_s: float, seed: int) -> None:
+    """503s that name no wait (case R12): the first answer comes one probe interval after the endpoint serves again, at most."""
+    house = EndpointLimiter("house", RunSettings(concurrency=4, outage_timeout_s=600.0), rng=random.Random(seed))
+    overloaded = ErrorInfo(ErrorKind.API, "overloaded", "try again later", 503)
+    verdict = Verdict(Action.RETRY, overloaded, None, charged=False, reduce_concurrency=True, may_be_billed_twice=False)
+    now, tries = 0.0, 0
+    while now < lasts_s:
+        task, request = work().task, work().request
+        ticket = house.sent(task, request, now, first=tries == 0, retried=tries > 0)
+        tries += 1
+        refusal = Exchange(status=503, headers={}, body=b"", reply=None, fault=None, sent_at=now, first_token_at=None, done_at=now + 0.05)
+        house.ended(ticket, refusal)
+        due, _ = house.postpone(task, tries, verdict, now, now + 0.05)
+        now = max(due, now + 0.05 + house.hold(now + 0.05))
+    assert now <= lasts_s + 0.05 + LONGEST_PROBE_S
+    assert tries <= 10 + lasts_s / 2

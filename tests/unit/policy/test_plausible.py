@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from batch.policy.plausible import doubted
-from batch.records import Request
+from batch.records import Api, Request
 
 PLAIN = b'{"model":"m","messages":[{"role":"user","content":"hello"}]}'
 LIMITED = b'{"model":"m","messages":[],"max_tokens":100}'
@@ -55,6 +55,19 @@ def test_tokens_that_cannot_be_are_not_reported(body: bytes, usage: dict[str, An
     assert found is not None
     assert found[0] is None
     assert "tokens, where its request can use" in found[1]
+
+
+@pytest.mark.parametrize("api", ["chat/completions", "completions", "messages", "responses"])
+def test_a_text_without_tokens_has_an_unknown_usage(api: Api) -> None:
+    """Usage from before the first token (only in a stream's first chunk) does not make an answer free; a stated charge is believed."""
+    request = Request(api, PLAIN, b"")
+    found = doubted(tokens(9, 0), request, "Berlin")
+
+    assert found == (None, "reports no tokens for an answer with text; its tokens are taken as not reported")
+    assert doubted(tokens(9, 0), request, "") is None
+    assert doubted(tokens(9, 0, cost=0.01), request, "Berlin") is None
+    assert doubted(tokens(9, 1), request, "Berlin") is None
+    assert doubted(tokens(9, 0), Request("rerank", PLAIN, b""), "0.5") is None
 
 
 @pytest.mark.parametrize("cost", [10.0**6, 10.0**300, {"total_cost": 5000.0}])

@@ -220,11 +220,11 @@ def test_parts_in_processes_of_their_own(tmp_path: Path, monkeypatch: pytest.Mon
     ("rows", "tasks_per_row", "count", "per_part"),
     [
         (100_000, 1, None, None),
-        (100_001, 1, 11, 10_000),
-        (200_000, 1, 20, 10_000),
-        (10**6, 1, 20, 50_000),
+        (100_001, 1, 21, 5_000),
+        (200_000, 1, 40, 5_000),
+        (10**6, 1, 50, 20_000),
         (10**8, 1, 100, 10**6),
-        (60_000, 2, 12, 5000),
+        (60_000, 2, 24, 2500),
     ],
 )
 def test_auto_chooses_few_parts(tmp_path: Path, rows: int, tasks_per_row: int, count: int | None, per_part: int | None) -> None:
