@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from batch.engine.byte_limit import ByteLimit
+from batch.engine.limiter import EndpointLimiter
 from batch.engine.prefix_order import PrefixAffinity
 from batch.engine.steering import Steering
 from batch.engine.work import PooledEndpoint, Work
@@ -88,9 +89,9 @@ class EndpointPool:
         """Whether all ask for a longer wait than the deadline allows."""
         return all(endpoint.limiter.asks_too_long(now) for endpoint in self.endpoints)
 
-    def would_stop(self, work: Work, wait: float, now: float) -> bool:
-        """Whether a wait that the last attempt's endpoint asks for is longer than it is waited for, and it does not ask so already."""
-        return self._of(work).limiter.would_stop(wait, now)
+    def limiter_of(self, work: Work) -> EndpointLimiter:
+        """Return the limits of the last attempt's endpoint."""
+        return self._of(work).limiter
 
     def hold(self, now: float) -> float:
         """Return the seconds until an endpoint is available; infinity if time alone will not make it so."""
@@ -315,6 +316,5 @@ class EndpointPool:
         return kept is None or size < len(kept.request.body)
 
     def _of(self, work: Work) -> PooledEndpoint:
-        if work.endpoint is None:
-            raise AssertionError("work that was never sent has no endpoint")
+        assert work.endpoint is not None  # noqa: S101 - work that was sent has one
         return work.endpoint

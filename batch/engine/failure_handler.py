@@ -85,6 +85,7 @@ class FailureHandler:
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
         evidence = self._endpoint_pool.evidence(probe)
+        self._run_faults.believe_wait(probe, exchange.done_at)
         # The path is right where it has served: an ingress that has lost its backend is waited for.
         if verdict.action is Action.STOP and not (error.code == "not_found" and evidence.has_served):
             evidence.condemn()

@@ -107,10 +107,6 @@ class EndpointLimiter:
         deadline = self.outage_deadline
         return self.asked_until > now and self.asked_until >= (now + self._patience_s if deadline is None else deadline)
 
-    def would_stop(self, wait: float, now: float) -> bool:
-        """Whether `wait` is longer than the endpoint is waited for, and it does not ask for as long already."""
-        return self._patience_s <= wait <= ABSURD_WAIT_S and self.asked_until < now + self._patience_s
-
     def hold(self, now: float) -> float:
         """Return the seconds until something may be sent; 0: now; infinity: until a probe has returned, or for good if it `failed_late`."""
         if self.outage_since is not None and self.failed_late:

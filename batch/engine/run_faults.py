@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from batch.engine.decisions import Decision, Fail, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
-from batch.engine.limiter import key_of
+from batch.engine.limiter import ABSURD_WAIT_S, key_of
 from batch.engine.stop import Stop
 from batch.engine.work import Withheld, Work
 from batch.policy.blame import DISTINCT_STOPS, Blame, blame
@@ -24,6 +24,8 @@ class RunFaults:
 
     def __init__(self, endpoint_pool: EndpointPool, run: RunSettings) -> None:
         self.is_concluding = False
+        # By endpoint, until when it asked to wait, and when it did so.
+        self._doubted: dict[str, tuple[float, float]] = {}
         self._endpoint_pool = endpoint_pool
         self._run = run
 
@@ -34,8 +36,24 @@ class RunFaults:
 
     def doubts_wait(self, work: Work, verdict: Verdict, now: float) -> bool:
         """Return whether the endpoint asks this row for a wait that would stop the run, and is tested before it is believed."""
-        testable = work.task.variant in self._endpoint_pool.references
-        return verdict.wait is not None and testable and self._endpoint_pool.would_stop(work, verdict.wait, now)
+        pool, wait, patience_s = self._endpoint_pool, verdict.wait, self._run.outage_timeout_s
+        if wait is None or not patience_s <= wait <= ABSURD_WAIT_S or work.task.variant not in pool.references:
+            return False
+        limiter = pool.limiter_of(work)
+        # Where it has asked so already, or is probed, the test has been made.
+        if limiter.asked_until >= now + patience_s or not (limiter.breaker.closed or limiter.breaker.is_suspected):
+            return False
+        until, _ = self._doubted.get(limiter.name, (0.0, 0.0))
+        self._doubted[limiter.name] = max(until, now + wait), now
+        return True
+
+    def believe_wait(self, probe: Work, now: float) -> None:
+        """Keep to a wait that was doubted, now that the endpoint has refused the test too."""
+        limiter = self._endpoint_pool.limiter_of(probe)
+        until, doubted_at = self._doubted.pop(limiter.name, (0.0, 0.0))
+        if until > now and not self._endpoint_pool.evidence(probe).served_after(doubted_at):
+            limiter.asked_until = max(limiter.asked_until, until)
+            limiter.pause(until - now, now)
 
     def doubt(self, work: Work, error: ErrorInfo, exchange: Exchange, withheld: list[Withheld], *, fails: bool) -> Iterator[Decision]:
         """Test the endpoint; the row goes to another one, or to the `withheld`. `fails`: it is not sent again there if it is to blame."""
