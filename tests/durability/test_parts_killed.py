@@ -79,7 +79,7 @@ def parts(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("fresh", [False, True])
-@pytest.mark.parametrize("step", [16, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("step", [40, pytest.param(1, marks=pytest.mark.long)])
 def test_a_kill_at_any_call_leaves_whole_parts(run: FinishedRun, tmp_path: Path, fresh: bool, step: int) -> None:
     """Promise 11: each part is the old one or the new one, whole; the summaries say what the records say; the next call ends it."""
     if fresh:

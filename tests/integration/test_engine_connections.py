@@ -31,6 +31,8 @@ from tests.support.scripts import Authority, codes, happens, open_client, reques
 from tests.support.servers import Serve, TcpServer, read_request
 
 MANY = 2000
+# httpx takes 20 times as long for each, and the promise for thousands is that of the default engine.
+MANY_OF_HTTPX = 300
 READ_BYTES = 256 * 1024  # the most that a loop reads from a socket at once
 
 UVLOOP, ASYNCIO = ("asyncio", {"use_uvloop": True}), ("asyncio", {"use_uvloop": False})
@@ -84,7 +86,7 @@ async def body_of(engine: Engine, to: Target, body: bytes = b"{}") -> bytes:
 @pytest.mark.timeout(300)
 async def test_thousands_reset_at_once(engine: str, many_files: None) -> None:
     """Fault 14: when 2,000 connections are reset in one instant, each request ends as that, and the next is served."""
-    healthy = threading.Event()
+    healthy, many = threading.Event(), MANY if engine == "asyncio" else MANY_OF_HTTPX
     with ScriptedEndpoint(lambda _: [chat_reply()] if healthy.is_set() else [HANG]) as endpoint:
         async with open_client(endpoint.url, http=engine, first_byte_timeout_s=300, connect_timeout_s=300) as client:
             faults = []
@@ -93,16 +95,16 @@ async def test_thousands_reset_at_once(engine: str, many_files: None) -> None:
                 faults.append(codes(await client.exchange(request())))
 
             async with anyio.create_task_group() as group:
-                for _ in range(MANY):
+                for _ in range(many):
                     group.start_soon(send)
-                await happens(lambda: len(endpoint.requests) == MANY)
+                await happens(lambda: len(endpoint.requests) == many)
 
                 def reset_all() -> None:
                     for protocol in list(endpoint._protocols):
                         protocol._end(RESET)
 
                 endpoint._loop.call_soon_threadsafe(reset_all)
-            assert faults == [(None, "reset")] * MANY
+            assert faults == [(None, "reset")] * many
             healthy.set()
             assert codes(await client.exchange(request())) == (200, None)
             assert endpoint.open_connections == 1

@@ -81,7 +81,7 @@ def peak_mib(source: Path, format_: str, rows: int, folder: Path) -> int:
     return int(ended.stdout)
 
 
-@pytest.mark.parametrize(("suffix", "format_"), [(".jsonl", "parquet"), (".parquet", "parquet")])
+@pytest.mark.parametrize(("suffix", "format_"), [(".jsonl", "parquet"), pytest.param(".parquet", "parquet", marks=pytest.mark.long)])
 def test_wide_rows_are_written_in_bounded_memory(tmp_path: Path, suffix: str, format_: str) -> None:
     """360 MB of rows of 3 MB take no more memory than the bound, in each format and on each way (promise 8, fault 71)."""
     source = write_input(tmp_path / f"in{suffix}", 120, 3_000_000, compressible=True)
