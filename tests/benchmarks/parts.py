@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.benchmarks.contenders import FLOOR, FLOORS, OURS, ROOT, Contender, promptmill, run_environment
+from tests.benchmarks.contenders import FLOOR, FLOORS, OURS, ROOT, Contender, Load, promptmill, run_environment
 from tests.benchmarks.endpoint import FAST, SECURE, SLOW, SLOWER, STREAMED
 from tests.benchmarks.figures import quantile
 from tests.benchmarks.inputs import job, write_rows
@@ -189,6 +189,18 @@ def first_part(session: Session, scale: Scale, peers: Sequence[Contender]) -> No
     measure_first_part(session, scale.parted_rows, 20 * scale.limit_s, range(scale.rounds))
 
 
+def profiles(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
+    """Where promptmill's own time goes with answers at once and with streamed ones, by cProfile, which slows calls down most."""
+    del peers
+    for part, site, rows in (("profile", FAST, scale.fast_rows), ("profile-streamed", STREAMED, scale.streamed_rows)):
+        scratch = session.scratch()
+        path = write_rows(session.folder / f"rows{rows}.jsonl", rows)
+        _, *words = OURS.command(Load(session.endpoint.url(site), path, 64, scratch, site.streamed))
+        command = [sys.executable, "-m", "tests.benchmarks.profiled", str(scratch / "shares.json"), *words]
+        sample = session.command(part, OURS.name, command, scratch, site=site, limit_s=10 * scale.limit_s, rows=rows)
+        session.keep(replace(sample, extra=json.loads((scratch / "shares.json").read_text())))
+
+
 def killed(session: Session, scale: Scale, peers: Sequence[Contender]) -> None:
     """P13: rows sent by two processes, killed twice at random and resumed: what is lost, what is doubled."""
     del peers
@@ -209,6 +221,7 @@ PARTS: dict[str, Callable[[Session, Scale, Sequence[Contender]], None]] = {
     "memory": memory,
     "finished": finished,
     "first-part": first_part,
+    "profiles": profiles,
     "killed": killed,
 }
 

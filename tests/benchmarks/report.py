@@ -28,6 +28,10 @@ HEAD = (
     "peak MB, fast / slow",
 )
 SLOW_IDEAL = 2000
+PROFILES = ("profile", "profile-streamed")
+PROFILED = """\
+By cProfile over a whole run of the main process, which makes calls of small functions dearer than they are. A share has what a package
+takes itself, and what it calls of the interpreter and of libraries in C. What the kernel does to send and receive is transport's."""
 BUSY = """\
 The machine was shared while this was measured. Only ratios within one run count, and of these the CPU's more than the rows/s': two that
 wait for the same busy cores draw together, and a contender that ran in the first round only met another load than the others."""
@@ -64,6 +68,7 @@ def document(samples: Samples, command: str) -> str:
         *_failures([*fast, *slow]),
         "## Goals",
         goals,
+        *_profiles(samples),
         "## When",
         "The parts were measured one after the other, with the time limits shown; the code may have changed between them.",
         _sessions(samples),
@@ -106,6 +111,15 @@ def _failures(runs: Sequence[Sample]) -> list[str]:
     if not failed:
         return []
     return ["Not measured:", "\n".join(f"- {ALL[name].title}, {part}: {why}" for (part, name), why in failed.items())]
+
+
+def _profiles(samples: Samples) -> list[str]:
+    """Where the time goes, by the newest profiles."""
+    plain, streamed = ({name: share for run in samples.newest(part) for name, share in run.extra.items()} for part in PROFILES)
+    if not plain:
+        return []
+    rows = [(name, f"{share:.0%}", f"{streamed[name]:.0%}" if name in streamed else "–") for name, share in plain.items()]
+    return ["## Where the time goes", PROFILED, table(("of promptmill's own time", "answers at once", "streamed"), rows)]
 
 
 def _machine(samples: Samples) -> str:
