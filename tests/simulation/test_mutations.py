@@ -234,7 +234,7 @@ MUTATIONS = [
     Planted(oldest_wins, "promise (1|11)"),
     Planted(forgets_what_is_there, "promise (1|4)"),
     Planted(believes_any_summary, "promise (1|2|4)"),
-    Planted(parts_before_durable, "promise 2"),
+    Planted(parts_before_durable, "promise 2", first=60),
     Planted(believes_old_parts, "promise 11"),
     Planted(loses_an_answer, "promise 4", "calm"),
     Planted(waits_for_ever, "promise 7", "outage"),
