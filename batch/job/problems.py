@@ -85,8 +85,13 @@ def _overlay(origins: dict[KeyPath, int], path: KeyPath, value: object, index: i
 
 def _replace(origins: dict[KeyPath, int], path: KeyPath, value: object, index: int) -> None:
     # The items of the replaced value are gone, and their places with them.
-    for known in [known for known in origins if begins(known, path)]:
-        del origins[known]
+    if path in origins:
+        for known in [known for known in origins if begins(known, path)]:
+            del origins[known]
+    _place(origins, path, value, index)
+
+
+def _place(origins: dict[KeyPath, int], path: KeyPath, value: object, index: int) -> None:
     origins[path] = index
     items: Iterable[tuple[str | int, object]] = ()
     if isinstance(value, dict):
@@ -94,7 +99,7 @@ def _replace(origins: dict[KeyPath, int], path: KeyPath, value: object, index: i
     elif isinstance(value, list):
         items = enumerate(value)
     for key, item in items:
-        _replace(origins, (*path, key), item, index)
+        _place(origins, (*path, key), item, index)
 
 
 class Problems:

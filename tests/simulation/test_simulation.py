@@ -68,15 +68,15 @@ class Runs(RuleBasedStateMachine):
 
 TestRuns = Runs.TestCase
 TestRuns.settings = settings(
-    max_examples=30, stateful_step_count=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), print_blob=True
+    max_examples=15, stateful_step_count=6, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), print_blob=True
 )
 
 
-@pytest.mark.parametrize("first", range(0, 100, 25))
+@pytest.mark.parametrize("first", range(0, 60, 20))
 def test_histories_keep_the_promises(first: int) -> None:
-    """Promises 1 to 7, 9 and 11 hold after each session of 100 seeded histories."""
+    """Promises 1 to 7, 9 and 11 hold after each session of 60 seeded histories."""
     with tempfile.TemporaryDirectory(prefix="simulation-", dir=fast_folder()) as place:
-        for seed in range(first, first + 25):
+        for seed in range(first, first + 20):
             _, found = attempt(Path(place), seed)
             assert not isinstance(found, str), f"replay it: python -m tests.simulation --seed {seed}\n{found}"
 

@@ -15,11 +15,16 @@ KNEES = {"queues over 64": 64, "batches up to 256, then queues": 256, "heavy-tai
 
 # Seconds of models with hundreds of requests at a time, which play slowly. At full length they are in `make test-long`.
 SHORT = {
-    "refuses over 500": 300.0,
+    "refuses over 500": 150.0,
     "queues over 64": 300.0,
     "batches up to 256, then queues": 300.0,
     "starts slowly, refuses": 600.0,
     "starts slowly, queues": 600.0,
+    "limit changes, refuses": 600.0,
+    "limit changes, queues": 600.0,
+    "noisy neighbour, refuses": 600.0,
+    "noisy neighbour, queues": 600.0,
+    "heavy-tailed answers, batches to 256": 300.0,
 }
 PLAYED = [
     *(pytest.param(replace(model, duration=SHORT.get(model.name, model.duration)), id=model.name) for model in MODELS),
