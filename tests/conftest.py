@@ -33,7 +33,6 @@ UNMEASURED = frozenset(
         "test_any_template.py",
         "test_carried_columns.py",
         "test_coordinator.py",
-        "test_documents.py",
         "test_engine_fuzz.py",
         "test_families.py",
         "test_h1_fuzz.py",
