@@ -181,7 +181,8 @@ class FailureHandler:
             work.attempts -= verdict.charged
             yield from self._run_faults.rest_endpoint(work, error, exchange)
             return
-        yield from self._run_faults.doubt(work, error, exchange, self.withheld, fails=verdict.action is Action.RETRY)
+        wait = verdict.wait if verdict.action is Action.RETRY else None
+        yield from self._run_faults.doubt(work, error, exchange, self.withheld, wait=wait)
         if self._endpoint_pool.evidence(work).is_condemned:
             yield from self._give_back(work, exchange.done_at)
 
