@@ -130,14 +130,7 @@ class FailureHandler:
         for each in cleared:
             if each.is_stop:
                 decisions.append(self._run_faults.again_or_fail(each))
-            elif (
-                len(cleared) >= DISTINCT_RETRIED
-                and each.once_more
-                and each.work.attempts < self._run.attempts
-                and not each.work.sent_once_more
-            ):
-                # Several in a row may have met an endpoint that was broken for a while. Another refusal costs nothing and decides it.
-                each.work.sent_once_more = True
+            elif self._run_faults.sends_once_more(each, len(cleared)):
                 decisions.append(elsewhere(each.work, each.exchange.done_at))
             elif each.due is not None and each.work.refused_alone < ALONE_REFUSALS:
                 decisions.append(Retry(each.work, each.due))
@@ -288,7 +281,8 @@ class FailureHandler:
             work.charged_retry = verdict.charged
             due_if_unclear = due if error.code in OF_THE_MOMENT and not verdict.charged else None
             named, billed = named_error(work, error, self._endpoint_pool.largest_served), verdict.may_be_billed_twice
-            self.withheld.append(Withheld(work, named, exchange, due_if_unclear, may_be_billed=billed))
+            beside = others and evidence.suspects(DISTINCT_RETRIED)
+            self.withheld.append(Withheld(work, named, exchange, due_if_unclear, may_be_billed=billed, beside_others=beside))
             yield from self._suspect(work, exchange.done_at, DISTINCT_RETRIED, testable=True)
             return
         self._count_if_billed(work, verdict)

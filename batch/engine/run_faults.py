@@ -13,7 +13,7 @@ from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.limiter import ABSURD_WAIT_S, key_of
 from batch.engine.stop import Stop
 from batch.engine.work import Withheld, Work
-from batch.policy.blame import DISTINCT_STOPS, Blame, blame
+from batch.policy.blame import DISTINCT_RETRIED, DISTINCT_STOPS, Blame, blame
 from batch.policy.verdicts import Verdict
 from batch.records import ErrorInfo, Exchange
 from batch.settings import RunSettings
@@ -77,6 +77,19 @@ class RunFaults:
         if each.is_stop and not self.is_concluding:
             return evidence.served_row_after(refused_at)
         return evidence.served_after(refused_at)
+
+    def sends_once_more(self, each: Withheld, cleared: int) -> bool:
+        """Return whether a row that seems to blame is sent once more; `cleared` is how many do with it.
+
+        Several in a row may have met an endpoint that was broken for a while. Another refusal costs nothing and decides it.
+        """
+        work, attempts = each.work, self._run.attempts
+        is_one_of_several = cleared >= DISTINCT_RETRIED and each.once_more and work.attempts < attempts
+        if work.sent_once_more or not (is_one_of_several or (each.beside_others and attempts > 1)):
+            return False
+        work.sent_once_more = True
+        work.attempts = min(work.attempts, attempts - 1)
+        return True
 
     def again_or_fail(self, each: Withheld) -> Decision:
         """Let a row that alone was refused for the run's fault use up its attempts."""

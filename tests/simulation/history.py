@@ -210,10 +210,10 @@ class History:
             require(not endpoint.witnesses, "9", "something was sent although the job was refused")
             require(before.differing(), "9", "a job was refused whose answers are all of its own requests")
             require(after.lines == before.records.lines, "9", "a refused job changed the journal")
+        # What was in flight when the disk failed is lost, whatever ends the process after that.
+        lost = job.run.most_in_flight * len(job.variants) if may_lose else 0
         if words is not None:
-            lost = checks.allowed_to_lose(words, self._durability)
-        else:
-            lost = job.run.most_in_flight * len(job.variants) if may_lose else 0
+            lost += checks.allowed_to_lose(words, self._durability)
         # Of two requests for a row both may be answered, and one counts.
         lost += sum(tally.hedges for tally in world.tallies.values())
         if started:
