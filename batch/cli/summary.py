@@ -32,6 +32,7 @@ def closing_summary(report: RunReport, command: str) -> str:
     parts = [
         ("rows" if noun_for(report.tallies) == "rows" else "tasks", accounting(counts)),
         ("", _kept(counts)),
+        ("", f"{counts.again:,} of them are still to be sent again" if counts.again > 0 else ""),
         ("", f"{counts.accepted:,} failures are accepted as final" if counts.accepted else ""),
         ("race", "\n".join(f"{name} was stopped early: {better} beats it" for name, better in report.raced.items())),
         ("answers", _labelled(counts)),
@@ -121,7 +122,7 @@ def next_step(report: RunReport, command: str) -> str:
         return f"the same command continues where this one stopped:\n{command}"
     if code == ExitCode.BUDGET:
         again = _without(command, "run.max_cost_usd=")
-        more = "…" if report.max_cost_usd is None else f"{2 * report.max_cost_usd:g}"
+        more = _larger_budget(report)
         return (
             f"to continue, raise run.max_cost_usd in the job file, or by as much as you like here:\n{again} --set run.max_cost_usd={more}"
         )
@@ -130,6 +131,15 @@ def next_step(report: RunReport, command: str) -> str:
     if code == ExitCode.STOPPED:
         return f"when the cause is mended, the same command continues:\n{command}"
     return ""
+
+
+def _larger_budget(report: RunReport) -> str:
+    """Double the budget, or what one more request needs where that is more: less would stop at once again."""
+    if report.max_cost_usd is None:
+        return "…"
+    if (report.least_usd or 0.0) <= 2 * report.max_cost_usd:
+        return f"{2 * report.max_cost_usd:g}"
+    return f"{2 * (report.least_usd or 0.0):.2g}"
 
 
 def _without(command: str, *unwanted: str) -> str:
