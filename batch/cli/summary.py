@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,10 +25,12 @@ SHOWN_FAILURES = 5
 _PART = re.compile(r"(completions|errors)-\d+-of-(\d+)")
 _LABEL_WIDTH = 11
 _INDENT = 2
+# Paths and commands are copied from a terminal, which breaks them by itself.
+_WHOLE_LINES = {"bug", "files", "next"}
 
 
-def closing_summary(report: RunReport, command: str) -> str:
-    """Format the summary, as lines for stderr. `command` continues the run."""
+def closing_summary(report: RunReport, command: str, width: int | None = None) -> str:
+    """Format the summary, as lines for stderr, of `width` columns where they are sentences. `command` continues the run."""
     counts, whole = sum_tallies(report.tallies), report.whole
     parts = [
         ("rows" if noun_for(report.tallies) == "rows" else "tasks", accounting(counts)),
@@ -46,7 +49,7 @@ def closing_summary(report: RunReport, command: str) -> str:
         ("next", next_step(report, command)),
     ]
     lines = [f"promptmill: {_headline(report, counts)}"]
-    lines += [_labelled_lines(label, text) for label, text in parts if text]
+    lines += [_labelled_lines(label, text, None if label in _WHOLE_LINES else width) for label, text in parts if text]
     # The sums below say the same of a single model.
     if len(report.tallies) > 1:
         lines.insert(1, _indented(variant_table(report.tallies)))
@@ -225,8 +228,12 @@ def _unsaved(counts: Tally) -> str:
     return f"{unsaved:,} outcomes may not be on disk; missing ones will be sent again" if unsaved > 0 else ""
 
 
-def _labelled_lines(label: str, text: str) -> str:
-    first, *rest = text.split("\n")
+def _labelled_lines(label: str, text: str, width: int | None) -> str:
+    lines = text.split("\n")
+    if width is not None:
+        room = max(20, width - _LABEL_WIDTH - _INDENT)
+        lines = [part for line in lines for part in textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False)]
+    first, *rest = lines
     return "\n".join([f"  {label:<{_LABEL_WIDTH}}{first}", *(f"  {'':<{_LABEL_WIDTH}}{line}" for line in rest)])
 
 

@@ -14,7 +14,7 @@ import anyio
 from anyio.abc import TaskStatus
 
 AskAgain = Callable[[int], None]
-IN_FLIGHT = "stopping: waiting for requests in flight; press Ctrl-C again to stop now"
+IN_FLIGHT = "stopping: waiting for requests in flight; Ctrl-C again stops now"
 """What is said when a run is asked to stop."""
 
 
