@@ -41,11 +41,7 @@ class RunFaults:
             return False
         limiter = pool.limiter_of(work)
         # Where it has asked so already, or is probed, the test has been made.
-        if limiter.asked_until >= now + patience_s or not (limiter.breaker.closed or limiter.breaker.is_suspected):
-            return False
-        until, _ = self._doubted.get(limiter.name, (0.0, 0.0))
-        self._doubted[limiter.name] = max(until, now + wait), now
-        return True
+        return limiter.asked_until < now + patience_s and (limiter.breaker.closed or limiter.breaker.is_suspected)
 
     def believe_wait(self, probe: Work, now: float) -> None:
         """Keep to a wait that was doubted, now that the endpoint has refused the test too."""
@@ -55,16 +51,25 @@ class RunFaults:
             limiter.asked_until = max(limiter.asked_until, until)
             limiter.pause(until - now, now)
 
-    def doubt(self, work: Work, error: ErrorInfo, exchange: Exchange, withheld: list[Withheld], *, fails: bool) -> Iterator[Decision]:
-        """Test the endpoint; the row goes to another one, or to the `withheld`. `fails`: it is not sent again there if it is to blame."""
+    def doubt(
+        self, work: Work, error: ErrorInfo, exchange: Exchange, withheld: list[Withheld], *, wait: float | None
+    ) -> Iterator[Decision]:
+        """Test the endpoint; the row goes to another one, or to the `withheld`.
+
+        `wait` are the seconds that the endpoint asked it to wait; such a row is not sent again there if it is to blame.
+        """
         pool, now = self._endpoint_pool, exchange.done_at
+        if wait is not None:
+            name = pool.limiter_of(work).name
+            until, _ = self._doubted.get(name, (0.0, 0.0))
+            self._doubted[name] = max(until, now + wait), now
         if (notice := pool.refused_unclear(work, error, exchange)) is not None:
             yield Warn(notice)
         pool.suspect(work, now)
         if work.attempts < self._run.attempts and pool.moves(work):
             yield elsewhere(work, now)
         else:
-            withheld.append(Withheld(work, error, exchange, is_stop=True, fails=fails))
+            withheld.append(Withheld(work, error, exchange, is_stop=True, fails=wait is not None))
 
     def is_cleared(self, each: Withheld) -> bool:
         """Return whether its endpoint has served since it refused the row. The reference clears no stop while rows are left."""
