@@ -179,6 +179,7 @@ class _Sent:
             bug_report,
             whole_of(self.run, self.tallies),
             self.run.job.run.max_cost_usd,
+            stop.least_usd if stop else None,
         )
 
 
@@ -189,8 +190,7 @@ class _Sending:
         self, executor: Executor, keys: ApiKeys, options: RunOptions, observers: Sequence[Observer], stop_source: StopSource
     ) -> None:
         self._executor = executor
-        self._keys = keys
-        self._options = options
+        self._keys, self._options = keys, options
         self._observers = observers
         self._stop_source = stop_source
         self._clock = SystemClock()

@@ -52,7 +52,8 @@ class RunReport:
 
     What is on an object store is named by its address, as text. `raced` maps the variants that the race stopped before their last row to
     the variant that beat each. `unrecorded_usd` was spent, or may have been, on tasks without an outcome. `bug_report` is the file
-    that describes unexpected exceptions. `whole` is of all sessions, where there were earlier ones; `max_cost_usd` is the budget.
+    that describes unexpected exceptions. `whole` is of all sessions, where there were earlier ones; `max_cost_usd` is the budget,
+    `least_usd` the least with which one more request could be sent, where it is spent.
     `upstream` are the reports of the jobs whose answers are its rows, and of those before them.
     """
 
@@ -67,6 +68,7 @@ class RunReport:
     bug_report: Path | str | None = None
     whole: Whole | None = None
     max_cost_usd: float | None = None
+    least_usd: float | None = None
     upstream: tuple[RunReport, ...] = ()
 
     @property

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
-from batch.cli.console import print_info, write_json_line
+from batch.cli.console import print_info, terminal_width, write_json_line
 from batch.errors import StorageError
 from batch.policy.terminal import one_line
 
@@ -122,5 +122,5 @@ def _summarised(start: Start, again: str, *, quiet: bool, as_json: bool) -> RunR
     tune_malloc()
     report = with_progress(start, quiet=quiet, as_json=as_json)
     if not quiet or report.exit_code:
-        print_info(closing_summary(report, again))
+        print_info(closing_summary(report, again, terminal_width() if sys.stderr and sys.stderr.isatty() else None))
     return report

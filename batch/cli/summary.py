@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import textwrap
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,14 +25,17 @@ SHOWN_FAILURES = 5
 _PART = re.compile(r"(completions|errors)-\d+-of-(\d+)")
 _LABEL_WIDTH = 11
 _INDENT = 2
+# Paths and commands are copied from a terminal, which breaks them by itself.
+_WHOLE_LINES = {"bug", "files", "next"}
 
 
-def closing_summary(report: RunReport, command: str) -> str:
-    """Format the summary, as lines for stderr. `command` continues the run."""
+def closing_summary(report: RunReport, command: str, width: int | None = None) -> str:
+    """Format the summary, as lines for stderr, of `width` columns where they are sentences. `command` continues the run."""
     counts, whole = sum_tallies(report.tallies), report.whole
     parts = [
         ("rows" if noun_for(report.tallies) == "rows" else "tasks", accounting(counts)),
         ("", _kept(counts)),
+        ("", f"{counts.again:,} of them are still to be sent again" if counts.again > 0 else ""),
         ("", f"{counts.accepted:,} failures are accepted as final" if counts.accepted else ""),
         ("race", "\n".join(f"{name} was stopped early: {better} beats it" for name, better in report.raced.items())),
         ("answers", _labelled(counts)),
@@ -45,7 +49,7 @@ def closing_summary(report: RunReport, command: str) -> str:
         ("next", next_step(report, command)),
     ]
     lines = [f"promptmill: {_headline(report, counts)}"]
-    lines += [_labelled_lines(label, text) for label, text in parts if text]
+    lines += [_labelled_lines(label, text, None if label in _WHOLE_LINES else width) for label, text in parts if text]
     # The sums below say the same of a single model.
     if len(report.tallies) > 1:
         lines.insert(1, _indented(variant_table(report.tallies)))
@@ -121,7 +125,7 @@ def next_step(report: RunReport, command: str) -> str:
         return f"the same command continues where this one stopped:\n{command}"
     if code == ExitCode.BUDGET:
         again = _without(command, "run.max_cost_usd=")
-        more = "…" if report.max_cost_usd is None else f"{2 * report.max_cost_usd:g}"
+        more = _larger_budget(report)
         return (
             f"to continue, raise run.max_cost_usd in the job file, or by as much as you like here:\n{again} --set run.max_cost_usd={more}"
         )
@@ -130,6 +134,15 @@ def next_step(report: RunReport, command: str) -> str:
     if code == ExitCode.STOPPED:
         return f"when the cause is mended, the same command continues:\n{command}"
     return ""
+
+
+def _larger_budget(report: RunReport) -> str:
+    """Double the budget, or what one more request needs where that is more: less would stop at once again."""
+    if report.max_cost_usd is None:
+        return "…"
+    if (report.least_usd or 0.0) <= 2 * report.max_cost_usd:
+        return f"{2 * report.max_cost_usd:g}"
+    return f"{2 * (report.least_usd or 0.0):.2g}"
 
 
 def _without(command: str, *unwanted: str) -> str:
@@ -215,8 +228,12 @@ def _unsaved(counts: Tally) -> str:
     return f"{unsaved:,} outcomes may not be on disk; missing ones will be sent again" if unsaved > 0 else ""
 
 
-def _labelled_lines(label: str, text: str) -> str:
-    first, *rest = text.split("\n")
+def _labelled_lines(label: str, text: str, width: int | None) -> str:
+    lines = text.split("\n")
+    if width is not None:
+        room = max(20, width - _LABEL_WIDTH - _INDENT)
+        lines = [part for line in lines for part in textwrap.wrap(line, room, break_long_words=False, break_on_hyphens=False)]
+    first, *rest = lines
     return "\n".join([f"  {label:<{_LABEL_WIDTH}}{first}", *(f"  {'':<{_LABEL_WIDTH}}{line}" for line in rest)])
 
 

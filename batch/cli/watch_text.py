@@ -67,14 +67,13 @@ def _figures(found: Document) -> list[str]:
         left = sum(max(0, (each["total"] or 0) - each["ok"] - each["failed"]) for each in found["variants"])
         if rows and left:
             parts.append(f"{duration(left / rows)} left")
-    for quantile, values in timeline["latency_s"].items():
-        known = [value for value in values if value is not None]
-        if known:
-            parts.append(f"{quantile} {known[-1]:.2f} s")
     cost = sum(timeline["cost_usd"])
     if cost:
         parts.append(usd(cost))
     lines = [" · ".join(parts)] if parts else []
+    known = {name: [value for value in values if value is not None] for name, values in timeline["latency_s"].items()}
+    if latest := [f"{quantile} {values[-1]:.2f} s" for quantile, values in known.items() if values]:
+        lines.append(f"latency {' · '.join(latest)}")
     if live is not None:
         lines.append(f"in flight {live['in_flight']:,} of at most {live['limit']:,}, {live['waiting']:,} wait for a retry")
     if found["account"]:

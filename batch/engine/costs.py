@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from batch.engine.stop import Stop
 from batch.engine.work import Work
 from batch.policy.budget import Budget, exhausted
 from batch.policy.pricing import WorstCase, cost_of, difference
@@ -102,10 +103,11 @@ class Costs:
         """Return whether the budget can never cover `work`, however the requests in flight end."""
         return self._budget is not None and self._budget.never(self._charges.most(work))
 
-    def exhausted(self, work: Work) -> str:
-        """Return, in one sentence, why `work` is not sent."""
+    def exhausted(self, work: Work) -> Stop:
+        """Return why `work` is not sent."""
         assert self._budget is not None  # noqa: S101 - without a budget none is spent
-        return exhausted(self._budget, self._charges.most(work))
+        amount = self._charges.most(work)
+        return Stop("budget", exhausted(self._budget, amount), self._budget.spent + amount)
 
     def sent(self, work: Work) -> None:
         """Count a request that leaves."""

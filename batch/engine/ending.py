@@ -24,9 +24,9 @@ def reason_to_stop(
     if endpoint_pool.asks_too_long(now) or is_late:
         return Stop("refused", endpoint_pool.outage(now))
     if backlog and costs.is_spent(work := backlog.next):
-        return Stop("budget", costs.exhausted(work))
+        return costs.exhausted(work)
     if probe is not None and costs.is_spent(probe):
-        return Stop("budget", costs.exhausted(probe))
+        return costs.exhausted(probe)
     if _retries_are_spent(endpoint_pool, backlog, now, exhausted=exhausted):
         return Stop("refused", f"{endpoint_pool.name} fails too often: the retry budget of this run is spent")
     return None

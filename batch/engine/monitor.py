@@ -42,8 +42,11 @@ class Traces(Protocol):
     def add(self, work: Work, endpoint: PooledEndpoint, exchange: Exchange, code: str, epoch: float) -> None:
         """Add an attempt, "ok" or with the code of its error. `epoch` is the wall time of monotonic second 0."""
 
+    def finish(self) -> None:
+        """Begin to send what waits, and return at once."""
+
     def close(self) -> None:
-        """Send what waits."""
+        """Wait until it is sent, for a few seconds at most."""
 
 
 class PoolMonitor:
@@ -126,6 +129,12 @@ class PoolMonitor:
             self._live_at = now
             self._files.flush()
             self._files.write_live(self._state(pool, backlog, halt, cause, now))
+
+    def finish(self) -> None:
+        """Begin what `close` waits for, so that several monitors wait together; nothing is in flight any more."""
+        if self._traces is not None:
+            with suppress(Exception):
+                self._traces.finish()
 
     def close(self) -> None:
         """Write what waits; nothing is in flight any more."""
@@ -225,3 +234,12 @@ def _endpoint_state(endpoint: PooledEndpoint, now: float) -> Mapping[str, Any]:
         "learned_per_minute": round(60 * limiter.learned.rate(now), 1) if limiter.learned.is_active else None,
         "is_serving": limiter.breaker.closed and endpoint.refusal is None,
     }
+
+
+def close_all(monitors: Iterable[PoolMonitor]) -> None:
+    """Close the monitors of a session; what they wait for they wait for together."""
+    closing = list(monitors)
+    for monitor in closing:
+        monitor.finish()
+    for monitor in closing:
+        monitor.close()

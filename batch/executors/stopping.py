@@ -7,13 +7,14 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from types import FrameType
 from typing import Protocol
 
 import anyio
 from anyio.abc import TaskStatus
 
 AskAgain = Callable[[int], None]
-IN_FLIGHT = "stopping: waiting for requests in flight; press Ctrl-C again to stop now"
+IN_FLIGHT = "stopping: waiting for requests in flight; Ctrl-C again stops now"
 """What is said when a run is asked to stop."""
 
 
@@ -25,7 +26,7 @@ def not_ignored(signals: Sequence[signal.Signals]) -> list[signal.Signals]:
 
 @contextmanager
 def handlers_restored(signals: Sequence[signal.Signals]) -> Iterator[None]:
-    """Set the handlers of these signals back after the body: an event loop leaves the default ones, which end the process at once."""
+    """Set the handlers of these signals back after the body, which may leave SIGHUP ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -93,6 +94,31 @@ class Stoppable(Protocol):
         """Stop at once."""
 
 
+@contextmanager
+def _received(signals: Sequence[signal.Signals], stopper: Stopper, ask: Callable[[], None]) -> Iterator[None]:
+    """Call `ask` in the running event loop for each of these signals within the body; in the main thread only.
+
+    A terminal that closes sends SIGHUP up to three times, by the kernel and by the shell: those after the first request ask for nothing.
+    """
+    loop = asyncio.get_running_loop()
+
+    def handle(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - a signal handler's signature
+        loop.call_soon_threadsafe(hear, number)
+
+    def hear(number: int) -> None:
+        if number != signal.SIGHUP or not stopper.asked:
+            ask()
+
+    # Not the loop's own handlers: where those end, the default ones end the process at once, before the run has counted what it gave up.
+    before = {each: signal.signal(each, handle) for each in signals}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            is_over = each is signal.SIGHUP and stopper.asked
+            signal.signal(each, signal.SIG_IGN if is_over else handler or signal.SIG_DFL)
+
+
 async def watch(
     session: Stoppable,
     signals: Sequence[signal.Signals],
@@ -104,8 +130,8 @@ async def watch(
 ) -> None:
     """Drain `session` on the first of these signals or requests of the stopper, and abort it on the next; never returns.
 
-    `stopping` is reported at the first.
-    Signals are received in the main thread only.
+    `stopping` is reported at the first. SIGHUP does not abort.
+    Signals are received in the main thread only; call it within `handlers_restored`.
     """
 
     def stop(asked: int) -> None:
@@ -119,7 +145,6 @@ async def watch(
         if not signals or threading.current_thread() is not threading.main_thread():
             task_status.started()
             await anyio.sleep_forever()
-        with anyio.open_signal_receiver(*signals) as received:
+        with _received(signals, stopper, lambda: stop(stopper.count())):
             task_status.started()
-            async for _ in received:
-                stop(stopper.count())
+            await anyio.sleep_forever()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import random
+import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from batch._version import __version__
@@ -16,6 +19,8 @@ from batch.records import Api, Exchange
 
 # One sending of some hundred spans takes no longer, its retries included.
 EXPORT_TIMEOUT_S = 5.0
+# The most that the end of a run waits for its last spans, with however many endpoints: the library itself would wait for 30 s at each.
+CLOSE_S = EXPORT_TIMEOUT_S + 1.0
 # Spans that wait for the collector; further ones are dropped, so that a slow collector takes no memory and slows no run.
 MOST_WAITING = 20_000
 _MISSING = "run.traces needs more packages: pip install 'promptmill[traces]'"
@@ -55,13 +60,15 @@ class AttemptTraces:
         self._run, self._models, self._report = run, models, report
         self._kind, self._failed = SpanKind.CLIENT, StatusCode.ERROR
         self._complaints = _Complaints()
+        self._closing: threading.Thread | None = None
+        self._finished_by = 0.0
         # Not the library's abstract class, which would be imported with this module.
         ids: Any = _RowTraces(run)
         self._ids = ids
         resource = Resource.create({"service.name": "promptmill", "service.version": __version__})
         self._provider = TracerProvider(resource=resource, id_generator=ids, shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(endpoint=f"{url.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
-        self._provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=MOST_WAITING))
+        self._exporter = OTLPSpanExporter(endpoint=f"{url.rstrip('/')}/v1/traces", timeout=EXPORT_TIMEOUT_S)
+        self._provider.add_span_processor(BatchSpanProcessor(self._exporter, max_queue_size=MOST_WAITING))
         self._tracer = self._provider.get_tracer("promptmill", __version__)
 
     def add(self, work: Work, endpoint: PooledEndpoint, exchange: Exchange, code: str, epoch: float) -> None:
@@ -81,10 +88,28 @@ class AttemptTraces:
         span.end(_nanoseconds(epoch + exchange.done_at))
         self._complain()
 
+    def finish(self) -> None:
+        """Begin to send what waits; nothing is added after it."""
+        if self._closing is None:
+            self._closing = threading.Thread(target=self._shut_down, name="traces", daemon=True)
+            self._finished_by = time.monotonic() + CLOSE_S
+            self._closing.start()
+
     def close(self) -> None:
-        """Send what waits; a collector that hangs is given up after 30 s, the library's own bound."""
-        self._provider.shutdown()
+        """Send what waits; a collector that hangs is given up CLOSE_S after the call of `finish`, or of this where there was none."""
+        self.finish()
+        assert self._closing is not None  # noqa: S101 - `finish` has set it
+        self._closing.join(max(0.0, self._finished_by - time.monotonic()))
+        if self._closing.is_alive():
+            # What waits is dropped then, and what is being sent ends at its own time-out, beside whatever comes next.
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]
+            self._complaints.add(f"the collector had not taken all of them {CLOSE_S:.0f} s after the end")
         self._complain()
+
+    def _shut_down(self) -> None:
+        with suppress(Exception):
+            self._provider.shutdown()
+        # Last, so that nothing that the library says after a time-out comes to stderr.
         self._complaints.close()
 
     def _complain(self) -> None:
@@ -126,8 +151,12 @@ class _Complaints(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the first record's text."""
+        self.add(record.getMessage())
+
+    def add(self, text: str) -> None:
+        """Keep a text where there is none before it."""
         if self._first is None:
-            self._first = record.getMessage()
+            self._first = text
 
     def take(self) -> str | None:
         """Return it, once."""

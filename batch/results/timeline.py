@@ -7,7 +7,7 @@ counted in a histogram whose bars are 4 % wide. Pauses between sessions take no 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,7 +26,10 @@ QUANTILES = (0.5, 0.95, 0.99)
 
 @dataclass(slots=True)
 class TimeBucket:
-    """What ended in a span of time. `busy_s` sums the seconds in flight; `limits` has for each pool the sum and number of its samples."""
+    """What ended in a span of time. `busy_s` sums the seconds in flight of what has ended.
+
+    `limits` and `sampled` have for each pool the sum and the number of its samples: the limit, and what was in flight.
+    """
 
     ok: int = 0
     failed: int = 0
@@ -39,6 +42,7 @@ class TimeBucket:
     codes: dict[str, int] = field(default_factory=dict)
     causes: dict[str, float] = field(default_factory=dict)
     limits: dict[str, tuple[int, int]] = field(default_factory=dict)
+    sampled: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def add(self, other: TimeBucket) -> None:
         """Add another bucket to this one."""
@@ -55,9 +59,10 @@ class TimeBucket:
             self.codes[code] = self.codes.get(code, 0) + count
         for cause, seconds in other.causes.items():
             self.causes[cause] = self.causes.get(cause, 0.0) + seconds
-        for pool, (total, count) in other.limits.items():
-            before = self.limits.get(pool, (0, 0))
-            self.limits[pool] = before[0] + total, before[1] + count
+        for samples, others in ((self.limits, other.limits), (self.sampled, other.sampled)):
+            for pool, (total, count) in others.items():
+                before = samples.get(pool, (0, 0))
+                samples[pool] = before[0] + total, before[1] + count
 
 
 class Timeline:
@@ -117,12 +122,17 @@ class Timeline:
                 self._in_flight(attempt.time - attempt.took_s, attempt.time)
 
     def add_sample(self, pool: str, sample: PoolSample) -> None:
-        """Add a sample of a pool."""
+        """Add a sample of a pool: its seconds to the buckets that they were spent in."""
         bucket = self._bucket(sample.time)
         total, count = bucket.limits.get(pool, (0, 0))
         bucket.limits[pool] = total + sample.limit, count + 1
-        for cause, seconds in sample.seconds.items():
-            bucket.causes[cause] = bucket.causes.get(cause, 0.0) + seconds
+        total, count = bucket.sampled.get(pool, (0, 0))
+        bucket.sampled[pool] = total + sample.in_flight, count + 1
+        whole = sum(sample.seconds.values())
+        for place, inside in self._spans(sample.time - whole, sample.time):
+            causes = self._at(place).causes
+            for cause, seconds in sample.seconds.items():
+                causes[cause] = causes.get(cause, 0.0) + (seconds * inside / whole if whole else 0.0)
 
     def document(self) -> dict[str, Any]:
         """Return the columns of the buckets as JSON; times are in seconds, `start` since the epoch."""
@@ -141,8 +151,9 @@ class Timeline:
             "prompt_tokens": column(lambda each: each.prompt_tokens),
             "completion_tokens": column(lambda each: each.completion_tokens),
             "cost_usd": column(lambda each: round(each.cost_usd, 9)),
-            "in_flight": column(lambda each: round(each.busy_s / self.width_s, 2)),
-            "limit": column(_limit),
+            # A request that has not ended is in no record: samples know of it.
+            "in_flight": column(lambda each: round(max(each.busy_s / self.width_s, _mean(each.sampled) or 0.0), 2)),
+            "limit": column(lambda each: _mean(each.limits)),
             "latency_s": _quantile_columns(column(lambda each: each.latencies)),
             "first_token_s": _quantile_columns(column(lambda each: each.first_tokens)),
             "attempts": _named_columns(column(lambda each: each.codes)),
@@ -150,15 +161,19 @@ class Timeline:
         }
 
     def _in_flight(self, sent: float, done: float) -> None:
-        # A clock that was set back, or a record of another hand.
-        if not 0 <= done - sent < MOST_BUCKETS * self.width_s:
-            return
-        self._bucket(sent)
-        self._bucket(done)
-        width = self.width_s
-        for place in range(math.floor(sent / width), math.floor(done / width) + 1):
-            inside = min(done, (place + 1) * width) - max(sent, place * width)
+        for place, inside in self._spans(sent, done):
             self._at(place).busy_s += inside
+
+    def _spans(self, began: float, ended: float) -> Iterator[tuple[int, float]]:
+        """Yield the buckets between two times, each with the seconds in it."""
+        # A clock that was set back, or a record of another hand.
+        if not 0 <= ended - began < MOST_BUCKETS * self.width_s:
+            return
+        self._bucket(began)
+        self._bucket(ended)
+        width = self.width_s
+        for place in range(math.floor(began / width), math.floor(ended / width) + 1):
+            yield place, min(ended, (place + 1) * width) - max(began, place * width)
 
     def _bucket(self, time: float) -> TimeBucket:
         self._at(math.floor(time / self.width_s))
@@ -210,8 +225,9 @@ def _tick(bars: dict[int, int], seconds: float) -> None:
     bars[bar] = bars.get(bar, 0) + 1
 
 
-def _limit(bucket: TimeBucket) -> float | None:
-    return round(sum(total / count for total, count in bucket.limits.values()), 2) if bucket.limits else None
+def _mean(samples: Mapping[str, tuple[int, int]]) -> float | None:
+    """Return the mean of each pool's samples, added over the pools; None without any."""
+    return round(sum(total / count for total, count in samples.values()), 2) if samples else None
 
 
 def _quantile_columns(histograms: Sequence[Mapping[int, int]]) -> dict[str, list[float | None]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from contextlib import chdir
 from pathlib import Path
@@ -91,6 +92,30 @@ def test_two_jobs_in_one_directory_are_told_apart(tmp_path: Path) -> None:
         assert refused.returncode == 2
         assert "has the run of another job, 'test': none of the 5 finished rows is in this input" in refused.stderr
         assert folder.call("run", "other.toml", "--changed", "keep").returncode == 0
+
+
+def test_the_larger_budget_has_room_for_the_next_request(tmp_path: Path) -> None:
+    """Twice the budget would stop at once again where one request may cost more: with the figure of `next`, rows are sent."""
+    with ScriptedEndpoint() as endpoint:
+        # At most 1 $ of completion tokens a request, of which 3 are used.
+        folder = JobFolder(tmp_path, endpoint.url, rows=6, parameters="price = {input = 0.0, output = 1000.0}\nmax_tokens = 1000")
+        first = folder.call("run", folder.job.name, "--set", "run.max_cost_usd=0.2")
+        assert first.returncode == 4, first.stderr
+        (more,) = re.findall(r"run\.max_cost_usd=([\d.]+)\n", first.stderr)
+        assert float(more) == 2.0
+        assert folder.call("run", folder.job.name, "--set", f"run.max_cost_usd={more}").returncode == 0
+    assert len(folder.completions()) == 6
+
+
+def test_a_pass_that_was_interrupted_says_what_it_has_still_to_send(tmp_path: Path) -> None:
+    """With --changed rerun no row is without an answer: those of the former prompt are counted."""
+    with ScriptedEndpoint() as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=6, parameters="price = {input = 0.0, output = 1000.0}\nmax_tokens = 1000")
+        assert folder.call().returncode == 0
+        folder.write(user="again: {{ text }}", parameters="price = {input = 0.0, output = 1000.0}\nmax_tokens = 1000", max_cost_usd=0.1)
+        ended = folder.call("run", folder.job.name, "--changed", "rerun")
+    assert ended.returncode == 4, ended.stderr
+    assert "6 of them are still to be sent again" in ended.stderr
 
 
 def test_the_next_command_is_the_one_that_continues(tmp_path: Path) -> None:

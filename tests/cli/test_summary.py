@@ -133,6 +133,15 @@ def test_a_cost_known_in_part_is_called_so() -> None:
     assert "$0.0200 for 10 of 2,000 answers, the rest unknown" in summary({"m": tally(cost_usd=0.02, priced=10)})
 
 
+def test_sentences_are_broken_at_words_on_a_terminal() -> None:
+    """At 60 columns the parts of a line are under each other; commands are left whole, to be copied."""
+    report = RunReport(Path.cwd() / "runs/t", {"m": tally(ok=1900, abandoned=14, doubled=3)}, "interrupted", "interrupted", (), 60.0)
+    lines = closing_summary(report, f"{COMMAND} --set input.path=/a/place/that/is/far/away/rows.jsonl", 60).splitlines()
+    assert "  requests   2,000, no retries, 3 possibly billed twice, 14" in lines
+    assert "             given up in flight, possibly billed" in lines
+    assert f"             {COMMAND} --set input.path=/a/place/that/is/far/away/rows.jsonl" in lines
+
+
 def test_outcomes_that_are_not_durable_are_counted() -> None:
     """What may not be on the disk is said (promise 2)."""
     assert "12 outcomes may not be on disk" in summary({"m": tally(durable=1988)}, "storage", "the disk is full")

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.jobs import JobFolder
-from tests.support.scripted import ScriptedEndpoint
-from tests.support.scripts import wait_for, wait_until
+from tests.support.jobs import JobFolder, rows_sent
+from tests.support.scripted import HANG, ScriptedEndpoint
+from tests.support.scripts import for_rows, wait_for, wait_for_line, wait_until
 
 # The command, with one function of promptmill replaced by one that raises what no code expects, or that waits for a signal.
 _BROKEN = """
@@ -120,6 +120,24 @@ def test_a_run_under_nohup_ignores_the_closed_terminal(tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate()
     assert process.returncode == 130
+
+
+@pytest.mark.parametrize(("number", "counted"), [(signal.SIGHUP, True), (signal.SIGTERM, False)], ids=["hangup", "term"])
+def test_a_signal_after_the_session_does_not_end_the_process_by_itself(tmp_path: Path, number: signal.Signals, counted: bool) -> None:
+    """Faults 69 and 75: between the session's end and the summary: a hangup is not heard, what was given up counts; others interrupt."""
+    kills = f"def replacement(monitors):\n    import os\n    os.kill(os.getpid(), {int(number)})\n    [each.close() for each in monitors]\n"
+    with ScriptedEndpoint(for_rows(lambda _: [HANG])) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=30, concurrency=4, grace_s=3600)
+        process = broken(folder, "batch.executors.live.executor", "close_all", kills)
+        wait_for(lambda: rows_sent(endpoint) >= 4, process)
+        process.send_signal(signal.SIGHUP)
+        wait_for_line("stopping", process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate()
+        assert process.returncode == 130, err
+        assert "Traceback" not in err
+        status = json.loads(folder.call("status", "runs/test", "--json").stdout)
+    assert status["abandoned"] == (4 if counted else 0)
 
 
 def test_missing_standard_descriptors(tmp_path: Path) -> None:

@@ -6,11 +6,13 @@ import json
 import re
 import signal
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
+from batch.app.control import control
 from tests.support.jobs import JobFolder, rows_sent
 from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, answer, chat_reply, error
-from tests.support.scripts import for_rows, wait_for, wait_for_line
+from tests.support.scripts import for_rows, until, wait_for, wait_for_line
 
 PRICE = "price = { input = 1000.0, output = 1000.0 }\nmax_tokens = 100"
 IN_FLIGHT = 4
@@ -45,6 +47,26 @@ def test_requests_given_up_at_a_stop_are_in_every_figure_of_money(tmp_path: Path
         after = json.loads(folder.call("status", "runs/test", "--json").stdout)
     assert (after["abandoned"], after["unrecorded_usd"]) == (status["abandoned"], status["unrecorded_usd"])
     assert len(folder.completions()) == 30
+
+
+def test_a_terminal_that_closes_gives_up_nothing(tmp_path: Path) -> None:
+    """Faults 69 and 75: SIGHUP comes up to three times, from the kernel and the shell: what is in flight ends all the same."""
+    with ScriptedEndpoint(for_rows(lambda received: chain(until(lambda: bool(closed)), answer(received)))) as endpoint:
+        closed: list[int] = []
+        folder = JobFolder(tmp_path, endpoint.url, rows=30, concurrency=IN_FLIGHT, grace_s=3600, parameters=PRICE)
+        process = folder.start()
+        wait_for(lambda: rows_sent(endpoint) >= IN_FLIGHT, process)
+        process.send_signal(signal.SIGHUP)
+        wait_for_line("stopping", process)
+        process.send_signal(signal.SIGHUP)
+        process.send_signal(signal.SIGHUP)
+        # Answered after the run has heard of them: a request to its socket comes after them in the same loop.
+        assert control(folder.directory, "state")
+        closed.append(1)
+        _, err = process.communicate()
+        assert process.returncode == 130, err
+        assert "given up" not in err
+        assert len(folder.completions()) == rows_sent(endpoint) == IN_FLIGHT
 
 
 def test_an_old_run_counts_its_money_without_a_number_of_requests(tmp_path: Path) -> None:

@@ -13,7 +13,9 @@ import pytest
 from batch.app import status
 from batch.app.control import control
 from batch.rundir.control_socket import NAME
-from tests.support.jobs import JobFolder, ids, lines_of
+from tests.support.jobs import JobFolder, ids, lines_of, rows_sent
+from tests.support.metrics import samples, scraped
+from tests.support.processes import free_port
 from tests.support.scripted import PATIENCE_S, Action, Received, ScriptedEndpoint, Sleep, answer, error
 from tests.support.scripts import for_rows, row_number, until, wait_for, wait_for_requests
 from tests.support.stores import S3Server, StoreJob
@@ -68,12 +70,24 @@ def in_flight(folder: JobFolder) -> int:
     return sum(each["in_flight"] for each in state(folder).get("variants", {}).values())
 
 
+def agree(folder: JobFolder, found: dict[str, float]) -> bool:
+    """Whether a scrape has as many rows done as the status that is asked next."""
+    (shown,) = status(folder.directory).variants
+    return found["promptmill_done"] == shown.ok + shown.failed and found["promptmill_rows"] == shown.total
+
+
 @pytest.mark.parametrize(("rows", "processes"), [pytest.param(20_000, 1, marks=pytest.mark.long), (1500, 1), (1500, 2)])
 def test_a_script_steers_a_run(tmp_path: Path, rows: int, processes: int) -> None:
-    """Paused, resumed, limited, three rows retried, given a budget and stopped by a second process: nothing is lost, money adds up."""
+    """Paused, resumed, limited, three rows retried, given a budget and stopped by a second process: nothing is lost, money adds up.
+
+    Metrics, scraped in a pause, before the stop and at the end, agree with the status.
+    """
+    port = free_port()
     gate = Gate(rows // 10)
     with ScriptedEndpoint(for_rows(gate)) as endpoint:
-        folder = JobFolder(tmp_path, endpoint.url, rows=rows, processes=processes, concurrency=16, parameters=PRICE)
+        folder = JobFolder(
+            tmp_path, endpoint.url, rows=rows, processes=processes, concurrency=16, parameters=PRICE, metrics=f"127.0.0.1:{port}"
+        )
         process = folder.start()
         wait_for_requests(endpoint, rows // 10, process)
 
@@ -86,6 +100,9 @@ def test_a_script_steers_a_run(tmp_path: Path, rows: int, processes: int) -> Non
         assert (shown["paused"], shown["concurrency"]) == (True, 16)
         assert ctl(folder, "set", "concurrency=2")["ok"]
         assert len(endpoint.requests) == sent
+        # Counts of worker processes come when those check in.
+        wait_for(lambda: scraped(port)["promptmill_requests_total"] == rows_sent(endpoint) and agree(folder, scraped(port)), process)
+        assert scraped(port)["promptmill_limit_concurrency"] == 2
         gate.peak, gate.most = 0, sent + rows // 10
         assert ctl(folder, "resume")["ok"]
         wait_for_requests(endpoint, gate.most, process)
@@ -104,12 +121,14 @@ def test_a_script_steers_a_run(tmp_path: Path, rows: int, processes: int) -> Non
             # The last rows wait at the gate: the run cannot end before it is stopped.
             wait_for(lambda: sum(counts()[f"question {number}"] for number in BAD) == 6 and len(endpoint.requests) > rows - 60, process)
             assert 0 < state(folder)["spent_usd"] < 1_000_000
+            wait_for(lambda: gate.in_flight == in_flight(folder) and agree(folder, scraped(port)), process)
             assert ctl(folder, "stop")["ok"]
         # Workers send them with a lease of their own, which may come last.
         gate.most = 10 * rows
         out, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == (130 if processes == 1 else 0), (out, err)
-        ended = folder.run()
+        before_usd = status(folder.directory).variants[0].cost_usd
+        ended = folder.run("run", folder.job.name, "--set", f"run.metrics={tmp_path / 'run.prom'}")
         assert ended.returncode == 0, ended.stderr
         counts = endpoint.counts()
     assert ids(folder.completions()) == [row["id"] for row in folder.rows]
@@ -119,6 +138,10 @@ def test_a_script_steers_a_run(tmp_path: Path, rows: int, processes: int) -> Non
     assert (checked.returncode, "sound and complete" in checked.stdout) == (0, True), checked.stdout
     records = {(record["row"], record["ok"]): record for record in folder.journal() if "row" in record}
     assert status(folder.directory).variants[0].cost_usd == pytest.approx(sum(each["cost_usd"] or 0 for each in records.values()))
+    found = samples((tmp_path / "run.prom").read_text())
+    assert agree(folder, found)
+    assert (found["promptmill_done"], found["promptmill_not_attempted"], found["promptmill_in_flight"]) == (rows, 0, 0)
+    assert found["promptmill_cost_usd_total"] == pytest.approx(status(folder.directory).variants[0].cost_usd - before_usd)
     words = [line["command"] for line in lines_of(folder.directory / "control.jsonl")]
     assert words == ["pause", "set", "resume", "set", "retry", "retry", *(["stop"] if processes == 1 else [])]
     assert not (folder.directory / NAME).exists()

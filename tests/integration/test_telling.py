@@ -6,13 +6,10 @@ import json
 import socket
 import sys
 import threading
-import urllib.request
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from batch import app
 from batch.app import notifications
@@ -25,26 +22,11 @@ from batch.policy.repeats import Repeats
 from batch.rundir.local import RunDirectory
 from batch.tally import Tally
 from tests.support.jobs import JobFolder, lines_of, run_here
+from tests.support.metrics import samples, scraped
 from tests.support.scripted import PATIENCE_S, Action, Received, ScriptedEndpoint, answer, error, http
 from tests.support.scripts import for_rows, refuse_every_third, row_number, until, wait_for
 
 PRICE = "price = {input = 1000.0, output = 1000.0}\nmax_tokens = 5"
-
-
-def samples(text: str) -> dict[str, float]:
-    """The samples of a scrape as the library reads them, those with a code, cause or bucket by `name:code`; equal ones added."""
-    found: Counter[str] = Counter()
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            label = next((sample.labels[name] for name in ("code", "cause", "le") if name in sample.labels), None)
-            found[":".join(filter(None, (sample.name, label)))] += sample.value  # type: ignore[assignment]
-    return dict(found)
-
-
-def scraped(port: int) -> dict[str, float]:
-    """What a scrape of this port gives."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as reply:
-        return samples(reply.read().decode())
 
 
 def test_metrics_agree_with_the_summary(tmp_path: Path) -> None:

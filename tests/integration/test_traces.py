@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -12,11 +13,12 @@ import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from batch.errors import SetupError
+from batch.executors import tracing
 from batch.executors.tracing import check_tracing
 from tests.support.jobs import JobFolder, run_here
 from tests.support.processes import unused_port
-from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, error, http
-from tests.support.scripts import for_rows, row_number
+from tests.support.scripted import HANG, Action, Received, ScriptedEndpoint, answer, error, http
+from tests.support.scripts import for_rows, row_number, wait_until
 
 
 @pytest.fixture
@@ -104,6 +106,22 @@ def test_a_collector_that_takes_nothing_costs_one_notice(tmp_path: Path, away: b
 
     assert (session.exit_code, session.tally.ok) == (0, 5)
     assert [text.startswith("run.traces: spans are lost: ") for text in session.notices] == [True]
+    assert capfd.readouterr().err == ""
+
+
+def test_a_collector_that_hangs_holds_the_end_for_one_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """More spans than one sending takes wait for a collector that accepts and does not answer: they are dropped, which a notice says."""
+    monkeypatch.setattr(tracing, "EXPORT_TIMEOUT_S", 0.3)
+    monkeypatch.setattr(tracing, "CLOSE_S", 0.1)
+    with ScriptedEndpoint() as endpoint, ScriptedEndpoint(lambda _: [HANG]) as collector:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=2000, concurrency=64, traces=collector.origin))
+        wait_until(lambda: not [each for each in threading.enumerate() if each.name == "traces"])
+        assert len(collector.requests) < 4
+
+    assert (session.exit_code, session.tally.ok) == (0, 2000)
+    assert len([text for text in session.notices if text.startswith("run.traces: spans are lost: ")]) == 1
     assert capfd.readouterr().err == ""
 
 

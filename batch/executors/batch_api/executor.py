@@ -16,6 +16,7 @@ from batch.engine.costs import Costs
 from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.endpoints import endpoint_name
 from batch.engine.feed import Feed, Plan
+from batch.engine.monitor import close_all
 from batch.engine.recorder import Recorder
 from batch.engine.session import Session
 from batch.engine.stop import Stop
@@ -112,8 +113,7 @@ class _Running:
         try:
             stop = await in_passes(context.prepared, queues, plans, duplicates, partial(self._execute, plans), context.report)
         finally:
-            for queue in queues:
-                queue.monitor.close()
+            close_all(queue.monitor for queue in queues)
         return Ended(stop, self.live_costs.unrecorded)
 
     async def _execute(self, plans: Sequence[Sequence[Plan]], queues: Sequence[EndpointQueue]) -> Stop | None:

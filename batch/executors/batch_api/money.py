@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from batch.engine.costs import Charges
+from batch.engine.stop import Stop
 from batch.engine.work import Work
 from batch.executors.batch_prices import batch_price
 from batch.policy.budget import Budget, exhausted
@@ -33,10 +34,10 @@ class BatchMoney:
         """Whether the amount can never be reserved, whatever open batches cost."""
         return self._budget is not None and self._budget.never(amount)
 
-    def exhausted(self, amount: float) -> str:
+    def exhausted(self, amount: float) -> Stop:
         """Say why a request is not submitted."""
         assert self._budget is not None  # noqa: S101 - without a budget none is spent
-        return exhausted(self._budget, amount)
+        return Stop("budget", exhausted(self._budget, amount), self._budget.spent + amount)
 
     def settle(self, reserved: float, paid: float) -> None:
         """Replace what was reserved for a batch by what it cost."""

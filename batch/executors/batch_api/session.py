@@ -190,7 +190,7 @@ class BatchSession:
             await self._seal()
             waits = any(each.waiting for each in self._all_endpoints()) or self.open
             if self.options.detach or not waits or self.money.is_spent(amount):
-                self._stop = self._stop or Stop("budget", self.money.exhausted(amount))
+                self._stop = self._stop or self.money.exhausted(amount)
                 return
             await self._turn()
             if self.is_stopped():

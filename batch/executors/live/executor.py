@@ -16,6 +16,7 @@ from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.feed import Feed, Plan, Source
 from batch.engine.limiter import EndpointLimiter
+from batch.engine.monitor import close_all
 from batch.engine.recorder import Recorder
 from batch.engine.session import Session
 from batch.engine.stop import Stop
@@ -86,8 +87,7 @@ async def _run_session(context: RunContext) -> Ended:
     try:
         stop = await in_passes(prepared, queues, plans, duplicates, run_queues, context.report)
     finally:
-        for queue in queues:
-            queue.monitor.close()
+        close_all(queue.monitor for queue in queues)
     return Ended(stop, costs.unrecorded)
 
 

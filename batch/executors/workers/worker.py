@@ -13,6 +13,7 @@ import anyio.to_thread
 from batch.clock import Clock, SystemClock
 from batch.engine import endpoints
 from batch.engine.costs import Costs
+from batch.engine.monitor import close_all
 from batch.engine.refused_variants import stopped_alone
 from batch.engine.steering import Steering
 from batch.engine.stop import Stop
@@ -116,7 +117,7 @@ class Worker:
         finally:
             for queue in self._queues:
                 queue.recorder.close()
-                queue.monitor.close()
+            close_all(queue.monitor for queue in self._queues)
             if self._housekeeper is not None:
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(self._housekeeper.close, patience_s)

@@ -96,8 +96,26 @@ def test_samples_give_limits_and_causes() -> None:
         for second in range(3):
             timeline.add_sample(pool, PoolSample(START + second, 1, limit, 0, {"rate": 0.75, "input": 0.25}))
     document = timeline.document()
-    assert document["limit"] == [10.0, 10.0, 10.0]
-    assert list(document["limited_by_s"]) == ["rate", "input"]
+    # The first sample's second is that before START.
+    assert document["limit"] == [None, 10.0, 10.0, 10.0]
+    assert document["limited_by_s"] == {"rate": [1.5, 1.5, 1.5, 0.0], "input": [0.5, 0.5, 0.5, 0.0]}
+
+
+def test_samples_that_come_late_leave_no_gap() -> None:
+    """A sample each 1.3 s, in buckets of a second: its seconds belong to the buckets in which they were spent."""
+    timeline = Timeline(attempts_kept=True)
+    for number in range(1, 5):
+        timeline.add_sample("main-0", PoolSample(START + 1.3 * number, 3, 4, 0, {"concurrency": 1.3}))
+    assert timeline.document()["limited_by_s"] == {"concurrency": [1.0, 1.0, 1.0, 1.0, 1.0, 0.2]}
+
+
+def test_what_has_not_ended_is_in_flight() -> None:
+    """A request of 30 s is in no record until it ends: the samples of the pools say that it is there."""
+    timeline = Timeline(attempts_kept=True)
+    for pool in ("w1-0", "w2-0"):
+        for second in range(1, 4):
+            timeline.add_sample(pool, PoolSample(START + second, 2, 4, 0, {"concurrency": 1.0}))
+    assert timeline.document()["in_flight"] == [0.0, 4.0, 4.0, 4.0]
 
 
 @pytest.mark.parametrize("line", [b"", b"{", b"[1]", b'{"a":1}', b'{"sum":"x","response":{', b"\xff\xfe", b"null"])

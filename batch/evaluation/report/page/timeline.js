@@ -24,7 +24,7 @@ const short = (value) => {
   return String(Number(value.toPrecision(2)));
 };
 const asSeconds = (value) => (value === null || value === undefined ? "" : value < 1 ? `${Math.round(value * 1000)} ms` : `${short(value)} s`);
-const asDollars = (value) => (value === null || value === undefined ? "" : `$${value >= 100 ? short(value) : fixed(value, value < 0.1 ? 4 : 2)}`);
+const asDollars = (value) => (value === null || value === undefined ? "" : `$${value >= 100 || !value ? short(value) : fixed(value, value < 0.1 ? 4 : 2)}`);
 const asPercent = (value) => (value === null || value === undefined ? "" : `${Math.round(100 * value)} %`);
 
 const clock = (time, withSeconds) => new Date(time * 1000).toLocaleTimeString("en-GB", withSeconds ? {} : { hour: "2-digit", minute: "2-digit" });
