@@ -67,6 +67,7 @@ class FailureHandler:
         """Act on a verdict other than done. `exhausted` says that all rows have been read."""
         has_ok = self._tallies[work.task.variant].ok > 0
         verdict = with_history(verdict, exchange, work, self._endpoint_pool, self.served, has_ok=has_ok)
+        verdict = self._run_faults.with_stated_wait(work, verdict, exchange)
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
         if exchange.fault is not None and exchange.fault.bug is not None:
@@ -183,7 +184,7 @@ class FailureHandler:
     def _refuse(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
         # A model that was never served is tested with the answered request of another one: it shows whether the endpoint is at fault.
         testable = bool(self._endpoint_pool.references)
-        movable = error.code not in OF_THE_ROW and work.attempts < self._run.attempts and self._endpoint_pool.moves(work)
+        movable = error.code not in OF_THE_ROW and work.attempts < self._run.attempts and self._endpoint_pool.moves(work, exchange.done_at)
         may_be_endpoint = testable or movable or error.code == "permission"
         if blame(verdict, self._endpoint_pool.evidence(work), spent=True, has_reference=may_be_endpoint) is Blame.ROW:
             if (notice := self._endpoint_pool.answered(work, exchange)) is not None:
