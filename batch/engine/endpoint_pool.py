@@ -45,8 +45,7 @@ class EndpointPool:
     ) -> None:
         self.name = name
         self.variants, self.own_models = tuple(variants), frozenset(own_models)
-        self._watches_prompts = cuts_prompts
-        self.endpoints = tuple(endpoints)
+        self._watches_prompts, self.endpoints = cuts_prompts, tuple(endpoints)
         self.references: dict[str, Task] = {}
         self.largest_served = 0
         self.bytes = byte_limit or ByteLimit(RunSettings().max_bytes_in_flight)
