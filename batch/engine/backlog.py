@@ -63,6 +63,10 @@ class Backlog:
         """Return the variants of the work in it."""
         return {work.task.variant for work in [*self.ready, *(retry[2] for retry in self._retries)]}
 
+    def retry_of(self, variant: str) -> Work | None:
+        """Return a task of the variant that waits for another attempt; None if there is none."""
+        return next((work for *_, work in self._retries if work.task.variant == variant and work.endpoint is not None), None)
+
     def due(self, now: float) -> int:
         """Count the retries that are due."""
         if not self._retries or self._retries[0][0] > now:

@@ -65,9 +65,8 @@ class FailureHandler:
 
     def settle(self, work: Work, verdict: Verdict, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
         """Act on a verdict other than done. `exhausted` says that all rows have been read."""
-        has_ok = self._tallies[work.task.variant].ok > 0
+        verdict, has_ok = self._run_faults.with_stated_wait(work, verdict, exchange), self._tallies[work.task.variant].ok > 0
         verdict = with_history(verdict, exchange, work, self._endpoint_pool, self.served, has_ok=has_ok)
-        verdict = self._run_faults.with_stated_wait(work, verdict, exchange)
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
         if exchange.fault is not None and exchange.fault.bug is not None:
@@ -147,12 +146,17 @@ class FailureHandler:
         return decisions
 
     def given_up(self, late: Mapping[str, str], now: float) -> dict[str, str]:
-        """Return which of the late variants to give up. One of which a row is withheld is tested first, once each time that it is late."""
+        """Return which of the late variants to give up. One of which a row was refused is tested first, once each time that it is late."""
         pool, given_up = self._endpoint_pool, {}
         self._tested &= late.keys()
         for variant, fault in late.items():
-            work = next((each.work for each in self.withheld if each.work.task.variant == variant), None)
-            if work is None or variant not in pool.references or (variant in self._tested and not pool.is_testing):
+            withheld = next((each.work for each in self.withheld if each.work.task.variant == variant), None)
+            work = withheld or self._backlog.retry_of(variant)
+            if work is None and variant not in self._backlog.variants:
+                # Its last rows have failed. Where others are still to be read, the next failure begins the time again.
+                for endpoint in pool.endpoints:
+                    endpoint.limiter.forget_failures(variant)
+            elif work is None or variant not in pool.references or (variant in self._tested and not pool.is_testing):
                 given_up[variant] = fault
             elif variant not in self._tested:
                 self._tested.add(variant)
@@ -177,7 +181,8 @@ class FailureHandler:
             work.attempts -= verdict.charged
             yield from self._run_faults.rest_endpoint(work, error, exchange)
             return
-        yield from self._run_faults.doubt(work, error, exchange, self.withheld, fails=verdict.action is Action.RETRY)
+        wait = verdict.wait if verdict.action is Action.RETRY else None
+        yield from self._run_faults.doubt(work, error, exchange, self.withheld, wait=wait)
         if self._endpoint_pool.evidence(work).is_condemned:
             yield from self._give_back(work, exchange.done_at)
 

@@ -254,6 +254,10 @@ class EndpointLimiter:
         """Return the variants of which nothing was served for as long as the endpoint is waited for, each with its last fault."""
         return {variant: fault for variant, (since, fault) in self._failing.items() if now - since >= self._patience_s}
 
+    def forget_failures(self, variant: str) -> None:
+        """Forget since when nothing of the variant was served: nothing of it is left."""
+        self._failing.pop(variant, None)
+
     def _failing_since(self, now: float, sent_at: float, error: ErrorInfo, variant: str) -> None:
         since, _ = self._failing.get(variant, (now, ""))
         self._failing[variant] = since, error.message

@@ -52,13 +52,7 @@ class RunFaults:
             return False
         limiter = pool.limiter_of(work)
         # Where it has asked so already, or is probed, the test has been made.
-        if limiter.asked_until >= now + patience_s or not (limiter.breaker.closed or limiter.breaker.is_suspected):
-            return False
-        until, _ = self._doubted.get(limiter.name, (0.0, 0.0))
-        self._doubted[limiter.name] = max(until, now + wait), now
-        # The headers of the refusal hold everything back, the test too.
-        limiter.rates.forget_stated()
-        return True
+        return limiter.asked_until < now + patience_s and (limiter.breaker.closed or limiter.breaker.is_suspected)
 
     def believe_wait(self, probe: Work, now: float) -> None:
         """Keep to a wait that was doubted, now that the endpoint has refused the test too."""
@@ -68,22 +62,32 @@ class RunFaults:
             limiter.asked_until = max(limiter.asked_until, until)
             limiter.pause(until - now, now)
 
-    def doubt(self, work: Work, error: ErrorInfo, exchange: Exchange, withheld: list[Withheld], *, fails: bool) -> Iterator[Decision]:
-        """Test the endpoint; the row goes to another one, or to the `withheld`. `fails`: it is not sent again there if it is to blame."""
+    def doubt(
+        self, work: Work, error: ErrorInfo, exchange: Exchange, withheld: list[Withheld], *, wait: float | None
+    ) -> Iterator[Decision]:
+        """Test the endpoint; the row goes to another one, or to the `withheld`.
+
+        `wait` are the seconds that the endpoint asked it to wait; such a row is not sent again there if it is to blame.
+        """
         pool, now = self._endpoint_pool, exchange.done_at
+        if wait is not None:
+            name = pool.limiter_of(work).name
+            until, _ = self._doubted.get(name, (0.0, 0.0))
+            self._doubted[name] = max(until, now + wait), now
+            # The headers of the refusal hold everything back, the test too.
+            pool.limiter_of(work).rates.forget_stated()
         if (notice := pool.refused_unclear(work, error, exchange)) is not None:
             yield Warn(notice)
         pool.suspect(work, now)
         if work.attempts < self._run.attempts and pool.moves(work, now):
             yield elsewhere(work, now)
         else:
-            withheld.append(Withheld(work, self._named(work, error, now) if fails else error, exchange, is_stop=True, fails=fails))
+            named = error if wait is None else self._named(wait, error)
+            withheld.append(Withheld(work, named, exchange, is_stop=True, fails=wait is not None))
 
-    def _named(self, work: Work, error: ErrorInfo, now: float) -> ErrorInfo:
-        """Say of a wait that is doubted how long it is: what the server says need not name it."""
-        until, _ = self._doubted.get(self._endpoint_pool.limiter_of(work).name, (now, 0.0))
-        limit = in_seconds(self._run.outage_timeout_s)
-        asks = f"the endpoint asks to wait for {in_seconds(until - now)}, and run.outage_timeout_s is {limit}"
+    def _named(self, wait: float, error: ErrorInfo) -> ErrorInfo:
+        """Say how long the wait is: what the server says need not name it."""
+        asks = f"the endpoint asks to wait for {in_seconds(wait)}, and run.outage_timeout_s is {in_seconds(self._run.outage_timeout_s)}"
         return replace(error, message=f"{asks}: {error.message}")
 
     def is_cleared(self, each: Withheld) -> bool:

@@ -28,6 +28,7 @@ from batch.settings import ProviderSettings, RunSettings
 from batch.storage import open_regular
 from batch.transport.attempt import unexpected
 from batch.transport.engines.h1.tls import tls_context
+from batch.transport.engines.httpx_engine import proxy_of
 from batch.transport.faults import fault_of
 from batch.transport.proxies import is_bypassed, proxies_of_environment, proxy_passwords
 from batch.transport.targets import secrets_of, target_of
@@ -93,7 +94,7 @@ class ControlClient:
         proxy = None
         if run.trust_env and not is_bypassed(urlsplit(url).hostname or ""):
             proxy = proxies_of_environment().get(urlsplit(url).scheme)
-        transport = httpx.AsyncHTTPTransport(verify=tls_context("http/1.1"), trust_env=False, proxy=proxy, uds=socket_path(url))
+        transport = httpx.AsyncHTTPTransport(verify=tls_context("http/1.1"), trust_env=False, proxy=proxy_of(proxy), uds=socket_path(url))
         self._http = httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False)
         return self
 

@@ -23,7 +23,7 @@ from tests.simulation import checks
 from tests.simulation.checks import Before
 from tests.simulation.disk import SimDisk, Trouble
 from tests.simulation.drawing import STALL_S, TIMES, draw_settings, draw_trouble
-from tests.simulation.endpoint import Endpoint
+from tests.simulation.endpoint import NAMELESS, Endpoint
 from tests.simulation.model import Records, read_outputs
 from tests.simulation.stage import Session
 from tests.simulation.weather import OWN, ROW, Weather, draw_weather
@@ -250,7 +250,7 @@ class History:
     def _may_be_served(self) -> bool:
         """Whether a row has no fault of its own: where nothing is served, those cannot be told from an endpoint that fails."""
         texts = [row["text"] for row in self._rows if isinstance(row, dict) and "text" in row]
-        return any(self._poison.get(text) not in OWN for text in texts)
+        return any(self._poison.get(text) not in (*OWN, *NAMELESS) for text in texts)
 
     def _new_row(self) -> dict[str, Any]:
         self._numbers += 1

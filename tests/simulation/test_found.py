@@ -26,3 +26,13 @@ def test_a_row_that_no_rate_lets_through_ends_beside_an_endpoint_that_fails_half
         state.session(changed="refuse", crash="power", crash_at=None, retry_failed=True, seed=324315, signals=[])
     finally:
         state.teardown()
+
+
+def test_a_long_wait_holds_after_the_test_was_refused(tmp_path: Path) -> None:
+    """Promise 6: the refused test asked for a shorter wait than the row before it, and only that was kept."""
+    play(38, tmp_path)
+
+
+def test_a_model_whose_last_rows_have_failed_stops_nothing(tmp_path: Path) -> None:
+    """Promise 1: nothing of it could be served any more, and a minute later it was given up as if something were left."""
+    play(100_048, tmp_path)

@@ -41,7 +41,7 @@ def _httpx(run: RunSettings, connections: int, proxy: str | None) -> Engine:
 
     from batch.transport.engines.h1.connect import socket_options
     from batch.transport.engines.h1.tls import tls_context
-    from batch.transport.engines.httpx_engine import HttpxEngine
+    from batch.transport.engines.httpx_engine import HttpxEngine, proxy_of
 
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=connections, keepalive_expiry=KEEP_ALIVE_S)
     http2 = find_spec("h2") is not None
@@ -51,7 +51,7 @@ def _httpx(run: RunSettings, connections: int, proxy: str | None) -> Engine:
     def open_transport(uds: str | None) -> httpx.AsyncHTTPTransport:
         options = socket_options() if uds is None else None
         return httpx.AsyncHTTPTransport(
-            verify=context, http2=http2, trust_env=False, limits=limits, proxy=proxy, uds=uds, socket_options=options
+            verify=context, http2=http2, trust_env=False, limits=limits, proxy=proxy_of(proxy), uds=uds, socket_options=options
         )
 
     try:

@@ -8,6 +8,7 @@ from typing import Any, cast
 import httpx
 
 from batch.providers.urls import socket_path
+from batch.transport.engines.h1.tls import tls_context
 from batch.transport.wire import Engine, Response, Target
 
 WRITTEN_BYTES = 64 * 1024
@@ -57,6 +58,13 @@ class HttpxEngine(Engine):
         if path not in self._transports:
             self._transports[path] = self._open(path)
         return self._transports[path], url, httpx.Headers(target.headers, encoding="utf-8")
+
+
+def proxy_of(url: str | None) -> httpx.Proxy | None:
+    """Return httpx's proxy for a URL; one that is reached over TLS is trusted as endpoints are."""
+    if url is None:
+        return None
+    return httpx.Proxy(url, ssl_context=tls_context("http/1.1") if url.startswith("https:") else None)
 
 
 async def _pieces(body: bytes) -> AsyncIterator[bytes]:
