@@ -47,6 +47,10 @@ class Dispatcher:
             return None
         candidate = backlog.next_retry if retry else backlog.ready[0]
         endpoint = self._endpoint_pool.pick(candidate, now)
+        if endpoint is None and retry and candidate.shunned and backlog.ready:
+            # It waits for an endpoint that has not refused it; that is no reason for all others to wait.
+            retry, candidate = False, backlog.ready[0]
+            endpoint = self._endpoint_pool.pick(candidate, now)
         room = self._endpoint_pool.bytes
         if endpoint is None or not room.has_room(len(candidate.request.body)) or not self._costs.reserve(candidate):
             return None

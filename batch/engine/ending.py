@@ -21,7 +21,7 @@ def reason_to_stop(
     """
     deadline = endpoint_pool.outage_deadline
     is_late = deadline is not None and now >= deadline and _next_sending(endpoint_pool, backlog, now) > now
-    if endpoint_pool.asks_too_long(now) or is_late:
+    if endpoint_pool.asks_too_long(now) or (is_late and not _tests_first(endpoint_pool, backlog, now)):
         return Stop("refused", endpoint_pool.outage(now))
     if backlog and costs.is_spent(work := backlog.next):
         return costs.exhausted(work)
@@ -52,3 +52,20 @@ def _retries_are_spent(endpoint_pool: EndpointPool, backlog: Backlog, now: float
     """Return whether only retries are left, or there is room for nothing else, and the retry budget does not allow the next."""
     only_retries = not backlog.ready and (exhausted or backlog.is_full)
     return only_retries and backlog.next_due <= now and not endpoint_pool.may_retry(backlog.next_retry)
+
+
+def _tests_first(endpoint_pool: EndpointPool, backlog: Backlog, now: float) -> bool:
+    """Test an endpoint with the reference that served nothing in time, where nothing but rows that failed is left; else return False.
+
+    It is not tested again once a test has shown that it is out of order. `now` is in monotonic seconds.
+    """
+    deadline = endpoint_pool.outage_deadline
+    if deadline is None or now < deadline or backlog.ready or not backlog or endpoint_pool.asks_too_long(now):
+        return False
+    work = backlog.next_retry
+    if work.endpoint is None or work.task.variant not in endpoint_pool.references:
+        return False
+    breaker = endpoint_pool.limiter_of(work).breaker
+    if breaker.closed:
+        endpoint_pool.suspect(work, now)
+    return breaker.is_suspected and endpoint_pool.hold(now) <= 0

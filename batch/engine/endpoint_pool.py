@@ -45,8 +45,7 @@ class EndpointPool:
     ) -> None:
         self.name = name
         self.variants, self.own_models = tuple(variants), frozenset(own_models)
-        self._watches_prompts = cuts_prompts
-        self.endpoints = tuple(endpoints)
+        self._watches_prompts, self.endpoints = cuts_prompts, tuple(endpoints)
         self.references: dict[str, Task] = {}
         self.largest_served = 0
         self.bytes = byte_limit or ByteLimit(RunSettings().max_bytes_in_flight)
@@ -111,7 +110,7 @@ class EndpointPool:
             return endpoint if endpoint.in_flight < endpoint.limiter.concurrency.limit and endpoint.limiter.hold(now) <= 0 else None
         self._spare_late(now)
         # An endpoint that refused the row would refuse it again, at once, as long as the others are busy.
-        endpoints = (self._untried(work) if work.shunned else None) or self.endpoints
+        endpoints = (self._untried(work, now) if work.shunned else None) or self.endpoints
         free = [m for m in endpoints if m.in_flight < m.limiter.concurrency.limit and m.limiter.hold(now) <= 0]
         # Not where it failed; then by load relative to the limit; then in turn, so that equally loaded endpoints all serve.
         shared = self._affinity.shared_by(work.request.body) if self._affinity is not None else None
@@ -185,11 +184,11 @@ class EndpointPool:
         endpoint.limiter.refused_all(work.task, error, sent_at, now)
         return "" if known else f"{endpoint.limiter.name} is not used for now: {error.message}"
 
-    def moves(self, work: Work) -> bool:
+    def moves(self, work: Work, now: float) -> bool:
         """Return whether another endpoint, which serves, may take a row that this one refused."""
         endpoint = self._of(work)
         work.shunned = (*work.shunned, endpoint)
-        work.failed_at = endpoint if self._untried(work) else None
+        work.failed_at = endpoint if self._untried(work, now) else None
         return work.failed_at is not None
 
     def evidence(self, work: Work) -> Evidence:
@@ -295,9 +294,10 @@ class EndpointPool:
             for endpoint in late:
                 endpoint.limiter.spare(now)
 
-    def _untried(self, work: Work) -> list[PooledEndpoint]:
-        """Return the endpoints that serve and have not refused the row."""
-        return [m for m in self.endpoints if m not in work.shunned and m.refusal is None and m.limiter.breaker.closed]
+    def _untried(self, work: Work, now: float) -> list[PooledEndpoint]:
+        """Return the endpoints that serve, at once or soon, and have not refused the row."""
+        serve = [m for m in self.endpoints if m not in work.shunned and m.refusal is None and m.limiter.breaker.closed]
+        return [m for m in serve if m.limiter.paused(now) <= m.limiter.breaker.longest_interval]
 
     def _spare_others(self, endpoint: PooledEndpoint, now: float) -> None:
         """While one serves, give up none of the others."""

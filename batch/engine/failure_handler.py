@@ -65,7 +65,7 @@ class FailureHandler:
 
     def settle(self, work: Work, verdict: Verdict, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
         """Act on a verdict other than done. `exhausted` says that all rows have been read."""
-        has_ok = self._tallies[work.task.variant].ok > 0
+        verdict, has_ok = self._run_faults.with_stated_wait(work, verdict, exchange), self._tallies[work.task.variant].ok > 0
         verdict = with_history(verdict, exchange, work, self._endpoint_pool, self.served, has_ok=has_ok)
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
@@ -182,7 +182,7 @@ class FailureHandler:
     def _refuse(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
         # A model that was never served is tested with the answered request of another one: it shows whether the endpoint is at fault.
         testable = bool(self._endpoint_pool.references)
-        movable = error.code not in OF_THE_ROW and work.attempts < self._run.attempts and self._endpoint_pool.moves(work)
+        movable = error.code not in OF_THE_ROW and work.attempts < self._run.attempts and self._endpoint_pool.moves(work, exchange.done_at)
         may_be_endpoint = testable or movable or error.code == "permission"
         if blame(verdict, self._endpoint_pool.evidence(work), spent=True, has_reference=may_be_endpoint) is Blame.ROW:
             if (notice := self._endpoint_pool.answered(work, exchange)) is not None:
@@ -279,10 +279,9 @@ class FailureHandler:
             if error.code in OF_THE_MOMENT:
                 evidence.failed(key_of(work.task))
             work.charged_retry = verdict.charged
-            due_if_unclear = due if error.code in OF_THE_MOMENT and not verdict.charged else None
-            named, billed = named_error(work, error, self._endpoint_pool.largest_served), verdict.may_be_billed_twice
-            beside = others and evidence.suspects(DISTINCT_RETRIED)
-            self.withheld.append(Withheld(work, named, exchange, due_if_unclear, may_be_billed=billed, beside_others=beside))
+            again = due if error.code in OF_THE_MOMENT and not verdict.charged else None
+            named, beside = named_error(work, error, self._endpoint_pool.largest_served), others and evidence.suspects(DISTINCT_RETRIED)
+            self.withheld.append(Withheld(work, named, exchange, again, may_be_billed=verdict.may_be_billed_twice, beside_others=beside))
             yield from self._suspect(work, exchange.done_at, DISTINCT_RETRIED, testable=True)
             return
         self._count_if_billed(work, verdict)

@@ -7,13 +7,16 @@ to blame as soon as another is served, and several such rows, with none served b
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from batch.engine.decisions import Decision, Fail, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.limiter import ABSURD_WAIT_S, key_of
 from batch.engine.stop import Stop
 from batch.engine.work import Withheld, Work
-from batch.policy.blame import DISTINCT_RETRIED, DISTINCT_STOPS, Blame, blame
+from batch.policy.blame import DISTINCT_RETRIED, DISTINCT_STOPS, OF_THE_RATE, Blame, blame
+from batch.policy.pause_notices import in_seconds
+from batch.policy.rate_limiter import STATED
 from batch.policy.verdicts import Verdict
 from batch.records import ErrorInfo, Exchange
 from batch.settings import RunSettings
@@ -33,6 +36,14 @@ class RunFaults:
         """Return whether the run is to blame, as the endpoint says: where there is nothing to test it with."""
         testable = work.task.variant in self._endpoint_pool.references
         return blame(verdict, self._endpoint_pool.evidence(work), spent=True, has_reference=testable) is Blame.RUN
+
+    def with_stated_wait(self, work: Work, verdict: Verdict, exchange: Exchange) -> Verdict:
+        """Take the reset of a quota that a refusal says is used up for the wait it asks for, if it names none and this stops the run."""
+        is_of_rate = verdict.error is not None and verdict.error.code in OF_THE_RATE
+        if verdict.wait is not None or not is_of_rate or not any(name in exchange.headers for name in STATED):
+            return verdict
+        reset = self._endpoint_pool.limiter_of(work).rates.stated_hold(exchange.done_at)
+        return replace(verdict, wait=reset) if reset >= self._run.outage_timeout_s else verdict
 
     def doubts_wait(self, work: Work, verdict: Verdict, now: float) -> bool:
         """Return whether the endpoint asks this row for a wait that would stop the run, and is tested before it is believed."""
@@ -63,13 +74,21 @@ class RunFaults:
             name = pool.limiter_of(work).name
             until, _ = self._doubted.get(name, (0.0, 0.0))
             self._doubted[name] = max(until, now + wait), now
+            # The headers of the refusal hold everything back, the test too.
+            pool.limiter_of(work).rates.forget_stated()
         if (notice := pool.refused_unclear(work, error, exchange)) is not None:
             yield Warn(notice)
         pool.suspect(work, now)
-        if work.attempts < self._run.attempts and pool.moves(work):
+        if work.attempts < self._run.attempts and pool.moves(work, now):
             yield elsewhere(work, now)
         else:
-            withheld.append(Withheld(work, error, exchange, is_stop=True, fails=wait is not None))
+            named = error if wait is None else self._named(wait, error)
+            withheld.append(Withheld(work, named, exchange, is_stop=True, fails=wait is not None))
+
+    def _named(self, wait: float, error: ErrorInfo) -> ErrorInfo:
+        """Say how long the wait is: what the server says need not name it."""
+        asks = f"the endpoint asks to wait for {in_seconds(wait)}, and run.outage_timeout_s is {in_seconds(self._run.outage_timeout_s)}"
+        return replace(error, message=f"{asks}: {error.message}")
 
     def is_cleared(self, each: Withheld) -> bool:
         """Return whether its endpoint has served since it refused the row. The reference clears no stop while rows are left."""

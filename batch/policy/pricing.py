@@ -95,6 +95,9 @@ def _by_tokens(price: Price | None, usage: Mapping[str, Any]) -> float | None:
     if tokens_of(of_prompt, "audio_tokens") or tokens_of(of_answer, "audio_tokens"):
         return None
     answer = max(answer, tokens_of(usage, "total_tokens") - prompt)
+    # Every prompt has tokens: where they are not reported the rest is not the whole.
+    if not prompt and answer == tokens_of(usage, "completion_tokens") and answer and rates_of(price, 0).input:
+        return None
     cached = min(prompt, tokens_of(of_prompt, "cached_tokens") or tokens_of(usage, "prompt_cache_hit_tokens"))
     written = min(prompt - cached, tokens_of(of_prompt, "cache_write_tokens"))
     rates = rates_of(price, prompt)

@@ -31,6 +31,9 @@ MOST_ANSWER, MOST_ATTACHED = 262_144, 262_144
 NAMED_LIMIT = re.compile(rb'"max_(?:completion_|output_)?tokens":\s*(\d+)')
 """The most tokens of an answer, as a body of any API names it."""
 
+STATED = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
+"""The headers that say when a quota is back."""
+
 
 class Bucket:
     """A rate, evenly spread, with at most BURST_S of it at once (the generic cell rate algorithm)."""
@@ -134,10 +137,18 @@ class RateLimiter:
 
     def hold(self, now: float) -> float:
         """Return the seconds until something may be sent; 0: now."""
-        wait = max(0.0, self._left_requests.until - now, self._left_tokens.until - now)
+        wait = self.stated_hold(now)
         if self._requests is not None:
             wait = max(wait, self._requests.hold(now))
         return wait if self._tokens is None else max(wait, self._tokens.hold(now))
+
+    def stated_hold(self, now: float) -> float:
+        """Return the seconds until the reset that the endpoint's headers state, while they say that nothing is left; else 0."""
+        return max(0.0, self._left_requests.until - now, self._left_tokens.until - now)
+
+    def forget_stated(self) -> None:
+        """Forget what the endpoint's headers said is left, until they say so again."""
+        self._left_requests.until = self._left_tokens.until = -math.inf
 
     def sent(self, body: bytes, now: float, media: Media | None = None) -> Ticket:
         """Count a request that leaves; `media` are the files in it."""

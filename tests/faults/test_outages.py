@@ -179,6 +179,18 @@ def test_an_outage_in_mid_run_fails_no_row(tmp_path: Path) -> None:
     assert session.tally.requests <= 300 + 4 * WORKERS + 2 * PROBES
 
 
+@pytest.mark.parametrize("poison", [{19}, {18, 19}])
+def test_last_rows_that_fail_each_time_are_no_outage(tmp_path: Path, poison: set[int]) -> None:
+    """Promise 7: nothing but rows that are reset each time is left for run.outage_timeout_s: the endpoint is tested, and they fail."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        return [RESET] if row_number(received) in poison else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=20, concurrency=4, attempts=4, outage_timeout_s=0.3))
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 20 - len(poison), len(poison))
+
+
 @pytest.mark.parametrize("poison", [{7}, {99}, {97, 98, 99}, {0, 50, 99}], ids=["among others", "last", "the last three", "scattered"])
 @pytest.mark.parametrize("attempts", [2, 4])
 def test_poisonous_rows_fail_alone(tmp_path: Path, poison: set[int], attempts: int) -> None:

@@ -116,13 +116,19 @@ def test_a_wait_beyond_the_deadline_ends_the_run_at_once(tmp_path: Path) -> None
         assert run_here(folder).exit_code == 0
 
 
+HOUR = {"retry-after": "3600"}
+USED_UP = {"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1h0m0s"}
+TOKENS_USED_UP = {"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "3600s"}
+
+
+@pytest.mark.parametrize("headers", [HOUR, USED_UP, TOKENS_USED_UP, HOUR | USED_UP | TOKENS_USED_UP])
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_wait_that_one_row_is_asked_for_alone_stops_nothing(tmp_path: Path, status: int) -> None:
+def test_a_wait_that_one_row_is_asked_for_alone_stops_nothing(tmp_path: Path, status: int, headers: dict[str, str]) -> None:
     """Promise 7, fault 2: others are served while one row is told to come back in an hour: it fails, and all other rows are answered."""
 
     def handler(received: Received) -> list[Action]:
         if row_number(received) in {7, 31}:
-            return [error(status, "come back later", {"retry-after": "3600"})]
+            return [error(status, "come back later", headers)]
         return list(answer(received))
 
     with ScriptedEndpoint(for_rows(handler)) as endpoint:
@@ -131,17 +137,35 @@ def test_a_wait_that_one_row_is_asked_for_alone_stops_nothing(tmp_path: Path, st
         # Each refused row, and a test with an answered request for each.
         assert rows_sent(endpoint) <= 50 + 2
     assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 48, 2)
+    message = "the endpoint asks to wait for 3,600 s, and run.outage_timeout_s is 600 s: come back later"
+    assert {line["error"]["message"] for line in folder.errors()} == {message}
     check_accounts(folder)
 
 
-def test_a_long_wait_of_an_endpoint_that_has_served_is_tested_once(tmp_path: Path) -> None:
+def test_a_block_of_rows_that_are_asked_to_wait_long_stops_with_the_wait(tmp_path: Path) -> None:
+    """Fault 2: three rows in a row are told to come back in an hour, though the test is served: the run stops and says for how long."""
+
+    def handler(received: Received) -> list[Action]:
+        if row_number(received) >= 20:
+            return [error(429, "come back later", HOUR)]
+        return list(answer(received))
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=50, concurrency=4))
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (5, 20, 0)
+    asks = "asks to wait for 3,600 s, and run.outage_timeout_s is 600 s: come back later"
+    assert session.reason == f"house: the endpoint {asks}"
+
+
+@pytest.mark.parametrize("headers", [HOUR, USED_UP, HOUR | USED_UP])
+def test_a_long_wait_of_an_endpoint_that_has_served_is_tested_once(tmp_path: Path, headers: dict[str, str]) -> None:
     """Promises 6, 7, fault 2: a daily limit reached in the middle of a run stops it; what was in flight and one test are refused."""
     refused: list[int] = []
 
     def handler(received: Received) -> list[Action]:
         if len(endpoint.requests) > 20:
             refused.append(row_number(received))
-            return [error(429, "the daily limit is reached", {"retry-after": "3600"})]
+            return [error(429, "the daily limit is reached", headers)]
         return list(answer(received))
 
     with ScriptedEndpoint(for_rows(handler)) as endpoint:

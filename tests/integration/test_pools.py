@@ -210,3 +210,22 @@ def test_worker_processes_share_out_each_endpoint(tmp_path: Path) -> None:
         assert min(rows_sent(first), rows_sent(second)) >= 20
         assert max(first.max_concurrent, second.max_concurrent) <= 4
     assert (session.exit_code, session.tally.ok) == (0, 200)
+
+
+def test_a_row_that_both_endpoints_ask_to_wait_long_holds_up_no_other(tmp_path: Path) -> None:
+    """Promise 7: an endpoint parks itself for an hour at its first row, which the other one refuses too: that row fails, no other waits."""
+    refused: list[str] = []
+
+    def handler(received: Received) -> Iterable[Action]:
+        if row_number(received) == 0:
+            refused.append(received.prompt)
+            yield error(429, "come back later", {"retry-after": "3600"})
+            return
+        yield from until(lambda: bool(refused))
+        yield from answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as first, ScriptedEndpoint(for_rows(handler)) as second:
+        folder = JobFolder(tmp_path, first.url, rows=40, concurrency=4)
+        session = run_pool(folder, first.url, second.url)
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 39, 1)
+    assert len(refused) == 2

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batch.app.runner import RunOptions, RunReport
+from batch.policy.blame import DISTINCT_RETRIED
 from batch.records import Outcome
 from batch.settings import Job
 from tests.simulation.endpoint import Endpoint, answer_to
@@ -90,13 +91,17 @@ def records_are_right(before: Before, after: Records, kept: Mapping[str, int], e
                 require((outcome.attempts, outcome.cost_usd) == (0, 0.0), "4", f"{name} is a copy and was charged for")
 
 
-def no_row_pays_for_its_endpoint(before: Before, after: Records, kept: Mapping[str, int]) -> None:
-    """Promise 13: where a model has answered, no row that has several attempts fails by what its endpoint refuses to all."""
+def no_row_pays_for_its_endpoint(before: Before, after: Records, kept: Mapping[str, int], endpoint: Endpoint) -> None:
+    """Promise 13: where a model has answered, no row that has several attempts fails by what its endpoint refuses to all.
+
+    One or two rows that alone were sent while it refused all cannot be told from rows with a fault of their own.
+    """
+    refused = Counter(key.split("|")[0] for witness in endpoint.witnesses.values() for key in witness.refused_to_all)
     for variant, outcome in after.since(dict(kept)):
         answered = any(each.ok and each.copy_of is None for name, each in after.newest().items() if name[0] == variant)
         broke = outcome.error is not None and BROKE_WORDS in outcome.error.message
         require(
-            not (broke and answered and before.job.run.attempts > 1),
+            not (broke and answered and before.job.run.attempts > 1 and refused[variant] >= DISTINCT_RETRIED),
             "13",
             f"{variant}, {outcome.id} failed with what its endpoint refuses to all",
         )

@@ -12,7 +12,7 @@ import orjson
 
 from batch.settings import RunSettings
 from batch.transport.wire import Engine, Response, Target
-from tests.simulation.weather import Plight, Weather, plight
+from tests.simulation.weather import BROKE, Plight, Weather, plight
 from tests.simulation.world import EPOCH, BrokenPromiseError, World, require
 
 # A wait that no server means is not slept on (FAULTS.md, fault 2).
@@ -46,6 +46,7 @@ class Witness:
     suspects: Counter[str] = field(default_factory=Counter)
     unready: bool = False
     last_meaning: dict[str, str] = field(default_factory=dict)
+    refused_to_all: set[str] = field(default_factory=set)
     charged: Counter[str] = field(default_factory=Counter)
     forgiven: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
@@ -91,12 +92,10 @@ class Witness:
         now = self.world.time()
         self.in_flight -= 1
         self.last_meaning[key] = given.meaning
+        if given.name in BROKE:
+            self.refused_to_all.add(key)
         if given.wait is not None:
-            until = -given.wait - EPOCH if given.wait < 0 else now + given.wait
-            if self.run.outage_timeout_s <= until - now <= ABSURD_WAIT_S:
-                self.ends_run_until = max(self.ends_run_until, until)
-            elif until - now <= ABSURD_WAIT_S:
-                self.not_before = max(self.not_before, until)
+            self._asked(-given.wait - EPOCH if given.wait < 0 else now + given.wait, now)
         model = key.split("|", maxsplit=1)[0]
         if given.meaning == "answered":
             if arrived >= self.refused.get(model, 0.0):
@@ -123,6 +122,13 @@ class Witness:
             self.forgiven.update(dict.fromkeys(self.charged, self.run.repeats))
         elif given.meaning == "charged" and not (given.name in OF_A_GATEWAY and not self.answered):
             self._count_attempt(key)
+
+    def _asked(self, until: float, now: float) -> None:
+        """The client was asked to wait."""
+        if self.run.outage_timeout_s <= until - now <= ABSURD_WAIT_S:
+            self.ends_run_until = max(self.ends_run_until, until)
+        elif until - now <= ABSURD_WAIT_S:
+            self.not_before = max(self.not_before, until)
 
     def _count_attempt(self, key: str) -> None:
         """A row is given up after so many attempts; those that end while the endpoint seems to be at fault may be forgiven."""

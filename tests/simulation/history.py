@@ -109,7 +109,8 @@ class History:
 
     def finish(self) -> None:
         """The same command once more, in fair weather: everything must come to its right end, and verify must agree."""
-        if not self._may_be_served:
+        if any(fault in (*OWN, *NAMELESS) for fault in self._poison.values()):
+            # Something that may be served: else those rows cannot be told from an endpoint that fails.
             self._numbers += 1
             self._rows.append({"id": f"r{self._numbers}", "text": f"q{self._numbers}"})
             self._write()
@@ -158,7 +159,7 @@ class History:
         may_lose = bool(signals) or trouble.comes
         self._settle(before, endpoint, session, report, crashed=crashed, refused=refused, may_lose=may_lose)
         if report is not None:
-            faults = bool(weather.faults or weather.outages or trouble.comes) or not self._may_be_served
+            faults = bool(weather.faults or weather.outages or trouble.comes) or not self._may_be_served(before)
             after = Records(job, self.folder, may_be_torn=True, with_unended=False)
             checks.report_is_right(before, after, before.records.counts(), report, signals=bool(signals), faults=faults)
             world.log(f"END cause={report.cause} reason={report.reason} exit={report.exit_code}")
@@ -205,7 +206,7 @@ class History:
         kept = {name: min(count, len(after.lines[name])) for name, count in found.items()}
         checks.records_are_right(before, after, kept, endpoint)
         checks.nothing_final_was_sent(before, endpoint)
-        checks.no_row_pays_for_its_endpoint(before, after, kept)
+        checks.no_row_pays_for_its_endpoint(before, after, kept, endpoint)
         if refused:
             require(not endpoint.witnesses, "9", "something was sent although the job was refused")
             require(before.differing(), "9", "a job was refused whose answers are all of its own requests")
@@ -246,11 +247,12 @@ class History:
             output=OutputSettings(dir=str(self.folder), columns=("text",), rows_per_part=self._rows_per_part),
         )
 
-    @property
-    def _may_be_served(self) -> bool:
-        """Whether a row has no fault of its own: where nothing is served, those cannot be told from an endpoint that fails."""
-        texts = [row["text"] for row in self._rows if isinstance(row, dict) and "text" in row]
-        return any(self._poison.get(text) not in (*OWN, *NAMELESS) for text in texts)
+    def _may_be_served(self, before: Before) -> bool:
+        """Whether each model has answered, or has a row without a fault of its own: else nothing tells rows from endpoint."""
+        open_texts = {(task.name[0], task.prompt) for task in before.tasks if task.prompt and before.is_open(task)}
+        served = {task.name[0] for task in before.tasks if (done := before.newest.get(task.name)) and done.ok and done.key == task.key}
+        served |= {variant for variant, text in open_texts if self._poison.get(text) not in (*OWN, *NAMELESS)}
+        return served >= {variant for variant, _ in open_texts}
 
     def _new_row(self) -> dict[str, Any]:
         self._numbers += 1

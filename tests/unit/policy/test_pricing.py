@@ -52,12 +52,18 @@ def request(body: bytes, api: Api = "chat/completions") -> Request:
         ({"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": {"audio_tokens": 900}}, None),
         ({"prompt_tokens": 1000, "completion_tokens": 100, "prompt_tokens_details": None}, 0.002),
         ({"prompt_tokens": "many", "completion_tokens": None}, None),
+        ({"completion_tokens": 100}, None),
+        ({"prompt_tokens": 0, "completion_tokens": 100, "total_tokens": 100}, None),
+        ({"completion_tokens": 100, "total_tokens": 1100}, 0.011),
         ({}, None),
         (None, None),
     ],
 )
 def test_what_usage_costs(usage: dict[str, Any] | None, dollars: float | None) -> None:
-    """Cached tokens, hidden reasoning (told in the total only) and an endpoint's own figure count; what is not told is unknown, not 0."""
+    """Cached tokens, hidden reasoning (told in the total only) and an endpoint's own figure count; what is not told is unknown, not 0.
+
+    An answer's tokens without those of its prompt are a part of the cost only.
+    """
     assert cost_of(PRICE, usage) == (dollars if dollars is None else pytest.approx(dollars))
 
 
