@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
+from batch.policy.blame import DISTINCT_RETRIED
 from batch.settings import RunSettings
 from batch.transport.wire import Engine, Response, Target
 from tests.simulation.weather import BROKE, Plight, Weather, plight
@@ -47,6 +48,7 @@ class Witness:
     unready: bool = False
     last_meaning: dict[str, str] = field(default_factory=dict)
     refused_to_all: set[str] = field(default_factory=set)
+    failed: set[str] = field(default_factory=set)
     charged: Counter[str] = field(default_factory=Counter)
     forgiven: Counter[str] = field(default_factory=Counter)
     sent: Counter[str] = field(default_factory=Counter)
@@ -107,6 +109,7 @@ class Witness:
             self.answered_tests[key] += is_test
         else:
             self.refused[model] = now
+            self.failed.add(key)
         if given.meaning == "answered" or (given.meaning == "failed" and not (is_test and given.name in NAMELESS)):
             # A row refused in words of its own is no answer: what failed before it stays a suspicion.
             if given.meaning == "answered":
@@ -133,7 +136,9 @@ class Witness:
     def _count_attempt(self, key: str) -> None:
         """A row is given up after so many attempts; those that end while the endpoint seems to be at fault may be forgiven."""
         self.charged[key] += 1
-        allowed = self.run.attempts * self.run.repeats + self.forgiven[key]
+        # Beside others that failed, a row that spent its attempts may be sent once more.
+        once_more = self.run.repeats if len(self.failed) >= DISTINCT_RETRIED else 0
+        allowed = self.run.attempts * self.run.repeats + self.forgiven[key] + once_more
         self._require(self.charged[key] <= allowed, "6 (attempts)", f"{key} got {self.charged[key]} attempts, {allowed} allowed")
         self.forgiven[key] += self.suspicious or bool(self.condemned)
 
