@@ -49,6 +49,13 @@ UNMEASURED = frozenset(
 MEASURED_CHILDREN = frozenset(
     {
         "test_embedded.py",
+        "test_store_runs.py",
+        "test_two_models.py",
+        "test_run_directory.py",
+        "test_python_api.py",
+        "test_kills.py",
+        "test_look.py",
+        "test_steering.py",
         "test_judges_with_others.py",
         "test_parts_of_runs.py",
         "test_processes.py",

@@ -18,7 +18,7 @@ from batch.engine.bundles import OneByOne
 from batch.engine.costs import Costs
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn, code_of
 from batch.engine.dispatcher import Dispatcher
-from batch.engine.ending import reason_to_stop, stops_of_late
+from batch.engine.ending import is_given_up, reason_to_stop, stops_of_late
 from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.failure_handler import FailureHandler
 from batch.engine.finisher import Finisher
@@ -276,13 +276,12 @@ class WorkerPool:
             return self._workforce.in_flight == 0 or now >= self._halt.grace_until
         if self._halt.paused:
             return self._reader.exhausted and not (self._backlog or self._workforce.in_flight or self._failures.withheld)
-        deadline = self._endpoint_pool.outage_deadline
         late = self._failures.given_up(self._endpoint_pool.late_variants(now), now)
         for variant, given_up in stops_of_late(late, self._endpoint_pool.name, self._run):
             self._stop_variants({variant}, given_up)
         if self._workforce.in_flight:
             # Requests in flight have their own deadlines; only a probe can outlive the endpoint's.
-            if deadline is not None and now >= deadline and self._endpoint_pool.is_probing:
+            if is_given_up(self._endpoint_pool, now):
                 self.stop(Stop("refused", self._endpoint_pool.outage(now)), self._run.grace_s)
             return False
         if self._reader.exhausted and not self._backlog and (not self._failures.withheld or not self._endpoint_pool.is_testing):

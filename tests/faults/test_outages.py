@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.jobs import JobFolder, Session, ids, rows_sent, run_here, whole_records
 from tests.support.processes import BlackHole, unused_port
-from tests.support.scripted import RESET, Action, Received, ScriptedEndpoint, answer, error, http
+from tests.support.scripted import RESET, Action, Received, ScriptedEndpoint, Sleep, answer, error, http
 from tests.support.scripts import Deck, after, for_rows, row_number, wait_until
 
 WORKERS = 16
@@ -187,8 +187,21 @@ def test_last_rows_that_fail_each_time_are_no_outage(tmp_path: Path, poison: set
         return [RESET] if row_number(received) in poison else answer(received)
 
     with ScriptedEndpoint(for_rows(handler)) as endpoint:
-        session = run_here(JobFolder(tmp_path, endpoint.url, rows=20, concurrency=4, attempts=4, outage_timeout_s=0.3))
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=20, concurrency=4, attempts=4, outage_timeout_s=2.0))
     assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 20 - len(poison), len(poison))
+
+
+def test_the_last_test_of_an_endpoint_has_the_time_of_a_request(tmp_path: Path) -> None:
+    """Promise 7: the test begins when the endpoint would be given up, and a slow answer to it, of several seconds, still counts."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        if row_number(received) == 19:
+            return [RESET]
+        return [Sleep(2.5), *answer(received)] if rows_sent(endpoint) > 20 else answer(received)
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=20, concurrency=4, attempts=4, outage_timeout_s=0.3))
+    assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 19, 1)
 
 
 @pytest.mark.parametrize("poison", [{7}, {99}, {97, 98, 99}, {0, 50, 99}], ids=["among others", "last", "the last three", "scattered"])

@@ -118,7 +118,6 @@ def test_a_collector_that_hangs_holds_the_end_for_one_bound(
     with ScriptedEndpoint() as endpoint, ScriptedEndpoint(lambda _: [HANG]) as collector:
         session = run_here(JobFolder(tmp_path, endpoint.url, rows=2000, concurrency=64, traces=collector.origin))
         wait_until(lambda: not [each for each in threading.enumerate() if each.name == "traces"])
-        assert len(collector.requests) < 4
 
     assert (session.exit_code, session.tally.ok) == (0, 2000)
     assert len([text for text in session.notices if text.startswith("run.traces: spans are lost: ")]) == 1
