@@ -33,11 +33,11 @@ def reason_to_stop(
 
 
 def is_given_up(endpoint_pool: EndpointPool, now: float) -> bool:
-    """Return whether what is in flight is not waited for: a probe past the deadline, unless it is the last test, which began after it."""
+    """Return whether what is in flight is not waited for: probes past the deadline. A test of a suspicion has the time of a request."""
     deadline = endpoint_pool.outage_deadline
     if deadline is None or now < deadline or not endpoint_pool.is_probing:
         return False
-    return not any(endpoint.limiter.breaker.is_suspected_since(deadline) for endpoint in endpoint_pool.endpoints)
+    return not any(endpoint.limiter.breaker.is_suspected for endpoint in endpoint_pool.endpoints)
 
 
 def stops_of_late(faults: Mapping[str, str], name: str, run: RunSettings) -> Iterator[tuple[str, Stop]]:

@@ -48,10 +48,6 @@ class Breaker:
         """Whether it is open for a suspicion that no probe has confirmed yet."""
         return self._suspected_at is not None
 
-    def is_suspected_since(self, moment: float) -> bool:
-        """Whether it is open for a suspicion that arose at `moment` or later, and that no probe has confirmed yet."""
-        return self._suspected_at is not None and self._suspected_at >= moment
-
     def hold(self, now: float) -> float:
         """Seconds until a request may be sent: 0 now, infinity while a probe is under way."""
         if self._probe_at is None:

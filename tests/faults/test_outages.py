@@ -200,7 +200,7 @@ def test_the_last_test_of_an_endpoint_has_the_time_of_a_request(tmp_path: Path) 
         return [Sleep(2.5), *answer(received)] if rows_sent(endpoint) > 20 else answer(received)
 
     with ScriptedEndpoint(for_rows(handler)) as endpoint:
-        session = run_here(JobFolder(tmp_path, endpoint.url, rows=20, concurrency=4, attempts=4, outage_timeout_s=0.3))
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=20, concurrency=4, attempts=4, outage_timeout_s=1.0))
     assert (session.exit_code, session.tally.ok, session.tally.failed) == (1, 19, 1)
 
 
