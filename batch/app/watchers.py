@@ -9,7 +9,6 @@ from batch.app.run_log import RunLog
 from batch.app.running import RunOptions
 from batch.events import Observer
 from batch.executors.costs import run_spent_usd
-from batch.executors.tracing import check_tracing
 from batch.job import LoadedJob
 from batch.rundir.local import RunDirectory
 
@@ -31,6 +30,8 @@ def watching(loaded: LoadedJob, directory: RunDirectory, options: RunOptions, re
         closing.callback(metrics.close)
         found.append(metrics)
     if job.run.traces is not None:
+        from batch.executors.tracing import check_tracing
+
         check_tracing()
     if job.notify.webhook is not None or job.notify.command is not None:
         from batch.app.notifications import Notifier

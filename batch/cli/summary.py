@@ -140,9 +140,8 @@ def _larger_budget(report: RunReport) -> str:
     """Double the budget, or what one more request needs where that is more: less would stop at once again."""
     if report.max_cost_usd is None:
         return "…"
-    if (report.least_usd or 0.0) <= 2 * report.max_cost_usd:
-        return f"{2 * report.max_cost_usd:g}"
-    return f"{2 * (report.least_usd or 0.0):.2g}"
+    least = report.least_usd or 0.0
+    return f"{2 * report.max_cost_usd:g}" if least <= 2 * report.max_cost_usd else f"{2 * least:.2g}"
 
 
 def _without(command: str, *unwanted: str) -> str:

@@ -65,7 +65,8 @@ class FailureHandler:
 
     def settle(self, work: Work, verdict: Verdict, exchange: Exchange, *, exhausted: bool) -> Iterator[Decision]:
         """Act on a verdict other than done. `exhausted` says that all rows have been read."""
-        verdict, has_ok = self._run_faults.with_stated_wait(work, verdict, exchange), self._tallies[work.task.variant].ok > 0
+        has_ok = self._tallies[work.task.variant].ok > 0
+        verdict = self._run_faults.with_stated_wait(work, verdict, exchange)
         verdict = with_history(verdict, exchange, work, self._endpoint_pool, self.served, has_ok=has_ok)
         error = verdict.error
         assert error is not None  # noqa: S101 - only done comes without one
@@ -130,8 +131,8 @@ class FailureHandler:
         for each in cleared:
             if each.is_stop:
                 decisions.append(self._run_faults.again_or_fail(each))
-            elif self._run_faults.sends_once_more(each, len(cleared)):
-                decisions.append(elsewhere(each.work, each.exchange.done_at))
+            elif (again := self._run_faults.once_more(each, len(cleared))) is not None:
+                decisions.append(again)
             elif each.due is not None and each.work.refused_alone < ALONE_REFUSALS:
                 decisions.append(Retry(each.work, each.due))
             else:

@@ -71,11 +71,11 @@ class RunFaults:
         """
         pool, now = self._endpoint_pool, exchange.done_at
         if wait is not None:
-            name = pool.limiter_of(work).name
-            until, _ = self._doubted.get(name, (0.0, 0.0))
-            self._doubted[name] = max(until, now + wait), now
+            limiter = pool.limiter_of(work)
+            until, _ = self._doubted.get(limiter.name, (0.0, 0.0))
+            self._doubted[limiter.name] = max(until, now + wait), now
             # The headers of the refusal hold everything back, the test too.
-            pool.limiter_of(work).rates.forget_stated()
+            limiter.rates.forget_stated()
         if (notice := pool.refused_unclear(work, error, exchange)) is not None:
             yield Warn(notice)
         pool.suspect(work, now)
@@ -97,18 +97,18 @@ class RunFaults:
             return evidence.served_row_after(refused_at)
         return evidence.served_after(refused_at)
 
-    def sends_once_more(self, each: Withheld, cleared: int) -> bool:
-        """Return whether a row that seems to blame is sent once more; `cleared` is how many do with it.
+    def once_more(self, each: Withheld, cleared: int) -> Decision | None:
+        """Send a row that seems to blame once more; None where it was, or is to fail. `cleared` is how many seem so with it.
 
         Several in a row may have met an endpoint that was broken for a while. Another refusal costs nothing and decides it.
         """
         work, attempts = each.work, self._run.attempts
         is_one_of_several = cleared >= DISTINCT_RETRIED and each.once_more and work.attempts < attempts
         if work.sent_once_more or not (is_one_of_several or (each.beside_others and attempts > 1)):
-            return False
+            return None
         work.sent_once_more = True
         work.attempts = min(work.attempts, attempts - 1)
-        return True
+        return elsewhere(work, each.exchange.done_at)
 
     def again_or_fail(self, each: Withheld) -> Decision:
         """Let a row that alone was refused for the run's fault use up its attempts."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from batch.clock import Clock
-from batch.engine.monitor import PoolMonitor
+from batch.engine.monitor import PoolMonitor, Traces
 from batch.errors import RunDirectoryError, StorageError
-from batch.executors.tracing import AttemptTraces
 from batch.journal.watching import WatchFiles
 from batch.rundir.local import RunDirectory
 from batch.rundir.watch_folder import watch_folder
@@ -22,7 +21,7 @@ _CLUSTER_WORKERS = 8
 
 
 def open_monitor(
-    directory: RunDirectory, name: str, share: int, clock: Clock, report: Callable[[str], None], traces: AttemptTraces | None = None
+    directory: RunDirectory, name: str, share: int, clock: Clock, report: Callable[[str], None], traces: Traces | None = None
 ) -> PoolMonitor:
     """Open the monitor of a pool; one of `share` in the run. One whose folder cannot be used is reported, and keeps nothing."""
     try:
@@ -33,12 +32,13 @@ def open_monitor(
     return PoolMonitor(WatchFiles(folder, name, max(_LEAST_BYTES, ATTEMPTS_BYTES // share), report), clock, traces)
 
 
-def open_traces(
-    run: RunSettings, directory: RunDirectory, variants: Iterable[Variant], report: Callable[[str], None]
-) -> AttemptTraces | None:
+def open_traces(run: RunSettings, directory: RunDirectory, variants: Iterable[Variant], report: Callable[[str], None]) -> Traces | None:
     """Begin to trace the attempts of a pool that sends `variants`; None where the job asks for no traces."""
     if run.traces is None:
         return None
+    # A library that most runs do without.
+    from batch.executors.tracing import AttemptTraces
+
     return AttemptTraces(run.traces, directory.path.name, {variant.name: variant.model for variant in variants}, report)
 
 

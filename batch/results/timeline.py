@@ -61,8 +61,7 @@ class TimeBucket:
             self.causes[cause] = self.causes.get(cause, 0.0) + seconds
         for samples, others in ((self.limits, other.limits), (self.sampled, other.sampled)):
             for pool, (total, count) in others.items():
-                before = samples.get(pool, (0, 0))
-                samples[pool] = before[0] + total, before[1] + count
+                _sample(samples, pool, total, count)
 
 
 class Timeline:
@@ -124,10 +123,8 @@ class Timeline:
     def add_sample(self, pool: str, sample: PoolSample) -> None:
         """Add a sample of a pool: its seconds to the buckets that they were spent in."""
         bucket = self._bucket(sample.time)
-        total, count = bucket.limits.get(pool, (0, 0))
-        bucket.limits[pool] = total + sample.limit, count + 1
-        total, count = bucket.sampled.get(pool, (0, 0))
-        bucket.sampled[pool] = total + sample.in_flight, count + 1
+        _sample(bucket.limits, pool, sample.limit)
+        _sample(bucket.sampled, pool, sample.in_flight)
         whole = sum(sample.seconds.values())
         for place, inside in self._spans(sample.time - whole, sample.time):
             causes = self._at(place).causes
@@ -223,6 +220,12 @@ def quantiles(bars: Mapping[int, int]) -> list[float | None]:
 def _tick(bars: dict[int, int], seconds: float) -> None:
     bar = math.floor(math.log(max(seconds, _SHORTEST_S) / _SHORTEST_S) / _GROWTH)
     bars[bar] = bars.get(bar, 0) + 1
+
+
+def _sample(samples: dict[str, tuple[int, int]], pool: str, total: int, count: int = 1) -> None:
+    """Add `count` samples of a pool, whose sum is `total`."""
+    before = samples.get(pool, (0, 0))
+    samples[pool] = before[0] + total, before[1] + count
 
 
 def _mean(samples: Mapping[str, tuple[int, int]]) -> float | None:

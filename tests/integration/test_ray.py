@@ -20,7 +20,7 @@ from tests.integration.test_steering import ROWS as STEERED_ROWS
 from tests.support.jobs import ids, lines_of
 from tests.support.processes import wait_until_gone
 from tests.support.ray_clusters import CONCURRENCY, ENVIRONMENT, SLOWLY, RayCluster, RayFolder, assert_each_row_once, folder_on
-from tests.support.scripted import Action, Received, ScriptedEndpoint, answer
+from tests.support.scripted import Action, Handler, Received, ScriptedEndpoint, answer
 from tests.support.scripts import for_rows, row_number, until, wait_for, wait_for_requests
 from tests.support.stores import ENVIRON, S3Server, StoreJob
 
@@ -55,16 +55,21 @@ def test_a_run_on_two_nodes_ends_like_any_other(cluster: RayCluster, tmp_path: P
             assert not path.is_file() or CANARY.encode() not in path.read_bytes(), path
 
 
+def held(first: int, may_pass: threading.Event, then: Handler) -> Handler:
+    """A handler that answers as `then`, but rows from `first` on only when they may pass."""
+
+    def handle(received: Received) -> Iterable[Action]:
+        if row_number(received) >= first:
+            yield from until(may_pass.is_set)
+        yield from then(received)
+
+    return for_rows(handle)
+
+
 def test_workers_on_a_cluster_write_parts_while_the_rest_is_sent(cluster: RayCluster, tmp_path: Path) -> None:
     """Promise 11: the rows of finished shards stand in their parts, whole, while others wait for an answer; the end is that of any run."""
     may_pass = threading.Event()
-
-    def handle(received: Received) -> Iterable[Action]:
-        if row_number(received) >= 500:
-            yield from until(may_pass.is_set)
-        yield from answer(received)
-
-    with folder_on(cluster, tmp_path, for_rows(handle), rows=1_000) as (folder, _):
+    with folder_on(cluster, tmp_path, held(500, may_pass, answer), rows=1_000) as (folder, _):
         folder.job.write_text(folder.job.read_text() + "rows_per_part = 125\n")
         process = folder.begin()
         early = [folder.directory / f"completions-0000{part}-of-00008.jsonl" for part in range(4)]
@@ -82,14 +87,8 @@ def test_workers_on_a_cluster_write_parts_while_the_rest_is_sent(cluster: RayClu
 def test_dead_actors_and_nodes_are_replaced(cluster: RayCluster, tmp_path: Path) -> None:
     """Issue 7: kill -9 of an actor and the loss of a node in one run: what was in flight there is sent again, and no more."""
     may_end = threading.Event()
-
-    def handle(received: Received) -> Iterable[Action]:
-        # On a busy machine the others would have done all before the replacement begins.
-        if row_number(received) >= 2_000:
-            yield from until(may_end.is_set)
-        yield from SLOWLY(received)
-
-    with folder_on(cluster, tmp_path, for_rows(handle), rows=3_000) as (folder, endpoint):
+    # On a busy machine the others would have done all before the replacement begins.
+    with folder_on(cluster, tmp_path, held(2_000, may_end, SLOWLY), rows=3_000) as (folder, endpoint):
         process = folder.begin()
         folder.wait_for_workers(2, process)
         wait_for_requests(endpoint, 500, process)

@@ -29,6 +29,8 @@ from tests.simulation.stage import Session
 from tests.simulation.weather import OWN, ROW, Weather, draw_weather
 from tests.simulation.world import Crash, CrashedError, World, require
 
+# Rows with these cannot be told from an endpoint that serves nothing.
+UNTOLD = NAMELESS.union(OWN)
 EDITS = ("append", "insert", "change", "delete", "junk", "temperature")
 
 
@@ -109,7 +111,7 @@ class History:
 
     def finish(self) -> None:
         """The same command once more, in fair weather: everything must come to its right end, and verify must agree."""
-        if any(fault in (*OWN, *NAMELESS) for fault in self._poison.values()):
+        if any(fault in UNTOLD for fault in self._poison.values()):
             # Something that may be served: else those rows cannot be told from an endpoint that fails.
             self._numbers += 1
             self._rows.append({"id": f"r{self._numbers}", "text": f"q{self._numbers}"})
@@ -251,7 +253,7 @@ class History:
         """Whether each model has answered, or has a row without a fault of its own: else nothing tells rows from endpoint."""
         open_texts = {(task.name[0], task.prompt) for task in before.tasks if task.prompt and before.is_open(task)}
         served = {task.name[0] for task in before.tasks if (done := before.newest.get(task.name)) and done.ok and done.key == task.key}
-        served |= {variant for variant, text in open_texts if self._poison.get(text) not in (*OWN, *NAMELESS)}
+        served |= {variant for variant, text in open_texts if self._poison.get(text) not in UNTOLD}
         return served >= {variant for variant, _ in open_texts}
 
     def _new_row(self) -> dict[str, Any]:
