@@ -281,7 +281,7 @@ class FailureHandler:
                 evidence.failed(key_of(work.task))
             work.charged_retry = verdict.charged
             again = due if error.code in OF_THE_MOMENT and not verdict.charged else None
-            named, beside = named_error(work, error, self._endpoint_pool.largest_served), others and evidence.suspects(DISTINCT_RETRIED)
+            named, beside = named_error(work, error, self._endpoint_pool.largest_served), evidence.failed_others(exchange.sent_at)
             self.withheld.append(Withheld(work, named, exchange, again, may_be_billed=verdict.may_be_billed_twice, beside_others=beside))
             yield from self._suspect(work, exchange.done_at, DISTINCT_RETRIED, testable=True)
             return

@@ -109,7 +109,7 @@ class Withheld:
 
     `due` is when it may be sent again if that stays unclear. `once_more`: it was refused for good, and is sent again when several were.
     `may_be_billed`: its attempt may have been billed, so that another one may be billed twice. `is_stop`: it was refused for the
-    run's fault; `fails`: it is not sent again if it alone was. `beside_others`: several others had failed, and none was served between.
+    run's fault; `fails`: it is not sent again if it alone was. `beside_others`: several others failed at that time, and none was served.
     """
 
     work: Work

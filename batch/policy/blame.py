@@ -67,10 +67,14 @@ class Evidence:
         self.is_condemned = False
         self._failing: set[Hashable] = set()
         self._served_sent_at = self._row_sent_at = -math.inf
+        # The last time in which several tasks failed and none was served: none that was sent between these two moments.
+        self._outage = (math.inf, math.inf)
         self._patience = 1
 
     def served(self, sent_at: float, *, by_reference: bool = False) -> None:
         """Record an answer to a request sent at `sent_at`; `by_reference`: it was the test."""
+        if len(self._failing) >= DISTINCT_RETRIED and sent_at > self._served_sent_at:
+            self._outage = (self._served_sent_at, sent_at)
         self._served_sent_at = max(self._served_sent_at, sent_at)
         if not by_reference:
             self._row_sent_at = max(self._row_sent_at, sent_at)
@@ -99,6 +103,11 @@ class Evidence:
     def served_row_after(self, moment: float) -> bool:
         """Whether a request that was sent at `moment` or later, and was not the test, was served."""
         return self._row_sent_at >= moment
+
+    def failed_others(self, sent_at: float) -> bool:
+        """Whether several tasks failed, and none was served, about the time when a request was sent at `sent_at`."""
+        since, until = self._outage
+        return self.suspects(DISTINCT_RETRIED) or since < sent_at < until
 
     def suspects(self, distinct: int) -> bool:
         """Whether `distinct` tasks, or more after refuted suspicions, failed and none was served between."""
