@@ -45,19 +45,19 @@ UNMEASURED = frozenset(
         "test_verdict.py",
     }
 )
-# In a new interpreter coverage costs as much again as what the interpreter does. What these start is measured by other tests.
-UNMEASURED_CHILDREN = frozenset(
+# In a new interpreter coverage costs as much again as what the interpreter does. Only what these start is measured: workers and what
+# is made in processes of its own run nowhere else.
+MEASURED_CHILDREN = frozenset(
     {
-        "browser",
-        "durability",
-        "servers",
-        "test_benchmarks.py",
-        "test_disk.py",
-        "test_file_modes.py",
-        "test_folders_and_hubs.py",
-        "test_keys.py",
-        "test_output_memory.py",
-        "test_python_notebook.py",
+        "cli",
+        "test_parts_of_runs.py",
+        "test_processes.py",
+        "test_ray.py",
+        "test_scores.py",
+        "test_steering.py",
+        "test_store_parts.py",
+        "test_store_processes.py",
+        "test_store_runs.py",
     }
 )
 COVERAGE_OF_CHILDREN = "COVERAGE_PROCESS_CONFIG"
@@ -130,9 +130,9 @@ def _event_loop_is_not_blocked(request: pytest.FixtureRequest, loop_guard: LoopG
 
 
 @pytest.fixture(autouse=True)
-def _few_children_are_unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep coverage out of the child processes of UNMEASURED_CHILDREN."""
-    if not UNMEASURED_CHILDREN.isdisjoint(request.path.parts):
+def _few_children_are_measured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep coverage out of child processes but those of MEASURED_CHILDREN."""
+    if MEASURED_CHILDREN.isdisjoint(request.path.parts):
         monkeypatch.delenv(COVERAGE_OF_CHILDREN, raising=False)
 
 

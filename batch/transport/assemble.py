@@ -107,8 +107,9 @@ class Assembler:
             "object": self._object,
             "choices": [choice.document(chat=self._object == "chat.completion") for _, choice in sorted(self._choices.items())],
         }
-        if self._usage is not None:
-            document["usage"] = self._usage
+        usage = self._usage or _usage_of_groq(self._top.get("x_groq"))
+        if usage is not None:
+            document["usage"] = usage
         return dump(document)
 
 
@@ -181,6 +182,12 @@ class _Choice:
             message["tool_calls"] = calls
             message["content"] = message.get("content") or None
         return {"index": self._index, "message": {"role": "assistant", "content": None} | message, **rest}
+
+
+def _usage_of_groq(more: Any) -> dict[str, Any] | None:
+    """Return the usage that stands only in Groq's own member (https://console.groq.com/docs/api-reference, "x_groq" of a chunk)."""
+    usage = more.get("usage") if isinstance(more, dict) else None
+    return usage if isinstance(usage, dict) else None
 
 
 def _chunk_of(added: _Added | None, usage: dict[str, Any] | None) -> Chunk:

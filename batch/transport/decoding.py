@@ -11,6 +11,9 @@ from batch.transport.decompression import GZIP_MAGIC, Decompressor, UnknownEncod
 # Codings that pack bytes. Other words under Content-Encoding (none, utf-8, chunked, identity) are mistakes and change no byte.
 _PACKED = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"})
 
+# A proxy may pack again what came packed; more layers are no reply of a model.
+_MOST_LAYERS = 3
+
 _BOM = b"\xef\xbb\xbf"
 _SPACES = b" \t\r\n"
 # How JSON and event streams begin. Packed bytes do not, but for raw deflate by a chance of one in thousands.
@@ -41,21 +44,20 @@ class ContentDecoder:
         self.is_full = False
         self.size = 0
         label = headers.get("content-encoding")
-        self._encoding = "" if label is None else ",".join(name for name in label.lower().replace(" ", "").split(",") if name in _PACKED)
-        self._decompressor: Decompressor | None = None
-        self._begun = False
+        # In the order in which they were applied (RFC 9110, section 8.4): the last is taken off first.
+        self._encodings = [] if label is None else [name for name in label.lower().replace(" ", "").split(",") if name in _PACKED]
+        self._layers: list[Decompressor] = []
+        self._is_unpacked = False
+        self._head = b""
         length = headers.get("content-length", "")
         if not cuts and length.isdecimal() and (len(length) > len(str(cap)) or int(length) > cap):
             raise self._too_big()
 
     def feed(self, piece: bytes) -> bytes:
         """Return the piece unpacked."""
-        if not self._begun and piece:
-            self._begun = True
-            self._decompressor = self._decompressor_for(piece)
-        if self._decompressor is not None:
+        if self._layers or not self._is_unpacked:
             try:
-                piece = self._decompressor.feed(piece, self._cap - self.size)
+                piece = self._unpack(piece)
             except zlib.error as error:
                 raise UnreadableError("not_json", f"the compressed reply cannot be unpacked: {error}", answered=True) from None
         self.size += len(piece)
@@ -68,20 +70,40 @@ class ContentDecoder:
 
     def end(self) -> bytes:
         """The body has ended: return the last bytes of it."""
-        if self._decompressor is None or self.is_full:
+        if self.is_full:
             return b""
-        if not self._decompressor.complete:
+        if not all(layer.complete for layer in self._layers):
             raise UnreadableError("truncated_body", "the compressed reply ends too early")
-        return self._decompressor.end()
+        return b"".join(layer.end() for layer in self._layers) + self._head
+
+    def _unpack(self, piece: bytes) -> bytes:
+        room = self._cap - self.size
+        for layer in self._layers:
+            piece = layer.feed(piece, room)
+            if len(piece) > room:
+                return piece
+        while not self._is_unpacked and piece and len(piece) <= room:
+            head, self._head = self._head + piece, b""
+            if len(head) < len(GZIP_MAGIC):
+                self._head = head
+                return b""
+            found = self._decompressor_for(head)
+            self._is_unpacked = found is None or len(self._layers) == _MOST_LAYERS - 1
+            if found is None:
+                return head
+            self._layers.append(found)
+            piece = found.feed(head, room)
+        return piece
 
     def _decompressor_for(self, head: bytes) -> Decompressor | None:
         """Choose by the first bytes before the label: servers pack without saying so, and say so without packing."""
+        encoding = self._encodings.pop() if self._encodings else ""
         if head.startswith(GZIP_MAGIC):
             return Decompressor("gzip")
-        if not self._encoding or _PLAIN.match(head):
+        if not encoding or _PLAIN.match(head):
             return None
         try:
-            return Decompressor(self._encoding)
+            return Decompressor(encoding)
         except UnknownEncodingError as error:
             raise UnreadableError("not_json", str(error), answered=True) from None
 

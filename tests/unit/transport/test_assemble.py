@@ -37,6 +37,17 @@ def test_text_is_the_plain_reply() -> None:
     assert assembled(chunks) == orjson.loads(chat_body("Paris"))
 
 
+def test_usage_that_stands_in_groqs_own_member() -> None:
+    """It counts where the stream has no other."""
+    last = {
+        **delta("stop"),
+        "x_groq": {"id": "req_1", "usage": {"prompt_tokens": 3, "completion_tokens": 1, "total_tokens": 4, "queue_time": 0.1}},
+    }
+    assert assembled([delta(content="Paris"), last])["usage"]["total_tokens"] == 4
+    assert assembled([delta(content="Paris"), last, usage_chunk(1, 2)])["usage"]["total_tokens"] == 3
+    assert "usage" not in assembled([delta(content="Paris"), {**delta("stop"), "x_groq": {"id": "req_1", "usage": "none"}}])
+
+
 def test_chunks_tell_what_they_add() -> None:
     """Each chunk says what it adds: text, reasoning, tool-call deltas, the finish, the usage."""
     assembler = Assembler("chat/completions")
