@@ -195,7 +195,8 @@ class FailureHandler:
             yield from (Fail(each.work, each.error, each.exchange) for each in withheld)
 
     def _withhold_refused(self, work: Work, error: ErrorInfo, exchange: Exchange, *, testable: bool) -> Iterator[Decision]:
-        self.withheld.append(Withheld(work, error, exchange, once_more=True))
+        beside = testable and self._endpoint_pool.evidence(work).failed_others(exchange.sent_at, others=True)
+        self.withheld.append(Withheld(work, error, exchange, once_more=True, beside_others=beside))
         if testable:
             yield from self._suspect(work, exchange.done_at, DISTINCT_REFUSED, testable=True)
         elif len({each.work.task.ordinal for each in self.withheld}) >= FORBIDDEN_ROWS:
