@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -43,6 +44,9 @@ def _default(value: Any) -> Any:
         return dict(value)
     if isinstance(value, set | frozenset):
         return list(value)
+    if isinstance(value, datetime):
+        # A subclass, as those with nanoseconds are, in the form of all others.
+        return value.isoformat()
     return str(value)
 
 
