@@ -238,6 +238,9 @@ def _unknown(loading: Loading, path: KeyPath, section: type[Section], known: Ite
 
 def _quoting_hint(value: Any, node: Mapping[str, Any] | None = None) -> str | None:
     wants_text = node is None or node.get("type") == "string"
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        # As the command line gives them in arguments.
+        return "it has bytes that are not UTF-8"
     if wants_text and isinstance(value, int | float | dt.date | dt.time):
         return f'put it in quotes: "{value}"'
     types = {branch.get("type") for branch in (node or {}).get("anyOf", [node or {}])}
