@@ -151,7 +151,9 @@ def test_runs_lists_them_and_latest_is_the_last(finished: JobFolder) -> None:
     assert "runs/test" in finished.call("runs").stdout
     for words in (("status", "latest"), ("verify", "latest"), ("export", "latest", "--format", "csv"), ("report", "latest")):
         assert finished.call(*words).returncode in {0, 1}, words
-    assert "no runs in" in finished.call("runs", "nowhere").stderr
+    assert "there is no such folder" in finished.call("runs", "nowhere").stderr
+    (finished.path / "empty").mkdir()
+    assert "no runs in" in finished.call("runs", "empty").stderr
 
 
 def test_latest_without_a_run_says_so(tmp_path: Path) -> None:
