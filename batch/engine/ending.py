@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from batch.engine.backlog import Backlog
 from batch.engine.costs import Costs
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.stop import Stop
-from batch.engine.work import Work
+from batch.engine.work import Withheld, Work
 from batch.settings import RunSettings
 
 
@@ -38,6 +38,33 @@ def is_given_up(endpoint_pool: EndpointPool, now: float) -> bool:
     if deadline is None or now < deadline or not endpoint_pool.is_probing:
         return False
     return not any(endpoint.limiter.breaker.is_suspected for endpoint in endpoint_pool.endpoints)
+
+
+class LateVariants:
+    """Decides which variants to give up of which nothing was served in time, while others of the pool were."""
+
+    def __init__(self, endpoint_pool: EndpointPool, backlog: Backlog) -> None:
+        self._endpoint_pool, self._backlog = endpoint_pool, backlog
+        self._tested: set[str] = set()
+
+    def given_up(self, withheld: Sequence[Withheld], now: float) -> dict[str, str]:
+        """Return the variants to give up, each with its last fault. One of which a row was refused is tested first, once each time."""
+        pool, given_up = self._endpoint_pool, {}
+        late = pool.late_variants(now)
+        self._tested &= late.keys()
+        for variant, fault in late.items():
+            refused = next((each.work for each in withheld if each.work.task.variant == variant), None)
+            work = refused or self._backlog.retry_of(variant)
+            if work is None and variant not in self._backlog.variants:
+                # Its last rows have failed. Where others are still to be read, the next failure begins the time again.
+                for endpoint in pool.endpoints:
+                    endpoint.limiter.forget_failures(variant)
+            elif work is None or variant not in pool.references or (variant in self._tested and not pool.is_testing):
+                given_up[variant] = fault
+            elif variant not in self._tested:
+                self._tested.add(variant)
+                pool.suspect(work, now)
+        return given_up
 
 
 def stops_of_late(faults: Mapping[str, str], name: str, run: RunSettings) -> Iterator[tuple[str, Stop]]:

@@ -14,10 +14,10 @@ from batch.engine.bundles import divide
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.history import refused_for_the_moment, with_history
-from batch.engine.limiter import key_of
 from batch.engine.row_faults import is_spent, named_error
 from batch.engine.run_faults import RunFaults, elsewhere
 from batch.engine.stop import Stop
+from batch.engine.task_keys import row_of
 from batch.engine.tier_fallback import falls_back
 from batch.engine.work import Bundle, Withheld, Work
 from batch.events import UnexpectedError
@@ -57,7 +57,6 @@ class FailureHandler:
     ) -> None:
         self.withheld: list[Withheld] = []
         self.served: set[Api] = set()
-        self._tested: set[str] = set()
         self._run_faults = RunFaults(endpoint_pool, run)
         self._endpoint_pool = endpoint_pool
         self._backlog, self._tallies = backlog, tallies
@@ -139,24 +138,6 @@ class FailureHandler:
                 decisions.append(Fail(each.work, each.error, each.exchange))
         return decisions
 
-    def given_up(self, late: Mapping[str, str], now: float) -> dict[str, str]:
-        """Return which of the late variants to give up. One of which a row was refused is tested first, once each time that it is late."""
-        pool, given_up = self._endpoint_pool, {}
-        self._tested &= late.keys()
-        for variant, fault in late.items():
-            withheld = next((each.work for each in self.withheld if each.work.task.variant == variant), None)
-            work = withheld or self._backlog.retry_of(variant)
-            if work is None and variant not in self._backlog.variants:
-                # Its last rows have failed. Where others are still to be read, the next failure begins the time again.
-                for endpoint in pool.endpoints:
-                    endpoint.limiter.forget_failures(variant)
-            elif work is None or variant not in pool.references or (variant in self._tested and not pool.is_testing):
-                given_up[variant] = fault
-            elif variant not in self._tested:
-                self._tested.add(variant)
-                pool.suspect(work, now)
-        return given_up
-
     def conclude(self, now: float) -> Sequence[Decision]:
         """Test the endpoints of withheld rows when nothing else is left to send; fail the rows without a possible test."""
         self._run_faults.is_concluding = True
@@ -188,10 +169,10 @@ class FailureHandler:
         if blame(verdict, self._endpoint_pool.evidence(work), spent=True, has_reference=may_be_endpoint) is Blame.ROW:
             if (notice := self._endpoint_pool.answered(work, exchange)) is not None:
                 yield Warn(notice)
-            yield Fail(work, error, exchange)
+            yield from self._fail_or_wait(work, error, exchange)
             return
         if testable or movable:
-            self._endpoint_pool.evidence(work).failed(key_of(work.task))
+            self._endpoint_pool.evidence(work).failed(row_of(work.task))
             notice = self._endpoint_pool.refused_unclear(work, error, exchange)
         else:
             notice = self._endpoint_pool.answered(work, exchange)
@@ -203,8 +184,19 @@ class FailureHandler:
         else:
             yield from self._withhold_refused(work, error, exchange, testable=testable)
 
-    def _withhold_refused(self, work: Work, error: ErrorInfo, exchange: Exchange, *, testable: bool) -> Iterator[Decision]:
+    def _fail_or_wait(self, work: Work, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
+        """Fail a row that seems to blame; while nothing was ever answered, a few wait for the answer by which the endpoint can be tested."""
+        if error.code in OF_THE_ROW or self._endpoint_pool.references:
+            yield Fail(work, error, exchange)
+            return
         self.withheld.append(Withheld(work, error, exchange, once_more=True))
+        if len({row_of(each.work.task) for each in self.withheld}) >= DISTINCT_REFUSED:
+            withheld, self.withheld = self.withheld, []
+            yield from (Fail(each.work, each.error, each.exchange) for each in withheld)
+
+    def _withhold_refused(self, work: Work, error: ErrorInfo, exchange: Exchange, *, testable: bool) -> Iterator[Decision]:
+        beside = testable and self._endpoint_pool.evidence(work).failed_others(exchange.sent_at, others=True)
+        self.withheld.append(Withheld(work, error, exchange, once_more=True, beside_others=beside))
         if testable:
             yield from self._suspect(work, exchange.done_at, DISTINCT_REFUSED, testable=True)
         elif len({each.work.task.ordinal for each in self.withheld}) >= FORBIDDEN_ROWS:
@@ -253,7 +245,7 @@ class FailureHandler:
         if error.code in OF_THE_MOMENT:
             verdict = refused_for_the_moment(verdict, error, work, evidence, exchange.done_at)
         elif error.code not in BLAMELESS:
-            evidence.failed(key_of(work.task))
+            evidence.failed(row_of(work.task))
         due, notice = self._endpoint_pool.postpone(work, verdict, exchange.sent_at, exchange.done_at)
         if notice:
             yield Warn(notice)
@@ -277,17 +269,24 @@ class FailureHandler:
             yield Fail(work, named_error(work, error, self._endpoint_pool.largest_served), exchange)
             return
         if found is Blame.UNCLEAR and testable:
-            if error.code in OF_THE_MOMENT:
-                evidence.failed(key_of(work.task))
-            work.charged_retry = verdict.charged
-            again = due if error.code in OF_THE_MOMENT and not verdict.charged else None
-            named, beside = named_error(work, error, self._endpoint_pool.largest_served), evidence.failed_others(exchange.sent_at)
-            self.withheld.append(Withheld(work, named, exchange, again, may_be_billed=verdict.may_be_billed_twice, beside_others=beside))
-            yield from self._suspect(work, exchange.done_at, DISTINCT_RETRIED, testable=True)
+            yield from self._withhold_spent(work, verdict, error, exchange, due, others=others)
             return
         self._count_if_billed(work, verdict)
         work.charged_retry = verdict.charged
         yield Retry(work, due)
+
+    def _withhold_spent(
+        self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange, due: float, *, others: bool
+    ) -> Iterator[Decision]:
+        evidence = self._endpoint_pool.evidence(work)
+        beside = evidence.failed_others(exchange.sent_at, others=others)
+        if error.code in OF_THE_MOMENT:
+            evidence.failed(row_of(work.task))
+        work.charged_retry = verdict.charged
+        again = due if error.code in OF_THE_MOMENT and not verdict.charged else None
+        named = named_error(work, error, self._endpoint_pool.largest_served)
+        self.withheld.append(Withheld(work, named, exchange, again, may_be_billed=verdict.may_be_billed_twice, beside_others=beside))
+        yield from self._suspect(work, exchange.done_at, DISTINCT_RETRIED, testable=True)
 
     def _retry_unusable(self, work: Work, verdict: Verdict, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
         """Retry once at most after a complete answer that cannot be read. The endpoint serves: it is not at fault."""

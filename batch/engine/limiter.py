@@ -10,6 +10,7 @@ import random
 from collections import defaultdict
 
 from batch.engine.steering import Steering
+from batch.engine.task_keys import key_of
 from batch.policy.blame import BLAMELESS, OF_THE_RATE, Evidence
 from batch.policy.breaker import Breaker
 from batch.policy.dialects import NO_CAPACITY
@@ -294,8 +295,3 @@ class EndpointLimiter:
             return None
         news, self._paused_until = until - self._paused_until > 1.0, until
         return self._pauses.notice(self.name, wait, code, now) if news else None
-
-
-def key_of(task: Task) -> tuple[str, int, int]:
-    """Identify a task."""
-    return task.variant, task.ordinal, task.repeat

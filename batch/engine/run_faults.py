@@ -11,8 +11,9 @@ from dataclasses import replace
 
 from batch.engine.decisions import Decision, Fail, Retry, StopRun, Warn
 from batch.engine.endpoint_pool import EndpointPool
-from batch.engine.limiter import ABSURD_WAIT_S, key_of
+from batch.engine.limiter import ABSURD_WAIT_S
 from batch.engine.stop import Stop
+from batch.engine.task_keys import row_of
 from batch.engine.work import Withheld, Work
 from batch.policy.blame import DISTINCT_RETRIED, DISTINCT_STOPS, OF_THE_RATE, Blame, blame
 from batch.policy.pause_notices import in_seconds
@@ -121,7 +122,7 @@ class RunFaults:
         stops = [each for each in withheld if each.is_stop]
         for each in stops:
             evidence = self._endpoint_pool.evidence(each.work)
-            alike = {key_of(other.work.task) for other in stops if self._endpoint_pool.evidence(other.work) is evidence}
+            alike = {row_of(other.work.task) for other in stops if self._endpoint_pool.evidence(other.work) is evidence}
             if len(alike) >= DISTINCT_STOPS and evidence.served_after(each.exchange.done_at):
                 return each
         return None

@@ -9,10 +9,10 @@ import anyio
 from batch.clock import Clock
 from batch.engine.costs import Costs
 from batch.engine.endpoint_queue import EndpointQueue
-from batch.engine.limiter import key_of
 from batch.engine.recorder import Recorder
 from batch.engine.steering import Steering
 from batch.engine.stop import Stop
+from batch.engine.task_keys import key_of
 from batch.engine.work import Work
 from batch.engine.worker_pool import WorkerPool
 from batch.errors import StorageError

@@ -18,7 +18,7 @@ from batch.engine.bundles import OneByOne
 from batch.engine.costs import Costs
 from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Warn, code_of
 from batch.engine.dispatcher import Dispatcher
-from batch.engine.ending import is_given_up, reason_to_stop, stops_of_late
+from batch.engine.ending import LateVariants, is_given_up, reason_to_stop, stops_of_late
 from batch.engine.endpoint_queue import EndpointQueue
 from batch.engine.failure_handler import FailureHandler
 from batch.engine.finisher import Finisher
@@ -63,6 +63,7 @@ class WorkerPool:
         self._halt, self._stop_run = Halt(), stop_run
         self._hedger = hedger_of(run, endpoint_pool, costs, recorder.tallies, clock)
         self._finisher = Finisher(self._backlog, recorder, run)
+        self._late = LateVariants(endpoint_pool, self._backlog)
         self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks)
         self._reply_notices, self._one_by_one, self._done = ReplyNotices(), OneByOne(recorder.tallies, run), anyio.Event()
         self._reader = RowReader(queue.feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
@@ -276,7 +277,7 @@ class WorkerPool:
             return self._workforce.in_flight == 0 or now >= self._halt.grace_until
         if self._halt.paused:
             return self._reader.exhausted and not (self._backlog or self._workforce.in_flight or self._failures.withheld)
-        late = self._failures.given_up(self._endpoint_pool.late_variants(now), now)
+        late = self._late.given_up(self._failures.withheld, now)
         for variant, given_up in stops_of_late(late, self._endpoint_pool.name, self._run):
             self._stop_variants({variant}, given_up)
         if self._workforce.in_flight:

@@ -84,7 +84,7 @@ class Evidence:
         self._patience = min(MOST_PATIENCE, 2 * self._patience) if by_reference else 1
 
     def failed(self, task: Hashable) -> None:
-        """Record a task that failed, or was refused, in a way that may be the endpoint's fault."""
+        """Record a task, or its row, that failed, or was refused, in a way that may be the endpoint's fault."""
         self._failing.add(task)
 
     def condemn(self) -> None:
@@ -104,10 +104,13 @@ class Evidence:
         """Whether a request that was sent at `moment` or later, and was not the test, was served."""
         return self._row_sent_at >= moment
 
-    def failed_others(self, sent_at: float) -> bool:
-        """Whether several tasks failed, and none was served, about the time when a request was sent at `sent_at`."""
+    def failed_others(self, sent_at: float, *, others: bool) -> bool:
+        """Whether several tasks failed, and none was served, about the time when a request was sent at `sent_at`.
+
+        `others`: more are to come, so that a suspicion says something of the endpoint; else these rows may be the last, and bad.
+        """
         since, until = self._outage
-        return self.suspects(DISTINCT_RETRIED) or since < sent_at < until
+        return (others and self.suspects(DISTINCT_RETRIED)) or since < sent_at < until
 
     def suspects(self, distinct: int) -> bool:
         """Whether `distinct` tasks, or more after refuted suspicions, failed and none was served between."""

@@ -66,7 +66,7 @@ class Breaker:
 
     def served(self, sent_at: float = math.inf, *, by_reference: bool = False) -> bool:
         """Record an answer to a request sent at `sent_at`. Returns True when it closes a breaker that was confirmed open."""
-        if self._suspected_at is not None and sent_at < self._suspected_at:
+        if self._suspected_at is not None and (self._probe is None or sent_at < self._suspected_at):
             return False  # It was on its way when the suspicion arose, and shows nothing about the time since.
         was_open = not self.closed and not self.is_suspected
         # The suspicion was wrong: the next one needs twice the evidence, so that odd rows do not stop the rest each time.

@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from batch.policy.blame import DISTINCT_RETRIED
+from batch.policy.blame import ALONE_REFUSALS, DISTINCT_RETRIED
 from batch.settings import RunSettings
 from batch.transport.wire import Engine, Response, Target
-from tests.simulation.weather import BROKE, Plight, Weather, plight
+from tests.simulation.weather import BROKE, WHOLE_BUT_ODD, Plight, Weather, plight
 from tests.simulation.world import EPOCH, BrokenPromiseError, World, require
 
 # A wait that no server means is not slept on (FAULTS.md, fault 2).
@@ -160,6 +160,7 @@ class Endpoint(Engine):
         self._unfinished = unfinished
         self.witnesses: dict[str, Witness] = {}
         self.last_progress = world.time()
+        self._tests_that_count = ALONE_REFUSALS * len(poison)
 
     async def send(self, target: Target, body: bytes) -> Response:
         world = self._world
@@ -186,9 +187,14 @@ class Endpoint(Engine):
         if self._world.dead:
             return
         witness.ended(key, given, arrived, is_test=is_test)
-        # An answered test finishes no row, and after a broken promise nothing counts: a run that only tests must end too.
-        if given.meaning in ("answered", "failed") and not is_test and self._world.broken is None:
-            self.last_progress = self._world.time()
+        # After a broken promise nothing counts: a run that only tests must end too. An answered test finishes no row, but a row that is
+        # refused each time is to blame only when several were answered.
+        if (given.meaning in ("answered", "failed") or given.name in WHOLE_BUT_ODD) and self._world.broken is None:
+            if not is_test:
+                self.last_progress = self._world.time()
+            elif self._tests_that_count > 0:
+                self._tests_that_count -= 1
+                self.last_progress = self._world.time()
 
     def _choose(self, prompt: str, answer: str, *, stream: bool) -> Plight:
         world, weather = self._world, self._weather

@@ -36,3 +36,18 @@ def test_a_long_wait_holds_after_the_test_was_refused(tmp_path: Path) -> None:
 def test_a_model_whose_last_rows_have_failed_stops_nothing(tmp_path: Path) -> None:
     """Promise 1: nothing of it could be served any more, and a minute later it was given up as if something were left."""
     play(100_048, tmp_path)
+
+
+def test_a_test_of_one_model_is_not_ended_by_an_answer_of_another(tmp_path: Path) -> None:
+    """Promise 1: an answer of another model that was sent at the moment of the suspicion ended it, and the model was given up untested."""
+    play(602_352, tmp_path)
+
+
+def test_a_row_whose_refusal_comes_after_its_endpoint_serves_again(tmp_path: Path) -> None:
+    """Promise 13: all its attempts were sent while the endpoint refused all rows, and the last of them ended when it no longer did."""
+    play(307_314, tmp_path)
+
+
+def test_rows_refused_before_the_first_answer_came(tmp_path: Path) -> None:
+    """Promise 13: the endpoint went out of order while its first answer was on its way; the rows that it refused then had failed at once."""
+    play(608_457, tmp_path)

@@ -50,6 +50,8 @@ class Weather:
 
 CHARGED = ("500", "502", "reset", "reset_in_body", "cut", "garbage", "null_choices", "empty", "error_in_200", "hang", "silence", "dribble")
 STREAM_CHARGED = ("stream_cut", "stream_error", "done_without_finish", "pings")
+# Whole answers in a form that cannot be used: the endpoint serves, and each task takes two of them.
+WHOLE_BUT_ODD = frozenset({"garbage", "null_choices", "done_without_finish"})
 REFUSING = ("429", "429_wait", "503", "503_wait", "429_date", "429_junk")
 UNREADY = ("loading", "scaling", "refused", "unresolved")
 # From some moment on the whole endpoint refuses, in words that no table knows.

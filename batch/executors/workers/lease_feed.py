@@ -8,7 +8,7 @@ from queue import Empty, SimpleQueue
 
 from batch.engine.bundles import bundled, sizes_of
 from batch.engine.feed import Copied, Feed, FeedOptions, Plan, Unsendable
-from batch.engine.limiter import key_of
+from batch.engine.task_keys import key_of
 from batch.engine.work import Work
 from batch.executors.shards import Shard
 from batch.executors.workers.lease_recorder import LeaseJournals

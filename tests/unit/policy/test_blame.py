@@ -122,10 +122,11 @@ def test_a_condemned_endpoint_stays_suspect_until_it_serves() -> None:
 def test_a_row_that_was_sent_while_others_failed_too_is_told_from_one_that_was_not() -> None:
     """Promise 13: the answer to another may come before that row's own refusal, so the outage is remembered by when requests were sent."""
     evidence = suspicious(DISTINCT_RETRIED)
-    assert evidence.failed_others(5.0)
+    assert evidence.failed_others(5.0, others=True)
+    assert not evidence.failed_others(5.0, others=False)
     evidence.served(9.0)
-    assert [evidence.failed_others(sent_at) for sent_at in (0.0, 0.1, 8.9, 9.0, 9.1)] == [False, True, True, False, False]
+    assert [evidence.failed_others(sent_at, others=True) for sent_at in (0.0, 0.1, 8.9, 9.0, 9.1)] == [False, True, True, False, False]
     evidence.failed("one")
     evidence.served(12.0)
-    assert evidence.failed_others(5.0)
-    assert not evidence.failed_others(11.0)
+    assert evidence.failed_others(5.0, others=False)
+    assert not evidence.failed_others(11.0, others=True)
