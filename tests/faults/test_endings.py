@@ -72,21 +72,16 @@ def some_fail(received: Received) -> Iterable[Action]:
     return [error(400, "bad")] if row_number(received) % 3 == 0 else answer(received)
 
 
-def quota_runs_out(received: Received) -> Iterable[Action]:
-    """Served, refused and failed rows, then no more money."""
-    if row_number(received) >= 20:
-        return [error(402, "no credit left")]
-    return some_fail(received)
+def half_and_then(action: Action) -> Callable[[Received], Iterable[Action]]:
+    """Half of the rows are served or refused, and from then on all requests get `action`, those for a row answered before too."""
+    over: list[bool] = []
 
+    def handler(received: Received) -> Iterable[Action]:
+        if row_number(received) >= 20:
+            over.append(True)
+        return [action] if over else some_fail(received)
 
-def dies(received: Received) -> Iterable[Action]:
-    """Half of the rows, then nothing but resets."""
-    return [RESET] if row_number(received) >= 20 else some_fail(received)
-
-
-def hangs(received: Received) -> Iterable[Action]:
-    """Half of the rows, then silence."""
-    return [HANG] if row_number(received) >= 20 else some_fail(received)
+    return handler
 
 
 @pytest.mark.parametrize(
@@ -94,11 +89,11 @@ def hangs(received: Received) -> Iterable[Action]:
     [
         (all_served, None, 0, (40, 0, 0)),
         (some_fail, None, 1, (26, 14, 0)),
-        (quota_runs_out, None, 5, (13, 7, 20)),
-        (dies, None, 5, (13, 7, 20)),
-        (hangs, signal.SIGINT, 130, (13, 7, 20)),
-        (hangs, signal.SIGTERM, 130, (13, 7, 20)),
-        (hangs, signal.SIGKILL, -9, (13, 7, 20)),
+        (half_and_then(error(402, "no credit left")), None, 5, (13, 7, 20)),
+        (half_and_then(RESET), None, 5, (13, 7, 20)),
+        (half_and_then(HANG), signal.SIGINT, 130, (13, 7, 20)),
+        (half_and_then(HANG), signal.SIGTERM, 130, (13, 7, 20)),
+        (half_and_then(HANG), signal.SIGKILL, -9, (13, 7, 20)),
     ],
     ids=["all served", "some fail", "quota", "outage", "SIGINT", "SIGTERM", "SIGKILL"],
 )

@@ -23,10 +23,18 @@ REFUSALS: dict[str, bytes] = {
 }
 
 
-def two_models(path: Path, url: str, processes: int = 1) -> JobFolder:
+def two_models(path: Path, url: str, processes: int = 1, *, outage_timeout_s: float = 1.0) -> JobFolder:
     """A job of ROWS rows over two models of one endpoint."""
     return JobFolder(
-        path, url, rows=ROWS, parameters=SECOND, concurrency=4, attempts=2, outage_timeout_s=1.0, preflight=False, processes=processes
+        path,
+        url,
+        rows=ROWS,
+        parameters=SECOND,
+        concurrency=4,
+        attempts=2,
+        outage_timeout_s=outage_timeout_s,
+        preflight=False,
+        processes=processes,
     )
 
 
@@ -45,7 +53,8 @@ def test_a_model_that_is_refused_keeps_no_row_of_the_other_from_its_answer(tmp_p
 
     notices = Notices()
     with ScriptedEndpoint(for_rows(handler)) as endpoint:
-        folder = two_models(tmp_path, endpoint.url, processes)
+        # Where rows fail, the first of them stop the model, and not the time.
+        folder = two_models(tmp_path, endpoint.url, processes, outage_timeout_s=60.0 if failed else 1.0)
         report = run(folder, notices)
         sound, broken = report.tallies.values()
         assert (report.exit_code, sound.ok, sound.failed, broken.ok) == (5, ROWS, 0, 0)

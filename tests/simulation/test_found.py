@@ -49,5 +49,5 @@ def test_a_row_whose_refusal_comes_after_its_endpoint_serves_again(tmp_path: Pat
 
 
 def test_rows_refused_before_the_first_answer_came(tmp_path: Path) -> None:
-    """Promise 13: the endpoint went out of order while its first answer was on its way; the rows that it refused then had failed at once."""
+    """Promise 13: the endpoint went out of order while its first answer was on its way; the rows that it refused then failed at once."""
     play(608_457, tmp_path)
