@@ -181,8 +181,9 @@ def _near_files(path: Path, but: str = "") -> str | None:
     if not path.parent.is_dir():
         return f"there is no folder {path.parent}"
     names = sorted(item.name for item in path.parent.glob("*.toml") if _label(item) != but)
-    known = {word: name for name in names for word in (name.lower(), name.lower().removesuffix(".toml"))}
-    near = difflib.get_close_matches(path.name.lower(), known, n=1, cutoff=0.6)
+    # Without the ending, which all share.
+    known = {name.lower().removesuffix(".toml"): name for name in names}
+    near = difflib.get_close_matches(path.name.lower().removesuffix(".toml"), known, n=1, cutoff=0.6)
     if near:
         return f"did you mean {path.parent / known[near[0]]}?"
     listed = ", ".join(str(path.parent / name) for name in names[:_MOST_NAMED])

@@ -100,6 +100,17 @@ def test_status_has_the_last_session_beside_the_whole(tmp_path: Path) -> None:
     with log.open("a") as file:
         file.write('{"event":"progress","counts":{"ok":')
     assert status_document(folder)["session"] == session
+    # One that was killed has no end, and before the first half minute no counts that say anything.
+    *before, ended = [json.loads(line) for line in log.read_text().splitlines()[:-1]]
+    for counts, says in (
+        ({}, "was cut off (a kill, a crash, a power loss); its log"),
+        (dict.fromkeys(("ok", "failed", "requests"), 0), "before"),
+    ):
+        killed = {**ended, "event": "progress", "counts": {**ended["counts"], **counts}}
+        log.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in (*before, killed)))
+        shown = folder.call("status", "latest").stdout
+        assert says in shown
+        assert ("2 ok + 1 failed" in shown) == (not counts)
     log.write_text('[]\nnull\n{"counts":{}}\n')
     assert status_document(folder)["session"] is None
 
