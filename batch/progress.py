@@ -239,7 +239,8 @@ def rate(per_second: float) -> str:
 
 def duration(seconds: float) -> str:
     """Format seconds: 0.4 s, 12 s, 4 min 12 s, 3 h 05 min, 2 d 4 h."""
-    if seconds < 1:
+    # From here on the tenth would round up to 1.0.
+    if seconds < 0.95:
         return f"{seconds:.1f} s"
     whole = round(seconds)
     minutes, rest = divmod(whole, 60)

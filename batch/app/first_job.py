@@ -18,7 +18,7 @@ from batch.journal.disk import refusal
 from batch.readers import Dataset
 from batch.records import BadRow, Row
 from batch.settings import InputSettings
-from batch.storage import is_url
+from batch.storage import MOVED, is_url
 from batch.writers.columns import OWN_COLUMNS
 
 ROWS_READ = 200
@@ -42,7 +42,11 @@ def make_first_job(source: str, output: str | None, model: str) -> Path:
     """
     path = Path(output or f"{_stem(source)}.toml")
     place = source if is_url(source) else os.path.abspath(source)  # noqa: PTH100 - links stay as they are
-    read = [row for row, _ in islice(Dataset(InputSettings(paths=(place,))).rows(), ROWS_READ)]
+    try:
+        read = [row for row, _ in islice(Dataset(InputSettings(paths=(place,))).rows(), ROWS_READ)]
+    except InputError as error:
+        # There is no job yet that could name another place.
+        raise InputError(str(error).removesuffix(MOVED)) from error
     rows = [row for row in read if isinstance(row, Row)]
     if not rows:
         reason = f"; the first: {read[0].message}" if read and isinstance(read[0], BadRow) else ""

@@ -79,8 +79,11 @@ class CommandGroup(click.Group):
             # Loaded for a wrong name only: --help and every command start faster.
             from difflib import get_close_matches
 
+            from batch.cli.mistakes import meant_by
+
             nearest = get_close_matches(args[0], self.list_commands(ctx), n=1)
-            hint = f" Did you mean {nearest[0]}?" if nearest else ""
+            meant = meant_by(args[0]) or (nearest[0] if nearest else None)
+            hint = f" Did you mean {meant}?" if meant else ""
             ctx.fail(f"There is no command {args[0]!r}.{hint}")
         return super().resolve_command(ctx, args)
 
@@ -121,11 +124,9 @@ class CommandGroup(click.Group):
 
 def _report_usage(error: click.ClickException, args: Sequence[str]) -> int:
     # Loaded for a mistake only.
-    from batch.cli.mistakes import mended
+    from batch.cli.mistakes import reported
 
-    hint = mended(error, args)
-    # Without click's own proposal, which knows options only.
-    print_error(f"{error.message} ({hint})" if hint else error.format_message())
+    print_error(reported(error, args))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         print_info(f"promptmill: for help: {error.ctx.command_path} --help")
     return ExitCode.UNUSABLE

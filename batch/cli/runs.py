@@ -31,6 +31,9 @@ def runs_command(folder: str | None, as_json: bool) -> None:
     from batch.app.look import runs
     from batch.rundir.finding_runs import runs_folder
 
+    if folder is not None and not Path(folder).is_dir():
+        what = "is a file" if Path(folder).exists() else "there is no such folder"
+        raise click.UsageError(f"{one_line(folder)}: {what}; runs takes the folder of runs, by default ./runs")
     found = runs(None if folder is None else Path(folder))
     if as_json:
         write_document({"runs": [{**asdict(entry), "left": entry.left} for entry in found]})

@@ -52,10 +52,18 @@ def show_command(ctx: click.Context, directory: str, row: str, variant: str | No
         print_error(f"{directory}: no row has the id or the number {row!r}; ids are in completions and errors, or see promptmill tail")
         ctx.exit(ExitCode.UNUSABLE)
     tasks = [task for task in shown.tasks if (variant or "") in task.variant.name and repeat in (None, task.repeat + 1)]
+    if not tasks and shown.tasks:
+        names = ", ".join(dict.fromkeys(one_line(task.variant.name) for task in shown.tasks))
+        print_error(f"{directory}: no such model or repeat of this row: it has {names}; repeats from 1 to {_repeats(shown)}")
+        ctx.exit(ExitCode.UNUSABLE)
     if as_json:
         write_json(row_document(shown, tasks))
     else:
         write_text("\n".join(_text(shown, tasks)))
+
+
+def _repeats(shown: ShownRow) -> int:
+    return max(task.repeat for task in shown.tasks) + 1
 
 
 def _text(shown: ShownRow, tasks: list[ShownTask]) -> Iterator[str]:

@@ -22,6 +22,8 @@ ORPHANS = "rows that are not in the input (removed, excluded by --limit, given a
 LONGEST_EXAMPLE = 160
 FORMAT = 1
 SHOWN_COMMANDS = 10
+# A log has the counts of each half minute, and how a session ended.
+_CUT_OFF = "was cut off (a kill, a crash, a power loss)"
 
 
 @click.command("status")
@@ -97,6 +99,10 @@ def _session_lines(status: Status) -> list[str]:
     counts = session.counts
     since = f", begun {local_time(session.began)}" if session.began else ""
     until = "" if session.ended else f", as of {local_time(session.as_of)}"
+    if not session.ended and not status.running:
+        if not (counts.ok or counts.failed or counts.requests):
+            return ["", f"the last session{since}, {_CUT_OFF} before the log had its counts"]
+        until = f", {_CUT_OFF}; its log has counts until {local_time(session.as_of)}"
     rows = f"{counts.ok:,} ok + {counts.failed:,} failed" + (f" ({top_failures(counts.failures)})" if counts.failures else "")
     ended = f"it ended: {one_line(session.reason)[:LONGEST_EXAMPLE]}" if session.reason else ""
     lines = [rows, f"requests {requests(counts)}", f"cost {spent}" if (spent := cost(counts)) else "", ended]

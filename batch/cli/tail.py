@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 _WIDEST = 200
 _LONGEST_ID = 24
+_LONGEST_NAME = 32
 
 
 @click.command("tail")
@@ -60,7 +61,7 @@ def _line(found: Followed) -> str:
     row = f"row {outcome.ordinal:,}" + (f" {fitted(outcome.id, _LONGEST_ID)}" if outcome.id != str(outcome.ordinal) else "")
     repeat = f" #{outcome.repeat + 1}" if outcome.repeat else ""
     speed = "" if took is None else f"{took:.1f} s"
-    when, model = time_of_day(outcome.done), one_line(found.variant.rpartition("/")[2])
+    when, model = time_of_day(outcome.done), fitted(found.variant.rpartition("/")[2], _LONGEST_NAME)
     head = f"{when} {'ok    ' if outcome.ok else 'FAILED'} {row}{repeat} {model} {speed}".rstrip()
     text = one_line(" ".join((answer_text(outcome) if outcome.ok else failure_text(outcome))[:4000].split()))
     width = terminal_width() if sys.stdout is not None and sys.stdout.isatty() else _WIDEST

@@ -29,7 +29,7 @@ class WatchPage(App[None]):
     """Watches one run. Nothing of it ends or changes the run, but for the keys that steer."""
 
     CSS = """
-    Screen { layers: base; }
+    Screen { layers: base; overflow: hidden; }
     #head { padding: 0 1; height: auto; }
     #title { padding: 1 1 0 1; text-style: bold; }
     #rows { padding: 0 1; height: 1fr; }
@@ -120,11 +120,13 @@ class WatchPage(App[None]):
 
     def action_show(self, what: str) -> None:
         """Show the rows, the failures, or what is in flight."""
+        self._stopping = False
         self._shown = what
         self.draw()
 
     def action_pause(self) -> None:
         """Pause the run, or resume it."""
+        self._stopping = False
         live = None if self._found is None else self._found["live"]
         self.command("resume" if live is not None and live["paused"] else "pause")
 
@@ -138,6 +140,7 @@ class WatchPage(App[None]):
 
     def action_limit(self) -> None:
         """Ask for limits."""
+        self._stopping = False
         asked = self.query_one("#limit", Input)
         asked.add_class("asked")
         asked.focus()

@@ -50,8 +50,7 @@ def head_lines(found: Document, width: int) -> list[str]:
         counts = f"{done:,}" if total is None else f"{done:,}/{total:,}"
         counts += f"  {variant['failed']:,} failed" if variant["failed"] else ""
         space = max(_NARROWEST_BAR, width - room - len(counts) - 4)
-        shown = name if len(name) <= room else f"…{name[1 - room :]}"
-        lines.append(f"{shown.ljust(room)}  {bar(done / total if total else 0.0, space)}  {counts}")
+        lines.append(f"{_tail(name, room).ljust(room)}  {bar(done / total if total else 0.0, space)}  {counts}")
     return [fitted(line, width) for line in [*lines, "", *_figures(found), *_sparklines(found, width)]]
 
 
@@ -93,6 +92,11 @@ def _sparklines(found: Document, width: int) -> list[str]:
     return lines
 
 
+def _tail(name: str, room: int) -> str:
+    """Cut a long name to its end, where the variants of one provider differ."""
+    return name if len(name) <= room else f"…{name[1 - room :]}"
+
+
 def _recent(timeline: Document, column: Sequence[float]) -> float:
     """Return the amount a second over the last whole buckets."""
     width = timeline["width_s"]
@@ -105,7 +109,7 @@ def row_line(row: Document, width: int, *, with_model: bool = False) -> str:
     """Say one outcome: when it ended, which row (and model), and the beginning of its answer, or why it failed."""
     name = f"row {row['row']:,}" + ("" if row["id"] == str(row["row"]) else f" {row['id']}")
     took = "" if row["latency_s"] is None else f"{row['latency_s']:.1f} s"
-    model = f" {row['variant']}" if with_model else ""
+    model = f" {_tail(one_line(row['variant']), max(12, width // 4))}" if with_model else ""
     head = f"{time_of_day(row['done'])} {'ok    ' if row['ok'] else 'FAILED'} {name}{model} {took}".rstrip()
     return fitted(f"{head}: {row['text']}" if row["text"] else head, width)
 
@@ -119,6 +123,7 @@ def flight_lines(live: Document | None, width: int) -> list[str]:
     now = time.time()
     lines = []
     for each in live["oldest"]:
-        what = f"row {each['row']:,} {each['id']}, {each['variant']}, attempt {each['attempt']}, {each['endpoint']}"
+        name = _tail(one_line(each["variant"]), max(12, width // 4))
+        what = f"row {each['row']:,} {each['id']}, {name}, attempt {each['attempt']}, {each['endpoint']}"
         lines.append(fitted(f"{duration(max(0.0, now - each['since'])):>8}  {what}", width))
     return lines

@@ -117,7 +117,8 @@ class EndpointLimiter:
     def long_hold(self, now: float) -> str | None:
         """Return a notice if a rate delays everything for long; each delay is reported once."""
         hold = self.rates.hold(now)
-        if hold < LONG_HOLD_S or now < self._long_hold_until:
+        # Infinity: until a share of the rate comes, at the next check-in of a worker.
+        if not LONG_HOLD_S <= hold < math.inf or now < self._long_hold_until:
             return None
         self._long_hold_until = now + hold
         return f"{self.name}: its rate is used up; the next request may be sent in {in_seconds(hold)}"

@@ -23,6 +23,7 @@ LARGEST_FILE = 16 * 1024 * 1024
 NUL_IN_PATH = "a path cannot contain a NUL character"
 # The limits of Linux; those of macOS are no larger.
 LONGEST_NAME, LONGEST_PATH = 255, 4096
+_MOST_NAMED = 3
 _ROWS = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".pq", ".arrow", ".feather", ".gz", ".zst"})
 TOO_DEEP = "is nested too deeply"
 
@@ -123,8 +124,10 @@ def _read(path: Path, asked_by: FileLayer | None, *, pipes: bool = False) -> Fil
     except OSError as error:
         message = "there is no such file" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
         if asked_by is not None:
-            raise _extends_error(asked_by, f"{label}: {message}", _near_files(path)) from None
+            raise _extends_error(asked_by, f"{label}: {message}", _near_files(path, asked_by.label)) from None
         hint = "give the job file in it" if path.is_dir() else _near_files(path)
+        if (path / "run.json").is_file():
+            message, hint = "is a run directory, not a job file", f"promptmill resume {label} continues it"
         raise JobError([Problem(label, "", message, hint)]) from None
     except UnicodeDecodeError as error:
         raise JobError([Problem(label, "", f"is not UTF-8 text (byte {error.start})", "save it as UTF-8")]) from None
@@ -171,17 +174,20 @@ def _extends_error(layer: FileLayer, message: str, hint: str | None) -> JobError
     return JobError([Problem(f"{layer.label}:{line}", "extends", message, hint)])
 
 
-def _near_files(path: Path) -> str | None:
+def _near_files(path: Path, but: str = "") -> str | None:
+    """Say which job file beside `path` was probably meant: one of nearly its name, in other cases too, or else those that are there."""
     import difflib
 
     if not path.parent.is_dir():
         return f"there is no folder {path.parent}"
-    names = sorted(item.name for item in path.parent.glob("*.toml"))
-    near = difflib.get_close_matches(path.name, [*names, *(name.removesuffix(".toml") for name in names)], n=1, cutoff=0.6)
-    if not near:
-        return None
-    name = near[0] if near[0] in names else f"{near[0]}.toml"
-    return f"did you mean {path.parent / name}?"
+    names = sorted(item.name for item in path.parent.glob("*.toml") if _label(item) != but)
+    # Without the ending, which all share.
+    known = {name.lower().removesuffix(".toml"): name for name in names}
+    near = difflib.get_close_matches(path.name.lower().removesuffix(".toml"), known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {path.parent / known[near[0]]}?"
+    listed = ", ".join(str(path.parent / name) for name in names[:_MOST_NAMED])
+    return f"job files there: {listed}" + (" and more" if len(names) > _MOST_NAMED else "") if names else None
 
 
 def _label(path: Path) -> str:

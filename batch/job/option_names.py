@@ -29,6 +29,8 @@ _OTHERS = {
     "max_retries": "run.attempts",
     "rpm": "run.requests_per_minute",
     "tpm": "run.tokens_per_minute",
+    "timeout": "run.attempt_timeout_s",
+    "request_timeout": "run.attempt_timeout_s",
     "budget": "run.max_cost_usd",
     "max_cost": "run.max_cost_usd",
     "model": "model.id",

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from batch.job.batch_model import BatchSection
+from batch.job.hints import by_keys, other_name, writing_hint
 from batch.job.input_model import InputSection
 from batch.job.layers import TOO_DEEP
 from batch.job.model import (
@@ -100,7 +101,7 @@ def read_sections(document: Mapping[str, Any], loading: Loading) -> Sections:
             _unknown(loading, (key,), JobFile)
     name = document.get("name")
     if not isinstance(name, str) or not name.strip():
-        loading.add(("name",), f"must be non-empty text, not {shown(name)}", _quoting_hint(name))
+        loading.add(("name",), f"must be non-empty text, not {shown(name)}", writing_hint(name))
     if "input" not in document:
         loading.add(("input",), "is missing", 'say where the rows are: [input] and path = "rows.jsonl"')
     tables = _tables(document, "provider", loading)
@@ -123,7 +124,7 @@ def validated(section: type[AnySection], data: Any, path: KeyPath, loading: Load
     try:
         return section.model_validate(data)
     except ValidationError as error:
-        broken = [_report(section, item, data, path, loading) for item in error.errors(include_url=False)]
+        broken = [_report(section, item, data, path, loading) for item in by_keys(error.errors(include_url=False))]
     # Without the wrong values, so that the checks of several settings still run.
     rest = copy.deepcopy(data)
     for location in broken:
@@ -191,7 +192,7 @@ def _check_sweep(section: ModelSection, path: KeyPath, loading: Loading) -> None
                 Parameters.model_validate({key: value})
             except ValidationError:
                 node, _ = find(schema, (key,))
-                loading.add((*place, index), f"must be {expectation(node)}, not {shown(value)}", _quoting_hint(value, node))
+                loading.add((*place, index), f"must be {expectation(node)}, not {shown(value)}", writing_hint(value, node))
 
 
 def _tables(document: Mapping[str, Any], key: str, loading: Loading) -> dict[str, Any]:
@@ -216,8 +217,9 @@ def _report(section: type[Section], error: ErrorDetails, data: Any, path: KeyPat
     node, known = find(section_schema(section), location)
     value = _value_at(data, known)
     # A key that was written into the job file must not be printed.
-    seen = "that" if known and looks_secret(str(known[-1])) else shown(value)
-    loading.add((*path, *known), f"must be {expectation(node)}, not {seen}", _quoting_hint(value, node))
+    is_secret = bool(known) and looks_secret(str(known[-1]))
+    seen, hint = ("that", None) if is_secret else (shown(value), writing_hint(value, node))
+    loading.add((*path, *known), f"must be {expectation(node)}, not {seen}", hint)
     return known
 
 
@@ -229,28 +231,11 @@ def _unknown(loading: Loading, path: KeyPath, section: type[Section], known: Ite
         hint = "keys stay in the environment: name the variable in api_key_env"
     elif homes:
         hint = "it belongs in " + " or ".join(f"[{home}]" for home in homes)
-    elif near := nearest(key, names):
+    elif near := other_name(key, names) or nearest(key, names):
         hint = f"did you mean {near}?"
     else:
         hint = "choose from " + ", ".join(names)
     loading.add(path, "is not a known setting", hint)
-
-
-def _quoting_hint(value: Any, node: Mapping[str, Any] | None = None) -> str | None:
-    wants_text = node is None or node.get("type") == "string"
-    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
-        # As the command line gives them in arguments.
-        return "it has bytes that are not UTF-8"
-    if wants_text and isinstance(value, int | float | dt.date | dt.time):
-        return f'put it in quotes: "{value}"'
-    types = {branch.get("type") for branch in (node or {}).get("anyOf", [node or {}])}
-    if types & {"integer", "number", "boolean"} and isinstance(value, str):
-        try:
-            float(value)
-        except ValueError:
-            return None if value not in {"true", "false"} else "without quotes"
-        return "without quotes"
-    return None
 
 
 def _value_at(data: Any, path: KeyPath) -> Any:

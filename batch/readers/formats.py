@@ -87,6 +87,17 @@ FORMATS = {
 }
 
 
+_WORKBOOK = "is a workbook of a spreadsheet; save the table as CSV there, and name that file"
+_ARCHIVE = "is an archive; unpack it, and name the files in it"
+# Files that are often given and hold no rows that can be read, by the ends of their names.
+_FOREIGN = {
+    **dict.fromkeys((".xlsx", ".xls", ".xlsm", ".ods", ".numbers"), _WORKBOOK),
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".7z"), _ARCHIVE),
+    **dict.fromkeys((".pkl", ".pickle", ".npy", ".npz", ".h5"), "is a file of Python objects; write its rows with pandas: to_parquet(…)"),
+    **dict.fromkeys((".yaml", ".yml", ".xml"), "cannot be read as rows; write one JSON object a line, into a .jsonl file"),
+}
+
+
 def kind_of(file: str, wanted: str) -> str | None:
     """Return the name of the format of a file in a folder: `wanted`, or with "auto" the one that its name says; None where it says none."""
     found = FORMATS.get(wanted) or _named(file)[0]
@@ -105,6 +116,8 @@ def format_of(file: str, wanted: str) -> InputFormatEntry:
     """Return the format named `wanted`, or with "auto" the one that the file's name ends with. Raises InputError."""
     named, packed = _named(file)
     found = FORMATS.get(wanted) or named
+    if found is None and (known := _FOREIGN.get(PurePath(file_name(file)).suffix.lower())):
+        raise InputError(f"{file}: {known}")
     if found is None:
         endings = ", ".join(suffix for entry in FORMATS.values() for suffix in entry.suffixes)
         names = ", ".join(f'"{name}"' for name, entry in FORMATS.items() if entry.suffixes)

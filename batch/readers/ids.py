@@ -136,7 +136,8 @@ def _refuse_duplicate(ids: Iterable[Identified], suspects: set[int]) -> None:
         if hash(text) not in suspects:
             continue
         if text in places:
-            raise InputError(f"duplicate id {shortened(text)}: {places[text]} and {file}:{line}; ids must be unique")
+            hint = "ids must be unique: remove one of the rows, or name another column as [input] id"
+            raise InputError(f"duplicate id {shortened(text)}: {places[text]} and {file}:{line}; {hint}")
         places[text] = f"{file}:{line}"
 
 

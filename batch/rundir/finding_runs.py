@@ -68,6 +68,8 @@ def meant(place: Path) -> str:
     for around in place.parents:
         if (around / "run.json").is_file():
             return f"it is in the run directory {around}"
+    if place.is_file():
+        return "it is a file; give the folder of a run, its job file (.toml), or latest"
     within = sorted(_below(place, _NEAR), key=started_at, reverse=True)
     if within:
         more = f" and {len(within) - _MOST_NAMED} more" if len(within) > _MOST_NAMED else ""
@@ -76,5 +78,7 @@ def meant(place: Path) -> str:
     from difflib import get_close_matches
 
     names = {path.name: path for path in known if path != place}
-    near = get_close_matches(place.name, names, n=1)
+    near = get_close_matches(place.name, [*names, *([LATEST] if known else [])], n=1)
+    if near == [LATEST]:
+        return f"did you mean {LATEST}?"
     return f"did you mean {names[near[0]]}?" if near else "give the folder of a run; promptmill runs DIR lists those of a folder"

@@ -23,7 +23,7 @@ _JOURNAL_FOLDER = "journal"
 _MAGIC = re.compile(r"[*?[]")
 
 
-_MOVED = "; if it was moved, give its new place: --set input.path=… (of run, resume, plan, try and export)"
+MOVED = "; if it was moved, give its new place: --set input.path=… (of run, resume, plan, try and export)"
 
 
 def expand(paths: Sequence[str], kind_of: KindOf = lambda _: "") -> list[str]:
@@ -100,7 +100,7 @@ def _on_disk(path: str, kind_of: KindOf) -> list[str]:
         if own and not found:
             raise InputError(f"{path}: matches only files below run directories, such as {own[0]}: name them without * to read them")
     if not found:
-        raise InputError(f"{path}: no such file{_near_names(path)}{_MOVED}")
+        raise InputError(f"{path}: no such file{_near_names(path)}{MOVED}")
     for file in found:
         _check_regular(file)
     return found

@@ -79,7 +79,7 @@ def test_no_command_shows_help_and_is_a_usage_error() -> None:
     ("words", "message"),
     [
         (["rum", "job.toml"], "promptmill: error: There is no command 'rum'. Did you mean run?"),
-        (["run"], "promptmill: error: Missing argument 'JOB.toml'."),
+        (["run"], "promptmill: error: JOB.toml is missing: give the path of a job file"),
         (["run", "job.toml", "--limit", "0"], "promptmill: error: Invalid value for '--limit'"),
         (["run", "job.toml", "--fresh", "--changed", "keep"], "promptmill: error: --fresh starts over"),
         (["export", "runs/x", "--format", "xml"], "promptmill: error: Invalid value for '--format'"),

@@ -86,6 +86,44 @@ MISTAKES: dict[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "a port alone": ("plan job.toml", '[run] > [run]\nmetrics = "9464"', ("run.metrics", "job.toml:12", "127.0.0.1:9464")),
     "a folder as the job": ("run .", "", ("Is a directory", "give the job file in it")),
+    "a command without its run": ("status", "", ("RUN_DIR is missing", "latest", "promptmill runs")),
+    "a command without its job": ("run", "", ("JOB.toml is missing", "promptmill init")),
+    "a row without its id": ("show latest", "", ("ID is missing", "its number from 0")),
+    "no format for an export": ("export runs/job", "", ("--format is missing", "choose from jsonl, parquet, csv")),
+    "a number that is none": ("run job.toml --limit ten", "", ("--limit", "'ten' is no whole number")),
+    "a number too small": ("run job.toml --limit 0", "", ("--limit", "must be at least 1, not 0")),
+    "a port too large": ("view --port 99999", "", ("--port", "must be from 0 to 65535, not 99999")),
+    "two jobs": ("run job.toml job2.toml", "", ("unexpected extra argument (job2.toml)", "run takes JOB.toml", "--set KEY=VALUE")),
+    "a command of ctl": ("pause runs/job", "", ("no command 'pause'", "promptmill ctl RUN_DIR pause")),
+    "a command of another program": ("logs runs/job", "", ("no command 'logs'", "promptmill tail RUN_DIR --follow")),
+    "a command for help": ("help run", "", ("no command 'help'", "promptmill COMMAND --help")),
+    "capitals in a name": ("run JOB.TOML", "", ("no such file", "did you mean job.toml?")),
+    "another name altogether": ("run zzz", "", ("no such file", "job files there: job.toml, test.toml")),
+    "rows as a run": ("status test.csv", "", ("test.csv", "it is a file", "its job file")),
+    "no such folder of runs": ("runs elsewhere", "", ("elsewhere", "there is no such folder", "./runs")),
+    "init of what is not there": ("init tset.csv", "", ("tset.csv: no such file", "did you mean test.csv?")),
+    "a workbook": ("plan job.toml", "test.csv > table.xlsx", ("table.xlsx", "is a workbook", "save the table as CSV")),
+    "a price as a number": (
+        "plan job.toml",
+        '"house/x" > "house/x"\nprice = 3',
+        ("model[0].price", "job.toml:11", "{input = 0.25, output = 2.0}"),
+    ),
+    "other names in a price": (
+        "plan job.toml",
+        '"house/x" > "house/x"\nprice = {input = 3, out = 4}',
+        ("model[0].price.out: is not a known setting", "job.toml:11", "did you mean output?"),
+    ),
+    "another program's name of a setting": ("plan job.toml", "[run] > [run]\nrpm = 5", ("run.rpm", "did you mean requests_per_minute?")),
+    "a text for a list": (
+        "plan job.toml",
+        '[run] > [output]\ncolumns = "label"\n[run]',
+        ("output.columns: must be a list", "job.toml:12", '["label"]'),
+    ),
+    "a parent that is not there": (
+        "plan job.toml",
+        '[input] > extends = "jb.toml"\n[input]',
+        ("jb.toml: there is no such file", "job.toml:1"),
+    ),
     "no such variables": ("run job.toml --env-file .env", "", ("no such file", ".env", "working directory")),
 }
 
@@ -108,6 +146,7 @@ id = "house/x"
     assert not arrow or old in text
     job = JobFolder(tmp_path, endpoint.url, rows=1)
     (tmp_path / "test.csv").write_text("text,label\na,b\n")
+    (tmp_path / "table.xlsx").write_bytes(b"PK")
     (tmp_path / "job.toml").write_text(text.replace(old, new, 1) if arrow else text)
     result = job.call(*words.replace("'", "").split())
     assert (result.returncode, result.stdout) == (ExitCode.UNUSABLE, ""), result.stderr
@@ -126,6 +165,21 @@ def test_a_job_file_stands_for_its_run(words: str, endpoint: ScriptedEndpoint, t
     result = job.call(*words.split())
     assert result.returncode == 0, result.stderr
     assert result.stdout
+
+
+def test_a_run_instead_of_a_job_and_parts_of_a_row_that_are_not_there(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:
+    """`run` of a run directory names `resume`; `show` of a model or repeat that the row lacks names those that it has."""
+    job = JobFolder(tmp_path, endpoint.url, rows=1)
+    assert job.call().returncode == 0
+    for words, says in (
+        ("run runs/test", "promptmill resume runs/test continues it"),
+        ("show latest r0 --variant gpt", "it has house/test-model"),
+        ("show latest r0 --repeat 2", "repeats from 1 to 1"),
+        ("status latst", "did you mean latest?"),
+    ):
+        result = job.call(*words.split())
+        assert (result.returncode, result.stdout) == (ExitCode.UNUSABLE, "")
+        assert says in result.stderr
 
 
 def test_the_run_that_was_meant(endpoint: ScriptedEndpoint, tmp_path: Path) -> None:

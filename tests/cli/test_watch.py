@@ -83,6 +83,14 @@ def test_control_characters_are_visible() -> None:
     assert "house/m" in row_line({**row(1), "variant": "house/m"}, 200, with_model=True)
 
 
+def test_a_long_model_name_leaves_room_for_the_answer() -> None:
+    """On 80 columns a name of 50 signs is cut to its end, and the answer is seen."""
+    long = {**row(1), "variant": "house/a-name-of-a-model-that-is-longer-than-all-others-v2"}
+    assert row_line(long, 80, with_model=True).endswith("others-v2 0.5 s: an answer")
+    flight = {**found()["live"], "oldest": [{**found()["live"]["oldest"][0], "variant": long["variant"]}]}
+    assert "others-v2, attempt 2, house" in flight_lines(flight, 80)[0]
+
+
 def test_bars_and_sparklines() -> None:
     """A bar is as long as its share; a sparkline has one column a value until there are too many."""
     assert bar(0.5, 10) == "█████·····"
@@ -146,7 +154,8 @@ async def test_keys_look_and_steer() -> None:
         page.query_one("#limit", Input).value = "concurrency=8 requests_per_minute=60"
         await pilot.press("enter")
         await settle()
-        await pilot.press("s")
+        # Another key between the two: the second s asks again.
+        await pilot.press("s", "f", "s")
         assert "s once more stops the run" in text("said")
         await pilot.press("s")
         await settle()

@@ -100,6 +100,17 @@ def test_status_has_the_last_session_beside_the_whole(tmp_path: Path) -> None:
     with log.open("a") as file:
         file.write('{"event":"progress","counts":{"ok":')
     assert status_document(folder)["session"] == session
+    # One that was killed has no end, and before the first half minute no counts that say anything.
+    *before, ended = [json.loads(line) for line in log.read_text().splitlines()[:-1]]
+    for counts, says in (
+        ({}, "was cut off (a kill, a crash, a power loss); its log"),
+        (dict.fromkeys(("ok", "failed", "requests"), 0), "before"),
+    ):
+        killed = {**ended, "event": "progress", "counts": {**ended["counts"], **counts}}
+        log.write_text("".join(json.dumps(line, separators=(",", ":")) + "\n" for line in (*before, killed)))
+        shown = folder.call("status", "latest").stdout
+        assert says in shown
+        assert ("2 ok + 1 failed" in shown) == (not counts)
     log.write_text('[]\nnull\n{"counts":{}}\n')
     assert status_document(folder)["session"] is None
 
@@ -151,7 +162,9 @@ def test_runs_lists_them_and_latest_is_the_last(finished: JobFolder) -> None:
     assert "runs/test" in finished.call("runs").stdout
     for words in (("status", "latest"), ("verify", "latest"), ("export", "latest", "--format", "csv"), ("report", "latest")):
         assert finished.call(*words).returncode in {0, 1}, words
-    assert "no runs in" in finished.call("runs", "nowhere").stderr
+    assert "there is no such folder" in finished.call("runs", "nowhere").stderr
+    (finished.path / "empty").mkdir()
+    assert "no runs in" in finished.call("runs", "empty").stderr
 
 
 def test_latest_without_a_run_says_so(tmp_path: Path) -> None:

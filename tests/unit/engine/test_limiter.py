@@ -10,7 +10,8 @@ import pytest
 from batch.engine.limiter import EndpointLimiter
 from batch.engine.work import Work
 from batch.policy.breaker import LONGEST_PROBE_S
-from batch.policy.limits.shared import LeasedConcurrency
+from batch.policy.limits.shared import LeasedBucket, LeasedConcurrency
+from batch.policy.rate_limiter import RateLimiter
 from batch.policy.verdicts import Action, Verdict
 from batch.records import ErrorInfo, ErrorKind, Exchange, Request, Task
 from batch.settings import RunSettings
@@ -180,3 +181,17 @@ def test_an_endpoint_that_refused_without_a_wait_is_found_soon_after_it_serves(l
         now = max(due, now + 0.05 + house.hold(now + 0.05))
     assert now <= lasts_s + 0.05 + LONGEST_PROBE_S
     assert tries <= 10 + lasts_s / 2
+
+
+def test_a_worker_that_waits_for_its_share_of_a_rate_says_nothing_of_a_long_delay() -> None:
+    """The next check-in brings it, soon and at no known time: "in inf s" would say nothing. A known long delay is said once."""
+    run = RunSettings(concurrency=4, requests_per_minute=600)
+    shared = EndpointLimiter(
+        "house", run, rng=random.Random(1), rates=RateLimiter(600, None, lambda kind, _: LeasedBucket() if kind == "requests" else None)
+    )
+    assert shared.hold(0.0) == math.inf
+    assert shared.long_hold(0.0) is None
+    alone = EndpointLimiter("house", RunSettings(concurrency=4, requests_per_minute=1), rng=random.Random(1))
+    alone.sent(work().task, work().request, 0.0, first=True, retried=False)
+    assert alone.long_hold(0.0) == "house: its rate is used up; the next request may be sent in 60 s"
+    assert alone.long_hold(1.0) is None

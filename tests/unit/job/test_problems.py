@@ -61,7 +61,7 @@ def test_five_mistakes_are_all_shown(tmp_path: Path) -> None:
         ("[run]\ngrace_s = -1", "run.grace_s", "must be a number, at least 0, not -1", None),
         ("[run]\nidle_timeout_s = nan", "run.idle_timeout_s", "must be a number above 0, not nan", None),
         ("[run]\ndurability = 'disk'", "run.durability", 'must be one of "row", "group", "os", not \'disk\'', None),
-        ("[output]\ncolumns = 'a'", "output.columns", "must be a list of texts, not 'a'", None),
+        ("[output]\ncolumns = 'a'", "output.columns", "must be a list of texts, not 'a'", 'in brackets: ["a"]'),
         ("[output]\ndir = 2024", "output.dir", "must be non-empty text, not 2024", 'put it in quotes: "2024"'),
         ("temperature = -1", "model[0].temperature", "must be a number, at least 0, not -1", None),
         ("max_tokens = 0", "model[0].max_tokens", "must be a whole number, at least 1, not 0", None),
