@@ -186,7 +186,7 @@ class FailureHandler:
             yield from self._withhold_refused(work, error, exchange, testable=testable)
 
     def _fail_or_wait(self, work: Work, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
-        """Fail a row that seems to blame; while nothing was ever answered, a few wait for the answer by which the endpoint can be tested."""
+        """Fail a row that seems to blame; while nothing was ever answered, a few wait for an answer to test the endpoint with."""
         if error.code in OF_THE_ROW or self._endpoint_pool.references:
             yield Fail(work, error, exchange)
             return
