@@ -15,7 +15,7 @@ from batch.engine.decisions import Decision, Fail, ReportBug, Retry, StopRun, Wa
 from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.history import refused_for_the_moment, with_history
 from batch.engine.row_faults import is_spent, named_error
-from batch.engine.run_faults import RunFaults, elsewhere
+from batch.engine.run_faults import InFlight, RunFaults, elsewhere
 from batch.engine.stop import Stop
 from batch.engine.task_keys import row_of
 from batch.engine.tier_fallback import falls_back
@@ -54,10 +54,11 @@ class FailureHandler:
         tallies: Mapping[str, Tally],
         run: RunSettings,
         answer_checks: Mapping[str, AnswerSchemaCheck],
+        in_flight: InFlight,
     ) -> None:
         self.withheld: list[Withheld] = []
         self.served: set[Api] = set()
-        self._run_faults = RunFaults(endpoint_pool, run)
+        self._run_faults = RunFaults(endpoint_pool, run, in_flight)
         self._endpoint_pool = endpoint_pool
         self._backlog, self._tallies = backlog, tallies
         self._run, self._answer_checks = run, answer_checks
@@ -124,7 +125,7 @@ class FailureHandler:
         cleared = [each for each in self.withheld if self._run_faults.is_cleared(each)]
         self.withheld = [each for each in self.withheld if each not in cleared]
         decisions: list[Decision] = []
-        if (believed := self._run_faults.believed_of_several(self.withheld)) is not None:
+        if (believed := self._run_faults.believed_of_several(self.withheld, has_rows=bool(self._backlog.ready))) is not None:
             self.withheld.remove(believed)
             decisions.extend(self._run_faults.rest_endpoint(believed.work, believed.error, believed.exchange))
         for each in cleared:

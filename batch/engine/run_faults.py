@@ -6,7 +6,8 @@ to blame as soon as another is served, and several such rows, with none served b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from batch.engine.decisions import Decision, Fail, Retry, StopRun, Warn
@@ -14,24 +15,30 @@ from batch.engine.endpoint_pool import EndpointPool
 from batch.engine.limiter import ABSURD_WAIT_S
 from batch.engine.stop import Stop
 from batch.engine.task_keys import row_of
-from batch.engine.work import Withheld, Work
-from batch.policy.blame import DISTINCT_RETRIED, DISTINCT_STOPS, OF_THE_RATE, Blame, blame
+from batch.engine.work import PooledEndpoint, Withheld, Work
+from batch.policy.blame import DISTINCT_RETRIED, DISTINCT_STOPS, MOST_PATIENCE, OF_THE_RATE, Blame, Evidence, blame
 from batch.policy.pause_notices import in_seconds
 from batch.policy.rate_limiter import STATED
 from batch.policy.verdicts import Verdict
 from batch.records import ErrorInfo, Exchange
 from batch.settings import RunSettings
 
+# What is in flight: each task, its endpoint, and when it was sent.
+InFlight = Callable[[], Iterable[tuple[Work, PooledEndpoint, float]]]
+
 
 class RunFaults:
     """Decides for the refusals of one pool. `is_concluding`: nothing is left to send but rows that were refused."""
 
-    def __init__(self, endpoint_pool: EndpointPool, run: RunSettings) -> None:
+    def __init__(self, endpoint_pool: EndpointPool, run: RunSettings, in_flight: InFlight) -> None:
         self.is_concluding = False
         # By endpoint, until when it asked to wait, and when it did so.
         self._doubted: dict[str, tuple[float, float]] = {}
+        # How many such refusals turned out to be the rows' own: an endpoint that has refused some is believed after more of them.
+        self._cleared: Counter[Evidence] = Counter()
         self._endpoint_pool = endpoint_pool
         self._run = run
+        self._in_flight = in_flight
 
     def believes(self, work: Work, verdict: Verdict) -> bool:
         """Return whether the run is to blame, as the endpoint says: where there is nothing to test it with."""
@@ -113,19 +120,42 @@ class RunFaults:
 
     def again_or_fail(self, each: Withheld) -> Decision:
         """Let a row that alone was refused for the run's fault use up its attempts."""
+        self._cleared[self._endpoint_pool.evidence(each.work)] += 1
         if each.work.attempts < self._run.attempts and not each.fails:
             return elsewhere(each.work, each.exchange.done_at)
         return Fail(each.work, each.error, each.exchange)
 
-    def believed_of_several(self, withheld: Sequence[Withheld]) -> Withheld | None:
-        """Return one of the rows for which the endpoint is believed although it served the reference; None while it is not."""
+    def believed_of_several(self, withheld: Sequence[Withheld], *, has_rows: bool) -> Withheld | None:
+        """Return one of the rows for which the endpoint is believed although it served the reference; None while it is not.
+
+        `has_rows`: other rows are there to be sent.
+        """
         stops = [each for each in withheld if each.is_stop]
         for each in stops:
             evidence = self._endpoint_pool.evidence(each.work)
-            alike = {row_of(other.work.task) for other in stops if self._endpoint_pool.evidence(other.work) is evidence}
-            if len(alike) >= DISTINCT_STOPS and evidence.served_after(each.exchange.done_at):
+            alike = [other for other in stops if self._endpoint_pool.evidence(other.work) is evidence]
+            needed = min(MOST_PATIENCE, DISTINCT_STOPS + self._cleared[evidence])
+            is_several = len({row_of(other.work.task) for other in alike}) >= needed
+            if is_several and evidence.served_after(each.exchange.done_at) and self._is_tried(alike, has_rows=has_rows):
                 return each
         return None
+
+    def _is_tried(self, alike: Sequence[Withheld], *, has_rows: bool) -> bool:
+        """Return whether rows that were sent after the first of these refusals were refused as well, and none of them may still be served.
+
+        A refusal comes sooner than an answer: of many rows in flight the bad ones seem to be all, until the others are answered.
+        """
+        first = min(each.exchange.done_at for each in alike)
+        later = len({row_of(each.work.task) for each in alike if each.exchange.sent_at >= first})
+        endpoint, variant = alike[0].work.endpoint, alike[0].work.task.variant
+        undecided = sum(
+            sent_at >= first and at is endpoint and work.task.variant == variant and not work.is_probe
+            for work, at, sent_at in self._in_flight()
+        )
+        if not has_rows:
+            return undecided == 0
+        # One row that hangs does not keep the others being sent and refused.
+        return later >= DISTINCT_STOPS - 1 and later > 2 * undecided
 
     def rest_endpoint(self, work: Work, error: ErrorInfo, exchange: Exchange) -> Iterator[Decision]:
         """Rest an endpoint that refuses every request; without another endpoint, stop the run."""

@@ -64,7 +64,9 @@ class WorkerPool:
         self._hedger = hedger_of(run, endpoint_pool, costs, recorder.tallies, clock)
         self._finisher = Finisher(self._backlog, recorder, run)
         self._late = LateVariants(endpoint_pool, self._backlog)
-        self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks)
+        self._failures = FailureHandler(
+            endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks, self.monitor.in_flight.values
+        )
         self._reply_notices, self._one_by_one, self._done = ReplyNotices(), OneByOne(recorder.tallies, run), anyio.Event()
         self._reader = RowReader(queue.feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
         self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)

@@ -38,6 +38,9 @@ def other_name(key: str, known: Sequence[str]) -> str | None:
 def writing_hint(value: Any, node: Mapping[str, Any] | None = None) -> str | None:
     """Say how to write a value where `node`, the schema of its setting, wants another type; None where the message says it."""
     wants_text = node is None or node.get("type") == "string"
+    if isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        # As the command line gives them in arguments.
+        return "it has bytes that are not UTF-8"
     kind = (node or {}).get("type")
     if kind == "array" and isinstance(value, str):
         return f"in brackets: [{json.dumps(value, ensure_ascii=False)}]"

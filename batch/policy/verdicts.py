@@ -95,8 +95,10 @@ def _on_status(exchange: Exchange, status: int, now_wall: float) -> Verdict:
     error = exchange.reply.error if exchange.reply is not None else None
     wait = asked_wait(exchange.headers, exchange.body, None if error is None else error.message, now_wall)
     if 300 <= status < 400:
-        target = exchange.headers.get("location", "nowhere")
+        target = exchange.headers.get("location")
         message = f"the endpoint redirects to {target}, and redirects are not followed: set base_url to where it really is"
+        if not target:
+            message = f"HTTP {status} ({_phrase(status)}), which is no answer and names no other place: see that base_url is right"
         return _verdict(Ruling(STOP, "redirect"), ErrorInfo(ErrorKind.API, "redirect", message, status), None)
     ruling = _ruling(status, error, exchange.body, wait)
     # OpenAI's own word on it, which its SDKs obey too.
@@ -181,13 +183,16 @@ def _names(error: ReplyError) -> list[str]:
 
 def _message(status: int, error: ReplyError | None, body: bytes) -> str:
     said = without_pages(error.message) if error is not None else sample(body, _LOOKED_AT)
-    if said:
+    if any(map(str.isalnum, said)):
         return said
+    return f"HTTP {status} ({_phrase(status)}) without a text"
+
+
+def _phrase(status: int) -> str:
     try:
-        phrase = HTTPStatus(status).phrase
+        return HTTPStatus(status).phrase
     except ValueError:
-        phrase = "unknown status"
-    return f"HTTP {status} ({phrase}) without a text"
+        return "unknown status"
 
 
 def _verdict(ruling: Ruling, error: ErrorInfo, wait: float | None) -> Verdict:

@@ -6,17 +6,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import jinja2
 from jinja2 import meta, nodes
 from jinja2.defaults import DEFAULT_NAMESPACE
+from jinja2.sandbox import SandboxedEnvironment
 
 from batch.prompts.column_settings import column_templates, named_columns
 from batch.prompts.filters import FILE_FILTERS, FILTERS
 from batch.prompts.sandbox import ROW
 from batch.settings import Job, PromptSettings
 
-# As sandbox.py's, before its changes: those would hide what is written.
-_PLAIN = jinja2.Environment(autoescape=True)
+
+class _Unchanged(SandboxedEnvironment):
+    """As sandbox.py's, before its changes: those would hide what is written. It computes no constants, which may take any memory."""
+
+    intercepted_binops = frozenset(SandboxedEnvironment.default_binop_table)
+
+
+_PLAIN = _Unchanged(autoescape=True)
 # A column may have the name of one of Jinja's functions.
 _PLAIN.globals.clear()
 _PLAIN.filters.update(FILTERS)

@@ -33,11 +33,17 @@ def check_template(source: str) -> None:
         ValueError: the mistake and its line within `source`, as "line 2: …".
     """
     try:
-        for node in ENVIRONMENT.parse(source).find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)):
-            raise ValueError(f"line {node.lineno}: a prompt cannot load other templates")
+        loading = next(ENVIRONMENT.parse(source).find_all((nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)), None)
         ENVIRONMENT.from_string(source)
     except jinja2.TemplateSyntaxError as error:
         raise ValueError(f"line {error.lineno}: {(error.message or '').rstrip('.')}{_way_on(error.message or '')}") from error
+    except (RecursionError, MemoryError, SyntaxError) as error:
+        # Python's own compiler has bounds, too: 20 loops within each other.
+        raise ValueError("line 1: it is nested too deep for Python's compiler") from error
+    except Exception as error:  # constants are computed as it is compiled: 10 ** 5000 is no number that can be written
+        raise ValueError(f"line 1: a constant in it cannot be computed: {str(error).partition(';')[0]}") from error
+    if loading is not None:
+        raise ValueError(f"line {loading.lineno}: a prompt cannot load other templates")
 
 
 def _way_on(message: str) -> str:

@@ -89,7 +89,8 @@ def read_error(document: Any) -> ReplyError | None:
     choices = document.get("choices")
     if choices and isinstance(choices, list):
         return _in_choices(choices)
-    if "choices" in document or "data" in document or pending_state(document) is not None:
+    # Chinese gateways write {"code": 401, "message": …, "data": null}.
+    if choices is not None or document.get("data") or pending_state(document) is not None:
         return None
     errors = document.get("errors")  # Cloudflare
     if errors and isinstance(errors, list) and isinstance(errors[0], dict):

@@ -116,10 +116,12 @@ def is_utf8(encoding: str | None) -> bool:
 def is_encoding(name: str) -> bool:
     """Whether Python can decode text of this name; not base64 and the like, which are codecs too."""
     try:
-        b"".decode(name)
+        # Of no bytes at all Python makes a text by any name. Eight zeros are text in all encodings, the wide ones too.
+        bytes(8).decode(name)
+        found = codecs.lookup(name).name.replace("_", "-")
     except (LookupError, UnicodeError, ValueError):
         return False
-    return name.lower().replace("-", "_") not in {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined"}
+    return found not in {"idna", "punycode", "unicode-escape", "raw-unicode-escape"}
 
 
 def _utf8_blocks(path: str, offset: int, encoding: str | None) -> Iterator[bytes]:

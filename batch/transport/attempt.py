@@ -32,9 +32,11 @@ CLOSE_S = 1.0
 
 # Beyond this an error is a web page, of which the first bytes say enough.
 LARGEST_ERROR_BODY = 1024 * 1024
-# The members of replies that hold an answer, of all APIs, with something in them; and the endings of APIs that are not OpenAI's.
+# The members of replies that hold an answer, of all APIs, with something in them; the endings of APIs that are not OpenAI's; and what an
+# answer used, which was made, and is billed, although the reply lacks it.
 _ANSWER = re.compile(
     rb'"(?:choices|output|data|results|candidates|content)"\s*:\s*[\[{]\s*[^\]}\s]|"(?:done_reason|stop_reason|finishReason)"\s*:'
+    rb'|"(?:completion|output)_tokens"\s*:\s*[1-9]'
 )
 ACCEPTED = 202
 

@@ -1,7 +1,7 @@
 """Decide as which Arrow type a carried-over column is stored in Parquet, and convert its arrays to that type.
 
 A dictionary becomes its value type, a view its plain type, an extension type that Parquet loses its storage type, a zone that is a bare
-offset or not installed UTC. A type that Parquet cannot store (a union, an interval, a decimal of
+offset or not installed UTC, a list of the fixed size 0 a list. A type that Parquet cannot store (a union, an interval, a decimal of
 more than 38 digits, a struct without fields) becomes JSON text, and the field's metadata
 says {"promptmill": "json"}.
 All other types stay exact.
@@ -112,7 +112,8 @@ def _stored(kind: pa.DataType) -> pa.DataType | None:
         return None if key is None or item is None else pa.map_(key, item, keys_sorted=kind.keys_sorted)
     if pa.types.is_fixed_size_list(kind):
         value = _stored_field(kind.value_field)
-        return None if value is None else pa.list_(value, kind.list_size)
+        # Arrow reads no row of lists of a fixed size of 0 back.
+        return None if value is None else pa.list_(value, kind.list_size or -1)
     if _is_list(kind) or pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
         value = _stored_field(kind.value_field)
         make = pa.list_ if pa.types.is_list(kind) else pa.large_list

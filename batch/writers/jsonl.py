@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -34,7 +35,9 @@ class JsonLines:
     def check(self, path: Path) -> None:
         """Read back the file's size, and its first and last line as JSON. Raises ValueError."""
         for line in self._sample.read_back(path):
-            json.loads(line)
+            # Values may be nested deeper than the parser goes, as orjson reads them.
+            with suppress(RecursionError):
+                json.loads(line)
 
     def abandon(self) -> None:
         """Do nothing: no resource is open."""

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -43,15 +44,39 @@ def _default(value: Any) -> Any:
         return dict(value)
     if isinstance(value, set | frozenset):
         return list(value)
+    if isinstance(value, datetime):
+        # A subclass, as those with nanoseconds are, in the form of all others.
+        return value.isoformat()
     return str(value)
 
 
 def _by_parts(value: Any) -> bytes:
-    """Encode values with parts that orjson refuses: integers beyond 64 bits and lone surrogates."""
+    """Encode values with parts that orjson refuses: integers beyond 64 bits, lone surrogates, nesting beyond 254 levels."""
+    texts: list[bytes] = []
+    # What is still to be written, the next one last: no call within a call, since values may be nested deeper than Python calls.
+    rest: list[tuple[bool, Any]] = [(False, value)]
+    while rest:
+        is_text, part = rest.pop()
+        if is_text:
+            texts.append(part)
+            continue
+        try:
+            texts.append(orjson.dumps(part, default=_default, option=_OPTIONS))
+        except TypeError:
+            rest.extend(reversed(_divided(part)))
+    return b"".join(texts)
+
+
+def _divided(value: Any) -> list[tuple[bool, Any]]:
+    """Return the pieces of a value in order, those that are JSON text as (True, text)."""
     if isinstance(value, Mapping):
-        return b"{" + b",".join(json.dumps(str(key)).encode() + b":" + json_bytes(item) for key, item in value.items()) + b"}"
-    if isinstance(value, list | tuple):
-        return b"[" + b",".join(map(json_bytes, value)) + b"]"
-    if isinstance(value, int | str):
-        return json.dumps(value).encode()
-    return json.dumps(str(value)).encode()
+        pieces = [piece for key, item in value.items() for piece in ((True, b"," + json.dumps(str(key)).encode() + b":"), (False, item))]
+        opening, closing = b"{", b"}"
+    elif isinstance(value, list | tuple):
+        pieces = [piece for item in value for piece in ((True, b","), (False, item))]
+        opening, closing = b"[", b"]"
+    else:
+        return [(True, json.dumps(value if isinstance(value, int | str) else str(value)).encode())]
+    if pieces:
+        pieces[0] = (True, pieces[0][1][1:])
+    return [(True, opening), *pieces, (True, closing)]

@@ -223,6 +223,8 @@ async def test_an_answer_in_sound_is_its_transcript() -> None:
         (chat_reply("", finish_reason=None), True),
         (http(200, b'{"choices": [{"finish_reason": "stop"}]}'), True),
         (http(200, b'{"choices": null}'), False),
+        (http(200, b'{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 3}}'), True),
+        (http(200, b'{"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 0}}'), False),
         (http(200, b"<html>login</html>"), False),
         (http(200, b'{"status": "fine"}'), False),
         (http(200, b""), False),

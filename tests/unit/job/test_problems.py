@@ -28,6 +28,12 @@ concurency = 64
 """
 
 
+@pytest.mark.parametrize("setting", ["output.dir=o\udcff", "input.path=r\udcff.jsonl", "model.id=openai/\udcff"])
+def test_text_that_is_not_utf8_is_said_to_be_so(tmp_path: Path, setting: str) -> None:
+    """Fault 74: a name of the command line with bytes that are no UTF-8 is refused for that, before anything is sent."""
+    assert any(item.hint == "it has bytes that are not UTF-8" for item in problems(tmp_path, GOOD, setting))
+
+
 def test_five_mistakes_are_all_shown(tmp_path: Path) -> None:
     """A wrong job file with five mistakes shows all five, with lines (issue 2)."""
     found = problems(tmp_path, FIVE_MISTAKES)

@@ -318,6 +318,22 @@ def test_redirects_stop(status: int) -> None:
 
 
 @pytest.mark.parametrize(
+    ("status", "body", "says"),
+    [
+        (304, b"", "HTTP 304 (Not Modified), which is no answer and names no other place"),
+        (999, b"{}", "HTTP 999 (unknown status) without a text"),
+        (500, b" [] ", "HTTP 500 (Internal Server Error) without a text"),
+        (500, b"{oops}", "{oops}"),
+    ],
+)
+def test_a_refusal_without_words_is_told_by_its_status(status: int, body: bytes, says: str) -> None:
+    """Fault 61: where a reply says nothing, or only braces, people read its status."""
+    verdict = judge(seen(status, body), NOW)
+    assert verdict.error is not None
+    assert verdict.error.message.startswith(says)
+
+
+@pytest.mark.parametrize(
     ("code", "sent", "action", "charged", "may_be_billed_twice"),
     [
         ("connect", False, RETRY, False, False),

@@ -28,3 +28,12 @@ def test_the_columns_of_a_template(source: str, names: str, required: str, every
     assert {name for name in found.names if name != "row" or everything} == {name for name in names.split(",") if name}
     assert found.required == {name for name in required.split(",") if name}
     assert found.everything == everything
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["{{ 10 ** (10 ** 9) }}", "{{ 'x' * 10 ** 10 }}", "{{ '%03000000000d' % 1 }}", "{{ 9 ** 9999 }}", "{{ 'x' | center(10 ** 10) }}"],
+)
+def test_no_constant_is_computed_to_find_the_columns(source: str) -> None:
+    """Promise 8: what a template computes without a row, of any size, neither takes time nor memory, nor ends the command."""
+    assert columns_of(f"{source}{{{{ a }}}}").names == {"a"}

@@ -214,6 +214,9 @@ def test_a_template_cannot_eat_the_memory(source: str, monkeypatch: pytest.Monke
         ("a\n\n{{ b | nofilter }}", "^line 3: No filter named 'nofilter'"),
         ("x\n{% include 'x' %}", "^line 2: a prompt cannot load other templates"),
         ("{% extends 'x' %}", "^line 1: a prompt cannot load"),
+        ("{{ " + "9" * 5000 + " }}", "^line 1: a constant in it cannot be computed: Exceeds the limit"),
+        ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "^line 1: it is nested too deep"),
+        ("{% for i in x %}" * 25 + "{% endfor %}" * 25, "^line 1: it is nested too deep"),
     ],
 )
 def test_a_wrong_template_tells_its_line(source: str, says: str) -> None:

@@ -34,6 +34,8 @@ NUMBERS = pa.list_(pa.int64())
         (pa.decimal256(50, 5), None),
         (pa.month_day_nano_interval(), None),
         (pa.struct([]), None),
+        (pa.list_(pa.float32(), 0), pa.list_(pa.float32())),
+        (pa.list_(pa.list_(pa.string(), 0)), pa.list_(pa.list_(pa.string()))),
         (pa.struct([pa.field("u", pa.dense_union([pa.field("i", pa.int64())]))]), None),
     ],
 )
@@ -111,6 +113,8 @@ def test_sliced_arrays_keep_their_rows() -> None:
         assert found == pairs[start : start + 2]
     fixed = pa.array([[1, 2], None, [3, 4]], pa.list_(pa.int8(), 2))
     assert convert(fixed.slice(1, 2), pa.field("c", pa.list_(pa.int64(), 2))).to_pylist() == [None, [3, 4]]
+    empty = pa.array([[], None, []], pa.list_(pa.string(), 0))
+    assert convert(empty.slice(1, 2), pa.field("c", pa.list_(pa.string()))).to_pylist() == [None, []]
     words = pa.array(["a", None, "b"]).cast(text)
     assert convert(words.slice(1, 2), pa.field("c", pa.string())).to_pylist() == [None, "b"]
 

@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from batch.readers.nanoseconds import NanosecondTimestamp
 from batch.settings import OutputFormat
 from batch.storage import replace_atomically
 from batch.writers import Layout, open_writer, writing
@@ -119,6 +120,11 @@ def test_json_of_any_value(value: Any) -> None:
         (2**200, str(2**200)),
         ({"deep": [2**200, "\ud800", Decimal(1), None, True, float("nan")]}, f'{{"deep":[{2**200},"\\ud800",1,null,true,null]}}'),
         (datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC), '"2026-01-02T03:04:05.678000+00:00"'),
+        (NanosecondTimestamp.of(datetime(2026, 1, 2, tzinfo=UTC), 7), '"2026-01-02T00:00:00.000000007+00:00"'),
+        (
+            {"deep": [NanosecondTimestamp.of(datetime(2026, 1, 2, tzinfo=UTC), 7), 2**70]},
+            f'{{"deep":["2026-01-02T00:00:00.000000007+00:00",{2**70}]}}',
+        ),
         (date(2026, 1, 2), '"2026-01-02"'),
         (time(3, 4), '"03:04:00"'),
         (timedelta(seconds=90), '"0:01:30"'),
