@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
+from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -55,7 +56,9 @@ def load_job(job: AnyJob, overrides: Sequence[str] = ()) -> LoadedJob:
 
     Raises:
         JobError: with every mistake.
+        TypeError: `job` or `overrides` are of another kind.
     """
+    _check_kinds(job, overrides)
     if isinstance(job, LoadedJob):
         return from_document(job.document, overrides, source=job.source) if overrides else job
     if isinstance(job, Mapping):
@@ -64,6 +67,14 @@ def load_job(job: AnyJob, overrides: Sequence[str] = ()) -> LoadedJob:
             raise JobError([problem])
         return from_document({"name": "job", **job}, overrides, source="the job")
     return load(job, overrides)
+
+
+def _check_kinds(job: object, overrides: object) -> None:
+    """Refuse what a call is often given instead: a text or a dict as overrides, whose letters or keys would be read, or no job."""
+    if isinstance(overrides, str | Mapping):
+        raise TypeError(f'overrides is a list of texts, such as ["run.concurrency=64"], not {type(overrides).__name__}')
+    if not isinstance(job, str | PathLike | Mapping | LoadedJob):
+        raise TypeError(f"a job is the path of a job file, or its tables as a dict, not {type(job).__name__}")
 
 
 def with_function_rows(job: AnyJob, overrides: Sequence[str], rows: Any) -> tuple[AnyJob, Any]:
@@ -82,6 +93,7 @@ def with_function_rows(job: AnyJob, overrides: Sequence[str], rows: Any) -> tupl
 
 def loaded_with(job: AnyJob, overrides: Sequence[str], rows: Any) -> LoadedJob:
     """Load a job whose rows are given by the program, unless `rows` is None. Raises JobError."""
+    _check_kinds(job, overrides)
     return load_job(job, overrides if rows is None else [*overrides, f"input.path={GIVEN}"])
 
 
@@ -204,6 +216,8 @@ def prepared_start(job: AnyJob, arguments: RunArguments) -> Start:
     fresh, changed, engine = arguments.get("fresh", False), arguments.get("changed", "refuse"), arguments.get("engine")
     job, rows = with_function_rows(job, arguments.get("overrides", ()), arguments.get("rows"))
     ray_address = arguments.get("ray_address")
+    if changed not in ("refuse", "rerun", "keep"):
+        raise ValueError(f'changed is "rerun" or "keep", or "refuse", the default; not {changed!r}')
     if fresh and changed != "refuse":
         raise ValueError("fresh starts over, so nothing is left for changed to decide; use one of them")
     make_executor(engine or "live", ray_address)

@@ -186,8 +186,7 @@ class EndpointPool:
 
     def moves(self, work: Work, now: float) -> bool:
         """Return whether another endpoint, which serves, may take a row that this one refused."""
-        endpoint = self._of(work)
-        work.shunned = (*work.shunned, endpoint)
+        work.shunned = (*work.shunned, endpoint := self._of(work))
         work.failed_at = endpoint if self._untried(work, now) else None
         return work.failed_at is not None
 
@@ -217,10 +216,11 @@ class EndpointPool:
             breaker = endpoint.limiter.breaker
             if breaker.closed or endpoint.limiter.hold(now) > 0 or endpoint.in_flight >= endpoint.limiter.concurrency.limit:
                 continue
-            # A row that was never sent tests an endpoint as well, and its answer is useful. So does any row where the
-            # endpoint said that it is not ready: that costs the row no attempt.
-            rows = has_rows if breaker.is_unready else has_fresh and not breaker.is_suspected and len(self.endpoints) == 1
-            fresh = rows and endpoint.suspected_for is None
+            # A row that was never sent tests an endpoint as well, and its answer is useful. So does any row where the endpoint said that it
+            # is not ready, which costs the row no attempt; but where others of its model were answered, it may be to blame itself.
+            unready = breaker.is_unready and (has_fresh or (has_rows and endpoint.failed_for not in self.references))
+            is_new = has_fresh and not breaker.is_unready and not breaker.is_suspected and len(self.endpoints) == 1
+            fresh = (unready or is_new) and endpoint.suspected_for is None
             variant = endpoint.suspected_for or endpoint.failed_for
             task = None if fresh or variant is None else self.references.get(variant)
             if variant not in self.references and self.references and not breaker.is_unready:

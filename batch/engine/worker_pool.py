@@ -57,16 +57,14 @@ class WorkerPool:
     ) -> None:
         self._endpoint_pool = endpoint_pool = queue.endpoint_pool
         self._recorder, self._costs, self._run, self._clock, self._notify = recorder, costs, run, clock, notify
-        self._answer_checks, self.monitor = queue.answer_checks, queue.monitor
+        self._answer_checks, self.monitor, flights = queue.answer_checks, queue.monitor, queue.monitor.in_flight
         self._workforce = Workforce(run.most_in_flight * len(endpoint_pool), self._work)
         self._backlog = Backlog(high_water(self._workforce.most), recorder.dropped)
         self._halt, self._stop_run = Halt(), stop_run
         self._hedger = hedger_of(run, endpoint_pool, costs, recorder.tallies, clock)
         self._finisher = Finisher(self._backlog, recorder, run)
         self._late = LateVariants(endpoint_pool, self._backlog)
-        self._failures = FailureHandler(
-            endpoint_pool, self._backlog, recorder.tallies, run, queue.answer_checks, self.monitor.in_flight.values
-        )
+        self._failures = FailureHandler(endpoint_pool, self._backlog, recorder.tallies, run, self._answer_checks, flights.values)
         self._reply_notices, self._one_by_one, self._done = ReplyNotices(), OneByOne(recorder.tallies, run), anyio.Event()
         self._reader = RowReader(queue.feed, self._backlog, self._finisher, added=self._rows_added, stop_if=self._stop_if, notify=notify)
         self._dispatcher = Dispatcher(endpoint_pool, self._backlog, costs, recorder.tallies, self._reader.make_room)
@@ -295,8 +293,8 @@ class WorkerPool:
         if stop := reason_to_stop(pool, self._backlog, costs, probe and probe[0], now, exhausted=exhausted):
             # What waits here, and keeps other rows from being read, may be refused for its model alone.
             waiting = self._backlog.variants | {each.work.task.variant for each in self._failures.withheld}
-            if exhausted or stop.cause != "refused" or not self._stop_variants(waiting, stop):
-                self.stop(stop, self._run.grace_s)
-            else:
+            if not exhausted and stop.cause == "refused" and self._stop_variants(waiting, stop):
                 pool.give_another_chance(now)
+            else:
+                self.stop(stop, self._run.grace_s)
         return self.stopped is not None

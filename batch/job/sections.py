@@ -219,6 +219,8 @@ def _report(section: type[Section], error: ErrorDetails, data: Any, path: KeyPat
     # A key that was written into the job file must not be printed.
     is_secret = bool(known) and looks_secret(str(known[-1]))
     seen, hint = ("that", None) if is_secret else (shown(value), writing_hint(value, node))
+    if section is PromptSection and not known and isinstance(value, str):
+        hint = "write it as a table: [prompt] and user = that text"
     loading.add((*path, *known), f"must be {expectation(node)}, not {seen}", hint)
     return known
 

@@ -250,3 +250,11 @@ def test_an_endpoint_that_fails_a_quarter_of_all_requests_serves_every_row(tmp_p
     with ScriptedEndpoint(for_rows(handler)) as endpoint:
         session = run_here(JobFolder(tmp_path, endpoint.url, rows=600, concurrency=4))
     assert (session.exit_code, session.tally.ok) == (0, 600)
+
+
+def test_rows_that_meet_a_loading_model_each_time_fail_alone(tmp_path: Path) -> None:
+    """Promise 13: once only they were left, each test of the endpoint was one of them, and the run ended with 5 at every call."""
+    loading = error(503, "Loading model")
+    with ScriptedEndpoint(for_rows(lambda r: [loading] if row_number(r) % 10 == 0 else answer(r))) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=60, concurrency=8, attempts=2, outage_timeout_s=20.0))
+    assert (session.exit_code, session.tally.failed, session.tally.ok) == (1, 6, 54)

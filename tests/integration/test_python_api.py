@@ -64,6 +64,32 @@ def test_the_same_call_goes_on(tmp_path: Path) -> None:
         assert rows_sent(endpoint) == 14
 
 
+@pytest.mark.parametrize(
+    ("job", "arguments", "says"),
+    [
+        (None, {}, "a job is the path of a job file, or its tables as a dict, not NoneType"),
+        ({}, {"overrides": "run.attempts=3"}, 'overrides is a list of texts, such as ["run.concurrency=64"], not str'),
+        ({}, {"overrides": "run.attempts=3", "rows": [{"a": 1}]}, "overrides is a list of texts"),
+        ({}, {"overrides": {"run.attempts": 3}}, "overrides is a list of texts"),
+    ],
+)
+def test_arguments_of_another_kind_are_named(job: Any, arguments: dict[str, Any], says: str) -> None:
+    """What Python would read as a list of letters or keys is refused with what is taken; so is no job at all."""
+    for call in (batch.run, batch.plan):
+        with pytest.raises(TypeError) as caught:
+            call(job, **arguments)
+        assert says in str(caught.value)
+
+
+def test_a_wrong_decision_on_changes_is_refused(tmp_path: Path) -> None:
+    """A misspelt `changed` is no `refuse`; a prompt that is a text names its table."""
+    folder = JobFolder(tmp_path, "http://127.0.0.1:1/v1")
+    with pytest.raises(ValueError, match=r"changed is .*rerun.* not 'maybe'"):
+        batch.run(job_of(folder), changed="maybe")  # type: ignore[arg-type]
+    with pytest.raises(JobError, match=r"prompt: must be a table, .*\[prompt\] and user = that text"):
+        batch.run({**job_of(folder), "prompt": "{{ text }}"})
+
+
 def test_mistakes_are_raised_before_anything_is_sent(tmp_path: Path) -> None:
     """A wrong job, options that contradict each other, and a folder without a run are told by what is raised."""
     with ScriptedEndpoint() as endpoint:
