@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -51,6 +52,10 @@ def test_a_run_without_scores_has_a_report(finished: tuple[JobFolder, ScriptedEn
     assert lines[7][4][0][5][1] == "context_length"
     assert not any(line[4][0][1] for line in lines)
     assert len(endpoint.requests) == sent
+    page = path.read_text()
+    navigation = page[page.index("<nav") : page.index("</nav>")]
+    assert re.findall('href="#([a-z]+)"', navigation) == ["scores", "calls", "time", "samples"]
+    assert all(f' id="{name}"' in page for name in ("scores", "calls", "time", "samples"))
 
 
 def test_scores_of_another_job_file(finished: tuple[JobFolder, ScriptedEndpoint]) -> None:

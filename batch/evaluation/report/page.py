@@ -112,6 +112,7 @@ def _page(job: Job, evaluated: Evaluated, samples: Samples, now: datetime) -> tu
         script=script,
         body=_body(job, evaluated, samples),
         samples_note=_samples_note(samples),
+        time_link=tag("a", "Over time", href="#time") if _has_times(evaluated.timeline) else Markup(),
         index=(data_element("index", json_bytes(samples.index)) + _over_time_data(evaluated.timeline)).decode(),
     )
     return filled.encode(), after.encode()
