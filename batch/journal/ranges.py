@@ -68,6 +68,8 @@ def difference(ranges: OrdinalRanges, without: OrdinalRanges) -> OrdinalRanges:
 
 def clip(ranges: OrdinalRanges, start: int, stop: int) -> OrdinalRanges:
     """Return the numbers from `start` up to `stop`."""
+    if start >= stop:
+        return NONE
     first = int(np.searchsorted(ranges[:, 1], start, "right"))
     last = int(np.searchsorted(ranges[:, 0], stop, "left"))
     if first >= last:

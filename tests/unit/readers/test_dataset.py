@@ -105,7 +105,8 @@ def test_without_an_id_column_the_ordinal_is_the_id(tmp_path: Path) -> None:
     ("name", "settings", "says"),
     [
         ("a.txt", {}, r"names end with \.jsonl, \.ndjson, \.json, \.csv, \.tsv, \.parquet"),
-        ("a.xml", {}, "set format in .input. to one of .jsonl."),
+        ("a.prompts", {}, "set format in .input. to one of .jsonl."),
+        ("a.xml", {}, "cannot be read as rows; write one JSON object a line"),
         ("a.gz", {}, "does not say the format"),
         ("a.parquet.gz", {}, "unpack the .gz first"),
     ],
