@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
+import jsonschema
 import pytest
 
 from batch.cli.console import discard
 from batch.cli.display import JsonEvents
 from batch.cli.group import COMMANDS
+from batch.cli.schema import output_schemas
 from batch.events import Notice
 from tests.support.evaluation import JudgedJob, judging
 
@@ -60,6 +62,21 @@ def commands_with_json() -> set[str]:
     return found
 
 
+def test_each_schema_is_one_and_is_printed(judged: JudgedJob) -> None:
+    """`promptmill schema COMMAND` prints the schema of each `--json`; it refuses documents of another form, and other names are refused."""
+    schemas = output_schemas()
+    assert set(schemas) == commands_with_json()
+    for name, schema in schemas.items():
+        jsonschema.Draft202012Validator.check_schema(schema)
+        printed = json.loads(judged.call("schema", name).stdout)
+        assert printed.pop("$schema").endswith("2020-12/schema")
+        assert printed == schema
+        assert not jsonschema.Draft202012Validator(schema).is_valid({"format": 2})
+    done = judged.call("schema", "verfiy")
+    assert done.exit_code == 2
+    assert "choose from accept, calibrate" in done.stderr
+
+
 @pytest.fixture(scope="module")
 def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[JudgedJob]:
     """A run of two models that a third one judged."""
@@ -89,6 +106,7 @@ def test_json_has_the_number_of_its_form(judged: JudgedJob, name: str) -> None:
     for document in documents:
         assert next(iter(document)) == "format"
         assert document["format"] == 1
+        jsonschema.validate(document, output_schemas()[name])
     (line,) = re.findall(rf"^\| `promptmill {name} .*$", PAGE.read_text(), re.MULTILINE)
     named = re.findall(r"`(\w+)`", line.rpartition("|")[0].rpartition("|")[2])
     assert named
