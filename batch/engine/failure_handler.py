@@ -191,16 +191,17 @@ class FailureHandler:
             yield Fail(work, error, exchange)
             return
         self.withheld.append(Withheld(work, error, exchange, once_more=True))
-        if len({row_of(each.work.task) for each in self.withheld}) >= DISTINCT_REFUSED:
-            withheld, self.withheld = self.withheld, []
-            yield from (Fail(each.work, each.error, each.exchange) for each in withheld)
+        refused = [each for each in self.withheld if each.error.code != "permission"]
+        if len({row_of(each.work.task) for each in refused}) >= DISTINCT_REFUSED:
+            self.withheld = [each for each in self.withheld if each.error.code == "permission"]
+            yield from (Fail(each.work, each.error, each.exchange) for each in refused)
 
     def _withhold_refused(self, work: Work, error: ErrorInfo, exchange: Exchange, *, testable: bool) -> Iterator[Decision]:
         beside = testable and self._endpoint_pool.evidence(work).failed_others(exchange.sent_at, others=True)
         self.withheld.append(Withheld(work, error, exchange, once_more=True, beside_others=beside))
         if testable:
             yield from self._suspect(work, exchange.done_at, DISTINCT_REFUSED, testable=True)
-        elif len({each.work.task.ordinal for each in self.withheld}) >= FORBIDDEN_ROWS:
+        elif len({each.work.task.ordinal for each in self.withheld if each.error.code == "permission"}) >= FORBIDDEN_ROWS:
             # Nothing was ever answered: a key without rights must not fail the first rows.
             withheld, self.withheld = self.withheld, []
             yield from (Retry(each.work, exchange.done_at) for each in withheld)

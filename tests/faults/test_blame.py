@@ -258,3 +258,17 @@ def test_rows_that_meet_a_loading_model_each_time_fail_alone(tmp_path: Path) -> 
     with ScriptedEndpoint(for_rows(lambda r: [loading] if row_number(r) % 10 == 0 else answer(r))) as endpoint:
         session = run_here(JobFolder(tmp_path, endpoint.url, rows=60, concurrency=8, attempts=2, outage_timeout_s=20.0))
     assert (session.exit_code, session.tally.failed, session.tally.ok) == (1, 6, 54)
+
+
+@pytest.mark.parametrize(("forbidden", "bad", "code"), [({0, 1, 4}, {2, 3}, 1), ({0, 1, 5, 6, 7}, {2, 3, 4}, 5)])
+def test_forbidden_rows_and_bad_ones_are_counted_apart(tmp_path: Path, forbidden: set[int], bad: set[int], code: int) -> None:
+    """Promise 13: where nothing was ever answered, bad rows do not make a key forbidden, nor do they fail forbidden rows with them."""
+
+    def handler(received: Received) -> Iterable[Action]:
+        number = row_number(received)
+        refusal = error(403, "no rights") if number in forbidden else error(400, "bad") if number in bad else None
+        return answer(received) if refusal is None else [refusal]
+
+    with ScriptedEndpoint(for_rows(handler)) as endpoint:
+        session = run_here(JobFolder(tmp_path, endpoint.url, rows=12, concurrency=1))
+    assert (session.exit_code, session.tally.ok) == (code, 7 if code == 1 else 0)
