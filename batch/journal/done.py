@@ -83,9 +83,17 @@ class DoneTasks:
         ok, failed = ranges.contains(of_repeat.ok, wanted).tolist(), ranges.contains(of_repeat.failed, wanted).tolist()
         return [IndexEntry(_UNKNOWN_KEY, is_ok) if is_ok or has_failed else None for is_ok, has_failed in zip(ok, failed, strict=True)]
 
-    def completed_keys(self) -> Keys:
-        """Return the first 8 bytes of the request keys of all completions. Raises as `load`."""
-        return np.concatenate([each.keys() for each in self._sources]) if self._sources else np.empty(0, np.uint64)
+    def completed_keys(self, most: int) -> Keys:
+        """Return the first 8 bytes of the request keys of up to `most` completions: 8 bytes of memory each. Raises as `load`."""
+        # Each record has one key at most. What is not written takes no memory.
+        keys, count = np.empty(min(most, sum(each.records for each in self._sources)), np.uint64), 0
+        for each in self._sources:
+            if count == len(keys):
+                break
+            of_segment = each.keys()[: len(keys) - count]
+            keys[count : count + len(of_segment)] = of_segment
+            count += len(of_segment)
+        return keys[:count]
 
 
 class Finished:

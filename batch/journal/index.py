@@ -149,9 +149,9 @@ class ResumeIndex:
         self._settled[places] = True
         return len(places)
 
-    def completed_keys(self) -> NDArray[np.uint64]:
-        """The first 8 bytes of the request keys of all completions, as numbers."""
-        return self._key[self._ok].astype(np.uint64)  # type: ignore[no-any-return]
+    def completed_keys(self, most: int) -> NDArray[np.uint64]:
+        """Return the first 8 bytes of the request keys of up to `most` completions, as numbers."""
+        return self._key[self._ok][:most].astype(np.uint64)  # type: ignore[no-any-return]
 
     def find_requests(self, keys: Sequence[bytes]) -> list[Location | None]:
         """Find an outcome of each request, of any task: a completion if there is one; None if there is no outcome.

@@ -17,6 +17,8 @@ MOST_KEYS = 50_000_000
 class KeySet:
     """Remembers the first 8 bytes of up to `most` keys, in sorted runs of falling size, each at least twice as long as the next.
 
+    `keys` are there at the start. The array is the set's own from then on, and sorted in place: at 80 MB a copy would be much.
+
     Two different keys collide with a probability of n²/2^65, so a caller must compare the whole keys before acting on a match.
     """
 
@@ -24,7 +26,8 @@ class KeySet:
         self._most = most
         self._runs: list[NDArray[np.uint64]] = []
         if keys is not None and len(keys):
-            self._runs.append(np.sort(keys))
+            keys.sort()
+            self._runs.append(keys)
 
     def __len__(self) -> int:
         return sum(len(run) for run in self._runs)

@@ -19,8 +19,14 @@ def may_share(job: Job) -> bool:
     return job.run.dedupe and job.run.repeats == 1 and job.run.processes == 1
 
 
+def may_repeat(variant: Variant) -> bool:
+    """Return whether any request of a variant may be repeatable: False says so of all, without a request."""
+    api = variant.prompt.api
+    return variant.prompt.stored or api == "embeddings" or api in SCORING or _is_zero(variant.parameters.get("temperature"))
+
+
 def is_repeatable(variant: Variant, request: Request) -> bool:
-    """Whether an equal request has the same answer: at an explicit temperature of 0, and for embeddings and scores."""
+    """Return whether an equal request has the same answer: at an explicit temperature of 0, and for embeddings and scores."""
     if request.api == "embeddings" or request.api in SCORING:
         return True
     if request.api == "moderations":

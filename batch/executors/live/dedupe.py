@@ -11,15 +11,14 @@ from batch.engine.feed import Plan
 from batch.engine.stop import Stop
 from batch.executors.context import PreparedRun
 from batch.journal.index import ResumeIndex
-from batch.journal.keys import KeySet
-from batch.policy.dedupe import may_share
+from batch.journal.keys import MOST_KEYS, KeySet
+from batch.policy.dedupe import may_repeat, may_share
 
 
 def duplicates_of(prepared: PreparedRun) -> dict[str, Duplicates]:
-    """Make the duplicate filter of each variant, with the requests completed before; none where the job shares no answers."""
-    if not may_share(prepared.job):
-        return {}
-    return {v.name: Duplicates(v, KeySet(prepared.indexes[v.name].completed_keys())) for v in prepared.job.variants}
+    """Make the duplicate filter of each variant that may share answers, with the requests completed before."""
+    sharing = [variant for variant in prepared.job.variants if may_share(prepared.job) and may_repeat(variant)]
+    return {v.name: Duplicates(v, KeySet(prepared.indexes[v.name].completed_keys(MOST_KEYS))) for v in sharing}
 
 
 async def in_passes(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from batch.policy.dedupe import is_repeatable, shares_failure
+from batch.policy.dedupe import is_repeatable, may_repeat, shares_failure
 from batch.records import ErrorInfo, ErrorKind, Request
 from batch.settings import PromptSettings, ProviderSettings, Variant
 
@@ -35,7 +36,10 @@ def variant(*, stored: bool = False, **parameters: Any) -> Variant:
 )
 def test_only_what_repeats_itself_is_shared(of: Variant, api: Any, body: bytes, may: bool) -> None:
     """Answers are shared at a temperature that is said to be 0, and for embeddings; of stored requests by their own bodies."""
+    of = replace(of, prompt=replace(of.prompt, api=api))
     assert is_repeatable(of, Request(api, body, bytes(16))) is may
+    assert may_repeat(of) or not may
+    assert not may_repeat(of) or may or of.prompt.stored or api == "moderations"
 
 
 @pytest.mark.parametrize(
