@@ -107,22 +107,28 @@ def summarize_finished(directory: RunDirectory, slug: str, stem: str) -> None:
 def _follow(run: StoredRun, order: PartsOrder, source: BinaryIO) -> None:
     """Write each part once its rows are final. What is refused here is left to the end of the run, which reports it."""
     follower = PartFollower(_writer(run, order))
-
-    def is_over() -> bool:
-        return bool(select.select([source], [], [], 0)[0])
-
     wait = shortest = POLL_S if run.directory.is_local else STORE_POLL_S
-    while follower.left and not select.select([source], [], [], wait)[0]:
+    while follower.left and not _is_over(source, wait):
         began = monotonic()
         try:
-            follower.look(is_over)
+            ready = follower.look()
+            # Of thousands of small files a look takes a while.
+            wait = max(shortest, _REST * (monotonic() - began))
+            for number in ready:
+                follower.write(number)
+                if _is_over(source, 0):
+                    break
         except PromptmillError:
             if run.directory.is_local:
                 return
             # A store that refuses now may not do so later.
-        # Of thousands of small files a look takes a while.
-        wait = max(shortest, _REST * (monotonic() - began))
+            wait = max(shortest, _REST * (monotonic() - began))
     select.select([source], [], [])
+
+
+def _is_over(source: BinaryIO, wait_s: float) -> bool:
+    """Return whether the input ends, or does so within `wait_s` seconds."""
+    return bool(select.select([source], [], [], wait_s)[0])
 
 
 if __name__ == "__main__":

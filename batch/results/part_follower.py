@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from batch.journal import ranges
+from batch.journal.ranges import OrdinalRanges
 from batch.results.final_rows import FinalRows
 from batch.results.part_writer import PartWriter
 
@@ -17,23 +16,24 @@ class PartFollower:
         self._rows = [FinalRows(writer.run.directory, variant.slug) for variant in writer.run.job.variants]
         self.left = set(range(writer.plan.count))
 
-    def look(self, is_over: Callable[[], bool] = lambda: False) -> None:
-        """Write the parts that are final by now, until all are written or the run is over.
+    def look(self) -> list[int]:
+        """Return the parts that are final and not yet written, in their order. Raises DamagedError, StorageError."""
+        for each in self._rows:
+            each.look()
+        final = ranges.intersection([each.final(self._writer.run.job.run.repeats) for each in self._rows])
+        return [number for number in sorted(self.left) if self._is_in(final, number)]
+
+    def _is_in(self, final: OrdinalRanges, number: int) -> bool:
+        start, stop = self._writer.plan.range(number)
+        return ranges.count(ranges.clip(final, start, stop)) == stop - start
+
+    def write(self, number: int) -> None:
+        """Write a part, if its files are not there already.
 
         Raises:
             PromptmillError: what `PartWriter.write` raises: the end of the run reports it.
         """
-        writer = self._writer
-        for each in self._rows:
-            each.look()
-        final = ranges.intersection([each.final(writer.run.job.run.repeats) for each in self._rows])
-        for number in sorted(self.left):
-            start, stop = writer.plan.range(number)
-            if ranges.count(ranges.clip(final, start, stop)) < stop - start:
-                continue
-            writer.refresh()
-            if not writer.is_current(number):
-                writer.write(number)
-            self.left.discard(number)
-            if is_over():
-                return
+        self._writer.refresh()
+        if not self._writer.is_current(number):
+            self._writer.write(number)
+        self.left.discard(number)

@@ -76,7 +76,8 @@ class Watcher:
         if self.follower is not None:
             # A process of its own would look when its clock says so: here it looks whenever anything is reported.
             with suppress(PromptmillError):
-                self.follower.look()
+                for number in self.follower.look():
+                    self.follower.write(number)
         if isinstance(event, RunStarted):
             self.has_started = True
             self._world.tallies = event.tallies
