@@ -171,5 +171,5 @@ def _keys(path: Path, segment: Segment, count: int, checksum: int) -> Keys:
     except OSError:
         data = b""
     if len(data) == 8 * count and crc32(data) == checksum:
-        return np.frombuffer(data, "<u8").astype(np.uint64)
+        return np.frombuffer(data, "<u8").astype(np.uint64, copy=False)
     return summarize(segment).keys()
