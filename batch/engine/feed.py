@@ -255,16 +255,13 @@ class Feed:
         return (entry for of_row in zip(*columns, strict=True) for entry in of_row)
 
     def _filtered(self, items: Sequence[Work | Unsendable]) -> list[Work | Unsendable]:
-        by_variant: dict[str, list[Work]] = {}
-        kept: list[Work | Unsendable] = []
+        """Return what the filters let pass, in its order: a model that has no filter does not go before the others."""
+        by_variant: dict[str, list[Work]] = {name: [] for name in self._duplicate_filters}
         for item in items:
-            if isinstance(item, Work) and item.task.variant in self._duplicate_filters:
-                by_variant.setdefault(item.task.variant, []).append(item)
-            else:
-                kept.append(item)
-        for variant, works in by_variant.items():
-            kept += self._duplicate_filters[variant].filter(works)
-        return kept
+            if isinstance(item, Work) and item.task.variant in by_variant:
+                by_variant[item.task.variant].append(item)
+        kept = {id(work) for variant, works in by_variant.items() for work in self._duplicate_filters[variant].filter(works)}
+        return [item for item in items if not isinstance(item, Work) or item.task.variant not in by_variant or id(item) in kept]
 
     def _hash(self, row: Row | BadRow, repeat: int) -> int:
         return task_hash(row.id if self._options.by_id else None, row.ordinal, repeat)

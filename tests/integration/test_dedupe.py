@@ -50,6 +50,17 @@ def test_what_may_differ_is_asked_for_each_time(tmp_path: Path, setting: str, va
         assert rows_sent(endpoint) == sent
 
 
+@pytest.mark.parametrize("parameters", ["temperature = 0\n", ""], ids=["both share answers", "one does"])
+def test_models_are_sent_in_the_order_of_the_job_whatever_is_shared(tmp_path: Path, parameters: str) -> None:
+    """A model whose answers are not shared does not go before the others."""
+    with ScriptedEndpoint() as endpoint:
+        second = f'\n[[model]]\nid = "house/second"\n{parameters}'
+        folder = JobFolder(tmp_path, endpoint.url, rows=rows(20, 20), parameters=second, concurrency=1, preflight=False)
+        assert folder.call().returncode == 0
+        sent = [received.json()["model"] for received in endpoint.requests if received.body]
+    assert sent == ["test-model"] * 20 + ["second"] * 20
+
+
 def test_a_refusal_is_shared(tmp_path: Path) -> None:
     """A request that the endpoint calls bad is not sent again for its equals: each has its own error, and counts as a failed row."""
     with ScriptedEndpoint(for_rows(lambda r: [error(400, "no")] if row_number(r) == 1 else answer(r))) as endpoint:
