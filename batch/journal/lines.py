@@ -13,6 +13,7 @@ A line never holds a NUL byte or a raw newline, and is always valid JSON: text w
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import blake2b
@@ -37,6 +38,9 @@ _NOTHING: dict[str, float] = {}
 RESPONSE = b',"response":'
 # A raw line break can only stand between two tokens: within a string, JSON escapes it.
 _LINE_BREAKS = bytes.maketrans(b"\r\n", b"  ")
+_STRINGS, _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"'), re.compile(rb"[\[\]{}]")
+# The records around them are read by json, too, which takes 990 in Python 3.11.
+_MOST_LEVELS = 900
 
 
 def task_hash(id: str | None, ordinal: int, repeat: int) -> int:  # noqa: A002 - the word of the design
@@ -198,4 +202,14 @@ def _is_json(body: bytes) -> bool:
         json.loads(body.decode(), parse_constant=refuse, parse_int=len, parse_float=len)
     except (ValueError, RecursionError):
         return False
-    return True
+    # Python 3.13 reads what is nested some 10,000 levels deep; earlier ones, and orjson, could not read the record.
+    return _depth(body) <= _MOST_LEVELS
+
+
+def _depth(body: bytes) -> int:
+    """Return how many levels deep JSON is nested."""
+    depth = deepest = 0
+    for sign in _BRACKETS.findall(_STRINGS.sub(b"", body)):
+        depth += 1 if sign in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
