@@ -168,7 +168,7 @@ def test_a_read_only_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         raise OSError(30, "Read-only file system")
 
     # Not for the rest of the test: from 3.13 on, what removes its folder opens it in another way.
-    with monkeypatch.context() as patch, pytest.raises(StorageError, match="read-only: make it writable"):
+    with monkeypatch.context() as patch:
         patch.setattr(os, "open", refuse)
-        with RunDirectory(tmp_path).lock():
+        with pytest.raises(StorageError, match="read-only: make it writable"), RunDirectory(tmp_path).lock():
             pass
