@@ -13,7 +13,7 @@ from batch.executors.batch_times import longest_s, window_s
 from batch.journal.index import ResumeIndex
 from batch.journal.keys import MOST_KEYS, KeySet
 from batch.journal.reading import RecordReader
-from batch.policy.dedupe import is_repeatable, may_repeat, may_share
+from batch.policy.dedupe import is_repeatable, may_share
 from batch.policy.estimates import AnswerSample, Range, cost_range
 from batch.policy.hedging import SHARE
 from batch.policy.pricing import answer_limit
@@ -97,8 +97,7 @@ class RequestCounts:
     unseen: Range = field(default_factory=lambda: Range(0.0, 0.0))
 
     def __post_init__(self) -> None:
-        shares = may_share(self.job) and may_repeat(self.variant)
-        self.keys = KeySet(self.index.completed_keys(MOST_KEYS)) if shares else None
+        self.keys = KeySet(self.index.completed_keys(MOST_KEYS)) if may_share(self.job, self.variant) else None
 
     def add(self, candidates: Sequence[Candidate], wanted: Sequence[bool]) -> None:
         """Count tasks, and those of them that are to be sent."""

@@ -260,8 +260,9 @@ class Feed:
         for item in items:
             if isinstance(item, Work) and item.task.variant in by_variant:
                 by_variant[item.task.variant].append(item)
-        kept = {id(work) for variant, works in by_variant.items() for work in self._duplicate_filters[variant].filter(works)}
-        return [item for item in items if not isinstance(item, Work) or item.task.variant not in by_variant or id(item) in kept]
+        deferred = {id(work) for works in by_variant.values() for work in works}
+        deferred -= {id(work) for variant, works in by_variant.items() for work in self._duplicate_filters[variant].filter(works)}
+        return [item for item in items if id(item) not in deferred]
 
     def _hash(self, row: Row | BadRow, repeat: int) -> int:
         return task_hash(row.id if self._options.by_id else None, row.ordinal, repeat)

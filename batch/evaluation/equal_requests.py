@@ -22,7 +22,7 @@ class EqualRequests:
 
     def __init__(self, job: Job) -> None:
         # Streaming is not part of a request's key.
-        self._builders = {v.name: request_builder(v, stream=False) for v in job.variants} if may_share(job) else {}
+        self._builders = {v.name: request_builder(v, stream=False) for v in job.variants if may_share(job, v)}
 
     def opened(self, indexes: Mapping[str, ResumeIndex], stack: ExitStack) -> OpenedRequests:
         """Open the journals as they are now. `indexes` are by variant; `stack` closes the readers."""

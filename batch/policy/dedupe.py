@@ -11,16 +11,16 @@ from batch.settings import Job, Variant
 _OF_THE_REQUEST = frozenset({"bad_request", "context_length", "too_large", "content_filter", "too_big"})
 
 
-def may_share(job: Job) -> bool:
-    """Return whether equal requests of a job may share an answer.
+def may_share(job: Job, variant: Variant) -> bool:
+    """Return whether equal requests of a variant may share an answer: False says so of all, without a request.
 
     Repeats are there to see how answers differ, and several processes do not know each other's requests.
     """
-    return job.run.dedupe and job.run.repeats == 1 and job.run.processes == 1
+    return job.run.dedupe and job.run.repeats == 1 and job.run.processes == 1 and may_repeat(variant)
 
 
 def may_repeat(variant: Variant) -> bool:
-    """Return whether any request of a variant may be repeatable: False says so of all, without a request."""
+    """Return whether any request of a variant may be repeatable."""
     api = variant.prompt.api
     return variant.prompt.stored or api == "embeddings" or api in SCORING or _is_zero(variant.parameters.get("temperature"))
 

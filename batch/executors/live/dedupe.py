@@ -12,12 +12,12 @@ from batch.engine.stop import Stop
 from batch.executors.context import PreparedRun
 from batch.journal.index import ResumeIndex
 from batch.journal.keys import MOST_KEYS, KeySet
-from batch.policy.dedupe import may_repeat, may_share
+from batch.policy.dedupe import may_share
 
 
 def duplicates_of(prepared: PreparedRun) -> dict[str, Duplicates]:
     """Make the duplicate filter of each variant that may share answers, with the requests completed before."""
-    sharing = [variant for variant in prepared.job.variants if may_share(prepared.job) and may_repeat(variant)]
+    sharing = [variant for variant in prepared.job.variants if may_share(prepared.job, variant)]
     return {v.name: Duplicates(v, KeySet(prepared.indexes[v.name].completed_keys(MOST_KEYS))) for v in sharing}
 
 
