@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from batch.cli.console import print_error, styled, terminal_width, write_json, write_text
+from batch.cli.console import json_bytes, print_error, styled, terminal_width, write_json, write_text
 from batch.cli.exits import ExitCode
 from batch.cli.options import directory_argument, json_option
 from batch.policy.dollars import usd
@@ -222,7 +222,10 @@ def _block(head: str, text: str) -> Iterator[str]:
 def _plain(value: Any) -> str:
     if isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except RecursionError:
+        return json_bytes(value, indented=False).decode()
 
 
 def _clock(time_: float) -> str:

@@ -20,8 +20,10 @@ def reason_to_stop(
     `probe` is the reference whose test is due, `exhausted`: all rows have been read. `now` is in monotonic seconds.
     """
     deadline = endpoint_pool.outage_deadline
-    is_late = deadline is not None and now >= deadline and _next_sending(endpoint_pool, backlog, now) > now
-    if endpoint_pool.asks_too_long(now) or (is_late and not _tests_first(endpoint_pool, backlog, now)):
+    is_late = deadline is not None and now >= deadline
+    # A row that is due as well would be the last attempt, and show nothing where it is bad.
+    tests_first = is_late and _tests_first(endpoint_pool, backlog, now)
+    if endpoint_pool.asks_too_long(now) or (is_late and not tests_first and _next_sending(endpoint_pool, backlog, now) > now):
         return Stop("refused", endpoint_pool.outage(now))
     if backlog and costs.is_spent(work := backlog.next):
         return costs.exhausted(work)
@@ -92,10 +94,14 @@ def _retries_are_spent(endpoint_pool: EndpointPool, backlog: Backlog, now: float
 def _tests_first(endpoint_pool: EndpointPool, backlog: Backlog, now: float) -> bool:
     """Test an endpoint with the reference that served nothing in time, where nothing but rows that failed is left; else return False.
 
-    It is not tested again once a test has shown that it is out of order. `now` is in monotonic seconds.
+    It is not tested again once a test has shown that it is out of order. `now` is in monotonic seconds, and past the deadline.
     """
-    deadline = endpoint_pool.outage_deadline
-    if deadline is None or now < deadline or backlog.ready or not backlog or endpoint_pool.asks_too_long(now):
+    if endpoint_pool.asks_too_long(now):
+        return False
+    # The last rows may have spent their attempts, so that none waits to be sent.
+    if any(each.limiter.breaker.is_suspected and each.limiter.hold(now) <= 0 for each in endpoint_pool.endpoints):
+        return True
+    if backlog.ready or not backlog:
         return False
     work = backlog.next_retry
     if work.endpoint is None or work.task.variant not in endpoint_pool.references:

@@ -112,7 +112,9 @@ class RunFaults:
         """
         work, attempts = each.work, self._run.attempts
         is_one_of_several = cleared >= DISTINCT_RETRIED and each.once_more and work.attempts < attempts
-        if work.sent_once_more or not (is_one_of_several or (each.beside_others and attempts > 1)):
+        # The others may have failed only after this row was withheld.
+        beside_others = each.beside_others or self._endpoint_pool.evidence(work).recovered(each.exchange.sent_at)
+        if work.sent_once_more or not (is_one_of_several or (beside_others and attempts > 1)):
             return None
         work.sent_once_more = True
         work.attempts = min(work.attempts, attempts - 1)

@@ -48,12 +48,12 @@ class Timekeeper:
         """Look again at what can be sent."""
         self._alarm.set()
 
-    async def run(self, group: TaskGroup, is_over: Callable[[], bool], done: anyio.Event) -> None:
-        """Keep the time until the pool is over, and set `done` then; workers are started in `group`."""
-        while not is_over():
+    async def run(self, group: TaskGroup, is_over: Callable[[float], bool], done: anyio.Event) -> None:
+        """Keep the time until the pool is over, as `is_over` says at a moment, and set `done` then; workers are started in `group`."""
+        # One moment for all of a look: what falls due between two readings of the clock would be seen by neither, and wait for a tick.
+        while not is_over(now := self._clock.monotonic()):
             self._alarm = anyio.Event()
-            hired = self._hire(group)
-            now = self._clock.monotonic()
+            hired = self._hire(group, now)
             for notice in self._endpoint_pool.long_holds(now):
                 self._notify(Notice(notice))
             wake_at = now + HIRE_INTERVAL_S if hired else min(self._next_moment(now), now + TICK_S)
@@ -64,9 +64,8 @@ class Timekeeper:
                 self._endpoint_pool.put_off(late)
         done.set()
 
-    def _hire(self, group: TaskGroup) -> bool:
+    def _hire(self, group: TaskGroup, now: float) -> bool:
         """Wake or start as many workers as could send something now. Returns True if more are to be started shortly."""
-        now = self._clock.monotonic()
         if self._halt.sends_nothing or self._endpoint_pool.hold(now) > 0:
             return False
         wanted = min(self._endpoint_pool.limit - self._workforce.in_flight, len(self._backlog.ready) + self._backlog.due(now))

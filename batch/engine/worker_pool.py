@@ -271,8 +271,7 @@ class WorkerPool:
                 self._recorder.dropped(work)
         return refused
 
-    def _is_over(self) -> bool:
-        now = self._clock.monotonic()
+    def _is_over(self, now: float) -> bool:
         if self.stopped is not None:
             return self._workforce.in_flight == 0 or now >= self._halt.grace_until
         if self._halt.paused:

@@ -189,10 +189,10 @@ def repair_tails(paths: Sequence[Path], disk: Disk) -> str | None:
         tail = read_tail(path)
         descriptor = disk.open(path)
         try:
+            if tail.keep < tail.size:
+                disk.truncate(descriptor, tail.keep)
             if tail.lacks_newline:
                 disk.write(descriptor, b"\n")
-            elif tail.keep < tail.size:
-                disk.truncate(descriptor, tail.keep)
             # A resume takes what it reads here for final, so it must be durable.
             disk.sync(descriptor)
         finally:

@@ -204,8 +204,10 @@ def read_tail(path: Path) -> Tail:
         size = file.seek(0, 2)
         keep = _after_newline(file, size)
         fragment = _read(file, keep, size)
-        if fragment and is_whole(fragment):
-            return Tail(size, size, lacks_newline=True)
+        # Pages that never reached the disk read as NUL, which no record has.
+        record = fragment.rstrip(b"\0")
+        if record and is_whole(record):
+            return Tail(keep + len(record), size, lacks_newline=True)
         if fragment and is_whole(fragment[:-1]):
             raise DamagedError(named(path), size - 1, "the newline of the last record differs from what was written")
         while keep:
@@ -213,7 +215,6 @@ def read_tail(path: Path) -> Tail:
             line = _read(file, start, keep - 1)
             if is_whole(line):
                 break
-            # Pages that never reached the disk read as NUL, which no record has.
             if b"\0" not in line:
                 raise DamagedError(named(path), start, "the checksum does not match")
             keep = start

@@ -109,8 +109,16 @@ class Evidence:
 
         `others`: more are to come, so that a suspicion says something of the endpoint; else these rows may be the last, and bad.
         """
+        return (others and self.suspects(DISTINCT_RETRIED)) or self.was_out(sent_at)
+
+    def was_out(self, sent_at: float) -> bool:
+        """Whether several tasks failed, and none was served, about the time when a request was sent at `sent_at`; one was served since."""
         since, until = self._outage
-        return (others and self.suspects(DISTINCT_RETRIED)) or since < sent_at < until
+        return since < sent_at < until
+
+    def recovered(self, sent_at: float) -> bool:
+        """Whether that is so, and an ordinary row was served since: a served test leaves open whether those that failed are all bad."""
+        return self.was_out(sent_at) and self.served_row_after(self._outage[1])
 
     def suspects(self, distinct: int) -> bool:
         """Whether `distinct` tasks, or more after refuted suspicions, failed and none was served between."""

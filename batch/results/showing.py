@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -19,6 +18,7 @@ from batch.rundir.running import live_states
 from batch.rundir.stored_run import StoredRun
 from batch.rundir.watch_folder import fetched_watch_folder
 from batch.settings import Variant
+from batch.writers.values import json_bytes, parsed_json
 
 FORMAT = 1
 
@@ -144,7 +144,7 @@ def _at(run: StoredRun, ordinal: int) -> Row | BadRow | None:
 def row_document(shown: ShownRow, tasks: Sequence[ShownTask]) -> dict[str, Any]:
     """Describe a row, with these of its tasks, as JSON."""
     row = shown.row
-    columns = json.loads(json.dumps(dict(row.columns), default=str)) if row is not None and not isinstance(row, BadRow) else None
+    columns = parsed_json(json_bytes(row.columns)) if row is not None and not isinstance(row, BadRow) else None
     head = {"format": FORMAT, "id": shown.id, "row": shown.ordinal, "problem": shown.problem, "columns": columns}
     place = {"file": None if row is None else str(row.file), "line": None if row is None else row.line}
     documents = []
@@ -154,7 +154,7 @@ def row_document(shown: ShownRow, tasks: Sequence[ShownTask]) -> dict[str, Any]:
             {
                 "variant": task.variant.name,
                 "repeat": task.repeat,
-                "request": None if task.request is None else json.loads(task.request.body),
+                "request": None if task.request is None else parsed_json(task.request.body),
                 "request_error": task.request_error,
                 "request_changed": task.is_changed,
                 "failed_attempts": [asdict(attempt) for attempt in task.attempts],
@@ -173,7 +173,7 @@ def row_document(shown: ShownRow, tasks: Sequence[ShownTask]) -> dict[str, Any]:
                     "copy_of": outcome.copy_of,
                     "completion": answer_text(outcome),
                     "error": None if outcome.error is None else asdict(outcome.error),
-                    "response": None if outcome.response is None else json.loads(outcome.response),
+                    "response": None if outcome.response is None else parsed_json(outcome.response),
                 },
             }
         )

@@ -6,6 +6,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
@@ -26,6 +27,14 @@ def json_bytes(value: Any) -> bytes:
         return orjson.dumps(value, default=_default, option=_OPTIONS)
     except TypeError:
         return _by_parts(value)
+
+
+def parsed_json(text: bytes) -> Any:
+    """Parse JSON to write it again with `json_bytes`; what Python's json cannot hold, deep nesting and long integers, stays as it is."""
+    try:
+        return json.loads(text)
+    except (RecursionError, ValueError):
+        return orjson.Fragment(text)
 
 
 def clean(text: str) -> str:
@@ -69,6 +78,8 @@ def _by_parts(value: Any) -> bytes:
 
 def _divided(value: Any) -> list[tuple[bool, Any]]:
     """Return the pieces of a value in order, those that are JSON text as (True, text)."""
+    if is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in fields(value)}
     if isinstance(value, Mapping):
         pieces = [piece for key, item in value.items() for piece in ((True, b"," + json.dumps(str(key)).encode() + b":"), (False, item))]
         opening, closing = b"{", b"}"

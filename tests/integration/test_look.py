@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.jobs import JobFolder, run_here
-from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_reply, error
+from tests.support.scripted import Action, Received, ScriptedEndpoint, answer, chat_body, chat_reply, error, http
 from tests.support.scripts import for_rows, until, wait_for_requests, wait_until
 
 ESCAPE = "\x1b]0;owned\x07\x1b[31m"
@@ -258,3 +258,16 @@ def test_the_watch_page_steers_and_shows_a_pause(tmp_path: Path) -> None:
         assert watched.steer("resume", []) == "resumed"
         wait_until(lambda: not watched.look(0)["running"])
     assert len(folder.completions()) == 12
+
+
+@pytest.mark.parametrize("odd", ["[" * 300 + "]" * 300, "[" * 1000 + "]" * 1000, "9" * 100], ids=["300", "1000", "an integer"])
+def test_a_row_is_shown_whatever_json_it_and_its_answer_hold(tmp_path: Path, odd: str) -> None:
+    """Fault 71: nesting and integers that orjson or Python's json refuses are shown as they came."""
+    told = chat_body("hi").replace(b'"index":0', b'"index":0,"x":' + odd.encode())
+    with ScriptedEndpoint(lambda _: [http(200, told)]) as endpoint:
+        folder = JobFolder(tmp_path, endpoint.url, rows=1)
+        (tmp_path / "rows.jsonl").write_text(f'{{"id":"r0","text":"question 0","x":{odd}}}\n')
+        assert run_here(folder).exit_code == 0
+    shown = "".join(folder.call("show", "runs/test", "r0", "--json").stdout.split())
+    assert shown.count(f'"x":{odd}') == 2
+    assert "hi" in folder.call("show", "runs/test", "r0").stdout

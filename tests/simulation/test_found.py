@@ -51,3 +51,13 @@ def test_a_row_whose_refusal_comes_after_its_endpoint_serves_again(tmp_path: Pat
 def test_rows_refused_before_the_first_answer_came(tmp_path: Path) -> None:
     """Promise 13: the endpoint went out of order while its first answer was on its way; the rows that it refused then failed at once."""
     play(608_457, tmp_path)
+
+
+def test_rows_that_were_given_up_before_more_of_them_had_failed(tmp_path: Path) -> None:
+    """Promise 13: the two rows that failed first were withheld before a third failed, and nothing was known of an outage then."""
+    play(702_624, tmp_path)
+
+
+def test_a_newline_that_never_reached_the_disk(tmp_path: Path) -> None:
+    """Promise 3: the power took the one byte behind a whole record, which read as NUL, and the run was refused as damaged."""
+    play(722_348, tmp_path)

@@ -53,6 +53,21 @@ def test_cut_at_every_byte(tmp_path: Path, segment_bytes: int) -> None:
         assert reopened(directory) is None
 
 
+@pytest.mark.parametrize("size", [1, 2, 4096])
+def test_a_whole_record_whose_newline_never_reached_the_disk_is_kept(tmp_path: Path, size: int) -> None:
+    """Where a page begins with the newline of the last record, a loss of power leaves NUL in its place (promise 3, fault 39)."""
+    write_journal(tmp_path, outcome(1), outcome(2))
+    path = max(tmp_path.iterdir())
+    os.truncate(path, path.stat().st_size - 1)
+    os.truncate(path, path.stat().st_size + size)
+    assert len(ResumeIndex.load(tmp_path)) == 2
+    with FileJournal(tmp_path, "group") as journal:
+        assert "is whole and was kept" in (journal.repaired or "")
+        journal.append(encode(outcome(3)))
+    assert read_back(tmp_path) == [outcome(1), outcome(2), outcome(3)]
+    assert reopened(tmp_path) is None
+
+
 def test_repair_is_durable_before_anything_is_appended(tmp_path: Path) -> None:
     """The cut and the sync of it come before the first record, else a power loss could tear twice (promise 3)."""
     write_journal(tmp_path, outcome(1))

@@ -130,3 +130,15 @@ def test_a_row_that_was_sent_while_others_failed_too_is_told_from_one_that_was_n
     evidence.served(12.0)
     assert evidence.failed_others(5.0, others=False)
     assert not evidence.failed_others(11.0, others=True)
+
+
+def test_an_endpoint_has_recovered_when_an_ordinary_row_is_served_and_not_by_its_test() -> None:
+    """Promise 13: the first rows that failed of many are told from bad ones only after the others have failed, and one was served."""
+    evidence = suspicious(DISTINCT_RETRIED)
+    evidence.served(9.0, by_reference=True)
+    assert evidence.was_out(5.0)
+    assert not evidence.recovered(5.0)
+    evidence = suspicious(DISTINCT_RETRIED)
+    evidence.served(9.0)
+    assert evidence.recovered(5.0)
+    assert not evidence.recovered(9.5)
