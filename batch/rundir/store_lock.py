@@ -75,7 +75,7 @@ class StoreLock:
             self._watch(found)
         self._put()
         time.sleep(self._pulse.settle_s)
-        now = self._read()
+        now = self._look()
         if not self._is_mine(now):
             raise LockedError(f"{self._name} was just taken by {_holder_of(now)}; wait for it, or stop it first")
         # A daemon: a store that hangs must not keep the process alive.
@@ -120,7 +120,7 @@ class StoreLock:
         wait = self._pulse.beat_s
         while not self._ended.wait(wait):
             try:
-                now = self._read()
+                now = self._look()
                 if not self._is_mine(now):
                     self._lost = f"{self._name} was taken by {_holder_of(now)}"
                     return
@@ -128,6 +128,14 @@ class StoreLock:
                 wait = self._pulse.beat_s
             except StoreError:
                 wait = min(_RETRY_S, self._pulse.beat_s)
+
+    def _look(self) -> bytes | None:
+        """Read the lock, and once more where it names no holder: a store may give what is being written as missing, or as empty."""
+        found = self._read()
+        if "token" not in _parsed(found or b""):
+            self._ended.wait(self._pulse.settle_s)
+            found = self._read()
+        return found
 
     def _put(self, *, released: bool = False) -> None:
         # Taken before the write: other runners may see the renewal as early as that.

@@ -127,6 +127,20 @@ def test_who_finds_another_in_it_records_nothing_more() -> None:
     assert there.content == holder()
 
 
+@pytest.mark.parametrize("seen", [None, b"", b'{"tok'])
+def test_a_lock_that_is_read_while_it_is_written_is_read_again(seen: bytes | None) -> None:
+    """Promise 10: a store whose writes are not atomic shows a lock as missing, empty or cut for a moment; that is no other runner."""
+    there, odd, renewals = Object(), [seen], threading.Semaphore(0)
+    lock = StoreLock("s3://b/run: run.lock", lambda: odd.pop() if odd else there.read(), there.write, QUICK)
+    lock.acquire(ignore)
+    odd.append(seen)
+    lock._write = lambda data: (there.write(data), renewals.release())
+    for _ in range(2):
+        assert renewals.acquire(timeout=PATIENCE_S)
+    lock.check()
+    lock.release()
+
+
 def test_who_cannot_renew_records_nothing_more() -> None:
     """Without the store one cannot know who runs, so nothing is put after the time in which another may take it."""
     there = Object()
