@@ -155,10 +155,10 @@ class Detail {
       element("div", { class: "message" }, role ? element("span", { class: "role" }, role) : "", element("pre", null, this.text(text))));
     const summary = element("summary", null, "Prompt ", element("span", { class: "preview" }, this.text(preview ?? "")));
     const made = element("details", { class: "prompt", open: this.promptOpen }, summary, ...parts);
-    made.addEventListener("toggle", () => {
-      if (!made.isConnected || made.open === this.promptOpen) return;
-      this.promptOpen = made.open;
-      keep("prompt", made.open ? "open" : "folded");
+    // A click comes before the change. The toggle event comes later, when the next row may be shown already.
+    summary.addEventListener("click", () => {
+      this.promptOpen = !made.open;
+      keep("prompt", this.promptOpen ? "open" : "folded");
     });
     return made;
   }
