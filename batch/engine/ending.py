@@ -22,7 +22,7 @@ def reason_to_stop(
     deadline = endpoint_pool.outage_deadline
     is_late = deadline is not None and now >= deadline
     # A row that is due as well would be the last attempt, and show nothing where it is bad.
-    tests_first = is_late and _tests_first(endpoint_pool, backlog, now)
+    tests_first = is_late and (_tests_now(endpoint_pool, probe, now) or _tests_first(endpoint_pool, backlog, now))
     if endpoint_pool.asks_too_long(now) or (is_late and not tests_first and _next_sending(endpoint_pool, backlog, now) > now):
         return Stop("refused", endpoint_pool.outage(now))
     if backlog and costs.is_spent(work := backlog.next):
@@ -91,17 +91,18 @@ def _retries_are_spent(endpoint_pool: EndpointPool, backlog: Backlog, now: float
     return only_retries and backlog.next_due <= now and not endpoint_pool.may_retry(backlog.next_retry)
 
 
+def _tests_now(endpoint_pool: EndpointPool, probe: Work | None, now: float) -> bool:
+    """Return whether the test of a suspicion is sent next: the last rows may have spent their attempts, so that none waits to be sent."""
+    suspected = (endpoint.limiter for endpoint in endpoint_pool.endpoints if endpoint.limiter.breaker.is_suspected)
+    return probe is not None and any(limiter.hold(now) <= 0 for limiter in suspected) and not endpoint_pool.asks_too_long(now)
+
+
 def _tests_first(endpoint_pool: EndpointPool, backlog: Backlog, now: float) -> bool:
     """Test an endpoint with the reference that served nothing in time, where nothing but rows that failed is left; else return False.
 
     It is not tested again once a test has shown that it is out of order. `now` is in monotonic seconds, and past the deadline.
     """
-    if endpoint_pool.asks_too_long(now):
-        return False
-    # The last rows may have spent their attempts, so that none waits to be sent.
-    if any(each.limiter.breaker.is_suspected and each.limiter.hold(now) <= 0 for each in endpoint_pool.endpoints):
-        return True
-    if backlog.ready or not backlog:
+    if backlog.ready or not backlog or endpoint_pool.asks_too_long(now):
         return False
     work = backlog.next_retry
     if work.endpoint is None or work.task.variant not in endpoint_pool.references:
