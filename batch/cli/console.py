@@ -164,12 +164,13 @@ def json_bytes(value: Any, *, indented: bool = True) -> bytes:
     """Return `value` as JSON, on many lines or on one; what could steer a terminal is escaped, which means the same in JSON."""
     import orjson
 
-    from batch.writers import values
-
     try:
         text = orjson.dumps(value, default=_plain, option=(orjson.OPT_INDENT_2 if indented else 0) | orjson.OPT_NON_STR_KEYS)
     except TypeError:
         # What a row holds may be more than orjson takes: lone surrogates, integers beyond 64 bits, more than 254 levels.
+        # Imported only then: it brings 58 modules that most commands with --json do without.
+        from batch.writers import values
+
         text = values.json_bytes(value)
     # Most JSON is plain ASCII, and then nothing has to be searched.
     if text.isascii() and b"\x7f" not in text:

@@ -19,11 +19,13 @@ def reason_to_stop(
 
     `probe` is the reference whose test is due, `exhausted`: all rows have been read. `now` is in monotonic seconds.
     """
+    if endpoint_pool.asks_too_long(now):
+        return Stop("refused", endpoint_pool.outage(now))
     deadline = endpoint_pool.outage_deadline
     is_late = deadline is not None and now >= deadline
-    # A row that is due as well would be the last attempt, and show nothing where it is bad.
+    # Asked before what is due: a row would be the last attempt, and show nothing where it is bad.
     tests_first = is_late and (_tests_now(endpoint_pool, probe, now) or _tests_first(endpoint_pool, backlog, now))
-    if endpoint_pool.asks_too_long(now) or (is_late and not tests_first and _next_sending(endpoint_pool, backlog, now) > now):
+    if is_late and not tests_first and _next_sending(endpoint_pool, backlog, now) > now:
         return Stop("refused", endpoint_pool.outage(now))
     if backlog and costs.is_spent(work := backlog.next):
         return costs.exhausted(work)
@@ -94,7 +96,7 @@ def _retries_are_spent(endpoint_pool: EndpointPool, backlog: Backlog, now: float
 def _tests_now(endpoint_pool: EndpointPool, probe: Work | None, now: float) -> bool:
     """Return whether the test of a suspicion is sent next: the last rows may have spent their attempts, so that none waits to be sent."""
     suspected = (endpoint.limiter for endpoint in endpoint_pool.endpoints if endpoint.limiter.breaker.is_suspected)
-    return probe is not None and any(limiter.hold(now) <= 0 for limiter in suspected) and not endpoint_pool.asks_too_long(now)
+    return probe is not None and any(limiter.hold(now) <= 0 for limiter in suspected)
 
 
 def _tests_first(endpoint_pool: EndpointPool, backlog: Backlog, now: float) -> bool:
@@ -102,7 +104,7 @@ def _tests_first(endpoint_pool: EndpointPool, backlog: Backlog, now: float) -> b
 
     It is not tested again once a test has shown that it is out of order. `now` is in monotonic seconds, and past the deadline.
     """
-    if backlog.ready or not backlog or endpoint_pool.asks_too_long(now):
+    if backlog.ready or not backlog:
         return False
     work = backlog.next_retry
     if work.endpoint is None or work.task.variant not in endpoint_pool.references:

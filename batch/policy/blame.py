@@ -117,7 +117,7 @@ class Evidence:
         return since < sent_at < until
 
     def recovered(self, sent_at: float) -> bool:
-        """Whether that is so, and an ordinary row was served since: a served test leaves open whether those that failed are all bad."""
+        """Whether it `was_out` then, and an ordinary row was served since: a served test leaves open whether all that failed are bad."""
         return self.was_out(sent_at) and self.served_row_after(self._outage[1])
 
     def suspects(self, distinct: int) -> bool:
